@@ -1,0 +1,39 @@
+# Every target works on a fresh clone with only Python 3.11+ and make.
+PYTHON ?= python3
+TOOLS := .tools
+UV := $(TOOLS)/bin/uv
+export UV_PYTHON := $(TOOLS)/bin/python
+export UV_PROJECT_ENVIRONMENT := $(CURDIR)/.venv
+export UV_PYTHON_DOWNLOADS := never
+RUN := $(UV) run --no-sync
+JOBS ?= 2
+
+.PHONY: help demo test check format clean
+
+help:
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "spark-graphs needs Python 3.11 or newer; try: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check uv
+
+.venv/.synced: $(UV) pyproject.toml core/pyproject.toml $(wildcard plugins/*/pyproject.toml)
+	$(UV) sync --quiet
+	@touch $@
+
+test: .venv/.synced ## every test, under three minutes on two cores
+	$(RUN) pytest -n $(JOBS) $(ARGS)
+
+check: .venv/.synced ## lint, types and import direction
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+	$(RUN) pytest -q tests/architecture
+
+format: .venv/.synced ## rewrite the code in the project's style
+	$(RUN) ruff check --fix .
+	$(RUN) ruff format .
+
+clean: ## remove everything that was bootstrapped or built
+	rm -rf $(TOOLS) .venv dist .pytest_cache .mypy_cache .ruff_cache

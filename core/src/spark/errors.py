@@ -1,0 +1,129 @@
+"""Every error the project raises: one small family, one child per verb that can fail.
+
+A message says what was tried, on which id, by which plugin, and what to do next. Errors of other libraries are wrapped
+once, at the border, and stay reachable as ``__cause__``.
+"""
+
+__all__ = [
+    "BackendError",
+    "BudgetExceededError",
+    "CheckpointConflictError",
+    "CheckpointDamagedError",
+    "CheckpointError",
+    "CheckpointNotFoundError",
+    "CheckpointVersionError",
+    "ConditionError",
+    "DeserializationError",
+    "GraphDefinitionError",
+    "GraphRestoreError",
+    "InvalidIdError",
+    "PluginBrokenError",
+    "PluginConflictError",
+    "PluginError",
+    "PluginNotFoundError",
+    "PluginWarning",
+    "SequenceTakenError",
+    "SerializationError",
+    "SparkError",
+    "SparkWarning",
+    "StateConflictError",
+]
+
+
+class SparkError(Exception):
+    """The base of every error raised by spark-graphs and its plugins."""
+
+    def __str__(self) -> str:
+        # KeyError, a second base of one child, would print the repr of its message.
+        return str(self.args[0]) if self.args else ""
+
+
+class GraphDefinitionError(SparkError, ValueError):
+    """A graph, node, edge or configuration can't be built as written."""
+
+
+class ConditionError(SparkError):
+    """The condition of an edge raised; the edge is named and the cause chained."""
+
+
+class StateConflictError(SparkError):
+    """Two parallel branches read and then set one key: the second commit would have lost the first one's value."""
+
+
+class BudgetExceededError(SparkError, TimeoutError):
+    """A run reached a limit of its task's budget; a checkpoint was made before this was raised."""
+
+
+class CheckpointError(SparkError):
+    """The base of everything that can go wrong with a checkpoint."""
+
+
+class InvalidIdError(CheckpointError, ValueError):
+    """A checkpoint id or graph id can't be used; nothing was read or written."""
+
+
+class SerializationError(CheckpointError, TypeError):
+    """A value can't be saved. Nothing was written.
+
+    ``path`` leads to the value, for instance ``graph_state['a'][3].b``.
+    """
+
+    def __init__(self, message: str, *, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class DeserializationError(CheckpointError, ValueError):
+    """A checkpoint is intact, but a value in it can't be rebuilt here: its type is not known to this program."""
+
+
+class CheckpointDamagedError(CheckpointError, ValueError):
+    """What is stored is not what was written: a checksum, a length or the structure is wrong."""
+
+
+class CheckpointNotFoundError(CheckpointError, KeyError):
+    """No checkpoint has this id."""
+
+
+class CheckpointConflictError(CheckpointError):
+    """Somebody else continued this graph id in the same store; this writer stops so that history can't fork unnoticed."""
+
+
+class SequenceTakenError(CheckpointError):
+    """Raised by a backend's ``put``: the (graph id, sequence) of the record is in use, or was used once and deleted."""
+
+
+class CheckpointVersionError(CheckpointError):
+    """A checkpoint was written in a major format version that this release can neither read nor migrate."""
+
+
+class GraphRestoreError(CheckpointError):
+    """A checkpoint needs a node, an edge or a condition that can't be supplied here; says which, and what to pass."""
+
+
+class BackendError(CheckpointError):
+    """The storage failed: disk full, permission denied, connection lost. The cause is chained."""
+
+
+class PluginError(SparkError):
+    """The base of everything that can go wrong with finding and loading plugins."""
+
+
+class PluginNotFoundError(PluginError, LookupError):
+    """No installed plugin provides this name or URL scheme; says what is installed and what to ``pip install``."""
+
+
+class PluginConflictError(PluginError):
+    """Two distributions provide the same name; says both, and the setting that decides."""
+
+
+class PluginBrokenError(PluginError):
+    """A plugin is installed but can't be used: its import failed, a hook is wrong, or its API version does not fit."""
+
+
+class SparkWarning(UserWarning):
+    """The base of every warning issued by spark-graphs."""
+
+
+class PluginWarning(SparkWarning):
+    """A plugin was skipped; the others go on."""

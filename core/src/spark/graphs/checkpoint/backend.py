@@ -1,0 +1,110 @@
+"""The promise that a storage backend makes.
+
+A backend stores records and hands them back. It sees headers and bytes; formats, compression, checksums and signatures
+are done before ``put`` and after ``get``, the same for every backend.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Self
+
+from spark.graphs.checkpoint.codec import Codec
+from spark.graphs.checkpoint.ids import parse_automatic_id
+from spark.graphs.checkpoint.model import CheckpointInfo
+
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint.format import Format
+    from spark.graphs.checkpoint.record import Record
+    from spark.graphs.checkpoint.serializer import CheckpointSerializer
+
+
+class CheckpointBackend(ABC):
+    """Where checkpoints are kept.
+
+    The address of a record is (graph id, sequence). A sequence is used once: never overwritten, and never used again
+    after its record was deleted. All methods may be called concurrently, from several processes, and from one event loop
+    after another; none of them blocks the event loop. When a call is cancelled, its effect has either
+    happened or never will: nothing goes on behind the caller's back.
+    """
+
+    name: str = ""
+    """What this backend is called in messages, for instance ``"file"``."""
+
+    def __init__(
+        self,
+        *,
+        format: str | Format = "json",
+        compression: bool | str = False,
+        pretty_print: bool = False,
+        serializer: CheckpointSerializer | None = None,
+    ) -> None:
+        self.codec = Codec(format=format, compression=compression, pretty_print=pretty_print, serializer=serializer)
+
+    @classmethod
+    def from_url(cls, url: str, **options: Any) -> Self:
+        """The backend that a URL of one of its schemes describes.
+
+        :raises ValueError: the URL is not one of this backend's.
+        """
+        raise NotImplementedError(f"{cls.__name__} can't be made from a URL; construct it instead.")
+
+    @abstractmethod
+    async def put(self, record: Record) -> None:
+        """Store a record under its (graph id, sequence), and return when it is durable.
+
+        The check that the sequence was never used and the write are one atomic act. A record whose header says
+        ``manual`` can afterwards be found by its ``checkpoint_id``.
+
+        :raises SequenceTakenError: the sequence is in use, or was used once and deleted. Nothing was written.
+        :raises BackendError: the storage failed. Earlier records are intact; nothing half-written is visible.
+        """
+
+    @abstractmethod
+    async def get(self, graph_id: str, sequence: int) -> Record | None:
+        """The whole record at an address, or None when there is none.
+
+        :raises CheckpointDamagedError: something is stored there that can't be a record.
+        :raises BackendError: the storage failed.
+        """
+
+    @abstractmethod
+    async def list(self, graph_id: str | None = None) -> list[CheckpointInfo]:
+        """The checkpoints of a graph, by sequence; with None those of all graphs, by graph id and sequence.
+
+        It reads names or headers, never payloads. An unknown graph id is an empty list.
+        """
+
+    @abstractmethod
+    async def latest(self, graph_id: str) -> CheckpointInfo | None:
+        """The checkpoint with the highest sequence, or None when the graph has none."""
+
+    @abstractmethod
+    async def next_sequence(self, graph_id: str) -> int:
+        """The lowest sequence above every one that was ever used for this graph; 1 for a new graph."""
+
+    @abstractmethod
+    async def delete(self, graph_id: str, sequence: int) -> bool:
+        """Remove a record; False when there is none. Its sequence stays used."""
+
+    async def find(self, checkpoint_id: str) -> CheckpointInfo | None:
+        """The checkpoint with this id, or None.
+
+        An id given by hand wins over an automatic one; of two records with one id, the later one is meant.
+        """
+        found = [info for info in await self.list() if info.checkpoint_id == checkpoint_id]
+        if found:
+            return found[-1]
+        address = parse_automatic_id(checkpoint_id)
+        if address is None:
+            return None
+        return next((info for info in await self.list(address[0]) if info.sequence == address[1]), None)
+
+    async def close(self) -> None:
+        """Release threads, connections and files. The backend can't be used afterwards; closing twice is fine."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()

@@ -1,0 +1,52 @@
+"""The promise that a format makes: plain tree ↔ bytes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+
+class Format(ABC):
+    """How the payload of a record is written.
+
+    A plain tree is made of ``None``, ``bool``, ``int`` (below 2**63 in size), finite ``float``, ``str``, ``list`` and ``dict``
+    with ``str`` keys.
+    """
+
+    name: ClassVar[str]
+    """What ``format=`` and the record's header call it."""
+    suffix: ClassVar[str]
+    """The file name ending that people expect, without the dot."""
+    text: ClassVar[bool] = False
+    """The bytes are readable JSON text, so that they can be embedded in a JSON document."""
+    safe_to_load: ClassVar[bool] = True
+    """Loading bytes from an untrusted store runs no code of theirs. Otherwise the format is only used where it is named."""
+    takes_objects: ClassVar[bool] = False
+    """It writes any object by itself; then nothing is turned into a plain tree first."""
+
+    @abstractmethod
+    def dumps(self, tree: Any) -> bytes:
+        """The bytes that ``loads`` turns into an equal tree.
+
+        :raises Exception: whatever the format's library raises; the codec finds the path to the value and wraps it.
+        """
+
+    @abstractmethod
+    def loads(self, data: bytes) -> Any:
+        """The tree that the bytes were made from, in bounded time and memory, whatever the bytes are.
+
+        :raises Exception: whatever the format's library raises; the codec wraps it.
+        """
+
+    def join(self, members: Iterable[tuple[str, bytes]]) -> bytes | None:
+        """The bytes of a mapping from the bytes of its values, or None when this format can't be composed so."""
+        return None
+
+    def sign(self, message: bytes) -> str:
+        """A signature in hex over header and payload, or ``""`` when the format has no key."""
+        return ""
+
+    def verify(self, message: bytes, signature: str) -> bool:
+        """Whether ``signature`` is right for ``message``; True when the format has no key. Asked before ``loads``."""
+        return True
