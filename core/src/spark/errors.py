@@ -22,6 +22,7 @@ __all__ = [
     "PluginError",
     "PluginNotFoundError",
     "PluginWarning",
+    "RunError",
     "SequenceTakenError",
     "SerializationError",
     "SparkError",
@@ -40,6 +41,10 @@ class SparkError(Exception):
 
 class GraphDefinitionError(SparkError, ValueError):
     """A graph, node, edge or configuration can't be built as written."""
+
+
+class RunError(SparkError, RuntimeError):
+    """A graph can't do this now, because a run of it is under way."""
 
 
 class ConditionError(SparkError):

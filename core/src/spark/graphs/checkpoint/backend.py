@@ -7,7 +7,7 @@ are done before ``put`` and after ``get``, the same for every backend.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from spark.graphs.checkpoint.codec import Codec
 from spark.graphs.checkpoint.ids import parse_automatic_id
@@ -30,6 +30,8 @@ class CheckpointBackend(ABC):
 
     name: str = ""
     """What this backend is called in messages, for instance ``"file"``."""
+    persistent: ClassVar[bool] = True
+    """Another process can find the checkpoints again."""
 
     def __init__(
         self,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 from spark.graphs.checkpoint.ids import check_checkpoint_id, check_graph_id
+from spark.graphs.values import snapshot
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.backend import CheckpointBackend
+    from spark.graphs.checkpoint.handlers import Audience
 
 CURRENT_VERSION: Final = "1.0.0"
 """The checkpoint format version that this release writes: major.minor.patch.
@@ -68,6 +70,8 @@ class GraphCheckpoint:
     """Of a fork's first checkpoint: the id of the checkpoint that it was forked from."""
     source: CheckpointBackend | None = field(default=None, repr=False, compare=False)
     """The backend that it was loaded from or saved to. Never stored."""
+    audience: Audience | None = field(default=None, repr=False, compare=False)
+    """Who is told when it is saved. Never stored."""
 
     def __post_init__(self) -> None:
         check_checkpoint_id(self.checkpoint_id)
@@ -86,13 +90,21 @@ class GraphCheckpoint:
 
         return await save_checkpoint(self, backend)
 
+    def isolated(self) -> GraphCheckpoint:
+        """A copy that shares nothing mutable with this one."""
+        return replace(self, **{name: snapshot(getattr(self, name), path=name) for name in _CONTENT})
+
     def fork(self, graph_id: str, *, checkpoint_id: str | None = None) -> GraphCheckpoint:
         """The same snapshot as the beginning of another graph id, naming this one as its origin."""
         return replace(
             self,
             checkpoint_id=checkpoint_id or f"fork_{graph_id}",
             graph_id=graph_id,
+            timestamp=datetime.now(timezone.utc),
             sequence=None,
             parent=None,
             origin=self.checkpoint_id,
-        )
+        ).isolated()
+
+
+_CONTENT: Final = ("graph_state", "node_states", "execution_metadata", "config", "topology", "frontier")

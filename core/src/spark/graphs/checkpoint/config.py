@@ -1,0 +1,126 @@
+"""How a graph is checkpointed: what the user asks for, checked when it is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Any, Final
+
+from spark.errors import GraphDefinitionError
+from spark.graphs.checkpoint.handlers import CheckpointHandler, HandlerErrors
+from spark.graphs.checkpoint.retention import KeepAll, KeepLast, Retention
+from spark.graphs.checkpoint.triggers import AfterNode, EveryIterations, EverySeconds, Trigger
+
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint.backend import CheckpointBackend
+
+
+@dataclass(slots=True)
+class CheckpointConfig:
+    """Automatic checkpoints of a graph.
+
+    A run that is checkpointed always ends with a final checkpoint, whatever the triggers say.
+
+    :raises GraphDefinitionError: an argument is not what it should be.
+    """
+
+    enabled: bool = True
+    """Whether anything is checkpointed at all."""
+    backend: CheckpointBackend | str | None = None
+    """Where to: a backend, its URL or name, or None for one in memory, of the graph's own."""
+    trigger_on_iteration: int | None = None
+    """After every so many node executions."""
+    trigger_on_seconds: float | None = None
+    """Whenever so many seconds have passed, at the next boundary."""
+    trigger_on_node: Sequence[str] | str | None = None
+    """After these nodes, by key, name or class name."""
+    max_checkpoints: int = 10
+    """How many automatic checkpoints of a graph are kept."""
+    auto_cleanup: bool = True
+    """Whether older ones are deleted. Those made by hand never are."""
+    handler: CheckpointHandler | Sequence[CheckpointHandler] | None = None
+    """Who is told."""
+    handler_errors: HandlerErrors = "log"
+    """What a failing handler does: ``"log"`` and go on, or ``"raise"`` and end the run."""
+    trigger_on_failure: bool = True
+    """Whether the last consistent boundary is saved when a node raises."""
+    trigger: Trigger | None = None
+    """A rule of your own, due in addition to those above: ``EveryIterations(5) & AfterNode("train")``."""
+    retention: Retention | None = None
+    """A rule of your own instead of ``max_checkpoints``: ``KeepLast(5) | KeepFor(days=7)``."""
+
+    def __post_init__(self) -> None:
+        _check_flags(self)
+        KeepLast(self.max_checkpoints)
+        if self.handler_errors not in ("log", "raise"):
+            raise GraphDefinitionError(f"CheckpointConfig(handler_errors={self.handler_errors!r}): give 'log' or 'raise'.")
+        _check_kind("trigger", self.trigger, Trigger)
+        _check_kind("retention", self.retention, Retention)
+        self.combined_trigger()
+
+    def combined_trigger(self) -> Trigger | None:
+        """The one rule that all trigger arguments come to; None when nothing triggers a checkpoint on the way."""
+        rules: list[Trigger] = []
+        if self.trigger_on_iteration is not None:
+            rules.append(EveryIterations(self.trigger_on_iteration))
+        if self.trigger_on_seconds is not None:
+            rules.append(EverySeconds(self.trigger_on_seconds))
+        if self.trigger_on_node:
+            names = self.trigger_on_node
+            rules.append(AfterNode(names) if isinstance(names, str) else AfterNode(*names))
+        if self.trigger is not None:
+            rules.append(self.trigger)
+        return reduce(or_, rules) if rules else None
+
+    def combined_retention(self) -> Retention:
+        """The one rule that the retention arguments come to."""
+        if not self.auto_cleanup:
+            return KeepAll()
+        return self.retention or KeepLast(self.max_checkpoints)
+
+    def to_data(self) -> dict[str, Any]:
+        """What can be written down of it: the settings that are plain values."""
+        data = {name: getattr(self, name) for name in _PLAIN}
+        data["trigger_on_node"] = _names(self.trigger_on_node)
+        return data
+
+    @classmethod
+    def from_data(cls, data: Any, *, backend: CheckpointBackend | None) -> CheckpointConfig | None:
+        """The configuration that ``to_data`` wrote down, or None when there is none in it."""
+        if not isinstance(data, dict) or backend is None:
+            return None
+        return cls(backend=backend, **{name: data[name] for name in _PLAIN if name in data})
+
+
+_PLAIN: Final = (
+    "enabled",
+    "trigger_on_iteration",
+    "trigger_on_seconds",
+    "trigger_on_node",
+    "max_checkpoints",
+    "auto_cleanup",
+    "trigger_on_failure",
+)
+
+
+def _names(names: Sequence[str] | str | None) -> list[str] | None:
+    if names is None:
+        return None
+    return [names] if isinstance(names, str) else list(names)
+
+
+def _check_flags(config: CheckpointConfig) -> None:
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if field.type == "bool" and not isinstance(value, bool):
+            raise GraphDefinitionError(f"CheckpointConfig({field.name}={value!r}): give True or False.")
+
+
+def _check_kind(name: str, value: Any, kind: type) -> None:
+    if value is not None and not isinstance(value, kind):
+        raise GraphDefinitionError(
+            f"CheckpointConfig({name}={value!r}): give a {kind.__name__}, for instance "
+            + ("EveryIterations(5)." if kind is Trigger else "KeepLast(5).")
+        )

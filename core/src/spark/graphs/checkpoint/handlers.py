@@ -1,0 +1,91 @@
+"""Who is told about checkpoints: handlers given by the user, and plugins that listen to the same events."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from spark.errors import GraphDefinitionError
+from spark.hooks import events
+
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
+
+_LOG = logging.getLogger("spark.checkpoint")
+
+HandlerErrors = Literal["log", "raise"]
+
+
+class CheckpointHandler:
+    """Subclass it and write the methods you need. They run one after the other, and the run waits for them."""
+
+    async def on_checkpoint_created(self, checkpoint: GraphCheckpoint) -> None:
+        """Called when a checkpoint is durable. The checkpoint is the handler's own copy."""
+
+    async def on_checkpoint_restored(self, checkpoint: GraphCheckpoint) -> None:
+        """Called once, when the first run that continues from a checkpoint starts."""
+
+    async def on_checkpoint_deleted(self, checkpoint_id: str) -> None:
+        """Called when a checkpoint was deleted, by hand or by retention."""
+
+
+class Audience:
+    """All handlers of one graph or manager, and the plugins that listen."""
+
+    def __init__(self, handlers: Iterable[CheckpointHandler] = (), *, errors: HandlerErrors = "log") -> None:
+        self._handlers = tuple(handlers)
+        self._errors = errors
+
+    @classmethod
+    def of(
+        cls, handler: CheckpointHandler | Sequence[CheckpointHandler] | None, *, errors: HandlerErrors = "log"
+    ) -> Audience:
+        """The audience for what a user passed as ``handler=``.
+
+        :raises GraphDefinitionError: one of them is no handler.
+        """
+        handlers = () if handler is None else tuple(handler) if isinstance(handler, Sequence) else (handler,)
+        for one in handlers:
+            if not isinstance(one, CheckpointHandler):
+                raise GraphDefinitionError(
+                    f"handler={one!r}: a handler is an instance of a CheckpointHandler subclass"
+                    + ("; add () to make one." if isinstance(one, type) else ".")
+                )
+        return cls(handlers, errors=errors)
+
+    def is_empty_for(self, event: str) -> bool:
+        """Whether nobody would hear of ``created``, ``restored`` or ``deleted``."""
+        return not self._handlers and not events.listeners(f"spark_checkpoint_{event}")
+
+    async def created(self, checkpoint: GraphCheckpoint, info: CheckpointInfo) -> None:
+        """Tell that a checkpoint is durable."""
+        await self._tell("on_checkpoint_created", checkpoint)
+        await events.fire("spark_checkpoint_created", checkpoint=checkpoint, info=info)
+
+    async def restored(self, checkpoint: GraphCheckpoint) -> None:
+        """Tell that a run continues from a checkpoint."""
+        await self._tell("on_checkpoint_restored", checkpoint)
+        await events.fire("spark_checkpoint_restored", checkpoint=checkpoint)
+
+    async def deleted(self, info: CheckpointInfo) -> None:
+        """Tell that a checkpoint is gone."""
+        await self._tell("on_checkpoint_deleted", info.checkpoint_id)
+        await events.fire("spark_checkpoint_deleted", checkpoint_id=info.checkpoint_id, graph_id=info.graph_id)
+
+    async def failed(self, graph_id: str, error: BaseException) -> None:
+        """Tell that a checkpoint could not be made."""
+        await events.fire("spark_checkpoint_failed", graph_id=graph_id, error=error)
+
+    async def _tell(self, method: str, argument: Any) -> None:
+        for handler in self._handlers:
+            try:
+                await getattr(handler, method)(argument)
+            except Exception:
+                if self._errors == "raise":
+                    raise
+                _LOG.exception(
+                    "The handler %s failed in %s; the run goes on. To stop it, pass handler_errors='raise'.",
+                    type(handler).__qualname__,
+                    method,
+                )

@@ -1,0 +1,77 @@
+"""What people do with stored checkpoints: look, load, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from spark.graphs.checkpoint.backend import CheckpointBackend
+from spark.graphs.checkpoint.handlers import Audience, CheckpointHandler
+from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
+from spark.graphs.checkpoint.store import find, load, load_latest, not_found, wrapped
+from spark.hooks.registry import open_backend
+
+
+class CheckpointManager:
+    """The checkpoints of one backend.
+
+    :param backend: the backend, or its URL or name.
+    :param handler: who is told about what is deleted here.
+    """
+
+    def __init__(
+        self,
+        backend: CheckpointBackend | str,
+        handler: CheckpointHandler | Sequence[CheckpointHandler] | None = None,
+    ) -> None:
+        self.backend: CheckpointBackend = open_backend(backend) if isinstance(backend, str) else backend
+        self._audience = Audience.of(handler)
+
+    async def list_checkpoints(self, graph_id: str | None = None) -> list[CheckpointInfo]:
+        """The checkpoints of a graph, oldest first; without a graph id those of all graphs, graph by graph."""
+        with wrapped(self.backend, "listing checkpoints"):
+            return await self.backend.list(graph_id)
+
+    async def load_checkpoint(self, checkpoint_id: str) -> GraphCheckpoint:
+        """The whole checkpoint.
+
+        :raises CheckpointNotFoundError: there is none with this id.
+        :raises CheckpointDamagedError: what is stored is not what was written.
+        :raises DeserializationError: a value's type is not known to this program.
+        """
+        info = await find(self.backend, checkpoint_id)
+        if info is None:
+            raise not_found(checkpoint_id, self.backend)
+        return await load(self.backend, info)
+
+    async def load_latest(self, graph_id: str) -> GraphCheckpoint | None:
+        """The latest checkpoint of a graph, or None when it has none."""
+        return await load_latest(self.backend, graph_id)
+
+    async def delete_checkpoint(self, checkpoint_id: str) -> bool:
+        """Delete one checkpoint; False when there is none with this id."""
+        info = await find(self.backend, checkpoint_id)
+        return info is not None and await self._delete([info]) == 1
+
+    async def delete_all_checkpoints(self, graph_id: str) -> int:
+        """Delete every checkpoint of a graph, also those made by hand; returns how many."""
+        return await self._delete(await self.list_checkpoints(graph_id))
+
+    async def cleanup_before(self, cutoff: datetime, *, graph_id: str | None = None) -> int:
+        """Delete what is strictly older than the cutoff, also what was made by hand; returns how many.
+
+        :param cutoff: aware, or naive for local time.
+        :param graph_id: only of this graph; None means all.
+        """
+        instant = cutoff.astimezone()
+        return await self._delete(info for info in await self.list_checkpoints(graph_id) if info.timestamp < instant)
+
+    async def _delete(self, checkpoints: Iterable[CheckpointInfo]) -> int:
+        count = 0
+        for info in checkpoints:
+            with wrapped(self.backend, f"deleting checkpoint {info.checkpoint_id!r}"):
+                deleted = await self.backend.delete(info.graph_id, info.sequence)
+            if deleted:
+                count += 1
+                await self._audience.deleted(info)
+        return count

@@ -1,0 +1,57 @@
+"""Checkpoints in this process's memory: for tests, for development, and for short runs."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+from spark.errors import SequenceTakenError
+from spark.graphs.checkpoint.backend import CheckpointBackend
+from spark.graphs.checkpoint.model import CheckpointInfo
+from spark.graphs.checkpoint.record import Record
+
+
+class InMemoryCheckpointBackend(CheckpointBackend):
+    """Keeps records in memory; they are gone with the object.
+
+    Records are stored encoded, as everywhere, so that a history here is as isolated from the run as one on disk, and
+    what can't be saved is found while testing.
+    """
+
+    name = "memory"
+    persistent: ClassVar[bool] = False
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._graphs: dict[str, dict[int, Record]] = {}
+        self._used: dict[str, int] = {}
+
+    @classmethod
+    def from_url(cls, url: str, **options: Any) -> Self:
+        """A new store for ``memory://``."""
+        if url.rstrip("/:") != "memory":
+            raise ValueError("An in-memory store has no address; write memory://")
+        return cls(**options)
+
+    async def put(self, record: Record) -> None:
+        header = record.header
+        if header.sequence <= self._used.get(header.graph_id, 0):
+            raise SequenceTakenError(f"Sequence {header.sequence} of graph {header.graph_id!r} was used before.")
+        self._graphs.setdefault(header.graph_id, {})[header.sequence] = record
+        self._used[header.graph_id] = header.sequence
+
+    async def get(self, graph_id: str, sequence: int) -> Record | None:
+        return self._graphs.get(graph_id, {}).get(sequence)
+
+    async def list(self, graph_id: str | None = None) -> list[CheckpointInfo]:
+        graphs = sorted(self._graphs) if graph_id is None else [graph_id]
+        return [record.info() for graph in graphs for record in self._graphs.get(graph, {}).values()]
+
+    async def latest(self, graph_id: str) -> CheckpointInfo | None:
+        records = self._graphs.get(graph_id)
+        return next(reversed(records.values())).info() if records else None
+
+    async def next_sequence(self, graph_id: str) -> int:
+        return self._used.get(graph_id, 0) + 1
+
+    async def delete(self, graph_id: str, sequence: int) -> bool:
+        return self._graphs.get(graph_id, {}).pop(sequence, None) is not None

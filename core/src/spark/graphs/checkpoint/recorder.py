@@ -1,0 +1,190 @@
+"""The flow of one automatic checkpoint, top to bottom: capture → encode → put → handlers → retention → delete → handlers."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from spark.errors import CheckpointConflictError, SequenceTakenError, SparkError
+from spark.graphs.blocking import run_blocking
+from spark.graphs.checkpoint.backend import CheckpointBackend
+from spark.graphs.checkpoint.codec import FragmentCache, TooLargeError
+from spark.graphs.checkpoint.handlers import Audience
+from spark.graphs.checkpoint.ids import automatic_id
+from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
+from spark.graphs.checkpoint.record import Record
+from spark.graphs.checkpoint.retention import Retention, surplus
+from spark.graphs.checkpoint.store import ATTEMPTS, never_free, utc_now, wrapped
+from spark.graphs.checkpoint.triggers import Boundary, Trigger
+
+_LOG = logging.getLogger("spark.checkpoint")
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """A graph at a boundary, by reference to committed values, which never change."""
+
+    graph_state: dict[str, Any]
+    node_states: dict[str, dict[str, Any]]
+    frontier: dict[str, Any]
+    topology: dict[str, Any]
+    config: dict[str, Any]
+    metadata: dict[str, Any]
+
+
+class Recorder:
+    """Writes the checkpoints of one run, one after the other, into the history of its graph."""
+
+    def __init__(
+        self,
+        *,
+        graph_id: str,
+        backend: CheckpointBackend,
+        trigger: Trigger | None,
+        retention: Retention,
+        audience: Audience,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._graph_id = graph_id
+        self._backend = backend
+        self._trigger = trigger
+        self._retention = retention
+        self._audience = audience
+        self._now = now
+        self._writer = secrets.token_hex(8)
+        """Begins the nonce of each record of ours."""
+        self._attempts = 0
+        self._cache = FragmentCache()
+        self._kept: list[CheckpointInfo] = []
+        """The automatic checkpoints of the graph, as far as this writer knows."""
+        self._head = 0
+        """The sequence of the latest one; as long as it stays so, nobody else writes this history."""
+        self._next = 1
+        self._parent: int | None = None
+
+    async def open(self, *, parent: int | None) -> None:
+        """Look at the history before the run adds to it.
+
+        :param parent: the sequence of the checkpoint that the run continues from, if any.
+        """
+        with wrapped(self._backend, f"opening the history of graph {self._graph_id!r}"):
+            self._kept = [info for info in await self._backend.list(self._graph_id) if not info.manual]
+            self._next = await self._backend.next_sequence(self._graph_id)
+        self._head = self._kept[-1].sequence if self._kept else 0
+        self._parent = parent
+
+    def is_due(self, boundary: Boundary) -> bool:
+        """Whether a trigger asks for a checkpoint here."""
+        return self._trigger is not None and self._trigger.is_due(boundary)
+
+    async def record(self, capture: Capture) -> CheckpointInfo:
+        """Make one checkpoint: when this returns, it is durable, and everybody was told.
+
+        :raises SerializationError: a value can't be saved; nothing was written.
+        :raises CheckpointConflictError: somebody else continued this graph.
+        :raises BackendError: the storage failed; earlier checkpoints are intact.
+        """
+        checkpoint = self._checkpoint_of(capture)
+        try:
+            record = await self._commit(checkpoint)
+        except Exception as error:
+            await self._audience.failed(self._graph_id, error)
+            raise
+        info = record.info()
+        if not self._audience.is_empty_for("created"):
+            await self._audience.created(checkpoint.isolated(), info)
+        await self._prune(info)
+        return info
+
+    def _checkpoint_of(self, capture: Capture) -> GraphCheckpoint:
+        return GraphCheckpoint(
+            checkpoint_id=automatic_id(self._graph_id, self._next),
+            graph_id=self._graph_id,
+            timestamp=self._now(),
+            graph_state=capture.graph_state,
+            node_states=capture.node_states,
+            execution_metadata=capture.metadata,
+            config=capture.config,
+            topology=capture.topology,
+            frontier=capture.frontier,
+            sequence=self._next,
+            parent=self._parent,
+            source=self._backend,
+        )
+
+    async def _commit(self, checkpoint: GraphCheckpoint) -> Record:
+        for _ in range(ATTEMPTS):
+            record = await self._encode(checkpoint)
+            try:
+                with wrapped(self._backend, f"saving checkpoint {checkpoint.checkpoint_id!r}"):
+                    await self._backend.put(record)
+            except SequenceTakenError as taken:
+                if not await self._is_stored(record):
+                    await self._go_past(checkpoint, taken)
+                    continue
+            self._head = self._parent = self._next
+            self._next += 1
+            return record
+        raise never_free(self._backend, self._graph_id)
+
+    async def _encode(self, checkpoint: GraphCheckpoint) -> Record:
+        self._attempts += 1
+        nonce = f"{self._writer}-{self._attempts}"
+        sequence = self._next
+        encode = self._backend.codec.encode
+        try:
+            return encode(checkpoint, sequence=sequence, manual=False, nonce=nonce, cache=self._cache, small_only=True)
+        except TooLargeError:  # it would hold up the event loop
+            return await run_blocking(
+                encode, checkpoint, sequence=sequence, manual=False, nonce=nonce, cache=self._cache
+            )
+
+    async def _is_stored(self, record: Record) -> bool:
+        """Whether the record that is in the way is this very one, whose acknowledgement was lost."""
+        with wrapped(self._backend, f"reading back sequence {record.header.sequence} of graph {self._graph_id!r}"):
+            stored = await self._backend.get(self._graph_id, record.header.sequence)
+        return stored is not None and stored.header.nonce == record.header.nonce
+
+    async def _go_past(self, checkpoint: GraphCheckpoint, taken: SequenceTakenError) -> None:
+        """Move on to the next free sequence, if this writer still leads the history.
+
+        In the way may be a checkpoint made by hand, or one of ours whose saving was cancelled. The automatic checkpoint of
+        another writer means that the history is theirs now.
+        """
+        with wrapped(self._backend, f"reading the history of graph {self._graph_id!r}"):
+            ahead = [info for info in await self._backend.list(self._graph_id) if info.sequence > self._head]
+            for info in ahead:
+                await self._check_lead(info, taken)
+            self._next = await self._backend.next_sequence(self._graph_id)
+        checkpoint.checkpoint_id = automatic_id(self._graph_id, self._next)
+        checkpoint.sequence = self._next
+
+    async def _check_lead(self, info: CheckpointInfo, taken: SequenceTakenError) -> None:
+        record = await self._backend.get(info.graph_id, info.sequence)
+        if record is None or record.header.manual:
+            return
+        if not record.header.nonce.startswith(self._writer):
+            raise CheckpointConflictError(
+                f"This run stopped before checkpoint {self._next} of graph {self._graph_id!r}: another process continued the same "
+                f"graph id in the same store and has written checkpoint {info.checkpoint_id!r} at {info.timestamp:%Y-%m-%d %H:%M:%S} "
+                "UTC. Nothing of theirs was overwritten. Run one process per graph id, or give this run an id of its own."
+            ) from taken
+        self._head = self._parent = info.sequence
+        self._kept.append(info)
+
+    async def _prune(self, newest: CheckpointInfo) -> None:
+        self._kept.append(newest)
+        for info in surplus(self._kept, retention=self._retention, now=newest.timestamp):
+            try:
+                with wrapped(self._backend, f"deleting checkpoint {info.checkpoint_id!r}"):
+                    deleted = await self._backend.delete(info.graph_id, info.sequence)
+            except SparkError as error:
+                _LOG.warning("%s. The run goes on, and tries again after its next checkpoint.", error)
+                return
+            self._kept.remove(info)
+            if deleted:
+                await self._audience.deleted(info)

@@ -1,0 +1,113 @@
+"""Which checkpoints stay? Rules that say for each one whether to keep it; ``|`` and ``&`` combine them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from spark.errors import GraphDefinitionError
+from spark.graphs.checkpoint.model import CheckpointInfo
+
+
+class Retention(ABC):
+    """A rule that says whether a checkpoint is kept."""
+
+    @abstractmethod
+    def keeps(self, checkpoint: CheckpointInfo, *, age: int, now: datetime) -> bool:
+        """Whether to keep it.
+
+        :param age: how many newer ones there are: 0 for the latest.
+        :param now: the present, aware.
+        """
+
+    def __or__(self, other: Retention) -> Retention:
+        return _Either(self, _checked(other))
+
+    def __and__(self, other: Retention) -> Retention:
+        return _Both(self, _checked(other))
+
+
+class KeepLast(Retention):
+    """Keeps the newest ``count`` checkpoints of a graph."""
+
+    def __init__(self, count: int) -> None:
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise GraphDefinitionError(f"KeepLast({count!r}): give a whole number of at least 1.")
+        self.count = count
+
+    def keeps(self, checkpoint: CheckpointInfo, *, age: int, now: datetime) -> bool:
+        return age < self.count
+
+    def __repr__(self) -> str:
+        return f"KeepLast({self.count})"
+
+
+class KeepFor(Retention):
+    """Keeps what is younger than a span of time, given as for ``timedelta``: ``KeepFor(days=7)``."""
+
+    def __init__(self, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0) -> None:
+        self.span = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+        if self.span <= timedelta(0):
+            raise GraphDefinitionError("KeepFor(…): give a positive span of time, for instance KeepFor(days=7).")
+
+    def keeps(self, checkpoint: CheckpointInfo, *, age: int, now: datetime) -> bool:
+        return now - checkpoint.timestamp < self.span
+
+    def __repr__(self) -> str:
+        return f"KeepFor(seconds={self.span.total_seconds():g})"
+
+
+class KeepAll(Retention):
+    """Keeps everything."""
+
+    def keeps(self, checkpoint: CheckpointInfo, *, age: int, now: datetime) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        return "KeepAll()"
+
+
+class _Either(Retention):
+    def __init__(self, left: Retention, right: Retention) -> None:
+        self.left, self.right = left, right
+
+    def keeps(self, checkpoint: CheckpointInfo, *, age: int, now: datetime) -> bool:
+        return self.left.keeps(checkpoint, age=age, now=now) or self.right.keeps(checkpoint, age=age, now=now)
+
+    def __repr__(self) -> str:
+        return f"({self.left!r} | {self.right!r})"
+
+
+class _Both(Retention):
+    def __init__(self, left: Retention, right: Retention) -> None:
+        self.left, self.right = left, right
+
+    def keeps(self, checkpoint: CheckpointInfo, *, age: int, now: datetime) -> bool:
+        return self.left.keeps(checkpoint, age=age, now=now) and self.right.keeps(checkpoint, age=age, now=now)
+
+    def __repr__(self) -> str:
+        return f"({self.left!r} & {self.right!r})"
+
+
+def surplus(checkpoints: Sequence[CheckpointInfo], *, retention: Retention, now: datetime) -> list[CheckpointInfo]:
+    """The checkpoints that may go, oldest first.
+
+    Those made by hand never go, nor does the latest of the others, whatever the rule says.
+
+    :param checkpoints: of one graph, oldest first.
+    """
+    automatic = [checkpoint for checkpoint in checkpoints if not checkpoint.manual]
+    newest = len(automatic) - 1
+    return [
+        checkpoint
+        for place, checkpoint in enumerate(automatic[:-1])
+        if not retention.keeps(checkpoint, age=newest - place, now=now)
+    ]
+
+
+def _checked(rule: Any) -> Retention:
+    if not isinstance(rule, Retention):
+        raise GraphDefinitionError(f"{rule!r} is no retention rule; combine rules with | and &, for instance KeepLast(5).")
+    return rule

@@ -1,0 +1,129 @@
+"""Saving by hand, and loading: a codec and a backend put together."""
+
+from __future__ import annotations
+
+
+import secrets
+from contextlib import contextmanager
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Final
+
+from spark.errors import BackendError, CheckpointConflictError, CheckpointNotFoundError, SequenceTakenError, SparkError
+from spark.graphs.blocking import run_blocking
+from spark.graphs.checkpoint.ids import parse_automatic_id
+
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint.backend import CheckpointBackend
+    from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
+    from spark.graphs.checkpoint.record import Record
+
+ATTEMPTS: Final = 100
+"""How often a sequence may turn out to be taken before the backend is considered broken."""
+
+
+async def save_checkpoint(checkpoint: GraphCheckpoint, backend: CheckpointBackend) -> CheckpointInfo:
+    """Store a checkpoint made by hand under its own id; ``GraphCheckpoint.save`` says the rest."""
+    earlier = await find(backend, checkpoint.checkpoint_id)
+    if earlier is not None and earlier.graph_id != checkpoint.graph_id:
+        raise CheckpointConflictError(
+            f"The checkpoint id {checkpoint.checkpoint_id!r} belongs to graph {earlier.graph_id!r} in this store; saving it for "
+            f"graph {checkpoint.graph_id!r} would replace that one. Choose another id, or delete that checkpoint first."
+        )
+    record = await _put_next(checkpoint, backend)
+    if earlier is not None:
+        with wrapped(backend, f"replacing checkpoint {checkpoint.checkpoint_id!r}"):
+            await backend.delete(earlier.graph_id, earlier.sequence)
+    checkpoint.sequence, checkpoint.source = record.header.sequence, backend
+    info = record.info()
+    if checkpoint.audience is not None:
+        await checkpoint.audience.created(checkpoint.isolated(), info)
+    return info
+
+
+async def _put_next(checkpoint: GraphCheckpoint, backend: CheckpointBackend) -> Record:
+    nonce = secrets.token_hex(12)
+    for _ in range(ATTEMPTS):
+        with wrapped(backend, f"saving checkpoint {checkpoint.checkpoint_id!r}"):
+            sequence = max(await backend.next_sequence(checkpoint.graph_id), _own_sequence(checkpoint))
+        record = await run_blocking(backend.codec.encode, checkpoint, sequence=sequence, manual=True, nonce=nonce)
+        try:
+            with wrapped(backend, f"saving checkpoint {checkpoint.checkpoint_id!r}"):
+                await backend.put(record)
+        except SequenceTakenError:
+            continue  # somebody else was faster; a checkpoint made by hand has no place to defend
+        return record
+    raise never_free(backend, checkpoint.graph_id)
+
+
+def _own_sequence(checkpoint: GraphCheckpoint) -> int:
+    """A checkpoint that a run made keeps its place when it is copied into a store where that place is free."""
+    address = parse_automatic_id(checkpoint.checkpoint_id)
+    return address[1] if address is not None and address[0] == checkpoint.graph_id else 0
+
+
+async def find(backend: CheckpointBackend, checkpoint_id: str) -> CheckpointInfo | None:
+    """Where a checkpoint is, or None."""
+    with wrapped(backend, f"looking for checkpoint {checkpoint_id!r}"):
+        return await backend.find(checkpoint_id)
+
+
+async def load(backend: CheckpointBackend, info: CheckpointInfo) -> GraphCheckpoint:
+    """The whole checkpoint behind a line of a listing.
+
+    :raises CheckpointNotFoundError: it was deleted meanwhile.
+    :raises CheckpointDamagedError: what is stored is not what was written.
+    """
+    with wrapped(backend, f"loading checkpoint {info.checkpoint_id!r}"):
+        record = await backend.get(info.graph_id, info.sequence)
+    if record is None:
+        raise not_found(info.checkpoint_id, backend)
+    checkpoint = await run_blocking(backend.codec.decode, record)
+    return replace(checkpoint, sequence=info.sequence, source=backend)
+
+
+async def load_latest(backend: CheckpointBackend, graph_id: str) -> GraphCheckpoint | None:
+    """The latest checkpoint of a graph, or None when it has none."""
+    for _ in range(ATTEMPTS):
+        with wrapped(backend, f"looking for the latest checkpoint of graph {graph_id!r}"):
+            info = await backend.latest(graph_id)
+        if info is None:
+            return None
+        try:
+            return await load(backend, info)
+        except CheckpointNotFoundError:
+            continue  # deleted between the two reads, so there is a newer one or none
+    raise BackendError(f"The backend {backend.name!r} lists checkpoints of graph {graph_id!r} that it can't load.")
+
+
+def not_found(checkpoint_id: str, backend: CheckpointBackend) -> CheckpointNotFoundError:
+    """The error for an id that nothing is stored under."""
+    return CheckpointNotFoundError(
+        f"The {backend.name} backend has no checkpoint {checkpoint_id!r}; it was never saved here, or was deleted. "
+        "CheckpointManager.list_checkpoints() shows what there is."
+    )
+
+
+def never_free(backend: CheckpointBackend, graph_id: str) -> BackendError:
+    """The error for a backend that keeps saying that a sequence is taken."""
+    return BackendError(
+        f"The {backend.name} backend offered {ATTEMPTS} sequences of graph {graph_id!r} that were all taken; its "
+        "next_sequence() and put() contradict each other. Report it to the author of the plugin."
+    )
+
+
+@contextmanager
+def wrapped(backend: CheckpointBackend, doing: str) -> Iterator[None]:
+    """Turn what a backend raises beyond our own errors into a ``BackendError``; the only place that does."""
+    try:
+        yield
+    except SparkError:
+        raise
+    except Exception as error:
+        raise BackendError(f"The {backend.name} backend failed at {doing}: {type(error).__name__}: {error}") from error
+
+
+def utc_now() -> datetime:
+    """The present, aware."""
+    return datetime.now(timezone.utc)

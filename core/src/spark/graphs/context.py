@@ -1,0 +1,91 @@
+"""What a node gets to see and to change: the context of one step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from spark.graphs.state import GraphState, NodeState, StateTransaction
+from spark.graphs.values import snapshot
+
+if TYPE_CHECKING:
+    from spark.graphs.frontier import Token
+    from spark.graphs.plan import NodePlan
+    from spark.graphs.run import GraphRun
+
+_UNREAD: Final = object()
+
+
+class NodeContext:
+    """One execution of one node. It belongs to that execution: don't keep it for later."""
+
+    __slots__ = ("_graph_state", "_inputs", "_run", "_state", "graph_writes", "node_writes", "plan", "token")
+
+    def __init__(self, run: GraphRun, plan: NodePlan, token: Token) -> None:
+        self._run = run
+        self._inputs: Any = _UNREAD
+        self._graph_state: GraphState | None = None
+        self._state: NodeState | None = None
+        self.plan = plan
+        self.token = token
+        self.graph_writes: StateTransaction | None = None
+        """What this step read and wrote of the graph's state; None while it touched nothing."""
+        self.node_writes: StateTransaction | None = None
+        """The same for the node's own state."""
+
+    @property
+    def inputs(self) -> Any:
+        """What arrived, as your own copy: the content of the output that led here, or the task's inputs at the start.
+
+        In a ``JoinNode`` it is the list of everything that arrived.
+        """
+        if self._inputs is _UNREAD:
+            self._inputs = snapshot(self.token.inputs)
+        return self._inputs
+
+    @property
+    def graph_state(self) -> GraphState:
+        """The state that all nodes share."""
+        if self._graph_state is None:
+            self.graph_writes = StateTransaction(self._run.state)
+            self._graph_state = GraphState(self.graph_writes)
+        return self._graph_state
+
+    @property
+    def state(self) -> NodeState:
+        """This node's own state: a mapping that is kept from one execution to the next, and in checkpoints."""
+        if self._state is None:
+            self.node_writes = StateTransaction(self._run.node_state(self.plan.key))
+            self._state = NodeState(self.node_writes)
+        return self._state
+
+    @property
+    def idempotency_key(self) -> str:
+        """Names this piece of work: the same when it is repeated after a crash, another for every other step and run.
+
+        Hand it to services that accept such a key, because state is kept exactly once, but side effects happen at
+        least once.
+        """
+        return f"{self._run.graph_id}/{self._run.run_id}/{self.token.id}"
+
+    @property
+    def node(self) -> str:
+        """The key of the node in its graph."""
+        return self.plan.key
+
+    @property
+    def graph_id(self) -> str:
+        """The id of the graph."""
+        return self._run.graph_id
+
+    @property
+    def run_id(self) -> str:
+        """The id of the run; it stays the same when the run is continued from a checkpoint."""
+        return self._run.run_id
+
+    @property
+    def iteration(self) -> int:
+        """How many node executions the run had completed when it was last at a boundary."""
+        return self._run.iteration
+
+    def __repr__(self) -> str:
+        return f"<NodeContext of {self.node!r}, {self.idempotency_key}>"

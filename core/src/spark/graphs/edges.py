@@ -1,0 +1,113 @@
+"""The arrows of a graph: where the output of a node goes, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from spark.errors import ConditionError, GraphDefinitionError
+
+if TYPE_CHECKING:
+    from spark.graphs.nodes import Node, NodeGroup
+
+Condition = Callable[[Any], Any]
+"""A plain function of an output's content; a true result lets the edge fire."""
+
+_MISSING: Final = object()
+
+
+class Edge:
+    """One arrow. It fires when the content of its source's output matches."""
+
+    __slots__ = ("condition", "equals", "priority", "source", "target")
+
+    def __init__(
+        self,
+        source: Node,
+        target: Node,
+        *,
+        condition: Condition | None = None,
+        equals: Mapping[str, Any] | None = None,
+        priority: int = 0,
+    ) -> None:
+        self.source = source
+        self.target = target
+        self.condition = condition
+        self.equals = dict(equals or {})
+        self.priority = priority
+
+    def matches(self, content: Any) -> bool:
+        """Whether an output with this content goes along this edge.
+
+        :raises ConditionError: the condition raised, or is an async function.
+        """
+        if self.condition is not None:
+            return self._ask(self.condition, content)
+        if not self.equals:
+            return True
+        found = content if isinstance(content, Mapping) else {}
+        return all(_same(found.get(key, _MISSING), expected) for key, expected in self.equals.items())
+
+    def label(self) -> str:
+        """The condition in a few words, ``""`` when there is none."""
+        if self.condition is not None:
+            return str(getattr(self.condition, "__name__", type(self.condition).__name__))
+        return ", ".join(f"{key}={expected!r}" for key, expected in self.equals.items())
+
+    def __repr__(self) -> str:
+        label = self.label()
+        return f"edge {self.source.label()!r} -> {self.target.label()!r}" + (f" on {label}" if label else "")
+
+    def _ask(self, condition: Condition, content: Any) -> bool:
+        try:
+            answer = condition(content)
+        except Exception as error:
+            raise ConditionError(
+                f"The condition of {self!r} raised {type(error).__name__}: {error}. It was given the output's content "
+                f"{_shortened(content)}; make it answer for this content too."
+            ) from error
+        if hasattr(answer, "__await__"):
+            if hasattr(answer, "close"):
+                answer.close()
+            raise ConditionError(
+                f"The condition of {self!r} is async; conditions are plain functions, asked at the commit of a step. "
+                "Do the awaiting in the node and put what it found into the output."
+            )
+        return bool(answer)
+
+
+class OutgoingEdge:
+    """What ``node.on(…)`` returns: the beginning of an edge, finished by ``>> target``."""
+
+    __slots__ = ("_condition", "_equals", "_priority", "_source")
+
+    def __init__(self, source: Node, *, condition: Condition | None, equals: Mapping[str, Any], priority: int) -> None:
+        if condition is not None and not callable(condition):
+            raise GraphDefinitionError(
+                f"{source.label()}.on({condition!r}): a condition is a function of the output's content. To compare a key, "
+                "name it: node.on(done=True)."
+            )
+        if condition is not None and equals:
+            raise GraphDefinitionError(
+                f"{source.label()}.on(…): give either a condition or keys to compare, not both; the condition can compare too."
+            )
+        if isinstance(priority, bool) or not isinstance(priority, int):
+            raise GraphDefinitionError(f"{source.label()}.on(priority={priority!r}): a priority is a whole number.")
+        self._source = source
+        self._condition = condition
+        self._equals = equals
+        self._priority = priority
+
+    def __rshift__(self, target: Any) -> Node | NodeGroup:
+        return self._source.connect(
+            target, condition=self._condition, equals=self._equals, priority=self._priority
+        )
+
+
+def _same(found: Any, expected: Any) -> bool:
+    return expected is None if found is _MISSING else bool(found == expected)
+
+
+def _shortened(content: Any) -> str:
+    text = repr(content)
+    return text if len(text) <= 200 else f"{text[:200]}…"

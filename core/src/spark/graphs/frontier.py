@@ -1,0 +1,126 @@
+"""The work of a run that is waiting, running, or held at a join, as plain data."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+
+class Token:
+    """One pending execution of a node."""
+
+    __slots__ = ("id", "inputs", "joined", "node", "source")
+
+    def __init__(self, id: int, node: str, inputs: Any, *, source: str | None, joined: bool = False) -> None:
+        self.id = id
+        """Unique in its run and the same when the execution is repeated after a crash."""
+        self.node = node
+        """The key of the node to execute."""
+        self.inputs = inputs
+        """What the node receives; of a joined token, the list of everything that arrived."""
+        self.source = source
+        """The key of the node whose output this is; None at the start."""
+        self.joined = joined
+        """The join has fired: this one is no longer held."""
+
+
+class Frontier:
+    """All tokens of a run. Each is in exactly one place: waiting, running, or held at a join.
+
+    :param reaches: node key to the joins that can be reached from there; nodes that reach none may be left out.
+    :param order: node key to its place in discovery order, in which a join sees its arrivals.
+    :param joins: the keys of the joins.
+    """
+
+    __slots__ = ("_joins", "_order", "_pressure", "_reaches", "held", "next_id", "running", "waiting")
+
+    def __init__(
+        self, *, joins: Iterable[str] = (), reaches: Mapping[str, Sequence[str]] | None = None, order: Mapping[str, int] | None = None
+    ) -> None:
+        self._joins = frozenset(joins)
+        self._reaches = reaches or {}
+        self._order = order or {}
+        self._pressure = dict.fromkeys(self._joins, 0)
+        """Join key to the number of tokens that can still reach it."""
+        self.waiting: deque[Token] = deque()
+        self.running: dict[int, Token] = {}
+        self.held: dict[str, list[Token]] = {}
+        self.next_id = 1
+
+    def __bool__(self) -> bool:
+        return bool(self.waiting or self.running or self.held)
+
+    def add(self, node: str, inputs: Any, *, source: str | None) -> None:
+        """A new token: held if its node is a join, else waiting."""
+        self._place(Token(self._new_id(), node, inputs, source=source))
+
+    def start(self) -> Token:
+        """Move the token that waits longest to the running ones."""
+        token = self.waiting.popleft()
+        self.running[token.id] = token
+        return token
+
+    def finish(self, token: Token) -> None:
+        """Remove a running token: its step has committed."""
+        del self.running[token.id]
+        self._press(token, -1)
+
+    def put_back(self) -> None:
+        """Every running token waits again, before those that never ran."""
+        self.waiting.extendleft(reversed(self.running.values()))
+        self.running.clear()
+
+    def release_joins(self) -> None:
+        """Fire every join that holds something and that no other token can still reach.
+
+        Joins that can only be reached from one another would wait forever; of those the one that began first fires.
+        """
+        for join in [join for join in self.held if self._pressure[join] == 0]:
+            self._fire(join)
+        if self.held and not self.waiting and not self.running:
+            self._fire(min(self.held, key=lambda join: self.held[join][0].id))
+
+    def to_data(self) -> dict[str, Any]:
+        """All tokens as plain data, where a running token counts as waiting with its inputs."""
+        pending = [*self.running.values(), *self.waiting]
+        held = [token for tokens in self.held.values() for token in tokens]
+        return {"next_token": self.next_id, "tokens": [_token_data(token) for token in (*pending, *held)]}
+
+    def load(self, data: Mapping[str, Any]) -> None:
+        """Become what ``to_data`` described."""
+        self.next_id = data["next_token"]
+        for item in data["tokens"]:
+            self._place(
+                Token(item["id"], item["node"], item["inputs"], source=item["source"], joined=item.get("joined", False))
+            )
+
+    def _new_id(self) -> int:
+        self.next_id += 1
+        return self.next_id - 1
+
+    def _place(self, token: Token) -> None:
+        if token.node in self._joins and not token.joined:
+            self.held.setdefault(token.node, []).append(token)
+        else:
+            self.waiting.append(token)
+        if self._reaches:
+            self._press(token, +1)
+
+    def _press(self, token: Token, change: int) -> None:
+        held_here = token.node if token.node in self._joins and not token.joined else None
+        for join in self._reaches.get(token.node, ()):
+            if join != held_here:
+                self._pressure[join] += change
+
+    def _fire(self, join: str) -> None:
+        arrived = sorted(self.held.pop(join), key=lambda token: (self._order.get(token.source or "", -1), token.id))
+        for token in arrived:
+            self._press(token, -1)
+        inputs = [token.inputs for token in arrived]
+        self._place(Token(self._new_id(), join, inputs, source=arrived[0].source, joined=True))
+
+
+def _token_data(token: Token) -> dict[str, Any]:
+    data = {"id": token.id, "node": token.node, "inputs": token.inputs, "source": token.source}
+    return {**data, "joined": True} if token.joined else data

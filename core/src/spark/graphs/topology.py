@@ -1,0 +1,173 @@
+"""The shape of a graph: which nodes can be reached from the start, under which keys, and what leads where."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+from spark.errors import GraphDefinitionError
+from spark.graphs.edges import Edge
+from spark.graphs.frontier import Frontier
+from spark.graphs.loaded import class_name
+from spark.graphs.nodes import FunctionNode, JoinNode, Node, Wiring
+from spark.graphs.plan import NodePlan
+
+
+class Topology:
+    """Nodes and edges as they were when the graph was last looked at.
+
+    :raises GraphDefinitionError: two nodes were given one name, or a node can't be executed as written.
+    """
+
+    def __init__(self, start: Node) -> None:
+        nodes = _discover(start)
+        keys = self._keys = _assign_keys(nodes)
+        self.start = keys[start]
+        self.plans = {keys[node]: NodePlan(keys[node], node) for node in nodes}
+        """Node key to how it is executed, in discovery order."""
+        for node in nodes:
+            self.plans[keys[node]].edges = tuple((edge, keys[edge.target]) for edge in node.edges)
+        self._seen = Wiring.changes
+        self._order = {key: place for place, key in enumerate(self.plans)}
+        self._joins = [key for key, plan in self.plans.items() if isinstance(plan.node, JoinNode)]
+        self._reaches = _joins_reached(self.plans, self._joins)
+        self._data: dict[str, Any] | None = None
+
+    def is_stale(self) -> bool:
+        """Whether an edge was added anywhere since this was made."""
+        return self._seen != Wiring.changes
+
+    def new_frontier(self) -> Frontier:
+        """An empty frontier that knows which nodes lead to which joins."""
+        return Frontier(joins=self._joins, reaches=self._reaches, order=self._order)
+
+    def reachable_from(self, keys: Iterable[str]) -> set[str]:
+        """These nodes and all that their edges lead to."""
+        seen = set(keys)
+        ahead = deque(seen)
+        while ahead:
+            for _, target in self.plans[ahead.popleft()].edges:
+                if target not in seen:
+                    seen.add(target)
+                    ahead.append(target)
+        return seen
+
+    def to_data(self) -> dict[str, Any]:
+        """The shape as plain data, from which a checkpoint can be continued: the same dict each time. Never change it."""
+        if self._data is None:
+            self._data = {
+                "start": self.start,
+                "nodes": [_node_data(plan) for plan in self.plans.values()],
+                # In the order of declaration, because that is what keys are given by when it is rebuilt.
+                "edges": [
+                    _edge_data(plan.key, edge, self._keys[edge.target])
+                    for plan in self.plans.values()
+                    for edge in plan.node._edges
+                ],
+            }
+        return self._data
+
+    def mermaid(self) -> str:
+        """The shape as a Mermaid flowchart."""
+        number = {key: f"n{place}" for key, place in self._order.items()}
+        lines = ["flowchart TD"]
+        for key, plan in self.plans.items():
+            opening, closing = ("{{", "}}") if key in self._joins else ("([", "])") if not plan.edges else ("[", "]")
+            lines.append(f'    {number[key]}{opening}"{_escaped(key)}"{closing}')
+        for key, plan in self.plans.items():
+            for edge, target in plan.edges:
+                label = f'|"{_escaped(edge.label())}"|' if edge.label() else ""
+                lines.append(f"    {number[key]} -->{label} {number[target]}")
+        return "\n".join(lines) + "\n"
+
+
+def _discover(start: Node) -> list[Node]:
+    found = {start: None}
+    ahead = deque([start])
+    while ahead:
+        for edge in ahead.popleft()._edges:
+            if edge.target not in found:
+                found[edge.target] = None
+                ahead.append(edge.target)
+    return list(found)
+
+
+def _assign_keys(nodes: list[Node]) -> dict[Node, str]:
+    keys: dict[Node, str] = {}
+    taken: dict[str, Node] = {}
+    for node in nodes:
+        if node.name is not None:
+            _check_name(node, taken)
+            keys[node] = node.name
+            taken[node.name] = node
+    for node in nodes:
+        if node.name is None:
+            keys[node] = _free_key(node.kind(), taken)
+            taken[keys[node]] = node
+    return {node: keys[node] for node in nodes}
+
+
+def _check_name(node: Node, taken: dict[str, Node]) -> None:
+    if not isinstance(node.name, str) or not node.name:
+        raise GraphDefinitionError(f"A {node.kind()} has the name {node.name!r}; a name is a string with something in it.")
+    if node.name in taken:
+        raise GraphDefinitionError(
+            f"Two nodes are named {node.name!r}: a {taken[node.name].kind()} and a {node.kind()}. A name is what a checkpoint "
+            "knows a node by; give each its own, or leave the name out."
+        )
+
+
+def _free_key(kind: str, taken: dict[str, Node]) -> str:
+    key, number = kind, 1
+    while key in taken:
+        number += 1
+        key = f"{kind}#{number}"
+    return key
+
+
+def _joins_reached(plans: dict[str, NodePlan], joins: list[str]) -> dict[str, list[str]]:
+    sources: dict[str, set[str]] = {key: set() for key in plans}
+    for plan in plans.values():
+        for _, target in plan.edges:
+            sources[target].add(plan.key)
+    reached: dict[str, list[str]] = {}
+    for join in joins:
+        seen: set[str] = set()
+        ahead = deque(sources[join])
+        while ahead:
+            key = ahead.popleft()
+            if key not in seen:
+                seen.add(key)
+                ahead.extend(sources[key])
+        for key in seen:
+            reached.setdefault(key, []).append(join)
+    return reached
+
+
+def _node_data(plan: NodePlan) -> dict[str, Any]:
+    node = plan.node
+    data: dict[str, Any] = {"key": plan.key, "name": node.name}
+    if isinstance(node, FunctionNode):
+        data["function"] = f"{node.process.__module__}:{node.process.__qualname__}"
+    else:
+        data["class"] = class_name(type(node))
+    if node._has_arguments:
+        data["has_arguments"] = True
+    return data
+
+
+def _edge_data(source: str, edge: Edge, target: str) -> dict[str, Any]:
+    data: dict[str, Any] = {"source": source, "target": target, "priority": edge.priority}
+    if edge.condition is None and all(type(value) in _PLAIN for value in edge.equals.values()):
+        data["equals"] = edge.equals
+    else:
+        data["condition"] = edge.label()
+    return data
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+_PLAIN = frozenset({str, int, bool, float, type(None)})
