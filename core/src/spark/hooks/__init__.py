@@ -1,0 +1,71 @@
+"""What a plugin author imports, and the report on what is installed.
+
+Everything here is loaded on first use: ``import spark.hooks`` scans nothing, and loads no pluggy.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from spark.hooks.discovery import plugins as plugins
+    from spark.hooks.plugin_info import PluginInfo as PluginInfo
+    from spark.hooks.plugin_specs import API_VERSION as API_VERSION
+    from spark.hooks.plugin_specs import BackendSpec as BackendSpec
+    from spark.hooks.plugin_specs import ExecutorSpec as ExecutorSpec
+    from spark.hooks.plugin_specs import SerializerSpec as SerializerSpec
+    from spark.hooks.plugin_specs import TriggerSpec as TriggerSpec
+    from spark.hooks.redaction import redact as redact
+    from spark.hooks.registry import backend_class as backend_class
+    from spark.hooks.registry import executor_class as executor_class
+    from spark.hooks.registry import format_class as format_class
+    from spark.hooks.registry import open_backend as open_backend
+    from spark.hooks.registry import trigger_class as trigger_class
+    from spark.hooks.specs import hookimpl as hookimpl
+
+_HOMES: Final = {
+    "API_VERSION": "plugin_specs",
+    "BackendSpec": "plugin_specs",
+    "ExecutorSpec": "plugin_specs",
+    "PluginInfo": "plugin_info",
+    "SerializerSpec": "plugin_specs",
+    "TriggerSpec": "plugin_specs",
+    "backend_class": "registry",
+    "executor_class": "registry",
+    "format_class": "registry",
+    "hookimpl": "specs",
+    "open_backend": "registry",
+    "plugins": "discovery",
+    "redact": "redaction",
+    "trigger_class": "registry",
+}
+
+__all__ = [
+    "API_VERSION",
+    "BackendSpec",
+    "ExecutorSpec",
+    "PluginInfo",
+    "SerializerSpec",
+    "TriggerSpec",
+    "backend_class",
+    "executor_class",
+    "format_class",
+    "hookimpl",
+    "open_backend",
+    "plugins",
+    "redact",
+    "trigger_class",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

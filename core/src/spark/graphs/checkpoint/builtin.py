@@ -1,0 +1,31 @@
+"""The core's own plugin: memory and JSON arrive by the same hooks as everybody's."""
+
+from __future__ import annotations
+
+from spark.hooks import BackendSpec, SerializerSpec, hookimpl
+
+
+@hookimpl
+def spark_backends() -> list[BackendSpec]:
+    """The memory backend, for tests and as the default."""
+    return [
+        BackendSpec(
+            name="memory",
+            target="spark.graphs.checkpoint.memory:InMemoryCheckpointBackend",
+            schemes=("memory",),
+            class_names=("InMemoryCheckpointBackend",),
+            summary="Checkpoints in this process's memory; gone when it ends.",
+        )
+    ]
+
+
+@hookimpl
+def spark_serializers() -> list[SerializerSpec]:
+    """The JSON format, the default of every backend."""
+    return [
+        SerializerSpec(
+            name="json",
+            target="spark.graphs.checkpoint.json_format:JsonFormat",
+            summary="Readable text, exact round-trips, safe to load.",
+        )
+    ]

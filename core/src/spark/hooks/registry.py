@@ -1,0 +1,193 @@
+"""From a name or URL to the class that it means, imported on first use.
+
+What the core brings is looked up first, without a scan; only another name makes plugins load.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from spark.errors import PluginBrokenError, PluginConflictError, PluginError, PluginNotFoundError
+from spark.hooks import discovery
+from spark.hooks.plugin_info import Plugin
+from spark.hooks.plugin_specs import Claim, PluginSpec
+from spark.hooks.redaction import redact
+from spark.hooks.suggestions import nearest, own_distributions, pip_line
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+
+
+def open_backend(url_or_name: str, **options: Any) -> Any:
+    """The backend that a URL describes, or a new one of the named class; the options go to its constructor.
+
+    :raises PluginError: as ``backend_class`` does.
+    """
+    backend = backend_class(url_or_name)
+    return backend.from_url(url_or_name, **options) if _scheme_of(url_or_name) else backend(**options)
+
+
+def backend_class(name_or_url: str) -> type[Any]:
+    """The class of the backend with this name or URL scheme, or the one that this URL is meant for.
+
+    :raises PluginNotFoundError: no installed plugin provides it.
+    :raises PluginConflictError: two do.
+    :raises PluginBrokenError: one does, and can't be used.
+    """
+    scheme = _scheme_of(name_or_url)
+    if not scheme:
+        return _class_of(("backend", name_or_url), ("URL scheme", name_or_url), asked=name_or_url)
+    # postgresql+asyncpg: whoever speaks postgresql knows what to do with the driver.
+    return _class_of(("URL scheme", scheme), ("URL scheme", scheme.partition("+")[0]), asked=name_or_url)
+
+
+def format_class(name: str) -> type[Any]:
+    """The class of the format with this name; raises what ``backend_class`` raises."""
+    return _class_of(("format", name))
+
+
+def trigger_class(name: str) -> type[Any]:
+    """The class of the trigger with this name; raises what ``backend_class`` raises."""
+    return _class_of(("trigger", name))
+
+
+def executor_class(name: str) -> type[Any]:
+    """The class of the executor with this name; raises what ``backend_class`` raises."""
+    return _class_of(("executor", name))
+
+
+def class_named(class_name: str) -> type[Any]:
+    """The class that a plugin makes importable from ``spark.graphs.checkpoint``; for that module's ``__getattr__``.
+
+    :raises ImportError: the class is known but its plugin is not installed, or can't be used; says what to do.
+    :raises AttributeError: nobody knows a class of this name.
+    """
+    wanted = ("class name", class_name)
+    if class_name.startswith("_"):  # Python itself asks for many of these; none is worth a scan
+        raise _no_attribute(class_name)
+    try:
+        return _class_of(wanted)
+    except PluginNotFoundError as error:
+        if not pip_line([wanted]):
+            raise _no_attribute(class_name) from None
+        raise ImportError(str(error), name="spark.graphs.checkpoint") from error
+    except PluginError as error:
+        raise ImportError(str(error), name="spark.graphs.checkpoint") from error
+
+
+def _class_of(*wanted: Claim, asked: str = "") -> type[Any]:
+    plugin, spec = _owner_among([discovery.core()], wanted) or _owner_installed(wanted, asked or wanted[0][1])
+    return _import_target(plugin, spec)
+
+
+def _owner_installed(wanted: tuple[Claim, ...], asked: str) -> tuple[Plugin, PluginSpec]:
+    plugins = discovery.found().plugins
+    owner = _owner_among([plugin for plugin in plugins if plugin.info.status == "loaded"], wanted)
+    if owner is None:
+        raise _unavailable(wanted, asked, plugins) or _not_found(wanted, asked, plugins)
+    return owner
+
+
+def _owner_among(plugins: Iterable[Plugin], wanted: Iterable[Claim]) -> tuple[Plugin, PluginSpec] | None:
+    for claim in wanted:
+        owners = [(plugin, spec) for plugin in plugins for spec in plugin.specs if claim in spec.claims()]
+        if len(owners) > 1:
+            raise _conflict(claim, [plugin for plugin, _ in owners])
+        if owners:
+            return owners[0]
+    return None
+
+
+def _import_target(plugin: Plugin, spec: PluginSpec) -> type[Any]:
+    module_name, _, path = spec.target.partition(":")
+    try:
+        target = functools.reduce(getattr, path.split("."), importlib.import_module(module_name))
+    except (Exception, SystemExit) as error:
+        raise _bad_target(plugin, spec, f"importing {spec.target} failed: {type(error).__name__}: {error}") from error
+    if not isinstance(target, type):
+        raise _bad_target(plugin, spec, f"{spec.target} is not a class")
+    return target
+
+
+def _bad_target(plugin: Plugin, spec: PluginSpec, reason: str) -> PluginBrokenError:
+    return PluginBrokenError(
+        f"The {spec.kind} {spec.name!r} of the {plugin.info.label} can't be used: {reason}. "
+        f"Reinstall or upgrade {plugin.info.distribution}."
+    )
+
+
+def _conflict(claim: Claim, plugins: list[Plugin]) -> PluginConflictError:
+    kind, name = claim
+    labels = " and the ".join(plugin.info.label for plugin in plugins)
+    distributions = {plugin.info.distribution for plugin in plugins}
+    loser = plugins[-1].info.distribution if len(distributions) > 1 else plugins[-1].info.name
+    return PluginConflictError(
+        f"The {kind} {name!r} is claimed by the {labels}. Uninstall one of them, or decide with "
+        f"SPARK_DISABLE_PLUGINS={loser}, which names the one not to use."
+    )
+
+
+def _unavailable(wanted: tuple[Claim, ...], asked: str, plugins: Iterable[Plugin]) -> PluginBrokenError | None:
+    """The error that tells of a plugin which is installed, would provide this, and is blocked or broken."""
+    for info in (plugin.info for plugin in plugins if _would_provide(plugin, wanted)):
+        error = PluginBrokenError(
+            f"The {wanted[0][0]} {redact(asked)!r} can't be used: the {info.label}, which provides it, is {info.status}. "
+            f"{info.reason}"
+        )
+        # What the plugin raised says more than our own account of it.
+        error.__cause__ = info.error and (info.error.__cause__ or info.error)
+        return error
+    return None
+
+
+def _would_provide(plugin: Plugin, wanted: tuple[Claim, ...]) -> bool:
+    if plugin.info.status == "loaded":
+        return False
+    if plugin.specs:
+        return any(claim in spec.claims() for claim in wanted for spec in plugin.specs)
+    # It never got to say what it provides, so its names have to tell.
+    return plugin.info.distribution in own_distributions(wanted) or plugin.info.name in {name for _, name in wanted}
+
+
+def _not_found(wanted: tuple[Claim, ...], asked: str, plugins: Iterable[Plugin]) -> PluginNotFoundError:
+    plugins = list(plugins)
+    kind = wanted[0][0]
+    installed = {
+        claim
+        for plugin in plugins
+        if plugin.info.status == "loaded"
+        for spec in plugin.specs
+        for claim in spec.claims()
+    }
+    names = ", ".join(sorted(name for claimed, name in installed if claimed == kind)) or "none"
+    parts = [
+        f"No installed plugin provides the {kind} {redact(asked)!r}; installed: {names}.",
+        _cure(wanted, installed),
+    ]
+    unused = [plugin.info.label for plugin in plugins if plugin.info.status != "loaded"]
+    if unused:
+        parts.append(f"Not loaded, see spark.hooks.plugins(): the {', the '.join(unused)}.")
+    return PluginNotFoundError(" ".join(part for part in parts if part))
+
+
+def _cure(wanted: tuple[Claim, ...], installed: set[Claim]) -> str:
+    line = pip_line(wanted)
+    if line:
+        return f"To get it: {line}"
+    close = next((found for claim in wanted if (found := nearest(claim, installed)) is not None), None)
+    if close is None:
+        return "Check the spelling, or install the plugin that provides it."
+    install = "" if close in installed else f" It comes with: {pip_line([close])}"
+    return f"Did you mean {close[1]!r}?{install}"
+
+
+def _no_attribute(class_name: str) -> AttributeError:
+    return AttributeError(f"module 'spark.graphs.checkpoint' has no attribute {class_name!r}")
+
+
+def _scheme_of(name_or_url: str) -> str:
+    match = _SCHEME.match(name_or_url)
+    return match[1].lower() if match else ""

@@ -1,0 +1,55 @@
+"""What to do when nothing has this name: the nearest one, and the line that installs what is missing."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Final
+
+from spark.hooks.plugin_specs import Claim
+
+_EXTRAS: Final[dict[str, tuple[str, tuple[Claim, ...]]]] = {
+    "file": (
+        "spark-graphs-backend-file",
+        (("backend", "file"), ("URL scheme", "file"), ("class name", "FileCheckpointBackend")),
+    ),
+    "sql": (
+        "spark-graphs-backend-sql",
+        (
+            ("backend", "sql"),
+            ("URL scheme", "sqlite"),
+            ("URL scheme", "postgresql"),
+            ("URL scheme", "mysql"),
+            ("URL scheme", "mariadb"),
+            ("class name", "DatabaseCheckpointBackend"),
+        ),
+    ),
+    "s3": (
+        "spark-graphs-backend-s3",
+        (("backend", "s3"), ("URL scheme", "s3"), ("class name", "S3CheckpointBackend")),
+    ),
+    "pickle": ("spark-graphs-serializer-pickle", (("format", "pickle"),)),
+    "msgpack": ("spark-graphs-serializer-msgpack", (("format", "msgpack"),)),
+    "ray": ("spark-graphs-executor-ray", (("executor", "ray"),)),
+}
+"""The extras of spark-graphs: the distribution that each installs, and what that provides."""
+
+_EXTRA_OF: Final = {claim: extra for extra, (_, claims) in _EXTRAS.items() for claim in claims}
+
+
+def pip_line(wanted: Iterable[Claim]) -> str:
+    """What installs the first of these that a distribution of ours provides; empty when none does."""
+    return next((f"pip install 'spark-graphs[{_EXTRA_OF[claim]}]'" for claim in wanted if claim in _EXTRA_OF), "")
+
+
+def own_distributions(wanted: Iterable[Claim]) -> set[str]:
+    """The distributions of ours that provide any of these."""
+    return {_EXTRAS[_EXTRA_OF[claim]][0] for claim in wanted if claim in _EXTRA_OF}
+
+
+def nearest(wanted: Claim, installed: Iterable[Claim]) -> Claim | None:
+    """The claim of the same kind whose name is most like the wanted one, among what is installed or could be."""
+    kind, name = wanted
+    names = {other for other_kind, other in (*installed, *_EXTRA_OF) if other_kind == kind}
+    close = difflib.get_close_matches(name, sorted(names), n=1)
+    return (kind, close[0]) if close else None
