@@ -1,0 +1,1 @@
+"""Async graphs in Python whose runs survive."""

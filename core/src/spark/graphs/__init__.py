@@ -1,0 +1,24 @@
+"""Async graphs whose runs survive: write nodes, wire them with ``>>``, and ``await graph.run()``."""
+
+from spark.graphs.context import NodeContext
+from spark.graphs.graph import Graph
+from spark.graphs.message import Message
+from spark.graphs.nodes import ExitNode, FunctionNode, JoinNode, Node, node
+from spark.graphs.state import GraphState, NodeState
+from spark.graphs.tasks import Budget, Task, TaskType
+
+__all__ = [
+    "Budget",
+    "ExitNode",
+    "FunctionNode",
+    "Graph",
+    "GraphState",
+    "JoinNode",
+    "Message",
+    "Node",
+    "NodeContext",
+    "NodeState",
+    "Task",
+    "TaskType",
+    "node",
+]

@@ -1,0 +1,84 @@
+"""Checkpoints: what they are, when they are made, where they go, and how to come back to them."""
+
+from typing import TYPE_CHECKING, Any
+
+from spark.errors import (
+    BackendError,
+    CheckpointConflictError,
+    CheckpointDamagedError,
+    CheckpointError,
+    CheckpointNotFoundError,
+    CheckpointVersionError,
+    DeserializationError,
+    GraphRestoreError,
+    InvalidIdError,
+    SequenceTakenError,
+    SerializationError,
+)
+from spark.graphs.blocking import run_blocking
+from spark.graphs.checkpoint.backend import CheckpointBackend
+from spark.graphs.checkpoint.config import CheckpointConfig
+from spark.graphs.checkpoint.format import Format
+from spark.graphs.checkpoint.handlers import CheckpointHandler
+from spark.graphs.checkpoint.ids import automatic_id, parse_automatic_id
+from spark.graphs.checkpoint.manager import CheckpointManager
+from spark.graphs.checkpoint.memory import InMemoryCheckpointBackend
+from spark.graphs.checkpoint.migrations import register_migration
+from spark.graphs.checkpoint.model import CURRENT_VERSION, CheckpointInfo, GraphCheckpoint
+from spark.graphs.checkpoint.record import Record, RecordHeader
+from spark.graphs.checkpoint.registered_types import register_type
+from spark.graphs.checkpoint.retention import KeepAll, KeepFor, KeepLast, Retention
+from spark.graphs.checkpoint.serializer import CheckpointSerializer
+from spark.graphs.checkpoint.triggers import AfterNode, Boundary, EveryIterations, EverySeconds, Trigger
+
+if TYPE_CHECKING:
+    from spark_backend_file import FileCheckpointBackend as FileCheckpointBackend
+
+__all__ = [
+    "CURRENT_VERSION",
+    "AfterNode",
+    "BackendError",
+    "Boundary",
+    "CheckpointBackend",
+    "CheckpointConfig",
+    "CheckpointConflictError",
+    "CheckpointDamagedError",
+    "CheckpointError",
+    "CheckpointHandler",
+    "CheckpointInfo",
+    "CheckpointManager",
+    "CheckpointNotFoundError",
+    "CheckpointSerializer",
+    "CheckpointVersionError",
+    "DeserializationError",
+    "EveryIterations",
+    "EverySeconds",
+    "FileCheckpointBackend",
+    "Format",
+    "GraphCheckpoint",
+    "GraphRestoreError",
+    "InMemoryCheckpointBackend",
+    "InvalidIdError",
+    "KeepAll",
+    "KeepFor",
+    "KeepLast",
+    "Record",
+    "RecordHeader",
+    "Retention",
+    "SequenceTakenError",
+    "SerializationError",
+    "Trigger",
+    "automatic_id",
+    "parse_automatic_id",
+    "register_migration",
+    "register_type",
+    "run_blocking",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """The backends that plugins bring, such as ``FileCheckpointBackend``: imported from the installed plugin on first use."""
+    from spark.hooks.registry import class_named
+
+    value = globals()[name] = class_named(name)
+    return value
