@@ -36,7 +36,11 @@ class Frontier:
     __slots__ = ("_joins", "_order", "_pressure", "_reaches", "held", "next_id", "running", "waiting")
 
     def __init__(
-        self, *, joins: Iterable[str] = (), reaches: Mapping[str, Sequence[str]] | None = None, order: Mapping[str, int] | None = None
+        self,
+        *,
+        joins: Iterable[str] = (),
+        reaches: Mapping[str, Sequence[str]] | None = None,
+        order: Mapping[str, int] | None = None,
     ) -> None:
         self._joins = frozenset(joins)
         self._reaches = reaches or {}
@@ -64,7 +68,8 @@ class Frontier:
     def finish(self, token: Token) -> None:
         """Remove a running token: its step has committed."""
         del self.running[token.id]
-        self._press(token, -1)
+        if self._reaches:
+            self._press(token, -1)
 
     def put_back(self) -> None:
         """Every running token waits again, before those that never ran."""

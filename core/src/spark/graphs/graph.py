@@ -10,11 +10,16 @@ from typing import Any, Self
 from weakref import WeakValueDictionary
 
 from spark.errors import GraphDefinitionError, RunError, SparkWarning
+from spark.graphs.arguments import (
+    audience_of,
+    checked_concurrency,
+    checked_config,
+    checked_start,
+    chosen_id,
+    opened_backend,
+)
 from spark.graphs.checkpoint.backend import CheckpointBackend
 from spark.graphs.checkpoint.config import CheckpointConfig
-from spark.graphs.checkpoint.handlers import Audience
-from spark.graphs.checkpoint.ids import check_graph_id
-from spark.graphs.checkpoint.memory import InMemoryCheckpointBackend
 from spark.graphs.checkpoint.migrations import migrated
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.recorder import Capture, Recorder
@@ -27,7 +32,6 @@ from spark.graphs.state import StateStore, check_key
 from spark.graphs.tasks import Task
 from spark.graphs.topology import Topology
 from spark.graphs.values import snapshot
-from spark.hooks.registry import open_backend
 
 _ALIVE: WeakValueDictionary[str, Graph] = WeakValueDictionary()
 """The newest graph of each id in this process."""
@@ -58,20 +62,20 @@ class Graph:
         nodes: Sequence[Node] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._graph_id, self._is_named = _chosen_id(id, graph_id)
+        self._graph_id, self._is_named = chosen_id(id, graph_id)
         self._state = StateStore("graph_state", state)
         self._node_states: dict[str, StateStore] = {}
-        self._checkpoint_config = _checked_config(checkpoint_config)
-        self._backend = _open(self._checkpoint_config)
-        self._audience = _audience(self._checkpoint_config)
-        self._max_concurrency = _checked_concurrency(max_concurrency)
+        self._checkpoint_config = checked_config(checkpoint_config)
+        self._backend = opened_backend(self._checkpoint_config)
+        self._audience = audience_of(self._checkpoint_config)
+        self._max_concurrency = checked_concurrency(max_concurrency)
         self._clock = clock
         self._pending: PendingRun | None = None
         """The interrupted run that the next ``run`` continues."""
         self._run: GraphRun | None = None
         """The run that is under way, or the last one."""
         self._is_running = False
-        self._start = _checked_start(start)
+        self._start = checked_start(start)
         self._topology = self._look()
         self._check_reachable(nodes)
         self._warn_of_random_id()
@@ -216,7 +220,7 @@ class Graph:
     @start.setter
     def start(self, node: Node) -> None:
         self._check_idle("start")
-        self._start = _checked_start(node)
+        self._start = checked_start(node)
         self._topology = self._look()
         self._pending = None
         self._run = None
@@ -346,15 +350,15 @@ class Graph:
         lost = [node.label() for node in nodes if node not in reachable]
         if lost:
             raise GraphDefinitionError(
-                f"No edge leads from the start {self._start.label()!r} to {', '.join(map(repr, lost))}; wire it with >>, or leave it "
-                "out of nodes=."
+                f"No edge leads from the start {self._start.label()!r} to {', '.join(map(repr, lost))}; wire it with >>, or leave "
+                "it out of nodes=."
             )
 
     def _check_idle(self, what: str) -> None:
         if self._is_running:
             raise RunError(
-                f"Graph {self._graph_id!r} is running, so {what} has to wait: await the run first, or use another Graph with an id "
-                "of its own."
+                f"Graph {self._graph_id!r} is running, so {what} has to wait: await the run first, or use another Graph with an "
+                "id of its own."
             )
 
     def _warn_of_random_id(self) -> None:
@@ -365,54 +369,6 @@ class Graph:
                 SparkWarning,
                 stacklevel=3,
             )
-
-
-def _chosen_id(id: str | None, graph_id: str | None) -> tuple[str, bool]:
-    if id is not None and graph_id is not None and id != graph_id:
-        raise GraphDefinitionError(f"Graph(id={id!r}, graph_id={graph_id!r}): both mean the same; give one.")
-    chosen = id if id is not None else graph_id
-    return (f"graph_{secrets.token_hex(6)}", False) if chosen is None else (check_graph_id(chosen), True)
-
-
-def _checked_start(start: Any) -> Node:
-    if isinstance(start, Node):
-        return start
-    hint = " It is the class; make a node of it: add ()." if isinstance(start, type) and issubclass(start, Node) else ""
-    raise GraphDefinitionError(f"Graph(start={start!r}): the start is a node.{hint}")
-
-
-def _checked_config(config: Any) -> CheckpointConfig | None:
-    if config is None or isinstance(config, CheckpointConfig):
-        return config
-    raise GraphDefinitionError(
-        f"Graph(checkpoint_config={config!r}): give a CheckpointConfig, for instance CheckpointConfig(trigger_on_iteration=10)."
-    )
-
-
-def _checked_concurrency(limit: Any) -> int | None:
-    if limit is None or (isinstance(limit, int) and not isinstance(limit, bool) and limit >= 1):
-        return limit
-    raise GraphDefinitionError(f"Graph(max_concurrency={limit!r}): give a whole number of at least 1, or None for no limit.")
-
-
-def _open(config: CheckpointConfig | None) -> CheckpointBackend | None:
-    if config is None or not config.enabled:
-        return None
-    backend = config.backend
-    if backend is None:
-        return InMemoryCheckpointBackend()
-    if isinstance(backend, str):
-        opened: CheckpointBackend = open_backend(backend)
-        return opened
-    if isinstance(backend, CheckpointBackend):
-        return backend
-    raise GraphDefinitionError(
-        f"CheckpointConfig(backend={backend!r}): give a CheckpointBackend, its URL or name, or None for one in memory."
-    )
-
-
-def _audience(config: CheckpointConfig | None) -> Audience:
-    return Audience() if config is None else Audience.of(config.handler, errors=config.handler_errors)
 
 
 def _inherited_config(checkpoint: GraphCheckpoint, alive: Graph | None) -> CheckpointConfig | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Self, overload
 from weakref import WeakValueDictionary
@@ -198,5 +197,3 @@ def node(
     if not callable(function):
         raise GraphDefinitionError(f"@node goes on a function; a name is given by keyword: @node(name={function!r}).")
     return FunctionNode(function, name=name)
-
-

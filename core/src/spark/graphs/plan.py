@@ -49,7 +49,9 @@ class NodePlan:
 def _process_of(node: Node) -> Callable[..., Any]:
     process = getattr(node, "process", None)
     if process is None:
-        raise GraphDefinitionError(f"{type(node).__name__} has no process(self, context); write it: it is the node's work.")
+        raise GraphDefinitionError(
+            f"{type(node).__name__} has no process(self, context); write it: it is the node's work."
+        )
     if inspect.isgeneratorfunction(process) or inspect.isasyncgenfunction(process):
         raise GraphDefinitionError(
             f"The process of node {node.label()!r} is a generator; return the output's content instead of yielding it."
@@ -58,7 +60,7 @@ def _process_of(node: Node) -> Callable[..., Any]:
 
 
 def _is_async(process: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(process) or inspect.iscoroutinefunction(getattr(process, "__call__", None))
+    return inspect.iscoroutinefunction(process) or inspect.iscoroutinefunction(type(process).__call__)
 
 
 def _takes_context(node: Node, process: Callable[..., Any]) -> bool:

@@ -109,9 +109,7 @@ def check_supply(checkpoint: GraphCheckpoint, topology: Topology) -> None:
     """
     lacking = _what_lacks(checkpoint, topology)
     if lacking is not None:
-        raise GraphRestoreError(
-            f"Checkpoint {checkpoint.checkpoint_id!r} of graph {checkpoint.graph_id!r} can't be continued: {lacking}"
-        )
+        raise GraphRestoreError(f"{_named(checkpoint)} can't be continued: {lacking}")
 
 
 def _what_lacks(checkpoint: GraphCheckpoint, topology: Topology) -> str | None:
@@ -130,8 +128,8 @@ def _what_lacks(checkpoint: GraphCheckpoint, topology: Topology) -> str | None:
         for edge, target in plan.edges:
             if isinstance(edge.condition, MissingCondition):
                 return (
-                    f"whether {key!r} leads to {target!r} depends on the condition {edge.label()}, a function, which is not stored "
-                    "in checkpoints. Pass start= with the graph's first node, wired as it was."
+                    f"whether {key!r} leads to {target!r} depends on the condition {edge.label()}, a function, which is not "
+                    "stored in checkpoints. Pass start= with the graph's first node, wired as it was."
                 )
     return None
 
@@ -146,8 +144,7 @@ def _pending_nodes(checkpoint: GraphCheckpoint) -> list[str]:
 def _rebuild(checkpoint: GraphCheckpoint) -> Node:
     if checkpoint.topology is None:
         raise GraphRestoreError(
-            f"Checkpoint {checkpoint.checkpoint_id!r} of graph {checkpoint.graph_id!r} records pending work but no nodes. Pass start= "
-            "to Graph.from_checkpoint()."
+            f"{_named(checkpoint)} records pending work but no nodes. Pass start= to Graph.from_checkpoint()."
         )
     try:
         nodes = {data["key"]: _rebuild_node(data) for data in checkpoint.topology["nodes"]}
@@ -184,7 +181,9 @@ def _class_node(data: Mapping[str, Any]) -> Node:
     try:
         return found()
     except Exception as error:
-        return _missing(data, qualname, f"whose class {data['class']} can't be made without arguments any more ({error})")
+        return _missing(
+            data, qualname, f"whose class {data['class']} can't be made without arguments any more ({error})"
+        )
 
 
 def _missing(data: Mapping[str, Any], qualname: str, why: str) -> Node:
@@ -204,6 +203,10 @@ def _rebuild_edge(nodes: Mapping[str, Node], data: Mapping[str, Any]) -> None:
 
 def _malformed(checkpoint: GraphCheckpoint, part: str) -> GraphRestoreError:
     return GraphRestoreError(
-        f"The {part} in checkpoint {checkpoint.checkpoint_id!r} of graph {checkpoint.graph_id!r} is not what a run writes. Pass start= "
-        "to Graph.from_checkpoint(), or take another checkpoint."
+        f"{_named(checkpoint)} has a {part} that no run writes. Pass start= to Graph.from_checkpoint(), or take another "
+        "checkpoint."
     )
+
+
+def _named(checkpoint: GraphCheckpoint) -> str:
+    return f"Checkpoint {checkpoint.checkpoint_id!r} of graph {checkpoint.graph_id!r}"

@@ -193,8 +193,8 @@ class GraphRun:
 
     def _over_budget(self, limit: str) -> BudgetExceededError:
         self._own_error = BudgetExceededError(
-            f"The run of graph {self.graph_id!r} used up its budget of {limit} after {self.iteration} iterations, with work left. "
-            "To go on from there, call run(task, resume=True) with a new budget."
+            f"The run of graph {self.graph_id!r} used up its budget of {limit} after {self.iteration} iterations, with work "
+            "left. To go on from there, call run(task, resume=True) with a new budget."
         )
         return self._own_error
 

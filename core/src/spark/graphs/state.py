@@ -148,7 +148,9 @@ class StateTransaction:
             value = function(snapshot(default if value is _MISSING else value))
             if hasattr(value, "__await__"):
                 value.close()
-                raise TypeError(f"update({key!r}, …) takes a plain function, not an async one: it is applied at the commit.")
+                raise TypeError(
+                    f"update({key!r}, …) takes a plain function, not an async one: it is applied at the commit."
+                )
         return snapshot(value, path=f"{self._store.label}[{key!r}]")
 
 

@@ -102,7 +102,7 @@ class CheckpointBackend(ABC):
             return None
         return next((info for info in await self.list(address[0]) if info.sequence == address[1]), None)
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027 - most stores have nothing to release
         """Release threads, connections and files. The backend can't be used afterwards; closing twice is fine."""
 
     async def __aenter__(self) -> Self:

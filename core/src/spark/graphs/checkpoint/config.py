@@ -55,7 +55,9 @@ class CheckpointConfig:
         _check_flags(self)
         KeepLast(self.max_checkpoints)
         if self.handler_errors not in ("log", "raise"):
-            raise GraphDefinitionError(f"CheckpointConfig(handler_errors={self.handler_errors!r}): give 'log' or 'raise'.")
+            raise GraphDefinitionError(
+                f"CheckpointConfig(handler_errors={self.handler_errors!r}): give 'log' or 'raise'."
+            )
         _check_kind("trigger", self.trigger, Trigger)
         _check_kind("retention", self.retention, Retention)
         self.combined_trigger()

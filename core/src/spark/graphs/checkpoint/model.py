@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from spark.graphs.checkpoint.ids import check_checkpoint_id, check_graph_id
@@ -100,7 +100,7 @@ class GraphCheckpoint:
             self,
             checkpoint_id=checkpoint_id or f"fork_{graph_id}",
             graph_id=graph_id,
-            timestamp=datetime.now(timezone.utc),
+            timestamp=datetime.now(UTC),
             sequence=None,
             parent=None,
             origin=self.checkpoint_id,

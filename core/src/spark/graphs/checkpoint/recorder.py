@@ -169,9 +169,9 @@ class Recorder:
             return
         if not record.header.nonce.startswith(self._writer):
             raise CheckpointConflictError(
-                f"This run stopped before checkpoint {self._next} of graph {self._graph_id!r}: another process continued the same "
-                f"graph id in the same store and has written checkpoint {info.checkpoint_id!r} at {info.timestamp:%Y-%m-%d %H:%M:%S} "
-                "UTC. Nothing of theirs was overwritten. Run one process per graph id, or give this run an id of its own."
+                f"This run stopped before checkpoint {self._next} of graph {self._graph_id!r}: another process continued the "
+                f"same graph id in the same store, and wrote checkpoint {info.checkpoint_id!r} at "
+                f"{info.timestamp:%Y-%m-%d %H:%M:%S} UTC. Nothing of theirs was overwritten. Run one process per graph id, or give this run an id of its own."
             ) from taken
         self._head = self._parent = info.sequence
         self._kept.append(info)

@@ -109,5 +109,7 @@ def surplus(checkpoints: Sequence[CheckpointInfo], *, retention: Retention, now:
 
 def _checked(rule: Any) -> Retention:
     if not isinstance(rule, Retention):
-        raise GraphDefinitionError(f"{rule!r} is no retention rule; combine rules with | and &, for instance KeepLast(5).")
+        raise GraphDefinitionError(
+            f"{rule!r} is no retention rule; combine rules with | and &, for instance KeepLast(5)."
+        )
     return rule

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-
 import secrets
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from spark.errors import BackendError, CheckpointConflictError, CheckpointNotFoundError, SequenceTakenError, SparkError
@@ -126,4 +125,4 @@ def wrapped(backend: CheckpointBackend, doing: str) -> Iterator[None]:
 
 def utc_now() -> datetime:
     """The present, aware."""
-    return datetime.now(timezone.utc)
+    return datetime.now(UTC)

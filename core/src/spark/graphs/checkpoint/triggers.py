@@ -138,5 +138,7 @@ def _flattened(rules: Iterable[Trigger], kind: type[AnyTrigger | AllTriggers]) -
 
 def _checked(rule: Any) -> Trigger:
     if not isinstance(rule, Trigger):
-        raise GraphDefinitionError(f"{rule!r} is no trigger; combine triggers with | and &, for instance EveryIterations(5).")
+        raise GraphDefinitionError(
+            f"{rule!r} is no trigger; combine triggers with | and &, for instance EveryIterations(5)."
+        )
     return rule

@@ -1,0 +1,71 @@
+"""What a graph was given, checked: each function returns what can be used, or says what to give instead."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from spark.errors import GraphDefinitionError
+from spark.graphs.checkpoint.backend import CheckpointBackend
+from spark.graphs.checkpoint.config import CheckpointConfig
+from spark.graphs.checkpoint.handlers import Audience
+from spark.graphs.checkpoint.ids import check_graph_id
+from spark.graphs.checkpoint.memory import InMemoryCheckpointBackend
+from spark.graphs.nodes import Node
+from spark.hooks.registry import open_backend
+
+
+def chosen_id(id: str | None, graph_id: str | None) -> tuple[str, bool]:
+    """The graph id that was given, or a random one; and whether it was given."""
+    if id is not None and graph_id is not None and id != graph_id:
+        raise GraphDefinitionError(f"Graph(id={id!r}, graph_id={graph_id!r}): both mean the same; give one.")
+    chosen = id if id is not None else graph_id
+    return (f"graph_{secrets.token_hex(6)}", False) if chosen is None else (check_graph_id(chosen), True)
+
+
+def checked_start(start: Any) -> Node:
+    """The start itself, when it is a node."""
+    if isinstance(start, Node):
+        return start
+    hint = " It is the class; make a node of it: add ()." if isinstance(start, type) and issubclass(start, Node) else ""
+    raise GraphDefinitionError(f"Graph(start={start!r}): the start is a node.{hint}")
+
+
+def checked_config(config: Any) -> CheckpointConfig | None:
+    """The configuration itself, when it is one."""
+    if config is None or isinstance(config, CheckpointConfig):
+        return config
+    raise GraphDefinitionError(
+        f"Graph(checkpoint_config={config!r}): give a CheckpointConfig, for instance CheckpointConfig(trigger_on_iteration=10)."
+    )
+
+
+def checked_concurrency(limit: Any) -> int | None:
+    """The limit itself, when it is one."""
+    if limit is None or (isinstance(limit, int) and not isinstance(limit, bool) and limit >= 1):
+        return limit
+    raise GraphDefinitionError(
+        f"Graph(max_concurrency={limit!r}): give a whole number of at least 1, or None for no limit."
+    )
+
+
+def opened_backend(config: CheckpointConfig | None) -> CheckpointBackend | None:
+    """The backend that the configuration means; None when nothing is to be checkpointed."""
+    if config is None or not config.enabled:
+        return None
+    backend = config.backend
+    if backend is None:
+        return InMemoryCheckpointBackend()
+    if isinstance(backend, str):
+        opened: CheckpointBackend = open_backend(backend)
+        return opened
+    if isinstance(backend, CheckpointBackend):
+        return backend
+    raise GraphDefinitionError(
+        f"CheckpointConfig(backend={backend!r}): give a CheckpointBackend, its URL or name, or None for one in memory."
+    )
+
+
+def audience_of(config: CheckpointConfig | None) -> Audience:
+    """Who the configuration says is to be told."""
+    return Audience() if config is None else Audience.of(config.handler, errors=config.handler_errors)
