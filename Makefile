@@ -22,6 +22,9 @@ $(UV):
 	$(UV) sync --quiet
 	@touch $@
 
+demo: .venv/.synced ## index the standard library's sources, killed and resumed on the way; BACKEND=url KILLS=6
+	$(RUN) python examples/survive_kills.py --kills $(or $(KILLS),6) --store "$(BACKEND)"
+
 test: .venv/.synced ## every test, under three minutes on two cores
 	$(RUN) pytest -n $(JOBS) $(ARGS)
 

@@ -1,0 +1,120 @@
+"""Count every identifier in Python's standard library, with a graph that may be killed at any moment.
+
+    python examples/index_sources.py file:///tmp/index
+
+Kill it however you like, and start it again with the same words: it goes on where it was. ``survive_kills.py`` beside
+this file does that over and over, and compares the result with that of a run that nobody disturbed.
+"""
+
+import ast
+import asyncio
+import hashlib
+import json
+import sys
+import sysconfig
+import warnings
+from collections import Counter
+from pathlib import Path
+
+from spark.graphs import ExitNode, Graph, JoinNode, Node
+from spark.graphs.checkpoint import CheckpointConfig, CheckpointHandler
+
+PARSERS = ["parse-1", "parse-2", "parse-3", "parse-4"]
+BATCH = 12
+
+
+class Walk(Node):
+    """Find the source files, and hand the next ones to the parsers, a batch each."""
+
+    async def process(self, context):
+        state = context.graph_state
+        if not await state.has("files"):
+            await state.set("files", find_sources())
+        files, position = await state.peek("files"), await state.get("position", 0)
+        ends = [position + BATCH * number for number in range(1, len(PARSERS) + 1)]
+        await state.set("position", min(ends[-1], len(files)))
+        return {"done": position >= len(files), "batches": {p: files[e - BATCH : e] for p, e in zip(PARSERS, ends)}}
+
+
+class Parse(Node):
+    """Count the identifiers in one batch of files. It is a plain function, so it runs in a thread."""
+
+    def process(self, context):
+        counts = Counter()
+        for path in context.inputs["batches"][context.node]:
+            counts.update(identifiers(Path(path)))
+        return {"counts": dict(counts)}
+
+
+class Merge(JoinNode):
+    """Wait for all parsers, and add what they counted to the index: one key of the state for each first letter."""
+
+    async def process(self, context):
+        shards = {}
+        for branch in context.inputs:
+            for name, count in branch["counts"].items():
+                shards.setdefault(name[0].lower(), Counter())[name] += count
+        for letter, counts in shards.items():
+            await context.graph_state.update(f"index/{letter}", lambda old, new=counts: dict(Counter(old) + new), default={})
+        position, files = await context.graph_state.get("position"), await context.graph_state.peek("files")
+        print(f"  {position:5} of {len(files)} files", flush=True)
+        return {}
+
+
+class Summary(ExitNode):
+    """Boil the index down to a few figures and a digest, by which two runs can be compared."""
+
+    async def process(self, context):
+        state = context.graph_state
+        index = Counter()
+        for key in await state.keys():
+            if key.startswith("index/"):
+                index.update(await state.peek(key))
+        digest = hashlib.sha256(json.dumps(sorted(index.items())).encode()).hexdigest()
+        return {"files": await state.get("position"), "identifiers": len(index), "total": index.total(), "digest": digest}
+
+
+class Announce(CheckpointHandler):
+    async def on_checkpoint_restored(self, checkpoint):
+        done = checkpoint.execution_metadata["iteration"]
+        print(f"  resumed from {checkpoint.checkpoint_id}, after {done} steps", flush=True)
+
+
+def build(store: str) -> Graph:
+    walk, merge = Walk(), Merge()
+    walk.on(done=False) >> [Parse(name=name) for name in PARSERS] >> merge >> walk
+    walk.on(done=True) >> Summary()
+    config = CheckpointConfig(backend=store, trigger_on_iteration=1, max_checkpoints=5, handler=Announce())
+    return Graph(start=walk, id="index-sources", checkpoint_config=config)
+
+
+def find_sources() -> list[str]:
+    root = Path(sysconfig.get_path("stdlib"))
+    return sorted(str(path) for path in root.rglob("*.py") if "site-packages" not in path.parts)
+
+
+def identifiers(path: Path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some of the library's own tests are odd on purpose
+        try:
+            tree = ast.parse(path.read_bytes())
+        except (SyntaxError, ValueError):  # and some are broken on purpose
+            return
+    for found in ast.walk(tree):
+        if isinstance(found, ast.Name):
+            yield found.id
+        elif isinstance(found, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield found.name
+        elif isinstance(found, ast.Attribute):
+            yield found.attr
+        elif isinstance(found, ast.arg):
+            yield found.arg
+
+
+async def main(store: str) -> None:
+    result = await build(store).run(resume=True)
+    print(json.dumps(result.content), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "memory://"))
