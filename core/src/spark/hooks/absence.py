@@ -56,11 +56,9 @@ def _not_found(what: str, wanted: Sequence[Claim], plugins: Sequence[Plugin]) ->
     }
     kind = wanted[0][0]
     names = ", ".join(sorted(name for claimed, name in installed if claimed == kind)) or "none"
-    parts = [
-        f"No installed plugin provides the {what}; installed: {names}.",
-        _cure(wanted, installed),
-        _unused(plugins),
-    ]
+    said = f"No installed plugin provides the {what}; installed: {names}."
+    # The cure comes last, so that its command can be copied.
+    parts = [said, _unused(plugins), _cure(wanted, installed)]
     return PluginNotFoundError(" ".join(part for part in parts if part))
 
 
@@ -68,7 +66,7 @@ def _cure(wanted: Sequence[Claim], installed: set[Claim]) -> str:
     line = pip_line(wanted)
     if line:
         return f"To get it: {line}"
-    close = next((found for claim in wanted if (found := nearest(claim, installed)) is not None), None)
+    close = nearest(wanted, installed)
     if close is None:
         return "Check the spelling, or install the plugin that provides it."
     install = "" if close in installed else f" To get that: {pip_line([close])}"
