@@ -61,12 +61,12 @@ def found() -> Found:
 def core() -> Plugin:
     """What the core brings by itself, found without a scan."""
     global _core
-    if _core is None:
-        from spark.hooks.loading import load_core
+    with _lock:
+        if _core is None:
+            from spark.hooks.loading import load_core
 
-        with _lock:
-            _core = _core or load_core()
-    return _core
+            _core = load_core()
+        return _core
 
 
 def reset() -> None:

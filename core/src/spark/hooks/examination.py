@@ -1,6 +1,6 @@
 """Is this plugin fit to take part? Its hooks are compared with the specs, and what they return is checked.
 
-pluggy ignores a function that is not marked, and calls a misspelt hook never. Both are mistakes, and are reported as such.
+pluggy ignores a function that is not marked, and never calls a misspelt hook. Both are mistakes, and reported as such.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Load one plugin: blocked, imported, examined, and its specs collected. Whatever it does wrong, others are not harmed."""
+"""Load one plugin: admit, import, examine it, and collect its specs. Whatever it does wrong harms no other."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ _TARGET = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PluginSpec:
-    """What every spec has in common. A spec that can't be right fails where it is written, with a ValueError."""
+    """What every spec has in common. One that can't be right fails where it is written."""
 
     kind: ClassVar[str]
     """What it is called in messages, for instance ``"backend"``."""
@@ -38,7 +38,7 @@ class PluginSpec:
         self._check("name", self.name, _NAME, "lower case letters, digits, '_', '.' and '-', a letter first")
         self._check("target", self.target, _TARGET, 'written as "module:Class"')
         if not isinstance(self.api_version, int):
-            raise ValueError(
+            raise TypeError(
                 f"The api_version {self.api_version!r} of {type(self).__name__} {self.name!r} is no integer."
             )
 
@@ -52,7 +52,7 @@ class PluginSpec:
 
     def _check_each(self, field: str, values: Iterable[str], pattern: re.Pattern[str], allowed: str) -> None:
         if isinstance(values, str):  # it would be read as a tuple of its letters
-            raise ValueError(f"{field} of {type(self).__name__} {self.name!r} is a string; write ({values!r},).")
+            raise TypeError(f"{field} of {type(self).__name__} {self.name!r} is a string; write ({values!r},).")
         for value in values:
             self._check(field, value, pattern, allowed)
 

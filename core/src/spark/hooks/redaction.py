@@ -7,8 +7,8 @@ from urllib.parse import unquote
 
 HIDDEN = "***"
 
-# Passwords are often pasted raw, with "/", "?", "@" or ";" in them. So a password ends at the last "@" of the whole text,
-# and a secret value at the next "&": now and then too much is hidden, never too little.
+# Passwords are often pasted raw, with "/", "?", "@" or ";" in them. So a password ends at the last "@" of the text, and
+# a secret value at the next "&": now and then too much is hidden, never too little.
 _AFTER_SLASHES = re.compile(r"(://[^@:]*):.*@", re.DOTALL)
 _WITHOUT_SLASHES = re.compile(r"^([^@:]*):.*@", re.DOTALL)
 _SECRET_KEY = r"[^=&;?#\s]*(?:pass|pwd|secret|token|key|cred|auth|sig)[^=&;?#\s]*|(?<![^=&;?#\s])pw"

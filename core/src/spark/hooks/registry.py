@@ -13,10 +13,10 @@ from typing import Any
 
 from spark.errors import PluginBrokenError, PluginConflictError, PluginError, PluginNotFoundError
 from spark.hooks import discovery
+from spark.hooks.absence import explain_absence
 from spark.hooks.plugin_info import Plugin
 from spark.hooks.plugin_specs import Claim, PluginSpec
-from spark.hooks.redaction import redact
-from spark.hooks.suggestions import nearest, own_distributions, pip_line
+from spark.hooks.suggestions import pip_line
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 
@@ -79,7 +79,7 @@ def class_named(class_name: str) -> type[Any]:
 
 
 def _class_of(*wanted: Claim, asked: str = "") -> type[Any]:
-    plugin, spec = _owner_among([discovery.core()], wanted) or _owner_installed(wanted, asked or wanted[0][1])
+    plugin, spec = _owner_among([discovery.core()], wanted) or _owner_installed(wanted, asked)
     return _import_target(plugin, spec)
 
 
@@ -87,7 +87,7 @@ def _owner_installed(wanted: tuple[Claim, ...], asked: str) -> tuple[Plugin, Plu
     plugins = discovery.found().plugins
     owner = _owner_among([plugin for plugin in plugins if plugin.info.status == "loaded"], wanted)
     if owner is None:
-        raise _unavailable(wanted, asked, plugins) or _not_found(wanted, asked, plugins)
+        raise explain_absence(wanted, asked=asked, plugins=plugins)
     return owner
 
 
@@ -128,60 +128,6 @@ def _conflict(claim: Claim, plugins: list[Plugin]) -> PluginConflictError:
         f"The {kind} {name!r} is claimed by the {labels}. Uninstall one of them, or decide with "
         f"SPARK_DISABLE_PLUGINS={loser}, which names the one not to use."
     )
-
-
-def _unavailable(wanted: tuple[Claim, ...], asked: str, plugins: Iterable[Plugin]) -> PluginBrokenError | None:
-    """The error that tells of a plugin which is installed, would provide this, and is blocked or broken."""
-    for info in (plugin.info for plugin in plugins if _would_provide(plugin, wanted)):
-        error = PluginBrokenError(
-            f"The {wanted[0][0]} {redact(asked)!r} can't be used: the {info.label}, which provides it, is {info.status}. "
-            f"{info.reason}"
-        )
-        # What the plugin raised says more than our own account of it.
-        error.__cause__ = info.error and (info.error.__cause__ or info.error)
-        return error
-    return None
-
-
-def _would_provide(plugin: Plugin, wanted: tuple[Claim, ...]) -> bool:
-    if plugin.info.status == "loaded":
-        return False
-    if plugin.specs:
-        return any(claim in spec.claims() for claim in wanted for spec in plugin.specs)
-    # It never got to say what it provides, so its names have to tell.
-    return plugin.info.distribution in own_distributions(wanted) or plugin.info.name in {name for _, name in wanted}
-
-
-def _not_found(wanted: tuple[Claim, ...], asked: str, plugins: Iterable[Plugin]) -> PluginNotFoundError:
-    plugins = list(plugins)
-    kind = wanted[0][0]
-    installed = {
-        claim
-        for plugin in plugins
-        if plugin.info.status == "loaded"
-        for spec in plugin.specs
-        for claim in spec.claims()
-    }
-    names = ", ".join(sorted(name for claimed, name in installed if claimed == kind)) or "none"
-    parts = [
-        f"No installed plugin provides the {kind} {redact(asked)!r}; installed: {names}.",
-        _cure(wanted, installed),
-    ]
-    unused = [plugin.info.label for plugin in plugins if plugin.info.status != "loaded"]
-    if unused:
-        parts.append(f"Not loaded, see spark.hooks.plugins(): the {', the '.join(unused)}.")
-    return PluginNotFoundError(" ".join(part for part in parts if part))
-
-
-def _cure(wanted: tuple[Claim, ...], installed: set[Claim]) -> str:
-    line = pip_line(wanted)
-    if line:
-        return f"To get it: {line}"
-    close = next((found for claim in wanted if (found := nearest(claim, installed)) is not None), None)
-    if close is None:
-        return "Check the spelling, or install the plugin that provides it."
-    install = "" if close in installed else f" It comes with: {pip_line([close])}"
-    return f"Did you mean {close[1]!r}?{install}"
 
 
 def _no_attribute(class_name: str) -> AttributeError:

@@ -1,7 +1,8 @@
 """Every hook that a plugin can implement.
 
-A plugin is a small module named by an entry point of the group ``spark.graphs``. Each function in it that is marked with
-``@hookimpl`` implements the hook of its name; it declares those of the hook's arguments that it wants, in any order.
+A plugin is a small module named by an entry point of the group ``spark.graphs``. Each function in it that is marked
+with ``@hookimpl`` implements the hook of its name; it declares those of the hook's arguments that it wants, in any
+order.
 
 The four providing hooks are called once per process, when plugins are first needed, and are plain functions. The events
 may be plain or ``async``: the run awaits them one by one, and what one of them raises is logged and changes nothing.
@@ -74,7 +75,8 @@ def spark_executors() -> list[ExecutorSpec]:  # type: ignore[empty-body]
 def spark_checkpoint_created(checkpoint: Any, info: Any) -> None:
     """Called after a checkpoint is durable, before retention deletes older ones.
 
-    ``checkpoint`` is the ``GraphCheckpoint``, not to be changed; ``info`` its ``CheckpointInfo``. What it returns is ignored.
+    ``checkpoint`` is the ``GraphCheckpoint``, not to be changed; ``info`` is its ``CheckpointInfo``. What the function
+    returns is ignored.
     """
 
 
@@ -82,15 +84,21 @@ def spark_checkpoint_created(checkpoint: Any, info: Any) -> None:
 def spark_checkpoint_restored(checkpoint: Any) -> None:
     """Called once when a run continues from a checkpoint, before its first node executes.
 
-    ``checkpoint`` is the ``GraphCheckpoint``, not to be changed. What it returns is ignored.
+    ``checkpoint`` is the ``GraphCheckpoint``, not to be changed. What the function returns is ignored.
     """
 
 
 @hookspec
 def spark_checkpoint_deleted(checkpoint_id: str, graph_id: str) -> None:
-    """Called after a checkpoint is gone from its store, by retention or by hand. What it returns is ignored."""
+    """Called after a checkpoint is gone from its store, by retention or by hand.
+
+    What the function returns is ignored.
+    """
 
 
 @hookspec
 def spark_checkpoint_failed(graph_id: str, error: BaseException) -> None:
-    """Called when a checkpoint could not be made; ``error`` is what the run is about to see. What it returns is ignored."""
+    """Called when a checkpoint could not be made; ``error`` is what the run is about to see.
+
+    What the function returns is ignored.
+    """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from spark.hooks.plugin_specs import Claim
@@ -47,9 +47,9 @@ def own_distributions(wanted: Iterable[Claim]) -> set[str]:
     return {_EXTRAS[_EXTRA_OF[claim]][0] for claim in wanted if claim in _EXTRA_OF}
 
 
-def nearest(wanted: Claim, installed: Iterable[Claim]) -> Claim | None:
-    """The claim of the same kind whose name is most like the wanted one, among what is installed or could be."""
-    kind, name = wanted
-    names = {other for other_kind, other in (*installed, *_EXTRA_OF) if other_kind == kind}
-    close = difflib.get_close_matches(name, sorted(names), n=1)
-    return (kind, close[0]) if close else None
+def nearest(wanted: Sequence[Claim], installed: Iterable[Claim]) -> Claim | None:
+    """The claim whose name is most like the wanted one, among what is installed or could be."""
+    kinds = {kind for kind, _ in wanted}
+    claim_of = {claim[1]: claim for claim in (*_EXTRA_OF, *installed) if claim[0] in kinds}
+    close = difflib.get_close_matches(wanted[0][1], sorted(claim_of), n=1)
+    return claim_of[close[0]] if close else None
