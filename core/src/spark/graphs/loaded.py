@@ -21,8 +21,8 @@ def find_loaded(base: type[T], module: str, qualname: str) -> type[T] | None:
     """The loaded subclass of ``base`` with this module and qualified name, or None.
 
     A name that the module holds wins, so that an alias keeps an old name working; then the newest definition among the
-    subclasses. A script names its classes ``__main__`` when it is run and otherwise when it is imported: where one of the two
-    names says so, a qualified name that only one loaded module defines is enough.
+    subclasses. A script names its classes ``__main__`` when it is run and otherwise when it is imported: where one of
+    the two names says so, a qualified name that only one loaded module defines is enough.
     """
     return (
         _held_by_module(base, module, qualname)

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 class Format(ABC):
     """How the payload of a record is written.
 
-    A plain tree is made of ``None``, ``bool``, ``int`` (below 2**63 in size), finite ``float``, ``str``, ``list`` and ``dict``
-    with ``str`` keys.
+    A plain tree is made of ``None``, ``bool``, ``int`` (below 2**63 in size), finite ``float``, ``str`` (without lone
+    surrogates), ``list`` and ``dict`` with ``str`` keys.
     """
 
     name: ClassVar[str]
@@ -19,9 +19,10 @@ class Format(ABC):
     suffix: ClassVar[str]
     """The file name ending that people expect, without the dot."""
     text: ClassVar[bool] = False
-    """The bytes are readable JSON text, so that they can be embedded in a JSON document."""
+    """The bytes are readable JSON text, so that they can be embedded in a JSON document. Its class takes
+    ``pretty_print=``."""
     safe_to_load: ClassVar[bool] = True
-    """Loading bytes from an untrusted store runs no code of theirs. Otherwise the format is only used where it is named."""
+    """Loading bytes from an untrusted store runs no code of theirs. Otherwise it is only used where it is named."""
     takes_objects: ClassVar[bool] = False
     """It writes any object by itself; then nothing is turned into a plain tree first."""
 
@@ -39,8 +40,12 @@ class Format(ABC):
         :raises Exception: whatever the format's library raises; the codec wraps it.
         """
 
-    def join(self, members: Iterable[tuple[str, bytes]]) -> bytes | None:
-        """The bytes of a mapping from the bytes of its values, or None when this format can't be composed so."""
+    def member(self, name: str, value: bytes) -> bytes:
+        """One member of a mapping, for ``join``, from the bytes of its value; only asked of formats that can join."""
+        raise NotImplementedError(f"The format {self.name!r} can't be composed of members.")
+
+    def join(self, members: Iterable[bytes]) -> bytes | None:
+        """The bytes of a mapping from its members, or None when this format can't be composed so."""
         return None
 
     def sign(self, message: bytes) -> str:

@@ -1,0 +1,173 @@
+"""Plain tree → objects: the inverse of ``tree_writer``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from spark.errors import CheckpointDamagedError, DeserializationError, SparkError
+from spark.graphs.checkpoint.pydantic_models import read_model
+from spark.graphs.checkpoint.registered_types import registered_name
+from spark.graphs.checkpoint.scalar_tags import SCALAR_READERS
+from spark.graphs.checkpoint.serializer import CheckpointSerializer, is_hook
+from spark.graphs.checkpoint.unsaveable import attribute_step, describe, key_step, show
+
+_CONTAINERS: Final[dict[str, Callable[[list[Any]], Any]]] = {"$tuple": tuple, "$set": set, "$frozenset": frozenset}
+
+
+class TreeReader:
+    """Turns plain trees back into objects. Nothing is imported; nothing is called that the program did not register."""
+
+    def __init__(self, serializer: CheckpointSerializer | None = None) -> None:
+        self._deserialize = serializer.deserialize if serializer and is_hook(serializer) else None
+
+    def value(self, tree: Any, path: str = "") -> Any:
+        """The value that a plain tree, which ``path`` leads to, was made from.
+
+        :raises DeserializationError: a type is not known to this program, or can't be rebuilt by it.
+        :raises CheckpointDamagedError: no value can have had this tree.
+        """
+        return self._report(self.read, tree, path)
+
+    def mapping(self, tree: Any, path: str = "") -> dict[Any, Any]:
+        """What ``TreeWriter.mapping`` was given."""
+        return self._report(self.read_mapping, tree, path)  # type: ignore[no-any-return]
+
+    def read(self, tree: Any) -> Any:
+        """The value of a plain tree; errors do not say where it stands yet."""
+        kind = type(tree)
+        if kind is str or kind is int or kind is float or tree is None or kind is bool:
+            value = tree
+        elif kind is list:
+            value = self.read_items(tree)
+        elif kind is not dict:
+            raise TypeError(f"a plain tree holds no {kind.__name__}")
+        elif len(tree) == 1 and (tag := next(iter(tree))).startswith("$"):
+            value = self._read_tag(tag, tree[tag])
+        else:
+            value = self._read_object(tree)
+        return value if self._deserialize is None else self._rebuilt(value)
+
+    def read_items(self, trees: Any) -> list[Any]:
+        """The values of a list of trees."""
+        if type(trees) is not list:
+            raise TypeError(f"a list was expected, not {type(trees).__name__}")
+        values: list[Any] = []
+        try:
+            for tree in trees:
+                values.append(self.read(tree))  # noqa: PERF401 - its length is the index when an item fails
+        except Exception as error:
+            raise _Unreadable.at(error, f"[{len(values)}]") from error
+        return values
+
+    def read_named(self, trees: Any, *, step: Callable[[str], str] = key_step) -> dict[str, Any]:
+        """The values of trees by their names."""
+        if type(trees) is not dict:
+            raise TypeError(f"an object was expected, not {type(trees).__name__}")
+        values = {}
+        name = ""
+        try:
+            for name, tree in trees.items():
+                values[name] = self.read(tree)
+        except Exception as error:
+            raise _Unreadable.at(error, step(name)) from error
+        return values
+
+    def _read_object(self, tree: dict[str, Any]) -> dict[Any, Any]:
+        values = self.read_named(tree)
+        return values if self._deserialize is None else {self._rebuilt(key): value for key, value in values.items()}
+
+    def read_mapping(self, tree: Any) -> dict[Any, Any]:
+        """The mapping that ``write_mapping`` was given."""
+        if type(tree) is dict and tree.keys() == {"$dict"}:
+            return self._read_pairs(tree["$dict"], key_reader=TreeReader().read)
+        return self.read_named(tree)
+
+    def _read_tag(self, tag: str, content: Any) -> Any:
+        if make := _CONTAINERS.get(tag):
+            return make(self.read_items(content))
+        if scalar := SCALAR_READERS.get(tag):
+            return scalar(content)
+        if tag == "$dict":
+            return self._read_pairs(content, key_reader=self.read)
+        if tag == "$type":
+            return self._read_registered(content)
+        if tag == "$model":
+            return read_model(self, content)
+        raise DeserializationError(
+            f"The tag {tag!r} is not known to this release. Read it with the release that wrote it, or a newer one."
+        )
+
+    def _read_pairs(self, pairs: Any, *, key_reader: Callable[[Any], Any]) -> dict[Any, Any]:
+        values = {}
+        step = ""
+        try:
+            for key_tree, value_tree in pairs:
+                step = "{key}"
+                key = key_reader(key_tree)
+                step = key_step(key)
+                values[key] = self.read(value_tree)
+        except Exception as error:
+            raise _Unreadable.at(error, step) from error
+        return values
+
+    def _read_registered(self, content: Any) -> Any:
+        name, data_tree = content
+        registered = registered_name(name)
+        if registered is None:
+            raise DeserializationError(
+                f"The type {name!r} is not registered in this program. Import the module that defines it, "
+                "with @register_type on the class, before loading."
+            )
+        data = self._read_data(data_tree)
+        try:
+            return registered.from_data(data)
+        except SparkError:
+            raise
+        except Exception as error:
+            raise DeserializationError(f"{name} can't be rebuilt from {show(data)}: {describe(error)}.") from error
+
+    def _read_data(self, tree: Any) -> Any:
+        is_named = type(tree) is dict and not (len(tree) == 1 and next(iter(tree)).startswith("$"))
+        return self.read_named(tree, step=attribute_step) if is_named else self.read(tree)
+
+    def _rebuilt(self, value: Any) -> Any:
+        assert self._deserialize is not None
+        try:
+            return self._deserialize(value)
+        except Exception as error:
+            raise DeserializationError(
+                f"deserialize() of the serializer raised {describe(error)} for {show(value)}."
+            ) from error
+
+    def _report(self, read: Callable[[Any], Any], tree: Any, path: str) -> Any:
+        try:
+            return read(tree)
+        except Exception as error:
+            problem = _Unreadable.at(error, path)
+            raise problem.to_error() from problem.cause
+
+
+class _Unreadable(Exception):
+    """A failure on its way up, collecting the path to where it happened."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+        self.path = ""
+
+    @classmethod
+    def at(cls, error: Exception, step: str) -> _Unreadable:
+        problem = error if isinstance(error, _Unreadable) else cls(error)
+        problem.path = step + problem.path
+        return problem
+
+    def to_error(self) -> DeserializationError | CheckpointDamagedError:
+        where = self.path or "The value"
+        if isinstance(self.cause, DeserializationError):
+            return DeserializationError(f"{where} can't be rebuilt: {self.cause}")
+        if isinstance(self.cause, RecursionError):
+            return DeserializationError(
+                f"{where} can't be rebuilt: Python's stack is nearly used up; load from a less deeply nested call."
+            )
+        return CheckpointDamagedError(f"{where} is not what a checkpoint holds there: {describe(self.cause)}.")

@@ -1,0 +1,202 @@
+"""Objects → plain tree: the values that formats can write, and tags for all others.
+
+A tag is a dict with one key, which starts with ``$``: ``{"$tuple": [1, 2]}``. A user's dict that looks like one is
+written as ``{"$dict": [[key, value], …]}``, so no dict of a user is ever mistaken for a tag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from spark.graphs.checkpoint.pydantic_models import is_model, write_model
+from spark.graphs.checkpoint.registered_types import RegisteredType, registered_class
+from spark.graphs.checkpoint.scalar_tags import SCALAR_WRITERS, write_float, write_int, write_text
+from spark.graphs.checkpoint.serializer import CheckpointSerializer, is_hook
+from spark.graphs.checkpoint.unsaveable import Unsaveable, attribute_step, describe, key_step, show
+from spark.graphs.loaded import class_name
+
+MAX_DEPTH: Final = 190
+"""The levels of lists and dicts that one value's tree may have.
+
+pydantic's JSON reader takes 201; a scalar's tag and the codec's sections need the rest. So what was written loads.
+"""
+
+_CONTAINER_TAGS: Final[dict[type, str]] = {tuple: "$tuple", set: "$set", frozenset: "$frozenset"}
+
+
+class TreeWriter:
+    """Turns objects into plain trees."""
+
+    def __init__(self, serializer: CheckpointSerializer | None = None) -> None:
+        self._serialize = serializer.serialize if serializer and is_hook(serializer) else None
+
+    def tree(self, value: Any, path: str = "") -> Any:
+        """The plain tree of a value, which ``path`` leads to.
+
+        :raises SerializationError: something in it can't be saved; the error has the path to it.
+        """
+        return self._report(self.write, value, path)
+
+    def mapping(self, values: Mapping[str, Any], path: str = "") -> Any:
+        """The plain tree of a mapping whose values, but not itself and its keys, are offered to the serializer."""
+        return self._report(self.write_mapping, values, path)
+
+    def write(self, value: Any, depth: int) -> Any:
+        """The plain tree of a value that stands below ``depth`` levels.
+
+        :raises Unsaveable: something in it can't be saved.
+        """
+        if self._serialize is not None:
+            value = self._replaced(value)
+        kind = type(value)
+        if kind is str:
+            return value if value.isascii() else write_text(value)
+        if kind is int:
+            return write_int(value)
+        if kind is float:
+            return write_float(value)
+        if value is None or kind is bool:
+            return value
+        if kind is dict:
+            return self._write_dict(value, depth)
+        if kind is list:
+            return self._write_items(value, depth)
+        return self._write_tagged(value, kind, depth)
+
+    def _write_tagged(self, value: Any, kind: type, depth: int) -> Any:
+        if tag := _CONTAINER_TAGS.get(kind):
+            return {tag: self._write_items(value, depth + 1)}
+        if scalar := SCALAR_WRITERS.get(kind):
+            return scalar(value)
+        if registered := registered_class(kind):
+            return self._write_registered(value, registered, depth)
+        if is_model(value):
+            return write_model(self, value, depth)
+        raise Unsaveable(_why_not(kind))
+
+    def _write_items(self, items: Iterable[Any], depth: int) -> list[Any]:
+        below = _one_deeper(depth)
+        trees: list[Any] = []
+        try:
+            for item in items:
+                trees.append(self.write(item, below))  # noqa: PERF401 - its length is the index when an item fails
+        except Unsaveable as problem:
+            problem.trail.append((items, "{item}" if isinstance(items, set | frozenset) else f"[{len(trees)}]"))
+            raise
+        return trees
+
+    def _write_dict(self, value: dict[Any, Any], depth: int) -> Any:
+        if are_names(value) and self._keeps_keys(value):
+            return self.write_named(value, depth)
+        return {"$dict": self._write_pairs(value, depth + 1, key_writer=self.write)}
+
+    def write_mapping(self, values: Mapping[Any, Any], depth: int) -> Any:
+        """The tree of a mapping whose keys are not offered to the serializer."""
+        if are_names(values):
+            return self.write_named(values, depth)
+        return {"$dict": self._write_pairs(values, depth + 1, key_writer=TreeWriter().write)}
+
+    def write_named(
+        self, values: Mapping[str, Any], depth: int, *, step: Callable[[str], str] = key_step
+    ) -> dict[str, Any]:
+        """The trees of values by their names, which are written as they are."""
+        below = _one_deeper(depth)
+        tree = {}
+        name = ""
+        try:
+            for name, value in values.items():
+                tree[name] = self.write(value, below)
+        except Unsaveable as problem:
+            problem.trail.append((values, step(name)))
+            raise
+        return tree
+
+    def _write_pairs(
+        self, values: Mapping[Any, Any], depth: int, *, key_writer: Callable[[Any, int], Any]
+    ) -> list[list[Any]]:
+        below = _one_deeper(_one_deeper(depth))
+        pairs = []
+        step = ""
+        try:
+            for key, value in values.items():
+                step = f"{{key {show(key)}}}"
+                key_tree = key_writer(key, below)
+                step = key_step(key)
+                pairs.append([key_tree, self.write(value, below)])
+        except Unsaveable as problem:
+            problem.trail.append((values, step))
+            raise
+        return pairs
+
+    def _write_registered(self, value: Any, registered: RegisteredType, depth: int) -> Any:
+        below = _one_deeper(_one_deeper(depth))
+        try:
+            data = self._data_of(value, registered)
+            if type(data) is dict and are_names(data):
+                return {"$type": [registered.name, self.write_named(data, below, step=attribute_step)]}
+            return {"$type": [registered.name, self.write(data, below)]}
+        except Unsaveable as problem:
+            problem.trail.append((value, ""))
+            raise
+
+    def _data_of(self, value: Any, registered: RegisteredType) -> Any:
+        try:
+            return registered.to_data(value)
+        except Exception as error:
+            raise Unsaveable(f"to_data of {registered.name} raised {describe(error)}.") from error
+
+    def _keeps_keys(self, value: dict[str, Any]) -> bool:
+        return self._serialize is None or all(self._replaced(key) is key for key in value)
+
+    def _replaced(self, value: Any) -> Any:
+        assert self._serialize is not None
+        try:
+            return self._serialize(value)
+        except Exception as error:
+            raise Unsaveable(f"serialize() of the serializer raised {describe(error)}.") from error
+
+    def _report(self, write: Callable[[Any, int], Any], value: Any, path: str) -> Any:
+        try:
+            return write(value, 0)
+        except Unsaveable as problem:
+            raise problem.to_error(path) from problem.__cause__
+        except RecursionError as error:
+            reason = "Python's stack was nearly used up before the work began; save from a less deeply nested call."
+            raise Unsaveable(reason).to_error(path) from error
+
+
+def _one_deeper(depth: int) -> int:
+    if depth >= MAX_DEPTH:
+        raise Unsaveable(
+            f"it is nested deeper than {MAX_DEPTH} levels, more than can be read back. Store it flatter.", too_deep=True
+        )
+    return depth + 1
+
+
+def are_names(keys: Mapping[Any, Any]) -> bool:
+    """Whether the keys of a mapping can be the keys of a plain object that is no tag."""
+    if not set(map(type, keys)) <= {str}:
+        return False
+    if len(keys) == 1 and next(iter(keys)).startswith("$"):
+        return False
+    try:
+        "".join(keys).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _why_not(kind: type) -> str:
+    name = class_name(kind)
+    known = (bool, int, float, str, bytes, list, dict, *_CONTAINER_TAGS)
+    base = next((base for base in kind.__mro__[1:] if base in known), None)
+    if base is None:
+        return (
+            f"its type {name} is not one that checkpoints know. Convert it to plain values, register the type with "
+            "register_type, or give the backend a serializer."
+        )
+    return (
+        f"its type {name} is a kind of {base.__name__}, and would come back as a plain one. Convert it with "
+        f"{base.__name__}(…), register the type with register_type, or give the backend a serializer."
+    )

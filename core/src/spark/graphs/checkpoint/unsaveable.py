@@ -1,0 +1,76 @@
+"""How a value that can't be saved is reported: the reason travels up from it and collects the path on its way."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from reprlib import Repr
+
+from spark.errors import SerializationError
+
+_LONGEST_PATH_SHOWN = 300
+_short = Repr()
+_short.maxstring = _short.maxother = 60
+
+
+class Unsaveable(Exception):
+    """Raised at the value; every container that it leaves on the way up adds its step to ``trail``, innermost first."""
+
+    def __init__(self, reason: str, *, too_deep: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.too_deep = too_deep
+        self.trail: list[tuple[object, str]] = []
+
+    def to_error(self, root: str) -> SerializationError:
+        """The error that a user sees, with the whole path from ``root``."""
+        steps = list(reversed(self.trail))
+        paths = list(accumulate((step for _, step in steps), initial=root))
+        cycle = _find_cycle([container for container, _ in steps]) if self.too_deep else None
+        if cycle is None:
+            return _error(paths[-1], self.reason)
+        first, again = cycle
+        return _error(
+            paths[again],
+            f"it is {_shown(paths[first])} again: the value contains itself. Store a key or an id instead of it.",
+        )
+
+
+def key_step(key: object) -> str:
+    """The step from a dict to the value of a key."""
+    return f"[{show(key)}]"
+
+
+def attribute_step(name: str) -> str:
+    """The step from an object to its attribute."""
+    return f".{name}"
+
+
+def describe(error: BaseException) -> str:
+    """An error of somebody else's code, by its type and message."""
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def show(value: object) -> str:
+    """A short repr that never raises."""
+    try:
+        return _short.repr(value)
+    except Exception:
+        return f"<{type(value).__name__}>"
+
+
+def _find_cycle(containers: list[object]) -> tuple[int, int] | None:
+    seen: dict[int, int] = {}
+    for index, container in enumerate(containers):
+        first = seen.setdefault(id(container), index)
+        if first != index:
+            return first, index
+    return None
+
+
+def _error(path: str, reason: str) -> SerializationError:
+    return SerializationError(f"{_shown(path) or 'The value'} can't be saved: {reason} Nothing was written.", path=path)
+
+
+def _shown(path: str) -> str:
+    half = _LONGEST_PATH_SHOWN // 2
+    return path if len(path) <= _LONGEST_PATH_SHOWN else f"{path[:half]} … {path[-half:]}"
