@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from json.encoder import encode_basestring_ascii as quote
+from types import NoneType
+from typing import Any, Final
 
-from spark.graphs.checkpoint.ids import automatic_id
+from spark.errors import CheckpointDamagedError, InvalidIdError
+from spark.graphs.checkpoint.ids import automatic_id, check_checkpoint_id, check_graph_id
 from spark.graphs.checkpoint.model import CheckpointInfo
 
 
@@ -42,6 +47,42 @@ class RecordHeader:
     signature: str = ""
     """The format's signature over the same bytes, in hex, or ``""``."""
 
+    def to_json(self) -> bytes:
+        """The header as one line of JSON, an object with the fields as keys; ``from_json`` is its inverse."""
+        return (
+            f'{{"checkpoint_id":{quote(self.checkpoint_id)},"graph_id":{quote(self.graph_id)}'
+            f',"sequence":{self.sequence},"parent":{_number_or_null(self.parent)}'
+            f',"timestamp":"{_utc_text(self.timestamp)}","manual":{"true" if self.manual else "false"}'
+            f',"version":{quote(self.version)},"format":{quote(self.format)},"compression":{quote(self.compression)}'
+            f',"size":{self.size},"raw_size":{self.raw_size},"nonce":{quote(self.nonce)}'
+            f',"checksum":{quote(self.checksum)},"signature":{quote(self.signature)}}}'
+        ).encode("ascii")
+
+    @classmethod
+    def from_json(cls, data: bytes) -> RecordHeader:
+        """The header that ``to_json`` wrote, every field checked.
+
+        :raises CheckpointDamagedError: these bytes are no header.
+        """
+        fields = _parse_object(data)
+        if fields.keys() != _FIELD_TYPES.keys():
+            raise _damaged(f"it has the fields {sorted(fields)}, not {sorted(_FIELD_TYPES)}")
+        for name, types in _FIELD_TYPES.items():
+            if type(fields[name]) not in types:
+                raise _damaged(f"its {name} is of the wrong type: {type(fields[name]).__name__}")
+        fields["timestamp"] = _parse_utc(fields["timestamp"])
+        _check_values(fields)
+        return cls(**fields)
+
+    def canonical(self) -> bytes:
+        """Every field but checksum and signature in one unambiguous form: what these two cover besides the payload."""
+        return (
+            f'["spark-record",{quote(self.checkpoint_id)},{quote(self.graph_id)},{self.sequence}'
+            f',{_number_or_null(self.parent)},"{_utc_text(self.timestamp)}",{"true" if self.manual else "false"}'
+            f",{quote(self.version)},{quote(self.format)},{quote(self.compression)}"
+            f",{self.size},{self.raw_size},{quote(self.nonce)}]"
+        ).encode("ascii")
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -61,3 +102,70 @@ class Record:
             size=header.size,
             manual=header.manual,
         )
+
+
+_FIELD_TYPES: Final[dict[str, tuple[type, ...]]] = {
+    "checkpoint_id": (str,),
+    "graph_id": (str,),
+    "sequence": (int,),
+    "parent": (int, NoneType),
+    "timestamp": (str,),
+    "manual": (bool,),
+    "version": (str,),
+    "format": (str,),
+    "compression": (str,),
+    "size": (int,),
+    "raw_size": (int,),
+    "nonce": (str,),
+    "checksum": (str,),
+    "signature": (str,),
+}
+_LARGEST: Final = 2**63 - 1
+
+
+def _parse_object(data: bytes) -> dict[str, Any]:
+    try:
+        fields = json.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise _damaged(f"it is no JSON ({error})") from error
+    if not isinstance(fields, dict):
+        raise _damaged("it is no JSON object")
+    return fields
+
+
+def _check_values(fields: dict[str, Any]) -> None:
+    for name in ("sequence", "parent", "size", "raw_size"):
+        lowest = 1 if name == "sequence" else 0
+        if fields[name] is not None and not lowest <= fields[name] <= _LARGEST:
+            raise _damaged(f"its {name} is out of range")
+    try:
+        check_checkpoint_id(fields["checkpoint_id"])
+        check_graph_id(fields["graph_id"])
+    except InvalidIdError as error:
+        raise _damaged(str(error)) from error
+
+
+def _parse_utc(text: str) -> datetime:
+    try:
+        timestamp = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise _damaged(f"its timestamp is none: {text[:40]!r}") from error
+    # fromisoformat takes many spellings; only ours is right, so that no changed byte goes unnoticed.
+    if timestamp.utcoffset() is None or _utc_text(timestamp) != text:
+        raise _damaged(f"its timestamp is not in UTC as ISO 8601: {text[:40]!r}")
+    return timestamp
+
+
+def _utc_text(timestamp: datetime) -> str:
+    return (timestamp if timestamp.tzinfo is UTC else timestamp.astimezone(UTC)).isoformat()
+
+
+def _number_or_null(value: int | None) -> str:
+    return "null" if value is None else str(value)
+
+
+def _damaged(reason: str) -> CheckpointDamagedError:
+    return CheckpointDamagedError(
+        f"The header of a stored record can't be read: {reason}. The record was damaged or written by something else; "
+        "delete it, or restore it from a copy. Earlier checkpoints are not affected."
+    )
