@@ -1,0 +1,204 @@
+"""The directory of a backend: a folder per graph, made when first needed. Every function here blocks.
+
+This is the border where errors of the operating system become errors of the project.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+from spark.errors import BackendError, CheckpointDamagedError
+from spark.graphs.checkpoint.ids import parse_automatic_id
+from spark.graphs.checkpoint.model import CheckpointInfo
+from spark.graphs.checkpoint.record import Record
+from spark_backend_file.folder import GraphFolder, log
+from spark_backend_file.names import LAST_SEQUENCE, is_hashed, is_sequence, quote, unquote
+
+_REMEMBERED: Final = 10_000
+
+
+class CheckpointDirectory:
+    """The graphs kept under one path. Instances share nothing but the file system."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._settled: set[str] = set()
+
+    def put(self, record: Record) -> None:
+        """See ``CheckpointBackend.put``."""
+        header = record.header
+        action = f"save checkpoint {header.sequence} of graph {header.graph_id[:80]!r}"
+        if not is_sequence(header.sequence):
+            raise BackendError(f"The file backend can't {action}: sequences go from 1 to {LAST_SEQUENCE:,}.")
+        with self._told(action), self._settled_folder(quote(header.graph_id)) as folder:
+            folder.add(record)
+
+    def get(self, graph_id: str, sequence: int) -> Record | None:
+        """See ``CheckpointBackend.get``."""
+        with self._told(f"read checkpoint {sequence} of graph {graph_id[:80]!r}"), self._folder(graph_id) as folder:
+            record = folder.read(sequence) if folder and is_sequence(sequence) else None
+        if record and (record.header.graph_id, record.header.sequence) != (graph_id, sequence):
+            raise CheckpointDamagedError(
+                f"In the place of checkpoint {sequence} of graph {graph_id[:80]!r} in {self.path} stands checkpoint "
+                f"{record.header.sequence} of graph {record.header.graph_id[:80]!r}. Move that file back to its place."
+            )
+        return record
+
+    def infos(self, graph_id: str | None) -> list[CheckpointInfo]:
+        """See ``CheckpointBackend.list``."""
+        if graph_id is None:
+            return [info for known in self._graph_ids() for info in self.infos(known)]
+        with self._told(f"list the checkpoints of graph {graph_id[:80]!r}"), self._folder(graph_id) as folder:
+            return folder.infos(graph_id) if folder else []
+
+    def latest(self, graph_id: str) -> CheckpointInfo | None:
+        """See ``CheckpointBackend.latest``."""
+        with self._told(f"find the latest checkpoint of graph {graph_id[:80]!r}"), self._folder(graph_id) as folder:
+            return folder.latest(graph_id) if folder else None
+
+    def next_sequence(self, graph_id: str) -> int:
+        """See ``CheckpointBackend.next_sequence``."""
+        with self._told(f"find the next sequence of graph {graph_id[:80]!r}"), self._folder(graph_id) as folder:
+            return folder.next_sequence() if folder else 1
+
+    def delete(self, graph_id: str, sequence: int) -> bool:
+        """See ``CheckpointBackend.delete``."""
+        with self._told(f"delete checkpoint {sequence} of graph {graph_id[:80]!r}"), self._folder(graph_id) as folder:
+            return folder.remove(sequence) if folder and is_sequence(sequence) else False
+
+    def find(self, checkpoint_id: str) -> CheckpointInfo | None:
+        """See ``CheckpointBackend.find``. Of records of two graphs with one id, the higher sequence is meant."""
+        with self._told(f"look for checkpoint {checkpoint_id[:80]!r}"):
+            given = [info for name in self._folder_names() if (info := self._find_in(name, checkpoint_id))]
+            if given:
+                return max(given, key=lambda info: (info.sequence, info.timestamp))
+            address = parse_automatic_id(checkpoint_id)
+            if address is None or not is_sequence(address[1]):
+                return None
+            with self._folder(address[0]) as folder:
+                return folder.info(*address) if folder else None
+
+    @contextmanager
+    def _folder(self, graph_id: str) -> Iterator[GraphFolder | None]:
+        try:
+            folder = GraphFolder(self.path, quote(graph_id))
+        except FileNotFoundError:
+            yield None
+            return
+        with folder:
+            yield folder
+
+    def _find_in(self, name: str, checkpoint_id: str) -> CheckpointInfo | None:
+        with suppress(FileNotFoundError), GraphFolder(self.path, name) as folder:
+            return folder.find(checkpoint_id)
+        return None
+
+    def _graph_ids(self) -> list[str]:
+        with self._told("list its graphs"):
+            return sorted(graph_id for name in self._folder_names() if (graph_id := self._graph_id_of(name)))
+
+    def _graph_id_of(self, name: str) -> str | None:
+        if not is_hashed(name):
+            return unquote(name)
+        with suppress(FileNotFoundError), GraphFolder(self.path, name) as folder:
+            return folder.graph_id()
+        return None
+
+    def _folder_names(self) -> list[str]:
+        try:
+            with os.scandir(self.path) as entries:
+                return [entry.name for entry in entries if self._is_graph_folder(entry)]
+        except FileNotFoundError:
+            return []
+
+    def _is_graph_folder(self, entry: os.DirEntry[str]) -> bool:
+        if not is_hashed(entry.name) and unquote(entry.name) is None:
+            return False
+        if entry.is_symlink():
+            log.warning("%s is a symbolic link, and not followed: checkpoints stay in their directory.", entry.path)
+            return False
+        return entry.is_dir(follow_symlinks=False)
+
+    @contextmanager
+    def _settled_folder(self, name: str) -> Iterator[GraphFolder]:
+        """The graph's folder, made if need be, whose own entry is durable."""
+        try:
+            folder = GraphFolder(self.path, name)
+        except FileNotFoundError:
+            self._settled.clear()
+            _make_folder(os.path.join(self.path, name))
+            folder = GraphFolder(self.path, name)
+        with folder:
+            if name not in self._settled:
+                self._settle(folder, name)
+            yield folder
+
+    def _settle(self, folder: GraphFolder, name: str) -> None:
+        # Whoever made a folder may have died before its entry was durable. Nothing is saved in it before we know.
+        if not self._settled:
+            # The parent belongs to somebody else; where it can't be opened, the directory was there before us.
+            with suppress(PermissionError):
+                _make_durable(os.path.dirname(self.path))
+        _make_durable(self.path)
+        folder.sweep()
+        if len(self._settled) >= _REMEMBERED:
+            self._settled.clear()
+        self._settled.add(name)
+
+    @contextmanager
+    def _told(self, action: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise BackendError(
+                f"The file backend could not {action} in {self.path}: {error.strerror or error}. {_advice(error)} "
+                "Checkpoints saved earlier are intact."
+            ) from error
+
+
+def _make_folder(path: str, mode: int = 0o700) -> None:
+    """Make a folder and those above it. Each is durable before anything is made in it."""
+    with suppress(FileExistsError):
+        try:
+            os.mkdir(path, mode)
+        except FileNotFoundError:
+            _make_folder(os.path.dirname(path))
+            os.mkdir(path, mode)
+        _make_durable(os.path.dirname(path))
+
+
+def _make_durable(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _advice(error: OSError) -> str:
+    return _ADVICE.get(error.errno or 0, "Check the disk and the directory, then run again.")
+
+
+_FULL: Final = "Free some space there, delete old checkpoints or choose another directory, then run again."
+_DENIED: Final = "Make the directory writable for this user, or choose another one."
+_FOREIGN: Final = "A symbolic link or another kind of file stands where the backend keeps its own; move it away."
+_NO_LINKS: Final = "This file system has no hard links, which the backend needs; choose a directory on another one."
+_ADVICE: Final = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: "The checkpoint exceeds the size limit for files (ulimit -f); raise it, or keep less in the state.",
+    errno.EROFS: _DENIED,
+    errno.EACCES: _DENIED,
+    errno.EPERM: f"{_DENIED} It must also be on a file system that has hard links.",
+    errno.ELOOP: _FOREIGN,
+    errno.ENOTDIR: _FOREIGN,
+    errno.EISDIR: _FOREIGN,
+    errno.EOPNOTSUPP: _NO_LINKS,
+    errno.ENOSYS: _NO_LINKS,
+    errno.EMLINK: _NO_LINKS,
+    errno.EMFILE: "Too many files are open in this process; close some, or raise the limit (ulimit -n).",
+}
