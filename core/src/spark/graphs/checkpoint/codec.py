@@ -70,6 +70,8 @@ class Codec:
         :raises SerializationError: a value can't be saved; the error has the path to it.
         """
         raw = self._write_payload(checkpoint, cache)
+        if cache is not None:
+            cache.size = len(raw)
         packed = compress(raw) if self.compression else None
         payload = raw if packed is None else packed
         header = RecordHeader(

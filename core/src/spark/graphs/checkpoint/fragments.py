@@ -18,6 +18,8 @@ class FragmentCache:
     def __init__(self) -> None:
         self.owner: object = None
         """The codec whose bytes these are."""
+        self.size = 0
+        """Length of the last payload, in bytes."""
         self._sections: dict[str, _Section] = {}
         self._wholes: dict[str, tuple[object, bytes]] = {}
 
@@ -38,6 +40,13 @@ class FragmentCache:
             last.members[index] = encode(key, values[key])
             last.values[index] = values[key]
         return last.members
+
+    def fresh(self, section: str, values: Mapping[str, Any]) -> list[Any]:
+        """The values that ``members`` would encode now; all of them when the keys are others than before."""
+        last = self._sections.get(section)
+        if last is None or not last.has_keys_of(values):
+            return list(values.values())
+        return list(compress(values.values(), map(is_not, values.values(), last.values)))
 
     def has_keys(self, section: str, values: Mapping[str, Any]) -> bool:
         """Whether the section had exactly these keys last time."""
