@@ -12,7 +12,12 @@ import pytest
 from tests.spec import page
 
 from spark.graphs import Graph
-from spark.graphs.checkpoint import CheckpointBackend, CheckpointManager, FileCheckpointBackend, InMemoryCheckpointBackend
+from spark.graphs.checkpoint import (
+    CheckpointBackend,
+    CheckpointManager,
+    FileCheckpointBackend,
+    InMemoryCheckpointBackend,
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:

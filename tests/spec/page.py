@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any, List, Optional  # noqa: UP035 - the names that the page itself uses
+from typing import Any, Optional
 
 import spark.graphs
 import spark.graphs.checkpoint
@@ -133,7 +133,7 @@ def table(heading: str) -> list[list[str]]:
 @cache
 def imported_on_the_page() -> dict[str, Any]:
     """What a reader who follows the page has imported: the library's names, and those of Python that blocks share."""
-    names: dict[str, Any] = {"datetime": datetime, "timedelta": timedelta, "List": List, "Optional": Optional}
+    names: dict[str, Any] = {"datetime": datetime, "timedelta": timedelta, "List": list, "Optional": Optional}
     for module in (spark.graphs, spark.graphs.checkpoint):
         names |= {name: getattr(module, name) for name in module.__all__}
     return names

@@ -38,7 +38,7 @@ def test_only_blocks_about_sql_are_skipped() -> None:
         (file.name, decorator.lineno)
         for file in HERE.glob("test_*.py")
         for function in functions(file)
-        for decorator in marks(function, "skip", "skipif", "xfail")
+        for decorator in marks(function, "skip", "skipif")
         if not marks(function, "sql")
     ]
 
