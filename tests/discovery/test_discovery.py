@@ -63,6 +63,18 @@ def test_a_distribution_twice_on_the_path_counts_once(
     assert found == ["2.0"]
 
 
+def test_a_distribution_hidden_by_a_newer_one_is_not_found(
+    site: Site, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What would be imported is the newer one, and that says it is no plugin any more."""
+    site.add_dist_info("fake-good", "2.0", "[console_scripts]\n")
+    other = Site(tmp_path_factory.mktemp("other"))
+    other.install("fake-good", GOOD, version="1.0")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(other.folder)])
+
+    assert "good" not in {info.name for info in plugins()}
+
+
 def test_the_scan_happens_once_whatever_the_number_of_threads(site: Site) -> None:
     site.install(
         "fake-slow", "from pathlib import Path\nwith open(Path(__file__).with_suffix('.log'), 'a') as f: f.write('x')"

@@ -49,6 +49,5 @@ def test_what_holds_no_secret_is_shown_as_it_is(url: str) -> None:
 
 
 def test_a_hostile_url_is_redacted_in_reasonable_time() -> None:
-    assert redact("://:" * 5_000).startswith("://")
-    assert redact("a=" * 5_000).startswith("a=")
-    assert redact("key" * 1_000 + "=x").endswith("=***")
+    for hostile in ("://:", "a=", "a%20=", "key", "pass =", "@", "%3D", "&a%3D="):
+        assert redact(hostile * 20_000)

@@ -87,7 +87,12 @@ def test_an_unknown_name_comes_with_the_cure(
 
 
 def test_no_message_shows_a_password(good: Site) -> None:
-    for url in ("nosuch://user:hunter2@host/db", "nosuch://host/db?password=hunter2", "user:hunter2@host"):
+    for url in (
+        "nosuch://user:hunter2@host/db",
+        "nosuch://host/db?password=hunter2",
+        "user:hunter2@host",
+        "host=h password=hunter2",
+    ):
         with pytest.raises(PluginNotFoundError) as raised:
             open_backend(url)
 
