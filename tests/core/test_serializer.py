@@ -9,6 +9,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from enum import IntEnum, StrEnum
+from pathlib import PureWindowsPath
 from typing import Any, NamedTuple
 
 import pytest
@@ -129,6 +130,7 @@ class Zone(tzinfo):
         (Number.ONE, "", "int(…)"),
         (Loose(), "", "register_type"),
         (lambda: 1, "", "function"),
+        (PureWindowsPath("//a/"), "", "str(path)"),
         ([datetime(2024, 1, 1, tzinfo=Zone())], "[0]", "zoneinfo"),
     ],
 )
