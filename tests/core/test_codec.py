@@ -6,6 +6,7 @@ import gzip
 import json
 import sys
 import threading
+import tracemalloc
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from hashlib import sha256
@@ -109,6 +110,14 @@ def test_a_cache_never_changes_what_is_written(history: list[dict[str, int]]) ->
         )
 
         assert encode(checkpoint, cache=cache) == encode(checkpoint)
+
+
+def test_a_cache_tells_equal_values_apart() -> None:
+    cache = FragmentCache()
+
+    states = [CODEC.decode(encode(make_checkpoint(graph_state={"a": a}), cache=cache)) for a in (1, True, 1.0, 1)]
+
+    assert [type(state.graph_state["a"]) for state in states] == [int, bool, float, int]
 
 
 def test_a_cache_encodes_only_what_is_new() -> None:
@@ -291,6 +300,20 @@ def test_a_gzip_bomb_is_refused_without_unpacking_it() -> None:
     for raw_size in (64 * 2**20, 100, 2**62):
         with pytest.raises(CheckpointDamagedError):
             CODEC.decode(forge(encode(make_checkpoint()), bomb, compression="gzip", raw_size=raw_size))
+
+
+def test_a_gzip_bomb_that_lies_about_its_size_takes_no_memory() -> None:
+    forged = forge(encode(make_checkpoint()), gzip.compress(b" " * 64 * 2**20), compression="gzip", raw_size=100)
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(CheckpointDamagedError):
+            CODEC.decode(forged)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 4 * 2**20
 
 
 @pytest.mark.parametrize("change", [lambda packed: packed[:-4], lambda packed: packed + b"x", lambda packed: b"{}"])

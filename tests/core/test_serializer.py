@@ -303,6 +303,7 @@ def test_types_that_are_not_known_here_are_named_and_never_imported(tree: Any, s
         {"$float": "1"},
         {"$bytes": "?"},
         {"$datetime": ["2024-01-01T00:00:00", 0, "../../etc/passwd"]},
+        {"$datetime": ["2024-01-01T00:00:00", 0, "a.b/c"]},
         {"$datetime": "yesterday"},
         {"$timedelta": [10**12, 0, 0]},
         {"$decimal": "x"},
