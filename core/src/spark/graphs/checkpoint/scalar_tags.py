@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -139,7 +139,14 @@ def _read_timedelta(content: Any) -> timedelta:
 
 
 def _writes_path(tag: str) -> Callable[[Any], Any]:
-    return lambda value: {tag: write_text(str(value))}
+    return lambda value: {tag: write_text(_path_text(value))}
+
+
+def _path_text(path: PurePath) -> str:
+    # Half of a Windows share, such as //a/, reads as another path than it was made from.
+    if type(path)(str(path)) != path:
+        raise Unsaveable("it is a path that its own text does not lead back to. Store str(path).")
+    return str(path)
 
 
 def _writes_text(tag: str) -> Callable[[Any], Any]:
