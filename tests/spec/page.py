@@ -1,0 +1,144 @@
+"""The specification page, as the code blocks that it holds."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any, Optional
+
+import spark.graphs
+import spark.graphs.checkpoint
+
+PAGE = Path(__file__).parents[2] / "docs" / "graph-checkpointing.md"
+
+DIRECTORIES = ("/var/lib/spark/checkpoints", "/var/checkpoints")
+"""What the page writes to; the only text of it that is replaced."""
+
+_FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\s*$")
+_HEADING = re.compile(r"^(?P<marks>#{2,3}) (?P<title>.+)$")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced code block of the page."""
+
+    section: str
+    """The ``##`` heading it stands under."""
+    heading: str
+    """The ``###`` heading below that."""
+    number: int
+    """Its place among the blocks of that heading, from 1."""
+    line: int
+    """Where on the page its code begins."""
+    code: str
+    """The code as it stands on the page, without the indentation that it shares with a list."""
+
+    def source(self, directory: Path) -> str:
+        """The code, with the page's directories replaced by one that a test may write to."""
+        code = self.code
+        for name in DIRECTORIES:
+            code = code.replace(f"'{name}'", repr(str(directory)))
+        return code
+
+    async def run(self, given: Mapping[str, Any], *, directory: Path) -> dict[str, Any]:
+        """Execute the code, where ``await`` may stand at the top, and return every name that it knows at its end.
+
+        :param given: the names that the page leaves to the reader.
+        """
+        # Empty lines above, so that a traceback shows the line of the page.
+        source = "\n" * (self.line - 1) + self.source(directory)
+        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        code = compile(source, str(PAGE), "exec", flags=flags, dont_inherit=True)
+        names = {"__name__": "the_page", **imported_on_the_page(), **given}
+        running = eval(code, names)
+        if inspect.isawaitable(running):
+            await running
+        return names
+
+    def written_signature(self) -> tuple[Any, inspect.Signature]:
+        """Of a block such as ``backend = Backend(directory: str, …)``: what it imports, and the signature it writes down.
+
+        The annotations of the signature are the page's own text.
+        """
+        call = re.search(r"^\w+ = (?P<name>\w+)\((?P<parameters>.*)^\)", self.code, re.DOTALL | re.MULTILINE)
+        assert call, f"Line {self.line} of the page writes down no signature"
+        names: dict[str, Any] = {}
+        exec(self.code[: call.start()], names)
+        exec(f"from __future__ import annotations\ndef written({call['parameters']}): ...", names)
+        return names[call["name"]], inspect.signature(names["written"])
+
+
+@cache
+def blocks() -> tuple[Block, ...]:
+    """All code blocks, in the order of the page."""
+    found: list[Block] = []
+    section = heading = ""
+    fence: re.Match[str] | None = None
+    begin = 0
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    for number, line in enumerate(lines, start=1):
+        if match := _FENCE.match(line):
+            if fence is None:
+                fence, begin = match, number + 1
+                continue
+            code = textwrap.dedent("\n".join(lines[begin - 1 : number - 1])) + "\n"
+            place = 1 + sum((block.section, block.heading) == (section, heading) for block in found)
+            found.append(Block(section, heading, place, begin, code))
+            fence = None
+        elif fence is None and (title := _HEADING.match(line)):
+            if title["marks"] == "##":
+                section, heading = title["title"], ""
+            else:
+                heading = title["title"]
+    return tuple(found)
+
+
+def block(section: str, heading: str, number: int = 1) -> Block:
+    """The block with this place on the page."""
+    for found in blocks():
+        if (found.section, found.heading, found.number) == (section, heading, number):
+            return found
+    raise LookupError(f"The page has no block {number} under {section!r} / {heading!r}")
+
+
+def headings(level: int = 2) -> list[str]:
+    """The headings of one level, outside of code."""
+    marks = "#" * level + " "
+    text = re.sub(r"^ *```.*?^ *```", "", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    return [line.removeprefix(marks) for line in text.splitlines() if line.startswith(marks)]
+
+
+def section_text(section: str) -> str:
+    """Everything under a ``##`` heading, up to the next one."""
+    text = PAGE.read_text(encoding="utf-8")
+    return re.split(r"^## ", text.partition(f"\n## {section}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def table(heading: str) -> list[list[str]]:
+    """The rows of the first table under a ``###`` heading, without their backticks."""
+    below = PAGE.read_text(encoding="utf-8").partition(f"\n### {heading}\n")[2]
+    rows = re.search(r"^\|.*?(?=\n\n)", below, re.DOTALL | re.MULTILINE)
+    assert rows, f"No table under {heading!r}"
+    cells = [[cell.strip().strip("`") for cell in row.strip("|").split("|")] for row in rows[0].splitlines()]
+    return cells[2:]
+
+
+@cache
+def imported_on_the_page() -> dict[str, Any]:
+    """What a reader who follows the page has imported: the library's names, and those of Python that blocks share."""
+    names: dict[str, Any] = {"datetime": datetime, "timedelta": timedelta, "List": list, "Optional": Optional}
+    for module in (spark.graphs, spark.graphs.checkpoint):
+        names |= {name: getattr(module, name) for name in module.__all__}
+    return names
+
+
+def file_name(section: str) -> str:
+    """The test file of a ``##`` heading."""
+    return f"test_{re.sub(r'[^a-z]+', '_', section.lower())}.py"
