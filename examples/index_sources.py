@@ -14,10 +14,12 @@ import sys
 import sysconfig
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from spark.graphs import ExitNode, Graph, JoinNode, Node
-from spark.graphs.checkpoint import CheckpointConfig, CheckpointHandler
+from spark.graphs import ExitNode, Graph, JoinNode, Node, NodeContext
+from spark.graphs.checkpoint import CheckpointConfig, CheckpointHandler, GraphCheckpoint
 
 PARSERS = ["parse-1", "parse-2", "parse-3", "parse-4"]
 BATCH = 12
@@ -26,21 +28,24 @@ BATCH = 12
 class Walk(Node):
     """Find the source files, and hand the next ones to the parsers, a batch each."""
 
-    async def process(self, context):
+    async def process(self, context: NodeContext) -> dict[str, Any]:
         state = context.graph_state
         if not await state.has("files"):
             await state.set("files", find_sources())
         files, position = await state.peek("files"), await state.get("position", 0)
-        ends = [position + BATCH * number for number in range(1, len(PARSERS) + 1)]
-        await state.set("position", min(ends[-1], len(files)))
-        return {"done": position >= len(files), "batches": {p: files[e - BATCH : e] for p, e in zip(PARSERS, ends)}}
+        batches = {}
+        for name in PARSERS:
+            batches[name] = files[position : position + BATCH]
+            position += len(batches[name])
+        await state.set("position", position)
+        return {"done": not batches[PARSERS[0]], "batches": batches}
 
 
 class Parse(Node):
     """Count the identifiers in one batch of files. It is a plain function, so it runs in a thread."""
 
-    def process(self, context):
-        counts = Counter()
+    def process(self, context: NodeContext) -> dict[str, Any]:
+        counts: Counter[str] = Counter()
         for path in context.inputs["batches"][context.node]:
             counts.update(identifiers(Path(path)))
         return {"counts": dict(counts)}
@@ -49,8 +54,8 @@ class Parse(Node):
 class Merge(JoinNode):
     """Wait for all parsers, and add what they counted to the index: one key of the state for each first letter."""
 
-    async def process(self, context):
-        shards = {}
+    async def process(self, context: NodeContext) -> dict[str, Any]:
+        shards: dict[str, Counter[str]] = {}
         for branch in context.inputs:
             for name, count in branch["counts"].items():
                 shards.setdefault(name[0].lower(), Counter())[name] += count
@@ -64,9 +69,9 @@ class Merge(JoinNode):
 class Summary(ExitNode):
     """Boil the index down to a few figures and a digest, by which two runs can be compared."""
 
-    async def process(self, context):
+    async def process(self, context: NodeContext) -> dict[str, Any]:
         state = context.graph_state
-        index = Counter()
+        index: Counter[str] = Counter()
         for key in await state.keys():
             if key.startswith("index/"):
                 index.update(await state.peek(key))
@@ -75,7 +80,7 @@ class Summary(ExitNode):
 
 
 class Announce(CheckpointHandler):
-    async def on_checkpoint_restored(self, checkpoint):
+    async def on_checkpoint_restored(self, checkpoint: GraphCheckpoint) -> None:
         done = checkpoint.execution_metadata["iteration"]
         print(f"  resumed from {checkpoint.checkpoint_id}, after {done} steps", flush=True)
 
@@ -93,7 +98,7 @@ def find_sources() -> list[str]:
     return sorted(str(path) for path in root.rglob("*.py") if "site-packages" not in path.parts)
 
 
-def identifiers(path: Path):
+def identifiers(path: Path) -> Iterator[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # some of the library's own tests are odd on purpose
         try:

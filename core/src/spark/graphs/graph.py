@@ -350,8 +350,8 @@ class Graph:
         lost = [node.label() for node in nodes if node not in reachable]
         if lost:
             raise GraphDefinitionError(
-                f"No edge leads from the start {self._start.label()!r} to {', '.join(map(repr, lost))}; wire it with >>, or leave "
-                "it out of nodes=."
+                f"No edge leads from the start {self._start.label()!r} to {', '.join(map(repr, lost))}; wire it with >>, or "
+                "leave it out of nodes=."
             )
 
     def _check_idle(self, what: str) -> None:

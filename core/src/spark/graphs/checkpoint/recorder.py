@@ -12,7 +12,7 @@ from typing import Any
 from spark.errors import CheckpointConflictError, SequenceTakenError, SparkError
 from spark.graphs.blocking import run_blocking
 from spark.graphs.checkpoint.backend import CheckpointBackend
-from spark.graphs.checkpoint.codec import FragmentCache, TooLargeError
+from spark.graphs.checkpoint.fragments import FragmentCache
 from spark.graphs.checkpoint.handlers import Audience
 from spark.graphs.checkpoint.ids import automatic_id
 from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
@@ -20,6 +20,7 @@ from spark.graphs.checkpoint.record import Record
 from spark.graphs.checkpoint.retention import Retention, surplus
 from spark.graphs.checkpoint.store import ATTEMPTS, never_free, utc_now, wrapped
 from spark.graphs.checkpoint.triggers import Boundary, Trigger
+from spark.graphs.checkpoint.weight import is_light
 
 _LOG = logging.getLogger("spark.checkpoint")
 
@@ -136,12 +137,9 @@ class Recorder:
         nonce = f"{self._writer}-{self._attempts}"
         sequence = self._next
         encode = self._backend.codec.encode
-        try:
-            return encode(checkpoint, sequence=sequence, manual=False, nonce=nonce, cache=self._cache, small_only=True)
-        except TooLargeError:  # it would hold up the event loop
-            return await run_blocking(
-                encode, checkpoint, sequence=sequence, manual=False, nonce=nonce, cache=self._cache
-            )
+        if is_light(checkpoint, self._cache):
+            return encode(checkpoint, sequence=sequence, manual=False, nonce=nonce, cache=self._cache)
+        return await run_blocking(encode, checkpoint, sequence=sequence, manual=False, nonce=nonce, cache=self._cache)
 
     async def _is_stored(self, record: Record) -> bool:
         """Whether the record that is in the way is this very one, whose acknowledgement was lost."""
@@ -171,7 +169,8 @@ class Recorder:
             raise CheckpointConflictError(
                 f"This run stopped before checkpoint {self._next} of graph {self._graph_id!r}: another process continued the "
                 f"same graph id in the same store, and wrote checkpoint {info.checkpoint_id!r} at "
-                f"{info.timestamp:%Y-%m-%d %H:%M:%S} UTC. Nothing of theirs was overwritten. Run one process per graph id, or give this run an id of its own."
+                f"{info.timestamp:%Y-%m-%d %H:%M:%S} UTC. Nothing of theirs was "
+                "overwritten. Run one process per graph id, or give this run an id of its own."
             ) from taken
         self._head = self._parent = info.sequence
         self._kept.append(info)

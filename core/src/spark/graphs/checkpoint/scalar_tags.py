@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable
-from datetime import date, datetime, time, timedelta, timezone, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Final
@@ -82,6 +82,8 @@ def _write_zone(zone: tzinfo | None) -> Any:
     """None; a ``ZoneInfo``'s key; or a fixed offset in microseconds, with its name when it was given one."""
     if zone is None:
         return None
+    if zone is UTC:
+        return [0, None]
     if type(zone) is timezone:
         offset = zone.utcoffset(None)
         name = zone.tzname(None)
