@@ -20,9 +20,7 @@ async def run_recorded(shape: Shape, seed: int) -> tuple[dict[str, Any], list[Gr
     """The final state of an uninterrupted run, and a checkpoint of each of its boundaries."""
     backend = InMemoryCheckpointBackend()
     config = CheckpointConfig(backend=backend, trigger_on_iteration=1, auto_cleanup=False)
-    graph = Graph(
-        wire(shape, Pauses(seed)), id="cut", checkpoint_config=config, max_concurrency=shape.max_concurrency
-    )
+    graph = Graph(wire(shape, Pauses(seed)), id="cut", checkpoint_config=config, max_concurrency=shape.max_concurrency)
     await graph.run({"fuel": shape.fuel, "trail": 0})
     manager = CheckpointManager(backend)
     infos = await manager.list_checkpoints("cut")
