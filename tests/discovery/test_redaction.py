@@ -1,5 +1,7 @@
 """A password never appears in a message, however it got into the URL."""
 
+import time
+
 import pytest
 
 from spark.hooks import redact
@@ -21,7 +23,7 @@ from spark.hooks import redact
         ("s3://bucket/prefix?secret_access_key=secret&region=eu", "s3://bucket/prefix?secret_access_key=***&region=eu"),
         ("s3://bucket?X-Amz-Signature=secret", "s3://bucket?X-Amz-Signature=***"),
         ("https://host/?api_key=secret#token=secret", "https://host/?api_key=***"),
-        ("https://host/?pass%77ord=secret&a=b", "https://host/?pass%77ord=***&a=b"),
+        ("https://host/?p%61ssword=secret&a=b", "https://host/?p%61ssword=***&a=b"),
         ("https://host/?dsn=postgresql%3A%2F%2Fu%3Asecret%40h&a=b", "https://host/?dsn=***&a=b"),
         ("https://host/?q=a%26password%3Dsecret", "https://host/?q=***"),
         ("host=h user=u password=my secret", "host=h user=u password=***"),
@@ -48,6 +50,10 @@ def test_what_holds_no_secret_is_shown_as_it_is(url: str) -> None:
     assert redact(url) == url
 
 
-def test_a_hostile_url_is_redacted_in_reasonable_time() -> None:
+def test_a_hostile_url_is_redacted_in_linear_time() -> None:
+    """Backtracking would take minutes; the bound is a hundred times what it takes."""
+    started = time.process_time()
     for hostile in ("://:", "a=", "a%20=", "key", "pass =", "@", "%3D", "&a%3D="):
-        assert redact(hostile * 20_000)
+        redact(hostile * 20_000)
+
+    assert time.process_time() - started < 10

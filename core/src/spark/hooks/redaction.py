@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 HIDDEN = "***"
 
-_KEY = re.compile(r"(?<![^=;?#\s])([^=;?#\s]++)\s*+=")
+_KEY = re.compile(r"(?<![^=;?#\s])([^=;?#\s]+)\s*=")
 _SECRET = re.compile(r"pass|pwd|^pw$|secret|token|key|cred|auth|sig", re.IGNORECASE)
 
 

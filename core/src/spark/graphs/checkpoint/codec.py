@@ -25,6 +25,7 @@ from spark.graphs.checkpoint.serializer import CheckpointSerializer
 from spark.graphs.checkpoint.tree_reader import TreeReader
 from spark.graphs.checkpoint.tree_writer import TreeWriter
 from spark.graphs.checkpoint.unsaveable import describe
+from spark.graphs.checkpoint.weight import Scale
 from spark.graphs.loaded import class_name
 
 _SECTIONS: Final = ("graph_state", "node_states", "execution_metadata", "config", "topology", "frontier")
@@ -65,12 +66,14 @@ class Codec:
         manual: bool,
         nonce: str,
         cache: FragmentCache | None = None,
+        scale: Scale | None = None,
     ) -> Record:
         """The record of a checkpoint. With a cache, only values that are new since its last use are encoded.
 
+        :raises TooHeavyError: what has to be encoded is too much for the scale, if one was given.
         :raises SerializationError: a value can't be saved; the error has the path to it.
         """
-        raw = self._write_payload(checkpoint, cache)
+        raw = self._write_payload(checkpoint, cache, scale)
         if cache is not None:
             cache.size = len(raw)
         packed = compress(raw) if self.compression else None
@@ -116,17 +119,21 @@ class Codec:
         sealed = header.canonical()
         digest = sha256(sealed)
         digest.update(payload)
-        # The header is nobody else's yet; making it a second time with two more fields would only cost time.
-        object.__setattr__(header, "checksum", digest.hexdigest())
+        header.checksum = digest.hexdigest()
         if self._signs:
-            object.__setattr__(header, "signature", self.format.sign(sealed + payload))
+            header.signature = self.format.sign(sealed + payload)
         return Record(header, payload)
 
-    def _write_payload(self, checkpoint: GraphCheckpoint, cache: FragmentCache | None) -> bytes:
+    def _write_payload(self, checkpoint: GraphCheckpoint, cache: FragmentCache | None, scale: Scale | None) -> bytes:
+        if scale is not None:
+            scale.add(checkpoint.frontier)
         if self._can_join:
             cache = FragmentCache() if cache is None else cache
             cache.claim(self)
-            return self._join_payload(checkpoint, cache)
+            return self._join_payload(checkpoint, cache, scale)
+        if scale is not None:
+            scale.add(checkpoint.graph_state)
+            scale.add(checkpoint.node_states)
         if self.format.takes_objects:
             return self._dump(self._objects(checkpoint))
         return self._dump(
@@ -134,12 +141,12 @@ class Codec:
             | {name: self._facts_writer.tree(getattr(checkpoint, name), name) for name in _FACTS}
         )
 
-    def _join_payload(self, checkpoint: GraphCheckpoint, cache: FragmentCache) -> bytes:
+    def _join_payload(self, checkpoint: GraphCheckpoint, cache: FragmentCache, scale: Scale | None) -> bytes:
         section, fact = self._section_member, self._fact_member
         payload = self.format.join(
             [
-                self._cached_section(cache, "graph_state", checkpoint.graph_state),
-                self._cached_section(cache, "node_states", checkpoint.node_states),
+                self._cached_section(cache, scale, "graph_state", checkpoint.graph_state),
+                self._cached_section(cache, scale, "node_states", checkpoint.node_states),
                 section("execution_metadata", checkpoint.execution_metadata),
                 cache.whole("config", checkpoint.config, section),
                 cache.whole("topology", checkpoint.topology, section),
@@ -155,8 +162,10 @@ class Codec:
         assert payload is not None
         return payload
 
-    def _cached_section(self, cache: FragmentCache, name: str, values: dict[str, Any]) -> bytes:
+    def _cached_section(self, cache: FragmentCache, scale: Scale | None, name: str, values: dict[str, Any]) -> bytes:
         def encode(key: str, value: Any) -> bytes:
+            if scale is not None:
+                scale.add(value)
             path = f"{name}[{key!r}]"
             return self.format.member(key, self._dump(self._writer.tree(value, path), path))
 

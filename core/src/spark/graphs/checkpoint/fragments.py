@@ -47,13 +47,6 @@ class FragmentCache:
             last.values[index] = values[key]
         return last.members
 
-    def fresh(self, section: str, values: dict[str, Any]) -> list[Any]:
-        """The values that ``members`` would encode now; all of them when the keys are others than before."""
-        last = self._sections.get(section)
-        if last is None or list(values) != last.keys:
-            return list(values.values())
-        return list(compress(values.values(), map(is_not, values.values(), last.values)))
-
     def whole(self, name: str, value: Any, encode: Callable[[str, Any], bytes]) -> bytes:
         """The encoded member of a value that is kept as one piece."""
         last = self._wholes.get(name)
