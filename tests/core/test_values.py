@@ -83,7 +83,7 @@ def test_a_value_nested_too_deeply_is_refused_in_our_own_words() -> None:
 
 
 def test_a_value_that_can_not_be_copied_is_refused_with_the_path_to_it() -> None:
-    with pytest.raises(SerializationError, match="lock.*keep connections, locks and open files on the node") as caught:
+    with pytest.raises(SerializationError, match=r"lock.*keep connections, locks and open files on the node") as caught:
         snapshot({"a": [1, {"b": threading.Lock()}]}, path="graph_state['k']")
 
     assert caught.value.path == "graph_state['k']['a'][1]['b']"
