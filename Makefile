@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS := never
 RUN := $(UV) run --no-sync
 JOBS ?= 2
 
-.PHONY: help demo test check format clean
+.PHONY: help demo test check crash bench format clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -33,6 +33,12 @@ check: .venv/.synced ## lint, types and import direction
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 	$(RUN) pytest -q tests/architecture
+
+crash: .venv/.synced ## SIGKILL a writing process over and over; KILLS=1000 SEED=number
+	$(RUN) python -m tests.crash.kill_writers --kills $(or $(KILLS),1000) $(if $(SEED),--seed $(SEED))
+
+bench: .venv/.synced ## what steps and checkpoints cost, beside the physical floor; ROUNDS=7
+	$(RUN) python -m benchmarks --rounds $(or $(ROUNDS),7)
 
 format: .venv/.synced ## rewrite the code in the project's style
 	$(RUN) ruff check --fix .

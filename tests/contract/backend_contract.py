@@ -169,13 +169,14 @@ class BackendContract:
 
         assert await backend.next_sequence("g") == 4
 
-    async def test_the_next_sequence_counts_deleted_ones(self, backend) -> None:
-        for sequence in (1, 2):
+    @pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1)])
+    async def test_the_next_sequence_counts_deleted_ones(self, backend, order) -> None:
+        for sequence in (1, 2, 3):
             await backend.put(make_record("g", sequence))
-        for sequence in (1, 2):
+        for sequence in order:
             await backend.delete("g", sequence)
 
-        assert await backend.next_sequence("g") == 3
+        assert await backend.next_sequence("g") == 4
 
     # list and latest
 

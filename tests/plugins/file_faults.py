@@ -75,9 +75,23 @@ class WatchedOs:
         return path if folder is None else f"{self.paths[folder]}/{path}"
 
 
-_WATCHED = set(
-    ["close", "fstat", "fsync", "ftruncate", "link", "listdir", "mkdir", "open", "read", "scandir", "stat", "symlink", "unlink", "utime", "write"]
-)
+_WATCHED = {
+    "close",
+    "fstat",
+    "fsync",
+    "ftruncate",
+    "link",
+    "listdir",
+    "mkdir",
+    "open",
+    "read",
+    "scandir",
+    "stat",
+    "symlink",
+    "unlink",
+    "utime",
+    "write",
+}
 
 
 @contextmanager
@@ -135,6 +149,8 @@ def complaints(log: list[Operation]) -> list[str]:
     """What would not survive a power failure after these operations, or was visible before it was durable."""
     found = []
     for number, operation in enumerate(log):
+        if operation.name == "link":
+            found += [f"{path} is not durable before the record is visible" for path in _pending(log[:number])]
         later = log[number + 1 :]
         if operation.name in ("link", "mkdir", "symlink"):
             parent = os.path.dirname(operation.paths[-1])
@@ -145,6 +161,16 @@ def complaints(log: list[Operation]) -> list[str]:
             if "fsync" not in about or "write" in about[about.index("fsync") :]:
                 found.append(f"the content of {operation.paths[-1]} is linked before it is durable")
     return found
+
+
+def _pending(log: list[Operation]) -> list[str]:
+    """The folders and aliases that were made, and not yet made durable."""
+    return [
+        operation.paths[0]
+        for number, operation in enumerate(log)
+        if operation.name in ("mkdir", "symlink")
+        and Operation("fsync", (os.path.dirname(operation.paths[0]),)) not in log[number:]
+    ]
 
 
 def _run_and_exit(action: Callable[[], object], before: int) -> None:

@@ -253,6 +253,16 @@ async def test_a_symbolic_link_in_the_place_of_a_graph_is_not_followed(
     assert "symbolic link" in caplog.text
 
 
+async def test_a_floor_that_is_no_file_is_reported(backend: FileCheckpointBackend) -> None:
+    """Its length would be a wrong number."""
+    await backend.put(make_record("g", 1))
+    (file_of(backend, 1).parent / "floor").symlink_to("/etc/passwd")
+
+    for call in (backend.put(make_record("g", 2)), backend.next_sequence("g"), backend.delete("g", 1)):
+        with pytest.raises(BackendError, match="move it away"):
+            await call
+
+
 async def test_a_file_in_the_place_of_the_directory_is_reported(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("mine")
     async with FileCheckpointBackend(tmp_path / "store") as backend:

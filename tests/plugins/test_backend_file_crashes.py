@@ -166,7 +166,7 @@ def test_a_save_that_the_system_refuses_leaves_nothing(tmp_path: Path, kind: str
             failed.append(name)
             raise OSError(code, os.strerror(code))
 
-        error = error_of(lambda: store.put(record), WatchedOs(number, refuse))
+        error = error_of(partial(store.put, record), WatchedOs(number, refuse))
         if error is None:
             assert store.get("g", 4) == record
         else:
@@ -306,6 +306,26 @@ def test_a_writer_that_slept_can_not_bring_a_deleted_sequence_back(tmp_path: Pat
         assert [info.sequence for info in store.infos("g")] == [1, 3, 4]
         assert leftovers(path) == []
     assert number > 8
+
+
+def test_a_stale_writer_that_is_killed_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Asked only after the link, the floor would not be asked at all by one that dies between the two."""
+    for number in count(1):
+        store = filled(tmp_path / str(number), EARLIER)
+        store.delete("g", 2)
+        stale = CheckpointDirectory(store.path)
+
+        killed = is_killed(lambda stale=stale: suppressed(stale.put, EARLIER[1]), before=number)
+
+        assert store.get("g", 2) is None
+        if not killed:
+            break
+    assert number > 3
+
+
+def suppressed(put: Callable[[Record], None], record: Record) -> None:
+    with pytest.raises(SequenceTakenError):
+        put(record)
 
 
 def test_processes_that_race_for_sequences_win_each_once(tmp_path: Path) -> None:

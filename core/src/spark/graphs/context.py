@@ -65,7 +65,7 @@ class NodeContext:
         Hand it to services that accept such a key, because state is kept exactly once, but side effects happen at
         least once.
         """
-        return f"{self._run.graph_id}/{self._run.run_id}/{self.token.id}"
+        return f"{self._run.graph_id}/{self._run.run_id}/{self.token.lineage:x}"
 
     @property
     def node(self) -> str:

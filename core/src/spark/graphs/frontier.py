@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
+from zlib import crc32
+
+_PRIME: Final = 2**61 - 1
+_GENERATION: Final = 0x1B873593CC9E2D51
+_MEETING: Final = 0x09E3779B97F4A7C1
+"""A lineage is a polynomial in two arbitrary numbers, modulo a prime: cheap, and different for different ways."""
 
 
 class Token:
     """One pending execution of a node."""
 
-    __slots__ = ("id", "inputs", "joined", "node", "source")
+    __slots__ = ("id", "inputs", "joined", "lineage", "node", "source")
 
-    def __init__(self, id: int, node: str, inputs: Any, *, source: str | None, joined: bool = False) -> None:
+    def __init__(
+        self, id: int, node: str, inputs: Any, *, lineage: int, source: str | None, joined: bool = False
+    ) -> None:
         self.id = id
-        """Unique in its run and the same when the execution is repeated after a crash."""
+        """1, 2, 3… in the order in which the tokens of a run came into being."""
+        self.lineage = lineage
+        """Says from which work it came, by which way, so it names the same work again whatever finishes first."""
         self.node = node
         """The key of the node to execute."""
         self.inputs = inputs
@@ -33,7 +43,7 @@ class Frontier:
     :param joins: the keys of the joins.
     """
 
-    __slots__ = ("_joins", "_order", "_pressure", "_reaches", "held", "next_id", "running", "waiting")
+    __slots__ = ("_joins", "_marks", "_order", "_pressure", "_reaches", "held", "next_id", "running", "waiting")
 
     def __init__(
         self,
@@ -47,6 +57,8 @@ class Frontier:
         self._order = order or {}
         self._pressure = dict.fromkeys(self._joins, 0)
         """Join key to the number of tokens that can still reach it."""
+        self._marks: dict[str, int] = {}
+        """Node key to a number that stands for it in lineages."""
         self.waiting: deque[Token] = deque()
         self.running: dict[int, Token] = {}
         self.held: dict[str, list[Token]] = {}
@@ -55,9 +67,14 @@ class Frontier:
     def __bool__(self) -> bool:
         return bool(self.waiting or self.running or self.held)
 
-    def add(self, node: str, inputs: Any, *, source: str | None) -> None:
-        """A new token: held if its node is a join, else waiting."""
-        self._place(Token(self._new_id(), node, inputs, source=source))
+    def add(self, node: str, inputs: Any, *, after: Token | None = None, branch: int = 0) -> None:
+        """A new token: held if its node is a join, else waiting.
+
+        :param after: the token whose execution led here; None at the start.
+        :param branch: how many others it led to before this one.
+        """
+        lineage = ((after.lineage if after else 0) * _GENERATION + self._mark(node) + branch + 1) % _PRIME
+        self._place(Token(self._new_id(), node, inputs, lineage=lineage, source=after.node if after else None))
 
     def start(self) -> Token:
         """Move the token that waits longest to the running ones."""
@@ -79,12 +96,12 @@ class Frontier:
     def release_joins(self) -> None:
         """Fire every join that holds something and that no other token can still reach.
 
-        Joins that can only be reached from one another would wait forever; of those the one that began first fires.
+        Joins that reach one another would wait forever; of those the first in discovery order fires.
         """
         for join in [join for join in self.held if self._pressure[join] == 0]:
             self._fire(join)
         if self.held and not self.waiting and not self.running:
-            self._fire(min(self.held, key=lambda join: self.held[join][0].id))
+            self._fire(min(self._foremost(), key=lambda join: self._order.get(join, -1)))
 
     def to_data(self) -> dict[str, Any]:
         """All tokens as plain data, where a running token counts as waiting with its inputs."""
@@ -97,12 +114,25 @@ class Frontier:
         self.next_id = data["next_token"]
         for item in data["tokens"]:
             self._place(
-                Token(item["id"], item["node"], item["inputs"], source=item["source"], joined=item.get("joined", False))
+                Token(
+                    item["id"],
+                    item["node"],
+                    item["inputs"],
+                    lineage=item.get("lineage", item["id"]),
+                    source=item["source"],
+                    joined=item.get("joined", False),
+                )
             )
 
     def _new_id(self) -> int:
         self.next_id += 1
         return self.next_id - 1
+
+    def _mark(self, node: str) -> int:
+        mark = self._marks.get(node)
+        if mark is None:
+            mark = self._marks[node] = crc32(node.encode(errors="surrogatepass")) << 20  # leaves room for the branch
+        return mark
 
     def _place(self, token: Token) -> None:
         if token.node in self._joins and not token.joined:
@@ -123,9 +153,31 @@ class Frontier:
         for token in arrived:
             self._press(token, -1)
         inputs = [token.inputs for token in arrived]
-        self._place(Token(self._new_id(), join, inputs, source=arrived[0].source, joined=True))
+        lineage = 1
+        for each in sorted(token.lineage for token in arrived):
+            lineage = (lineage * _MEETING + each) % _PRIME
+        self._place(Token(self._new_id(), join, inputs, lineage=lineage, source=arrived[0].source, joined=True))
+
+    def _foremost(self) -> list[str]:
+        """The held joins that only such held joins reach as they themselves reach."""
+        reaches = self._reaches
+        return [
+            join
+            for join in self.held
+            if all(
+                other in reaches.get(join, ())
+                for other in self.held
+                if other != join and join in reaches.get(other, ())
+            )
+        ]
 
 
 def _token_data(token: Token) -> dict[str, Any]:
-    data = {"id": token.id, "node": token.node, "inputs": token.inputs, "source": token.source}
+    data = {
+        "id": token.id,
+        "node": token.node,
+        "lineage": token.lineage,
+        "inputs": token.inputs,
+        "source": token.source,
+    }
     return {**data, "joined": True} if token.joined else data

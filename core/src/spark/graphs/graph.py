@@ -241,7 +241,7 @@ class Graph:
         config, recorder = self._checkpoint_config, self._new_recorder()
         frontier = self._topology.new_frontier()
         if pending is None:
-            frontier.add(self._topology.start, snapshot(dict(task.inputs), path="inputs"), source=None)
+            frontier.add(self._topology.start, snapshot(dict(task.inputs), path="inputs"))
             frontier.release_joins()
         else:
             assert pending.checkpoint.frontier is not None

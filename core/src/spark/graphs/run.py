@@ -158,8 +158,8 @@ class GraphRun:
             self._node_states[key].apply(node_changes, writer=key)
         frontier = self._frontier
         frontier.finish(step.token)
-        for target in targets:
-            frontier.add(target, content, source=key)
+        for branch, target in enumerate(targets):
+            frontier.add(target, content, after=step.token, branch=branch)
         if not targets:
             self.result = Message(content=content, status="completed", node=key)
         if frontier.held:

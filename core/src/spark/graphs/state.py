@@ -95,9 +95,10 @@ class StateTransaction:
             raise TypeError(f"update({key!r}, …) takes a function of the current value, not {function!r}.")
         if key in self._writes:
             current = self._writes[key]
-            self.write(key, function(snapshot(default if current is DELETED else current)))
+            self.write(key, self._applied(key, function, default if current is DELETED else current))
         else:
-            self._updates.setdefault(check_key(key), []).append((function, default))
+            pending = (function, snapshot(default, path=f"the default of update({key!r})"))
+            self._updates.setdefault(check_key(key), []).append(pending)
 
     def delete(self, key: str) -> bool:
         existed = self.has(key)
@@ -139,19 +140,34 @@ class StateTransaction:
             if key in self._writes and store.versions.get(key, 0) > seen:
                 raise StateConflictError(
                     f"Node {writer!r} read {store.label}[{key!r}] and then set it, but node {store.writers[key]!r} committed "
-                    f"a new value in between, which would be lost. Use `await state.update({key!r}, function)`: it is "
-                    "applied at the commit and never conflicts. Or let the branches set different keys and merge them in a join."
+                    f"a new value in between, which would be lost. {self._cure(key)}"
                 )
+
+    def _cure(self, key: str) -> str:
+        if self._store.label != "graph_state":
+            return (
+                "Executions of one node in parallel share its state: let them set different keys, or keep what they all change "
+                f"in the graph's state, with `await context.graph_state.update({key!r}, function)`."
+            )
+        return (
+            f"Use `await state.update({key!r}, function)`: it is applied at the commit and never conflicts. Or let the branches "
+            "set different keys and merge them in a join."
+        )
 
     def _updated(self, key: str, value: Any) -> Any:
         for function, default in self._updates[key]:
-            value = function(snapshot(default if value is _MISSING else value))
-            if hasattr(value, "__await__"):
-                value.close()
-                raise TypeError(
-                    f"update({key!r}, …) takes a plain function, not an async one: it is applied at the commit."
-                )
+            value = self._applied(key, function, default if value is _MISSING else value)
         return snapshot(value, path=f"{self._store.label}[{key!r}]")
+
+    def _applied(self, key: str, function: Update, value: Any) -> Any:
+        result = function(snapshot(value))
+        if hasattr(result, "__await__"):
+            if hasattr(result, "close"):
+                result.close()
+            raise TypeError(
+                f"update({key!r}, …) takes a plain function, not an async one: it is applied at the commit."
+            )
+        return result
 
 
 class GraphState:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from spark.errors import SerializationError
 
+_LONGEST_SEARCH: Final = 100
 _IMMUTABLE: Final[frozenset[type]] = frozenset(
     {
         NoneType,
@@ -71,11 +72,33 @@ def _deepcopy(value: Any, path: str) -> Any:
 
 
 def _uncopyable(value: Any, path: str, error: Exception) -> SerializationError:
+    path, value = _culprit(value, path)
     return SerializationError(
         f"{path} holds a {type(value).__qualname__} that can't be copied ({error}). State and outputs are values: keep "
         "connections, locks and open files on the node itself, and put plain data here.",
         path=path,
     )
+
+
+def _culprit(value: Any, path: str) -> tuple[str, Any]:
+    """The innermost part that can't be copied, and the path to it; asked only after copying has failed."""
+    for _ in range(_LONGEST_SEARCH):
+        steps = (
+            value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
+        )
+        found = next(((step, part) for step, part in steps if not _can_be_copied(part)), None)
+        if found is None:
+            break
+        path, value = f"{path}[{found[0]!r}]", found[1]
+    return path, value
+
+
+def _can_be_copied(value: Any) -> bool:
+    try:
+        _copy(value)
+    except Exception:
+        return False
+    return True
 
 
 def _copy_dict(value: dict[Any, Any]) -> dict[Any, Any]:

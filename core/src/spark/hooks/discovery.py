@@ -129,9 +129,13 @@ def _register_one(plugin: Plugin, manager: pluggy.PluginManager) -> Plugin:
 def _listeners(event: str, manager: pluggy.PluginManager) -> tuple[Listener, ...]:
     from spark.hooks.examination import accepted
 
-    implementations = getattr(manager.hook, event).get_hookimpls()
-    # pluggy keeps them in reverse order of the call.
-    return tuple(Listener(each.plugin_name, each.function, accepted(event, each)) for each in reversed(implementations))
+    implementations = sorted(getattr(manager.hook, event).get_hookimpls(), key=_place)
+    return tuple(Listener(each.plugin_name, each.function, accepted(event, each)) for each in implementations)
+
+
+def _place(implementation: pluggy.HookImpl) -> tuple[bool, bool, str]:
+    """``tryfirst`` before all others, ``trylast`` after them, and by the plugin's name among equals."""
+    return (implementation.trylast, not implementation.tryfirst, implementation.plugin_name)
 
 
 def _warn_of_broken(fresh: Found) -> None:

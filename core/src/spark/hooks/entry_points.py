@@ -32,7 +32,7 @@ class Candidate:
 
 def find_candidates() -> list[Candidate]:
     """Every installed plugin once, by distribution and name, whatever else is wrong with what is installed."""
-    found = {(normalize(each.distribution), each.name): each for each in reversed(list(_candidates()))}
+    found = {(normalize(each.distribution), each.name): each for each in _candidates()}
     return [found[key] for key in sorted(found)]
 
 

@@ -23,8 +23,9 @@ from spark.graphs.checkpoint.object_hook import ObjectHook
 from spark.graphs.checkpoint.record import Record, RecordHeader
 from spark.graphs.checkpoint.serializer import CheckpointSerializer
 from spark.graphs.checkpoint.tree_reader import TreeReader
-from spark.graphs.checkpoint.tree_writer import TreeWriter, are_names
+from spark.graphs.checkpoint.tree_writer import TreeWriter
 from spark.graphs.checkpoint.unsaveable import describe
+from spark.graphs.checkpoint.weight import Scale
 from spark.graphs.loaded import class_name
 
 _SECTIONS: Final = ("graph_state", "node_states", "execution_metadata", "config", "topology", "frontier")
@@ -54,6 +55,7 @@ class Codec:
         self._facts_writer = TreeWriter()
         self._reader = TreeReader(serializer)
         self._hook = ObjectHook(serializer)
+        self._signs = type(self.format).sign is not Format.sign
         self._can_join = not self.format.takes_objects and self.format.join([]) is not None
 
     def encode(
@@ -64,12 +66,14 @@ class Codec:
         manual: bool,
         nonce: str,
         cache: FragmentCache | None = None,
+        scale: Scale | None = None,
     ) -> Record:
         """The record of a checkpoint. With a cache, only values that are new since its last use are encoded.
 
+        :raises TooHeavyError: what has to be encoded is too much for the scale, if one was given.
         :raises SerializationError: a value can't be saved; the error has the path to it.
         """
-        raw = self._write_payload(checkpoint, cache)
+        raw = self._write_payload(checkpoint, cache, scale)
         if cache is not None:
             cache.size = len(raw)
         packed = compress(raw) if self.compression else None
@@ -115,19 +119,21 @@ class Codec:
         sealed = header.canonical()
         digest = sha256(sealed)
         digest.update(payload)
-        # The header is nobody else's yet; making it a second time with two more fields would only cost time.
-        object.__setattr__(header, "checksum", digest.hexdigest())
-        if type(self.format).sign is not Format.sign:
-            object.__setattr__(header, "signature", self.format.sign(sealed + payload))
+        header.checksum = digest.hexdigest()
+        if self._signs:
+            header.signature = self.format.sign(sealed + payload)
         return Record(header, payload)
 
-    def _write_payload(self, checkpoint: GraphCheckpoint, cache: FragmentCache | None) -> bytes:
-        for name in _SECTIONS:
-            _check_section(name, getattr(checkpoint, name))
+    def _write_payload(self, checkpoint: GraphCheckpoint, cache: FragmentCache | None, scale: Scale | None) -> bytes:
+        if scale is not None:
+            scale.add(checkpoint.frontier)
         if self._can_join:
             cache = FragmentCache() if cache is None else cache
             cache.claim(self)
-            return self._join_payload(checkpoint, cache)
+            return self._join_payload(checkpoint, cache, scale)
+        if scale is not None:
+            scale.add(checkpoint.graph_state)
+            scale.add(checkpoint.node_states)
         if self.format.takes_objects:
             return self._dump(self._objects(checkpoint))
         return self._dump(
@@ -135,12 +141,12 @@ class Codec:
             | {name: self._facts_writer.tree(getattr(checkpoint, name), name) for name in _FACTS}
         )
 
-    def _join_payload(self, checkpoint: GraphCheckpoint, cache: FragmentCache) -> bytes:
+    def _join_payload(self, checkpoint: GraphCheckpoint, cache: FragmentCache, scale: Scale | None) -> bytes:
         section, fact = self._section_member, self._fact_member
         payload = self.format.join(
             [
-                self._cached_section(cache, "graph_state", checkpoint.graph_state),
-                self._cached_section(cache, "node_states", checkpoint.node_states),
+                self._cached_section(cache, scale, "graph_state", checkpoint.graph_state),
+                self._cached_section(cache, scale, "node_states", checkpoint.node_states),
                 section("execution_metadata", checkpoint.execution_metadata),
                 cache.whole("config", checkpoint.config, section),
                 cache.whole("topology", checkpoint.topology, section),
@@ -156,33 +162,35 @@ class Codec:
         assert payload is not None
         return payload
 
-    def _cached_section(self, cache: FragmentCache, name: str, values: dict[str, Any]) -> bytes:
-        if not cache.has_keys(name, values) and not are_names(values):
-            return self._section_member(name, values)
-
+    def _cached_section(self, cache: FragmentCache, scale: Scale | None, name: str, values: dict[str, Any]) -> bytes:
         def encode(key: str, value: Any) -> bytes:
+            if scale is not None:
+                scale.add(value)
             path = f"{name}[{key!r}]"
             return self.format.member(key, self._dump(self._writer.tree(value, path), path))
 
-        section = self.format.join(cache.members(name, values, encode))
-        assert section is not None
-        return self.format.member(name, section)
+        _check_section(name, values)
+        members = cache.members(name, values, encode)
+        section = None if members is None else self.format.join(members)
+        return self._section_member(name, values) if section is None else self.format.member(name, section)
 
     def _section_member(self, name: str, values: dict[str, Any] | None) -> bytes:
         return self.format.member(name, self._dump(self._section_tree(name, values), name))
 
     def _section_tree(self, name: str, values: dict[str, Any] | None) -> Any:
+        _check_section(name, values)
         return None if values is None else self._writer.mapping(values, name)
 
     def _fact_member(self, name: str, value: Any) -> bytes:
         return self.format.member(name, self._dump(self._facts_writer.tree(value, name), name))
 
     def _objects(self, checkpoint: GraphCheckpoint) -> dict[str, Any]:
-        sections = {name: getattr(checkpoint, name) for name in _SECTIONS}
-        lowered = {
-            name: values if values is None else self._hook.lower(values, name) for name, values in sections.items()
-        }
-        return lowered | {name: getattr(checkpoint, name) for name in _FACTS}
+        objects = {name: getattr(checkpoint, name) for name in (*_SECTIONS, *_FACTS)}
+        for name in _SECTIONS:
+            _check_section(name, objects[name])
+            if objects[name] is not None:
+                objects[name] = self._hook.lower(objects[name], name)
+        return objects
 
     def _dump(self, tree: Any, path: str = "") -> bytes:
         try:
@@ -195,8 +203,8 @@ class Codec:
         whole = path + steps if path else _section_path(steps)
         return SerializationError(
             f"{whole or 'The checkpoint'} can't be saved: the format {self.format.name!r} can't write a "
-            f"{class_name(type(part))}: {describe(error)}. Convert it to plain values, or give the backend a serializer. "
-            "Nothing was written.",
+            f"{class_name(type(part))}: {describe(error)}. Convert it to plain values, or give the backend a "
+            "serializer. Nothing was written.",
             path=whole,
         )
 
@@ -213,8 +221,8 @@ class Codec:
         kind = _format_class(header.format)
         if not kind.safe_to_load:
             raise DeserializationError(
-                f"{_name(header)} was written in the format {header.format!r}. Loading that can run code, so it is only "
-                f"loaded where it is asked for by name. If you trust this store, open it with format={header.format!r}."
+                f"{_name(header)} was written in the format {header.format!r}. Loading that can run code, so it is "
+                f"only done where it is asked for: if you trust this store, open it with format={header.format!r}."
             )
         return kind()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import compress
-from operator import is_, is_not
+from operator import is_not
 from typing import Any
+
+from spark.graphs.checkpoint.tree_writer import are_names
 
 
 class FragmentCache:
@@ -30,28 +32,20 @@ class FragmentCache:
             self._sections.clear()
             self._wholes.clear()
 
-    def members(self, section: str, values: Mapping[str, Any], encode: Callable[[str, Any], bytes]) -> list[bytes]:
-        """The encoded member of each key, in order. ``encode`` is called for those whose value is another than before."""
+    def members(self, section: str, values: dict[str, Any], encode: Callable[[str, Any], bytes]) -> list[bytes] | None:
+        """The encoded member of each key, in order; None when the keys are such that they can't be members.
+
+        ``encode`` is called for the keys whose value is not the object that it was last time.
+        """
         last = self._sections.get(section)
-        if last is None or not last.has_keys_of(values):
-            last = self._sections[section] = _Section.following(last, values, encode)
+        if last is None or list(values) != last.keys:
+            last = self._follow(section, last, values, encode)
+            return None if last is None else last.members
         for index in compress(range(len(last.values)), map(is_not, values.values(), last.values)):
             key = last.keys[index]
             last.members[index] = encode(key, values[key])
             last.values[index] = values[key]
         return last.members
-
-    def fresh(self, section: str, values: Mapping[str, Any]) -> list[Any]:
-        """The values that ``members`` would encode now; all of them when the keys are others than before."""
-        last = self._sections.get(section)
-        if last is None or not last.has_keys_of(values):
-            return list(values.values())
-        return list(compress(values.values(), map(is_not, values.values(), last.values)))
-
-    def has_keys(self, section: str, values: Mapping[str, Any]) -> bool:
-        """Whether the section had exactly these keys last time."""
-        last = self._sections.get(section)
-        return last is not None and last.has_keys_of(values)
 
     def whole(self, name: str, value: Any, encode: Callable[[str, Any], bytes]) -> bytes:
         """The encoded member of a value that is kept as one piece."""
@@ -59,6 +53,19 @@ class FragmentCache:
         if last is None or last[0] is not value:
             last = self._wholes[name] = (value, encode(name, value))
         return last[1]
+
+    def _follow(
+        self, section: str, last: _Section | None, values: dict[str, Any], encode: Callable[[str, Any], bytes]
+    ) -> _Section | None:
+        if not are_names(values):
+            return None
+        known = {} if last is None else last.by_key()
+        members = []
+        for key, value in values.items():
+            last_value, member = known.get(key, (known, b""))  # no state value is this dict
+            members.append(member if last_value is value else encode(key, value))
+        new = self._sections[section] = _Section(list(values), list(values.values()), members)
+        return new
 
 
 class _Section:
@@ -71,17 +78,5 @@ class _Section:
         self.values = values
         self.members = members
 
-    @classmethod
-    def following(
-        cls, last: _Section | None, values: Mapping[str, Any], encode: Callable[[str, Any], bytes]
-    ) -> _Section:
-        known = {} if last is None else dict(zip(last.keys, zip(last.values, last.members, strict=True), strict=True))
-        nothing = (known, b"")  # no state value is this dict
-        members = []
-        for key, value in values.items():
-            last_value, member = known.get(key, nothing)
-            members.append(member if last_value is value else encode(key, value))
-        return cls(list(values), list(values.values()), members)
-
-    def has_keys_of(self, values: Mapping[str, Any]) -> bool:
-        return len(values) == len(self.keys) and all(map(is_, values, self.keys))
+    def by_key(self) -> dict[str, tuple[Any, bytes]]:
+        return dict(zip(self.keys, zip(self.values, self.members, strict=True), strict=True))

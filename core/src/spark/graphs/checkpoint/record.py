@@ -14,9 +14,9 @@ from spark.graphs.checkpoint.ids import automatic_id, check_checkpoint_id, check
 from spark.graphs.checkpoint.model import CheckpointInfo
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class RecordHeader:
-    """Everything about a record that is known without decoding its payload."""
+    """Everything about a record that is known without decoding its payload. Never changed once the record is made."""
 
     checkpoint_id: str
     """The id that users know it by."""

@@ -20,7 +20,7 @@ from spark.graphs.checkpoint.record import Record
 from spark.graphs.checkpoint.retention import Retention, surplus
 from spark.graphs.checkpoint.store import ATTEMPTS, never_free, utc_now, wrapped
 from spark.graphs.checkpoint.triggers import Boundary, Trigger
-from spark.graphs.checkpoint.weight import is_light
+from spark.graphs.checkpoint.weight import Scale, TooHeavyError
 
 _LOG = logging.getLogger("spark.checkpoint")
 
@@ -136,10 +136,12 @@ class Recorder:
         self._attempts += 1
         nonce = f"{self._writer}-{self._attempts}"
         sequence = self._next
-        encode = self._backend.codec.encode
-        if is_light(checkpoint, self._cache):
-            return encode(checkpoint, sequence=sequence, manual=False, nonce=nonce, cache=self._cache)
-        return await run_blocking(encode, checkpoint, sequence=sequence, manual=False, nonce=nonce, cache=self._cache)
+        encode, cache = self._backend.codec.encode, self._cache
+        try:
+            scale = Scale(last_size=cache.size)
+            return encode(checkpoint, sequence=sequence, manual=False, nonce=nonce, cache=cache, scale=scale)
+        except TooHeavyError:
+            return await run_blocking(encode, checkpoint, sequence=sequence, manual=False, nonce=nonce, cache=cache)
 
     async def _is_stored(self, record: Record) -> bool:
         """Whether the record that is in the way is this very one, whose acknowledgement was lost."""
@@ -185,5 +187,5 @@ class Recorder:
                 _LOG.warning("%s. The run goes on, and tries again after its next checkpoint.", error)
                 return
             self._kept.remove(info)
-            if deleted:
+            if deleted and not self._audience.is_empty_for("deleted"):
                 await self._audience.deleted(info)

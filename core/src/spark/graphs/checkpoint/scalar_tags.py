@@ -8,9 +8,9 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable
-from datetime import date, datetime, time, timedelta, timezone, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -82,6 +82,8 @@ def _write_zone(zone: tzinfo | None) -> Any:
     """None; a ``ZoneInfo``'s key; or a fixed offset in microseconds, with its name when it was given one."""
     if zone is None:
         return None
+    if zone is UTC:
+        return [0, None]
     if type(zone) is timezone:
         offset = zone.utcoffset(None)
         name = zone.tzname(None)
@@ -137,7 +139,14 @@ def _read_timedelta(content: Any) -> timedelta:
 
 
 def _writes_path(tag: str) -> Callable[[Any], Any]:
-    return lambda value: {tag: write_text(str(value))}
+    return lambda value: {tag: write_text(_path_text(value))}
+
+
+def _path_text(path: PurePath) -> str:
+    # Half of a Windows share, such as //a/, reads as another path than it was made from.
+    if type(path)(str(path)) != path:
+        raise Unsaveable("it is a path that its own text does not lead back to. Store str(path).")
+    return str(path)
 
 
 def _writes_text(tag: str) -> Callable[[Any], Any]:

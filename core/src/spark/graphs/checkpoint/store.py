@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -112,15 +110,23 @@ def never_free(backend: CheckpointBackend, graph_id: str) -> BackendError:
     )
 
 
-@contextmanager
-def wrapped(backend: CheckpointBackend, doing: str) -> Iterator[None]:
-    """Turn what a backend raises beyond our own errors into a ``BackendError``; the only place that does."""
-    try:
-        yield
-    except SparkError:
-        raise
-    except Exception as error:
-        raise BackendError(f"The {backend.name} backend failed at {doing}: {type(error).__name__}: {error}") from error
+class wrapped:
+    """Turns what a backend raises beyond our own errors into a ``BackendError``; the only place that does."""
+
+    __slots__ = ("_backend", "_doing")
+
+    def __init__(self, backend: CheckpointBackend, doing: str) -> None:
+        self._backend = backend
+        self._doing = doing
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, SparkError):
+            raise BackendError(
+                f"The {self._backend.name} backend failed at {self._doing}: {type(error).__name__}: {error}"
+            ) from error
 
 
 def utc_now() -> datetime:

@@ -42,8 +42,9 @@ class TreeReader:
             value = self.read_items(tree)
         elif kind is not dict:
             raise TypeError(f"a plain tree holds no {kind.__name__}")
-        elif len(tree) == 1 and (tag := next(iter(tree))).startswith("$"):
-            value = self._read_tag(tag, tree[tag])
+        elif is_tag(tree):
+            ((tag, content),) = tree.items()
+            value = self._read_tag(tag, content)
         else:
             value = self._read_object(tree)
         return value if self._deserialize is None else self._rebuilt(value)
@@ -81,6 +82,8 @@ class TreeReader:
         """The mapping that ``write_mapping`` was given."""
         if type(tree) is dict and tree.keys() == {"$dict"}:
             return self._read_pairs(tree["$dict"], key_reader=TreeReader().read)
+        if type(tree) is dict and is_tag(tree):
+            raise TypeError(f"a mapping was expected, not a {next(iter(tree))}")
         return self.read_named(tree)
 
     def _read_tag(self, tag: str, content: Any) -> Any:
@@ -128,7 +131,7 @@ class TreeReader:
             raise DeserializationError(f"{name} can't be rebuilt from {show(data)}: {describe(error)}.") from error
 
     def _read_data(self, tree: Any) -> Any:
-        is_named = type(tree) is dict and not (len(tree) == 1 and next(iter(tree)).startswith("$"))
+        is_named = type(tree) is dict and not is_tag(tree)
         return self.read_named(tree, step=attribute_step) if is_named else self.read(tree)
 
     def _rebuilt(self, value: Any) -> Any:
@@ -171,3 +174,8 @@ class _Unreadable(Exception):
                 f"{where} can't be rebuilt: Python's stack is nearly used up; load from a less deeply nested call."
             )
         return CheckpointDamagedError(f"{where} is not what a checkpoint holds there: {describe(self.cause)}.")
+
+
+def is_tag(tree: dict[str, Any]) -> bool:
+    """Whether an object of a plain tree stands for something else."""
+    return len(tree) == 1 and next(iter(tree)).startswith("$")

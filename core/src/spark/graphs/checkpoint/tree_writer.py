@@ -36,6 +36,8 @@ class TreeWriter:
 
         :raises SerializationError: something in it can't be saved; the error has the path to it.
         """
+        if type(value) is str and value.isascii() and self._serialize is None:
+            return value
         return self._report(self.write, value, path)
 
     def mapping(self, values: Mapping[str, Any], path: str = "") -> Any:
@@ -102,11 +104,14 @@ class TreeWriter:
     ) -> dict[str, Any]:
         """The trees of values by their names, which are written as they are."""
         below = _one_deeper(depth)
+        write = self.write
+        has_hook = self._serialize is not None
         tree = {}
         name = ""
         try:
             for name, value in values.items():
-                tree[name] = self.write(value, below)
+                is_plain = value is None or (type(value) is str and value.isascii())
+                tree[name] = value if is_plain and not has_hook else write(value, below)
         except Unsaveable as problem:
             problem.trail.append((values, step(name)))
             raise
@@ -176,15 +181,14 @@ def _one_deeper(depth: int) -> int:
 
 def are_names(keys: Mapping[Any, Any]) -> bool:
     """Whether the keys of a mapping can be the keys of a plain object that is no tag."""
-    if not set(map(type, keys)) <= {str}:
-        return False
-    if len(keys) == 1 and next(iter(keys)).startswith("$"):
-        return False
-    try:
-        "".join(keys).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    for key in keys:
+        if type(key) is not str or not (key.isascii() or _is_text(key)):
+            return False
+    return len(keys) != 1 or not next(iter(keys)).startswith("$")
+
+
+def _is_text(value: str) -> bool:
+    return type(write_text(value)) is str
 
 
 def _why_not(kind: type) -> str:

@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    from spark.graphs.checkpoint.fragments import FragmentCache
-    from spark.graphs.checkpoint.model import GraphCheckpoint
+from typing import Any, Final
 
 _LIGHT_VALUES: Final = 2_000
 """About a millisecond's worth of small values."""
 _LIGHT_BYTES: Final = 1_000_000
 """About a millisecond's worth of checksum."""
 _TEXT_UNIT: Final = 256
-"""As many characters as take about as long to encode as one small value."""
+"""As many characters take about as long to encode as one small value."""
 
 
-def is_light(checkpoint: GraphCheckpoint, cache: FragmentCache) -> bool:
-    """Whether what is new since the cache was last used is encoded within about a millisecond."""
-    if cache.size > _LIGHT_BYTES:
-        return False
-    new = [
-        *cache.fresh("graph_state", checkpoint.graph_state),
-        *cache.fresh("node_states", checkpoint.node_states),
-        checkpoint.frontier,
-        checkpoint.execution_metadata,
-    ]
-    return weight(new, limit=_LIGHT_VALUES) <= _LIGHT_VALUES
+class TooHeavyError(Exception):
+    """There is more to encode than the event loop should wait for. Never seen by users."""
+
+
+class Scale:
+    """Adds up what one checkpoint has to encode, and stops it where that is more than about a millisecond's work."""
+
+    __slots__ = ("_allowed",)
+
+    def __init__(self, *, last_size: int) -> None:
+        if last_size > _LIGHT_BYTES:
+            raise TooHeavyError
+        self._allowed = _LIGHT_VALUES
+
+    def add(self, value: Any) -> None:
+        """Put a value on the scale.
+
+        :raises TooHeavyError: it is too much.
+        """
+        if type(value) in _SINGLE:
+            self._allowed -= 1
+        else:
+            self._allowed -= weight(value, limit=self._allowed)
+        if self._allowed < 0:
+            raise TooHeavyError
 
 
 def weight(value: Any, *, limit: int) -> int:
@@ -36,12 +46,19 @@ def weight(value: Any, *, limit: int) -> int:
         item = pending.pop()
         total += 1
         kind = type(item)
-        if kind in (str, bytes, bytearray):
+        if kind in _SINGLE:
+            continue
+        if kind in _TEXTS:
             total += len(item) // _TEXT_UNIT
-        elif kind in (list, tuple, set, frozenset, dict):
+        elif kind is dict or kind in _COLLECTIONS:
             if len(item) > limit:
                 return limit + 1
             pending.extend(item.values() if kind is dict else item)
         elif hasattr(item, "__dict__"):
             pending.extend(vars(item).values())
     return total
+
+
+_SINGLE: Final = frozenset({int, float, bool, type(None)})
+_TEXTS: Final = frozenset({str, bytes, bytearray})
+_COLLECTIONS: Final = frozenset({list, tuple, set, frozenset})

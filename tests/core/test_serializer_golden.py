@@ -1,0 +1,131 @@
+"""Records of every released version stay readable, byte for byte as they were written then.
+
+A new version adds a file; a file is never changed. ``python -m tests.core.test_serializer_golden`` writes the file of a
+version that has none.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+from tests.core.checkpoint_values import (
+    Address,
+    Colour,
+    Level,
+    Person,
+    Point,
+    Range,
+    Rights,
+    Scores,
+    Step,
+    Version,
+    is_same,
+)
+
+from spark.graphs.checkpoint.codec import Codec
+from spark.graphs.checkpoint.json_format import JsonFormat
+from spark.graphs.checkpoint.model import CURRENT_VERSION, GraphCheckpoint
+from spark.graphs.checkpoint.record import Record, RecordHeader
+from spark.graphs.checkpoint.scalar_tags import SCALAR_READERS
+
+GOLDEN = Path(__file__).parent / "golden"
+CODEC = Codec(JsonFormat())
+MOMENT = datetime(2024, 10, 27, 2, 30, 15, 123456)
+
+
+def make_checkpoint() -> GraphCheckpoint:
+    return GraphCheckpoint(
+        checkpoint_id="ckpt_golden_000007",
+        graph_id="golden",
+        timestamp=MOMENT.replace(tzinfo=timezone(timedelta(hours=2))),
+        graph_state=make_state(),
+        node_states={"Node": {"seen": {1}}, "Node#2": {}},
+        execution_metadata={"iteration": 7, "metadata": {"why": "é"}},
+        config={"enable_state": True},
+        topology={"nodes": [{"key": "Node"}], "edges": []},
+        frontier={"tokens": [{"id": 1, "inputs": (None,)}]},
+        version="1.0.0",
+        parent=6,
+        origin="ckpt_other_000001",
+    )
+
+
+def make_state() -> dict[str, Any]:
+    person = Person(name="Ada", address=Address(lines=("1 Row",), since=MOMENT), Age=36, note=(1, {2}))
+    person._seen = 2
+    return {
+        "plain": [None, True, 0, -1, 2**63 - 1, 1.5, -0.0, 5e-324, 1.7976931348623157e308, "text", {"a": {}}],
+        "text": ["é\u2028\x00🎈", "lone \ud800 surrogate"],
+        "numbers": [2**63, -(2**100), float("nan"), float("inf"), float("-inf"), complex(1, float("inf"))],
+        "decimals": [Decimal("1.10"), Decimal("-0"), Decimal("NaN"), Decimal("1E+400")],
+        "containers": [(), (1, (2,)), {1}, frozenset({"a"}), set()],
+        "dicts": [{1: "a", (1, 2): "b", None: "c"}, {"$tuple": [1]}, {"_type": "X"}, {"$a": 1, "$b": 2}],
+        "bytes": [b"\x00\xff", bytearray(b"abc")],
+        "moments": [
+            MOMENT,
+            MOMENT.replace(tzinfo=UTC),
+            MOMENT.replace(tzinfo=timezone(timedelta(hours=-3, minutes=-30), "NST")),
+            MOMENT.replace(tzinfo=ZoneInfo("Europe/Berlin"), fold=1),
+            date(2024, 2, 29),
+            time(1, 2, 3, 4, tzinfo=UTC),
+            timedelta(-1, 2, 3),
+        ],
+        "others": [UUID(int=1), Path("a/b"), PurePosixPath("/a"), PureWindowsPath("C:/a"), Path("\udcff")],
+        "registered": [Colour.RED, Level.HIGH, Rights.READ | Rights.WRITE, Point(1, (2,)), Step("a", [(1,)])],
+        "classes": [Range(1, 2), Version((1, 2)), person, Scores([1, 2])],
+    }
+
+
+def read_golden(version: str) -> Record:
+    header, _, payload = (GOLDEN / f"record_{version}.txt").read_bytes().partition(b"\n")
+    return Record(RecordHeader.from_json(header), payload.removesuffix(b"\n"))
+
+
+def write_current() -> Record:
+    return CODEC.encode(make_checkpoint(), sequence=7, manual=False, nonce="0123456789abcdef")
+
+
+@pytest.mark.parametrize("version", ["1.0.0"])
+def test_a_record_of_a_released_version_still_loads(version: str) -> None:
+    checkpoint = CODEC.decode(read_golden(version))
+
+    expected = make_checkpoint()
+    for key, value in expected.graph_state.items():
+        assert is_same(checkpoint.graph_state[key], value), key
+    for name in (
+        "timestamp",
+        "node_states",
+        "execution_metadata",
+        "config",
+        "topology",
+        "frontier",
+        "parent",
+        "origin",
+    ):
+        assert is_same(getattr(checkpoint, name), getattr(expected, name)), name
+    assert (checkpoint.version, checkpoint.sequence) == (version, 7)
+
+
+def test_the_current_version_is_written_as_it_was_released() -> None:
+    """Other bytes for the same checkpoint are another version: raise CURRENT_VERSION and add a file."""
+    assert write_current() == read_golden(CURRENT_VERSION)
+
+
+def test_the_golden_record_has_every_tag() -> None:
+    tags = set(re.findall(rb'\{"(\$[a-z]+)":', read_golden(CURRENT_VERSION).payload))
+
+    known = {*SCALAR_READERS, "$tuple", "$set", "$frozenset", "$dict", "$type", "$model"}
+    assert {tag.decode() for tag in tags} >= known
+
+
+if __name__ == "__main__":
+    record = write_current()
+    with (GOLDEN / f"record_{CURRENT_VERSION}.txt").open("xb") as file:
+        file.write(record.header.to_json() + b"\n" + record.payload + b"\n")

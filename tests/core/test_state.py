@@ -1,0 +1,539 @@
+"""State has value semantics, and changes at commits only."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from tests.core.running import Does, Failure, Work
+
+from spark.errors import RunError, SerializationError, StateConflictError
+from spark.graphs import Graph, Node, NodeContext, node
+
+
+async def run_alone(work: Work, **state: Any) -> Graph:
+    """A graph of one node, after its run."""
+    graph = Graph(Does(work, name="only"), state=state)
+    await graph.run()
+    return graph
+
+
+def fan_out(*works: Work) -> Graph:
+    """Parallel branches named a, b, c…"""
+    start = Does(lambda context: {}, name="start")
+    start >> [Does(work, name=name) for name, work in zip("abcdef", works, strict=False)]
+    return Graph(start)
+
+
+async def test_what_you_get_is_yours() -> None:
+    async def work(context: NodeContext) -> None:
+        (await context.graph_state.get("list")).append("changed in place")
+        (await context.graph_state.get("list"))[0].append("deeper")
+
+    graph = await run_alone(work, list=[[1]])
+
+    assert graph.get_state_snapshot() == {"list": [[1]]}
+
+
+async def test_what_you_set_is_a_snapshot() -> None:
+    async def work(context: NodeContext) -> None:
+        value = {"a": [1]}
+        await context.graph_state.set("k", value)
+        value["a"].append("too late")
+
+    graph = await run_alone(work)
+
+    assert await graph.get_state("k") == {"a": [1]}
+
+
+async def test_a_default_that_is_returned_is_not_kept() -> None:
+    async def work(context: NodeContext) -> None:
+        default: list[int] = []
+        (await context.graph_state.get("k", default)).append(1)
+        assert default == []
+
+    graph = await run_alone(work)
+
+    assert graph.get_state_snapshot() == {}
+
+
+async def test_peek_shares_what_is_committed() -> None:
+    """It exists for large values that are only read, so it must not copy."""
+    seen: list[Any] = []
+
+    async def work(context: NodeContext) -> None:
+        seen.append(await context.graph_state.peek("k"))
+        seen.append(await context.graph_state.peek("k"))
+        assert await context.graph_state.peek("missing", "default") == "default"
+
+    await run_alone(work, k=[1])
+
+    assert seen[0] is seen[1]
+
+
+async def test_a_step_sees_its_own_writes_and_others_do_not() -> None:
+    a_has_written, b_has_looked = asyncio.Event(), asyncio.Event()
+    seen: dict[str, Any] = {}
+
+    async def a(context: NodeContext) -> None:
+        await context.graph_state.set("k", "new")
+        seen["by a"] = await context.graph_state.get("k")
+        a_has_written.set()
+        await b_has_looked.wait()
+
+    async def b(context: NodeContext) -> None:
+        await a_has_written.wait()
+        seen["by b"] = await context.graph_state.get("k")
+        b_has_looked.set()
+
+    await fan_out(a, b).run()
+
+    assert seen == {"by a": "new", "by b": None}
+
+
+async def test_delete_has_and_keys_speak_of_the_own_writes_too() -> None:
+    async def work(context: NodeContext) -> None:
+        state = context.graph_state
+        assert await state.delete("old")
+        assert not await state.delete("old")
+        assert not await state.delete("never there")
+        await state.set("new", 1)
+        await state.update("counted", lambda n: n + 1, 0)
+        assert await state.keys() == ["kept", "new", "counted"]
+        assert await state.has("new")
+        assert not await state.has("old")
+        assert await state.get("old", "default") == "default"
+
+    graph = await run_alone(work, old=1, kept=2)
+
+    assert graph.get_state_snapshot() == {"kept": 2, "new": 1, "counted": 1}
+
+
+async def test_a_deleted_key_can_be_set_and_updated_again() -> None:
+    async def work(context: NodeContext) -> None:
+        state = context.graph_state
+        await state.delete("a")
+        await state.set("a", "again")
+        await state.delete("b")
+        await state.update("b", lambda value: [*value, 1], [])
+
+    graph = await run_alone(work, a="old", b=["old"])
+
+    assert graph.get_state_snapshot() == {"a": "again", "b": [1]}
+
+
+async def test_a_value_that_can_not_be_copied_is_refused_where_it_is_set() -> None:
+    async def work(context: NodeContext) -> None:
+        await context.graph_state.set("k", [threading.Lock()])
+
+    with pytest.raises(SerializationError) as caught:
+        await run_alone(work)
+
+    assert caught.value.path == "graph_state['k'][0]"
+
+
+async def test_an_output_that_can_not_be_copied_is_refused_with_the_node_named() -> None:
+    graph = Graph(Does(lambda context: {"lock": threading.Lock()}, name="only"))
+
+    with pytest.raises(SerializationError, match="the output of node 'only'"):
+        await graph.run()
+
+
+async def test_keys_are_strings() -> None:
+    async def work(context: NodeContext) -> None:
+        await context.graph_state.set(1, "x")  # type: ignore[arg-type]
+
+    with pytest.raises(TypeError, match="key is a string, not 1"):
+        await run_alone(work)
+
+
+class TestTransactions:
+    async def test_a_transaction_that_raises_keeps_none_of_its_writes(self) -> None:
+        async def work(context: NodeContext) -> None:
+            state = context.graph_state
+            await state.set("a", 1)
+            with suppress(Failure):
+                async with state.transaction() as inside:
+                    await inside.set("a", 2)
+                    await inside.set("b", 2)
+                    await inside.delete("old")
+                    await inside.update("n", lambda n: n + 1, 0)
+                    raise Failure
+            await state.update("n", lambda n: n + 10, 0)
+
+        graph = await run_alone(work, old="kept")
+
+        assert graph.get_state_snapshot() == {"old": "kept", "a": 1, "n": 10}
+
+    async def test_a_transaction_that_ends_well_keeps_all_of_them(self) -> None:
+        async def work(context: NodeContext) -> None:
+            async with context.graph_state.transaction() as inside:
+                await inside.set("a", 2)
+                await inside.update("n", lambda n: n + 1, 0)
+
+        graph = await run_alone(work)
+
+        assert graph.get_state_snapshot() == {"a": 2, "n": 1}
+
+    async def test_an_inner_transaction_rolls_back_alone(self) -> None:
+        async def work(context: NodeContext) -> None:
+            async with context.graph_state.transaction() as outer:
+                await outer.set("a", "outer")
+                with suppress(Failure):
+                    async with outer.transaction() as inner:
+                        await inner.set("a", "inner")
+                        raise Failure
+                await outer.set("b", "outer")
+
+        graph = await run_alone(work)
+
+        assert graph.get_state_snapshot() == {"a": "outer", "b": "outer"}
+
+
+class TestUpdate:
+    async def test_updates_of_parallel_branches_all_count(self) -> None:
+        async def add_one(context: NodeContext) -> None:
+            await context.graph_state.update("n", lambda n: n + 1, 0)
+            await asyncio.sleep(0)
+
+        graph = fan_out(*[add_one] * 5)
+        await graph.run()
+
+        assert await graph.get_state("n") == 5
+
+    async def test_it_is_applied_to_what_is_committed_at_the_commit(self) -> None:
+        b_has_committed = asyncio.Event()
+
+        async def a(context: NodeContext) -> None:
+            await context.graph_state.update("log", lambda log: [*log, "a"], [])
+            assert await context.graph_state.get("log") == ["a"]
+            await b_has_committed.wait()
+
+        async def b(context: NodeContext) -> Any:
+            await context.graph_state.set("log", ["b"])
+            return {"next": True}
+
+        graph = fan_out(a, b)
+        graph.nodes["b"] >> Does(lambda context: b_has_committed.set(), name="after b")
+        await graph.run()
+
+        assert await graph.get_state("log") == ["b", "a"]
+
+    async def test_several_updates_of_one_key_are_applied_in_order(self) -> None:
+        async def work(context: NodeContext) -> None:
+            await context.graph_state.update("n", lambda n: n + 1, 1)
+            await context.graph_state.update("n", lambda n: n * 10, 1)
+            assert await context.graph_state.get("n") == 20
+
+        graph = await run_alone(work)
+
+        assert await graph.get_state("n") == 20
+
+    async def test_changing_its_argument_in_place_changes_nothing_else(self) -> None:
+        async def work(context: NodeContext) -> None:
+            await context.graph_state.update("list", lambda value: value.append(1) or ["result"])
+            assert await context.graph_state.peek("list") == ["result"]
+            raise Failure
+
+        graph = Graph(Does(work, name="only"), state={"list": []})
+        with pytest.raises(Failure):
+            await graph.run()
+
+        assert graph.get_state_snapshot() == {"list": []}
+
+    async def test_its_default_is_a_snapshot(self) -> None:
+        async def work(context: NodeContext) -> None:
+            default: list[str] = []
+            await context.graph_state.update("k", lambda value: [*value, "x"], default)
+            default.append("too late")
+
+        graph = await run_alone(work)
+
+        assert await graph.get_state("k") == ["x"]
+
+    @pytest.mark.parametrize("is_set_before", [False, True])
+    async def test_an_async_function_is_refused(self, is_set_before: bool) -> None:
+        async def work(context: NodeContext) -> None:
+            async def later(value: Any) -> Any:
+                return value
+
+            if is_set_before:
+                await context.graph_state.set("k", 1)
+            await context.graph_state.update("k", later)
+
+        with pytest.raises(TypeError, match="takes a plain function, not an async one"):
+            await run_alone(work)
+
+    async def test_what_is_no_function_is_refused(self) -> None:
+        async def work(context: NodeContext) -> None:
+            await context.graph_state.update("k", 5)  # type: ignore[arg-type]
+
+        with pytest.raises(TypeError, match=r"update\('k', …\) takes a function"):
+            await run_alone(work)
+
+    async def test_one_that_raises_at_the_commit_commits_nothing_of_its_step(self) -> None:
+        async def work(context: NodeContext) -> None:
+            await context.graph_state.set("set before", 1)
+            context.state["own"] = 1
+            await context.graph_state.update("k", lambda value: value["missing"])
+
+        graph = Graph(Does(work, name="only"), state={"k": {}})
+        with pytest.raises(KeyError):
+            await graph.run()
+        checkpoint = graph.create_checkpoint()
+
+        assert checkpoint.graph_state == {"k": {}}
+        assert checkpoint.node_states.get("only", {}) == {}
+
+
+class TestConflicts:
+    def graph(self, *, read: bool) -> Graph:
+        """Branch a reads or does not, waits until b has committed, and then sets the same key."""
+        b_has_committed = asyncio.Event()
+
+        async def a(context: NodeContext) -> None:
+            if read:
+                await context.graph_state.get("k")
+            await b_has_committed.wait()
+            await context.graph_state.set("k", "a")
+
+        async def b(context: NodeContext) -> Any:
+            await context.graph_state.set("k", "b")
+            return {}
+
+        graph = fan_out(a, b)
+        graph.nodes["b"] >> Does(lambda context: b_has_committed.set(), name="after b")
+        return graph
+
+    async def test_read_then_set_of_a_key_that_another_branch_committed_is_refused(self) -> None:
+        graph = self.graph(read=True)
+
+        with pytest.raises(StateConflictError) as caught:
+            await graph.run()
+
+        message = str(caught.value)
+        assert "'a'" in message
+        assert "'b'" in message
+        assert "graph_state['k']" in message
+        assert "await state.update('k', function)" in message
+        assert await graph.get_state("k") == "b"
+
+    async def test_of_blind_sets_the_last_commit_wins(self) -> None:
+        graph = self.graph(read=False)
+
+        await graph.run()
+
+        assert await graph.get_state("k") == "a"
+
+    async def test_the_same_key_read_by_steps_one_after_the_other_is_no_conflict(self) -> None:
+        async def add_one(context: NodeContext) -> Any:
+            await context.graph_state.set("n", await context.graph_state.get("n", 0) + 1)
+            return {}
+
+        first = Does(add_one, name="first")
+        first >> Does(add_one, name="second") >> Does(add_one, name="third")
+        graph = Graph(first)
+        await graph.run()
+        await graph.run()
+
+        assert await graph.get_state("n") == 6
+
+    async def test_reading_without_setting_is_no_conflict(self) -> None:
+        b_has_committed = asyncio.Event()
+
+        async def a(context: NodeContext) -> None:
+            await context.graph_state.get("k")
+            await b_has_committed.wait()
+            await context.graph_state.set("other", "a")
+
+        async def b(context: NodeContext) -> Any:
+            await context.graph_state.set("k", "b")
+            return {}
+
+        graph = fan_out(a, b)
+        graph.nodes["b"] >> Does(lambda context: b_has_committed.set(), name="after b")
+        await graph.run()
+
+        assert graph.get_state_snapshot() == {"k": "b", "other": "a"}
+
+
+class TestNodeState:
+    async def test_it_is_a_mapping_kept_from_one_execution_to_the_next(self) -> None:
+        seen: list[dict[str, Any]] = []
+
+        def work(context: NodeContext) -> None:
+            seen.append(dict(context.state))
+            context.state["n"] = context.state.get("n", 0) + 1
+            context.state.setdefault("list", []).append("lost: a get is a copy")
+            context.state["gone"] = 1
+            del context.state["gone"]
+            assert "gone" not in context.state
+            with pytest.raises(KeyError, match="gone"):
+                del context.state["gone"]
+            assert len(context.state) == 2
+
+        graph = Graph(Does(work, name="only"))
+        await graph.run()
+        await graph.run()
+
+        assert seen == [{}, {"n": 1, "list": []}]
+
+    async def test_each_node_has_its_own(self) -> None:
+        def work(context: NodeContext) -> Any:
+            context.state["me"] = context.node
+            return {}
+
+        first = Does(work, name="first")
+        first >> Does(work, name="second")
+        graph = Graph(first)
+        await graph.run()
+
+        assert graph.create_checkpoint().node_states == {"first": {"me": "first"}, "second": {"me": "second"}}
+
+    async def test_parallel_executions_of_one_node_that_read_and_set_it_conflict(self) -> None:
+        """Losing one of two counts silently would be worse; the message says where a shared count belongs."""
+
+        async def count(context: NodeContext) -> None:
+            seen = context.state.get("n", 0)
+            await asyncio.sleep(0)
+            context.state["n"] = seen + 1
+
+        start = Does(lambda context: {}, name="start")
+        shared = Does(count, name="shared")
+        for name in "ab":
+            start >> Does(lambda context: {}, name=name) >> shared
+        graph = Graph(start)
+
+        with pytest.raises(StateConflictError, match=r"node_states\['shared'\]\['n'\].*context\.graph_state"):
+            await graph.run()
+
+    async def test_parallel_executions_of_one_node_that_set_different_keys_all_count(self) -> None:
+        async def note(context: NodeContext) -> None:
+            await asyncio.sleep(0)
+            context.state[context.inputs["from"]] = True
+
+        start = Does(lambda context: {}, name="start")
+        shared = Does(note, name="shared")
+        for name in "ab":
+            start >> Does(lambda context: {"from": context.node}, name=name) >> shared
+        graph = Graph(start)
+        await graph.run()
+
+        assert graph.create_checkpoint().node_states["shared"] == {"a": True, "b": True}
+
+
+class TestCommit:
+    async def test_a_node_that_fails_after_setting_commits_nothing(self) -> None:
+        async def work(context: NodeContext) -> None:
+            await context.graph_state.set("k", "new")
+            await context.graph_state.update("n", lambda n: n + 1, 0)
+            context.state["own"] = 1
+            raise Failure
+
+        graph = Graph(Does(work, name="only"), state={"k": "old"})
+        with pytest.raises(Failure):
+            await graph.run()
+        checkpoint = graph.create_checkpoint()
+
+        assert checkpoint.graph_state == {"k": "old"}
+        assert checkpoint.node_states.get("only", {}) == {}
+
+    async def test_a_node_state_conflict_commits_nothing_of_the_graph_state(self) -> None:
+        """Both scopes are prepared before either is changed."""
+        hurry = asyncio.Event()
+
+        async def work(context: NodeContext) -> Any:
+            first = context.inputs["first"]
+            context.state["n"] = context.state.get("n", 0) + 1
+            await context.graph_state.update("committed", lambda n: n + 1, 0)
+            if first:
+                hurry.set()
+            else:
+                await hurry.wait()
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+            return {}
+
+        start = Does(lambda context: {}, name="start")
+        shared = Does(work, name="shared")
+        start >> Does(lambda context: {"first": True}, name="a") >> shared
+        start >> Does(lambda context: {"first": False}, name="b") >> shared
+        graph = Graph(start)
+        with pytest.raises(StateConflictError):
+            await graph.run()
+
+        assert await graph.get_state("committed") == 1
+
+    async def test_an_output_changed_after_the_return_changes_nothing(self) -> None:
+        kept: list[dict[str, Any]] = []
+
+        def first(context: NodeContext) -> Any:
+            output = {"list": [1]}
+            kept.append(output)
+            return output
+
+        def change(context: NodeContext) -> Any:
+            kept[0]["list"].append("outside")
+            context.inputs["list"].append("own copy")
+            return context.inputs
+
+        start = Does(first, name="first")
+        start >> [Does(change, name="second"), Does(lambda context: seen.append(context.inputs), name="third")]
+        seen: list[Any] = []
+        await Graph(start).run()
+
+        assert seen == [{"list": [1]}]
+
+
+class TestBetweenRuns:
+    async def test_get_state_and_snapshots_are_yours(self) -> None:
+        graph = Graph(Node.__new__(Passing), state={"k": [1]})
+        (await graph.get_state("k")).append(2)
+        graph.get_state_snapshot()["k"].append(3)
+
+        assert await graph.get_state("k") == [1]
+        assert await graph.get_state("missing", "default") == "default"
+
+    async def test_first_values_are_a_snapshot(self) -> None:
+        first = {"k": [1]}
+        graph = Graph(Passing(), state=first)
+
+        first["k"].append(2)
+
+        assert await graph.get_state("k") == [1]
+
+    async def test_set_state_keeps_a_snapshot(self) -> None:
+        graph = Graph(Passing())
+        value = [1]
+        await graph.set_state("k", value)
+        value.append(2)
+
+        assert await graph.get_state("k") == [1]
+
+    async def test_set_state_is_refused_while_a_run_is_under_way(self) -> None:
+        @node
+        async def sets() -> None:
+            await graph.set_state("k", 1)
+
+        graph = Graph(sets, id="busy")
+
+        with pytest.raises(RunError, match="Graph 'busy' is running, so set_state has to wait"):
+            await graph.run()
+
+    async def test_a_second_run_starts_with_the_state_of_the_first(self) -> None:
+        async def add_one(context: NodeContext) -> None:
+            await context.graph_state.update("n", lambda n: n + 1, 0)
+
+        graph = Graph(Does(add_one, name="only"))
+        await graph.run()
+        await graph.run()
+
+        assert await graph.get_state("n") == 2
+
+
+class Passing(Node):
+    async def process(self, context: NodeContext) -> Any:
+        return context.inputs

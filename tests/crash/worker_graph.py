@@ -1,0 +1,73 @@
+"""A graph that never ends, whose every checkpoint can be checked against what it must contain."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from spark.graphs import Graph, JoinNode, Node, NodeContext
+from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig, CheckpointHandler, GraphCheckpoint
+
+GRAPH_ID = "survivor"
+KEPT = 40
+
+
+class Tick(Node):
+    """One round begins: its number, and a hash chain that only an exact history can reproduce."""
+
+    async def process(self, context: NodeContext) -> dict[str, Any]:
+        rounds = await context.graph_state.get("rounds", 0)
+        chain = await context.graph_state.get("chain", "")
+        await context.graph_state.set("rounds", rounds + 1)
+        await context.graph_state.set("chain", next_link(chain))
+        context.state["ticks"] = context.state.get("ticks", 0) + 1
+        return {"round": rounds + 1}
+
+
+class Branch(Node):
+    """One of two parallel steps of a round."""
+
+    async def process(self, context: NodeContext) -> dict[str, Any]:
+        await context.graph_state.update("branches", lambda count: count + 1, default=0)
+        return {"of": context.node, **context.inputs}
+
+
+class Meet(JoinNode):
+    """Both branches have arrived."""
+
+    async def process(self, context: NodeContext) -> dict[str, Any]:
+        arrived = [branch["of"] for branch in context.inputs]
+        await context.graph_state.update("meetings", lambda met: met + int(arrived == ["left", "right"]), default=0)
+        return {}
+
+
+def build(backend: CheckpointBackend, handler: CheckpointHandler | None = None) -> Graph:
+    """The graph, with a checkpoint after every step."""
+    tick, meet = Tick(), Meet()
+    tick >> [Branch(name="left"), Branch(name="right")] >> meet >> tick
+    config = CheckpointConfig(backend=backend, trigger_on_iteration=1, max_checkpoints=KEPT, handler=handler)
+    return Graph(start=tick, id=GRAPH_ID, checkpoint_config=config)
+
+
+def next_link(chain: str) -> str:
+    return hashlib.sha256(chain.encode()).hexdigest()
+
+
+def complaint_about(checkpoint: GraphCheckpoint, chains: list[str]) -> str | None:
+    """What is wrong with a checkpoint, or None: every step that it counts has happened exactly once.
+
+    :param chains: the chain after 0, 1, 2… rounds; extended as needed.
+    """
+    state, iteration = checkpoint.graph_state, checkpoint.execution_metadata["iteration"]
+    rounds, branches, meetings = (state.get(name, 0) for name in ("rounds", "branches", "meetings"))
+    while len(chains) <= rounds:
+        chains.append(next_link(chains[-1]))
+    if rounds + branches + meetings != iteration:
+        return f"{rounds} rounds, {branches} branches and {meetings} meetings after {iteration} steps"
+    if state.get("chain", "") != chains[rounds]:
+        return f"the chain is not that of {rounds} rounds"
+    if checkpoint.node_states.get("Tick", {}).get("ticks", 0) != rounds:
+        return f"the node's own state is not that of {rounds} rounds"
+    if not meetings <= rounds <= meetings + 1 or not 2 * meetings <= branches <= 2 * rounds:
+        return f"no consistent cut: {rounds} rounds, {branches} branches, {meetings} meetings"
+    return None

@@ -1,0 +1,28 @@
+"""Real distributions, made on the spot: a source file and the ``.dist-info`` that pip would have written."""
+
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Site:
+    """A folder on ``sys.path`` with distributions in it."""
+
+    folder: Path
+
+    def install(self, distribution: str, plugin: str, *, version: str = "1.0", entry: str = "", **modules: str) -> None:
+        """Add a distribution whose plugin module is ``plugin``, and any further modules by name."""
+        module = f"{distribution.replace('-', '_')}_plugin"
+        for name, source in {module: plugin, **modules}.items():
+            (self.folder / f"{name}.py").write_text(textwrap.dedent(source))
+        self.add_dist_info(
+            distribution, version, f"[spark.graphs]\n{entry or distribution.removeprefix('fake-')} = {module}\n"
+        )
+
+    def add_dist_info(self, distribution: str, version: str, entry_points: str) -> None:
+        info = self.folder / f"{distribution.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(entry_points)
+        (info / "RECORD").write_text("")

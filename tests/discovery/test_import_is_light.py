@@ -1,0 +1,42 @@
+"""Promise: nothing is scanned, and nothing heavy imported, before somebody needs a plugin."""
+
+from collections.abc import Callable
+
+from tests.discovery.sites import Site
+from tests.discovery.sources import FAILS_ON_IMPORT
+
+
+def test_importing_the_room_scans_nothing_and_loads_no_pluggy(site: Site, run_fresh: Callable[..., str]) -> None:
+    site.install("fake-noisy", "print('imported')")
+
+    printed = run_fresh("""
+        import sys
+        import spark.hooks, spark.hooks.registry, spark.hooks.events
+        print([name for name in ("pluggy", "importlib.metadata", "spark.graphs") if name in sys.modules])
+    """)
+
+    assert printed == "[]\n"
+
+
+def test_what_the_core_brings_is_found_without_a_scan(site: Site, run_fresh: Callable[..., str]) -> None:
+    site.install("fake-broken", FAILS_ON_IMPORT)
+
+    printed = run_fresh("""
+        from spark.hooks import discovery
+        print([spec.name for spec in discovery.core().specs], discovery._found)
+    """)
+
+    assert printed == "['memory', 'json'] None\n"
+
+
+def test_every_exported_name_can_be_imported() -> None:
+    import spark.hooks
+
+    assert [name for name in spark.hooks.__all__ if not hasattr(spark.hooks, name)] == []
+    assert set(spark.hooks.__all__) == set(spark.hooks._HOMES)
+
+
+def test_an_unknown_export_is_an_attribute_error() -> None:
+    import spark.hooks
+
+    assert not hasattr(spark.hooks, "nothing")
