@@ -35,7 +35,7 @@ def test_the_page_is_complete() -> None:
 
 
 def test_every_row_of_what_the_page_leaves_open_has_a_test() -> None:
-    docstrings = [ast.get_docstring(test) or "" for test in tests_in("test_resolutions_*.py")]
+    docstrings = [ast.get_docstring(test) or "" for test in named_tests("test_resolutions_*.py")]
 
     rows = {int(row[1]) for text in docstrings if (row := re.match(r"Row (\d+)\b", text))}
     assert rows == set(range(1, 28))
@@ -68,7 +68,7 @@ def claim_of(section: str, mark: ast.expr) -> Claim:
     return section, heading, number[0] if number else 1
 
 
-def tests_in(pattern: str) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+def named_tests(pattern: str) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
     found = [function for file in HERE.glob(pattern) for function in functions(file)]
     return [function for function in found if function.name.startswith("test_")]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -14,7 +13,6 @@ from spark.graphs import ExitNode, Graph, Node
 from spark.graphs.checkpoint import (
     CURRENT_VERSION,
     CheckpointConfig,
-    CheckpointHandler,
     CheckpointInfo,
     CheckpointManager,
     GraphCheckpoint,
@@ -25,24 +23,6 @@ from spark.graphs.checkpoint import (
 )
 
 NOON = datetime(2024, 6, 1, 12, tzinfo=UTC)
-
-
-class Collector(CheckpointHandler):
-    """Keeps what it hears; without a call of its base class's ``__init__``."""
-
-    def __init__(self) -> None:
-        self.heard: list[tuple[str, str]] = []
-
-    async def on_checkpoint_created(self, checkpoint: GraphCheckpoint) -> None:
-        self.heard.append(("created", checkpoint.checkpoint_id))
-
-    async def on_checkpoint_deleted(self, checkpoint_id: str) -> None:
-        self.heard.append(("deleted", checkpoint_id))
-
-
-class Raising(CheckpointHandler):
-    async def on_checkpoint_created(self, checkpoint: GraphCheckpoint) -> None:
-        raise LookupError("the handler's own")
 
 
 class LoggingBackend(InMemoryCheckpointBackend):
@@ -68,82 +48,6 @@ def a_checkpoint(
     checkpoint_id: str = "c", graph_id: str = "g", timestamp: datetime = NOON, **parts: Any
 ) -> GraphCheckpoint:
     return GraphCheckpoint(checkpoint_id=checkpoint_id, graph_id=graph_id, timestamp=timestamp, **parts)
-
-
-# Row 8
-
-
-async def test_several_handlers_hear_in_order(memory: InMemoryCheckpointBackend) -> None:
-    """Row 8: ``handler`` takes one, or several."""
-    heard: list[str] = []
-
-    class Named(CheckpointHandler):
-        def __init__(self, name: str) -> None:
-            self.name = name
-
-        async def on_checkpoint_created(self, checkpoint: GraphCheckpoint) -> None:
-            heard.append(self.name)
-
-    config = CheckpointConfig(backend=memory, handler=[Named("a"), CheckpointHandler(), Named("b")])
-    await Graph(start=ExitNode(), id="g", checkpoint_config=config).run()
-
-    assert heard == ["a", "b"]
-
-
-async def test_a_handler_that_raises_is_logged_by_name_and_the_run_goes_on(caplog: pytest.LogCaptureFixture) -> None:
-    """Row 8: the others are told all the same."""
-    collector = Collector()
-    graph = Graph(start=ExitNode(), id="g", checkpoint_config=CheckpointConfig(handler=[Raising(), collector]))
-
-    with caplog.at_level(logging.ERROR, logger="spark"):
-        result = await graph.run()
-
-    assert result.content["success"] is True
-    assert "Raising" in caplog.text
-    assert collector.heard == [("created", "ckpt_g_000001")]
-
-
-async def test_a_handler_that_raises_ends_the_run_when_asked_to() -> None:
-    """Row 8: ``handler_errors='raise'``."""
-    config = CheckpointConfig(handler=Raising(), handler_errors="raise")
-
-    with pytest.raises(LookupError, match="the handler's own"):
-        await Graph(start=ExitNode(), id="g", checkpoint_config=config).run()
-
-
-# Row 10
-
-
-async def test_the_manager_tells_its_handler_what_it_deletes(memory: InMemoryCheckpointBackend) -> None:
-    """Row 10: one by one, all of a graph, and by age; but not what was not there."""
-    collector = Collector()
-    manager = CheckpointManager(memory, handler=collector)
-    for name, graph_id in [("a", "g"), ("b", "g"), ("c", "g"), ("d", "other")]:
-        await a_checkpoint(name, graph_id).save(memory)
-
-    await manager.delete_checkpoint("a")
-    await manager.delete_checkpoint("a")
-    await manager.delete_all_checkpoints("g")
-    await manager.cleanup_before(NOON + timedelta(seconds=1))
-
-    assert collector.heard == [("deleted", "a"), ("deleted", "b"), ("deleted", "c"), ("deleted", "d")]
-
-
-async def test_created_is_told_when_the_checkpoint_can_be_loaded(manager: CheckpointManager) -> None:
-    """Row 10: after the save is durable, not before."""
-
-    class Loading(CheckpointHandler):
-        loaded: list[GraphCheckpoint]
-
-        async def on_checkpoint_created(self, checkpoint: GraphCheckpoint) -> None:
-            self.loaded.append(await manager.load_checkpoint(checkpoint.checkpoint_id))
-
-    handler = Loading()
-    handler.loaded = []
-    config = CheckpointConfig(backend=manager.backend, handler=handler, handler_errors="raise", trigger_on_iteration=1)
-    await Graph(start=looping(Count(2)), id="g", checkpoint_config=config).run()
-
-    assert [checkpoint.sequence for checkpoint in handler.loaded] == [1, 2, 3]
 
 
 # Rows 13 and 14
@@ -258,7 +162,7 @@ def test_a_trigger_on_an_unknown_node_fails_when_the_graph_is_built() -> None:
     """Row 15: listing the known ones."""
     config = CheckpointConfig(trigger_on_node=["Cuont"])
 
-    with pytest.raises(GraphDefinitionError, match="'Cuont'.*'Count'.*'ExitNode'"):
+    with pytest.raises(GraphDefinitionError, match=r"'Cuont'.*'Count'.*'ExitNode'"):
         Graph(start=looping(Count()), checkpoint_config=config)
 
 
@@ -329,7 +233,7 @@ async def test_a_checkpoint_that_could_not_be_saved_costs_no_older_one() -> None
     backend = LoggingBackend(fails_at=2)
     config = CheckpointConfig(backend=backend, trigger_on_iteration=1, max_checkpoints=1)
 
-    with pytest.raises(BackendError, match="ckpt_g_000002.*disk full"):
+    with pytest.raises(BackendError, match=r"ckpt_g_000002.*disk full"):
         await Graph(start=looping(Count(5)), id="g", checkpoint_config=config).run()
 
     assert [info.sequence for info in await backend.list()] == [1]

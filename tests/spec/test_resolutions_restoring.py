@@ -14,7 +14,6 @@ from spark.errors import GraphDefinitionError, GraphRestoreError, SparkWarning
 from spark.graphs import ExitNode, Graph, JoinNode, Node, NodeContext
 from spark.graphs.checkpoint import (
     CheckpointConfig,
-    CheckpointHandler,
     CheckpointManager,
     FileCheckpointBackend,
     GraphCheckpoint,
@@ -304,29 +303,7 @@ async def test_without_a_backend_each_graph_has_a_memory_backend_of_its_own() ->
     assert config.backend is None
 
 
-# Rows 9, 11 and 12
-
-
-async def test_restored_is_told_once_when_the_first_run_begins() -> None:
-    """Row 9: ``from_checkpoint`` is not async, so it can't be told there."""
-
-    class Listening(CheckpointHandler):
-        heard: list[str]
-
-        async def on_checkpoint_restored(self, checkpoint: GraphCheckpoint) -> None:
-            self.heard.append(checkpoint.checkpoint_id)
-
-    handler = Listening()
-    handler.heard = []
-    checkpoint = await interrupted("row 9")
-    graph = Graph.from_checkpoint(checkpoint, checkpoint_config=CheckpointConfig(handler=handler))
-    before = list(handler.heard)
-
-    await graph.run()
-    await graph.run()
-
-    assert before == []
-    assert handler.heard == [checkpoint.checkpoint_id]
+# Rows 11 and 12
 
 
 async def test_a_manual_checkpoint_is_isolated_and_carries_metadata() -> None:
