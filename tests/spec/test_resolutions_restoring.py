@@ -90,6 +90,18 @@ async def test_a_graph_alive_in_this_process_supplies_the_nodes() -> None:
     assert (await graph.run()).content["count"] == 9
 
 
+async def test_a_graph_alive_is_found_again_after_a_restored_one_is_gone() -> None:
+    """Row 1: a recovery that is tried a second time must find what the first one found."""
+    alive = Graph(start=looping(Count(4)), id="row 1 h", checkpoint_config=CheckpointConfig())
+    await alive.run()
+    (checkpoint,) = await checkpoints_of(alive)
+
+    Graph.from_checkpoint(checkpoint)
+    again = Graph.from_checkpoint(checkpoint)
+
+    assert again.start is alive.start
+
+
 async def test_classes_that_are_loaded_supply_the_nodes() -> None:
     """Row 1: else from the recorded topology and the classes that this program has imported."""
     checkpoint = await interrupted("row 1 c")
