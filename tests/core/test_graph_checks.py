@@ -95,7 +95,7 @@ class TestIds:
 class TestConfig:
     @pytest.mark.parametrize("limit", [0, -1, 1.5, True, "2"])
     def test_max_concurrency_is_a_whole_number(self, limit: Any) -> None:
-        with pytest.raises(GraphDefinitionError, match="max_concurrency=.*whole number of at least 1"):
+        with pytest.raises(GraphDefinitionError, match=r"max_concurrency=.*whole number of at least 1"):
             Graph(ExitNode(), max_concurrency=limit)
 
     @pytest.mark.parametrize("config", [{"trigger_on_iteration": 1}, CheckpointConfig])

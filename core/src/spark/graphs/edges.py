@@ -44,7 +44,7 @@ class Edge:
             return self._ask(self.condition, content)
         keyed = type(content) is dict or isinstance(content, Mapping)
         try:
-            for key, expected in self._expected:  # noqa: SIM110 - all() over a generator costs twice as much
+            for key, expected in self._expected:  # all() over a generator costs twice as much
                 if (content.get(key) if keyed else None) != expected:
                     return False
         except Exception as error:
