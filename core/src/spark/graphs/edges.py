@@ -43,9 +43,12 @@ class Edge:
         if self.condition is not None:
             return self._ask(self.condition, content)
         keyed = type(content) is dict or isinstance(content, Mapping)
-        for key, expected in self._expected:  # noqa: SIM110 - all() over a generator costs twice as much
-            if (content.get(key) if keyed else None) != expected:
-                return False
+        try:
+            for key, expected in self._expected:  # all() over a generator costs twice as much
+                if (content.get(key) if keyed else None) != expected:
+                    return False
+        except Exception as error:
+            raise self._raised(error, content) from error
         return True
 
     def label(self) -> str:
@@ -61,19 +64,22 @@ class Edge:
     def _ask(self, condition: Condition, content: Any) -> bool:
         try:
             answer = condition(content)
+            if not hasattr(answer, "__await__"):
+                return bool(answer)
         except Exception as error:
-            raise ConditionError(
-                f"The condition of {self!r} raised {type(error).__name__}: {error}. It was given the output's content "
-                f"{_shortened(content)}; make it answer for this content too."
-            ) from error
-        if hasattr(answer, "__await__"):
-            if hasattr(answer, "close"):
-                answer.close()
-            raise ConditionError(
-                f"The condition of {self!r} is async; conditions are plain functions, asked at the commit of a step. "
-                "Do the awaiting in the node and put what it found into the output."
-            )
-        return bool(answer)
+            raise self._raised(error, content) from error
+        if hasattr(answer, "close"):
+            answer.close()
+        raise ConditionError(
+            f"The condition of {self!r} is async; conditions are plain functions, asked at the commit of a step. "
+            "Do the awaiting in the node and put what it found into the output."
+        )
+
+    def _raised(self, error: Exception, content: Any) -> ConditionError:
+        return ConditionError(
+            f"The condition of {self!r} raised {type(error).__name__}: {error}. It was given the output's content "
+            f"{_shortened(content)}; make it answer for this content too."
+        )
 
 
 class OutgoingEdge:

@@ -78,7 +78,7 @@ class Graph:
         """The run that is under way, or the last one."""
         self._is_running = False
         self._start = checked_start(start)
-        self._topology = self._look()
+        self._topology = self._look(self._start)
         self._check_reachable(nodes)
         self._warn_of_random_id()
         _ALIVE[next(_NUMBERS)] = self
@@ -222,8 +222,8 @@ class Graph:
     @start.setter
     def start(self, node: Node) -> None:
         self._check_idle("start")
-        self._start = checked_start(node)
-        self._topology = self._look()
+        self._topology = self._look(checked_start(node))
+        self._start = node
         self._pending = None
         self._run = None
 
@@ -326,18 +326,18 @@ class Graph:
         self._pending = PendingRun.of(checkpoint)
         self._run = None
 
-    def _look(self) -> Topology:
-        topology = Topology(self._start)
+    def _look(self, start: Node) -> Topology:
+        topology = Topology(start)
         self._check_trigger_nodes(topology)
         return topology
 
     def _refresh(self) -> None:
         if self._topology.is_stale():
-            self._topology = self._look()
+            self._topology = self._look(self._start)
 
     def _check_trigger_nodes(self, topology: Topology) -> None:
         trigger = self._checkpoint_config.combined_trigger() if self._checkpoint_config else None
-        if trigger is None or isinstance(self._start, NothingRecorded):
+        if trigger is None or isinstance(topology.plans[topology.start].node, NothingRecorded):
             return
         known = frozenset[str]().union(*(plan.names for plan in topology.plans.values()))
         unknown = sorted(trigger.nodes() - known)

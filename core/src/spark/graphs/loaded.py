@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Final, TypeVar
 
@@ -15,6 +15,11 @@ _MAIN_MODULES: Final = frozenset({"__main__", "__mp_main__"})
 def class_name(cls: type) -> str:
     """What stored data calls a class: ``"module:qualname"``."""
     return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def function_name(function: Callable[..., object]) -> str:
+    """What stored data calls a function: ``"module:qualname"``; of an object that is only callable, its class."""
+    return f"{function.__module__}:{getattr(function, '__qualname__', type(function).__qualname__)}"
 
 
 def find_loaded(base: type[T], module: str, qualname: str) -> type[T] | None:

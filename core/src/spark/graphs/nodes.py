@@ -159,11 +159,13 @@ class FunctionNode(Node):
         self.process = function
         self.__doc__ = function.__doc__
         self._has_arguments = False  # its one argument is found again by name, see rebuild
-        _FUNCTIONS[function.__module__, function.__qualname__] = function
+        _remember(function)
 
     @classmethod
     def loaded(cls, module: str, qualname: str) -> Callable[..., Any] | None:
         """The function that ``@node`` was put on in this process, by where it was defined; nothing is imported."""
+        if (module, qualname) in _AMBIGUOUS:
+            return None
         found = _FUNCTIONS.get((module, qualname))
         if found is not None:
             return found
@@ -178,6 +180,30 @@ class FunctionNode(Node):
         return str(getattr(self.process, "__name__", "function"))
 
 
+def _remember(function: Callable[..., Any]) -> None:
+    """Let a function be found again by name, if its name is enough to tell what it does."""
+    qualname = getattr(function, "__qualname__", None)
+    if qualname is None:
+        return
+    where = (function.__module__, qualname)
+    earlier = _FUNCTIONS.get(where)
+    # A definition at the top of a module may be made anew, as notebooks do. Lambdas, and functions made inside functions, may
+    # be there several times at once and do different things.
+    if "<" in qualname and earlier is not None and not _is_same(earlier, function):
+        _AMBIGUOUS.add(where)
+    _FUNCTIONS[where] = function
+
+
+def _is_same(earlier: Callable[..., Any], function: Callable[..., Any]) -> bool:
+    if earlier is function:
+        return True
+    code = getattr(function, "__code__", None)
+    return (
+        code is not None and getattr(earlier, "__code__", None) is code and not getattr(function, "__closure__", None)
+    )
+
+
+_AMBIGUOUS: Final[set[tuple[str, str]]] = set()
 _FUNCTIONS: Final[WeakValueDictionary[tuple[str, str], Callable[..., Any]]] = WeakValueDictionary()
 
 

@@ -167,7 +167,9 @@ def _function_node(data: Mapping[str, Any]) -> Node:
     function = FunctionNode.loaded(module, qualname)
     if function is not None:
         return FunctionNode(function)
-    return _missing(data, qualname, f"whose function {data['function']} is not loaded in this program")
+    return _missing(
+        data, qualname, f"whose function {data['function']} is not the name of one function in this program"
+    )
 
 
 def _class_node(data: Mapping[str, Any]) -> Node:

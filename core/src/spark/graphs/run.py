@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from spark.errors import BudgetExceededError
@@ -96,7 +97,7 @@ class GraphRun:
             self.result = Message(content=None, status="completed", node=None)
         if self._recorder is not None:
             await self._save(reason="completed")
-        return self.result
+        return replace(self.result, content=snapshot(self.result.content))
 
     async def _drive_within_budget(self) -> None:
         seconds = self._budget.max_seconds if self._budget else None
@@ -110,6 +111,8 @@ class GraphRun:
 
     async def _drive(self) -> None:
         frontier = self._frontier
+        if frontier and self._budget is not None:
+            self._check_budget(self._clock())  # a run that is continued may have used it up before
         while frontier:
             if not frontier.running and len(frontier.waiting) == 1:
                 step, output = await self._execute_alone()

@@ -43,6 +43,16 @@ class Task:
     budget: Budget | None = None
     """How much it may use; None: no limits."""
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.inputs, Mapping):
+            raise GraphDefinitionError(
+                f"Task(inputs={self.inputs!r}): inputs are a mapping, for instance {{'input': …}}."
+            )
+        if self.budget is not None and not isinstance(self.budget, Budget):
+            raise GraphDefinitionError(
+                f"Task(budget={self.budget!r}): give a Budget, for instance Budget(max_seconds=60)."
+            )
+
     @classmethod
     def of(cls, task: Task | Mapping[str, Any] | None) -> Task:
         """The task that ``run`` was given: a ``Task``, the inputs of one, or nothing.

@@ -9,7 +9,7 @@ from typing import Any
 from spark.errors import GraphDefinitionError
 from spark.graphs.edges import Edge
 from spark.graphs.frontier import Frontier
-from spark.graphs.loaded import class_name
+from spark.graphs.loaded import class_name, function_name
 from spark.graphs.nodes import FunctionNode, JoinNode, Node, Wiring
 from spark.graphs.plan import NodePlan
 
@@ -151,7 +151,7 @@ def _node_data(plan: NodePlan) -> dict[str, Any]:
     node = plan.node
     data: dict[str, Any] = {"key": plan.key, "name": node.name}
     if isinstance(node, FunctionNode):
-        data["function"] = f"{node.process.__module__}:{node.process.__qualname__}"
+        data["function"] = function_name(node.process)
     else:
         data["class"] = class_name(type(node))
     if node._has_arguments:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from hashlib import sha256
+from types import NoneType
 from typing import Any, Final, NoReturn
 
 from spark.errors import (
@@ -30,7 +31,8 @@ from spark.graphs.loaded import class_name
 
 _SECTIONS: Final = ("graph_state", "node_states", "execution_metadata", "config", "topology", "frontier")
 """The parts of a checkpoint that map names to a user's values; the last two may be None."""
-_FACTS: Final = ("timestamp", "version", "checkpoint_id", "graph_id", "parent", "origin")
+_FACTS: Final = ("timestamp", "origin")
+"""What else the payload holds: what the header has no place for. A timestamp only where it says more than the header's."""
 
 
 class Codec:
@@ -138,7 +140,7 @@ class Codec:
             return self._dump(self._objects(checkpoint))
         return self._dump(
             {name: self._section_tree(name, getattr(checkpoint, name)) for name in _SECTIONS}
-            | {name: self._facts_writer.tree(getattr(checkpoint, name), name) for name in _FACTS}
+            | {name: self._facts_writer.tree(fact, name) for name, fact in _facts(checkpoint).items()}
         )
 
     def _join_payload(self, checkpoint: GraphCheckpoint, cache: FragmentCache, scale: Scale | None) -> bytes:
@@ -151,12 +153,7 @@ class Codec:
                 cache.whole("config", checkpoint.config, section),
                 cache.whole("topology", checkpoint.topology, section),
                 section("frontier", checkpoint.frontier),
-                fact("timestamp", checkpoint.timestamp),
-                cache.whole("version", checkpoint.version, fact),
-                fact("checkpoint_id", checkpoint.checkpoint_id),
-                cache.whole("graph_id", checkpoint.graph_id, fact),
-                fact("parent", checkpoint.parent),
-                cache.whole("origin", checkpoint.origin, fact),
+                *(cache.whole(name, value, fact) for name, value in _facts(checkpoint).items()),
             ]
         )
         assert payload is not None
@@ -185,7 +182,7 @@ class Codec:
         return self.format.member(name, self._dump(self._facts_writer.tree(value, name), name))
 
     def _objects(self, checkpoint: GraphCheckpoint) -> dict[str, Any]:
-        objects = {name: getattr(checkpoint, name) for name in (*_SECTIONS, *_FACTS)}
+        objects = {name: getattr(checkpoint, name) for name in _SECTIONS} | _facts(checkpoint)
         for name in _SECTIONS:
             _check_section(name, objects[name])
             if objects[name] is not None:
@@ -255,6 +252,12 @@ def _format_class(name: str) -> type[Format]:
     return format_class(name)
 
 
+def _facts(checkpoint: GraphCheckpoint) -> dict[str, Any]:
+    timestamp = checkpoint.timestamp
+    is_plain = type(timestamp) is datetime and timestamp.tzinfo is UTC
+    return {"timestamp": None if is_plain else timestamp, "origin": checkpoint.origin}
+
+
 def _check_section(name: str, values: object) -> None:
     if not isinstance(values, dict) and not (values is None and name in ("topology", "frontier")):
         raise SerializationError(f"{name} is a {type(values).__name__}, not a dict. Nothing was written.", path=name)
@@ -314,13 +317,12 @@ def _load(format: Format, header: RecordHeader, raw: bytes) -> Any:
 
 
 def _make_checkpoint(header: RecordHeader, values: dict[str, Any]) -> GraphCheckpoint:
-    for name in ("checkpoint_id", "graph_id", "parent", "version"):
-        if values[name] != getattr(header, name):
-            _raise_damaged(header, f"its payload says that its {name} is {values[name]!r}")
-    if type(values["timestamp"]) is not datetime or type(values["origin"]) not in (str, type(None)):
+    if type(values["timestamp"]) not in (datetime, NoneType) or type(values["origin"]) not in (str, NoneType):
         _raise_damaged(header, "its timestamp or origin is none")
+    values["timestamp"] = values["timestamp"] or header.timestamp
+    names = ("checkpoint_id", "graph_id", "sequence", "parent", "version")
     try:
-        return GraphCheckpoint(**values, sequence=header.sequence)
+        return GraphCheckpoint(**values, **{name: getattr(header, name) for name in names})
     except InvalidIdError as error:
         _raise_damaged(header, str(error), cause=error)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import reduce
 from operator import or_
@@ -71,7 +71,9 @@ class CheckpointConfig:
             rules.append(EverySeconds(self.trigger_on_seconds))
         if self.trigger_on_node:
             names = self.trigger_on_node
-            rules.append(AfterNode(names) if isinstance(names, str) else AfterNode(*names))
+            # Nothing but names is refused by AfterNode itself.
+            several = not isinstance(names, str) and isinstance(names, Iterable)
+            rules.append(AfterNode(*names) if several else AfterNode(names))  # type: ignore[arg-type]
         if self.trigger is not None:
             rules.append(self.trigger)
         return reduce(or_, rules) if rules else None

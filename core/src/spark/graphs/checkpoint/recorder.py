@@ -25,7 +25,7 @@ from spark.graphs.checkpoint.weight import Scale, TooHeavyError
 _LOG = logging.getLogger("spark.checkpoint")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Capture:
     """A graph at a boundary, by reference to committed values, which never change."""
 

@@ -22,6 +22,8 @@ MAX_DEPTH: Final = 190
 pydantic's JSON reader takes 201; a scalar's tag and the codec's sections need the rest. So what was written loads.
 """
 
+_SMALL: Final = 16
+"""Mappings up to this length are first tried as plain ones."""
 _CONTAINER_TAGS: Final[dict[type, str]] = {tuple: "$tuple", set: "$set", frozenset: "$frozenset"}
 
 
@@ -89,12 +91,18 @@ class TreeWriter:
         return trees
 
     def _write_dict(self, value: dict[Any, Any], depth: int) -> Any:
+        if self._serialize is None:
+            return self.write_mapping(value, depth)
         if are_names(value) and self._keeps_keys(value):
             return self.write_named(value, depth)
         return {"$dict": self._write_pairs(value, depth + 1, key_writer=self.write)}
 
     def write_mapping(self, values: Mapping[Any, Any], depth: int) -> Any:
         """The tree of a mapping whose keys are not offered to the serializer."""
+        if self._serialize is None:
+            tree = _plain_copy(values)
+            if tree is not None and depth < MAX_DEPTH:
+                return tree
         if are_names(values):
             return self.write_named(values, depth)
         return {"$dict": self._write_pairs(values, depth + 1, key_writer=TreeWriter().write)}
@@ -169,6 +177,25 @@ class TreeWriter:
         except RecursionError as error:
             reason = "Python's stack was nearly used up before the work began; save from a less deeply nested call."
             raise Unsaveable(reason).to_error(path) from error
+
+
+def _plain_copy(values: Mapping[Any, Any]) -> dict[str, Any] | None:
+    """The tree of a small mapping of plain names to plain scalars, the most frequent kind; None for any other."""
+    if len(values) > _SMALL:
+        return None
+    for key, value in values.items():
+        kind = type(value)
+        if kind is str:
+            if not value.isascii():
+                return None
+        elif kind is int:
+            if not -(2**63) <= value < 2**63:
+                return None
+        elif value is not None and kind is not bool:
+            return None
+        if type(key) is not str or not key.isascii() or key.startswith("$"):
+            return None
+    return dict(values)
 
 
 def _one_deeper(depth: int) -> int:

@@ -11,9 +11,9 @@ from typing import Any
 from spark.errors import GraphDefinitionError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Boundary:
-    """Where a run stands after a step has committed: all that a trigger may look at."""
+    """Where a run stands after a step has committed: all that a trigger may look at. Never changed."""
 
     iteration: int
     """Node executions completed since the run began, counted on across a resume."""

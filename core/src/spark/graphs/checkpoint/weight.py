@@ -46,14 +46,13 @@ def weight(value: Any, *, limit: int) -> int:
         item = pending.pop()
         total += 1
         kind = type(item)
-        if kind in _SINGLE:
-            continue
         if kind in _TEXTS:
             total += len(item) // _TEXT_UNIT
         elif kind is dict or kind in _COLLECTIONS:
-            if len(item) > limit:
-                return limit + 1
-            pending.extend(item.values() if kind is dict else item)
+            total += len(item)
+            if total > limit:
+                break
+            pending += [part for part in (item.values() if kind is dict else item) if type(part) not in _SINGLE]
         elif hasattr(item, "__dict__"):
             pending.extend(vars(item).values())
     return total
