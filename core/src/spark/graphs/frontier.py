@@ -12,6 +12,9 @@ _GENERATION: Final = 0x1B873593CC9E2D51
 _MEETING: Final = 0x09E3779B97F4A7C1
 """A lineage is a polynomial in two arbitrary numbers, modulo a prime: cheap, and different for different ways."""
 
+NODE_COLUMN: Final = 1
+"""Where the row of a token says which node it is for."""
+
 
 class Token:
     """One pending execution of a node."""
@@ -104,25 +107,27 @@ class Frontier:
             self._fire(min(self._foremost(), key=lambda join: self._order.get(join, -1)))
 
     def to_data(self) -> dict[str, Any]:
-        """All tokens as plain data, where a running token counts as waiting with its inputs."""
-        pending = [*self.running.values(), *self.waiting]
-        held = [token for tokens in self.held.values() for token in tokens]
-        return {"next_token": self.next_id, "tokens": [_token_data(token) for token in (*pending, *held)]}
+        """All tokens as plain data, where a running token counts as waiting with its inputs.
+
+        Each token is a row: id, node, lineage, source, whether its join has fired, and the place of its inputs in ``contents``,
+        which tokens with the same inputs share, as after a fan-out.
+        """
+        tokens = [*self.running.values(), *self.waiting, *(token for held in self.held.values() for token in held)]
+        places: dict[int, int] = {}
+        contents = []
+        for token in tokens:
+            if id(token.inputs) not in places:
+                places[id(token.inputs)] = len(contents)
+                contents.append(token.inputs)
+        rows = [_token_row(token, places[id(token.inputs)]) for token in tokens]
+        return {"next_token": self.next_id, "tokens": rows, "contents": contents}
 
     def load(self, data: Mapping[str, Any]) -> None:
         """Become what ``to_data`` described."""
         self.next_id = data["next_token"]
-        for item in data["tokens"]:
-            self._place(
-                Token(
-                    item["id"],
-                    item["node"],
-                    item["inputs"],
-                    lineage=item.get("lineage", item["id"]),
-                    source=item["source"],
-                    joined=item.get("joined", False),
-                )
-            )
+        for number, node, lineage, source, joined, content in data["tokens"]:
+            inputs = data["contents"][content]
+            self._place(Token(number, node, inputs, lineage=lineage, source=source, joined=joined))
 
     def _new_id(self) -> int:
         self.next_id += 1
@@ -172,12 +177,5 @@ class Frontier:
         ]
 
 
-def _token_data(token: Token) -> dict[str, Any]:
-    data = {
-        "id": token.id,
-        "node": token.node,
-        "lineage": token.lineage,
-        "inputs": token.inputs,
-        "source": token.source,
-    }
-    return {**data, "joined": True} if token.joined else data
+def _token_row(token: Token, content: int) -> list[Any]:
+    return [token.id, token.node, token.lineage, token.source, token.joined, content]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 
@@ -23,6 +23,8 @@ class Format(ABC):
     ``pretty_print=``."""
     safe_to_load: ClassVar[bool] = True
     """Loading bytes from an untrusted store runs no code of theirs. Otherwise it is only used where it is named."""
+    composes: bool = False
+    """It has ``member`` and ``compose``, so that what did not change need not be encoded again."""
     takes_objects: ClassVar[bool] = False
     """It writes any object by itself; then nothing is turned into a plain tree first."""
 
@@ -41,12 +43,12 @@ class Format(ABC):
         """
 
     def member(self, name: str, value: bytes) -> bytes:
-        """One member of a mapping, for ``join``, from the bytes of its value; only asked of formats that can join."""
+        """One member of a mapping, from the bytes of its value, as ``compose`` wants it. Only for formats that compose."""
         raise NotImplementedError(f"The format {self.name!r} can't be composed of members.")
 
-    def join(self, members: Iterable[bytes]) -> bytes | None:
-        """The bytes of a mapping from its members, or None when this format can't be composed so."""
-        return None
+    def compose(self, sections: Sequence[tuple[str, list[bytes] | bytes]]) -> bytes:
+        """The bytes of a mapping, each of whose values is given as its bytes, or as the members of a mapping."""
+        raise NotImplementedError(f"The format {self.name!r} can't be composed of members.")
 
     def sign(self, message: bytes) -> str:
         """A signature in hex over header and payload, or ``""`` when the format has no key."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import Any, ClassVar
@@ -22,6 +22,7 @@ class JsonFormat(Format):
         from pydantic_core import from_json, to_json
 
         self.pretty_print = pretty_print
+        self.composes = not pretty_print
         self._to_json = to_json
         self._from_json = from_json
 
@@ -32,10 +33,22 @@ class JsonFormat(Format):
         return self._from_json(data, allow_inf_nan=False)
 
     def member(self, name: str, value: bytes) -> bytes:
-        return _key(name) + value
+        return b"," + _key(name) + value
 
-    def join(self, members: Iterable[bytes]) -> bytes | None:
-        return None if self.pretty_print else b"{%b}" % b",".join(members)
+    def compose(self, sections: Sequence[tuple[str, list[bytes] | bytes]]) -> bytes:
+        # One join of everything: a payload may be long, and each copy of it costs more than the rest of this.
+        pieces: list[bytes] = []
+        for name, value in sections:
+            pieces += (b",", _key(name))
+            if not isinstance(value, list):
+                pieces.append(value)
+            elif value:
+                pieces += (b"{", value[0][1:], *value[1:], b"}")  # the first member comes without its comma
+            else:
+                pieces.append(b"{}")
+        pieces[0] = b"{"
+        pieces.append(b"}")
+        return b"".join(pieces)
 
 
 @lru_cache(maxsize=1024)

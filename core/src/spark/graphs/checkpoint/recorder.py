@@ -139,6 +139,7 @@ class Recorder:
         encode, cache = self._backend.codec.encode, self._cache
         try:
             scale = Scale(last_size=cache.size)
+            scale.add(checkpoint.frontier["contents"] if checkpoint.frontier else None)
             return encode(checkpoint, sequence=sequence, manual=False, nonce=nonce, cache=cache, scale=scale)
         except TooHeavyError:
             return await run_blocking(encode, checkpoint, sequence=sequence, manual=False, nonce=nonce, cache=cache)

@@ -22,8 +22,7 @@ MAX_DEPTH: Final = 190
 pydantic's JSON reader takes 201; a scalar's tag and the codec's sections need the rest. So what was written loads.
 """
 
-_SMALL: Final = 16
-"""Mappings up to this length are first tried as plain ones."""
+_SMALLEST, _LARGEST = -(2**63) + 1, 2**63 - 1
 _CONTAINER_TAGS: Final[dict[type, str]] = {tuple: "$tuple", set: "$set", frozenset: "$frozenset"}
 
 
@@ -57,7 +56,7 @@ class TreeWriter:
         if kind is str:
             return value if value.isascii() else write_text(value)
         if kind is int:
-            return write_int(value)
+            return value if _SMALLEST <= value <= _LARGEST else write_int(value)
         if kind is float:
             return write_float(value)
         if value is None or kind is bool:
@@ -81,10 +80,17 @@ class TreeWriter:
 
     def _write_items(self, items: Iterable[Any], depth: int) -> list[Any]:
         below = _one_deeper(depth)
+        write = self.write
+        is_hooked = self._serialize is not None
         trees: list[Any] = []
+        append = trees.append
         try:
-            for item in items:
-                trees.append(self.write(item, below))  # noqa: PERF401 - its length is the index when an item fails
+            for item in items:  # how many there are is the index when one fails
+                kind = type(item)
+                if not is_hooked and ((kind is str and item.isascii()) or kind is bool or item is None):
+                    append(item)
+                else:
+                    append(write(item, below))
         except Unsaveable as problem:
             problem.trail.append((items, "{item}" if isinstance(items, set | frozenset) else f"[{len(trees)}]"))
             raise
@@ -99,10 +105,6 @@ class TreeWriter:
 
     def write_mapping(self, values: Mapping[Any, Any], depth: int) -> Any:
         """The tree of a mapping whose keys are not offered to the serializer."""
-        if self._serialize is None:
-            tree = _plain_copy(values)
-            if tree is not None and depth < MAX_DEPTH:
-                return tree
         if are_names(values):
             return self.write_named(values, depth)
         return {"$dict": self._write_pairs(values, depth + 1, key_writer=TreeWriter().write)}
@@ -113,13 +115,16 @@ class TreeWriter:
         """The trees of values by their names, which are written as they are."""
         below = _one_deeper(depth)
         write = self.write
-        has_hook = self._serialize is not None
+        is_hooked = self._serialize is not None
         tree = {}
         name = ""
         try:
             for name, value in values.items():
-                is_plain = value is None or (type(value) is str and value.isascii())
-                tree[name] = value if is_plain and not has_hook else write(value, below)
+                kind = type(value)  # most are plain scalars, and a call for each would cost the most
+                if not is_hooked and ((kind is str and value.isascii()) or kind is bool or value is None):
+                    tree[name] = value
+                else:
+                    tree[name] = write(value, below)
         except Unsaveable as problem:
             problem.trail.append((values, step(name)))
             raise
@@ -177,25 +182,6 @@ class TreeWriter:
         except RecursionError as error:
             reason = "Python's stack was nearly used up before the work began; save from a less deeply nested call."
             raise Unsaveable(reason).to_error(path) from error
-
-
-def _plain_copy(values: Mapping[Any, Any]) -> dict[str, Any] | None:
-    """The tree of a small mapping of plain names to plain scalars, the most frequent kind; None for any other."""
-    if len(values) > _SMALL:
-        return None
-    for key, value in values.items():
-        kind = type(value)
-        if kind is str:
-            if not value.isascii():
-                return None
-        elif kind is int:
-            if not -(2**63) <= value < 2**63:
-                return None
-        elif value is not None and kind is not bool:
-            return None
-        if type(key) is not str or not key.isascii() or key.startswith("$"):
-            return None
-    return dict(values)
 
 
 def _one_deeper(depth: int) -> int:

@@ -1,0 +1,178 @@
+"""The content of a checkpoint ↔ the payload of its record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from spark.errors import CheckpointDamagedError, SerializationError
+from spark.graphs.checkpoint.culprit import find_culprit
+from spark.graphs.checkpoint.format import Format
+from spark.graphs.checkpoint.fragments import FragmentCache
+from spark.graphs.checkpoint.model import GraphCheckpoint
+from spark.graphs.checkpoint.object_hook import ObjectHook
+from spark.graphs.checkpoint.serializer import CheckpointSerializer
+from spark.graphs.checkpoint.tree_reader import TreeReader
+from spark.graphs.checkpoint.tree_writer import TreeWriter
+from spark.graphs.checkpoint.unsaveable import describe
+from spark.graphs.checkpoint.weight import Scale
+from spark.graphs.loaded import class_name
+
+_SECTIONS: Final = ("graph_state", "node_states", "execution_metadata", "config", "topology", "frontier")
+"""The parts of a checkpoint that map names to a user's values; the last two may be None."""
+_FACTS: Final = ("timestamp", "origin")
+"""What the header has no place for; written only where it says something."""
+
+
+class PayloadWriter:
+    """Writes payloads in one format. It keeps nothing between calls but what is in the caller's cache."""
+
+    def __init__(self, format: Format, serializer: CheckpointSerializer | None) -> None:
+        self._format = format
+        self._writer = TreeWriter(serializer)
+        self._facts_writer = TreeWriter()
+        self._hook = ObjectHook(serializer)
+
+    def write(self, checkpoint: GraphCheckpoint, *, cache: FragmentCache, scale: Scale | None) -> bytes:
+        """The payload. Of the two states, only what is new since the cache was last used is encoded.
+
+        :raises TooHeavyError: what has to be encoded is too much for the scale, if one was given.
+        :raises SerializationError: a value can't be saved; the error has the path to it.
+        """
+        if self._format.composes:
+            cache.claim(self._format)
+            return self._compose(checkpoint, cache, scale)
+        if scale is not None:
+            scale.add((checkpoint.graph_state, checkpoint.node_states))
+        return self._dump(self._objects(checkpoint) if self._format.takes_objects else self._tree(checkpoint))
+
+    def _compose(self, checkpoint: GraphCheckpoint, cache: FragmentCache, scale: Scale | None) -> bytes:
+        facts = _facts(checkpoint)
+        return self._format.compose(
+            [
+                ("graph_state", self._members(cache, scale, "graph_state", checkpoint.graph_state)),
+                ("node_states", self._members(cache, scale, "node_states", checkpoint.node_states)),
+                ("execution_metadata", self._section("execution_metadata", checkpoint.execution_metadata)),
+                ("config", cache.whole("config", checkpoint.config, self._section)),
+                ("topology", cache.whole("topology", checkpoint.topology, self._section)),
+                ("frontier", self._section("frontier", checkpoint.frontier)),
+                *((name, self._dump(self._facts_writer.tree(facts[name], name), name)) for name in facts),
+            ]
+        )
+
+    def _members(
+        self, cache: FragmentCache, scale: Scale | None, name: str, values: dict[str, Any]
+    ) -> list[bytes] | bytes:
+        def encode(key: str, value: Any) -> bytes:
+            if scale is not None:
+                scale.add(value)
+            path = f"{name}[{key!r}]"
+            return self._format.member(key, self._dump(self._writer.tree(value, path), path))
+
+        _check_section(name, values)
+        members = cache.members(name, values, encode)
+        return self._section(name, values) if members is None else members
+
+    def _section(self, name: str, values: dict[str, Any] | None) -> bytes:
+        return self._dump(self._section_tree(name, values), name)
+
+    def _tree(self, checkpoint: GraphCheckpoint) -> dict[str, Any]:
+        sections = {name: self._section_tree(name, getattr(checkpoint, name)) for name in _SECTIONS}
+        return sections | {name: self._facts_writer.tree(fact, name) for name, fact in _facts(checkpoint).items()}
+
+    def _section_tree(self, name: str, values: dict[str, Any] | None) -> Any:
+        _check_section(name, values)
+        return None if values is None else self._writer.mapping(values, name)
+
+    def _objects(self, checkpoint: GraphCheckpoint) -> dict[str, Any]:
+        objects = {name: getattr(checkpoint, name) for name in _SECTIONS} | _facts(checkpoint)
+        for name in _SECTIONS:
+            _check_section(name, objects[name])
+            if objects[name] is not None:
+                objects[name] = self._hook.lower(objects[name], name)
+        return objects
+
+    def _dump(self, tree: Any, path: str = "") -> bytes:
+        try:
+            return self._format.dumps(tree)
+        except Exception as error:
+            raise self._explain(tree, path, error) from error
+
+    def _explain(self, tree: Any, path: str, error: Exception) -> SerializationError:
+        steps, part = find_culprit(tree, self._can_write)
+        whole = path + steps if path else _section_path(steps)
+        return SerializationError(
+            f"{whole or 'The checkpoint'} can't be saved: the format {self._format.name!r} can't write a "
+            f"{class_name(type(part))}: {describe(error)}. Convert it to plain values, or give the backend a "
+            "serializer. Nothing was written.",
+            path=whole,
+        )
+
+    def _can_write(self, value: Any) -> bool:
+        try:
+            self._format.dumps(value)
+        except Exception:
+            return False
+        return True
+
+
+class PayloadReader:
+    """Reads payloads back into a checkpoint's content."""
+
+    def __init__(self, serializer: CheckpointSerializer | None) -> None:
+        self._reader = TreeReader(serializer)
+        self._facts_reader = TreeReader()
+        self._hook = ObjectHook(serializer)
+
+    def read(self, format: Format, tree: Any) -> dict[str, Any]:
+        """The content by the names of ``GraphCheckpoint``'s fields; of the facts only those that were written.
+
+        :param tree: what the format loaded.
+        :raises CheckpointDamagedError: it is no checkpoint.
+        :raises DeserializationError: the type of a value is not known here.
+        """
+        if type(tree) is not dict or not tree.keys() >= {*_SECTIONS}:
+            raise CheckpointDamagedError("its payload is no checkpoint, or lacks parts of one")
+        read_section: Callable[[Any, str], Any] = self._lift if format.takes_objects else self._reader.mapping
+        content: dict[str, Any] = {}
+        for name in _SECTIONS:
+            is_absent = tree[name] is None and name in ("topology", "frontier")
+            content[name] = None if is_absent else read_section(tree[name], name)
+        return content | self._facts(format, tree)
+
+    def _facts(self, format: Format, tree: dict[str, Any]) -> dict[str, Any]:
+        written = [name for name in _FACTS if name in tree]
+        read: Callable[[Any, str], Any] = self._facts_reader.value
+        facts: dict[str, Any] = {
+            name: tree[name] if format.takes_objects else read(tree[name], name) for name in written
+        }
+        if type(facts.get("timestamp", _MOMENT)) is not datetime or type(facts.get("origin", "")) is not str:
+            raise CheckpointDamagedError("its timestamp or origin is none")
+        return facts
+
+    def _lift(self, values: Any, name: str) -> dict[str, Any]:
+        if type(values) is not dict:
+            raise CheckpointDamagedError(f"its {name} is no mapping")
+        return self._hook.lift(values, name)
+
+
+_MOMENT: Final = datetime.fromtimestamp(0, UTC)
+
+
+def _facts(checkpoint: GraphCheckpoint) -> dict[str, Any]:
+    timestamp = checkpoint.timestamp
+    is_in_header = type(timestamp) is datetime and timestamp.tzinfo is UTC
+    facts: dict[str, Any] = {} if is_in_header else {"timestamp": timestamp}
+    return facts if checkpoint.origin is None else facts | {"origin": checkpoint.origin}
+
+
+def _check_section(name: str, values: object) -> None:
+    if not isinstance(values, dict) and not (values is None and name in ("topology", "frontier")):
+        raise SerializationError(f"{name} is a {type(values).__name__}, not a dict. Nothing was written.", path=name)
+
+
+def _section_path(steps: str) -> str:
+    """``['graph_state'][…]`` of a whole checkpoint, as users know it: ``graph_state[…]``."""
+    name = next((name for name in (*_SECTIONS, *_FACTS) if steps.startswith(f"['{name}']")), "")
+    return name + steps[len(name) + 4 :] if name else steps
