@@ -136,7 +136,12 @@ def _what_lacks(checkpoint: GraphCheckpoint, topology: Topology) -> str | None:
 
 def _pending_nodes(checkpoint: GraphCheckpoint) -> list[str]:
     try:
-        return [token["node"] for token in (checkpoint.frontier or {})["tokens"]]
+        frontier = checkpoint.frontier or {}
+        if type(frontier["next_token"]) is not int:
+            raise TypeError(frontier["next_token"])
+        for token in frontier["tokens"]:
+            token["id"], token["inputs"], token["source"]
+        return [token["node"] for token in frontier["tokens"]]
     except (KeyError, TypeError) as error:
         raise _malformed(checkpoint, "frontier") from error
 
