@@ -100,7 +100,7 @@ class TestSavingByHand:
     ) -> None:
         await made("mine", graph_id="first", k=1).save(backend)
 
-        with pytest.raises(CheckpointConflictError, match="'mine' belongs to graph 'first'.*'second' would replace"):
+        with pytest.raises(CheckpointConflictError, match=r"'mine' belongs to graph 'first'.*'second' would replace"):
             await made("mine", graph_id="second").save(backend)
 
         assert (await manager.load_checkpoint("mine")).graph_state == {"k": 1}

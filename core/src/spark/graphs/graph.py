@@ -6,6 +6,7 @@ import secrets
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
@@ -374,5 +375,6 @@ class Graph:
 
 def _inherited_config(checkpoint: GraphCheckpoint, alive: Graph | None) -> CheckpointConfig | None:
     if alive is not None and alive._checkpoint_config is not None:
-        return alive._checkpoint_config
+        # The very store, so that one in memory is not left behind, and a URL is not opened twice.
+        return replace(alive._checkpoint_config, backend=alive._backend)
     return CheckpointConfig.from_data(checkpoint.config.get("checkpoint"), backend=checkpoint.source)
