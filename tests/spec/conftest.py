@@ -60,8 +60,9 @@ class PageBlock:
         """Release what the block opened."""
         values = [value for names in self._results for value in names.values()]
         backends = [value.checkpoint_backend for value in values if isinstance(value, Graph)]
-        for backend in {*backends, *(value for value in values if isinstance(value, CheckpointBackend))} - {None}:
-            await backend.close()
+        for backend in {*backends, *(value for value in values if isinstance(value, CheckpointBackend))}:
+            if backend is not None:
+                await backend.close()
 
 
 def type_names(parameter: inspect.Parameter) -> set[str]:

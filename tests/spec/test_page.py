@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -33,6 +34,13 @@ def test_the_page_is_complete() -> None:
     assert len(page.blocks()) == 35
 
 
+def test_every_row_of_what_the_page_leaves_open_has_a_test() -> None:
+    docstrings = [ast.get_docstring(test) or "" for test in named_tests("test_resolutions_*.py")]
+
+    rows = {int(row[1]) for text in docstrings if (row := re.match(r"Row (\d+)\b", text))}
+    assert rows == set(range(1, 28))
+
+
 def test_only_blocks_about_sql_are_skipped() -> None:
     skipped = [
         (file.name, decorator.lineno)
@@ -58,6 +66,11 @@ def claim_of(section: str, mark: ast.expr) -> Claim:
     assert isinstance(mark, ast.Call)
     heading, *number = [ast.literal_eval(argument) for argument in mark.args]
     return section, heading, number[0] if number else 1
+
+
+def named_tests(pattern: str) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    found = [function for file in HERE.glob(pattern) for function in functions(file)]
+    return [function for function in found if function.name.startswith("test_")]
 
 
 def functions(file: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:

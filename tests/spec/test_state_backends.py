@@ -81,6 +81,18 @@ async def test_a_file_is_read_by_people(tmp_path: Path) -> None:
     assert '  "graph_state": {\n    "count": 3\n  },' in only_file(tmp_path).read_text(encoding="utf-8")
 
 
+async def test_the_other_format_of_the_file_backend_is_pickle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_PICKLE_KEY", "a key, so that it does not warn")
+
+    async with FileCheckpointBackend(directory=str(tmp_path / "checkpoints"), format="pickle") as backend:
+        await run_with(CheckpointConfig(backend=backend))
+        loaded = await CheckpointManager(backend).load_latest("g")
+
+    assert loaded is not None
+    assert loaded.graph_state == {"count": 3}
+    assert b"\x80\x05" in only_file(tmp_path).read_bytes()  # how a pickle of protocol 5 begins
+
+
 @pytest.mark.sql
 @pytest.mark.skip(reason="the SQL backend is not there yet")
 @pytest.mark.block("DatabaseCheckpointBackend")

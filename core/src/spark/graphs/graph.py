@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
@@ -34,8 +35,9 @@ from spark.graphs.tasks import Task
 from spark.graphs.topology import Topology
 from spark.graphs.values import snapshot
 
-_ALIVE: WeakValueDictionary[str, Graph] = WeakValueDictionary()
-"""The newest graph of each id in this process."""
+_ALIVE: WeakValueDictionary[int, Graph] = WeakValueDictionary()
+"""Every graph in this process, in the order of their making. Several may have one id, and the newest need not live longest."""
+_NUMBERS = count()
 
 
 class Graph:
@@ -80,7 +82,7 @@ class Graph:
         self._topology = self._look(self._start)
         self._check_reachable(nodes)
         self._warn_of_random_id()
-        _ALIVE[self._graph_id] = self
+        _ALIVE[next(_NUMBERS)] = self
 
     @classmethod
     def from_checkpoint(
@@ -101,7 +103,7 @@ class Graph:
         :raises CheckpointVersionError: it was written in an unknown major version, and no migration is registered.
         """
         checkpoint = migrated(checkpoint.isolated())
-        alive = _ALIVE.get(checkpoint.graph_id)
+        alive = _newest_alive(checkpoint.graph_id)
         graph = cls(
             find_start(checkpoint, start=start, alive=alive._start if alive is not None else None),
             id=checkpoint.graph_id,
@@ -378,3 +380,7 @@ def _inherited_config(checkpoint: GraphCheckpoint, alive: Graph | None) -> Check
         # The very store, so that one in memory is not left behind, and a URL is not opened twice.
         return replace(alive._checkpoint_config, backend=alive._backend)
     return CheckpointConfig.from_data(checkpoint.config.get("checkpoint"), backend=checkpoint.source)
+
+
+def _newest_alive(graph_id: str) -> Graph | None:
+    return next((graph for graph in reversed(list(_ALIVE.values())) if graph._graph_id == graph_id), None)
