@@ -44,6 +44,19 @@ class Pauses:
             await asyncio.sleep(0)
 
 
+class Peril(Exception):
+    """What a node in danger may raise."""
+
+
+class Perils(Pauses):
+    """Pauses out of which one in ten never comes back."""
+
+    async def pause(self) -> None:
+        await super().pause()
+        if self._random.random() < 0.1:
+            raise Peril
+
+
 class Worker(Node):
     """Counts its execution in the state, and writes down what it was given."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.core.random_graphs import Pauses, Shape, shapes, wire
+from tests.core.random_graphs import Pauses, Peril, Perils, Shape, shapes, wire
 
 from spark.graphs import Graph
 from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager, GraphCheckpoint, InMemoryCheckpointBackend
@@ -51,5 +51,30 @@ def test_a_run_continued_from_any_boundary_ends_as_the_uninterrupted_one(shape: 
         for checkpoint in checkpoints:
             continued = await run_from(checkpoint, shape, seed=seed + checkpoint.sequence)
             assert outcome(continued) == outcome(final), f"from sequence {checkpoint.sequence}"
+
+    asyncio.run(check())
+
+
+@settings(max_examples=60, deadline=None)
+@given(shape=shapes(), seed=st.integers(0, 1000), every=st.integers(1, 5))
+def test_a_run_whose_nodes_fail_again_and_again_ends_as_the_uninterrupted_one(
+    shape: Shape, seed: int, every: int
+) -> None:
+    """Failing in the middle of parallel work, and going on in another graph object, as after a crash."""
+
+    async def check() -> None:
+        final, _ = await run_recorded(shape, seed)
+        config = CheckpointConfig(backend=InMemoryCheckpointBackend(), trigger_on_iteration=every, max_checkpoints=2)
+        for attempt in range(1000):
+            graph = Graph(wire(shape, Perils(seed + attempt)), id="cut", checkpoint_config=config)
+            try:
+                await graph.run({"fuel": shape.fuel, "trail": 0}, resume=True)
+                break
+            except Peril:
+                continue
+
+        continued = graph.get_state_snapshot()
+        assert continued["trace"] == final["trace"]
+        assert len(set(continued["keys"])) == len(continued["keys"]) == len(final["keys"])
 
     asyncio.run(check())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -124,10 +125,8 @@ class TestFailure:
         graph = Graph(loop, checkpoint_config=CheckpointConfig(trigger_on_iteration=4))
         message = None
         while message is None:
-            try:
+            with suppress(Failure):
                 message = await graph.run({"limit": 10}, resume=True)
-            except Failure:
-                pass
 
         assert message.content["count"] == 10
         assert attempts == 14

@@ -114,7 +114,7 @@ class Frontier:
         """
         tokens = [*self.running.values(), *self.waiting, *(token for held in self.held.values() for token in held)]
         places: dict[int, int] = {}
-        contents = []
+        contents: list[Any] = []
         for token in tokens:
             if id(token.inputs) not in places:
                 places[id(token.inputs)] = len(contents)
@@ -123,7 +123,10 @@ class Frontier:
         return {"next_token": self.next_id, "tokens": rows, "contents": contents}
 
     def load(self, data: Mapping[str, Any]) -> None:
-        """Become what ``to_data`` described."""
+        """Become what ``to_data`` described.
+
+        :raises KeyError, TypeError, ValueError, IndexError: ``to_data`` never gave this.
+        """
         self.next_id = data["next_token"]
         for number, node, lineage, source, joined, content in data["tokens"]:
             inputs = data["contents"][content]

@@ -6,6 +6,7 @@ import secrets
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any, Self
 from weakref import WeakValueDictionary
@@ -128,13 +129,14 @@ class Graph:
         self._check_idle("run")
         self._is_running = True
         try:
+            wanted = Task.of(task)
             self._refresh()
             if resume and self._pending is None:
                 await self._load_latest()
-            pending, self._pending = self._pending, None
-            if pending is not None and pending.is_complete():
+            if self._pending is not None and self._pending.is_complete():
+                pending, self._pending = self._pending, None
                 return pending.result() or Message(content=None, status="completed", node=None)
-            return await self._run_from(pending, Task.of(task))
+            return await self._run_from(self._pending, wanted)
         finally:
             self._is_running = False
 
@@ -232,11 +234,11 @@ class Graph:
 
     async def _run_from(self, pending: PendingRun | None, task: Task) -> Message:
         run, recorder = self._new_run(pending, task)
-        self._run = run
         if recorder is not None:
             await recorder.open(parent=pending.checkpoint.sequence if pending is not None else None)
         if pending is not None:
-            await self._audience.restored(pending.checkpoint.isolated())
+            await self._audience.restored(pending.checkpoint)
+        self._pending, self._run = None, run  # not before: a run that could not begin can be tried again
         return await run.run()
 
     def _new_run(self, pending: PendingRun | None, task: Task) -> tuple[GraphRun, Recorder | None]:
@@ -375,7 +377,8 @@ class Graph:
 
 def _inherited_config(checkpoint: GraphCheckpoint, alive: Graph | None) -> CheckpointConfig | None:
     if alive is not None and alive._checkpoint_config is not None:
-        return alive._checkpoint_config
+        # The very store, so that one in memory is not left behind, and a URL is not opened twice.
+        return replace(alive._checkpoint_config, backend=alive._backend)
     return CheckpointConfig.from_data(checkpoint.config.get("checkpoint"), backend=checkpoint.source)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from spark.errors import GraphDefinitionError
@@ -60,27 +60,29 @@ class Audience:
 
     async def created(self, checkpoint: GraphCheckpoint, info: CheckpointInfo) -> None:
         """Tell that a checkpoint is durable."""
-        await self._tell("on_checkpoint_created", checkpoint)
-        await events.fire("spark_checkpoint_created", checkpoint=checkpoint, info=info)
+        await self._tell("on_checkpoint_created", checkpoint.isolated)
+        if events.listeners("spark_checkpoint_created"):
+            await events.fire("spark_checkpoint_created", checkpoint=checkpoint.isolated(), info=info)
 
     async def restored(self, checkpoint: GraphCheckpoint) -> None:
         """Tell that a run continues from a checkpoint."""
-        await self._tell("on_checkpoint_restored", checkpoint)
-        await events.fire("spark_checkpoint_restored", checkpoint=checkpoint)
+        await self._tell("on_checkpoint_restored", checkpoint.isolated)
+        if events.listeners("spark_checkpoint_restored"):
+            await events.fire("spark_checkpoint_restored", checkpoint=checkpoint.isolated())
 
     async def deleted(self, info: CheckpointInfo) -> None:
         """Tell that a checkpoint is gone."""
-        await self._tell("on_checkpoint_deleted", info.checkpoint_id)
+        await self._tell("on_checkpoint_deleted", lambda: info.checkpoint_id)
         await events.fire("spark_checkpoint_deleted", checkpoint_id=info.checkpoint_id, graph_id=info.graph_id)
 
     async def failed(self, graph_id: str, error: BaseException) -> None:
         """Tell that a checkpoint could not be made."""
         await events.fire("spark_checkpoint_failed", graph_id=graph_id, error=error)
 
-    async def _tell(self, method: str, argument: Any) -> None:
+    async def _tell(self, method: str, make_argument: Callable[[], Any]) -> None:
         for handler in self._handlers:
             try:
-                await getattr(handler, method)(argument)
+                await getattr(handler, method)(make_argument())
             except Exception:
                 if self._errors == "raise":
                     raise

@@ -9,7 +9,7 @@ from spark.errors import InvalidIdError
 MAX_GRAPH_ID = 200
 MAX_CHECKPOINT_ID = 256
 
-_AUTOMATIC = re.compile(r"ckpt_(?P<graph>.+)_(?P<sequence>[0-9]{6,})\Z", re.DOTALL)
+_AUTOMATIC = re.compile(r"ckpt_(?P<graph>.+)_(?P<sequence>[0-9]{6,18})\Z", re.DOTALL)
 
 
 def check_graph_id(graph_id: str) -> str:

@@ -97,7 +97,7 @@ class Recorder:
             raise
         info = record.info()
         if not self._audience.is_empty_for("created"):
-            await self._audience.created(checkpoint.isolated(), info)
+            await self._audience.created(checkpoint, info)
         await self._prune(info)
         return info
 
@@ -157,18 +157,22 @@ class Recorder:
         another writer means that the history is theirs now.
         """
         with wrapped(self._backend, f"reading the history of graph {self._graph_id!r}"):
+            # Asked before looking: whatever is written after this will be in the way once more, and be looked at then.
+            free = await self._backend.next_sequence(self._graph_id)
             ahead = [info for info in await self._backend.list(self._graph_id) if info.sequence > self._head]
             for info in ahead:
                 await self._check_lead(info, taken)
-            self._next = await self._backend.next_sequence(self._graph_id)
+        self._next = free
+        checkpoint.parent = self._parent
         checkpoint.checkpoint_id = automatic_id(self._graph_id, self._next)
         checkpoint.sequence = self._next
 
     async def _check_lead(self, info: CheckpointInfo, taken: SequenceTakenError) -> None:
-        record = await self._backend.get(info.graph_id, info.sequence)
-        if record is None or record.header.manual:
+        if info.manual:
             return
-        if not record.header.nonce.startswith(self._writer):
+        record = await self._backend.get(info.graph_id, info.sequence)
+        # One that has vanished was deleted by the retention of a writer who has gone further: ours has not seen it yet.
+        if record is None or not record.header.nonce.startswith(self._writer):
             raise CheckpointConflictError(
                 f"This run stopped before checkpoint {self._next} of graph {self._graph_id!r}: another process continued the "
                 f"same graph id in the same store, and wrote checkpoint {info.checkpoint_id!r} at "

@@ -35,7 +35,7 @@ async def save_checkpoint(checkpoint: GraphCheckpoint, backend: CheckpointBacken
     checkpoint.sequence, checkpoint.source = record.header.sequence, backend
     info = record.info()
     if checkpoint.audience is not None:
-        await checkpoint.audience.created(checkpoint.isolated(), info)
+        await checkpoint.audience.created(checkpoint, info)
     return info
 
 

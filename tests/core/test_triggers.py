@@ -1,0 +1,157 @@
+"""When a checkpoint is due: rules as pure functions of the boundary, and as a run asks them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.core.running import Does, countdown, every_step, history
+
+from spark.errors import GraphDefinitionError
+from spark.graphs import Graph, NodeContext
+from spark.graphs.checkpoint import (
+    AfterNode,
+    Boundary,
+    CheckpointConfig,
+    EveryIterations,
+    EverySeconds,
+    InMemoryCheckpointBackend,
+    Trigger,
+)
+
+
+def boundary(iteration: int = 1, *names: str, elapsed: float = 0.0, checkpointed: float = 0.0) -> Boundary:
+    return Boundary(iteration, names[0] if names else "node", frozenset(names), elapsed, checkpointed)
+
+
+async def iterations(graph: Graph) -> list[int]:
+    return [checkpoint.execution_metadata["iteration"] for checkpoint in await history(graph)]
+
+
+class TestRules:
+    def test_every_iterations(self) -> None:
+        assert [n for n in range(1, 11) if EveryIterations(3).is_due(boundary(n))] == [3, 6, 9]
+
+    @pytest.mark.parametrize(
+        ("elapsed", "checkpointed", "is_due"),
+        [(29, 0, False), (30, 0, True), (31, 30, False), (95, 31, True), (119, 95, False), (120, 95, True)],
+    )
+    def test_every_seconds_is_due_once_per_multiple_that_was_passed(
+        self, elapsed: float, checkpointed: float, is_due: bool
+    ) -> None:
+        assert EverySeconds(30).is_due(boundary(elapsed=elapsed, checkpointed=checkpointed)) is is_due
+
+    def test_after_node_matches_any_of_its_names(self) -> None:
+        rule = AfterNode("train", "Train")
+
+        assert rule.is_due(boundary(1, "Train", "other"))
+        assert not rule.is_due(boundary(1, "other"))
+        assert rule.nodes() == {"train", "Train"}
+
+    def test_any_and_all(self) -> None:
+        rule = EveryIterations(2) & AfterNode("a") | EverySeconds(10)
+
+        assert rule.is_due(boundary(2, "a"))
+        assert not rule.is_due(boundary(3, "a"))
+        assert not rule.is_due(boundary(2, "b"))
+        assert rule.is_due(boundary(3, "b", elapsed=10))
+        assert rule.nodes() == {"a"}
+        assert repr(rule) == "EveryIterations(2) & AfterNode('a') | EverySeconds(10)"
+        assert repr(AfterNode("a") & (EveryIterations(2) | EverySeconds(10))) == (
+            "AfterNode('a') & (EveryIterations(2) | EverySeconds(10))"
+        )
+
+    def test_what_is_no_trigger_can_not_be_combined(self) -> None:
+        with pytest.raises(GraphDefinitionError, match="5 is no trigger"):
+            EveryIterations(2) | 5  # type: ignore[operator]
+
+
+class TestRuns:
+    async def test_iterations(self) -> None:
+        graph = Graph(countdown(), checkpoint_config=CheckpointConfig(trigger_on_iteration=5))
+        await graph.run({"limit": 12})
+
+        assert await iterations(graph) == [5, 10, 12]
+
+    async def test_without_a_trigger_there_is_the_final_one(self) -> None:
+        graph = Graph(countdown(), checkpoint_config=CheckpointConfig())
+        await graph.run({"limit": 3})
+
+        (checkpoint,) = await history(graph)
+        assert checkpoint.execution_metadata["reason"] == "completed"
+
+    async def test_a_trigger_due_at_the_end_makes_one_checkpoint(self) -> None:
+        graph = Graph(countdown(), checkpoint_config=CheckpointConfig(trigger_on_iteration=3))
+        await graph.run({"limit": 3})
+
+        assert await iterations(graph) == [3]
+
+    async def test_several_triggers_due_at_one_boundary_make_one_checkpoint(self) -> None:
+        config = CheckpointConfig(trigger_on_iteration=2, trigger_on_node="Countdown", trigger=EveryIterations(1))
+        graph = Graph(countdown(), checkpoint_config=config)
+        await graph.run({"limit": 3})
+
+        assert await iterations(graph) == [1, 2, 3]
+
+    @pytest.mark.parametrize("name", ["key", "Does"])
+    async def test_a_node_is_known_by_key_and_class_name(self, name: str) -> None:
+        start = countdown()
+        start.on(done=True) >> Does(lambda context: {}, name="key") >> Does(lambda context: {}, name="last")
+        graph = Graph(start, checkpoint_config=CheckpointConfig(trigger_on_node=[name]))
+        await graph.run({"limit": 2})
+
+        assert await iterations(graph) == [3, 4]
+
+    async def test_seconds_with_a_node_that_takes_longer_than_several_multiples(self) -> None:
+        now = 100.0
+        ends = [110.0, 130.0, 135.0, 228.0, 249.0, 250.0]
+
+        async def work(context: NodeContext) -> Any:
+            nonlocal now
+            now = ends[context.iteration]
+            return {"more": context.iteration < len(ends) - 1}
+
+        loop = Does(work, name="loop")
+        loop.on(more=True) >> loop
+        graph = Graph(loop, checkpoint_config=CheckpointConfig(trigger_on_seconds=30.0), clock=lambda: now)
+        await graph.run()
+
+        # Due at 130, caught up once at 228 for 160, 190 and 220, and next due at 250, which is the end.
+        assert await iterations(graph) == [2, 4, 6]
+
+    async def test_the_clock_starts_with_each_run(self) -> None:
+        now = 0.0
+
+        async def work(context: NodeContext) -> Any:
+            nonlocal now
+            now += 20
+            return {"more": context.iteration % 2 == 0}
+
+        loop = Does(work, name="loop")
+        loop.on(more=True) >> loop
+        graph = Graph(loop, checkpoint_config=CheckpointConfig(trigger_on_seconds=30.0), clock=lambda: now)
+        await graph.run()
+        await graph.run()
+
+        assert await iterations(graph) == [2, 2]
+
+    async def test_a_rule_of_ones_own_is_asked_at_every_boundary_but_the_last(self) -> None:
+        seen: list[Boundary] = []
+
+        class Own(Trigger):
+            def is_due(self, boundary: Boundary) -> bool:
+                seen.append(boundary)
+                return False
+
+        graph = Graph(countdown(), checkpoint_config=CheckpointConfig(trigger=Own()), clock=lambda: 7.0)
+        await graph.run({"limit": 3})
+
+        assert seen == [Boundary(n, "Countdown", frozenset({"Countdown"}), 0.0, 0.0) for n in (1, 2)]
+
+    async def test_disabled_means_no_checkpoint_at_all(self) -> None:
+        backend = InMemoryCheckpointBackend()
+        graph = Graph(countdown(), checkpoint_config=every_step(backend, enabled=False))
+        await graph.run({"limit": 3})
+
+        assert graph.checkpoint_backend is None
+        assert await backend.list() == []
