@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from zlib import crc32
 
+from spark.graphs.plain import PlainList
+
 _PRIME: Final = 2**61 - 1
 _GENERATION: Final = 0x1B873593CC9E2D51
 _MEETING: Final = 0x09E3779B97F4A7C1
@@ -119,7 +121,7 @@ class Frontier:
             if id(token.inputs) not in places:
                 places[id(token.inputs)] = len(contents)
                 contents.append(token.inputs)
-        rows = [_token_row(token, places[id(token.inputs)]) for token in tokens]
+        rows = PlainList(_token_row(token, places[id(token.inputs)]) for token in tokens)
         return {"next_token": self.next_id, "tokens": rows, "contents": contents}
 
     def load(self, data: Mapping[str, Any]) -> None:

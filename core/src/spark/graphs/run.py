@@ -13,6 +13,7 @@ from spark.graphs.checkpoint.recorder import Capture
 from spark.graphs.checkpoint.triggers import Boundary
 from spark.graphs.context import NodeContext
 from spark.graphs.message import Message
+from spark.graphs.plain import PlainDict
 from spark.graphs.state import StateStore
 from spark.graphs.values import snapshot
 
@@ -242,19 +243,14 @@ class GraphRun:
         frontier = self._frontier.to_data()
         if self.result is not None:
             frontier["result"] = {"content": self.result.content, "node": self.result.node}
+        facts = PlainDict(iteration=self.iteration, last_node=self._last_node, run_id=self.run_id, reason=reason)
         return Capture(
             graph_state=self.state.capture(),
             node_states={key: store.capture() for key, store in self._node_states.items() if store.values},
             frontier=frontier,
             topology=self._topology.to_data(),
             config=self._config,
-            metadata={
-                "iteration": self.iteration,
-                "last_node": self._last_node,
-                "run_id": self.run_id,
-                "reason": reason,
-                **({"metadata": metadata} if metadata is not None else {}),
-            },
+            metadata=facts if metadata is None else {**facts, "metadata": metadata},
         )
 
     def node_state(self, key: str) -> StateStore:

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from spark.errors import StateConflictError
+from spark.graphs.captured import Captured
 from spark.graphs.values import snapshot
 
 _MISSING: Final = object()
@@ -25,7 +26,7 @@ class StateStore:
     A committed value is never changed in place, so a reference to it is as good as a copy.
     """
 
-    __slots__ = ("_capture", "commits", "label", "values", "versions", "writers")
+    __slots__ = ("_captured", "_changed", "_has_other_keys", "commits", "label", "values", "versions", "writers")
 
     def __init__(self, label: str, values: Mapping[str, Any] | None = None) -> None:
         self.label = label
@@ -37,7 +38,11 @@ class StateStore:
         """Key to the number of the commit that last changed it."""
         self.writers: dict[str, str] = {}
         """Key to the node that last changed it."""
-        self._capture: tuple[int, dict[str, Any]] = (-1, {})
+        self._captured: Captured | None = None
+        self._changed: set[str] = set()
+        """Keys changed since the last capture."""
+        self._has_other_keys = False
+        """Whether keys came or went since the last capture."""
         for key, value in (values or {}).items():
             self.values[check_key(key)] = snapshot(value, path=f"{label}[{key!r}]")
 
@@ -45,19 +50,26 @@ class StateStore:
         """Make prepared changes the committed values."""
         self.commits += 1
         values = self.values
+        size = len(values)
         for key, value in changes.items():
             if value is DELETED:
-                values.pop(key, None)
+                self._has_other_keys = values.pop(key, DELETED) is not DELETED or self._has_other_keys
             else:
                 values[key] = value
             self.versions[key] = self.commits
             self.writers[key] = writer
+        self._has_other_keys = self._has_other_keys or len(values) != size
+        self._changed.update(changes)
 
-    def capture(self) -> dict[str, Any]:
+    def capture(self) -> Captured:
         """The committed values now, by reference: the same dict as last time when nothing changed. Never change it."""
-        if self._capture[0] != self.commits:
-            self._capture = (self.commits, dict(self.values))
-        return self._capture[1]
+        last = self._captured
+        if last is None or self._changed:
+            changed = None if self._has_other_keys else list(self._changed)
+            last = self._captured = Captured(self.values, before=last.moment if last else None, changed=changed)
+            self._changed.clear()
+            self._has_other_keys = False
+        return last
 
     def copy(self) -> dict[str, Any]:
         """The committed values, as the caller's own."""

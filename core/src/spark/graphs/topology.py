@@ -109,10 +109,8 @@ def _assign_keys(nodes: list[Node]) -> dict[Node, str]:
 
 
 def _check_name(node: Node, taken: dict[str, Node]) -> None:
-    if not isinstance(node.name, str) or not node.name:
-        raise GraphDefinitionError(
-            f"A {node.kind()} has the name {node.name!r}; a name is a string with something in it."
-        )
+    if not isinstance(node.name, str) or not node.name or not node.name.isprintable():
+        raise GraphDefinitionError(f"A {node.kind()} has the name {node.name!r}; a name is printable text.")
     if node.name in taken:
         raise GraphDefinitionError(
             f"Two nodes are named {node.name!r}: a {taken[node.name].kind()} and a {node.kind()}. A name is what a checkpoint "

@@ -41,7 +41,13 @@ class CheckpointBackend(ABC):
         pretty_print: bool = False,
         serializer: CheckpointSerializer | None = None,
     ) -> None:
-        self.codec = Codec(format=format, compression=compression, pretty_print=pretty_print, serializer=serializer)
+        self.codec = Codec(
+            format=format,
+            compression=compression,
+            pretty_print=pretty_print,
+            serializer=serializer,
+            checksum="sha256" if self.persistent else "crc32",
+        )
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:

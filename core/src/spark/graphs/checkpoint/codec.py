@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from hashlib import sha256
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from spark.errors import (
     CheckpointDamagedError,
@@ -13,6 +12,7 @@ from spark.errors import (
     SerializationError,
     SparkError,
 )
+from spark.graphs.checkpoint.checksum import checksum, is_right
 from spark.graphs.checkpoint.compression import compress, compression_name, decompress, is_plausible
 from spark.graphs.checkpoint.format import Format
 from spark.graphs.checkpoint.fragments import FragmentCache
@@ -39,11 +39,13 @@ class Codec:
         compression: bool | str = False,
         pretty_print: bool = False,
         serializer: CheckpointSerializer | None = None,
+        checksum: Literal["sha256", "crc32"] = "sha256",
     ) -> None:
         self.format = _make_format(format, pretty_print=pretty_print) if isinstance(format, str) else format
         self.compression = compression_name(compression)
         self._writer = PayloadWriter(self.format, serializer)
         self._reader = PayloadReader(serializer)
+        self._checksum = checksum
         self._signs = type(self.format).sign is not Format.sign
 
     def encode(
@@ -105,9 +107,7 @@ class Codec:
 
     def _seal(self, header: RecordHeader, payload: bytes) -> Record:
         sealed = header.canonical()
-        digest = sha256(sealed)
-        digest.update(payload)
-        header.checksum = digest.hexdigest()
+        header.checksum = checksum(self._checksum, sealed, payload)
         if self._signs:
             header.signature = self.format.sign(sealed + payload)
         return Record(header, payload)
@@ -151,9 +151,7 @@ def _check_intact(record: Record) -> None:
     header = record.header
     if len(record.payload) != header.size:
         _raise_damaged(header, f"it has {len(record.payload)} bytes instead of {header.size}")
-    digest = sha256(header.canonical())
-    digest.update(record.payload)
-    if digest.hexdigest() != header.checksum:
+    if not is_right(header.checksum, header.canonical(), record.payload):
         _raise_damaged(header, "its checksum does not match its content")
 
 

@@ -7,6 +7,7 @@ from itertools import compress
 from operator import is_not
 from typing import Any
 
+from spark.graphs.captured import Captured
 from spark.graphs.checkpoint.tree_writer import are_names
 
 
@@ -38,6 +39,9 @@ class FragmentCache:
         ``encode`` is called for the keys whose value is not the object that it was last time.
         """
         last = self._sections.get(section)
+        if last is not None and type(values) is Captured and last.follows(values):
+            last.take_changes(values, encode)
+            return last.members
         if last is None or list(values) != last.keys:
             last = self._follow(section, last, values, encode)
             return None if last is None else last.members
@@ -45,6 +49,7 @@ class FragmentCache:
             key = last.keys[index]
             last.members[index] = encode(key, values[key])
             last.values[index] = values[key]
+        last.moment = values.moment if type(values) is Captured else None
         return last.members
 
     def whole(self, name: str, value: Any, encode: Callable[[str, Any], bytes]) -> bytes:
@@ -65,18 +70,41 @@ class FragmentCache:
             last_value, member = known.get(key, (known, b""))  # no state value is this dict
             members.append(member if last_value is value else encode(key, value))
         new = self._sections[section] = _Section(list(values), list(values.values()), members)
+        new.moment = values.moment if type(values) is Captured else None
         return new
 
 
 class _Section:
     """Keys, values and encoded members, side by side: comparing lists runs at the speed of C."""
 
-    __slots__ = ("keys", "members", "values")
+    __slots__ = ("_places", "keys", "members", "moment", "values")
 
     def __init__(self, keys: list[str], values: list[Any], members: list[bytes]) -> None:
         self.keys = keys
         self.values = values
         self.members = members
+        self.moment: object = None
+        """Which capture the members were made from, if it was one."""
+        self._places: dict[str, int] = {}
+
+    def follows(self, captured: Captured) -> bool:
+        """Whether the members are those of the capture before this one, so that its list of changes is enough."""
+        return self.moment is not None and (
+            captured.moment is self.moment or (captured.before is self.moment and captured.changed is not None)
+        )
+
+    def take_changes(self, captured: Captured, encode: Callable[[str, Any], bytes]) -> None:
+        """Encode again what changed between the last capture and this one."""
+        if captured.moment is self.moment or captured.changed is None:
+            return
+        if not self._places:
+            self._places = {key: place for place, key in enumerate(self.keys)}
+        for key in captured.changed:
+            place, value = self._places[key], captured[key]
+            if value is not self.values[place]:
+                self.members[place] = encode(key, value)
+                self.values[place] = value
+        self.moment = captured.moment
 
     def by_key(self) -> dict[str, tuple[Any, bytes]]:
         return dict(zip(self.keys, zip(self.values, self.members, strict=True), strict=True))

@@ -20,9 +20,9 @@ A reader of the same major version understands it. Another major version needs a
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, unsafe_hash=True)
 class CheckpointInfo:
-    """One line of a listing: enough to choose a checkpoint, without reading it."""
+    """One line of a listing: enough to choose a checkpoint, without reading it. Never changed."""
 
     checkpoint_id: str
     """What ``load_checkpoint`` takes."""

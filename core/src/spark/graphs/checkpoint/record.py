@@ -43,7 +43,7 @@ class RecordHeader:
     nonce: str
     """Random and unique to this record, so that a writer recognises its own."""
     checksum: str = ""
-    """SHA-256 over the header's other fields and the payload, in hex."""
+    """Over the header's other fields and the payload: ``"sha256:…"``, in hex."""
     signature: str = ""
     """The format's signature over the same bytes, in hex, or ``""``."""
 

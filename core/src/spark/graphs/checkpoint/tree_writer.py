@@ -15,6 +15,7 @@ from spark.graphs.checkpoint.scalar_tags import SCALAR_WRITERS, write_float, wri
 from spark.graphs.checkpoint.serializer import CheckpointSerializer, is_hook
 from spark.graphs.checkpoint.unsaveable import Unsaveable, attribute_step, describe, key_step, show
 from spark.graphs.loaded import class_name
+from spark.graphs.plain import PlainDict, PlainList
 
 MAX_DEPTH: Final = 190
 """The levels of lists and dicts that one value's tree may have.
@@ -43,6 +44,8 @@ class TreeWriter:
 
     def mapping(self, values: Mapping[str, Any], path: str = "") -> Any:
         """The plain tree of a mapping whose values, but not itself and its keys, are offered to the serializer."""
+        if type(values) is PlainDict:
+            return dict(values)
         return self._report(self.write_mapping, values, path)
 
     def write(self, value: Any, depth: int) -> Any:
@@ -65,6 +68,8 @@ class TreeWriter:
             return self._write_dict(value, depth)
         if kind is list:
             return self._write_items(value, depth)
+        if kind is PlainList:
+            return list(value)
         return self._write_tagged(value, kind, depth)
 
     def _write_tagged(self, value: Any, kind: type, depth: int) -> Any:
