@@ -23,6 +23,13 @@ class Does(Node):
         return await result if hasattr(result, "__await__") else result
 
 
+def fan_out(*works: Work) -> Graph:
+    """Parallel branches named a, b, c…"""
+    start = Does(lambda context: {}, name="start")
+    start >> [Does(work, name=name) for name, work in zip("abcdef", works, strict=False)]
+    return Graph(start)
+
+
 class Countdown(Node):
     """Counts in the state to the limit that it is given as input, and passes it on."""
 
