@@ -13,14 +13,12 @@ class Captured(dict[str, Any]):
 
     __slots__ = ("before", "changed", "moment")
 
-    def __init__(self, values: dict[str, Any], *, before: object = None, changed: list[str] | None = None) -> None:
-        super().__init__(values)
-        self.moment = object()
-        """Stands for this capture."""
-        self.before = before
-        """Stands for the capture that was taken before this one."""
-        self.changed = changed
-        """The keys with other values than in that one; None when there are other keys."""
+    moment: object
+    """Stands for this capture."""
+    before: object
+    """Stands for the capture that was taken before this one, if any."""
+    changed: list[str] | None
+    """The keys with other values than in that one; None when there are other keys."""
 
     def __reduce__(self) -> tuple[type, tuple[dict[str, Any]]]:
         return dict, (dict(self),)  # for whoever copies or pickles it, it is a dict

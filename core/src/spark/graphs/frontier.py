@@ -115,14 +115,13 @@ class Frontier:
         which tokens with the same inputs share, as after a fan-out.
         """
         tokens = [*self.running.values(), *self.waiting, *(token for held in self.held.values() for token in held)]
-        places: dict[int, int] = {}
-        contents: list[Any] = []
-        for token in tokens:
-            if id(token.inputs) not in places:
-                places[id(token.inputs)] = len(contents)
-                contents.append(token.inputs)
-        rows = PlainList(_token_row(token, places[id(token.inputs)]) for token in tokens)
-        return {"next_token": self.next_id, "tokens": rows, "contents": contents}
+        if len(tokens) == 1:
+            (token,) = tokens
+            return {"next_token": self.next_id, "tokens": PlainList([_token_row(token, 0)]), "contents": [token.inputs]}
+        contents = {id(token.inputs): token.inputs for token in tokens}
+        places = {identity: place for place, identity in enumerate(contents)}
+        rows = PlainList([_token_row(token, places[id(token.inputs)]) for token in tokens])
+        return {"next_token": self.next_id, "tokens": rows, "contents": list(contents.values())}
 
     def load(self, data: Mapping[str, Any]) -> None:
         """Become what ``to_data`` described.

@@ -65,8 +65,11 @@ class StateStore:
         """The committed values now, by reference: the same dict as last time when nothing changed. Never change it."""
         last = self._captured
         if last is None or self._changed:
-            changed = None if self._has_other_keys else list(self._changed)
-            last = self._captured = Captured(self.values, before=last.moment if last else None, changed=changed)
+            captured = self._captured = Captured(self.values)
+            captured.moment = object()
+            captured.before = None if last is None else last.moment
+            captured.changed = None if self._has_other_keys else list(self._changed)
+            last = captured
             self._changed.clear()
             self._has_other_keys = False
         return last

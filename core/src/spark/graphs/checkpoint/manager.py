@@ -69,7 +69,7 @@ class CheckpointManager:
     async def _delete(self, checkpoints: Iterable[CheckpointInfo]) -> int:
         count = 0
         for info in checkpoints:
-            with wrapped(self.backend, f"deleting checkpoint {info.checkpoint_id!r}"):
+            with wrapped(self.backend, "deleting checkpoint ", info.checkpoint_id):
                 deleted = await self.backend.delete(info.graph_id, info.sequence)
             if deleted:
                 count += 1

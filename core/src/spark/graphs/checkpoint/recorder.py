@@ -72,7 +72,7 @@ class Recorder:
 
         :param parent: the sequence of the checkpoint that the run continues from, if any.
         """
-        with wrapped(self._backend, f"opening the history of graph {self._graph_id!r}"):
+        with wrapped(self._backend, "opening the history of graph ", self._graph_id):
             self._kept = [info for info in await self._backend.list(self._graph_id) if not info.manual]
             self._next = await self._backend.next_sequence(self._graph_id)
         self._head = self._kept[-1].sequence if self._kept else 0
@@ -121,7 +121,7 @@ class Recorder:
         for _ in range(ATTEMPTS):
             record = await self._encode(checkpoint)
             try:
-                with wrapped(self._backend, f"saving checkpoint {checkpoint.checkpoint_id!r}"):
+                with wrapped(self._backend, "saving checkpoint ", checkpoint.checkpoint_id):
                     await self._backend.put(record)
             except SequenceTakenError as taken:
                 if not await self._is_stored(record):
@@ -139,7 +139,8 @@ class Recorder:
         encode, cache = self._backend.codec.encode, self._cache
         try:
             scale = Scale(last_size=cache.size)
-            scale.add(checkpoint.frontier["contents"] if checkpoint.frontier else None)
+            for content in checkpoint.frontier["contents"] if checkpoint.frontier else ():
+                scale.add(content)
             return encode(checkpoint, sequence=sequence, manual=False, nonce=nonce, cache=cache, scale=scale)
         except TooHeavyError:
             return await run_blocking(encode, checkpoint, sequence=sequence, manual=False, nonce=nonce, cache=cache)
@@ -156,7 +157,7 @@ class Recorder:
         In the way may be a checkpoint made by hand, or one of ours whose saving was cancelled. The automatic checkpoint of
         another writer means that the history is theirs now.
         """
-        with wrapped(self._backend, f"reading the history of graph {self._graph_id!r}"):
+        with wrapped(self._backend, "reading the history of graph ", self._graph_id):
             # Asked before looking: whatever is written after this will be in the way once more, and be looked at then.
             free = await self._backend.next_sequence(self._graph_id)
             ahead = [info for info in await self._backend.list(self._graph_id) if info.sequence > self._head]
@@ -186,7 +187,7 @@ class Recorder:
         self._kept.append(newest)
         for info in surplus(self._kept, retention=self._retention, now=newest.timestamp):
             try:
-                with wrapped(self._backend, f"deleting checkpoint {info.checkpoint_id!r}"):
+                with wrapped(self._backend, "deleting checkpoint ", info.checkpoint_id):
                     deleted = await self._backend.delete(info.graph_id, info.sequence)
             except SparkError as error:
                 _LOG.warning("%s. The run goes on, and tries again after its next checkpoint.", error)

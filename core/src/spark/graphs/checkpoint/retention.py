@@ -14,6 +14,9 @@ from spark.graphs.checkpoint.model import CheckpointInfo
 class Retention(ABC):
     """A rule that says whether a checkpoint is kept."""
 
+    keeps_younger: bool = False
+    """Where it keeps one checkpoint, it keeps all that are younger, so that nobody need ask about those."""
+
     @abstractmethod
     def keeps(self, checkpoint: CheckpointInfo, *, age: int, now: datetime) -> bool:
         """Whether to keep it.
@@ -32,6 +35,8 @@ class Retention(ABC):
 class KeepLast(Retention):
     """Keeps the newest ``count`` checkpoints of a graph."""
 
+    keeps_younger = True
+
     def __init__(self, count: int) -> None:
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise GraphDefinitionError(f"KeepLast({count!r}): give a whole number of at least 1.")
@@ -46,6 +51,8 @@ class KeepLast(Retention):
 
 class KeepFor(Retention):
     """Keeps what is younger than a span of time, given as for ``timedelta``: ``KeepFor(days=7)``."""
+
+    keeps_younger = True
 
     def __init__(self, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0) -> None:
         self.span = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
@@ -62,6 +69,8 @@ class KeepFor(Retention):
 class KeepAll(Retention):
     """Keeps everything."""
 
+    keeps_younger = True
+
     def keeps(self, checkpoint: CheckpointInfo, *, age: int, now: datetime) -> bool:
         return True
 
@@ -72,6 +81,7 @@ class KeepAll(Retention):
 class _Either(Retention):
     def __init__(self, left: Retention, right: Retention) -> None:
         self.left, self.right = left, right
+        self.keeps_younger = left.keeps_younger and right.keeps_younger
 
     def keeps(self, checkpoint: CheckpointInfo, *, age: int, now: datetime) -> bool:
         return self.left.keeps(checkpoint, age=age, now=now) or self.right.keeps(checkpoint, age=age, now=now)
@@ -83,6 +93,7 @@ class _Either(Retention):
 class _Both(Retention):
     def __init__(self, left: Retention, right: Retention) -> None:
         self.left, self.right = left, right
+        self.keeps_younger = left.keeps_younger and right.keeps_younger
 
     def keeps(self, checkpoint: CheckpointInfo, *, age: int, now: datetime) -> bool:
         return self.left.keeps(checkpoint, age=age, now=now) and self.right.keeps(checkpoint, age=age, now=now)
@@ -99,12 +110,15 @@ def surplus(checkpoints: Sequence[CheckpointInfo], *, retention: Retention, now:
     :param checkpoints: of one graph, oldest first.
     """
     automatic = [checkpoint for checkpoint in checkpoints if not checkpoint.manual]
-    newest = len(automatic) - 1
-    return [
-        checkpoint
-        for place, checkpoint in enumerate(automatic[:-1])
-        if not retention.keeps(checkpoint, age=newest - place, now=now)
-    ]
+    going = []
+    age = len(automatic)
+    for checkpoint in automatic[:-1]:
+        age -= 1
+        if not retention.keeps(checkpoint, age=age, now=now):
+            going.append(checkpoint)
+        elif retention.keeps_younger:
+            break
+    return going
 
 
 def _checked(rule: Any) -> Retention:

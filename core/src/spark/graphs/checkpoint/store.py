@@ -30,7 +30,7 @@ async def save_checkpoint(checkpoint: GraphCheckpoint, backend: CheckpointBacken
         )
     record = await _put_next(checkpoint, backend)
     if earlier is not None:
-        with wrapped(backend, f"replacing checkpoint {checkpoint.checkpoint_id!r}"):
+        with wrapped(backend, "replacing checkpoint ", checkpoint.checkpoint_id):
             await backend.delete(earlier.graph_id, earlier.sequence)
     checkpoint.sequence, checkpoint.source = record.header.sequence, backend
     info = record.info()
@@ -42,11 +42,11 @@ async def save_checkpoint(checkpoint: GraphCheckpoint, backend: CheckpointBacken
 async def _put_next(checkpoint: GraphCheckpoint, backend: CheckpointBackend) -> Record:
     nonce = secrets.token_hex(12)
     for _ in range(ATTEMPTS):
-        with wrapped(backend, f"saving checkpoint {checkpoint.checkpoint_id!r}"):
+        with wrapped(backend, "saving checkpoint ", checkpoint.checkpoint_id):
             sequence = max(await backend.next_sequence(checkpoint.graph_id), _own_sequence(checkpoint))
         record = await run_blocking(backend.codec.encode, checkpoint, sequence=sequence, manual=True, nonce=nonce)
         try:
-            with wrapped(backend, f"saving checkpoint {checkpoint.checkpoint_id!r}"):
+            with wrapped(backend, "saving checkpoint ", checkpoint.checkpoint_id):
                 await backend.put(record)
         except SequenceTakenError:
             continue  # somebody else was faster; a checkpoint made by hand has no place to defend
@@ -62,7 +62,7 @@ def _own_sequence(checkpoint: GraphCheckpoint) -> int:
 
 async def find(backend: CheckpointBackend, checkpoint_id: str) -> CheckpointInfo | None:
     """Where a checkpoint is, or None."""
-    with wrapped(backend, f"looking for checkpoint {checkpoint_id!r}"):
+    with wrapped(backend, "looking for checkpoint ", checkpoint_id):
         return await backend.find(checkpoint_id)
 
 
@@ -72,7 +72,7 @@ async def load(backend: CheckpointBackend, info: CheckpointInfo) -> GraphCheckpo
     :raises CheckpointNotFoundError: it was deleted meanwhile.
     :raises CheckpointDamagedError: what is stored is not what was written.
     """
-    with wrapped(backend, f"loading checkpoint {info.checkpoint_id!r}"):
+    with wrapped(backend, "loading checkpoint ", info.checkpoint_id):
         record = await backend.get(info.graph_id, info.sequence)
     if record is None:
         raise not_found(info.checkpoint_id, backend)
@@ -83,7 +83,7 @@ async def load(backend: CheckpointBackend, info: CheckpointInfo) -> GraphCheckpo
 async def load_latest(backend: CheckpointBackend, graph_id: str) -> GraphCheckpoint | None:
     """The latest checkpoint of a graph, or None when it has none."""
     for _ in range(ATTEMPTS):
-        with wrapped(backend, f"looking for the latest checkpoint of graph {graph_id!r}"):
+        with wrapped(backend, "looking for the latest checkpoint of graph ", graph_id):
             info = await backend.latest(graph_id)
         if info is None:
             return None
@@ -113,19 +113,21 @@ def never_free(backend: CheckpointBackend, graph_id: str) -> BackendError:
 class wrapped:
     """Turns what a backend raises beyond our own errors into a ``BackendError``; the only place that does."""
 
-    __slots__ = ("_backend", "_doing")
+    __slots__ = ("_backend", "_doing", "_what")
 
-    def __init__(self, backend: CheckpointBackend, doing: str) -> None:
+    def __init__(self, backend: CheckpointBackend, doing: str, what: str = "") -> None:
         self._backend = backend
         self._doing = doing
+        self._what = what
 
     def __enter__(self) -> None:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Exception) and not isinstance(error, SparkError):
+            doing = f"{self._doing}{self._what!r}" if self._what else self._doing
             raise BackendError(
-                f"The {self._backend.name} backend failed at {self._doing}: {type(error).__name__}: {error}"
+                f"The {self._backend.name} backend failed at {doing}: {type(error).__name__}: {error}"
             ) from error
 
 

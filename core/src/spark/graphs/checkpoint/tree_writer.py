@@ -24,6 +24,7 @@ pydantic's JSON reader takes 201; a scalar's tag and the codec's sections need t
 """
 
 _SMALLEST, _LARGEST = -(2**63) + 1, 2**63 - 1
+_TRIVIAL: Final = frozenset({bool, type(None)})
 _CONTAINER_TAGS: Final[dict[type, str]] = {tuple: "$tuple", set: "$set", frozenset: "$frozenset"}
 
 
@@ -92,8 +93,12 @@ class TreeWriter:
         try:
             for item in items:  # how many there are is the index when one fails
                 kind = type(item)
-                if not is_hooked and ((kind is str and item.isascii()) or kind is bool or item is None):
+                if is_hooked:
+                    append(write(item, below))
+                elif kind in _TRIVIAL or (kind is str and item.isascii()):
                     append(item)
+                elif kind is dict:
+                    append(self.write_mapping(item, below))
                 else:
                     append(write(item, below))
         except Unsaveable as problem:
@@ -125,9 +130,13 @@ class TreeWriter:
         name = ""
         try:
             for name, value in values.items():
-                kind = type(value)  # most are plain scalars, and a call for each would cost the most
-                if not is_hooked and ((kind is str and value.isascii()) or kind is bool or value is None):
+                kind = type(value)  # what is most frequent goes without a call, which would cost the most
+                if is_hooked:
+                    tree[name] = write(value, below)
+                elif kind in _TRIVIAL or (kind is str and value.isascii()):
                     tree[name] = value
+                elif kind is dict:
+                    tree[name] = self.write_mapping(value, below)
                 else:
                     tree[name] = write(value, below)
         except Unsaveable as problem:
