@@ -17,7 +17,7 @@ PLUGINS = sorted(path for path in (ROOT / "plugins").glob("*/src/spark_*") if pa
 LAYERS = [
     {"spark.errors"},
     {"spark.hooks"},
-    {"spark.graphs.values", "spark.graphs.blocking", "spark.graphs.loaded", "spark.graphs.message", "spark.graphs.plain", "spark.graphs.captured"},
+    {"spark.graphs.values", "spark.graphs.blocking", "spark.graphs.loaded", "spark.graphs.message", "spark.graphs.containers"},
     {"spark.graphs.edges", "spark.graphs.state", "spark.graphs.frontier", "spark.graphs.tasks"},
     {"spark.graphs.nodes", "spark.graphs.plan"},
     {"spark.graphs.topology", "spark.graphs.context"},

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 from zlib import crc32
 
-from spark.graphs.plain import PlainList
+from spark.graphs.containers import PlainList
 
 _PRIME: Final = 2**61 - 1
 _GENERATION: Final = 0x1B873593CC9E2D51

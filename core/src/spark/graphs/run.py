@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 from spark.errors import BudgetExceededError
 from spark.graphs.checkpoint.recorder import Capture
 from spark.graphs.checkpoint.triggers import Boundary
+from spark.graphs.containers import PlainDict
 from spark.graphs.context import NodeContext
 from spark.graphs.message import Message
-from spark.graphs.plain import PlainDict
 from spark.graphs.state import StateStore
 from spark.graphs.values import snapshot
 

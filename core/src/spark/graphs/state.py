@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from spark.errors import StateConflictError
-from spark.graphs.captured import Captured
+from spark.graphs.containers import Captured
 from spark.graphs.values import snapshot
 
 _MISSING: Final = object()

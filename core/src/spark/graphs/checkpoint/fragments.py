@@ -7,8 +7,8 @@ from itertools import compress
 from operator import is_not
 from typing import Any
 
-from spark.graphs.captured import Captured
 from spark.graphs.checkpoint.tree_writer import are_names
+from spark.graphs.containers import Captured
 
 
 class FragmentCache:

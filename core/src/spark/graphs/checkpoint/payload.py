@@ -17,6 +17,7 @@ from spark.graphs.checkpoint.tree_reader import TreeReader
 from spark.graphs.checkpoint.tree_writer import TreeWriter
 from spark.graphs.checkpoint.unsaveable import describe
 from spark.graphs.checkpoint.weight import Scale
+from spark.graphs.containers import ordinary
 from spark.graphs.loaded import class_name
 
 _SECTIONS: Final = ("graph_state", "node_states", "execution_metadata", "config", "topology", "frontier")
@@ -90,7 +91,8 @@ class PayloadWriter:
         for name in _SECTIONS:
             _check_section(name, objects[name])
             if objects[name] is not None:
-                objects[name] = self._hook.lower(objects[name], name)
+                content = {key: ordinary(value) for key, value in objects[name].items()}
+                objects[name] = self._hook.lower(content, name)
         return objects
 
     def _dump(self, tree: Any, path: str = "") -> bytes:

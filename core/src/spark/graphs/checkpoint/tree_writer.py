@@ -14,8 +14,8 @@ from spark.graphs.checkpoint.registered_types import RegisteredType, registered_
 from spark.graphs.checkpoint.scalar_tags import SCALAR_WRITERS, write_float, write_int, write_text
 from spark.graphs.checkpoint.serializer import CheckpointSerializer, is_hook
 from spark.graphs.checkpoint.unsaveable import Unsaveable, attribute_step, describe, key_step, show
+from spark.graphs.containers import Captured, PlainDict, PlainList, ordinary
 from spark.graphs.loaded import class_name
-from spark.graphs.plain import PlainDict, PlainList
 
 MAX_DEPTH: Final = 190
 """The levels of lists and dicts that one value's tree may have.
@@ -45,7 +45,7 @@ class TreeWriter:
 
     def mapping(self, values: Mapping[str, Any], path: str = "") -> Any:
         """The plain tree of a mapping whose values, but not itself and its keys, are offered to the serializer."""
-        if type(values) is PlainDict:
+        if type(values) is PlainDict and self._serialize is None:
             return dict(values)
         return self._report(self.write_mapping, values, path)
 
@@ -55,7 +55,7 @@ class TreeWriter:
         :raises Unsaveable: something in it can't be saved.
         """
         if self._serialize is not None:
-            value = self._replaced(value)
+            value = self._replaced(ordinary(value))
         kind = type(value)
         if kind is str:
             return value if value.isascii() else write_text(value)
@@ -71,6 +71,8 @@ class TreeWriter:
             return self._write_items(value, depth)
         if kind is PlainList:
             return list(value)
+        if kind is Captured:
+            return self.write_mapping(value, depth)
         return self._write_tagged(value, kind, depth)
 
     def _write_tagged(self, value: Any, kind: type, depth: int) -> Any:
