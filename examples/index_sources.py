@@ -60,7 +60,9 @@ class Merge(JoinNode):
             for name, count in branch["counts"].items():
                 shards.setdefault(name[0].lower(), Counter())[name] += count
         for letter, counts in shards.items():
-            await context.graph_state.update(f"index/{letter}", lambda old, new=counts: dict(Counter(old) + new), default={})
+            await context.graph_state.update(
+                f"index/{letter}", lambda old, new=counts: dict(Counter(old) + new), default={}
+            )
         position, files = await context.graph_state.get("position"), await context.graph_state.peek("files")
         print(f"  {position:5} of {len(files)} files", flush=True)
         return {}
@@ -76,7 +78,12 @@ class Summary(ExitNode):
             if key.startswith("index/"):
                 index.update(await state.peek(key))
         digest = hashlib.sha256(json.dumps(sorted(index.items())).encode()).hexdigest()
-        return {"files": await state.get("position"), "identifiers": len(index), "total": index.total(), "digest": digest}
+        return {
+            "files": await state.get("position"),
+            "identifiers": len(index),
+            "total": index.total(),
+            "digest": digest,
+        }
 
 
 class Announce(CheckpointHandler):

@@ -77,8 +77,12 @@ def run_once(store: str, *, kill_after: float | None) -> dict[str, object] | Non
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=6, help="how often to kill it (default 6)")
-    parser.add_argument("--store", default="", help="URL of an empty checkpoint store (default: files in a temporary folder)")
-    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6), help="of the kills' instants")
+    parser.add_argument(
+        "--store", default="", help="URL of an empty checkpoint store (default: files in a temporary folder)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=random.SystemRandom().randrange(10**6), help="of the kills' instants"
+    )
     return parser.parse_args()
 
 

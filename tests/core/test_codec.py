@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.core.checkpoint_values import is_same, keys, values
 
 from spark.errors import (
     CheckpointDamagedError,
@@ -30,6 +29,7 @@ from spark.graphs.checkpoint.json_format import JsonFormat
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.record import Record, RecordHeader
 from spark.graphs.checkpoint.serializer import CheckpointSerializer
+from tests.core.checkpoint_values import is_same, keys, values
 
 CODEC = Codec(JsonFormat())
 MOMENT = datetime(2024, 5, 1, 12, 30, 15, 123456, tzinfo=UTC)

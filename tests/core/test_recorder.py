@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from tests.core.running import Does, FailsOnce, Failure, countdown, every_step, history
 
 from spark.errors import BackendError, BudgetExceededError, CheckpointConflictError, SequenceTakenError
 from spark.graphs import Budget, Graph, Node, NodeContext, Task
@@ -18,6 +17,7 @@ from spark.graphs.checkpoint import (
     InMemoryCheckpointBackend,
     Record,
 )
+from tests.core.running import Does, FailsOnce, Failure, countdown, every_step, history
 
 Act = Callable[[], Awaitable[Any]]
 

@@ -15,6 +15,12 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
+
+from spark.graphs.checkpoint.codec import Codec
+from spark.graphs.checkpoint.json_format import JsonFormat
+from spark.graphs.checkpoint.model import CURRENT_VERSION, GraphCheckpoint
+from spark.graphs.checkpoint.record import Record, RecordHeader
+from spark.graphs.checkpoint.scalar_tags import SCALAR_READERS
 from tests.core.checkpoint_values import (
     Address,
     Colour,
@@ -28,12 +34,6 @@ from tests.core.checkpoint_values import (
     Version,
     is_same,
 )
-
-from spark.graphs.checkpoint.codec import Codec
-from spark.graphs.checkpoint.json_format import JsonFormat
-from spark.graphs.checkpoint.model import CURRENT_VERSION, GraphCheckpoint
-from spark.graphs.checkpoint.record import Record, RecordHeader
-from spark.graphs.checkpoint.scalar_tags import SCALAR_READERS
 
 GOLDEN = Path(__file__).parent / "golden"
 CODEC = Codec(JsonFormat())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spark.errors import GraphDefinitionError, GraphRestoreError, SparkWarning
-from spark.graphs.frontier import NODE_COLUMN, Frontier
+from spark.graphs.frontier import Frontier
 from spark.graphs.loaded import find_loaded
 from spark.graphs.message import Message
 from spark.graphs.nodes import ExitNode, FunctionNode, Node
@@ -139,8 +139,8 @@ def _pending_nodes(checkpoint: GraphCheckpoint) -> list[str]:
     try:
         frontier = checkpoint.frontier or {}
         Frontier().load(frontier)
-        return [row[NODE_COLUMN] for row in frontier["tokens"]]
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+        return [token["node"] for token in frontier["tokens"]]
+    except (KeyError, TypeError, IndexError) as error:
         raise _malformed(checkpoint, "frontier") from error
 
 

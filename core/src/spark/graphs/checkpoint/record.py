@@ -78,7 +78,7 @@ class RecordHeader:
         """Every field but checksum and signature in one unambiguous form: what these two cover besides the payload."""
         return (
             f'["spark-record",{quote(self.checkpoint_id)},{quote(self.graph_id)},{self.sequence}'
-            f',{_number_or_null(self.parent)},"{_utc_text(self.timestamp)}",{"true" if self.manual else "false"}'
+            f',{"null" if self.parent is None else self.parent},"{_utc_text(self.timestamp)}",{int(self.manual)}'
             f",{quote(self.version)},{quote(self.format)},{quote(self.compression)}"
             f",{self.size},{self.raw_size},{quote(self.nonce)}]"
         ).encode("ascii")

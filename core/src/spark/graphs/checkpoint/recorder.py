@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 from collections.abc import Callable
@@ -66,6 +67,8 @@ class Recorder:
         """The sequence of the latest one; as long as it stays so, nobody else writes this history."""
         self._next = 1
         self._parent: int | None = None
+        self._pruning: asyncio.Task[None] | None = None
+        """The deleting that goes on beside the run."""
 
     async def open(self, *, parent: int | None) -> None:
         """Look at the history before the run adds to it.
@@ -184,8 +187,38 @@ class Recorder:
         self._kept.append(info)
 
     async def _prune(self, newest: CheckpointInfo) -> None:
+        """Delete what retention gives up, now that a newer checkpoint is durable.
+
+        Where deleting waits for a disk or a network, the run goes on meanwhile: it waits for it before it prunes again, and
+        before it ends.
+        """
+        if self._pruning is not None:
+            await self.settle()
         self._kept.append(newest)
-        for info in surplus(self._kept, retention=self._retention, now=newest.timestamp):
+        going = surplus(self._kept, retention=self._retention, now=newest.timestamp)
+        if not going:
+            return
+        if self._backend.persistent:
+            self._pruning = asyncio.create_task(self._delete(going), name=f"{self._graph_id}/retention")
+        else:
+            await self._delete(going)
+
+    async def settle(self) -> None:
+        """Wait until nothing is being deleted any more.
+
+        :raises Exception: a handler failed, and was to end the run.
+        """
+        if self._pruning is not None:
+            pruning, self._pruning = self._pruning, None
+            try:
+                await asyncio.shield(pruning)
+            except asyncio.CancelledError:
+                pruning.cancel()
+                await asyncio.gather(pruning, return_exceptions=True)
+                raise
+
+    async def _delete(self, going: list[CheckpointInfo]) -> None:
+        for info in going:
             try:
                 with wrapped(self._backend, "deleting checkpoint ", info.checkpoint_id):
                     deleted = await self._backend.delete(info.graph_id, info.sequence)
