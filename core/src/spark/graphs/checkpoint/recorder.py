@@ -70,16 +70,19 @@ class Recorder:
         self._pruning: asyncio.Task[None] | None = None
         """The deleting that goes on beside the run."""
 
-    async def open(self, *, parent: int | None) -> None:
+    async def open(self, *, parent: int | None, is_latest: bool = False) -> None:
         """Look at the history before the run adds to it.
 
         :param parent: the sequence of the checkpoint that the run continues from, if any.
+        :param is_latest: it was the latest, so whatever is found after it was written by somebody else.
         """
         with wrapped(self._backend, "opening the history of graph ", self._graph_id):
             self._kept = [info for info in await self._backend.list(self._graph_id) if not info.manual]
             self._next = await self._backend.next_sequence(self._graph_id)
         self._head = self._kept[-1].sequence if self._kept else 0
         self._parent = parent
+        if is_latest and parent is not None:
+            self._head, self._next = parent, parent + 1
 
     def is_due(self, boundary: Boundary) -> bool:
         """Whether a trigger asks for a checkpoint here."""
