@@ -58,7 +58,7 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         super().__init__(format=format, compression=compression, pretty_print=pretty_print, serializer=serializer)
         self.table_name = table_name
         self.database = Database(connection_string, table_name=table_name)
-        self._statements = Statements(self.database.tables, dialect=self.database.writing.dialect.name)
+        self._statements = Statements(self.database.tables, self.database.writing.dialect)
         self._writer = Writer(Ledger(self.database, self._statements).commit)
         self._readers: ThreadPoolExecutor | None = None
         self._process = os.getpid()

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
@@ -149,12 +149,8 @@ def _with_absolute_path(url: URL) -> URL:
 def _engines(url: URL) -> tuple[Engine, Engine]:
     options = engine_options(url.get_backend_name())
     try:
-        # Parameters are hidden from messages and logs: they hold the payload.
-        writing = create_engine(url, poolclass=QueuePool, pool_size=1, max_overflow=0, hide_parameters=True, **options)
-        options["isolation_level"] = "AUTOCOMMIT"
-        reading = create_engine(
-            url, poolclass=QueuePool, pool_size=READERS, max_overflow=0, hide_parameters=True, **options
-        )
+        writing = create_engine(url, pool_size=1, **_POOL, **options)
+        reading = create_engine(url, pool_size=READERS, **_POOL, **{**options, "isolation_level": "AUTOCOMMIT"})
     except (ImportError, NoSuchModuleError) as error:
         raise missing_driver(url) from error
     if writing.dialect.is_async:
@@ -164,3 +160,13 @@ def _engines(url: URL) -> tuple[Engine, Engine]:
         )
     prepare_connections(writing, reading)
     return writing, reading
+
+
+_POOL: Final[dict[str, Any]] = {
+    "poolclass": QueuePool,
+    "max_overflow": 0,
+    # Every transaction is ended where it is begun, so a connection that comes back is clean.
+    "pool_reset_on_return": None,
+    # In messages and logs: they hold the payload.
+    "hide_parameters": True,
+}

@@ -162,11 +162,6 @@ def store_payloads_as_they_are(connection: Connection, table: Table) -> None:
         connection.execute(text(f"ALTER TABLE {quoted} ALTER COLUMN payload SET STORAGE EXTERNAL"))
 
 
-def steps_over_conflicts(name: str) -> bool:
-    """Whether an insert can leave out rows that are there already, and return those that it made."""
-    return name in ("sqlite", "postgresql")
-
-
 def insert_missing(table: Table, *, name: str, keys: Sequence[str]) -> Insert:
     """An insert that leaves out rows whose keys are there already; elsewhere a plain one."""
     if name == "postgresql":

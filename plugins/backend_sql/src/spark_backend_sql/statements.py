@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import Row, bindparam, delete, func, select
+from sqlalchemy import Dialect, Row, bindparam, delete, func, select
 
 from spark.errors import CheckpointDamagedError
 from spark.graphs.checkpoint import CheckpointInfo, Record, RecordHeader, automatic_id
 from spark_backend_sql.dialects import insert_missing, insert_or_raise
+from spark_backend_sql.driver_sql import DriverStatement
 from spark_backend_sql.schema import Tables
 
 HEADER_FIELDS: Final = (
@@ -38,19 +39,22 @@ class Statements:
     Parameters: ``graph``, ``at`` (a sequence), ``id`` (a checkpoint id), ``graphs`` (several), ``count``.
     """
 
-    def __init__(self, tables: Tables, *, dialect: str) -> None:
+    def __init__(self, tables: Tables, dialect: Dialect) -> None:
         records, graphs = tables.checkpoints, tables.graphs
         columns = records.c
         of_graph, at = columns.graph_id == bindparam("graph"), columns.sequence == bindparam("at")
         by_address = (columns.graph_id, columns.sequence)
-        self.insert = insert_missing(records, name=dialect, keys=("graph_id", "sequence"))
-        self.insert_returning = self.insert.returning(columns.nonce)
+        insert = insert_missing(records, name=dialect.name, keys=("graph_id", "sequence"))
+        self.insert = DriverStatement(insert, dialect)
         self.nonce = select(columns.nonce).where(of_graph, at)
-        self.delete = delete(records).where(of_graph, at)
+        self.delete = DriverStatement(delete(records).where(of_graph, at), dialect)
+        self.floor = DriverStatement(
+            select(graphs.c.deleted_up_to).where(graphs.c.graph_id == bindparam("graph")), dialect
+        )
         self.floors = select(graphs.c.graph_id, graphs.c.deleted_up_to).where(
             graphs.c.graph_id.in_(bindparam("graphs", expanding=True))
         )
-        self.raise_floor = insert_or_raise(graphs, name=dialect, key="graph_id", column="deleted_up_to")
+        self.raise_floor = insert_or_raise(graphs, name=dialect.name, key="graph_id", column="deleted_up_to")
         self.get = select(*(columns[name] for name in HEADER_FIELDS), columns.payload).where(of_graph, at)
         self.listing = select(*(columns[name] for name in INFO_FIELDS))
         self.list_all = self.listing.order_by(*by_address)
