@@ -123,15 +123,21 @@ def test_pickle_works_where_it_is_installed_and_named(with_all: Environment, tmp
 def test_installing_pickle_does_not_make_it_chosen(with_all: Environment, tmp_path: Path) -> None:
     """A store written with pickle is refused by a program that does not name the format."""
     program = COUNT_TO_SIX.replace("BACKEND", 'FileCheckpointBackend("checkpoints", format="pickle")')
-    with_all.run(program, directory=tmp_path, variables=[("SPARK_PICKLE_KEY", "a key of the test, long enough to be one")])
+    with_all.run(
+        program, directory=tmp_path, variables=[("SPARK_PICKLE_KEY", "a key of the test, long enough to be one")]
+    )
 
-    error = with_all.last_error(COUNT_TO_SIX.replace("BACKEND", 'FileCheckpointBackend("checkpoints")'), directory=tmp_path)
+    error = with_all.last_error(
+        COUNT_TO_SIX.replace("BACKEND", 'FileCheckpointBackend("checkpoints")'), directory=tmp_path
+    )
 
     assert error.startswith("spark.errors.")
     assert 'format="pickle"' in error or "format='pickle'" in error
 
 
 def test_importing_the_library_loads_no_plugin(with_all: Environment, tmp_path: Path) -> None:
-    program = "import spark.graphs, spark.graphs.checkpoint, sys; print([n for n in sys.modules if n.startswith('spark_')])"
+    program = (
+        "import spark.graphs, spark.graphs.checkpoint, sys; print([n for n in sys.modules if n.startswith('spark_')])"
+    )
 
     assert with_all.print(program, directory=tmp_path) == "[]\n"
