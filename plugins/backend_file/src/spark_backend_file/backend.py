@@ -11,11 +11,10 @@ from spark_backend_file.directory import CheckpointDirectory
 from spark_backend_file.worker import Worker
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint.serializer import CheckpointSerializer
-
     from spark.graphs.checkpoint.format import Format
     from spark.graphs.checkpoint.model import CheckpointInfo
     from spark.graphs.checkpoint.record import Record
+    from spark.graphs.checkpoint.serializer import CheckpointSerializer
 
 
 class FileCheckpointBackend(CheckpointBackend):
