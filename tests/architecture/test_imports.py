@@ -17,13 +17,7 @@ PLUGINS = sorted(path for path in (ROOT / "plugins").glob("*/src/spark_*") if pa
 LAYERS = [
     {"spark.errors"},
     {"spark.hooks"},
-    {
-        "spark.graphs.values",
-        "spark.graphs.blocking",
-        "spark.graphs.loaded",
-        "spark.graphs.message",
-        "spark.graphs.containers",
-    },
+    {"spark.graphs.values", "spark.graphs.blocking", "spark.graphs.loaded", "spark.graphs.message", "spark.graphs.containers"},
     {"spark.graphs.edges", "spark.graphs.state", "spark.graphs.frontier", "spark.graphs.tasks"},
     {"spark.graphs.nodes", "spark.graphs.plan"},
     {"spark.graphs.topology", "spark.graphs.context"},
@@ -83,9 +77,7 @@ def test_core_imports_point_downwards(path: Path) -> None:
         if not imported.startswith("spark."):
             assert not imported.startswith("spark_"), f"{name} imports the plugin {imported}"
         elif name.startswith(CHECKPOINT):
-            assert imported.startswith(CHECKPOINT) or layer_of(imported) in (0, 1, 2, None), (
-                f"{name} imports {imported}"
-            )
+            assert imported.startswith(CHECKPOINT) or layer_of(imported) in (0, 1, 2, None), f"{name} imports {imported}"
         elif imported.startswith(CHECKPOINT):
             assert any(name == user for user in CHECKPOINT_USED_FROM), f"{name} imports {imported}"
         elif layer_of(imported) is not None:
@@ -105,9 +97,7 @@ def test_plugins_import_only_public_names(path: Path) -> None:
             assert home in PUBLIC, f"{path} imports {imported}, which is not public"
 
 
-@pytest.mark.parametrize(
-    "path", [p for f in (CORE, *PLUGINS) for p in modules(f)], ids=lambda path: f"{path.parent.name}/{path.name}"
-)
+@pytest.mark.parametrize("path", [p for f in (CORE, *PLUGINS) for p in modules(f)], ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_files_stay_one_noun(path: Path) -> None:
     """Past about 400 lines a file is two."""
     assert len(path.read_text().splitlines()) <= 420
@@ -123,16 +113,7 @@ def test_packages_only_export(path: Path) -> None:
     assert set(defined) <= {"__getattr__", "__dir__"}
 
 
-HEAVY = [
-    "pluggy",
-    "pydantic",
-    "sqlalchemy",
-    "fsspec",
-    "s3fs",
-    "importlib.metadata",
-    "spark_backend_file",
-    "spark_serializer_pickle",
-]
+HEAVY = ["pluggy", "pydantic", "sqlalchemy", "fsspec", "s3fs", "importlib.metadata", "spark_backend_file", "spark_serializer_pickle"]
 
 
 def loaded_after(statement: str) -> set[str]:

@@ -145,12 +145,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
-    parser.add_argument(
-        "--longest", type=float, default=0.06, help="seconds that a writer may live after it began to write"
-    )
-    parser.add_argument(
-        "--backend", default="spark_backend_file:FileCheckpointBackend", help="module:Class, made with a directory"
-    )
+    parser.add_argument("--longest", type=float, default=0.06, help="seconds that a writer may live after it began to write")
+    parser.add_argument("--backend", default="spark_backend_file:FileCheckpointBackend", help="module:Class, made with a directory")
     options = parser.parse_args()
     module, _, name = options.backend.partition(":")
     make: MakeBackend = getattr(importlib.import_module(module), name)
@@ -161,9 +157,7 @@ def main() -> int:
             Path(folder), kills=options.kills, longest=options.longest, chance=random.Random(options.seed), make=make
         )
     seconds = time.monotonic() - began
-    print(
-        f"{options.kills} kills (seed {options.seed}), {acknowledged} checkpoints acknowledged, none lost, {seconds:.0f} s"
-    )
+    print(f"{options.kills} kills (seed {options.seed}), {acknowledged} checkpoints acknowledged, none lost, {seconds:.0f} s")
     return 0
 
 
