@@ -18,7 +18,9 @@ def main() -> int:
     parser.add_argument("which", nargs="*", choices=[*ALL, []], help="default: all")
     parser.add_argument("--rounds", type=int, default=7, help="how often ours and the floor take turns")
     options = parser.parse_args()
-    print(f"Python {platform.python_version()}, {platform.system()}, {os.cpu_count()} cores, {options.rounds} rounds in turns.\n")
+    print(
+        f"Python {platform.python_version()}, {platform.system()}, {os.cpu_count()} cores, {options.rounds} rounds in turns.\n"
+    )
     print(HEADING)
     for name in options.which or ALL:
         for comparison in importlib.import_module(f"benchmarks.{name}").compare(options.rounds):

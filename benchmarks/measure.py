@@ -29,8 +29,14 @@ class Comparison:
     def row(self) -> str:
         """A line of a Markdown table."""
         ours, floor = statistics.median(self.ours), statistics.median(self.floor)
-        spread = f"{min(self.ours):.3g} to {max(self.ours):.3g}"
-        return f"| {self.work} | {ours:.3g} {self.unit} | {spread} | {floor:.3g} {self.unit} ({self.floor_is}) | {self.ratio():.2f} |"
+        cells = (
+            self.work,
+            f"{_figure(ours)} {self.unit}",
+            f"{_figure(min(self.ours))} to {_figure(max(self.ours))}",
+            f"{_figure(floor)} {self.unit}, {self.floor_is}",
+            f"{self.ratio():.2f}",
+        )
+        return f"| {' | '.join(cells)} |"
 
 
 HEADING = "| work | ours, median | spread | floor, median | ours / floor |\n|---|---|---|---|---|"
@@ -52,3 +58,8 @@ def in_turns(
     ours(), floor()
     pairs = [(ours(), floor()) for _ in range(rounds)]
     return Comparison(work, unit, [pair[0] for pair in pairs], [pair[1] for pair in pairs], floor_is)
+
+
+def _figure(value: float) -> str:
+    """Three digits, without exponents."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

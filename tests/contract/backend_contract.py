@@ -11,10 +11,10 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from tests.contract.records import NOON, make_record
 
 from spark.errors import SequenceTakenError
 from spark.graphs.checkpoint.backend import CheckpointBackend
+from tests.contract.records import NOON, make_record
 
 ReadRaw = Callable[[str, int], bytes | None]
 

@@ -77,3 +77,9 @@ async def history(graph: Graph) -> list[GraphCheckpoint]:
     manager = CheckpointManager(backend)
     infos = await manager.list_checkpoints(graph.graph_id)
     return [await manager.load_checkpoint(info.checkpoint_id) for info in infos]
+
+
+def frontier_at(node: str, inputs: Any = None) -> dict[str, Any]:
+    """The frontier of a run in which only this node is pending."""
+    token = {"id": 1, "node": node, "lineage": 1, "source": None, "joined": False, "content": 0}
+    return {"next_token": 2, "tokens": [token], "contents": [inputs or {}]}

@@ -7,11 +7,11 @@ import itertools
 from typing import Any
 
 import pytest
-from tests.core.running import Does, countdown, history
 
 from spark.errors import BudgetExceededError
 from spark.graphs import Budget, Graph, NodeContext, Task, TaskType
 from spark.graphs.checkpoint import CheckpointConfig
+from tests.core.running import Does, countdown, history
 
 
 async def test_a_hanging_node_is_stopped_when_the_seconds_are_over() -> None:

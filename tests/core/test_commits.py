@@ -6,10 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.core.running import Does, Failure, fan_out
 
 from spark.errors import StateConflictError
 from spark.graphs import Graph, NodeContext
+from tests.core.running import Does, Failure, fan_out
 
 
 class TestConflicts:

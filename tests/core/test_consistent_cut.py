@@ -7,10 +7,10 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.core.random_graphs import Pauses, Peril, Perils, Shape, shapes, wire
 
 from spark.graphs import Graph
 from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager, GraphCheckpoint, InMemoryCheckpointBackend
+from tests.core.random_graphs import Pauses, Peril, Perils, Shape, shapes, wire
 
 UNRECORDED = CheckpointConfig(enabled=False)
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.core.running import Does, countdown
 
 from spark.graphs import Graph, JoinNode, Node, NodeContext
+from tests.core.running import Does, countdown
 
 
 class Recording:

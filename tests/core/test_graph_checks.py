@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.core.running import Does, countdown
 
 from spark.errors import GraphDefinitionError, InvalidIdError
 from spark.graphs import Budget, ExitNode, Graph, JoinNode, Node, Task, node
 from spark.graphs.checkpoint import AfterNode, CheckpointConfig, CheckpointHandler, EveryIterations, KeepLast
+from tests.core.running import Does, countdown
 
 
 class TestNodes:
@@ -33,7 +33,7 @@ class TestNodes:
 
     @pytest.mark.parametrize("name", ["", 5])
     def test_a_name_is_a_string_with_something_in_it(self, name: Any) -> None:
-        with pytest.raises(GraphDefinitionError, match="a name is a string"):
+        with pytest.raises(GraphDefinitionError, match="a name is printable text"):
             Graph(ExitNode(name=name))
 
     def test_a_node_without_process_is_refused(self) -> None:

@@ -6,7 +6,6 @@ import logging
 from typing import Any
 
 import pytest
-from tests.core.running import FailsOnce, Failure, countdown, every_step, history
 
 from spark.graphs import Graph
 from spark.graphs.checkpoint import (
@@ -16,6 +15,7 @@ from spark.graphs.checkpoint import (
     GraphCheckpoint,
     InMemoryCheckpointBackend,
 )
+from tests.core.running import FailsOnce, Failure, countdown, every_step, history
 
 
 class Diary(CheckpointHandler):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from tests.core.running import countdown, every_step
 
 from spark.errors import CheckpointConflictError, CheckpointNotFoundError, InvalidIdError
 from spark.graphs import Graph
 from spark.graphs.checkpoint import CheckpointManager, GraphCheckpoint, InMemoryCheckpointBackend
+from tests.core.running import countdown, every_step
 
 
 @pytest.fixture

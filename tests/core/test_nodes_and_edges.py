@@ -6,10 +6,10 @@ import functools
 from typing import Any
 
 import pytest
-from tests.core.running import Does
 
 from spark.errors import ConditionError, GraphDefinitionError
 from spark.graphs import ExitNode, Graph, JoinNode, Node, NodeContext, node
+from tests.core.running import Does
 
 
 async def goes(output: Any, condition: Any = None, **equals: Any) -> bool:

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from tests.core.running import Does, FailsOnce, Failure, countdown, every_step, history
 
 from spark.errors import BackendError, BudgetExceededError, CheckpointConflictError, SequenceTakenError
 from spark.graphs import Budget, Graph, Node, NodeContext, Task
@@ -18,6 +17,7 @@ from spark.graphs.checkpoint import (
     InMemoryCheckpointBackend,
     Record,
 )
+from tests.core.running import Does, FailsOnce, Failure, countdown, every_step, history
 
 Act = Callable[[], Awaitable[Any]]
 
@@ -176,6 +176,31 @@ class TestRivals:
             await graph.run()
 
         assert await sequences(backend) == [1, 2, 3]
+
+    async def test_also_when_the_rival_writes_between_the_loading_and_the_opening(self) -> None:
+        """Otherwise the run would go on from an older boundary, and what the rival was told is safe would be lost."""
+
+        class Overtaken(InMemoryCheckpointBackend):
+            is_armed = False
+
+            async def list(self, graph_id: str | None = None) -> list[CheckpointInfo]:
+                if self.is_armed:
+                    self.is_armed = False
+                    await rival(self)()
+                return await super().list(graph_id)
+
+        backend = Overtaken()
+        with pytest.raises(BudgetExceededError):
+            await Graph(countdown(), id="g", checkpoint_config=every_step(backend)).run(
+                Task(inputs={"limit": 9}, budget=Budget(max_iterations=2))
+            )
+        stood_at = (await sequences(backend))[-1]
+        backend.is_armed = True
+
+        with pytest.raises(CheckpointConflictError):
+            await Graph(countdown(), id="g", checkpoint_config=every_step(backend)).run(resume=True)
+
+        assert await sequences(backend) == [*range(1, stood_at + 2)]
 
     async def test_a_failing_node_is_not_hidden_by_a_conflict(self) -> None:
         backend = InMemoryCheckpointBackend()

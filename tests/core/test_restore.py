@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.core.restorable import Branch, Made, wired
-from tests.core.running import Does, FailsOnce, Failure, countdown, every_step, history
 
 from spark.errors import CheckpointVersionError, GraphDefinitionError, GraphRestoreError, SparkWarning
 from spark.graphs import ExitNode, Graph, Node, NodeContext, node
@@ -26,6 +24,8 @@ from spark.graphs.checkpoint import (
     migrations,
     register_migration,
 )
+from tests.core.restorable import Branch, Made, wired
+from tests.core.running import Does, FailsOnce, Failure, countdown, every_step, frontier_at, history
 
 UNRECORDED = CheckpointConfig(enabled=False)
 
@@ -146,7 +146,7 @@ class TestWhatCanNotBeHad:
         begin = Branch(name="begin")
         begin.on(lambda content: True) >> ExitNode()
         checkpoint = Graph(begin, id="conditional").create_checkpoint()
-        checkpoint.frontier = {"next_token": 2, "tokens": [{"id": 1, "node": "begin", "inputs": {}, "source": None}]}
+        checkpoint.frontier = frontier_at("begin")
         gc.collect()
 
         with pytest.raises(
@@ -160,10 +160,7 @@ class TestWhatCanNotBeHad:
         start >> Branch()
         start.edges[0].target >> ExitNode()
         checkpoint = Graph(start, id="behind").create_checkpoint()
-        checkpoint.frontier = {
-            "next_token": 3,
-            "tokens": [{"id": 2, "node": "Branch", "inputs": {"round": 1}, "source": "Made"}],
-        }
+        checkpoint.frontier = frontier_at("Branch", {"round": 1})
         del start
         gc.collect()
         graph = Graph.from_checkpoint(checkpoint)
@@ -182,7 +179,7 @@ class TestWhatCanNotBeHad:
         first, second = node(lambda: "first"), node(lambda: "second")
         first >> second
         checkpoint = Graph(first, id="lambdas").create_checkpoint()
-        checkpoint.frontier = {"next_token": 2, "tokens": [{"id": 1, "node": "<lambda>", "inputs": {}, "source": None}]}
+        checkpoint.frontier = frontier_at("<lambda>")
         gc.collect()
 
         with pytest.raises(GraphRestoreError, match="is not the name of one function"):

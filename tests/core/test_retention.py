@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.core.running import Does, countdown, every_step, history
 
 from spark.errors import GraphDefinitionError
 from spark.graphs import Graph, NodeContext
@@ -20,6 +19,7 @@ from spark.graphs.checkpoint import (
     Retention,
 )
 from spark.graphs.checkpoint.retention import surplus
+from tests.core.running import Does, countdown, every_step, history
 
 NOW = datetime(2030, 1, 10, tzinfo=UTC)
 

@@ -15,13 +15,13 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import given, settings
 from pydantic import BaseModel, SecretStr, field_validator
-from tests.core.checkpoint_values import Address, Colour, Person, Point, Range, Scores, Shade, Step, is_same, values
 
 from spark.errors import CheckpointDamagedError, DeserializationError, GraphDefinitionError, SerializationError
 from spark.graphs.checkpoint.json_format import JsonFormat
 from spark.graphs.checkpoint.registered_types import register_type
 from spark.graphs.checkpoint.tree_reader import TreeReader
 from spark.graphs.checkpoint.tree_writer import MAX_DEPTH, TreeWriter
+from tests.core.checkpoint_values import Address, Colour, Person, Point, Range, Scores, Shade, Step, is_same, values
 
 PATH = "graph_state['v']"
 

@@ -8,10 +8,10 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from tests.core.running import Does, Failure, Work, fan_out
 
 from spark.errors import RunError, SerializationError
 from spark.graphs import Graph, Node, NodeContext, node
+from tests.core.running import Does, Failure, Work, fan_out
 
 
 async def run_alone(work: Work, **state: Any) -> Graph:

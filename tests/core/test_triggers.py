@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.core.running import Does, countdown, every_step, history
 
 from spark.errors import GraphDefinitionError
 from spark.graphs import Graph, NodeContext
@@ -18,6 +17,7 @@ from spark.graphs.checkpoint import (
     InMemoryCheckpointBackend,
     Trigger,
 )
+from tests.core.running import Does, countdown, every_step, history
 
 
 def boundary(iteration: int = 1, *names: str, elapsed: float = 0.0, checkpointed: float = 0.0) -> Boundary:

@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 from spark.graphs.checkpoint import CheckpointBackend, CheckpointHandler, CheckpointManager, GraphCheckpoint
@@ -52,7 +53,7 @@ def kill_over_and_over(directory: Path, *, kills: int, longest: float, chance: r
     for number in range(1, kills + 1):
         last = _write_until_killed(directory, after=chance.uniform(0, longest), make=make)
         acknowledged = max(acknowledged, last)
-        complaint = _in_child(lambda: _check(directory, acknowledged, make))
+        complaint = _in_child(partial(_check, directory, acknowledged, make))
         assert not complaint, f"after kill {number}: {complaint}"
     return acknowledged
 
@@ -145,8 +146,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
-    parser.add_argument("--longest", type=float, default=0.06, help="seconds that a writer may live after it began to write")
-    parser.add_argument("--backend", default="spark_backend_file:FileCheckpointBackend", help="module:Class, made with a directory")
+    parser.add_argument(
+        "--longest", type=float, default=0.06, help="seconds that a writer may live after it began to write"
+    )
+    parser.add_argument(
+        "--backend", default="spark_backend_file:FileCheckpointBackend", help="module:Class, made with a directory"
+    )
     options = parser.parse_args()
     module, _, name = options.backend.partition(":")
     make: MakeBackend = getattr(importlib.import_module(module), name)
@@ -157,7 +162,9 @@ def main() -> int:
             Path(folder), kills=options.kills, longest=options.longest, chance=random.Random(options.seed), make=make
         )
     seconds = time.monotonic() - began
-    print(f"{options.kills} kills (seed {options.seed}), {acknowledged} checkpoints acknowledged, none lost, {seconds:.0f} s")
+    print(
+        f"{options.kills} kills (seed {options.seed}), {acknowledged} checkpoints acknowledged, none lost, {seconds:.0f} s"
+    )
     return 0
 
 

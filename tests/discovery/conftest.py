@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.discovery.sites import Site
 
 from spark.hooks import discovery
+from tests.discovery.sites import Site
 
 WORKSPACE_PLUGINS = "spark-graphs-backend-file,spark-graphs-serializer-pickle"
 

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 import pytest
-from tests.discovery.conftest import WORKSPACE_PLUGINS
-from tests.discovery.sites import Site
-from tests.discovery.sources import GOOD, GOOD_BACKEND
 
 from spark.errors import PluginBrokenError
 from spark.hooks import backend_class, plugins
+from tests.discovery.conftest import WORKSPACE_PLUGINS
+from tests.discovery.sites import Site
+from tests.discovery.sources import GOOD, GOOD_BACKEND
 
 NOISY = "print('imported')"
 

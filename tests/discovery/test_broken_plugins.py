@@ -4,12 +4,12 @@ import warnings
 from collections.abc import Callable
 
 import pytest
-from tests.discovery import sources
-from tests.discovery.sites import Site
-from tests.discovery.sources import returns
 
 from spark.errors import PluginWarning
 from spark.hooks import plugins
+from tests.discovery import sources
+from tests.discovery.sites import Site
+from tests.discovery.sources import returns
 
 BROKEN = {
     "fails on import": (

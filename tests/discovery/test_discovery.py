@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.discovery.sites import Site
-from tests.discovery.sources import GOOD, GOOD_BACKEND
 
 from spark.errors import PluginWarning
 from spark.hooks import PluginInfo, backend_class, discovery, plugins
+from tests.discovery.sites import Site
+from tests.discovery.sources import GOOD, GOOD_BACKEND
 
 
 def report(name: str) -> PluginInfo:

@@ -3,9 +3,9 @@
 import logging
 
 import pytest
-from tests.discovery.sites import Site
 
 from spark.hooks import events
+from tests.discovery.sites import Site
 
 PLAIN = """
     from spark.hooks import hookimpl

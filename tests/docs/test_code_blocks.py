@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.docs.pages import GIVEN, WITHOUT_THE_SPECIFICATION, name_of
-from tests.spec.page import Block, blocks
 
 from spark.graphs import Graph
 from spark.graphs.checkpoint import CheckpointBackend
+from tests.docs.pages import GIVEN, WITHOUT_THE_SPECIFICATION, name_of
+from tests.spec.page import Block, blocks
 
 Names = dict[str, Any]
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.spec.page import ROOT, blocks
 
 HOLD_AT_FOUR = """

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from tests.docs.pages import WITHOUT_THE_SPECIFICATION, name_of
 from tests.spec.page import ROOT
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.install.wheels import Environment, clean_environment
 
 PROJECT = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.install.wheels import CORE, FILE, PICKLE, ROOT, Wheel
 
 PACKAGES = {CORE: "spark", FILE: "spark_backend_file", PICKLE: "spark_serializer_pickle"}

@@ -14,13 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tests.contract.backend_contract import HOSTILE_IDS, BackendContract, ReadRaw
-from tests.contract.records import make_record
-from tests.plugins.file_faults import WatchedOs, run_in_child, watching
 
 from spark.errors import BackendError, CheckpointDamagedError, CheckpointError
 from spark_backend_file import FileCheckpointBackend
 from spark_backend_file.temporaries import is_leftover, new_temporary
+from tests.contract.backend_contract import HOSTILE_IDS, BackendContract, ReadRaw
+from tests.contract.records import make_record
+from tests.plugins.file_faults import WatchedOs, run_in_child, watching
 
 
 class TestFileBackend(BackendContract):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.spec import page
 
 from spark.graphs import Graph
 from spark.graphs.checkpoint import (
@@ -18,6 +17,7 @@ from spark.graphs.checkpoint import (
     FileCheckpointBackend,
     InMemoryCheckpointBackend,
 )
+from tests.spec import page
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -6,13 +6,13 @@ import ast
 from pathlib import Path
 
 import pytest
-from tests.spec import page
-from tests.spec.conftest import PageBlock
-from tests.spec.stand_ins import Count, checkpoints_of, iterations_of, looping
 
 from spark.errors import SparkWarning
 from spark.graphs import Graph
 from spark.graphs.checkpoint import CheckpointConfig
+from tests.spec import page
+from tests.spec.conftest import PageBlock
+from tests.spec.stand_ins import Count, checkpoints_of, iterations_of, looping
 
 
 @pytest.mark.block("CheckpointConfig")

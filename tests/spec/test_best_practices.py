@@ -5,8 +5,6 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from tests.spec.stand_ins import Count, checkpoints_of, looping
-
 from spark.graphs import Graph
 from spark.graphs.checkpoint import (
     CURRENT_VERSION,
@@ -15,6 +13,7 @@ from spark.graphs.checkpoint import (
     FileCheckpointBackend,
     InMemoryCheckpointBackend,
 )
+from tests.spec.stand_ins import Count, checkpoints_of, looping
 
 
 def test_a_backend_says_whether_it_is_persistent() -> None:

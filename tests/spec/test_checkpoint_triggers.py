@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from tests.spec.conftest import PageBlock
-from tests.spec.stand_ins import Count, FakeClock, Slow, checkpoints_of, iterations_of, looping
 
 from spark.graphs import ExitNode, Graph, Node
+from tests.spec.conftest import PageBlock
+from tests.spec.stand_ins import Count, FakeClock, Slow, checkpoints_of, iterations_of, looping
 
 
 @pytest.mark.block("Iteration-Based Triggers")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.spec.conftest import PageBlock
-from tests.spec.stand_ins import Count, checkpoints_of, iterations_of, looping
 
 from spark.graphs import Graph, Node, NodeContext
 from spark.graphs.checkpoint import (
@@ -15,6 +13,8 @@ from spark.graphs.checkpoint import (
     FileCheckpointBackend,
     InMemoryCheckpointBackend,
 )
+from tests.spec.conftest import PageBlock
+from tests.spec.stand_ins import Count, checkpoints_of, iterations_of, looping
 
 
 @pytest.mark.block("1. Not Enabling Persistent Backend")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.spec.conftest import PageBlock
-from tests.spec.stand_ins import Flaky, looping
 
 from spark.graphs import Graph
 from spark.graphs.checkpoint import (
@@ -16,6 +14,8 @@ from spark.graphs.checkpoint import (
     GraphCheckpoint,
     InMemoryCheckpointBackend,
 )
+from tests.spec.conftest import PageBlock
+from tests.spec.stand_ins import Flaky, looping
 
 
 class Calls(list[Any]):

@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from tests.spec import page
-from tests.spec.conftest import PageBlock
-from tests.spec.stand_ins import Count, checkpoints_of, looping
 
 from spark.graphs import Graph
 from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager, GraphCheckpoint, InMemoryCheckpointBackend
+from tests.spec import page
+from tests.spec.conftest import PageBlock
+from tests.spec.stand_ins import Count, checkpoints_of, looping
 
 COMPONENTS = [row[0] for row in page.table("Checkpoint Contents")]
 

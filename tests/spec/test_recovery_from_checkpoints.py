@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from tests.spec.conftest import PageBlock
-from tests.spec.stand_ins import Count, Flaky, looping
 
 from spark.errors import SparkWarning
 from spark.graphs import Graph
@@ -14,6 +12,8 @@ from spark.graphs.checkpoint import (
     FileCheckpointBackend,
     InMemoryCheckpointBackend,
 )
+from tests.spec.conftest import PageBlock
+from tests.spec.stand_ins import Count, Flaky, looping
 
 
 @pytest.mark.block("Manual Checkpoint Creation")

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from tests.spec.stand_ins import Count, FakeClock, checkpoints_of, iterations_of, looping
 
 from spark.errors import BackendError, CheckpointNotFoundError, CheckpointVersionError, GraphDefinitionError
 from spark.graphs import ExitNode, Graph, Node
@@ -21,6 +20,7 @@ from spark.graphs.checkpoint import (
     migrations,
     register_migration,
 )
+from tests.spec.stand_ins import Count, FakeClock, checkpoints_of, iterations_of, looping
 
 NOON = datetime(2024, 6, 1, 12, tzinfo=UTC)
 

@@ -6,7 +6,6 @@ import logging
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.spec.stand_ins import Count, Flaky, checkpoints_of, looping
 
 from spark.graphs import ExitNode, Graph
 from spark.graphs.checkpoint import (
@@ -16,6 +15,7 @@ from spark.graphs.checkpoint import (
     GraphCheckpoint,
     InMemoryCheckpointBackend,
 )
+from tests.spec.stand_ins import Count, Flaky, checkpoints_of, looping
 
 NOON = datetime(2024, 6, 1, 12, tzinfo=UTC)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.spec.stand_ins import Count, FailingNode, Flaky, WorkingNode, checkpoints_of, looping
 
 from spark.errors import GraphDefinitionError, GraphRestoreError, SparkWarning
 from spark.graphs import ExitNode, Graph, JoinNode, Node, NodeContext
@@ -19,6 +18,7 @@ from spark.graphs.checkpoint import (
     GraphCheckpoint,
     InMemoryCheckpointBackend,
 )
+from tests.spec.stand_ins import Count, FailingNode, Flaky, WorkingNode, checkpoints_of, looping
 
 
 class Step(Node):
@@ -186,7 +186,8 @@ async def test_a_hand_made_checkpoint_runs_the_given_start() -> None:
 
 def test_pending_work_without_nodes_is_no_silent_success() -> None:
     """Row 2: only a checkpoint that records neither completes at once."""
-    frontier = {"next_token": 2, "tokens": [{"id": 1, "node": "First", "inputs": {}, "source": None}]}
+    token = {"id": 1, "node": "First", "lineage": 1, "source": None, "joined": False, "content": 0}
+    frontier = {"next_token": 2, "tokens": [token], "contents": [{}]}
 
     with pytest.raises(GraphRestoreError, match="pending work but no nodes"):
         Graph.from_checkpoint(hand_made("row 2 c", frontier=frontier))

@@ -14,7 +14,6 @@ from typing import Any
 
 import pydantic
 import pytest
-from tests.spec.stand_ins import Count, FakeClock, Flaky, Slow, checkpoints_of, looping
 
 from spark.errors import (
     BudgetExceededError,
@@ -33,6 +32,7 @@ from spark.graphs.checkpoint import (
     InMemoryCheckpointBackend,
 )
 from spark.hooks import discovery
+from tests.spec.stand_ins import Count, FakeClock, Flaky, Slow, checkpoints_of, looping
 
 
 class Echo(Node):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
-from tests.spec.conftest import PageBlock
-from tests.spec.stand_ins import Count, iterations_of, looping
 
 from spark.graphs import Graph
 from spark.graphs.checkpoint import CheckpointManager, GraphCheckpoint, InMemoryCheckpointBackend
+from tests.spec.conftest import PageBlock
+from tests.spec.stand_ins import Count, iterations_of, looping
 
 
 @pytest.mark.block("Max Checkpoints")

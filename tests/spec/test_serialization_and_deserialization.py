@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import pydantic
 import pytest
-from tests.spec.conftest import PageBlock
 
 from spark.graphs import ExitNode, Graph, Node, NodeContext
 from spark.graphs.checkpoint import (
@@ -18,6 +17,7 @@ from spark.graphs.checkpoint import (
     FileCheckpointBackend,
     InMemoryCheckpointBackend,
 )
+from tests.spec.conftest import PageBlock
 
 
 class Settings(pydantic.BaseModel):

@@ -8,9 +8,6 @@ import inspect
 from pathlib import Path
 
 import pytest
-from tests.spec import page
-from tests.spec.conftest import PageBlock
-from tests.spec.stand_ins import Count, looping
 
 from spark.graphs import Graph
 from spark.graphs.checkpoint import (
@@ -20,6 +17,9 @@ from spark.graphs.checkpoint import (
     FileCheckpointBackend,
     InMemoryCheckpointBackend,
 )
+from tests.spec import page
+from tests.spec.conftest import PageBlock
+from tests.spec.stand_ins import Count, looping
 
 
 @pytest.mark.block("InMemoryCheckpointBackend")

@@ -6,12 +6,12 @@ import json
 from datetime import datetime, timedelta
 
 import pytest
-from tests.spec.conftest import PageBlock
-from tests.spec.stand_ins import Count, iterations_of, looping
 
 from spark.errors import SerializationError
 from spark.graphs import Graph
 from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager, GraphCheckpoint, InMemoryCheckpointBackend
+from tests.spec.conftest import PageBlock
+from tests.spec.stand_ins import Count, iterations_of, looping
 
 
 class Unknown:

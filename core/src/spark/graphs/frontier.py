@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -13,9 +14,6 @@ _PRIME: Final = 2**61 - 1
 _GENERATION: Final = 0x1B873593CC9E2D51
 _MEETING: Final = 0x09E3779B97F4A7C1
 """A lineage is a polynomial in two arbitrary numbers, modulo a prime: cheap, and different for different ways."""
-
-NODE_COLUMN: Final = 1
-"""Where the row of a token says which node it is for."""
 
 
 class Token:
@@ -109,29 +107,37 @@ class Frontier:
             self._fire(min(self._foremost(), key=lambda join: self._order.get(join, -1)))
 
     def to_data(self) -> dict[str, Any]:
-        """All tokens as plain data, where a running token counts as waiting with its inputs.
+        """All tokens as plain data, where a running token counts as waiting.
 
-        Each token is a row: id, node, lineage, source, whether its join has fired, and the place of its inputs in ``contents``,
-        which tokens with the same inputs share, as after a fan-out.
+        The inputs are in ``contents``, at the place that a token names; tokens with the same inputs share one, as after a
+        fan-out.
         """
         tokens = [*self.running.values(), *self.waiting, *(token for held in self.held.values() for token in held)]
-        if len(tokens) == 1:
-            (token,) = tokens
-            return {"next_token": self.next_id, "tokens": PlainList([_token_row(token, 0)]), "contents": [token.inputs]}
         contents = {id(token.inputs): token.inputs for token in tokens}
         places = {identity: place for place, identity in enumerate(contents)}
-        rows = PlainList([_token_row(token, places[id(token.inputs)]) for token in tokens])
-        return {"next_token": self.next_id, "tokens": rows, "contents": list(contents.values())}
+        return {
+            "next_token": self.next_id,
+            "tokens": PlainList([_token_data(token, places[id(token.inputs)]) for token in tokens]),
+            "contents": list(contents.values()),
+        }
 
     def load(self, data: Mapping[str, Any]) -> None:
         """Become what ``to_data`` described.
 
-        :raises KeyError, TypeError, ValueError, IndexError: ``to_data`` never gave this.
+        :raises KeyError, TypeError, IndexError: ``to_data`` never gave this.
         """
-        self.next_id = data["next_token"]
-        for number, node, lineage, source, joined, content in data["tokens"]:
-            inputs = data["contents"][content]
-            self._place(Token(number, node, inputs, lineage=lineage, source=source, joined=joined))
+        self.next_id = operator.index(data["next_token"])
+        for item in data["tokens"]:
+            self._place(
+                Token(
+                    item["id"],
+                    item["node"],
+                    data["contents"][item["content"]],
+                    lineage=item["lineage"],
+                    source=item["source"],
+                    joined=item["joined"],
+                )
+            )
 
     def _new_id(self) -> int:
         self.next_id += 1
@@ -181,5 +187,12 @@ class Frontier:
         ]
 
 
-def _token_row(token: Token, content: int) -> list[Any]:
-    return [token.id, token.node, token.lineage, token.source, token.joined, content]
+def _token_data(token: Token, content: int) -> dict[str, Any]:
+    return {
+        "id": token.id,
+        "node": token.node,
+        "lineage": token.lineage,
+        "source": token.source,
+        "joined": token.joined,
+        "content": content,
+    }

@@ -237,7 +237,8 @@ class Graph:
     async def _run_from(self, pending: PendingRun | None, task: Task) -> Message:
         run, recorder = self._new_run(pending, task)
         if recorder is not None:
-            await recorder.open(parent=pending.checkpoint.sequence if pending is not None else None)
+            parent = pending.checkpoint.sequence if pending is not None else None
+            await recorder.open(parent=parent, is_latest=pending is not None and pending.is_latest)
         if pending is not None:
             await self._audience.restored(pending.checkpoint)
         self._pending, self._run = None, run  # not before: a run that could not begin can be tried again
@@ -320,14 +321,14 @@ class Graph:
         if checkpoint is not None:
             checkpoint = migrated(checkpoint)
             check_supply(checkpoint, self._topology)
-            self._take_over(checkpoint)
+            self._take_over(checkpoint, is_latest=True)
 
-    def _take_over(self, checkpoint: GraphCheckpoint) -> None:
+    def _take_over(self, checkpoint: GraphCheckpoint, *, is_latest: bool = False) -> None:
         self._state = StateStore("graph_state", checkpoint.graph_state)
         self._node_states = {
             key: StateStore(f"node_states[{key!r}]", values) for key, values in checkpoint.node_states.items()
         }
-        self._pending = PendingRun.of(checkpoint)
+        self._pending = PendingRun.of(checkpoint, is_latest=is_latest)
         self._run = None
 
     def _look(self, start: Node) -> Topology:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spark.errors import GraphDefinitionError, GraphRestoreError, SparkWarning
-from spark.graphs.frontier import NODE_COLUMN, Frontier
+from spark.graphs.frontier import Frontier
 from spark.graphs.loaded import find_loaded
 from spark.graphs.message import Message
 from spark.graphs.nodes import ExitNode, FunctionNode, Node
@@ -27,14 +27,17 @@ class PendingRun:
     run_id: str | None
     iteration: int
     last_node: str | None
+    is_latest: bool
+    """The checkpoint was the latest of its graph when it was loaded."""
 
     @classmethod
-    def of(cls, checkpoint: GraphCheckpoint) -> PendingRun | None:
+    def of(cls, checkpoint: GraphCheckpoint, *, is_latest: bool = False) -> PendingRun | None:
         """What a checkpoint says is still to do, or None when it records no work at all."""
         if checkpoint.frontier is None:
             return None
         metadata = checkpoint.execution_metadata
-        return cls(checkpoint, metadata.get("run_id"), metadata.get("iteration", 0), metadata.get("last_node"))
+        run_id, iteration, last_node = metadata.get("run_id"), metadata.get("iteration", 0), metadata.get("last_node")
+        return cls(checkpoint, run_id, iteration, last_node, is_latest)
 
     def is_complete(self) -> bool:
         """Whether nothing was left to do."""
@@ -139,8 +142,8 @@ def _pending_nodes(checkpoint: GraphCheckpoint) -> list[str]:
     try:
         frontier = checkpoint.frontier or {}
         Frontier().load(frontier)
-        return [row[NODE_COLUMN] for row in frontier["tokens"]]
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+        return [token["node"] for token in frontier["tokens"]]
+    except (KeyError, TypeError, IndexError) as error:
         raise _malformed(checkpoint, "frontier") from error
 
 

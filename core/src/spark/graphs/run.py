@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -85,6 +86,18 @@ class GraphRun:
         :raises CheckpointError: a checkpoint could not be saved.
         :raises Exception: whatever a node raised, unchanged, with a note that names the checkpoint to continue from.
         """
+        try:
+            result = await self._run_to_the_end()
+        except BaseException:
+            if self._recorder is not None:
+                with suppress(Exception):  # it was logged, and the run's own error is the one to see
+                    await self._recorder.settle()
+            raise
+        if self._recorder is not None:
+            await self._recorder.settle()
+        return result
+
+    async def _run_to_the_end(self) -> Message:
         try:
             await self._drive_within_budget()
         except Exception as error:

@@ -15,9 +15,7 @@ from stat import S_ISREG
 from typing import Final, Self
 
 from spark.errors import CheckpointDamagedError, SequenceTakenError
-from spark.graphs.checkpoint.ids import automatic_id
-from spark.graphs.checkpoint.model import CheckpointInfo
-from spark.graphs.checkpoint.record import Record, RecordHeader
+from spark.graphs.checkpoint import CheckpointInfo, Record, RecordHeader, automatic_id
 from spark_backend_file.aliases import add_alias, read_aliases, remove_aliases
 from spark_backend_file.floor import raise_floor, read_floor
 from spark_backend_file.framing import LONGEST_HEAD, Head, check_size, frame, read_head, unframe

@@ -17,7 +17,7 @@ from typing import Final
 from zlib import crc32
 
 from spark.errors import BackendError, CheckpointDamagedError
-from spark.graphs.checkpoint.record import Record, RecordHeader
+from spark.graphs.checkpoint import Record, RecordHeader
 
 LONGEST_HEAD: Final = 60_000
 """What stands before the payload is at most this many bytes, so that reading a header is one small read."""

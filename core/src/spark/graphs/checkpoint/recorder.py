@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 from collections.abc import Callable
@@ -66,17 +67,22 @@ class Recorder:
         """The sequence of the latest one; as long as it stays so, nobody else writes this history."""
         self._next = 1
         self._parent: int | None = None
+        self._pruning: asyncio.Task[None] | None = None
+        """The deleting that goes on beside the run."""
 
-    async def open(self, *, parent: int | None) -> None:
+    async def open(self, *, parent: int | None, is_latest: bool = False) -> None:
         """Look at the history before the run adds to it.
 
         :param parent: the sequence of the checkpoint that the run continues from, if any.
+        :param is_latest: it was the latest, so whatever is found after it was written by somebody else.
         """
         with wrapped(self._backend, "opening the history of graph ", self._graph_id):
             self._kept = [info for info in await self._backend.list(self._graph_id) if not info.manual]
             self._next = await self._backend.next_sequence(self._graph_id)
         self._head = self._kept[-1].sequence if self._kept else 0
         self._parent = parent
+        if is_latest and parent is not None:
+            self._head, self._next = parent, parent + 1
 
     def is_due(self, boundary: Boundary) -> bool:
         """Whether a trigger asks for a checkpoint here."""
@@ -184,8 +190,38 @@ class Recorder:
         self._kept.append(info)
 
     async def _prune(self, newest: CheckpointInfo) -> None:
+        """Delete what retention gives up, now that a newer checkpoint is durable.
+
+        Where deleting waits for a disk or a network, the run goes on meanwhile: it waits for it before it prunes again, and
+        before it ends.
+        """
+        if self._pruning is not None:
+            await self.settle()
         self._kept.append(newest)
-        for info in surplus(self._kept, retention=self._retention, now=newest.timestamp):
+        going = surplus(self._kept, retention=self._retention, now=newest.timestamp)
+        if not going:
+            return
+        if self._backend.persistent:
+            self._pruning = asyncio.create_task(self._delete(going), name=f"{self._graph_id}/retention")
+        else:
+            await self._delete(going)
+
+    async def settle(self) -> None:
+        """Wait until nothing is being deleted any more.
+
+        :raises Exception: a handler failed, and was to end the run.
+        """
+        if self._pruning is not None:
+            pruning, self._pruning = self._pruning, None
+            try:
+                await asyncio.shield(pruning)
+            except asyncio.CancelledError:
+                pruning.cancel()
+                await asyncio.gather(pruning, return_exceptions=True)
+                raise
+
+    async def _delete(self, going: list[CheckpointInfo]) -> None:
+        for info in going:
             try:
                 with wrapped(self._backend, "deleting checkpoint ", info.checkpoint_id):
                     deleted = await self._backend.delete(info.graph_id, info.sequence)
