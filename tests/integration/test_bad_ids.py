@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.integration.counting import counting
 
 from spark.errors import CheckpointError, CheckpointNotFoundError, InvalidIdError
 from spark.graphs.checkpoint import CheckpointManager, FileCheckpointBackend
+from tests.integration.counting import counting
 
 STORED = [
     "../x",

@@ -13,17 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.counting import Count, checkpoint_files, counting, keeping
-from tests.integration.planted import (
-    DEEP,
-    HUGE_INTEGER,
-    SURROGATES,
-    exploit,
-    forge,
-    gzip_bomb,
-    one_gzip_bomb,
-)
-from tests.spec.page import ROOT
 
 import spark.errors
 from spark.errors import (
@@ -35,6 +24,17 @@ from spark.errors import (
 )
 from spark.graphs import Graph, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager, FileCheckpointBackend
+from tests.integration.counting import Count, checkpoint_files, counting, keeping
+from tests.integration.planted import (
+    DEEP,
+    HUGE_INTEGER,
+    SURROGATES,
+    exploit,
+    forge,
+    gzip_bomb,
+    one_gzip_bomb,
+)
+from tests.spec.page import ROOT
 
 LATEST = r"000000000004\.ckpt|ckpt_count_000004"
 

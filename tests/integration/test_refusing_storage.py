@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.counting import checkpoint_files
-from tests.spec.page import ROOT
 
 from spark.graphs.checkpoint import CheckpointManager, FileCheckpointBackend
+from tests.integration.counting import checkpoint_files
+from tests.spec.page import ROOT
 
 NOBODY = 65534
 

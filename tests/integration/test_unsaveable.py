@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.counting import Count, checkpoint_files, keeping
 
 from spark.errors import SerializationError
 from spark.graphs import Node, NodeContext
+from tests.integration.counting import Count, checkpoint_files, keeping
 
 
 class Client:
