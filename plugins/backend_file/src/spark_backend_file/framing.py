@@ -148,6 +148,6 @@ def _parse(text: bytes, *, place: str) -> RecordHeader:
 
 def _damaged(place: str, reason: str) -> CheckpointDamagedError:
     return CheckpointDamagedError(
-        f"The checkpoint file {place} is damaged: {reason}. Delete this checkpoint, or restore the file from a backup; "
-        "the others are not affected."
+        f"The checkpoint file {place} is damaged: {reason}. Delete this file, or restore it from a backup; "
+        "other checkpoints are not affected."
     )
