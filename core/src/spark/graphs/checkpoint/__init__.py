@@ -55,7 +55,6 @@ __all__ = [
     "DeserializationError",
     "EveryIterations",
     "EverySeconds",
-    "FileCheckpointBackend",
     "Format",
     "GraphCheckpoint",
     "GraphRestoreError",
