@@ -1,8 +1,9 @@
 """Run ``index_sources.py`` once undisturbed and once killed again and again, and compare the results.
 
-    python examples/survive_kills.py --kills 6 --store file:///tmp/index
+    python examples/survive_kills.py --kills 6
 
-Each kill is a SIGKILL at a random instant; each start is a new process. Exit status 0: the results are equal.
+Each kill is a SIGKILL at a random instant; each start is a new process, which goes on from the checkpoints that the one
+before it left. Exit status 0: the results are equal, and there were kills.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import random
 import signal
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import threading
 import time
@@ -18,43 +20,46 @@ from pathlib import Path
 
 EXAMPLE = Path(__file__).with_name("index_sources.py")
 
+Result = dict[str, object]
+
 
 def main() -> int:
     options = parse_arguments()
     chance = random.Random(options.seed)
-    print(f"An undisturbed run, in memory (seed of the kills: {options.seed}):")
+    print("An undisturbed run, in memory:")
     began = time.monotonic()
-    expected = run_once("memory://", kill_after=None)
+    expected = run_once("memory://", options.folder, kill_after=None)
     usual = time.monotonic() - began
     assert expected is not None, "nobody killed it"
-    print(f"  {expected['identifiers']} identifiers in {expected['files']} files, {usual:.1f} s\n")
-    with tempfile.TemporaryDirectory(prefix="spark-demo-") as folder:
-        found = run_until_done(options.store or f"file://{folder}/checkpoints", options.kills, usual, chance)
+    print(f"  {expected['identifiers']} identifiers in {expected['files']} files, {usual:.1f} s")
+    print(f"\nThe same, killed up to {options.kills} times (--seed {options.seed} repeats the instants):")
+    with tempfile.TemporaryDirectory(prefix="spark-demo-") as temporary:
+        store = options.store or f"file://{temporary}/checkpoints"
+        delays = [chance.uniform(0.5, 1.5) * usual / (options.kills + 1) for _ in range(options.kills)]
+        found, kills = run_until_done(store, options.folder, delays)
     print(f"\nundisturbed: {expected}\nkilled:      {found}")
-    if found != expected:
-        print("The results DIFFER.")
-        return 1
-    print(f"The results are equal, after {options.kills} kills.")
-    return 0
+    return verdict(expected, found, kills)
 
 
-def run_until_done(store: str, kills: int, usual: float, chance: random.Random) -> dict[str, object]:
-    for number in range(1, kills + 1):
-        print(f"Process {number}, to be killed:")
-        result = run_once(store, kill_after=chance.uniform(0.5, 1.5) * usual / (kills + 1))
+def run_until_done(store: str, folder: str, delays: list[float]) -> tuple[Result, int]:
+    """The result of the process that got to the end, and how many were killed before it."""
+    for kills, delay in enumerate(delays):
+        print(f"Process {kills + 1}, to be killed after {delay:.1f} s:")
+        result = run_once(store, folder, kill_after=delay)
         if result is not None:
-            return result
-    print("The last process, left alone:")
-    result = run_once(store, kill_after=None)
+            print("  it was done before that")
+            return result, kills
+    print(f"Process {len(delays) + 1}, left alone:")
+    result = run_once(store, folder, kill_after=None)
     assert result is not None, "nobody killed it"
-    return result
+    return result, len(delays)
 
 
-def run_once(store: str, *, kill_after: float | None) -> dict[str, object] | None:
-    """What the example printed last, or None when it was killed before it got there."""
-    process = subprocess.Popen([sys.executable, EXAMPLE, store], stdout=subprocess.PIPE, text=True)
-    timer = threading.Timer(kill_after, process.kill) if kill_after is not None else None
-    if timer:
+def run_once(store: str, folder: str, *, kill_after: float | None) -> Result | None:
+    """What the example printed last, or None when it was killed before it was done."""
+    process = subprocess.Popen([sys.executable, EXAMPLE, store, folder], stdout=subprocess.PIPE, text=True)
+    timer = threading.Timer(kill_after or 0, process.kill)
+    if kill_after is not None:
         timer.start()
     assert process.stdout is not None
     result = None
@@ -64,21 +69,35 @@ def run_once(store: str, *, kill_after: float | None) -> dict[str, object] | Non
         else:
             print(line, end="", flush=True)
     status = process.wait()
-    if timer:
-        timer.cancel()
+    timer.cancel()
     if status == -signal.SIGKILL:
-        print(f"  killed after {kill_after:.1f} s")
+        print("  killed", flush=True)
         return None
     if status != 0:
         sys.exit(f"the example failed with exit status {status}")
     return result
 
 
+def verdict(expected: Result, found: Result, kills: int) -> int:
+    """Say how it went; returns the exit status."""
+    if found != expected:
+        print("The results DIFFER.")
+        return 1
+    if kills == 0:
+        print("Nothing was killed, so nothing is proven: give --store an empty store, or index a larger folder.")
+        return 1
+    print(f"The results are equal, after {kills} {'kill' if kills == 1 else 'kills'}.")
+    return 0
+
+
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=6, help="how often to kill it (default 6)")
+    parser.add_argument("--kills", type=int, default=6, help="how often to kill it at most (default 6)")
     parser.add_argument(
         "--store", default="", help="URL of an empty checkpoint store (default: files in a temporary folder)"
+    )
+    parser.add_argument(
+        "--folder", default=sysconfig.get_path("stdlib"), help="whose sources to index (default: the standard library)"
     )
     parser.add_argument(
         "--seed", type=int, default=random.SystemRandom().randrange(10**6), help="of the kills' instants"

@@ -48,13 +48,13 @@ def module_name(path: Path, root: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports(path: Path) -> Iterator[str]:
-    """The modules that a file imports when it runs, also inside functions; those for type checkers only are left out."""
+def imports(path: Path, *, for_types: bool = False) -> Iterator[str]:
+    """The modules that a file imports when it runs, also inside functions; those for type checkers only if asked for."""
     tree = ast.parse(path.read_text())
     for_types_only = {
         inner
         for outer in ast.walk(tree)
-        if isinstance(outer, ast.If) and ast.unparse(outer.test) == "TYPE_CHECKING"
+        if isinstance(outer, ast.If) and ast.unparse(outer.test) == "TYPE_CHECKING" and not for_types
         for inner in ast.walk(outer)
     }
     for found in ast.walk(tree):
@@ -97,7 +97,7 @@ def test_core_imports_point_downwards(path: Path) -> None:
 @pytest.mark.parametrize("path", [path for plugin in PLUGINS for path in modules(plugin)], ids=lambda path: path.stem)
 def test_plugins_import_only_public_names(path: Path) -> None:
     own = path.relative_to(ROOT).parts[3]
-    for imported in imports(path):
+    for imported in imports(path, for_types=True):
         top = imported.partition(".")[0]
         assert not top.startswith("spark_") or top == own, f"{path} imports another plugin: {imported}"
         if top == "spark":

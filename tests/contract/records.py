@@ -36,6 +36,6 @@ def make_record(
         size=len(payload),
         raw_size=len(payload),
         nonce=uuid4().hex,
-        checksum=sha256(payload).hexdigest(),
+        checksum=f"sha256:{sha256(payload).hexdigest()}",
     )
     return Record(header, payload)

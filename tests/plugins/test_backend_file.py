@@ -174,17 +174,11 @@ async def test_the_latest_of_many_is_one_stat(backend: FileCheckpointBackend) ->
     assert [step.name for step in watched.log].count("stat") == 1
 
 
-async def test_files_that_are_no_checkpoints_are_passed_over(
-    backend: FileCheckpointBackend, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_files_that_are_not_named_like_checkpoints_are_passed_over(backend: FileCheckpointBackend) -> None:
     await backend.put(make_record("g", 1))
     folder = file_of(backend, 1).parent
     (folder / "notes.txt").write_text("mine")
     (folder / "2.ckpt").write_text("not ours")
-    file_of(backend, 7).touch()
-    file_of(backend, 8).mkdir()
-    file_of(backend, 9).symlink_to("/etc/passwd")
-    os.mkfifo(file_of(backend, 10))
     (folder.parent / "lost+found").mkdir()
     (folder.parent / "README").write_text("mine")
 
@@ -192,10 +186,50 @@ async def test_files_that_are_no_checkpoints_are_passed_over(
     latest = await backend.latest("g")
     assert latest is not None
     assert latest.sequence == 1
+
+
+async def test_listing_reports_what_is_no_file_in_the_place_of_a_checkpoint_and_goes_on(
+    backend: FileCheckpointBackend, caplog: pytest.LogCaptureFixture
+) -> None:
+    await backend.put(make_record("g", 1))
+    file_of(backend, 8).mkdir()
+    file_of(backend, 9).symlink_to("/etc/passwd")
+    os.mkfifo(file_of(backend, 10))
+
+    assert [info.sequence for info in await backend.list()] == [1]
     assert await backend.next_sequence("g") == 11
-    assert {f"{sequence:012d}" for sequence in (7, 8, 9, 10)} == {
+    assert {f"{sequence:012d}" for sequence in (8, 9, 10)} == {
         record.getMessage().split(".ckpt")[0][-12:] for record in caplog.records
     }
+
+
+@pytest.mark.parametrize(
+    "put_there",
+    [Path.mkdir, lambda file: file.symlink_to("/etc/passwd"), os.mkfifo],
+    ids=["directory", "symbolic link", "pipe"],
+)
+async def test_what_is_no_file_in_the_place_of_the_latest_is_not_passed_over(
+    backend: FileCheckpointBackend, put_there: Callable[[Path], object]
+) -> None:
+    """To go on from an older one would be a guess, and without one it would be an empty start."""
+    await backend.put(make_record("g", 1))
+    put_there(file_of(backend, 2))
+
+    with pytest.raises(CheckpointDamagedError, match=re.escape(str(file_of(backend, 2)))):
+        await backend.latest("g")
+
+
+async def test_an_empty_file_is_listed_like_any_other_damaged_one(backend: FileCheckpointBackend) -> None:
+    """Listings read names only; so it can be deleted by its id, and loading it says that it is damaged."""
+    await backend.put(make_record("g", 1))
+    file_of(backend, 2).touch()
+
+    latest = await backend.latest("g")
+
+    assert latest is not None
+    assert (latest.sequence, latest.size) == (2, 0)
+    assert [info.sequence for info in await backend.list("g")] == [1, 2]
+    assert await backend.delete("g", 2)
 
 
 # damage

@@ -45,7 +45,7 @@ def encode(format: PickleFormat, checkpoint: GraphCheckpoint) -> Record:
 
 def forge(record: Record, payload: bytes, **fields: Any) -> Record:
     header = replace(record.header, size=len(payload), raw_size=len(payload), **fields)
-    return Record(replace(header, checksum=sha256(header.canonical() + payload).hexdigest()), payload)
+    return Record(replace(header, checksum=f"sha256:{sha256(header.canonical() + payload).hexdigest()}"), payload)
 
 
 @pytest.fixture(autouse=True)
@@ -132,7 +132,7 @@ def test_a_pickle_is_never_unpickled_where_json_is_expected() -> None:
     Exploit.ran = False
     record = Codec(JsonFormat()).encode(make_checkpoint(), sequence=1, manual=False, nonce="n")
 
-    with pytest.raises(CheckpointDamagedError):
+    with pytest.raises(CheckpointDamagedError, match="not the json it should be"):
         Codec(JsonFormat()).decode(forge(record, pickle.dumps(Exploit())))
 
     assert not Exploit.ran

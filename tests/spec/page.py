@@ -1,4 +1,4 @@
-"""The specification page, as the code blocks that it holds."""
+"""A page of the documentation, above all the specification, as the code blocks that it holds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from typing import Any, Optional
 import spark.graphs
 import spark.graphs.checkpoint
 
-PAGE = Path(__file__).parents[2] / "docs" / "graph-checkpointing.md"
+ROOT = Path(__file__).parents[2]
+
+PAGE = ROOT / "docs" / "graph-checkpointing.md"
+"""The specification: what functions below are about when they are not given another page."""
 
 DIRECTORIES = ("/var/lib/spark/checkpoints", "/var/checkpoints")
 """What the page writes to; the only text of it that is replaced."""
@@ -27,8 +30,9 @@ _HEADING = re.compile(r"^(?P<marks>#{2,3}) (?P<title>.+)$")
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced code block of the page."""
+    """One fenced code block of a page."""
 
+    page: Path
     section: str
     """The ``##`` heading it stands under."""
     heading: str
@@ -37,6 +41,8 @@ class Block:
     """Its place among the blocks of that heading, from 1."""
     line: int
     """Where on the page its code begins."""
+    language: str
+    """What the fence says: ``python``, or nothing."""
     code: str
     """The code as it stands on the page, without the indentation that it shares with a list."""
 
@@ -52,15 +58,19 @@ class Block:
 
         :param given: the names that the page leaves to the reader.
         """
+        names = {"__name__": "the_page", **imported_on_the_page(), **given}
+        await self.run_among(names, directory=directory)
+        return names
+
+    async def run_among(self, names: dict[str, Any], *, directory: Path) -> None:
+        """Execute the code, where ``await`` may stand at the top, among these names, which it changes."""
         # Empty lines above, so that a traceback shows the line of the page.
         source = "\n" * (self.line - 1) + self.source(directory)
         flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-        code = compile(source, str(PAGE), "exec", flags=flags, dont_inherit=True)
-        names = {"__name__": "the_page", **imported_on_the_page(), **given}
+        code = compile(source, str(self.page), "exec", flags=flags, dont_inherit=True)
         running = eval(code, names)
         if inspect.isawaitable(running):
             await running
-        return names
 
     def written_signature(self) -> tuple[Any, inspect.Signature]:
         """Of a block such as ``backend = Backend(directory: str, …)``: what it imports, and the signature it writes down.
@@ -76,13 +86,13 @@ class Block:
 
 
 @cache
-def blocks() -> tuple[Block, ...]:
+def blocks(page: Path = PAGE) -> tuple[Block, ...]:
     """All code blocks, in the order of the page."""
     found: list[Block] = []
     section = heading = ""
     fence: re.Match[str] | None = None
     begin = 0
-    lines = PAGE.read_text(encoding="utf-8").splitlines()
+    lines = page.read_text(encoding="utf-8").splitlines()
     for number, line in enumerate(lines, start=1):
         if match := _FENCE.match(line):
             if fence is None:
@@ -90,7 +100,7 @@ def blocks() -> tuple[Block, ...]:
                 continue
             code = textwrap.dedent("\n".join(lines[begin - 1 : number - 1])) + "\n"
             place = 1 + sum((block.section, block.heading) == (section, heading) for block in found)
-            found.append(Block(section, heading, place, begin, code))
+            found.append(Block(page, section, heading, place, begin, fence["language"], code))
             fence = None
         elif fence is None and (title := _HEADING.match(line)):
             if title["marks"] == "##":

@@ -153,8 +153,10 @@ class Graph:
         """
         capture = self._capture(dict(metadata or {}))
         now = utc_now()
+        if checkpoint_id is None:  # an empty one is refused, like any other that can't be used
+            checkpoint_id = f"ckpt_{now:%Y%m%d_%H%M%S}_m{secrets.token_hex(4)}"
         return GraphCheckpoint(
-            checkpoint_id=checkpoint_id or f"ckpt_{now:%Y%m%d_%H%M%S}_m{secrets.token_hex(4)}",
+            checkpoint_id=checkpoint_id,
             graph_id=self._graph_id,
             timestamp=now,
             graph_state=capture.graph_state,

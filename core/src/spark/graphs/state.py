@@ -68,7 +68,8 @@ class StateStore:
             captured = self._captured = Captured(self.values)
             captured.moment = object()
             captured.before = None if last is None else last.moment
-            captured.changed = None if self._has_other_keys else list(self._changed)
+            # Among them may be keys that were deleted and never there.
+            captured.changed = None if self._has_other_keys else [key for key in self._changed if key in captured]
             last = captured
             self._changed.clear()
             self._has_other_keys = False

@@ -6,15 +6,12 @@ import os
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote, urlsplit
 
-from spark.graphs.checkpoint.backend import CheckpointBackend
+from spark.graphs.checkpoint import CheckpointBackend
 from spark_backend_file.directory import CheckpointDirectory
 from spark_backend_file.worker import Worker
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint.format import Format
-    from spark.graphs.checkpoint.model import CheckpointInfo
-    from spark.graphs.checkpoint.record import Record
-    from spark.graphs.checkpoint.serializer import CheckpointSerializer
+    from spark.graphs.checkpoint import CheckpointInfo, CheckpointSerializer, Format, Record
 
 
 class FileCheckpointBackend(CheckpointBackend):

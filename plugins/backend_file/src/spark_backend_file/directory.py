@@ -12,9 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from spark.errors import BackendError, CheckpointDamagedError
-from spark.graphs.checkpoint.ids import parse_automatic_id
-from spark.graphs.checkpoint.model import CheckpointInfo
-from spark.graphs.checkpoint.record import Record
+from spark.graphs.checkpoint import CheckpointInfo, Record, parse_automatic_id
 from spark_backend_file.folder import GraphFolder, log
 from spark_backend_file.names import LAST_SEQUENCE, is_hashed, is_sequence, quote, unquote
 

@@ -15,9 +15,7 @@ from stat import S_ISREG
 from typing import Final, Self
 
 from spark.errors import CheckpointDamagedError, SequenceTakenError
-from spark.graphs.checkpoint.ids import automatic_id
-from spark.graphs.checkpoint.model import CheckpointInfo
-from spark.graphs.checkpoint.record import Record, RecordHeader
+from spark.graphs.checkpoint import CheckpointInfo, Record, RecordHeader, automatic_id
 from spark_backend_file.aliases import add_alias, read_aliases, remove_aliases
 from spark_backend_file.floor import raise_floor, read_floor
 from spark_backend_file.framing import LONGEST_HEAD, Head, check_size, frame, read_head, unframe
@@ -112,11 +110,14 @@ class GraphFolder:
     def infos(self, graph_id: str) -> list[CheckpointInfo]:
         """A line for every record, by sequence."""
         aliased = self._aliased()
-        infos = (self._info(graph_id, found, aliased=found in aliased) for found in self.sequences())
+        infos = (self._listed(graph_id, found, aliased=found in aliased) for found in self.sequences())
         return [info for info in infos if info]
 
     def latest(self, graph_id: str) -> CheckpointInfo | None:
-        """The line of the last record that is one."""
+        """The line of the last record.
+
+        :raises CheckpointDamagedError: what stands in the last place is no record; to pass it over would be a guess.
+        """
         aliased = self._aliased()
         infos = (self._info(graph_id, found, aliased=found in aliased) for found in reversed(self.sequences()))
         return next((info for info in infos if info), None)
@@ -229,18 +230,23 @@ class GraphFolder:
     def _aliased(self) -> set[int]:
         return {sequence for _, sequence in read_aliases(self._folder)}
 
-    def _info(self, graph_id: str, sequence: int, *, aliased: bool) -> CheckpointInfo | None:
+    def _listed(self, graph_id: str, sequence: int, *, aliased: bool) -> CheckpointInfo | None:
         try:
-            status = os.stat(record_name(sequence), dir_fd=self._folder, follow_symlinks=False)
-            header = self.header(sequence) if aliased else None
-        except FileNotFoundError:
-            return None
+            return self._info(graph_id, sequence, aliased=aliased)
         except CheckpointDamagedError as error:
             log.warning("%s It is left out of the listing.", error)
             return None
-        if not S_ISREG(status.st_mode) or not status.st_size:
-            log.warning("%s is no checkpoint file, or an empty one, and is left out.", self._place(sequence))
+
+    def _info(self, graph_id: str, sequence: int, *, aliased: bool) -> CheckpointInfo | None:
+        try:
+            status = os.stat(record_name(sequence), dir_fd=self._folder, follow_symlinks=False)
+        except FileNotFoundError:
             return None
+        if not S_ISREG(status.st_mode):
+            raise CheckpointDamagedError(
+                f"{self._place(sequence)} stands in the place of a checkpoint and is no file. Remove it, or restore the file."
+            )
+        header = self.header(sequence) if aliased else None
         manual = header is not None and header.manual
         return CheckpointInfo(
             checkpoint_id=header.checkpoint_id if header and manual else automatic_id(graph_id, sequence),

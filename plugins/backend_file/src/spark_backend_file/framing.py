@@ -17,7 +17,7 @@ from typing import Final
 from zlib import crc32
 
 from spark.errors import BackendError, CheckpointDamagedError
-from spark.graphs.checkpoint.record import Record, RecordHeader
+from spark.graphs.checkpoint import Record, RecordHeader
 
 LONGEST_HEAD: Final = 60_000
 """What stands before the payload is at most this many bytes, so that reading a header is one small read."""
@@ -148,6 +148,6 @@ def _parse(text: bytes, *, place: str) -> RecordHeader:
 
 def _damaged(place: str, reason: str) -> CheckpointDamagedError:
     return CheckpointDamagedError(
-        f"The checkpoint file {place} is damaged: {reason}. Delete this checkpoint, or restore the file from a backup; "
-        "the others are not affected."
+        f"The checkpoint file {place} is damaged: {reason}. Delete this file, or restore it from a backup; "
+        "other checkpoints are not affected."
     )

@@ -25,6 +25,7 @@ from spark.graphs.checkpoint.manager import CheckpointManager
 from spark.graphs.checkpoint.memory import InMemoryCheckpointBackend
 from spark.graphs.checkpoint.migrations import register_migration
 from spark.graphs.checkpoint.model import CURRENT_VERSION, CheckpointInfo, GraphCheckpoint
+from spark.graphs.checkpoint.query import CheckpointQuery
 from spark.graphs.checkpoint.record import Record, RecordHeader
 from spark.graphs.checkpoint.registered_types import register_type
 from spark.graphs.checkpoint.retention import KeepAll, KeepFor, KeepLast, Retention
@@ -48,12 +49,12 @@ __all__ = [
     "CheckpointInfo",
     "CheckpointManager",
     "CheckpointNotFoundError",
+    "CheckpointQuery",
     "CheckpointSerializer",
     "CheckpointVersionError",
     "DeserializationError",
     "EveryIterations",
     "EverySeconds",
-    "FileCheckpointBackend",
     "Format",
     "GraphCheckpoint",
     "GraphRestoreError",

@@ -7,6 +7,7 @@ are done before ``put`` and after ``get``, the same for every backend.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from spark.graphs.checkpoint.codec import Codec
@@ -15,6 +16,7 @@ from spark.graphs.checkpoint.model import CheckpointInfo
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.format import Format
+    from spark.graphs.checkpoint.query import CheckpointQuery
     from spark.graphs.checkpoint.record import Record
     from spark.graphs.checkpoint.serializer import CheckpointSerializer
 
@@ -76,6 +78,14 @@ class CheckpointBackend(ABC):
         :raises BackendError: the storage failed.
         """
 
+    async def query(self, query: CheckpointQuery) -> list[CheckpointInfo]:
+        """The checkpoints that a query asks for.
+
+        A store that can search does so itself. Here names are looked at first, and headers only where metadata is asked for.
+        """
+        wanted = [info for info in query.ordered(await self.list(query.graph_id)) if query.covers(info.timestamp)]
+        return await _with_metadata(self, wanted, query) if query.metadata else wanted[: query.limit]
+
     @abstractmethod
     async def list(self, graph_id: str | None = None) -> list[CheckpointInfo]:
         """The checkpoints of a graph, by sequence; with None those of all graphs, by graph id and sequence.
@@ -116,3 +126,16 @@ class CheckpointBackend(ABC):
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
+
+
+async def _with_metadata(
+    backend: CheckpointBackend, infos: Iterable[CheckpointInfo], query: CheckpointQuery
+) -> list[CheckpointInfo]:
+    found: list[CheckpointInfo] = []
+    for info in infos:
+        if query.limit is not None and len(found) >= query.limit:
+            break
+        record = await backend.get(info.graph_id, info.sequence)
+        if record is not None and query.fits(record.header.metadata):
+            found.append(info)
+    return found

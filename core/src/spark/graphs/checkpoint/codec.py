@@ -18,6 +18,7 @@ from spark.graphs.checkpoint.format import Format
 from spark.graphs.checkpoint.fragments import FragmentCache
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.payload import PayloadReader, PayloadWriter
+from spark.graphs.checkpoint.query import searchable
 from spark.graphs.checkpoint.record import Record, RecordHeader
 from spark.graphs.checkpoint.serializer import CheckpointSerializer
 from spark.graphs.checkpoint.unsaveable import describe
@@ -81,6 +82,7 @@ class Codec:
             size=len(payload),
             raw_size=len(raw),
             nonce=nonce,
+            metadata=searchable(checkpoint.execution_metadata),
         )
         return self._seal(header, payload)
 

@@ -45,6 +45,7 @@ class FragmentCache:
         if last is None or list(values) != last.keys:
             last = self._follow(section, last, values, encode)
             return None if last is None else last.members
+        last.moment = None  # should one of them fail, the members are those of no capture
         for index in compress(range(len(last.values)), map(is_not, values.values(), last.values)):
             key = last.keys[index]
             last.members[index] = encode(key, values[key])
@@ -99,6 +100,7 @@ class _Section:
             return
         if not self._places:
             self._places = {key: place for place, key in enumerate(self.keys)}
+        self.moment = None  # should one of them fail, the members are those of no capture
         for key in captured.changed:
             place, value = self._places[key], captured[key]
             if value is not self.values[place]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from spark.graphs.checkpoint.backend import CheckpointBackend
 from spark.graphs.checkpoint.handlers import Audience, CheckpointHandler
 from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
+from spark.graphs.checkpoint.query import CheckpointQuery, Scalar
 from spark.graphs.checkpoint.store import find, load, load_latest, not_found, wrapped
 from spark.hooks.registry import open_backend
 
@@ -27,10 +28,33 @@ class CheckpointManager:
         self.backend: CheckpointBackend = open_backend(backend) if isinstance(backend, str) else backend
         self._audience = Audience.of(handler)
 
-    async def list_checkpoints(self, graph_id: str | None = None) -> list[CheckpointInfo]:
-        """The checkpoints of a graph, oldest first; without a graph id those of all graphs, graph by graph."""
+    async def list_checkpoints(
+        self,
+        graph_id: str | None = None,
+        *,
+        after: datetime | None = None,
+        before: datetime | None = None,
+        metadata: Mapping[str, Scalar] | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> list[CheckpointInfo]:
+        """The checkpoints of a graph, oldest first; without a graph id those of all graphs, graph by graph.
+
+        :param after: only those made strictly after this moment; ``before`` likewise. Naive means local time.
+        :param metadata: only those with these values in their metadata: ``{"iteration": 10}``.
+        :param limit: at most so many, from the oldest, or with ``newest_first`` from the newest.
+        :raises GraphDefinitionError: an argument is not what it should be.
+        """
+        query = CheckpointQuery(
+            graph_id=graph_id,
+            after=after,
+            before=before,
+            metadata=metadata or {},
+            limit=limit,
+            newest_first=newest_first,
+        )
         with wrapped(self.backend, "listing checkpoints"):
-            return await self.backend.list(graph_id)
+            return await self.backend.query(query)
 
     async def load_checkpoint(self, checkpoint_id: str) -> GraphCheckpoint:
         """The whole checkpoint.

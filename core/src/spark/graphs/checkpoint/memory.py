@@ -23,7 +23,9 @@ class InMemoryCheckpointBackend(CheckpointBackend):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._graphs: dict[str, dict[int, Record]] = {}
-        self._used: dict[str, int] = {}
+        """Records by graph id and sequence, in the order of sequences."""
+        self._floors: dict[str, int] = {}
+        """Graph id to the highest sequence that was deleted. Neither it nor any below it is given out again."""
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
@@ -33,11 +35,13 @@ class InMemoryCheckpointBackend(CheckpointBackend):
         return cls(**options)
 
     async def put(self, record: Record) -> None:
-        header = record.header
-        if header.sequence <= self._used.get(header.graph_id, 0):
-            raise SequenceTakenError(f"Sequence {header.sequence} of graph {header.graph_id!r} was used before.")
-        self._graphs.setdefault(header.graph_id, {})[header.sequence] = record
-        self._used[header.graph_id] = header.sequence
+        graph_id, sequence = record.header.graph_id, record.header.sequence
+        records = self._graphs.get(graph_id, {})
+        if sequence in records or sequence <= self._floors.get(graph_id, 0):
+            raise SequenceTakenError(f"Sequence {sequence} of graph {graph_id!r} was used before.")
+        is_latest = sequence > next(reversed(records), 0)
+        records[sequence] = record
+        self._graphs[graph_id] = records if is_latest else dict(sorted(records.items()))
 
     async def get(self, graph_id: str, sequence: int) -> Record | None:
         return self._graphs.get(graph_id, {}).get(sequence)
@@ -51,7 +55,10 @@ class InMemoryCheckpointBackend(CheckpointBackend):
         return next(reversed(records.values())).info() if records else None
 
     async def next_sequence(self, graph_id: str) -> int:
-        return self._used.get(graph_id, 0) + 1
+        return max(next(reversed(self._graphs.get(graph_id, {})), 0), self._floors.get(graph_id, 0)) + 1
 
     async def delete(self, graph_id: str, sequence: int) -> bool:
-        return self._graphs.get(graph_id, {}).pop(sequence, None) is not None
+        if self._graphs.get(graph_id, {}).pop(sequence, None) is None:
+            return False
+        self._floors[graph_id] = max(sequence, self._floors.get(graph_id, 0))
+        return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii as quote
 from types import NoneType
@@ -12,6 +12,7 @@ from typing import Any, Final
 from spark.errors import CheckpointDamagedError, InvalidIdError
 from spark.graphs.checkpoint.ids import automatic_id, check_checkpoint_id, check_graph_id
 from spark.graphs.checkpoint.model import CheckpointInfo
+from spark.graphs.checkpoint.query import Scalar, searchable, written_all
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,6 +45,8 @@ class RecordHeader:
     """Random and unique to this record, so that a writer recognises its own."""
     checksum: str = ""
     """Over the header's other fields and the payload: ``"sha256:…"``, in hex."""
+    metadata: dict[str, Scalar] = field(default_factory=dict)
+    """What can be searched for: short scalars of the checkpoint's metadata."""
     signature: str = ""
     """The format's signature over the same bytes, in hex, or ``""``."""
 
@@ -55,7 +58,7 @@ class RecordHeader:
             f',"timestamp":"{_utc_text(self.timestamp)}","manual":{"true" if self.manual else "false"}'
             f',"version":{quote(self.version)},"format":{quote(self.format)},"compression":{quote(self.compression)}'
             f',"size":{self.size},"raw_size":{self.raw_size},"nonce":{quote(self.nonce)}'
-            f',"checksum":{quote(self.checksum)},"signature":{quote(self.signature)}}}'
+            f',"checksum":{quote(self.checksum)},"signature":{quote(self.signature)},"metadata":{written_all(self.metadata)}}}'
         ).encode("ascii")
 
     @classmethod
@@ -80,7 +83,7 @@ class RecordHeader:
             f'["spark-record",{quote(self.checkpoint_id)},{quote(self.graph_id)},{self.sequence}'
             f',{"null" if self.parent is None else self.parent},"{_utc_text(self.timestamp)}",{int(self.manual)}'
             f",{quote(self.version)},{quote(self.format)},{quote(self.compression)}"
-            f",{self.size},{self.raw_size},{quote(self.nonce)}]"
+            f",{self.size},{self.raw_size},{quote(self.nonce)},{written_all(self.metadata)}]"
         ).encode("ascii")
 
 
@@ -119,6 +122,7 @@ _FIELD_TYPES: Final[dict[str, tuple[type, ...]]] = {
     "nonce": (str,),
     "checksum": (str,),
     "signature": (str,),
+    "metadata": (dict,),
 }
 _LARGEST: Final = 2**63 - 1
 
@@ -143,6 +147,8 @@ def _check_values(fields: dict[str, Any]) -> None:
         check_graph_id(fields["graph_id"])
     except InvalidIdError as error:
         raise _damaged(str(error)) from error
+    if searchable(fields["metadata"]) != fields["metadata"]:
+        raise _damaged("its metadata is none")
 
 
 def _parse_utc(text: str) -> datetime:

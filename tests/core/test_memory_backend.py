@@ -1,0 +1,45 @@
+"""The memory backend keeps the promise of backends."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from spark.graphs.checkpoint import InMemoryCheckpointBackend
+from tests.contract.backend_contract import BackendContract, ReadRaw
+from tests.contract.records import make_record
+
+
+class TestMemoryBackend(BackendContract):
+    @pytest.fixture
+    async def backend(self) -> AsyncIterator[InMemoryCheckpointBackend]:
+        async with InMemoryCheckpointBackend() as backend:
+            yield backend
+
+    @pytest.fixture
+    def read_raw(self, backend: InMemoryCheckpointBackend) -> ReadRaw:
+        def read(graph_id: str, sequence: int) -> bytes | None:
+            record = backend._graphs.get(graph_id, {}).get(sequence)
+            return None if record is None else record.header.to_json() + record.payload
+
+        return read
+
+
+@pytest.mark.parametrize("url", ["memory://", "memory:", "memory"])
+def test_its_url_is_a_new_store(url: str) -> None:
+    assert isinstance(InMemoryCheckpointBackend.from_url(url), InMemoryCheckpointBackend)
+
+
+@pytest.mark.parametrize("url", ["memory://host", "memory:///path", "file:///a"])
+def test_a_url_with_an_address_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="memory://"):
+        InMemoryCheckpointBackend.from_url(url)
+
+
+async def test_two_stores_share_nothing() -> None:
+    one, other = InMemoryCheckpointBackend(), InMemoryCheckpointBackend()
+
+    await one.put(make_record())
+
+    assert await other.list() == []

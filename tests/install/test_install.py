@@ -1,0 +1,144 @@
+"""What works, and what is said, with nothing but these distributions installed."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.install.wheels import Environment
+
+IN_MEMORY = """
+import asyncio
+from spark.graphs import Graph, node
+from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager, InMemoryCheckpointBackend
+
+@node
+async def greet(context):
+    return {"greeting": f"hello {context.inputs['name']}"}
+
+async def main():
+    backend = InMemoryCheckpointBackend()
+    graph = Graph(start=greet, id="greeting", checkpoint_config=CheckpointConfig(backend=backend))
+    print((await graph.run({"name": "world"})).content["greeting"])
+    print(len(await CheckpointManager(backend).list_checkpoints("greeting")))
+
+asyncio.run(main())
+"""
+
+COUNT_TO_SIX = """
+import asyncio, os, signal, sys
+from spark.graphs import ExitNode, Graph, Node
+from spark.graphs.checkpoint import CheckpointConfig, FileCheckpointBackend
+
+class Count(Node):
+    async def process(self, context):
+        count = await context.graph_state.get("count", 0) + 1
+        if count == int(os.environ.get("DIE_AT", 0)):
+            os.kill(os.getpid(), signal.SIGKILL)
+        await context.graph_state.set("count", count)
+        print(count, flush=True)
+        return {"done": count >= 6}
+
+count = Count()
+count.on(done=False) >> count
+count.on(done=True) >> ExitNode()
+backend = BACKEND
+graph = Graph(start=count, id="six", checkpoint_config=CheckpointConfig(backend=backend, trigger_on_iteration=1))
+print(asyncio.run(graph.run(resume=True)).content)
+"""
+
+
+def test_the_core_alone_runs_a_graph_that_checkpoints_in_memory(core_only: Environment, tmp_path: Path) -> None:
+    assert core_only.print(IN_MEMORY, directory=tmp_path).split("\n")[:2] == ["hello world", "1"]
+
+
+@pytest.mark.parametrize(
+    ("backend", "extra"),
+    [("FileCheckpointBackend", "file"), ("DatabaseCheckpointBackend", "sql"), ("S3CheckpointBackend", "s3")],
+)
+def test_importing_a_backend_that_is_not_installed_says_what_to_install(
+    core_only: Environment, tmp_path: Path, backend: str, extra: str
+) -> None:
+    error = core_only.last_error(f"from spark.graphs.checkpoint import {backend}", directory=tmp_path)
+
+    assert error.startswith("ImportError: ")
+    assert backend in error
+    assert f"pip install 'spark-graphs[{extra}]'" in error
+
+
+def test_a_url_whose_backend_is_not_installed_says_what_to_install(core_only: Environment, tmp_path: Path) -> None:
+    program = """
+from spark.graphs import Graph, node
+from spark.graphs.checkpoint import CheckpointConfig
+
+@node
+def nothing():
+    return {}
+
+Graph(start=nothing, id="x", checkpoint_config=CheckpointConfig(backend="file:///var/lib/spark/checkpoints"))
+"""
+    error = core_only.last_error(program, directory=tmp_path)
+
+    assert error.startswith("spark.errors.PluginNotFoundError: ")
+    assert "pip install 'spark-graphs[file]'" in error
+    assert "memory" in error, "what is installed"
+
+
+@pytest.mark.parametrize("backend", ['FileCheckpointBackend("checkpoints")', 'f"file://{os.getcwd()}/checkpoints"'])
+def test_with_the_file_backend_a_killed_run_goes_on(with_files: Environment, tmp_path: Path, backend: str) -> None:
+    program = COUNT_TO_SIX.replace("BACKEND", backend)
+
+    killed = with_files.run(program, directory=tmp_path, variables=[("DIE_AT", "4")])
+    resumed = with_files.run(program, directory=tmp_path)
+    complete = with_files.run(program, directory=tmp_path)
+
+    assert (killed.returncode, killed.stdout.split()) == (-signal.SIGKILL, ["1", "2", "3"])
+    assert (resumed.returncode, resumed.stderr) == (0, "")
+    assert resumed.stdout.splitlines() == ["4", "5", "6", "{'done': True, 'success': True}"]
+    assert complete.stdout.splitlines() == ["{'done': True, 'success': True}"]
+
+
+def test_pickle_is_refused_where_it_is_not_installed(with_files: Environment, tmp_path: Path) -> None:
+    program = COUNT_TO_SIX.replace("BACKEND", 'FileCheckpointBackend("checkpoints", format="pickle")')
+
+    error = with_files.last_error(program, directory=tmp_path)
+
+    assert error.startswith("spark.errors.PluginNotFoundError: ")
+    assert "pip install 'spark-graphs[pickle]'" in error
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_pickle_works_where_it_is_installed_and_named(with_all: Environment, tmp_path: Path) -> None:
+    program = COUNT_TO_SIX.replace("BACKEND", 'FileCheckpointBackend("checkpoints", format="pickle")')
+    key = ("SPARK_PICKLE_KEY", "a key of the test, long enough to be one")
+
+    killed = with_all.run(program, directory=tmp_path, variables=[key, ("DIE_AT", "4")])
+    resumed = with_all.run(program, directory=tmp_path, variables=[key])
+
+    assert killed.returncode == -signal.SIGKILL
+    assert resumed.stdout.splitlines() == ["4", "5", "6", "{'done': True, 'success': True}"], resumed.stderr
+
+
+def test_installing_pickle_does_not_make_it_chosen(with_all: Environment, tmp_path: Path) -> None:
+    """A store written with pickle is refused by a program that does not name the format."""
+    program = COUNT_TO_SIX.replace("BACKEND", 'FileCheckpointBackend("checkpoints", format="pickle")')
+    with_all.run(
+        program, directory=tmp_path, variables=[("SPARK_PICKLE_KEY", "a key of the test, long enough to be one")]
+    )
+
+    error = with_all.last_error(
+        COUNT_TO_SIX.replace("BACKEND", 'FileCheckpointBackend("checkpoints")'), directory=tmp_path
+    )
+
+    assert error.startswith("spark.errors.")
+    assert 'format="pickle"' in error or "format='pickle'" in error
+
+
+def test_importing_the_library_loads_no_plugin(with_all: Environment, tmp_path: Path) -> None:
+    program = (
+        "import spark.graphs, spark.graphs.checkpoint, sys; print([n for n in sys.modules if n.startswith('spark_')])"
+    )
+
+    assert with_all.print(program, directory=tmp_path) == "[]\n"

@@ -1,0 +1,121 @@
+"""The project's distributions as a user gets them: built into wheels, installed into environments of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from email import message_from_bytes
+from email.message import Message
+from functools import cached_property
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+CORE = "spark-graphs"
+FILE = "spark-graphs-backend-file"
+PICKLE = "spark-graphs-serializer-pickle"
+
+
+def find_uv() -> str | None:
+    """The uv that ``make`` bootstraps, or the one that the machine has."""
+    here = ROOT / ".tools" / "bin" / "uv"
+    return os.environ.get("UV") or (str(here) if here.exists() else shutil.which("uv"))
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """One built wheel."""
+
+    path: Path
+
+    @cached_property
+    def metadata(self) -> Message:
+        """What the distribution says about itself."""
+        (name,) = [name for name in self.names if name.endswith(".dist-info/METADATA")]
+        return message_from_bytes(self.read(name))
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The files in it."""
+        with zipfile.ZipFile(self.path) as archive:
+            return archive.namelist()
+
+    def read(self, name: str) -> bytes:
+        with zipfile.ZipFile(self.path) as archive:
+            return archive.read(name)
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Builds wheels and environments, in one directory."""
+
+    uv: str
+    directory: Path
+
+    def build(self) -> dict[str, Wheel]:
+        """The wheel of every distribution, by its name."""
+        folder = self.directory / "wheels"
+        self._run("build", "--quiet", "--wheel", "--all-packages", "--out-dir", str(folder))
+        wheels = [Wheel(path) for path in folder.glob("*.whl")]
+        return {wheel.metadata["Name"]: wheel for wheel in wheels}
+
+    def install(self, name: str, *, extras: str, wheels: Mapping[str, Wheel]) -> Environment:
+        """A fresh environment in which somebody did ``pip install 'spark-graphs[extras]'``, from these wheels."""
+        folder = self.directory / name
+        python = folder / "bin" / "python"
+        self._run("venv", "--quiet", "--python", sys.executable, str(folder))
+        constraints = self.directory / f"{name}.txt"
+        constraints.write_text("".join(f"{dist} @ {wheel.path.as_uri()}\n" for dist, wheel in wheels.items()))
+        wanted = f"{CORE}{extras} @ {wheels[CORE].path.as_uri()}"
+        self._run("pip", "install", "--quiet", "--python", str(python), "--constraint", str(constraints), wanted)
+        return Environment(python)
+
+    def _run(self, *arguments: str) -> None:
+        # In the root, where uv reads the project's settings, such as the date of the newest release to use.
+        done = subprocess.run([self.uv, *arguments], cwd=ROOT, env=clean_environment(), capture_output=True, text=True)
+        assert done.returncode == 0, f"uv {' '.join(arguments)} failed:\n{done.stderr}"
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A Python with some of the project's distributions, and nothing of this source tree."""
+
+    python: Path
+
+    def run(
+        self, code: str, *, directory: Path, variables: Iterable[tuple[str, str]] = ()
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the code as a program of its own, in that directory."""
+        program = directory / "program.py"
+        program.write_text(code)
+        return subprocess.run(
+            [self.python, "-W", "error", program],
+            cwd=directory,
+            env=clean_environment() | dict(variables),
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+
+    def print(self, code: str, *, directory: Path) -> str:
+        """What the program prints, when it ends well."""
+        done = self.run(code, directory=directory)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def last_error(self, code: str, *, directory: Path) -> str:
+        """The last line of the traceback with which the program ends."""
+        done = self.run(code, directory=directory)
+        assert done.returncode == 1, done.stdout + done.stderr
+        return done.stderr.strip().splitlines()[-1]
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment without what would let this source tree, or this test run, shine through."""
+    ours = ("PYTHON", "SPARK_", "PYTEST_", "VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}

@@ -1,0 +1,67 @@
+"""What ``make demo`` runs, in short, over a part of the standard library."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from tests.spec.page import ROOT
+
+EXAMPLES = ROOT / "examples"
+LIBRARY = Path(sysconfig.get_path("stdlib"))
+
+
+def demo(*options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, EXAMPLES / "survive_kills.py", *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def index(store: Path, folder: Path) -> None:
+    """A run of the example that nobody disturbs."""
+    command = [sys.executable, EXAMPLES / "index_sources.py", store.as_uri(), folder]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    """Some two hundred real modules: enough to be killed on the way, and not more than seconds of work."""
+    folder = tmp_path / "sources"
+    folder.mkdir()
+    for module in LIBRARY.glob("*.py"):
+        shutil.copy(module, folder)
+    return folder
+
+
+def test_the_killed_run_ends_with_the_same_result_and_real_kills_are_counted(sources: Path) -> None:
+    done = demo("--kills", "2", "--folder", str(sources))
+
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
+    *_, last = done.stdout.splitlines()
+    claimed = re.fullmatch(r"The results are equal, after (\d+) kills?\.", last)
+    assert claimed, last
+    assert int(claimed[1]) == done.stdout.count("  killed\n") >= 1
+
+
+def test_a_difference_is_noticed(tmp_path: Path) -> None:
+    """The planted bug: the store holds the result of a run over another folder."""
+    index(tmp_path / "store", LIBRARY / "json")
+
+    done = demo("--kills", "1", "--folder", str(LIBRARY / "logging"), "--store", (tmp_path / "store").as_uri())
+
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-1] == "The results DIFFER."
+
+
+def test_a_demo_without_a_kill_proves_nothing_and_says_so(tmp_path: Path) -> None:
+    index(tmp_path / "store", LIBRARY / "json")
+
+    done = demo("--kills", "0", "--folder", str(LIBRARY / "json"), "--store", (tmp_path / "store").as_uri())
+
+    assert done.returncode == 1
+    assert "Nothing was killed" in done.stdout.splitlines()[-1]
