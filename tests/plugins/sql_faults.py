@@ -26,7 +26,7 @@ class LossyProxy:
         self._threads: list[threading.Thread] = []
         self._sockets: list[socket.socket] = []
         self.faults: list[Fault] = []
-        """For the COMMITs to come: lose its answer, or the COMMIT itself; and the connection with it."""
+        """For the COMMITs of writes to come: lose its answer, or the COMMIT itself; and the connection with it."""
         self.lost = 0
         """How many were lost so far."""
         self._start(self._accept)
@@ -52,11 +52,12 @@ class LossyProxy:
                 self._start(self._forward_requests, client, server)
 
     def _forward_requests(self, client: socket.socket, server: socket.socket) -> None:
-        losing = threading.Event()
+        losing, has_written = threading.Event(), False
         self._start(self._forward_answers, client, server, losing)
         with suppress(OSError):
             while request := client.recv(65536):
-                if b"COMMIT" in request and self.faults:
+                has_written = has_written or b"INSERT INTO" in request or b"DELETE FROM" in request
+                if has_written and b"COMMIT\0" in request and self.faults:
                     fault = self.faults.pop(0)
                     self.lost += 1
                     losing.set()

@@ -415,7 +415,8 @@ async def test_a_connection_that_is_ended_in_the_middle_of_a_transaction_is_no_h
 
 def terminate_others(postgres: PostgresServer) -> None:
     postgres.run(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
     )
 
 
