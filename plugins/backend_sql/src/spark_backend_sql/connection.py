@@ -149,24 +149,27 @@ def _with_absolute_path(url: URL) -> URL:
 def _engines(url: URL) -> tuple[Engine, Engine]:
     options = engine_options(url.get_backend_name())
     try:
+        _refuse_async(url)
         writing = create_engine(url, pool_size=1, **_POOL, **options)
-        reading = create_engine(url, pool_size=READERS, **_POOL, **{**options, "isolation_level": "AUTOCOMMIT"})
+        options["isolation_level"] = "AUTOCOMMIT"
+        reading = create_engine(url, pool_size=READERS, pool_reset_on_return=None, **_POOL, **options)
     except (ImportError, NoSuchModuleError) as error:
         raise missing_driver(url) from error
-    if writing.dialect.is_async:
+    prepare_connections(writing, reading)
+    return writing, reading
+
+
+def _refuse_async(url: URL) -> None:
+    if url.get_dialect().is_async:
         raise ValueError(
             f"{shown(url)!r} names an asynchronous driver, which the sql backend does not use: it has threads of its own. "
             f"Write {url.get_backend_name()}:// alone."
         )
-    prepare_connections(writing, reading)
-    return writing, reading
 
 
 _POOL: Final[dict[str, Any]] = {
     "poolclass": QueuePool,
     "max_overflow": 0,
-    # Every transaction is ended where it is begun, so a connection that comes back is clean.
-    "pool_reset_on_return": None,
     # In messages and logs: they hold the payload.
     "hide_parameters": True,
 }

@@ -76,7 +76,7 @@ def prepare_connections(writing: Engine, reading: Engine) -> None:
 
 def _begin_at_once(connection: Connection) -> None:
     # A transaction that begins by reading, and writes later, fails at once when another has written between.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    connection.connection.execute("BEGIN IMMEDIATE")
 
 
 def _prepare_sqlite_writer(connection: Any, record: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from typing import Final
@@ -55,7 +56,11 @@ def _advice(error: Exception) -> str:
     if isinstance(error, NoSuchModuleError):
         return "Check the driver's name in the URL."
     code, text = _code_of(error), str(driver).lower()
-    return next((advice for marks, advice in _SERVER_ADVICE if any(code == m or m in text for m in marks)), _GENERAL)
+    return next((advice for marks, advice in _SERVER_ADVICE if _bears(marks, code, text)), _GENERAL)
+
+
+def _bears(marks: tuple[str, ...], code: str, text: str) -> bool:
+    return any(mark == code or re.search(mark, text) for mark in marks)
 
 
 def _code_of(error: BaseException) -> str:
@@ -154,10 +159,21 @@ _SQLITE_ADVICE: Final = {
 }
 _SERVER_ADVICE: Final = (
     (
-        ("28P01", "28000", "1045", "password authentication failed", "no password supplied", "access denied"),
+        (
+            "28P01",
+            "28000",
+            "1045",
+            "password authentication failed",
+            "no password supplied",
+            "access denied",
+            'role ".*" does not exist',
+        ),
         "Check the user's name and password in the connection string.",
     ),
-    (("3D000", "1049", "does not exist (database)"), "Create the database first; the tables are made by the backend."),
+    (
+        ("3D000", "1049", 'database ".*" does not exist'),
+        "Create the database first; the tables are made by the backend.",
+    ),
     (("3F000",), "Create the schema that table_name names, or leave it out."),
     (("25006", "read-only transaction"), "The server only allows reading; connect to the primary server."),
     (("42501", "1142", "permission denied"), "Grant this user the right to create and use tables there."),

@@ -156,6 +156,8 @@ class _Attempt:
             try:
                 transaction.commit()
             except Exception as error:
+                # A COMMIT that SQLite refuses leaves its transaction open; nobody shall inherit that.
+                connection.invalidate()
                 if is_passing(error):
                     self.in_doubt = {**self.in_doubt, **done}
                 raise

@@ -22,6 +22,7 @@ from sqlalchemy import (
     insert,
     inspect,
     select,
+    true,
     update,
 )
 from sqlalchemy.dialects import mysql, postgresql
@@ -122,7 +123,7 @@ class Tables:
             # The last one: what comes before a large value is read without it.
             Column("payload", LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb"), nullable=False),
             # Only ids given by hand are looked up; automatic ones, which are many, need not be kept in order.
-            Index(f"ix_{name}_id", checkpoint_id, sqlite_where=manual, postgresql_where=manual),
+            Index(f"ix_{name}_id", checkpoint_id, sqlite_where=manual == true(), postgresql_where=manual),
         )
 
 

@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from spark.errors import BackendError
@@ -30,8 +30,24 @@ class Call:
     operation: Operation
     loop: asyncio.AbstractEventLoop
     answer: asyncio.Future[Outcome]
-    is_taken: bool = field(default=False)
+    is_taken: bool = False
     """Its transaction is under way, or over."""
+    is_answered: bool = False
+    """Its caller was told, or would have been, had it not been cancelled."""
+
+    def tell(self, outcome: Outcome) -> None:
+        """Wake the caller. Runs in its event loop."""
+        self.is_answered = True
+        if not self.answer.done():
+            self.answer.set_result(outcome)
+
+    async def outlast(self) -> None:
+        """Wait for the answer, however often the waiting is cancelled."""
+        while not self.is_answered:
+            # Cancelling the caller cancelled the future that it waited for.
+            self.answer = self.loop.create_future()
+            with suppress(asyncio.CancelledError):
+                await self.answer
 
 
 class Writer:
@@ -55,10 +71,10 @@ class Writer:
         call = Call(operation, loop, loop.create_future())
         self._add(call)
         try:
-            outcome = await asyncio.shield(call.answer)
+            outcome = await call.answer
         except asyncio.CancelledError:
             if not self._withdraw(call):
-                await _outlast(call.answer)
+                await call.outlast()
             raise
         if isinstance(outcome, Exception):
             raise outcome
@@ -122,22 +138,15 @@ class Writer:
 
 
 def _answer(calls: Sequence[Call], outcomes: Sequence[Outcome]) -> None:
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Outcome], Outcome]]] = {}
+    """Wake the callers, each event loop once."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Call, Outcome]]] = {}
     for call, outcome in zip(calls, outcomes, strict=True):
-        by_loop.setdefault(call.loop, []).append((call.answer, outcome))
+        by_loop.setdefault(call.loop, []).append((call, outcome))
     for loop, answers in by_loop.items():
         with suppress(RuntimeError):  # the loop was closed without waiting for its tasks
-            loop.call_soon_threadsafe(_wake, answers)
+            loop.call_soon_threadsafe(_tell_all, answers)
 
 
-def _wake(answers: Sequence[tuple[asyncio.Future[Outcome], Outcome]]) -> None:
-    for answer, outcome in answers:
-        if not answer.done():
-            answer.set_result(outcome)
-
-
-async def _outlast(answer: asyncio.Future[Outcome]) -> None:
-    while not answer.done():
-        # Cancelled once more; the first one is already on its way to the caller.
-        with suppress(asyncio.CancelledError):
-            await asyncio.wait([answer])
+def _tell_all(answers: Sequence[tuple[Call, Outcome]]) -> None:
+    for call, outcome in answers:
+        call.tell(outcome)
