@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from typing import Any
 from uuid import uuid4
 
 from spark.graphs.checkpoint.ids import automatic_id
@@ -21,6 +22,7 @@ def make_record(
     format: str = "json",
     compression: str = "",
     timestamp: datetime | None = None,
+    metadata: dict[str, Any] | None = None,
 ) -> Record:
     """A record with a header that fits its payload; with a ``checkpoint_id`` one made by hand."""
     header = RecordHeader(
@@ -36,6 +38,7 @@ def make_record(
         size=len(payload),
         raw_size=len(payload),
         nonce=uuid4().hex,
+        metadata=metadata or {},
         checksum=f"sha256:{sha256(payload).hexdigest()}",
     )
     return Record(header, payload)

@@ -27,6 +27,7 @@ HEADER_FIELDS: Final = (
     "nonce",
     "checksum",
     "signature",
+    "metadata",
 )
 """The columns that are a record's header; the payload's comes after them."""
 INFO_FIELDS: Final = ("checkpoint_id", "graph_id", "sequence", "timestamp", "size", "manual")
@@ -89,8 +90,8 @@ def record_of(row: Row[*tuple[Any, ...]]) -> Record:
     *fields, payload = row
     values = dict(zip(HEADER_FIELDS, fields, strict=True))
     where = f"checkpoint {values['sequence']} of graph {values['graph_id']!r}"
-    if values["timestamp"] is None or not isinstance(payload, bytes | memoryview | bytearray):
-        raise _damaged(where, "its timestamp or its payload is none")
+    if None in (values["timestamp"], values["metadata"]) or not isinstance(payload, bytes | memoryview | bytearray):
+        raise _damaged(where, "its timestamp, its metadata or its payload is none")
     try:
         header = RecordHeader.from_json(RecordHeader(**values).to_json())
     except CheckpointDamagedError as error:
