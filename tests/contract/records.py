@@ -37,5 +37,6 @@ def make_record(
         raw_size=len(payload),
         nonce=uuid4().hex,
         checksum=f"sha256:{sha256(payload).hexdigest()}",
+        metadata={"iteration": sequence, "last_node": 'naïve "node" 🎈', "ratio": 0.1, "done": False, "why": None},
     )
     return Record(header, payload)

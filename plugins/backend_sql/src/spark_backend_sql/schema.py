@@ -120,6 +120,7 @@ class Tables:
             Column("nonce", Text, nullable=False),
             Column("checksum", Text, nullable=False),
             Column("signature", Text, nullable=False),
+            Column("metadata", Text, nullable=False),
             # The last one: what comes before a large value is read without it.
             Column("payload", LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb"), nullable=False),
             # Only ids given by hand are looked up; automatic ones, which are many, need not be kept in order.

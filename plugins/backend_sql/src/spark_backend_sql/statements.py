@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 from sqlalchemy import Dialect, Row, bindparam, delete, func, select
@@ -27,8 +28,9 @@ HEADER_FIELDS: Final = (
     "nonce",
     "checksum",
     "signature",
+    "metadata",
 )
-"""The columns that are a record's header; the payload's comes after them."""
+"""The columns that are a record's header, its metadata as JSON; the payload's comes after them."""
 INFO_FIELDS: Final = ("checkpoint_id", "graph_id", "sequence", "timestamp", "size", "manual")
 """The columns that make a line of a listing."""
 
@@ -77,6 +79,7 @@ def values_of(record: Record) -> dict[str, Any]:
     """What an insert of this record binds."""
     header = record.header
     values = {name: getattr(header, name) for name in HEADER_FIELDS}
+    values["metadata"] = json.dumps(header.metadata, separators=(",", ":"))
     values["payload"] = record.payload
     return values
 
@@ -92,10 +95,11 @@ def record_of(row: Row[*tuple[Any, ...]]) -> Record:
     if values["timestamp"] is None or not isinstance(payload, bytes | memoryview | bytearray):
         raise _damaged(where, "its timestamp or its payload is none")
     try:
+        values["metadata"] = json.loads(values["metadata"])
         header = RecordHeader.from_json(RecordHeader(**values).to_json())
     except CheckpointDamagedError as error:
         raise _damaged(where, str(error)) from error
-    except (TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
         raise _damaged(where, f"a field of its header is of the wrong type ({error})") from error
     if header.size != len(payload):
         raise _damaged(where, f"its payload has {len(payload):,} bytes where its header says {header.size:,}")
