@@ -25,6 +25,7 @@ def make_record(
     metadata: dict[str, Any] | None = None,
 ) -> Record:
     """A record with a header that fits its payload; with a ``checkpoint_id`` one made by hand."""
+    searched = {"iteration": sequence, "last_node": 'naïve "node" 🎈', "ratio": 0.1, "done": False, "why": None}
     header = RecordHeader(
         checkpoint_id=checkpoint_id or automatic_id(graph_id, sequence),
         graph_id=graph_id,
@@ -38,7 +39,7 @@ def make_record(
         size=len(payload),
         raw_size=len(payload),
         nonce=uuid4().hex,
-        metadata=metadata or {},
         checksum=f"sha256:{sha256(payload).hexdigest()}",
+        metadata=searched if metadata is None else metadata,
     )
     return Record(header, payload)

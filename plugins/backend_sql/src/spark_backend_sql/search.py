@@ -38,14 +38,15 @@ class SearchableMetadata(TypeDecorator[dict[str, Any]]):
         return dialect.type_descriptor(Text())
 
     def process_bind_param(self, value: dict[str, Any] | None, dialect: Dialect) -> str:
-        return f"{{\n{_ENCODER.encode(value)[1:-1]}\n}}" if value else "{}"
+        return _text_of(value or {})
 
     def process_result_value(self, value: Any, dialect: Dialect) -> dict[str, Any] | None:
         try:
             found = json.loads(value)
         except (TypeError, ValueError, RecursionError):
             return None
-        return found if isinstance(found, dict) else None
+        # Only our spelling is right: a search would not find another one.
+        return found if isinstance(found, dict) and _text_of(found) == value else None
 
 
 def narrowed(
@@ -74,6 +75,10 @@ def _conditions(records: Table, query: CheckpointQuery, *, name: str) -> list[Co
     if query.before is not None:
         conditions.append(columns.timestamp < query.before)
     return conditions
+
+
+def _text_of(metadata: dict[str, Any]) -> str:
+    return f"{{\n{_ENCODER.encode(metadata)[1:-1]}\n}}"
 
 
 def _line(key: str, value: Any) -> str:

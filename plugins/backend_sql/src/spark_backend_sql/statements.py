@@ -96,7 +96,7 @@ def record_of(row: Row[*tuple[Any, ...]]) -> Record:
         header = RecordHeader.from_json(RecordHeader(**values).to_json())
     except CheckpointDamagedError as error:
         raise _damaged(where, str(error)) from error
-    except (TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise _damaged(where, f"a field of its header is of the wrong type ({error})") from error
     if header.size != len(payload):
         raise _damaged(where, f"its payload has {len(payload):,} bytes where its header says {header.size:,}")
