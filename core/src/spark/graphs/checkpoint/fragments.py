@@ -36,22 +36,23 @@ class FragmentCache:
     def members(self, section: str, values: dict[str, Any], encode: Callable[[str, Any], bytes]) -> list[bytes] | None:
         """The encoded member of each key, in order; None when the keys are such that they can't be members.
 
+        The list is the caller's own: the next call changes nothing in it.
         ``encode`` is called for the keys whose value is not the object that it was last time.
         """
         last = self._sections.get(section)
         if last is not None and type(values) is Captured and last.follows(values):
             last.take_changes(values, encode)
-            return last.members
+            return last.members.copy()
         if last is None or list(values) != last.keys:
             last = self._follow(section, last, values, encode)
-            return None if last is None else last.members
+            return None if last is None else last.members.copy()
         last.moment = None  # should one of them fail, the members are those of no capture
         for index in compress(range(len(last.values)), map(is_not, values.values(), last.values)):
             key = last.keys[index]
             last.members[index] = encode(key, values[key])
             last.values[index] = values[key]
         last.moment = values.moment if type(values) is Captured else None
-        return last.members
+        return last.members.copy()
 
     def whole(self, name: str, value: Any, encode: Callable[[str, Any], bytes]) -> bytes:
         """The encoded member of a value that is kept as one piece."""

@@ -12,6 +12,7 @@ from spark.graphs.checkpoint.format import Format
 from spark.graphs.checkpoint.fragments import FragmentCache
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.object_hook import ObjectHook
+from spark.graphs.checkpoint.pieces import Pieces
 from spark.graphs.checkpoint.serializer import CheckpointSerializer
 from spark.graphs.checkpoint.tree_reader import TreeReader
 from spark.graphs.checkpoint.tree_writer import TreeWriter
@@ -35,8 +36,8 @@ class PayloadWriter:
         self._facts_writer = TreeWriter()
         self._hook = ObjectHook(serializer)
 
-    def write(self, checkpoint: GraphCheckpoint, *, cache: FragmentCache, scale: Scale | None) -> bytes:
-        """The payload. Of the two states, only what is new since the cache was last used is encoded.
+    def write(self, checkpoint: GraphCheckpoint, *, cache: FragmentCache, scale: Scale | None) -> bytes | Pieces:
+        """The payload, in pieces where the format composes. Of the two states, only what is new since the cache was last used is encoded.
 
         :raises TooHeavyError: what has to be encoded is too much for the scale, if one was given.
         :raises SerializationError: a value can't be saved; the error has the path to it.
@@ -48,9 +49,10 @@ class PayloadWriter:
             scale.add((checkpoint.graph_state, checkpoint.node_states))
         return self._dump(self._objects(checkpoint) if self._format.takes_objects else self._tree(checkpoint))
 
-    def _compose(self, checkpoint: GraphCheckpoint, cache: FragmentCache, scale: Scale | None) -> bytes:
+    def _compose(self, checkpoint: GraphCheckpoint, cache: FragmentCache, scale: Scale | None) -> Pieces:
         facts = _facts(checkpoint)
-        return self._format.compose(
+        return Pieces(
+            self._format,
             [
                 ("graph_state", self._members(cache, scale, "graph_state", checkpoint.graph_state)),
                 ("node_states", self._members(cache, scale, "node_states", checkpoint.node_states)),
@@ -59,7 +61,7 @@ class PayloadWriter:
                 ("topology", cache.whole("topology", checkpoint.topology, self._section)),
                 ("frontier", self._section("frontier", checkpoint.frontier)),
                 *((name, self._dump(self._facts_writer.tree(facts[name], name), name)) for name in facts),
-            ]
+            ],
         )
 
     def _members(
