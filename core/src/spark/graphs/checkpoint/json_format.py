@@ -7,6 +7,7 @@ from json.encoder import encode_basestring_ascii
 from typing import Any, ClassVar
 
 from spark.graphs.checkpoint.format import Format, Sections
+from spark.graphs.checkpoint.members import Members
 
 
 class JsonFormat(Format):
@@ -39,7 +40,7 @@ class JsonFormat(Format):
         pieces: list[bytes] = []
         for name, value in sections:
             pieces += (b",", _key(name))
-            if not isinstance(value, list):
+            if not isinstance(value, Members):
                 pieces.append(value)
             elif value:
                 pieces += (b"{", value[0][1:], *value[1:], b"}")  # the first member comes without its comma
@@ -53,10 +54,10 @@ class JsonFormat(Format):
         size = 1  # each section brings a comma, of which the first is a brace: the other brace is left
         for name, value in sections:
             size += 1 + len(_key(name))
-            if not isinstance(value, list):
+            if not isinstance(value, Members):
                 size += len(value)
             elif value:
-                size += 1 + sum(map(len, value))  # the first member's comma goes, two braces come
+                size += 1 + value.size  # the first member's comma goes, two braces come
             else:
                 size += 2
         return size

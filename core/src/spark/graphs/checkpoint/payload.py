@@ -10,6 +10,7 @@ from spark.errors import CheckpointDamagedError, SerializationError
 from spark.graphs.checkpoint.culprit import find_culprit
 from spark.graphs.checkpoint.format import Format
 from spark.graphs.checkpoint.fragments import FragmentCache
+from spark.graphs.checkpoint.members import Members
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.object_hook import ObjectHook
 from spark.graphs.checkpoint.pieces import Pieces
@@ -60,13 +61,13 @@ class PayloadWriter:
                 ("config", cache.whole("config", checkpoint.config, self._section)),
                 ("topology", cache.whole("topology", checkpoint.topology, self._section)),
                 ("frontier", self._section("frontier", checkpoint.frontier)),
-                *((name, self._dump(self._facts_writer.tree(facts[name], name), name)) for name in facts),
+                *[(name, self._dump(self._facts_writer.tree(facts[name], name), name)) for name in facts],
             ],
         )
 
     def _members(
         self, cache: FragmentCache, scale: Scale | None, name: str, values: dict[str, Any]
-    ) -> list[bytes] | bytes:
+    ) -> Members | bytes:
         def encode(key: str, value: Any) -> bytes:
             if scale is not None:
                 scale.add(value)
