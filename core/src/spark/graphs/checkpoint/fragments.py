@@ -40,6 +40,9 @@ class FragmentCache:
         They are the caller's own, so the next call changes nothing in them. ``encode`` is called for the keys whose value
         is not the object that it was last time.
         """
+        if not values:
+            self._sections.pop(section, None)
+            return Members.of(())
         last = self._sections.get(section)
         if last is not None and type(values) is Captured and last.follows(values):
             last.take_changes(values, encode)
