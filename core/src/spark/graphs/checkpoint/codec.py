@@ -50,7 +50,7 @@ class Codec:
         self._checksum = checksum
         self._signs = type(self.format).sign is not Format.sign
         self._defers = checksum == "crc32" and not self.compression and not self._signs
-        """Records stay in the process, so whoever reads one can put it together."""
+        """Records stay in this process, where whoever reads one can put it together."""
 
     def encode(
         self,
@@ -71,10 +71,9 @@ class Codec:
         raw = self._writer.write(checkpoint, cache=cache, scale=scale)
         if not self._defers:
             raw = bytes(raw)
-            cache.size = len(raw)
         raw_size = len(raw)
-        packed = compress(bytes(raw)) if self.compression else None
-        payload = raw if packed is None else packed
+        cache.size = 0 if isinstance(raw, Pieces) else raw_size
+        payload, compression = self._packed(raw) if self.compression else (raw, "")
         header = RecordHeader(
             checkpoint_id=checkpoint.checkpoint_id,
             graph_id=checkpoint.graph_id,
@@ -84,8 +83,8 @@ class Codec:
             manual=manual,
             version=checkpoint.version,
             format=self.format.name,
-            compression="" if packed is None else self.compression,
-            size=raw_size if packed is None else len(packed),
+            compression=compression,
+            size=raw_size if payload is raw else len(payload),
             raw_size=raw_size,
             nonce=nonce,
             metadata=searchable(checkpoint.execution_metadata),
@@ -112,6 +111,10 @@ class Codec:
         except CheckpointDamagedError as error:
             _raise_damaged(header, str(error), cause=error)
         return _make_checkpoint(header, content)
+
+    def _packed(self, raw: bytes | Pieces) -> tuple[bytes | Pieces, str]:
+        packed = compress(bytes(raw))
+        return (raw, "") if packed is None else (packed, self.compression)
 
     def _seal(self, header: RecordHeader, payload: bytes) -> Record:
         sealed = header.canonical()

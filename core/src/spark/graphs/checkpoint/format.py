@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
+
 from spark.graphs.checkpoint.members import Members
 
 Sections = Sequence[tuple[str, Members | bytes]]

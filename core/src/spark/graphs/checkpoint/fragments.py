@@ -23,7 +23,7 @@ class FragmentCache:
         self.owner: object = None
         """The codec whose bytes these are."""
         self.size = 0
-        """Length of the last payload, in bytes."""
+        """Length of the last payload that had to be put together, in bytes; 0 when it could stay in pieces."""
         self._sections: dict[str, _Section] = {}
         self._wholes: dict[str, tuple[object, bytes]] = {}
 
@@ -40,7 +40,7 @@ class FragmentCache:
         They are the caller's own, so the next call changes nothing in them. ``encode`` is called for the keys whose value
         is not the object that it was last time.
         """
-        if not values:
+        if not values:  # as the node states of many a graph
             self._sections.pop(section, None)
             return Members.of(())
         last = self._sections.get(section)

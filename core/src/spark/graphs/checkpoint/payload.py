@@ -38,7 +38,7 @@ class PayloadWriter:
         self._hook = ObjectHook(serializer)
 
     def write(self, checkpoint: GraphCheckpoint, *, cache: FragmentCache, scale: Scale | None) -> bytes | Pieces:
-        """The payload, in pieces where the format composes. Of the two states, only what is new since the cache was last used is encoded.
+        """The payload, in pieces where the format composes: then of the two states only what the cache lacks is encoded.
 
         :raises TooHeavyError: what has to be encoded is too much for the scale, if one was given.
         :raises SerializationError: a value can't be saved; the error has the path to it.
@@ -65,9 +65,7 @@ class PayloadWriter:
             ],
         )
 
-    def _members(
-        self, cache: FragmentCache, scale: Scale | None, name: str, values: dict[str, Any]
-    ) -> Members | bytes:
+    def _members(self, cache: FragmentCache, scale: Scale | None, name: str, values: dict[str, Any]) -> Members | bytes:
         def encode(key: str, value: Any) -> bytes:
             if scale is not None:
                 scale.add(value)

@@ -105,6 +105,7 @@ class Record:
 
     @property
     def header(self) -> RecordHeader:
+        """What is known without decoding the payload."""
         header = self._header
         if not header.checksum and isinstance(self._payload, Pieces):
             header.checksum = checksum("crc32", header.canonical(), bytes(self._payload))
@@ -112,6 +113,7 @@ class Record:
 
     @property
     def payload(self) -> bytes:
+        """The encoded content."""
         return bytes(self._payload)
 
     @property
@@ -126,8 +128,6 @@ class Record:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Record) and (self.header, self.payload) == (other.header, other.payload)
-
-    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return f"Record({self.header!r}, {self.payload!r})"
