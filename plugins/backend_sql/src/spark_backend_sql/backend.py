@@ -11,11 +11,19 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 from sqlalchemy import Connection, Executable, Row
 
 from spark.errors import BackendError, CheckpointDamagedError, InvalidIdError
-from spark.graphs.checkpoint import CheckpointBackend, CheckpointInfo, Record, parse_automatic_id, run_blocking
+from spark.graphs.checkpoint import (
+    CheckpointBackend,
+    CheckpointInfo,
+    CheckpointQuery,
+    Record,
+    parse_automatic_id,
+    run_blocking,
+)
 from spark_backend_sql.connection import READERS, Database
 from spark_backend_sql.ledger import Ledger
 from spark_backend_sql.operations import Delete, Put
 from spark_backend_sql.schema import LONGEST_CHECKPOINT_ID, LONGEST_GRAPH_ID
+from spark_backend_sql.search import narrowed
 from spark_backend_sql.statements import Statements, info_of, record_of
 from spark_backend_sql.writer import Writer
 
@@ -100,6 +108,13 @@ class DatabaseCheckpointBackend(CheckpointBackend):
             return []
         doing = f"list the checkpoints of graph {graph_id[:80]!r}"
         return await self._infos(self._statements.list_graph, {"graph": graph_id}, doing)
+
+    async def query(self, query: CheckpointQuery) -> Infos:
+        if query.graph_id is not None and not _is_text(query.graph_id):
+            return []
+        records, dialect = self.database.tables.checkpoints, self.database.reading.dialect
+        statement = narrowed(self._statements.listing, records, query, name=dialect.name)
+        return await self._infos(statement, {}, "search for checkpoints")
 
     async def latest(self, graph_id: str) -> CheckpointInfo | None:
         if not _is_text(graph_id):

@@ -10,7 +10,7 @@ from hashlib import sha256
 from importlib.util import find_spec
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, Engine, Insert, Table, case, event, func, select, text
+from sqlalchemy import URL, ColumnElement, Connection, Engine, Insert, Table, case, event, func, select, text
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from spark.errors import BackendError
@@ -179,3 +179,8 @@ def insert_or_raise(table: Table, *, name: str, key: str, column: str) -> Insert
     new = sqlite.insert(table) if name == "sqlite" else postgresql.insert(table)
     larger = case((new.excluded[column] > table.c[column], new.excluded[column]), else_=table.c[column])
     return new.on_conflict_do_update(index_elements=[key], set_={column: larger})
+
+
+def position_of(part: str, column: ColumnElement[Any], *, name: str) -> ColumnElement[int]:
+    """Where in a column's text the part begins, from 1, case and all; 0 when it is not there."""
+    return func.strpos(column, part) if name == "postgresql" else func.instr(column, part)

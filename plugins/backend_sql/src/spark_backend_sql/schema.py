@@ -30,6 +30,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from spark.errors import BackendError
 from spark_backend_sql.dialects import exclusively, store_payloads_as_they_are
+from spark_backend_sql.search import SearchableMetadata
 
 LONGEST_GRAPH_ID: Final = 200
 LONGEST_CHECKPOINT_ID: Final = 256
@@ -120,7 +121,7 @@ class Tables:
             Column("nonce", Text, nullable=False),
             Column("checksum", Text, nullable=False),
             Column("signature", Text, nullable=False),
-            Column("metadata", Text, nullable=False),
+            Column("metadata", SearchableMetadata, nullable=False),
             # The last one: what comes before a large value is read without it.
             Column("payload", LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb"), nullable=False),
             # Only ids given by hand are looked up; automatic ones, which are many, need not be kept in order.

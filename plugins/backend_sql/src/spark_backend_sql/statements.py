@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
 from sqlalchemy import Dialect, Row, bindparam, delete, func, select
@@ -30,7 +29,7 @@ HEADER_FIELDS: Final = (
     "signature",
     "metadata",
 )
-"""The columns that are a record's header, its metadata as JSON; the payload's comes after them."""
+"""The columns that are a record's header; the payload's comes after them."""
 INFO_FIELDS: Final = ("checkpoint_id", "graph_id", "sequence", "timestamp", "size", "manual")
 """The columns that make a line of a listing."""
 
@@ -79,7 +78,6 @@ def values_of(record: Record) -> dict[str, Any]:
     """What an insert of this record binds."""
     header = record.header
     values = {name: getattr(header, name) for name in HEADER_FIELDS}
-    values["metadata"] = json.dumps(header.metadata, separators=(",", ":"))
     values["payload"] = record.payload
     return values
 
@@ -92,14 +90,13 @@ def record_of(row: Row[*tuple[Any, ...]]) -> Record:
     *fields, payload = row
     values = dict(zip(HEADER_FIELDS, fields, strict=True))
     where = f"checkpoint {values['sequence']} of graph {values['graph_id']!r}"
-    if values["timestamp"] is None or not isinstance(payload, bytes | memoryview | bytearray):
-        raise _damaged(where, "its timestamp or its payload is none")
+    if None in (values["timestamp"], values["metadata"]) or not isinstance(payload, bytes | memoryview | bytearray):
+        raise _damaged(where, "its timestamp, its metadata or its payload is none")
     try:
-        values["metadata"] = json.loads(values["metadata"])
         header = RecordHeader.from_json(RecordHeader(**values).to_json())
     except CheckpointDamagedError as error:
         raise _damaged(where, str(error)) from error
-    except (AttributeError, TypeError, ValueError, RecursionError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise _damaged(where, f"a field of its header is of the wrong type ({error})") from error
     if header.size != len(payload):
         raise _damaged(where, f"its payload has {len(payload):,} bytes where its header says {header.size:,}")

@@ -78,7 +78,9 @@ class RecordHeader:
         fields["timestamp"] = _parse_utc(fields["timestamp"])
         _check_values(fields)
         header = cls(**fields)
-        if header.to_json() != data:  # JSON has several spellings for one value; a changed bit may turn one into another
+        if (
+            header.to_json() != data
+        ):  # JSON has several spellings for one value; a changed bit may turn one into another
             raise _damaged("it is not spelt as it was written")
         return header
 
