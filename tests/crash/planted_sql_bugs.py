@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 from spark.graphs.checkpoint import Record
@@ -26,7 +25,7 @@ class CommitsTwice(DatabaseCheckpointBackend):
 
     async def put(self, record: Record) -> None:
         half = record.payload[: len(record.payload) // 2]
-        await super().put(replace(record, payload=half))
+        await super().put(Record(record.header, half))
         records, header = self.database.tables.checkpoints, record.header
         statement = records.update().where(records.c.graph_id == header.graph_id, records.c.sequence == header.sequence)
         with self.database.writing.begin() as connection:

@@ -112,14 +112,18 @@ class Frontier:
         The inputs are in ``contents``, at the place that a token names; tokens with the same inputs share one, as after a
         fan-out.
         """
-        tokens = [*self.running.values(), *self.waiting, *(token for held in self.held.values() for token in held)]
-        contents = {id(token.inputs): token.inputs for token in tokens}
-        places = {identity: place for place, identity in enumerate(contents)}
-        return {
-            "next_token": self.next_id,
-            "tokens": PlainList([_token_data(token, places[id(token.inputs)]) for token in tokens]),
-            "contents": list(contents.values()),
-        }
+        pending = [*self.running.values(), *self.waiting]
+        for held in self.held.values():
+            pending += held
+        tokens = PlainList()
+        contents: list[Any] = []
+        places: dict[int, int] = {}
+        for token in pending:
+            place = places.setdefault(id(token.inputs), len(contents))
+            if place == len(contents):
+                contents.append(token.inputs)
+            tokens.append(_token_data(token, place))
+        return {"next_token": self.next_id, "tokens": tokens, "contents": contents}
 
     def load(self, data: Mapping[str, Any]) -> None:
         """Become what ``to_data`` described.

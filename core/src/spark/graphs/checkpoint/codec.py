@@ -18,6 +18,7 @@ from spark.graphs.checkpoint.format import Format
 from spark.graphs.checkpoint.fragments import FragmentCache
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.payload import PayloadReader, PayloadWriter
+from spark.graphs.checkpoint.pieces import Pieces
 from spark.graphs.checkpoint.query import searchable
 from spark.graphs.checkpoint.record import Record, RecordHeader
 from spark.graphs.checkpoint.serializer import CheckpointSerializer
@@ -48,6 +49,8 @@ class Codec:
         self._reader = PayloadReader(serializer)
         self._checksum = checksum
         self._signs = type(self.format).sign is not Format.sign
+        self._defers = checksum == "crc32" and not self.compression and not self._signs
+        """Records stay in this process, where whoever reads one can put it together."""
 
     def encode(
         self,
@@ -66,9 +69,11 @@ class Codec:
         """
         cache = FragmentCache() if cache is None else cache
         raw = self._writer.write(checkpoint, cache=cache, scale=scale)
-        cache.size = len(raw)
-        packed = compress(raw) if self.compression else None
-        payload = raw if packed is None else packed
+        if not self._defers:
+            raw = bytes(raw)
+        raw_size = len(raw)
+        cache.size = 0 if isinstance(raw, Pieces) else raw_size
+        payload, compression = self._packed(raw) if self.compression else (raw, "")
         header = RecordHeader(
             checkpoint_id=checkpoint.checkpoint_id,
             graph_id=checkpoint.graph_id,
@@ -78,13 +83,13 @@ class Codec:
             manual=manual,
             version=checkpoint.version,
             format=self.format.name,
-            compression="" if packed is None else self.compression,
-            size=len(payload),
-            raw_size=len(raw),
+            compression=compression,
+            size=raw_size if payload is raw else len(payload),
+            raw_size=raw_size,
             nonce=nonce,
             metadata=searchable(checkpoint.execution_metadata),
         )
-        return self._seal(header, payload)
+        return Record(header, payload) if isinstance(payload, Pieces) else self._seal(header, payload)
 
     def decode(self, record: Record) -> GraphCheckpoint:
         """The checkpoint that a record was made from.
@@ -93,12 +98,12 @@ class Codec:
         :raises DeserializationError: it is intact, but a type in it, or its format, can't be used here.
         :raises PluginNotFoundError: its format is not installed.
         """
-        header = record.header
-        _check_intact(record)
+        header, payload = record.header, record.payload
+        _check_intact(header, payload)
         format = self._format_of(header)
-        if not format.verify(header.canonical() + record.payload, header.signature):
+        if not format.verify(header.canonical() + payload, header.signature):
             _raise_damaged(header, f"its {format.name} signature is missing, or was not made with the key in use here")
-        tree = _load(format, header, _unpack(record))
+        tree = _load(format, header, _unpack(header, payload))
         try:
             content = self._reader.read(format, tree)
         except DeserializationError as error:
@@ -106,6 +111,10 @@ class Codec:
         except CheckpointDamagedError as error:
             _raise_damaged(header, str(error), cause=error)
         return _make_checkpoint(header, content)
+
+    def _packed(self, raw: bytes | Pieces) -> tuple[bytes | Pieces, str]:
+        packed = compress(bytes(raw))
+        return (raw, "") if packed is None else (packed, self.compression)
 
     def _seal(self, header: RecordHeader, payload: bytes) -> Record:
         sealed = header.canonical()
@@ -149,27 +158,25 @@ def _instant(timestamp: datetime) -> datetime:
         ) from error
 
 
-def _check_intact(record: Record) -> None:
-    header = record.header
-    if len(record.payload) != header.size:
-        _raise_damaged(header, f"it has {len(record.payload)} bytes instead of {header.size}")
-    if not is_right(header.checksum, header.canonical(), record.payload):
+def _check_intact(header: RecordHeader, payload: bytes) -> None:
+    if len(payload) != header.size:
+        _raise_damaged(header, f"it has {len(payload)} bytes instead of {header.size}")
+    if not is_right(header.checksum, header.canonical(), payload):
         _raise_damaged(header, "its checksum does not match its content")
 
 
-def _unpack(record: Record) -> bytes:
-    header = record.header
+def _unpack(header: RecordHeader, payload: bytes) -> bytes:
     if header.compression not in ("", "gzip"):
         raise DeserializationError(
             f"{_name(header)} is compressed with {header.compression!r}, which this release can't unpack. "
             "Load it with the release that wrote it, or a newer one."
         )
     if not header.compression and header.raw_size == header.size:
-        return record.payload
+        return payload
     if not header.compression or not is_plausible(size=header.size, raw_size=header.raw_size):
         _raise_damaged(header, f"its header says that {header.size} bytes hold {header.raw_size}")
     try:
-        return decompress(record.payload, raw_size=header.raw_size)
+        return decompress(payload, raw_size=header.raw_size)
     except (ValueError, MemoryError) as error:
         _raise_damaged(header, str(error), cause=error)
 

@@ -6,6 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from spark.graphs.checkpoint.members import Members
+
+Sections = Sequence[tuple[str, Members | bytes]]
+"""The values of a mapping by their names: each as its bytes, or as the members of a mapping."""
+
 
 class Format(ABC):
     """How the payload of a record is written.
@@ -46,9 +51,13 @@ class Format(ABC):
         """One member of a mapping, from the bytes of its value, as ``compose`` wants it. Only for formats that compose."""
         raise NotImplementedError(f"The format {self.name!r} can't be composed of members.")
 
-    def compose(self, sections: Sequence[tuple[str, list[bytes] | bytes]]) -> bytes:
-        """The bytes of a mapping, each of whose values is given as its bytes, or as the members of a mapping."""
+    def compose(self, sections: Sections) -> bytes:
+        """The bytes of a mapping of sections. Only for formats that compose."""
         raise NotImplementedError(f"The format {self.name!r} can't be composed of members.")
+
+    def composed_size(self, sections: Sections) -> int:
+        """The length of what ``compose`` returns; a format that can tell it without composing saves most of the work."""
+        return len(self.compose(sections))
 
     def sign(self, message: bytes) -> str:
         """A signature in hex over header and payload, or ``""`` when the format has no key."""

@@ -7,6 +7,7 @@ from itertools import compress
 from operator import is_not
 from typing import Any
 
+from spark.graphs.checkpoint.members import Members
 from spark.graphs.checkpoint.tree_writer import are_names
 from spark.graphs.containers import Captured
 
@@ -22,7 +23,7 @@ class FragmentCache:
         self.owner: object = None
         """The codec whose bytes these are."""
         self.size = 0
-        """Length of the last payload, in bytes."""
+        """Length of the last payload that had to be put together, in bytes; 0 when it could stay in pieces."""
         self._sections: dict[str, _Section] = {}
         self._wholes: dict[str, tuple[object, bytes]] = {}
 
@@ -33,25 +34,29 @@ class FragmentCache:
             self._sections.clear()
             self._wholes.clear()
 
-    def members(self, section: str, values: dict[str, Any], encode: Callable[[str, Any], bytes]) -> list[bytes] | None:
+    def members(self, section: str, values: dict[str, Any], encode: Callable[[str, Any], bytes]) -> Members | None:
         """The encoded member of each key, in order; None when the keys are such that they can't be members.
 
-        ``encode`` is called for the keys whose value is not the object that it was last time.
+        They are the caller's own, so the next call changes nothing in them. ``encode`` is called for the keys whose value
+        is not the object that it was last time.
         """
+        if not values:  # as the node states of many a graph
+            self._sections.pop(section, None)
+            return Members.of(())
         last = self._sections.get(section)
         if last is not None and type(values) is Captured and last.follows(values):
             last.take_changes(values, encode)
-            return last.members
+            return last.members.copy()
         if last is None or list(values) != last.keys:
             last = self._follow(section, last, values, encode)
-            return None if last is None else last.members
+            return None if last is None else last.members.copy()
         last.moment = None  # should one of them fail, the members are those of no capture
         for index in compress(range(len(last.values)), map(is_not, values.values(), last.values)):
             key = last.keys[index]
-            last.members[index] = encode(key, values[key])
+            last.members.put(index, encode(key, values[key]))
             last.values[index] = values[key]
         last.moment = values.moment if type(values) is Captured else None
-        return last.members
+        return last.members.copy()
 
     def whole(self, name: str, value: Any, encode: Callable[[str, Any], bytes]) -> bytes:
         """The encoded member of a value that is kept as one piece."""
@@ -70,7 +75,7 @@ class FragmentCache:
         for key, value in values.items():
             last_value, member = known.get(key, (known, b""))  # no state value is this dict
             members.append(member if last_value is value else encode(key, value))
-        new = self._sections[section] = _Section(list(values), list(values.values()), members)
+        new = self._sections[section] = _Section(list(values), list(values.values()), Members.of(members))
         new.moment = values.moment if type(values) is Captured else None
         return new
 
@@ -80,7 +85,7 @@ class _Section:
 
     __slots__ = ("_places", "keys", "members", "moment", "values")
 
-    def __init__(self, keys: list[str], values: list[Any], members: list[bytes]) -> None:
+    def __init__(self, keys: list[str], values: list[Any], members: Members) -> None:
         self.keys = keys
         self.values = values
         self.members = members
@@ -104,7 +109,7 @@ class _Section:
         for key in captured.changed:
             place, value = self._places[key], captured[key]
             if value is not self.values[place]:
-                self.members[place] = encode(key, value)
+                self.members.put(place, encode(key, value))
                 self.values[place] = value
         self.moment = captured.moment
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import Any, ClassVar
 
-from spark.graphs.checkpoint.format import Format
+from spark.graphs.checkpoint.format import Format, Sections
+from spark.graphs.checkpoint.members import Members
 
 
 class JsonFormat(Format):
@@ -35,12 +35,12 @@ class JsonFormat(Format):
     def member(self, name: str, value: bytes) -> bytes:
         return b"," + _key(name) + value
 
-    def compose(self, sections: Sequence[tuple[str, list[bytes] | bytes]]) -> bytes:
+    def compose(self, sections: Sections) -> bytes:
         # One join of everything: a payload may be long, and each copy of it costs more than the rest of this.
         pieces: list[bytes] = []
         for name, value in sections:
             pieces += (b",", _key(name))
-            if not isinstance(value, list):
+            if not isinstance(value, Members):
                 pieces.append(value)
             elif value:
                 pieces += (b"{", value[0][1:], *value[1:], b"}")  # the first member comes without its comma
@@ -49,6 +49,18 @@ class JsonFormat(Format):
         pieces[0] = b"{"
         pieces.append(b"}")
         return b"".join(pieces)
+
+    def composed_size(self, sections: Sections) -> int:
+        size = 1  # each section brings a comma, of which the first is a brace: the other brace is left
+        for name, value in sections:
+            size += 1 + len(_key(name))
+            if not isinstance(value, Members):
+                size += len(value)
+            elif value:
+                size += 1 + value.size  # the first member's comma goes, two braces come
+            else:
+                size += 2
+        return size
 
 
 @lru_cache(maxsize=1024)

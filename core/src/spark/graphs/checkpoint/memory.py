@@ -35,7 +35,7 @@ class InMemoryCheckpointBackend(CheckpointBackend):
         return cls(**options)
 
     async def put(self, record: Record) -> None:
-        graph_id, sequence = record.header.graph_id, record.header.sequence
+        graph_id, sequence = record.graph_id, record.sequence
         records = self._graphs.get(graph_id, {})
         if sequence in records or sequence <= self._floors.get(graph_id, 0):
             raise SequenceTakenError(f"Sequence {sequence} of graph {graph_id!r} was used before.")

@@ -10,8 +10,10 @@ from spark.errors import CheckpointDamagedError, SerializationError
 from spark.graphs.checkpoint.culprit import find_culprit
 from spark.graphs.checkpoint.format import Format
 from spark.graphs.checkpoint.fragments import FragmentCache
+from spark.graphs.checkpoint.members import Members
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.object_hook import ObjectHook
+from spark.graphs.checkpoint.pieces import Pieces
 from spark.graphs.checkpoint.serializer import CheckpointSerializer
 from spark.graphs.checkpoint.tree_reader import TreeReader
 from spark.graphs.checkpoint.tree_writer import TreeWriter
@@ -35,8 +37,8 @@ class PayloadWriter:
         self._facts_writer = TreeWriter()
         self._hook = ObjectHook(serializer)
 
-    def write(self, checkpoint: GraphCheckpoint, *, cache: FragmentCache, scale: Scale | None) -> bytes:
-        """The payload. Of the two states, only what is new since the cache was last used is encoded.
+    def write(self, checkpoint: GraphCheckpoint, *, cache: FragmentCache, scale: Scale | None) -> bytes | Pieces:
+        """The payload, in pieces where the format composes: then of the two states only what the cache lacks is encoded.
 
         :raises TooHeavyError: what has to be encoded is too much for the scale, if one was given.
         :raises SerializationError: a value can't be saved; the error has the path to it.
@@ -48,9 +50,10 @@ class PayloadWriter:
             scale.add((checkpoint.graph_state, checkpoint.node_states))
         return self._dump(self._objects(checkpoint) if self._format.takes_objects else self._tree(checkpoint))
 
-    def _compose(self, checkpoint: GraphCheckpoint, cache: FragmentCache, scale: Scale | None) -> bytes:
+    def _compose(self, checkpoint: GraphCheckpoint, cache: FragmentCache, scale: Scale | None) -> Pieces:
         facts = _facts(checkpoint)
-        return self._format.compose(
+        return Pieces(
+            self._format,
             [
                 ("graph_state", self._members(cache, scale, "graph_state", checkpoint.graph_state)),
                 ("node_states", self._members(cache, scale, "node_states", checkpoint.node_states)),
@@ -58,13 +61,11 @@ class PayloadWriter:
                 ("config", cache.whole("config", checkpoint.config, self._section)),
                 ("topology", cache.whole("topology", checkpoint.topology, self._section)),
                 ("frontier", self._section("frontier", checkpoint.frontier)),
-                *((name, self._dump(self._facts_writer.tree(facts[name], name), name)) for name in facts),
-            ]
+                *[(name, self._dump(self._facts_writer.tree(facts[name], name), name)) for name in facts],
+            ],
         )
 
-    def _members(
-        self, cache: FragmentCache, scale: Scale | None, name: str, values: dict[str, Any]
-    ) -> list[bytes] | bytes:
+    def _members(self, cache: FragmentCache, scale: Scale | None, name: str, values: dict[str, Any]) -> Members | bytes:
         def encode(key: str, value: Any) -> bytes:
             if scale is not None:
                 scale.add(value)

@@ -10,8 +10,10 @@ from types import NoneType
 from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError, InvalidIdError
+from spark.graphs.checkpoint.checksum import checksum
 from spark.graphs.checkpoint.ids import automatic_id, check_checkpoint_id, check_graph_id
 from spark.graphs.checkpoint.model import CheckpointInfo
+from spark.graphs.checkpoint.pieces import Pieces
 from spark.graphs.checkpoint.query import Scalar, searchable, written_all
 
 
@@ -92,16 +94,52 @@ class RecordHeader:
         ).encode("ascii")
 
 
-@dataclass(frozen=True, slots=True)
 class Record:
-    """One checkpoint as a backend sees it."""
+    """One checkpoint as a backend sees it. Never changed.
 
-    header: RecordHeader
-    payload: bytes
+    A payload in pieces is put together whenever it is read, and the checksum made when the header first is: a store that
+    never leaves the process need do neither for a checkpoint that nobody loads.
+    """
+
+    __slots__ = ("_header", "_payload")
+
+    def __init__(self, header: RecordHeader, payload: bytes | Pieces) -> None:
+        """A record; with a payload in pieces, the header's checksum is still missing."""
+        self._header = header
+        self._payload = payload
+
+    @property
+    def header(self) -> RecordHeader:
+        """What is known without decoding the payload."""
+        header = self._header
+        if not header.checksum and isinstance(self._payload, Pieces):
+            header.checksum = checksum("crc32", header.canonical(), bytes(self._payload))
+        return header
+
+    @property
+    def payload(self) -> bytes:
+        """The encoded content."""
+        return bytes(self._payload)
+
+    @property
+    def graph_id(self) -> str:
+        """The graph it belongs to."""
+        return self._header.graph_id
+
+    @property
+    def sequence(self) -> int:
+        """Its place in the history of that graph."""
+        return self._header.sequence
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Record) and (self.header, self.payload) == (other.header, other.payload)
+
+    def __repr__(self) -> str:
+        return f"Record({self.header!r}, {self.payload!r})"
 
     def info(self) -> CheckpointInfo:
         """The line that this record makes in a listing."""
-        header = self.header
+        header = self._header
         return CheckpointInfo(
             checkpoint_id=header.checkpoint_id if header.manual else automatic_id(header.graph_id, header.sequence),
             graph_id=header.graph_id,

@@ -19,7 +19,7 @@ from spark.graphs.checkpoint.ids import automatic_id
 from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
 from spark.graphs.checkpoint.record import Record
 from spark.graphs.checkpoint.retention import Retention, surplus
-from spark.graphs.checkpoint.store import ATTEMPTS, never_free, utc_now, wrapped
+from spark.graphs.checkpoint.store import ATTEMPTS, failure, never_free, utc_now, wrapped
 from spark.graphs.checkpoint.triggers import Boundary, Trigger
 from spark.graphs.checkpoint.weight import Scale, TooHeavyError
 
@@ -126,31 +126,42 @@ class Recorder:
 
     async def _commit(self, checkpoint: GraphCheckpoint) -> Record:
         for _ in range(ATTEMPTS):
-            record = await self._encode(checkpoint)
             try:
-                with wrapped(self._backend, "saving checkpoint ", checkpoint.checkpoint_id):
-                    await self._backend.put(record)
+                record = self._encode(checkpoint, scale=Scale(last_size=self._cache.size))
+            except TooHeavyError:
+                record = await run_blocking(self._encode, checkpoint)
+            try:
+                await self._backend.put(record)
             except SequenceTakenError as taken:
                 if not await self._is_stored(record):
                     await self._go_past(checkpoint, taken)
                     continue
+            except SparkError:
+                raise
+            except Exception as error:
+                raise failure(self._backend, f"saving checkpoint {checkpoint.checkpoint_id!r}", error) from error
             self._head = self._parent = self._next
             self._next += 1
             return record
         raise never_free(self._backend, self._graph_id)
 
-    async def _encode(self, checkpoint: GraphCheckpoint) -> Record:
-        self._attempts += 1
-        nonce = f"{self._writer}-{self._attempts}"
-        sequence = self._next
-        encode, cache = self._backend.codec.encode, self._cache
-        try:
-            scale = Scale(last_size=cache.size)
-            for content in checkpoint.frontier["contents"] if checkpoint.frontier else ():
+    def _encode(self, checkpoint: GraphCheckpoint, *, scale: Scale | None = None) -> Record:
+        """The record under the next sequence.
+
+        :raises TooHeavyError: a scale was given, and what has to be encoded is too much for it.
+        """
+        if scale is not None and checkpoint.frontier:
+            for content in checkpoint.frontier["contents"]:
                 scale.add(content)
-            return encode(checkpoint, sequence=sequence, manual=False, nonce=nonce, cache=cache, scale=scale)
-        except TooHeavyError:
-            return await run_blocking(encode, checkpoint, sequence=sequence, manual=False, nonce=nonce, cache=cache)
+        self._attempts += 1
+        return self._backend.codec.encode(
+            checkpoint,
+            sequence=self._next,
+            manual=False,
+            nonce=f"{self._writer}-{self._attempts}",
+            cache=self._cache,
+            scale=scale,
+        )
 
     async def _is_stored(self, record: Record) -> bool:
         """Whether the record that is in the way is this very one, whose acknowledgement was lost."""
@@ -224,10 +235,10 @@ class Recorder:
     async def _delete(self, going: list[CheckpointInfo]) -> None:
         for info in going:
             try:
-                with wrapped(self._backend, "deleting checkpoint ", info.checkpoint_id):
-                    deleted = await self._backend.delete(info.graph_id, info.sequence)
-            except SparkError as error:
-                _LOG.warning("%s. The run goes on, and tries again after its next checkpoint.", error)
+                deleted = await self._backend.delete(info.graph_id, info.sequence)
+            except Exception as error:
+                reason = failure(self._backend, f"deleting checkpoint {info.checkpoint_id!r}", error)
+                _LOG.warning("%s. The run goes on, and tries again after its next checkpoint.", reason)
                 return
             self._kept.remove(info)
             if deleted and not self._audience.is_empty_for("deleted"):

@@ -111,7 +111,7 @@ def never_free(backend: CheckpointBackend, graph_id: str) -> BackendError:
 
 
 class wrapped:
-    """Turns what a backend raises beyond our own errors into a ``BackendError``; the only place that does."""
+    """Turns what a backend raises beyond our own errors into a ``BackendError``."""
 
     __slots__ = ("_backend", "_doing", "_what")
 
@@ -126,9 +126,14 @@ class wrapped:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Exception) and not isinstance(error, SparkError):
             doing = f"{self._doing}{self._what!r}" if self._what else self._doing
-            raise BackendError(
-                f"The {self._backend.name} backend failed at {doing}: {type(error).__name__}: {error}"
-            ) from error
+            raise failure(self._backend, doing, error) from error
+
+
+def failure(backend: CheckpointBackend, doing: str, error: Exception) -> SparkError:
+    """What to raise for what a backend raised: our own errors as they are, any other as a ``BackendError``."""
+    if isinstance(error, SparkError):
+        return error
+    return BackendError(f"The {backend.name} backend failed at {doing}: {type(error).__name__}: {error}")
 
 
 def utc_now() -> datetime:
