@@ -6,16 +6,14 @@ import asyncio
 import os
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from pydantic_core import to_json
 
 from benchmarks.measure import Comparison, in_turns
-from spark.graphs import ExitNode, Graph, Node, NodeContext
+from benchmarks.workload import STATE, disk, encoded, loop, run, seconds_of
+from spark.graphs import Graph
 from spark.graphs.checkpoint import (
-    CheckpointBackend,
     CheckpointConfig,
     CheckpointManager,
     FileCheckpointBackend,
@@ -25,21 +23,6 @@ from spark.graphs.checkpoint import (
 STEPS_IN_MEMORY = 2_000
 STEPS_TO_FILE = 150
 HISTORY = 5_000
-STATE: dict[str, Any] = {
-    f"key_{number:02}": ["x" * 80, [1, 2, 3, "abc" * 24], {"a": 1, "b": "y" * 90}, "z" * 110, number][number % 5]
-    for number in range(100)
-} | {"key_04": 0}
-"""100 small mixed values; about 10 KB as JSON, with what else a checkpoint holds."""
-
-
-class Count(Node):
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-
-    async def process(self, context: NodeContext) -> dict[str, Any]:
-        count = await context.graph_state.get("key_04", 0) + 1
-        await context.graph_state.set("key_04", count)
-        return {"done": count >= self.steps}
 
 
 def compare(rounds: int) -> list[Comparison]:
@@ -48,8 +31,8 @@ def compare(rounds: int) -> list[Comparison]:
 
 def _in_memory(rounds: int) -> Comparison:
     async def checkpoint_alone() -> float:
-        bare = await _seconds(Graph(start=_loop(STEPS_IN_MEMORY), state=STATE)) / STEPS_IN_MEMORY * 1e6
-        return await _run(InMemoryCheckpointBackend, STEPS_IN_MEMORY) - bare
+        bare = await seconds_of(Graph(start=loop(STEPS_IN_MEMORY), state=STATE)) / STEPS_IN_MEMORY * 1e6
+        return await run(InMemoryCheckpointBackend, STEPS_IN_MEMORY) - bare
 
     return in_turns(
         lambda: asyncio.run(checkpoint_alone()),
@@ -62,11 +45,11 @@ def _in_memory(rounds: int) -> Comparison:
 
 
 def _to_file(rounds: int) -> Comparison:
-    size = len(_encoded())
+    size = len(encoded())
 
     def ours() -> float:
-        with tempfile.TemporaryDirectory(dir=_disk()) as folder:
-            return asyncio.run(_run(lambda: FileCheckpointBackend(folder), STEPS_TO_FILE))
+        with tempfile.TemporaryDirectory(dir=disk()) as folder:
+            return asyncio.run(run(lambda: FileCheckpointBackend(folder), STEPS_TO_FILE))
 
     return in_turns(
         ours,
@@ -79,7 +62,7 @@ def _to_file(rounds: int) -> Comparison:
 
 
 def _latest(rounds: int) -> Comparison:
-    with tempfile.TemporaryDirectory(dir=_disk()) as folder:
+    with tempfile.TemporaryDirectory(dir=disk()) as folder:
         asyncio.run(_fill(folder))
         return in_turns(
             lambda: asyncio.run(_load_latest(folder)),
@@ -91,39 +74,6 @@ def _latest(rounds: int) -> Comparison:
         )
 
 
-async def _run(make: Callable[[], CheckpointBackend], steps: int) -> float:
-    async with make() as backend:
-        config = CheckpointConfig(backend=backend, trigger_on_iteration=1)
-        graph = Graph(start=_loop(steps), id="bench", state=STATE, checkpoint_config=config)
-        return await _seconds(graph) / steps * 1e6
-
-
-async def _seconds(graph: Graph) -> float:
-    began = time.perf_counter()
-    await graph.run()
-    return time.perf_counter() - began
-
-
-def _loop(steps: int) -> Node:
-    count = Count(steps)
-    count.on(done=False) >> count
-    count.on(done=True) >> ExitNode()
-    return count
-
-
-def _encoded() -> bytes:
-    """What one checkpoint of the run amounts to."""
-
-    async def last_record() -> bytes:
-        backend = InMemoryCheckpointBackend()
-        await _run(lambda: backend, 3)
-        record = await backend.get("bench", 2)
-        assert record is not None
-        return record.header.to_json() + record.payload
-
-    return asyncio.run(last_record())
-
-
 def _bare_encode() -> float:
     began = time.perf_counter()
     for _ in range(STEPS_IN_MEMORY):
@@ -133,7 +83,7 @@ def _bare_encode() -> float:
 
 def _bare_files(size: int) -> float:
     content = os.urandom(size)
-    with tempfile.TemporaryDirectory(dir=_disk()) as folder:
+    with tempfile.TemporaryDirectory(dir=disk()) as folder:
         began = time.perf_counter()
         for number in range(STEPS_TO_FILE):
             _write_file(folder, f"{number}", content)
@@ -157,7 +107,7 @@ async def _fill(folder: str) -> None:
     """A history of real checkpoints, all kept."""
     async with FileCheckpointBackend(folder) as backend:
         config = CheckpointConfig(backend=backend, trigger_on_iteration=1, auto_cleanup=False)
-        await Graph(start=_loop(HISTORY - 1), id="bench", state=STATE, checkpoint_config=config).run()
+        await Graph(start=loop(HISTORY - 1), id="bench", state=STATE, checkpoint_config=config).run()
 
 
 async def _load_latest(folder: str) -> float:
@@ -177,8 +127,3 @@ def _bare_latest(folder: str) -> float:
         last = max(entry.name for entry in entries if entry.name.endswith(".ckpt"))
     (Path(folder) / "bench" / last).read_bytes()
     return (time.perf_counter() - began) * 1e3
-
-
-def _disk() -> str | None:
-    """A folder on a real disk, where there is one: an fsync to memory proves nothing."""
-    return os.environ.get("SPARK_BENCH_DIR") or None
