@@ -10,7 +10,7 @@ import sys
 
 from benchmarks.measure import HEADING
 
-ALL = ["engine", "checkpoints", "imports"]
+ALL = ["engine", "checkpoints", "databases", "imports"]
 
 
 def main() -> int:
