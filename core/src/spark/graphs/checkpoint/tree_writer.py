@@ -137,6 +137,8 @@ class TreeWriter:
                     tree[name] = write(value, below)
                 elif kind in _TRIVIAL or (kind is str and value.isascii()):
                     tree[name] = value
+                elif kind is int and _SMALLEST <= value <= _LARGEST:
+                    tree[name] = value
                 elif kind is dict:
                     tree[name] = self.write_mapping(value, below)
                 else:
