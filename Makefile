@@ -7,11 +7,13 @@ export UV_PROJECT_ENVIRONMENT := $(CURDIR)/.venv
 export UV_PYTHON_DOWNLOADS := never
 RUN := $(UV) run --no-sync
 JOBS ?= 2
+URL_OF_file := file://{directory}
+URL_OF_sqlite := sqlite:///{directory}/checkpoints.db
 
-.PHONY: help demo test check crash bench format clean
+.PHONY: help demo test check crash crash-postgres bench format clean
 
 help:
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "spark-graphs needs Python 3.11 or newer; try: make PYTHON=python3.12")'
@@ -34,8 +36,11 @@ check: .venv/.synced ## lint, types and import direction
 	$(RUN) mypy
 	$(RUN) pytest -q tests/architecture
 
-crash: .venv/.synced ## SIGKILL a writing process over and over; KILLS=1000 SEED=number
-	$(RUN) python -m tests.crash.kill_writers --kills $(or $(KILLS),1000) $(if $(SEED),--seed $(SEED))
+crash: .venv/.synced ## SIGKILL a writing process over and over; STORE=file|sqlite KILLS=1000 SEED=number
+	$(RUN) python -m tests.crash.kill_writers --url '$(or $(URL_OF_$(or $(STORE),file)),$(STORE))' --kills $(or $(KILLS),1000) $(if $(SEED),--seed $(SEED))
+
+crash-postgres: .venv/.synced ## SIGKILL a PostgreSQL server under writers; KILLS=100 SEED=number
+	$(RUN) python -m tests.crash.kill_postgres --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
 
 bench: .venv/.synced ## what steps and checkpoints cost, beside the physical floor; ROUNDS=7
 	$(RUN) python -m benchmarks --rounds $(or $(ROUNDS),7)

@@ -14,6 +14,7 @@ import pytest
 
 from spark.errors import SequenceTakenError
 from spark.graphs.checkpoint.backend import CheckpointBackend
+from spark.graphs.checkpoint.query import CheckpointQuery
 from tests.contract.records import NOON, make_record
 
 ReadRaw = Callable[[str, int], bytes | None]
@@ -95,6 +96,26 @@ class BackendContract:
         await backend.put(record)
 
         assert await backend.get("g", 1) == record
+
+    async def test_gives_back_the_metadata_that_can_be_searched(self, backend) -> None:
+        """It is under the checksum: in any other order or spelling, the record would count as damaged."""
+        metadata = {
+            "z": 1,
+            "a": 1.0,
+            '"\\\n\0é🙈\ud800': 'x"\n\\',
+            "": "",
+            "t": True,
+            "n": None,
+            "f": -1e300,
+            "i": -(2**62),
+        }
+        record = make_record(metadata=metadata)
+
+        await backend.put(record)
+
+        stored = await backend.get("g", 1)
+        assert stored == record
+        assert stored.header.canonical() == record.header.canonical()
 
     async def test_stores_the_payload_as_it_is(self, backend, read_raw) -> None:
         """Formats and compression are the core's; a backend that changes bytes would break their checksums."""
@@ -223,6 +244,27 @@ class BackendContract:
 
         assert latest is not None
         assert latest.sequence == 3
+
+    # query
+
+    async def test_answers_questions_as_the_core_would(self, backend) -> None:
+        for sequence in range(1, 9):
+            await backend.put(make_record("g", sequence, metadata={"half": sequence // 2, "odd": bool(sequence % 2)}))
+            await backend.put(make_record("h", sequence, metadata={"half": str(sequence // 2)}))
+
+        for question in (
+            CheckpointQuery(),
+            CheckpointQuery(newest_first=True, limit=10),
+            CheckpointQuery(graph_id="g", newest_first=True, limit=3),
+            CheckpointQuery(graph_id="g", after=NOON + timedelta(seconds=2), before=NOON + timedelta(seconds=7)),
+            CheckpointQuery(metadata={"half": 2}),
+            CheckpointQuery(metadata={"half": 2, "odd": True}, limit=1),
+            CheckpointQuery(metadata={"half": "2"}),
+            CheckpointQuery(metadata={"half": 2.0}),
+            CheckpointQuery(graph_id="unknown"),
+            CheckpointQuery(limit=0),
+        ):
+            assert await backend.query(question) == await CheckpointBackend.query(backend, question), question
 
     # delete
 

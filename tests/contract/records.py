@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from typing import Any
 from uuid import uuid4
 
 from spark.graphs.checkpoint.ids import automatic_id
@@ -21,8 +22,10 @@ def make_record(
     format: str = "json",
     compression: str = "",
     timestamp: datetime | None = None,
+    metadata: dict[str, Any] | None = None,
 ) -> Record:
     """A record with a header that fits its payload; with a ``checkpoint_id`` one made by hand."""
+    searched = {"iteration": sequence, "last_node": 'naïve "node" 🎈', "ratio": 0.1, "done": False, "why": None}
     header = RecordHeader(
         checkpoint_id=checkpoint_id or automatic_id(graph_id, sequence),
         graph_id=graph_id,
@@ -37,5 +40,6 @@ def make_record(
         raw_size=len(payload),
         nonce=uuid4().hex,
         checksum=f"sha256:{sha256(payload).hexdigest()}",
+        metadata=searched if metadata is None else metadata,
     )
     return Record(header, payload)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from spark.graphs.checkpoint import (
     GraphCheckpoint,
     InMemoryCheckpointBackend,
 )
+from spark.hooks import discovery
 from tests.core.running import FailsOnce, Failure, countdown, every_step, history
 
 
@@ -152,3 +154,22 @@ async def test_saving_by_hand_and_deleting_by_hand_are_told_too(
     await CheckpointManager(backend, handler=diary).delete_checkpoint("mine")
 
     assert diary.entries == [("created", 1, [1]), ("deleted", "mine", [])]
+
+
+async def test_plugins_that_listen_are_loaded_off_the_event_loop(
+    backend: InMemoryCheckpointBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first look imports whatever is installed, which may take long."""
+    scanned_by: list[str] = []
+    scan = discovery._scan
+
+    def note_and_scan() -> discovery.Found:
+        scanned_by.append(threading.current_thread().name)
+        return scan()
+
+    monkeypatch.setattr(discovery, "_scan", note_and_scan)
+    discovery.reset()
+    await Graph(countdown(), id="g", checkpoint_config=every_step(backend)).run({"limit": 2})
+
+    assert len(scanned_by) == 1
+    assert scanned_by[0] != threading.main_thread().name

@@ -130,7 +130,12 @@ class Zone(tzinfo):
         (Number.ONE, "", "int(…)"),
         (Loose(), "", "register_type"),
         (lambda: 1, "", "function"),
-        (PureWindowsPath("//a/"), "", "str(path)"),
+        pytest.param(
+            PureWindowsPath("//a/"),
+            "",
+            "str(path)",
+            marks=pytest.mark.skipif(sys.version_info >= (3, 12), reason="there, its text leads back to it"),
+        ),
         ([datetime(2024, 1, 1, tzinfo=Zone())], "[0]", "zoneinfo"),
     ],
 )

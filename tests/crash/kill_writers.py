@@ -1,6 +1,7 @@
 """SIGKILL a process that checkpoints each step, at random instants, over and over.
 
     python -m tests.crash.kill_writers --kills 1000 --seed 7
+    python -m tests.crash.kill_writers --url 'sqlite:///{directory}/checkpoints.db'
 
 After each kill another process reads the store: the latest checkpoint must load, nothing that was acknowledged may be
 lost, and every checkpoint must hold a consistent cut of the history. Then the next writer continues from the latest.
@@ -10,8 +11,6 @@ Exit status 0: all of that held, every time.
 from __future__ import annotations
 
 import argparse
-import asyncio
-import importlib
 import os
 import random
 import select
@@ -20,16 +19,15 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
 from functools import partial
-from pathlib import Path
 
-from spark.graphs.checkpoint import CheckpointBackend, CheckpointHandler, CheckpointManager, GraphCheckpoint
+from spark.graphs.checkpoint import CheckpointHandler, GraphCheckpoint
 from spark.hooks import events
-from tests.crash.worker_graph import GRAPH_ID, KEPT, build, complaint_about
+from tests.crash.children import answer_of_child, be_a_child, read_all
+from tests.crash.stores import MakeBackend, complaint_about_store, maker
+from tests.crash.worker_graph import GRAPH_ID, build
 
 _ACK = struct.Struct("<q")
-MakeBackend = Callable[[Path], CheckpointBackend]
 
 
 class Acknowledge(CheckpointHandler):
@@ -43,7 +41,7 @@ class Acknowledge(CheckpointHandler):
         os.write(self._pipe, _ACK.pack(checkpoint.sequence))
 
 
-def kill_over_and_over(directory: Path, *, kills: int, longest: float, chance: random.Random, make: MakeBackend) -> int:
+def kill_over_and_over(make: MakeBackend, *, kills: int, longest: float, chance: random.Random) -> int:
     """Returns how many checkpoints were acknowledged in all.
 
     :param longest: seconds that a writer may live.
@@ -51,25 +49,25 @@ def kill_over_and_over(directory: Path, *, kills: int, longest: float, chance: r
     """
     acknowledged = 0
     for number in range(1, kills + 1):
-        last = _write_until_killed(directory, after=chance.uniform(0, longest), make=make)
+        last = _write_until_killed(make, after=chance.uniform(0, longest))
         acknowledged = max(acknowledged, last)
-        complaint = _in_child(partial(_check, directory, acknowledged, make))
+        complaint = answer_of_child(partial(complaint_about_store, make, GRAPH_ID, acknowledged))
         assert not complaint, f"after kill {number}: {complaint}"
     return acknowledged
 
 
-def _write_until_killed(directory: Path, *, after: float, make: MakeBackend) -> int:
+def _write_until_killed(make: MakeBackend, *, after: float) -> int:
     """The last sequence that a writer acknowledged before it was killed; 0 when there was none."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reader)
-        _be_a_child(lambda: build(make(directory), Acknowledge(writer)).run(resume=True))
+        be_a_child(lambda: build(make(), Acknowledge(writer)).run(resume=True))
     os.close(writer)
     _wait_for_first_ack(reader, child)
     time.sleep(after)  # the instant of the kill is the point
     os.kill(child, signal.SIGKILL)
-    acks = _read_all(reader)
+    acks = read_all(reader)
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status), f"the writer ended by itself, with status {os.waitstatus_to_exitcode(status)}"
     complete = len(acks) // _ACK.size * _ACK.size
@@ -82,66 +80,6 @@ def _wait_for_first_ack(reader: int, child: int) -> None:
         select.select([reader], [], [], 30)
 
 
-async def _check(directory: Path, acknowledged: int, make: MakeBackend) -> str:
-    """What is wrong with the store, or ``""``."""
-    async with make(directory) as backend:
-        manager = CheckpointManager(backend)
-        infos = await manager.list_checkpoints(GRAPH_ID)
-        if acknowledged and (not infos or infos[-1].sequence < acknowledged):
-            return f"checkpoint {acknowledged} was acknowledged, but the latest is {infos[-1:] or 'none'}"
-        stored, first_kept = {info.sequence for info in infos}, acknowledged - KEPT + 1
-        lost = [sequence for sequence in range(max(first_kept, 1), acknowledged + 1) if sequence not in stored]
-        if lost:
-            return f"checkpoints {lost} were acknowledged and are gone"
-        chains = [""]
-        for info in infos:
-            complaint = complaint_about(await manager.load_checkpoint(info.checkpoint_id), chains)
-            if complaint:
-                return f"{info.checkpoint_id}: {complaint}"
-        return ""
-
-
-def _in_child(work: Callable[[], Awaitable[str]]) -> str:
-    """What a coroutine returned in a process of its own, or how it failed."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reader)
-        _be_a_child(work, answer_to=writer)
-    os.close(writer)
-    answer = _read_all(reader).decode()
-    _, status = os.waitpid(child, 0)
-    return answer or (f"the check ended with status {status}" if status else "")
-
-
-def _be_a_child(work: Callable[[], Awaitable[object]], *, answer_to: int | None = None) -> None:
-    status = 1
-    try:
-        answer = asyncio.run(_awaited(work))
-        if answer_to is not None:
-            os.write(answer_to, str(answer).encode()[:60_000])
-        status = 0
-    except BaseException as error:
-        if answer_to is not None:
-            os.write(answer_to, f"{type(error).__name__}: {error}".encode()[:60_000])
-        else:
-            print(f"the writer failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-    finally:
-        os._exit(status)
-
-
-async def _awaited(work: Callable[[], Awaitable[object]]) -> object:
-    return await work()
-
-
-def _read_all(reader: int) -> bytes:
-    parts = []
-    while part := os.read(reader, 65536):
-        parts.append(part)
-    os.close(reader)
-    return b"".join(parts)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=1000)
@@ -149,17 +87,15 @@ def main() -> int:
     parser.add_argument(
         "--longest", type=float, default=0.06, help="seconds that a writer may live after it began to write"
     )
-    parser.add_argument(
-        "--backend", default="spark_backend_file:FileCheckpointBackend", help="module:Class, made with a directory"
-    )
+    parser.add_argument("--url", default="file://{directory}", help="of the store; {directory} is a temporary folder")
+    parser.add_argument("--backend", default="", help="module:Class, instead of the one installed for the URL")
     options = parser.parse_args()
-    module, _, name = options.backend.partition(":")
-    make: MakeBackend = getattr(importlib.import_module(module), name)
     events.listeners("spark_checkpoint_created")  # look for plugins once, not in every child
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="spark-crash-") as folder:
+        make = maker(options.url.format(directory=folder), named=options.backend)
         acknowledged = kill_over_and_over(
-            Path(folder), kills=options.kills, longest=options.longest, chance=random.Random(options.seed), make=make
+            make, kills=options.kills, longest=options.longest, chance=random.Random(options.seed)
         )
     seconds = time.monotonic() - began
     print(

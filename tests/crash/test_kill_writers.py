@@ -14,9 +14,13 @@ def run_harness(*options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
 
 
-def test_nothing_acknowledged_is_lost_when_writers_are_killed() -> None:
+SQLITE = ("--url", "sqlite:///{directory}/checkpoints.db")
+
+
+@pytest.mark.parametrize("store", [(), SQLITE], ids=["file", "sqlite"])
+def test_nothing_acknowledged_is_lost_when_writers_are_killed(store: tuple[str, ...]) -> None:
     """The short run of `make crash`."""
-    done = run_harness("--kills", "40", "--seed", "20261123")
+    done = run_harness("--kills", "40", "--seed", "20261123", *store)
 
     assert done.returncode == 0, done.stderr[-2000:]
     assert "40 kills (seed 20261123)" in done.stdout
@@ -26,6 +30,14 @@ def test_nothing_acknowledged_is_lost_when_writers_are_killed() -> None:
 def test_harness_finds_a_planted_bug(bug: str) -> None:
     """A harness that passes a wrong backend would prove nothing about a right one."""
     done = run_harness("--kills", "150", "--seed", "5", "--backend", f"tests.crash.planted_bugs:{bug}")
+
+    assert done.returncode != 0
+    assert "AssertionError: after kill" in done.stderr
+
+
+@pytest.mark.parametrize("bug", ["AcknowledgesEarly", "CommitsTwice", "PrunesFirst"])
+def test_harness_finds_a_planted_bug_in_a_database(bug: str) -> None:
+    done = run_harness("--kills", "150", "--seed", "5", *SQLITE, "--backend", f"tests.crash.planted_sql_bugs:{bug}")
 
     assert done.returncode != 0
     assert "AssertionError: after kill" in done.stderr

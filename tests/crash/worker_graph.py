@@ -41,12 +41,12 @@ class Meet(JoinNode):
         return {}
 
 
-def build(backend: CheckpointBackend, handler: CheckpointHandler | None = None) -> Graph:
+def build(backend: CheckpointBackend, handler: CheckpointHandler | None = None, *, graph_id: str = GRAPH_ID) -> Graph:
     """The graph, with a checkpoint after every step."""
     tick, meet = Tick(), Meet()
     tick >> [Branch(name="left"), Branch(name="right")] >> meet >> tick
     config = CheckpointConfig(backend=backend, trigger_on_iteration=1, max_checkpoints=KEPT, handler=handler)
-    return Graph(start=tick, id=GRAPH_ID, checkpoint_config=config)
+    return Graph(start=tick, id=graph_id, checkpoint_config=config)
 
 
 def next_link(chain: str) -> str:

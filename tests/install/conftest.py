@@ -31,5 +31,10 @@ def with_files(workshop: Workshop, wheels: dict[str, Wheel]) -> Environment:
 
 
 @pytest.fixture(scope="session")
+def with_sql(workshop: Workshop, wheels: dict[str, Wheel]) -> Environment:
+    return workshop.install("sql", extras="[sql]", wheels=wheels)
+
+
+@pytest.fixture(scope="session")
 def with_all(workshop: Workshop, wheels: dict[str, Wheel]) -> Environment:
     return workshop.install("all", extras="[all]", wheels=wheels)

@@ -100,6 +100,31 @@ def test_with_the_file_backend_a_killed_run_goes_on(with_files: Environment, tmp
     assert complete.stdout.splitlines() == ["{'done': True, 'success': True}"]
 
 
+@pytest.mark.parametrize(
+    "backend", ['DatabaseCheckpointBackend(connection_string="sqlite:///runs.db")', '"sqlite:///runs.db"']
+)
+def test_with_the_sql_backend_a_killed_run_goes_on(with_sql: Environment, tmp_path: Path, backend: str) -> None:
+    """The page's SQLite address, with nothing else installed."""
+    program = COUNT_TO_SIX.replace("BACKEND", backend).replace("FileCheckpointBackend", "DatabaseCheckpointBackend")
+
+    killed = with_sql.run(program, directory=tmp_path, variables=[("DIE_AT", "4")])
+    resumed = with_sql.run(program, directory=tmp_path)
+
+    assert (killed.returncode, killed.stdout.split()) == (-signal.SIGKILL, ["1", "2", "3"])
+    assert (resumed.returncode, resumed.stderr) == (0, "")
+    assert resumed.stdout.splitlines() == ["4", "5", "6", "{'done': True, 'success': True}"]
+
+
+def test_postgresql_without_its_driver_says_what_to_install(with_sql: Environment, tmp_path: Path) -> None:
+    program = COUNT_TO_SIX.replace("BACKEND", '"postgresql://user:secret@localhost/spark"')
+    error = with_sql.last_error(
+        program.replace("FileCheckpointBackend", "DatabaseCheckpointBackend"), directory=tmp_path
+    )
+
+    assert "pip install 'spark-graphs[postgresql]'" in error
+    assert "secret" not in error
+
+
 def test_pickle_is_refused_where_it_is_not_installed(with_files: Environment, tmp_path: Path) -> None:
     program = COUNT_TO_SIX.replace("BACKEND", 'FileCheckpointBackend("checkpoints", format="pickle")')
 

@@ -146,6 +146,7 @@ def imported_on_the_page() -> dict[str, Any]:
     names: dict[str, Any] = {"datetime": datetime, "timedelta": timedelta, "List": list, "Optional": Optional}
     for module in (spark.graphs, spark.graphs.checkpoint):
         names |= {name: getattr(module, name) for name in module.__all__}
+    names["FileCheckpointBackend"] = spark.graphs.checkpoint.FileCheckpointBackend
     return names
 
 

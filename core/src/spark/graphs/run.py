@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from spark.errors import BudgetExceededError
+from spark.errors import BudgetExceededError, SerializationError
 from spark.graphs.checkpoint.recorder import Capture
 from spark.graphs.checkpoint.triggers import Boundary
 from spark.graphs.containers import PlainDict
@@ -245,10 +245,15 @@ class GraphRun:
 
     async def _save(self, *, reason: str) -> CheckpointInfo:
         assert self._recorder is not None
+        capture = self.capture(reason=reason)
         try:
-            return await self._recorder.record(self.capture(reason=reason))
+            return await self._recorder.record(capture)
         except Exception as error:
             self._own_error = error
+            if isinstance(error, SerializationError) and error.path.startswith("frontier"):
+                error.add_note(
+                    f"spark-graphs: {error.path} is in what node {self._last_node!r}, or one before it, returned."
+                )
             raise
 
     def capture(self, *, reason: str, metadata: dict[str, Any] | None = None) -> Capture:

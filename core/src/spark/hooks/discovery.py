@@ -58,6 +58,11 @@ def found() -> Found:
     return fresh
 
 
+def has_found() -> bool:
+    """Whether the scan is done, so that asking costs nothing."""
+    return _found is not None
+
+
 def core() -> Plugin:
     """What the core brings by itself, found without a scan."""
     global _core

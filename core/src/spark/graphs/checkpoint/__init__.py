@@ -34,6 +34,7 @@ from spark.graphs.checkpoint.triggers import AfterNode, Boundary, EveryIteration
 
 if TYPE_CHECKING:
     from spark_backend_file import FileCheckpointBackend as FileCheckpointBackend
+    from spark_backend_sql import DatabaseCheckpointBackend as DatabaseCheckpointBackend
 
 __all__ = [
     "CURRENT_VERSION",
@@ -55,7 +56,6 @@ __all__ = [
     "DeserializationError",
     "EveryIterations",
     "EverySeconds",
-    "FileCheckpointBackend",
     "Format",
     "GraphCheckpoint",
     "GraphRestoreError",

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from spark.errors import GraphDefinitionError
-from spark.hooks import events
+from spark.graphs.blocking import run_blocking
+from spark.hooks import discovery, events
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
@@ -53,6 +54,11 @@ class Audience:
                     + ("; add () to make one." if isinstance(one, type) else ".")
                 )
         return cls(handlers, errors=errors)
+
+    async def gather(self) -> None:
+        """Find the plugins that listen, off the event loop, since the first look loads them."""
+        if not discovery.has_found():
+            await run_blocking(discovery.found)
 
     def is_empty_for(self, event: str) -> bool:
         """Whether nobody would hear of an event, for instance ``spark_checkpoint_created``."""

@@ -77,7 +77,12 @@ class RecordHeader:
                 raise _damaged(f"its {name} is of the wrong type: {type(fields[name]).__name__}")
         fields["timestamp"] = _parse_utc(fields["timestamp"])
         _check_values(fields)
-        return cls(**fields)
+        header = cls(**fields)
+        if (
+            header.to_json() != data
+        ):  # JSON has several spellings for one value; a changed bit may turn one into another
+            raise _damaged("it is not spelt as it was written")
+        return header
 
     def canonical(self) -> bytes:
         """Every field but checksum and signature in one unambiguous form: what these two cover besides the payload."""

@@ -76,6 +76,7 @@ class Recorder:
         :param parent: the sequence of the checkpoint that the run continues from, if any.
         :param is_latest: it was the latest, so whatever is found after it was written by somebody else.
         """
+        await self._audience.gather()
         with wrapped(self._backend, "opening the history of graph ", self._graph_id):
             self._kept = [info for info in await self._backend.list(self._graph_id) if not info.manual]
             self._next = await self._backend.next_sequence(self._graph_id)

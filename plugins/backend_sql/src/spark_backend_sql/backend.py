@@ -1,0 +1,220 @@
+"""The sql backend: the promise of ``CheckpointBackend``, kept with a database."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
+
+from sqlalchemy import Connection, Executable, Row
+
+from spark.errors import BackendError, CheckpointDamagedError, InvalidIdError
+from spark.graphs.checkpoint import (
+    CheckpointBackend,
+    CheckpointInfo,
+    CheckpointQuery,
+    Record,
+    parse_automatic_id,
+    run_blocking,
+)
+from spark_backend_sql.connection import READERS, Database
+from spark_backend_sql.ledger import Ledger
+from spark_backend_sql.operations import Delete, Put
+from spark_backend_sql.schema import LONGEST_CHECKPOINT_ID, LONGEST_GRAPH_ID
+from spark_backend_sql.search import narrowed
+from spark_backend_sql.statements import Statements, info_of, record_of
+from spark_backend_sql.writer import Writer
+
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint import CheckpointSerializer, Format
+
+Result = TypeVar("Result")
+Infos: TypeAlias = list[CheckpointInfo]
+
+LAST_SEQUENCE: Final = 2**63 - 1
+
+log = logging.getLogger("spark.checkpoint.sql")
+
+
+class DatabaseCheckpointBackend(CheckpointBackend):
+    """Keeps checkpoints as rows of a table, one for each.
+
+    :param connection_string: an SQLAlchemy URL, for instance ``sqlite:///checkpoints.db`` or
+        ``postgresql://user:password@host/database``. The database is reached when it is first needed.
+    :param table_name: made on first use, with two small ones beside it.
+    :param format: how the payload is written.
+    :param compression: True or ``"gzip"`` to compress it.
+    :param pretty_print: indent it, where the format is readable.
+    :param serializer: turns objects of your own into plain values and back.
+    :raises ValueError: the connection string or the table name can't be used.
+    :raises BackendError: the driver of the database is not installed.
+    """
+
+    name = "sql"
+
+    def __init__(
+        self,
+        connection_string: str,
+        table_name: str = "checkpoints",
+        format: str | Format = "json",
+        compression: bool | str = False,
+        pretty_print: bool = False,
+        serializer: CheckpointSerializer | None = None,
+    ) -> None:
+        super().__init__(format=format, compression=compression, pretty_print=pretty_print, serializer=serializer)
+        self.table_name = table_name
+        self.database = Database(connection_string, table_name=table_name)
+        self._statements = Statements(self.database.tables, self.database.writing.dialect)
+        self._writer = Writer(Ledger(self.database, self._statements).commit)
+        self._readers: ThreadPoolExecutor | None = None
+        self._process = os.getpid()
+        self._is_closed = False
+
+    @classmethod
+    def from_url(cls, url: str, **options: Any) -> Self:
+        """The backend of the database that the URL names; the URL's query goes to the driver.
+
+        :raises ValueError: it is no URL of a database.
+        """
+        return cls(url, **options)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.database!r}, table_name={self.table_name!r})"
+
+    async def put(self, record: Record) -> None:
+        _check(record)
+        self._check_process()
+        await self._writer.run(Put(record))
+
+    async def delete(self, graph_id: str, sequence: int) -> bool:
+        if not _can_exist(graph_id, sequence):
+            return False
+        self._check_process()
+        return bool(await self._writer.run(Delete((graph_id, sequence))))
+
+    async def get(self, graph_id: str, sequence: int) -> Record | None:
+        if not _can_exist(graph_id, sequence):
+            return None
+        doing = f"read checkpoint {sequence} of graph {graph_id[:80]!r}"
+        row = await self._first(self._statements.get, {"graph": graph_id, "at": sequence}, doing)
+        return None if row is None else record_of(row)
+
+    async def list(self, graph_id: str | None = None) -> list[CheckpointInfo]:
+        if graph_id is None:
+            return await self._infos(self._statements.list_all, {}, "list all checkpoints")
+        if not _is_text(graph_id):
+            return []
+        doing = f"list the checkpoints of graph {graph_id[:80]!r}"
+        return await self._infos(self._statements.list_graph, {"graph": graph_id}, doing)
+
+    async def query(self, query: CheckpointQuery) -> Infos:
+        if query.graph_id is not None and not _is_text(query.graph_id):
+            return []
+        records, dialect = self.database.tables.checkpoints, self.database.reading.dialect
+        statement = narrowed(self._statements.listing, records, query, name=dialect.name)
+        return await self._infos(statement, {}, "search for checkpoints")
+
+    async def latest(self, graph_id: str) -> CheckpointInfo | None:
+        if not _is_text(graph_id):
+            return None
+        doing = f"find the latest checkpoint of graph {graph_id[:80]!r}"
+        infos = await self._infos(self._statements.newest, {"graph": graph_id, "count": 1}, doing)
+        return infos[0] if infos else None
+
+    async def next_sequence(self, graph_id: str) -> int:
+        if not _is_text(graph_id):
+            return 1
+        doing = f"find the next sequence of graph {graph_id[:80]!r}"
+        used = await self._first(self._statements.used, {"graph": graph_id}, doing)
+        return max((number for number in used or () if number is not None), default=0) + 1
+
+    async def find(self, checkpoint_id: str) -> CheckpointInfo | None:
+        if not _is_text(checkpoint_id):
+            return None
+        doing = f"find checkpoint {checkpoint_id[:80]!r}"
+        infos = await self._infos(self._statements.find, {"id": checkpoint_id}, doing)
+        address = parse_automatic_id(checkpoint_id)
+        if not infos and address is not None and _can_exist(*address):
+            infos = await self._infos(self._statements.info, {"graph": address[0], "at": address[1]}, doing)
+        return infos[0] if infos else None
+
+    async def close(self) -> None:
+        self._is_closed = True
+        readers, self._readers = self._readers, None
+        if self._process != os.getpid():
+            return
+        # A thread of its own, so that none is left behind in the event loop's.
+        closing = ThreadPoolExecutor(1, thread_name_prefix="sql-backend-closing")
+        try:
+            await run_blocking(self._release, readers, executor=closing)
+        finally:
+            closing.shutdown(wait=True)
+
+    def _release(self, readers: ThreadPoolExecutor | None) -> None:
+        self._writer.stop()
+        if readers is not None:
+            readers.shutdown(wait=True)
+        self.database.close()
+
+    async def _first(
+        self, statement: Executable, values: Mapping[str, Any], doing: str
+    ) -> Row[*tuple[Any, ...]] | None:
+        return await self._read(lambda connection: connection.execute(statement, dict(values)).first(), doing)
+
+    async def _infos(self, statement: Executable, values: Mapping[str, Any], doing: str) -> Infos:
+        return await self._read(
+            lambda connection: _readable(connection.execute(statement, dict(values)).all()),
+            doing,
+        )
+
+    async def _read(self, work: Callable[[Connection], Result], doing: str) -> Result:
+        self._check_process()
+        if self._is_closed:
+            raise BackendError("The sql backend is closed and can't be used any more; make a new one.")
+        if self._readers is None:
+            self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="sql-backend-reader")
+        return await run_blocking(self.database.read, work, doing, executor=self._readers)
+
+    def _check_process(self) -> None:
+        """After a fork the child has this object, none of its threads, and connections that are the parent's."""
+        if self._process != os.getpid():
+            self._process, self._readers = os.getpid(), None
+            self.database.after_fork()
+
+
+def _readable(rows: Iterable[Row[*tuple[Any, ...]]]) -> Infos:
+    infos = []
+    for row in rows:
+        try:
+            infos.append(info_of(row))
+        except CheckpointDamagedError as error:
+            log.warning("%s It is left out of the listing.", error)
+    return infos
+
+
+def _is_text(value: str) -> bool:
+    """Whether a database can hold this; what it can't hold is not there."""
+    return "\0" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
+
+
+def _can_exist(graph_id: str, sequence: int) -> bool:
+    return _is_text(graph_id) and 0 < sequence <= LAST_SEQUENCE
+
+
+def _check(record: Record) -> None:
+    header = record.header
+    for kind, value, longest in (
+        ("graph id", header.graph_id, LONGEST_GRAPH_ID),
+        ("checkpoint id", header.checkpoint_id, LONGEST_CHECKPOINT_ID),
+    ):
+        if not value or len(value) > longest or not _is_text(value):
+            raise InvalidIdError(
+                f"The sql backend can't save under the {kind} {value[:40]!r}, which has {len(value)} characters: it takes 1 to "
+                f"{longest}, none of them NUL or half a surrogate pair. Nothing was written."
+            )
+    if not 0 < header.sequence <= LAST_SEQUENCE:
+        raise BackendError(
+            f"The sql backend can't save sequence {header.sequence} of graph {header.graph_id!r}: it takes 1 to {LAST_SEQUENCE}."
+        )

@@ -1,0 +1,186 @@
+"""Where databases differ: drivers, what a new connection needs, locks, and how a conflict is stepped over."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from importlib.util import find_spec
+from typing import Any, Final
+
+from sqlalchemy import URL, ColumnElement, Connection, Engine, Insert, Table, case, event, func, select, text
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+
+from spark.errors import BackendError
+
+PATIENCE_WITH_LOCKS: Final = 30
+"""Seconds that a transaction waits for another one before it gives up."""
+
+_DRIVERS: Final = {
+    "postgresql": (("psycopg", "psycopg"), ("psycopg2", "psycopg2")),
+    "mysql": (("pymysql", "pymysql"), ("MySQLdb", "mysqldb")),
+    "mariadb": (("pymysql", "pymysql"), ("MySQLdb", "mysqldb"), ("mariadb", "mariadbconnector")),
+}
+"""Of each database the drivers that do, the best first: module, and SQLAlchemy's name."""
+_CURES: Final = {
+    "postgresql": "pip install 'spark-graphs[postgresql]'",
+    "mysql": "pip install pymysql",
+    "mariadb": "pip install pymysql",
+}
+
+
+def with_driver(url: URL) -> URL:
+    """The URL with a driver that is installed, when it names none.
+
+    :raises BackendError: none is installed.
+    """
+    if "+" in url.drivername or url.drivername not in _DRIVERS:
+        return url
+    for module, driver in _DRIVERS[url.drivername]:
+        if find_spec(module) is not None:
+            return url.set(drivername=f"{url.drivername}+{driver}")
+    raise missing_driver(url)
+
+
+def missing_driver(url: URL) -> BackendError:
+    """The error for a database whose driver is not installed."""
+    name = url.get_backend_name()
+    cure = _CURES.get(name, "install the driver that the URL names, or name another one")
+    return BackendError(
+        f"The sql backend can't reach a {name} database: the driver for {url.drivername}:// is not installed. "
+        f"To get one: {cure}"
+    )
+
+
+def engine_options(name: str) -> dict[str, Any]:
+    """What ``create_engine`` is told about transactions that write."""
+    if name == "sqlite":
+        # The driver begins no transaction of its own accord; begin_at_once does.
+        return {"isolation_level": "AUTOCOMMIT", "connect_args": {"timeout": PATIENCE_WITH_LOCKS}}
+    # The check against deleted sequences must see what was committed before each statement.
+    return {"isolation_level": "READ COMMITTED"}
+
+
+def prepare_connections(writing: Engine, reading: Engine) -> None:
+    """Make every new connection of these engines behave as durable storage needs it."""
+    name = writing.dialect.name
+    if name == "sqlite":
+        event.listen(writing, "connect", _prepare_sqlite_writer)
+        event.listen(writing, "begin", _begin_at_once)
+    elif name == "postgresql":
+        event.listen(writing, "connect", _prepare_postgresql)
+        event.listen(reading, "connect", _prepare_postgresql)
+
+
+def _begin_at_once(connection: Connection) -> None:
+    # A transaction that begins by reading, and writes later, fails at once when another has written between.
+    connection.connection.execute("BEGIN IMMEDIATE")
+
+
+def _prepare_sqlite_writer(connection: Any, record: object) -> None:
+    cursor = connection.cursor()
+    try:
+        _use_wal(cursor)
+        cursor.execute("PRAGMA synchronous=FULL")
+    finally:
+        cursor.close()
+
+
+def _use_wal(cursor: sqlite3.Cursor) -> None:
+    """Readers and the writer don't wait for each other. The mode stays with the file."""
+    give_up = time.monotonic() + PATIENCE_WITH_LOCKS
+    while cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL").fetchone()
+            return  # a file that can't have it, as on some network file systems, keeps its own journal
+        except sqlite3.OperationalError as error:
+            # Changing the mode does not wait for locks by itself. A read-only file is told of when it is written.
+            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY:
+                return
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
+                raise
+            time.sleep(0.01)
+
+
+_POSTGRESQL_SETTINGS: Final = f"""
+SELECT set_config('TimeZone', 'UTC', false),
+       set_config('lock_timeout', '{PATIENCE_WITH_LOCKS}s', false),
+       CASE WHEN current_setting('synchronous_commit') = 'off'
+            THEN set_config('synchronous_commit', 'on', false) END
+"""
+
+
+def _prepare_postgresql(connection: Any, record: object) -> None:
+    cursor = connection.cursor()
+    try:
+        cursor.execute(_POSTGRESQL_SETTINGS)
+    finally:
+        cursor.close()
+    # Settings made in a transaction would go with it.
+    connection.commit()
+
+
+@contextmanager
+def exclusively(connection: Connection, name: str) -> Iterator[None]:
+    """A transaction during which nobody else changes the tables of this name."""
+    if connection.dialect.name in ("mysql", "mariadb"):
+        with _named_lock(connection, name), connection.begin():
+            yield
+        return
+    with connection.begin():  # which in SQLite is the lock
+        if connection.dialect.name == "postgresql":
+            connection.execute(select(func.pg_advisory_xact_lock(_lock_number(name))))
+        yield
+
+
+@contextmanager
+def _named_lock(connection: Connection, name: str) -> Iterator[None]:
+    # There, creating a table ends the transaction, so the lock is the session's.
+    lock = f"spark_{_lock_number(name):x}"
+    with connection.begin():
+        if connection.scalar(select(func.get_lock(lock, PATIENCE_WITH_LOCKS))) != 1:
+            raise BackendError(
+                f"The sql backend waited {PATIENCE_WITH_LOCKS} s for the lock on the table {name!r}; run again."
+            )
+    try:
+        yield
+    finally:
+        with connection.begin():
+            connection.execute(select(func.release_lock(lock)))
+
+
+def _lock_number(name: str) -> int:
+    return int.from_bytes(sha256(f"spark-graphs {name}".encode()).digest()[:7])
+
+
+def store_payloads_as_they_are(connection: Connection, table: Table) -> None:
+    """Keep the database from compressing what is compressed already, or was not meant to be."""
+    if connection.dialect.name == "postgresql":
+        quoted = connection.dialect.identifier_preparer.format_table(table)
+        connection.execute(text(f"ALTER TABLE {quoted} ALTER COLUMN payload SET STORAGE EXTERNAL"))
+
+
+def insert_missing(table: Table, *, name: str, keys: Sequence[str]) -> Insert:
+    """An insert that leaves out rows whose keys are there already; elsewhere a plain one."""
+    if name == "postgresql":
+        return postgresql.insert(table).on_conflict_do_nothing(index_elements=keys)
+    if name == "sqlite":
+        return sqlite.insert(table).on_conflict_do_nothing(index_elements=keys)
+    return table.insert()
+
+
+def insert_or_raise(table: Table, *, name: str, key: str, column: str) -> Insert:
+    """An insert that, where the key is there already, makes the column at least as large as the new value."""
+    if name in ("mysql", "mariadb"):
+        fresh = mysql.insert(table)
+        return fresh.on_duplicate_key_update({column: func.greatest(table.c[column], fresh.inserted[column])})
+    new = sqlite.insert(table) if name == "sqlite" else postgresql.insert(table)
+    larger = case((new.excluded[column] > table.c[column], new.excluded[column]), else_=table.c[column])
+    return new.on_conflict_do_update(index_elements=[key], set_={column: larger})
+
+
+def position_of(part: str, column: ColumnElement[Any], *, name: str) -> ColumnElement[int]:
+    """Where in a column's text the part begins, from 1, case and all; 0 when it is not there."""
+    return func.strpos(column, part) if name == "postgresql" else func.instr(column, part)

@@ -1,0 +1,192 @@
+"""What went wrong in the database: passing or lasting, and what to do about it; said without secrets."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import quote, quote_plus
+
+from sqlalchemy import URL
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from spark.errors import BackendError, SparkError
+from spark.hooks import redact
+
+HIDDEN: Final = "***"
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether the same transaction may succeed in a moment: a lost connection, a deadlock, a server that starts."""
+    if not isinstance(error, DBAPIError):
+        return False
+    code = _code_of(error)
+    return error.connection_invalidated or code[:2] == "08" or code in _PASSING or _is_unreachable(error)
+
+
+def shown(url: URL) -> str:
+    """The URL without its secrets."""
+    return redact(url.render_as_string(hide_password=True))
+
+
+def explained(error: Exception, doing: str, url: URL) -> Exception:
+    """The error of ours for one of the database's, with its cause chained; nothing in it shows a secret.
+
+    :param doing: what was tried, for instance ``"save 3 checkpoints"``.
+    """
+    if isinstance(error, SparkError):
+        return error
+    cause = _without_secrets(error, url)
+    text = " ".join(_text_of(cause).split())
+    ours = BackendError(
+        f"The sql backend could not {doing} in {shown(url)}: {text}. {_advice(error)} Checkpoints saved earlier are intact."
+    )
+    ours.__cause__ = cause
+    return ours
+
+
+def _advice(error: Exception) -> str:
+    driver = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(driver, sqlite3.Error):
+        return _SQLITE_ADVICE.get(_sqlite_code(driver) & 0xFF, _GENERAL)
+    if isinstance(error, PoolTimeoutError):
+        return "Too many reads wait at once; run fewer, or look for what keeps the database busy."
+    if isinstance(error, NoSuchModuleError):
+        return "Check the driver's name in the URL."
+    code, text = _code_of(error), str(driver).lower()
+    return next((advice for marks, advice in _SERVER_ADVICE if _bears(marks, code, text)), _GENERAL)
+
+
+def _bears(marks: tuple[str, ...], code: str, text: str) -> bool:
+    return any(mark == code or re.search(mark, text) for mark in marks)
+
+
+def _code_of(error: BaseException) -> str:
+    """The SQLSTATE, or MySQL's error number, as text; "" for none."""
+    driver = getattr(error, "orig", error)
+    code = getattr(driver, "sqlstate", None) or getattr(driver, "pgcode", None)
+    if code is None and getattr(driver, "args", None) and isinstance(driver.args[0], int):
+        code = driver.args[0]
+    return str(code or "")
+
+
+def _is_unreachable(error: DBAPIError) -> bool:
+    text = str(error.orig).lower()
+    return any(mark in text for mark in _UNREACHABLE)
+
+
+def _sqlite_code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0)
+
+
+def _text_of(error: BaseException) -> str:
+    driver = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    return f"{type(driver).__name__}: {driver}".rstrip(" .")
+
+
+def _without_secrets(error: Exception, url: URL) -> Exception:
+    """The error itself; or, where its text or that of a cause of it holds a secret, one that says the rest."""
+    secrets = list(_secrets_of(url))
+    if not any(secret in str(link) or secret in repr(link) for link in _chain(error) for secret in secrets):
+        return error
+    text = _text_of(error)
+    for secret in secrets:
+        text = text.replace(secret, HIDDEN)
+    return BackendError(text)
+
+
+def _secrets_of(url: URL) -> Iterator[str]:
+    """The password, and whatever else of the URL is not shown, in every spelling it may have in a message."""
+    values = [str(url.password)] if url.password else []
+    for key, value in url.query.items():
+        several = [value] if isinstance(value, str) else value
+        values += [each for each in several if HIDDEN in redact(f"x://h/d?{key}={each}")]
+    for value in filter(None, values):
+        yield from {value, quote(value, safe=""), quote_plus(value), repr(value)[1:-1]}
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        link = waiting.pop()
+        if link is None or id(link) in seen:
+            continue
+        seen.add(id(link))
+        yield link
+        waiting += [link.__cause__, link.__context__, getattr(link, "orig", None)]
+
+
+_GENERAL: Final = "Check the database and its logs, then run again."
+_PASSING: Final = frozenset(
+    (
+        "40001",  # serialization failure
+        "40P01",  # deadlock
+        "57P01",  # shutting down on command
+        "57P02",  # another of its processes crashed
+        "57P03",  # starting up
+        "55P03",  # a lock that was not to be had
+        "1205",  # MySQL: lock wait timeout
+        "1213",  # deadlock
+        "2006",  # server has gone away
+        "2013",  # connection lost during a query
+    )
+)
+_UNREACHABLE: Final = (
+    "connection refused",
+    "no such file or directory",
+    "server closed the connection",
+    "connection reset",
+    "is starting up",
+    "shutting down",
+    "in recovery mode",
+    "can't connect",
+    "timeout expired",
+)
+_SQLITE_ADVICE: Final = {
+    sqlite3.SQLITE_FULL: "Free some space on the disk, delete old checkpoints, or raise PRAGMA max_page_count.",
+    sqlite3.SQLITE_READONLY: "The database can only be read: make the file and its folder writable for this user.",
+    sqlite3.SQLITE_PERM: "Make the file and its folder writable for this user.",
+    sqlite3.SQLITE_CANTOPEN: "Make the folder of the database file first, readable and writable for this user.",
+    sqlite3.SQLITE_BUSY: "Another program keeps the database locked; find out which, and end its transaction.",
+    sqlite3.SQLITE_LOCKED: "Another connection keeps the table locked; end its transaction.",
+    sqlite3.SQLITE_CORRUPT: "The file is damaged: restore it from a backup, or save what can be read with: sqlite3 FILE .recover",
+    sqlite3.SQLITE_NOTADB: "The file is no SQLite database; name another file, or restore this one from a backup.",
+    sqlite3.SQLITE_IOERR: "The disk failed or is full; check it, then run again.",
+    sqlite3.SQLITE_TOOBIG: "The checkpoint is larger than SQLite's limit of 1 GB; keep less in the state.",
+}
+_SERVER_ADVICE: Final = (
+    (
+        (
+            "28P01",
+            "28000",
+            "1045",
+            "password authentication failed",
+            "no password supplied",
+            "access denied",
+            'role ".*" does not exist',
+        ),
+        "Check the user's name and password in the connection string.",
+    ),
+    (
+        ("3D000", "1049", 'database ".*" does not exist'),
+        "Create the database first; the tables are made by the backend.",
+    ),
+    (("3F000",), "Create the schema that table_name names, or leave it out."),
+    (("25006", "read-only transaction"), "The server only allows reading; connect to the primary server."),
+    (("42501", "1142", "permission denied"), "Grant this user the right to create and use tables there."),
+    (
+        ("53100", "no space left", "1114", "1021"),
+        "The server's disk is full: free some space, or delete old checkpoints.",
+    ),
+    (
+        ("53300", "1040", "too many clients", "too many connections"),
+        "Raise the server's limit of connections, or close some.",
+    ),
+    (("42P01", "1146"), "A table was removed while it was in use; run again, and it is made anew."),
+    (("54000", "1153", "max_allowed_packet"), "The checkpoint is too large for the server; keep less in the state."),
+    (_UNREACHABLE, "Check that the server runs, and the host and port in the connection string."),
+    (("could not translate host name", "name or service not known"), "Check the host's name in the connection string."),
+)

@@ -1,0 +1,201 @@
+"""Puts and deletes, carried out in one transaction; and what became of them when the answer to COMMIT was lost.
+
+That a sequence is used once rests on two things: the primary key, and ``deleted_up_to``, the highest sequence of a graph
+that was ever deleted. A deletion removes the row and raises ``deleted_up_to`` in one transaction. A put inserts its row and
+reads ``deleted_up_to`` *after* that: had its sequence been free because of a deletion, that deletion is committed, and seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+
+from spark.errors import BackendError, SequenceTakenError
+from spark.graphs.checkpoint import Record
+from spark_backend_sql.connection import Database
+from spark_backend_sql.faults import is_passing
+from spark_backend_sql.operations import Address, Delete, Operation, Outcome, Put
+from spark_backend_sql.statements import Statements, values_of
+
+Outcomes = dict[Operation, Outcome]
+
+
+class Ledger:
+    """Carries out operations on a database, and knows of each what became of it."""
+
+    def __init__(self, database: Database, statements: Statements) -> None:
+        self._database = database
+        self._statements = statements
+        self._steps_over_conflicts = database.writing.dialect.name in ("sqlite", "postgresql")
+
+    def commit(self, operations: Sequence[Operation]) -> list[Outcome]:
+        """Carry out all of them in one transaction; on return each is durable or has not happened. Never raises."""
+        attempt = _Attempt(self, operations)
+        try:
+            outcomes = self._database.write(attempt, _describe(operations))
+        except Exception as error:
+            return self._one_by_one(operations, error, attempt)
+        return [outcomes[operation] for operation in operations]
+
+    def _one_by_one(self, operations: Sequence[Operation], error: Exception, attempt: _Attempt) -> list[Outcome]:
+        """What one of many can't do, the others still can; a database that is gone fails them all."""
+        if attempt.in_doubt:
+            return [_doubtful(error, operation) for operation in operations]
+        if len(operations) == 1 or (error.__cause__ is not None and is_passing(error.__cause__)):
+            return [error] * len(operations)
+        return [self.commit([operation])[0] for operation in operations]
+
+    def apply(self, connection: Connection, operations: Sequence[Operation], *, together: bool) -> Outcomes:
+        """Carry them out in the transaction under way. Of those that fail, nothing is left in it.
+
+        :param together: insert all records at once.
+        :raises ConflictError: that does not work, since a sequence among them is in use; roll back, and do it singly.
+        """
+        outcomes: Outcomes = {}
+        # By address, so that two processes with conflicting transactions wait for each other and don't deadlock.
+        ordered = sorted(operations, key=lambda operation: operation.address)
+        puts = [operation for operation in ordered if isinstance(operation, Put)]
+        deletes = [operation for operation in ordered if isinstance(operation, Delete)]
+        if puts:
+            outcomes.update(self._put(connection, puts, together=together))
+        if deletes:
+            outcomes.update(self._delete(connection, deletes))
+        return outcomes
+
+    def is_stored(self, connection: Connection, record: Record) -> bool:
+        """Whether the record at this address is this very one."""
+        header = record.header
+        found = connection.scalar(self._statements.nonce, {"graph": header.graph_id, "at": header.sequence})
+        return found is not None and found == header.nonce
+
+    def _put(self, connection: Connection, puts: Sequence[Put], *, together: bool) -> Outcomes:
+        inserted = self._insert_together(connection, puts) if together else self._insert_singly(connection, puts)
+        floors = self._floors(connection, {put.address[0] for put in puts})
+        outcomes: Outcomes = {}
+        for put in puts:
+            graph_id, sequence = put.address
+            if sequence <= floors.get(graph_id, 0):
+                if put in inserted:
+                    self._remove(connection, put.address)
+                outcomes[put] = _taken(put, "was used before and its checkpoint, or a later one, has been deleted")
+            else:
+                outcomes[put] = None if put in inserted else _taken(put, "is in use")
+        return outcomes
+
+    def _insert_together(self, connection: Connection, puts: Sequence[Put]) -> set[Put]:
+        try:
+            result = self._statements.insert.run_many(connection, [values_of(put.record) for put in puts])
+        except IntegrityError as error:
+            raise ConflictError from error
+        # A driver that counts otherwise comes out short, which is only slower.
+        if result.rowcount != len(puts):
+            raise ConflictError
+        return set(puts)
+
+    def _insert_singly(self, connection: Connection, puts: Sequence[Put]) -> set[Put]:
+        return {put for put in puts if self._insert(connection, put)}
+
+    def _insert(self, connection: Connection, put: Put) -> bool:
+        if self._steps_over_conflicts:
+            return self._statements.insert.run(connection, values_of(put.record)).rowcount == 1
+        try:
+            with connection.begin_nested():
+                self._statements.insert.run(connection, values_of(put.record))
+        except IntegrityError:
+            return False
+        return True
+
+    def _floors(self, connection: Connection, graph_ids: set[str]) -> dict[str, int]:
+        if len(graph_ids) == 1:
+            (graph_id,) = graph_ids
+            return {graph_id: self._statements.floor.run(connection, {"graph": graph_id}).scalar() or 0}
+        rows = connection.execute(self._statements.floors, {"graphs": sorted(graph_ids)})
+        return {row.graph_id: row.deleted_up_to for row in rows}
+
+    def _delete(self, connection: Connection, deletes: Sequence[Delete]) -> Outcomes:
+        outcomes: Outcomes = {delete: self._remove(connection, delete.address) for delete in deletes}
+        floors = {delete.address[0]: delete.address[1] for delete in deletes if outcomes[delete]}  # the highest is last
+        if floors:
+            values = [{"graph_id": graph_id, "deleted_up_to": highest} for graph_id, highest in sorted(floors.items())]
+            connection.execute(self._statements.raise_floor, values)
+        return outcomes
+
+    def _remove(self, connection: Connection, address: Address) -> bool:
+        graph_id, sequence = address
+        return self._statements.delete.run(connection, {"graph": graph_id, "at": sequence}).rowcount == 1
+
+
+class ConflictError(Exception):
+    """Of records inserted together one was in the way of another's."""
+
+
+class _Attempt:
+    """The work that ``Database.write`` tries, until it is known to be done."""
+
+    def __init__(self, ledger: Ledger, operations: Sequence[Operation]) -> None:
+        self._ledger = ledger
+        self._operations = operations
+        self.in_doubt: Outcomes = {}
+        """What an earlier try had done when its COMMIT was sent and not answered."""
+
+    def __call__(self, connection: Connection) -> Outcomes:
+        try:
+            return self._transact(connection, together=len(self._operations) > 1)
+        except ConflictError:
+            return self._transact(connection, together=False)
+
+    def _transact(self, connection: Connection, *, together: bool) -> Outcomes:
+        with connection.begin() as transaction:
+            outcomes = self._ledger.apply(connection, self._operations, together=together)
+            for operation in self.in_doubt:
+                if self._was_done(connection, operation, outcomes[operation]):
+                    outcomes[operation] = self.in_doubt[operation]
+            done = {operation: outcome for operation, outcome in outcomes.items() if not isinstance(outcome, Exception)}
+            try:
+                transaction.commit()
+            except Exception as error:
+                # A COMMIT that SQLite refuses leaves its transaction open; nobody shall inherit that.
+                connection.invalidate()
+                if is_passing(error):
+                    self.in_doubt = {**self.in_doubt, **done}
+                raise
+        return outcomes
+
+    def _was_done(self, connection: Connection, operation: Operation, outcome: Outcome) -> bool:
+        """Whether the earlier COMMIT took effect, as this try shows.
+
+        Had it not been decided yet, the insert of this try would have waited for it.
+        """
+        if isinstance(operation, Put):
+            return isinstance(outcome, SequenceTakenError) and self._ledger.is_stored(connection, operation.record)
+        return outcome is False
+
+
+def _describe(operations: Sequence[Operation]) -> str:
+    if len(operations) > 1:
+        return f"carry out {len(operations)} operations"
+    verb = "save" if isinstance(operations[0], Put) else "delete"
+    return f"{verb} {_named(operations[0])}"
+
+
+def _named(operation: Operation) -> str:
+    graph_id, sequence = operation.address
+    return f"checkpoint {sequence} of graph {graph_id[:80]!r}"
+
+
+def _taken(put: Put, reason: str) -> SequenceTakenError:
+    return SequenceTakenError(
+        f"The sql backend did not save {_named(put)}: this sequence {reason}. Nothing was written. Read the latest "
+        "checkpoint and continue from there."
+    )
+
+
+def _doubtful(error: Exception, operation: Operation) -> BackendError:
+    doubtful = BackendError(
+        f"{error} The connection was lost while {_named(operation)} was committed, and could not be made again, so it is not "
+        "known whether that took effect. Resume from the latest checkpoint when the database is back: it is a whole one."
+    )
+    doubtful.__cause__ = error.__cause__
+    return doubtful

@@ -1,0 +1,207 @@
+"""The tables, and how they come to be: created on first use, versioned, migrated forward under one lock."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Dialect,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    insert,
+    inspect,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from spark.errors import BackendError
+from spark_backend_sql.dialects import exclusively, store_payloads_as_they_are
+from spark_backend_sql.search import SearchableMetadata
+
+LONGEST_GRAPH_ID: Final = 200
+LONGEST_CHECKPOINT_ID: Final = 256
+
+_NAME = r"[A-Za-z_][A-Za-z0-9_]{0,49}"
+_TABLE_NAME: Final = re.compile(rf"(?:({_NAME})\.)?({_NAME})")
+
+
+class UtcTimestamp(TypeDecorator[datetime]):
+    """An instant to the microsecond, aware and in UTC in Python.
+
+    ``timestamptz`` in PostgreSQL, ``datetime(6)`` in MySQL, text that sorts and that ``datetime()`` reads in SQLite.
+    What can't be read comes back as None, so that one damaged row does not hide the others.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(postgresql.TIMESTAMP(timezone=True))
+        if dialect.name in ("mysql", "mariadb"):
+            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
+        return dialect.type_descriptor(Text())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None or dialect.name == "postgresql":
+            return value
+        naive = value.astimezone(UTC).replace(tzinfo=None)
+        return naive if dialect.name in ("mysql", "mariadb") else naive.isoformat(" ", "microseconds")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        try:
+            instant = datetime.fromisoformat(value) if isinstance(value, str) else value
+            return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
+        except (AttributeError, ValueError, OverflowError):
+            return None
+
+
+def id_column(longest: int) -> TypeEngine[str]:
+    """Text that is compared by code point, whatever the database's own language."""
+    return (
+        Text()
+        .with_variant(postgresql.TEXT(collation="C"), "postgresql")
+        # Binary, and without padding: there "a" and "a " would otherwise be one id.
+        .with_variant(mysql.VARCHAR(longest, collation="utf8mb4_0900_bin"), "mysql")
+        .with_variant(mysql.VARCHAR(longest, collation="utf8mb4_nopad_bin"), "mariadb")
+    )
+
+
+class Tables:
+    """The tables of one backend, as SQLAlchemy knows them.
+
+    :param table_name: letters, digits and underscores, at most 50; ``schema.table`` on PostgreSQL.
+    :raises ValueError: it is something else. No SQL was run.
+    """
+
+    def __init__(self, table_name: str, *, dialect: str) -> None:
+        schema, name = _split(table_name, dialect=dialect)
+        self.name = table_name
+        self.metadata = MetaData(schema=schema)
+        self.checkpoints = self._checkpoints(name)
+        self.graphs = Table(
+            f"{name}_graphs",
+            self.metadata,
+            Column("graph_id", id_column(LONGEST_GRAPH_ID), primary_key=True),
+            Column("deleted_up_to", BigInteger, nullable=False),
+        )
+        self.version = Table(f"{name}_schema", self.metadata, Column("version", Integer, nullable=False))
+
+    def _checkpoints(self, name: str) -> Table:
+        manual = Column("manual", Boolean, nullable=False)
+        checkpoint_id = Column("checkpoint_id", id_column(LONGEST_CHECKPOINT_ID), nullable=False)
+        return Table(
+            name,
+            self.metadata,
+            Column("graph_id", id_column(LONGEST_GRAPH_ID), primary_key=True),
+            Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+            checkpoint_id,
+            Column("timestamp", UtcTimestamp, nullable=False),
+            manual,
+            Column("parent", BigInteger),
+            Column("version", Text, nullable=False),
+            Column("format", Text, nullable=False),
+            Column("compression", Text, nullable=False),
+            Column("size", BigInteger, nullable=False),
+            Column("raw_size", BigInteger, nullable=False),
+            Column("nonce", Text, nullable=False),
+            Column("checksum", Text, nullable=False),
+            Column("signature", Text, nullable=False),
+            Column("metadata", SearchableMetadata, nullable=False),
+            # The last one: what comes before a large value is read without it.
+            Column("payload", LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb"), nullable=False),
+            # Only ids given by hand are looked up; automatic ones, which are many, need not be kept in order.
+            Index(f"ix_{name}_id", checkpoint_id, sqlite_where=manual == true(), postgresql_where=manual),
+        )
+
+
+Migration = Callable[[Connection, Tables], None]
+
+
+def create_tables(connection: Connection, tables: Tables) -> None:
+    """From nothing to version 1."""
+    tables.metadata.create_all(connection, checkfirst=True)
+    store_payloads_as_they_are(connection, tables.checkpoints)
+
+
+MIGRATIONS: Sequence[Migration] = (create_tables,)
+"""The step from each version to the next. Never changed once released, only added to."""
+
+
+def is_current(connection: Connection, tables: Tables) -> bool:
+    """Whether the tables are of the version of this code; changes nothing.
+
+    :raises BackendError: they are newer.
+    """
+    found = version_of(connection, tables)
+    _refuse_newer(found, tables)
+    return found == len(MIGRATIONS)
+
+
+def migrate(connection: Connection, tables: Tables) -> None:
+    """Bring the tables to the version of this code, whoever else is doing so at this moment.
+
+    :param connection: not in a transaction.
+    :raises BackendError: they are newer than this code.
+    """
+    with exclusively(connection, tables.name):
+        # Whoever held the lock before may have done it all.
+        found = version_of(connection, tables)
+        _refuse_newer(found, tables)
+        for step in MIGRATIONS[found:]:
+            step(connection, tables)
+        if found < len(MIGRATIONS):
+            _set_version(connection, tables, version=len(MIGRATIONS), is_first=found == 0)
+
+
+def version_of(connection: Connection, tables: Tables) -> int:
+    """The version of the tables in the database; 0 when there are none."""
+    if not inspect(connection).has_table(tables.version.name, schema=tables.version.schema):
+        return 0
+    return connection.scalar(select(tables.version.c.version)) or 0
+
+
+def _set_version(connection: Connection, tables: Tables, *, version: int, is_first: bool) -> None:
+    change = insert(tables.version) if is_first else update(tables.version)
+    connection.execute(change.values(version=version))
+
+
+def _refuse_newer(found: int, tables: Tables) -> None:
+    known = len(MIGRATIONS)
+    if found > known:
+        raise BackendError(
+            f"The sql backend can't use the table {tables.name!r}: it has schema version {found}, and this release knows "
+            f"versions up to {known}. A newer release wrote it. Upgrade here: pip install --upgrade "
+            "spark-graphs-backend-sql; or give another table_name. Nothing was changed."
+        )
+
+
+def _split(table_name: str, *, dialect: str) -> tuple[str | None, str]:
+    match = _TABLE_NAME.fullmatch(table_name) if isinstance(table_name, str) else None
+    if match is None:
+        raise ValueError(
+            f"The table name {str(table_name)[:80]!r} can't be used by the sql backend: use letters, digits and underscores, "
+            "no digit first, at most 50 of them; on PostgreSQL also schema.table."
+        )
+    schema, name = match[1], match[2]
+    if schema is not None and dialect != "postgresql":
+        raise ValueError(
+            f"The table name {table_name!r} names a schema, which the sql backend takes on PostgreSQL only; write {name!r}."
+        )
+    if name.lower().startswith("sqlite_"):
+        raise ValueError(f"The table name {table_name!r} is one that SQLite keeps for itself; choose another.")
+    return schema, name

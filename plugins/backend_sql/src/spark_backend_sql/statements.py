@@ -1,0 +1,129 @@
+"""Every statement that the backend runs on its tables, built once. Values are bound, never part of the text."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import Dialect, Row, bindparam, delete, func, select
+
+from spark.errors import CheckpointDamagedError
+from spark.graphs.checkpoint import CheckpointInfo, Record, RecordHeader, automatic_id
+from spark_backend_sql.dialects import insert_missing, insert_or_raise
+from spark_backend_sql.driver_sql import DriverStatement
+from spark_backend_sql.schema import Tables
+
+HEADER_FIELDS: Final = (
+    "graph_id",
+    "sequence",
+    "checkpoint_id",
+    "timestamp",
+    "manual",
+    "parent",
+    "version",
+    "format",
+    "compression",
+    "size",
+    "raw_size",
+    "nonce",
+    "checksum",
+    "signature",
+    "metadata",
+)
+"""The columns that are a record's header; the payload's comes after them."""
+INFO_FIELDS: Final = ("checkpoint_id", "graph_id", "sequence", "timestamp", "size", "manual")
+"""The columns that make a line of a listing."""
+
+
+class Statements:
+    """The statements for one set of tables in one kind of database.
+
+    Parameters: ``graph``, ``at`` (a sequence), ``id`` (a checkpoint id), ``graphs`` (several), ``count``.
+    """
+
+    def __init__(self, tables: Tables, dialect: Dialect) -> None:
+        records, graphs = tables.checkpoints, tables.graphs
+        columns = records.c
+        of_graph, at = columns.graph_id == bindparam("graph"), columns.sequence == bindparam("at")
+        by_address = (columns.graph_id, columns.sequence)
+        insert = insert_missing(records, name=dialect.name, keys=("graph_id", "sequence"))
+        self.insert = DriverStatement(insert, dialect)
+        self.nonce = select(columns.nonce).where(of_graph, at)
+        self.delete = DriverStatement(delete(records).where(of_graph, at), dialect)
+        self.floor = DriverStatement(
+            select(graphs.c.deleted_up_to).where(graphs.c.graph_id == bindparam("graph")), dialect
+        )
+        self.floors = select(graphs.c.graph_id, graphs.c.deleted_up_to).where(
+            graphs.c.graph_id.in_(bindparam("graphs", expanding=True))
+        )
+        self.raise_floor = insert_or_raise(graphs, name=dialect.name, key="graph_id", column="deleted_up_to")
+        self.get = select(*(columns[name] for name in HEADER_FIELDS), columns.payload).where(of_graph, at)
+        self.listing = select(*(columns[name] for name in INFO_FIELDS))
+        self.list_all = self.listing.order_by(*by_address)
+        self.list_graph = self.listing.where(of_graph).order_by(columns.sequence)
+        self.newest = self.listing.where(of_graph).order_by(columns.sequence.desc()).limit(bindparam("count"))
+        self.info = self.listing.where(of_graph, at)
+        self.find = (
+            self.listing.where(columns.checkpoint_id == bindparam("id"), columns.manual)
+            .order_by(*(column.desc() for column in by_address))
+            .limit(1)
+        )
+        self.used = select(
+            select(func.max(columns.sequence)).where(of_graph).scalar_subquery(),
+            select(graphs.c.deleted_up_to).where(graphs.c.graph_id == bindparam("graph")).scalar_subquery(),
+        )
+        """The highest sequence that exists, and the highest that was deleted; None where there is none."""
+
+
+def values_of(record: Record) -> dict[str, Any]:
+    """What an insert of this record binds."""
+    header = record.header
+    values = {name: getattr(header, name) for name in HEADER_FIELDS}
+    values["payload"] = record.payload
+    return values
+
+
+def record_of(row: Row[*tuple[Any, ...]]) -> Record:
+    """The record that a row of ``get`` holds.
+
+    :raises CheckpointDamagedError: it can't be one.
+    """
+    *fields, payload = row
+    values = dict(zip(HEADER_FIELDS, fields, strict=True))
+    where = f"checkpoint {values['sequence']} of graph {values['graph_id']!r}"
+    if None in (values["timestamp"], values["metadata"]) or not isinstance(payload, bytes | memoryview | bytearray):
+        raise _damaged(where, "its timestamp, its metadata or its payload is none")
+    try:
+        header = RecordHeader.from_json(RecordHeader(**values).to_json())
+    except CheckpointDamagedError as error:
+        raise _damaged(where, str(error)) from error
+    except (AttributeError, TypeError, ValueError) as error:
+        raise _damaged(where, f"a field of its header is of the wrong type ({error})") from error
+    if header.size != len(payload):
+        raise _damaged(where, f"its payload has {len(payload):,} bytes where its header says {header.size:,}")
+    return Record(header, bytes(payload))
+
+
+def info_of(row: Row[*tuple[Any, ...]]) -> CheckpointInfo:
+    """The line of a listing that a row holds.
+
+    :raises CheckpointDamagedError: it can't be one.
+    """
+    checkpoint_id, graph_id, sequence, timestamp, size, manual = row
+    types = ((checkpoint_id, str), (graph_id, str), (sequence, int), (size, int))
+    if timestamp is None or not all(isinstance(value, kind) for value, kind in types):
+        raise _damaged(f"checkpoint {sequence} of graph {graph_id!r}", "a field of its header is of the wrong type")
+    return CheckpointInfo(
+        checkpoint_id=checkpoint_id if manual else automatic_id(graph_id, sequence),
+        graph_id=graph_id,
+        sequence=sequence,
+        timestamp=timestamp,
+        size=size,
+        manual=bool(manual),
+    )
+
+
+def _damaged(where: str, reason: str) -> CheckpointDamagedError:
+    return CheckpointDamagedError(
+        f"The row of {where} in the database of the sql backend is damaged: {reason}. Delete this checkpoint, or restore "
+        "its row from a backup; the others are not affected."
+    )

@@ -1,0 +1,54 @@
+"""The stores that crash harnesses write to: made from a URL, and examined after each kill."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+
+from spark.graphs.checkpoint import CheckpointBackend, CheckpointManager
+from spark.hooks.registry import backend_class
+from tests.crash.worker_graph import KEPT, complaint_about
+
+MakeBackend = Callable[[], CheckpointBackend]
+
+
+def maker(url: str, *, named: str = "") -> MakeBackend:
+    """What makes the backend of a URL.
+
+    :param named: ``module:Class``, for another class than the one that is installed for this URL.
+    """
+    # Imported now, in the parent, and not again in every child.
+    kind = _imported(named) if named else backend_class(url)
+    return lambda: kind.from_url(url)
+
+
+async def complaint_about_store(make: MakeBackend, graph_id: str, acknowledged: int) -> str:
+    """What is wrong with the checkpoints of a graph, or ``""``.
+
+    :param acknowledged: the highest sequence that its writer was told is durable.
+    """
+    async with make() as backend:
+        manager = CheckpointManager(backend)
+        infos = await manager.list_checkpoints(graph_id)
+        if acknowledged and (not infos or infos[-1].sequence < acknowledged):
+            return f"checkpoint {acknowledged} was acknowledged, but the latest is {infos[-1:] or 'none'}"
+        stored, first_kept = {info.sequence for info in infos}, acknowledged - KEPT + 1
+        lost = [sequence for sequence in range(max(first_kept, 1), acknowledged + 1) if sequence not in stored]
+        if lost:
+            return f"checkpoints {lost} were acknowledged and are gone"
+        chains, steps = [""], 0
+        for info in infos:
+            checkpoint = await manager.load_checkpoint(info.checkpoint_id)
+            complaint = complaint_about(checkpoint, chains)
+            if complaint:
+                return f"{info.checkpoint_id}: {complaint}"
+            earlier, steps = steps, checkpoint.execution_metadata["iteration"]
+            if steps <= earlier:
+                return f"{info.checkpoint_id} holds step {steps}, as the one before it does: it is stored twice"
+        return ""
+
+
+def _imported(named: str) -> type[CheckpointBackend]:
+    module, _, name = named.partition(":")
+    kind: type[CheckpointBackend] = getattr(importlib.import_module(module), name)
+    return kind

