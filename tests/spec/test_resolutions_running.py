@@ -322,11 +322,11 @@ def test_a_backend_of_a_plugin_is_the_class_itself() -> None:
     assert "from spark_backend_file import FileCheckpointBackend" in ast.unparse(typed[0])
 
 
-@pytest.mark.sql
-@pytest.mark.skip(reason="the SQL backend is not there yet")
 def test_the_database_backend_is_importable_from_the_same_place() -> None:
     """Row 26: about SQL."""
-    from spark.graphs.checkpoint import DatabaseCheckpointBackend  # noqa: F401
+    import spark_backend_sql
+
+    assert checkpoint.DatabaseCheckpointBackend is spark_backend_sql.DatabaseCheckpointBackend
 
 
 # Row 27

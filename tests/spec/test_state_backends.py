@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import ast
+import asyncio
+import functools
 import gzip
 import inspect
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from spark.graphs import Graph
 from spark.graphs.checkpoint import (
-    CheckpointBackend,
     CheckpointConfig,
     CheckpointManager,
+    DatabaseCheckpointBackend,
     FileCheckpointBackend,
     InMemoryCheckpointBackend,
 )
+from tests.plugins.sql_servers import PostgresServer
 from tests.spec import page
 from tests.spec.conftest import PageBlock
 from tests.spec.stand_ins import Count, looping
+
+SQLITE = "sqlite:///checkpoints.db"
+POSTGRESQL = "postgresql://user:pass@localhost/spark"
+"""The page's addresses."""
 
 
 @pytest.mark.block("InMemoryCheckpointBackend")
@@ -93,21 +102,74 @@ async def test_the_other_format_of_the_file_backend_is_pickle(tmp_path: Path, mo
     assert b"\x80\x05" in only_file(tmp_path).read_bytes()  # how a pickle of protocol 5 begins
 
 
-@pytest.mark.sql
-@pytest.mark.skip(reason="the SQL backend is not there yet")
 @pytest.mark.block("DatabaseCheckpointBackend")
 def test_the_database_backend_takes_what_the_page_lists(block: PageBlock) -> None:
     block.check_signature()
 
 
-@pytest.mark.sql
-@pytest.mark.skip(reason="the SQL backend is not there yet")
 @pytest.mark.block("DatabaseCheckpointBackend", 2)
-async def test_the_database_backend_is_made_from_a_connection_string(block: PageBlock) -> None:
-    names = await block.run()
+async def test_the_database_backend_is_made_from_a_connection_string(
+    block: PageBlock, tmp_path: Path, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both of the example, in the order in which it makes them."""
+    made: list[DatabaseCheckpointBackend] = []
+    monkeypatch.setattr(DatabaseCheckpointBackend, "__init__", noting(made, DatabaseCheckpointBackend.__init__))
+    names = await block.run(addresses={SQLITE: f"sqlite:///{tmp_path}/c.db", POSTGRESQL: postgres.new_database()})
 
-    assert isinstance(names["backend"], CheckpointBackend)
-    assert names["config"].backend is names["backend"]
+    assert [backend.database.writing.dialect.name for backend in made] == ["sqlite", "postgresql"]
+    assert names["config"].backend is names["backend"] is made[-1]
+    for backend in made:
+        async with backend:
+            await run_with(CheckpointConfig(enabled=True, backend=backend))
+            latest = await CheckpointManager(backend).load_latest("g")
+            assert latest is not None
+            assert latest.graph_state == {"count": 3}
+
+
+@pytest.fixture(params=[SQLITE, POSTGRESQL])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of an empty database of the kind that the page's address names."""
+    if request.param == SQLITE:
+        return f"sqlite:///{tmp_path}/checkpoints.db"
+    return request.getfixturevalue("postgres").new_database()
+
+
+async def test_checkpoints_in_a_database_are_persistent_and_queryable(address: str) -> None:
+    async with DatabaseCheckpointBackend(address) as backend:
+        await run_with(CheckpointConfig(backend=backend, trigger_on_iteration=1))
+
+    async with DatabaseCheckpointBackend(address) as another:
+        manager = CheckpointManager(another)
+        (second,) = await manager.list_checkpoints("g", metadata={"iteration": 2})
+        (newest,) = await manager.list_checkpoints("g", newest_first=True, limit=1)
+        loaded = await manager.load_checkpoint(second.checkpoint_id)
+
+    assert loaded.graph_state == {"count": 2}
+    assert newest.sequence > second.sequence
+
+
+async def test_many_graphs_of_several_backends_share_a_database(address: str) -> None:
+    """Supports concurrent access; multiple graph instances."""
+    async with DatabaseCheckpointBackend(address) as one, DatabaseCheckpointBackend(address) as other:
+        graphs = [
+            Graph(start=looping(Count(3)), id=f"g{number}", checkpoint_config=CheckpointConfig(backend=backend))
+            for number, backend in enumerate([one, other] * 5)
+        ]
+        await asyncio.gather(*(graph.run() for graph in graphs))
+        found = await CheckpointManager(one).list_checkpoints()
+
+    assert sorted(info.graph_id for info in found) == sorted(graph.graph_id for graph in graphs)
+
+
+def noting(made: list[Any], init: Callable[..., None]) -> Callable[..., None]:
+    """An ``__init__`` that remembers in order what it made."""
+
+    @functools.wraps(init)
+    def noted(self: Any, *arguments: Any, **options: Any) -> None:
+        init(self, *arguments, **options)
+        made.append(self)
+
+    return noted
 
 
 async def run_with(config: CheckpointConfig) -> None:
