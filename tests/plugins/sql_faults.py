@@ -57,7 +57,9 @@ class LossyProxy:
         with suppress(OSError):
             while request := client.recv(65536):
                 has_written = has_written or b"INSERT INTO" in request or b"DELETE FROM" in request
-                if has_written and b"COMMIT\0" in request and self.faults:
+                # What is sent in one piece with its check commits without a word.
+                is_commit = (has_written and b"COMMIT\0" in request) or b"transaction_isolation" in request
+                if is_commit and self.faults:
                     fault = self.faults.pop(0)
                     self.lost += 1
                     losing.set()
