@@ -1,7 +1,7 @@
 """Statements of the hot path, handed to the driver as text: compiled once, with nothing left to decide per run.
 
 Running a statement through SQLAlchemy's expression layer costs about as much as SQLite takes to store a small checkpoint.
-Transactions, connections and errors stay SQLAlchemy's.
+Connections and errors stay SQLAlchemy's, and all transactions but those of ``shortcut``.
 """
 
 from __future__ import annotations
