@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 Fault = Literal["answer", "request"]
+SYNC = b"S\0\0\0\x04"
+"""PostgreSQL's message at the end of statements that are sent in one piece."""
 
 
 class LossyProxy:
@@ -52,12 +54,16 @@ class LossyProxy:
                 self._start(self._forward_requests, client, server)
 
     def _forward_requests(self, client: socket.socket, server: socket.socket) -> None:
-        losing, has_written = threading.Event(), False
+        losing, has_written, has_checked = threading.Event(), False, False
         self._start(self._forward_answers, client, server, losing)
         with suppress(OSError):
             while request := client.recv(65536):
                 has_written = has_written or b"INSERT INTO" in request or b"DELETE FROM" in request
-                if has_written and b"COMMIT\0" in request and self.faults:
+                has_checked = has_checked or b"transaction_isolation" in request
+                # What is sent in one piece with its check commits without a word, at its end.
+                is_commit = (has_checked and SYNC in request) or (has_written and b"COMMIT\0" in request)
+                has_checked = has_checked and not is_commit
+                if is_commit and self.faults:
                     fault = self.faults.pop(0)
                     self.lost += 1
                     losing.set()

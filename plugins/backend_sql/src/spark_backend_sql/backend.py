@@ -67,7 +67,8 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         self.table_name = table_name
         self.database = Database(connection_string, table_name=table_name)
         self._statements = Statements(self.database.tables, self.database.writing.dialect)
-        self._writer = Writer(Ledger(self.database, self._statements).commit)
+        self._ledger = Ledger(self.database, self._statements)
+        self._writer = Writer(self._ledger.commit)
         self._readers: ThreadPoolExecutor | None = None
         self._process = os.getpid()
         self._is_closed = False

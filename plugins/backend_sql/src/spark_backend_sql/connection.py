@@ -66,13 +66,12 @@ class Database:
 
         return self._patiently(once, doing)
 
-    def write(self, work: Callable[[Connection], Result], doing: str) -> Result:
-        """What the work returns, given a connection outside any transaction. Tried again while that may help."""
+    def write(self, work: Callable[[Engine], Result], doing: str) -> Result:
+        """What the work returns, given the engine to write with. Tried again while that may help."""
 
         def once() -> Result:
             self._ensure_tables()
-            with self.writing.connect() as connection:
-                return work(connection)
+            return work(self.writing)
 
         return self._patiently(once, doing)
 

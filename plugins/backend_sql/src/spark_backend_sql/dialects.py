@@ -107,6 +107,7 @@ def _use_wal(cursor: sqlite3.Cursor) -> None:
 _POSTGRESQL_SETTINGS: Final = f"""
 SELECT set_config('TimeZone', 'UTC', false),
        set_config('lock_timeout', '{PATIENCE_WITH_LOCKS}s', false),
+       set_config('default_transaction_isolation', 'read committed', false),
        CASE WHEN current_setting('synchronous_commit') = 'off'
             THEN set_config('synchronous_commit', 'on', false) END
 """

@@ -1,7 +1,7 @@
 """Statements of the hot path, handed to the driver as text: compiled once, with nothing left to decide per run.
 
 Running a statement through SQLAlchemy's expression layer costs about as much as SQLite takes to store a small checkpoint.
-Transactions, connections and errors stay SQLAlchemy's.
+Connections and errors stay SQLAlchemy's, and all transactions but those of ``shortcut``.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ class DriverStatement:
 
     def run(self, connection: Connection, values: Mapping[str, Any]) -> CursorResult[Any]:
         """Run it once."""
-        return connection.exec_driver_sql(self.text, self._bound(values))
+        return connection.exec_driver_sql(self.text, self.bound(values))
 
     def run_many(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> CursorResult[Any]:
         """Run it for each of these; its result counts the rows of all, where the driver does."""
-        return connection.exec_driver_sql(self.text, [self._bound(values) for values in rows])
+        return connection.exec_driver_sql(self.text, [self.bound(values) for values in rows])
 
-    def _bound(self, values: Mapping[str, Any]) -> Any:
+    def bound(self, values: Mapping[str, Any]) -> Any:
+        """The values as the driver takes them beside the text."""
         bound = dict(values)
         for name, process in self._processors.items():
             bound[name] = process(bound[name])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
 from spark.errors import BackendError, SequenceTakenError
@@ -17,6 +17,7 @@ from spark.graphs.checkpoint import Record
 from spark_backend_sql.connection import Database
 from spark_backend_sql.faults import is_passing
 from spark_backend_sql.operations import Address, Delete, Operation, Outcome, Put
+from spark_backend_sql.shortcut import RefusedError, driver_connection, shortcut_for
 from spark_backend_sql.statements import Statements, values_of
 
 Outcomes = dict[Operation, Outcome]
@@ -28,6 +29,7 @@ class Ledger:
     def __init__(self, database: Database, statements: Statements) -> None:
         self._database = database
         self._statements = statements
+        self.shortcut = shortcut_for(database.tables, database.writing)
         self._steps_over_conflicts = database.writing.dialect.name in ("sqlite", "postgresql")
 
     def commit(self, operations: Sequence[Operation]) -> list[Outcome]:
@@ -41,11 +43,17 @@ class Ledger:
 
     def _one_by_one(self, operations: Sequence[Operation], error: Exception, attempt: _Attempt) -> list[Outcome]:
         """What one of many can't do, the others still can; a database that is gone fails them all."""
-        if attempt.in_doubt:
-            return [_doubtful(error, operation) for operation in operations]
-        if len(operations) == 1 or (error.__cause__ is not None and is_passing(error.__cause__)):
-            return [error] * len(operations)
-        return [self.commit([operation])[0] for operation in operations]
+        outcomes = dict(attempt.decided)
+        for operation in operations:
+            if operation in outcomes:
+                continue
+            if attempt.in_doubt:
+                outcomes[operation] = _doubtful(error, operation)
+            elif len(operations) == 1 or (error.__cause__ is not None and is_passing(error.__cause__)):
+                outcomes[operation] = error
+            else:
+                outcomes[operation] = self.commit([operation])[0]
+        return [outcomes[operation] for operation in operations]
 
     def apply(self, connection: Connection, operations: Sequence[Operation], *, together: bool) -> Outcomes:
         """Carry them out in the transaction under way. Of those that fail, nothing is left in it.
@@ -137,18 +145,56 @@ class _Attempt:
     def __init__(self, ledger: Ledger, operations: Sequence[Operation]) -> None:
         self._ledger = ledger
         self._operations = operations
+        self.decided: Outcomes = {}
+        """What is durable, or was refused for good."""
         self.in_doubt: Outcomes = {}
         """What an earlier try had done when its COMMIT was sent and not answered."""
 
-    def __call__(self, connection: Connection) -> Outcomes:
-        try:
-            return self._transact(connection, together=len(self._operations) > 1)
-        except ConflictError:
-            return self._transact(connection, together=False)
+    def __call__(self, engine: Engine) -> Outcomes:
+        if self._may_take_shortcut(engine):
+            self._take_shortcut(engine)
+        left = [operation for operation in self._operations if operation not in self.decided]
+        if left:
+            with engine.connect() as connection:
+                self.decided.update(self._carry_out(connection, left))
+        return self.decided
 
-    def _transact(self, connection: Connection, *, together: bool) -> Outcomes:
+    def _may_take_shortcut(self, engine: Engine) -> bool:
+        puts = sum(isinstance(operation, Put) for operation in self._operations)
+        # What is in doubt needs the second look. Who listens to the engine's transactions shall hear of all of them.
+        return puts == 1 and not self.in_doubt and not self.decided and not engine.dispatch.commit
+
+    def _take_shortcut(self, engine: Engine) -> None:
+        shortcut = self._ledger.shortcut
+        if shortcut is None:
+            return
+        (put,) = (operation for operation in self._operations if isinstance(operation, Put))
+        deletes = [operation for operation in self._operations if isinstance(operation, Delete)]
+        is_sent = False
+        try:
+            with driver_connection(engine) as connection:
+                is_sent = True
+                is_stored, deleted = shortcut.store(connection, put.record, [delete.address for delete in deletes])
+        except RefusedError:
+            return
+        except Exception as error:
+            if is_sent and is_passing(error):
+                # A deletion that then finds nothing was, as far as can be known, this one.
+                self.in_doubt = {put: None, **dict.fromkeys(deletes, True)}
+            raise
+        self.decided.update(zip(deletes, deleted, strict=True))
+        if is_stored:
+            self.decided[put] = None
+
+    def _carry_out(self, connection: Connection, operations: Sequence[Operation]) -> Outcomes:
+        try:
+            return self._transact(connection, operations, together=len(operations) > 1)
+        except ConflictError:
+            return self._transact(connection, operations, together=False)
+
+    def _transact(self, connection: Connection, operations: Sequence[Operation], *, together: bool) -> Outcomes:
         with connection.begin() as transaction:
-            outcomes = self._ledger.apply(connection, self._operations, together=together)
+            outcomes = self._ledger.apply(connection, operations, together=together)
             for operation in self.in_doubt:
                 if self._was_done(connection, operation, outcomes[operation]):
                     outcomes[operation] = self.in_doubt[operation]

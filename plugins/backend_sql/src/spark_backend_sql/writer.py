@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from spark.errors import BackendError
-from spark_backend_sql.operations import Operation, Outcome
+from spark_backend_sql.operations import Operation, Outcome, Put
 
 MOST_OPERATIONS: Final = 256
 """A transaction holds at most this many operations,"""
 MOST_BYTES: Final = 16 * 1024 * 1024
 """and about this many bytes; a single record may be larger."""
+MOMENT: Final = 0.000_5
+"""Seconds for which a deletion waits for a save that it can share a transaction with."""
 
 Commit = Callable[[Sequence[Operation]], Sequence[Outcome]]
 """Carries out operations in one transaction, and gives an outcome for each; never raises."""
@@ -121,8 +123,7 @@ class Writer:
     def _take(self) -> list[Call]:
         """Everything that waits, as far as one transaction may hold it; nothing when the writer is stopping."""
         with self._changed:
-            while not self._waiting and not self._is_stopping:
-                self._changed.wait()
+            self._await_work()
             calls: list[Call] = []
             addresses, weight = set(), 0
             while self._waiting and len(calls) < MOST_OPERATIONS:
@@ -135,6 +136,16 @@ class Writer:
                 calls.append(self._waiting.popleft())
                 calls[-1].is_taken = True
             return calls
+
+    def _await_work(self) -> None:
+        """Wait until something waits, and a moment longer for a save that deletions can ride with."""
+        while not self._waiting and not self._is_stopping:
+            self._changed.wait()
+            if self._waiting and not self._is_stopping and not self._has_put():
+                self._changed.wait_for(lambda: self._is_stopping or self._has_put(), MOMENT)
+
+    def _has_put(self) -> bool:
+        return any(isinstance(call.operation, Put) for call in self._waiting)
 
 
 def _answer(calls: Sequence[Call], outcomes: Sequence[Outcome]) -> None:

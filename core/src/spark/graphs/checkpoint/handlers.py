@@ -61,8 +61,8 @@ class Audience:
             await run_blocking(discovery.found)
 
     def is_empty_for(self, event: str) -> bool:
-        """Whether nobody would hear of ``created``, ``restored`` or ``deleted``."""
-        return not self._handlers and not events.listeners(f"spark_checkpoint_{event}")
+        """Whether nobody would hear of an event, for instance ``spark_checkpoint_created``."""
+        return not self._handlers and not events.listeners(event)
 
     async def created(self, checkpoint: GraphCheckpoint, info: CheckpointInfo) -> None:
         """Tell that a checkpoint is durable."""

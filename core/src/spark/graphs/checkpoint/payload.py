@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError, SerializationError
@@ -69,7 +70,7 @@ class PayloadWriter:
         def encode(key: str, value: Any) -> bytes:
             if scale is not None:
                 scale.add(value)
-            path = f"{name}[{key!r}]"
+            path = _path(name, key)
             return self._format.member(key, self._dump(self._writer.tree(value, path), path))
 
         _check_section(name, values)
@@ -173,6 +174,12 @@ def _facts(checkpoint: GraphCheckpoint) -> dict[str, Any]:
 def _check_section(name: str, values: object) -> None:
     if not isinstance(values, dict) and not (values is None and name in ("topology", "frontier")):
         raise SerializationError(f"{name} is a {type(values).__name__}, not a dict. Nothing was written.", path=name)
+
+
+@lru_cache(maxsize=1024)
+def _path(section: str, key: str) -> str:
+    """What an error would call the value. The same few keys change in every checkpoint."""
+    return f"{section}[{key!r}]"
 
 
 def _section_path(steps: str) -> str:

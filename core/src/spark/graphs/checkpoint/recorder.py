@@ -103,7 +103,7 @@ class Recorder:
             await self._audience.failed(self._graph_id, error)
             raise
         info = record.info()
-        if not self._audience.is_empty_for("created"):
+        if not self._audience.is_empty_for("spark_checkpoint_created"):
             await self._audience.created(checkpoint, info)
         await self._prune(info)
         return info
@@ -241,5 +241,5 @@ class Recorder:
                 _LOG.warning("%s. The run goes on, and tries again after its next checkpoint.", reason)
                 return
             self._kept.remove(info)
-            if deleted and not self._audience.is_empty_for("deleted"):
+            if deleted and not self._audience.is_empty_for("spark_checkpoint_deleted"):
                 await self._audience.deleted(info)

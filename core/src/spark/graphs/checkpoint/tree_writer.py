@@ -135,7 +135,11 @@ class TreeWriter:
                 kind = type(value)  # what is most frequent goes without a call, which would cost the most
                 if is_hooked:
                     tree[name] = write(value, below)
-                elif kind in _TRIVIAL or (kind is str and value.isascii()):
+                elif (
+                    kind in _TRIVIAL
+                    or (kind is str and value.isascii())
+                    or (kind is int and _SMALLEST <= value <= _LARGEST)
+                ):
                     tree[name] = value
                 elif kind is dict:
                     tree[name] = self.write_mapping(value, below)
