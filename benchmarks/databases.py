@@ -22,7 +22,7 @@ from spark_backend_sql import DatabaseCheckpointBackend
 
 STEPS = 200
 GRAPHS = 100
-STEPS_OF_MANY = 20
+STEPS_OF_MANY = 100
 SHORT, LONG = 100, 5_000
 REPEATED = 200
 """How often a read is measured in one round."""

@@ -38,8 +38,11 @@ def sources(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_killed_run_ends_with_the_same_result_and_real_kills_are_counted(sources: Path) -> None:
-    done = demo("--kills", "2", "--folder", str(sources))
+@pytest.mark.parametrize("store", ["", "sqlite:///{directory}/checkpoints.db"], ids=["file", "sqlite"])
+def test_the_killed_run_ends_with_the_same_result_and_real_kills_are_counted(
+    sources: Path, tmp_path: Path, store: str
+) -> None:
+    done = demo("--kills", "2", "--folder", str(sources), "--store", store.format(directory=tmp_path))
 
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
     *_, last = done.stdout.splitlines()
