@@ -238,7 +238,7 @@ class Recorder:
                 deleted = await self._backend.delete(info.graph_id, info.sequence)
             except Exception as error:
                 reason = failure(self._backend, f"deleting checkpoint {info.checkpoint_id!r}", error)
-                _LOG.warning("%s The run goes on, and tries again after its next checkpoint.", reason)
+                _LOG.warning("%s (The run goes on, and tries again after its next checkpoint.)", reason)
                 return
             self._kept.remove(info)
             if deleted and not self._audience.is_empty_for("spark_checkpoint_deleted"):
