@@ -24,14 +24,13 @@ from tests.core.running import Does, countdown, every_step, history
 NOW = datetime(2030, 1, 10, tzinfo=UTC)
 
 
-def line(sequence: int, *, days_old: float = 0, manual: bool = False) -> CheckpointInfo:
+def line(sequence: int, *, days_old: float = 0) -> CheckpointInfo:
     return CheckpointInfo(
         checkpoint_id=f"c{sequence}",
         graph_id="g",
         sequence=sequence,
         timestamp=NOW - timedelta(days=days_old),
         size=1,
-        manual=manual,
     )
 
 
@@ -57,9 +56,6 @@ class TestRules:
     def test_the_latest_always_stays(self) -> None:
         """Without it there would be nothing to continue from, and no trace that somebody else writes this history."""
         assert gone(KeepFor(days=1), line(1, days_old=9), line(2, days_old=8)) == [1]
-
-    def test_those_made_by_hand_stay_and_do_not_count(self) -> None:
-        assert gone(KeepLast(1), line(1), line(2, manual=True), line(3), line(4, manual=True)) == [1]
 
     def test_age_is_by_sequence_and_not_by_clock(self) -> None:
         assert gone(KeepLast(1), line(1, days_old=0), line(2, days_old=5)) == [1]
@@ -121,21 +117,26 @@ class TestRuns:
             "ckpt_b_000004",
         ]
 
-    async def test_those_made_by_hand_are_exempt(self) -> None:
+    async def test_those_made_by_hand_are_exempt_and_do_not_count(self) -> None:
         backend = InMemoryCheckpointBackend()
 
         async def work(context: NodeContext) -> Any:
-            if context.iteration == 1:
-                await graph.create_checkpoint("by hand").save(backend)
+            if context.iteration in (1, 4):
+                await graph.create_checkpoint(f"by hand {context.iteration}").save(backend)
             return {"more": context.iteration < 5}
 
         loop = Does(work, name="loop")
         loop.on(more=True) >> loop
-        config = every_step(backend, auto_cleanup=True, max_checkpoints=1)
+        config = every_step(backend, auto_cleanup=True, max_checkpoints=2)
         graph = Graph(loop, id="g", checkpoint_config=config)
         await graph.run()
 
-        assert [info.checkpoint_id for info in await backend.list()] == ["by hand", "ckpt_g_000007"]
+        assert [info.checkpoint_id for info in await backend.list()] == [
+            "by hand 1",
+            "by hand 4",
+            "ckpt_g_000007",
+            "ckpt_g_000008",
+        ]
 
     async def test_a_rule_of_ones_own_replaces_the_number(self) -> None:
         class KeepEven(Retention):

@@ -76,8 +76,9 @@ async def test_a_full_disk_fails_the_save_and_nothing_else(tmp_path: Path) -> No
     async with DatabaseCheckpointBackend(f"sqlite:///{tmp_path}/x.db") as backend:
         await backend.put(make_record("g", 2))
         with backend.database.writing.connect() as connection:
-            pages = connection.scalar(text("PRAGMA page_count"))
-            connection.execute(text(f"PRAGMA max_page_count = {pages + 3}"))
+            full = f"PRAGMA max_page_count = {connection.scalar(text('PRAGMA page_count')) + 3}"
+            connection.execute(text(full))
+        backend._ledger.connection.run(lambda connection: connection.execute(full))
 
         large = make_record("g", 1, payload=b"x" * 100_000)
         results = await asyncio.gather(backend.put(large), backend.put(make_record("h")), return_exceptions=True)

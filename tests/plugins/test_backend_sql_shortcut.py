@@ -1,19 +1,17 @@
-"""The short way of a single save: what it refuses goes the long way, and whatever rides along is done exactly once."""
+"""The short way of a single save: what it refuses goes the long way, and what goes with it goes exactly once."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
 from spark.errors import SequenceTakenError
 from spark_backend_sql import DatabaseCheckpointBackend
 from spark_backend_sql.operations import Delete, Operation, Outcome, Put
-from spark_backend_sql.shortcut import RefusedError, driver_connection
+from spark_backend_sql.shortcut import RefusedError
 from tests.contract.records import make_record
 from tests.plugins.sql_servers import PostgresServer, new_table
 
@@ -36,106 +34,116 @@ def kinds(outcomes: Sequence[Outcome]) -> list[object]:
     return [type(outcome) if isinstance(outcome, Exception) else outcome for outcome in outcomes]
 
 
-def store(backend: DatabaseCheckpointBackend, put: Put) -> bool:
-    """Whether the shortcut alone stores it."""
-    with driver_connection(backend.database.writing) as connection:
-        return backend._ledger.shortcut.store(connection, put.record, [])[0]
+def store(backend: DatabaseCheckpointBackend, put: Put) -> list[int]:
+    """What the shortcut alone does."""
+    return backend._ledger.connection.run(backend._ledger.shortcut.store, put.record, put.going)
 
 
 async def test_a_record_that_is_new_needs_nothing_but_the_shortcut(backend: DatabaseCheckpointBackend) -> None:
-    assert store(backend, Put(make_record("g", 2)))
+    assert store(backend, Put(make_record("g", 2))) == []
 
     assert [info.sequence for info in await backend.list("g")] == [1, 2]
 
 
-async def test_the_shortcut_leaves_a_stored_record_alone(backend: DatabaseCheckpointBackend) -> None:
-    before = await backend.get("g", 1)
+async def test_the_shortcut_leaves_a_stored_record_alone_and_removes_nothing(
+    backend: DatabaseCheckpointBackend,
+) -> None:
+    await backend.put(make_record("g", 2))
+    before = await backend.get("g", 2)
 
-    assert not store(backend, Put(make_record("g", 1, payload=b"another")))
+    with pytest.raises(RefusedError):
+        store(backend, Put(make_record("g", 2, payload=b"another"), going=[1]))
 
-    assert await backend.get("g", 1) == before
+    assert await backend.get("g", 2) == before
+    assert [info.sequence for info in await backend.list("g")] == [1, 2]
 
 
-async def test_the_shortcut_stores_nothing_where_something_was_deleted(backend: DatabaseCheckpointBackend) -> None:
+async def test_the_shortcut_stores_and_removes_nothing_where_something_was_deleted(
+    backend: DatabaseCheckpointBackend,
+) -> None:
     """In PostgreSQL the insert has been carried out by then, and is undone."""
     await backend.put(make_record("g", 2))
     await backend.delete("g", 2)
 
-    with suppress(RefusedError):
-        assert not store(backend, Put(make_record("g", 2)))
+    with pytest.raises(RefusedError):
+        store(backend, Put(make_record("g", 2), going=[1]))
 
     assert [info.sequence for info in await backend.list("g")] == [1]
-    assert commit(backend, Put(make_record("g", 3))) == [None]
+    assert commit(backend, Put(make_record("g", 3))) == [[]]
 
 
-async def test_deletions_ride_with_a_save(backend: DatabaseCheckpointBackend) -> None:
+async def test_what_goes_with_a_save_is_gone_when_it_is_stored(backend: DatabaseCheckpointBackend) -> None:
     await backend.put(make_record("g", 2))
 
-    outcomes = commit(backend, Delete(("g", 1)), Put(make_record("g", 3)), Delete(("g", 9)), Delete(("other", 1)))
+    assert store(backend, Put(make_record("g", 3), going=[1, 9])) == [1]
 
-    assert outcomes == [True, None, False, False]
     assert [info.sequence for info in await backend.list("g")] == [2, 3]
     with pytest.raises(SequenceTakenError, match="deleted"):
         await backend.put(make_record("g", 1))
-    assert commit(backend, Put(make_record("g", 9)), Put(make_record("other", 1))) == [None, None]
+    assert commit(backend, Put(make_record("g", 9)), Put(make_record("other", 1))) == [[], []]
 
 
-async def test_a_floor_raised_by_what_rides_along_never_sinks(backend: DatabaseCheckpointBackend) -> None:
+async def test_many_saves_take_along_what_goes_with_each(backend: DatabaseCheckpointBackend) -> None:
+    """In a transaction that several share, each is answered for its own."""
+    await backend.put(make_record("other", 1))
+
+    outcomes = commit(
+        backend,
+        Put(make_record("g", 2), going=[1, 7]),
+        Delete(("g", 8)),
+        Put(make_record("other", 2), going=[1]),
+        Put(make_record("third", 1)),
+    )
+
+    assert outcomes == [[1], False, [1], []]
+    assert [(info.graph_id, info.sequence) for info in await backend.list()] == [("g", 2), ("other", 2), ("third", 1)]
+
+
+async def test_a_floor_raised_by_what_goes_with_a_save_never_sinks(backend: DatabaseCheckpointBackend) -> None:
     for sequence in (2, 3):
         await backend.put(make_record("g", sequence))
 
-    assert commit(backend, Delete(("g", 3)), Delete(("g", 1)), Put(make_record("g", 4))) == [True, True, None]
+    assert commit(backend, Put(make_record("g", 4), going=[3])) == [[3]]
+    assert commit(backend, Put(make_record("g", 5), going=[1])) == [[1]]
 
     with pytest.raises(SequenceTakenError, match="deleted"):
         await backend.put(make_record("g", 3))
 
 
-async def test_what_rides_with_a_save_in_conflict_is_done_once(backend: DatabaseCheckpointBackend) -> None:
+@pytest.mark.parametrize("others", [[], [Put(make_record("third", 1))]])
+async def test_nothing_goes_with_a_save_in_conflict(
+    backend: DatabaseCheckpointBackend, others: list[Operation]
+) -> None:
+    """The record that it was to make way for belongs to somebody else."""
     await backend.put(make_record("g", 2))
 
-    outcomes = commit(backend, Delete(("g", 1)), Put(make_record("g", 2)))
+    outcomes = commit(backend, Put(make_record("g", 2), going=[1]), *others)
 
-    assert kinds(outcomes) == [True, SequenceTakenError]
+    assert kinds(outcomes)[0] is SequenceTakenError
+    assert [info.sequence for info in await backend.list("g")] == [1, 2]
 
 
-async def test_what_rides_with_a_save_that_comes_too_late_is_done_once(backend: DatabaseCheckpointBackend) -> None:
+@pytest.mark.parametrize("others", [[], [Put(make_record("third", 1))]])
+async def test_nothing_goes_with_a_save_that_comes_too_late(
+    backend: DatabaseCheckpointBackend, others: list[Operation]
+) -> None:
     await backend.put(make_record("g", 2))
     await backend.delete("g", 2)
 
-    outcomes = commit(backend, Delete(("g", 1)), Put(make_record("g", 2)))
+    outcomes = commit(backend, Put(make_record("g", 2), going=[1]), *others)
 
-    assert kinds(outcomes) == [True, SequenceTakenError]
-    assert "deleted" in str(outcomes[1])
-    assert await backend.list("g") == []
-
-
-async def test_a_deletion_waits_for_the_save_that_follows_it(backend: DatabaseCheckpointBackend) -> None:
-    """As retention's do: each of a run's deletions is followed by its next save."""
-    carried_out: list[int] = []
-    commit_alone = backend._writer._commit
-
-    def note(operations: Sequence[Operation]) -> Sequence[Outcome]:
-        carried_out.append(len(operations))
-        return commit_alone(operations)
-
-    backend._writer._commit = note
-
-    deleting = asyncio.create_task(backend.delete("g", 1))
-    await asyncio.sleep(0)
-    await backend.put(make_record("g", 2))
-
-    assert await deleting is True
-    assert carried_out == [2]
-    assert await backend.delete("g", 2) is True
+    assert kinds(outcomes)[0] is SequenceTakenError
+    assert "deleted" in str(outcomes[0])
+    assert [info.sequence for info in await backend.list("g")] == [1]
 
 
 async def test_a_session_at_another_level_is_not_trusted(postgres: PostgresServer) -> None:
     """Where the check may not see what the insert waited for, it refuses, and the long way sets its own level."""
     async with DatabaseCheckpointBackend(postgres.url, new_table()) as backend:
         await backend.put(make_record("g", 1))
-        with backend.database.writing.connect() as connection:
-            connection.execute(text("SET default_transaction_isolation = 'repeatable read'"))
-            connection.commit()
+        backend._ledger.connection.run(
+            lambda connection: connection.execute("SET default_transaction_isolation = 'repeatable read'")
+        )
 
         with pytest.raises(RefusedError):
             store(backend, Put(make_record("g", 2)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 
@@ -85,9 +85,14 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         return f"{type(self).__name__}({self.database!r}, table_name={self.table_name!r})"
 
     async def put(self, record: Record) -> None:
+        await self.put_and_delete(record, ())
+
+    async def put_and_delete(self, record: Record, going: Sequence[int]) -> list[int]:
         _check(record)
         self._check_process()
-        await self._writer.run(Put(record))
+        gone = await self._writer.run(Put(record, self._statements.values_of(record), going))
+        assert isinstance(gone, list)
+        return gone
 
     async def delete(self, graph_id: str, sequence: int) -> bool:
         if not _can_exist(graph_id, sequence):
@@ -157,6 +162,7 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         self._writer.stop()
         if readers is not None:
             readers.shutdown(wait=True)
+        self._ledger.connection.close()
         self.database.close()
 
     async def _first(
@@ -183,6 +189,7 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         if self._process != os.getpid():
             self._process, self._readers = os.getpid(), None
             self.database.after_fork()
+            self._ledger.after_fork()
 
 
 def _readable(rows: Iterable[Row[*tuple[Any, ...]]]) -> Infos:

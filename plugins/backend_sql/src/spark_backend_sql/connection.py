@@ -60,20 +60,17 @@ class Database:
         """
 
         def once() -> Result:
-            self._ensure_tables()
             with self.reading.connect() as connection:
                 return work(connection)
 
         return self._patiently(once, doing)
 
-    def write(self, work: Callable[[Engine], Result], doing: str) -> Result:
-        """What the work returns, given the engine to write with. Tried again while that may help."""
+    def write(self, work: Callable[[Engine], Result]) -> Result:
+        """What the work returns, given the engine to write with. Tried again while that may help.
 
-        def once() -> Result:
-            self._ensure_tables()
-            return work(self.writing)
-
-        return self._patiently(once, doing)
+        :param work: ``str(work)`` says in messages what could not be done.
+        """
+        return self._patiently(lambda: work(self.writing), work)
 
     def close(self) -> None:
         """Close every connection."""
@@ -81,10 +78,11 @@ class Database:
             self.writing.dispose()
             self.reading.dispose()
 
-    def _patiently(self, work: Callable[[], Result], doing: str) -> Result:
+    def _patiently(self, work: Callable[[], Result], doing: object) -> Result:
         pauses = iter(PAUSES)
         while True:
             try:
+                self._ensure_tables()
                 result = work()
             except Exception as error:
                 failure = error
@@ -97,7 +95,7 @@ class Database:
                 break
             time.sleep(pause)
         # Outside of the handler: what is raised must not carry along an error that may show a password.
-        raise explained(failure, doing, self.url)
+        raise explained(failure, str(doing), self.url)
 
     def _ensure_tables(self) -> None:
         if self._is_ready:
@@ -146,7 +144,7 @@ def _with_absolute_path(url: URL) -> URL:
 
 
 def _engines(url: URL) -> tuple[Engine, Engine]:
-    options = engine_options(url.get_backend_name())
+    options = engine_options(url)
     try:
         _refuse_async(url)
         writing = create_engine(url, pool_size=1, **_POOL, **options)

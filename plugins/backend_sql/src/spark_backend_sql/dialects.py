@@ -54,29 +54,36 @@ def missing_driver(url: URL) -> BackendError:
     )
 
 
-def engine_options(name: str) -> dict[str, Any]:
+def engine_options(url: URL) -> dict[str, Any]:
     """What ``create_engine`` is told about transactions that write."""
-    if name == "sqlite":
-        # The driver begins no transaction of its own accord; begin_at_once does.
+    # Where we begin transactions ourselves, the driver begins none of its own accord.
+    if url.get_backend_name() == "sqlite":
         return {"isolation_level": "AUTOCOMMIT", "connect_args": {"timeout": PATIENCE_WITH_LOCKS}}
-    # The check against deleted sequences must see what was committed before each statement.
+    if url.get_driver_name() == "psycopg":
+        return {"isolation_level": "AUTOCOMMIT"}
     return {"isolation_level": "READ COMMITTED"}
 
 
 def prepare_connections(writing: Engine, reading: Engine) -> None:
     """Make every new connection of these engines behave as durable storage needs it."""
     name = writing.dialect.name
+    begin = _BEGIN.get(writing.dialect.driver)
+    if begin is not None:
+        event.listen(writing, "begin", lambda connection: connection.connection.execute(begin))
     if name == "sqlite":
         event.listen(writing, "connect", _prepare_sqlite_writer)
-        event.listen(writing, "begin", _begin_at_once)
     elif name == "postgresql":
         event.listen(writing, "connect", _prepare_postgresql)
         event.listen(reading, "connect", _prepare_postgresql)
 
 
-def _begin_at_once(connection: Connection) -> None:
+_BEGIN: Final = {
     # A transaction that begins by reading, and writes later, fails at once when another has written between.
-    connection.connection.execute("BEGIN IMMEDIATE")
+    "pysqlite": "BEGIN IMMEDIATE",
+    # The check against deleted sequences must see what was committed before each statement.
+    "psycopg": "BEGIN ISOLATION LEVEL READ COMMITTED",
+}
+"""By driver, how a transaction begins that writes."""
 
 
 def _prepare_sqlite_writer(connection: Any, record: object) -> None:

@@ -9,36 +9,47 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Dialect
+from sqlalchemy import Connection, CursorResult, Dialect, Table
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 
 
 class DriverStatement:
-    """A statement in the words of one database's driver; its values are bound by the driver."""
+    """A statement in the words of one database's driver; its values are bound by the driver.
+
+    Values are given by name, as the driver takes them.
+    """
 
     def __init__(self, statement: ClauseElement, dialect: Dialect) -> None:
         compiled = statement.compile(dialect=dialect)
         assert isinstance(compiled, SQLCompiler)
         self.text = str(compiled)
         self._order = compiled.positiontup
-        self._processors = {
-            name: processor
-            for name, bind in compiled.binds.items()
-            if (processor := bind.type.dialect_impl(dialect).bind_processor(dialect)) is not None
-        }
 
     def run(self, connection: Connection, values: Mapping[str, Any]) -> CursorResult[Any]:
         """Run it once."""
-        return connection.exec_driver_sql(self.text, self.bound(values))
+        return connection.exec_driver_sql(self.text, self.arranged(values))
 
     def run_many(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> CursorResult[Any]:
         """Run it for each of these; its result counts the rows of all, where the driver does."""
-        return connection.exec_driver_sql(self.text, [self.bound(values) for values in rows])
+        return connection.exec_driver_sql(self.text, [self.arranged(values) for values in rows])
 
-    def bound(self, values: Mapping[str, Any]) -> Any:
+    def arranged(self, values: Mapping[str, Any]) -> Any:
         """The values as the driver takes them beside the text."""
-        bound = dict(values)
-        for name, process in self._processors.items():
-            bound[name] = process(bound[name])
-        return bound if self._order is None else tuple([bound[name] for name in self._order])
+        return values if self._order is None else tuple([values[name] for name in self._order])
+
+
+class Binder:
+    """Turns values of a table's columns into those that the driver takes."""
+
+    def __init__(self, table: Table, dialect: Dialect) -> None:
+        processors = {
+            column.name: column.type.dialect_impl(dialect).bind_processor(dialect) for column in table.columns
+        }
+        self._processors = [(name, processor) for name, processor in processors.items() if processor is not None]
+
+    def bind(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The same dict, its values replaced."""
+        for name, process in self._processors:
+            values[name] = process(values[name])
+        return values

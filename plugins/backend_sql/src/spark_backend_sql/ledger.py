@@ -16,9 +16,9 @@ from spark.errors import BackendError, SequenceTakenError
 from spark.graphs.checkpoint import Record
 from spark_backend_sql.connection import Database
 from spark_backend_sql.faults import is_passing
-from spark_backend_sql.operations import Address, Delete, Operation, Outcome, Put
-from spark_backend_sql.shortcut import RefusedError, driver_connection, shortcut_for
-from spark_backend_sql.statements import Statements, values_of
+from spark_backend_sql.operations import Address, Answer, Delete, Operation, Outcome, Put
+from spark_backend_sql.shortcut import DriverConnection, RefusedError, shortcut_for
+from spark_backend_sql.statements import Statements
 
 Outcomes = dict[Operation, Outcome]
 
@@ -30,16 +30,23 @@ class Ledger:
         self._database = database
         self._statements = statements
         self.shortcut = shortcut_for(database.tables, database.writing)
+        self.connection = DriverConnection(database.writing)
+        """For the shortcut."""
         self._steps_over_conflicts = database.writing.dialect.name in ("sqlite", "postgresql")
 
     def commit(self, operations: Sequence[Operation]) -> list[Outcome]:
         """Carry out all of them in one transaction; on return each is durable or has not happened. Never raises."""
         attempt = _Attempt(self, operations)
         try:
-            outcomes = self._database.write(attempt, _describe(operations))
+            outcomes = self._database.write(attempt)
         except Exception as error:
             return self._one_by_one(operations, error, attempt)
         return [outcomes[operation] for operation in operations]
+
+    def after_fork(self) -> None:
+        """In a child process: leave the parent's connection to the parent, unclosed, and make our own."""
+        self._inherited = self.connection
+        self.connection = DriverConnection(self._database.writing)
 
     def _one_by_one(self, operations: Sequence[Operation], error: Exception, attempt: _Attempt) -> list[Outcome]:
         """What one of many can't do, the others still can; a database that is gone fails them all."""
@@ -61,16 +68,13 @@ class Ledger:
         :param together: insert all records at once.
         :raises ConflictError: that does not work, since a sequence among them is in use; roll back, and do it singly.
         """
-        outcomes: Outcomes = {}
         # By address, so that two processes with conflicting transactions wait for each other and don't deadlock.
         ordered = sorted(operations, key=lambda operation: operation.address)
         puts = [operation for operation in ordered if isinstance(operation, Put)]
-        deletes = [operation for operation in ordered if isinstance(operation, Delete)]
-        if puts:
-            outcomes.update(self._put(connection, puts, together=together))
-        if deletes:
-            outcomes.update(self._delete(connection, deletes))
-        return outcomes
+        refused = self._put(connection, puts, together=together) if puts else {}
+        going = [address for operation in ordered if operation not in refused for address in _going(operation)]
+        gone = self._remove(connection, going) if going else set()
+        return {operation: refused.get(operation) or _answer(operation, gone) for operation in ordered}
 
     def is_stored(self, connection: Connection, record: Record) -> bool:
         """Whether the record at this address is this very one."""
@@ -78,23 +82,24 @@ class Ledger:
         found = connection.scalar(self._statements.nonce, {"graph": header.graph_id, "at": header.sequence})
         return found is not None and found == header.nonce
 
-    def _put(self, connection: Connection, puts: Sequence[Put], *, together: bool) -> Outcomes:
+    def _put(self, connection: Connection, puts: Sequence[Put], *, together: bool) -> dict[Put, SequenceTakenError]:
+        """Store the records; of those that are refused nothing is left."""
         inserted = self._insert_together(connection, puts) if together else self._insert_singly(connection, puts)
         floors = self._floors(connection, {put.address[0] for put in puts})
-        outcomes: Outcomes = {}
+        refused = {}
         for put in puts:
             graph_id, sequence = put.address
             if sequence <= floors.get(graph_id, 0):
                 if put in inserted:
-                    self._remove(connection, put.address)
-                outcomes[put] = _taken(put, "was used before and its checkpoint, or a later one, has been deleted")
-            else:
-                outcomes[put] = None if put in inserted else _taken(put, "is in use")
-        return outcomes
+                    self._remove_row(connection, put.address)
+                refused[put] = _taken(put, "was used before and its checkpoint, or a later one, has been deleted")
+            elif put not in inserted:
+                refused[put] = _taken(put, "is in use")
+        return refused
 
     def _insert_together(self, connection: Connection, puts: Sequence[Put]) -> set[Put]:
         try:
-            result = self._statements.insert.run_many(connection, [values_of(put.record) for put in puts])
+            result = self._statements.insert.run_many(connection, [put.values for put in puts])
         except IntegrityError as error:
             raise ConflictError from error
         # A driver that counts otherwise comes out short, which is only slower.
@@ -107,10 +112,10 @@ class Ledger:
 
     def _insert(self, connection: Connection, put: Put) -> bool:
         if self._steps_over_conflicts:
-            return self._statements.insert.run(connection, values_of(put.record)).rowcount == 1
+            return self._statements.insert.run(connection, put.values).rowcount == 1
         try:
             with connection.begin_nested():
-                self._statements.insert.run(connection, values_of(put.record))
+                self._statements.insert.run(connection, put.values)
         except IntegrityError:
             return False
         return True
@@ -122,15 +127,16 @@ class Ledger:
         rows = connection.execute(self._statements.floors, {"graphs": sorted(graph_ids)})
         return {row.graph_id: row.deleted_up_to for row in rows}
 
-    def _delete(self, connection: Connection, deletes: Sequence[Delete]) -> Outcomes:
-        outcomes: Outcomes = {delete: self._remove(connection, delete.address) for delete in deletes}
-        floors = {delete.address[0]: delete.address[1] for delete in deletes if outcomes[delete]}  # the highest is last
-        if floors:
-            values = [{"graph_id": graph_id, "deleted_up_to": highest} for graph_id, highest in sorted(floors.items())]
-            connection.execute(self._statements.raise_floor, values)
-        return outcomes
+    def _remove(self, connection: Connection, addresses: Sequence[Address]) -> set[Address]:
+        """Remove records; those that there were."""
+        gone = {address for address in addresses if self._remove_row(connection, address)}
+        if gone:
+            floors = dict(sorted(gone))  # of each graph, the highest is last
+            values = [{"graph_id": graph_id, "deleted_up_to": highest} for graph_id, highest in floors.items()]
+            self._statements.raise_floor.run_many(connection, values)
+        return gone
 
-    def _remove(self, connection: Connection, address: Address) -> bool:
+    def _remove_row(self, connection: Connection, address: Address) -> bool:
         graph_id, sequence = address
         return self._statements.delete.run(connection, {"graph": graph_id, "at": sequence}).rowcount == 1
 
@@ -147,44 +153,42 @@ class _Attempt:
         self._operations = operations
         self.decided: Outcomes = {}
         """What is durable, or was refused for good."""
-        self.in_doubt: Outcomes = {}
+        self.in_doubt: dict[Operation, Answer] = {}
         """What an earlier try had done when its COMMIT was sent and not answered."""
 
     def __call__(self, engine: Engine) -> Outcomes:
         if self._may_take_shortcut(engine):
-            self._take_shortcut(engine)
+            self._take_shortcut()
         left = [operation for operation in self._operations if operation not in self.decided]
         if left:
             with engine.connect() as connection:
                 self.decided.update(self._carry_out(connection, left))
         return self.decided
 
-    def _may_take_shortcut(self, engine: Engine) -> bool:
-        puts = sum(isinstance(operation, Put) for operation in self._operations)
-        # What is in doubt needs the second look. Who listens to the engine's transactions shall hear of all of them.
-        return puts == 1 and not self.in_doubt and not self.decided and not engine.dispatch.commit
+    def __str__(self) -> str:
+        if len(self._operations) > 1:
+            return f"carry out {len(self._operations)} operations"
+        (operation,) = self._operations
+        return f"{'save' if isinstance(operation, Put) else 'delete'} {_named(operation)}"
 
-    def _take_shortcut(self, engine: Engine) -> None:
-        shortcut = self._ledger.shortcut
-        if shortcut is None:
+    def _may_take_shortcut(self, engine: Engine) -> bool:
+        # What is in doubt needs the second look. Who listens to the engine's transactions shall hear of all of them.
+        return len(self._operations) == 1 and not self.in_doubt and not engine.dispatch.commit
+
+    def _take_shortcut(self) -> None:
+        shortcut, (put,) = self._ledger.shortcut, self._operations
+        if shortcut is None or not isinstance(put, Put):
             return
-        (put,) = (operation for operation in self._operations if isinstance(operation, Put))
-        deletes = [operation for operation in self._operations if isinstance(operation, Delete)]
-        is_sent = False
         try:
-            with driver_connection(engine) as connection:
-                is_sent = True
-                is_stored, deleted = shortcut.store(connection, put.record, [delete.address for delete in deletes])
+            gone = self._ledger.connection.run(shortcut.store, put)
         except RefusedError:
             return
         except Exception as error:
-            if is_sent and is_passing(error):
-                # A deletion that then finds nothing was, as far as can be known, this one.
-                self.in_doubt = {put: None, **dict.fromkeys(deletes, True)}
+            if is_passing(error):
+                # Records that a further try does not find were, as far as can be known, removed by this one.
+                self.in_doubt = {put: list(put.going)}
             raise
-        self.decided.update(zip(deletes, deleted, strict=True))
-        if is_stored:
-            self.decided[put] = None
+        self.decided[put] = gone
 
     def _carry_out(self, connection: Connection, operations: Sequence[Operation]) -> Outcomes:
         try:
@@ -219,11 +223,16 @@ class _Attempt:
         return outcome is False
 
 
-def _describe(operations: Sequence[Operation]) -> str:
-    if len(operations) > 1:
-        return f"carry out {len(operations)} operations"
-    verb = "save" if isinstance(operations[0], Put) else "delete"
-    return f"{verb} {_named(operations[0])}"
+def _going(operation: Operation) -> list[Address]:
+    if isinstance(operation, Delete):
+        return [operation.address]
+    return [(operation.address[0], sequence) for sequence in operation.going]
+
+
+def _answer(operation: Operation, gone: set[Address]) -> Answer:
+    if isinstance(operation, Delete):
+        return operation.address in gone
+    return [sequence for sequence in operation.going if (operation.address[0], sequence) in gone]
 
 
 def _named(operation: Operation) -> str:

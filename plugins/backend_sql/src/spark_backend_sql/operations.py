@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from spark.graphs.checkpoint import Record
 
@@ -13,18 +14,22 @@ Address: TypeAlias = tuple[str, int]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Put:
-    """Store a record; the answer is None."""
+    """Store a record and, with it or not at all, remove others; the answer is the list of those that there were."""
 
     record: Record
+    values: Mapping[str, Any]
+    """What is inserted, by column; made by the caller, so that the writer need only hand it on."""
+    going: Sequence[int] = ()
+    """Sequences of the same graph that go when the record is stored."""
 
     @property
     def address(self) -> Address:
-        return self.record.header.graph_id, self.record.header.sequence
+        return self.record.graph_id, self.record.sequence
 
     @property
     def weight(self) -> int:
         """How many bytes it adds to a transaction, about."""
-        return len(self.record.payload)
+        return self.record.header.size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,5 +41,6 @@ class Delete:
 
 
 Operation: TypeAlias = Put | Delete
-Outcome: TypeAlias = bool | Exception | None
+Answer: TypeAlias = list[int] | bool
+Outcome: TypeAlias = Answer | Exception
 """The answer, or the error to raise in the caller."""

@@ -35,6 +35,7 @@ from spark_backend_sql.search import SearchableMetadata
 LONGEST_GRAPH_ID: Final = 200
 LONGEST_CHECKPOINT_ID: Final = 256
 
+_TEXT_LENGTH: Final = len("2024-02-29 12:00:00.123457")
 _NAME = r"[A-Za-z_][A-Za-z0-9_]{0,49}"
 _TABLE_NAME: Final = re.compile(rf"(?:({_NAME})\.)?({_NAME})")
 
@@ -59,8 +60,10 @@ class UtcTimestamp(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         if value is None or dialect.name == "postgresql":
             return value
-        naive = value.astimezone(UTC).replace(tzinfo=None)
-        return naive if dialect.name in ("mysql", "mariadb") else naive.isoformat(" ", "microseconds")
+        instant = value if value.tzinfo is UTC else value.astimezone(UTC)
+        if dialect.name in ("mysql", "mariadb"):
+            return instant.replace(tzinfo=None)
+        return instant.isoformat(" ", "microseconds")[:_TEXT_LENGTH]
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         try:

@@ -1,4 +1,4 @@
-"""The way of a single save: its whole transaction in one call of the driver, with the deletions that ride along.
+"""The way of a single save: its whole transaction in one call of the driver, with the deletions that go with it.
 
 It stores the record or it does not, and never finds out why: whoever is refused goes the long way through ``ledger``, which
 does. So nothing here needs a second look at the database, nor a second round trip.
@@ -6,14 +6,13 @@ does. So nothing here needs a second look at the database, nor a second round tr
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Protocol
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import (
     Dialect,
     Engine,
-    PoolProxiedConnection,
     bindparam,
     case,
     delete,
@@ -26,12 +25,12 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
-from spark.graphs.checkpoint import Record
 from spark_backend_sql.dialects import insert_or_raise
 from spark_backend_sql.driver_sql import DriverStatement
-from spark_backend_sql.operations import Address
+from spark_backend_sql.operations import Put
 from spark_backend_sql.schema import Tables
-from spark_backend_sql.statements import values_of
+
+Result = TypeVar("Result")
 
 
 class RefusedError(Exception):
@@ -41,12 +40,11 @@ class RefusedError(Exception):
 class Shortcut(Protocol):
     """How one kind of database is told all at once."""
 
-    def store(self, connection: Any, record: Record, going: Sequence[Address]) -> tuple[bool, list[bool]]:
-        """Store the record and delete the others, in one transaction.
+    def store(self, connection: Any, put: Put) -> list[int]:
+        """Store the record and remove those that go with it, in one transaction; returns those that there were.
 
         :param connection: the driver's own, outside any transaction.
-        :return: whether the record was stored, and which of the others there were.
-        :raises RefusedError: nothing was changed, since the record's sequence may be one that was deleted.
+        :raises RefusedError: nothing was changed: the record's sequence is in use, or may be one that was deleted.
         """
         ...
 
@@ -62,31 +60,47 @@ def shortcut_for(tables: Tables, engine: Engine) -> Shortcut | None:
     return None
 
 
-@contextmanager
-def driver_connection(engine: Engine) -> Iterator[Any]:
-    """A connection of the driver, from the engine's pool; what fails on it is raised as SQLAlchemy's error, and costs it."""
-    dialect, pooled = engine.dialect, None
-    try:
-        pooled = engine.raw_connection()
-        yield pooled.dbapi_connection
-    except RefusedError:
-        raise
-    except dialect.loaded_dbapi.Error as error:
-        is_lost = dialect.is_disconnect(error, pooled and pooled.dbapi_connection, None)
-        _invalidate(pooled)
-        raise _wrapped(error, dialect, is_lost=is_lost) from error
-    except BaseException:
-        _invalidate(pooled)
-        raise
-    finally:
-        if pooled is not None:
-            pooled.close()
+class DriverConnection:
+    """The writer's own connection of the driver, kept from one save to the next.
 
+    Fetching one from the pool, and putting it back, costs as much as storing a small checkpoint. It is made as the pool makes
+    its own, and used by one thread at a time.
+    """
 
-def _invalidate(pooled: PoolProxiedConnection | None) -> None:
-    # Its transaction may still be open; nobody shall inherit that.
-    if pooled is not None:
-        pooled.invalidate()
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._connection: Any = None
+
+    def run(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """What the work returns, given the connection and the arguments.
+
+        What fails costs the connection, as does what is refused: a transaction may still be open, and of statements sent in
+        one piece with one that failed, nobody knows which the server has prepared. The driver's errors are raised as SQLAlchemy's.
+        """
+        dialect = self._engine.dialect
+        try:
+            if self._connection is None:
+                self._connection = self._new()
+            return work(self._connection, *arguments)
+        except dialect.loaded_dbapi.Error as error:
+            is_lost = dialect.is_disconnect(error, self._connection, None)
+            self.close()
+            raise _wrapped(error, dialect, is_lost=is_lost) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the connection; the next save makes another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(self._engine.dialect.loaded_dbapi.Error):
+                connection.close()
+
+    def _new(self) -> Any:
+        pooled = self._engine.raw_connection()
+        pooled.detach()
+        return pooled.dbapi_connection
 
 
 def _wrapped(error: Exception, dialect: Dialect, *, is_lost: bool) -> BaseException:
@@ -119,28 +133,28 @@ class SqliteShortcut:
             insert_or_raise(graphs, name=dialect.name, key="graph_id", column="deleted_up_to"), dialect
         )
 
-    def store(self, connection: Any, record: Record, going: Sequence[Address]) -> tuple[bool, list[bool]]:
-        if not going:
-            return self._put(connection, record), []
+    def store(self, connection: Any, put: Put) -> list[int]:
+        if not put.going:
+            self._insert_into(connection, put)
+            return []
         connection.execute("BEGIN IMMEDIATE")
-        is_stored = self._put(connection, record)
-        deleted = [self._remove(connection, address) for address in going]
+        self._insert_into(connection, put)
+        graph_id = put.record.graph_id
+        gone = [sequence for sequence in put.going if self._remove(connection, graph_id, sequence)]
+        if gone:
+            floor = {"graph_id": graph_id, "deleted_up_to": max(gone)}
+            connection.execute(self._raise_floor.text, self._raise_floor.arranged(floor))
         connection.execute("COMMIT")
-        return is_stored, deleted
+        return gone
 
-    def _put(self, connection: Any, record: Record) -> bool:
-        done: int = connection.execute(self._insert.text, self._insert.bound(values_of(record))).rowcount
-        return done == 1
+    def _insert_into(self, connection: Any, put: Put) -> None:
+        if connection.execute(self._insert.text, self._insert.arranged(put.values)).rowcount != 1:
+            raise RefusedError
 
-    def _remove(self, connection: Any, address: Address) -> bool:
-        graph_id, sequence = address
+    def _remove(self, connection: Any, graph_id: str, sequence: int) -> bool:
         values = {"graph_id": graph_id, "sequence": sequence}
-        if connection.execute(self._delete.text, self._delete.bound(values)).rowcount != 1:
-            return False
-        connection.execute(
-            self._raise_floor.text, self._raise_floor.bound({"graph_id": graph_id, "deleted_up_to": sequence})
-        )
-        return True
+        removed: int = connection.execute(self._delete.text, self._delete.arranged(values)).rowcount
+        return removed == 1
 
 
 class PsycopgShortcut:
@@ -151,8 +165,8 @@ class PsycopgShortcut:
 
     def __init__(self, tables: Tables, dialect: Dialect) -> None:
         records, graphs = tables.checkpoints, tables.graphs
-        insert = postgresql.insert(records).on_conflict_do_nothing(index_elements=["graph_id", "sequence"])
-        self._insert = DriverStatement(insert, dialect)
+        # A sequence in use is an error, which ends the transaction: nothing may go for a record that is not stored.
+        self._insert = DriverStatement(records.insert(), dialect)
         was_deleted = exists().where(
             graphs.c.graph_id == bindparam("graph_id"), graphs.c.deleted_up_to >= bindparam("sequence")
         )
@@ -167,26 +181,19 @@ class PsycopgShortcut:
             raise_floor.from_select(["graph_id", "deleted_up_to"], select(gone.c.graph_id, gone.c.sequence)), dialect
         )
 
-    def store(self, connection: Any, record: Record, going: Sequence[Address]) -> tuple[bool, list[bool]]:
-        from psycopg.errors import DivisionByZero
+    def store(self, connection: Any, put: Put) -> list[int]:
+        from psycopg.errors import DivisionByZero, UniqueViolation
 
-        # Outside of BEGIN and COMMIT, what is sent in one piece is one transaction.
-        connection.autocommit = True
+        graph_id = put.record.graph_id
         try:
+            # Outside of BEGIN and COMMIT, what is sent in one piece is one transaction.
             with connection.pipeline():
-                values = values_of(record)
-                inserted = connection.execute(self._insert.text, self._insert.bound(values))
-                connection.execute(self._check.text, self._check.bound(values))
-                deleted = [
-                    connection.execute(self._delete.text, self._delete.bound(_values_of_address(each)))
-                    for each in going
+                connection.execute(self._insert.text, put.values)
+                connection.execute(self._check.text, put.values)
+                removed = [
+                    connection.execute(self._delete.text, {"graph_id": graph_id, "sequence": sequence})
+                    for sequence in put.going
                 ]
-        except DivisionByZero:
-            connection.autocommit = False
+        except (DivisionByZero, UniqueViolation):
             raise RefusedError from None
-        connection.autocommit = False
-        return inserted.rowcount == 1, [each.rowcount == 1 for each in deleted]
-
-
-def _values_of_address(address: Address) -> Mapping[str, Any]:
-    return {"graph_id": address[0], "sequence": address[1]}
+        return [sequence for sequence, result in zip(put.going, removed, strict=True) if result.rowcount == 1]

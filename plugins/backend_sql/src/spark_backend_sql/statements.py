@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any, Final
 
 from sqlalchemy import Dialect, Row, bindparam, delete, func, select
@@ -9,7 +10,7 @@ from sqlalchemy import Dialect, Row, bindparam, delete, func, select
 from spark.errors import CheckpointDamagedError
 from spark.graphs.checkpoint import CheckpointInfo, Record, RecordHeader, automatic_id
 from spark_backend_sql.dialects import insert_missing, insert_or_raise
-from spark_backend_sql.driver_sql import DriverStatement
+from spark_backend_sql.driver_sql import Binder, DriverStatement
 from spark_backend_sql.schema import Tables
 
 HEADER_FIELDS: Final = (
@@ -30,6 +31,7 @@ HEADER_FIELDS: Final = (
     "metadata",
 )
 """The columns that are a record's header; the payload's comes after them."""
+_fields_of: Final = attrgetter(*HEADER_FIELDS)
 INFO_FIELDS: Final = ("checkpoint_id", "graph_id", "sequence", "timestamp", "size", "manual")
 """The columns that make a line of a listing."""
 
@@ -47,6 +49,7 @@ class Statements:
         by_address = (columns.graph_id, columns.sequence)
         insert = insert_missing(records, name=dialect.name, keys=("graph_id", "sequence"))
         self.insert = DriverStatement(insert, dialect)
+        self._binder = Binder(records, dialect)
         self.nonce = select(columns.nonce).where(of_graph, at)
         self.delete = DriverStatement(delete(records).where(of_graph, at), dialect)
         self.floor = DriverStatement(
@@ -55,7 +58,8 @@ class Statements:
         self.floors = select(graphs.c.graph_id, graphs.c.deleted_up_to).where(
             graphs.c.graph_id.in_(bindparam("graphs", expanding=True))
         )
-        self.raise_floor = insert_or_raise(graphs, name=dialect.name, key="graph_id", column="deleted_up_to")
+        raise_floor = insert_or_raise(graphs, name=dialect.name, key="graph_id", column="deleted_up_to")
+        self.raise_floor = DriverStatement(raise_floor, dialect)
         self.get = select(*(columns[name] for name in HEADER_FIELDS), columns.payload).where(of_graph, at)
         self.listing = select(*(columns[name] for name in INFO_FIELDS))
         self.list_all = self.listing.order_by(*by_address)
@@ -73,13 +77,11 @@ class Statements:
         )
         """The highest sequence that exists, and the highest that was deleted; None where there is none."""
 
-
-def values_of(record: Record) -> dict[str, Any]:
-    """What an insert of this record binds."""
-    header = record.header
-    values = {name: getattr(header, name) for name in HEADER_FIELDS}
-    values["payload"] = record.payload
-    return values
+    def values_of(self, record: Record) -> dict[str, Any]:
+        """What an insert of this record binds, by column."""
+        values = dict(zip(HEADER_FIELDS, _fields_of(record.header), strict=True))
+        values["payload"] = record.payload
+        return self._binder.bind(values)
 
 
 def record_of(row: Row[*tuple[Any, ...]]) -> Record:

@@ -8,34 +8,33 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 from spark.errors import BackendError
-from spark_backend_sql.operations import Operation, Outcome, Put
+from spark_backend_sql.operations import Answer, Operation, Outcome
 
 MOST_OPERATIONS: Final = 256
 """A transaction holds at most this many operations,"""
 MOST_BYTES: Final = 16 * 1024 * 1024
 """and about this many bytes; a single record may be larger."""
-MOMENT: Final = 0.000_5
-"""Seconds for which a deletion waits for a save that it can share a transaction with."""
 
 Commit = Callable[[Sequence[Operation]], Sequence[Outcome]]
 """Carries out operations in one transaction, and gives an outcome for each; never raises."""
 
 
-@dataclass(slots=True, eq=False)
 class Call:
     """An operation whose caller waits."""
 
-    operation: Operation
-    loop: asyncio.AbstractEventLoop
-    answer: asyncio.Future[Outcome]
-    is_taken: bool = False
-    """Its transaction is under way, or over."""
-    is_answered: bool = False
-    """Its caller was told, or would have been, had it not been cancelled."""
+    __slots__ = ("answer", "is_answered", "is_taken", "loop", "operation")
+
+    def __init__(self, operation: Operation, loop: asyncio.AbstractEventLoop) -> None:
+        self.operation = operation
+        self.loop = loop
+        self.answer: asyncio.Future[Outcome] = loop.create_future()
+        self.is_taken = False
+        """Its transaction is under way, or over."""
+        self.is_answered = False
+        """Its caller was told, or would have been, had it not been cancelled."""
 
     def tell(self, outcome: Outcome) -> None:
         """Wake the caller. Runs in its event loop."""
@@ -57,20 +56,28 @@ class Writer:
 
     def __init__(self, commit: Commit) -> None:
         self._commit = commit
-        self._waiting: deque[Call] = deque()
-        self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
-        self._process = os.getpid()
         self._is_stopping = False
+        self._begin()
 
-    async def run(self, operation: Operation) -> bool | None:
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        self._thread: threading.Thread | None = None
+        self._waiting: deque[Call] = deque()
+        self._lock = threading.Lock()
+        """Guards what waits, and which of it is taken."""
+        self._bell = threading.Lock()
+        """Held while there is nothing to do. Two plain locks wake a thread with less work than a condition."""
+        self._bell.acquire()
+        self._is_idle = False
+        """The thread waits for the bell."""
+
+    async def run(self, operation: Operation) -> Answer:
         """What the operation answers, once its transaction is durable.
 
         When the caller is cancelled, an operation that no transaction has taken yet never happens; of another one the
         outcome is waited for. Either way nothing goes on behind the caller's back.
         """
-        loop = asyncio.get_running_loop()
-        call = Call(operation, loop, loop.create_future())
+        call = Call(operation, asyncio.get_running_loop())
         self._add(call)
         try:
             outcome = await call.answer
@@ -84,17 +91,17 @@ class Writer:
 
     def stop(self) -> None:
         """Commit what waits, and end the thread. Blocks."""
-        with self._changed:
+        with self._lock:
             self._is_stopping = True
-            self._changed.notify()
+            self._ring()
             thread = self._thread if self._process == os.getpid() else None
         if thread is not None:
             thread.join()
 
     def _add(self, call: Call) -> None:
         if self._process != os.getpid():
-            self._begin_anew()
-        with self._changed:
+            self._begin()  # after a fork the child has this object, its locks in any state, and no thread
+        with self._lock:
             if self._is_stopping:
                 raise BackendError("The sql backend is closed and can't be used any more; make a new one.")
             self._waiting.append(call)
@@ -102,15 +109,15 @@ class Writer:
                 # A daemon: a program that forgets to close the backend still ends.
                 self._thread = threading.Thread(target=self._serve, name="sql-backend-writer", daemon=True)
                 self._thread.start()
-            self._changed.notify()
+            self._ring()
 
-    def _begin_anew(self) -> None:
-        """After a fork the child has this object, a lock in any state, and no thread."""
-        self._process, self._thread = os.getpid(), None
-        self._waiting, self._changed = deque(), threading.Condition()
+    def _ring(self) -> None:
+        if self._is_idle:
+            self._is_idle = False
+            self._bell.release()
 
     def _withdraw(self, call: Call) -> bool:
-        with self._changed:
+        with self._lock:
             if call.is_taken:
                 return False
             self._waiting.remove(call)
@@ -122,30 +129,26 @@ class Writer:
 
     def _take(self) -> list[Call]:
         """Everything that waits, as far as one transaction may hold it; nothing when the writer is stopping."""
-        with self._changed:
-            self._await_work()
-            calls: list[Call] = []
-            addresses, weight = set(), 0
-            while self._waiting and len(calls) < MOST_OPERATIONS:
-                operation = self._waiting[0].operation
-                weight += operation.weight
-                # What is done to one record twice is done in order, in transactions of their own.
-                if operation.address in addresses or (calls and weight > MOST_BYTES):
-                    break
-                addresses.add(operation.address)
-                calls.append(self._waiting.popleft())
-                calls[-1].is_taken = True
-            return calls
+        while True:
+            with self._lock:
+                if self._waiting or self._is_stopping:
+                    return self._next_batch()
+                self._is_idle = True
+            self._bell.acquire()
 
-    def _await_work(self) -> None:
-        """Wait until something waits, and a moment longer for a save that deletions can ride with."""
-        while not self._waiting and not self._is_stopping:
-            self._changed.wait()
-            if self._waiting and not self._is_stopping and not self._has_put():
-                self._changed.wait_for(lambda: self._is_stopping or self._has_put(), MOMENT)
-
-    def _has_put(self) -> bool:
-        return any(isinstance(call.operation, Put) for call in self._waiting)
+    def _next_batch(self) -> list[Call]:
+        calls: list[Call] = []
+        addresses, weight = set(), 0
+        while self._waiting and len(calls) < MOST_OPERATIONS:
+            operation = self._waiting[0].operation
+            weight += operation.weight
+            # What is done to one record twice is done in order, in transactions of their own.
+            if operation.address in addresses or (calls and weight > MOST_BYTES):
+                break
+            addresses.add(operation.address)
+            calls.append(self._waiting.popleft())
+            calls[-1].is_taken = True
+        return calls
 
 
 def _answer(calls: Sequence[Call], outcomes: Sequence[Outcome]) -> None:

@@ -7,7 +7,7 @@ are done before ``put`` and after ``get``, the same for every backend.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from spark.graphs.checkpoint.codec import Codec
@@ -69,6 +69,16 @@ class CheckpointBackend(ABC):
         :raises SequenceTakenError: the sequence is in use, or was used once and deleted. Nothing was written.
         :raises BackendError: the storage failed. Earlier records are intact; nothing half-written is visible.
         """
+
+    async def put_and_delete(self, record: Record, going: Sequence[int]) -> list[int]:
+        """Store a record as ``put`` does and, where that costs the caller no further wait, remove others of its graph.
+
+        A database does both in one transaction. Nothing is removed unless the record is stored.
+
+        :return: which of ``going`` there were and are gone now; the caller deletes the others.
+        """
+        await self.put(record)
+        return []
 
     @abstractmethod
     async def get(self, graph_id: str, sequence: int) -> Record | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from spark.errors import GraphDefinitionError
@@ -103,16 +104,13 @@ class _Both(Retention):
 
 
 def surplus(checkpoints: Sequence[CheckpointInfo], *, retention: Retention, now: datetime) -> list[CheckpointInfo]:
-    """The checkpoints that may go, oldest first.
+    """The checkpoints that may go, oldest first. The latest never does, whatever the rule says.
 
-    Those made by hand never go, nor does the latest of the others, whatever the rule says.
-
-    :param checkpoints: of one graph, oldest first.
+    :param checkpoints: the automatic ones of one graph, oldest first. Those made by hand neither go nor count.
     """
-    automatic = [checkpoint for checkpoint in checkpoints if not checkpoint.manual]
     going = []
-    age = len(automatic)
-    for checkpoint in automatic[:-1]:
+    age = len(checkpoints)
+    for checkpoint in islice(checkpoints, age - 1):
         age -= 1
         if not retention.keeps(checkpoint, age=age, now=now):
             going.append(checkpoint)
