@@ -19,7 +19,7 @@ from spark.graphs.checkpoint.ids import automatic_id
 from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
 from spark.graphs.checkpoint.record import Record
 from spark.graphs.checkpoint.retention import Retention, surplus
-from spark.graphs.checkpoint.store import ATTEMPTS, failure, never_free, utc_now, wrapped
+from spark.graphs.checkpoint.store import ATTEMPTS, delete, failure, never_free, utc_now, wrapped
 from spark.graphs.checkpoint.triggers import Boundary, Trigger
 from spark.graphs.checkpoint.weight import Scale, TooHeavyError
 
@@ -233,13 +233,11 @@ class Recorder:
                 raise
 
     async def _delete(self, going: list[CheckpointInfo]) -> None:
-        for info in going:
-            try:
-                deleted = await self._backend.delete(info.graph_id, info.sequence)
-            except Exception as error:
-                reason = failure(self._backend, f"deleting checkpoint {info.checkpoint_id!r}", error)
-                _LOG.warning("%s (The run goes on, and tries again after its next checkpoint.)", reason)
-                return
+        deleted, failed = await delete(self._backend, going)
+        # Before anybody is told, since a handler may end the run. What nobody deleted is tried again.
+        for info in deleted if failed else going:
             self._kept.remove(info)
-            if deleted and not self._audience.is_empty_for("spark_checkpoint_deleted"):
-                await self._audience.deleted(info)
+        if failed:
+            _LOG.warning("%s (The run goes on, and tries again after its next checkpoint.)", failed)
+        if not self._audience.is_empty_for("spark_checkpoint_deleted"):
+            await self._audience.all_deleted(deleted)
