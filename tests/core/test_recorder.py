@@ -12,6 +12,7 @@ from spark.errors import BackendError, BudgetExceededError, CheckpointConflictEr
 from spark.graphs import Budget, Graph, Node, NodeContext, Task
 from spark.graphs.checkpoint import (
     CheckpointConfig,
+    CheckpointHandler,
     CheckpointInfo,
     CheckpointManager,
     InMemoryCheckpointBackend,
@@ -306,8 +307,53 @@ class TestRetentionAfterwards:
 
         assert await sequences(backend) == [5]
         assert [record.message.partition(":")[0] for record in caplog.records] == [
-            "The memory backend failed at deleting checkpoint 'ckpt_g_000001'"
-        ] * 2
+            "The memory backend failed at deleting checkpoint 'ckpt_g_000001'",
+            "The memory backend failed at deleting checkpoint 'ckpt_g_000001' and 1 more",
+        ]
+
+    async def test_what_was_deleted_before_a_failure_is_told_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        class Sticky(InMemoryCheckpointBackend):
+            failures = 1
+
+            async def delete(self, graph_id: str, sequence: int) -> bool:
+                if sequence == 3 and self.failures:
+                    self.failures -= 1
+                    raise PermissionError("not now")
+                return await super().delete(graph_id, sequence)
+
+        class Told(CheckpointHandler):
+            def __init__(self) -> None:
+                self.ids: list[str] = []
+
+            async def on_checkpoint_deleted(self, checkpoint_id: str) -> None:
+                self.ids.append(checkpoint_id)
+
+        backend, told = Sticky(), Told()
+        await Graph(countdown(), id="g", checkpoint_config=every_step(backend)).run({"limit": 5})
+        config = every_step(backend, auto_cleanup=True, max_checkpoints=1, handler=told)
+        await Graph(countdown(), id="g", checkpoint_config=config).run({"limit": 2})
+
+        assert told.ids == [f"ckpt_g_{sequence:06d}" for sequence in range(1, 7)]
+        assert await sequences(backend) == [7]
+        (record,) = caplog.records
+        assert "deleted 2 of 5 checkpoints of graph 'g', and failed at sequence 3: PermissionError" in record.message
+
+    async def test_a_handler_that_ends_the_run_does_not_keep_others_from_hearing(self) -> None:
+        class Ends(CheckpointHandler):
+            def __init__(self) -> None:
+                self.ids: list[str] = []
+
+            async def on_checkpoint_deleted(self, checkpoint_id: str) -> None:
+                self.ids.append(checkpoint_id)
+                raise Failure(checkpoint_id)
+
+        backend, ends = InMemoryCheckpointBackend(), Ends()
+        await Graph(countdown(), id="g", checkpoint_config=every_step(backend)).run({"limit": 3})
+        config = every_step(backend, auto_cleanup=True, max_checkpoints=1, handler=ends, handler_errors="raise")
+        with pytest.raises(Failure, match="ckpt_g_000001"):
+            await Graph(countdown(), id="g", checkpoint_config=config).run({"limit": 1})
+
+        assert ends.ids == ["ckpt_g_000001", "ckpt_g_000002", "ckpt_g_000003"]
 
 
 class TestOpening:

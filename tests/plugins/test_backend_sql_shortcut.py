@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from spark.errors import SequenceTakenError
+from spark.graphs.checkpoint import Record
 from spark_backend_sql import DatabaseCheckpointBackend
 from spark_backend_sql.operations import Delete, Operation, Outcome, Put
 from spark_backend_sql.shortcut import RefusedError
@@ -25,6 +25,10 @@ async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         yield backend
 
 
+def saving(backend: DatabaseCheckpointBackend, record: Record, going: Sequence[int] = ()) -> Put:
+    return Put(record, backend._statements.values_of(record), going)
+
+
 def commit(backend: DatabaseCheckpointBackend, *operations: Operation) -> Sequence[Outcome]:
     """What becomes of operations that are carried out together."""
     return backend._writer._commit(operations)
@@ -36,11 +40,11 @@ def kinds(outcomes: Sequence[Outcome]) -> list[object]:
 
 def store(backend: DatabaseCheckpointBackend, put: Put) -> list[int]:
     """What the shortcut alone does."""
-    return backend._ledger.connection.run(backend._ledger.shortcut.store, put.record, put.going)
+    return backend._ledger.connection.run(backend._ledger.shortcut.store, put)
 
 
 async def test_a_record_that_is_new_needs_nothing_but_the_shortcut(backend: DatabaseCheckpointBackend) -> None:
-    assert store(backend, Put(make_record("g", 2))) == []
+    assert store(backend, saving(backend, make_record("g", 2))) == []
 
     assert [info.sequence for info in await backend.list("g")] == [1, 2]
 
@@ -52,7 +56,7 @@ async def test_the_shortcut_leaves_a_stored_record_alone_and_removes_nothing(
     before = await backend.get("g", 2)
 
     with pytest.raises(RefusedError):
-        store(backend, Put(make_record("g", 2, payload=b"another"), going=[1]))
+        store(backend, saving(backend, make_record("g", 2, payload=b"another"), [1]))
 
     assert await backend.get("g", 2) == before
     assert [info.sequence for info in await backend.list("g")] == [1, 2]
@@ -66,21 +70,21 @@ async def test_the_shortcut_stores_and_removes_nothing_where_something_was_delet
     await backend.delete("g", 2)
 
     with pytest.raises(RefusedError):
-        store(backend, Put(make_record("g", 2), going=[1]))
+        store(backend, saving(backend, make_record("g", 2), [1]))
 
     assert [info.sequence for info in await backend.list("g")] == [1]
-    assert commit(backend, Put(make_record("g", 3))) == [[]]
+    assert commit(backend, saving(backend, make_record("g", 3))) == [[]]
 
 
 async def test_what_goes_with_a_save_is_gone_when_it_is_stored(backend: DatabaseCheckpointBackend) -> None:
     await backend.put(make_record("g", 2))
 
-    assert store(backend, Put(make_record("g", 3), going=[1, 9])) == [1]
+    assert store(backend, saving(backend, make_record("g", 3), [1, 9])) == [1]
 
     assert [info.sequence for info in await backend.list("g")] == [2, 3]
     with pytest.raises(SequenceTakenError, match="deleted"):
         await backend.put(make_record("g", 1))
-    assert commit(backend, Put(make_record("g", 9)), Put(make_record("other", 1))) == [[], []]
+    assert commit(backend, saving(backend, make_record("g", 9)), saving(backend, make_record("other", 1))) == [[], []]
 
 
 async def test_many_saves_take_along_what_goes_with_each(backend: DatabaseCheckpointBackend) -> None:
@@ -89,13 +93,13 @@ async def test_many_saves_take_along_what_goes_with_each(backend: DatabaseCheckp
 
     outcomes = commit(
         backend,
-        Put(make_record("g", 2), going=[1, 7]),
-        Delete(("g", 8)),
-        Put(make_record("other", 2), going=[1]),
-        Put(make_record("third", 1)),
+        saving(backend, make_record("g", 2), [1, 7]),
+        Delete("g", [8]),
+        saving(backend, make_record("other", 2), [1]),
+        saving(backend, make_record("third", 1)),
     )
 
-    assert outcomes == [[1], False, [1], []]
+    assert outcomes == [[1], [], [1], []]
     assert [(info.graph_id, info.sequence) for info in await backend.list()] == [("g", 2), ("other", 2), ("third", 1)]
 
 
@@ -103,34 +107,36 @@ async def test_a_floor_raised_by_what_goes_with_a_save_never_sinks(backend: Data
     for sequence in (2, 3):
         await backend.put(make_record("g", sequence))
 
-    assert commit(backend, Put(make_record("g", 4), going=[3])) == [[3]]
-    assert commit(backend, Put(make_record("g", 5), going=[1])) == [[1]]
+    assert commit(backend, saving(backend, make_record("g", 4), [3])) == [[3]]
+    assert commit(backend, saving(backend, make_record("g", 5), [1])) == [[1]]
 
     with pytest.raises(SequenceTakenError, match="deleted"):
         await backend.put(make_record("g", 3))
 
 
-@pytest.mark.parametrize("others", [[], [Put(make_record("third", 1))]])
-async def test_nothing_goes_with_a_save_in_conflict(
-    backend: DatabaseCheckpointBackend, others: list[Operation]
-) -> None:
+@pytest.mark.parametrize("others", [[], ["third"]])
+async def test_nothing_goes_with_a_save_in_conflict(backend: DatabaseCheckpointBackend, others: list[str]) -> None:
     """The record that it was to make way for belongs to somebody else."""
     await backend.put(make_record("g", 2))
 
-    outcomes = commit(backend, Put(make_record("g", 2), going=[1]), *others)
+    outcomes = commit(
+        backend, saving(backend, make_record("g", 2), [1]), *(saving(backend, make_record(other)) for other in others)
+    )
 
     assert kinds(outcomes)[0] is SequenceTakenError
     assert [info.sequence for info in await backend.list("g")] == [1, 2]
 
 
-@pytest.mark.parametrize("others", [[], [Put(make_record("third", 1))]])
+@pytest.mark.parametrize("others", [[], ["third"]])
 async def test_nothing_goes_with_a_save_that_comes_too_late(
-    backend: DatabaseCheckpointBackend, others: list[Operation]
+    backend: DatabaseCheckpointBackend, others: list[str]
 ) -> None:
     await backend.put(make_record("g", 2))
     await backend.delete("g", 2)
 
-    outcomes = commit(backend, Put(make_record("g", 2), going=[1]), *others)
+    outcomes = commit(
+        backend, saving(backend, make_record("g", 2), [1]), *(saving(backend, make_record(other)) for other in others)
+    )
 
     assert kinds(outcomes)[0] is SequenceTakenError
     assert "deleted" in str(outcomes[0])
@@ -146,7 +152,7 @@ async def test_a_session_at_another_level_is_not_trusted(postgres: PostgresServe
         )
 
         with pytest.raises(RefusedError):
-            store(backend, Put(make_record("g", 2)))
+            store(backend, saving(backend, make_record("g", 2)))
 
         await backend.put(make_record("g", 2))
         assert [info.sequence for info in await backend.list("g")] == [1, 2]

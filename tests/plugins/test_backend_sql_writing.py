@@ -363,7 +363,8 @@ async def test_a_rival_that_took_the_sequence_meanwhile_wins(
         @event.listens_for(lossy.database.writing, "connect")
         def intrude(*_: object) -> None:
             if next(put_by_rival, False):
-                (outcome,) = other._writer._commit([Put(rival)])
+                put = Put(rival, other._statements.values_of(rival))
+                (outcome,) = other._writer._commit([put])
                 assert outcome == []
 
         with pytest.raises(SequenceTakenError):

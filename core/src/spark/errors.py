@@ -4,6 +4,8 @@ A message says what was tried, on which id, by which plugin, and what to do next
 once, at the border, and stay reachable as ``__cause__``.
 """
 
+from collections.abc import Sequence
+
 __all__ = [
     "BackendError",
     "BudgetExceededError",
@@ -13,6 +15,7 @@ __all__ = [
     "CheckpointNotFoundError",
     "CheckpointVersionError",
     "ConditionError",
+    "DeletionError",
     "DeserializationError",
     "GraphDefinitionError",
     "GraphRestoreError",
@@ -108,6 +111,17 @@ class GraphRestoreError(CheckpointError):
 
 class BackendError(CheckpointError):
     """The storage failed: disk full, permission denied, connection lost. The cause is chained."""
+
+
+class DeletionError(BackendError):
+    """The storage failed while several checkpoints were being deleted.
+
+    ``deleted`` holds the sequences that are gone all the same; whether the others still exist, the store can say later.
+    """
+
+    def __init__(self, message: str, *, deleted: Sequence[int] = ()) -> None:
+        super().__init__(message)
+        self.deleted = list(deleted)
 
 
 class PluginError(SparkError):

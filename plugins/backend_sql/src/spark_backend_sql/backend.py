@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 Infos: TypeAlias = list[CheckpointInfo]
+Sequences: TypeAlias = list[int]
 
 LAST_SEQUENCE: Final = 2**63 - 1
 
@@ -87,18 +88,18 @@ class DatabaseCheckpointBackend(CheckpointBackend):
     async def put(self, record: Record) -> None:
         await self.put_and_delete(record, ())
 
-    async def put_and_delete(self, record: Record, going: Sequence[int]) -> list[int]:
+    async def put_and_delete(self, record: Record, going: Sequence[int]) -> Sequences:
         _check(record)
         self._check_process()
-        gone = await self._writer.run(Put(record, self._statements.values_of(record), going))
-        assert isinstance(gone, list)
-        return gone
+        return await self._writer.run(Put(record, self._statements.values_of(record), going))
 
     async def delete(self, graph_id: str, sequence: int) -> bool:
-        if not _can_exist(graph_id, sequence):
-            return False
+        return await self.delete_many(graph_id, [sequence]) != []
+
+    async def delete_many(self, graph_id: str, sequences: Sequence[int]) -> Sequences:
+        going = [sequence for sequence in sequences if _can_exist(graph_id, sequence)]
         self._check_process()
-        return bool(await self._writer.run(Delete((graph_id, sequence))))
+        return await self._writer.run(Delete(graph_id, going)) if going else []
 
     async def get(self, graph_id: str, sequence: int) -> Record | None:
         if not _can_exist(graph_id, sequence):

@@ -16,7 +16,7 @@ from spark.errors import BackendError, SequenceTakenError
 from spark.graphs.checkpoint import Record
 from spark_backend_sql.connection import Database
 from spark_backend_sql.faults import is_passing
-from spark_backend_sql.operations import Address, Answer, Delete, Operation, Outcome, Put
+from spark_backend_sql.operations import Address, Delete, Operation, Outcome, Put
 from spark_backend_sql.shortcut import DriverConnection, RefusedError, shortcut_for
 from spark_backend_sql.statements import Statements
 
@@ -68,13 +68,13 @@ class Ledger:
         :param together: insert all records at once.
         :raises ConflictError: that does not work, since a sequence among them is in use; roll back, and do it singly.
         """
-        # By address, so that two processes with conflicting transactions wait for each other and don't deadlock.
-        ordered = sorted(operations, key=lambda operation: operation.address)
+        # In one order, so that two processes with conflicting transactions wait for each other and don't deadlock.
+        ordered = sorted(operations, key=lambda operation: operation.touched)
         puts = [operation for operation in ordered if isinstance(operation, Put)]
         refused = self._put(connection, puts, together=together) if puts else {}
-        going = [address for operation in ordered if operation not in refused for address in _going(operation)]
-        gone = self._remove(connection, going) if going else set()
-        return {operation: refused.get(operation) or _answer(operation, gone) for operation in ordered}
+        done = [operation for operation in ordered if operation not in refused]
+        gone = self._remove(connection, done)
+        return {operation: gone[operation] if operation in gone else refused[operation] for operation in ordered}
 
     def is_stored(self, connection: Connection, record: Record) -> bool:
         """Whether the record at this address is this very one."""
@@ -82,11 +82,11 @@ class Ledger:
         found = connection.scalar(self._statements.nonce, {"graph": header.graph_id, "at": header.sequence})
         return found is not None and found == header.nonce
 
-    def _put(self, connection: Connection, puts: Sequence[Put], *, together: bool) -> dict[Put, SequenceTakenError]:
+    def _put(self, connection: Connection, puts: Sequence[Put], *, together: bool) -> dict[Operation, Exception]:
         """Store the records; of those that are refused nothing is left."""
         inserted = self._insert_together(connection, puts) if together else self._insert_singly(connection, puts)
         floors = self._floors(connection, {put.address[0] for put in puts})
-        refused = {}
+        refused: dict[Operation, Exception] = {}
         for put in puts:
             graph_id, sequence = put.address
             if sequence <= floors.get(graph_id, 0):
@@ -127,13 +127,17 @@ class Ledger:
         rows = connection.execute(self._statements.floors, {"graphs": sorted(graph_ids)})
         return {row.graph_id: row.deleted_up_to for row in rows}
 
-    def _remove(self, connection: Connection, addresses: Sequence[Address]) -> set[Address]:
-        """Remove records; those that there were."""
-        gone = {address for address in addresses if self._remove_row(connection, address)}
-        if gone:
-            floors = dict(sorted(gone))  # of each graph, the highest is last
-            values = [{"graph_id": graph_id, "deleted_up_to": highest} for graph_id, highest in floors.items()]
-            self._statements.raise_floor.run_many(connection, values)
+    def _remove(self, connection: Connection, operations: Sequence[Operation]) -> dict[Operation, list[int]]:
+        """Remove what each of them wants gone; the sequences that there were."""
+        gone: dict[Operation, list[int]] = {}
+        floors: dict[str, int] = {}
+        for operation in operations:
+            graph_id = operation.graph_id
+            gone[operation] = [each for each in operation.going if self._remove_row(connection, (graph_id, each))]
+            floors[graph_id] = max(floors.get(graph_id, 0), *gone[operation], 0)
+        raised = [{"graph_id": graph_id, "deleted_up_to": floor} for graph_id, floor in sorted(floors.items()) if floor]
+        if raised:
+            self._statements.raise_floor.run_many(connection, raised)
         return gone
 
     def _remove_row(self, connection: Connection, address: Address) -> bool:
@@ -153,7 +157,7 @@ class _Attempt:
         self._operations = operations
         self.decided: Outcomes = {}
         """What is durable, or was refused for good."""
-        self.in_doubt: dict[Operation, Answer] = {}
+        self.in_doubt: dict[Operation, list[int]] = {}
         """What an earlier try had done when its COMMIT was sent and not answered."""
 
     def __call__(self, engine: Engine) -> Outcomes:
@@ -200,8 +204,7 @@ class _Attempt:
         with connection.begin() as transaction:
             outcomes = self._ledger.apply(connection, operations, together=together)
             for operation in self.in_doubt:
-                if self._was_done(connection, operation, outcomes[operation]):
-                    outcomes[operation] = self.in_doubt[operation]
+                outcomes[operation] = self._settled(connection, operation, outcomes[operation])
             done = {operation: outcome for operation, outcome in outcomes.items() if not isinstance(outcome, Exception)}
             try:
                 transaction.commit()
@@ -213,31 +216,22 @@ class _Attempt:
                 raise
         return outcomes
 
-    def _was_done(self, connection: Connection, operation: Operation, outcome: Outcome) -> bool:
-        """Whether the earlier COMMIT took effect, as this try shows.
+    def _settled(self, connection: Connection, operation: Operation, outcome: Outcome) -> Outcome:
+        """What became of an operation in doubt: whether its earlier COMMIT took effect, this try shows.
 
-        Had it not been decided yet, the insert of this try would have waited for it.
+        Had it not been decided yet, this try would have waited for it.
         """
-        if isinstance(operation, Put):
-            return isinstance(outcome, SequenceTakenError) and self._ledger.is_stored(connection, operation.record)
-        return outcome is False
-
-
-def _going(operation: Operation) -> list[Address]:
-    if isinstance(operation, Delete):
-        return [operation.address]
-    return [(operation.address[0], sequence) for sequence in operation.going]
-
-
-def _answer(operation: Operation, gone: set[Address]) -> Answer:
-    if isinstance(operation, Delete):
-        return operation.address in gone
-    return [sequence for sequence in operation.going if (operation.address[0], sequence) in gone]
+        earlier = self.in_doubt[operation]
+        if isinstance(operation, Delete):
+            return outcome if isinstance(outcome, Exception) else sorted({*earlier, *outcome})
+        was_stored = isinstance(outcome, SequenceTakenError) and self._ledger.is_stored(connection, operation.record)
+        return earlier if was_stored else outcome
 
 
 def _named(operation: Operation) -> str:
-    graph_id, sequence = operation.address
-    return f"checkpoint {sequence} of graph {graph_id[:80]!r}"
+    first, *more = [operation.record.sequence] if isinstance(operation, Put) else operation.going
+    others = f" and {len(more)} more" if more else ""
+    return f"checkpoint {first}{others} of graph {operation.graph_id[:80]!r}"
 
 
 def _taken(put: Put, reason: str) -> SequenceTakenError:

@@ -14,17 +14,28 @@ Address: TypeAlias = tuple[str, int]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Put:
-    """Store a record and, with it or not at all, remove others; the answer is the list of those that there were."""
+    """Store a record and, with it or not at all, remove others of its graph."""
 
     record: Record
     values: Mapping[str, Any]
     """What is inserted, by column; made by the caller, so that the writer need only hand it on."""
     going: Sequence[int] = ()
-    """Sequences of the same graph that go when the record is stored."""
+    """The sequences that go when the record is stored."""
+
+    @property
+    def graph_id(self) -> str:
+        """The graph that all this is about."""
+        return self.record.graph_id
 
     @property
     def address(self) -> Address:
+        """Where the record is stored."""
         return self.record.graph_id, self.record.sequence
+
+    @property
+    def touched(self) -> list[Address]:
+        """Every address that this changes."""
+        return [self.address, *((self.graph_id, sequence) for sequence in self.going)]
 
     @property
     def weight(self) -> int:
@@ -34,13 +45,19 @@ class Put:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Delete:
-    """Remove a record; the answer says whether there was one."""
+    """Remove records of a graph."""
 
-    address: Address
+    graph_id: str
+    going: Sequence[int]
+    """The sequences that go; at least one."""
     weight: int = 0
+
+    @property
+    def touched(self) -> list[Address]:
+        """Every address that this changes."""
+        return [(self.graph_id, sequence) for sequence in self.going]
 
 
 Operation: TypeAlias = Put | Delete
-Answer: TypeAlias = list[int] | bool
-Outcome: TypeAlias = Answer | Exception
-"""The answer, or the error to raise in the caller."""
+Outcome: TypeAlias = list[int] | Exception
+"""Those of ``going`` that there were, or the error to raise in the caller."""

@@ -22,7 +22,7 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 
 from spark_backend_sql.dialects import insert_or_raise
@@ -75,7 +75,9 @@ class DriverConnection:
         """What the work returns, given the connection and the arguments.
 
         What fails costs the connection, as does what is refused: a transaction may still be open, and of statements sent in
-        one piece with one that failed, nobody knows which the server has prepared. The driver's errors are raised as SQLAlchemy's.
+        one piece with one that failed, nobody knows which the server has prepared.
+
+        :raises sqlalchemy.exc.DBAPIError: the driver's error, as SQLAlchemy wraps it.
         """
         dialect = self._engine.dialect
         try:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Final
 
 from spark.errors import BackendError
-from spark_backend_sql.operations import Answer, Operation, Outcome
+from spark_backend_sql.operations import Address, Operation, Outcome
 
 MOST_OPERATIONS: Final = 256
 """A transaction holds at most this many operations,"""
@@ -71,7 +71,7 @@ class Writer:
         self._is_idle = False
         """The thread waits for the bell."""
 
-    async def run(self, operation: Operation) -> Answer:
+    async def run(self, operation: Operation) -> list[int]:
         """What the operation answers, once its transaction is durable.
 
         When the caller is cancelled, an operation that no transaction has taken yet never happens; of another one the
@@ -138,14 +138,15 @@ class Writer:
 
     def _next_batch(self) -> list[Call]:
         calls: list[Call] = []
-        addresses, weight = set(), 0
+        touched: set[Address] = set()
+        weight = 0
         while self._waiting and len(calls) < MOST_OPERATIONS:
             operation = self._waiting[0].operation
             weight += operation.weight
             # What is done to one record twice is done in order, in transactions of their own.
-            if operation.address in addresses or (calls and weight > MOST_BYTES):
+            if calls and (weight > MOST_BYTES or not touched.isdisjoint(operation.touched)):
                 break
-            addresses.add(operation.address)
+            touched.update(operation.touched)
             calls.append(self._waiting.popleft())
             calls[-1].is_taken = True
         return calls

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
+from spark.errors import DeletionError
 from spark.graphs.checkpoint.codec import Codec
 from spark.graphs.checkpoint.ids import parse_automatic_id
 from spark.graphs.checkpoint.model import CheckpointInfo
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from spark.graphs.checkpoint.query import CheckpointQuery
     from spark.graphs.checkpoint.record import Record
     from spark.graphs.checkpoint.serializer import CheckpointSerializer
+
+Sequences: TypeAlias = list[int]
 
 
 class CheckpointBackend(ABC):
@@ -70,7 +73,7 @@ class CheckpointBackend(ABC):
         :raises BackendError: the storage failed. Earlier records are intact; nothing half-written is visible.
         """
 
-    async def put_and_delete(self, record: Record, going: Sequence[int]) -> list[int]:
+    async def put_and_delete(self, record: Record, going: Sequence[int]) -> Sequences:
         """Store a record as ``put`` does and, where that costs the caller no further wait, remove others of its graph.
 
         A database does both in one transaction. Nothing is removed unless the record is stored.
@@ -114,6 +117,28 @@ class CheckpointBackend(ABC):
     @abstractmethod
     async def delete(self, graph_id: str, sequence: int) -> bool:
         """Remove a record; False when there is none. Its sequence stays used."""
+
+    async def delete_many(self, graph_id: str, sequences: Sequence[int]) -> Sequences:
+        """Remove several records of a graph; those that were there, each gone when this returns.
+
+        A store that can remove many in one request does so. Here one goes after the other, in the order given.
+
+        :raises DeletionError: the storage failed part-way; its ``deleted`` says which are gone.
+        """
+        deleted: Sequences = []
+        for sequence in sequences:
+            try:
+                if await self.delete(graph_id, sequence):
+                    deleted.append(sequence)
+            except Exception as error:
+                if not deleted:
+                    raise
+                raise DeletionError(
+                    f"The {self.name} backend deleted {len(deleted)} of {len(sequences)} checkpoints of graph {graph_id!r}, and "
+                    f"failed at sequence {sequence}: {type(error).__name__}: {error}",
+                    deleted=deleted,
+                ) from error
+        return deleted
 
     async def find(self, checkpoint_id: str) -> CheckpointInfo | None:
         """The checkpoint with this id, or None.

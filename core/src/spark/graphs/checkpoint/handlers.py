@@ -81,6 +81,17 @@ class Audience:
         await self._tell("on_checkpoint_deleted", lambda: info.checkpoint_id)
         await events.fire("spark_checkpoint_deleted", checkpoint_id=info.checkpoint_id, graph_id=info.graph_id)
 
+    async def all_deleted(self, infos: Iterable[CheckpointInfo]) -> None:
+        """Tell of each checkpoint that is gone; what a handler raises goes on when everything was told."""
+        failures = []
+        for info in infos:
+            try:
+                await self.deleted(info)
+            except Exception as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
     async def failed(self, graph_id: str, error: BaseException) -> None:
         """Tell that a checkpoint could not be made."""
         await events.fire("spark_checkpoint_failed", graph_id=graph_id, error=error)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
 
 from spark.graphs.checkpoint.backend import CheckpointBackend
 from spark.graphs.checkpoint.handlers import Audience, CheckpointHandler
 from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
 from spark.graphs.checkpoint.query import CheckpointQuery, Scalar
-from spark.graphs.checkpoint.store import find, load, load_latest, not_found, wrapped
+from spark.graphs.checkpoint.store import delete, find, load, load_latest, not_found, wrapped
 from spark.hooks.registry import open_backend
 
 
@@ -92,10 +94,10 @@ class CheckpointManager:
 
     async def _delete(self, checkpoints: Iterable[CheckpointInfo]) -> int:
         count = 0
-        for info in checkpoints:
-            with wrapped(self.backend, "deleting checkpoint ", info.checkpoint_id):
-                deleted = await self.backend.delete(info.graph_id, info.sequence)
-            if deleted:
-                count += 1
-                await self._audience.deleted(info)
+        for _, infos in groupby(checkpoints, key=attrgetter("graph_id")):
+            deleted, failed = await delete(self.backend, list(infos))
+            count += len(deleted)
+            await self._audience.all_deleted(deleted)
+            if failed:
+                raise failed
         return count

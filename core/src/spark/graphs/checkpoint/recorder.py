@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,8 +18,8 @@ from spark.graphs.checkpoint.handlers import Audience
 from spark.graphs.checkpoint.ids import automatic_id
 from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
 from spark.graphs.checkpoint.record import Record
-from spark.graphs.checkpoint.retention import Retention, surplus
-from spark.graphs.checkpoint.store import ATTEMPTS, failure, never_free, utc_now, wrapped
+from spark.graphs.checkpoint.retention import KeepAll, Retention, surplus
+from spark.graphs.checkpoint.store import ATTEMPTS, delete, failure, never_free, utc_now, wrapped
 from spark.graphs.checkpoint.triggers import Boundary, Trigger
 from spark.graphs.checkpoint.weight import Scale, TooHeavyError
 
@@ -36,6 +36,17 @@ class Capture:
     topology: dict[str, Any]
     config: dict[str, Any]
     metadata: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Commit:
+    """A checkpoint that is durable, and what retention gives up for it."""
+
+    info: CheckpointInfo
+    going: list[CheckpointInfo]
+    """What may go now."""
+    gone: Collection[int]
+    """The sequences of those among them that the store removed in the same act."""
 
 
 class Recorder:
@@ -55,6 +66,7 @@ class Recorder:
         self._backend = backend
         self._trigger = trigger
         self._retention = retention
+        self._keeps_all = isinstance(retention, KeepAll)
         self._audience = audience
         self._now = now
         self._writer = secrets.token_hex(8)
@@ -62,7 +74,7 @@ class Recorder:
         self._attempts = 0
         self._cache = FragmentCache()
         self._kept: list[CheckpointInfo] = []
-        """The automatic checkpoints of the graph, as far as this writer knows."""
+        """The automatic checkpoints of the graph that retention may still give up, by sequence, as far as this writer knows."""
         self._head = 0
         """The sequence of the latest one; as long as it stays so, nobody else writes this history."""
         self._next = 1
@@ -81,6 +93,8 @@ class Recorder:
             self._kept = [info for info in await self._backend.list(self._graph_id) if not info.manual]
             self._next = await self._backend.next_sequence(self._graph_id)
         self._head = self._kept[-1].sequence if self._kept else 0
+        if self._keeps_all:
+            self._kept.clear()
         self._parent = parent
         if is_latest and parent is not None:
             self._head, self._next = parent, parent + 1
@@ -98,15 +112,14 @@ class Recorder:
         """
         checkpoint = self._checkpoint_of(capture)
         try:
-            record = await self._commit(checkpoint)
+            commit = await self._commit(checkpoint)
         except Exception as error:
             await self._audience.failed(self._graph_id, error)
             raise
-        info = record.info()
         if not self._audience.is_empty_for("spark_checkpoint_created"):
-            await self._audience.created(checkpoint, info)
-        await self._prune(info)
-        return info
+            await self._audience.created(checkpoint, commit.info)
+        await self._prune(commit)
+        return commit.info
 
     def _checkpoint_of(self, capture: Capture) -> GraphCheckpoint:
         return GraphCheckpoint(
@@ -124,14 +137,17 @@ class Recorder:
             source=self._backend,
         )
 
-    async def _commit(self, checkpoint: GraphCheckpoint) -> Record:
+    async def _commit(self, checkpoint: GraphCheckpoint) -> Commit:
         for _ in range(ATTEMPTS):
             try:
                 record = self._encode(checkpoint, scale=Scale(last_size=self._cache.size))
             except TooHeavyError:
                 record = await run_blocking(self._encode, checkpoint)
+            info = record.info()
+            going = self._surplus(info)
+            gone: Collection[int] = ()
             try:
-                await self._backend.put(record)
+                gone = await self._store(record, going)
             except SequenceTakenError as taken:
                 if not await self._is_stored(record):
                     await self._go_past(checkpoint, taken)
@@ -142,8 +158,16 @@ class Recorder:
                 raise failure(self._backend, f"saving checkpoint {checkpoint.checkpoint_id!r}", error) from error
             self._head = self._parent = self._next
             self._next += 1
-            return record
+            if not self._keeps_all:
+                self._kept.append(info)
+            return Commit(info, going, gone)
         raise never_free(self._backend, self._graph_id)
+
+    async def _store(self, record: Record, going: Sequence[CheckpointInfo]) -> Collection[int]:
+        if going:
+            return await self._backend.put_and_delete(record, [info.sequence for info in going])
+        await self._backend.put(record)
+        return ()
 
     def _encode(self, checkpoint: GraphCheckpoint, *, scale: Scale | None = None) -> Record:
         """The record under the next sequence.
@@ -201,22 +225,29 @@ class Recorder:
         self._head = self._parent = info.sequence
         self._kept.append(info)
 
-    async def _prune(self, newest: CheckpointInfo) -> None:
-        """Delete what retention gives up, now that a newer checkpoint is durable.
+    def _surplus(self, newest: CheckpointInfo) -> list[CheckpointInfo]:
+        """What retention gives up when this one is durable."""
+        if self._keeps_all:
+            return []
+        return surplus([*self._kept, newest], retention=self._retention, now=newest.timestamp)
+
+    async def _prune(self, commit: Commit) -> None:
+        """Delete what retention gives up, as far as the store has not done so, and tell of it.
 
         Where deleting waits for a disk or a network, the run goes on meanwhile: it waits for it before it prunes again, and
         before it ends.
         """
         if self._pruning is not None:
             await self.settle()
-        self._kept.append(newest)
-        going = surplus(self._kept, retention=self._retention, now=newest.timestamp)
-        if not going:
-            return
-        if self._backend.persistent:
-            self._pruning = asyncio.create_task(self._delete(going), name=f"{self._graph_id}/retention")
-        else:
-            await self._delete(going)
+        for info in commit.going:
+            self._kept.remove(info)
+        if commit.gone:
+            await self._tell_deleted([info for info in commit.going if info.sequence in commit.gone])
+        left = [info for info in commit.going if info.sequence not in commit.gone]
+        if left and self._backend.persistent:
+            self._pruning = asyncio.create_task(self._delete(left), name=f"{self._graph_id}/retention")
+        elif left:
+            await self._delete(left)
 
     async def settle(self) -> None:
         """Wait until nothing is being deleted any more.
@@ -233,13 +264,13 @@ class Recorder:
                 raise
 
     async def _delete(self, going: list[CheckpointInfo]) -> None:
-        for info in going:
-            try:
-                deleted = await self._backend.delete(info.graph_id, info.sequence)
-            except Exception as error:
-                reason = failure(self._backend, f"deleting checkpoint {info.checkpoint_id!r}", error)
-                _LOG.warning("%s (The run goes on, and tries again after its next checkpoint.)", reason)
-                return
-            self._kept.remove(info)
-            if deleted and not self._audience.is_empty_for("spark_checkpoint_deleted"):
-                await self._audience.deleted(info)
+        deleted, failed = await delete(self._backend, going)
+        if failed:
+            _LOG.warning("%s (The run goes on, and tries again after its next checkpoint.)", failed)
+            left = [info for info in going if info not in deleted]
+            self._kept = sorted([*self._kept, *left], key=lambda info: info.sequence)
+        await self._tell_deleted(deleted)
+
+    async def _tell_deleted(self, deleted: Sequence[CheckpointInfo]) -> None:
+        if not self._audience.is_empty_for("spark_checkpoint_deleted"):
+            await self._audience.all_deleted(deleted)

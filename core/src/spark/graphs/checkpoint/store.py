@@ -7,11 +7,20 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from spark.errors import BackendError, CheckpointConflictError, CheckpointNotFoundError, SequenceTakenError, SparkError
+from spark.errors import (
+    BackendError,
+    CheckpointConflictError,
+    CheckpointNotFoundError,
+    DeletionError,
+    SequenceTakenError,
+    SparkError,
+)
 from spark.graphs.blocking import run_blocking
 from spark.graphs.checkpoint.ids import parse_automatic_id
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from spark.graphs.checkpoint.backend import CheckpointBackend
     from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
     from spark.graphs.checkpoint.record import Record
@@ -92,6 +101,28 @@ async def load_latest(backend: CheckpointBackend, graph_id: str) -> GraphCheckpo
         except CheckpointNotFoundError:
             continue  # deleted between the two reads, so there is a newer one or none
     raise BackendError(f"The backend {backend.name!r} lists checkpoints of graph {graph_id!r} that it can't load.")
+
+
+async def delete(
+    backend: CheckpointBackend, infos: Sequence[CheckpointInfo]
+) -> tuple[list[CheckpointInfo], SparkError | None]:
+    """Delete checkpoints of one graph: those that are gone by this call, and what kept the others from it, if anything did.
+
+    :param infos: lines of one graph's listing, at least one.
+    """
+    failed = None
+    try:
+        deleted = await backend.delete_many(infos[0].graph_id, [info.sequence for info in infos])
+    except Exception as error:
+        deleted = error.deleted if isinstance(error, DeletionError) else []
+        failed = failure(backend, f"deleting {_named(infos)}", error)
+        failed.__cause__ = None if failed is error else error
+    return [info for info in infos if info.sequence in deleted], failed
+
+
+def _named(infos: Sequence[CheckpointInfo]) -> str:
+    first = f"checkpoint {infos[0].checkpoint_id!r}"
+    return first if len(infos) == 1 else f"{first} and {len(infos) - 1} more"
 
 
 def not_found(checkpoint_id: str, backend: CheckpointBackend) -> CheckpointNotFoundError:
