@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -22,6 +23,7 @@ _RECORD = re.compile(r"([0-9]{12})\.ckpt\Z")
 _ALIAS = re.compile(r"([A-Za-z0-9_.%~-]+)@([0-9]{12})\Z")
 
 
+@lru_cache(maxsize=1024)
 def quote(text: str) -> str:
     """The file name that stands for an id, and for no other."""
     # Lone surrogates have no UTF-8; "surrogatepass" still gives each its own bytes.

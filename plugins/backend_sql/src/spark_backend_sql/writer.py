@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Final
 
 from spark.errors import BackendError
+from spark.graphs.checkpoint import Reply
 from spark_backend_sql.operations import Address, Operation, Outcome
 
 MOST_OPERATIONS: Final = 256
@@ -25,30 +26,13 @@ Commit = Callable[[Sequence[Operation]], Sequence[Outcome]]
 class Call:
     """An operation whose caller waits."""
 
-    __slots__ = ("answer", "is_answered", "is_taken", "loop", "operation")
+    __slots__ = ("is_taken", "operation", "reply")
 
-    def __init__(self, operation: Operation, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, operation: Operation) -> None:
         self.operation = operation
-        self.loop = loop
-        self.answer: asyncio.Future[Outcome] = loop.create_future()
+        self.reply = Reply(asyncio.get_running_loop())
         self.is_taken = False
         """Its transaction is under way, or over."""
-        self.is_answered = False
-        """Its caller was told, or would have been, had it not been cancelled."""
-
-    def tell(self, outcome: Outcome) -> None:
-        """Wake the caller. Runs in its event loop."""
-        self.is_answered = True
-        if not self.answer.done():
-            self.answer.set_result(outcome)
-
-    async def outlast(self) -> None:
-        """Wait for the answer, however often the waiting is cancelled."""
-        while not self.is_answered:
-            # Cancelling the caller cancelled the future that it waited for.
-            self.answer = self.loop.create_future()
-            with suppress(asyncio.CancelledError):
-                await self.answer
 
 
 class Writer:
@@ -77,17 +61,15 @@ class Writer:
         When the caller is cancelled, an operation that no transaction has taken yet never happens; of another one the
         outcome is waited for. Either way nothing goes on behind the caller's back.
         """
-        call = Call(operation, asyncio.get_running_loop())
+        call = Call(operation)
         self._add(call)
         try:
-            outcome = await call.answer
+            gone: list[int] = await call.reply.wait()
         except asyncio.CancelledError:
             if not self._withdraw(call):
-                await call.outlast()
+                await call.reply.outlast()
             raise
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+        return gone
 
     def stop(self) -> None:
         """Commit what waits, and end the thread. Blocks."""
@@ -154,14 +136,14 @@ class Writer:
 
 def _answer(calls: Sequence[Call], outcomes: Sequence[Outcome]) -> None:
     """Wake the callers, each event loop once."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Call, Outcome]]] = {}
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Reply, Outcome]]] = {}
     for call, outcome in zip(calls, outcomes, strict=True):
-        by_loop.setdefault(call.loop, []).append((call, outcome))
+        by_loop.setdefault(call.reply.loop, []).append((call.reply, outcome))
     for loop, answers in by_loop.items():
         with suppress(RuntimeError):  # the loop was closed without waiting for its tasks
-            loop.call_soon_threadsafe(_tell_all, answers)
+            loop.call_soon_threadsafe(_give_all, answers)
 
 
-def _tell_all(answers: Sequence[tuple[Call, Outcome]]) -> None:
-    for call, outcome in answers:
-        call.tell(outcome)
+def _give_all(answers: Sequence[tuple[Reply, Outcome]]) -> None:
+    for reply, outcome in answers:
+        reply.give(outcome, isinstance(outcome, Exception))

@@ -16,7 +16,7 @@ from spark.errors import (
     SequenceTakenError,
     SerializationError,
 )
-from spark.graphs.blocking import run_blocking
+from spark.graphs.blocking import Reply, run_blocking
 from spark.graphs.checkpoint.backend import CheckpointBackend
 from spark.graphs.checkpoint.config import CheckpointConfig
 from spark.graphs.checkpoint.format import Format
@@ -68,6 +68,7 @@ __all__ = [
     "KeepLast",
     "Record",
     "RecordHeader",
+    "Reply",
     "Retention",
     "SequenceTakenError",
     "SerializationError",
