@@ -26,6 +26,12 @@ def test_nothing_acknowledged_is_lost_when_writers_are_killed(store: tuple[str, 
     assert "40 kills (seed 20261123)" in done.stdout
 
 
+def test_nothing_acknowledged_is_lost_where_checkpoints_are_saved_beside_the_run() -> None:
+    done = run_harness("--kills", "20", "--seed", "20261124", *SQLITE, "--durability", "async")
+
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 @pytest.mark.parametrize("bug", ["AcknowledgesEarly", "WritesInPlace", "DropsSome"])
 def test_harness_finds_a_planted_bug(bug: str) -> None:
     """A harness that passes a wrong backend would prove nothing about a right one."""

@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from spark.graphs import Graph, JoinNode, Node, NodeContext
-from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig, CheckpointHandler, GraphCheckpoint
+from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig, CheckpointHandler, Durability, GraphCheckpoint
 
 GRAPH_ID = "survivor"
 KEPT = 40
@@ -41,11 +41,19 @@ class Meet(JoinNode):
         return {}
 
 
-def build(backend: CheckpointBackend, handler: CheckpointHandler | None = None, *, graph_id: str = GRAPH_ID) -> Graph:
+def build(
+    backend: CheckpointBackend,
+    handler: CheckpointHandler | None = None,
+    *,
+    graph_id: str = GRAPH_ID,
+    durability: Durability = "sync",
+) -> Graph:
     """The graph, with a checkpoint after every step."""
     tick, meet = Tick(), Meet()
     tick >> [Branch(name="left"), Branch(name="right")] >> meet >> tick
-    config = CheckpointConfig(backend=backend, trigger_on_iteration=1, max_checkpoints=KEPT, handler=handler)
+    config = CheckpointConfig(
+        backend=backend, trigger_on_iteration=1, max_checkpoints=KEPT, handler=handler, durability=durability
+    )
     return Graph(start=tick, id=graph_id, checkpoint_config=config)
 
 

@@ -19,6 +19,7 @@ from spark.errors import (
 from spark.graphs.blocking import Reply, run_blocking
 from spark.graphs.checkpoint.backend import CheckpointBackend
 from spark.graphs.checkpoint.config import CheckpointConfig
+from spark.graphs.checkpoint.durability import Durability
 from spark.graphs.checkpoint.format import Format
 from spark.graphs.checkpoint.handlers import CheckpointHandler
 from spark.graphs.checkpoint.ids import automatic_id, parse_automatic_id
@@ -56,6 +57,7 @@ __all__ = [
     "CheckpointVersionError",
     "DeletionError",
     "DeserializationError",
+    "Durability",
     "EveryIterations",
     "EverySeconds",
     "Format",

@@ -36,6 +36,8 @@ class Capture:
     topology: dict[str, Any]
     config: dict[str, Any]
     metadata: dict[str, Any]
+    timestamp: datetime | None = None
+    """When it was taken, if it is saved later."""
 
 
 @dataclass(slots=True)
@@ -68,7 +70,8 @@ class Recorder:
         self._retention = retention
         self._keeps_all = isinstance(retention, KeepAll)
         self._audience = audience
-        self._now = now
+        self.now = now
+        """The present, in UTC."""
         self._writer = secrets.token_hex(8)
         """Begins the nonce of each record of ours."""
         self._attempts = 0
@@ -125,7 +128,7 @@ class Recorder:
         return GraphCheckpoint(
             checkpoint_id=automatic_id(self._graph_id, self._next),
             graph_id=self._graph_id,
-            timestamp=self._now(),
+            timestamp=capture.timestamp or self.now(),
             graph_state=capture.graph_state,
             node_states=capture.node_states,
             execution_metadata=capture.metadata,
