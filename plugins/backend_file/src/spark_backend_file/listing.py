@@ -10,7 +10,7 @@ from typing import Any, Final
 from spark_backend_file.names import floor_of, sequence_of, split_alias
 from spark_backend_file.temporaries import PREFIX
 
-_MARKS: Final = ("mtime", "created", "last_modified", "LastModified", "updated", "etag", "ETag", "generation", "md5Hash")
+_MARKS: Final = ("mtime", "created", "last_modified", "LastModified", "updated", "etag", "generation", "md5Hash")
 """By which the filesystems tell that a file is another one than before."""
 
 

@@ -47,8 +47,10 @@ class RemoteDirectory:
         if not is_sequence(header.sequence):
             raise BackendError(f"The file backend can't {action}: sequences go from 1 to {LAST_SEQUENCE:,}.")
         with self._folder(action, header.graph_id, writing=True) as folder:
-            self._sweep_once(folder, header.graph_id)
-            folder.add(record)
+            folder.add(record, sweep=self._way.has_folders and header.graph_id not in self._swept)
+        if len(self._swept) >= _REMEMBERED:
+            self._swept.clear()
+        self._swept.add(header.graph_id)
 
     def get(self, graph_id: str, sequence: int) -> Record | None:
         """See ``CheckpointBackend.get``."""
@@ -113,16 +115,7 @@ class RemoteDirectory:
             self._headers.clear()
         # Without a root, a path is relative to wherever the filesystem begins.
         path = f"{root.rstrip('/')}/{name}" if root else name
-        return RemoteFolder(
-            filesystem, path, shown=f"{self.path}/{name}", way=self._way, headers=self._headers
-        )
-
-    def _sweep_once(self, folder: RemoteFolder, graph_id: str) -> None:
-        if self._way.has_folders and graph_id not in self._swept:
-            folder.sweep()
-            if len(self._swept) >= _REMEMBERED:
-                self._swept.clear()
-            self._swept.add(graph_id)
+        return RemoteFolder(filesystem, path, shown=f"{self.path}/{name}", way=self._way, headers=self._headers)
 
     def _graph_ids(self) -> list[str]:
         with self._told("list its graphs") as (filesystem, root):

@@ -45,14 +45,17 @@ class RemoteFolder:
         self._way = way
         self._headers = headers
 
-    def add(self, record: Record) -> None:
+    def add(self, record: Record, *, sweep: bool) -> None:
         """Store a record, or leave nothing of it.
 
+        :param sweep: also remove the temporary files of writers that are gone.
         :raises SequenceTakenError: its sequence is or was in use.
         """
         header = record.header
         content = frame(record)
         listing = self._prepared()
+        if sweep:
+            self._sweep(listing)
         _refuse_deleted(header, listing)
         if header.sequence in listing.records:
             raise _taken(header, "is in use")
@@ -139,12 +142,6 @@ class RemoteFolder:
         self._remove_hints(listing.alias_names(sequence))
         return True
 
-    def sweep(self) -> None:
-        """Remove the temporary files of writers that are gone."""
-        for name, changed in self._listing().temporaries.items():
-            if is_leftover(name, age=time.time() - changed.timestamp() if changed else 0):
-                self._remove_hints([name])
-
     def _prepared(self) -> Listing:
         listing = read_listing(self._filesystem, self._path)
         if listing is None and self._way.has_folders:
@@ -158,6 +155,12 @@ class RemoteFolder:
             # Others make the folders above at the same time.
             if not self._filesystem.isdir(self._path):
                 raise
+
+    def _sweep(self, listing: Listing) -> None:
+        for name, changed in listing.temporaries.items():
+            # Where the filesystem does not tell its age, only the file of a dead process of this machine is a leftover.
+            if is_leftover(name, age=time.time() - changed.timestamp() if changed else 0):
+                self._remove_hints([name])
 
     def _withdraw_if_deleted(self, header: RecordHeader) -> None:
         # Between the first look and the commit, others may have used this sequence and deleted it. Deleting raises the
