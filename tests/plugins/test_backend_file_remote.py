@@ -15,7 +15,7 @@ import pytest
 
 from spark.errors import CheckpointDamagedError, SequenceTakenError
 from spark_backend_file import FileCheckpointBackend
-from spark_backend_file.publishing import CreateWhole
+from spark_backend_file.publishing import CreateWhole, MoveIntoPlace
 from spark_backend_file.remote_folder import RemoteFolder
 from spark_backend_file.temporaries import new_temporary
 from tests.contract.backend_contract import BackendContract, ReadRaw
@@ -188,6 +188,27 @@ def test_a_writer_that_was_overtaken_takes_its_record_back() -> None:
     assert folder(CreateWhole()).read(1) is None
     assert folder(CreateWhole()).next_sequence() == 3
     remove_from_memory(path)
+
+
+def test_a_move_that_would_replace_a_record_is_not_made(tmp_path: Path) -> None:
+    """A look just before it; two processes that move in the same instant are the user's to keep apart."""
+    local = fsspec.filesystem("file")
+    (tmp_path / "1").write_bytes(b"theirs")
+
+    with pytest.raises(FileExistsError):
+        MoveIntoPlace().publish(local, str(tmp_path), "1", b"ours")
+
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"1": b"theirs"}
+
+
+async def test_a_file_put_in_the_place_of_another_is_read_anew(unknown: FileCheckpointBackend, tmp_path: Path) -> None:
+    """Headers are remembered between listings, as long as it is the same file."""
+    await unknown.put(make_record("g", 1, checkpoint_id="one"))
+    assert [info.checkpoint_id for info in await unknown.list()] == ["one"]
+    shutil.rmtree(tmp_path / "store")
+    await unknown.put(make_record("g", 1, checkpoint_id="two"))
+
+    assert [info.checkpoint_id for info in await unknown.list()] == ["two"]
 
 
 async def test_deleting_does_not_gather_floors(unknown: FileCheckpointBackend, tmp_path: Path) -> None:
