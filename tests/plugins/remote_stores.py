@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,8 +29,3 @@ def read_local(store: Path, graph_id: str, sequence: int) -> bytes | None:
     """All that is stored of a record, or None."""
     file = store / graph_id / f"{sequence:012d}.ckpt"
     return file.read_bytes() if file.exists() else None
-
-
-def threads_left() -> list[str]:
-    """Those of the backend and of paramiko."""
-    return [thread.name for thread in threading.enumerate() if re.match(r"file-backend|Thread-\d+$", thread.name)]

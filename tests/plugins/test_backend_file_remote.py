@@ -22,17 +22,18 @@ from tests.contract.backend_contract import BackendContract, ReadRaw
 from tests.contract.records import make_record
 from tests.plugins.file_faults import run_in_child
 from tests.plugins.fsspec_filesystems import AsyncMemory, CachingMemory
-from tests.plugins.remote_stores import read_local, remove_from_memory, sftp_backend, threads_left
+from tests.plugins.remote_stores import read_local, remove_from_memory, sftp_backend
+from tests.plugins.threads import no_thread_left
 
 
 class TestOnTheMemoryFilesystem(BackendContract):
     @pytest.fixture
     async def backend(self) -> AsyncIterator[FileCheckpointBackend]:
         url = f"memory://{uuid4().hex}"
-        async with FileCheckpointBackend(url) as backend:
-            yield backend
+        with no_thread_left():
+            async with FileCheckpointBackend(url) as backend:
+                yield backend
         remove_from_memory(url)
-        assert threads_left() == []
 
     @pytest.fixture
     def read_raw(self, backend: FileCheckpointBackend) -> ReadRaw:
@@ -49,9 +50,9 @@ class TestOnAFilesystemThatNobodyKnows(BackendContract):
 
     @pytest.fixture
     async def backend(self, tmp_path: Path) -> AsyncIterator[FileCheckpointBackend]:
-        async with FileCheckpointBackend(f"dir::file://{tmp_path}/store") as backend:
-            yield backend
-        assert threads_left() == []
+        with no_thread_left():
+            async with FileCheckpointBackend(f"dir::file://{tmp_path}/store") as backend:
+                yield backend
 
     @pytest.fixture
     def read_raw(self, tmp_path: Path) -> ReadRaw:

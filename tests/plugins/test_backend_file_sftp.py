@@ -21,8 +21,9 @@ from spark_backend_file.publishing import RenameOverSftp
 from tests.contract.backend_contract import BackendContract, ReadRaw
 from tests.contract.records import make_record
 from tests.plugins.file_faults import run_in_child
-from tests.plugins.remote_stores import read_local, sftp_backend, threads_left
+from tests.plugins.remote_stores import read_local, sftp_backend
 from tests.plugins.sftp_servers import SftpServer
+from tests.plugins.threads import no_thread_left
 
 
 class TestOverSftp(BackendContract):
@@ -32,9 +33,9 @@ class TestOverSftp(BackendContract):
 
     @pytest.fixture
     async def backend(self, sftp_server: SftpServer, tmp_path: Path) -> AsyncIterator[FileCheckpointBackend]:
-        async with sftp_backend(sftp_server, tmp_path / "a" / "store") as backend:
-            yield backend
-        assert threads_left() == []
+        with no_thread_left():
+            async with sftp_backend(sftp_server, tmp_path / "a" / "store") as backend:
+                yield backend
 
     @pytest.fixture
     def read_raw(self, tmp_path: Path) -> ReadRaw:
@@ -72,13 +73,13 @@ async def test_an_upload_that_is_cut_off_leaves_no_checkpoint(sftp_server: SftpS
 
 
 async def test_closing_ends_connections_and_threads(sftp_server: SftpServer, tmp_path: Path) -> None:
-    backend = sftp_backend(sftp_server, tmp_path)
-    await backend.list()
-    assert sftp_server.connections() == 1
+    with no_thread_left():
+        backend = sftp_backend(sftp_server, tmp_path)
+        await backend.list()
+        assert sftp_server.connections() == 1
 
-    await backend.close()
+        await backend.close()
 
-    assert threads_left() == []
     async with asyncio.timeout(10):
         while sftp_server.connections():  # noqa: ASYNC110 - the server is another process
             await asyncio.sleep(0)
