@@ -38,6 +38,9 @@ async def complaint_about_store(make: MakeBackend, graph_id: str, acknowledged: 
         lost = [sequence for sequence in range(max(first_kept, 1), acknowledged + 1) if sequence not in stored]
         if lost:
             return f"checkpoints {lost} were acknowledged and are gone"
+        values = await backend.blob_names(graph_id)
+        if len(values) > KEPT:
+            return f"{len(values)} large values are stored for {len(infos)} checkpoints: nobody removes them"
         chains, steps = [""], 0
         for info in infos:
             checkpoint = await manager.load_checkpoint(info.checkpoint_id)

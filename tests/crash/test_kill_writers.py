@@ -32,7 +32,9 @@ def test_nothing_acknowledged_is_lost_where_checkpoints_are_saved_beside_the_run
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-@pytest.mark.parametrize("bug", ["AcknowledgesEarly", "WritesInPlace", "DropsSome"])
+@pytest.mark.parametrize(
+    "bug", ["AcknowledgesEarly", "WritesInPlace", "DropsSome", "WritesValuesLast", "CollectsTooMuch"]
+)
 def test_harness_finds_a_planted_bug(bug: str) -> None:
     """A harness that passes a wrong backend would prove nothing about a right one."""
     done = run_harness("--kills", "150", "--seed", "5", "--backend", f"tests.crash.planted_bugs:{bug}")

@@ -37,6 +37,7 @@ from spark.graphs.checkpoint.triggers import AfterNode, Boundary, EveryIteration
 if TYPE_CHECKING:
     from spark_backend_file import FileCheckpointBackend as FileCheckpointBackend
     from spark_backend_sql import DatabaseCheckpointBackend as DatabaseCheckpointBackend
+from spark.graphs.checkpoint.verification import Verification
 
 __all__ = [
     "CURRENT_VERSION",
@@ -75,6 +76,7 @@ __all__ = [
     "SequenceTakenError",
     "SerializationError",
     "Trigger",
+    "Verification",
     "automatic_id",
     "parse_automatic_id",
     "register_migration",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from spark.graphs.checkpoint.serializer import CheckpointSerializer
 
 Sequences: TypeAlias = list[int]
+Names: TypeAlias = list[str]
 
 
 class CheckpointBackend(ABC):
@@ -37,6 +38,9 @@ class CheckpointBackend(ABC):
     """What this backend is called in messages, for instance ``"file"``."""
     persistent: ClassVar[bool] = True
     """Another process can find the checkpoints again."""
+    keeps_blobs: bool = False
+    """It has ``get_blobs``, ``delete_blobs`` and ``blob_names``, and stores a record's ``blobs`` with it. A run's large values
+    are then kept once for each change, and records only refer to them."""
 
     def __init__(
         self,
@@ -67,18 +71,20 @@ class CheckpointBackend(ABC):
         """Store a record under its (graph id, sequence), and return when it is durable.
 
         The check that the sequence was never used and the write are one atomic act. A record whose header says
-        ``manual`` can afterwards be found by its ``checkpoint_id``.
+        ``manual`` can afterwards be found by its ``checkpoint_id``. Where blobs are kept, those of the record are durable
+        before it can be seen.
 
         :raises SequenceTakenError: the sequence is in use, or was used once and deleted. Nothing was written.
         :raises BackendError: the storage failed. Earlier records are intact; nothing half-written is visible.
         """
 
-    async def put_and_delete(self, record: Record, going: Sequence[int]) -> Sequences:
+    async def put_and_delete(self, record: Record, going: Sequence[int], blobs: Sequence[str] = ()) -> Sequences:
         """Store a record as ``put`` does and, where that costs the caller no further wait, remove others of its graph.
 
         A database does both in one transaction. Nothing is removed unless the record is stored.
 
-        :return: which of ``going`` there were and are gone now; the caller deletes the others.
+        :param blobs: names of large values that only records among ``going`` need. They go if all of those do.
+        :return: which of ``going`` there were and are gone now; the caller deletes the others, and with them the blobs.
         """
         await self.put(record)
         return []
@@ -139,6 +145,17 @@ class CheckpointBackend(ABC):
                     deleted=deleted,
                 ) from error
         return deleted
+
+    async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
+        """Name to content of these large values of a graph, as far as they are there."""
+        return {}
+
+    async def delete_blobs(self, graph_id: str, names: Sequence[str]) -> None:  # noqa: B027 - as above
+        """Remove large values that no record needs any more; those that are not there are gone already."""
+
+    async def blob_names(self, graph_id: str) -> Names:
+        """The names of all large values of a graph, in any order."""
+        return []
 
     async def find(self, checkpoint_id: str) -> CheckpointInfo | None:
         """The checkpoint with this id, or None.

@@ -16,12 +16,14 @@ from spark.errors import (
     SparkError,
 )
 from spark.graphs.blocking import run_blocking
+from spark.graphs.checkpoint.codec import OpenRecord
 from spark.graphs.checkpoint.ids import parse_automatic_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from spark.graphs.checkpoint.backend import CheckpointBackend
+    from spark.graphs.checkpoint.codec import Codec
     from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
     from spark.graphs.checkpoint.record import Record
 
@@ -85,8 +87,25 @@ async def load(backend: CheckpointBackend, info: CheckpointInfo) -> GraphCheckpo
         record = await backend.get(info.graph_id, info.sequence)
     if record is None:
         raise not_found(info.checkpoint_id, backend)
-    checkpoint = await run_blocking(backend.codec.decode, record)
+    opened = await run_blocking(_opened, backend.codec, record)
+    checkpoint = await _completed(backend, info, opened) if isinstance(opened, OpenRecord) else opened
     return replace(checkpoint, sequence=info.sequence, source=backend)
+
+
+def _opened(codec: Codec, record: Record) -> OpenRecord | GraphCheckpoint:
+    """The checkpoint itself where the record is all there is to it."""
+    opened = codec.open(record)
+    return opened if opened.refs else codec.read(opened, {})
+
+
+async def _completed(backend: CheckpointBackend, info: CheckpointInfo, opened: OpenRecord) -> GraphCheckpoint:
+    names = opened.blob_names()
+    with wrapped(backend, "loading checkpoint ", info.checkpoint_id):
+        blobs = await backend.get_blobs(info.graph_id, names)
+        # Retention may have removed the record, and after it what it refers to, since it was read.
+        if len(blobs) < len(names) and await backend.get(info.graph_id, info.sequence) is None:
+            raise not_found(info.checkpoint_id, backend)
+    return await run_blocking(backend.codec.read, opened, blobs)
 
 
 async def load_latest(backend: CheckpointBackend, graph_id: str) -> GraphCheckpoint | None:
@@ -104,17 +123,20 @@ async def load_latest(backend: CheckpointBackend, graph_id: str) -> GraphCheckpo
 
 
 async def delete(
-    backend: CheckpointBackend, infos: Sequence[CheckpointInfo]
+    backend: CheckpointBackend, infos: Sequence[CheckpointInfo], blobs: Sequence[str] = ()
 ) -> tuple[list[CheckpointInfo], SparkError | None]:
     """Delete checkpoints of one graph: those that are gone by this call, and what kept the others from it, if anything did.
 
     :param infos: lines of one graph's listing, at least one.
+    :param blobs: large values that nobody needs when all of those are gone; they go last.
     """
-    failed = None
+    failed, deleted = None, []
     try:
         deleted = await backend.delete_many(infos[0].graph_id, [info.sequence for info in infos])
+        if blobs:
+            await backend.delete_blobs(infos[0].graph_id, blobs)
     except Exception as error:
-        deleted = error.deleted if isinstance(error, DeletionError) else []
+        deleted = error.deleted if isinstance(error, DeletionError) else deleted
         failed = failure(backend, f"deleting {_named(infos)}", error)
         failed.__cause__ = None if failed is error else error
     return [info for info in infos if info.sequence in deleted], failed
