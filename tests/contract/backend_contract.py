@@ -221,6 +221,7 @@ class BackendContract:
         assert await backend.list() == []
         assert await backend.list("unknown") == []
         assert await backend.latest("unknown") is None
+        assert await backend.get_latest("unknown") is None
         assert await backend.find("unknown") is None
 
     @pytest.mark.parametrize("checkpoint_id", [None, "by hand"])
@@ -236,6 +237,7 @@ class BackendContract:
         assert info.timestamp.utcoffset() == timedelta(0)
         assert info.size >= expected.size
         assert await backend.latest("g") == info
+        assert await backend.get_latest("g") == await backend.get("g", info.sequence)
         assert await backend.find(info.checkpoint_id) == info
 
     async def test_the_latest_is_the_highest_sequence_whatever_the_clock_says(self, backend) -> None:
@@ -246,6 +248,7 @@ class BackendContract:
 
         assert latest is not None
         assert latest.sequence == 3
+        assert await backend.get_latest("g") == await backend.get("g", 3)
 
     # query
 

@@ -73,6 +73,11 @@ class FileCheckpointBackend(CheckpointBackend):
     async def latest(self, graph_id: str) -> CheckpointInfo | None:
         return await self._worker.run(self._files.latest, graph_id)
 
+    async def get_latest(self, graph_id: str) -> Record | None:
+        if self._local:
+            return await self._worker.run(self._local.get_latest, graph_id)
+        return await super().get_latest(graph_id)
+
     async def next_sequence(self, graph_id: str) -> int:
         return await self._worker.run(self._files.next_sequence, graph_id)
 

@@ -58,6 +58,14 @@ class CheckpointDirectory:
         with self._told(f"find the latest checkpoint of graph {graph_id[:80]!r}"), self._folder(graph_id) as folder:
             return folder.latest(graph_id) if folder else None
 
+    def get_latest(self, graph_id: str) -> Record | None:
+        """See ``CheckpointBackend.get_latest``."""
+        while info := self.latest(graph_id):
+            record = self.get(graph_id, info.sequence)
+            if record is not None:
+                return record  # else it was deleted between the two
+        return None
+
     def next_sequence(self, graph_id: str) -> int:
         """See ``CheckpointBackend.next_sequence``."""
         with self._told(f"find the next sequence of graph {graph_id[:80]!r}"), self._folder(graph_id) as folder:

@@ -155,6 +155,14 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         infos = await self._infos(self._statements.newest, {"graph": graph_id, "count": 1}, doing)
         return infos[0] if infos else None
 
+    async def get_latest(self, graph_id: str) -> Record | None:
+        if not _is_text(graph_id):
+            return None
+        row = await self._first(
+            self._statements.get_latest, {"graph": graph_id}, f"read the latest checkpoint of graph {graph_id[:80]!r}"
+        )
+        return None if row is None else record_of(row)
+
     async def next_sequence(self, graph_id: str) -> int:
         if not _is_text(graph_id):
             return 1

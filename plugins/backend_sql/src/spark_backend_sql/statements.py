@@ -74,6 +74,12 @@ class Statements:
         )
         self.blob_names = select(blobs.c.name).where(of_same_graph)
         self.get = select(*(columns[name] for name in HEADER_FIELDS), columns.payload).where(of_graph, at)
+        self.get_latest = (
+            select(*(columns[name] for name in HEADER_FIELDS), columns.payload)
+            .where(of_graph)
+            .order_by(columns.sequence.desc())
+            .limit(1)
+        )
         self.listing = select(*(columns[name] for name in INFO_FIELDS))
         self.list_all = self.listing.order_by(*by_address)
         self.list_graph = self.listing.where(of_graph).order_by(columns.sequence)

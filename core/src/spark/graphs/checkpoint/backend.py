@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias
 
-from spark.errors import DeletionError
+from spark.errors import BackendError, DeletionError
 from spark.graphs.checkpoint.codec import Codec
 from spark.graphs.checkpoint.ids import parse_automatic_id
 from spark.graphs.checkpoint.model import CheckpointInfo
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from spark.graphs.checkpoint.query import CheckpointQuery
     from spark.graphs.checkpoint.record import Record
     from spark.graphs.checkpoint.serializer import CheckpointSerializer
+
+ATTEMPTS: Final = 100
+"""How often a backend may contradict itself, as it seems, before it is considered broken; others may be writing and deleting."""
 
 Sequences: TypeAlias = list[int]
 Names: TypeAlias = list[str]
@@ -115,6 +118,23 @@ class CheckpointBackend(ABC):
     @abstractmethod
     async def latest(self, graph_id: str) -> CheckpointInfo | None:
         """The checkpoint with the highest sequence, or None when the graph has none."""
+
+    async def get_latest(self, graph_id: str) -> Record | None:
+        """The record with the highest sequence, or None when the graph has none.
+
+        A store that can answer in one act does so. Here it is ``latest``, and then ``get``.
+
+        :raises CheckpointDamagedError: something is stored there that can't be a record.
+        """
+        for _ in range(ATTEMPTS):
+            info = await self.latest(graph_id)
+            record = None if info is None else await self.get(info.graph_id, info.sequence)
+            if info is None or record is not None:
+                return record
+            # Deleted between the two, so there is a newer one, or none.
+        raise BackendError(
+            f"The {self.name} backend lists a latest checkpoint of graph {graph_id!r} that it can't read."
+        )
 
     @abstractmethod
     async def next_sequence(self, graph_id: str) -> int:

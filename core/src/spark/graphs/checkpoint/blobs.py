@@ -47,7 +47,7 @@ class BlobRef:
 
         :raises CheckpointDamagedError: it is meant to be one, and is not.
         """
-        if type(tree) is not dict or tree.keys() != {_TAG}:
+        if type(tree) is not dict or len(tree) != 1 or _TAG not in tree:
             return None
         fields = tree[_TAG]
         if type(fields) is not list or [type(field) for field in fields] != [str, int, int, str, str]:
@@ -118,7 +118,7 @@ def references(tree: Mapping[str, Any]) -> dict[tuple[str, str], BlobRef]:
         for section in _SECTIONS
         if type(values := tree.get(section)) is dict
         for key, value in values.items()
-        if (ref := BlobRef.of(value))
+        if type(value) is dict and (ref := BlobRef.of(value))
     }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from spark.errors import CheckpointConflictError, SequenceTakenError, SparkError
 from spark.graphs.blocking import run_blocking
-from spark.graphs.checkpoint.backend import CheckpointBackend
+from spark.graphs.checkpoint.backend import ATTEMPTS, CheckpointBackend
 from spark.graphs.checkpoint.blobs import NewBlobs
 from spark.graphs.checkpoint.fragments import FragmentCache
 from spark.graphs.checkpoint.handlers import Audience
@@ -20,7 +20,7 @@ from spark.graphs.checkpoint.ids import automatic_id
 from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
 from spark.graphs.checkpoint.record import Record
 from spark.graphs.checkpoint.retention import KeepAll, Retention, surplus
-from spark.graphs.checkpoint.store import ATTEMPTS, delete, failure, never_free, utc_now, wrapped
+from spark.graphs.checkpoint.store import delete, failure, never_free, utc_now, wrapped
 from spark.graphs.checkpoint.triggers import Boundary, Trigger
 from spark.graphs.checkpoint.upkeep import Upkeep
 from spark.graphs.checkpoint.weight import Scale, TooHeavyError
