@@ -10,7 +10,7 @@ import sys
 
 from benchmarks.measure import HEADING
 
-ALL = ["engine", "checkpoints", "databases", "imports"]
+ALL = ["engine", "checkpoints", "databases", "s3", "imports"]
 
 
 def main() -> int:

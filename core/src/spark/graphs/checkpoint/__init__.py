@@ -36,6 +36,7 @@ from spark.graphs.checkpoint.triggers import AfterNode, Boundary, EveryIteration
 
 if TYPE_CHECKING:
     from spark_backend_file import FileCheckpointBackend as FileCheckpointBackend
+    from spark_backend_s3 import S3CheckpointBackend as S3CheckpointBackend
     from spark_backend_sql import DatabaseCheckpointBackend as DatabaseCheckpointBackend
 from spark.graphs.checkpoint.verification import Verification
 
