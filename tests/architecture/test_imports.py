@@ -35,7 +35,14 @@ CHECKPOINT = "spark.graphs.checkpoint"
 CHECKPOINT_USES = LAYERS[0] | LAYERS[1] | LAYERS[2]
 """Checkpoints are handed plain data, and know nothing of graphs."""
 CHECKPOINT_USED_FROM = LAYERS[6] | LAYERS[7]
-PUBLIC = {"spark.errors", "spark.hooks", "spark.graphs", "spark.graphs.checkpoint", "spark.graphs.tasks"}
+PUBLIC = {
+    "spark.errors",
+    "spark.hooks",
+    "spark.graphs",
+    "spark.graphs.checkpoint",
+    "spark.graphs.checkpoint.framing",
+    "spark.graphs.tasks",
+}
 """What plugins may import from."""
 
 

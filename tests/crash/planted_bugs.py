@@ -11,9 +11,9 @@ from typing import Any
 
 from spark.graphs.checkpoint import Record
 from spark.graphs.checkpoint.blobs import birth
+from spark.graphs.checkpoint.framing import frame
 from spark_backend_file import FileCheckpointBackend
 from spark_backend_file.blobs import add_blobs
-from spark_backend_file.framing import frame
 from spark_backend_file.names import quote, record_name
 
 

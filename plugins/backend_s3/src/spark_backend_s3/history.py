@@ -14,8 +14,8 @@ from typing import Final
 
 from spark.errors import BackendError, CheckpointDamagedError, SequenceTakenError
 from spark.graphs.checkpoint import Record, RecordHeader
+from spark.graphs.checkpoint.framing import frame
 from spark_backend_s3.bounded import keep
-from spark_backend_s3.framing import frame
 from spark_backend_s3.looks import Looks
 from spark_backend_s3.names import Keys, quote
 from spark_backend_s3.objects import LARGEST, Objects

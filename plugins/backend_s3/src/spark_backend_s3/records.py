@@ -10,8 +10,8 @@ from typing import Final
 
 from spark.errors import CheckpointDamagedError
 from spark.graphs.checkpoint import Record, RecordHeader
+from spark.graphs.checkpoint.framing import LONGEST_HEAD, holds_head, read_head, unframe
 from spark_backend_s3.bounded import keep
-from spark_backend_s3.framing import LONGEST_HEAD, holds_head, read_head, unframe
 from spark_backend_s3.names import Keys, quote
 from spark_backend_s3.objects import Content, Objects
 from spark_backend_s3.parallel import in_parallel
