@@ -36,8 +36,8 @@ check: .venv/.synced ## lint, types and import direction
 	$(RUN) mypy
 	$(RUN) pytest -q tests/architecture
 
-crash: .venv/.synced ## SIGKILL a writing process over and over; STORE=file|sqlite KILLS=1000 SEED=number
-	$(RUN) python -m tests.crash.kill_writers --url '$(or $(URL_OF_$(or $(STORE),file)),$(STORE))' --kills $(or $(KILLS),1000) $(if $(SEED),--seed $(SEED))
+crash: .venv/.synced ## SIGKILL a writing process over and over; STORE=file|sqlite DURABILITY=async KILLS=1000 SEED=number
+	$(RUN) python -m tests.crash.kill_writers --url '$(or $(URL_OF_$(or $(STORE),file)),$(STORE))' --kills $(or $(KILLS),1000) $(if $(SEED),--seed $(SEED)) $(if $(DURABILITY),--durability $(DURABILITY))
 
 crash-postgres: .venv/.synced ## SIGKILL a PostgreSQL server under writers; KILLS=100 SEED=number
 	$(RUN) python -m tests.crash.kill_postgres --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))

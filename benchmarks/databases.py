@@ -22,7 +22,8 @@ from spark.graphs import Graph
 from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig, CheckpointManager
 from spark_backend_sql import DatabaseCheckpointBackend
 
-STEPS = 200
+STEPS = 1_000
+"""Long enough for SQLite to move its log into the file several times, on both sides."""
 GRAPHS = 100
 STEPS_OF_MANY = 100
 SHORT, LONG = 100, 5_000

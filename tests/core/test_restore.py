@@ -107,6 +107,7 @@ class TestWhereNodesComeFrom:
             subprocess.run, [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, check=False
         )
 
+        await backend.close()
         assert child.stdout == "5 {'round': 3, 'again': False, 'success': True} 12\n", child.stderr
 
     async def test_nothing_is_imported_for_a_name_in_a_checkpoint(self) -> None:

@@ -21,7 +21,7 @@ import tempfile
 import time
 from functools import partial
 
-from spark.graphs.checkpoint import CheckpointHandler, GraphCheckpoint
+from spark.graphs.checkpoint import CheckpointHandler, Durability, GraphCheckpoint
 from spark.hooks import events
 from tests.crash.children import answer_of_child, be_a_child, read_all
 from tests.crash.stores import MakeBackend, complaint_about_store, maker
@@ -41,7 +41,9 @@ class Acknowledge(CheckpointHandler):
         os.write(self._pipe, _ACK.pack(checkpoint.sequence))
 
 
-def kill_over_and_over(make: MakeBackend, *, kills: int, longest: float, chance: random.Random) -> int:
+def kill_over_and_over(
+    make: MakeBackend, *, kills: int, longest: float, chance: random.Random, durability: Durability = "sync"
+) -> int:
     """Returns how many checkpoints were acknowledged in all.
 
     :param longest: seconds that a writer may live.
@@ -49,20 +51,20 @@ def kill_over_and_over(make: MakeBackend, *, kills: int, longest: float, chance:
     """
     acknowledged = 0
     for number in range(1, kills + 1):
-        last = _write_until_killed(make, after=chance.uniform(0, longest))
+        last = _write_until_killed(make, after=chance.uniform(0, longest), durability=durability)
         acknowledged = max(acknowledged, last)
         complaint = answer_of_child(partial(complaint_about_store, make, GRAPH_ID, acknowledged))
         assert not complaint, f"after kill {number}: {complaint}"
     return acknowledged
 
 
-def _write_until_killed(make: MakeBackend, *, after: float) -> int:
+def _write_until_killed(make: MakeBackend, *, after: float, durability: Durability) -> int:
     """The last sequence that a writer acknowledged before it was killed; 0 when there was none."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reader)
-        be_a_child(lambda: build(make(), Acknowledge(writer)).run(resume=True))
+        be_a_child(lambda: build(make(), Acknowledge(writer), durability=durability).run(resume=True))
     os.close(writer)
     _wait_for_first_ack(reader, child)
     time.sleep(after)  # the instant of the kill is the point
@@ -89,13 +91,18 @@ def main() -> int:
     )
     parser.add_argument("--url", default="file://{directory}", help="of the store; {directory} is a temporary folder")
     parser.add_argument("--backend", default="", help="module:Class, instead of the one installed for the URL")
+    parser.add_argument("--durability", choices=("sync", "async"), default="sync", help="what each step waits for")
     options = parser.parse_args()
     events.listeners("spark_checkpoint_created")  # look for plugins once, not in every child
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="spark-crash-") as folder:
         make = maker(options.url.format(directory=folder), named=options.backend)
         acknowledged = kill_over_and_over(
-            make, kills=options.kills, longest=options.longest, chance=random.Random(options.seed)
+            make,
+            kills=options.kills,
+            longest=options.longest,
+            chance=random.Random(options.seed),
+            durability=options.durability,
         )
     seconds = time.monotonic() - began
     print(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from spark.graphs.checkpoint import Record
@@ -10,31 +11,34 @@ from spark_backend_sql import DatabaseCheckpointBackend
 
 
 class AcknowledgesEarly(DatabaseCheckpointBackend):
-    """Returns from ``put`` before the transaction is committed."""
+    """Acknowledges a save before its transaction is committed."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._saving: set[asyncio.Task[None]] = set()
+        self._saving: set[asyncio.Task[list[int]]] = set()
 
-    async def put(self, record: Record) -> None:
-        self._saving.add(asyncio.create_task(super().put(record)))
+    async def put_and_delete(self, record: Record, going: Sequence[int], blobs: Sequence[str] = ()) -> list[int]:
+        self._saving.add(asyncio.create_task(super().put_and_delete(record, going, blobs)))
+        return list(going)
 
 
 class CommitsTwice(DatabaseCheckpointBackend):
     """Writes the first half of a record in one transaction, and the whole in another."""
 
-    async def put(self, record: Record) -> None:
+    async def put_and_delete(self, record: Record, going: Sequence[int], blobs: Sequence[str] = ()) -> list[int]:
         half = record.payload[: len(record.payload) // 2]
-        await super().put(Record(record.header, half))
+        gone = await super().put_and_delete(Record(record.header, half, blobs=record.blobs), going, blobs)
         records, header = self.database.tables.checkpoints, record.header
         statement = records.update().where(records.c.graph_id == header.graph_id, records.c.sequence == header.sequence)
         with self.database.writing.begin() as connection:
             connection.execute(statement.values(payload=record.payload))
+        return gone
 
 
 class PrunesFirst(DatabaseCheckpointBackend):
-    """Deletes the checkpoint before, which the new one replaces, before the new one is stored."""
+    """Deletes what a save makes room for before the save is durable."""
 
-    async def put(self, record: Record) -> None:
-        await self.delete(record.header.graph_id, record.header.sequence - 1)
-        await super().put(record)
+    async def put_and_delete(self, record: Record, going: Sequence[int], blobs: Sequence[str] = ()) -> list[int]:
+        gone = await self.delete_many(record.graph_id, going)
+        await super().put_and_delete(record, (), blobs)
+        return gone

@@ -26,7 +26,15 @@ def test_nothing_acknowledged_is_lost_when_writers_are_killed(store: tuple[str, 
     assert "40 kills (seed 20261123)" in done.stdout
 
 
-@pytest.mark.parametrize("bug", ["AcknowledgesEarly", "WritesInPlace", "DropsSome"])
+def test_nothing_acknowledged_is_lost_where_checkpoints_are_saved_beside_the_run() -> None:
+    done = run_harness("--kills", "20", "--seed", "20261124", *SQLITE, "--durability", "async")
+
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize(
+    "bug", ["AcknowledgesEarly", "WritesInPlace", "DropsSome", "WritesValuesLast", "CollectsTooMuch"]
+)
 def test_harness_finds_a_planted_bug(bug: str) -> None:
     """A harness that passes a wrong backend would prove nothing about a right one."""
     done = run_harness("--kills", "150", "--seed", "5", "--backend", f"tests.crash.planted_bugs:{bug}")

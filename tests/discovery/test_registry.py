@@ -60,6 +60,8 @@ def test_the_json_format_costs_no_scan(site: Site) -> None:
     [
         (backend_class, "file", "pip install 'spark-graphs[file]'"),
         (backend_class, "sqlite:///runs.db", "pip install 'spark-graphs[sql]'"),
+        (backend_class, "sftp://host/folder", "pip install 'spark-graphs[fsspec]'"),
+        (backend_class, "fsspec+memory://folder", "pip install 'spark-graphs[fsspec]'"),
         (backend_class, "postgresql+asyncpg://h/d", "pip install 'spark-graphs[sql]'"),
         (backend_class, "mysql://h/d", "pip install 'spark-graphs[sql]'"),
         (backend_class, "mariadb://h/d", "pip install 'spark-graphs[sql]'"),

@@ -125,6 +125,14 @@ def test_postgresql_without_its_driver_says_what_to_install(with_sql: Environmen
     assert "secret" not in error
 
 
+def test_a_url_of_fsspec_without_it_says_what_to_install(with_files: Environment, tmp_path: Path) -> None:
+    program = COUNT_TO_SIX.replace("BACKEND", '"sftp://user:secret@localhost/spark"')
+    error = with_files.last_error(program, directory=tmp_path)
+
+    assert "pip install 'spark-graphs[fsspec]'" in error
+    assert "secret" not in error
+
+
 def test_pickle_is_refused_where_it_is_not_installed(with_files: Environment, tmp_path: Path) -> None:
     program = COUNT_TO_SIX.replace("BACKEND", 'FileCheckpointBackend("checkpoints", format="pickle")')
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import os
 import pickle
@@ -21,14 +22,15 @@ from spark_backend_file.temporaries import is_leftover, new_temporary
 from tests.contract.backend_contract import HOSTILE_IDS, BackendContract, ReadRaw
 from tests.contract.records import make_record
 from tests.plugins.file_faults import WatchedOs, run_in_child, watching
+from tests.plugins.threads import no_thread_left
 
 
 class TestFileBackend(BackendContract):
     @pytest.fixture
     async def backend(self, tmp_path: Path) -> AsyncIterator[FileCheckpointBackend]:
-        async with FileCheckpointBackend(tmp_path / "store") as backend:
-            yield backend
-        assert [thread.name for thread in threading.enumerate() if thread.name.startswith("file-backend")] == []
+        with no_thread_left():
+            async with FileCheckpointBackend(tmp_path / "store") as backend:
+                yield backend
 
     @pytest.fixture
     def read_raw(self, backend: FileCheckpointBackend) -> ReadRaw:
@@ -440,12 +442,26 @@ async def test_closing_waits_for_what_is_under_way(tmp_path: Path) -> None:
 def test_every_call_of_asyncio_run_can_use_it_and_close_leaves_no_thread(tmp_path: Path) -> None:
     backend = FileCheckpointBackend(tmp_path)
 
-    for sequence in (1, 2):
-        asyncio.run(backend.put(make_record("g", sequence)))
-    assert len(asyncio.run(backend.list())) == 2
-    asyncio.run(backend.close())
+    with no_thread_left():
+        for sequence in (1, 2):
+            asyncio.run(backend.put(make_record("g", sequence)))
+        assert len(asyncio.run(backend.list())) == 2
+        asyncio.run(backend.close())
 
-    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("file-backend")] == []
+
+def test_threads_of_a_backend_that_nobody_closed_end_with_it(tmp_path: Path) -> None:
+    backend = FileCheckpointBackend(tmp_path)
+    before = set(threading.enumerate())
+    asyncio.run(backend.put(make_record()))
+    started = set(threading.enumerate()) - before
+    assert started
+
+    del backend
+    gc.collect()
+
+    for thread in started:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in started)
 
 
 def test_a_fork_can_go_on_using_it(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ async def test_a_persistent_backend_keeps_checkpoints_for_another_process(block:
     config = (await block.run())["config"]
 
     await Graph(start=looping(Count()), id="g", checkpoint_config=config).run()
+    await config.backend.close()
 
     async with FileCheckpointBackend(directory=str(block.directory)) as anew:
         assert len(await CheckpointManager(anew).list_checkpoints("g")) == 1

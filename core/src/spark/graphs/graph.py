@@ -22,6 +22,7 @@ from spark.graphs.arguments import (
 )
 from spark.graphs.checkpoint.backend import CheckpointBackend
 from spark.graphs.checkpoint.config import CheckpointConfig
+from spark.graphs.checkpoint.durability import saving
 from spark.graphs.checkpoint.migrations import migrated
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.recorder import Capture, Recorder
@@ -263,7 +264,9 @@ class Graph:
             frontier=frontier,
             task=task,
             config=self._config_data(task),
-            recorder=recorder,
+            saving=saving(recorder, durability=config.durability)
+            if recorder is not None and config is not None
+            else None,
             save_on_failure=config is not None and config.trigger_on_failure,
             max_concurrency=self._max_concurrency,
             clock=self._clock,

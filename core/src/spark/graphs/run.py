@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from spark.errors import BudgetExceededError, SerializationError
 from spark.graphs.checkpoint.recorder import Capture
@@ -19,11 +18,12 @@ from spark.graphs.state import StateStore
 from spark.graphs.values import snapshot
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint.model import CheckpointInfo
-    from spark.graphs.checkpoint.recorder import Recorder
+    from spark.graphs.checkpoint.durability import SaveAtOnce
     from spark.graphs.frontier import Frontier
     from spark.graphs.tasks import Task
     from spark.graphs.topology import Topology
+
+Saved = TypeVar("Saved")
 
 _BREATH: Final = 0.005
 """Seconds for which steps that never really wait may keep the event loop to themselves."""
@@ -43,7 +43,7 @@ class GraphRun:
         frontier: Frontier,
         task: Task,
         config: dict[str, Any],
-        recorder: Recorder | None,
+        saving: SaveAtOnce | None,
         save_on_failure: bool,
         max_concurrency: int | None,
         clock: Callable[[], float],
@@ -63,7 +63,7 @@ class GraphRun:
         self._frontier = frontier
         self._budget = task.budget
         self._config = config
-        self._recorder = recorder
+        self._saving = saving
         self._save_on_failure = save_on_failure
         self._max_concurrency = max_concurrency or float("inf")
         self._clock = clock
@@ -88,14 +88,20 @@ class GraphRun:
         """
         try:
             result = await self._run_to_the_end()
-        except BaseException:
-            if self._recorder is not None:
-                with suppress(Exception):  # it was logged, and the run's own error is the one to see
-                    await self._recorder.settle()
+        except BaseException as error:
+            await self._settle_after(error)
             raise
-        if self._recorder is not None:
-            await self._recorder.settle()
+        if self._saving is not None:
+            await self._saving.settle()
         return result
+
+    async def _settle_after(self, error: BaseException) -> None:
+        if self._saving is None:
+            return
+        try:
+            await self._saving.settle()
+        except Exception as second:
+            error.add_note(f"spark-graphs: and when the run was left, {type(second).__name__}: {second}")
 
     async def _run_to_the_end(self) -> Message:
         try:
@@ -109,8 +115,8 @@ class GraphRun:
             raise
         if self.result is None:
             self.result = Message(content=None, status="completed", node=None)
-        if self._recorder is not None:
-            await self._save(reason="completed")
+        if self._saving is not None:
+            await self._save(self._saving.finish, reason="completed")
         return replace(self.result, content=snapshot(self.result.content))
 
     async def _drive_within_budget(self) -> None:
@@ -187,8 +193,8 @@ class GraphRun:
     async def _stand_at_boundary(self, step: NodeContext) -> None:
         now = self._clock()
         if self._frontier:
-            if self._recorder is not None and self._recorder.is_due(self._boundary(step, now)):
-                await self._save(reason="trigger")
+            if self._saving is not None and self._saving.is_due(self._boundary(step, now)):
+                await self._save(self._saving.take, reason="trigger")
                 self._checkpointed = now - self._started
             if self._budget is not None:
                 self._check_budget(now)
@@ -227,12 +233,12 @@ class GraphRun:
 
     async def _save_failure(self, error: Exception) -> None:
         over_budget = isinstance(error, BudgetExceededError) and error is self._own_error
-        if self._recorder is None or (error is self._own_error and not over_budget):
+        if self._saving is None or (error is self._own_error and not over_budget):
             return
         if not (self._save_on_failure or over_budget):
             return
         try:
-            info = await self._save(reason="budget" if over_budget else "failed")
+            info = await self._save(self._saving.finish, reason="budget" if over_budget else "failed")
         except Exception as save_error:
             error.add_note(f"spark-graphs: and the graph could not be saved as it was before: {save_error}")
             return
@@ -243,11 +249,9 @@ class GraphRun:
             "run(resume=True) or Graph.from_checkpoint() continues from there."
         )
 
-    async def _save(self, *, reason: str) -> CheckpointInfo:
-        assert self._recorder is not None
-        capture = self.capture(reason=reason)
+    async def _save(self, save: Callable[[Capture], Awaitable[Saved]], *, reason: str) -> Saved:
         try:
-            return await self._recorder.record(capture)
+            return await save(self.capture(reason=reason))
         except Exception as error:
             self._own_error = error
             if isinstance(error, SerializationError) and error.path.startswith("frontier"):

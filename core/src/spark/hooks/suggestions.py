@@ -13,6 +13,10 @@ _EXTRAS: Final[dict[str, tuple[str, tuple[Claim, ...]]]] = {
         "spark-graphs-backend-file",
         (("backend", "file"), ("URL scheme", "file"), ("class name", "FileCheckpointBackend")),
     ),
+    "fsspec": (
+        "spark-graphs-backend-file",
+        tuple(("URL scheme", scheme) for scheme in ("fsspec", "gs", "gcs", "az", "abfs", "abfss", "sftp", "ssh")),
+    ),
     "sql": (
         "spark-graphs-backend-sql",
         (

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import unquote, urlsplit
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from spark.graphs.checkpoint import CheckpointBackend
+from spark.graphs.checkpoint import CheckpointBackend, run_blocking
 from spark_backend_file.directory import CheckpointDirectory
+from spark_backend_file.locations import directory_of, files_at
+from spark_backend_file.remote import RemoteDirectory
 from spark_backend_file.worker import Worker
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint import CheckpointInfo, CheckpointSerializer, Format, Record
 
+Names: TypeAlias = list[str]
+
 
 class FileCheckpointBackend(CheckpointBackend):
     """Keeps checkpoints as files, one for each, in a folder per graph.
 
-    :param directory: where; made when the first checkpoint is saved.
+    :param directory: where; made when the first checkpoint is saved. A path, or a URL of fsspec such as
+        ``sftp://host/folder``, where less is promised: see docs/file-backend.md.
     :param format: how the payload is written.
     :param compression: True or ``"gzip"`` to compress it.
     :param pretty_print: indent it, where the format is readable.
     :param serializer: turns objects of your own into plain values and back.
+    :param storage_options: what fsspec hands to the filesystem behind a URL: credentials, timeouts.
     """
 
     name = "file"
@@ -33,27 +39,24 @@ class FileCheckpointBackend(CheckpointBackend):
         compression: bool | str = False,
         pretty_print: bool = False,
         serializer: CheckpointSerializer | None = None,
+        *,
+        storage_options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(format=format, compression=compression, pretty_print=pretty_print, serializer=serializer)
-        self.directory = _absolute(directory)
-        self._files = CheckpointDirectory(self.directory)
+        self._files = files_at(directory, storage_options)
+        self._local = self._files if isinstance(self._files, CheckpointDirectory) else None
+        # Elsewhere a record is all that is written at once, so it holds everything.
+        self.keeps_blobs = self._local is not None
+        self.directory = self._files.path
         self._worker = Worker("file backend")
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
-        """The backend of the directory that ``file:///path/to/directory`` names.
+        """The backend of the directory that ``file:///path`` names, or of a folder behind another URL of fsspec.
 
-        :raises ValueError: the URL names a host, holds a query, or no absolute path.
+        :raises ValueError: a ``file:`` URL names a host, holds a query, or no absolute path; or nobody can write there.
         """
-        parts = urlsplit(url)
-        if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
-            raise ValueError(f"{url!r} is no URL of the file backend; write file:///absolute/path, with three slashes.")
-        if parts.query or parts.fragment:
-            raise ValueError(
-                f"{url!r} holds a query or fragment, which the file backend does not take; pass options by keyword to "
-                "FileCheckpointBackend, and write %3F and %23 for ? and # in the path."
-            )
-        return cls(unquote(parts.path, errors="strict"), **options)
+        return cls(directory_of(url), **options)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.directory!r})"
@@ -70,24 +73,31 @@ class FileCheckpointBackend(CheckpointBackend):
     async def latest(self, graph_id: str) -> CheckpointInfo | None:
         return await self._worker.run(self._files.latest, graph_id)
 
+    async def get_latest(self, graph_id: str) -> Record | None:
+        if self._local:
+            return await self._worker.run(self._local.get_latest, graph_id)
+        return await super().get_latest(graph_id)
+
     async def next_sequence(self, graph_id: str) -> int:
         return await self._worker.run(self._files.next_sequence, graph_id)
 
     async def delete(self, graph_id: str, sequence: int) -> bool:
         return await self._worker.run(self._files.delete, graph_id, sequence)
 
+    async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
+        return await self._worker.run(self._local.get_blobs, graph_id, names) if self._local else {}
+
+    async def delete_blobs(self, graph_id: str, names: Sequence[str]) -> None:
+        if self._local:
+            await self._worker.run(self._local.delete_blobs, graph_id, names)
+
+    async def blob_names(self, graph_id: str) -> Names:
+        return await self._worker.run(self._local.blob_names, graph_id) if self._local else []
+
     async def find(self, checkpoint_id: str) -> CheckpointInfo | None:
         return await self._worker.run(self._files.find, checkpoint_id)
 
     async def close(self) -> None:
         await self._worker.close()
-
-
-def _absolute(directory: str | os.PathLike[str]) -> str:
-    path = os.fspath(directory)
-    if not isinstance(path, str):
-        raise TypeError(f"The directory of the file backend is a str or a path, not {type(path).__name__}.")
-    if not path or "\0" in path:
-        raise ValueError(f"The directory of the file backend can't be {path!r}; name one, for instance 'checkpoints'.")
-    # Absolute from now on, whatever the program's working directory becomes.
-    return os.path.abspath(path)
+        if isinstance(self._files, RemoteDirectory):
+            await run_blocking(self._files.close)

@@ -14,12 +14,15 @@ LAST_SEQUENCE: Final = 10**12 - 1
 """Twelve digits: names sort like numbers, and the floor file stays below the longest file that ext4 allows."""
 ALIASES: Final = "ids"
 """The folder of the ids given by hand, inside the graph's folder."""
+BLOBS: Final = "blobs"
+"""The folder of the large values, inside the graph's folder."""
 FLOOR: Final = "floor"
 """The file whose length is the highest sequence that was deleted, inside the graph's folder."""
 
 _READABLE: Final = 80
 _HASHED = re.compile(r"[A-Za-z0-9_.%-]{0,80}~[0-9a-f]{64}\Z")
 _RECORD = re.compile(r"([0-9]{12})\.ckpt\Z")
+_FLOOR = re.compile(r"([0-9]{12})\.floor\Z")
 _ALIAS = re.compile(r"([A-Za-z0-9_.%~-]+)@([0-9]{12})\Z")
 
 
@@ -65,6 +68,17 @@ def sequence_of(name: str) -> int | None:
 def is_sequence(sequence: int) -> bool:
     """Whether a record can have this sequence."""
     return 0 < sequence <= LAST_SEQUENCE
+
+
+def floor_name(sequence: int) -> str:
+    """The name that says: sequences up to this one were used, and the last of them is deleted."""
+    return f"{sequence:012d}.floor"
+
+
+def floor_of(name: str) -> int | None:
+    """The sequence in the name of a floor, or None for another file."""
+    match = _FLOOR.match(name)
+    return int(match[1]) if match else None
 
 
 def alias_name(checkpoint_id: str, sequence: int) -> str:

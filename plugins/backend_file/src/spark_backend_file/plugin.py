@@ -11,7 +11,7 @@ def spark_backends() -> list[BackendSpec]:
         BackendSpec(
             name="file",
             target="spark_backend_file:FileCheckpointBackend",
-            schemes=("file",),
+            schemes=("file", "local", "fsspec", "gs", "gcs", "az", "abfs", "abfss", "sftp", "ssh"),
             class_names=("FileCheckpointBackend",),
         )
     ]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Any, Final, ParamSpec, TypeVar
+from weakref import finalize
 
 from spark.errors import BackendError
 from spark.graphs.checkpoint import run_blocking
@@ -52,42 +53,57 @@ class Worker:
 class Threads:
     """At most so many threads, which take calls from one queue, with half the work of a ``ThreadPoolExecutor``.
 
-    They are daemons: a program that forgets to close the backend still ends.
+    They end with ``end``, or when nobody holds this any more. They are daemons: a program that forgets to close the
+    backend still ends.
     """
 
     def __init__(self, most: int, *, name: str) -> None:
         self._most = most
         self._name = name
-        self._calls: SimpleQueue[Callable[[], Any] | None] = SimpleQueue()
+        self._queue = Queue()
         self._threads: list[Thread] = []
-        self._idle = 0
-        self._lock = Lock()
-        """Guards the two before it."""
+        # The threads hold the queue alone, so that this can be collected while they wait.
+        self._end = finalize(self, self._queue.end, self._threads)
 
     def submit(self, call: Callable[[], Any]) -> None:
         """Have a thread make this call, which must not raise."""
-        with self._lock:
-            if self._idle:
-                self._idle -= 1
+        with self._queue.lock:
+            if self._queue.idle:
+                self._queue.idle -= 1
             elif len(self._threads) < self._most:
-                thread = Thread(target=self._serve, name=f"{self._name}_{len(self._threads)}", daemon=True)
+                thread = Thread(target=self._queue.serve, name=f"{self._name}_{len(self._threads)}", daemon=True)
                 self._threads.append(thread)
                 thread.start()
-        self._calls.put(call)
+        self._queue.calls.put(call)
 
     def end(self) -> None:
         """Let each thread end when no calls are left."""
-        for _ in self._threads:
-            self._calls.put(None)
+        self._end()
 
     def join(self) -> None:
         """Wait until all have ended."""
         for thread in self._threads:
             thread.join()
 
-    def _serve(self) -> None:
-        while (call := self._calls.get()) is not None:
+
+class Queue:
+    """The calls that wait for a thread, and how many threads wait for a call."""
+
+    def __init__(self) -> None:
+        self.calls: SimpleQueue[Callable[[], Any] | None] = SimpleQueue()
+        self.idle = 0
+        self.lock = Lock()
+        """Guards ``idle``, and that threads are not too many."""
+
+    def serve(self) -> None:
+        """Make one call after another until told to end."""
+        while (call := self.calls.get()) is not None:
             call()
             del call  # what it holds need not live until the next one
-            with self._lock:
-                self._idle += 1
+            with self.lock:
+                self.idle += 1
+
+    def end(self, threads: list[Thread]) -> None:
+        """Tell each of these to end after the calls that wait."""
+        for _ in threads:
+            self.calls.put(None)

@@ -19,6 +19,7 @@ from spark.errors import (
 from spark.graphs.blocking import Reply, run_blocking
 from spark.graphs.checkpoint.backend import CheckpointBackend
 from spark.graphs.checkpoint.config import CheckpointConfig
+from spark.graphs.checkpoint.durability import Durability
 from spark.graphs.checkpoint.format import Format
 from spark.graphs.checkpoint.handlers import CheckpointHandler
 from spark.graphs.checkpoint.ids import automatic_id, parse_automatic_id
@@ -36,6 +37,7 @@ from spark.graphs.checkpoint.triggers import AfterNode, Boundary, EveryIteration
 if TYPE_CHECKING:
     from spark_backend_file import FileCheckpointBackend as FileCheckpointBackend
     from spark_backend_sql import DatabaseCheckpointBackend as DatabaseCheckpointBackend
+from spark.graphs.checkpoint.verification import Verification
 
 __all__ = [
     "CURRENT_VERSION",
@@ -56,6 +58,7 @@ __all__ = [
     "CheckpointVersionError",
     "DeletionError",
     "DeserializationError",
+    "Durability",
     "EveryIterations",
     "EverySeconds",
     "Format",
@@ -73,6 +76,7 @@ __all__ = [
     "SequenceTakenError",
     "SerializationError",
     "Trigger",
+    "Verification",
     "automatic_id",
     "parse_automatic_id",
     "register_migration",

@@ -9,6 +9,7 @@ from operator import or_
 from typing import TYPE_CHECKING, Any, Final
 
 from spark.errors import GraphDefinitionError
+from spark.graphs.checkpoint.durability import Durability, check_durability
 from spark.graphs.checkpoint.handlers import CheckpointHandler, HandlerErrors
 from spark.graphs.checkpoint.retention import KeepAll, KeepLast, Retention
 from spark.graphs.checkpoint.triggers import AfterNode, EveryIterations, EverySeconds, Trigger
@@ -51,6 +52,10 @@ class CheckpointConfig:
     retention: Retention | None = None
     """A rule of your own instead of ``max_checkpoints``: ``KeepLast(5) | KeepFor(days=7)``."""
 
+    durability: Durability = "sync"
+    """When the run waits for the store: ``"sync"``, until each checkpoint is durable; ``"async"``, for a bounded queue of them,
+    saved in order; ``"exit"``, at its end alone."""
+
     def __post_init__(self) -> None:
         _check_flags(self)
         KeepLast(self.max_checkpoints)
@@ -58,6 +63,7 @@ class CheckpointConfig:
             raise GraphDefinitionError(
                 f"CheckpointConfig(handler_errors={self.handler_errors!r}): give 'log' or 'raise'."
             )
+        check_durability(self.durability)
         _check_kind("trigger", self.trigger, Trigger)
         _check_kind("retention", self.retention, Retention)
         self.combined_trigger()
@@ -106,6 +112,7 @@ _PLAIN: Final = (
     "max_checkpoints",
     "auto_cleanup",
     "trigger_on_failure",
+    "durability",
 )
 
 

@@ -1,0 +1,151 @@
+"""When does the run wait until a checkpoint is durable? At each one, behind a bounded queue, or only at the end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from spark.errors import GraphDefinitionError
+
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint.model import CheckpointInfo
+    from spark.graphs.checkpoint.recorder import Capture, Recorder
+    from spark.graphs.checkpoint.triggers import Boundary
+
+Durability: TypeAlias = Literal["sync", "async", "exit"]
+
+MOST_WAITING: Final = 8
+"""With ``"async"``, as many captured checkpoints may wait to be saved; at the next one the run waits."""
+
+
+def check_durability(durability: object) -> None:
+    """Whether this is a durability at all.
+
+    :raises GraphDefinitionError: it is not.
+    """
+    if durability not in _MODES:
+        raise GraphDefinitionError(f"CheckpointConfig(durability={durability!r}): give 'sync', 'async' or 'exit'.")
+
+
+def saving(recorder: Recorder, *, durability: Durability) -> SaveAtOnce:
+    """What saves the checkpoints of one run in this mode."""
+    return _MODES[durability](recorder)
+
+
+class SaveAtOnce:
+    """``"sync"``: the next step waits until the checkpoint is durable."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def is_due(self, boundary: Boundary) -> bool:
+        """Whether a trigger asks for a checkpoint here."""
+        return self._recorder.is_due(boundary)
+
+    async def take(self, capture: Capture) -> None:
+        """Save a checkpoint that is due on the way.
+
+        :raises CheckpointError: it, or with other modes an earlier one, could not be saved.
+        """
+        await self._recorder.record(capture)
+
+    async def finish(self, capture: Capture) -> CheckpointInfo:
+        """Save the last checkpoint of the run: when this returns, it is durable, and so are those before it."""
+        return await self._recorder.record(capture)
+
+    async def settle(self) -> None:
+        """Before the run is left, however it ends: nothing is being saved or deleted any more.
+
+        :raises CheckpointError: a checkpoint could not be saved, and nobody was told yet.
+        """
+        await self._recorder.settle()
+
+
+class SaveBehind(SaveAtOnce):
+    """``"async"``: captured at once, saved in order beside the run, which waits only where too many are waiting.
+
+    The first that can't be saved ends the saving; the run hears of it at its next checkpoint, or at its end.
+    """
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__(recorder)
+        self._waiting: deque[Capture] = deque()
+        """The first one is being saved."""
+        self._saving: asyncio.Task[None] | None = None
+        self._progress = asyncio.Event()
+        self._failure: Exception | None = None
+
+    async def take(self, capture: Capture) -> None:
+        capture.timestamp = self._recorder.now()
+        while len(self._waiting) >= MOST_WAITING:
+            self._progress.clear()
+            await self._progress.wait()
+        self._raise_failure()
+        self._waiting.append(capture)
+        if self._saving is None:
+            self._saving = asyncio.create_task(self._save(), name="spark-graphs: saving checkpoints")
+
+    async def finish(self, capture: Capture) -> CheckpointInfo:
+        await self._drain()
+        self._raise_failure()
+        return await super().finish(capture)
+
+    async def settle(self) -> None:
+        await self._drain()
+        await super().settle()
+        self._raise_failure()
+
+    async def _save(self) -> None:
+        try:
+            while self._waiting:
+                await self._recorder.record(self._waiting[0])
+                self._waiting.popleft()
+                self._progress.set()
+        except Exception as error:
+            self._failure = error
+        finally:
+            self._waiting.clear()
+            self._progress.set()
+            self._saving = None
+
+    async def _drain(self) -> None:
+        if self._saving is None:
+            return
+        saving = self._saving
+        try:
+            await asyncio.shield(saving)
+        except asyncio.CancelledError:
+            saving.cancel()
+            await asyncio.gather(saving, return_exceptions=True)
+            raise
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+
+
+class SaveAtExit(SaveAtOnce):
+    """``"exit"``: of those due on the way only the last is kept, and saved when the run ends without another."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__(recorder)
+        self._last: Capture | None = None
+
+    async def take(self, capture: Capture) -> None:
+        capture.timestamp = self._recorder.now()
+        self._last = capture
+
+    async def finish(self, capture: Capture) -> CheckpointInfo:
+        self._last = None
+        return await super().finish(capture)
+
+    async def settle(self) -> None:
+        last, self._last = self._last, None
+        if last is not None:
+            await self._recorder.record(last)
+        await super().settle()
+
+
+_MODES: Final[dict[object, type[SaveAtOnce]]] = {"sync": SaveAtOnce, "async": SaveBehind, "exit": SaveAtExit}

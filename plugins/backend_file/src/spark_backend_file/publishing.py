@@ -1,0 +1,109 @@
+"""How a record comes to stand under its name on a filesystem without ``link``: whole, and never over another one.
+
+Which way is taken depends on what the filesystem can do; docs/file-backend.md says what follows from it. Each way
+raises FileExistsError when the name is taken; then nothing was written.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from io import BytesIO
+from typing import Any, ClassVar, Final
+
+from spark_backend_file.temporaries import new_temporary
+
+
+class Way(ABC):
+    """One way to publish."""
+
+    arbitrates: ClassVar[bool]
+    """The store itself refuses the slower of two processes that write one name at the same time."""
+    has_folders: ClassVar[bool]
+    """A folder must be made before anything is written in it."""
+
+    @abstractmethod
+    def publish(self, filesystem: Any, folder: str, name: str, content: bytes) -> None:
+        """Let the content appear under this name, whole, if nothing is there."""
+
+
+class CreateWhole(Way):
+    """One request that says "if absent": of a store where an object appears when it is complete."""
+
+    arbitrates = True
+    has_folders = False
+
+    def publish(self, filesystem: Any, folder: str, name: str, content: bytes) -> None:
+        filesystem.pipe_file(f"{folder}/{name}", content, mode="create")
+
+
+class CreateInMemory(CreateWhole):
+    """The same in fsspec's memory filesystem, which looks first; no other process ever sees it."""
+
+    arbitrates = False
+
+
+class RenameOverSftp(Way):
+    """A temporary file, and then SFTP's rename, which does not replace: OpenSSH makes it with ``link``."""
+
+    arbitrates = True
+    has_folders = True
+
+    def publish(self, filesystem: Any, folder: str, name: str, content: bytes) -> None:
+        temporary, target = f"{folder}/{new_temporary()}", f"{folder}/{name}"
+        try:
+            # It sends without waiting for each answer, and asks for the size in the end.
+            filesystem.ftp.putfo(BytesIO(content), temporary, file_size=len(content), confirm=True)
+            # fsspec's own mv is posix-rename, which replaces.
+            filesystem.ftp.rename(temporary, target)
+        except BaseException as error:
+            _discard(filesystem, temporary)
+            # What is in the way has no error number of its own in this version of the protocol.
+            if isinstance(error, OSError) and _exists(filesystem, target):
+                raise FileExistsError(target) from error
+            raise
+
+
+class MoveIntoPlace(Way):
+    """A temporary file, a look whether the name is free, and a move: for filesystems that nobody has told us about."""
+
+    arbitrates = False
+    has_folders = True
+
+    def publish(self, filesystem: Any, folder: str, name: str, content: bytes) -> None:
+        temporary, target = f"{folder}/{new_temporary()}", f"{folder}/{name}"
+        try:
+            filesystem.pipe_file(temporary, content)
+            if _exists(filesystem, target):
+                raise FileExistsError(target)
+            filesystem.mv(temporary, target)
+        except BaseException:
+            _discard(filesystem, temporary)
+            raise
+
+
+_WAYS: Final[dict[str, Way]] = {
+    **dict.fromkeys(("gs", "gcs", "az", "abfs", "abfss"), CreateWhole()),
+    **dict.fromkeys(("sftp", "ssh"), RenameOverSftp()),
+    "memory": CreateInMemory(),
+}
+
+
+def way_of(protocol: str) -> Way:
+    """The way to publish on the filesystem that fsspec knows by this name."""
+    return _WAYS.get(protocol) or MoveIntoPlace()
+
+
+def _exists(filesystem: Any, path: str) -> bool:
+    # Not fsspec's exists(), which takes every error for an absence.
+    try:
+        filesystem.info(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _discard(filesystem: Any, temporary: str) -> None:
+    # What can't be removed is swept later; the outcome does not depend on it.
+    with suppress(Exception):
+        filesystem.rm_file(temporary)
