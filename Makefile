@@ -10,7 +10,7 @@ JOBS ?= 2
 URL_OF_file := file://{directory}
 URL_OF_sqlite := sqlite:///{directory}/checkpoints.db
 
-.PHONY: help demo test check crash crash-postgres bench format clean
+.PHONY: help demo test check crash crash-postgres bench bench-curves bench-peers format clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -42,12 +42,18 @@ crash: .venv/.synced ## SIGKILL a writing process over and over; STORE=file|sqli
 crash-postgres: .venv/.synced ## SIGKILL a PostgreSQL server under writers; KILLS=100 SEED=number
 	$(RUN) python -m tests.crash.kill_postgres --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
 
-bench: .venv/.synced ## what steps and checkpoints cost, beside the physical floor; ROUNDS=7
-	$(RUN) python -m benchmarks --rounds $(or $(ROUNDS),7)
+bench: .venv/.synced ## what steps and checkpoints cost, beside the physical floor; ROUNDS=7 ONLY="engine memory"
+	$(RUN) python -m benchmarks $(ONLY) --rounds $(or $(ROUNDS),7)
+
+bench-curves: .venv/.synced ## draw what a step costs against size, keys, history, graphs and branches; ROUNDS=5
+	$(RUN) python -m benchmarks.curves --rounds $(or $(ROUNDS),5)
+
+bench-peers: .venv/.synced ## the same work done by other libraries, each in an environment of its own; ROUNDS=3 ONLY="sqlite files"
+	$(RUN) python -m benchmarks.contest $(ONLY) --rounds $(or $(ROUNDS),3)
 
 format: .venv/.synced ## rewrite the code in the project's style
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
 
 clean: ## remove everything that was bootstrapped or built
-	rm -rf $(TOOLS) .venv dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(TOOLS) .venv .peers dist .pytest_cache .mypy_cache .ruff_cache

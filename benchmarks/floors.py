@@ -6,15 +6,20 @@ Each returns the seconds of one piece of work.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from pydantic_core import to_json
+
+Insert = Callable[..., None]
+"""Inserts and commits, given the number of the turn, and perhaps other content."""
 
 
 async def bare_loop(steps: int) -> float:
@@ -47,35 +52,34 @@ def bare_files(folder: str | Path, content: bytes, times: int) -> float:
     return _each(times, lambda number: _write_file(folder, f"{number}", content))
 
 
-def bare_sqlite(file: Path, content: bytes, times: int, *, first: bytes = b"") -> float:
+def bare_sqlite(file: Path, content: bytes, times: int, *, first: bytes = b"", rows: int = 1) -> float:
     """INSERT and COMMIT, with WAL and ``synchronous=FULL``.
 
     :param first: is inserted before, and not timed.
+    :param rows: how many are inserted in each transaction.
     """
-    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("CREATE TABLE bare (number INTEGER PRIMARY KEY, content BLOB)")
-
-        def insert(number: int, content: bytes = content) -> None:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute("INSERT INTO bare VALUES (?, ?)", (number, content))
-            connection.execute("COMMIT")
-
-        insert(-1, first)
+    with _sqlite_insert(file, content, rows) as insert:
+        insert(0, first)
         return _each(times, insert)
 
 
-def bare_postgresql(url: str, content: bytes, times: int, *, first: bytes = b"", table: str = "bare") -> float:
-    """INSERT and COMMIT, with ``synchronous_commit=on``, and without compression by the server."""
-    with _postgresql_table(url, table) as connection:
-
-        def insert(number: int, content: bytes = content) -> None:
-            connection.execute(f"INSERT INTO {table} VALUES (%s, %s)", (number, content))
-            connection.commit()
-
-        insert(-1, first)
+def bare_postgresql(
+    url: str, content: bytes, times: int, *, first: bytes = b"", rows: int = 1, table: str = "bare"
+) -> float:
+    """INSERT and COMMIT, with ``synchronous_commit=on``, and without compression by the server; as ``bare_sqlite``."""
+    with _postgresql_insert(url, table, content, rows) as insert:
+        insert(0, first)
         return _each(times, insert)
+
+
+async def awaited_sqlite(file: Path, content: bytes, times: int) -> float:
+    """The same in the one thread of an executor, awaited: what a library for asyncio has to pay at least."""
+    return await _awaited(lambda: _sqlite_insert(file, content, 1), times)
+
+
+async def awaited_postgresql(url: str, content: bytes, times: int, *, table: str = "bare") -> float:
+    """The same in PostgreSQL."""
+    return await _awaited(lambda: _postgresql_insert(url, table, content, 1), times)
 
 
 def bare_latest(file: Path, times: int) -> float:
@@ -113,12 +117,49 @@ def _write_file(folder: str | Path, name: str, content: bytes) -> None:
     os.close(directory)
 
 
+async def _awaited(open_table: Callable[[], AbstractContextManager[Insert]], times: int) -> float:
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(1) as thread:  # SQLite's connection belongs to the thread that made it
+        table = open_table()
+        insert = await loop.run_in_executor(thread, table.__enter__)
+        began = time.perf_counter()
+        for number in range(times):
+            await loop.run_in_executor(thread, insert, number)
+        seconds = time.perf_counter() - began
+        await loop.run_in_executor(thread, table.__exit__, None, None, None)
+    return seconds / times
+
+
 @contextmanager
-def _postgresql_table(url: str, table: str) -> Iterator[Any]:
+def _sqlite_insert(file: Path, content: bytes, rows: int) -> Iterator[Insert]:
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("CREATE TABLE bare (number INTEGER PRIMARY KEY, content BLOB)")
+        numbers = itertools.count(1)
+
+        def insert(turn: int, content: bytes = content) -> None:
+            connection.execute("BEGIN IMMEDIATE")
+            for number in itertools.islice(numbers, rows):
+                connection.execute("INSERT INTO bare VALUES (?, ?)", (number, content))
+            connection.execute("COMMIT")
+
+        yield insert
+
+
+@contextmanager
+def _postgresql_insert(url: str, table: str, content: bytes, rows: int) -> Iterator[Insert]:
     import psycopg
 
     with psycopg.connect(url) as connection:
         connection.execute(f"CREATE TABLE {table} (number bigint PRIMARY KEY, content bytea)")
         connection.execute(f"ALTER TABLE {table} ALTER COLUMN content SET STORAGE EXTERNAL")
         connection.commit()
-        yield connection
+        numbers = itertools.count(1)
+
+        def insert(turn: int, content: bytes = content) -> None:
+            for number in itertools.islice(numbers, rows):
+                connection.execute(f"INSERT INTO {table} VALUES (%s, %s)", (number, content))
+            connection.commit()
+
+        yield insert

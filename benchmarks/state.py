@@ -1,4 +1,7 @@
-"""The states that every benchmark runs over: 100 keys, one of which changes in each step. Imports nothing of ours, so that peers can."""
+"""The states that every benchmark runs over: 100 keys, one of which changes in each step.
+
+It imports nothing of ours, so that peers can use it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The run that our own benchmarks of checkpoints share: a loop over 100 values, about 10 KB, one of which changes in each step."""
+"""The run that our own benchmarks of checkpoints share: a loop over 100 values, one of which changes in each step."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.state import CHANGING, SMALL
 from spark.graphs import ExitNode, Graph, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig, InMemoryCheckpointBackend
+
 
 class Count(Node):
     def __init__(self, steps: int) -> None:

@@ -1,7 +1,7 @@
 """The least that the work can cost: an await in a loop, one `to_json`, one bare durable write of the bytes that changed.
 
-SQLite with WAL and `synchronous=FULL`, PostgreSQL with `synchronous_commit=on`, files with an fsync of file and folder: as durable as
-spark-graphs, and nothing else that a checkpoint needs.
+SQLite with WAL and `synchronous=FULL`, PostgreSQL with `synchronous_commit=on`, files with an fsync of file and folder: as
+durable as spark-graphs, and nothing else that a checkpoint needs.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Every checkpoint is durable before the next step begins (`durability="sync"`), isolated from the run, checksummed and addressed by
-compare-and-swap. SQLite with WAL and `synchronous=FULL`, PostgreSQL with `synchronous_commit=on`, files with an fsync of file and folder.
-All of the history is kept.
+"""Every checkpoint is durable before the next step begins (`durability="sync"`), isolated from the run, checksummed and
+addressed by compare-and-swap. SQLite with WAL and `synchronous=FULL`, PostgreSQL with `synchronous_commit=on`, files with an
+fsync of file and folder. All of the history is kept.
 """
 
 from __future__ import annotations

@@ -38,6 +38,11 @@ class Participant:
     """The distributions that its environment is made from."""
 
     @property
+    def environment(self) -> Path:
+        """The folder of its environment."""
+        return self.python.parents[1]
+
+    @property
     def is_installed(self) -> bool:
         return self.python.exists()
 
@@ -71,7 +76,9 @@ def participant(path: Path, *, python: Path) -> Participant:
     leaves_out: dict[str, str] = constants.get("LEFT_OUT", {})
     silent = known - does - set(leaves_out)
     if silent or "NAME" not in constants or not ast.get_docstring(tree):
-        raise ValueError(f"{path} needs a docstring, a NAME, and a function or a line in LEFT_OUT for: {sorted(silent)}.")
+        raise ValueError(
+            f"{path} needs a docstring, a NAME, and a function or a line in LEFT_OUT for: {sorted(silent)}."
+        )
     return Participant(
         name=constants["NAME"],
         module=".".join(path.relative_to(ROOT).with_suffix("").parts),

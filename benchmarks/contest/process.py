@@ -8,7 +8,6 @@ import selectors
 import subprocess
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, Self
 
@@ -41,12 +40,21 @@ class Figures:
 class ParticipantProcess:
     """A subprocess that does the work of one row whenever it is asked; its failure is a result like any other."""
 
-    def __init__(self, participant: Participant, row: Row, orders: dict[str, Any], *, patience: float = PATIENCE) -> None:
+    def __init__(
+        self, participant: Participant, row: Row, orders: dict[str, Any], *, patience: float = PATIENCE
+    ) -> None:
         self.participant = participant
         self.figures = Figures()
         self._patience = patience
         self._log = TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        command = [participant.python, "-m", "benchmarks.contest.serve", participant.module, row.name, json.dumps(orders)]
+        command = [
+            participant.python,
+            "-m",
+            "benchmarks.contest.serve",
+            participant.module,
+            row.name,
+            json.dumps(orders),
+        ]
         self._process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -110,7 +118,9 @@ class ParticipantProcess:
 
 def _environment() -> dict[str, str]:
     """Ours, without what would lead a peer's Python to our packages, or out to a network."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV", "SPARK_"))}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV", "SPARK_"))
+    }
     return kept | {"LANGSMITH_TRACING": "false", "DO_NOT_TRACK": "1"}
 
 

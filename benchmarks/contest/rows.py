@@ -47,7 +47,7 @@ ROWS = (
     Row("postgresql", f"{_CHECKPOINT}, PostgreSQL", "us", 200),
     Row("files", f"{_CHECKPOINT}, files", "us", 200),
     Row("large_sqlite", f"{_LARGE}, SQLite", "ms", 50, is_large=True, disk="disk after 50 of these steps"),
-    Row("large_postgresql", f"{_LARGE}, PostgreSQL", "ms", 50, is_large=True),
+    Row("large_postgresql", f"{_LARGE}, PostgreSQL", "ms", 20, is_large=True),
     Row("latest", "loading the latest of 5,000 checkpoints, SQLite", "us", 50, history=5_000),
     Row("newest", "listing the newest 10 of 5,000 checkpoints, SQLite", "us", 50, history=5_000),
     Row("fan_out", "a fan-out to 100 and a join", "ms", 10),

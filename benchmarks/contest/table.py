@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contest.participants import Participant, ours_and_floor, peers
+from benchmarks.contest.participants import Participant
 from benchmarks.contest.process import Figures, ParticipantProcess
 from benchmarks.contest.rows import BRANCHES, ROWS, Row
 from benchmarks.effort import Effort
@@ -22,19 +22,20 @@ Results = dict[str, Figures]
 """By the name of the participant."""
 
 
-def markdown(effort: Effort) -> Iterator[str]:
+def markdown(everybody: Sequence[Participant], effort: Effort, rows: Sequence[Row] = ROWS) -> Iterator[str]:
     """The table, line by line, and what has to be said about it."""
-    everybody = [*ours_and_floor(), *peers()]
     present = [participant for participant in everybody if participant.is_installed]
     yield f"| work | {' | '.join(participant.name for participant in present)} | ours / floor |"
     yield "|---" * (len(present) + 2) + "|"
     failures: list[str] = []
-    for row, results in run(present, effort):
+    for row, results in run(present, effort, rows):
         names = [participant.name for participant in present]
         yield _line(row.work, row.unit, {name: found.times(row) for name, found in results.items()}, names)
         if row.disk:
             yield _line(row.disk, "MB", {name: found.megabytes() for name, found in results.items()}, names)
-        failures += [f"- {name} failed at “{row.work}”: {found.failure}" for name, found in results.items() if found.failure]
+        failures += [
+            f"- {name} failed at “{row.work}”: {found.failure}" for name, found in results.items() if found.failure
+        ]
     yield ""
     yield from _remarks(everybody)
     yield from failures
