@@ -45,8 +45,8 @@ crash-postgres: .venv/.synced ## SIGKILL a PostgreSQL server under writers; KILL
 bench: .venv/.synced ## what steps and checkpoints cost, beside the physical floor; ROUNDS=7 ONLY="engine memory"
 	$(RUN) python -m benchmarks $(ONLY) --rounds $(or $(ROUNDS),7)
 
-bench-curves: .venv/.synced ## draw what a step costs against size, keys, history, graphs and branches; ROUNDS=5
-	$(RUN) python -m benchmarks.curves --rounds $(or $(ROUNDS),5)
+bench-curves: .venv/.synced ## draw what a step costs against size, keys, history, graphs and branches; ROUNDS=3
+	$(RUN) python -m benchmarks.curves --rounds $(or $(ROUNDS),3)
 
 bench-peers: .venv/.synced ## the same work done by other libraries, each in an environment of its own; ROUNDS=3 ONLY="sqlite files"
 	$(RUN) python -m benchmarks.contest $(ONLY) --rounds $(or $(ROUNDS),3)
