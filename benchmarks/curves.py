@@ -7,7 +7,8 @@ import asyncio
 import statistics
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +21,6 @@ from benchmarks.workload import disk
 
 FIGURES = Path(__file__).resolve().parents[1] / "docs" / "figures"
 
-Measure = Callable[[int, Path], Awaitable[float]]
-"""The figure for one size; it is given an empty folder on a disk."""
-
 
 @dataclass(frozen=True, slots=True)
 class Curve:
@@ -34,8 +32,8 @@ class Curve:
     across: str
     up: str
     sizes: tuple[int, ...]
-    measures: dict[str, Measure]
-    """By the name of the line; that of the floor begins with ``floor``."""
+    measures: list[growth.Measure]
+    """What finds the figures of one or more lines; the name of the floor's begins with ``floor``."""
 
 
 CURVES = (
@@ -45,7 +43,7 @@ CURVES = (
         "bytes of state, in 100 keys, one of which changes",
         "microseconds a step",
         (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000),
-        {store: growth.by_size(store) for store in growth.STORES},
+        [growth.by_size(store) for store in growth.STORES],
     ),
     Curve(
         "keys",
@@ -53,7 +51,7 @@ CURVES = (
         "keys of 100 bytes, one of which changes",
         "microseconds a step",
         (10, 100, 1_000, 10_000),
-        {store: growth.by_keys(store) for store in growth.STORES},
+        [growth.by_keys(store) for store in growth.STORES],
     ),
     Curve(
         "history",
@@ -61,12 +59,7 @@ CURVES = (
         "checkpoints in the history",
         "microseconds",
         (10, 100, 1_000, 10_000),
-        {
-            "step, SQLite": growth.by_history("SQLite"),
-            "latest, SQLite": growth.latest_by_history("SQLite"),
-            "step, files": growth.by_history("files"),
-            "latest, files": growth.latest_by_history("files"),
-        },
+        [growth.by_history("SQLite"), growth.by_history("files")],
     ),
     Curve(
         "graphs",
@@ -74,7 +67,7 @@ CURVES = (
         "graphs in one process and one store",
         "microseconds of all for each step",
         (1, 10, 100, 1_000),
-        {store: growth.by_graphs(store) for store in growth.STORES},
+        [growth.by_graphs(store) for store in growth.STORES],
     ),
     Curve(
         "branches",
@@ -82,22 +75,23 @@ CURVES = (
         "branches",
         "microseconds a branch",
         (1, 10, 100, 1_000),
-        {"fan-out, join": growth.by_branches, "floor: gather": growth.bare_by_branches},
+        [growth.by_branches],
     ),
 )
 
 
 def draw(curve: Curve, effort: Effort) -> Chart:
     """Measure all lines in turns, size by size."""
-    figures: dict[str, list[Point]] = {name: [] for name in curve.measures}
+    points: dict[str, list[Point]] = defaultdict(list)
     for size in effort.up_to(*curve.sizes):
-        rounds = [
-            {name: _measured(measure, size) for name, measure in curve.measures.items()} for _ in range(effort.rounds)
-        ]
-        for name, points in figures.items():
-            found = [values[name] for values in rounds]
-            points.append(Point(size, statistics.median(found), min(found), max(found)))
-    lines = [Line(name, points, is_floor=name.startswith("floor")) for name, points in figures.items()]
+        figures: dict[str, list[float]] = defaultdict(list)
+        for _ in range(effort.rounds):
+            for measure in curve.measures:
+                for name, found in _measured(measure, size).items():
+                    figures[name].append(found)
+        for name, values in figures.items():
+            points[name].append(Point(size, statistics.median(values), min(values), max(values)))
+    lines = [Line(name, found, is_floor=name.startswith("floor")) for name, found in points.items()]
     note = f"Median and spread of {effort.rounds}. {machine()}"
     return Chart(curve.title, curve.across, curve.up, lines, note)
 
@@ -129,13 +123,12 @@ def main() -> int:
     return 0
 
 
-def _measured(measure: Measure, size: int) -> float:
+def _measured(measure: growth.Measure, size: int) -> growth.Figures:
+    async def once(folder: Path) -> growth.Figures:
+        return await measure(size, folder)
+
     with tempfile.TemporaryDirectory(prefix="spark-bench-", dir=disk()) as folder:
-        return asyncio.run(_in_folder(measure, size, Path(folder)))
-
-
-async def _in_folder(measure: Measure, size: int, folder: Path) -> float:
-    return await measure(size, folder)
+        return asyncio.run(once(Path(folder)))
 
 
 if __name__ == "__main__":

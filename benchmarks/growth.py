@@ -35,7 +35,11 @@ STORES: dict[str, Callable[[Path], CheckpointBackend]] = {
     "files": lambda folder: FileCheckpointBackend(folder / "checkpoints"),
 }
 
-Measure = Callable[[int, Path], Awaitable[float]]
+Figures = dict[str, float]
+"""Microseconds, by the name of the line that they belong to."""
+
+Measure = Callable[[int, Path], Awaitable[Figures]]
+"""What was found for one size; it is given an empty folder on a disk."""
 
 
 class Step(Node):
@@ -64,28 +68,19 @@ def by_keys(store: str) -> Measure:
 
 
 def by_history(store: str) -> Measure:
-    """The last steps of a run that keeps so many checkpoints."""
+    """The last steps of a run that keeps so many checkpoints, and loading the latest of them."""
 
-    async def measure(length: int, folder: Path) -> float:
+    async def measure(length: int, folder: Path) -> Figures:
         async with STORES[store](folder) as backend:
-            laps = await _run(backend, "bench", dict(state.SMALL), length)
-        return Laps(laps.marks[-max(5, min(length // 5, 200)) :]).seconds() * 1e6
-
-    return measure
-
-
-def latest_by_history(store: str) -> Measure:
-    """Loading the latest of so many."""
-
-    async def measure(length: int, folder: Path) -> float:
-        async with STORES[store](folder) as backend:
-            await _run(backend, "bench", dict(state.SMALL), length - 1)
+            laps = await _run(backend, "bench", dict(state.SMALL), length - 1)
+            last = Laps(laps.marks[-max(5, min(length // 5, 200)) :])
             manager = CheckpointManager(backend)
             assert await manager.load_latest("bench")
             began = time.perf_counter()
             for _ in range(READS):
                 await manager.load_latest("bench")
-            return (time.perf_counter() - began) / READS * 1e6
+            latest = (time.perf_counter() - began) / READS
+        return {f"step, {store}": last.seconds() * 1e6, f"latest, {store}": latest * 1e6}
 
     return measure
 
@@ -93,32 +88,29 @@ def latest_by_history(store: str) -> Measure:
 def by_graphs(store: str) -> Measure:
     """So many graphs at once, all in one store; what all took, for each of their steps."""
 
-    async def measure(graphs: int, folder: Path) -> float:
+    async def measure(graphs: int, folder: Path) -> Figures:
         steps = max(4, min(STEPS, CHECKPOINTS // graphs))
         async with STORES[store](folder) as backend:
             await _run(backend, "warm", dict(state.SMALL), 3)
             began = time.perf_counter()
             await asyncio.gather(*(_run(backend, f"{number}", dict(state.SMALL), steps) for number in range(graphs)))
-            return (time.perf_counter() - began) / (graphs * steps) * 1e6
+            return {store: (time.perf_counter() - began) / (graphs * steps) * 1e6}
 
     return measure
 
 
-async def by_branches(branches: int, folder: Path) -> float:
-    """A fan-out to so many branches and their join, for each branch."""
-    await seconds_of_fan_out(branches)
-    return await seconds_of_fan_out(branches) / branches * 1e6
+async def by_branches(branches: int, folder: Path) -> Figures:
+    """A fan-out to so many branches and their join, for each branch, beside the floor of that."""
+    found = {}
+    for name, measure in (("fan-out, join", seconds_of_fan_out), ("floor: gather", floors.bare_fan_out)):
+        await measure(branches)
+        found[name] = await measure(branches) / branches * 1e6
+    return found
 
 
-async def bare_by_branches(branches: int, folder: Path) -> float:
-    """The floor of that."""
-    await floors.bare_fan_out(branches)
-    return await floors.bare_fan_out(branches) / branches * 1e6
-
-
-async def _steps(store: str, folder: Path, values: dict[str, Any], steps: int) -> float:
+async def _steps(store: str, folder: Path, values: dict[str, Any], steps: int) -> Figures:
     async with STORES[store](folder) as backend:
-        return (await _run(backend, "bench", values, steps)).seconds() * 1e6
+        return {store: (await _run(backend, "bench", values, steps)).seconds() * 1e6}
 
 
 async def _run(backend: CheckpointBackend, graph_id: str, values: dict[str, Any], steps: int) -> Laps:
