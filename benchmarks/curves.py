@@ -92,7 +92,7 @@ def draw(curve: Curve, effort: Effort) -> Chart:
         for name, values in figures.items():
             points[name].append(Point(size, statistics.median(values), min(values), max(values)))
     lines = [Line(name, found, is_floor=name.startswith("floor")) for name, found in points.items()]
-    note = f"Median and spread of {effort.rounds}. {machine()}"
+    note = f"Points are medians, bands the spread, of {effort.rounds} rounds.\n{machine()}"
     return Chart(curve.title, curve.across, curve.up, lines, note)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT = 720, 400
-_LEFT, _RIGHT, _TOP, _BOTTOM = 78, 148, 44, 74
+_LEFT, _RIGHT, _TOP, _BOTTOM = 78, 148, 44, 86
 _LIGHT = {"c0": "#0969da", "c1": "#bc4c00", "c2": "#1a7f37", "c3": "#8250df", "floor": "#6e7781"}
 _DARK = {"c0": "#58a6ff", "c1": "#f0883e", "c2": "#56d364", "c3": "#bc8cff", "floor": "#8b949e"}
 """The colours of the lines. They stand in plain rules, because not every viewer knows variables."""
@@ -63,7 +63,7 @@ class Chart:
     """What is measured, and in which unit."""
     lines: Sequence[Line]
     note: str
-    """Small print below: the machine, and what the band is."""
+    """Small print below, in one or two lines: what the band is, and the machine."""
 
     def svg(self) -> str:
         """The whole file."""
@@ -78,9 +78,10 @@ class Chart:
         yield f'<rect class="back" width="{WIDTH}" height="{HEIGHT}"/>'
         yield _text(_LEFT, 24, self.title, weight=True)
         yield from _grid(across, up)
-        yield _text((_LEFT + WIDTH - _RIGHT) / 2, HEIGHT - 36, self.across, anchor="middle")
+        yield _text((_LEFT + WIDTH - _RIGHT) / 2, HEIGHT - 48, self.across, anchor="middle")
         yield _text(-(HEIGHT - _BOTTOM + _TOP) / 2, 18, self.up, anchor="middle", turned=True)
-        yield _text(_LEFT, HEIGHT - 12, self.note, faint=True)
+        for number, line_of_note in enumerate(reversed(self.note.splitlines())):
+            yield _text(16, HEIGHT - 10 - 15 * number, line_of_note, faint=True)
         heights = _apart([up.at(line.points[-1].median) for line in self.lines])
         for number, (line, height) in enumerate(zip(self.lines, heights, strict=True)):
             yield from _line(line, across, up, kind="floor" if line.is_floor else f"c{number % 4}", height=height)

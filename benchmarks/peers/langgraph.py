@@ -9,8 +9,8 @@
 # ///
 """As durable as ours: `durability="sync"`, SQLite with WAL and `synchronous=FULL`, PostgreSQL with `synchronous_commit=on`.
 
-One channel for each key. Its SQLite saver writes every channel again in each checkpoint, its PostgreSQL saver large channels
-only when they changed; both make a second commit in each step, for what the node wrote.
+One channel for each key. Its SQLite saver writes every channel again in each checkpoint, its PostgreSQL saver those that
+hold texts and numbers, as these do; both make a second commit in each step, for what the node wrote.
 """
 
 from __future__ import annotations

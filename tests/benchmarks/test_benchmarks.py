@@ -55,13 +55,13 @@ def test_a_chart_is_a_picture_with_every_point_inside_its_frame() -> None:
         Line("floor: bare", [Point(1, 2, 1, 3), Point(1_000, 20, 0, 30)], is_floor=True),
     ]
 
-    picture = ElementTree.fromstring(Chart("a < b", "things", "us", lines, "a note").svg())
+    picture = ElementTree.fromstring(Chart("a < b", "things", "us", lines, "a note\nand more").svg())
 
     found = [element for element in picture.iter() if element.tag.endswith("circle")]
     assert len(found) == 4
-    assert all(78 <= float(circle.attrib["cx"]) <= 572 and 44 <= float(circle.attrib["cy"]) <= 326 for circle in found)
+    assert all(78 <= float(circle.attrib["cx"]) <= 572 and 44 <= float(circle.attrib["cy"]) <= 314 for circle in found)
     texts = [element.text for element in picture.iter() if element.tag.endswith("text")]
-    assert {"a < b", "things", "us", "ours", "floor: bare", "a note"} <= set(texts)
+    assert {"a < b", "things", "us", "ours", "floor: bare", "a note", "and more"} <= set(texts)
 
 
 def test_ours_and_the_floor_take_part_in_every_row_of_the_contest() -> None:
