@@ -122,19 +122,21 @@ def _long_history(store: Store, effort: Effort) -> Iterator[Comparison]:
     sizes = effort.of(SHORT, at_least=10), effort.of(LONG, at_least=20)
     with closing(asyncio.new_event_loop()) as own:
         short, long = store.new_backend(), store.new_backend()
-        own.run_until_complete(_run(short, "bench", sizes[0] - 1))
-        own.run_until_complete(_run(long, "bench", sizes[1] - 1))
-        for work, read in (("loading the latest", _load_latest), ("listing the newest ten", _list_newest)):
-            yield in_turns(
-                lambda read=read: own.run_until_complete(_repeated(read, long, times=effort.of(REPEATED))),
-                lambda read=read: own.run_until_complete(_repeated(read, short, times=effort.of(REPEATED))),
-                rounds=effort.rounds,
-                work=f"{work} of {sizes[1]} checkpoints in {store.name}",
-                unit="us",
-                floor_is=f"of {sizes[0]}",
-            )
-        own.run_until_complete(short.close())
-        own.run_until_complete(long.close())
+        try:
+            own.run_until_complete(_run(short, "bench", sizes[0] - 1))
+            own.run_until_complete(_run(long, "bench", sizes[1] - 1))
+            for work, read in (("loading the latest", _load_latest), ("listing the newest ten", _list_newest)):
+                yield in_turns(
+                    lambda read=read: own.run_until_complete(_repeated(read, long, times=effort.of(REPEATED))),
+                    lambda read=read: own.run_until_complete(_repeated(read, short, times=effort.of(REPEATED))),
+                    rounds=effort.rounds,
+                    work=f"{work} of {sizes[1]} checkpoints in {store.name}",
+                    unit="us",
+                    floor_is=f"of {sizes[0]}",
+                )
+        finally:
+            own.run_until_complete(short.close())
+            own.run_until_complete(long.close())
 
 
 async def _run(backend: CheckpointBackend, graph_id: str, steps: int, *, keep_all: bool = True) -> None:

@@ -15,8 +15,9 @@ def machine() -> str:
         f"{name} {found}" for name in ("spark-graphs", "pydantic", "sqlalchemy") if (found := _version(name))
     )
     python = f"{platform.python_implementation()} {platform.python_version()}"
+    kernel = ".".join(platform.release().split(".")[:2])
     processor = f"{os.cpu_count()} cores ({_processor()})"
-    return f"{datetime.now(UTC):%Y-%m-%d}: {python}, {versions}, {platform.system()} {platform.release()}, {processor}"
+    return f"{datetime.now(UTC):%Y-%m-%d}: {python}, {versions}, {platform.system()} {kernel}, {processor}"
 
 
 def _version(name: str) -> str:

@@ -6,6 +6,8 @@ import ast
 import importlib
 import math
 import sys
+import threading
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from xml.etree import ElementTree
@@ -29,9 +31,11 @@ ENOUGH = {"memory": 2, "databases": 6, "compression": 18}
 def test_each_benchmark_yields_rows_with_figures(name: str) -> None:
     module = importlib.import_module(f"benchmarks.{name}")
 
-    comparisons = list(islice(module.compare(TINY), ENOUGH.get(name)))
+    with closing(module.compare(TINY)) as found:
+        comparisons = list(islice(found, ENOUGH.get(name)))
 
     assert comparisons
+    assert [thread.name for thread in threading.enumerate() if "backend" in thread.name] == []
     for comparison in comparisons:
         assert all(figure > 0 for figure in comparison.floor), comparison.work
         assert all(math.isfinite(figure) for figure in comparison.ours), comparison.work
