@@ -15,7 +15,7 @@ BESIDE_s3 := python -m tests.plugins.with_s3
 CRASH_s3 := --longest 0.3
 S3RVER := $(TOOLS)/s3rver/node_modules/s3rver/bin/s3rver.js
 
-.PHONY: help demo test test-s3-ceph test-s3rver check crash crash-postgres faults-s3 race bench format clean
+.PHONY: help demo test test-s3-ceph test-s3rver check crash crash-postgres faults-s3 race bench bench-curves bench-peers format clean
 
 help:
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -62,12 +62,18 @@ race: .venv/.synced ## two processes race for every sequence of a graph; STORE=f
 faults-s3: .venv/.synced ## drive graphs through an S3 server that fails at random; SCHEDULES=10000 SEED=number
 	$(RUN) python -m tests.crash.fault_schedules --schedules $(or $(SCHEDULES),10000) $(if $(SEED),--seed $(SEED))
 
-bench: .venv/.synced ## what steps and checkpoints cost, beside the physical floor; ROUNDS=7
-	$(RUN) python -m benchmarks --rounds $(or $(ROUNDS),7)
+bench: .venv/.synced ## what steps and checkpoints cost, beside the physical floor; ROUNDS=7 ONLY="engine memory"
+	$(RUN) python -m benchmarks $(ONLY) --rounds $(or $(ROUNDS),7)
+
+bench-curves: .venv/.synced ## draw what a step costs against size, keys, history, graphs and branches; ROUNDS=3
+	$(RUN) python -m benchmarks.curves --rounds $(or $(ROUNDS),3)
+
+bench-peers: .venv/.synced ## the same work done by other libraries, each in an environment of its own; ROUNDS=3 ONLY="sqlite files"
+	$(RUN) python -m benchmarks.contest $(ONLY) --rounds $(or $(ROUNDS),3)
 
 format: .venv/.synced ## rewrite the code in the project's style
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
 
 clean: ## remove everything that was bootstrapped or built
-	rm -rf $(TOOLS) .venv dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(TOOLS) .venv .peers dist .pytest_cache .mypy_cache .ruff_cache

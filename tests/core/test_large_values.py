@@ -155,8 +155,9 @@ async def test_a_value_that_looks_like_a_reference_is_a_value(backend: Checkpoin
     assert latest.graph_state["large"] == [lookalike] * SMALLEST
 
 
-async def test_large_values_are_compressed_as_the_rest_is(tmp_path: Path) -> None:
-    async with FileCheckpointBackend(tmp_path, compression="gzip") as backend:
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+async def test_large_values_are_compressed_as_the_rest_is(tmp_path: Path, compression: str) -> None:
+    async with FileCheckpointBackend(tmp_path, compression=compression) as backend:
         await graph_of(backend, Loop(1)).run()
         sizes = [file.stat().st_size for file in (tmp_path / "g" / "blobs").iterdir()]
         assert max(sizes) < len(STEADY) / 10

@@ -48,7 +48,7 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         ``postgresql://user:password@host/database``. The database is reached when it is first needed.
     :param table_name: made on first use, with two small ones beside it.
     :param format: how the payload is written.
-    :param compression: True or ``"gzip"`` to compress it.
+    :param compression: True or ``"gzip"`` to compress it, or ``"zstd"``, which is faster and needs ``spark-graphs[zstd]``.
     :param pretty_print: indent it, where the format is readable.
     :param serializer: turns objects of your own into plain values and back.
     :raises ValueError: the connection string or the table name can't be used.
