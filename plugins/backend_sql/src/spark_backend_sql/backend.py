@@ -20,6 +20,7 @@ from spark.graphs.checkpoint import (
     run_blocking,
 )
 from spark_backend_sql.connection import READERS, Database
+from spark_backend_sql.inline import inline_commits
 from spark_backend_sql.ledger import Ledger
 from spark_backend_sql.operations import Delete, Put
 from spark_backend_sql.schema import LONGEST_CHECKPOINT_ID, LONGEST_GRAPH_ID
@@ -72,7 +73,7 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         self.database = Database(connection_string, table_name=table_name)
         self._statements = Statements(self.database.tables, self.database.writing.dialect)
         self._ledger = Ledger(self.database, self._statements)
-        self._writer = Writer(self._ledger.commit)
+        self._writer = Writer(self._ledger.commit, inline_commits(self._ledger))
         self._readers: ThreadPoolExecutor | None = None
         self._process = os.getpid()
         self._is_closed = False
@@ -249,7 +250,13 @@ def _readable(rows: Iterable[Row[*tuple[Any, ...]]]) -> Infos:
 
 def _is_text(value: str) -> bool:
     """Whether a database can hold this; what it can't hold is not there."""
-    return "\0" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
+    if "\0" in value:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return True
 
 
 def _can_exist(graph_id: str, sequence: int) -> bool:
