@@ -13,11 +13,10 @@ from typing import Any
 import pytest
 
 from spark.errors import CheckpointDamagedError, SequenceTakenError
-from spark.graphs.checkpoint import CheckpointQuery
-from spark_backend_sql import DatabaseCheckpointBackend, inline_commits, inline_reads, pace
+from spark.graphs.checkpoint import CheckpointQuery, pace
+from spark_backend_sql import DatabaseCheckpointBackend, inline_commits, inline_reads
 from spark_backend_sql.connection import Database
 from spark_backend_sql.shortcut import SqliteShortcut
-from spark_backend_sql.statements import LARGEST_INLINE
 from tests.contract.records import NOON, make_record
 
 HERE = "the event loop's thread"
@@ -113,7 +112,7 @@ async def test_a_large_save_does_not_hold_up_the_event_loop(
 ) -> None:
     await save(backend, "g", 1, WARM)
 
-    await backend.put(make_record("g", 3, payload=b"x" * (LARGEST_INLINE + 1)))
+    await backend.put(make_record("g", 3, payload=b"x" * (pace.LARGEST + 1)))
 
     assert places[-1] == THERE
 
@@ -244,7 +243,7 @@ async def test_what_another_process_commits_is_seen_at_once(
 
 
 async def test_a_large_payload_is_read_in_another_thread(backend: DatabaseCheckpointBackend, asked: list[str]) -> None:
-    large = make_record("g", 1, payload=b"x" * (LARGEST_INLINE + 1))
+    large = make_record("g", 1, payload=b"x" * (pace.LARGEST + 1))
     await backend.put(large)
     await backend.get_latest("g")
 

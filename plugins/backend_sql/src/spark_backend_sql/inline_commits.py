@@ -9,10 +9,9 @@ from __future__ import annotations
 import time
 from typing import Final
 
+from spark.graphs.checkpoint import Pace
 from spark_backend_sql.ledger import Ledger
 from spark_backend_sql.operations import Operation, Put
-from spark_backend_sql.pace import Pace
-from spark_backend_sql.statements import LARGEST_INLINE
 
 LOG_SIZE: Final = 4 * 1024 * 1024
 """After so many bytes the writer's thread makes a save, and with it SQLite's checkpoint, which takes milliseconds."""
@@ -33,16 +32,13 @@ class InlineCommits:
         self._ledger = ledger
         self._pace = Pace()
         """Of commits of one save."""
-        self._last_graph = ""
         self._logged = 0
         """Bytes since the writer's thread made a save."""
 
     def suits(self, operation: Operation) -> bool:
         """Whether to try it here. Asked about every operation, in order."""
-        is_alone = operation.graph_id == self._last_graph
-        self._last_graph = operation.graph_id
-        is_quick = self._pace.is_fast() and self._logged < LOG_SIZE
-        return is_alone and is_quick and isinstance(operation, Put) and operation.weight <= LARGEST_INLINE
+        is_allowed = self._pace.allows_save(operation.graph_id, operation.weight)
+        return is_allowed and self._logged < LOG_SIZE and isinstance(operation, Put)
 
     def commit(self, operation: Operation) -> list[int] | None:
         """What the save answers once it is durable; None when that did not succeed: it is the writer's thread's."""

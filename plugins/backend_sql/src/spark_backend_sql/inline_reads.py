@@ -15,9 +15,9 @@ from typing import Any, Final, TypeAlias
 from sqlalchemy import Dialect, Select
 from sqlalchemy.exc import DBAPIError
 
+from spark.graphs.checkpoint import Pace
 from spark_backend_sql.connection import Database
 from spark_backend_sql.driver_sql import DriverStatement
-from spark_backend_sql.pace import Pace
 from spark_backend_sql.shortcut import DriverConnection
 
 Reading: TypeAlias = Select[*tuple[Any, ...]]

@@ -10,6 +10,7 @@ from sqlalchemy import Dialect, Select, bindparam, case, delete, func, null, sel
 
 from spark.errors import CheckpointDamagedError
 from spark.graphs.checkpoint import CheckpointInfo, Record, RecordHeader, automatic_id
+from spark.graphs.checkpoint.pace import LARGEST
 from spark_backend_sql.dialects import insert_missing, insert_or_keep, insert_or_raise
 from spark_backend_sql.driver_sql import Binder, DriverStatement
 from spark_backend_sql.operations import Operation, Put
@@ -35,8 +36,6 @@ HEADER_FIELDS: Final = (
 )
 """The columns that are a record's header; the payload's comes after them."""
 _fields_of: Final = attrgetter(*HEADER_FIELDS)
-LARGEST_INLINE: Final = 256 * 1024
-"""Bytes of a payload that is handled in the event loop's thread."""
 INFO_FIELDS: Final = ("checkpoint_id", "graph_id", "sequence", "timestamp", "size", "manual")
 """The columns that make a line of a listing."""
 
@@ -111,7 +110,7 @@ class Statements:
 
 
 def _small(statement: Select[*tuple[Any, ...]], columns: Any) -> Select[*tuple[Any, ...]]:
-    payload = case((columns.size <= LARGEST_INLINE, columns.payload), else_=null())
+    payload = case((columns.size <= LARGEST, columns.payload), else_=null())
     return statement.with_only_columns(*(columns[name] for name in HEADER_FIELDS), payload.label("payload"))
 
 
