@@ -22,6 +22,7 @@ LAYERS = [
         "spark.graphs.blocking",
         "spark.graphs.loaded",
         "spark.graphs.message",
+        "spark.graphs.progress",
         "spark.graphs.containers",
     },
     {"spark.graphs.edges", "spark.graphs.state", "spark.graphs.frontier", "spark.graphs.tasks"},

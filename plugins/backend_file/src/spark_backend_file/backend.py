@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from spark.graphs.checkpoint import CheckpointBackend, run_blocking
 from spark_backend_file.locations import directory_of, files_at
@@ -13,6 +13,9 @@ from spark_backend_file.worker import Worker
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint import CheckpointInfo, CheckpointSerializer, Format, Record
+
+
+Names: TypeAlias = list[str]
 
 
 class FileCheckpointBackend(CheckpointBackend):
@@ -75,6 +78,9 @@ class FileCheckpointBackend(CheckpointBackend):
 
     async def find(self, checkpoint_id: str) -> CheckpointInfo | None:
         return await self._worker.run(self._files.find, checkpoint_id)
+
+    async def leftovers(self, *, remove: bool = False) -> Names:
+        return await self._worker.run(self._files.leftovers, remove)
 
     async def close(self) -> None:
         await self._worker.close()

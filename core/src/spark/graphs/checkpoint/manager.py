@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import groupby
 from operator import attrgetter
 
@@ -11,6 +11,7 @@ from spark.graphs.checkpoint.backend import CheckpointBackend
 from spark.graphs.checkpoint.handlers import Audience, CheckpointHandler
 from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
 from spark.graphs.checkpoint.query import CheckpointQuery, Scalar
+from spark.graphs.checkpoint.retention import Retention, surplus
 from spark.graphs.checkpoint.store import delete, find, load, load_latest, not_found, wrapped
 from spark.hooks.registry import open_backend
 
@@ -91,6 +92,27 @@ class CheckpointManager:
         """
         instant = cutoff.astimezone()
         return await self._delete(info for info in await self.list_checkpoints(graph_id) if info.timestamp < instant)
+
+    async def prune(
+        self, retention: Retention, *, graph_id: str | None = None, dry_run: bool = False
+    ) -> list[CheckpointInfo]:
+        """Delete what a rule of retention gives up, as the runs of the graphs would; returns what that was.
+
+        What was made by hand, and the latest of each graph, stay.
+
+        :param graph_id: only of this graph; None means all, each by itself.
+        :param dry_run: only say what would be deleted.
+        """
+        automatic = [info for info in await self.list_checkpoints(graph_id) if not info.manual]
+        now = datetime.now(UTC)
+        going = [
+            info
+            for _, infos in groupby(automatic, key=attrgetter("graph_id"))
+            for info in surplus(list(infos), retention=retention, now=now)
+        ]
+        if not dry_run:
+            await self._delete(going)
+        return going
 
     async def _delete(self, checkpoints: Iterable[CheckpointInfo]) -> int:
         count = 0
