@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 CORE = "spark-graphs"
 FILE = "spark-graphs-backend-file"
 SQL = "spark-graphs-backend-sql"
+CLI = "spark-graphs-cli"
 PICKLE = "spark-graphs-serializer-pickle"
 
 
