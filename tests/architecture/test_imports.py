@@ -151,3 +151,17 @@ def test_memory_and_json_need_no_scan_of_plugins() -> None:
     )
 
     assert not loaded & OUR_PLUGINS
+
+
+def test_finding_out_what_plugins_provide_loads_neither_the_engine_nor_what_they_provide() -> None:
+    """Python imports a plugin's package along with the module that describes it, so that must be light as well."""
+    loaded = loaded_after("import spark.hooks; spark.hooks.plugins()")
+
+    assert {"spark_backend_file.plugin", "spark_backend_sql.plugin"} <= loaded
+    assert not loaded & {
+        "spark.graphs",
+        "spark_backend_file.backend",
+        "spark_backend_sql.backend",
+        "sqlalchemy",
+        "fsspec",
+    }

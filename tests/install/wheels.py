@@ -104,6 +104,17 @@ class Environment:
             timeout=30,
         )
 
+    def call(self, command: str, *arguments: str, directory: Path) -> subprocess.CompletedProcess[str]:
+        """Call a command that came with one of the distributions."""
+        return subprocess.run(
+            [self.python.with_name(command), *arguments],
+            cwd=directory,
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+
     def print(self, code: str, *, directory: Path) -> str:
         """What the program prints, when it ends well."""
         done = self.run(code, directory=directory)

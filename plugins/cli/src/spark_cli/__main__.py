@@ -1,5 +1,5 @@
 """``python -m spark_cli`` is ``spark``."""
 
-from spark_cli.app import main
+from spark_cli.main import main
 
 main()

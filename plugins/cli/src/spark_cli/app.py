@@ -1,15 +1,10 @@
-"""The command as a whole: its subcommands, and what becomes of errors."""
+"""The command as a whole: its subcommands, and their names."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-
 import typer
 
-from spark.errors import SparkError
 from spark_cli.commands import checkpoints, doctor, drawing, moving, plugins, running
-from spark_cli.ending import FAILED, FINE
 
 # Plain help and plain errors: those of typer in colour take three times as long to come.
 app = typer.Typer(
@@ -38,21 +33,3 @@ store.command("verify")(doctor.verify)
 store.command("copy")(moving.copy)
 store.command("export")(moving.export)
 store.command("import")(moving.import_)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; always ends in ``SystemExit``.
-
-    :param arguments: those of the process by default.
-    """
-    words = sys.argv[1:] if arguments is None else list(arguments)
-    try:
-        # typer imports pydantic to read the arguments of any command, which takes longer than this one does.
-        if words in (["plugins"], ["plugins", "--json"]):
-            raise SystemExit(FINE if plugins.report_plugins(as_json=len(words) == 2) else FAILED)
-        app(words)
-    except SparkError as error:
-        print(f"spark: {error}", file=sys.stderr)
-        for note in getattr(error, "__notes__", ()):
-            print(f"spark: {note}", file=sys.stderr)
-        raise SystemExit(FAILED) from None

@@ -6,12 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import typer
-
 
 def print_json(value: Any) -> None:
     """Any value as JSON; what JSON has no word for is shown as Python would."""
-    typer.echo(json.dumps(plain(value), indent=2))
+    print(json.dumps(plain(value), indent=2))
 
 
 def plain(value: Any) -> Any:
@@ -28,4 +26,4 @@ def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(len(row[column]) for row in (titles, *rows)) for column in range(len(titles))]
     for row in (titles, *rows):
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        typer.echo("  ".join(cells).rstrip())
+        print("  ".join(cells).rstrip())

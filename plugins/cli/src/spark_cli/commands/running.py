@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import traceback
 from dataclasses import replace
@@ -28,13 +29,14 @@ def run(
     ] = "{}",
     url: Url = "",
 ) -> None:
-    """Run a graph. Its progress goes to standard error, its result to standard output, as JSON.
+    """Run a graph. Its result goes to standard output, as JSON; its progress, and what nodes print, to standard error.
 
     With --url, or when the graph itself makes no checkpoints and a store is configured, they go there.
     """
     given = _inputs(inputs)
-    graph = _checkpointed(load_graph(target), url)
-    message = wait_for(_run(graph, given, resume))
+    with contextlib.redirect_stdout(sys.stderr):  # what nodes print, so that a script finds nothing but the result
+        graph = _checkpointed(load_graph(target), url)
+        message = wait_for(_run(graph, given, resume))
     if message is None:
         end(fine=False)
     else:
