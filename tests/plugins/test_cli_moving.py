@@ -46,7 +46,7 @@ main(sys.argv[1:])
 @pytest.fixture
 def source(tmp_path: Path) -> str:
     """Two graphs, one with a checkpoint made by hand."""
-    url = sqlite_url(tmp_path / "source")
+    url = file_url(tmp_path / "source")
     fill(url, graph_id="a", to=3)
     fill(url, graph_id="b/ü", to=2)
     save_by_hand(url, "by hand", graph_id="a")

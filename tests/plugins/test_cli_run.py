@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,11 +16,12 @@ import pytest
 
 from spark.graphs import Graph, Progress
 from spark_cli.watching import line
-from tests.plugins.cli import counting_graph, infos, sequences, spark
+from tests.plugins.cli import counting_graph, file_url, infos, sequences, spark
 
 MODULE = """
 import os, signal
 from spark.graphs import ExitNode, Graph, JoinNode, Node, node
+from spark.graphs.checkpoint import CheckpointConfig
 
 class Count(Node):
     async def process(self, context):
@@ -33,6 +35,7 @@ count = Count()
 count.on(done=False) >> count
 count.on(done=True) >> ExitNode()
 graph = Graph(start=count, id="four")
+stepwise = Graph(start=count, id="four", checkpoint_config=CheckpointConfig(trigger_on_iteration=1))
 
 @node
 async def fails(context):
@@ -120,19 +123,17 @@ def test_a_graph_that_makes_no_checkpoints_takes_the_configuration_in_force(work
 
 
 def test_a_killed_run_is_resumed(workplace: Path) -> None:
-    (workplace / "spark.toml").write_text('[checkpoint]\nurl = "sqlite:///runs.db"\ntrigger_on_iteration = 1\n')
-    arguments = [sys.executable, "-m", "spark_cli", "run", "graphs_of_mine:graph", "--resume"]
-
-    import os
+    store = file_url(workplace / "store")
+    arguments = [sys.executable, "-m", "spark_cli", "run", "graphs_of_mine:stepwise", "--resume", "--url", store]
 
     killed = subprocess.run(arguments, capture_output=True, env=os.environ | {"DIE_AT": "3"}, timeout=30)
-    assert sequences(infos("sqlite:///runs.db")) == [1, 2]
+    assert sequences(infos(store)) == [1, 2]
     resumed = subprocess.run(arguments, capture_output=True, text=True, timeout=30)
 
     assert killed.returncode == -signal.SIGKILL
     assert json.loads(resumed.stdout)["status"] == "completed"
     assert resumed.stderr == "5 steps · last ExitNode · checkpoint 5\n"
-    assert sequences(infos("sqlite:///runs.db")) == [1, 2, 3, 4, 5]
+    assert sequences(infos(store)) == [1, 2, 3, 4, 5]
 
 
 def test_what_a_node_raises_is_shown_with_the_checkpoint_to_go_on_from() -> None:
