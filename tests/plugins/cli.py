@@ -68,10 +68,11 @@ def fill(url: str, *, graph_id: str = "counting", to: int = 4) -> None:
     asyncio.run(run())
 
 
-def save_by_hand(url: str, checkpoint_id: str, *, graph_id: str = "counting") -> None:
+def save_by_hand(url: str, checkpoint_id: str, *, graph_id: str = "counting", state: Any = None) -> None:
     async def save() -> None:
         async with open_backend(url) as store:
-            await counting_graph(graph_id=graph_id).create_checkpoint(checkpoint_id).save(store)
+            graph = Graph(start=Count(), id=graph_id, state=state)
+            await graph.create_checkpoint(checkpoint_id).save(store)
 
     asyncio.run(save())
 

@@ -85,6 +85,17 @@ def test_a_checkpoint_is_shown_with_its_state(url: str) -> None:
     )
 
 
+def test_what_a_terminal_takes_for_commands_is_spelt_out(tmp_path: Path) -> None:
+    store = file_url(tmp_path / "store")
+    save_by_hand(store, "by hand", state={"title": "\x1b]0;mine\x07", "also": ["\x1b[2J"], "plain": "naïve 🎈"})
+
+    shown = spark("checkpoints", "show", "by hand", "--url", store).out
+
+    assert "\x1b" not in shown
+    assert '    title: "\\u001b]0;mine\\u0007"\n' in shown
+    assert "    plain: naïve 🎈\n" in shown
+
+
 def test_an_unknown_checkpoint_fails(url: str) -> None:
     done = spark("checkpoints", "show", "ckpt_counting_000099", "--url", url)
 

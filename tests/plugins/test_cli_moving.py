@@ -172,6 +172,20 @@ def test_an_export_that_was_killed_goes_on_where_it_stopped(source: str, tmp_pat
     assert records(target) == records(source)
 
 
+def test_what_a_stopped_export_of_another_store_left_is_not_added_to(source: str, tmp_path: Path) -> None:
+    file, other = tmp_path / "all.records", file_url(tmp_path / "other")
+    fill(other, graph_id="a", to=4)
+    killed("spark_cli.archive", "Archive", "checkpoints", "export", str(file), "--url", other)
+    left = (tmp_path / "all.records.partial").read_bytes()
+
+    done = spark("checkpoints", "export", file, "a", "--url", source)
+
+    assert done.code == 1
+    assert "all.records.partial is of another store; remove it to begin anew" in done.err
+    assert not file.exists()
+    assert (tmp_path / "all.records.partial").read_bytes() == left
+
+
 def test_an_export_does_not_replace_a_file(source: str, tmp_path: Path) -> None:
     file = tmp_path / "all.records"
     file.write_text("mine")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import sys
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import pytest
@@ -22,15 +22,13 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    terminal = Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
-    return terminal
+    return Terminal()
 
 
 def test_a_bar_shows_how_many_are_done(terminal: Terminal) -> None:
-    with meter("copying") as report:
+    with redirect_stderr(terminal), meter("copying") as report:
         report(3, 8)
         report(8, 8)
 
@@ -49,8 +47,9 @@ def test_elsewhere_there_is_no_bar(tmp_path: Path) -> None:
 async def test_a_run_is_shown_while_it_goes_on_and_summed_up_at_its_end(terminal: Terminal) -> None:
     graph = counting_graph()
 
-    async with watched(graph):
-        await graph.run({"to": 3})
+    with redirect_stderr(terminal):
+        async with watched(graph):
+            await graph.run({"to": 3})
 
     assert "starting" in terminal.getvalue()
     assert terminal.getvalue().endswith("4 steps · last ExitNode\n")

@@ -50,6 +50,11 @@ class Archive:
         self._length = self._index()
         """Where the last whole record ends."""
 
+    @property
+    def partial(self) -> Path:
+        """What the file is called until it is complete."""
+        return _partial(self.path)
+
     @classmethod
     def read(cls, path: Path) -> Self:
         """The records of a finished file, or the whole ones of an unfinished one.
@@ -73,7 +78,7 @@ class Archive:
         """
         if path.exists():
             raise ArchiveError(f"{path} exists. Choose another name, or remove it.")
-        partial = path.with_name(path.name + ".partial")
+        partial = _partial(path)
         try:
             file = os.fdopen(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b")
             _lock(file, partial)
@@ -125,8 +130,7 @@ class Archive:
     def _finish(self) -> None:
         self._write(b"end %d\n" % len(self._entries))
         os.fsync(self._file.fileno())
-        partial = self.path.with_name(self.path.name + ".partial")
-        partial.rename(self.path)
+        self.partial.rename(self.path)
         folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(folder)
@@ -174,6 +178,10 @@ class Archive:
     def _record(self, entry: _Entry) -> Record:
         self._file.seek(entry.start)
         return Record(entry.header, self._file.read(entry.header.size))
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(path.name + ".partial")
 
 
 def _lock(file: BinaryIO, path: Path) -> None:

@@ -176,5 +176,7 @@ def _row(info: CheckpointInfo) -> tuple[str, ...]:
 def _short(value: Any) -> str:
     import json
 
-    text = value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False)
+    # What is stored may hold whatever a terminal takes for commands; JSON spells control characters out.
+    is_safe = isinstance(value, str) and value.isprintable()
+    text = value if is_safe else json.dumps(plain(value))
     return text if len(text) <= 200 else f"{text[:199]}…"

@@ -38,7 +38,7 @@ async def _copy(url: str, to: str, graph_ids: list[str]) -> Outcome:
     with meter("copying") as report:
         async with opened_store(url) as source, opened_store(to) as target:
             if not target.persistent:
-                refuse(f"{to!r} keeps nothing beyond this command.")
+                refuse(f"{target.name!r} keeps nothing beyond this command.")
             return await transfer(source, target, graph_ids=graph_ids, report=report)
 
 
@@ -55,7 +55,9 @@ async def _export(url: str, file: Path, graph_ids: list[str]) -> Outcome:
         async with opened_store(url) as source:
             with closing(Archive.write(file)) as archive:
                 outcome = await transfer(source, archive, graph_ids=graph_ids, report=report)
-                if not outcome.conflicts:
+                if outcome.conflicts:
+                    typer.echo(f"spark: {archive.partial} is of another store; remove it to begin anew.", err=True)
+                else:
                     await archive.finish()
                 return outcome
 
