@@ -162,14 +162,27 @@ def test_an_export_that_was_killed_goes_on_where_it_stopped(source: str, tmp_pat
     partial = file.with_name("all.records.partial")
     assert not file.exists()
     with partial.open("ab") as rest:
-        rest.write(b"record 300 4000\nhalf of a rec")
+        rest.write(b"record 300 40000\nhalf of a record" + bytes(30_000))
 
     done = spark("checkpoints", "export", file, "--url", source, "--json")
 
     assert (done.json["copied"], done.json["present"], done.code) == (4, 4, 0)
     assert not partial.exists()
-    spark("checkpoints", "import", file, "--url", target)
+    assert spark("checkpoints", "import", file, "--url", target).code == 0
     assert records(target) == records(source)
+
+
+def test_of_what_a_stopped_export_left_only_what_is_intact_is_kept(source: str, tmp_path: Path) -> None:
+    file = tmp_path / "all.records"
+    spark("checkpoints", "export", file, "a", "--url", source)
+    content = file.read_bytes().removesuffix(b"end 5\n")
+    file.unlink()
+    (tmp_path / "all.records.partial").write_bytes(content[:-9] + b"?" + content[-8:])
+
+    done = spark("checkpoints", "export", file, "a", "--url", source, "--json")
+
+    assert (done.json["copied"], done.json["present"], done.code) == (1, 4, 0)
+    assert file.read_bytes() == content + b"end 5\n"
 
 
 def test_what_a_stopped_export_of_another_store_left_is_not_added_to(source: str, tmp_path: Path) -> None:

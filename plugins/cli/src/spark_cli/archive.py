@@ -172,7 +172,7 @@ class Archive:
                 return
             yield _Entry(header, record.info(), start)
         end = _END.fullmatch(line)
-        if end is None or int(end[1]) != len(self._entries):
+        if end is None or int(end[1]) != len(self._entries) or self._file.tell() != size:
             self.flaw = "its end is missing" if not line else "after its last whole record stands something else"
 
     def _record(self, entry: _Entry) -> Record:
