@@ -19,6 +19,8 @@ from tests.contract.records import NOON, make_record
 
 ReadRaw = Callable[[str, int], bytes | None]
 
+BLOB, OTHER, GONE = ("000000000001-ab-1", "000000000002-ab-2", "000000000003-ab-3")
+"""Names of large values, as the core makes them."""
 HOSTILE_IDS = [
     "../x",
     "..",
@@ -219,6 +221,7 @@ class BackendContract:
         assert await backend.list() == []
         assert await backend.list("unknown") == []
         assert await backend.latest("unknown") is None
+        assert await backend.get_latest("unknown") is None
         assert await backend.find("unknown") is None
 
     @pytest.mark.parametrize("checkpoint_id", [None, "by hand"])
@@ -234,6 +237,7 @@ class BackendContract:
         assert info.timestamp.utcoffset() == timedelta(0)
         assert info.size >= expected.size
         assert await backend.latest("g") == info
+        assert await backend.get_latest("g") == await backend.get("g", info.sequence)
         assert await backend.find(info.checkpoint_id) == info
 
     async def test_the_latest_is_the_highest_sequence_whatever_the_clock_says(self, backend) -> None:
@@ -244,6 +248,7 @@ class BackendContract:
 
         assert latest is not None
         assert latest.sequence == 3
+        assert await backend.get_latest("g") == await backend.get("g", 3)
 
     # query
 
@@ -350,6 +355,61 @@ class BackendContract:
             await backend.put_and_delete(make_record("g", 2), [1])
 
         assert [info.sequence for info in await backend.list("g")] == [1, 2]
+
+    # large values
+
+    async def test_large_values_come_with_their_record_and_stay_until_they_are_removed(self, backend) -> None:
+        """Other records refer to them, so they outlive the one that they came with."""
+        if not backend.keeps_blobs:
+            assert await backend.get_blobs("g", [BLOB]) == {}
+            assert await backend.blob_names("g") == []
+            return
+        content, other = bytes(range(256)) * 40, b'"large"'
+        await backend.put(make_record("g", 1, blobs={BLOB: content, OTHER: other}))
+        await backend.put(make_record("g", 2))
+        await backend.delete("g", 1)
+
+        assert sorted(await backend.blob_names("g")) == [BLOB, OTHER]
+        assert await backend.get_blobs("g", [OTHER, BLOB, GONE]) == {BLOB: content, OTHER: other}
+        await backend.delete_blobs("g", [BLOB, GONE])
+        assert await backend.blob_names("g") == [OTHER]
+        assert await backend.get_blobs("g", [BLOB, OTHER]) == {OTHER: other}
+
+    async def test_large_values_of_one_graph_are_not_those_of_another(self, backend) -> None:
+        if not backend.keeps_blobs:
+            return
+        for graph_id in ("g", "h"):
+            await backend.put(make_record(graph_id, 1, blobs={BLOB: graph_id.encode()}))
+        await backend.delete_blobs("h", [BLOB])
+
+        assert await backend.get_blobs("g", [BLOB]) == {BLOB: b"g"}
+        assert await backend.get_blobs("h", [BLOB]) == {}
+        assert await backend.blob_names("unknown") == []
+        await backend.delete_blobs("unknown", [BLOB])
+
+    async def test_a_save_may_take_large_values_along(self, backend) -> None:
+        if not backend.keeps_blobs:
+            return
+        for sequence, name in ((1, BLOB), (2, OTHER)):
+            await backend.put(make_record("g", sequence, blobs={name: b"x"}))
+
+        gone = await backend.put_and_delete(make_record("g", 3), [1], [BLOB])
+        if not gone:
+            await backend.delete_many("g", [1])
+            await backend.delete_blobs("g", [BLOB])
+
+        assert await backend.blob_names("g") == [OTHER]
+
+    @pytest.mark.parametrize(
+        "hostile", ["", "../x", "a/b", "..", "x" * 5_000, "\0", "'; DROP TABLE x; --", "é", "\ud800"]
+    )
+    async def test_any_name_of_a_large_value_is_only_a_name(self, backend, hostile) -> None:
+        """Names are read from records, so they are as hostile as whoever may write to the store."""
+        await backend.put(make_record("g", 1, blobs={BLOB: b"x"} if backend.keeps_blobs else {}))
+
+        assert await backend.get_blobs("g", [hostile]) == {}
+        await backend.delete_blobs("g", [hostile])
+        assert await backend.blob_names("g") == ([BLOB] if backend.keeps_blobs else [])
 
     # find
 

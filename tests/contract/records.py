@@ -23,6 +23,7 @@ def make_record(
     compression: str = "",
     timestamp: datetime | None = None,
     metadata: dict[str, Any] | None = None,
+    blobs: dict[str, bytes] | None = None,
 ) -> Record:
     """A record with a header that fits its payload; with a ``checkpoint_id`` one made by hand."""
     searched = {"iteration": sequence, "last_node": 'naïve "node" 🎈', "ratio": 0.1, "done": False, "why": None}
@@ -42,4 +43,4 @@ def make_record(
         checksum=f"sha256:{sha256(payload).hexdigest()}",
         metadata=searched if metadata is None else metadata,
     )
-    return Record(header, payload)
+    return Record(header, payload, blobs=blobs)

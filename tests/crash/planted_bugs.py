@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from spark.graphs.checkpoint import Record
+from spark.graphs.checkpoint.blobs import birth
+from spark.graphs.checkpoint.framing import frame
 from spark_backend_file import FileCheckpointBackend
-from spark_backend_file.framing import frame
+from spark_backend_file.blobs import add_blobs
 from spark_backend_file.names import quote, record_name
 
 
-class AcknowledgesEarly(FileCheckpointBackend):
+class KeepsAllInRecords(FileCheckpointBackend):
+    """Is right; those that write records in a way of their own need then not care for large values."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.keeps_blobs = False
+
+
+class AcknowledgesEarly(KeepsAllInRecords):
     """Returns from ``put`` while the record is still being written."""
 
     async def put(self, record: Record) -> None:
         threading.Timer(0.005, _write_whole, [_path_of(self, record), frame(record)]).start()
 
 
-class WritesInPlace(FileCheckpointBackend):
+class WritesInPlace(KeepsAllInRecords):
     """Writes the record under its final name, bit by bit, so that a reader may see half of it."""
 
     async def put(self, record: Record) -> None:
@@ -36,6 +49,27 @@ class DropsSome(FileCheckpointBackend):
     async def put(self, record: Record) -> None:
         if record.header.sequence % 7:
             await super().put(record)
+
+
+class WritesValuesLast(FileCheckpointBackend):
+    """Links the record before the large values that it refers to are there."""
+
+    async def put(self, record: Record) -> None:
+        await super().put(Record(record.header, record.payload))
+        if record.blobs:
+            await asyncio.sleep(0.02)  # so that kills find the gap, however busy the machine is
+            folder = os.open(_path_of(self, record).parent, os.O_RDONLY)
+            add_blobs(folder, record.blobs)
+            os.close(folder)
+
+
+class CollectsTooMuch(FileCheckpointBackend):
+    """Removes large values with the record that they came with, whoever else refers to them."""
+
+    async def delete_many(self, graph_id: str, sequences: Sequence[int]) -> list[int]:
+        deleted = await super().delete_many(graph_id, sequences)
+        await self.delete_blobs(graph_id, [name for name in await self.blob_names(graph_id) if birth(name) in deleted])
+        return deleted
 
 
 def _path_of(backend: FileCheckpointBackend, record: Record) -> Path:

@@ -10,14 +10,18 @@ from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig, Checkpo
 
 GRAPH_ID = "survivor"
 KEPT = 40
+LENGTH_OF_PAGE = 200
+"""In links of the chain: long enough to be kept apart from the records."""
 
 
 class Tick(Node):
-    """One round begins: its number, and a hash chain that only an exact history can reproduce."""
+    """One round begins: its number, a hash chain that only an exact history can reproduce, and at times a large value."""
 
     async def process(self, context: NodeContext) -> dict[str, Any]:
         rounds = await context.graph_state.get("rounds", 0)
         chain = await context.graph_state.get("chain", "")
+        if rounds % 3 == 0:
+            await context.graph_state.set("page", page_of(rounds, chain))
         await context.graph_state.set("rounds", rounds + 1)
         await context.graph_state.set("chain", next_link(chain))
         context.state["ticks"] = context.state.get("ticks", 0) + 1
@@ -46,19 +50,25 @@ def build(
     handler: CheckpointHandler | None = None,
     *,
     graph_id: str = GRAPH_ID,
+    kept: int = KEPT,
     durability: Durability = "sync",
 ) -> Graph:
     """The graph, with a checkpoint after every step."""
     tick, meet = Tick(), Meet()
     tick >> [Branch(name="left"), Branch(name="right")] >> meet >> tick
     config = CheckpointConfig(
-        backend=backend, trigger_on_iteration=1, max_checkpoints=KEPT, handler=handler, durability=durability
+        backend=backend, trigger_on_iteration=1, max_checkpoints=kept, handler=handler, durability=durability
     )
     return Graph(start=tick, id=graph_id, checkpoint_config=config)
 
 
 def next_link(chain: str) -> str:
     return hashlib.sha256(chain.encode()).hexdigest()
+
+
+def page_of(rounds: int, chain: str) -> dict[str, Any]:
+    """A large value that stays for three rounds."""
+    return {"of": rounds, "text": f"{chain}." * LENGTH_OF_PAGE}
 
 
 def complaint_about(checkpoint: GraphCheckpoint, chains: list[str]) -> str | None:
@@ -74,6 +84,9 @@ def complaint_about(checkpoint: GraphCheckpoint, chains: list[str]) -> str | Non
         return f"{rounds} rounds, {branches} branches and {meetings} meetings after {iteration} steps"
     if state.get("chain", "") != chains[rounds]:
         return f"the chain is not that of {rounds} rounds"
+    turned = (rounds - 1) // 3 * 3
+    if rounds and state.get("page") != page_of(turned, chains[turned]):
+        return f"the page is not that of round {turned}"
     if checkpoint.node_states.get("Tick", {}).get("ticks", 0) != rounds:
         return f"the node's own state is not that of {rounds} rounds"
     if not meetings <= rounds <= meetings + 1 or not 2 * meetings <= branches <= 2 * rounds:

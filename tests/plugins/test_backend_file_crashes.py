@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from spark.errors import BackendError, SequenceTakenError
+from spark.graphs.checkpoint.framing import frame
 from spark.graphs.checkpoint.record import Record
 from spark_backend_file.directory import CheckpointDirectory
 from spark_backend_file.folder import GraphFolder
-from spark_backend_file.framing import frame
 from spark_backend_file.names import record_name
 from tests.contract.records import make_record
 from tests.plugins.file_faults import WatchedOs, complaints, is_killed, run_in_child, start_in_child, watching
@@ -26,6 +26,7 @@ SAVED = {
     "manual": make_record("g", 4, checkpoint_id="new"),
     "manual again": make_record("g", 4, checkpoint_id="kept"),
     "binary": make_record("g", 4, format="pickle", payload=bytes(range(256)) * 40),
+    "with large values": make_record("g", 4, blobs={"000000000004-ab-1": b"x" * 9_000, "000000000004-ab-2": b"y"}),
 }
 
 
@@ -47,6 +48,8 @@ def check_store(path: Path, *, earlier: list[Record], maybe: Record | None) -> N
         assert store.get("g", record.header.sequence) == record
     stored = store.get("g", maybe.header.sequence) if maybe else None
     assert stored in (None, maybe)
+    if stored and maybe:
+        assert store.get_blobs("g", [*maybe.blobs]) == maybe.blobs
     expected = [record.header.sequence for record in (*earlier, stored) if record]
     assert [info.sequence for info in store.infos("g")] == expected
     latest = store.latest("g")
@@ -151,7 +154,7 @@ def error_of(action: Callable[[], object], watched: WatchedOs) -> BackendError |
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
-@pytest.mark.parametrize("kind", ["plain", "manual", "manual again"])
+@pytest.mark.parametrize("kind", ["plain", "manual", "manual again", "with large values"])
 def test_a_save_that_the_system_refuses_leaves_nothing(tmp_path: Path, kind: str, code: int) -> None:
     """Any one of its calls fails; either the save does too and is absent, or it did not need that call."""
     record = SAVED[kind]
@@ -224,6 +227,26 @@ def test_a_save_does_first_things_first(tmp_path: Path) -> None:
         ("unlink", (temporary,)),
         ("fsync", (folder,)),
     ]
+
+
+def test_large_values_are_durable_before_the_record_that_refers_to_them(tmp_path: Path) -> None:
+    store = filled(tmp_path, EARLIER)
+
+    with watching(WatchedOs()) as watched:
+        store.put(SAVED["with large values"])
+
+    assert complaints(watched.log) == []
+    blobs, graph = f"{tmp_path}/g/blobs", f"{tmp_path}/g"
+    first, second = (f"{blobs}/{name}.blob" for name in SAVED["with large values"].blobs)
+    until_linked = [(step.name, step.paths[-1]) for step in watched.log if step.name in ("mkdir", "fsync", "link")]
+    assert until_linked[:5] == [
+        ("mkdir", blobs),
+        ("fsync", graph),
+        ("fsync", first),
+        ("fsync", second),
+        ("fsync", blobs),
+    ]
+    assert until_linked[-2] == ("link", f"{graph}/000000000004.ckpt")
 
 
 @pytest.mark.parametrize("checkpoint_id", [None, "by hand"])

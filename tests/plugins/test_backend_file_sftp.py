@@ -30,6 +30,8 @@ class TestOverSftp(BackendContract):
     # Each test makes a connection; of what is tried with every hostile id, one test is enough here.
     test_any_graph_id_is_only_a_name = None
     test_any_checkpoint_id_is_only_a_name = None
+    # It is the core that answers, from listings that other tests look at.
+    test_answers_questions_as_the_core_would = None
 
     @pytest.fixture
     async def backend(self, sftp_server: SftpServer, tmp_path: Path) -> AsyncIterator[FileCheckpointBackend]:

@@ -44,6 +44,7 @@ async def test_the_tables_are_what_the_documentation_says(url: str, file: Path) 
 
         assert rows(file, "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY 1") == [
             ("checkpoints",),
+            ("checkpoints_blobs",),
             ("checkpoints_graphs",),
             ("checkpoints_schema",),
         ]
@@ -52,7 +53,8 @@ async def test_the_tables_are_what_the_documentation_says(url: str, file: Path) 
             ("g", 2, "ckpt_g_000002", "2024-02-29 12:00:02.123457", 0, 1, "1.0.0", "json", "", 23)
         ]
         assert rows(file, "SELECT * FROM checkpoints_graphs") == [("g", 1)]
-        assert rows(file, "SELECT * FROM checkpoints_schema") == [(1,)]
+        assert rows(file, "SELECT * FROM checkpoints_schema") == [(2,)]
+        assert rows(file, "SELECT * FROM checkpoints_blobs") == []
 
 
 async def test_postgresql_keeps_payloads_as_they_are_and_knows_instants(postgres: PostgresServer) -> None:
@@ -178,7 +180,7 @@ async def test_a_schema_newer_than_the_code_is_refused(url: str, file: Path) -> 
     async with DatabaseCheckpointBackend(url) as backend:
         for call in (backend.list(), backend.put(make_record("g", 2)), backend.get("g", 1)):
             with pytest.raises(
-                BackendError, match=r"schema version 7.*up to 1.*pip install --upgrade spark-graphs-backend-sql"
+                BackendError, match=r"schema version 7.*up to 2.*pip install --upgrade spark-graphs-backend-sql"
             ):
                 await call
 
@@ -223,7 +225,7 @@ async def test_a_migration_that_fails_changes_nothing(url: str, file: Path, monk
         with pytest.raises(BackendError, match="no_such_column"):
             await backend.list()
 
-    assert rows(file, "SELECT version FROM checkpoints_schema") == [(1,)]
+    assert rows(file, "SELECT version FROM checkpoints_schema") == [(2,)]
     assert rows(file, "SELECT name FROM sqlite_master WHERE name = 'half'") == []
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from spark.graphs.checkpoint import CheckpointBackend, run_blocking
+from spark_backend_file.directory import CheckpointDirectory
 from spark_backend_file.locations import directory_of, files_at
 from spark_backend_file.remote import RemoteDirectory
 from spark_backend_file.worker import Worker
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint import CheckpointInfo, CheckpointSerializer, Format, Record
-
 
 Names: TypeAlias = list[str]
 
@@ -24,7 +24,7 @@ class FileCheckpointBackend(CheckpointBackend):
     :param directory: where; made when the first checkpoint is saved. A path, or a URL of fsspec such as
         ``sftp://host/folder``, where less is promised: see docs/file-backend.md.
     :param format: how the payload is written.
-    :param compression: True or ``"gzip"`` to compress it.
+    :param compression: True or ``"gzip"`` to compress it, or ``"zstd"``, which is faster and needs ``spark-graphs[zstd]``.
     :param pretty_print: indent it, where the format is readable.
     :param serializer: turns objects of your own into plain values and back.
     :param storage_options: what fsspec hands to the filesystem behind a URL: credentials, timeouts.
@@ -44,6 +44,9 @@ class FileCheckpointBackend(CheckpointBackend):
     ) -> None:
         super().__init__(format=format, compression=compression, pretty_print=pretty_print, serializer=serializer)
         self._files = files_at(directory, storage_options)
+        self._local = self._files if isinstance(self._files, CheckpointDirectory) else None
+        # Elsewhere a record is all that is written at once, so it holds everything.
+        self.keeps_blobs = self._local is not None
         self.directory = self._files.path
         self._worker = Worker("file backend")
 
@@ -70,11 +73,26 @@ class FileCheckpointBackend(CheckpointBackend):
     async def latest(self, graph_id: str) -> CheckpointInfo | None:
         return await self._worker.run(self._files.latest, graph_id)
 
+    async def get_latest(self, graph_id: str) -> Record | None:
+        if self._local:
+            return await self._worker.run(self._local.get_latest, graph_id)
+        return await super().get_latest(graph_id)
+
     async def next_sequence(self, graph_id: str) -> int:
         return await self._worker.run(self._files.next_sequence, graph_id)
 
     async def delete(self, graph_id: str, sequence: int) -> bool:
         return await self._worker.run(self._files.delete, graph_id, sequence)
+
+    async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
+        return await self._worker.run(self._local.get_blobs, graph_id, names) if self._local else {}
+
+    async def delete_blobs(self, graph_id: str, names: Sequence[str]) -> None:
+        if self._local:
+            await self._worker.run(self._local.delete_blobs, graph_id, names)
+
+    async def blob_names(self, graph_id: str) -> Names:
+        return await self._worker.run(self._local.blob_names, graph_id) if self._local else []
 
     async def find(self, checkpoint_id: str) -> CheckpointInfo | None:
         return await self._worker.run(self._files.find, checkpoint_id)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
 
@@ -58,6 +58,14 @@ class CheckpointDirectory:
         with self._told(f"find the latest checkpoint of graph {graph_id[:80]!r}"), self._folder(graph_id) as folder:
             return folder.latest(graph_id) if folder else None
 
+    def get_latest(self, graph_id: str) -> Record | None:
+        """See ``CheckpointBackend.get_latest``."""
+        while info := self.latest(graph_id):
+            record = self.get(graph_id, info.sequence)
+            if record is not None:
+                return record  # else it was deleted between the two
+        return None
+
     def next_sequence(self, graph_id: str) -> int:
         """See ``CheckpointBackend.next_sequence``."""
         with self._told(f"find the next sequence of graph {graph_id[:80]!r}"), self._folder(graph_id) as folder:
@@ -67,6 +75,22 @@ class CheckpointDirectory:
         """See ``CheckpointBackend.delete``."""
         with self._told(f"delete checkpoint {sequence} of graph {graph_id[:80]!r}"), self._folder(graph_id) as folder:
             return folder.remove(sequence) if folder and is_sequence(sequence) else False
+
+    def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
+        """See ``CheckpointBackend.get_blobs``."""
+        with self._told(f"read large values of graph {graph_id[:80]!r}"), self._folder(graph_id) as folder:
+            return folder.blobs(names) if folder else {}
+
+    def delete_blobs(self, graph_id: str, names: Sequence[str]) -> None:
+        """See ``CheckpointBackend.delete_blobs``."""
+        with self._told(f"remove large values of graph {graph_id[:80]!r}"), self._folder(graph_id) as folder:
+            if folder:
+                folder.remove_blobs(names)
+
+    def blob_names(self, graph_id: str) -> list[str]:
+        """See ``CheckpointBackend.blob_names``."""
+        with self._told(f"list the large values of graph {graph_id[:80]!r}"), self._folder(graph_id) as folder:
+            return folder.blob_names() if folder else []
 
     def find(self, checkpoint_id: str) -> CheckpointInfo | None:
         """See ``CheckpointBackend.find``. Of records of two graphs with one id, the higher sequence is meant."""

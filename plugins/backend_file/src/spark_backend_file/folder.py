@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from stat import S_ISREG
@@ -16,11 +17,13 @@ from typing import Final, Self
 
 from spark.errors import CheckpointDamagedError, SequenceTakenError
 from spark.graphs.checkpoint import CheckpointInfo, Record, RecordHeader, automatic_id
+from spark.graphs.checkpoint.framing import LONGEST_HEAD, Head, check_size, frame, read_head, unframe
 from spark_backend_file.aliases import add_alias, read_aliases, remove_aliases
+from spark_backend_file.blobs import add_blobs, blob_names, read_blobs, remove_blobs
 from spark_backend_file.floor import raise_floor, read_floor
-from spark_backend_file.framing import LONGEST_HEAD, Head, check_size, frame, read_head, unframe
 from spark_backend_file.names import is_hashed, quote, record_name, sequence_of, unquote
 from spark_backend_file.temporaries import PREFIX, is_leftover, new_temporary
+from spark_backend_file.writing import write_fully
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -58,6 +61,8 @@ class GraphFolder:
         header = record.header
         content = frame(record)
         self._refuse_deleted(header)
+        if record.blobs:
+            add_blobs(self._folder, record.blobs)
         temporary = self._write_temporary(content, header.timestamp)
         try:
             if header.manual:
@@ -88,6 +93,18 @@ class GraphFolder:
             return unframe(_read_to_end(record, beginning, size), place=place)
         finally:
             os.close(record)
+
+    def blobs(self, names: Sequence[str]) -> dict[str, bytes]:
+        """Name to content of those large values that are there."""
+        return read_blobs(self._folder, names)
+
+    def blob_names(self) -> list[str]:
+        """The names of all large values."""
+        return blob_names(self._folder)
+
+    def remove_blobs(self, names: Sequence[str]) -> None:
+        """Remove large values that nobody needs."""
+        remove_blobs(self._folder, names)
 
     def header(self, sequence: int) -> RecordHeader | None:
         """The header of the record with this sequence, or None; the payload is not read."""
@@ -194,7 +211,7 @@ class GraphFolder:
         temporary = os.open(name, _CREATE, 0o600, dir_fd=self._folder)
         try:
             try:
-                _write_fully(temporary, content)
+                write_fully(temporary, content)
                 # Listings read the time from here, and so need not open the file.
                 since_epoch = (timestamp - _EPOCH) // _MICROSECOND * 1000
                 os.utime(temporary, ns=(since_epoch, since_epoch))
@@ -281,12 +298,6 @@ class GraphFolder:
 
     def _place(self, sequence: int) -> str:
         return os.path.join(self.path, record_name(sequence))
-
-
-def _write_fully(file: int, content: bytes) -> None:
-    written = os.write(file, content)
-    while written < len(content):
-        written += os.write(file, memoryview(content)[written:])
 
 
 def _read_to_end(file: int, beginning: bytes, size: int) -> bytes:

@@ -14,6 +14,8 @@ LAST_SEQUENCE: Final = 10**12 - 1
 """Twelve digits: names sort like numbers, and the floor file stays below the longest file that ext4 allows."""
 ALIASES: Final = "ids"
 """The folder of the ids given by hand, inside the graph's folder."""
+BLOBS: Final = "blobs"
+"""The folder of the large values, inside the graph's folder."""
 FLOOR: Final = "floor"
 """The file whose length is the highest sequence that was deleted, inside the graph's folder."""
 

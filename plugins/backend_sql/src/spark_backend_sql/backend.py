@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 
@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 Infos: TypeAlias = list[CheckpointInfo]
 Sequences: TypeAlias = list[int]
+Names: TypeAlias = list[str]
 
 LAST_SEQUENCE: Final = 2**63 - 1
+_AT_ONCE: Final = 500
 
 log = logging.getLogger("spark.checkpoint.sql")
 
@@ -46,7 +48,7 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         ``postgresql://user:password@host/database``. The database is reached when it is first needed.
     :param table_name: made on first use, with two small ones beside it.
     :param format: how the payload is written.
-    :param compression: True or ``"gzip"`` to compress it.
+    :param compression: True or ``"gzip"`` to compress it, or ``"zstd"``, which is faster and needs ``spark-graphs[zstd]``.
     :param pretty_print: indent it, where the format is readable.
     :param serializer: turns objects of your own into plain values and back.
     :raises ValueError: the connection string or the table name can't be used.
@@ -54,6 +56,7 @@ class DatabaseCheckpointBackend(CheckpointBackend):
     """
 
     name = "sql"
+    keeps_blobs = True
 
     def __init__(
         self,
@@ -88,10 +91,10 @@ class DatabaseCheckpointBackend(CheckpointBackend):
     async def put(self, record: Record) -> None:
         await self.put_and_delete(record, ())
 
-    async def put_and_delete(self, record: Record, going: Sequence[int]) -> Sequences:
+    async def put_and_delete(self, record: Record, going: Sequence[int], blobs: Sequence[str] = ()) -> Sequences:
         _check(record)
         self._check_process()
-        return await self._writer.run(Put(record, self._statements.values_of(record), going))
+        return await self._writer.run(Put(record, self._statements.values_of(record), going, blobs))
 
     async def delete(self, graph_id: str, sequence: int) -> bool:
         return await self.delete_many(graph_id, [sequence]) != []
@@ -100,6 +103,28 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         going = [sequence for sequence in sequences if _can_exist(graph_id, sequence)]
         self._check_process()
         return await self._writer.run(Delete(graph_id, going)) if going else []
+
+    async def delete_blobs(self, graph_id: str, names: Sequence[str]) -> None:
+        going = [name for name in names if _is_text(name)]
+        if _is_text(graph_id) and going:
+            self._check_process()
+            await self._writer.run(Delete(graph_id, blobs_going=going))
+
+    async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
+        if not _is_text(graph_id):
+            return {}
+        doing = f"read large values of graph {graph_id[:80]!r}"
+        found: dict[str, bytes] = {}
+        for some in _batched([name for name in names if _is_text(name)]):
+            found.update(await self._pairs(self._statements.blobs, {"graph": graph_id, "names": some}, doing))
+        return found
+
+    async def blob_names(self, graph_id: str) -> Names:
+        if not _is_text(graph_id):
+            return []
+        doing = f"list the large values of graph {graph_id[:80]!r}"
+        statement, values = self._statements.blob_names, {"graph": graph_id}
+        return await self._read(lambda connection: [*connection.scalars(statement, values)], doing)
 
     async def get(self, graph_id: str, sequence: int) -> Record | None:
         if not _can_exist(graph_id, sequence):
@@ -129,6 +154,14 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         doing = f"find the latest checkpoint of graph {graph_id[:80]!r}"
         infos = await self._infos(self._statements.newest, {"graph": graph_id, "count": 1}, doing)
         return infos[0] if infos else None
+
+    async def get_latest(self, graph_id: str) -> Record | None:
+        if not _is_text(graph_id):
+            return None
+        row = await self._first(
+            self._statements.get_latest, {"graph": graph_id}, f"read the latest checkpoint of graph {graph_id[:80]!r}"
+        )
+        return None if row is None else record_of(row)
 
     async def next_sequence(self, graph_id: str) -> int:
         if not _is_text(graph_id):
@@ -171,6 +204,12 @@ class DatabaseCheckpointBackend(CheckpointBackend):
     ) -> Row[*tuple[Any, ...]] | None:
         return await self._read(lambda connection: connection.execute(statement, dict(values)).first(), doing)
 
+    async def _pairs(self, statement: Executable, values: Mapping[str, Any], doing: str) -> dict[str, bytes]:
+        def work(connection: Connection) -> dict[str, bytes]:
+            return {name: bytes(content) for name, content in connection.execute(statement, dict(values))}
+
+        return await self._read(work, doing)
+
     async def _infos(self, statement: Executable, values: Mapping[str, Any], doing: str) -> Infos:
         return await self._read(
             lambda connection: _readable(connection.execute(statement, dict(values)).all()),
@@ -191,6 +230,11 @@ class DatabaseCheckpointBackend(CheckpointBackend):
             self._process, self._readers = os.getpid(), None
             self.database.after_fork()
             self._ledger.after_fork()
+
+
+def _batched(names: Sequence[str]) -> Iterator[Names]:
+    """The names in pieces that a statement can bind."""
+    return ([*names[start : start + _AT_ONCE]] for start in range(0, len(names), _AT_ONCE))
 
 
 def _readable(rows: Iterable[Row[*tuple[Any, ...]]]) -> Infos:

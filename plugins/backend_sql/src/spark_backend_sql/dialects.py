@@ -10,7 +10,7 @@ from hashlib import sha256
 from importlib.util import find_spec
 from typing import Any, Final
 
-from sqlalchemy import URL, ColumnElement, Connection, Engine, Insert, Table, case, event, func, select, text
+from sqlalchemy import URL, Column, ColumnElement, Connection, Engine, Insert, Table, case, event, func, select, text
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from spark.errors import BackendError
@@ -163,11 +163,12 @@ def _lock_number(name: str) -> int:
     return int.from_bytes(sha256(f"spark-graphs {name}".encode()).digest()[:7])
 
 
-def store_payloads_as_they_are(connection: Connection, table: Table) -> None:
+def store_as_it_is(connection: Connection, column: Column[Any]) -> None:
     """Keep the database from compressing what is compressed already, or was not meant to be."""
     if connection.dialect.name == "postgresql":
-        quoted = connection.dialect.identifier_preparer.format_table(table)
-        connection.execute(text(f"ALTER TABLE {quoted} ALTER COLUMN payload SET STORAGE EXTERNAL"))
+        quoted = connection.dialect.identifier_preparer
+        statement = f"ALTER TABLE {quoted.format_table(column.table)} ALTER COLUMN {quoted.format_column(column)} "
+        connection.execute(text(f"{statement} SET STORAGE EXTERNAL"))
 
 
 def insert_missing(table: Table, *, name: str, keys: Sequence[str]) -> Insert:
@@ -177,6 +178,13 @@ def insert_missing(table: Table, *, name: str, keys: Sequence[str]) -> Insert:
     if name == "sqlite":
         return sqlite.insert(table).on_conflict_do_nothing(index_elements=keys)
     return table.insert()
+
+
+def insert_or_keep(table: Table, *, name: str, keys: Sequence[str]) -> Insert:
+    """An insert that, where the keys are there already, leaves what is there."""
+    if name in ("mysql", "mariadb"):
+        return mysql.insert(table).on_duplicate_key_update({keys[0]: table.c[keys[0]]})
+    return insert_missing(table, name=name, keys=keys)
 
 
 def insert_or_raise(table: Table, *, name: str, key: str, column: str) -> Insert:

@@ -18,7 +18,7 @@ from spark_backend_sql.connection import Database
 from spark_backend_sql.faults import is_passing
 from spark_backend_sql.operations import Address, Delete, Operation, Outcome, Put
 from spark_backend_sql.shortcut import DriverConnection, RefusedError, shortcut_for
-from spark_backend_sql.statements import Statements
+from spark_backend_sql.statements import Statements, blobs_of, names_of
 
 Outcomes = dict[Operation, Outcome]
 
@@ -29,7 +29,7 @@ class Ledger:
     def __init__(self, database: Database, statements: Statements) -> None:
         self._database = database
         self._statements = statements
-        self.shortcut = shortcut_for(database.tables, database.writing)
+        self.shortcut = shortcut_for(database.tables, database.writing, statements)
         self.connection = DriverConnection(database.writing)
         """For the shortcut."""
         self._steps_over_conflicts = database.writing.dialect.name in ("sqlite", "postgresql")
@@ -73,6 +73,7 @@ class Ledger:
         puts = [operation for operation in ordered if isinstance(operation, Put)]
         refused = self._put(connection, puts, together=together) if puts else {}
         done = [operation for operation in ordered if operation not in refused]
+        self._exchange_blobs(connection, done)
         gone = self._remove(connection, done)
         return {operation: gone[operation] if operation in gone else refused[operation] for operation in ordered}
 
@@ -126,6 +127,15 @@ class Ledger:
             return {graph_id: self._statements.floor.run(connection, {"graph": graph_id}).scalar() or 0}
         rows = connection.execute(self._statements.floors, {"graphs": sorted(graph_ids)})
         return {row.graph_id: row.deleted_up_to for row in rows}
+
+    def _exchange_blobs(self, connection: Connection, operations: Sequence[Operation]) -> None:
+        """Store the large values that come with records, and remove those that nobody needs."""
+        coming = [blob for operation in operations if isinstance(operation, Put) for blob in blobs_of(operation)]
+        if coming:
+            self._statements.insert_blob.run_many(connection, coming)
+        going = [name for operation in operations for name in names_of(operation)]
+        if going:
+            self._statements.delete_blob.run_many(connection, going)
 
     def _remove(self, connection: Connection, operations: Sequence[Operation]) -> dict[Operation, list[int]]:
         """Remove what each of them wants gone; the sequences that there were."""
@@ -229,6 +239,8 @@ class _Attempt:
 
 
 def _named(operation: Operation) -> str:
+    if isinstance(operation, Delete) and not operation.going:
+        return f"large values of graph {operation.graph_id[:80]!r}"
     first, *more = [operation.record.sequence] if isinstance(operation, Put) else operation.going
     others = f" and {len(more)} more" if more else ""
     return f"checkpoint {first}{others} of graph {operation.graph_id[:80]!r}"

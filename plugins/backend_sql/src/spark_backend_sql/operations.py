@@ -20,7 +20,9 @@ class Put:
     values: Mapping[str, Any]
     """What is inserted, by column; made by the caller, so that the writer need only hand it on."""
     going: Sequence[int] = ()
-    """The sequences that go when the record is stored."""
+    """The sequences that go when the record is stored,"""
+    blobs_going: Sequence[str] = ()
+    """and the names of the large values that go with them."""
 
     @property
     def graph_id(self) -> str:
@@ -40,16 +42,18 @@ class Put:
     @property
     def weight(self) -> int:
         """How many bytes it adds to a transaction, about."""
-        return self.record.header.size
+        return self.record.header.size + sum(map(len, self.record.blobs.values()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Delete:
-    """Remove records of a graph."""
+    """Remove records of a graph, or large values."""
 
     graph_id: str
-    going: Sequence[int]
-    """The sequences that go; at least one."""
+    going: Sequence[int] = ()
+    """The sequences that go."""
+    blobs_going: Sequence[str] = ()
+    """The names of the large values that go."""
     weight: int = 0
 
     @property

@@ -29,15 +29,19 @@ from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from spark.errors import BackendError
-from spark_backend_sql.dialects import exclusively, store_payloads_as_they_are
+from spark_backend_sql.dialects import exclusively, store_as_it_is
 from spark_backend_sql.search import SearchableMetadata
 
 LONGEST_GRAPH_ID: Final = 200
 LONGEST_CHECKPOINT_ID: Final = 256
+LONGEST_BLOB_NAME: Final = 100
 
 _TEXT_LENGTH: Final = len("2024-02-29 12:00:00.123457")
 _NAME = r"[A-Za-z_][A-Za-z0-9_]{0,49}"
 _TABLE_NAME: Final = re.compile(rf"(?:({_NAME})\.)?({_NAME})")
+
+
+_LONG_BINARY: Final = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 
 
 class UtcTimestamp(TypeDecorator[datetime]):
@@ -102,6 +106,13 @@ class Tables:
             Column("graph_id", id_column(LONGEST_GRAPH_ID), primary_key=True),
             Column("deleted_up_to", BigInteger, nullable=False),
         )
+        self.blobs = Table(
+            f"{name}_blobs",
+            self.metadata,
+            Column("graph_id", id_column(LONGEST_GRAPH_ID), primary_key=True),
+            Column("name", id_column(LONGEST_BLOB_NAME), primary_key=True),
+            Column("content", _LONG_BINARY, nullable=False),
+        )
         self.version = Table(f"{name}_schema", self.metadata, Column("version", Integer, nullable=False))
 
     def _checkpoints(self, name: str) -> Table:
@@ -126,7 +137,7 @@ class Tables:
             Column("signature", Text, nullable=False),
             Column("metadata", SearchableMetadata, nullable=False),
             # The last one: what comes before a large value is read without it.
-            Column("payload", LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb"), nullable=False),
+            Column("payload", _LONG_BINARY, nullable=False),
             # Only ids given by hand are looked up; automatic ones, which are many, need not be kept in order.
             Index(f"ix_{name}_id", checkpoint_id, sqlite_where=manual == true(), postgresql_where=manual),
         )
@@ -137,11 +148,17 @@ Migration = Callable[[Connection, Tables], None]
 
 def create_tables(connection: Connection, tables: Tables) -> None:
     """From nothing to version 1."""
-    tables.metadata.create_all(connection, checkfirst=True)
-    store_payloads_as_they_are(connection, tables.checkpoints)
+    tables.metadata.create_all(connection, tables=[tables.checkpoints, tables.graphs, tables.version], checkfirst=True)
+    store_as_it_is(connection, tables.checkpoints.c.payload)
 
 
-MIGRATIONS: Sequence[Migration] = (create_tables,)
+def add_blobs(connection: Connection, tables: Tables) -> None:
+    """From version 1 to 2: large values have a table of their own."""
+    tables.blobs.create(connection, checkfirst=True)
+    store_as_it_is(connection, tables.blobs.c.content)
+
+
+MIGRATIONS: Sequence[Migration] = (create_tables, add_blobs)
 """The step from each version to the next. Never changed once released, only added to."""
 
 

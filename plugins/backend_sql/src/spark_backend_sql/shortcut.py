@@ -29,6 +29,7 @@ from spark_backend_sql.dialects import insert_or_raise
 from spark_backend_sql.driver_sql import DriverStatement
 from spark_backend_sql.operations import Put
 from spark_backend_sql.schema import Tables
+from spark_backend_sql.statements import Statements, blobs_of, names_of
 
 Result = TypeVar("Result")
 
@@ -49,14 +50,14 @@ class Shortcut(Protocol):
         ...
 
 
-def shortcut_for(tables: Tables, engine: Engine) -> Shortcut | None:
+def shortcut_for(tables: Tables, engine: Engine, statements: Statements) -> Shortcut | None:
     """The shortcut of this database and driver, where there is one."""
     if engine.dialect.name == "sqlite":
-        return SqliteShortcut(tables, engine.dialect)
+        return SqliteShortcut(tables, engine.dialect, statements)
     if engine.dialect.driver == "psycopg":
         from psycopg import Pipeline
 
-        return PsycopgShortcut(tables, engine.dialect) if Pipeline.is_supported() else None
+        return PsycopgShortcut(tables, engine.dialect, statements) if Pipeline.is_supported() else None
     return None
 
 
@@ -120,7 +121,8 @@ def _wrapped(error: Exception, dialect: Dialect, *, is_lost: bool) -> BaseExcept
 class SqliteShortcut:
     """In SQLite a statement sees nothing change from its beginning to its end, so one does it all."""
 
-    def __init__(self, tables: Tables, dialect: Dialect) -> None:
+    def __init__(self, tables: Tables, dialect: Dialect, statements: Statements) -> None:
+        self._insert_blob, self._delete_blob = statements.insert_blob, statements.delete_blob
         records, graphs = tables.checkpoints, tables.graphs
         names = [column.name for column in records.columns]
         bound = {column.name: bindparam(column.name, type_=column.type) for column in records.columns}
@@ -131,16 +133,18 @@ class SqliteShortcut:
         self._insert = DriverStatement(insert.on_conflict_do_nothing(index_elements=["graph_id", "sequence"]), dialect)
         address = (records.c.graph_id == bindparam("graph_id"), records.c.sequence == bindparam("sequence"))
         self._delete = DriverStatement(delete(records).where(*address), dialect)
-        self._raise_floor = DriverStatement(
-            insert_or_raise(graphs, name=dialect.name, key="graph_id", column="deleted_up_to"), dialect
-        )
+        self._raise_floor = statements.raise_floor
 
     def store(self, connection: Any, put: Put) -> list[int]:
-        if not put.going:
+        if not put.going and not put.record.blobs:
             self._insert_into(connection, put)
             return []
         connection.execute("BEGIN IMMEDIATE")
         self._insert_into(connection, put)
+        for blob in blobs_of(put):
+            connection.execute(self._insert_blob.text, self._insert_blob.arranged(blob))
+        for name in names_of(put):
+            connection.execute(self._delete_blob.text, self._delete_blob.arranged(name))
         graph_id = put.record.graph_id
         gone = [sequence for sequence in put.going if self._remove(connection, graph_id, sequence)]
         if gone:
@@ -165,7 +169,8 @@ class PsycopgShortcut:
     Each sees what was committed before it began, so the check after the insert sees a deletion that the insert waited for.
     """
 
-    def __init__(self, tables: Tables, dialect: Dialect) -> None:
+    def __init__(self, tables: Tables, dialect: Dialect, statements: Statements) -> None:
+        self._insert_blob, self._delete_blob = statements.insert_blob, statements.delete_blob
         records, graphs = tables.checkpoints, tables.graphs
         # A sequence in use is an error, which ends the transaction: nothing may go for a record that is not stored.
         self._insert = DriverStatement(records.insert(), dialect)
@@ -192,6 +197,10 @@ class PsycopgShortcut:
             with connection.pipeline():
                 connection.execute(self._insert.text, put.values)
                 connection.execute(self._check.text, put.values)
+                for blob in blobs_of(put):
+                    connection.execute(self._insert_blob.text, blob)
+                for name in names_of(put):
+                    connection.execute(self._delete_blob.text, name)
                 removed = [
                     connection.execute(self._delete.text, {"graph_id": graph_id, "sequence": sequence})
                     for sequence in put.going

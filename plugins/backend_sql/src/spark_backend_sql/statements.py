@@ -9,8 +9,9 @@ from sqlalchemy import Dialect, Row, bindparam, delete, func, select
 
 from spark.errors import CheckpointDamagedError
 from spark.graphs.checkpoint import CheckpointInfo, Record, RecordHeader, automatic_id
-from spark_backend_sql.dialects import insert_missing, insert_or_raise
+from spark_backend_sql.dialects import insert_missing, insert_or_keep, insert_or_raise
 from spark_backend_sql.driver_sql import Binder, DriverStatement
+from spark_backend_sql.operations import Operation, Put
 from spark_backend_sql.schema import Tables
 
 HEADER_FIELDS: Final = (
@@ -60,7 +61,25 @@ class Statements:
         )
         raise_floor = insert_or_raise(graphs, name=dialect.name, key="graph_id", column="deleted_up_to")
         self.raise_floor = DriverStatement(raise_floor, dialect)
+        blobs = tables.blobs
+        # One that is there already came with a record whose acknowledgement was lost, and is the same.
+        insert_blob = insert_or_keep(blobs, name=dialect.name, keys=("graph_id", "name"))
+        self.insert_blob = DriverStatement(insert_blob, dialect)
+        self.delete_blob = DriverStatement(
+            delete(blobs).where(blobs.c.graph_id == bindparam("graph_id"), blobs.c.name == bindparam("name")), dialect
+        )
+        of_same_graph = blobs.c.graph_id == bindparam("graph")
+        self.blobs = select(blobs.c.name, blobs.c.content).where(
+            of_same_graph, blobs.c.name.in_(bindparam("names", expanding=True))
+        )
+        self.blob_names = select(blobs.c.name).where(of_same_graph)
         self.get = select(*(columns[name] for name in HEADER_FIELDS), columns.payload).where(of_graph, at)
+        self.get_latest = (
+            select(*(columns[name] for name in HEADER_FIELDS), columns.payload)
+            .where(of_graph)
+            .order_by(columns.sequence.desc())
+            .limit(1)
+        )
         self.listing = select(*(columns[name] for name in INFO_FIELDS))
         self.list_all = self.listing.order_by(*by_address)
         self.list_graph = self.listing.where(of_graph).order_by(columns.sequence)
@@ -82,6 +101,16 @@ class Statements:
         values = dict(zip(HEADER_FIELDS, _fields_of(record.header), strict=True))
         values["payload"] = record.payload
         return self._binder.bind(values)
+
+
+def blobs_of(put: Put) -> list[dict[str, Any]]:
+    """What the inserts of a record's large values bind, by column."""
+    return [{"graph_id": put.graph_id, "name": name, "content": content} for name, content in put.record.blobs.items()]
+
+
+def names_of(operation: Operation) -> list[dict[str, Any]]:
+    """What the removals of an operation's large values bind."""
+    return [{"graph_id": operation.graph_id, "name": name} for name in operation.blobs_going]
 
 
 def record_of(row: Row[*tuple[Any, ...]]) -> Record:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias
 
-from spark.errors import DeletionError
+from spark.errors import BackendError, DeletionError
 from spark.graphs.checkpoint.codec import Codec
 from spark.graphs.checkpoint.ids import parse_automatic_id
 from spark.graphs.checkpoint.model import CheckpointInfo
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from spark.graphs.checkpoint.query import CheckpointQuery
     from spark.graphs.checkpoint.record import Record
     from spark.graphs.checkpoint.serializer import CheckpointSerializer
+
+ATTEMPTS: Final = 100
+"""How often a backend may contradict itself, as it seems, before it is considered broken; others may be writing and deleting."""
 
 Sequences: TypeAlias = list[int]
 Names: TypeAlias = list[str]
@@ -38,6 +41,9 @@ class CheckpointBackend(ABC):
     """What this backend is called in messages, for instance ``"file"``."""
     persistent: ClassVar[bool] = True
     """Another process can find the checkpoints again."""
+    keeps_blobs: bool = False
+    """It has ``get_blobs``, ``delete_blobs`` and ``blob_names``, and stores a record's ``blobs`` with it. A run's large values
+    are then kept once for each change, and records only refer to them."""
 
     def __init__(
         self,
@@ -68,18 +74,20 @@ class CheckpointBackend(ABC):
         """Store a record under its (graph id, sequence), and return when it is durable.
 
         The check that the sequence was never used and the write are one atomic act. A record whose header says
-        ``manual`` can afterwards be found by its ``checkpoint_id``.
+        ``manual`` can afterwards be found by its ``checkpoint_id``. Where blobs are kept, those of the record are durable
+        before it can be seen.
 
         :raises SequenceTakenError: the sequence is in use, or was used once and deleted. Nothing was written.
         :raises BackendError: the storage failed. Earlier records are intact; nothing half-written is visible.
         """
 
-    async def put_and_delete(self, record: Record, going: Sequence[int]) -> Sequences:
+    async def put_and_delete(self, record: Record, going: Sequence[int], blobs: Sequence[str] = ()) -> Sequences:
         """Store a record as ``put`` does and, where that costs the caller no further wait, remove others of its graph.
 
         A database does both in one transaction. Nothing is removed unless the record is stored.
 
-        :return: which of ``going`` there were and are gone now; the caller deletes the others.
+        :param blobs: names of large values that only records among ``going`` need. They go if all of those do.
+        :return: which of ``going`` there were and are gone now; the caller deletes the others, and with them the blobs.
         """
         await self.put(record)
         return []
@@ -111,6 +119,23 @@ class CheckpointBackend(ABC):
     async def latest(self, graph_id: str) -> CheckpointInfo | None:
         """The checkpoint with the highest sequence, or None when the graph has none."""
 
+    async def get_latest(self, graph_id: str) -> Record | None:
+        """The record with the highest sequence, or None when the graph has none.
+
+        A store that can answer in one act does so. Here it is ``latest``, and then ``get``.
+
+        :raises CheckpointDamagedError: something is stored there that can't be a record.
+        """
+        for _ in range(ATTEMPTS):
+            info = await self.latest(graph_id)
+            record = None if info is None else await self.get(info.graph_id, info.sequence)
+            if info is None or record is not None:
+                return record
+            # Deleted between the two, so there is a newer one, or none.
+        raise BackendError(
+            f"The {self.name} backend lists a latest checkpoint of graph {graph_id!r} that it can't read."
+        )
+
     @abstractmethod
     async def next_sequence(self, graph_id: str) -> int:
         """The lowest sequence above every one that was ever used for this graph; 1 for a new graph."""
@@ -140,6 +165,17 @@ class CheckpointBackend(ABC):
                     deleted=deleted,
                 ) from error
         return deleted
+
+    async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
+        """Name to content of these large values of a graph, as far as they are there."""
+        return {}
+
+    async def delete_blobs(self, graph_id: str, names: Sequence[str]) -> None:  # noqa: B027 - as above
+        """Remove large values that no record needs any more; those that are not there are gone already."""
+
+    async def blob_names(self, graph_id: str) -> Names:
+        """The names of all large values of a graph, in any order."""
+        return []
 
     async def find(self, checkpoint_id: str) -> CheckpointInfo | None:
         """The checkpoint with this id, or None.

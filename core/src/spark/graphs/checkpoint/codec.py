@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal, NoReturn
 
 from spark.errors import (
@@ -12,8 +15,9 @@ from spark.errors import (
     SerializationError,
     SparkError,
 )
+from spark.graphs.checkpoint.blobs import BlobRef, NewBlobs, references
 from spark.graphs.checkpoint.checksum import checksum, is_right
-from spark.graphs.checkpoint.compression import compress, compression_name, decompress, is_plausible
+from spark.graphs.checkpoint.compression import compress, compression_name, unpack
 from spark.graphs.checkpoint.format import Format
 from spark.graphs.checkpoint.fragments import FragmentCache
 from spark.graphs.checkpoint.model import GraphCheckpoint
@@ -24,6 +28,22 @@ from spark.graphs.checkpoint.record import Record, RecordHeader
 from spark.graphs.checkpoint.serializer import CheckpointSerializer
 from spark.graphs.checkpoint.unsaveable import describe
 from spark.graphs.checkpoint.weight import Scale
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRecord:
+    """A record whose payload was found intact, and parsed."""
+
+    header: RecordHeader
+    format: Format
+    tree: Any
+    """What the format loaded."""
+    refs: dict[tuple[str, str], BlobRef]
+    """The large values that it refers to, by section and key."""
+
+    def blob_names(self) -> list[str]:
+        """The names of those."""
+        return [ref.name for ref in self.refs.values()]
 
 
 class Codec:
@@ -61,14 +81,17 @@ class Codec:
         nonce: str,
         cache: FragmentCache | None = None,
         scale: Scale | None = None,
+        blobs: NewBlobs | None = None,
     ) -> Record:
         """The record of a checkpoint. With a cache, only values that are new since its last use are encoded.
 
+        :param blobs: where large values go; without it the payload holds them all.
         :raises TooHeavyError: what has to be encoded is too much for the scale, if one was given.
         :raises SerializationError: a value can't be saved; the error has the path to it.
         """
         cache = FragmentCache() if cache is None else cache
-        raw = self._writer.write(checkpoint, cache=cache, scale=scale)
+        keep_apart = None if blobs is None else partial(blobs.add, sequence=sequence, compression=self.compression)
+        raw = self._writer.write(checkpoint, cache=cache, scale=scale, keep_apart=keep_apart)
         if not self._defers:
             raw = bytes(raw)
         raw_size = len(raw)
@@ -89,13 +112,20 @@ class Codec:
             nonce=nonce,
             metadata=searchable(checkpoint.execution_metadata),
         )
-        return Record(header, payload) if isinstance(payload, Pieces) else self._seal(header, payload)
+        if isinstance(payload, Pieces):
+            return Record(header, payload)
+        self._seal(header, payload)
+        return Record(header, payload, blobs=None if blobs is None else dict(blobs.unstored))
 
     def decode(self, record: Record) -> GraphCheckpoint:
-        """The checkpoint that a record was made from.
+        """The checkpoint that a record without references to large values was made from: ``open`` and ``read`` in one."""
+        return self.read(self.open(record), {})
+
+    def open(self, record: Record) -> OpenRecord:
+        """A record whose payload was checked and parsed, so that it can be told which large values it refers to.
 
         :raises CheckpointDamagedError: it is not what was written.
-        :raises DeserializationError: it is intact, but a type in it, or its format, can't be used here.
+        :raises DeserializationError: it is intact, but its format can't be used here.
         :raises PluginNotFoundError: its format is not installed.
         """
         header, payload = record.header, record.payload
@@ -105,7 +135,22 @@ class Codec:
             _raise_damaged(header, f"its {format.name} signature is missing, or was not made with the key in use here")
         tree = _load(format, header, _unpack(header, payload))
         try:
-            content = self._reader.read(format, tree)
+            return OpenRecord(header, format, tree, references(tree) if type(tree) is dict else {})
+        except CheckpointDamagedError as error:
+            _raise_damaged(header, str(error), cause=error)
+
+    def read(self, opened: OpenRecord, blobs: Mapping[str, bytes]) -> GraphCheckpoint:
+        """The checkpoint that the record was made from.
+
+        :param blobs: name to content of the large values that it refers to.
+        :raises CheckpointDamagedError: one of them is missing or not what was written, or the payload is no checkpoint.
+        :raises DeserializationError: a type in it can't be used here.
+        """
+        header = opened.header
+        for (section, key), ref in opened.refs.items():
+            opened.tree[section][key] = _large_value(opened, ref, blobs)
+        try:
+            content = self._reader.read(opened.format, opened.tree)
         except DeserializationError as error:
             raise DeserializationError(f"{_name(header)} is intact, but can't be loaded: {error}") from error
         except CheckpointDamagedError as error:
@@ -113,15 +158,14 @@ class Codec:
         return _make_checkpoint(header, content)
 
     def _packed(self, raw: bytes | Pieces) -> tuple[bytes | Pieces, str]:
-        packed = compress(bytes(raw))
+        packed = compress(bytes(raw), self.compression)
         return (raw, "") if packed is None else (packed, self.compression)
 
-    def _seal(self, header: RecordHeader, payload: bytes) -> Record:
+    def _seal(self, header: RecordHeader, payload: bytes) -> None:
         sealed = header.canonical()
         header.checksum = checksum(self._checksum, sealed, payload)
         if self._signs:
             header.signature = self.format.sign(sealed + payload)
-        return Record(header, payload)
 
     def _format_of(self, header: RecordHeader) -> Format:
         if header.format == self.format.name:
@@ -166,18 +210,9 @@ def _check_intact(header: RecordHeader, payload: bytes) -> None:
 
 
 def _unpack(header: RecordHeader, payload: bytes) -> bytes:
-    if header.compression not in ("", "gzip"):
-        raise DeserializationError(
-            f"{_name(header)} is compressed with {header.compression!r}, which this release can't unpack. "
-            "Load it with the release that wrote it, or a newer one."
-        )
-    if not header.compression and header.raw_size == header.size:
-        return payload
-    if not header.compression or not is_plausible(size=header.size, raw_size=header.raw_size):
-        _raise_damaged(header, f"its header says that {header.size} bytes hold {header.raw_size}")
     try:
-        return decompress(payload, raw_size=header.raw_size)
-    except (ValueError, MemoryError) as error:
+        return unpack(payload, header.compression, raw_size=header.raw_size, what=_name(header))
+    except CheckpointDamagedError as error:
         _raise_damaged(header, str(error), cause=error)
 
 
@@ -188,6 +223,16 @@ def _load(format: Format, header: RecordHeader, raw: bytes) -> Any:
         raise
     except Exception as error:
         _raise_damaged(header, f"its payload is not the {format.name} it should be ({describe(error)})", cause=error)
+
+
+def _large_value(opened: OpenRecord, ref: BlobRef, blobs: Mapping[str, bytes]) -> Any:
+    stored = blobs.get(ref.name)
+    if stored is None:
+        _raise_damaged(opened.header, f"its large value {ref.name!r} is missing")
+    try:
+        return _load(opened.format, opened.header, ref.content(stored))
+    except CheckpointDamagedError as error:
+        _raise_damaged(opened.header, str(error), cause=error)
 
 
 def _make_checkpoint(header: RecordHeader, content: dict[str, Any]) -> GraphCheckpoint:

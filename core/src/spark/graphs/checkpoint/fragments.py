@@ -24,6 +24,10 @@ class FragmentCache:
         """The codec whose bytes these are."""
         self.size = 0
         """Length of the last payload that had to be put together, in bytes; 0 when it could stay in pieces."""
+        self.refs: dict[tuple[str, str], str] = {}
+        """Section and key to the name of the blob that stands for the value."""
+        self.retired: list[str] = []
+        """Blobs that stood for a value in the payload before, and do so no more."""
         self._sections: dict[str, _Section] = {}
         self._wholes: dict[str, tuple[object, bytes]] = {}
 
@@ -31,8 +35,22 @@ class FragmentCache:
         """Forget everything when somebody else's bytes are in here."""
         if self.owner is not owner:
             self.owner = owner
-            self._sections.clear()
-            self._wholes.clear()
+            self.forget()
+
+    def forget(self) -> None:
+        """Encode everything anew next time."""
+        self._sections.clear()
+        self._wholes.clear()
+        self.retired += self.refs.values()
+        self.refs.clear()
+
+    def refer(self, place: tuple[str, str], name: str | None) -> None:
+        """Note which blob stands for the value of a section's key from now on; None for none."""
+        last = self.refs.pop(place, None)
+        if last is not None:
+            self.retired.append(last)
+        if name is not None:
+            self.refs[place] = name
 
     def members(self, section: str, values: dict[str, Any], encode: Callable[[str, Any], bytes]) -> Members | None:
         """The encoded member of each key, in order; None when the keys are such that they can't be members.
@@ -42,6 +60,7 @@ class FragmentCache:
         """
         if not values:  # as the node states of many a graph
             self._sections.pop(section, None)
+            self._retire_missing(section, values)
             return Members.of(())
         last = self._sections.get(section)
         if last is not None and type(values) is Captured and last.follows(values):
@@ -68,6 +87,7 @@ class FragmentCache:
     def _follow(
         self, section: str, last: _Section | None, values: dict[str, Any], encode: Callable[[str, Any], bytes]
     ) -> _Section | None:
+        self._retire_missing(section, values)
         if not are_names(values):
             return None
         known = {} if last is None else last.by_key()
@@ -78,6 +98,10 @@ class FragmentCache:
         new = self._sections[section] = _Section(list(values), list(values.values()), Members.of(members))
         new.moment = values.moment if type(values) is Captured else None
         return new
+
+    def _retire_missing(self, section: str, values: dict[str, Any]) -> None:
+        for place in [place for place in self.refs if place[0] == section and place[1] not in values]:
+            self.refer(place, None)
 
 
 class _Section:

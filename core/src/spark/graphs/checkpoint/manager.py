@@ -13,6 +13,8 @@ from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
 from spark.graphs.checkpoint.query import CheckpointQuery, Scalar
 from spark.graphs.checkpoint.retention import Retention, surplus
 from spark.graphs.checkpoint.store import delete, find, load, load_latest, not_found, wrapped
+from spark.graphs.checkpoint.sweep import orphans, remove, sweep
+from spark.graphs.checkpoint.verification import Verification, verify
 from spark.hooks.registry import open_backend
 
 
@@ -81,7 +83,10 @@ class CheckpointManager:
         return info is not None and await self._delete([info]) == 1
 
     async def delete_all_checkpoints(self, graph_id: str) -> int:
-        """Delete every checkpoint of a graph, also those made by hand; returns how many."""
+        """Delete every checkpoint of a graph, also those made by hand; returns how many.
+
+        Large values of a run that might still be going on stay; ``remove_orphans`` takes them away.
+        """
         return await self._delete(await self.list_checkpoints(graph_id))
 
     async def cleanup_before(self, cutoff: datetime, *, graph_id: str | None = None) -> int:
@@ -114,12 +119,33 @@ class CheckpointManager:
             await self._delete(going)
         return going
 
+    async def verify(self, graph_id: str | None = None) -> Verification:
+        """Load every checkpoint, and say what is damaged, and what is stored that nobody needs. Nothing is changed.
+
+        :param graph_id: only those of this graph; None means all.
+        :raises BackendError: the storage failed.
+        """
+        return await verify(self.backend, graph_id)
+
+    async def remove_orphans(self, graph_id: str) -> int:
+        """Remove the large values of a graph that no checkpoint needs; returns how many.
+
+        Runs do so by themselves as they go on. This is for what is left when a graph does not run again: call it only while no
+        run of this graph is under way, for it takes away what a run may be about to refer to.
+
+        :raises CheckpointDamagedError: a checkpoint can't be read, so that it is not known what it needs. Nothing was removed.
+        :raises BackendError: the storage failed.
+        """
+        return await remove(self.backend, graph_id, await orphans(self.backend, graph_id, at_rest=True))
+
     async def _delete(self, checkpoints: Iterable[CheckpointInfo]) -> int:
         count = 0
-        for _, infos in groupby(checkpoints, key=attrgetter("graph_id")):
+        for graph_id, infos in groupby(checkpoints, key=attrgetter("graph_id")):
             deleted, failed = await delete(self.backend, list(infos))
             count += len(deleted)
             await self._audience.all_deleted(deleted)
             if failed:
                 raise failed
+            if deleted and self.backend.keeps_blobs:
+                await sweep(self.backend, graph_id)
         return count

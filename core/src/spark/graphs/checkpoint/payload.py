@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError, SerializationError
+from spark.graphs.checkpoint.blobs import SMALLEST, BlobRef
 from spark.graphs.checkpoint.culprit import find_culprit
 from spark.graphs.checkpoint.format import Format
 from spark.graphs.checkpoint.fragments import FragmentCache
@@ -28,6 +29,8 @@ _SECTIONS: Final = ("graph_state", "node_states", "execution_metadata", "config"
 _FACTS: Final = ("timestamp", "origin")
 """What the header has no place for; written only where it says something."""
 
+KeepApart = Callable[[bytes], BlobRef]
+
 
 class PayloadWriter:
     """Writes payloads in one format. It keeps nothing between calls but what is in the caller's cache."""
@@ -38,26 +41,36 @@ class PayloadWriter:
         self._facts_writer = TreeWriter()
         self._hook = ObjectHook(serializer)
 
-    def write(self, checkpoint: GraphCheckpoint, *, cache: FragmentCache, scale: Scale | None) -> bytes | Pieces:
+    def write(
+        self, checkpoint: GraphCheckpoint, *, cache: FragmentCache, scale: Scale | None, keep_apart: KeepApart | None
+    ) -> bytes | Pieces:
         """The payload, in pieces where the format composes: then of the two states only what the cache lacks is encoded.
 
+        :param keep_apart: takes an encoded value that is large, and gives the reference that stands for it; None keeps all
+            values in the payload, as do formats that don't compose.
         :raises TooHeavyError: what has to be encoded is too much for the scale, if one was given.
         :raises SerializationError: a value can't be saved; the error has the path to it.
         """
         if self._format.composes:
             cache.claim(self._format)
-            return self._compose(checkpoint, cache, scale)
+            return self._compose(checkpoint, cache, scale, keep_apart)
         if scale is not None:
             scale.add((checkpoint.graph_state, checkpoint.node_states))
         return self._dump(self._objects(checkpoint) if self._format.takes_objects else self._tree(checkpoint))
 
-    def _compose(self, checkpoint: GraphCheckpoint, cache: FragmentCache, scale: Scale | None) -> Pieces:
+    def _compose(
+        self, checkpoint: GraphCheckpoint, cache: FragmentCache, scale: Scale | None, keep_apart: KeepApart | None
+    ) -> Pieces:
         facts = _facts(checkpoint)
+
+        def members(name: str, values: dict[str, Any]) -> Members | bytes:
+            return self._members(cache, scale, keep_apart, name, values)
+
         return Pieces(
             self._format,
             [
-                ("graph_state", self._members(cache, scale, "graph_state", checkpoint.graph_state)),
-                ("node_states", self._members(cache, scale, "node_states", checkpoint.node_states)),
+                ("graph_state", members("graph_state", checkpoint.graph_state)),
+                ("node_states", members("node_states", checkpoint.node_states)),
                 ("execution_metadata", self._section("execution_metadata", checkpoint.execution_metadata)),
                 ("config", cache.whole("config", checkpoint.config, self._section)),
                 ("topology", cache.whole("topology", checkpoint.topology, self._section)),
@@ -66,16 +79,35 @@ class PayloadWriter:
             ],
         )
 
-    def _members(self, cache: FragmentCache, scale: Scale | None, name: str, values: dict[str, Any]) -> Members | bytes:
+    def _members(
+        self,
+        cache: FragmentCache,
+        scale: Scale | None,
+        keep_apart: KeepApart | None,
+        name: str,
+        values: dict[str, Any],
+    ) -> Members | bytes:
         def encode(key: str, value: Any) -> bytes:
             if scale is not None:
                 scale.add(value)
             path = _path(name, key)
-            return self._format.member(key, self._dump(self._writer.tree(value, path), path))
+            data = self._dump(self._writer.tree(value, path), path)
+            if keep_apart is not None:
+                data = self._referred(cache, keep_apart, (name, key), data)
+            return self._format.member(key, data)
 
         _check_section(name, values)
         members = cache.members(name, values, encode)
         return self._section(name, values) if members is None else members
+
+    def _referred(self, cache: FragmentCache, keep_apart: KeepApart, place: tuple[str, str], data: bytes) -> bytes:
+        """What stands in the payload for an encoded value: itself, or a reference where it is large."""
+        if len(data) < SMALLEST:
+            cache.refer(place, None)
+            return data
+        ref = keep_apart(data)
+        cache.refer(place, ref.name)
+        return self._dump(ref.tree())
 
     def _section(self, name: str, values: dict[str, Any] | None) -> bytes:
         return self._dump(self._section_tree(name, values), name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii as quote
@@ -101,12 +102,16 @@ class Record:
     never leaves the process need do neither for a checkpoint that nobody loads.
     """
 
-    __slots__ = ("_header", "_payload")
+    __slots__ = ("_header", "_payload", "blobs")
 
-    def __init__(self, header: RecordHeader, payload: bytes | Pieces) -> None:
+    def __init__(
+        self, header: RecordHeader, payload: bytes | Pieces, *, blobs: Mapping[str, bytes] | None = None
+    ) -> None:
         """A record; with a payload in pieces, the header's checksum is still missing."""
         self._header = header
         self._payload = payload
+        self.blobs: Mapping[str, bytes] = blobs or {}
+        """Name to content of the large values that have to be stored with it, when it is put."""
 
     @property
     def header(self) -> RecordHeader:

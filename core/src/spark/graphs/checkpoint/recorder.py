@@ -12,15 +12,17 @@ from typing import Any
 
 from spark.errors import CheckpointConflictError, SequenceTakenError, SparkError
 from spark.graphs.blocking import run_blocking
-from spark.graphs.checkpoint.backend import CheckpointBackend
+from spark.graphs.checkpoint.backend import ATTEMPTS, CheckpointBackend
+from spark.graphs.checkpoint.blobs import NewBlobs
 from spark.graphs.checkpoint.fragments import FragmentCache
 from spark.graphs.checkpoint.handlers import Audience
 from spark.graphs.checkpoint.ids import automatic_id
 from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
 from spark.graphs.checkpoint.record import Record
 from spark.graphs.checkpoint.retention import KeepAll, Retention, surplus
-from spark.graphs.checkpoint.store import ATTEMPTS, delete, failure, never_free, utc_now, wrapped
+from spark.graphs.checkpoint.store import delete, failure, never_free, utc_now, wrapped
 from spark.graphs.checkpoint.triggers import Boundary, Trigger
+from spark.graphs.checkpoint.upkeep import Upkeep
 from spark.graphs.checkpoint.weight import Scale, TooHeavyError
 
 _LOG = logging.getLogger("spark.checkpoint")
@@ -47,6 +49,8 @@ class Commit:
     info: CheckpointInfo
     going: list[CheckpointInfo]
     """What may go now."""
+    unneeded: list[str]
+    """Large values that nobody needs when those are gone."""
     gone: Collection[int]
     """The sequences of those among them that the store removed in the same act."""
 
@@ -76,6 +80,8 @@ class Recorder:
         """Begins the nonce of each record of ours."""
         self._attempts = 0
         self._cache = FragmentCache()
+        self._blobs = NewBlobs(self._writer) if backend.keeps_blobs else None
+        self._upkeep = Upkeep(self._writer)
         self._kept: list[CheckpointInfo] = []
         """The automatic checkpoints of the graph that retention may still give up, by sequence, as far as this writer knows."""
         self._head = 0
@@ -96,6 +102,7 @@ class Recorder:
             self._kept = [info for info in await self._backend.list(self._graph_id) if not info.manual]
             self._next = await self._backend.next_sequence(self._graph_id)
         self._head = self._kept[-1].sequence if self._kept else 0
+        self._upkeep.begin(after=self._head)
         if self._keeps_all:
             self._kept.clear()
         self._parent = parent
@@ -153,9 +160,10 @@ class Recorder:
                 record = await run_blocking(self._encode, checkpoint)
             info = record.info()
             going = self._surplus(info)
+            unneeded = self._unneeded(going)
             gone: Collection[int] = ()
             try:
-                gone = await self._store(record, going)
+                gone = await self._store(record, going, unneeded)
             except SequenceTakenError as taken:
                 if not await self._is_stored(record):
                     await self._go_past(checkpoint, taken)
@@ -164,16 +172,24 @@ class Recorder:
                 raise
             except Exception as error:
                 raise failure(self._backend, f"saving checkpoint {checkpoint.checkpoint_id!r}", error) from error
-            self._head = self._parent = self._next
-            self._next += 1
-            if not self._keeps_all:
-                self._kept.append(info)
-            return Commit(info, going, gone)
+            self._advance(info)
+            return Commit(info, going, unneeded, gone)
         raise never_free(self._backend, self._graph_id)
 
-    async def _store(self, record: Record, going: Sequence[CheckpointInfo]) -> Collection[int]:
+    def _advance(self, info: CheckpointInfo) -> None:
+        """The record is durable."""
+        self._head = self._parent = self._next
+        self._next += 1
+        if not self._keeps_all:
+            self._kept.append(info)
+            self._upkeep.stored(self._cache.retired, until=info.sequence)
+        self._cache.retired.clear()
+        if self._blobs is not None:
+            self._blobs.unstored.clear()
+
+    async def _store(self, record: Record, going: Sequence[CheckpointInfo], unneeded: Sequence[str]) -> Collection[int]:
         if going:
-            return await self._backend.put_and_delete(record, [info.sequence for info in going])
+            return await self._backend.put_and_delete(record, [info.sequence for info in going], unneeded)
         await self._backend.put(record)
         return ()
 
@@ -193,6 +209,7 @@ class Recorder:
             nonce=f"{self._writer}-{self._attempts}",
             cache=self._cache,
             scale=scale,
+            blobs=self._blobs,
         )
 
     async def _is_stored(self, record: Record) -> bool:
@@ -239,6 +256,13 @@ class Recorder:
             return []
         return surplus([*self._kept, newest], retention=self._retention, now=newest.timestamp)
 
+    def _unneeded(self, going: Sequence[CheckpointInfo]) -> list[str]:
+        """The large values of this run that nobody needs any more when those are gone."""
+        if not going:
+            return []
+        kept = [info.sequence for info in self._kept if info not in going]
+        return self._upkeep.unneeded(kept, retired=self._cache.retired, until=self._next)
+
     async def _prune(self, commit: Commit) -> None:
         """Delete what retention gives up, as far as the store has not done so, and tell of it.
 
@@ -247,15 +271,23 @@ class Recorder:
         """
         if self._pruning is not None:
             await self.settle()
+        if not commit.going:
+            return
         for info in commit.going:
             self._kept.remove(info)
+        self._upkeep.pruned(commit.going)
         if commit.gone:
             await self._tell_deleted([info for info in commit.going if info.sequence in commit.gone])
         left = [info for info in commit.going if info.sequence not in commit.gone]
-        if left and self._backend.persistent:
-            self._pruning = asyncio.create_task(self._delete(left), name=f"{self._graph_id}/retention")
-        elif left:
-            await self._delete(left)
+        if not left:
+            self._upkeep.removed(commit.unneeded)
+            if not self._is_sweep_due():
+                return
+        deleting = self._delete(left, commit.unneeded)
+        if self._backend.persistent:
+            self._pruning = asyncio.create_task(deleting, name=f"{self._graph_id}/retention")
+        else:
+            await deleting
 
     async def settle(self) -> None:
         """Wait until nothing is being deleted any more.
@@ -271,13 +303,20 @@ class Recorder:
                 await asyncio.gather(pruning, return_exceptions=True)
                 raise
 
-    async def _delete(self, going: list[CheckpointInfo]) -> None:
-        deleted, failed = await delete(self._backend, going)
+    async def _delete(self, going: list[CheckpointInfo], unneeded: list[str]) -> None:
+        deleted, failed = await delete(self._backend, going, unneeded) if going else ([], None)
         if failed:
             _LOG.warning("%s (The run goes on, and tries again after its next checkpoint.)", failed)
             left = [info for info in going if info not in deleted]
             self._kept = sorted([*self._kept, *left], key=lambda info: info.sequence)
+        else:
+            self._upkeep.removed(unneeded)
+            if self._is_sweep_due():
+                await self._upkeep.sweep(self._backend, self._graph_id)
         await self._tell_deleted(deleted)
+
+    def _is_sweep_due(self) -> bool:
+        return self._backend.keeps_blobs and self._upkeep.is_sweep_due(self._kept)
 
     async def _tell_deleted(self, deleted: Sequence[CheckpointInfo]) -> None:
         if not self._audience.is_empty_for("spark_checkpoint_deleted"):

@@ -16,17 +16,20 @@ from spark.errors import (
     SparkError,
 )
 from spark.graphs.blocking import run_blocking
+from spark.graphs.checkpoint.backend import ATTEMPTS
+from spark.graphs.checkpoint.codec import OpenRecord
 from spark.graphs.checkpoint.ids import parse_automatic_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from spark.graphs.checkpoint.backend import CheckpointBackend
+    from spark.graphs.checkpoint.codec import Codec
     from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
     from spark.graphs.checkpoint.record import Record
 
-ATTEMPTS: Final = 100
-"""How often a sequence may turn out to be taken before the backend is considered broken."""
+_LIGHT: Final = 32_768
+"""A record of at most so many bytes is decoded on the event loop, in less than a millisecond; a thread costs as much."""
 
 
 async def save_checkpoint(checkpoint: GraphCheckpoint, backend: CheckpointBackend) -> CheckpointInfo:
@@ -85,36 +88,65 @@ async def load(backend: CheckpointBackend, info: CheckpointInfo) -> GraphCheckpo
         record = await backend.get(info.graph_id, info.sequence)
     if record is None:
         raise not_found(info.checkpoint_id, backend)
-    checkpoint = await run_blocking(backend.codec.decode, record)
-    return replace(checkpoint, sequence=info.sequence, source=backend)
+    return await _decoded(backend, record)
+
+
+async def _decoded(backend: CheckpointBackend, record: Record) -> GraphCheckpoint:
+    if record.header.raw_size > _LIGHT:
+        opened = await run_blocking(_opened, backend.codec, record)
+    else:
+        opened = _opened(backend.codec, record)
+    checkpoint = await _completed(backend, opened) if isinstance(opened, OpenRecord) else opened
+    return replace(checkpoint, sequence=record.header.sequence, source=backend)
+
+
+def _opened(codec: Codec, record: Record) -> OpenRecord | GraphCheckpoint:
+    """The checkpoint itself where the record is all there is to it."""
+    opened = codec.open(record)
+    return opened if opened.refs else codec.read(opened, {})
+
+
+async def _completed(backend: CheckpointBackend, opened: OpenRecord) -> GraphCheckpoint:
+    header, names = opened.header, opened.blob_names()
+    with wrapped(backend, "loading checkpoint ", header.checkpoint_id):
+        blobs = await backend.get_blobs(header.graph_id, names)
+        # Retention may have removed the record, and after it what it refers to, since it was read.
+        if len(blobs) < len(names) and await backend.get(header.graph_id, header.sequence) is None:
+            raise not_found(header.checkpoint_id, backend)
+    return await run_blocking(backend.codec.read, opened, blobs)
 
 
 async def load_latest(backend: CheckpointBackend, graph_id: str) -> GraphCheckpoint | None:
     """The latest checkpoint of a graph, or None when it has none."""
     for _ in range(ATTEMPTS):
         with wrapped(backend, "looking for the latest checkpoint of graph ", graph_id):
-            info = await backend.latest(graph_id)
-        if info is None:
+            record = await backend.get_latest(graph_id)
+        if record is None:
             return None
         try:
-            return await load(backend, info)
+            return await _decoded(backend, record)
         except CheckpointNotFoundError:
-            continue  # deleted between the two reads, so there is a newer one or none
-    raise BackendError(f"The backend {backend.name!r} lists checkpoints of graph {graph_id!r} that it can't load.")
+            continue  # deleted before its large values were read, so there is a newer one or none
+    raise BackendError(
+        f"The {backend.name} backend gives records of graph {graph_id!r} whose large values are not there."
+    )
 
 
 async def delete(
-    backend: CheckpointBackend, infos: Sequence[CheckpointInfo]
+    backend: CheckpointBackend, infos: Sequence[CheckpointInfo], blobs: Sequence[str] = ()
 ) -> tuple[list[CheckpointInfo], SparkError | None]:
     """Delete checkpoints of one graph: those that are gone by this call, and what kept the others from it, if anything did.
 
     :param infos: lines of one graph's listing, at least one.
+    :param blobs: large values that nobody needs when all of those are gone; they go last.
     """
-    failed = None
+    failed, deleted = None, []
     try:
         deleted = await backend.delete_many(infos[0].graph_id, [info.sequence for info in infos])
+        if blobs:
+            await backend.delete_blobs(infos[0].graph_id, blobs)
     except Exception as error:
-        deleted = error.deleted if isinstance(error, DeletionError) else []
+        deleted = error.deleted if isinstance(error, DeletionError) else deleted
         failed = failure(backend, f"deleting {_named(infos)}", error)
         failed.__cause__ = None if failed is error else error
     return [info for info in infos if info.sequence in deleted], failed

@@ -1,0 +1,130 @@
+"""Large values, kept once for each change: what stands for one in a payload, and which of them nobody needs any more.
+
+A blob is written before, or together with, the first record that refers to it, and never changed. Its name holds the
+sequence of that record, so names alone say what may be collected; see ``docs/decisions/blobs.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from spark.errors import CheckpointDamagedError
+from spark.graphs.checkpoint.checksum import checksum, is_right
+from spark.graphs.checkpoint.compression import compress, unpack
+
+SMALLEST: Final = 8192
+"""Encoded values of at least this many bytes are kept as blobs; what is smaller costs less where it is used."""
+
+_TAG: Final = "$blob"
+_SECTIONS: Final = ("graph_state", "node_states")
+_DIGITS: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class BlobRef:
+    """What stands in a payload for a value that is kept as a blob."""
+
+    name: str
+    """Unique in its graph: the sequence that it was written for, in digits, and what tells it from all others."""
+    size: int
+    """Length of what is stored, in bytes."""
+    raw_size: int
+    """Length before compression, in bytes."""
+    checksum: str
+    """Of what is stored."""
+    compression: str = ""
+    """``"gzip"``, ``"zstd"``, or ``""`` for none."""
+
+    def tree(self) -> dict[str, Any]:
+        """It as a plain tree: a tag that no value of a user is ever written as."""
+        return {_TAG: [self.name, self.size, self.raw_size, self.checksum, self.compression]}
+
+    @classmethod
+    def of(cls, tree: Any) -> BlobRef | None:
+        """The reference that this tree is, or None.
+
+        :raises CheckpointDamagedError: it is meant to be one, and is not.
+        """
+        if type(tree) is not dict or len(tree) != 1 or _TAG not in tree:
+            return None
+        fields = tree[_TAG]
+        if type(fields) is not list or [type(field) for field in fields] != [str, int, int, str, str]:
+            raise CheckpointDamagedError("a reference in it to a large value is none")
+        return cls(*fields)
+
+    def content(self, stored: bytes) -> bytes:
+        """The encoded value, from what is stored under the name.
+
+        :raises CheckpointDamagedError: it is not what was written.
+        :raises DeserializationError: it is intact, but its compression can't be undone here.
+        """
+        if len(stored) != self.size or not is_right(self.checksum, b"", stored):
+            raise CheckpointDamagedError(f"its large value {self.name!r} is not what was written")
+        try:
+            return unpack(stored, self.compression, raw_size=self.raw_size, what=f"The large value {self.name!r}")
+        except CheckpointDamagedError as error:
+            raise CheckpointDamagedError(f"its large value {self.name!r} can't be unpacked: {error}") from error
+
+
+class NewBlobs:
+    """The large values that a run's next record has to bring along."""
+
+    def __init__(self, writer: str) -> None:
+        self._writer = writer
+        """Tells this run's blobs from those of all others."""
+        self._count = 0
+        self.unstored: dict[str, bytes] = {}
+        """Name to content, until a record that refers to them is durable."""
+
+    def add(self, content: bytes, *, sequence: int, compression: str) -> BlobRef:
+        """Keep an encoded value as a blob of the record that is made for this sequence."""
+        self._count += 1
+        packed = compress(content, compression) if compression else None
+        stored = content if packed is None else packed
+        ref = BlobRef(
+            name=f"{sequence:0{_DIGITS}d}-{self._writer}-{self._count}",
+            size=len(stored),
+            raw_size=len(content),
+            checksum=checksum("sha256", b"", stored),
+            compression="" if packed is None else compression,
+        )
+        self.unstored[ref.name] = stored
+        return ref
+
+
+def birth(name: str) -> int | None:
+    """The sequence of the record that a blob was written for, or None where the name is none of ours."""
+    digits, _, rest = name.partition("-")
+    return int(digits) if rest and len(digits) >= _DIGITS and digits.isascii() and digits.isdecimal() else None
+
+
+def is_of(name: str, writer: str) -> bool:
+    """Whether this writer made the blob."""
+    return name.split("-")[1:2] == [writer]
+
+
+def references(tree: Mapping[str, Any]) -> dict[tuple[str, str], BlobRef]:
+    """Where in a payload's tree, by section and key, references stand.
+
+    :raises CheckpointDamagedError: one of them is none.
+    """
+    return {
+        (section, key): ref
+        for section in _SECTIONS
+        if type(values := tree.get(section)) is dict
+        for key, value in values.items()
+        if type(value) is dict and (ref := BlobRef.of(value))
+    }
+
+
+def garbage(names: Iterable[str], *, referenced: Collection[str], latest: int) -> list[str]:
+    """The blobs that no record needs, nor ever will.
+
+    :param referenced: what all remaining records refer to.
+    :param latest: the sequence of the latest remaining automatic record; 0 when there is none. A blob made for a later one may
+        belong to a record that is just being written. One made for it or an earlier one, to which it does not refer, can't
+        come back: whoever wrote it has gone past it, or was overtaken.
+    """
+    return [name for name in names if name not in referenced and 0 < (birth(name) or 0) <= latest]

@@ -1,0 +1,58 @@
+"""Is everything that is stored still what was written, and is there anything that nobody needs?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from spark.errors import CheckpointDamagedError, CheckpointNotFoundError, DeserializationError
+from spark.graphs.checkpoint.store import load, wrapped
+from spark.graphs.checkpoint.sweep import orphans
+
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint.backend import CheckpointBackend
+    from spark.graphs.checkpoint.model import CheckpointInfo
+
+
+@dataclass(slots=True)
+class Verification:
+    """What ``CheckpointManager.verify`` found."""
+
+    intact: int = 0
+    """How many checkpoints loaded."""
+    damaged: list[tuple[CheckpointInfo, CheckpointDamagedError]] = field(default_factory=list)
+    """Those that are not what was written, or lack a large value, and what is wrong with each."""
+    unreadable: list[tuple[CheckpointInfo, DeserializationError]] = field(default_factory=list)
+    """Those that are intact, and need a type or a format that this program does not have."""
+    orphans: list[tuple[str, str]] = field(default_factory=list)
+    """Graph id and name of each large value that no checkpoint needs. The next run of that graph removes it."""
+
+    def is_fine(self) -> bool:
+        """Whether nothing is damaged."""
+        return not self.damaged
+
+
+async def verify(backend: CheckpointBackend, graph_id: str | None) -> Verification:
+    """Load every checkpoint of a graph, or of all graphs, and look for large values that none of them needs."""
+    with wrapped(backend, "listing checkpoints"):
+        infos = await backend.list(graph_id)
+    found = Verification()
+    for info in infos:
+        await _load(backend, info, found)
+    for each in sorted({info.graph_id for info in infos}):
+        if all(info.graph_id != each for info, _ in (*found.damaged, *found.unreadable)):
+            found.orphans += [(each, name) for name in await orphans(backend, each)]
+    return found
+
+
+async def _load(backend: CheckpointBackend, info: CheckpointInfo, found: Verification) -> None:
+    try:
+        await load(backend, info)
+    except CheckpointNotFoundError:
+        return  # deleted since it was listed
+    except CheckpointDamagedError as error:
+        found.damaged.append((info, error))
+    except DeserializationError as error:
+        found.unreadable.append((info, error))
+    else:
+        found.intact += 1
