@@ -164,11 +164,13 @@ def test_finding_out_what_plugins_provide_loads_neither_the_engine_nor_what_they
     """Python imports a plugin's package along with the module that describes it, so that must be light as well."""
     loaded = loaded_after("import spark.hooks; spark.hooks.plugins()")
 
-    assert {"spark_backend_file.plugin", "spark_backend_sql.plugin"} <= loaded
+    assert {"spark_backend_file.plugin", "spark_backend_s3.plugin", "spark_backend_sql.plugin"} <= loaded
     assert not loaded & {
         "spark.graphs",
         "spark_backend_file.backend",
+        "spark_backend_s3.backend",
         "spark_backend_sql.backend",
         "sqlalchemy",
         "fsspec",
+        "s3fs",
     }
