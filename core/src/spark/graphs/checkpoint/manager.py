@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from operator import attrgetter
@@ -119,24 +119,28 @@ class CheckpointManager:
             await self._delete(going)
         return going
 
-    async def verify(self, graph_id: str | None = None) -> Verification:
+    async def verify(
+        self, graph_id: str | None = None, *, report: Callable[[int, int], None] | None = None
+    ) -> Verification:
         """Load every checkpoint, and say what is damaged, and what is stored that nobody needs. Nothing is changed.
 
         :param graph_id: only those of this graph; None means all.
+        :param report: told how many of how many were loaded.
         :raises BackendError: the storage failed.
         """
-        return await verify(self.backend, graph_id)
+        return await verify(self.backend, graph_id, report)
 
-    async def remove_orphans(self, graph_id: str) -> int:
+    async def remove_orphans(self, graph_id: str, *, at_rest: bool = True) -> int:
         """Remove the large values of a graph that no checkpoint needs; returns how many.
 
         Runs do so by themselves as they go on. This is for what is left when a graph does not run again: call it only while no
         run of this graph is under way, for it takes away what a run may be about to refer to.
 
+        :param at_rest: False when a run may be under way: then only what even that can't come to need, as ``verify`` tells it.
         :raises CheckpointDamagedError: a checkpoint can't be read, so that it is not known what it needs. Nothing was removed.
         :raises BackendError: the storage failed.
         """
-        return await remove(self.backend, graph_id, await orphans(self.backend, graph_id, at_rest=True))
+        return await remove(self.backend, graph_id, await orphans(self.backend, graph_id, at_rest=at_rest))
 
     async def _delete(self, checkpoints: Iterable[CheckpointInfo]) -> int:
         count = 0
