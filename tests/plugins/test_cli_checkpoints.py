@@ -166,7 +166,7 @@ def test_pruning_takes_the_retention_that_was_configured_and_no_default(
 def test_a_healthy_store_is_verified(url: str) -> None:
     done = spark("checkpoints", "verify", "--url", url, "--json")
 
-    assert (done.code, done.json) == (0, {"intact": 6, "damaged": [], "unreadable": [], "unlisted": []})
+    assert (done.code, done.json) == (0, {"intact": 6, "damaged": [], "unreadable": [], "unlisted": [], "orphans": []})
     assert spark("doctor", "--url", url).out == "6 intact, 0 damaged\n"
 
 

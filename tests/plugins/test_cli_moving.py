@@ -67,7 +67,7 @@ def test_a_copy_holds_every_record_unchanged(source: str, tmp_path: Path, url_of
     done = spark("checkpoints", "copy", "--url", source, "--to", target, "--json")
 
     assert (done.code, done.err) == (0, "")
-    assert done.json == {"copied": 8, "present": 0, "conflicts": [], "damaged": []}
+    assert done.json == {"copied": 8, "present": 0, "conflicts": [], "damaged": [], "unreadable": []}
     assert records(target) == records(source)
     assert "by hand" in [info.checkpoint_id for info in infos(target)]
 

@@ -14,7 +14,7 @@ from spark_cli.output import print_json
 from spark_cli.stores import Url, opened_store, wait_for
 
 if TYPE_CHECKING:
-    from spark_cli.transfer import Outcome
+    from spark_cli.transfer import Outcome, Problem
 
 Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
 File = Annotated[Path, typer.Argument(metavar="FILE")]
@@ -80,12 +80,20 @@ async def _import(url: str, file: Path, graph_ids: list[str]) -> tuple[Outcome, 
                 return await transfer(archive, target, graph_ids=graph_ids, report=report), archive.flaw
 
 
+def _problems_of(outcome: Outcome) -> list[tuple[str, list[Problem]]]:
+    return [
+        ("in conflict", outcome.conflicts),
+        ("damaged", outcome.damaged),
+        ("not readable here", outcome.unreadable),
+    ]
+
+
 def _conclude(outcome: Outcome, as_json: bool, *, fine: bool = True) -> None:
     if as_json:
         print_json(outcome)
     else:
         typer.echo(f"{outcome.copied} copied, {outcome.present} already there")
-    for what, problems in (("in conflict", outcome.conflicts), ("damaged", outcome.damaged)):
+    for what, problems in _problems_of(outcome):
         for each in problems:
             typer.echo(f"spark: checkpoint {each.checkpoint_id!r} is {what}: {each.reason}", err=True)
     for graph_id in sorted({each.graph_id for each in outcome.conflicts}):
