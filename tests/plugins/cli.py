@@ -120,3 +120,36 @@ def damage(folder: Path, *, sequence: int, graph_id: str = "counting") -> None:
 
 def sequences(found: Sequence[CheckpointInfo]) -> list[int]:
     return [info.sequence for info in found]
+
+
+class Grow(Node):
+    """Sets one large value at its first step and another at each, and a small one."""
+
+    async def process(self, context: NodeContext) -> dict[str, Any]:
+        count = await context.graph_state.get("count", 0) + 1
+        await context.graph_state.set("count", count)
+        await context.graph_state.set("text", large_text(count))
+        return {"to": context.inputs["to"], "done": count >= context.inputs["to"]}
+
+
+STEADY = "steady " * 2_000
+
+
+def large_text(count: int) -> str:
+    """What the large value is after so many steps."""
+    return f"step {count} " * 2_000
+
+
+def fill_large(url: str, *, graph_id: str = "growing", to: int = 3, options: dict[str, Any] | None = None) -> None:
+    """As ``fill``, with large values: one that all checkpoints share, and one that each has for itself."""
+
+    async def run() -> None:
+        async with open_backend(url, **options or {}) as store:
+            grow = Grow()
+            grow.on(done=False) >> grow
+            grow.on(done=True) >> ExitNode()
+            config = CheckpointConfig(backend=store, trigger_on_iteration=1, auto_cleanup=False)
+            graph = Graph(start=grow, id=graph_id, state={"steady": STEADY}, checkpoint_config=config)
+            await graph.run({"to": to})
+
+    asyncio.run(run())

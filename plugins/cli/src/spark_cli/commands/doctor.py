@@ -149,7 +149,7 @@ def _print_examination(seen: _Examination) -> None:
     for each in seen.mended:
         typer.echo(f"removed: {each}")
     if seen.freed:
-        typer.echo(f"removed: {seen.freed} large values")
+        typer.echo(f"large values removed: {seen.freed}")
 
 
 def _print(found: Verification) -> None:
