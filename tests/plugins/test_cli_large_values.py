@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -131,16 +132,17 @@ def test_what_a_killed_copy_left_of_a_value_is_written_anew(source: str, tmp_pat
 def test_a_value_that_the_target_has_lost_comes_with_the_next_checkpoint_that_needs_it(
     source: str, tmp_path: Path
 ) -> None:
-    target = file_url(tmp_path / "target")
-    spark("checkpoints", "copy", "--url", source, "--to", target)
-    fill_large(source, to=5)
-    for name in blobs(target):
-        (tmp_path / "target" / "growing" / "blobs" / f"{name}.blob").unlink()
+    target = shutil.copytree(tmp_path / "source", tmp_path / "target")
+    for sequence in (3, 4):
+        (target / "growing" / f"{sequence:012d}.ckpt").unlink()
+    for file in (target / "growing" / "blobs").iterdir():
+        if STEADY in file.read_text():
+            file.unlink()
+    assert [each["sequence"] for each in verified(file_url(target)).json["damaged"]] == [1, 2]
 
-    spark("checkpoints", "copy", "--url", source, "--to", target)
+    spark("checkpoints", "copy", "--url", source, "--to", file_url(target))
 
-    assert set(blobs(target)) == {name for name in blobs(source) if int(name[:12]) > 4}, "others belong to no new one"
-    assert [each["sequence"] for each in verified(target).json["damaged"]] == [1, 2, 3, 4]
+    assert states(file_url(target)) == EXPECTED
 
 
 @pytest.mark.parametrize(
