@@ -119,6 +119,24 @@ async def test_a_value_that_several_checkpoints_share_is_sent_once(tmp_path: Pat
         assert sorted(target.given) == sorted(await source.blob_names("growing"))
 
 
+class Pruned(FileCheckpointBackend):
+    """Loses its second checkpoint, and what only that needs, between the reading of the record and that of its values."""
+
+    async def get_blobs(self, graph_id: str, names: Sequence[str]) -> Contents:
+        if any(name.startswith(f"{2:012d}") for name in names):
+            await CheckpointManager(self).delete_checkpoint("ckpt_growing_000002")
+        return await super().get_blobs(graph_id, names)
+
+
+async def test_a_checkpoint_that_retention_removes_while_it_is_read_is_no_damage(tmp_path: Path) -> None:
+    await asyncio.to_thread(fill_large, file_url(tmp_path / "source"))
+    target = InMemoryCheckpointBackend()
+    async with Pruned(tmp_path / "source") as source:
+        outcome = await transfer(source, target)
+
+    assert (outcome.is_fine, outcome.copied, sequences(await target.list())) == (True, 3, [1, 3, 4])
+
+
 def test_what_a_killed_copy_left_of_a_value_is_written_anew(source: str, tmp_path: Path) -> None:
     target = tmp_path / "target"
     whole = blob_file(tmp_path / "source", of=1)
