@@ -42,6 +42,7 @@ PUBLIC = {
     "spark.graphs",
     "spark.graphs.checkpoint",
     "spark.graphs.checkpoint.framing",
+    "spark.graphs.checkpoint.pace",
     "spark.graphs.tasks",
 }
 """What plugins may import from."""
