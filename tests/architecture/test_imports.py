@@ -22,6 +22,7 @@ LAYERS = [
         "spark.graphs.blocking",
         "spark.graphs.loaded",
         "spark.graphs.message",
+        "spark.graphs.progress",
         "spark.graphs.containers",
     },
     {"spark.graphs.edges", "spark.graphs.state", "spark.graphs.frontier", "spark.graphs.tasks"},
@@ -131,7 +132,7 @@ def test_packages_only_export(path: Path) -> None:
     assert set(defined) <= {"__getattr__", "__dir__"}
 
 
-OUR_PLUGINS = {"spark_backend_file", "spark_backend_s3", "spark_backend_sql", "spark_serializer_pickle"}
+OUR_PLUGINS = {"spark_backend_file", "spark_backend_s3", "spark_backend_sql", "spark_cli", "spark_serializer_pickle"}
 HEAVY = {"pluggy", "pydantic", "sqlalchemy", "fsspec", "s3fs", "importlib.metadata", *OUR_PLUGINS}
 
 
@@ -158,3 +159,19 @@ def test_memory_and_json_need_no_scan_of_plugins() -> None:
     )
 
     assert not loaded & OUR_PLUGINS
+
+
+def test_finding_out_what_plugins_provide_loads_neither_the_engine_nor_what_they_provide() -> None:
+    """Python imports a plugin's package along with the module that describes it, so that must be light as well."""
+    loaded = loaded_after("import spark.hooks; spark.hooks.plugins()")
+
+    assert {"spark_backend_file.plugin", "spark_backend_s3.plugin", "spark_backend_sql.plugin"} <= loaded
+    assert not loaded & {
+        "spark.graphs",
+        "spark_backend_file.backend",
+        "spark_backend_s3.backend",
+        "spark_backend_sql.backend",
+        "sqlalchemy",
+        "fsspec",
+        "s3fs",
+    }

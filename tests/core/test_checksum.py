@@ -31,6 +31,18 @@ def test_each_method_is_the_standard_one_over_header_and_payload() -> None:
     assert checksum("crc32", b"head", b"payload") == f"crc32:{zlib.crc32(b'headpayload'):08x}"
 
 
+async def test_a_record_says_whether_it_is_what_was_written() -> None:
+    backend = InMemoryCheckpointBackend()
+    await Graph(ExitNode(), id="g", checkpoint_config=CheckpointConfig(backend=backend)).run()
+    record = await backend.get("g", 1)
+    assert record is not None
+
+    assert record.is_intact()
+    assert not Record(record.header, record.payload[:-1] + b"!").is_intact()
+    assert not Record(record.header, record.payload + b"!").is_intact()
+    assert not Record(replace(record.header, parent=7), record.payload).is_intact()
+
+
 @pytest.mark.parametrize("method", ["sha256", "crc32"])
 @given(header=st.binary(max_size=20), payload=st.binary(min_size=1, max_size=20), bit=st.integers(0, 10_000))
 def test_a_flipped_bit_of_header_or_payload_is_noticed(method: str, header: bytes, payload: bytes, bit: int) -> None:

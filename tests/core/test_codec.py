@@ -24,6 +24,7 @@ from spark.errors import (
     SerializationError,
 )
 from spark.graphs.checkpoint import compression
+from spark.graphs.checkpoint.blobs import NewBlobs
 from spark.graphs.checkpoint.codec import Codec
 from spark.graphs.checkpoint.fragments import FragmentCache
 from spark.graphs.checkpoint.json_format import JsonFormat
@@ -528,3 +529,75 @@ def test_a_header_comes_back_from_its_json() -> None:
 
     assert RecordHeader.from_json(header.to_json()) == header
     assert b"\n" not in header.to_json()
+
+
+# large values that are put into their record
+
+
+LARGE = {"a": 1, "big": ["large "] * 3000, "more": "x" * 9000}
+
+
+def encode_apart(codec: Codec = CODEC) -> Record:
+    """A record that refers to its two large values."""
+    return encode(make_checkpoint(graph_state=LARGE), codec, blobs=NewBlobs("w"))
+
+
+@pytest.mark.parametrize("name", ["", "gzip", "zstd"])
+def test_a_record_with_its_large_values_put_into_it_is_the_same_checkpoint(name: str) -> None:
+    codec = Codec(JsonFormat(), compression=name)
+    record = encode_apart(codec)
+    assert sorted(ref.name for ref in codec.references(record)) == sorted(record.blobs)
+
+    whole = Codec().put_together(record, record.blobs)
+
+    assert whole.is_intact()
+    assert Codec().references(whole) == []
+    assert Codec().decode(whole).graph_state == LARGE
+    assert (whole.header.nonce, whole.header.compression) == (record.header.nonce, name)
+
+
+def test_a_large_value_that_is_missing_or_changed_is_not_put_into_a_record() -> None:
+    record = encode_apart()
+    (first, content), *_ = record.blobs.items()
+
+    for blobs in ({}, dict(record.blobs) | {first: content[:-1] + b"?"}):
+        with pytest.raises(CheckpointDamagedError, match="its large value"):
+            CODEC.put_together(record, blobs)
+
+
+class Signed(JsonFormat):
+    """JSON with a signature that anybody could make."""
+
+    def sign(self, message: bytes) -> str:
+        return sha256(b"key" + message).hexdigest()
+
+    def verify(self, message: bytes, signature: str) -> bool:
+        return signature == self.sign(message)
+
+
+def test_of_a_signed_record_what_it_needs_is_told_without_the_key_and_nothing_put_into_it() -> None:
+    record = encode_apart(Codec(Signed()))
+
+    assert len(CODEC.references(record)) == 2
+    with pytest.raises(
+        DeserializationError, match="is signed, so its large values can't be put into it without the key"
+    ):
+        CODEC.put_together(record, record.blobs)
+
+
+@pytest.mark.parametrize("name", ["../../x", "a/b", "", "x" * 101, "a\n", "\0", "é", "."])
+def test_a_reference_by_what_is_no_name_is_damage(name: str) -> None:
+    """Names become parts of paths and keys."""
+    record = encode_apart()
+    tree = json.loads(record.payload)
+    tree["graph_state"]["big"]["$blob"][0] = name
+
+    with pytest.raises(CheckpointDamagedError, match="which is no name of one"):
+        CODEC.references(forge(record, json.dumps(tree).encode()))
+
+
+def test_a_damaged_record_does_not_tell_what_it_needs() -> None:
+    record = encode_apart()
+
+    with pytest.raises(CheckpointDamagedError, match="checksum"):
+        CODEC.references(Record(replace(record.header, format="pickle"), record.payload))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +27,9 @@ from spark.graphs.checkpoint import (
     Retention,
 )
 from spark.graphs.checkpoint.blobs import SMALLEST, birth, garbage
+from spark.graphs.checkpoint.checksum import checksum
 from spark_backend_sql import DatabaseCheckpointBackend
+from tests.contract.records import make_record
 from tests.core.running import Failure
 from tests.plugins.s3_stores import open_store
 
@@ -421,3 +425,64 @@ async def test_nothing_is_removed_where_a_record_can_not_be_read(tmp_path: Path)
             await CheckpointManager(backend).remove_orphans("g")
 
         assert sorted(await backend.blob_names("g")) == sorted(before)
+
+
+async def test_nothing_is_removed_where_a_record_can_not_even_be_listed(tmp_path: Path) -> None:
+    """A row whose time is broken is left out of listings, and still names what it needs."""
+    path = tmp_path / "checkpoints.db"
+    async with DatabaseCheckpointBackend(f"sqlite:///{path}") as backend:
+        await graph_of(backend, Loop(4), auto_cleanup=False).run()
+        before = await backend.blob_names("g")
+        await asyncio.to_thread(break_time, path, 3)
+
+        await CheckpointManager(backend).delete_checkpoint("ckpt_g_000001")
+        found = await CheckpointManager(backend).verify()
+
+        assert (found.intact, len(found.unlisted), found.orphans, found.is_fine()) == (2, 1, [], False)
+        assert "left out of the listing" in found.unlisted[0]
+        with pytest.raises(CheckpointDamagedError, match="not known which large values graph 'g' needs"):
+            await CheckpointManager(backend).remove_orphans("g")
+        assert sorted(await backend.blob_names("g")) == sorted(before)
+
+
+def break_time(path: Path, sequence: int) -> None:
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE checkpoints SET timestamp = 'no time' WHERE sequence = ?", (sequence,))
+
+
+@pytest.mark.filterwarnings("ignore:The pickle format runs unsigned")
+async def test_records_that_hold_everything_need_not_be_loaded_to_tell_what_nobody_needs(tmp_path: Path) -> None:
+    async with FileCheckpointBackend(tmp_path, format="pickle") as backend:
+        await graph_of(backend, Loop(2)).run()
+    async with FileCheckpointBackend(tmp_path) as backend:
+        (tmp_path / "g" / "blobs").mkdir()
+        await plant(backend, "000000000001-killed-1")
+
+        assert await CheckpointManager(backend).remove_orphans("g") == 1
+
+
+async def test_verify_tells_how_far_it_has_come_and_what_it_can_not_read(tmp_path: Path) -> None:
+    async with FileCheckpointBackend(tmp_path) as backend:
+        await graph_of(backend, Loop(2)).run()
+        record = make_record("g", 3, format="nowhere")
+        header = replace(record.header, checksum=checksum("sha256", record.header.canonical(), record.payload))
+        await backend.put(Record(header, record.payload))
+        told: list[tuple[int, int]] = []
+
+        found = await CheckpointManager(backend).verify(report=lambda done, total: told.append((done, total)))
+
+    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert (found.intact, [info.sequence for info, _ in found.unreadable], found.is_fine()) == (2, [3], True)
+
+
+async def test_orphans_that_may_be_removed_beside_a_run_are_those_that_verify_shows(
+    backend: CheckpointBackend,
+) -> None:
+    manager = CheckpointManager(backend)
+    await graph_of(backend, Loop(2)).run()
+    await plant(backend, "000000000002-killed-1")
+    await plant(backend, "000000000009-running-1")
+    assert (await manager.verify()).orphans == [("g", "000000000002-killed-1")]
+
+    assert await manager.remove_orphans("g", at_rest=False) == 1
+    assert await manager.remove_orphans("g") == 1

@@ -8,7 +8,7 @@ import pytest
 
 from spark.errors import CheckpointConflictError, CheckpointNotFoundError, InvalidIdError
 from spark.graphs import Graph
-from spark.graphs.checkpoint import CheckpointManager, GraphCheckpoint, InMemoryCheckpointBackend
+from spark.graphs.checkpoint import CheckpointManager, GraphCheckpoint, InMemoryCheckpointBackend, KeepLast
 from tests.core.running import countdown, every_step
 
 
@@ -173,3 +173,25 @@ class TestDeleting:
 
         assert await manager.cleanup_before(datetime(2010, 1, 1, tzinfo=UTC), graph_id="a") == 1
         assert await ids(manager) == ["b"]
+
+
+class TestPruning:
+    async def test_it_deletes_what_retention_gives_up_in_each_graph_by_itself(
+        self, backend: InMemoryCheckpointBackend, manager: CheckpointManager
+    ) -> None:
+        for graph_id in "ab":
+            await Graph(countdown(), id=graph_id, checkpoint_config=every_step(backend)).run({"limit": 4})
+        await made("mine", graph_id="a").save(backend)
+
+        pruned = await manager.prune(KeepLast(2))
+
+        assert [(info.graph_id, info.sequence) for info in pruned] == [("a", 1), ("a", 2), ("b", 1), ("b", 2)]
+        assert await ids(manager) == ["ckpt_a_000003", "ckpt_a_000004", "mine", "ckpt_b_000003", "ckpt_b_000004"]
+
+    async def test_a_dry_run_deletes_nothing(
+        self, backend: InMemoryCheckpointBackend, manager: CheckpointManager
+    ) -> None:
+        await Graph(countdown(), id="a", checkpoint_config=every_step(backend)).run({"limit": 3})
+
+        assert len(await manager.prune(KeepLast(1), graph_id="a", dry_run=True)) == 2
+        assert len(await ids(manager)) == 3

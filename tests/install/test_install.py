@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 
@@ -194,3 +195,33 @@ def test_importing_the_library_loads_no_plugin(with_all: Environment, tmp_path: 
     )
 
     assert with_all.print(program, directory=tmp_path) == "[]\n"
+
+
+HELLO = """
+from spark.graphs import Graph, node
+
+@node
+async def greet(context):
+    print("greeting")
+    return {"greeting": f"hello {context.inputs['name']}"}
+
+graph = Graph(start=greet, id="hello")
+"""
+
+
+def test_the_spark_command_comes_with_its_distribution(with_all: Environment, tmp_path: Path) -> None:
+    """As somebody meets it: the installed plugins, a graph from a module in this directory, its checkpoints."""
+    (tmp_path / "hello.py").write_text(HELLO)
+    (tmp_path / "spark.toml").write_text('[checkpoint]\nurl = "sqlite:///runs.db"\n')
+
+    listed = with_all.call("spark", "plugins", "--json", directory=tmp_path)
+    ran = with_all.call("spark", "run", "hello:graph", "--input", '{"name": "world"}', directory=tmp_path)
+    shown = with_all.call("spark", "checkpoints", "list", "--json", directory=tmp_path)
+
+    assert [line["name"] for line in json.loads(listed.stdout)] == ["builtin", "file", "s3", "sql", "pickle"]
+    assert json.loads(ran.stdout)["content"] == {"greeting": "hello world"}, ran.stderr
+    assert [each["checkpoint_id"] for each in json.loads(shown.stdout)] == ["ckpt_hello_000001"], shown.stderr
+
+
+def test_without_its_distribution_there_is_no_spark_command(core_only: Environment) -> None:
+    assert not core_only.python.with_name("spark").exists()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.install.wheels import CORE, FILE, PICKLE, ROOT, S3, SQL, Wheel
+from tests.install.wheels import CLI, CORE, FILE, PICKLE, ROOT, S3, SQL, Wheel
 
 PACKAGES = {
     CORE: "spark",
     FILE: "spark_backend_file",
     S3: "spark_backend_s3",
     SQL: "spark_backend_sql",
+    CLI: "spark_cli",
     PICKLE: "spark_serializer_pickle",
 }
 

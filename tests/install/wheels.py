@@ -20,6 +20,7 @@ CORE = "spark-graphs"
 FILE = "spark-graphs-backend-file"
 S3 = "spark-graphs-backend-s3"
 SQL = "spark-graphs-backend-sql"
+CLI = "spark-graphs-cli"
 PICKLE = "spark-graphs-serializer-pickle"
 
 
@@ -99,6 +100,17 @@ class Environment:
             [self.python, "-W", "error", program],
             cwd=directory,
             env=clean_environment() | dict(variables),
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+
+    def call(self, command: str, *arguments: str, directory: Path) -> subprocess.CompletedProcess[str]:
+        """Call a command that came with one of the distributions."""
+        return subprocess.run(
+            [self.python.with_name(command), *arguments],
+            cwd=directory,
+            env=clean_environment(),
             capture_output=True,
             text=True,
             timeout=30,

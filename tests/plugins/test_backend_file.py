@@ -495,3 +495,21 @@ def test_only_temporaries_of_writers_that_are_gone_are_leftovers() -> None:
     assert is_leftover(temporary_named("elsewhere", int(pid), start), age=100_000)
     assert not is_leftover(".tmp-of-somebody-else", age=10**9)
     assert not is_leftover("000000000001.ckpt", age=10**9)
+
+
+# large values
+
+
+async def test_a_large_value_that_is_sent_again_is_not_missing_for_a_moment(tmp_path: Path) -> None:
+    """Copies send it again where they can't know that it is whole, and others may be reading it."""
+    name, content = "000000000001-ab-1", b"x" * 9_000
+    file = tmp_path / "g" / "blobs" / f"{name}.blob"
+    async with FileCheckpointBackend(tmp_path) as backend:
+        await backend.put(make_record("g", 1, blobs={name: content}))
+        os.link(file, tmp_path / "the same file")
+        await backend.put(make_record("g", 2, blobs={name: content}))
+        assert file.samefile(tmp_path / "the same file")
+
+        file.write_bytes(content[:4_000])
+        await backend.put(make_record("g", 3, blobs={name: content}))
+        assert await backend.get_blobs("g", [name]) == {name: content}

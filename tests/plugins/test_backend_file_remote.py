@@ -234,6 +234,19 @@ async def test_temporary_files_of_dead_writers_are_removed_and_mean_nothing(
     assert [path.name for path in folder.iterdir()] == ["000000000001.ckpt"]
 
 
+async def test_leftovers_are_told_and_removed_only_when_asked_for(
+    unknown: FileCheckpointBackend, tmp_path: Path
+) -> None:
+    folder = tmp_path / "store" / "g"
+    folder.mkdir(parents=True)
+    dead = run_in_child(new_temporary)
+    (folder / dead).write_bytes(b'{"header": ')
+
+    assert await unknown.leftovers() == [f"g/{dead}"]
+    assert await unknown.leftovers(remove=True) == [f"g/{dead}"]
+    assert await unknown.leftovers() == []
+
+
 # damage
 
 

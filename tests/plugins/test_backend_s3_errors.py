@@ -9,6 +9,7 @@ import socket
 import traceback
 from collections.abc import AsyncIterator, Callable
 from copy import deepcopy
+from datetime import timedelta
 
 import pytest
 
@@ -463,3 +464,20 @@ async def test_a_store_is_tried_out_once(s3_server: S3Server) -> None:
 
     assert counts == [5, 2]
     assert [key for key in s3_server.keys(bucket) if "probe" in key] == []
+
+
+async def test_what_was_left_of_trying_a_store_out_is_a_leftover_after_a_day(
+    s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = s3_server.new_bucket()
+    for place in ("runs/probe/left", "other/probe/left", "runs/graphs/g/x"):
+        s3_server.write(bucket, place, b"a probe")
+    async with open_store(s3_server, bucket) as backend:
+        assert await backend.leftovers(remove=True) == [], "somebody may be trying the store out at this moment"
+        monkeypatch.setattr("spark_backend_s3.probe._STALE", timedelta(seconds=-10))
+
+        assert await backend.leftovers() == ["probe/left"]
+        assert await backend.leftovers(remove=True) == ["probe/left"]
+        assert await backend.leftovers() == []
+
+    assert sorted(s3_server.keys(bucket)) == ["other/probe/left", "runs/graphs/g/x"]

@@ -4,6 +4,7 @@ from spark.graphs.context import NodeContext
 from spark.graphs.graph import Graph
 from spark.graphs.message import Message
 from spark.graphs.nodes import ExitNode, FunctionNode, JoinNode, Node, node
+from spark.graphs.progress import Progress
 from spark.graphs.state import GraphState, NodeState
 from spark.graphs.tasks import Budget, Task, TaskType
 
@@ -18,6 +19,7 @@ __all__ = [
     "Node",
     "NodeContext",
     "NodeState",
+    "Progress",
     "Task",
     "TaskType",
     "node",

@@ -29,6 +29,7 @@ from spark.graphs.checkpoint.recorder import Capture, Recorder
 from spark.graphs.checkpoint.store import load_latest, utc_now
 from spark.graphs.message import Message
 from spark.graphs.nodes import Node
+from spark.graphs.progress import Progress
 from spark.graphs.restore import NothingRecorded, PendingRun, check_supply, find_start
 from spark.graphs.run import GraphRun
 from spark.graphs.state import StateStore, check_key
@@ -141,6 +142,21 @@ class Graph:
         finally:
             self._is_running = False
 
+    def with_checkpoints(self, checkpoint_config: CheckpointConfig | None) -> Self:
+        """The same graph, checkpointed in another way: a new one with this one's nodes, id and committed state.
+
+        Pending work of a restored graph stays behind.
+        """
+        self._check_idle("with_checkpoints")
+        return type(self)(
+            self._start,
+            id=self._graph_id if self._is_named else None,
+            state=self._state.copy(),
+            checkpoint_config=checkpoint_config,
+            max_concurrency=self._max_concurrency,
+            clock=self._clock,
+        )
+
     def create_checkpoint(
         self, checkpoint_id: str | None = None, metadata: Mapping[str, Any] | None = None
     ) -> GraphCheckpoint:
@@ -189,6 +205,11 @@ class Graph:
         """The graph drawn as a Mermaid flowchart."""
         self._refresh()
         return self._topology.mermaid()
+
+    @property
+    def progress(self) -> Progress | None:
+        """How far the run is that is under way, or how far the last one came; None before the first."""
+        return self._run.progress() if self._run is not None else None
 
     @property
     def graph_id(self) -> str:

@@ -14,6 +14,7 @@ from spark.graphs.checkpoint.triggers import Boundary
 from spark.graphs.containers import PlainDict
 from spark.graphs.context import NodeContext
 from spark.graphs.message import Message
+from spark.graphs.progress import Progress
 from spark.graphs.state import StateStore
 from spark.graphs.values import snapshot
 
@@ -273,6 +274,17 @@ class GraphRun:
             topology=self._topology.to_data(),
             config=self._config,
             metadata=facts if metadata is None else {**facts, "metadata": metadata},
+        )
+
+    def progress(self) -> Progress:
+        """Where the run stands right now."""
+        frontier = self._frontier
+        return Progress(
+            iteration=self.iteration,
+            last_node=self._last_node,
+            running=tuple(token.node for token in frontier.running.values()),
+            waiting=len(frontier.waiting) + sum(map(len, frontier.held.values())),
+            checkpoint=self._saving.latest_sequence if self._saving is not None else None,
         )
 
     def node_state(self, key: str) -> StateStore:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib import metadata
 from typing import Any, Final
@@ -17,11 +17,11 @@ from spark.hooks.admission import BLOCK, reason_to_block
 from spark.hooks.entry_points import UNKNOWN, Candidate, normalize
 from spark.hooks.examination import check_specs, collect, examine
 from spark.hooks.plugin_info import Plugin, PluginInfo, Status
-from spark.hooks.plugin_specs import PluginSpec
+from spark.hooks.plugin_specs import Claim, PluginSpec
 
 CORE: Final = "spark-graphs"
 BUILTIN: Final = "builtin"
-_BUILTIN_MODULE: Final = "spark.graphs.checkpoint.builtin"
+_BUILTIN_MODULE: Final = "spark.hooks.builtin"
 
 
 def load_plugin(candidate: Candidate, *, environ: Mapping[str, str], core: Plugin) -> Plugin:
@@ -47,6 +47,7 @@ def load_core() -> Plugin:
         version=_core_version(),
         status="loaded",
         provides=_provided(hooks, found),
+        claims=_claimed(found),
         load_seconds=time.perf_counter() - started,
     )
     return Plugin(info=info, specs=tuple(found), hooks=tuple(hooks), module=module)
@@ -59,7 +60,7 @@ def is_core(candidate: Candidate) -> bool:
 
 def broken(plugin: Plugin, error: Exception) -> Plugin:
     """The same plugin, out of service: it keeps its specs, so that asking for one of them can say what is wrong."""
-    info = replace(plugin.info, status="broken", reason=str(error), provides=(), error=error)
+    info = replace(plugin.info, status="broken", reason=str(error), provides=(), claims=frozenset(), error=error)
     return replace(plugin, info=info, hooks=())
 
 
@@ -74,7 +75,7 @@ def _load(candidate: Candidate, core: Plugin) -> Plugin:
         _refuse_core_names(found, core)
     except PluginBrokenError as error:
         return broken(plugin, error)
-    info = replace(plugin.info, provides=_provided(hooks, found))
+    info = replace(plugin.info, provides=_provided(hooks, found), claims=_claimed(found))
     return replace(plugin, info=info, hooks=tuple(hooks), module=module)
 
 
@@ -89,7 +90,7 @@ def _import(candidate: Candidate) -> Any:
 
 
 def _refuse_core_names(found: list[PluginSpec], core: Plugin) -> None:
-    taken = frozenset().union(*(spec.claims() for spec in core.specs))
+    taken = _claimed(core.specs)
     for spec in found:
         for what, name in sorted(spec.claims() & taken):
             raise PluginBrokenError(
@@ -111,6 +112,10 @@ def _info(candidate: Candidate, status: Status, *, reason: str = "") -> PluginIn
 def _provided(hooks: list[tuple[str, pluggy.HookImpl]], found: list[PluginSpec]) -> tuple[str, ...]:
     events = [f"event:{hook}" for hook, _ in hooks if hook in specs.EVENTS]
     return (*(f"{spec.kind}:{spec.name}" for spec in found), *events)
+
+
+def _claimed(found: Iterable[PluginSpec]) -> frozenset[Claim]:
+    return frozenset[Claim]().union(*(spec.claims() for spec in found))
 
 
 def _core_version() -> str:

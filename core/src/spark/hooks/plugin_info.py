@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 if TYPE_CHECKING:
     import pluggy
 
-    from spark.hooks.plugin_specs import PluginSpec
+    from spark.hooks.plugin_specs import Claim, PluginSpec
 
 Status: TypeAlias = Literal["loaded", "blocked", "broken"]
 
@@ -29,6 +29,8 @@ class PluginInfo:
     """Why it is blocked or broken, and what to do about it; empty when it is loaded."""
     provides: tuple[str, ...] = ()
     """What it brings, as ``"kind:name"``, for instance ``"backend:file"`` or ``"event:spark_checkpoint_created"``."""
+    claims: frozenset[Claim] = frozenset()
+    """Everything that it is and only one plugin can be, as ``("URL scheme", "s3")``; empty unless it is loaded."""
     load_seconds: float = 0.0
     """How long its import and its hooks took."""
     error: BaseException | None = field(default=None, repr=False, compare=False)

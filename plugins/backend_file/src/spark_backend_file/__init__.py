@@ -1,5 +1,20 @@
-"""Checkpoints of spark-graphs as files."""
+"""Checkpoints of spark-graphs as files.
 
-from spark_backend_file.backend import FileCheckpointBackend
+The class is imported when it is first used: Python imports this package to find out what the plugin provides.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spark_backend_file.backend import FileCheckpointBackend as FileCheckpointBackend
 
 __all__ = ["FileCheckpointBackend"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "FileCheckpointBackend":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from spark_backend_file.backend import FileCheckpointBackend
+
+    globals()[name] = FileCheckpointBackend
+    return FileCheckpointBackend

@@ -106,6 +106,9 @@ class FileCheckpointBackend(CheckpointBackend):
     async def find(self, checkpoint_id: str) -> CheckpointInfo | None:
         return await self._worker.run(self._files.find, checkpoint_id)
 
+    async def leftovers(self, *, remove: bool = False) -> Names:
+        return await self._worker.run(self._files.leftovers, remove)
+
     def _timed_put(self, record: Record) -> None:
         began = time.perf_counter()
         self._files.put(record)

@@ -63,7 +63,14 @@ def blob_names(folder: int) -> list[str]:
 
 
 def _write(place: int, name: str, content: bytes) -> None:
-    file = _create(place, name)
+    try:
+        file = os.open(name, _CREATE, 0o600, dir_fd=place)
+    except FileExistsError:
+        # The same value, tried again. If it is whole, records may refer to it, which must not miss it for a moment.
+        if _keep(place, name, content):
+            return
+        os.unlink(name, dir_fd=place)
+        file = os.open(name, _CREATE, 0o600, dir_fd=place)
     try:
         write_fully(file, content)
         os.fsync(file)
@@ -71,13 +78,13 @@ def _write(place: int, name: str, content: bytes) -> None:
         os.close(file)
 
 
-def _create(place: int, name: str) -> int:
-    try:
-        return os.open(name, _CREATE, 0o600, dir_fd=place)
-    except FileExistsError:
-        # The same value of the same record, tried again: what was written of it is not trusted.
-        os.unlink(name, dir_fd=place)
-        return os.open(name, _CREATE, 0o600, dir_fd=place)
+def _keep(place: int, name: str, content: bytes) -> bool:
+    """Whether the file holds this, and durably so."""
+    with open(os.open(name, _READ, dir_fd=place), "rb") as file:
+        is_whole = os.fstat(file.fileno()).st_size == len(content) and file.read() == content
+        if is_whole:
+            os.fsync(file.fileno())
+        return is_whole
 
 
 def _read(place: int, name: str) -> bytes:

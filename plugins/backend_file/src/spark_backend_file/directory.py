@@ -104,6 +104,11 @@ class CheckpointDirectory:
             with self._folder(address[0]) as folder:
                 return folder.info(*address) if folder else None
 
+    def leftovers(self, remove: bool) -> list[str]:
+        """See ``CheckpointBackend.leftovers``: paths below the directory."""
+        with self._told("look for leftovers"):
+            return [found for name in sorted(self._folder_names()) for found in self._leftovers_in(name, remove)]
+
     @contextmanager
     def _folder(self, graph_id: str) -> Iterator[GraphFolder | None]:
         try:
@@ -118,6 +123,14 @@ class CheckpointDirectory:
         with suppress(FileNotFoundError), GraphFolder(self.path, name) as folder:
             return folder.find(checkpoint_id)
         return None
+
+    def _leftovers_in(self, name: str, remove: bool) -> list[str]:
+        with suppress(FileNotFoundError), GraphFolder(self.path, name) as folder:
+            found = sorted(folder.leftovers())
+            if remove:
+                folder.sweep()
+            return [f"{name}/{each}" for each in found]
+        return []
 
     def _graph_ids(self) -> list[str]:
         with self._told("list its graphs"):

@@ -186,6 +186,12 @@ class GraphFolder:
 
     def sweep(self) -> None:
         """Remove the temporary files of writers that are gone."""
+        for name in self.leftovers():
+            self._discard(name)
+
+    def leftovers(self) -> list[str]:
+        """The names of the temporary files of writers that are gone."""
+        found = []
         for name in os.listdir(self._folder):
             if not name.startswith(PREFIX):
                 continue
@@ -193,7 +199,8 @@ class GraphFolder:
                 status = os.stat(name, dir_fd=self._folder, follow_symlinks=False)
                 # The change time is the system's own; the modification time is the checkpoint's.
                 if is_leftover(name, age=time.time() - status.st_ctime):
-                    self._discard(name)
+                    found.append(name)
+        return found
 
     def _refuse_deleted(self, header: RecordHeader) -> None:
         if header.sequence <= read_floor(self._folder):

@@ -96,6 +96,15 @@ class RemoteDirectory:
             address = parse_automatic_id(checkpoint_id)
             return self._folder_named(quote(address[0]), filesystem, root).info(*address) if address else None
 
+    def leftovers(self, remove: bool) -> list[str]:
+        """See ``CheckpointBackend.leftovers``: paths below the folder."""
+        with self._told("look for leftovers") as (filesystem, root):
+            return [
+                f"{name}/{each}"
+                for name in sorted(_folder_names(filesystem, root))
+                for each in self._folder_named(name, filesystem, root).leftovers(remove)
+            ]
+
     def close(self) -> None:
         """End the connections."""
         self._connection.close()

@@ -142,6 +142,13 @@ class RemoteFolder:
         self._remove_hints(listing.alias_names(sequence))
         return True
 
+    def leftovers(self, remove: bool) -> list[str]:
+        """The names of the temporary files of writers that are gone; those that can be removed are, if asked for."""
+        listing = self._listing()
+        if remove:
+            self._sweep(listing)
+        return sorted(_leftovers_of(listing))
+
     def _prepared(self) -> Listing:
         listing = read_listing(self._filesystem, self._path)
         if listing is None and self._way.has_folders:
@@ -157,10 +164,7 @@ class RemoteFolder:
                 raise
 
     def _sweep(self, listing: Listing) -> None:
-        for name, changed in listing.temporaries.items():
-            # Where the filesystem does not tell its age, only the file of a dead process of this machine is a leftover.
-            if is_leftover(name, age=time.time() - changed.timestamp() if changed else 0):
-                self._remove_hints([name])
+        self._remove_hints(_leftovers_of(listing))
 
     def _withdraw_if_deleted(self, header: RecordHeader) -> None:
         # Between the first look and the commit, others may have used this sequence and deleted it. Deleting raises the
@@ -263,6 +267,15 @@ class RemoteFolder:
 
     def _place(self, sequence: int) -> str:
         return f"{self._shown}/{record_name(sequence)}"
+
+
+def _leftovers_of(listing: Listing) -> list[str]:
+    # Where the filesystem does not tell its age, only the file of a dead process of this machine is a leftover.
+    return [
+        name
+        for name, changed in listing.temporaries.items()
+        if is_leftover(name, age=time.time() - changed.timestamp() if changed else 0)
+    ]
 
 
 def _info(graph_id: str, sequence: int, header: RecordHeader, entry: Entry) -> CheckpointInfo:

@@ -16,7 +16,7 @@ from spark_backend_s3.looks import Looks
 from spark_backend_s3.names import LAST_SEQUENCE, Keys, is_sequence, quote
 from spark_backend_s3.objects import Objects
 from spark_backend_s3.parallel import Whole
-from spark_backend_s3.probe import check_conditional_writes
+from spark_backend_s3.probe import check_conditional_writes, forgotten_probes
 from spark_backend_s3.records import Records
 from spark_backend_s3.removal import Removal
 
@@ -179,6 +179,15 @@ class S3CheckpointBackend(CheckpointBackend):
         if given is not None or address is None or not is_sequence(address[1]):
             return given
         return await self._catalog.line(quote(address[0]), address[1], action=action)
+
+    async def leftovers(self, *, remove: bool = False) -> Names:
+        action = "look for leftovers"
+        found = await forgotten_probes(self._objects, self._keys, action=action)
+        if found and remove:
+            refused = await self._objects.remove(found, action=action)
+            for code in refused.values():
+                raise self._objects.refusal(action, code)
+        return [key.removeprefix(self._location.root) for key in found]
 
     async def close(self) -> None:
         await self._objects.connections.close()

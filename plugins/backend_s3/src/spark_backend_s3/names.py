@@ -107,9 +107,14 @@ class Keys:
         """The key that says: the record at this address was given this id by hand."""
         return f"{self.ids(checkpoint_id)}{name}/{_ranked(sequence)}"
 
+    @property
+    def probes(self) -> str:
+        """What the keys to try things out on begin with."""
+        return f"{self.root}probe/"
+
     def probe(self, token: str) -> str:
         """A key to try things out on."""
-        return f"{self.root}probe/{token}"
+        return f"{self.probes}{token}"
 
     def split_record(self, key: str) -> tuple[str, int] | None:
         """The quoted graph id and the sequence in a record's key, or None for another key."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import secrets
+from datetime import datetime, timedelta
 from typing import Final
 
 from spark.errors import BackendError
 from spark_backend_s3.location import Location
 from spark_backend_s3.names import Keys
-from spark_backend_s3.objects import Objects
+from spark_backend_s3.objects import Listed, Objects
 
+_STALE: Final = timedelta(days=1)
+"""A probe of this age is a leftover; trying out takes seconds, and what is removed under it would make a store seem unfit."""
 _PROVEN: Final[set[tuple[str, str]]] = set()
 """Endpoint and bucket of the stores that were found to keep it, in this process."""
 
@@ -34,3 +37,17 @@ async def check_conditional_writes(objects: Objects, keys: Keys, location: Locat
             "some), or pass single_writer=True if no two processes ever run the same graph id."
         )
     _PROVEN.add(store)
+
+
+async def forgotten_probes(objects: Objects, keys: Keys, *, action: str) -> list[str]:
+    """The keys of what processes left that ended while they tried the store out."""
+    page = await objects.page(keys.probes, action=action)
+    found = [each.key for each in page.objects if _is_stale(each, page.now)]
+    while page.more:
+        page = await objects.page(keys.probes, action=action, more=page.more)
+        found += [each.key for each in page.objects if _is_stale(each, page.now)]
+    return found
+
+
+def _is_stale(found: Listed, now: datetime | None) -> bool:
+    return now is not None and now - found.written > _STALE

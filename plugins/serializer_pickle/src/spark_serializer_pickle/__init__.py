@@ -1,5 +1,20 @@
-"""The pickle format for checkpoints."""
+"""The pickle format for checkpoints.
 
-from spark_serializer_pickle.pickle_format import PickleFormat
+The class is imported when it is first used: Python imports this package to find out what the plugin provides.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spark_serializer_pickle.pickle_format import PickleFormat as PickleFormat
 
 __all__ = ["PickleFormat"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "PickleFormat":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from spark_serializer_pickle.pickle_format import PickleFormat
+
+    globals()[name] = PickleFormat
+    return PickleFormat

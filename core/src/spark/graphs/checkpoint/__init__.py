@@ -18,6 +18,8 @@ from spark.errors import (
 )
 from spark.graphs.blocking import Reply, run_blocking
 from spark.graphs.checkpoint.backend import CheckpointBackend
+from spark.graphs.checkpoint.blobs import BlobRef
+from spark.graphs.checkpoint.codec import Codec
 from spark.graphs.checkpoint.config import CheckpointConfig
 from spark.graphs.checkpoint.durability import Durability
 from spark.graphs.checkpoint.format import Format
@@ -45,6 +47,7 @@ __all__ = [
     "CURRENT_VERSION",
     "AfterNode",
     "BackendError",
+    "BlobRef",
     "Boundary",
     "CheckpointBackend",
     "CheckpointConfig",
@@ -58,6 +61,7 @@ __all__ = [
     "CheckpointQuery",
     "CheckpointSerializer",
     "CheckpointVersionError",
+    "Codec",
     "DeletionError",
     "DeserializationError",
     "Durability",

@@ -190,6 +190,14 @@ class CheckpointBackend(ABC):
             return None
         return next((info for info in await self.list(address[0]) if info.sequence == address[1]), None)
 
+    async def leftovers(self, *, remove: bool = False) -> Names:
+        """What writers that are gone left unfinished and nobody needs: temporary files, for instance, each by its name.
+
+        :param remove: take it away, too.
+        :raises BackendError: the storage failed.
+        """
+        return []
+
     async def close(self) -> None:  # noqa: B027 - most stores have nothing to release
         """Release threads, connections and files. The backend can't be used afterwards; closing twice is fine."""
 

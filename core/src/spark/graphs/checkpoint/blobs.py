@@ -6,6 +6,7 @@ sequence of that record, so names alone say what may be collected; see ``docs/de
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,6 +19,7 @@ SMALLEST: Final = 8192
 """Encoded values of at least this many bytes are kept as blobs; what is smaller costs less where it is used."""
 
 _TAG: Final = "$blob"
+_NAME: Final = re.compile(r"[A-Za-z0-9-]{1,100}")
 _SECTIONS: Final = ("graph_state", "node_states")
 _DIGITS: Final = 12
 
@@ -52,7 +54,14 @@ class BlobRef:
         fields = tree[_TAG]
         if type(fields) is not list or [type(field) for field in fields] != [str, int, int, str, str]:
             raise CheckpointDamagedError("a reference in it to a large value is none")
+        # Names become parts of paths and keys, and come from whoever may write in a store: none may lead elsewhere.
+        if not _NAME.fullmatch(fields[0]):
+            raise CheckpointDamagedError(f"it refers to a large value by {fields[0][:40]!r}, which is no name of one")
         return cls(*fields)
+
+    def is_intact(self, stored: bytes) -> bool:
+        """Whether these bytes are what was stored under the name."""
+        return len(stored) == self.size and is_right(self.checksum, b"", stored)
 
     def content(self, stored: bytes) -> bytes:
         """The encoded value, from what is stored under the name.
@@ -60,7 +69,7 @@ class BlobRef:
         :raises CheckpointDamagedError: it is not what was written.
         :raises DeserializationError: it is intact, but its compression can't be undone here.
         """
-        if len(stored) != self.size or not is_right(self.checksum, b"", stored):
+        if not self.is_intact(stored):
             raise CheckpointDamagedError(f"its large value {self.name!r} is not what was written")
         try:
             return unpack(stored, self.compression, raw_size=self.raw_size, what=f"The large value {self.name!r}")

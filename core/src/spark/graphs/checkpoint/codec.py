@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal, NoReturn
@@ -46,6 +46,15 @@ class OpenRecord:
     def blob_names(self) -> list[str]:
         """The names of those."""
         return [ref.name for ref in self.refs.values()]
+
+    def fill(self, blobs: Mapping[str, bytes]) -> None:
+        """Put the large values where the references to them stand.
+
+        :param blobs: name to content.
+        :raises CheckpointDamagedError: one of them is missing, or not what was written.
+        """
+        for (section, key), ref in self.refs.items():
+            self.tree[section][key] = _large_value(self, ref, blobs)
 
 
 class Codec:
@@ -135,14 +144,44 @@ class Codec:
         format = self._format_of(header)
         if _is_signed(format) and not format.verify(header.canonical() + payload, header.signature):
             _raise_damaged(header, f"its {format.name} signature is missing, or was not made with the key in use here")
-        raw = _unpack(header, payload)
-        tree = _load(format, header, raw)
-        is_plain = format.is_plain(raw)
-        try:
-            refs = {} if is_plain or type(tree) is not dict else references(tree)
-        except CheckpointDamagedError as error:
-            _raise_damaged(header, str(error), cause=error)
-        return OpenRecord(header, format, tree, is_plain, refs)
+        return _parsed(header, payload, format)
+
+    def references(self, record: Record) -> list[BlobRef]:
+        """The large values that a record refers to. Neither its types nor the key of its signature are needed.
+
+        :raises CheckpointDamagedError: it is not what was written.
+        :raises DeserializationError: it is intact, but its format can't be used here.
+        :raises PluginNotFoundError: its format is not installed.
+        """
+        header, payload = record.header, record.payload
+        _check_intact(header, payload)
+        if self._kind_of(header).takes_objects:
+            return []  # such formats write a checkpoint in one piece
+        return [*_parsed(header, payload, self._format_of(header)).refs.values()]
+
+    def put_together(self, record: Record, blobs: Mapping[str, bytes]) -> Record:
+        """The same record with its large values in its payload, for a store that keeps none beside it.
+
+        :param blobs: name to content of the large values that it refers to.
+        :raises CheckpointDamagedError: it, or one of them, is not what was written.
+        :raises DeserializationError: it is signed, and to sign it anew takes the key; or its format can't be used here.
+        :raises PluginNotFoundError: its format is not installed.
+        """
+        header = record.header
+        _check_intact(header, record.payload)
+        if header.signature:
+            raise DeserializationError(
+                f"{_name(header)} is signed, so its large values can't be put into it without the key. Copy it to a store "
+                "that keeps large values by themselves."
+            )
+        opened = _parsed(header, record.payload, self._format_of(header))
+        opened.fill(blobs)
+        raw = opened.format.dumps(opened.tree)
+        packed = compress(raw, header.compression) if header.compression else None
+        payload, compression = (raw, "") if packed is None else (packed, header.compression)
+        whole = replace(header, size=len(payload), raw_size=len(raw), compression=compression)
+        whole.checksum = checksum(self._checksum, whole.canonical(), payload)
+        return Record(whole, payload)
 
     def read(self, opened: OpenRecord, blobs: Mapping[str, bytes]) -> GraphCheckpoint:
         """The checkpoint that the record was made from.
@@ -152,8 +191,7 @@ class Codec:
         :raises DeserializationError: a type in it can't be used here.
         """
         header = opened.header
-        for (section, key), ref in opened.refs.items():
-            opened.tree[section][key] = _large_value(opened, ref, blobs)
+        opened.fill(blobs)
         try:
             content = self._reader.read(opened.format, opened.tree, is_plain=opened.is_plain)
         except DeserializationError as error:
@@ -172,10 +210,13 @@ class Codec:
         if self._signs:
             header.signature = self.format.sign(sealed + payload)
 
+    def _kind_of(self, header: RecordHeader) -> type[Format]:
+        return type(self.format) if header.format == self.format.name else _format_class(header.format)
+
     def _format_of(self, header: RecordHeader) -> Format:
         if header.format == self.format.name:
             return self.format
-        kind = _format_class(header.format)
+        kind = self._kind_of(header)
         if not kind.safe_to_load:
             raise DeserializationError(
                 f"{_name(header)} was written in the format {header.format!r}. Loading that can run code, so it is "
@@ -216,6 +257,17 @@ def _check_intact(header: RecordHeader, payload: bytes) -> None:
         _raise_damaged(header, f"it has {len(payload)} bytes instead of {header.size}")
     if not is_right(header.checksum, header.canonical(), payload):
         _raise_damaged(header, "its checksum does not match its content")
+
+
+def _parsed(header: RecordHeader, payload: bytes, format: Format) -> OpenRecord:
+    raw = _unpack(header, payload)
+    tree = _load(format, header, raw)
+    is_plain = format.is_plain(raw)
+    try:
+        refs = {} if is_plain or type(tree) is not dict else references(tree)
+    except CheckpointDamagedError as error:
+        _raise_damaged(header, str(error), cause=error)
+    return OpenRecord(header, format, tree, is_plain, refs)
 
 
 def _unpack(header: RecordHeader, payload: bytes) -> bytes:

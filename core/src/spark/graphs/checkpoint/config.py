@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from spark.graphs.checkpoint.backend import CheckpointBackend
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class CheckpointConfig:
     """Automatic checkpoints of a graph.
 
@@ -55,6 +55,9 @@ class CheckpointConfig:
     durability: Durability = "sync"
     """When the run waits for the store: ``"sync"``, until each checkpoint is durable; ``"async"``, for a bounded queue of them,
     saved in order; ``"exit"``, at its end alone."""
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False, kw_only=True)
+    """Where each value came from, by field, when ``load`` made this: ``"argument"``, ``"SPARK_CHECKPOINT_URL"``,
+    ``"spark.toml:[checkpoint] url"``, ``"default"``."""
 
     def __post_init__(self) -> None:
         _check_flags(self)
@@ -67,6 +70,31 @@ class CheckpointConfig:
         _check_kind("trigger", self.trigger, Trigger)
         _check_kind("retention", self.retention, Retention)
         self.combined_trigger()
+
+    @classmethod
+    def load(cls, **overrides: Any) -> CheckpointConfig:
+        """The configuration in force: of each setting, the first that is given by an argument, by ``SPARK_CHECKPOINT_URL``, in
+        ``spark.toml``, or in ``[tool.spark.checkpoint]`` of ``pyproject.toml``: the nearest upwards from the working directory.
+
+        Nothing else reads the environment or these files: a graph without a ``checkpoint_config`` makes no checkpoints.
+
+        :param overrides: arguments of this class.
+        :raises GraphDefinitionError: a setting is unknown or wrong; says the file, the key and the nearest right name.
+        :raises PluginError: the chosen store can't be used.
+        """
+        from spark.graphs.checkpoint.choosing import values_in_force  # what reads settings is slow to import
+
+        known = [each.name for each in fields(cls) if each.name != "sources"]
+        values, sources = values_in_force(overrides, known=known)
+        return cls(**values, sources=sources)
+
+    def __repr__(self) -> str:
+        from spark.hooks.redaction import redact
+
+        shown = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "sources"}
+        if isinstance(self.backend, str):
+            shown["backend"] = redact(self.backend)
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     def combined_trigger(self) -> Trigger | None:
         """The one rule that all trigger arguments come to; None when nothing triggers a checkpoint on the way."""
@@ -123,10 +151,10 @@ def _names(names: Sequence[str] | str | None) -> list[str] | None:
 
 
 def _check_flags(config: CheckpointConfig) -> None:
-    for field in fields(config):
-        value = getattr(config, field.name)
-        if field.type == "bool" and not isinstance(value, bool):
-            raise GraphDefinitionError(f"CheckpointConfig({field.name}={value!r}): give True or False.")
+    for each in fields(config):
+        value = getattr(config, each.name)
+        if each.type == "bool" and not isinstance(value, bool):
+            raise GraphDefinitionError(f"CheckpointConfig({each.name}={value!r}): give True or False.")
 
 
 def _check_kind(name: str, value: Any, kind: type) -> None:

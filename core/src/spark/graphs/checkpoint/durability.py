@@ -39,6 +39,11 @@ class SaveAtOnce:
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
 
+    @property
+    def latest_sequence(self) -> int | None:
+        """The sequence of the graph's latest automatic checkpoint; None when there is none."""
+        return self._recorder.latest_sequence
+
     def is_due(self, boundary: Boundary) -> bool:
         """Whether a trigger asks for a checkpoint here."""
         return self._recorder.is_due(boundary)

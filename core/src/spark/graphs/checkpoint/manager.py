@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import groupby
 from operator import attrgetter
 
@@ -11,6 +11,7 @@ from spark.graphs.checkpoint.backend import CheckpointBackend
 from spark.graphs.checkpoint.handlers import Audience, CheckpointHandler
 from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
 from spark.graphs.checkpoint.query import CheckpointQuery, Scalar
+from spark.graphs.checkpoint.retention import Retention, surplus
 from spark.graphs.checkpoint.store import delete, find, load, load_latest, not_found, wrapped
 from spark.graphs.checkpoint.sweep import orphans, remove, sweep
 from spark.graphs.checkpoint.verification import Verification, verify
@@ -97,24 +98,49 @@ class CheckpointManager:
         instant = cutoff.astimezone()
         return await self._delete(info for info in await self.list_checkpoints(graph_id) if info.timestamp < instant)
 
-    async def verify(self, graph_id: str | None = None) -> Verification:
+    async def prune(
+        self, retention: Retention, *, graph_id: str | None = None, dry_run: bool = False
+    ) -> list[CheckpointInfo]:
+        """Delete what a rule of retention gives up, as the runs of the graphs would; returns what that was.
+
+        What was made by hand, and the latest of each graph, stay.
+
+        :param graph_id: only of this graph; None means all, each by itself.
+        :param dry_run: only say what would be deleted.
+        """
+        automatic = [info for info in await self.list_checkpoints(graph_id) if not info.manual]
+        now = datetime.now(UTC)
+        going = [
+            info
+            for _, infos in groupby(automatic, key=attrgetter("graph_id"))
+            for info in surplus(list(infos), retention=retention, now=now)
+        ]
+        if not dry_run:
+            await self._delete(going)
+        return going
+
+    async def verify(
+        self, graph_id: str | None = None, *, report: Callable[[int, int], None] | None = None
+    ) -> Verification:
         """Load every checkpoint, and say what is damaged, and what is stored that nobody needs. Nothing is changed.
 
         :param graph_id: only those of this graph; None means all.
+        :param report: told how many of how many were loaded.
         :raises BackendError: the storage failed.
         """
-        return await verify(self.backend, graph_id)
+        return await verify(self.backend, graph_id, report)
 
-    async def remove_orphans(self, graph_id: str) -> int:
+    async def remove_orphans(self, graph_id: str, *, at_rest: bool = True) -> int:
         """Remove the large values of a graph that no checkpoint needs; returns how many.
 
         Runs do so by themselves as they go on. This is for what is left when a graph does not run again: call it only while no
         run of this graph is under way, for it takes away what a run may be about to refer to.
 
+        :param at_rest: False when a run may be under way: then only what even that can't come to need, as ``verify`` tells it.
         :raises CheckpointDamagedError: a checkpoint can't be read, so that it is not known what it needs. Nothing was removed.
         :raises BackendError: the storage failed.
         """
-        return await remove(self.backend, graph_id, await orphans(self.backend, graph_id, at_rest=True))
+        return await remove(self.backend, graph_id, await orphans(self.backend, graph_id, at_rest=at_rest))
 
     async def _delete(self, checkpoints: Iterable[CheckpointInfo]) -> int:
         count = 0

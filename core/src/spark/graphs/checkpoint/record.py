@@ -11,7 +11,7 @@ from types import NoneType
 from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError, InvalidIdError
-from spark.graphs.checkpoint.checksum import checksum
+from spark.graphs.checkpoint.checksum import checksum, is_right
 from spark.graphs.checkpoint.ids import automatic_id, check_checkpoint_id, check_graph_id
 from spark.graphs.checkpoint.model import CheckpointInfo
 from spark.graphs.checkpoint.pieces import Pieces
@@ -150,6 +150,11 @@ class Record:
 
     def __repr__(self) -> str:
         return f"Record({self.header!r}, {self.payload!r})"
+
+    def is_intact(self) -> bool:
+        """Whether header and payload are those that the checksum was made over."""
+        payload = self.payload
+        return len(payload) == self.header.size and is_right(self.header.checksum, self.header.canonical(), payload)
 
     def info(self) -> CheckpointInfo:
         """The line that this record makes in a listing."""

@@ -109,6 +109,11 @@ class Recorder:
         if is_latest and parent is not None:
             self._head, self._next = parent, parent + 1
 
+    @property
+    def latest_sequence(self) -> int | None:
+        """The sequence of the latest checkpoint, as far as this writer knows; None when there is none."""
+        return self._head or None
+
     def is_due(self, boundary: Boundary) -> bool:
         """Whether a trigger asks for a checkpoint here."""
         return self._trigger is not None and self._trigger.is_due(boundary)

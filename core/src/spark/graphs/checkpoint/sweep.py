@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from spark.errors import SparkError
+from spark.errors import CheckpointDamagedError, SparkError
 from spark.graphs.blocking import run_blocking
 from spark.graphs.checkpoint.blobs import garbage, is_of
 from spark.graphs.checkpoint.store import wrapped
+from spark.graphs.checkpoint.unlisted import left_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,8 +55,12 @@ async def orphans(backend: CheckpointBackend, graph_id: str, *, but: str = "", a
         names = [name for name in await backend.blob_names(graph_id) if not is_of(name, but)]
     if not names:
         return []
-    with wrapped(backend, "listing the checkpoints of graph ", graph_id):
+    with wrapped(backend, "listing the checkpoints of graph ", graph_id), left_out() as unlisted:
         infos = [info for info in await backend.list(graph_id) if not info.manual]
+    if unlisted:
+        raise CheckpointDamagedError(
+            f"It is not known which large values graph {graph_id!r} needs, since a checkpoint of it can't be read. {unlisted[0]}"
+        )
     referenced = await _referenced(backend, infos)
     if at_rest:
         return [name for name in names if name not in referenced]
@@ -68,6 +73,5 @@ async def _referenced(backend: CheckpointBackend, infos: Sequence[CheckpointInfo
         with wrapped(backend, "reading checkpoint ", info.checkpoint_id):
             record = await backend.get(info.graph_id, info.sequence)
         if record is not None:  # else it was deleted meanwhile
-            opened = await run_blocking(backend.codec.open, record)
-            found.update(opened.blob_names())
+            found.update(ref.name for ref in await run_blocking(backend.codec.references, record))
     return found

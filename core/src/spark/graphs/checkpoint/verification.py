@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from spark.errors import CheckpointDamagedError, CheckpointNotFoundError, DeserializationError
+from spark.errors import BackendError, CheckpointDamagedError, CheckpointNotFoundError, SparkError
 from spark.graphs.checkpoint.store import load, wrapped
 from spark.graphs.checkpoint.sweep import orphans
+from spark.graphs.checkpoint.unlisted import left_out
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.backend import CheckpointBackend
@@ -22,26 +25,33 @@ class Verification:
     """How many checkpoints loaded."""
     damaged: list[tuple[CheckpointInfo, CheckpointDamagedError]] = field(default_factory=list)
     """Those that are not what was written, or lack a large value, and what is wrong with each."""
-    unreadable: list[tuple[CheckpointInfo, DeserializationError]] = field(default_factory=list)
-    """Those that are intact, and need a type or a format that this program does not have."""
+    unreadable: list[tuple[CheckpointInfo, SparkError]] = field(default_factory=list)
+    """Those that are intact, and need a type, a format or a key that this program does not have."""
+    unlisted: list[str] = field(default_factory=list)
+    """What the backend had to say about things that stand in the place of a checkpoint and could not even be listed."""
     orphans: list[tuple[str, str]] = field(default_factory=list)
     """Graph id and name of each large value that no checkpoint needs. The next run of that graph removes it."""
 
     def is_fine(self) -> bool:
         """Whether nothing is damaged."""
-        return not self.damaged
+        return not self.damaged and not self.unlisted
 
 
-async def verify(backend: CheckpointBackend, graph_id: str | None) -> Verification:
+async def verify(
+    backend: CheckpointBackend, graph_id: str | None, report: Callable[[int, int], None] | None
+) -> Verification:
     """Load every checkpoint of a graph, or of all graphs, and look for large values that none of them needs."""
-    with wrapped(backend, "listing checkpoints"):
+    with wrapped(backend, "listing checkpoints"), left_out() as unlisted:
         infos = await backend.list(graph_id)
-    found = Verification()
-    for info in infos:
+    found = Verification(unlisted=unlisted)
+    for number, info in enumerate(infos, 1):
         await _load(backend, info, found)
+        if report is not None:
+            report(number, len(infos))
     for each in sorted({info.graph_id for info in infos}):
         if all(info.graph_id != each for info, _ in (*found.damaged, *found.unreadable)):
-            found.orphans += [(each, name) for name in await orphans(backend, each)]
+            with suppress(CheckpointDamagedError):  # told already: something there can't be listed
+                found.orphans += [(each, name) for name in await orphans(backend, each)]
     return found
 
 
@@ -52,7 +62,9 @@ async def _load(backend: CheckpointBackend, info: CheckpointInfo, found: Verific
         return  # deleted since it was listed
     except CheckpointDamagedError as error:
         found.damaged.append((info, error))
-    except DeserializationError as error:
+    except BackendError:
+        raise
+    except SparkError as error:
         found.unreadable.append((info, error))
     else:
         found.intact += 1

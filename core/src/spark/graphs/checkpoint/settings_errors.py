@@ -1,0 +1,73 @@
+"""What is wrong with a setting: the file, the key and the nearest right name. Values are never shown, for some are secrets."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from spark.errors import GraphDefinitionError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
+
+
+def explained(error: ValidationError, *, places: Mapping[str, str], model: type[BaseModel]) -> GraphDefinitionError:
+    """One error that names everything that is wrong.
+
+    :param places: the settings by name, each with the place where it is set.
+    """
+    complaints = [_complaint(one, places, model) for one in error.errors(include_input=True, include_url=False)]
+    return GraphDefinitionError("\n".join(dict.fromkeys(complaints)))
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``" Did you mean …?"``, or nothing when no known name is near."""
+    close = difflib.get_close_matches(name, sorted(known), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def kind_of(value: object) -> str:
+    """What kind of value this is, in the words of TOML."""
+    return _KINDS.get(type(value), type(value).__name__)
+
+
+def _complaint(one: ErrorDetails, places: Mapping[str, str], model: type[BaseModel]) -> str:
+    keys = [str(key) for key in one["loc"]]
+    place = places[keys[0]]
+    if one["type"] == "extra_forbidden":
+        known = _fields(model, keys[:-1])
+        inner = f".{keys[-1]}" if keys[:-1] else ""
+        return f"{place}{inner}: there is no such setting.{did_you_mean(keys[-1], known) or _listed(known)}"
+    # Deeper keys are those of a nested table; or, in a union, the name of one of its types, which nobody wrote.
+    inner = f".{keys[1]}" if keys[1:] and keys[1] in _fields(model, keys[:1]) else ""
+    expected = "it is to be a table" if one["type"] == "model_type" else f"{one['msg'][0].lower()}{one['msg'][1:]}"
+    return f"{place}{inner}: {expected}; it is {kind_of(one['input'])}."
+
+
+def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
+    """The names that are known in the table at this path."""
+    found: Any = model
+    for key in path:
+        kinds = getattr(found.model_fields[key].annotation, "__args__", ())
+        found = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+        if found is None:
+            return []
+    return list(found.model_fields)
+
+
+def _listed(names: list[str]) -> str:
+    return f" There are: {', '.join(names)}."
+
+
+_KINDS = {
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    list: "an array",
+    dict: "a table",
+}

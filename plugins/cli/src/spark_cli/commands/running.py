@@ -1,0 +1,87 @@
+"""``spark run``: run a graph, watch it, and print its result."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import traceback
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spark_cli.ending import end, refuse
+from spark_cli.output import print_json
+from spark_cli.stores import Url, wait_for
+from spark_cli.targets import Target, load_graph
+
+if TYPE_CHECKING:
+    from spark.graphs import Graph, Message
+
+
+def run(
+    target: Target,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the latest checkpoint, if there is one.")
+    ] = False,
+    inputs: Annotated[
+        str, typer.Option("--input", metavar="JSON", help="What the start node receives, an object; - reads it.")
+    ] = "{}",
+    url: Url = "",
+) -> None:
+    """Run a graph. Its result goes to standard output, as JSON; its progress, and what nodes print, to standard error.
+
+    With --url, or when the graph itself makes no checkpoints and a store is configured, they go there.
+    """
+    given = _inputs(inputs)
+    with contextlib.redirect_stdout(sys.stderr):  # what nodes print, so that a script finds nothing but the result
+        graph = _checkpointed(load_graph(target), url)
+        message = wait_for(_run(graph, given, resume))
+    if message is None:
+        end(fine=False)
+    else:
+        print_json(
+            {"graph_id": graph.graph_id, "status": message.status, "node": message.node, "content": message.content}
+        )
+
+
+def _inputs(text: str) -> dict[str, Any]:
+    import json
+
+    try:
+        given = json.loads(sys.stdin.read() if text == "-" else text)
+    except ValueError as error:
+        refuse(f"--input is no JSON: {error}")
+    if not isinstance(given, dict):
+        refuse('--input is to be a JSON object, for instance \'{"name": "world"}\'.')
+    return given
+
+
+def _checkpointed(graph: Graph, url: str) -> Graph:
+    from spark.graphs.checkpoint import CheckpointConfig
+
+    own = graph.checkpoint_config
+    if url:
+        # What else the configuration in force says does not hold for this store, so that it is not even read.
+        return graph.with_checkpoints(replace(own or CheckpointConfig(), backend=url, enabled=True))
+    if own is None and (config := CheckpointConfig.load()).backend is not None:
+        return graph.with_checkpoints(config)
+    return graph
+
+
+async def _run(graph: Graph, inputs: dict[str, Any], resume: bool) -> Message | None:
+    """The outcome; None when a node raised, which is shown as Python does."""
+    from spark.errors import SparkError
+    from spark_cli.watching import watched
+
+    try:
+        async with watched(graph):
+            return await graph.run(inputs, resume=resume)
+    except SparkError:
+        raise
+    except Exception:
+        traceback.print_exc()
+        return None
+    finally:
+        if graph.checkpoint_backend is not None:
+            await graph.checkpoint_backend.close()

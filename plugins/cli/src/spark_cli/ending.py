@@ -1,0 +1,23 @@
+"""How a command ends: its exit code, and what is said on the way out."""
+
+from __future__ import annotations
+
+from typing import Final, NoReturn
+
+import typer
+
+FINE: Final = 0
+FAILED: Final = 1
+"""Something failed, or something was found that has to be looked at."""
+WRONG_USAGE: Final = 2
+
+
+def refuse(message: str) -> NoReturn:
+    """End with exit code 2: the command was not written as it should be."""
+    typer.echo(f"spark: {message}", err=True)
+    raise typer.Exit(WRONG_USAGE)
+
+
+def end(*, fine: bool) -> None:
+    """End with 0 or 1."""
+    raise typer.Exit(FINE if fine else FAILED)

@@ -1,0 +1,77 @@
+"""What is installed, and what became of it. It is printed without typer, which takes longer to import than this to find out."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from spark_cli.output import print_table
+
+if TYPE_CHECKING:
+    from spark.hooks import PluginInfo
+
+
+def report_plugins(as_json: bool) -> bool:
+    """Print the report, and say whether every plugin that may be used can be."""
+    from spark.hooks import plugins
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # broken ones are in the list
+        found = plugins()
+    lines = [_line(info, found) for info in found]
+    if as_json:
+        print(json.dumps(lines, indent=2))
+    else:
+        _print(lines)
+    return all(line["status"] in ("loaded", "blocked") for line in lines)
+
+
+def _line(info: PluginInfo, found: Sequence[PluginInfo]) -> dict[str, Any]:
+    rivals = _rivals(info, found)
+    return {
+        "name": info.name,
+        "distribution": info.distribution,
+        "version": info.version,
+        "provides": list(info.provides),
+        "status": "conflicting" if rivals else info.status,
+        "reason": rivals or info.reason,
+        "load_milliseconds": round(info.load_seconds * 1000, 1),
+    }
+
+
+def _rivals(info: PluginInfo, found: Sequence[PluginInfo]) -> str:
+    """Why it is in conflict with others; empty when it is not. Events may be heard by any number of plugins."""
+    claims = Counter(claim for each in found for claim in each.claims)
+    shared = [claim for claim in info.claims if claims[claim] > 1]
+    if not shared:
+        return ""
+    others = sorted({each.distribution for each in found if each is not info and set(shared) & set(each.claims)})
+    names = ", ".join(f"{kind} {name!r}" for kind, name in sorted(shared))
+    return (
+        f"{names}: also claimed by {', '.join(others) or info.distribution}. Uninstall one, or name the one not to use in "
+        "SPARK_DISABLE_PLUGINS."
+    )
+
+
+def _print(lines: Sequence[dict[str, Any]]) -> None:
+    titles = ("NAME", "DISTRIBUTION", "VERSION", "STATUS", "LOADED IN", "PROVIDES")
+    print_table(
+        titles,
+        [
+            (
+                line["name"],
+                line["distribution"],
+                line["version"],
+                line["status"],
+                f"{line['load_milliseconds']} ms",
+                ", ".join(line["provides"]),
+            )
+            for line in lines
+        ],
+    )
+    for line in lines:
+        if line["reason"]:
+            print(f"\n{line['name']} ({line['distribution']}) is {line['status']}. {line['reason']}")

@@ -1,0 +1,58 @@
+"""Which store does a command work on? The one of ``--url``, or the one that the configuration in force chooses."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
+
+import typer
+
+from spark_cli.ending import refuse
+
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint import CheckpointBackend
+
+Url: TypeAlias = Annotated[
+    str, typer.Option(help="The store. Without it: SPARK_CHECKPOINT_URL, spark.toml, pyproject.toml.", metavar="URL")
+]
+
+
+Result = TypeVar("Result")
+
+
+def wait_for(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run the asynchronous part of a command to its end."""
+    import asyncio  # a third of what `spark --help` would otherwise take longer than typer itself
+
+    return asyncio.run(work)
+
+
+@asynccontextmanager
+async def opened_store(url: str) -> AsyncIterator[CheckpointBackend]:
+    """The chosen store, closed at the end."""
+    store = opened(url) if url else _configured()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def opened(url: str) -> CheckpointBackend:
+    """The store behind a URL or name; a URL that can't be one is wrong usage."""
+    from spark.hooks import open_backend, redact
+
+    try:
+        store: CheckpointBackend = open_backend(url)
+    except (TypeError, ValueError) as error:
+        refuse(f"{redact(url)!r} is no store: {error}")
+    return store
+
+
+def _configured() -> CheckpointBackend:
+    from spark.graphs.checkpoint import CheckpointConfig
+
+    backend = CheckpointConfig.load().backend
+    if backend is None:
+        refuse("no store was chosen. Give --url, set SPARK_CHECKPOINT_URL, or set url in spark.toml.")
+    return opened(backend) if isinstance(backend, str) else backend

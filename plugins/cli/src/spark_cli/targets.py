@@ -1,0 +1,63 @@
+"""From ``module:graph`` to the graph: import it as a program would that is started in the working directory."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterable
+from functools import reduce
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+import typer
+
+from spark_cli.ending import refuse
+
+if TYPE_CHECKING:
+    from spark.graphs import Graph
+
+Target: TypeAlias = Annotated[
+    str, typer.Argument(metavar="MODULE:GRAPH", help="A graph, or a function that makes one.")
+]
+Imports: TypeAlias = Annotated[
+    list[str],
+    typer.Option("--import", metavar="MODULE", help="Import it first: it defines types that are in the state."),
+]
+
+
+def load_graph(target: str) -> Graph:
+    """The graph that ``module:name`` means, or that the function of this name makes."""
+    from spark.graphs import Graph
+
+    module_name, colon, path = target.partition(":")
+    if not (module_name and colon and path):
+        refuse(f"{target!r} is no graph; write module:name, for instance countdown:graph.")
+    module = import_module(module_name)
+    try:
+        found: Any = reduce(getattr, path.split("."), module)
+    except AttributeError as error:
+        refuse(f"{target!r} is no graph: {error}.")
+    graph = found if isinstance(found, Graph) or not callable(found) else found()
+    if not isinstance(graph, Graph):
+        refuse(f"{target!r} is {type(graph).__name__}, not a graph, and not a function that makes one.")
+    return graph
+
+
+def import_module(name: str) -> Any:
+    """The module, also when it lies in the working directory. What it raises itself goes on."""
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        known = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        known = None
+    if known is None:
+        refuse(f"there is no module {name!r} here, in {os.getcwd()}, or among what is installed.")
+    return importlib.import_module(name)
+
+
+def import_all(names: Iterable[str]) -> None:
+    """Import modules for the types that they define."""
+    for name in names:
+        import_module(name)

@@ -1,0 +1,218 @@
+"""Records carried from one place to another as they are stored, so that doing it again goes on where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from operator import attrgetter
+from typing import Final, NoReturn, Protocol, TypeAlias
+
+from spark.errors import CheckpointDamagedError, DeserializationError, PluginError, SequenceTakenError, SparkError
+from spark.graphs.checkpoint import BlobRef, CheckpointInfo, Codec, Record, RecordHeader, run_blocking
+
+Names: TypeAlias = list[str]
+
+_CANT_BE_CARRIED: Final = (CheckpointDamagedError, DeserializationError, PluginError)
+
+
+class Place(Protocol):
+    """Where records are: any backend, or an archive."""
+
+    @property
+    def keeps_blobs(self) -> bool:
+        """Whether large values are kept beside the records that refer to them."""
+
+    async def list(self, graph_id: str | None = None) -> list[CheckpointInfo]:
+        """The checkpoints of a graph, by sequence; with None those of all graphs."""
+
+    async def get(self, graph_id: str, sequence: int) -> Record | None:
+        """The whole record at an address, or None."""
+
+    async def put(self, record: Record) -> None:
+        """Store a record and its large values durably, where its sequence was never used."""
+
+    async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
+        """Name to content of these large values of a graph, as far as they are there."""
+
+    async def blob_names(self, graph_id: str) -> Names:
+        """The names of all large values of a graph."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A checkpoint that was not carried, and why."""
+
+    graph_id: str
+    sequence: int
+    checkpoint_id: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What was carried, and what was not."""
+
+    copied: int = 0
+    present: int = 0
+    """Those that were there already, the same."""
+    conflicts: list[Problem] = field(default_factory=list)
+    """Those in whose place something else is, or was. One for each graph of which, therefore, nothing more was carried."""
+    damaged: list[Problem] = field(default_factory=list)
+    """Those that are not what was written, where they come from, or lack a large value."""
+    unreadable: list[Problem] = field(default_factory=list)
+    """Those that are intact, and need a format that is not here to tell their large values, or a key to take them in."""
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether everything is there now."""
+        return not self.conflicts and not self.damaged and not self.unreadable
+
+
+async def transfer(
+    source: Place, target: Place, *, graph_ids: Sequence[str] = (), report: Callable[[int, int], None] | None = None
+) -> Outcome:
+    """Carry records, graph by graph and by rising sequence, so that whatever stops it, the target holds whole beginnings.
+
+    Large values go with the first record that needs them. A target that keeps none gets them inside of the records.
+
+    :param graph_ids: only those of these graphs; none means all.
+    :param report: told how many of how many are done.
+    """
+    infos = [info for graph_id in graph_ids or (None,) for info in await source.list(graph_id)]
+    work = _Transfer(source, target, total=len(infos), report=report)
+    for graph_id, group in groupby(infos, attrgetter("graph_id")):
+        await work.carry_graph(graph_id, list(group))
+    return work.outcome
+
+
+class _Conflict(Exception):
+    """Nothing more of this graph is to be carried."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    record: Record
+    refs: list[BlobRef]
+    """The large values that it refers to."""
+
+    def names(self) -> Names:
+        return [ref.name for ref in self.refs]
+
+
+class _Transfer:
+    def __init__(self, source: Place, target: Place, *, total: int, report: Callable[[int, int], None] | None) -> None:
+        self._source = source
+        self._target = target
+        self._total = total
+        self._done = 0
+        self._report = report
+        self._codec = Codec()
+        self.outcome = Outcome()
+
+    async def carry_graph(self, graph_id: str, infos: Sequence[CheckpointInfo]) -> None:
+        there = {info.sequence for info in await self._target.list(graph_id)}
+        with suppress(_Conflict):
+            # Before anything is added: two histories must not be mixed.
+            kept = [name for info in infos if info.sequence in there for name in await self._compare(info)]
+            # What a record over there refers to was durable before it, and need not be sent again. Any other value is, also
+            # one that is there: a copy that was killed may have left half of it.
+            held = set(kept) & set(await self._target.blob_names(graph_id)) if kept else set()
+            for info in infos:
+                if info.sequence not in there:
+                    held.update(await self._carry(info, held))
+
+    async def _compare(self, info: CheckpointInfo) -> Names:
+        """See that the same is there; the large values that it refers to."""
+        found = await self._read(info)
+        if found is not None and not await self._holds(found.record):
+            self._refuse(info, "another record has its place")
+        self.outcome.present += found is not None
+        self._tick()
+        return found.names() if found else []
+
+    async def _carry(self, info: CheckpointInfo, held: set[str]) -> Names:
+        """Bring it there; the large values that are there with it."""
+        found = await self._read(info)
+        record = None if found is None else await self._packed(info, found, held)
+        if record is not None:
+            try:
+                await self._target.put(record)
+            except SequenceTakenError:
+                self._refuse(info, "its place was used there before")
+            self.outcome.copied += 1
+        self._tick()
+        return found.names() if found and record else []
+
+    async def _read(self, info: CheckpointInfo) -> _Found | None:
+        """The record, or None when it was deleted since it was listed, or can't be carried, which is noted."""
+        try:
+            record = await self._source.get(info.graph_id, info.sequence)
+            if record is None:
+                return None
+            if not record.is_intact():
+                raise CheckpointDamagedError("its checksum does not match its content")
+            refs = await run_blocking(self._codec.references, record) if self._source.keeps_blobs else []
+        except _CANT_BE_CARRIED as error:
+            self._note(info, error)
+            return None
+        return _Found(record, refs)
+
+    async def _packed(self, info: CheckpointInfo, found: _Found, held: set[str]) -> Record | None:
+        """The record with what the target needs of its large values; None as above."""
+        record, keeps_blobs = found.record, self._target.keeps_blobs
+        needed = [ref for ref in found.refs if not (keeps_blobs and ref.name in held)]
+        if not needed:
+            return record
+        blobs = await self._source.get_blobs(info.graph_id, [ref.name for ref in needed])
+        # Retention may have passed by since the record was read.
+        if len(blobs) < len(needed) and await self._source.get(info.graph_id, info.sequence) is None:
+            return None
+        try:
+            await run_blocking(_check, needed, blobs)
+            if not keeps_blobs:
+                return await run_blocking(self._codec.put_together, record, blobs)
+        except _CANT_BE_CARRIED as error:
+            self._note(info, error)
+            return None
+        return Record(record.header, record.payload, blobs=blobs)
+
+    async def _holds(self, record: Record) -> bool:
+        try:
+            theirs = await self._target.get(record.graph_id, record.sequence)
+        except CheckpointDamagedError:
+            return False
+        if theirs is None or self._source.keeps_blobs == self._target.keeps_blobs:
+            return theirs == record
+        # One of the two holds large values inside. All else is the same, and the nonce is that of one record only.
+        return theirs == record or (theirs.is_intact() and _without_content(theirs) == _without_content(record))
+
+    def _note(self, info: CheckpointInfo, error: SparkError) -> None:
+        problems = self.outcome.damaged if isinstance(error, CheckpointDamagedError) else self.outcome.unreadable
+        problems.append(_problem(info, str(error)))
+
+    def _refuse(self, info: CheckpointInfo, reason: str) -> NoReturn:
+        self.outcome.conflicts.append(_problem(info, reason))
+        raise _Conflict
+
+    def _tick(self) -> None:
+        self._done += 1
+        if self._report is not None:
+            self._report(self._done, self._total)
+
+
+def _problem(info: CheckpointInfo, reason: str) -> Problem:
+    return Problem(info.graph_id, info.sequence, info.checkpoint_id, reason)
+
+
+def _check(refs: Sequence[BlobRef], blobs: Mapping[str, bytes]) -> None:
+    for ref in refs:
+        if ref.name not in blobs:
+            raise CheckpointDamagedError(f"its large value {ref.name!r} is missing")
+        if not ref.is_intact(blobs[ref.name]):
+            raise CheckpointDamagedError(f"its large value {ref.name!r} is not what was written")
+
+
+def _without_content(record: Record) -> RecordHeader:
+    return replace(record.header, size=0, raw_size=0, compression="", checksum="")

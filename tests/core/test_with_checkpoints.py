@@ -1,0 +1,55 @@
+"""The same graph, checkpointed in another way; and how far a run is."""
+
+from __future__ import annotations
+
+import pytest
+
+from spark.errors import RunError
+from spark.graphs import Graph, NodeContext, Progress
+from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend
+from tests.core.running import Does, countdown, every_step, history
+
+
+async def test_it_has_the_nodes_the_id_and_the_state_and_other_checkpoints() -> None:
+    backend = InMemoryCheckpointBackend()
+    plain = Graph(countdown(), id="g", state={"count": 2})
+
+    kept = plain.with_checkpoints(every_step(backend))
+    await kept.run({"limit": 4})
+
+    assert (kept.graph_id, kept.nodes) == ("g", plain.nodes)
+    assert kept.get_state_snapshot() == {"count": 4}
+    assert plain.get_state_snapshot() == {"count": 2}
+    assert len(await history(kept)) == 2
+    assert plain.checkpoint_backend is None
+
+
+async def test_a_graph_without_a_name_stays_without_one() -> None:
+    plain = Graph(countdown())
+
+    assert plain.with_checkpoints(CheckpointConfig()).graph_id != plain.graph_id
+
+
+async def test_it_is_refused_while_a_run_is_under_way() -> None:
+    graph = Graph(Does(lambda context: {"it": graph.with_checkpoints(None)}, name="asks"))
+
+    with pytest.raises(RunError, match="with_checkpoints"):
+        await graph.run()
+
+
+async def test_progress_is_seen_from_within_a_run() -> None:
+    seen: list[Progress | None] = []
+
+    def look(context: NodeContext) -> dict[str, object]:
+        seen.append(graph.progress)
+        return {}
+
+    first = Does(lambda context: {}, name="first")
+    first >> [Does(look, name="looks"), Does(lambda context: {}, name="waits")]
+    graph = Graph(first, id="g", checkpoint_config=every_step(InMemoryCheckpointBackend()), max_concurrency=1)
+    assert graph.progress is None
+
+    await graph.run()
+
+    assert seen == [Progress(iteration=1, last_node="first", running=("looks",), waiting=1, checkpoint=1)]
+    assert graph.progress == Progress(iteration=3, last_node="waits", running=(), waiting=0, checkpoint=3)

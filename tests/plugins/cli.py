@@ -1,0 +1,155 @@
+"""The ``spark`` command called from tests, and stores with something in them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spark.graphs import ExitNode, Graph, Node, NodeContext
+from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig, CheckpointInfo, Record
+from spark.hooks import open_backend
+from spark_cli.main import main
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    code: object
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def spark(*arguments: str) -> Done:
+    """Call the command within this process."""
+    out, err, code = io.StringIO(), io.StringIO(), None
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main([str(each) for each in arguments])
+        except SystemExit as end:
+            code = end.code
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+class Count(Node):
+    """Counts to what it is told to."""
+
+    async def process(self, context: NodeContext) -> dict[str, Any]:
+        count = await context.graph_state.get("count", 0) + 1
+        await context.graph_state.set("count", count)
+        return {"to": context.inputs["to"], "done": count >= context.inputs["to"]}
+
+
+def counting_graph(config: CheckpointConfig | None = None, *, graph_id: str = "counting") -> Graph:
+    count = Count()
+    count.on(done=False) >> count
+    count.on(done=True) >> ExitNode()
+    return Graph(start=count, id=graph_id, checkpoint_config=config)
+
+
+def fill(url: str, *, graph_id: str = "counting", to: int = 4) -> None:
+    """Let a graph write a checkpoint for each of its steps into a store: one more than it counts to."""
+
+    async def run() -> None:
+        async with open_backend(url) as store:
+            config = CheckpointConfig(backend=store, trigger_on_iteration=1, auto_cleanup=False)
+            await counting_graph(config, graph_id=graph_id).run({"to": to})
+
+    asyncio.run(run())
+
+
+def save_by_hand(url: str, checkpoint_id: str, *, graph_id: str = "counting", state: Any = None) -> None:
+    async def save() -> None:
+        async with open_backend(url) as store:
+            graph = Graph(start=Count(), id=graph_id, state=state)
+            await graph.create_checkpoint(checkpoint_id).save(store)
+
+    asyncio.run(save())
+
+
+def infos(url: str) -> list[CheckpointInfo]:
+    async def look(store: CheckpointBackend) -> list[CheckpointInfo]:
+        return await store.list()
+
+    return with_store(url, look)
+
+
+def records(url: str) -> list[Record]:
+    """Everything in a store, as it is stored."""
+
+    async def look(store: CheckpointBackend) -> list[Record]:
+        found = [await store.get(info.graph_id, info.sequence) for info in await store.list()]
+        return [record for record in found if record is not None]
+
+    return with_store(url, look)
+
+
+def with_store(url: str, work: Any) -> Any:
+    async def run() -> Any:
+        async with open_backend(url) as store:
+            return await work(store)
+
+    return asyncio.run(run())
+
+
+def file_url(folder: Path) -> str:
+    return f"file://{folder}"
+
+
+def sqlite_url(folder: Path) -> str:
+    return f"sqlite:///{folder}.db"
+
+
+def damage(folder: Path, *, sequence: int, graph_id: str = "counting") -> None:
+    """Change a byte within the payload of a record in a file store."""
+    file = folder / graph_id / f"{sequence:012d}.ckpt"
+    content = file.read_bytes()
+    file.write_bytes(content.replace(b'"count"', b'"cOunt"', 1))
+    assert file.read_bytes() != content
+
+
+def sequences(found: Sequence[CheckpointInfo]) -> list[int]:
+    return [info.sequence for info in found]
+
+
+class Grow(Node):
+    """Sets one large value at its first step and another at each, and a small one."""
+
+    async def process(self, context: NodeContext) -> dict[str, Any]:
+        count = await context.graph_state.get("count", 0) + 1
+        await context.graph_state.set("count", count)
+        await context.graph_state.set("text", large_text(count))
+        return {"to": context.inputs["to"], "done": count >= context.inputs["to"]}
+
+
+STEADY = "steady " * 2_000
+
+
+def large_text(count: int) -> str:
+    """What the large value is after so many steps."""
+    return f"step {count} " * 2_000
+
+
+def fill_large(url: str, *, graph_id: str = "growing", to: int = 3, options: dict[str, Any] | None = None) -> None:
+    """As ``fill``, with large values: one that all checkpoints share, and one that each has for itself."""
+
+    async def run() -> None:
+        async with open_backend(url, **options or {}) as store:
+            grow = Grow()
+            grow.on(done=False) >> grow
+            grow.on(done=True) >> ExitNode()
+            config = CheckpointConfig(backend=store, trigger_on_iteration=1, auto_cleanup=False)
+            graph = Graph(start=grow, id=graph_id, state={"steady": STEADY}, checkpoint_config=config)
+            await graph.run({"to": to})
+
+    asyncio.run(run())
