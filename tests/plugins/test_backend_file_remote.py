@@ -18,22 +18,26 @@ from spark_backend_file import FileCheckpointBackend
 from spark_backend_file.publishing import CreateWhole, MoveIntoPlace
 from spark_backend_file.remote_folder import RemoteFolder
 from spark_backend_file.temporaries import new_temporary
-from tests.contract.backend_contract import BackendContract, ReadRaw
-from tests.contract.records import make_record
+from spark_testing import CheckpointBackendConformance, OpenAnother, ReadRaw
+from spark_testing.records import make_record
 from tests.plugins.file_faults import run_in_child
 from tests.plugins.fsspec_filesystems import AsyncMemory, CachingMemory
 from tests.plugins.remote_stores import read_local, remove_from_memory, sftp_backend
-from tests.plugins.threads import no_thread_left
 
 
-class TestOnTheMemoryFilesystem(BackendContract):
+class TestOnTheMemoryFilesystem(CheckpointBackendConformance):
+    capabilities = {"persistent", "keeps_blobs"}
+
     @pytest.fixture
     async def backend(self) -> AsyncIterator[FileCheckpointBackend]:
         url = f"memory://{uuid4().hex}"
-        with no_thread_left():
-            async with FileCheckpointBackend(url) as backend:
-                yield backend
+        async with FileCheckpointBackend(url) as backend:
+            yield backend
         remove_from_memory(url)
+
+    @pytest.fixture
+    def open_another(self, backend: FileCheckpointBackend) -> OpenAnother:
+        return lambda: FileCheckpointBackend(backend.directory)
 
     @pytest.fixture
     def read_raw(self, backend: FileCheckpointBackend) -> ReadRaw:
@@ -45,14 +49,19 @@ class TestOnTheMemoryFilesystem(BackendContract):
         return read
 
 
-class TestOnAFilesystemThatNobodyKnows(BackendContract):
+class TestOnAFilesystemThatNobodyKnows(CheckpointBackendConformance):
     """Local files behind fsspec's ``dir``: written to a temporary name and moved, as wherever nothing better is known."""
+
+    capabilities = {"persistent", "processes", "keeps_blobs"}
 
     @pytest.fixture
     async def backend(self, tmp_path: Path) -> AsyncIterator[FileCheckpointBackend]:
-        with no_thread_left():
-            async with FileCheckpointBackend(f"dir::file://{tmp_path}/store") as backend:
-                yield backend
+        async with FileCheckpointBackend(f"dir::file://{tmp_path}/store") as backend:
+            yield backend
+
+    @pytest.fixture
+    def open_another(self, tmp_path: Path) -> OpenAnother:
+        return lambda: FileCheckpointBackend(f"dir::file://{tmp_path}/store")
 
     @pytest.fixture
     def read_raw(self, tmp_path: Path) -> ReadRaw:

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from spark_backend_sql import DatabaseCheckpointBackend
-from tests.contract.backend_contract import BackendContract, ReadRaw
+from spark_testing import CheckpointBackendConformance, OpenAnother, ReadRaw
 from tests.plugins.sql_servers import PostgresServer, new_table
 
 
-def own_threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("sql-backend")]
+CAPABILITIES = {"persistent", "processes", "concurrent_processes", "keeps_blobs", "deletes_along"}
 
 
-class TestSqlite(BackendContract):
+class TestSqlite(CheckpointBackendConformance):
+    capabilities = CAPABILITIES
+
     @pytest.fixture
     async def backend(self, tmp_path: Path) -> AsyncIterator[DatabaseCheckpointBackend]:
         async with DatabaseCheckpointBackend(f"sqlite:///{tmp_path}/checkpoints.db") as backend:
             yield backend
-        assert own_threads() == []
+
+    @pytest.fixture
+    def open_another(self, backend: DatabaseCheckpointBackend, tmp_path: Path) -> OpenAnother:
+        return lambda: DatabaseCheckpointBackend(f"sqlite:///{tmp_path}/checkpoints.db")
 
     @pytest.fixture
     def read_raw(self, tmp_path: Path) -> ReadRaw:
@@ -40,12 +43,17 @@ class TestSqlite(BackendContract):
         return read
 
 
-class TestPostgresql(BackendContract):
+class TestPostgresql(CheckpointBackendConformance):
+    capabilities = CAPABILITIES
+
     @pytest.fixture
     async def backend(self, postgres: PostgresServer) -> AsyncIterator[DatabaseCheckpointBackend]:
         async with DatabaseCheckpointBackend(postgres.url, new_table()) as backend:
             yield backend
-        assert own_threads() == []
+
+    @pytest.fixture
+    def open_another(self, backend: DatabaseCheckpointBackend, postgres: PostgresServer) -> OpenAnother:
+        return lambda: DatabaseCheckpointBackend(postgres.url, backend.table_name)
 
     @pytest.fixture
     def read_raw(self, backend: DatabaseCheckpointBackend, postgres: PostgresServer) -> ReadRaw:

@@ -1,0 +1,78 @@
+"""A graph on the backend, and a history carried elsewhere: what the backend is for."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from spark.graphs import Graph, Node, NodeContext
+from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig, CheckpointManager, InMemoryCheckpointBackend
+from spark_testing.backends.store import GivenStore
+from spark_testing.records import HOSTILE_IDS, make_record
+
+
+class PowerCut(BaseException):
+    """Ends a run at once, without a last checkpoint."""
+
+
+class Count(Node):
+    """Counts to twelve, with a large value in the state, and dies on the way if it is told to."""
+
+    def __init__(self, *, die_at: int = 0) -> None:
+        super().__init__()
+        self._die_at = die_at
+
+    async def process(self, context: NodeContext) -> Any:
+        count = await context.graph_state.get("count", 0) + 1
+        await context.graph_state.set("count", count)
+        if count % 4 == 0:
+            await context.graph_state.set("large", f"{count} " * 20_000)
+        if count == self._die_at:
+            raise PowerCut
+        return {"count": count, "done": count == 12}
+
+
+class Whole(GivenStore):
+    """A graph on the backend, and a history carried elsewhere: what the backend is for."""
+
+    async def test_a_graph_goes_on_where_it_was(self, backend: CheckpointBackend) -> None:
+        """With retention, which deletes behind it, and a large value that changes now and then."""
+        with pytest.raises(PowerCut):
+            await _counting(backend, die_at=7).run()
+        resumed = _counting(backend)
+        result = await resumed.run(resume=True)
+
+        assert result.content == {"count": 12, "done": True}
+        assert await resumed.get_state("large") == "12 " * 20_000
+        manager = CheckpointManager(backend)
+        infos = await manager.list_checkpoints("counting")
+        assert [info.sequence for info in infos] == [10, 11, 12]
+        assert await manager.load_checkpoint(infos[0].checkpoint_id) is not None
+        assert (await manager.verify()).damaged == []
+
+    async def test_a_history_is_carried_to_another_store_and_back(self, backend: CheckpointBackend) -> None:
+        """Whatever stands in a record, one backend takes it as the other gives it."""
+        source, target = InMemoryCheckpointBackend(), InMemoryCheckpointBackend()
+        for number, hostile in enumerate(HOSTILE_IDS[:8], 1):
+            await source.put(make_record(hostile, number, checkpoint_id=f"x{hostile}" if number % 2 else None))
+
+        await _carry(source, backend)
+        await _carry(backend, target)
+
+        assert await target.list() == await source.list()
+        for info in await source.list():
+            assert await target.get(info.graph_id, info.sequence) == await source.get(info.graph_id, info.sequence)
+
+
+def _counting(backend: CheckpointBackend, *, die_at: int = 0) -> Graph:
+    count = Count(die_at=die_at)
+    count.on(done=False) >> count
+    config = CheckpointConfig(backend=backend, trigger_on_iteration=1, max_checkpoints=3)
+    return Graph(start=count, id="counting", checkpoint_config=config)
+
+
+async def _carry(source: CheckpointBackend, target: CheckpointBackend) -> None:
+    records = [await source.get(info.graph_id, info.sequence) for info in await source.list()]
+    await asyncio.gather(*(target.put(record) for record in records if record is not None))
