@@ -25,8 +25,13 @@ from tests.plugins.fsspec_filesystems import AsyncMemory, CachingMemory
 from tests.plugins.remote_stores import read_local, remove_from_memory, sftp_backend
 
 
+FSSPEC = ["fsspecIO"]
+"""The thread of fsspec's event loop; it is started once, and stays."""
+
+
 class TestOnTheMemoryFilesystem(CheckpointBackendConformance):
-    capabilities = {"persistent", "keeps_blobs"}
+    capabilities = {"persistent"}
+    lasting_threads = FSSPEC
 
     @pytest.fixture
     async def backend(self) -> AsyncIterator[FileCheckpointBackend]:
@@ -52,7 +57,8 @@ class TestOnTheMemoryFilesystem(CheckpointBackendConformance):
 class TestOnAFilesystemThatNobodyKnows(CheckpointBackendConformance):
     """Local files behind fsspec's ``dir``: written to a temporary name and moved, as wherever nothing better is known."""
 
-    capabilities = {"persistent", "processes", "keeps_blobs"}
+    capabilities = {"persistent", "processes"}
+    lasting_threads = FSSPEC
 
     @pytest.fixture
     async def backend(self, tmp_path: Path) -> AsyncIterator[FileCheckpointBackend]:

@@ -27,7 +27,8 @@ from tests.plugins.threads import no_thread_left
 
 
 class TestOverSftp(CheckpointBackendConformance):
-    capabilities = {"persistent", "processes", "concurrent_processes", "keeps_blobs"}
+    capabilities = {"persistent", "processes", "concurrent_processes"}
+    lasting_threads = ["fsspecIO"]
     # Each test makes a connection.
     hostile_ids = ["../x", "é"]
     random_records = 10

@@ -55,10 +55,12 @@ class Child:
     def wait(self) -> list[str]:
         """What it still says until its end."""
         lines = []
-        with self._lines:
+        try:
             while line := self.next_line():
                 lines.append(line)
-        os.waitpid(self.pid, 0)
+        finally:
+            self._lines.close()
+            os.waitpid(self.pid, 0)
         return lines
 
 

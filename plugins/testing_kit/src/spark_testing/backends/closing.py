@@ -37,7 +37,9 @@ class Closing(GivenStore):
         self, backend: CheckpointBackend, open_another: OpenAnother | None
     ) -> None:
         """After everything went well, and after calls that were cancelled."""
-        await _use(backend, 1)  # what libraries open once and keep is open now
+        if open_another is not None:
+            async with open_another() as first:
+                await _use(first, 1)  # what libraries open once and keep is open now
         before = Held.now()
 
         used = backend if open_another is None else open_another()

@@ -39,6 +39,8 @@ class Ids(GivenStore):
         await asyncio.gather(*map(backend.put, records))
 
         assert [info.graph_id for info in await backend.list()] == sorted(HOSTILE_IDS)
-        for record in records:
-            assert await backend.get(record.graph_id, 1) == record
-            assert await backend.find(record.header.checkpoint_id) == (await backend.list(record.graph_id))[0]
+        assert await asyncio.gather(*(backend.get(hostile, 1) for hostile in HOSTILE_IDS)) == records
+        for hostile in self.hostile_ids:
+            found = await backend.find(f"of {hostile}")
+            assert found is not None
+            assert found.graph_id == hostile
