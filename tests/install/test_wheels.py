@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tests.install.wheels import CORE, FILE, PICKLE, ROOT, SQL, Wheel
+from tests.install.wheels import CORE, FILE, PICKLE, ROOT, SQL, TESTING, Wheel
 
-PACKAGES = {CORE: "spark", FILE: "spark_backend_file", SQL: "spark_backend_sql", PICKLE: "spark_serializer_pickle"}
+PACKAGES = {
+    CORE: "spark",
+    FILE: "spark_backend_file",
+    SQL: "spark_backend_sql",
+    PICKLE: "spark_serializer_pickle",
+    TESTING: "spark_testing",
+}
 
 
 def test_every_distribution_of_the_workspace_is_covered_here(wheels: dict[str, Wheel]) -> None:

@@ -20,6 +20,7 @@ CORE = "spark-graphs"
 FILE = "spark-graphs-backend-file"
 SQL = "spark-graphs-backend-sql"
 PICKLE = "spark-graphs-serializer-pickle"
+TESTING = "spark-graphs-testing-kit"
 
 
 def find_uv() -> str | None:

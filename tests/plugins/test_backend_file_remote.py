@@ -24,13 +24,12 @@ from tests.plugins.file_faults import run_in_child
 from tests.plugins.fsspec_filesystems import AsyncMemory, CachingMemory
 from tests.plugins.remote_stores import read_local, remove_from_memory, sftp_backend
 
-
-FSSPEC = ["fsspecIO"]
+FSSPEC = ("fsspecIO",)
 """The thread of fsspec's event loop; it is started once, and stays."""
 
 
 class TestOnTheMemoryFilesystem(CheckpointBackendConformance):
-    capabilities = {"persistent"}
+    capabilities = ("persistent",)
     lasting_threads = FSSPEC
 
     @pytest.fixture
@@ -57,7 +56,7 @@ class TestOnTheMemoryFilesystem(CheckpointBackendConformance):
 class TestOnAFilesystemThatNobodyKnows(CheckpointBackendConformance):
     """Local files behind fsspec's ``dir``: written to a temporary name and moved, as wherever nothing better is known."""
 
-    capabilities = {"persistent", "processes"}
+    capabilities = ("persistent", "processes")
     lasting_threads = FSSPEC
 
     @pytest.fixture

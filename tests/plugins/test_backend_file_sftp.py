@@ -27,10 +27,10 @@ from tests.plugins.threads import no_thread_left
 
 
 class TestOverSftp(CheckpointBackendConformance):
-    capabilities = {"persistent", "processes", "concurrent_processes"}
-    lasting_threads = ["fsspecIO"]
+    capabilities = ("persistent", "processes", "concurrent_processes")
+    lasting_threads = ("fsspecIO",)
     # Each test makes a connection.
-    hostile_ids = ["../x", "é"]
+    hostile_ids = ("../x", "é")
     random_records = 10
     kills = 1
 

@@ -12,8 +12,7 @@ from spark_backend_sql import DatabaseCheckpointBackend
 from spark_testing import CheckpointBackendConformance, OpenAnother, ReadRaw
 from tests.plugins.sql_servers import PostgresServer, new_table
 
-
-CAPABILITIES = {"persistent", "processes", "concurrent_processes", "keeps_blobs", "deletes_along"}
+CAPABILITIES = ("persistent", "processes", "concurrent_processes", "keeps_blobs", "deletes_along")
 
 
 class TestSqlite(CheckpointBackendConformance):

@@ -13,15 +13,29 @@ if TYPE_CHECKING:
     from spark_testing.backends import CheckpointBackendConformance as CheckpointBackendConformance
     from spark_testing.backends import OpenAnother as OpenAnother
     from spark_testing.backends import ReadRaw as ReadRaw
+    from spark_testing.clock import FakeClock as FakeClock
+    from spark_testing.faults import FaultyBackend as FaultyBackend
     from spark_testing.records import HOSTILE_IDS as HOSTILE_IDS
     from spark_testing.records import make_record as make_record
+    from spark_testing.recovery import check_recovery as check_recovery
+    from spark_testing.recovery_report import RecoveryReport as RecoveryReport
+    from spark_testing.serializers import SerializerConformance as SerializerConformance
+    from spark_testing.triggers import TriggerConformance as TriggerConformance
+    from spark_testing.triggers import make_boundary as make_boundary
 
 _HOMES: Final = {
     "CAPABILITIES": "backends",
-    "HOSTILE_IDS": "records",
     "CheckpointBackendConformance": "backends",
+    "FakeClock": "clock",
+    "FaultyBackend": "faults",
+    "HOSTILE_IDS": "records",
     "OpenAnother": "backends",
     "ReadRaw": "backends",
+    "RecoveryReport": "recovery_report",
+    "SerializerConformance": "serializers",
+    "TriggerConformance": "triggers",
+    "check_recovery": "recovery",
+    "make_boundary": "triggers",
     "make_record": "records",
 }
 
@@ -29,8 +43,15 @@ __all__ = [
     "CAPABILITIES",
     "HOSTILE_IDS",
     "CheckpointBackendConformance",
+    "FakeClock",
+    "FaultyBackend",
     "OpenAnother",
     "ReadRaw",
+    "RecoveryReport",
+    "SerializerConformance",
+    "TriggerConformance",
+    "check_recovery",
+    "make_boundary",
     "make_record",
 ]
 

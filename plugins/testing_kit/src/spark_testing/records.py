@@ -69,7 +69,13 @@ def make_record(
     blobs: dict[str, bytes] | None = None,
 ) -> Record:
     """A record with a header that fits its payload; with a ``checkpoint_id`` one made by hand."""
-    searched = {"iteration": sequence, "last_node": 'naïve "node" 🎈', "ratio": 0.1, "done": False, "why": None}
+    searched: dict[str, Any] = {
+        "iteration": sequence,
+        "last_node": 'naïve "node" 🎈',
+        "ratio": 0.1,
+        "done": False,
+        "why": None,
+    }
     header = RecordHeader(
         checkpoint_id=checkpoint_id or automatic_id(graph_id, sequence),
         graph_id=graph_id,

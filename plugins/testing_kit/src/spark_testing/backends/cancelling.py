@@ -45,7 +45,9 @@ class Cancelling(GivenStore):
 
             await _check_all_or_nothing(backend, record, must_be_there=not saving.cancelled())
 
-    async def test_a_deletion_cancelled_at_any_await_has_happened_or_never_will(self, backend: CheckpointBackend) -> None:
+    async def test_a_deletion_cancelled_at_any_await_has_happened_or_never_will(
+        self, backend: CheckpointBackend
+    ) -> None:
         for number in range(1, _MOST_WAITS):
             await backend.put(make_record("g", number))
             deleting = CancelledAtAwait(backend.delete("g", number), number=number)

@@ -22,7 +22,9 @@ class Declaring(GivenStore):
             async with open_another() as another:
                 found = await another.get("g", 1)
 
-        assert backend.persistent is ("persistent" in self.capabilities), self._declared("persistent", backend.persistent)
+        assert backend.persistent is ("persistent" in self.capabilities), self._declared(
+            "persistent", backend.persistent
+        )
         assert (found == record) is ("persistent" in self.capabilities), self._declared("persistent", found == record)
 
     async def test_other_processes_see_it_if_it_says_so(

@@ -9,14 +9,15 @@ from spark.graphs.checkpoint import CheckpointBackend
 from spark_testing.backends.store import GivenStore
 from spark_testing.records import BLOB, GONE, OTHER, make_record
 
-
 HOSTILE_NAMES = ["", "../x", "a/b", "..", "x" * 5_000, "\0", "'; DROP TABLE x; --", "é", "\ud800"]
 
 
 class LargeValues(GivenStore):
     """Large values, kept beside the records that refer to them."""
 
-    async def test_large_values_come_with_their_record_and_stay_until_they_are_removed(self, backend: CheckpointBackend) -> None:
+    async def test_large_values_come_with_their_record_and_stay_until_they_are_removed(
+        self, backend: CheckpointBackend
+    ) -> None:
         """Other records refer to them, so they outlive the one that they came with."""
         if not backend.keeps_blobs:
             assert await backend.get_blobs("g", [BLOB]) == {}

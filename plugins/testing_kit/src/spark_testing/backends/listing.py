@@ -39,7 +39,9 @@ class Listing(GivenStore):
         assert await backend.find("unknown") is None
 
     @pytest.mark.parametrize("checkpoint_id", [None, "by hand"])
-    async def test_a_line_of_the_listing_says_what_the_record_says(self, backend: CheckpointBackend, checkpoint_id: str | None) -> None:
+    async def test_a_line_of_the_listing_says_what_the_record_says(
+        self, backend: CheckpointBackend, checkpoint_id: str | None
+    ) -> None:
         record = make_record(checkpoint_id=checkpoint_id)
         await backend.put(record)
 

@@ -12,7 +12,6 @@ from spark.graphs.checkpoint import CheckpointBackend
 from spark_testing.backends.store import GivenStore, ReadRaw
 from spark_testing.records import make_record, random_record
 
-
 PAYLOADS = [
     ("json", "", b'{"a": 1}'),
     ("json", "", b'{\n  "a": 1\n}'),
@@ -52,7 +51,9 @@ class Saving(GivenStore):
         """Random ids, metadata and bytes; a failure names the seed that makes the same records again."""
         seed = Random().randrange(2**32)
         random = Random(seed)
-        records = [random_record(random, sequence=n, blobs=backend.keeps_blobs) for n in range(1, self.random_records + 1)]
+        records = [
+            random_record(random, sequence=n, blobs=backend.keeps_blobs) for n in range(1, self.random_records + 1)
+        ]
 
         await asyncio.gather(*map(backend.put, records))
 
@@ -160,7 +161,9 @@ class Saving(GivenStore):
         assert await backend.next_sequence("g") == 4
 
     @pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1)])
-    async def test_the_next_sequence_counts_deleted_ones(self, backend: CheckpointBackend, order: tuple[int, ...]) -> None:
+    async def test_the_next_sequence_counts_deleted_ones(
+        self, backend: CheckpointBackend, order: tuple[int, ...]
+    ) -> None:
         for sequence in (1, 2, 3):
             await backend.put(make_record("g", sequence))
         for sequence in order:

@@ -50,12 +50,16 @@ class GivenStore(Conformance):
     @pytest.fixture
     def backend(self) -> CheckpointBackend:
         """A new, empty backend; close it after the yield."""
-        raise NotImplementedError(f"{type(self).__name__} needs a fixture 'backend': a new, empty one, closed after it.")
+        raise NotImplementedError(
+            f"{type(self).__name__} needs a fixture 'backend': a new, empty one, closed after it."
+        )
 
     @pytest.fixture
     def read_raw(self) -> ReadRaw:
         """A function from (graph id, sequence) to all that is stored there, as bytes, or None. It bypasses the backend."""
-        raise NotImplementedError(f"{type(self).__name__} needs a fixture 'read_raw': it looks into the store directly.")
+        raise NotImplementedError(
+            f"{type(self).__name__} needs a fixture 'read_raw': it looks into the store directly."
+        )
 
     @pytest.fixture
     def open_another(self) -> OpenAnother | None:
@@ -76,7 +80,9 @@ class GivenStore(Conformance):
 def _check_declared(cls: type[GivenStore]) -> None:
     declared = getattr(cls, "capabilities", None)
     if declared is None:
-        raise TypeError(f"{cls.__qualname__} declares no capabilities. Give it a set, empty or of these: {_explained()}.")
+        raise TypeError(
+            f"{cls.__qualname__} declares no capabilities. Give it a set, empty or of these: {_explained()}."
+        )
     if isinstance(declared, str) or not CAPABILITIES.keys() >= set(declared):
         raise TypeError(f"{cls.__qualname__}.capabilities = {declared!r}: give a set of these: {_explained()}.")
     for word, implied in _IMPLIES.items():
