@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-PATIENCE = 10
+PATIENCE = 5
 """Seconds that something which was told to end may take to do so."""
 
 
@@ -53,8 +54,9 @@ def no_thread_left(*, lasting: Sequence[str] = ()) -> Iterator[None]:
     before = set(threading.enumerate())
     yield
     started = [thread for thread in set(threading.enumerate()) - before if not _lasts(thread, lasting)]
+    deadline = time.monotonic() + PATIENCE
     for thread in started:
-        thread.join(PATIENCE)
+        thread.join(max(0, deadline - time.monotonic()))
     left = sorted(thread.name for thread in started if thread.is_alive())
     assert left == [], f"these threads were left behind: {', '.join(left)}"
 

@@ -99,7 +99,7 @@ class SerializerConformance(Conformance):
     def test_what_it_can_not_write_raises(self, format: Format) -> None:
         """Never something else instead: what can't be saved has to fail before anything is written."""
         if not format.takes_objects:
-            for value in (object(), {1, 2}, lambda: 1):
+            for value in (object(), lambda: 1):
                 with pytest.raises(Exception):  # noqa: B017 - whatever the format's library raises
                     format.dumps({"a": [value]})
 
