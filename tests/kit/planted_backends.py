@@ -30,7 +30,7 @@ class GoesOn(InMemoryCheckpointBackend):
         await asyncio.shield(saving)
 
     async def _save(self, record):
-        for _ in range(3):
+        for _ in range(12):
             await asyncio.sleep(0)
         await super().put(record)
 

@@ -9,13 +9,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from spark.errors import BackendError, CheckpointDamagedError, SequenceTakenError
 from spark.graphs.checkpoint import CheckpointBackend, CheckpointInfo, Record, RecordHeader, run_blocking
 
 _LOG = logging.getLogger(__name__)
+
+Infos: TypeAlias = list[CheckpointInfo]
 
 
 class ExampleCheckpointBackend(CheckpointBackend):
@@ -49,7 +51,7 @@ class ExampleCheckpointBackend(CheckpointBackend):
     async def get(self, graph_id: str, sequence: int) -> Record | None:
         return await run_blocking(self._get, self._file(graph_id, sequence))
 
-    async def list(self, graph_id: str | None = None) -> list[CheckpointInfo]:
+    async def list(self, graph_id: str | None = None) -> Infos:
         return await run_blocking(self._list, graph_id)
 
     async def latest(self, graph_id: str) -> CheckpointInfo | None:
@@ -77,7 +79,7 @@ class ExampleCheckpointBackend(CheckpointBackend):
             return None
         return Record(RecordHeader.from_json(line), payload) if line else None
 
-    def _list(self, graph_id: str | None) -> list[CheckpointInfo]:
+    def _list(self, graph_id: str | None) -> Infos:
         found = filter(None, map(self._info, self._files(graph_id)))
         return sorted(found, key=lambda info: (info.graph_id, info.sequence))
 
