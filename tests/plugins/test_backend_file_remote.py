@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -22,7 +22,7 @@ from spark_testing import CheckpointBackendConformance, OpenAnother, ReadRaw
 from spark_testing.records import make_record
 from tests.plugins.file_faults import run_in_child
 from tests.plugins.fsspec_filesystems import AsyncMemory, CachingMemory
-from tests.plugins.remote_stores import read_local, remove_from_memory, sftp_backend
+from tests.plugins.remote_stores import read_local, remove_from_memory
 
 FSSPEC = ("fsspecIO",)
 """The thread of fsspec's event loop; it is started once, and stays."""
@@ -80,18 +80,6 @@ async def unknown(tmp_path: Path) -> AsyncIterator[FileCheckpointBackend]:
         yield backend
 
 
-@pytest.fixture(params=["memory", "unknown", "sftp"])
-def another(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], FileCheckpointBackend]]:
-    """Makes one backend after another on the same store."""
-    if request.param == "sftp":
-        server = request.getfixturevalue("sftp_server")
-        yield lambda: sftp_backend(server, tmp_path / "store")
-        return
-    url = f"memory://{uuid4().hex}" if request.param == "memory" else f"dir::file://{tmp_path}/store"
-    yield lambda: FileCheckpointBackend(url)
-    remove_from_memory(url)
-
-
 # what lies where
 
 
@@ -131,32 +119,6 @@ async def test_a_folder_removed_meanwhile_is_made_again(unknown: FileCheckpointB
 
 
 # writers
-
-
-async def test_of_two_backends_on_one_store_one_wins_each_sequence(
-    another: Callable[[], FileCheckpointBackend],
-) -> None:
-    async with another() as first, another() as second:
-        for sequence in range(1, 6):
-            records = [make_record("g", sequence, payload=str(number).encode()) for number in range(2)]
-            results = await asyncio.gather(first.put(records[0]), second.put(records[1]), return_exceptions=True)
-
-            (winner,) = [record for record, result in zip(records, results, strict=True) if result is None]
-            assert sum(isinstance(result, SequenceTakenError) for result in results) == 1
-            assert await first.get("g", sequence) == winner == await second.get("g", sequence)
-
-
-async def test_what_one_backend_writes_and_deletes_the_other_sees(another: Callable[[], FileCheckpointBackend]) -> None:
-    async with another() as first, another() as second:
-        assert await second.list() == []
-        await first.put(make_record("g", 1, checkpoint_id="mine"))
-        assert await second.find("mine") is not None
-        await first.delete("g", 1)
-
-        assert await second.list() == []
-        assert await second.find("mine") is None
-        with pytest.raises(SequenceTakenError):
-            await second.put(make_record("g", 1))
 
 
 async def test_a_filesystem_that_caches_its_listings_does_not_here() -> None:

@@ -44,6 +44,8 @@ class TestSqlite(CheckpointBackendConformance):
 
 class TestPostgresql(CheckpointBackendConformance):
     capabilities = CAPABILITIES
+    # Each test makes a table.
+    hostile_ids = ("x'; DROP TABLE checkpoints; --", "A", "a", "é" * 200)
 
     @pytest.fixture
     async def backend(self, postgres: PostgresServer) -> AsyncIterator[DatabaseCheckpointBackend]:

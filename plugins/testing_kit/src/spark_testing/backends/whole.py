@@ -18,7 +18,7 @@ class PowerCut(BaseException):
 
 
 class Count(Node):
-    """Counts to twelve, with a large value in the state, and dies on the way if it is told to."""
+    """Counts to eight, with a large value in the state, and dies on the way if it is told to."""
 
     def __init__(self, *, die_at: int = 0) -> None:
         super().__init__()
@@ -27,11 +27,11 @@ class Count(Node):
     async def process(self, context: NodeContext) -> Any:
         count = await context.graph_state.get("count", 0) + 1
         await context.graph_state.set("count", count)
-        if count % 4 == 0:
+        if count % 3 == 0:
             await context.graph_state.set("large", f"{count} " * 20_000)
         if count == self._die_at:
             raise PowerCut
-        return {"count": count, "done": count == 12}
+        return {"count": count, "done": count == 8}
 
 
 class Whole(GivenStore):
@@ -40,15 +40,15 @@ class Whole(GivenStore):
     async def test_a_graph_goes_on_where_it_was(self, backend: CheckpointBackend) -> None:
         """With retention, which deletes behind it, and a large value that changes now and then."""
         with pytest.raises(PowerCut):
-            await _counting(backend, die_at=7).run()
+            await _counting(backend, die_at=5).run()
         resumed = _counting(backend)
         result = await resumed.run(resume=True)
 
-        assert result.content == {"count": 12, "done": True}
-        assert await resumed.get_state("large") == "12 " * 20_000
+        assert result.content == {"count": 8, "done": True}
+        assert await resumed.get_state("large") == "6 " * 20_000
         manager = CheckpointManager(backend)
         infos = await manager.list_checkpoints("counting")
-        assert [info.sequence for info in infos] == [10, 11, 12]
+        assert [info.sequence for info in infos] == [6, 7, 8]
         assert await manager.load_checkpoint(infos[0].checkpoint_id) is not None
         assert (await manager.verify()).damaged == []
 
