@@ -9,11 +9,16 @@ RUN := $(UV) run --no-sync
 JOBS ?= 2
 URL_OF_file := file://{directory}
 URL_OF_sqlite := sqlite:///{directory}/checkpoints.db
+URL_OF_s3 := {s3}
+BESIDE_s3 := python -m tests.plugins.with_s3
+# A step takes longer there: so a writer lives longer before it is killed.
+CRASH_s3 := --longest 0.3
+S3RVER := $(TOOLS)/s3rver/node_modules/s3rver/bin/s3rver.js
 
-.PHONY: help demo test check crash crash-postgres bench format clean
+.PHONY: help demo test test-s3-ceph test-s3rver check crash crash-postgres faults-s3 race bench bench-curves bench-peers format clean
 
 help:
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 $(UV):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "spark-graphs needs Python 3.11 or newer; try: make PYTHON=python3.12")'
@@ -24,8 +29,8 @@ $(UV):
 	$(UV) sync --quiet
 	@touch $@
 
-demo: .venv/.synced ## index the standard library's sources, killed and resumed on the way; BACKEND=url KILLS=6
-	$(RUN) python examples/survive_kills.py --kills $(or $(KILLS),6) --store "$(BACKEND)"
+demo: .venv/.synced ## index the standard library's sources, killed and resumed on the way; BACKEND=url|s3 KILLS=6
+	$(RUN) $(BESIDE_$(BACKEND)) python examples/survive_kills.py --kills $(or $(KILLS),6) --store "$(if $(filter s3,$(BACKEND)),$(URL_OF_s3),$(BACKEND))"
 
 test: .venv/.synced ## every test, under three minutes on two cores
 	$(RUN) pytest -n $(JOBS) $(ARGS)
@@ -36,18 +41,39 @@ check: .venv/.synced ## lint, types and import direction
 	$(RUN) mypy
 	$(RUN) pytest -q tests/architecture
 
-crash: .venv/.synced ## SIGKILL a writing process over and over; STORE=file|sqlite DURABILITY=async KILLS=1000 SEED=number
-	$(RUN) python -m tests.crash.kill_writers --url '$(or $(URL_OF_$(or $(STORE),file)),$(STORE))' --kills $(or $(KILLS),1000) $(if $(SEED),--seed $(SEED)) $(if $(DURABILITY),--durability $(DURABILITY))
+test-s3-ceph: .venv/.synced ## the tests of the S3 backend against Ceph: apt-get install radosgw ceph-mon ceph-osd ceph-common
+	$(RUN) python -m tests.plugins.with_s3 --server ceph pytest -n 0 $(or $(ARGS),tests/plugins tests/crash -k s3)
+
+test-s3rver: .venv/.synced $(S3RVER) ## the S3 backend refuses s3rver, a server that ignores conditions; needs npm
+	$(RUN) pytest -n 0 -k s3rver tests/plugins
+
+$(S3RVER):
+	npm install --silent --no-audit --no-fund --prefix $(TOOLS)/s3rver s3rver@3.7.1
+
+crash: .venv/.synced ## SIGKILL a writing process over and over; STORE=file|sqlite|s3 DURABILITY=async KILLS=1000 SEED=number
+	$(RUN) $(BESIDE_$(STORE)) python -m tests.crash.kill_writers --url '$(or $(URL_OF_$(or $(STORE),file)),$(STORE))' --kills $(or $(KILLS),1000) $(CRASH_$(STORE)) $(if $(SEED),--seed $(SEED)) $(if $(DURABILITY),--durability $(DURABILITY))
 
 crash-postgres: .venv/.synced ## SIGKILL a PostgreSQL server under writers; KILLS=100 SEED=number
 	$(RUN) python -m tests.crash.kill_postgres --kills $(or $(KILLS),100) $(if $(SEED),--seed $(SEED))
 
-bench: .venv/.synced ## what steps and checkpoints cost, beside the physical floor; ROUNDS=7
-	$(RUN) python -m benchmarks --rounds $(or $(ROUNDS),7)
+race: .venv/.synced ## two processes race for every sequence of a graph; STORE=file|sqlite|s3 SEQUENCES=1000
+	$(RUN) $(BESIDE_$(STORE)) python -m tests.crash.race_writers --url '$(or $(URL_OF_$(or $(STORE),file)),$(STORE))' --sequences $(or $(SEQUENCES),1000)
+
+faults-s3: .venv/.synced ## drive graphs through an S3 server that fails at random; SCHEDULES=10000 SEED=number
+	$(RUN) python -m tests.crash.fault_schedules --schedules $(or $(SCHEDULES),10000) $(if $(SEED),--seed $(SEED))
+
+bench: .venv/.synced ## what steps and checkpoints cost, beside the physical floor; ROUNDS=7 ONLY="engine memory"
+	$(RUN) python -m benchmarks $(ONLY) --rounds $(or $(ROUNDS),7)
+
+bench-curves: .venv/.synced ## draw what a step costs against size, keys, history, graphs and branches; ROUNDS=3
+	$(RUN) python -m benchmarks.curves --rounds $(or $(ROUNDS),3)
+
+bench-peers: .venv/.synced ## the same work done by other libraries, each in an environment of its own; ROUNDS=3 ONLY="sqlite files"
+	$(RUN) python -m benchmarks.contest $(ONLY) --rounds $(or $(ROUNDS),3)
 
 format: .venv/.synced ## rewrite the code in the project's style
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
 
 clean: ## remove everything that was bootstrapped or built
-	rm -rf $(TOOLS) .venv dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(TOOLS) .venv .peers dist .pytest_cache .mypy_cache .ruff_cache

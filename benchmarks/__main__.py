@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
-import platform
 import sys
 
+from benchmarks.effort import QUICK, Effort
+from benchmarks.machine import machine
 from benchmarks.measure import HEADING
 
-ALL = ["engine", "checkpoints", "databases", "imports"]
+ALL = ["engine", "checkpoints", "databases", "s3", "memory", "compression", "imports"]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("which", nargs="*", choices=[*ALL, []], help="default: all")
     parser.add_argument("--rounds", type=int, default=7, help="how often ours and the floor take turns")
+    parser.add_argument("--quick", action="store_true", help="little of everything, to see that it works")
     options = parser.parse_args()
-    print(
-        f"Python {platform.python_version()}, {platform.system()}, {os.cpu_count()} cores, {options.rounds} rounds in turns.\n"
-    )
+    effort = QUICK if options.quick else Effort(rounds=options.rounds)
+    print(f"{machine()}, {effort.rounds} rounds in turns.\n")
     print(HEADING)
     for name in options.which or ALL:
-        for comparison in importlib.import_module(f"benchmarks.{name}").compare(options.rounds):
+        for comparison in importlib.import_module(f"benchmarks.{name}").compare(effort):
             print(comparison.row(), flush=True)
     return 0
 

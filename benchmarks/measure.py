@@ -31,9 +31,9 @@ class Comparison:
         ours, floor = statistics.median(self.ours), statistics.median(self.floor)
         cells = (
             self.work,
-            f"{_figure(ours)} {self.unit}",
-            f"{_figure(min(self.ours))} to {_figure(max(self.ours))}",
-            f"{_figure(floor)} {self.unit}, {self.floor_is}",
+            f"{figure(ours)} {self.unit}",
+            f"{figure(min(self.ours))} to {figure(max(self.ours))}",
+            f"{figure(floor)} {self.unit}, {self.floor_is}",
             f"{self.ratio():.2f}",
         )
         return f"| {' | '.join(cells)} |"
@@ -60,6 +60,6 @@ def in_turns(
     return Comparison(work, unit, [pair[0] for pair in pairs], [pair[1] for pair in pairs], floor_is)
 
 
-def _figure(value: float) -> str:
+def figure(value: float) -> str:
     """Three digits, without exponents."""
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""The run that benchmarks of checkpoints share: a loop over 100 values, about 10 KB, one of which changes in each step."""
+"""The run that our own benchmarks of checkpoints share: a loop over 100 values, one of which changes in each step."""
 
 from __future__ import annotations
 
@@ -8,14 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.state import CHANGING, SMALL
 from spark.graphs import ExitNode, Graph, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig, InMemoryCheckpointBackend
-
-STATE: dict[str, Any] = {
-    f"key_{number:02}": ["x" * 80, [1, 2, 3, "abc" * 24], {"a": 1, "b": "y" * 90}, "z" * 110, number][number % 5]
-    for number in range(100)
-} | {"key_04": 0}
-"""100 small mixed values; about 10 KB as JSON, with what else a checkpoint holds."""
 
 
 class Count(Node):
@@ -23,15 +18,15 @@ class Count(Node):
         self.steps = steps
 
     async def process(self, context: NodeContext) -> dict[str, Any]:
-        count = await context.graph_state.get("key_04", 0) + 1
-        await context.graph_state.set("key_04", count)
+        count = await context.graph_state.get(CHANGING, 0) + 1
+        await context.graph_state.set(CHANGING, count)
         return {"done": count >= self.steps}
 
 
 async def run(make: Callable[[], CheckpointBackend], steps: int) -> float:
     async with make() as backend:
         config = CheckpointConfig(backend=backend, trigger_on_iteration=1)
-        graph = Graph(start=loop(steps), id="bench", state=STATE, checkpoint_config=config)
+        graph = Graph(start=loop(steps), id="bench", state=SMALL, checkpoint_config=config)
         return await seconds_of(graph) / steps * 1e6
 
 

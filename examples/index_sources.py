@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from spark.graphs import ExitNode, Graph, JoinNode, Node, NodeContext
@@ -28,6 +29,8 @@ from spark.graphs.checkpoint import CheckpointConfig, CheckpointHandler, GraphCh
 
 PARSERS = ["parse-1", "parse-2", "parse-3", "parse-4"]
 BATCH = 12
+PARSING = Lock()
+"""In Python 3.11, threads that parse at the same time can disturb each other: "AST constructor recursion depth mismatch"."""
 
 
 class Walk(Node):
@@ -115,7 +118,7 @@ def add(new: Counter[str], old: dict[str, int]) -> dict[str, int]:
 
 
 def identifiers(path: Path) -> Iterator[str]:
-    with warnings.catch_warnings():
+    with PARSING, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # some of the library's own tests are odd on purpose
         try:
             tree = ast.parse(path.read_bytes())

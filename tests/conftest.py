@@ -1,8 +1,9 @@
-"""What every test has: nothing that one registers reaches another; and the database server that many share."""
+"""What every test has: nothing that one registers reaches another; and the servers that many share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import pytest
 from spark.graphs.checkpoint import migrations
 
 if TYPE_CHECKING:
+    from tests.plugins.s3_servers import S3Server
     from tests.plugins.sql_servers import PostgresServer
 
 
@@ -30,3 +32,14 @@ def postgres() -> Iterator[PostgresServer]:
     from tests.plugins.sql_servers import running_server
 
     yield from running_server()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """An S3 server, one for each test process, or the one that the environment names."""
+    if find_spec("moto") is None:
+        pytest.skip("needs an S3 server: pip install 'moto[server]'")
+    from tests.plugins.s3_servers import given_server, running_server
+
+    with closing(given) if (given := given_server()) else running_server() as server:
+        yield server

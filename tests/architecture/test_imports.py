@@ -35,7 +35,14 @@ CHECKPOINT = "spark.graphs.checkpoint"
 CHECKPOINT_USES = LAYERS[0] | LAYERS[1] | LAYERS[2]
 """Checkpoints are handed plain data, and know nothing of graphs."""
 CHECKPOINT_USED_FROM = LAYERS[6] | LAYERS[7]
-PUBLIC = {"spark.errors", "spark.hooks", "spark.graphs", "spark.graphs.checkpoint", "spark.graphs.tasks"}
+PUBLIC = {
+    "spark.errors",
+    "spark.hooks",
+    "spark.graphs",
+    "spark.graphs.checkpoint",
+    "spark.graphs.checkpoint.framing",
+    "spark.graphs.tasks",
+}
 """What plugins may import from."""
 
 
@@ -123,7 +130,13 @@ def test_packages_only_export(path: Path) -> None:
     assert set(defined) <= {"__getattr__", "__dir__"}
 
 
-OUR_PLUGINS = {"spark_backend_file", "spark_backend_sql", "spark_serializer_pickle", "spark_testing"}
+OUR_PLUGINS = {
+    "spark_backend_file",
+    "spark_backend_s3",
+    "spark_backend_sql",
+    "spark_serializer_pickle",
+    "spark_testing",
+}
 HEAVY = {"pluggy", "pydantic", "sqlalchemy", "fsspec", "s3fs", "importlib.metadata", *OUR_PLUGINS}
 
 

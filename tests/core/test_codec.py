@@ -23,6 +23,7 @@ from spark.errors import (
     GraphDefinitionError,
     SerializationError,
 )
+from spark.graphs.checkpoint import compression
 from spark.graphs.checkpoint.codec import Codec
 from spark.graphs.checkpoint.fragments import FragmentCache
 from spark.graphs.checkpoint.json_format import JsonFormat
@@ -329,8 +330,12 @@ def test_a_gzip_bomb_is_refused_without_unpacking_it() -> None:
             CODEC.decode(forge(encode(make_checkpoint()), bomb, compression="gzip", raw_size=raw_size))
 
 
-def test_a_gzip_bomb_that_lies_about_its_size_takes_no_memory() -> None:
-    forged = forge(encode(make_checkpoint()), gzip.compress(b" " * 64 * 2**20), compression="gzip", raw_size=100)
+@pytest.mark.parametrize("name", ["gzip", "zstd"])
+def test_a_bomb_that_lies_about_its_size_takes_no_memory(name: str) -> None:
+    whole = b" " * 64 * 2**20
+    bomb = gzip.compress(whole) if name == "gzip" else compression._zstd().compress(whole)
+    forged = forge(encode(make_checkpoint()), bomb, compression=name, raw_size=100)
+    del whole
 
     tracemalloc.start()
     try:
@@ -343,9 +348,20 @@ def test_a_gzip_bomb_that_lies_about_its_size_takes_no_memory() -> None:
     assert peak < 4 * 2**20
 
 
+def test_a_zstd_frame_that_asks_for_a_large_window_is_damage() -> None:
+    zstd = compression._zstd()
+    options = {zstd.CompressionParameter.window_log: 27, zstd.CompressionParameter.content_size_flag: 0}
+    writer = zstd.ZstdCompressor(options=options)
+    frame = writer.compress(b"{}" * 100) + writer.flush()
+
+    with pytest.raises(CheckpointDamagedError, match="zstd stream is broken"):
+        CODEC.decode(forge(encode(make_checkpoint()), frame, compression="zstd", raw_size=200))
+
+
+@pytest.mark.parametrize("name", ["gzip", "zstd"])
 @pytest.mark.parametrize("change", [lambda packed: packed[:-4], lambda packed: packed + b"x", lambda packed: b"{}"])
-def test_a_broken_gzip_stream_is_damage(change: Any) -> None:
-    record = encode(make_checkpoint(), Codec(JsonFormat(), compression=True))
+def test_a_broken_stream_is_damage(change: Any, name: str) -> None:
+    record = encode(make_checkpoint(), Codec(JsonFormat(), compression=name))
     raw_size = record.header.raw_size
 
     with pytest.raises(CheckpointDamagedError):
@@ -362,17 +378,38 @@ def test_what_compresses_too_well_is_stored_as_it_is_and_loads() -> None:
     assert CODEC.decode(record).graph_state == checkpoint.graph_state
 
 
-def test_compression_is_named_or_refused() -> None:
-    assert encode(make_checkpoint(), Codec(JsonFormat(), compression="gzip")).header.compression == "gzip"
-    with pytest.raises(GraphDefinitionError, match="zstd"):
+@pytest.mark.parametrize("name", ["gzip", "zstd"])
+def test_each_compression_packs_and_unpacks_the_same(name: str) -> None:
+    checkpoint = make_checkpoint(graph_state={"text": "again and again " * 500})
+
+    record = encode(checkpoint, Codec(JsonFormat(), compression=name))
+
+    assert record.header.compression == name
+    assert len(record.payload) < record.header.raw_size / 10
+    assert CODEC.decode(record).graph_state == checkpoint.graph_state
+
+
+def test_an_unknown_compression_is_refused() -> None:
+    with pytest.raises(GraphDefinitionError, match="brotli"):
+        Codec(JsonFormat(), compression="brotli")
+
+
+def test_zstd_that_is_not_installed_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = encode(make_checkpoint(), Codec(JsonFormat(), compression="zstd"))
+    for module in ("backports.zstd", "compression.zstd"):
+        monkeypatch.setitem(sys.modules, module, None)
+
+    with pytest.raises(GraphDefinitionError, match=r"pip install 'spark-graphs\[zstd\]'"):
         Codec(JsonFormat(), compression="zstd")
+    with pytest.raises(DeserializationError, match=r"intact.*pip install 'spark-graphs\[zstd\]'"):
+        CODEC.decode(record)
 
 
 def test_a_compression_of_a_later_release_is_named() -> None:
     record = encode(make_checkpoint())
 
-    with pytest.raises(DeserializationError, match="zstd"):
-        CODEC.decode(forge(record, record.payload, compression="zstd"))
+    with pytest.raises(DeserializationError, match="brotli"):
+        CODEC.decode(forge(record, record.payload, compression="brotli"))
 
 
 class Unsafe(JsonFormat):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from spark.graphs.checkpoint import (
 from spark.graphs.checkpoint.blobs import SMALLEST, birth, garbage
 from spark_backend_sql import DatabaseCheckpointBackend
 from tests.core.running import Failure
+from tests.plugins.s3_stores import open_store
 
 STEADY = "steady " * SMALLEST
 
@@ -59,13 +61,16 @@ def graph_of(backend: CheckpointBackend, loop: Node, **settings: Any) -> Graph:
     return Graph(start=loop, id="g", state={"steady": STEADY}, checkpoint_config=config)
 
 
-@pytest.fixture(params=["file", "sqlite"])
+@pytest.fixture(params=["file", "sqlite", "s3"])
 async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CheckpointBackend]:
     made: CheckpointBackend
     if request.param == "file":
         made = FileCheckpointBackend(tmp_path / "store")
-    else:
+    elif request.param == "sqlite":
         made = DatabaseCheckpointBackend(f"sqlite:///{tmp_path}/checkpoints.db")
+    else:
+        server = request.getfixturevalue("s3_server")
+        made = open_store(server, server.new_bucket())
     async with made:
         yield made
 
@@ -150,8 +155,9 @@ async def test_a_value_that_looks_like_a_reference_is_a_value(backend: Checkpoin
     assert latest.graph_state["large"] == [lookalike] * SMALLEST
 
 
-async def test_large_values_are_compressed_as_the_rest_is(tmp_path: Path) -> None:
-    async with FileCheckpointBackend(tmp_path, compression="gzip") as backend:
+@pytest.mark.parametrize("compression", ["gzip", "zstd"])
+async def test_large_values_are_compressed_as_the_rest_is(tmp_path: Path, compression: str) -> None:
+    async with FileCheckpointBackend(tmp_path, compression=compression) as backend:
         await graph_of(backend, Loop(1)).run()
         sizes = [file.stat().st_size for file in (tmp_path / "g" / "blobs").iterdir()]
         assert max(sizes) < len(STEADY) / 10
@@ -356,8 +362,7 @@ async def plant(backend: CheckpointBackend, name: str) -> None:
         return
     record = await backend.get("g", 1)
     assert record is not None
-    header = record.header
-    header.sequence, header.manual, header.checkpoint_id = await backend.next_sequence("g"), True, "planted"
+    header = replace(record.header, sequence=await backend.next_sequence("g"), manual=True, checkpoint_id="planted")
     await backend.put(Record(header, record.payload, blobs={name: b'"left"'}))
     await backend.delete("g", header.sequence)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 from collections.abc import Callable
 
@@ -17,9 +18,15 @@ def maker(url: str, *, named: str = "") -> MakeBackend:
 
     :param named: ``module:Class``, for another class than the one that is installed for this URL.
     """
-    # Imported now, in the parent, and not again in every child.
+    # Imported and looked at now, in the parent: what that reads from disk is not read again in every child.
     kind = _imported(named) if named else backend_class(url)
+    asyncio.run(_look_at(kind.from_url(url)))
     return lambda: kind.from_url(url)
+
+
+async def _look_at(backend: CheckpointBackend) -> None:
+    async with backend:
+        await backend.list("nothing")
 
 
 async def complaint_about_store(make: MakeBackend, graph_id: str, acknowledged: int) -> str:
@@ -28,29 +35,42 @@ async def complaint_about_store(make: MakeBackend, graph_id: str, acknowledged: 
     :param acknowledged: the highest sequence that its writer was told is durable.
     """
     async with make() as backend:
-        manager = CheckpointManager(backend)
-        infos = await manager.list_checkpoints(graph_id)
-        if acknowledged and (not infos or infos[-1].sequence < acknowledged):
-            return f"checkpoint {acknowledged} was acknowledged, but the latest is {infos[-1:] or 'none'}"
-        stored = {info.sequence for info in infos}
-        # What a store saved last may have taken along what it makes room for, before anybody was told.
-        first_kept = max(stored, default=0) - KEPT + 1
-        lost = [sequence for sequence in range(max(first_kept, 1), acknowledged + 1) if sequence not in stored]
-        if lost:
-            return f"checkpoints {lost} were acknowledged and are gone"
-        values = await backend.blob_names(graph_id)
-        if len(values) > KEPT:
-            return f"{len(values)} large values are stored for {len(infos)} checkpoints: nobody removes them"
-        chains, steps = [""], 0
-        for info in infos:
-            checkpoint = await manager.load_checkpoint(info.checkpoint_id)
-            complaint = complaint_about(checkpoint, chains)
-            if complaint:
-                return f"{info.checkpoint_id}: {complaint}"
-            earlier, steps = steps, checkpoint.execution_metadata["iteration"]
-            if steps <= earlier:
-                return f"{info.checkpoint_id} holds step {steps}, as the one before it does: it is stored twice"
-        return ""
+        return await complaint_about_graph(backend, graph_id, acknowledged)
+
+
+async def complaint_about_graph(
+    backend: CheckpointBackend, graph_id: str, acknowledged: int, *, kept: int = KEPT
+) -> str:
+    """What is wrong with the checkpoints of a graph, or ``""``.
+
+    :param acknowledged: the highest sequence that its writer was told is durable.
+    :param kept: how many its retention keeps.
+    """
+    manager = CheckpointManager(backend)
+    infos = await manager.list_checkpoints(graph_id)
+    if acknowledged and (not infos or infos[-1].sequence < acknowledged):
+        return f"checkpoint {acknowledged} was acknowledged, but the latest is {infos[-1:] or 'none'}"
+    stored = {info.sequence for info in infos}
+    # What a store saved last may have taken along what it makes room for, before anybody was told.
+    first_kept = max(stored, default=0) - kept + 1
+    lost = [sequence for sequence in range(max(first_kept, 1), acknowledged + 1) if sequence not in stored]
+    if lost:
+        return f"checkpoints {lost} were acknowledged and are gone"
+    values = await backend.blob_names(graph_id)
+    if len(values) > KEPT:
+        return f"{len(values)} large values are stored for {len(infos)} checkpoints: nobody removes them"
+    chains, steps = [""], 0
+    for info in infos:
+        checkpoint = await manager.load_checkpoint(info.checkpoint_id)
+        complaint = complaint_about(checkpoint, chains)
+        if complaint:
+            return f"{info.checkpoint_id}: {complaint}"
+        earlier, steps = steps, checkpoint.execution_metadata["iteration"]
+        # A run that has used up its budget saves where it stands once more, and says so.
+        is_again = checkpoint.execution_metadata["reason"] == "budget" and steps == earlier
+        if steps <= earlier and not is_again:
+            return f"{info.checkpoint_id} holds step {steps}, as the one before it does: it is stored twice"
+    return ""
 
 
 def _imported(named: str) -> type[CheckpointBackend]:

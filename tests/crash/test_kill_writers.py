@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import pytest
 
+from tests.plugins.s3_servers import S3Server
 
-def run_harness(*options: str) -> subprocess.CompletedProcess[str]:
+
+def run_harness(*options: str, server: S3Server | None = None) -> subprocess.CompletedProcess[str]:
     # In a process of its own, because it forks, and pytest's may have threads.
     command = [sys.executable, "-m", "tests.crash.kill_writers", *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    environment = {**os.environ, **(server.environment if server else {})}
+    return subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, env=environment)
 
 
 SQLITE = ("--url", "sqlite:///{directory}/checkpoints.db")
@@ -24,6 +28,16 @@ def test_nothing_acknowledged_is_lost_when_writers_are_killed(store: tuple[str, 
 
     assert done.returncode == 0, done.stderr[-2000:]
     assert "40 kills (seed 20261123)" in done.stdout
+
+
+def test_nothing_acknowledged_in_s3_is_lost_when_writers_are_killed(s3_server: S3Server) -> None:
+    """The short run of `make crash STORE=s3`."""
+    url = s3_server.url(s3_server.new_bucket())
+
+    done = run_harness("--kills", "4", "--seed", "20261124", "--url", url, "--longest", "0.2", server=s3_server)
+
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "4 kills (seed 20261124)" in done.stdout
 
 
 def test_nothing_acknowledged_is_lost_where_checkpoints_are_saved_beside_the_run() -> None:

@@ -50,13 +50,14 @@ def build(
     handler: CheckpointHandler | None = None,
     *,
     graph_id: str = GRAPH_ID,
+    kept: int = KEPT,
     durability: Durability = "sync",
 ) -> Graph:
     """The graph, with a checkpoint after every step."""
     tick, meet = Tick(), Meet()
     tick >> [Branch(name="left"), Branch(name="right")] >> meet >> tick
     config = CheckpointConfig(
-        backend=backend, trigger_on_iteration=1, max_checkpoints=KEPT, handler=handler, durability=durability
+        backend=backend, trigger_on_iteration=1, max_checkpoints=kept, handler=handler, durability=durability
     )
     return Graph(start=tick, id=graph_id, checkpoint_config=config)
 

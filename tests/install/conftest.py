@@ -36,5 +36,10 @@ def with_sql(workshop: Workshop, wheels: dict[str, Wheel]) -> Environment:
 
 
 @pytest.fixture(scope="session")
+def with_s3(workshop: Workshop, wheels: dict[str, Wheel]) -> Environment:
+    return workshop.install("s3", extras="[s3]", wheels=wheels)
+
+
+@pytest.fixture(scope="session")
 def with_all(workshop: Workshop, wheels: dict[str, Wheel]) -> Environment:
     return workshop.install("all", extras="[all]", wheels=wheels)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.install.wheels import Environment
+from tests.plugins.s3_servers import S3Server
 
 IN_MEMORY = """
 import asyncio
@@ -109,6 +110,24 @@ def test_with_the_sql_backend_a_killed_run_goes_on(with_sql: Environment, tmp_pa
 
     killed = with_sql.run(program, directory=tmp_path, variables=[("DIE_AT", "4")])
     resumed = with_sql.run(program, directory=tmp_path)
+
+    assert (killed.returncode, killed.stdout.split()) == (-signal.SIGKILL, ["1", "2", "3"])
+    assert (resumed.returncode, resumed.stderr) == (0, "")
+    assert resumed.stdout.splitlines() == ["4", "5", "6", "{'done': True, 'success': True}"]
+
+
+def test_with_the_s3_backend_a_killed_run_goes_on(with_s3: Environment, tmp_path: Path, s3_server: S3Server) -> None:
+    """By its class first, then by URL. Nobody closes it: what it opened ends with the event loop, without a warning."""
+    bucket = s3_server.new_bucket()
+    by_class = f'S3CheckpointBackend("{bucket}", "runs", endpoint_url="{s3_server.endpoint_url}")'
+    by_url = f'"{s3_server.url(bucket, "runs")}"'
+    program = COUNT_TO_SIX.replace("FileCheckpointBackend", "S3CheckpointBackend")
+    credentials = s3_server.environment.items()
+
+    killed = with_s3.run(
+        program.replace("BACKEND", by_class), directory=tmp_path, variables=[("DIE_AT", "4"), *credentials]
+    )
+    resumed = with_s3.run(program.replace("BACKEND", by_url), directory=tmp_path, variables=credentials)
 
     assert (killed.returncode, killed.stdout.split()) == (-signal.SIGKILL, ["1", "2", "3"])
     assert (resumed.returncode, resumed.stderr) == (0, "")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.install.wheels import CORE, FILE, PICKLE, ROOT, SQL, TESTING, Wheel
+from tests.install.wheels import CORE, FILE, PICKLE, ROOT, S3, SQL, TESTING, Wheel
 
 PACKAGES = {
     CORE: "spark",
     FILE: "spark_backend_file",
+    S3: "spark_backend_s3",
     SQL: "spark_backend_sql",
     PICKLE: "spark_serializer_pickle",
     TESTING: "spark_testing",

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 CORE = "spark-graphs"
 FILE = "spark-graphs-backend-file"
+S3 = "spark-graphs-backend-s3"
 SQL = "spark-graphs-backend-sql"
 PICKLE = "spark-graphs-serializer-pickle"
 TESTING = "spark-graphs-testing-kit"

@@ -12,7 +12,7 @@ from typing import Any
 
 from spark.graphs.checkpoint import Record
 from spark.graphs.checkpoint.checksum import checksum
-from spark_backend_file.framing import frame, unframe
+from spark.graphs.checkpoint.framing import frame, unframe
 
 DEEP = b"[" * 100_000 + b"]" * 100_000
 SURROGATES = rb'{"graph_state": {"count": "\ud800\udfff\udc00"}}'

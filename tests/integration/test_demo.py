@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -11,15 +12,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.plugins.s3_servers import S3Server
 from tests.spec.page import ROOT
 
 EXAMPLES = ROOT / "examples"
 LIBRARY = Path(sysconfig.get_path("stdlib"))
 
 
-def demo(*options: str) -> subprocess.CompletedProcess[str]:
+def demo(*options: str, server: S3Server | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, EXAMPLES / "survive_kills.py", *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    environment = {**os.environ, **(server.environment if server else {})}
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
 
 
 def index(store: Path, folder: Path) -> None:
@@ -44,6 +47,22 @@ def test_the_killed_run_ends_with_the_same_result_and_real_kills_are_counted(
 ) -> None:
     done = demo("--kills", "2", "--folder", str(sources), "--store", store.format(directory=tmp_path))
 
+    check_told(done)
+
+
+def test_a_run_killed_over_s3_ends_with_the_same_result(sources: Path, s3_server: S3Server) -> None:
+    """The short run of `make demo BACKEND=s3`."""
+    for number, module in enumerate(sources.iterdir()):
+        if number % 3:
+            module.unlink()
+    store = s3_server.url(s3_server.new_bucket())
+
+    done = demo("--kills", "1", "--seed", "11", "--folder", str(sources), "--store", store, server=s3_server)
+
+    check_told(done)
+
+
+def check_told(done: subprocess.CompletedProcess[str]) -> None:
     assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
     *_, last = done.stdout.splitlines()
     claimed = re.fullmatch(r"The results are equal, after (\d+) kills?\.", last)

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from spark.errors import BackendError, SequenceTakenError
+from spark.graphs.checkpoint.framing import frame
 from spark.graphs.checkpoint.record import Record
 from spark_backend_file.directory import CheckpointDirectory
 from spark_backend_file.folder import GraphFolder
-from spark_backend_file.framing import frame
 from spark_backend_file.names import record_name
 from spark_testing.records import make_record
 from tests.plugins.file_faults import WatchedOs, complaints, is_killed, run_in_child, start_in_child, watching

@@ -329,6 +329,13 @@ def test_the_database_backend_is_importable_from_the_same_place() -> None:
     assert checkpoint.DatabaseCheckpointBackend is spark_backend_sql.DatabaseCheckpointBackend
 
 
+def test_the_s3_backend_is_importable_from_the_same_place() -> None:
+    """Row 26: about S3."""
+    import spark_backend_s3
+
+    assert checkpoint.S3CheckpointBackend is spark_backend_s3.S3CheckpointBackend
+
+
 # Row 27
 
 

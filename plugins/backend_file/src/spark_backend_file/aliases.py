@@ -7,10 +7,10 @@ true, the record's header says. So what a dead or defeated writer leaves behind 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 from spark_backend_file.names import ALIASES, alias_name, record_name, split_alias
+from spark_backend_file.subfolders import make_subfolder, subfolder
 
 
 def add_alias(folder: int, checkpoint_id: str, sequence: int) -> None:
@@ -18,10 +18,8 @@ def add_alias(folder: int, checkpoint_id: str, sequence: int) -> None:
 
     :param folder: a descriptor of the graph's folder.
     """
-    with suppress(FileExistsError):
-        os.mkdir(ALIASES, 0o700, dir_fd=folder)
-        os.fsync(folder)
-    with _opened(folder) as ids:
+    make_subfolder(folder, ALIASES)
+    with subfolder(folder, ALIASES) as ids:
         # One that exists was left by a writer of the same id and sequence, and says the same.
         with suppress(FileExistsError):
             os.symlink(f"../{record_name(sequence)}", alias_name(checkpoint_id, sequence), dir_fd=ids)
@@ -31,7 +29,7 @@ def add_alias(folder: int, checkpoint_id: str, sequence: int) -> None:
 def read_aliases(folder: int) -> list[tuple[str, int]]:
     """Quoted id and sequence of every alias."""
     try:
-        with _opened(folder) as ids:
+        with subfolder(folder, ALIASES) as ids:
             names = os.listdir(ids)
     except FileNotFoundError:
         return []
@@ -42,21 +40,12 @@ def remove_aliases(folder: int, sequence: int) -> None:
     """Remove every alias of a record that is gone."""
     ending = alias_name("", sequence)[1:]
     try:
-        with _opened(folder) as ids:
+        with subfolder(folder, ALIASES) as ids:
             for name in os.listdir(ids):
                 if name.endswith(ending):
                     _remove(name, ids)
     except FileNotFoundError:
         return
-
-
-@contextmanager
-def _opened(folder: int) -> Iterator[int]:
-    ids = os.open(ALIASES, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-    try:
-        yield ids
-    finally:
-        os.close(ids)
 
 
 def _remove(name: str, ids: int) -> None:

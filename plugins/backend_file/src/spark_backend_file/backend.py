@@ -24,7 +24,7 @@ class FileCheckpointBackend(CheckpointBackend):
     :param directory: where; made when the first checkpoint is saved. A path, or a URL of fsspec such as
         ``sftp://host/folder``, where less is promised: see docs/file-backend.md.
     :param format: how the payload is written.
-    :param compression: True or ``"gzip"`` to compress it.
+    :param compression: True or ``"gzip"`` to compress it, or ``"zstd"``, which is faster and needs ``spark-graphs[zstd]``.
     :param pretty_print: indent it, where the format is readable.
     :param serializer: turns objects of your own into plain values and back.
     :param storage_options: what fsspec hands to the filesystem behind a URL: credentials, timeouts.

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from spark_backend_file.names import BLOBS
+from spark_backend_file.subfolders import make_subfolder, subfolder
 from spark_backend_file.writing import write_fully
 
 _NAME: Final = re.compile(r"[A-Za-z0-9-]{1,100}")
@@ -27,10 +28,8 @@ def add_blobs(folder: int, blobs: Mapping[str, bytes]) -> None:
 
     :param folder: a descriptor of the graph's folder.
     """
-    with suppress(FileExistsError):
-        os.mkdir(BLOBS, 0o700, dir_fd=folder)
-        os.fsync(folder)
-    with _opened(folder) as place:
+    make_subfolder(folder, BLOBS)
+    with subfolder(folder, BLOBS) as place:
         for name, content in blobs.items():
             _write(place, _file(name), content)
         os.fsync(place)
@@ -39,7 +38,7 @@ def add_blobs(folder: int, blobs: Mapping[str, bytes]) -> None:
 def read_blobs(folder: int, names: Sequence[str]) -> dict[str, bytes]:
     """Name to content of those that are there."""
     found = {}
-    with suppress(FileNotFoundError), _opened(folder) as place:
+    with suppress(FileNotFoundError), subfolder(folder, BLOBS) as place:
         for name in names:
             with suppress(FileNotFoundError):
                 found[name] = _read(place, _file(name))
@@ -48,7 +47,7 @@ def read_blobs(folder: int, names: Sequence[str]) -> dict[str, bytes]:
 
 def remove_blobs(folder: int, names: Sequence[str]) -> None:
     """Remove those that are there. One that is back after a power failure is an orphan, and removed again."""
-    with suppress(FileNotFoundError), _opened(folder) as place:
+    with suppress(FileNotFoundError), subfolder(folder, BLOBS) as place:
         for name in names:
             with suppress(FileNotFoundError):
                 os.unlink(_file(name), dir_fd=place)
@@ -57,7 +56,7 @@ def remove_blobs(folder: int, names: Sequence[str]) -> None:
 def blob_names(folder: int) -> list[str]:
     """The names of all."""
     try:
-        with _opened(folder) as place:
+        with subfolder(folder, BLOBS) as place:
             return [name.removesuffix(_ENDING) for name in os.listdir(place) if name.endswith(_ENDING)]
     except FileNotFoundError:
         return []
@@ -91,12 +90,3 @@ def _file(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise FileNotFoundError(name)
     return name + _ENDING
-
-
-@contextmanager
-def _opened(folder: int) -> Iterator[int]:
-    place = os.open(BLOBS, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-    try:
-        yield place
-    finally:
-        os.close(place)

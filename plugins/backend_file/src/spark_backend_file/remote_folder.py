@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError, SequenceTakenError
 from spark.graphs.checkpoint import CheckpointInfo, Record, RecordHeader, automatic_id
+from spark.graphs.checkpoint.framing import LONGEST_HEAD, check_size, frame, read_head, unframe
 from spark_backend_file.folder import log
-from spark_backend_file.framing import LONGEST_HEAD, check_size, frame, read_head, unframe
 from spark_backend_file.listing import Entry, Listing, read_listing
 from spark_backend_file.names import alias_name, floor_name, is_hashed, quote, record_name, unquote
 from spark_backend_file.publishing import Way

@@ -20,6 +20,7 @@ from spark.graphs.checkpoint import (
     run_blocking,
 )
 from spark_backend_sql.connection import READERS, Database
+from spark_backend_sql.inline import inline_commits
 from spark_backend_sql.ledger import Ledger
 from spark_backend_sql.operations import Delete, Put
 from spark_backend_sql.schema import LONGEST_CHECKPOINT_ID, LONGEST_GRAPH_ID
@@ -48,7 +49,7 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         ``postgresql://user:password@host/database``. The database is reached when it is first needed.
     :param table_name: made on first use, with two small ones beside it.
     :param format: how the payload is written.
-    :param compression: True or ``"gzip"`` to compress it.
+    :param compression: True or ``"gzip"`` to compress it, or ``"zstd"``, which is faster and needs ``spark-graphs[zstd]``.
     :param pretty_print: indent it, where the format is readable.
     :param serializer: turns objects of your own into plain values and back.
     :raises ValueError: the connection string or the table name can't be used.
@@ -72,7 +73,7 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         self.database = Database(connection_string, table_name=table_name)
         self._statements = Statements(self.database.tables, self.database.writing.dialect)
         self._ledger = Ledger(self.database, self._statements)
-        self._writer = Writer(self._ledger.commit)
+        self._writer = Writer(self._ledger.commit, inline_commits(self._ledger))
         self._readers: ThreadPoolExecutor | None = None
         self._process = os.getpid()
         self._is_closed = False
@@ -249,7 +250,13 @@ def _readable(rows: Iterable[Row[*tuple[Any, ...]]]) -> Infos:
 
 def _is_text(value: str) -> bool:
     """Whether a database can hold this; what it can't hold is not there."""
-    return "\0" not in value and not any("\ud800" <= letter <= "\udfff" for letter in value)
+    if "\0" in value:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return False
+    return True
 
 
 def _can_exist(graph_id: str, sequence: int) -> bool:

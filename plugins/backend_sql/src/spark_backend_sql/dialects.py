@@ -95,6 +95,17 @@ def _prepare_sqlite_writer(connection: Any, record: object) -> None:
         cursor.close()
 
 
+def hurry(connection: Any, *, hurried: bool) -> None:
+    """Make a connection of SQLite wait for no lock and leave the log as it is, up to a length; or undo that."""
+    connection.execute(f"PRAGMA busy_timeout={0 if hurried else PATIENCE_WITH_LOCKS * 1000}")
+    connection.execute(f"PRAGMA wal_autocheckpoint={_LONG_LOG if hurried else _USUAL_LOG}")
+
+
+_USUAL_LOG: Final = 1_000
+"""Pages in SQLite's log, at which a commit moves them into the database file; what SQLite does by itself."""
+_LONG_LOG: Final = 8_000
+
+
 def _use_wal(cursor: sqlite3.Cursor) -> None:
     """Readers and the writer don't wait for each other. The mode stays with the file."""
     give_up = time.monotonic() + PATIENCE_WITH_LOCKS

@@ -17,7 +17,7 @@ from spark.graphs.checkpoint import Record
 from spark_backend_sql.connection import Database
 from spark_backend_sql.faults import is_passing
 from spark_backend_sql.operations import Address, Delete, Operation, Outcome, Put
-from spark_backend_sql.shortcut import DriverConnection, RefusedError, shortcut_for
+from spark_backend_sql.shortcut import DriverConnection, RefusedError, SqliteShortcut, shortcut_for
 from spark_backend_sql.statements import Statements, blobs_of, names_of
 
 Outcomes = dict[Operation, Outcome]
@@ -32,6 +32,9 @@ class Ledger:
         self.shortcut = shortcut_for(database.tables, database.writing, statements)
         self.connection = DriverConnection(database.writing)
         """For the shortcut."""
+        self._left_in_doubt: dict[Operation, list[int]] = {}
+        """What ``commit_at_once`` could not finish, and may have done all the same."""
+        self.can_commit_at_once = isinstance(self.shortcut, SqliteShortcut)
         self._steps_over_conflicts = database.writing.dialect.name in ("sqlite", "postgresql")
 
     def commit(self, operations: Sequence[Operation]) -> list[Outcome]:
@@ -42,6 +45,32 @@ class Ledger:
         except Exception as error:
             return self._one_by_one(operations, error, attempt)
         return [outcomes[operation] for operation in operations]
+
+    def commit_at_once(self, put: Put) -> list[int] | None:
+        """What the save answers, once it is durable, made without waiting for anybody's lock.
+
+        None where that is not possible or did not succeed: ``commit`` then does it, or finds out what is wrong.
+        """
+        assert isinstance(self.shortcut, SqliteShortcut)
+        if not self.connection.is_open or self.is_watched():
+            return None
+        try:
+            return self.connection.run(self.shortcut.store, put, hurried=True)
+        except RefusedError:
+            return None
+        except Exception:
+            # Most often somebody's lock, and nothing happened; the next try finds out also where something did.
+            self._left_in_doubt[put] = list(put.going)
+            return None
+
+    def doubts_about(self, operations: Sequence[Operation]) -> dict[Operation, list[int]]:
+        """Those of them that may have been done already, and what of their deletions; they are told once."""
+        left = self._left_in_doubt
+        return {operation: left.pop(operation) for operation in operations if operation in left} if left else {}
+
+    def is_watched(self) -> bool:
+        """Whether somebody listens to the engine's transactions, and so shall hear of all of them."""
+        return bool(self._database.writing.dispatch.commit)
 
     def after_fork(self) -> None:
         """In a child process: leave the parent's connection to the parent, unclosed, and make our own."""
@@ -167,11 +196,11 @@ class _Attempt:
         self._operations = operations
         self.decided: Outcomes = {}
         """What is durable, or was refused for good."""
-        self.in_doubt: dict[Operation, list[int]] = {}
+        self.in_doubt = ledger.doubts_about(operations)
         """What an earlier try had done when its COMMIT was sent and not answered."""
 
     def __call__(self, engine: Engine) -> Outcomes:
-        if self._may_take_shortcut(engine):
+        if self._may_take_shortcut():
             self._take_shortcut()
         left = [operation for operation in self._operations if operation not in self.decided]
         if left:
@@ -185,9 +214,9 @@ class _Attempt:
         (operation,) = self._operations
         return f"{'save' if isinstance(operation, Put) else 'delete'} {_named(operation)}"
 
-    def _may_take_shortcut(self, engine: Engine) -> bool:
-        # What is in doubt needs the second look. Who listens to the engine's transactions shall hear of all of them.
-        return len(self._operations) == 1 and not self.in_doubt and not engine.dispatch.commit
+    def _may_take_shortcut(self) -> bool:
+        # What is in doubt needs the second look.
+        return len(self._operations) == 1 and not self.in_doubt and not self._ledger.is_watched()
 
     def _take_shortcut(self) -> None:
         shortcut, (put,) = self._ledger.shortcut, self._operations

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError
 
-from spark_backend_sql.dialects import insert_or_raise
+from spark_backend_sql.dialects import hurry, insert_or_raise
 from spark_backend_sql.driver_sql import DriverStatement
 from spark_backend_sql.operations import Put
 from spark_backend_sql.schema import Tables
@@ -71,9 +71,17 @@ class DriverConnection:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._connection: Any = None
+        self._is_hurried = False
 
-    def run(self, work: Callable[..., Result], *arguments: Any) -> Result:
+    @property
+    def is_open(self) -> bool:
+        """Whether the next save finds it made."""
+        return self._connection is not None
+
+    def run(self, work: Callable[..., Result], *arguments: Any, hurried: bool = False) -> Result:
         """What the work returns, given the connection and the arguments.
+
+        :param hurried: SQLite shall wait for nobody's lock, and leave its checkpoint to others.
 
         What fails costs the connection, as does what is refused: a transaction may still be open, and of statements sent in
         one piece with one that failed, nobody knows which the server has prepared.
@@ -83,7 +91,10 @@ class DriverConnection:
         dialect = self._engine.dialect
         try:
             if self._connection is None:
-                self._connection = self._new()
+                self._connection, self._is_hurried = self._new(), False
+            if hurried is not self._is_hurried:
+                hurry(self._connection, hurried=hurried)
+                self._is_hurried = hurried
             return work(self._connection, *arguments)
         except dialect.loaded_dbapi.Error as error:
             is_lost = dialect.is_disconnect(error, self._connection, None)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol
 
 from spark.errors import BackendError
 from spark.graphs.checkpoint import Reply
@@ -21,6 +22,19 @@ MOST_BYTES: Final = 16 * 1024 * 1024
 
 Commit = Callable[[Sequence[Operation]], Sequence[Outcome]]
 """Carries out operations in one transaction, and gives an outcome for each; never raises."""
+
+
+class Inline(Protocol):
+    """What may do an operation in the thread of its caller."""
+
+    def suits(self, operation: Operation) -> bool:
+        """Whether to try it. Asked about every operation, in order."""
+
+    def commit(self, operation: Operation) -> list[int] | None:
+        """What the operation answers once it is durable; None where it was not done."""
+
+    def handed_over(self, seconds: float) -> None:
+        """The writer's thread has done one by itself, in this time."""
 
 
 class Call:
@@ -36,10 +50,14 @@ class Call:
 
 
 class Writer:
-    """Queues operations, and commits them in order in a thread that starts with the first and ends with ``stop``."""
+    """Queues operations, and commits them in order in a thread that starts with the first and ends with ``stop``.
 
-    def __init__(self, commit: Commit) -> None:
+    :param inline: asked first about an operation that comes while there is nothing else to do.
+    """
+
+    def __init__(self, commit: Commit, inline: Inline | None = None) -> None:
         self._commit = commit
+        self._inline = inline
         self._is_stopping = False
         self._begin()
 
@@ -53,7 +71,9 @@ class Writer:
         """Held while there is nothing to do. Two plain locks wake a thread with less work than a condition."""
         self._bell.acquire()
         self._is_idle = False
-        """The thread waits for the bell."""
+        """The thread waits for the bell, or is about to."""
+        self._turn = threading.Lock()
+        """Held by whoever commits."""
 
     async def run(self, operation: Operation) -> list[int]:
         """What the operation answers, once its transaction is durable.
@@ -61,6 +81,8 @@ class Writer:
         When the caller is cancelled, an operation that no transaction has taken yet never happens; of another one the
         outcome is waited for. Either way nothing goes on behind the caller's back.
         """
+        if (done := self._commit_inline(operation)) is not None:
+            return done
         call = Call(operation)
         self._add(call)
         try:
@@ -79,6 +101,21 @@ class Writer:
             thread = self._thread if self._process == os.getpid() else None
         if thread is not None:
             thread.join()
+
+    def _commit_inline(self, operation: Operation) -> list[int] | None:
+        if self._inline is None or not self._inline.suits(operation) or not self._take_turn():
+            return None
+        try:
+            return self._inline.commit(operation)
+        finally:
+            self._turn.release()
+
+    def _take_turn(self) -> bool:
+        """Whether the thread has nothing to do; then it does nothing until the turn is over."""
+        if self._process != os.getpid():
+            return False
+        with self._lock:
+            return self._is_idle and not self._is_stopping and self._turn.acquire(blocking=False)
 
     def _add(self, call: Call) -> None:
         if self._process != os.getpid():
@@ -107,13 +144,29 @@ class Writer:
 
     def _serve(self) -> None:
         while calls := self._take():
-            _answer(calls, self._commit([call.operation for call in calls]))
+            with self._turn:
+                outcomes = self._timed([call.operation for call in calls])
+            self._rest()  # before the answer: whoever hears it may find the next thing to do
+            _answer(calls, outcomes)
+
+    def _rest(self) -> None:
+        with self._lock:
+            self._is_idle = not self._waiting
+
+    def _timed(self, operations: Sequence[Operation]) -> Sequence[Outcome]:
+        began = time.perf_counter()
+        outcomes = self._commit(operations)
+        if self._inline is not None and len(operations) == 1:
+            self._inline.handed_over(time.perf_counter() - began)
+        return outcomes
 
     def _take(self) -> list[Call]:
         """Everything that waits, as far as one transaction may hold it; nothing when the writer is stopping."""
         while True:
             with self._lock:
                 if self._waiting or self._is_stopping:
+                    self._is_idle = False
+                    self._bell.acquire(blocking=False)  # rung while the thread was on its way here
                     return self._next_batch()
                 self._is_idle = True
             self._bell.acquire()

@@ -33,11 +33,12 @@ from spark.graphs.checkpoint.registered_types import register_type
 from spark.graphs.checkpoint.retention import KeepAll, KeepFor, KeepLast, Retention
 from spark.graphs.checkpoint.serializer import CheckpointSerializer
 from spark.graphs.checkpoint.triggers import AfterNode, Boundary, EveryIterations, EverySeconds, Trigger
+from spark.graphs.checkpoint.verification import Verification
 
 if TYPE_CHECKING:
     from spark_backend_file import FileCheckpointBackend as FileCheckpointBackend
+    from spark_backend_s3 import S3CheckpointBackend as S3CheckpointBackend
     from spark_backend_sql import DatabaseCheckpointBackend as DatabaseCheckpointBackend
-from spark.graphs.checkpoint.verification import Verification
 
 __all__ = [
     "CURRENT_VERSION",

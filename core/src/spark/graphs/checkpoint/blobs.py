@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError
 from spark.graphs.checkpoint.checksum import checksum, is_right
-from spark.graphs.checkpoint.compression import compress, decompress, is_plausible
+from spark.graphs.checkpoint.compression import compress, unpack
 
 SMALLEST: Final = 8192
 """Encoded values of at least this many bytes are kept as blobs; what is smaller costs less where it is used."""
@@ -35,7 +35,7 @@ class BlobRef:
     checksum: str
     """Of what is stored."""
     compression: str = ""
-    """``"gzip"``, or ``""`` for none."""
+    """``"gzip"``, ``"zstd"``, or ``""`` for none."""
 
     def tree(self) -> dict[str, Any]:
         """It as a plain tree: a tag that no value of a user is ever written as."""
@@ -58,16 +58,13 @@ class BlobRef:
         """The encoded value, from what is stored under the name.
 
         :raises CheckpointDamagedError: it is not what was written.
+        :raises DeserializationError: it is intact, but its compression can't be undone here.
         """
         if len(stored) != self.size or not is_right(self.checksum, b"", stored):
             raise CheckpointDamagedError(f"its large value {self.name!r} is not what was written")
-        if not self.compression:
-            return stored
-        if self.compression != "gzip" or not is_plausible(size=self.size, raw_size=self.raw_size):
-            raise CheckpointDamagedError(f"its large value {self.name!r} can't be unpacked")
         try:
-            return decompress(stored, raw_size=self.raw_size)
-        except (ValueError, MemoryError) as error:
+            return unpack(stored, self.compression, raw_size=self.raw_size, what=f"The large value {self.name!r}")
+        except CheckpointDamagedError as error:
             raise CheckpointDamagedError(f"its large value {self.name!r} can't be unpacked: {error}") from error
 
 
@@ -84,7 +81,7 @@ class NewBlobs:
     def add(self, content: bytes, *, sequence: int, compression: str) -> BlobRef:
         """Keep an encoded value as a blob of the record that is made for this sequence."""
         self._count += 1
-        packed = compress(content) if compression else None
+        packed = compress(content, compression) if compression else None
         stored = content if packed is None else packed
         ref = BlobRef(
             name=f"{sequence:0{_DIGITS}d}-{self._writer}-{self._count}",

@@ -17,7 +17,7 @@ from spark.errors import (
 )
 from spark.graphs.checkpoint.blobs import BlobRef, NewBlobs, references
 from spark.graphs.checkpoint.checksum import checksum, is_right
-from spark.graphs.checkpoint.compression import compress, compression_name, decompress, is_plausible
+from spark.graphs.checkpoint.compression import compress, compression_name, unpack
 from spark.graphs.checkpoint.format import Format
 from spark.graphs.checkpoint.fragments import FragmentCache
 from spark.graphs.checkpoint.model import GraphCheckpoint
@@ -158,7 +158,7 @@ class Codec:
         return _make_checkpoint(header, content)
 
     def _packed(self, raw: bytes | Pieces) -> tuple[bytes | Pieces, str]:
-        packed = compress(bytes(raw))
+        packed = compress(bytes(raw), self.compression)
         return (raw, "") if packed is None else (packed, self.compression)
 
     def _seal(self, header: RecordHeader, payload: bytes) -> None:
@@ -210,18 +210,9 @@ def _check_intact(header: RecordHeader, payload: bytes) -> None:
 
 
 def _unpack(header: RecordHeader, payload: bytes) -> bytes:
-    if header.compression not in ("", "gzip"):
-        raise DeserializationError(
-            f"{_name(header)} is compressed with {header.compression!r}, which this release can't unpack. "
-            "Load it with the release that wrote it, or a newer one."
-        )
-    if not header.compression and header.raw_size == header.size:
-        return payload
-    if not header.compression or not is_plausible(size=header.size, raw_size=header.raw_size):
-        _raise_damaged(header, f"its header says that {header.size} bytes hold {header.raw_size}")
     try:
-        return decompress(payload, raw_size=header.raw_size)
-    except (ValueError, MemoryError) as error:
+        return unpack(payload, header.compression, raw_size=header.raw_size, what=_name(header))
+    except CheckpointDamagedError as error:
         _raise_damaged(header, str(error), cause=error)
 
 

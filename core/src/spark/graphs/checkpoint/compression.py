@@ -1,35 +1,46 @@
-"""Bytes ↔ gzip, in bounded memory whatever was stored."""
+"""Bytes ↔ gzip or zstd, in bounded memory whatever was stored."""
 
 from __future__ import annotations
 
 import gzip
+import sys
 import zlib
-from typing import Final
+from importlib import import_module
+from typing import Any, Final
 
-from spark.errors import GraphDefinitionError
+from spark.errors import CheckpointDamagedError, DeserializationError, GraphDefinitionError
 
+NAMES: Final = ("gzip", "zstd")
+"""Of all compressions; what ``zstd`` needs is only imported when it is used."""
 LARGEST_RATIO: Final = 200
 """A payload that was compressed more than this is taken for a gzip bomb, …"""
 ALWAYS_ALLOWED: Final = 16 * 2**20
 """… unless it is no longer than this many bytes."""
 
 _GZIP_WINDOW: Final = 31
+_LARGEST_ZSTD_WINDOW: Final = 23
+"""As a power of two: 8 MB. We write with 2; nobody's frame may ask a reader for more."""
 
 
 def compression_name(compression: bool | str) -> str:
-    """``"gzip"`` or ``""``, from what users write: True, False or a name.
+    """``"gzip"``, ``"zstd"`` or ``""``, from what users write: True, False or a name.
 
-    :raises GraphDefinitionError: no such compression.
+    :raises GraphDefinitionError: no such compression, or what it needs is not installed.
     """
-    name = {True: "gzip", False: "", "gzip": "gzip", "": ""}.get(compression)
+    name = {True: "gzip", False: "", "gzip": "gzip", "zstd": "zstd", "": ""}.get(compression)
     if name is None:
-        raise GraphDefinitionError(f"compression={compression!r} is not known; use True, False or 'gzip'.")
+        raise GraphDefinitionError(f"compression={compression!r} is not known; use True, False, 'gzip' or 'zstd'.")
+    if name == "zstd":
+        try:
+            _zstd()
+        except ImportError as error:
+            raise GraphDefinitionError(f"compression='zstd' can't be used: {error}") from error
     return name
 
 
-def compress(raw: bytes) -> bytes | None:
-    """The gzip of some bytes, equal for equal bytes; None when the reader would take it for a bomb."""
-    packed = gzip.compress(raw, compresslevel=6, mtime=0)
+def compress(raw: bytes, name: str) -> bytes | None:
+    """Some bytes compressed, equal for equal bytes; None when the reader would take it for a bomb."""
+    packed = _zstd().compress(raw) if name == "zstd" else gzip.compress(raw, compresslevel=6, mtime=0)
     return packed if is_plausible(size=len(packed), raw_size=len(raw)) else None
 
 
@@ -38,16 +49,53 @@ def is_plausible(*, size: int, raw_size: int) -> bool:
     return raw_size <= max(ALWAYS_ALLOWED, LARGEST_RATIO * size)
 
 
-def decompress(packed: bytes, *, raw_size: int) -> bytes:
-    """What was compressed, which must have exactly ``raw_size`` bytes; no more than these are ever made.
+def unpack(stored: bytes, name: str, *, raw_size: int, what: str) -> bytes:
+    """What was stored under this compression, or under none, and must have exactly ``raw_size`` bytes.
 
-    :raises ValueError: it is no gzip of so many bytes.
+    :param what: whose bytes these are, for messages.
+    :raises CheckpointDamagedError: it is not so many bytes, compressed in this way; no more than these were ever made.
+    :raises DeserializationError: this release does not know the compression, or what it needs is not installed.
     """
-    unpacker = zlib.decompressobj(_GZIP_WINDOW)
+    if name not in ("", *NAMES):
+        raise DeserializationError(
+            f"{what} is compressed with {name!r}, which this release can't unpack. "
+            "Load it with the release that wrote it, or a newer one."
+        )
+    if not is_plausible(size=len(stored), raw_size=raw_size) or (not name and raw_size != len(stored)):
+        raise CheckpointDamagedError(f"it is said that {len(stored)} bytes hold {raw_size}")
+    if not name:
+        return stored
     try:
-        raw = unpacker.decompress(packed, raw_size + 1)
-    except zlib.error as error:
-        raise ValueError(f"its gzip stream is broken ({error})") from error
+        return _decompress(stored, name, raw_size)
+    except ImportError as error:
+        raise DeserializationError(f"{what} is intact, but can't be unpacked: {error}.") from error
+    except MemoryError as error:
+        raise CheckpointDamagedError(f"there is no memory for its {raw_size} bytes") from error
+
+
+def _decompress(packed: bytes, name: str, raw_size: int) -> bytes:
+    unpacker, broken = _unpacker(name)
+    try:
+        raw: bytes = unpacker.decompress(packed, raw_size + 1)
+    except broken as error:
+        raise CheckpointDamagedError(f"its {name} stream is broken ({error})") from error
     if len(raw) != raw_size or not unpacker.eof or unpacker.unused_data:
-        raise ValueError(f"it does not unpack to the {raw_size} bytes that its header says")
+        raise CheckpointDamagedError(f"it does not unpack to the {raw_size} bytes that it is said to hold")
     return raw
+
+
+def _unpacker(name: str) -> tuple[Any, type[Exception]]:
+    """What unpacks one stream, and what it raises."""
+    if name != "zstd":
+        return zlib.decompressobj(_GZIP_WINDOW), zlib.error
+    zstd = _zstd()
+    limits = {zstd.DecompressionParameter.window_log_max: _LARGEST_ZSTD_WINDOW}
+    return zstd.ZstdDecompressor(options=limits), zstd.ZstdError
+
+
+def _zstd() -> Any:
+    """The standard library's module, or the one that stands in for it before Python 3.14."""
+    try:
+        return import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
+    except ImportError as error:
+        raise ImportError("zstd is not installed here; pip install 'spark-graphs[zstd]'") from error

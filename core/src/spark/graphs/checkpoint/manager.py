@@ -12,7 +12,7 @@ from spark.graphs.checkpoint.handlers import Audience, CheckpointHandler
 from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
 from spark.graphs.checkpoint.query import CheckpointQuery, Scalar
 from spark.graphs.checkpoint.store import delete, find, load, load_latest, not_found, wrapped
-from spark.graphs.checkpoint.sweep import orphans, sweep
+from spark.graphs.checkpoint.sweep import orphans, remove, sweep
 from spark.graphs.checkpoint.verification import Verification, verify
 from spark.hooks.registry import open_backend
 
@@ -114,11 +114,7 @@ class CheckpointManager:
         :raises CheckpointDamagedError: a checkpoint can't be read, so that it is not known what it needs. Nothing was removed.
         :raises BackendError: the storage failed.
         """
-        names = await orphans(self.backend, graph_id, at_rest=True)
-        if names:
-            with wrapped(self.backend, "removing large values of graph ", graph_id):
-                await self.backend.delete_blobs(graph_id, names)
-        return len(names)
+        return await remove(self.backend, graph_id, await orphans(self.backend, graph_id, at_rest=True))
 
     async def _delete(self, checkpoints: Iterable[CheckpointInfo]) -> int:
         count = 0

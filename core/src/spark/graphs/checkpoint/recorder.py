@@ -253,9 +253,10 @@ class Recorder:
 
     def _unneeded(self, going: Sequence[CheckpointInfo]) -> list[str]:
         """The large values of this run that nobody needs any more when those are gone."""
-        if not going:
+        if not going or self._blobs is None:
             return []
-        kept = [info.sequence for info in self._kept if info not in going]
+        gone = {info.sequence for info in going}
+        kept = [info.sequence for info in self._kept if info.sequence not in gone]
         return self._upkeep.unneeded(kept, retired=self._cache.retired, until=self._next)
 
     async def _prune(self, commit: Commit) -> None:

@@ -27,13 +27,20 @@ async def sweep(backend: CheckpointBackend, graph_id: str, *, but: str = "") -> 
     :param but: a writer whose blobs are left alone, since it keeps account of them.
     """
     try:
-        names = await orphans(backend, graph_id, but=but)
-        if names:
-            with wrapped(backend, "removing large values of graph ", graph_id):
-                await backend.delete_blobs(graph_id, names)
+        return await remove(backend, graph_id, await orphans(backend, graph_id, but=but))
     except SparkError as error:
         _LOG.warning("Large values of graph %r that nobody needs were left for a later time: %s", graph_id, error)
         return 0
+
+
+async def remove(backend: CheckpointBackend, graph_id: str, names: Sequence[str]) -> int:
+    """Remove these blobs of a graph; returns how many.
+
+    :raises BackendError: the storage failed.
+    """
+    if names:
+        with wrapped(backend, "removing large values of graph ", graph_id):
+            await backend.delete_blobs(graph_id, names)
     return len(names)
 
 

@@ -1,4 +1,4 @@
-"""A file is readable with ordinary tools, and anything that is not exactly what was written is found out."""
+"""What holds a record is readable with ordinary tools, and anything that is not exactly what was written is found out."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import zlib
 import pytest
 
 from spark.errors import BackendError, CheckpointDamagedError
+from spark.graphs.checkpoint.framing import LONGEST_HEAD, frame, holds_head, read_head, unframe
 from spark.graphs.checkpoint.record import Record
-from spark_backend_file.framing import LONGEST_HEAD, frame, unframe
 from spark_testing.records import make_record
 
 PAYLOAD = b'{"graph_state": {"n": [1, 2, 3]}}'
@@ -48,6 +48,16 @@ def test_the_first_line_of_a_binary_file_is_json(kind: str) -> None:
 
     assert json.loads(line)["header"]["format"] == RECORDS[kind].header.format
     assert rest == RECORDS[kind].payload
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_a_beginning_that_is_said_to_hold_the_head_does(kind: str) -> None:
+    content = frame(RECORDS[kind])
+    enough = [length for length in range(len(content)) if holds_head(content[:length])]
+
+    assert enough
+    for length in enough:
+        assert read_head(content[:length], place="x").header == RECORDS[kind].header
 
 
 @pytest.mark.parametrize("kind", RECORDS)
@@ -108,7 +118,7 @@ def _check_differs(content: bytes, record: Record) -> None:
 )
 def test_what_is_no_record_is_damaged_and_named(content: bytes) -> None:
     """A pickle, a gzip bomb, deep nesting, huge numbers: one error, in bounded time and memory."""
-    with pytest.raises(CheckpointDamagedError, match="The checkpoint file /store/x is damaged"):
+    with pytest.raises(CheckpointDamagedError, match="The checkpoint in /store/x is damaged"):
         unframe(content, place="/store/x")
 
 

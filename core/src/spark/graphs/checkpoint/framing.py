@@ -1,6 +1,6 @@
-"""Record ↔ the bytes of one file.
+"""Record ↔ the bytes of one file or object, for backends that store such.
 
-The payload is stored as it is. Around it stands what makes the file readable with ordinary tools:
+The payload is stored as it is. Around it stands what makes the whole readable with ordinary tools:
 
 - JSON: one JSON document, ``{"header": {…},\\n"payload": …\\n}\\n``;
 - JSON under gzip: the same document as three gzip members, the second one being the payload, for ``zcat``;
@@ -17,7 +17,7 @@ from typing import Final
 from zlib import crc32
 
 from spark.errors import BackendError, CheckpointDamagedError
-from spark.graphs.checkpoint import Record, RecordHeader
+from spark.graphs.checkpoint.record import Record, RecordHeader
 
 LONGEST_HEAD: Final = 60_000
 """What stands before the payload is at most this many bytes, so that reading a header is one small read."""
@@ -32,14 +32,14 @@ _GZIP_LENGTHS: Final = len(_GZIP) + 4
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What the beginning of a file says about the rest."""
+    """What the beginning of a framed record says about the rest."""
 
     header: RecordHeader
     """The record's header."""
     start: int
     """Where the payload begins."""
     tail: bytes
-    """What follows the payload, to the end of the file."""
+    """What follows the payload, to the end."""
 
     @property
     def end(self) -> int:
@@ -47,13 +47,13 @@ class Head:
         return self.start + self.header.size
 
     @property
-    def file_size(self) -> int:
-        """How long the file is, exactly."""
+    def whole(self) -> int:
+        """How long the framed record is, exactly, in bytes."""
         return self.end + len(self.tail)
 
 
 def frame(record: Record) -> bytes:
-    """The bytes of the file that holds this record; ``unframe`` is the inverse.
+    """The bytes that hold this record; ``unframe`` is the inverse.
 
     :raises BackendError: the header is too long to be read back.
     """
@@ -61,8 +61,8 @@ def frame(record: Record) -> bytes:
     before, after = _around(header)
     if len(before) > LONGEST_HEAD:
         raise BackendError(
-            f"The file backend can't save checkpoint {header.sequence} of graph {header.graph_id[:80]!r}: its header "
-            f"takes {len(before):,} bytes, and {LONGEST_HEAD:,} can be read back. Use a shorter signature."
+            f"Checkpoint {header.sequence} of graph {header.graph_id[:80]!r} can't be saved: its header takes "
+            f"{len(before):,} bytes, and {LONGEST_HEAD:,} can be read back. Use a shorter signature."
         )
     return b"".join((before, record.payload, after))
 
@@ -70,7 +70,7 @@ def frame(record: Record) -> bytes:
 def unframe(content: bytes, *, place: str) -> Record:
     """The record that these bytes were made from.
 
-    :param place: the file, for messages.
+    :param place: the file's path or the object's URL, for messages.
     :raises CheckpointDamagedError: the bytes are not what ``frame`` makes.
     """
     head = read_head(content[:LONGEST_HEAD], place=place)
@@ -81,26 +81,32 @@ def unframe(content: bytes, *, place: str) -> Record:
 
 
 def read_head(beginning: bytes, *, place: str) -> Head:
-    """The header, and where the payload stands, from the first ``LONGEST_HEAD`` bytes of a file.
+    """The header, and where the payload stands.
 
-    :raises CheckpointDamagedError: the file does not begin like a record.
+    :param beginning: the first ``LONGEST_HEAD`` bytes, or fewer where ``holds_head`` says that they are enough.
+    :raises CheckpointDamagedError: they do not begin like a record.
     """
     if not beginning:
         raise _damaged(place, "it is empty")
-    cut = _cut_members(beginning) if beginning.startswith(_GZIP) else _cut_text(beginning)
+    cut = _cut(beginning)
     if cut is None:
         raise _damaged(place, "it does not begin with the header of a record")
     text, start, tail = cut
     return Head(_parse(text, place=place), start, tail)
 
 
+def holds_head(beginning: bytes) -> bool:
+    """Whether these first bytes are enough for ``read_head``."""
+    return _cut(beginning) is not None
+
+
 def check_size(head: Head, size: int, *, place: str) -> None:
-    """Compare a file's length with what its header says, before anything of that length is read.
+    """Compare a length with what its header says, before anything of that length is read.
 
     :raises CheckpointDamagedError: they differ.
     """
-    if size != head.file_size:
-        raise _damaged(place, f"it has {size:,} bytes where its header says {head.file_size:,}")
+    if size != head.whole:
+        raise _damaged(place, f"it has {size:,} bytes where its header says {head.whole:,}")
 
 
 def _around(header: RecordHeader) -> tuple[bytes, bytes]:
@@ -110,6 +116,10 @@ def _around(header: RecordHeader) -> tuple[bytes, bytes]:
     if header.format == "json" and header.compression == "gzip":
         return _member(_OPEN + text + _PAYLOAD), _member(_CLOSE)
     return _OPEN + text + _LINE_END, b""
+
+
+def _cut(beginning: bytes) -> tuple[bytes, int, bytes] | None:
+    return _cut_members(beginning) if beginning.startswith(_GZIP) else _cut_text(beginning)
 
 
 def _cut_text(beginning: bytes) -> tuple[bytes, int, bytes] | None:
@@ -143,11 +153,11 @@ def _parse(text: bytes, *, place: str) -> RecordHeader:
     try:
         return RecordHeader.from_json(text)
     except CheckpointDamagedError as error:
-        raise CheckpointDamagedError(f"The checkpoint file {place} is damaged. {error}") from error
+        raise CheckpointDamagedError(f"The checkpoint in {place} is damaged. {error}") from error
 
 
 def _damaged(place: str, reason: str) -> CheckpointDamagedError:
     return CheckpointDamagedError(
-        f"The checkpoint file {place} is damaged: {reason}. Delete this file, or restore it from a backup; "
-        "other checkpoints are not affected."
+        f"The checkpoint in {place} is damaged: {reason}. Delete what is there, or restore it from a backup; other "
+        "checkpoints are not affected."
     )

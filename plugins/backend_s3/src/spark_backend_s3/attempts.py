@@ -1,0 +1,92 @@
+"""Trying again: which failures pass, how long to wait between attempts, and when to give up."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from spark.errors import SparkError
+from spark_backend_s3.faults import is_passing, status_of
+
+T = TypeVar("T")
+
+SLOWEST: Final = 1024 * 1024
+"""Bytes per second: a transfer slower than this is given up."""
+_FIRST_PAUSE: Final = 0.1
+_LONGEST_PAUSE: Final = 5.0
+
+
+class Patience:
+    """How long requests to one store are tried."""
+
+    def __init__(self, timeout: float, *, chance: random.Random | None = None) -> None:
+        """At most ``timeout`` seconds for one request, all attempts together."""
+        self._timeout = timeout
+        self._chance = chance or random.Random()
+        self._has_answered = False
+
+    @property
+    def timeout(self) -> float:
+        """Seconds for a request. A store that never answered is more likely misspelt than down, and not waited for so long."""
+        return self._timeout if self._has_answered else self._timeout / 4
+
+    def note_answer(self) -> None:
+        """The store is there."""
+        self._has_answered = True
+
+    def pause(self, tried: int) -> float:
+        """Seconds to wait after so many failures.
+
+        Any moment up to a limit that doubles: many clients that were refused together do not come back together.
+        """
+        return self._chance.uniform(0, min(_FIRST_PAUSE * 2.0 ** (tried - 1), _LONGEST_PAUSE))
+
+
+class Attempts:
+    """The attempts of one request."""
+
+    def __init__(self, patience: Patience, *, size: int = 0, is_wanted: Callable[[], bool] = lambda: True) -> None:
+        """Attempts, the first of which is made in any case, the others while ``is_wanted()``.
+
+        :param size: bytes that the request carries, for which it gets more time.
+        """
+        self._patience = patience
+        self._is_wanted = is_wanted
+        self._carrying = size / SLOWEST
+        self._limit: asyncio.Timeout | None = None
+
+    def expect(self, size: int) -> None:
+        """Give the attempt that is being made, and those after it, more time for so many bytes that are about to come."""
+        more, self._carrying = size / SLOWEST - self._carrying, size / SLOWEST
+        if self._limit is not None and (ends := self._limit.when()) is not None:
+            self._limit.reschedule(ends + more)
+
+    async def run(self, request: Callable[[], Awaitable[T]]) -> T:
+        """What the request returns at last.
+
+        :raises Exception: what the last attempt failed with.
+        """
+        started, tried = time.monotonic(), 0
+        while True:
+            try:
+                async with asyncio.timeout(self._patience.timeout / 3 + self._carrying) as self._limit:
+                    result = await request()
+            except SparkError:
+                raise
+            except Exception as error:
+                if status_of(error):
+                    self._patience.note_answer()
+                if not is_passing(error):
+                    raise
+                tried += 1
+                pause = self._patience.pause(tried)
+                is_late = time.monotonic() - started + pause > self._patience.timeout * 2 / 3 + self._carrying
+                if is_late or not self._is_wanted():
+                    raise
+            else:
+                self._patience.note_answer()
+                return result
+            await asyncio.sleep(pause)

@@ -1,0 +1,184 @@
+"""The s3 backend: the promise of ``CheckpointBackend``, kept with objects in a bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
+
+from spark.errors import BackendError
+from spark.graphs.checkpoint import CheckpointBackend, CheckpointInfo, CheckpointQuery, Record, parse_automatic_id
+from spark_backend_s3.blobs import Blobs
+from spark_backend_s3.catalog import Catalog
+from spark_backend_s3.clock import Timing
+from spark_backend_s3.history import History
+from spark_backend_s3.location import Location, options_of
+from spark_backend_s3.looks import Looks
+from spark_backend_s3.names import LAST_SEQUENCE, Keys, is_sequence, quote
+from spark_backend_s3.objects import Objects
+from spark_backend_s3.parallel import Whole
+from spark_backend_s3.probe import check_conditional_writes
+from spark_backend_s3.records import Records
+from spark_backend_s3.removal import Removal
+
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint import CheckpointSerializer, Format
+
+Infos: TypeAlias = list[CheckpointInfo]
+Names: TypeAlias = list[str]
+Sequences: TypeAlias = list[int]
+
+
+class S3CheckpointBackend(CheckpointBackend):
+    """Keeps checkpoints as objects in a bucket, one for each, made by one conditional PUT.
+
+    :param bucket: which must exist.
+    :param prefix: what the keys of all objects begin with; stores with different prefixes don't see each other.
+    :param endpoint_url: of a store other than AWS, or ``AWS_ENDPOINT_URL``.
+    :param region: of the bucket, where the environment or the profile does not say it.
+    :param profile: in ``~/.aws/config``.
+    :param key: the access key, with ``secret``, and ``token`` if it is a temporary one; without them the environment, profile
+        or role of the machine gives them.
+    :param single_writer: accept a store without conditional writes. Nobody else may then write to the same graph ids.
+    :param timeout: seconds after which a request that does not succeed, tried over and over, fails.
+    :param format: how the payload is written.
+    :param compression: True or ``"gzip"`` to compress it.
+    :param pretty_print: indent it, where the format is readable.
+    :param serializer: turns objects of your own into plain values and back.
+    :raises ValueError: an argument can't be used.
+    """
+
+    name = "s3"
+    keeps_blobs = True
+
+    def __init__(
+        self,
+        bucket: str,
+        prefix: str = "",
+        *,
+        endpoint_url: str | None = None,
+        region: str | None = None,
+        profile: str | None = None,
+        key: str | None = None,
+        secret: str | None = None,
+        token: str | None = None,
+        single_writer: bool = False,
+        timeout: float = 60.0,
+        format: str | Format = "json",
+        compression: bool | str = False,
+        pretty_print: bool = False,
+        serializer: CheckpointSerializer | None = None,
+    ) -> None:
+        super().__init__(format=format, compression=compression, pretty_print=pretty_print, serializer=serializer)
+        if not timeout > 0:
+            raise ValueError(f"timeout={timeout!r}: the s3 backend takes a positive number of seconds.")
+        self._location = Location(
+            bucket=bucket,
+            prefix=prefix,
+            endpoint_url=endpoint_url,
+            region=region,
+            profile=profile,
+            key=key,
+            secret=secret,
+            token=token,
+        )
+        self._is_single_writer = single_writer
+        self._keys = Keys(self._location.root)
+        self._objects = Objects(self._location, timeout=timeout, has_conditions=not single_writer)
+        records = Records(self._objects, self._keys, bucket=bucket)
+        self._looks = Looks(self._objects, self._keys, timing=Timing())
+        self._history = History(self._objects, self._keys, records, self._looks, is_single_writer=single_writer)
+        self._removal = Removal(self._objects, self._keys, records, self._looks, has_conditions=not single_writer)
+        self._catalog = Catalog(self._objects, self._keys, records)
+        self._blobs = Blobs(self._objects, self._keys)
+
+    @classmethod
+    def from_url(cls, url: str, **options: Any) -> Self:
+        """The backend of the bucket and prefix that ``s3://bucket/prefix?endpoint_url=…&region=…`` names.
+
+        :raises ValueError: the URL names no bucket, or its query holds what is not known.
+        """
+        return cls(**options_of(url) | options)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._location.shown!r})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "An s3 backend can't be pickled or copied, as its credentials would go with it; make a new one from its URL."
+        )
+
+    async def put(self, record: Record) -> None:
+        header = record.header
+        action = f"save checkpoint {header.sequence} of graph {header.graph_id[:80]!r}"
+        if not is_sequence(header.sequence):
+            raise BackendError(f"The s3 backend can't {action}: sequences go from 1 to {LAST_SEQUENCE:,}.")
+        call = Whole()
+        await call.run(self._put(record, call, action))
+
+    async def _put(self, record: Record, call: Whole, action: str) -> None:
+        if not self._is_single_writer:
+            await check_conditional_writes(self._objects, self._keys, self._location)
+        if call.is_wanted and record.blobs:
+            await self._blobs.add(record.graph_id, record.blobs, action=action)
+        if call.is_wanted:
+            await self._history.add(record, action=action, is_wanted=lambda: call.is_wanted)
+
+    async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
+        return await self._blobs.read(graph_id, names, action=f"read large values of graph {graph_id[:80]!r}")
+
+    async def blob_names(self, graph_id: str) -> Names:
+        return await self._blobs.names(graph_id, action=f"list the large values of graph {graph_id[:80]!r}")
+
+    async def delete_blobs(self, graph_id: str, names: Sequence[str]) -> None:
+        action = f"remove large values of graph {graph_id[:80]!r}"
+        await Whole().run(self._blobs.remove(graph_id, names, action=action))
+
+    async def get(self, graph_id: str, sequence: int) -> Record | None:
+        if not is_sequence(sequence):
+            return None
+        action = f"read checkpoint {sequence} of graph {graph_id[:80]!r}"
+        return await self._catalog.read(quote(graph_id), sequence, action=action)
+
+    async def query(self, query: CheckpointQuery) -> Infos:
+        return await self._catalog.query(query, action="search for checkpoints")
+
+    async def list(self, graph_id: str | None = None) -> Infos:
+        action = "list all checkpoints" if graph_id is None else f"list the checkpoints of graph {graph_id[:80]!r}"
+        return await self._catalog.query(CheckpointQuery(graph_id=graph_id), action=action)
+
+    async def latest(self, graph_id: str) -> CheckpointInfo | None:
+        action = f"find the latest checkpoint of graph {graph_id[:80]!r}"
+        return await self._catalog.latest(quote(graph_id), action=action)
+
+    async def next_sequence(self, graph_id: str) -> int:
+        action = f"find the next sequence of graph {graph_id[:80]!r}"
+        return (await self._looks.look(quote(graph_id), action=action)).highest + 1
+
+    async def delete(self, graph_id: str, sequence: int) -> bool:
+        return bool(
+            await self._remove(graph_id, [sequence], f"delete checkpoint {sequence} of graph {graph_id[:80]!r}")
+        )
+
+    async def delete_many(self, graph_id: str, sequences: Sequence[int]) -> Sequences:
+        action = f"delete {len(sequences)} checkpoints of graph {graph_id[:80]!r}"
+        return await self._remove(graph_id, sequences, action)
+
+    async def _remove(self, graph_id: str, sequences: Sequence[int], action: str) -> Sequences:
+        possible = [sequence for sequence in sequences if is_sequence(sequence)]
+        if not possible:
+            return []
+        try:
+            return await Whole().run(self._removal.remove(graph_id, possible, action=action))
+        finally:
+            self._catalog.forget(graph_id)
+
+    async def find(self, checkpoint_id: str) -> CheckpointInfo | None:
+        action = f"look for checkpoint {checkpoint_id[:80]!r}"
+        given = await self._catalog.find_given(checkpoint_id, action=action)
+        address = parse_automatic_id(checkpoint_id)
+        if given is not None or address is None or not is_sequence(address[1]):
+            return given
+        return await self._catalog.line(quote(address[0]), address[1], action=action)
+
+    async def close(self) -> None:
+        await self._objects.connections.close()

@@ -1,0 +1,140 @@
+"""Ids and sequences ↔ keys of objects: whatever the string, the key stays in its place, and no two share one.
+
+Beside letters and digits only ``-``, ``_``, ``.`` and ``!`` are used, which every S3 store and tool takes as they are. Keys of a
+graph are in falling order of sequence, since S3 lists by key and the newest is what is asked for most.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+LONGEST_NAME: Final = 150
+"""The name that stands for an id has at most so many characters; S3 allows 1,024 bytes for a whole key."""
+LONGEST_PREFIX: Final = 500
+"""What the prefix of a store may take of a key, in bytes of UTF-8."""
+LAST_SEQUENCE: Final = 10**12 - 1
+"""Twelve digits: names sort like numbers."""
+
+_READABLE: Final = 80
+_PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
+_HASHED = re.compile(r"[A-Za-z0-9_.!-]{0,80}!![0-9a-f]{64}\Z")
+_RANKED = re.compile(r"([0-9]{12})-([0-9]{12})\Z")
+_RECORD_END: Final = ".ckpt"
+_FLOOR: Final = ".floor/"
+
+
+def quote(text: str) -> str:
+    """The name that stands for an id, and for no other."""
+    # Lone surrogates have no UTF-8; "surrogatepass" still gives each its own bytes.
+    octets = text.encode("utf-8", "surrogatepass")
+    name = "".join(chr(octet) if octet in _PLAIN else f"!{octet:02X}" for octet in octets)
+    if name.startswith("."):
+        name = "!2E" + name[1:]
+    if len(name) > LONGEST_NAME:
+        return re.sub(r"!.?\Z", "", name[:_READABLE]) + "!!" + sha256(name.encode()).hexdigest()
+    return name or "!"
+
+
+def unquote(name: str) -> str | None:
+    """The id that a name stands for; None when the name holds a hash, or is no name that ``quote`` makes."""
+    if is_hashed(name) or not name.isascii():
+        return None
+    try:
+        octets = re.sub(rb"!([0-9A-F]{2})", lambda match: bytes.fromhex(match[1].decode()), name.encode())
+        text = "" if name == "!" else octets.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return None
+    return text if quote(text) == name else None
+
+
+def is_hashed(name: str) -> bool:
+    """Whether the name stands for an id too long to be spelt out; the id is then read from a record's header."""
+    return _HASHED.match(name) is not None
+
+
+def is_sequence(sequence: int) -> bool:
+    """Whether a record can have this sequence."""
+    return 0 < sequence <= LAST_SEQUENCE
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of one store: ``graphs/`` with records and floors, ``blobs/`` with large values, ``ids/`` with the ids given by
+    hand, ``probe/``."""
+
+    root: str
+    """What all begin with: ``""``, or the store's prefix and a slash."""
+
+    @property
+    def graphs(self) -> str:
+        """What the keys of all graphs begin with."""
+        return f"{self.root}graphs/"
+
+    def graph(self, name: str) -> str:
+        """What the keys of one graph begin with.
+
+        :param name: its quoted id.
+        """
+        return f"{self.graphs}{name}/"
+
+    def record(self, name: str, sequence: int) -> str:
+        """The key of a record. It depends on the address and nothing else, so that there can be only one."""
+        return f"{self.graph(name)}{_ranked(sequence)}{_RECORD_END}"
+
+    def before_record(self, name: str, sequence: int) -> str:
+        """A key just before that of a record, to begin a listing at it."""
+        return self.record(name, sequence)[: -len(_RECORD_END)]
+
+    def floor(self, name: str, sequence: int) -> str:
+        """The key that says: of this graph's sequences, those up to this one are used; listed before the records."""
+        return f"{self.graph(name)}{_FLOOR}{_ranked(sequence)}"
+
+    def blobs(self, name: str) -> str:
+        """What the keys of the large values of one graph begin with.
+
+        :param name: its quoted id.
+        """
+        return f"{self.root}blobs/{name}/"
+
+    def ids(self, checkpoint_id: str) -> str:
+        """What the aliases of an id begin with."""
+        return f"{self.root}ids/{quote(checkpoint_id)}/"
+
+    def alias(self, checkpoint_id: str, name: str, sequence: int) -> str:
+        """The key that says: the record at this address was given this id by hand."""
+        return f"{self.ids(checkpoint_id)}{name}/{_ranked(sequence)}"
+
+    def probe(self, token: str) -> str:
+        """A key to try things out on."""
+        return f"{self.root}probe/{token}"
+
+    def split_record(self, key: str) -> tuple[str, int] | None:
+        """The quoted graph id and the sequence in a record's key, or None for another key."""
+        name, _, rest = key.removeprefix(self.graphs).partition("/")
+        sequence = _sequence_of(rest.removesuffix(_RECORD_END)) if rest.endswith(_RECORD_END) else None
+        return None if sequence is None else (name, sequence)
+
+    def split_floor(self, key: str) -> int | None:
+        """The sequence in a floor's key, or None for another key."""
+        _, _, rest = key.removeprefix(self.graphs).partition("/")
+        return _sequence_of(rest.removeprefix(_FLOOR)) if rest.startswith(_FLOOR) else None
+
+    def split_alias(self, key: str, checkpoint_id: str) -> tuple[str, int] | None:
+        """The quoted graph id and the sequence in the key of an alias of this id, or None for another key."""
+        name, _, rest = key.removeprefix(self.ids(checkpoint_id)).partition("/")
+        sequence = _sequence_of(rest)
+        return None if sequence is None else (name, sequence)
+
+
+def _ranked(sequence: int) -> str:
+    return f"{10**12 - sequence:012d}-{sequence:012d}"
+
+
+def _sequence_of(ranked: str) -> int | None:
+    match = _RANKED.match(ranked)
+    if match is None or int(match[1]) + int(match[2]) != 10**12:
+        return None
+    return int(match[2])

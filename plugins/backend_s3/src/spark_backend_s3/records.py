@@ -1,0 +1,131 @@
+"""Reading what is stored: whole records, and the headers that a listing needs, each of which is read once."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from spark.errors import CheckpointDamagedError
+from spark.graphs.checkpoint import Record, RecordHeader
+from spark.graphs.checkpoint.framing import LONGEST_HEAD, holds_head, read_head, unframe
+from spark_backend_s3.bounded import keep
+from spark_backend_s3.names import Keys, quote
+from spark_backend_s3.objects import Content, Objects
+from spark_backend_s3.parallel import in_parallel
+
+log = logging.getLogger("spark.checkpoint.s3")
+
+_FIRST_LOOK: Final = 4096
+"""Most headers are within so many bytes."""
+_REMEMBERED: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The place of a record as a listing shows it."""
+
+    name: str
+    """The quoted graph id."""
+    sequence: int
+    key: str
+    etag: str
+    size: int
+    """In bytes. Nothing is left of a record but its place where this is 0."""
+
+
+class Records:
+    """The records of one store. Headers that were read are kept, as long as the object is the same."""
+
+    def __init__(self, objects: Objects, keys: Keys, *, bucket: str) -> None:
+        self._objects = objects
+        self._keys = keys
+        self._bucket = bucket
+        self._headers: OrderedDict[str, tuple[str, RecordHeader]] = OrderedDict()
+        """By key, the etag and what is under it."""
+
+    def remember(self, key: str, etag: str, header: RecordHeader) -> None:
+        """Keep a header that is known."""
+        keep(self._headers, key, (etag, header), most=_REMEMBERED)
+
+    def forget(self, key: str) -> None:
+        """Forget the header of an object that is no record any more."""
+        self._headers.pop(key, None)
+
+    def known(self, key: str, etag: str) -> RecordHeader | None:
+        """The header of this very object, if it was read before."""
+        kept = self._headers.get(key)
+        return kept[1] if kept and kept[0] == etag else None
+
+    def etag_of(self, key: str) -> str:
+        """The etag under which the header that was read last is kept."""
+        return self._headers[key][0]
+
+    def entry(self, name: str, sequence: int) -> Entry | None:
+        """The place of a record whose header is known, as it was then; None for another."""
+        key = self._keys.record(name, sequence)
+        kept = self._headers.get(key)
+        return Entry(name, sequence, key, kept[0], kept[1].size) if kept else None
+
+    async def read_at(self, name: str, sequence: int, *, action: str) -> Record | None:
+        """The record at an address, or None.
+
+        :param name: the quoted graph id.
+        :raises CheckpointDamagedError: what is there is no record, or another one.
+        """
+        key = self._keys.record(name, sequence)
+        content = await self._objects.read(key, action=action)
+        if content is None or not content.size:
+            return None
+        record = unframe(content.data, place=self._place(key))
+        self._check_place(name, sequence, key, record.header)
+        self.remember(key, content.etag, record.header)
+        return record
+
+    async def header_at(self, name: str, sequence: int, *, action: str) -> RecordHeader | None:
+        """The header of a record, or None when there is none.
+
+        :param name: the quoted graph id.
+        """
+        key = self._keys.record(name, sequence)
+        content = await self._beginning(key, action=action)
+        if content is None or not content.size:
+            return None
+        header = read_head(content.data, place=self._place(key)).header
+        self._check_place(name, sequence, key, header)
+        self.remember(key, content.etag, header)
+        return header
+
+    async def header_of(self, entry: Entry, *, action: str) -> RecordHeader | None:
+        """The header of a record that was listed; None when it is gone meanwhile."""
+        return self.known(entry.key, entry.etag) or await self.header_at(entry.name, entry.sequence, action=action)
+
+    async def headers_of(self, entries: Sequence[Entry], *, action: str) -> list[RecordHeader]:
+        """The headers of records that were listed; what is damaged is left out, with a line in the log."""
+
+        async def readable(entry: Entry) -> RecordHeader | None:
+            try:
+                return await self.header_of(entry, action=action)
+            except CheckpointDamagedError as error:
+                log.warning("%s It is left out of the listing.", error)
+                return None
+
+        return [header for header in await in_parallel(readable, entries) if header]
+
+    async def _beginning(self, key: str, *, action: str) -> Content | None:
+        content = await self._objects.read(key, action=action, first=_FIRST_LOOK)
+        if content is None or holds_head(content.data) or len(content.data) == content.size:
+            return content
+        return await self._objects.read(key, action=action, first=LONGEST_HEAD + 1)
+
+    def _check_place(self, name: str, sequence: int, key: str, header: RecordHeader) -> None:
+        if (quote(header.graph_id), header.sequence) != (name, sequence):
+            raise CheckpointDamagedError(
+                f"In {self._place(key)} stands checkpoint {header.sequence} of graph {header.graph_id[:80]!r}, which belongs "
+                "elsewhere. Move that object back to its place."
+            )
+
+    def _place(self, key: str) -> str:
+        return f"s3://{self._bucket}/{key}"

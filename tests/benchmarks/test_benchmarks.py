@@ -1,0 +1,129 @@
+"""Each benchmark runs, with so little to do that the figures mean nothing: what they are is for ``make bench`` to say."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import math
+import sys
+import threading
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from benchmarks.__main__ import ALL
+from benchmarks.contest.participants import PEERS, ROOT, Participant, ours_and_floor, participant, peers
+from benchmarks.contest.rows import ROWS
+from benchmarks.contest.table import markdown, run
+from benchmarks.curves import CURVES, draw, table
+from benchmarks.effort import Effort
+from benchmarks.svg import Chart, Line, Point
+
+TINY = Effort(rounds=1, share=0.002)
+ENOUGH = {"memory": 2, "databases": 6, "compression": 18}
+"""Of those that would take seconds, so many comparisons."""
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_each_benchmark_yields_rows_with_figures(name: str) -> None:
+    module = importlib.import_module(f"benchmarks.{name}")
+
+    with closing(module.compare(TINY)) as found:
+        comparisons = list(islice(found, ENOUGH.get(name)))
+
+    assert comparisons
+    assert [thread.name for thread in threading.enumerate() if "backend" in thread.name] == []
+    for comparison in comparisons:
+        assert all(figure > 0 for figure in comparison.floor), comparison.work
+        assert all(math.isfinite(figure) for figure in comparison.ours), comparison.work
+        assert comparison.row().count("|") == 6
+
+
+@pytest.mark.parametrize("curve", CURVES, ids=lambda curve: curve.name)
+def test_each_curve_has_figures_for_its_two_smallest_sizes(curve) -> None:
+    chart = draw(curve, TINY)
+
+    assert len(chart.lines) >= 2
+    for line in chart.lines:
+        assert [point.x for point in line.points[:2]] == list(curve.sizes[:2])
+        assert all(point.median > 0 for point in line.points)
+    assert len(list(table(chart))) == 2 + len(chart.lines[0].points)
+
+
+def test_a_chart_is_a_picture_with_every_point_inside_its_frame() -> None:
+    lines = [
+        Line("ours", [Point(1, 20, 10, 30), Point(1_000, 50_000, 40_000, 60_000)]),
+        Line("floor: bare", [Point(1, 2, 1, 3), Point(1_000, 20, 0, 30)], is_floor=True),
+    ]
+
+    picture = ElementTree.fromstring(Chart("a < b", "things", "us", lines, "a note\nand more").svg())
+
+    found = [element for element in picture.iter() if element.tag.endswith("circle")]
+    assert len(found) == 4
+    assert all(78 <= float(circle.attrib["cx"]) <= 572 and 44 <= float(circle.attrib["cy"]) <= 314 for circle in found)
+    texts = [element.text for element in picture.iter() if element.tag.endswith("text")]
+    assert {"a < b", "things", "us", "ours", "floor: bare", "a note", "and more"} <= set(texts)
+
+
+def test_ours_and_the_floor_take_part_in_every_row_of_the_contest() -> None:
+    names = {row.name for row in ROWS}
+
+    assert [sorted(names - one.does) for one in ours_and_floor()] == [[], []]
+
+
+def test_the_contest_puts_ours_beside_the_floor() -> None:
+    rows = [row for row in ROWS if row.name in ("loop", "sqlite", "latest", "large_sqlite")]
+
+    lines = list(markdown(ours_and_floor(), TINY, rows))
+
+    assert [line.split("|")[1].strip() for line in lines[:1]] == ["work"]
+    figures = [line for line in lines if (line.startswith("| ") and " us " in line) or " ms " in line or " MB " in line]
+    assert len(figures) == 5
+    assert not any("–" in line or "failed" in line for line in lines if line.startswith("|"))
+
+
+def test_a_participant_that_fails_is_told_and_does_not_stop_the_others() -> None:
+    broken = Participant("broken", "benchmarks.no_such_module", Path(sys.executable), "", frozenset({"loop"}), {}, ())
+    rows = [row for row in ROWS if row.name == "loop"]
+
+    [(_, results)] = list(run([broken, *ours_and_floor()], TINY, rows))
+
+    assert "no_such_module" in results["broken"].failure
+    assert results["spark-graphs"].seconds
+
+
+def test_each_peer_is_pinned_exactly_and_accounts_for_every_row() -> None:
+    found = peers()
+
+    assert len(found) == len(list(PEERS.glob("[!_]*.py")))
+    for peer in found:
+        assert peer.pins
+        assert all("==" in pin for pin in peer.pins), peer.name
+        assert peer.does | set(peer.leaves_out) == {row.name for row in ROWS}, peer.name
+        assert ROOT / ".peers" in peer.python.parents
+
+
+def test_a_peer_that_says_nothing_about_a_row_is_refused(tmp_path: Path) -> None:
+    silent = tmp_path / "silent.py"
+    silent.write_text('"""Nothing is durable."""\nNAME = "silent"\n\nasync def loop(job):\n    return 1.0\n')
+
+    with pytest.raises(ValueError, match=r"silent\.py.*'fan_out'"):
+        participant(silent, python=Path(sys.executable))
+
+
+@pytest.mark.parametrize("name", ["contest/rows.py", "contest/serve.py", "state.py"])
+def test_what_runs_in_a_peers_environment_needs_nothing_installed(name: str) -> None:
+    tree = ast.parse((ROOT / "benchmarks" / name).read_text())
+
+    modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    modules |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+
+    allowed = {*sys.stdlib_module_names, "benchmarks"}
+    assert {module.partition(".")[0] for module in modules if module} <= allowed
+    assert {module for module in modules if module and module.startswith("benchmarks")} <= {
+        "benchmarks",
+        "benchmarks.contest.rows",
+    }

@@ -1,0 +1,53 @@
+"""The harness of faults itself, in short: it accepts the S3 backend, and finds each planted bug."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from tests.crash.fault_programs import Complaint
+from tests.crash.fault_schedules import Sweep, run_lanes
+from tests.plugins.s3_servers import S3Server
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    logging.disable(logging.ERROR)  # that a failure was survived is no news here
+    yield
+    logging.disable(logging.NOTSET)
+
+
+async def test_nothing_is_lost_or_doubled_when_requests_fail(s3_server: S3Server) -> None:
+    """The short run of `make faults-s3`."""
+    sweep = Sweep(seed=20261123, schedules=100, lane=10, calls=9)
+
+    outcome = await run_lanes(sweep, sweep.lanes(), s3_server)
+
+    # Enough happened for this to mean something.
+    assert outcome.acknowledged > 150
+    assert outcome.faults.total() > 200
+
+
+@pytest.mark.parametrize(
+    "bug",
+    [
+        "TakesARefusalForSuccess",
+        "ForgetsWhatItWrote",
+        "ForgetsTheFloor",
+        "OverwritesWhenInDoubt",
+        "HidesFailures",
+        "TellsTooFewDeletions",
+    ],
+)
+async def test_harness_finds_a_planted_bug(s3_server: S3Server, bug: str) -> None:
+    """A harness that passes a wrong backend would prove nothing about a right one."""
+    sweep = Sweep(seed=5, schedules=100, lane=10, backend=f"tests.crash.planted_s3_bugs:{bug}")
+
+    with pytest.raises(ExceptionGroup) as found:
+        await run_lanes(sweep, sweep.lanes(), s3_server)
+
+    complaints = found.value.subgroup(Complaint)
+    assert complaints is not None
+    assert len(complaints.exceptions) == len(found.value.exceptions)

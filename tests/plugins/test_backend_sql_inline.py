@@ -1,0 +1,186 @@
+"""A lone graph's saves in SQLite are committed where they are made, while the disk is fast, and wait for nobody there."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spark.errors import SequenceTakenError
+from spark_backend_sql import DatabaseCheckpointBackend, inline
+from spark_backend_sql.shortcut import SqliteShortcut
+from spark_testing.records import make_record
+
+HERE = "the event loop's thread"
+THERE = "the writer's thread"
+WARM = 2
+"""The first save opens the connection, and shows which graph it is."""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "checkpoints.db"
+
+
+@pytest.fixture
+async def backend(file: Path) -> AsyncIterator[DatabaseCheckpointBackend]:
+    async with DatabaseCheckpointBackend(f"sqlite:///{file}") as backend:
+        yield backend
+
+
+@pytest.fixture(autouse=True)
+def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the disk is that the tests run on."""
+    monkeypatch.setattr(inline, "LONGEST", 60.0)
+
+
+@pytest.fixture
+def places(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Where each save's transaction was carried out."""
+    seen: list[str] = []
+    store, loop_thread = SqliteShortcut.store, threading.get_ident()
+
+    def watched(self: SqliteShortcut, *arguments: Any) -> list[int]:
+        seen.append(HERE if threading.get_ident() == loop_thread else THERE)
+        return store(self, *arguments)
+
+    monkeypatch.setattr(SqliteShortcut, "store", watched)
+    return seen
+
+
+async def save(backend: DatabaseCheckpointBackend, graph_id: str, first: int, count: int) -> None:
+    for sequence in range(first, first + count):
+        await backend.put(make_record(graph_id, sequence))
+
+
+async def test_a_lone_graph_saves_without_another_thread(backend: DatabaseCheckpointBackend, places: list[str]) -> None:
+    await save(backend, "g", 1, WARM)
+    places.clear()
+
+    await save(backend, "g", WARM + 1, 5)
+
+    assert places == [HERE] * 5
+    assert [info.sequence for info in await backend.list("g")] == [1, 2, 3, 4, 5, 6, 7]
+
+
+async def test_what_is_saved_so_is_durable_and_gone_records_are_told(
+    backend: DatabaseCheckpointBackend, file: Path, places: list[str]
+) -> None:
+    await save(backend, "g", 1, WARM)
+
+    gone = await backend.put_and_delete(make_record("g", 3), [1, 9])
+
+    assert places[-1] == HERE
+    assert gone == [1]
+    with closing(sqlite3.connect(file)) as other:
+        assert other.execute("SELECT sequence FROM checkpoints ORDER BY 1").fetchall() == [(2,), (3,)]
+
+
+async def test_graphs_that_save_by_turns_share_the_writer(
+    backend: DatabaseCheckpointBackend, places: list[str]
+) -> None:
+    await save(backend, "g", 1, WARM)
+    places.clear()
+
+    for sequence in range(1, 4):
+        await backend.put(make_record("other", sequence))
+        await backend.put(make_record("g", WARM + sequence))
+
+    assert places == [THERE] * 6
+
+
+async def test_a_slow_disk_does_not_hold_up_the_event_loop(
+    backend: DatabaseCheckpointBackend, places: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inline, "LONGEST", 0.0)
+
+    await save(backend, "g", 1, 6)
+
+    assert places == [THERE] * 6
+
+
+async def test_a_large_save_does_not_hold_up_the_event_loop(
+    backend: DatabaseCheckpointBackend, places: list[str]
+) -> None:
+    await save(backend, "g", 1, WARM)
+
+    await backend.put(make_record("g", 3, payload=b"x" * (inline.LARGEST + 1)))
+
+    assert places[-1] == THERE
+
+
+async def test_now_and_then_the_writer_saves_and_shortens_the_log(
+    backend: DatabaseCheckpointBackend, file: Path, places: list[str]
+) -> None:
+    """Else SQLite's log would grow as long as the run goes on."""
+    payload = b"x" * 100_000
+
+    for sequence in range(1, 120):
+        await backend.put(make_record("g", sequence, payload=payload))
+
+    assert places.count(THERE) < 10
+    assert Path(f"{file}-wal").stat().st_size < 2 * inline.LOG_SIZE
+
+
+async def test_somebody_elses_lock_is_waited_for_in_the_other_thread(
+    backend: DatabaseCheckpointBackend, file: Path, places: list[str]
+) -> None:
+    await save(backend, "g", 1, WARM)
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        saving = asyncio.create_task(backend.put(make_record("g", 3)))
+        for _ in range(50):
+            await asyncio.sleep(0)  # the event loop goes on
+
+        assert not saving.done()
+        other.execute("COMMIT")
+        await saving
+
+    assert [info.sequence for info in await backend.list("g")] == [1, 2, 3]
+
+
+async def test_a_sequence_in_use_is_an_error_as_elsewhere(backend: DatabaseCheckpointBackend) -> None:
+    await save(backend, "g", 1, WARM + 1)
+
+    with pytest.raises(SequenceTakenError, match="is in use"):
+        await backend.put(make_record("g", 2))
+    with pytest.raises(SequenceTakenError, match="is in use"):
+        await backend.put(make_record("g", 2, payload=b"another"))
+
+
+async def test_a_save_that_failed_after_it_took_effect_is_known_to_be_stored(
+    backend: DatabaseCheckpointBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await save(backend, "g", 1, WARM)
+    store = SqliteShortcut.store
+
+    def fail_afterwards(self: SqliteShortcut, *arguments: Any) -> list[int]:
+        store(self, *arguments)
+        monkeypatch.setattr(SqliteShortcut, "store", store)
+        error = sqlite3.OperationalError("database is locked")
+        error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+        raise error
+
+    monkeypatch.setattr(SqliteShortcut, "store", fail_afterwards)
+
+    await backend.put(make_record("g", 3))
+
+    assert [info.sequence for info in await backend.list("g")] == [1, 2, 3]
+
+
+async def test_another_event_loop_saves_beside_it(backend: DatabaseCheckpointBackend) -> None:
+    await save(backend, "g", 1, WARM)
+    other = threading.Thread(target=lambda: asyncio.run(save(backend, "h", 1, 100)))
+    other.start()
+
+    await save(backend, "g", WARM + 1, 100)
+    await asyncio.to_thread(other.join)
+
+    assert len(await backend.list("g")) == WARM + 100
+    assert len(await backend.list("h")) == 100
