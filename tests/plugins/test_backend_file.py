@@ -19,9 +19,10 @@ import pytest
 from spark.errors import BackendError, CheckpointDamagedError, CheckpointError
 from spark_backend_file import FileCheckpointBackend
 from spark_backend_file.temporaries import is_leftover, new_temporary
-from spark_testing import HOSTILE_IDS, CheckpointBackendConformance, OpenAnother, ReadRaw
+from spark_testing import HOSTILE_IDS, CheckpointBackendConformance, OpenAnother, ReadRaw, Spoil
 from spark_testing.records import make_record
 from tests.plugins.file_faults import WatchedOs, run_in_child, watching
+from tests.plugins.remote_stores import spoil_local
 from tests.plugins.threads import no_thread_left
 
 
@@ -45,6 +46,10 @@ class TestFileBackend(CheckpointBackendConformance):
             return file.read_bytes() if file.exists() else None
 
         return read
+
+    @pytest.fixture
+    def spoil(self, backend: FileCheckpointBackend) -> Spoil:
+        return lambda graph_id, sequence: spoil_local(Path(backend.directory), graph_id, sequence)
 
 
 @pytest.fixture

@@ -18,11 +18,11 @@ from spark_backend_file import FileCheckpointBackend
 from spark_backend_file.publishing import CreateWhole, MoveIntoPlace
 from spark_backend_file.remote_folder import RemoteFolder
 from spark_backend_file.temporaries import new_temporary
-from spark_testing import CheckpointBackendConformance, OpenAnother, ReadRaw
+from spark_testing import CheckpointBackendConformance, OpenAnother, ReadRaw, Spoil
 from spark_testing.records import make_record
 from tests.plugins.file_faults import run_in_child
 from tests.plugins.fsspec_filesystems import AsyncMemory, CachingMemory
-from tests.plugins.remote_stores import read_local, remove_from_memory
+from tests.plugins.remote_stores import read_local, remove_from_memory, spoil_local
 
 FSSPEC = ("fsspecIO",)
 """The thread of fsspec's event loop; it is started once, and stays."""
@@ -52,6 +52,13 @@ class TestOnTheMemoryFilesystem(CheckpointBackendConformance):
 
         return read
 
+    @pytest.fixture
+    def spoil(self, backend: FileCheckpointBackend) -> Spoil:
+        def spoil(graph_id: str, sequence: int) -> None:
+            fsspec.filesystem("memory").pipe_file(f"{backend.directory}/{graph_id}/{sequence:012d}.ckpt", b"else")
+
+        return spoil
+
 
 class TestOnAFilesystemThatNobodyKnows(CheckpointBackendConformance):
     """Local files behind fsspec's ``dir``: written to a temporary name and moved, as wherever nothing better is known."""
@@ -71,6 +78,10 @@ class TestOnAFilesystemThatNobodyKnows(CheckpointBackendConformance):
     @pytest.fixture
     def read_raw(self, tmp_path: Path) -> ReadRaw:
         return lambda graph_id, sequence: read_local(tmp_path / "store", graph_id, sequence)
+
+    @pytest.fixture
+    def spoil(self, tmp_path: Path) -> Spoil:
+        return lambda graph_id, sequence: spoil_local(tmp_path / "store", graph_id, sequence)
 
 
 @pytest.fixture

@@ -18,10 +18,10 @@ from fsspec.implementations.sftp import SFTPFileSystem
 from spark.errors import BackendError
 from spark_backend_file import FileCheckpointBackend
 from spark_backend_file.publishing import RenameOverSftp
-from spark_testing import CheckpointBackendConformance, OpenAnother, ReadRaw
+from spark_testing import CheckpointBackendConformance, OpenAnother, ReadRaw, Spoil
 from spark_testing.records import make_record
 from tests.plugins.file_faults import run_in_child
-from tests.plugins.remote_stores import read_local, sftp_backend
+from tests.plugins.remote_stores import read_local, sftp_backend, spoil_local
 from tests.plugins.sftp_servers import SftpServer
 from tests.plugins.threads import no_thread_left
 
@@ -33,6 +33,7 @@ class TestOverSftp(CheckpointBackendConformance):
     hostile_ids = ("../x", "é")
     random_records = 10
     kills = 1
+    megabytes = 1
 
     @pytest.fixture
     async def backend(self, sftp_server: SftpServer, tmp_path: Path) -> AsyncIterator[FileCheckpointBackend]:
@@ -46,6 +47,10 @@ class TestOverSftp(CheckpointBackendConformance):
     @pytest.fixture
     def read_raw(self, tmp_path: Path) -> ReadRaw:
         return lambda graph_id, sequence: read_local(tmp_path / "a" / "store", graph_id, sequence)
+
+    @pytest.fixture
+    def spoil(self, tmp_path: Path) -> Spoil:
+        return lambda graph_id, sequence: spoil_local(tmp_path / "a" / "store", graph_id, sequence)
 
 
 # connections

@@ -18,7 +18,7 @@ from spark.graphs.checkpoint import CheckpointManager, CheckpointQuery
 from spark_backend_s3 import S3CheckpointBackend
 from spark_backend_s3.names import Keys
 from spark_backend_s3.parallel import in_parallel
-from spark_testing import HOSTILE_IDS, CheckpointBackendConformance, OpenAnother, ReadRaw
+from spark_testing import HOSTILE_IDS, CheckpointBackendConformance, OpenAnother, ReadRaw, Spoil
 from spark_testing.records import make_record
 from tests.core.running import countdown, every_step
 from tests.plugins.file_faults import start_in_child
@@ -61,6 +61,7 @@ class TestS3Backend(CheckpointBackendConformance):
     hostile_ids = ("../x", "é")
     random_records = 10
     kills = 1
+    megabytes = 1
 
     @pytest.fixture
     async def backend(self, s3_server: S3Server, bucket: str, prefix: str) -> AsyncIterator[S3CheckpointBackend]:
@@ -74,6 +75,11 @@ class TestS3Backend(CheckpointBackendConformance):
     @pytest.fixture
     def read_raw(self, read_raw: ReadRaw) -> ReadRaw:
         return read_raw
+
+    @pytest.fixture
+    def spoil(self, s3_server: S3Server, bucket: str, prefix: str) -> Spoil:
+        keys = Keys(f"{prefix}/")
+        return lambda graph_id, sequence: s3_server.write(bucket, keys.record(graph_id, sequence), b"something else")
 
 
 # what lies where

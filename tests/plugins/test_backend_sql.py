@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from spark_backend_sql import DatabaseCheckpointBackend
-from spark_testing import CheckpointBackendConformance, OpenAnother, ReadRaw
+from spark_testing import CheckpointBackendConformance, OpenAnother, ReadRaw, Spoil
 from tests.plugins.sql_servers import PostgresServer, new_table
 
 CAPABILITIES = ("persistent", "processes", "concurrent_processes", "keeps_blobs", "deletes_along")
@@ -41,6 +42,16 @@ class TestSqlite(CheckpointBackendConformance):
 
         return read
 
+    @pytest.fixture
+    def spoil(self, tmp_path: Path) -> Spoil:
+        def spoil(graph_id: str, sequence: int) -> None:
+            with closing(sqlite3.connect(tmp_path / "checkpoints.db")) as connection, connection:
+                connection.execute(
+                    "UPDATE checkpoints SET payload = x'00' WHERE graph_id = ? AND sequence = ?", (graph_id, sequence)
+                )
+
+        return spoil
+
 
 class TestPostgresql(CheckpointBackendConformance):
     capabilities = CAPABILITIES
@@ -65,3 +76,13 @@ class TestPostgresql(CheckpointBackendConformance):
             return rows[0][0] if rows else None
 
         return read
+
+    @pytest.fixture
+    def spoil(self, backend: DatabaseCheckpointBackend, postgres: PostgresServer) -> Spoil:
+        def spoil(graph_id: str, sequence: int) -> None:
+            postgres.run(
+                f"UPDATE {backend.table_name} SET payload = '\\x00' WHERE graph_id = %s AND sequence = %s",
+                (graph_id, sequence),
+            )
+
+        return spoil

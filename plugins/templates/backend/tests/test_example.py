@@ -10,7 +10,7 @@ import pytest
 from spark_backend_example.backend import ExampleCheckpointBackend
 
 from spark.hooks import open_backend
-from spark_testing import CheckpointBackendConformance, OpenAnother, ReadRaw
+from spark_testing import CheckpointBackendConformance, OpenAnother, ReadRaw, Spoil
 
 
 class TestExample(CheckpointBackendConformance):
@@ -28,11 +28,21 @@ class TestExample(CheckpointBackendConformance):
     @pytest.fixture
     def read_raw(self, tmp_path: Path) -> ReadRaw:
         def read(graph_id: str, sequence: int) -> bytes | None:
-            name = f"{hashlib.sha256(graph_id.encode()).hexdigest()}-{sequence:020d}.record"
-            file = tmp_path / "store" / name
+            file = file_of(tmp_path / "store", graph_id, sequence)
             return (file.read_bytes() or None) if file.exists() else None
 
         return read
+
+    @pytest.fixture
+    def spoil(self, tmp_path: Path) -> Spoil:
+        def spoil(graph_id: str, sequence: int) -> None:
+            file_of(tmp_path / "store", graph_id, sequence).write_bytes(b"something else")
+
+        return spoil
+
+
+def file_of(store: Path, graph_id: str, sequence: int) -> Path:
+    return store / f"{hashlib.sha256(graph_id.encode()).hexdigest()}-{sequence:020d}.record"
 
 
 def test_its_url_names_a_directory() -> None:

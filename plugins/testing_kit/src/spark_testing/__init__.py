@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from spark_testing.backends import CheckpointBackendConformance as CheckpointBackendConformance
     from spark_testing.backends import OpenAnother as OpenAnother
     from spark_testing.backends import ReadRaw as ReadRaw
+    from spark_testing.backends import Spoil as Spoil
     from spark_testing.clock import FakeClock as FakeClock
     from spark_testing.faults import FaultyBackend as FaultyBackend
     from spark_testing.records import HOSTILE_IDS as HOSTILE_IDS
@@ -33,6 +34,7 @@ _HOMES: Final = {
     "ReadRaw": "backends",
     "RecoveryReport": "recovery_report",
     "SerializerConformance": "serializers",
+    "Spoil": "backends",
     "TriggerConformance": "triggers",
     "check_recovery": "recovery",
     "make_boundary": "triggers",
@@ -49,6 +51,7 @@ __all__ = [
     "ReadRaw",
     "RecoveryReport",
     "SerializerConformance",
+    "Spoil",
     "TriggerConformance",
     "check_recovery",
     "make_boundary",

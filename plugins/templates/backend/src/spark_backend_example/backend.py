@@ -77,7 +77,7 @@ class ExampleCheckpointBackend(CheckpointBackend):
             line, _, payload = file.read_bytes().partition(b"\n")
         except FileNotFoundError:
             return None
-        return Record(RecordHeader.from_json(line), payload) if line else None
+        return Record(_header(line, file), payload) if line else None
 
     def _list(self, graph_id: str | None) -> Infos:
         found = filter(None, map(self._info, self._files(graph_id)))
@@ -108,9 +108,9 @@ class ExampleCheckpointBackend(CheckpointBackend):
         try:
             with file.open("rb") as opened:
                 line = opened.readline().removesuffix(b"\n")
-            return Record(RecordHeader.from_json(line), b"").info() if line else None
+            return Record(_header(line, file), b"").info() if line else None
         except CheckpointDamagedError as error:
-            _LOG.warning("%s is damaged, and left out of the listing: %s", file, error)
+            _LOG.warning("Left out of the listing: %s", error)
             return None
 
     def _file(self, graph_id: str, sequence: int) -> Path:
@@ -146,6 +146,13 @@ class ExampleCheckpointBackend(CheckpointBackend):
                 f"The example backend could not {doing} in {self.directory}: {error}. Check the disk and its permissions, "
                 "then run again. Checkpoints saved earlier are intact."
             ) from error
+
+
+def _header(line: bytes, file: Path) -> RecordHeader:
+    try:
+        return RecordHeader.from_json(line)
+    except CheckpointDamagedError as error:
+        raise CheckpointDamagedError(f"The checkpoint in {file} is damaged. {error}") from error
 
 
 def _hashed(graph_id: str) -> str:

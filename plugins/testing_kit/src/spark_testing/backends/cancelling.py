@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Generator
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from spark.graphs.checkpoint import CheckpointBackend, Record
 from spark_testing.backends.store import GivenStore
@@ -14,6 +14,9 @@ _MOST_WAITS: Final = 1_000
 _TURNS: Final = (0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89)
 """After how many turns of the event loop a save is cancelled: while it waits for a thread or a connection, for instance."""
 
+Seen: TypeAlias = dict[int, Record | None]
+"""Sequence to what was stored there when a cancelled save had returned."""
+
 
 class Cancelling(GivenStore):
     """Cancellation: what was cancelled has happened or never will, wherever it was cancelled."""
@@ -21,18 +24,21 @@ class Cancelling(GivenStore):
     async def test_a_save_cancelled_at_any_await_has_happened_or_never_will(self, backend: CheckpointBackend) -> None:
         """At its first await, at its second…, until one needs fewer; what is there at that instant is what stays."""
         await backend.put(_record(backend, 1))
+        seen: Seen = {}
         for number in range(1, _MOST_WAITS):
             record = _record(backend, number + 1)
             saving = CancelledAtAwait(backend.put(record), number=number)
             is_cancelled = await saving.end()
 
-            await _check_all_or_nothing(backend, record, must_be_there=not is_cancelled)
+            seen[record.sequence] = await _all_or_nothing(backend, record, must_be_there=not is_cancelled)
             if not saving.is_reached:
+                await _check_unchanged(backend, seen)
                 return
         raise AssertionError(f"put waits more than {_MOST_WAITS} times")
 
     async def test_a_save_cancelled_after_any_time_has_happened_or_never_will(self, backend: CheckpointBackend) -> None:
         """In between awaits, while a thread or a server is at work; and cancelled again while it is waited for."""
+        seen: Seen = {}
         for number, turns in enumerate(_TURNS):
             record = _record(backend, number + 1)
             saving = asyncio.create_task(backend.put(record))
@@ -43,7 +49,8 @@ class Cancelling(GivenStore):
             saving.cancel()
             await asyncio.wait([saving])
 
-            await _check_all_or_nothing(backend, record, must_be_there=not saving.cancelled())
+            seen[record.sequence] = await _all_or_nothing(backend, record, must_be_there=not saving.cancelled())
+        await _check_unchanged(backend, seen)
 
     async def test_a_deletion_cancelled_at_any_await_has_happened_or_never_will(
         self, backend: CheckpointBackend
@@ -55,7 +62,7 @@ class Cancelling(GivenStore):
             left = await backend.get("g", number)
 
             assert left is None or is_cancelled
-            await _give_time()
+            await _outwait(backend)
             assert await backend.get("g", number) == left
             assert await backend.next_sequence("g") == number + 1
             assert await backend.delete("g", number) is (left is not None)
@@ -126,17 +133,22 @@ def _record(backend: CheckpointBackend, sequence: int) -> Record:
     return make_record("g", sequence, blobs={f"{sequence:012d}-ab-1": b"x" * 10_000} if backend.keeps_blobs else None)
 
 
-async def _give_time() -> None:
-    """Let a task that goes on behind its caller's back come to its end."""
-    for _ in range(20):
-        await asyncio.sleep(0)
-
-
-async def _check_all_or_nothing(backend: CheckpointBackend, record: Record, *, must_be_there: bool) -> None:
+async def _all_or_nothing(backend: CheckpointBackend, record: Record, *, must_be_there: bool) -> Record | None:
     stored = await backend.get("g", record.sequence)
     assert stored in (None, record)
     assert stored == record or not must_be_there
     if stored is not None:
         assert await backend.get_blobs("g", list(record.blobs)) == record.blobs
-    await _give_time()
-    assert await backend.get("g", record.sequence) == stored
+    return stored
+
+
+async def _check_unchanged(backend: CheckpointBackend, seen: Seen) -> None:
+    await _outwait(backend)
+    for sequence, stored in seen.items():
+        assert await backend.get("g", sequence) == stored, "a save went on behind the back of its cancelled caller"
+
+
+async def _outwait(backend: CheckpointBackend) -> None:
+    """Let a save or a deletion that goes on behind its caller's back come to its end: others, begun later, take as long."""
+    for _ in range(2):
+        await backend.put(make_record("other", await backend.next_sequence("other")))

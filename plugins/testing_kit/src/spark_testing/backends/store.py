@@ -16,6 +16,8 @@ ReadRaw: TypeAlias = Callable[[str, int], bytes | None]
 """From (graph id, sequence) to all that is stored of the record, or None, past the backend."""
 OpenAnother: TypeAlias = Callable[[], CheckpointBackend]
 """Makes another backend on the same store, in this process or in a child; whoever calls it closes what it returns."""
+Spoil: TypeAlias = Callable[[str, int], None]
+"""From (graph id, sequence): writes something else over the content that is stored there, past the backend."""
 
 CAPABILITIES: Final = {
     "persistent": "another backend object on the same store finds what one has written",
@@ -39,6 +41,8 @@ class GivenStore(Conformance):
     """How many random records are stored and read back."""
     kills: ClassVar[int] = 3
     """How many writers are killed."""
+    megabytes: ClassVar[int] = 10
+    """How large the records are that others look for while they are written. The larger, the surer half of one is seen."""
     lasting_threads: ClassVar[Sequence[str]] = ()
     """How the names of threads begin that a library starts once in a process and keeps."""
 
@@ -64,12 +68,20 @@ class GivenStore(Conformance):
     @pytest.fixture
     def open_another(self) -> OpenAnother | None:
         """A function that makes another backend on the store of ``backend``. Only one that is not persistent has none."""
+        self._need("open_another", "that makes another backend on the store of 'backend'")
+        return None
+
+    @pytest.fixture
+    def spoil(self) -> Spoil | None:
+        """A function that damages the record at (graph id, sequence). Only a backend that is not persistent has none."""
+        self._need("spoil", "that writes something else over the content that is stored at (graph id, sequence)")
+        return None
+
+    def _need(self, fixture: str, promise: str) -> None:
         if "persistent" in self.capabilities:
             raise NotImplementedError(
-                f"{type(self).__name__} declares 'persistent', so it needs a fixture 'open_another': a function that makes "
-                "another backend on the store of 'backend'."
+                f"{type(self).__name__} declares 'persistent', so it needs a fixture '{fixture}': a function {promise}."
             )
-        return None
 
     @pytest.fixture(autouse=True)
     def _no_thread_is_left(self) -> Iterator[None]:

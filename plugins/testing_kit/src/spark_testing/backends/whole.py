@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
+from spark.errors import CheckpointDamagedError
 from spark.graphs import Graph, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig, CheckpointManager, InMemoryCheckpointBackend
-from spark_testing.backends.store import GivenStore
+from spark_testing.backends.store import GivenStore, OpenAnother, Spoil
 from spark_testing.records import HOSTILE_IDS, make_record
+
+_NAMES_FOUR: Final = r"(?<![0-9a-z])0*4(?![0-9a-z])"
+"""In a message: the sequence 4, as a number or the end of a name."""
 
 
 class PowerCut(BaseException):
@@ -51,6 +55,24 @@ class Whole(GivenStore):
         assert [info.sequence for info in infos] == [6, 7, 8]
         assert await manager.load_checkpoint(infos[0].checkpoint_id) is not None
         assert (await manager.verify()).damaged == []
+
+    async def test_a_damaged_checkpoint_is_an_error_and_never_a_guess(
+        self, backend: CheckpointBackend, open_another: OpenAnother | None, spoil: Spoil | None
+    ) -> None:
+        """To go on from an older one, or from the start, would be one; and what is intact stays in sight."""
+        if open_another is None or spoil is None:
+            return
+        with pytest.raises(PowerCut):
+            await _counting(backend, die_at=5).run()
+        spoil("counting", 4)
+
+        async with open_another() as reader:
+            with pytest.raises(CheckpointDamagedError, match=_NAMES_FOUR):
+                await CheckpointManager(reader).load_latest("counting")
+            with pytest.raises(CheckpointDamagedError, match=_NAMES_FOUR):
+                await _counting(reader).run(resume=True)
+            assert {2, 3} <= {info.sequence for info in await reader.list("counting")}
+            assert (await CheckpointManager(reader).load_checkpoint("ckpt_counting_000003")).sequence == 3
 
     async def test_a_history_is_carried_to_another_store_and_back(self, backend: CheckpointBackend) -> None:
         """Whatever stands in a record, one backend takes it as the other gives it."""

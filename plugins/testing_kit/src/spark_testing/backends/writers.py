@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from spark.errors import SequenceTakenError
-from spark.graphs.checkpoint import CheckpointBackend
+from spark.graphs.checkpoint import CheckpointBackend, Record
 from spark_testing.backends.store import GivenStore, OpenAnother
 from spark_testing.children import Child, Tell, Work
 from spark_testing.records import make_record
@@ -48,6 +48,24 @@ class Writers(GivenStore):
             assert await second.find("mine") is None
             with pytest.raises(SequenceTakenError):
                 await second.put(make_record("g", 1))
+
+    async def test_nobody_sees_half_of_a_record(
+        self, backend: CheckpointBackend, open_another: OpenAnother | None
+    ) -> None:
+        """Whoever looks while a large one is written sees nothing, or all of it."""
+
+        async def look(saving: asyncio.Task[None], record: Record) -> None:
+            while not saving.done():
+                assert await reader.get("g", record.sequence) in (None, record)
+                await asyncio.sleep(0)
+
+        async with Second(backend, open_another) as reader:
+            for sequence in range(1, 4):
+                record = make_record("g", sequence, payload=bytes(1_000_000) * self.megabytes)
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(look(group.create_task(backend.put(record)), record))
+
+                assert await reader.get("g", sequence) == record
 
     async def test_a_writer_resumed_after_a_pause_finds_its_sequence_taken(
         self, backend: CheckpointBackend, open_another: OpenAnother | None
