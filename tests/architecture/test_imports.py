@@ -41,6 +41,7 @@ PUBLIC = {
     "spark.graphs",
     "spark.graphs.checkpoint",
     "spark.graphs.checkpoint.framing",
+    "spark.graphs.checkpoint.pace",
     "spark.graphs.tasks",
 }
 """What plugins may import from."""

@@ -33,10 +33,10 @@ def index(store: Path, folder: Path) -> None:
 
 @pytest.fixture
 def sources(tmp_path: Path) -> Path:
-    """Some two hundred real modules: enough to be killed on the way, and not more than seconds of work."""
+    """Some seventy real modules: enough to be killed on the way, and not more than seconds of work."""
     folder = tmp_path / "sources"
     folder.mkdir()
-    for module in LIBRARY.glob("*.py"):
+    for module in sorted(LIBRARY.glob("*.py"))[::3]:
         shutil.copy(module, folder)
     return folder
 
@@ -52,9 +52,6 @@ def test_the_killed_run_ends_with_the_same_result_and_real_kills_are_counted(
 
 def test_a_run_killed_over_s3_ends_with_the_same_result(sources: Path, s3_server: S3Server) -> None:
     """The short run of `make demo BACKEND=s3`."""
-    for number, module in enumerate(sources.iterdir()):
-        if number % 3:
-            module.unlink()
     store = s3_server.url(s3_server.new_bucket())
 
     done = demo("--kills", "1", "--seed", "11", "--folder", str(sources), "--store", store, server=s3_server)

@@ -1,4 +1,4 @@
-"""A lone graph's saves in SQLite are committed where they are made, while the disk is fast, and wait for nobody there."""
+"""In SQLite, small things are done where they are asked for, while the disk is fast, and nobody is waited for there."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
-from spark.errors import SequenceTakenError
-from spark_backend_sql import DatabaseCheckpointBackend, inline
+from spark.errors import CheckpointDamagedError, SequenceTakenError
+from spark.graphs.checkpoint import CheckpointQuery, pace
+from spark_backend_sql import DatabaseCheckpointBackend, inline_commits, inline_reads
+from spark_backend_sql.connection import Database
 from spark_backend_sql.shortcut import SqliteShortcut
-from spark_testing.records import make_record
+from spark_testing.records import NOON, make_record
 
 HERE = "the event loop's thread"
 THERE = "the writer's thread"
@@ -37,7 +39,7 @@ async def backend(file: Path) -> AsyncIterator[DatabaseCheckpointBackend]:
 @pytest.fixture(autouse=True)
 def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow the disk is that the tests run on."""
-    monkeypatch.setattr(inline, "LONGEST", 60.0)
+    monkeypatch.setattr(pace, "LONGEST", 60.0)
 
 
 @pytest.fixture
@@ -98,7 +100,7 @@ async def test_graphs_that_save_by_turns_share_the_writer(
 async def test_a_slow_disk_does_not_hold_up_the_event_loop(
     backend: DatabaseCheckpointBackend, places: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inline, "LONGEST", 0.0)
+    monkeypatch.setattr(pace, "LONGEST", 0.0)
 
     await save(backend, "g", 1, 6)
 
@@ -110,7 +112,7 @@ async def test_a_large_save_does_not_hold_up_the_event_loop(
 ) -> None:
     await save(backend, "g", 1, WARM)
 
-    await backend.put(make_record("g", 3, payload=b"x" * (inline.LARGEST + 1)))
+    await backend.put(make_record("g", 3, payload=b"x" * (pace.LARGEST + 1)))
 
     assert places[-1] == THERE
 
@@ -125,7 +127,7 @@ async def test_now_and_then_the_writer_saves_and_shortens_the_log(
         await backend.put(make_record("g", sequence, payload=payload))
 
     assert places.count(THERE) < 10
-    assert Path(f"{file}-wal").stat().st_size < 2 * inline.LOG_SIZE
+    assert Path(f"{file}-wal").stat().st_size < 2 * inline_commits.LOG_SIZE
 
 
 async def test_somebody_elses_lock_is_waited_for_in_the_other_thread(
@@ -184,3 +186,88 @@ async def test_another_event_loop_saves_beside_it(backend: DatabaseCheckpointBac
 
     assert len(await backend.list("g")) == WARM + 100
     assert len(await backend.list("h")) == 100
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Where each small read was carried out."""
+    seen: list[str] = []
+    ask, read, loop_thread = inline_reads._Question.ask, Database.read, threading.get_ident()
+
+    def asked_here(self: inline_reads._Question, *arguments: Any) -> Any:
+        seen.append(HERE if threading.get_ident() == loop_thread else THERE)
+        return ask(self, *arguments)
+
+    def asked_there(self: Database, *arguments: Any) -> Any:
+        seen.append(THERE)
+        return read(self, *arguments)
+
+    monkeypatch.setattr(inline_reads._Question, "ask", asked_here)
+    monkeypatch.setattr(Database, "read", asked_there)
+    return seen
+
+
+async def test_small_reads_need_no_other_thread(backend: DatabaseCheckpointBackend, asked: list[str]) -> None:
+    saved = [make_record("g", sequence) for sequence in (1, 2, 3)]
+    for each in saved:
+        await backend.put(each)
+    await backend.get_latest("g")  # opens the connection
+    asked.clear()
+
+    record, latest = await backend.get("g", 2), await backend.get_latest("g")
+    newest = await backend.query(CheckpointQuery(graph_id="g", limit=2, newest_first=True, after=NOON))
+    head = await backend.latest("g")
+
+    assert asked == [HERE] * 4
+    assert record == saved[1]
+    assert latest == saved[2]
+    assert [info.sequence for info in newest] == [3, 2]
+    assert head == saved[2].info()
+    assert await backend.get("g", 9) is None
+    assert await backend.get_latest("nobody") is None
+
+
+async def test_what_another_process_commits_is_seen_at_once(
+    backend: DatabaseCheckpointBackend, file: Path, asked: list[str]
+) -> None:
+    await save(backend, "g", 1, 3)
+    await backend.get_latest("g")
+    with closing(sqlite3.connect(file)) as other, other:
+        other.execute("DELETE FROM checkpoints WHERE sequence = 3")
+
+    latest = await backend.latest("g")
+
+    assert asked[-1] == HERE
+    assert latest is not None
+    assert latest.sequence == 2
+
+
+async def test_a_large_payload_is_read_in_another_thread(backend: DatabaseCheckpointBackend, asked: list[str]) -> None:
+    large = make_record("g", 1, payload=b"x" * (pace.LARGEST + 1))
+    await backend.put(large)
+    await backend.get_latest("g")
+
+    assert await backend.get_latest("g") == large
+    assert asked[-2:] == [HERE, THERE]
+
+
+async def test_a_slow_disk_is_read_in_another_thread(
+    backend: DatabaseCheckpointBackend, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "LONGEST", 0.0)
+    await save(backend, "g", 1, 2)
+
+    for _ in range(4):
+        await backend.get_latest("g")
+
+    assert HERE not in asked
+
+
+async def test_a_damaged_row_is_told_of_as_elsewhere(backend: DatabaseCheckpointBackend, file: Path) -> None:
+    await save(backend, "g", 1, 2)
+    await backend.get_latest("g")
+    with closing(sqlite3.connect(file)) as other, other:
+        other.execute("UPDATE checkpoints SET metadata = '{' WHERE sequence = 2")
+
+    with pytest.raises(CheckpointDamagedError, match="checkpoint 2 of graph 'g'"):
+        await backend.get_latest("g")

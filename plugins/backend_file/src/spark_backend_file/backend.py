@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from spark.graphs.checkpoint import CheckpointBackend, run_blocking
+from spark.graphs.checkpoint import CheckpointBackend, Pace, run_blocking
 from spark_backend_file.directory import CheckpointDirectory
 from spark_backend_file.locations import directory_of, files_at
 from spark_backend_file.remote import RemoteDirectory
@@ -49,6 +50,8 @@ class FileCheckpointBackend(CheckpointBackend):
         self.keeps_blobs = self._local is not None
         self.directory = self._files.path
         self._worker = Worker("file backend")
+        self._pace = Pace()
+        """Of saves on a disk of this machine."""
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
@@ -62,7 +65,13 @@ class FileCheckpointBackend(CheckpointBackend):
         return f"{type(self).__name__}({self.directory!r})"
 
     async def put(self, record: Record) -> None:
-        await self._worker.run(self._files.put, record)
+        if self._local is None:
+            await self._worker.run(self._files.put, record)
+        elif self._pace.allows_save(record.graph_id, record.header.size + sum(map(len, record.blobs.values()))):
+            self._worker.check_open()
+            self._timed_put(record)
+        else:
+            await self._worker.run(self._timed_put, record)
 
     async def get(self, graph_id: str, sequence: int) -> Record | None:
         return await self._worker.run(self._files.get, graph_id, sequence)
@@ -96,6 +105,11 @@ class FileCheckpointBackend(CheckpointBackend):
 
     async def find(self, checkpoint_id: str) -> CheckpointInfo | None:
         return await self._worker.run(self._files.find, checkpoint_id)
+
+    def _timed_put(self, record: Record) -> None:
+        began = time.perf_counter()
+        self._files.put(record)
+        self._pace.took(time.perf_counter() - began)
 
     async def close(self) -> None:
         await self._worker.close()

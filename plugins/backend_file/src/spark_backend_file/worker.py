@@ -40,9 +40,16 @@ class Worker:
             threads.end()
             await run_blocking(threads.join)
 
-    def _executor(self) -> Threads:
+    def check_open(self) -> None:
+        """Refuse what comes after ``close``.
+
+        :raises BackendError: it is closed.
+        """
         if self._closed:
             raise BackendError(f"The {self._name} is closed and can't be used any more; make a new one.")
+
+    def _executor(self) -> Threads:
+        self.check_open()
         # After a fork the child has the object, and none of its threads.
         if self._threads is None or self._process != os.getpid():
             self._process = os.getpid()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 
@@ -20,11 +21,11 @@ from spark.graphs.checkpoint import (
     run_blocking,
 )
 from spark_backend_sql.connection import READERS, Database
-from spark_backend_sql.inline import inline_commits
+from spark_backend_sql.inline_commits import inline_commits
+from spark_backend_sql.inline_reads import MOST_ROWS, InlineReads, Reading, Rows
 from spark_backend_sql.ledger import Ledger
 from spark_backend_sql.operations import Delete, Put
 from spark_backend_sql.schema import LONGEST_CHECKPOINT_ID, LONGEST_GRAPH_ID
-from spark_backend_sql.search import narrowed
 from spark_backend_sql.statements import Statements, info_of, record_of
 from spark_backend_sql.writer import Writer
 
@@ -74,6 +75,7 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         self._statements = Statements(self.database.tables, self.database.writing.dialect)
         self._ledger = Ledger(self.database, self._statements)
         self._writer = Writer(self._ledger.commit, inline_commits(self._ledger))
+        self._inline_reads = InlineReads(self.database) if self._ledger.can_commit_at_once else None
         self._readers: ThreadPoolExecutor | None = None
         self._process = os.getpid()
         self._is_closed = False
@@ -131,8 +133,9 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         if not _can_exist(graph_id, sequence):
             return None
         doing = f"read checkpoint {sequence} of graph {graph_id[:80]!r}"
-        row = await self._first(self._statements.get, {"graph": graph_id, "at": sequence}, doing)
-        return None if row is None else record_of(row)
+        return await self._record(
+            self._statements.get, self._statements.get_small, {"graph": graph_id, "at": sequence}, doing
+        )
 
     async def list(self, graph_id: str | None = None) -> list[CheckpointInfo]:
         if graph_id is None:
@@ -145,24 +148,26 @@ class DatabaseCheckpointBackend(CheckpointBackend):
     async def query(self, query: CheckpointQuery) -> Infos:
         if query.graph_id is not None and not _is_text(query.graph_id):
             return []
-        records, dialect = self.database.tables.checkpoints, self.database.reading.dialect
-        statement = narrowed(self._statements.listing, records, query, name=dialect.name)
-        return await self._infos(statement, {}, "search for checkpoints")
+        search = self._statements.search
+        is_short = query.limit is not None and query.limit <= MOST_ROWS
+        return await self._infos(
+            search.statement(query), search.values(query), "search for checkpoints", is_short=is_short
+        )
 
     async def latest(self, graph_id: str) -> CheckpointInfo | None:
         if not _is_text(graph_id):
             return None
         doing = f"find the latest checkpoint of graph {graph_id[:80]!r}"
-        infos = await self._infos(self._statements.newest, {"graph": graph_id, "count": 1}, doing)
+        infos = await self._infos(self._statements.newest, {"graph": graph_id, "count": 1}, doing, is_short=True)
         return infos[0] if infos else None
 
     async def get_latest(self, graph_id: str) -> Record | None:
         if not _is_text(graph_id):
             return None
-        row = await self._first(
-            self._statements.get_latest, {"graph": graph_id}, f"read the latest checkpoint of graph {graph_id[:80]!r}"
+        doing = f"read the latest checkpoint of graph {graph_id[:80]!r}"
+        return await self._record(
+            self._statements.get_latest, self._statements.get_latest_small, {"graph": graph_id}, doing
         )
-        return None if row is None else record_of(row)
 
     async def next_sequence(self, graph_id: str) -> int:
         if not _is_text(graph_id):
@@ -198,6 +203,8 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         if readers is not None:
             readers.shutdown(wait=True)
         self._ledger.connection.close()
+        if self._inline_reads is not None:
+            self._inline_reads.close()
         self.database.close()
 
     async def _first(
@@ -211,19 +218,49 @@ class DatabaseCheckpointBackend(CheckpointBackend):
 
         return await self._read(work, doing)
 
-    async def _infos(self, statement: Executable, values: Mapping[str, Any], doing: str) -> Infos:
-        return await self._read(
-            lambda connection: _readable(connection.execute(statement, dict(values)).all()),
-            doing,
-        )
+    async def _record(self, statement: Reading, small: Reading, values: Mapping[str, Any], doing: str) -> Record | None:
+        """The record that a statement finds.
+
+        :param small: the same statement for records with a small payload; another one's is NULL.
+        """
+        rows = self._read_inline(small, values)
+        if rows is None or (rows and rows[0][-1] is None):
+            rows = await self._rows(statement, values, doing, is_short=True)
+        return record_of(rows[0]) if rows else None
+
+    async def _infos(
+        self, statement: Reading, values: Mapping[str, Any], doing: str, *, is_short: bool = False
+    ) -> Infos:
+        rows = self._read_inline(statement, values) if is_short else None
+        return _readable(await self._rows(statement, values, doing, is_short=is_short) if rows is None else rows)
+
+    def _read_inline(self, statement: Reading, values: Mapping[str, Any]) -> Rows | None:
+        """The answer to a statement that reads little; None where a reader's thread has to get it."""
+        self._check_process()
+        if self._inline_reads is None or self._is_closed:
+            return None
+        return self._inline_reads.rows(statement, values)
+
+    async def _rows(self, statement: Reading, values: Mapping[str, Any], doing: str, *, is_short: bool) -> Rows:
+        def work() -> Rows:
+            began = time.perf_counter()
+            rows = self.database.read(lambda connection: connection.execute(statement, dict(values)).all(), doing)
+            if self._inline_reads is not None and is_short:
+                self._inline_reads.read_elsewhere(time.perf_counter() - began)
+            return rows
+
+        return await self._in_reader(work)
 
     async def _read(self, work: Callable[[Connection], Result], doing: str) -> Result:
+        return await self._in_reader(lambda: self.database.read(work, doing))
+
+    async def _in_reader(self, work: Callable[[], Result]) -> Result:
         self._check_process()
         if self._is_closed:
             raise BackendError("The sql backend is closed and can't be used any more; make a new one.")
         if self._readers is None:
             self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="sql-backend-reader")
-        return await run_blocking(self.database.read, work, doing, executor=self._readers)
+        return await run_blocking(work, executor=self._readers)
 
     def _check_process(self) -> None:
         """After a fork the child has this object, none of its threads, and connections that are the parent's."""
@@ -231,6 +268,8 @@ class DatabaseCheckpointBackend(CheckpointBackend):
             self._process, self._readers = os.getpid(), None
             self.database.after_fork()
             self._ledger.after_fork()
+            if self._inline_reads is not None:
+                self._inline_reads.after_fork()
 
 
 def _batched(names: Sequence[str]) -> Iterator[Names]:
@@ -238,7 +277,7 @@ def _batched(names: Sequence[str]) -> Iterator[Names]:
     return ([*names[start : start + _AT_ONCE]] for start in range(0, len(names), _AT_ONCE))
 
 
-def _readable(rows: Iterable[Row[*tuple[Any, ...]]]) -> Infos:
+def _readable(rows: Rows) -> Infos:
     infos = []
     for row in rows:
         try:

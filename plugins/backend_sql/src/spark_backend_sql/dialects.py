@@ -208,6 +208,6 @@ def insert_or_raise(table: Table, *, name: str, key: str, column: str) -> Insert
     return new.on_conflict_do_update(index_elements=[key], set_={column: larger})
 
 
-def position_of(part: str, column: ColumnElement[Any], *, name: str) -> ColumnElement[int]:
+def position_of(part: ColumnElement[str], column: ColumnElement[Any], *, name: str) -> ColumnElement[int]:
     """Where in a column's text the part begins, from 1, case and all; 0 when it is not there."""
     return func.strpos(column, part) if name == "postgresql" else func.instr(column, part)

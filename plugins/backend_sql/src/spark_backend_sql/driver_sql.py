@@ -6,7 +6,7 @@ Connections and errors stay SQLAlchemy's, and all transactions but those of ``sh
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Dialect, Table
@@ -25,6 +25,9 @@ class DriverStatement:
         assert isinstance(compiled, SQLCompiler)
         self.text = str(compiled)
         self._order = compiled.positiontup
+        self.constants = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
+        """Values that stand in the statement, by the names that they were given: bound along with the caller's."""
+        self._types = {name: bind.type for name, bind in compiled.binds.items()}
 
     def run(self, connection: Connection, values: Mapping[str, Any]) -> CursorResult[Any]:
         """Run it once."""
@@ -33,6 +36,11 @@ class DriverStatement:
     def run_many(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> CursorResult[Any]:
         """Run it for each of these; its result counts the rows of all, where the driver does."""
         return connection.exec_driver_sql(self.text, [self.arranged(values) for values in rows])
+
+    def bind_processors(self, dialect: Dialect) -> dict[str, Callable[[Any], Any]]:
+        """By name, what turns a value into the one that the driver takes, where that is another."""
+        processors = {name: kind.dialect_impl(dialect).bind_processor(dialect) for name, kind in self._types.items()}
+        return {name: process for name, process in processors.items() if process is not None}
 
     def arranged(self, values: Mapping[str, Any]) -> Any:
         """The values as the driver takes them beside the text."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from spark.errors import BackendError, SequenceTakenError
 from spark.graphs.checkpoint import Record
@@ -58,7 +58,7 @@ class Ledger:
             return self.connection.run(self.shortcut.store, put, hurried=True)
         except RefusedError:
             return None
-        except Exception:
+        except DBAPIError:
             # Most often somebody's lock, and nothing happened; the next try finds out also where something did.
             self._left_in_doubt[put] = list(put.going)
             return None

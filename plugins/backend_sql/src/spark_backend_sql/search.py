@@ -9,9 +9,10 @@ an index over keys and values would cost several more rows.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Dialect, Select, Table, Text
+from sqlalchemy import BigInteger, ColumnElement, Dialect, Select, Table, Text, bindparam
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.types import TypeDecorator
 
@@ -49,32 +50,53 @@ class SearchableMetadata(TypeDecorator[dict[str, Any]]):
         return found if isinstance(found, dict) and _text_of(found) == value else None
 
 
-def narrowed(
-    listing: Select[*tuple[Any, ...]], records: Table, query: CheckpointQuery, *, name: str
-) -> Select[*tuple[Any, ...]]:
-    """A listing of records, narrowed to what the query asks for. Keys and values are bound.
+class Search:
+    """The listing of one table's records, narrowed to what queries ask for. Keys and values are bound, never part of the text.
 
     It reads along the primary key, forwards or backwards, and stops at the limit; nothing is sorted.
 
-    :param name: of the dialect.
+    :param dialect: of the database.
     """
-    keys = (records.c.graph_id, records.c.sequence)
-    order = [key.desc() for key in keys] if query.newest_first else keys
-    statement = listing.where(*_conditions(records, query, name=name)).order_by(*order)
-    return statement if query.limit is None else statement.limit(min(query.limit, _LARGEST_LIMIT))
 
+    def __init__(self, listing: Select[*tuple[Any, ...]], records: Table, dialect: Dialect) -> None:
+        self._listing = listing
+        self._records = records
+        self._name = dialect.name
+        self._made = lru_cache(maxsize=64)(self._statement)
 
-def _conditions(records: Table, query: CheckpointQuery, *, name: str) -> list[ColumnElement[bool]]:
-    columns = records.c
-    lines = [_line(key, value) for key, value in query.metadata.items()]
-    conditions = [position_of(line, columns["metadata"], name=name) > 0 for line in lines]
-    if query.graph_id is not None:
-        conditions.append(columns.graph_id == query.graph_id)
-    if query.after is not None:
-        conditions.append(columns.timestamp > query.after)
-    if query.before is not None:
-        conditions.append(columns.timestamp < query.before)
-    return conditions
+    def statement(self, query: CheckpointQuery) -> Select[*tuple[Any, ...]]:
+        """What to ask the database; the same statement for queries that differ in values alone."""
+        return self._made(tuple(self.values(query)), query.newest_first)
+
+    def values(self, query: CheckpointQuery) -> dict[str, Any]:
+        """What the statement binds for this query, by name."""
+        values: dict[str, Any] = {"graph": query.graph_id, "after": query.after, "before": query.before}
+        if query.limit is not None:
+            values["limit"] = min(query.limit, _LARGEST_LIMIT)
+        lines = {f"line_{number}": _line(key, value) for number, (key, value) in enumerate(query.metadata.items())}
+        return {name: value for name, value in values.items() if value is not None} | lines
+
+    def _statement(self, bound: tuple[str, ...], newest_first: bool) -> Select[*tuple[Any, ...]]:
+        keys = (self._records.c.graph_id, self._records.c.sequence)
+        order = [key.desc() for key in keys] if newest_first else keys
+        statement = self._listing.where(*self._conditions(bound)).order_by(*order)
+        return statement.limit(bindparam("limit", type_=BigInteger)) if "limit" in bound else statement
+
+    def _conditions(self, bound: tuple[str, ...]) -> list[ColumnElement[bool]]:
+        columns = self._records.c
+        metadata = columns["metadata"]
+        conditions = {
+            "graph": columns.graph_id == bindparam("graph"),
+            "after": columns.timestamp > bindparam("after"),
+            "before": columns.timestamp < bindparam("before"),
+        }
+        return [
+            conditions[name]
+            if name in conditions
+            else position_of(bindparam(name, type_=Text), metadata, name=self._name) > 0
+            for name in bound
+            if name != "limit"
+        ]
 
 
 def _text_of(metadata: dict[str, Any]) -> str:

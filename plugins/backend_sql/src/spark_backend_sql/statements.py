@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import Dialect, Row, bindparam, delete, func, select
+from sqlalchemy import Dialect, Select, bindparam, case, delete, func, null, select
 
 from spark.errors import CheckpointDamagedError
 from spark.graphs.checkpoint import CheckpointInfo, Record, RecordHeader, automatic_id
+from spark.graphs.checkpoint.pace import LARGEST
 from spark_backend_sql.dialects import insert_missing, insert_or_keep, insert_or_raise
 from spark_backend_sql.driver_sql import Binder, DriverStatement
 from spark_backend_sql.operations import Operation, Put
 from spark_backend_sql.schema import Tables
+from spark_backend_sql.search import Search
 
 HEADER_FIELDS: Final = (
     "graph_id",
@@ -80,6 +83,8 @@ class Statements:
             .order_by(columns.sequence.desc())
             .limit(1)
         )
+        self.get_small, self.get_latest_small = _small(self.get, columns), _small(self.get_latest, columns)
+        """The same, with NULL for a payload that is large."""
         self.listing = select(*(columns[name] for name in INFO_FIELDS))
         self.list_all = self.listing.order_by(*by_address)
         self.list_graph = self.listing.where(of_graph).order_by(columns.sequence)
@@ -90,6 +95,7 @@ class Statements:
             .order_by(*(column.desc() for column in by_address))
             .limit(1)
         )
+        self.search = Search(self.listing, records, dialect)
         self.used = select(
             select(func.max(columns.sequence)).where(of_graph).scalar_subquery(),
             select(graphs.c.deleted_up_to).where(graphs.c.graph_id == bindparam("graph")).scalar_subquery(),
@@ -103,6 +109,11 @@ class Statements:
         return self._binder.bind(values)
 
 
+def _small(statement: Select[*tuple[Any, ...]], columns: Any) -> Select[*tuple[Any, ...]]:
+    payload = case((columns.size <= LARGEST, columns.payload), else_=null())
+    return statement.with_only_columns(*(columns[name] for name in HEADER_FIELDS), payload.label("payload"))
+
+
 def blobs_of(put: Put) -> list[dict[str, Any]]:
     """What the inserts of a record's large values bind, by column."""
     return [{"graph_id": put.graph_id, "name": name, "content": content} for name, content in put.record.blobs.items()]
@@ -113,7 +124,7 @@ def names_of(operation: Operation) -> list[dict[str, Any]]:
     return [{"graph_id": operation.graph_id, "name": name} for name in operation.blobs_going]
 
 
-def record_of(row: Row[*tuple[Any, ...]]) -> Record:
+def record_of(row: Sequence[Any]) -> Record:
     """The record that a row of ``get`` holds.
 
     :raises CheckpointDamagedError: it can't be one.
@@ -124,17 +135,15 @@ def record_of(row: Row[*tuple[Any, ...]]) -> Record:
     if None in (values["timestamp"], values["metadata"]) or not isinstance(payload, bytes | memoryview | bytearray):
         raise _damaged(where, "its timestamp, its metadata or its payload is none")
     try:
-        header = RecordHeader.from_json(RecordHeader(**values).to_json())
+        header = RecordHeader.of(values)
     except CheckpointDamagedError as error:
         raise _damaged(where, str(error)) from error
-    except (AttributeError, TypeError, ValueError) as error:
-        raise _damaged(where, f"a field of its header is of the wrong type ({error})") from error
     if header.size != len(payload):
         raise _damaged(where, f"its payload has {len(payload):,} bytes where its header says {header.size:,}")
     return Record(header, bytes(payload))
 
 
-def info_of(row: Row[*tuple[Any, ...]]) -> CheckpointInfo:
+def info_of(row: Sequence[Any]) -> CheckpointInfo:
     """The line of a listing that a row holds.
 
     :raises CheckpointDamagedError: it can't be one.

@@ -27,6 +27,7 @@ from spark.graphs.checkpoint.manager import CheckpointManager
 from spark.graphs.checkpoint.memory import InMemoryCheckpointBackend
 from spark.graphs.checkpoint.migrations import register_migration
 from spark.graphs.checkpoint.model import CURRENT_VERSION, CheckpointInfo, GraphCheckpoint
+from spark.graphs.checkpoint.pace import Pace
 from spark.graphs.checkpoint.query import CheckpointQuery
 from spark.graphs.checkpoint.record import Record, RecordHeader
 from spark.graphs.checkpoint.registered_types import register_type
@@ -70,6 +71,7 @@ __all__ = [
     "KeepAll",
     "KeepFor",
     "KeepLast",
+    "Pace",
     "Record",
     "RecordHeader",
     "Reply",

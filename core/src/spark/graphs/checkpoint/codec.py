@@ -38,6 +38,8 @@ class OpenRecord:
     format: Format
     tree: Any
     """What the format loaded."""
+    is_plain: bool
+    """Nothing in the tree stands for something else: its values are the checkpoint's."""
     refs: dict[tuple[str, str], BlobRef]
     """The large values that it refers to, by section and key."""
 
@@ -68,7 +70,7 @@ class Codec:
         self._writer = PayloadWriter(self.format, serializer)
         self._reader = PayloadReader(serializer)
         self._checksum = checksum
-        self._signs = type(self.format).sign is not Format.sign
+        self._signs = _is_signed(self.format)
         self._defers = checksum == "crc32" and not self.compression and not self._signs
         """Records stay in this process, where whoever reads one can put it together."""
 
@@ -131,13 +133,16 @@ class Codec:
         header, payload = record.header, record.payload
         _check_intact(header, payload)
         format = self._format_of(header)
-        if not format.verify(header.canonical() + payload, header.signature):
+        if _is_signed(format) and not format.verify(header.canonical() + payload, header.signature):
             _raise_damaged(header, f"its {format.name} signature is missing, or was not made with the key in use here")
-        tree = _load(format, header, _unpack(header, payload))
+        raw = _unpack(header, payload)
+        tree = _load(format, header, raw)
+        is_plain = format.is_plain(raw)
         try:
-            return OpenRecord(header, format, tree, references(tree) if type(tree) is dict else {})
+            refs = {} if is_plain or type(tree) is not dict else references(tree)
         except CheckpointDamagedError as error:
             _raise_damaged(header, str(error), cause=error)
+        return OpenRecord(header, format, tree, is_plain, refs)
 
     def read(self, opened: OpenRecord, blobs: Mapping[str, bytes]) -> GraphCheckpoint:
         """The checkpoint that the record was made from.
@@ -150,7 +155,7 @@ class Codec:
         for (section, key), ref in opened.refs.items():
             opened.tree[section][key] = _large_value(opened, ref, blobs)
         try:
-            content = self._reader.read(opened.format, opened.tree)
+            content = self._reader.read(opened.format, opened.tree, is_plain=opened.is_plain)
         except DeserializationError as error:
             raise DeserializationError(f"{_name(header)} is intact, but can't be loaded: {error}") from error
         except CheckpointDamagedError as error:
@@ -183,6 +188,10 @@ def _make_format(name: str, *, pretty_print: bool) -> Format:
     kind: Any = _format_class(name)
     made: Format = kind(pretty_print=pretty_print) if kind.text else kind()
     return made
+
+
+def _is_signed(format: Format) -> bool:
+    return type(format).sign is not Format.sign or type(format).verify is not Format.verify
 
 
 def _format_class(name: str) -> type[Format]:

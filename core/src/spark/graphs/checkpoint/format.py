@@ -47,6 +47,11 @@ class Format(ABC):
         :raises Exception: whatever the format's library raises; the codec wraps it.
         """
 
+    def is_plain(self, data: bytes) -> bool:
+        """Whether it is known without a look at the tree that no ``dict`` in it has a key that begins with ``$``, as those have
+        that stand for other values. A format that can tell saves a walk through the whole tree."""
+        return False
+
     def member(self, name: str, value: bytes) -> bytes:
         """One member of a mapping, from the bytes of its value, as ``compose`` wants it. Only for formats that compose."""
         raise NotImplementedError(f"The format {self.name!r} can't be composed of members.")

@@ -161,21 +161,27 @@ class PayloadReader:
         self._facts_reader = TreeReader()
         self._hook = ObjectHook(serializer)
 
-    def read(self, format: Format, tree: Any) -> dict[str, Any]:
+    def read(self, format: Format, tree: Any, *, is_plain: bool = False) -> dict[str, Any]:
         """The content by the names of ``GraphCheckpoint``'s fields; of the facts only those that were written.
 
         :param tree: what the format loaded.
+        :param is_plain: nothing in it stands for something else.
         :raises CheckpointDamagedError: it is no checkpoint.
         :raises DeserializationError: the type of a value is not known here.
         """
         if type(tree) is not dict or not tree.keys() >= {*_SECTIONS}:
             raise CheckpointDamagedError("its payload is no checkpoint, or lacks parts of one")
-        read_section: Callable[[Any, str], Any] = self._lift if format.takes_objects else self._reader.mapping
+        read_section = self._section_reader(format, is_plain=is_plain)
         content: dict[str, Any] = {}
         for name in _SECTIONS:
             is_absent = tree[name] is None and name in ("topology", "frontier")
             content[name] = None if is_absent else read_section(tree[name], name)
         return content | self._facts(format, tree)
+
+    def _section_reader(self, format: Format, *, is_plain: bool) -> Callable[[Any, str], dict[str, Any]]:
+        if format.takes_objects:
+            return self._lift
+        return _as_it_is if is_plain and not self._reader.has_hook else self._reader.mapping
 
     def _facts(self, format: Format, tree: dict[str, Any]) -> dict[str, Any]:
         written = [name for name in _FACTS if name in tree]
@@ -188,9 +194,13 @@ class PayloadReader:
         return facts
 
     def _lift(self, values: Any, name: str) -> dict[str, Any]:
-        if type(values) is not dict:
-            raise CheckpointDamagedError(f"its {name} is no mapping")
-        return self._hook.lift(values, name)
+        return self._hook.lift(_as_it_is(values, name), name)
+
+
+def _as_it_is(values: Any, name: str) -> dict[str, Any]:
+    if type(values) is not dict:
+        raise CheckpointDamagedError(f"its {name} is no mapping")
+    return values
 
 
 _MOMENT: Final = datetime.fromtimestamp(0, UTC)

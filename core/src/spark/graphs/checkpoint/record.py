@@ -71,19 +71,28 @@ class RecordHeader:
         :raises CheckpointDamagedError: these bytes are no header.
         """
         fields = _parse_object(data)
-        if fields.keys() != _FIELD_TYPES.keys():
-            raise _damaged(f"it has the fields {sorted(fields)}, not {sorted(_FIELD_TYPES)}")
-        for name, types in _FIELD_TYPES.items():
-            if type(fields[name]) not in types:
-                raise _damaged(f"its {name} is of the wrong type: {type(fields[name]).__name__}")
-        fields["timestamp"] = _parse_utc(fields["timestamp"])
-        _check_values(fields)
-        header = cls(**fields)
+        if type(fields.get("timestamp")) is str:
+            fields["timestamp"] = _parse_utc(fields["timestamp"])
+        header = cls.of(fields)
         if (
             header.to_json() != data
         ):  # JSON has several spellings for one value; a changed bit may turn one into another
             raise _damaged("it is not spelt as it was written")
         return header
+
+    @classmethod
+    def of(cls, fields: dict[str, Any]) -> RecordHeader:
+        """The header with these fields, which come from a store: every one is checked.
+
+        :raises CheckpointDamagedError: they are no header.
+        """
+        if fields.keys() != _FIELD_TYPES.keys():
+            raise _damaged(f"it has the fields {sorted(fields)}, not {sorted(_FIELD_TYPES)}")
+        for name, types in _FIELD_TYPES.items():
+            if type(fields[name]) not in types:
+                raise _damaged(f"its {name} is of the wrong type: {type(fields[name]).__name__}")
+        _check_values(fields)
+        return cls(**fields)
 
     def canonical(self) -> bytes:
         """Every field but checksum and signature in one unambiguous form: what these two cover besides the payload."""
@@ -160,7 +169,7 @@ _FIELD_TYPES: Final[dict[str, tuple[type, ...]]] = {
     "graph_id": (str,),
     "sequence": (int,),
     "parent": (int, NoneType),
-    "timestamp": (str,),
+    "timestamp": (datetime,),
     "manual": (bool,),
     "version": (str,),
     "format": (str,),
@@ -195,6 +204,8 @@ def _check_values(fields: dict[str, Any]) -> None:
         check_graph_id(fields["graph_id"])
     except InvalidIdError as error:
         raise _damaged(str(error)) from error
+    if fields["timestamp"].utcoffset() is None:
+        raise _damaged("its timestamp has no time zone")
     if searchable(fields["metadata"]) != fields["metadata"]:
         raise _damaged("its metadata is none")
 

@@ -20,6 +20,8 @@ class TreeReader:
 
     def __init__(self, serializer: CheckpointSerializer | None = None) -> None:
         self._deserialize = serializer.deserialize if serializer and is_hook(serializer) else None
+        self.has_hook = self._deserialize is not None
+        """A serializer is asked about every value."""
 
     def value(self, tree: Any, path: str = "") -> Any:
         """The value that a plain tree, which ``path`` leads to, was made from.

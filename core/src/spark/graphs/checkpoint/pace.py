@@ -1,0 +1,44 @@
+"""What may the event loop's thread do itself? Small things that take less than handing them to another thread is worth.
+
+On a fast disk a durable write takes a few tenths of a millisecond, and the trip to a thread and back a good part of that.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+LONGEST: Final = 0.001
+"""Seconds that the event loop may be held up, as by encoding: what takes longer on average is done by other threads."""
+LARGEST: Final = 256 * 1024
+"""Bytes that are written or read in the event loop's thread at once."""
+
+_NEWEST: Final = 0.3
+"""The weight of the last one in the mean."""
+
+
+class Pace:
+    """How long one kind of work takes: a running mean, slow until it was seen to be fast."""
+
+    def __init__(self) -> None:
+        self._mean = LONGEST
+        self._last_graph = ""
+
+    def is_fast(self) -> bool:
+        """Whether it may be done in the event loop's thread."""
+        return self._mean < LONGEST
+
+    def allows_save(self, graph_id: str, size: int) -> bool:
+        """Whether this save may be made in the event loop's thread. Asked about every save, in order.
+
+        Graphs that save by turns are not: other threads can commit theirs together, or at the same time.
+
+        :param size: in bytes.
+        """
+        is_alone = graph_id == self._last_graph
+        self._last_graph = graph_id
+        return is_alone and size <= LARGEST and self.is_fast()
+
+    def took(self, seconds: float) -> None:
+        """It was done once more, wherever."""
+        # One that took long, as when the disk is busy for a moment, is not a slow disk yet; two are.
+        self._mean += _NEWEST * (min(seconds, 2 * LONGEST) - self._mean)
