@@ -13,9 +13,10 @@ URL_OF_s3 := {s3}
 BESIDE_s3 := python -m tests.plugins.with_s3
 # A step takes longer there: so a writer lives longer before it is killed.
 CRASH_s3 := --longest 0.3
+DIST := dist
 S3RVER := $(TOOLS)/s3rver/node_modules/s3rver/bin/s3rver.js
 
-.PHONY: help demo test test-s3-ceph test-s3rver check crash crash-postgres faults-s3 race bench bench-curves bench-peers format clean
+.PHONY: help demo test test-s3-ceph test-s3rver check crash crash-postgres faults-s3 race bench bench-curves bench-peers wheels format clean
 
 help:
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -70,6 +71,10 @@ bench-curves: .venv/.synced ## draw what a step costs against size, keys, histor
 
 bench-peers: .venv/.synced ## the same work done by other libraries, each in an environment of its own; ROUNDS=3 ONLY="sqlite files"
 	$(RUN) python -m benchmarks.contest $(ONLY) --rounds $(or $(ROUNDS),3)
+
+wheels: $(UV) ## the sdist and the wheel of every distribution, in dist/
+	@rm -f $(DIST)/spark_graphs*.whl $(DIST)/spark_graphs*.tar.gz
+	$(UV) build --all-packages --out-dir $(DIST)
 
 format: .venv/.synced ## rewrite the code in the project's style
 	$(RUN) ruff check --fix .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.install.once import shared_directory
 from tests.install.wheels import Environment, Wheel, Workshop, find_uv
 
 
@@ -12,7 +13,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     uv = find_uv()
     if uv is None:
         pytest.skip("no uv: not in .tools/bin (run make), not on PATH, not in $UV")
-    return Workshop(uv, tmp_path_factory.mktemp("install"))
+    return Workshop(uv, shared_directory(tmp_path_factory, "install"))
 
 
 @pytest.fixture(scope="session")
@@ -21,25 +22,25 @@ def wheels(workshop: Workshop) -> dict[str, Wheel]:
 
 
 @pytest.fixture(scope="session")
-def core_only(workshop: Workshop, wheels: dict[str, Wheel]) -> Environment:
-    return workshop.install("core", extras="", wheels=wheels)
+def core_only(workshop: Workshop) -> Environment:
+    return workshop.install("spark-graphs")
 
 
 @pytest.fixture(scope="session")
-def with_files(workshop: Workshop, wheels: dict[str, Wheel]) -> Environment:
-    return workshop.install("files", extras="[file]", wheels=wheels)
+def with_files(workshop: Workshop) -> Environment:
+    return workshop.install("spark-graphs[file]")
 
 
 @pytest.fixture(scope="session")
-def with_sql(workshop: Workshop, wheels: dict[str, Wheel]) -> Environment:
-    return workshop.install("sql", extras="[sql]", wheels=wheels)
+def with_sql(workshop: Workshop) -> Environment:
+    return workshop.install("spark-graphs[sql]")
 
 
 @pytest.fixture(scope="session")
-def with_s3(workshop: Workshop, wheels: dict[str, Wheel]) -> Environment:
-    return workshop.install("s3", extras="[s3]", wheels=wheels)
+def with_s3(workshop: Workshop) -> Environment:
+    return workshop.install("spark-graphs[s3]")
 
 
 @pytest.fixture(scope="session")
-def with_all(workshop: Workshop, wheels: dict[str, Wheel]) -> Environment:
-    return workshop.install("all", extras="[all]", wheels=wheels)
+def with_all(workshop: Workshop) -> Environment:
+    return workshop.install("spark-graphs[all]")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from plugins.templates.render import render
-from tests.install.wheels import TESTING, Environment, Wheel, Workshop, clean_environment
+from tests.install.wheels import Environment, Workshop, clean_environment
 
 RUN = """
 import asyncio
@@ -30,9 +30,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def environment(workshop: Workshop, wheels: dict[str, Wheel], project: Path) -> Environment:
-    wheel = workshop.build_one(project)
-    return workshop.install_together("template", [wheels[TESTING], wheel], wheels=wheels)
+def environment(workshop: Workshop, project: Path) -> Environment:
+    return workshop.install("spark-graphs[testing]", workshop.build_one(project))
 
 
 def test_nothing_of_the_example_is_left_in_a_rendered_project(project: Path) -> None:

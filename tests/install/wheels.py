@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import Message
 from functools import cached_property
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-
-CORE = "spark-graphs"
-FILE = "spark-graphs-backend-file"
-S3 = "spark-graphs-backend-s3"
-SQL = "spark-graphs-backend-sql"
-CLI = "spark-graphs-cli"
-PICKLE = "spark-graphs-serializer-pickle"
-TESTING = "spark-graphs-testing-kit"
+from tests.install.once import made_once
+from tests.install.workspace import ROOT
 
 
 def find_uv() -> str | None:
@@ -56,54 +50,86 @@ class Wheel:
 
 @dataclass(frozen=True)
 class Workshop:
-    """Builds wheels and environments, in one directory."""
+    """Builds wheels and environments in one directory, each of them once, however many test processes want it."""
 
     uv: str
     directory: Path
 
     def build(self) -> dict[str, Wheel]:
-        """The wheel of every distribution, by its name."""
-        folder = self.directory / "wheels"
-        self._run("build", "--quiet", "--wheel", "--all-packages", "--out-dir", str(folder))
+        """The wheel of every distribution, by its name, as ``make wheels`` builds it."""
+        folder = self.distributions()
         wheels = [Wheel(path) for path in folder.glob("*.whl")]
         return {wheel.metadata["Name"]: wheel for wheel in wheels}
 
+    def distributions(self) -> Path:
+        """The folder into which ``make wheels`` has built everything."""
+        return made_once(self.directory / "dist", self._make_wheels)
+
     def build_one(self, project: Path) -> Wheel:
-        """The wheel of a project that is not ours."""
-        folder = self.directory / project.name
-        self._run("build", "--quiet", "--wheel", "--out-dir", str(folder), str(project))
+        """The wheel of a project that does not belong to the workspace."""
+        folder = made_once(self.directory / project.name, lambda folder: self._build(project, folder))
         (path,) = folder.glob("*.whl")
         return Wheel(path)
 
-    def install_together(self, name: str, wanted: Iterable[Wheel], *, wheels: Mapping[str, Wheel]) -> Environment:
-        """A fresh environment with these wheels, and what they need."""
-        environment = self._new_environment(name, wheels)
-        paths = [str(wheel.path) for wheel in wanted]
-        self._pip_install(name, environment, *paths)
-        return environment
+    def install(self, *wanted: str | Wheel) -> Environment:
+        """An environment in which somebody did ``pip install`` of these; the tests share it, so that none may change it.
 
-    def install(self, name: str, *, extras: str, wheels: Mapping[str, Wheel]) -> Environment:
-        """A fresh environment in which somebody did ``pip install 'spark-graphs[extras]'``, from these wheels."""
-        environment = self._new_environment(name, wheels)
-        self._pip_install(name, environment, f"{CORE}{extras} @ {wheels[CORE].path.as_uri()}")
-        return environment
-
-    def _new_environment(self, name: str, wheels: Mapping[str, Wheel]) -> Environment:
-        folder = self.directory / name
-        self._run("venv", "--quiet", "--python", sys.executable, str(folder))
-        constraints = self.directory / f"{name}.txt"
-        constraints.write_text("".join(f"{dist} @ {wheel.path.as_uri()}\n" for dist, wheel in wheels.items()))
+        :param wanted: what pip takes, such as ``spark-graphs[file]``; our distributions come from the wheels of ``build``.
+        """
+        name = re.sub(r"[^a-z0-9]+", "-", "-".join(_requirement(each) for each in wanted).rpartition("/")[2])
+        folder = made_once(
+            self.directory / "environments" / name, lambda folder: self._make_environment(folder, *wanted)
+        )
         return Environment(folder / "bin" / "python")
 
-    def _pip_install(self, name: str, environment: Environment, *wanted: str) -> None:
-        constraints = str(self.directory / f"{name}.txt")
-        python = str(environment.python)
-        self._run("pip", "install", "--quiet", "--python", python, "--constraint", constraints, *wanted)
+    def install_afresh(self, folder: Path, *wanted: str | Wheel) -> Environment:
+        """The same in that folder, for a test that goes on to change it."""
+        self._make_environment(folder, *wanted)
+        return Environment(folder / "bin" / "python")
 
-    def _run(self, *arguments: str) -> None:
-        # In the root, where uv reads the project's settings, such as the date of the newest release to use.
-        done = subprocess.run([self.uv, *arguments], cwd=ROOT, env=clean_environment(), capture_output=True, text=True)
+    def add(self, environment: Environment, *wanted: str | Wheel) -> None:
+        """``pip install`` of these into the environment.
+
+        :raises AssertionError: they do not go together.
+        """
+        done = self.try_to_add(environment, *wanted)
+        assert done.returncode == 0, done.stderr
+
+    def try_to_add(self, environment: Environment, *wanted: str | Wheel) -> subprocess.CompletedProcess[str]:
+        """What becomes of ``pip install`` of these into the environment."""
+        given = {each.metadata["Name"] for each in wanted if isinstance(each, Wheel)}
+        ours = [f"{name} @ {wheel.path.as_uri()}\n" for name, wheel in self.build().items() if name not in given]
+        constraints = environment.python.parents[1] / "constraints.txt"
+        constraints.write_text("".join(ours))
+        options = ["--python", str(environment.python), "--constraint", str(constraints)]
+        command = ["pip", "install", *options, *(_requirement(each) for each in wanted)]
+        # What `make` has once installed is in the cache of uv, which answers at once; only then is an index asked.
+        offline = self._run(*command, "--offline")
+        return offline if offline.returncode == 0 else self._run(*command)
+
+    def _make_environment(self, folder: Path, *wanted: str | Wheel) -> None:
+        self._do("venv", "--clear", "--python", sys.executable, str(folder))
+        self.add(Environment(folder / "bin" / "python"), *wanted)
+
+    def _build(self, project: Path, folder: Path) -> None:
+        self._do("build", "--wheel", "--out-dir", str(folder), str(project))
+
+    def _make_wheels(self, folder: Path) -> None:
+        command = ["make", "wheels", f"DIST={folder}", f"UV={self.uv}", f"UV_PYTHON={sys.executable}"]
+        done = subprocess.run(command, cwd=ROOT, env=clean_environment(), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+    def _do(self, *arguments: str) -> None:
+        done = self._run(*arguments)
         assert done.returncode == 0, f"uv {' '.join(arguments)} failed:\n{done.stderr}"
+
+    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        # In the root, where uv reads the project's settings, such as the date of the newest release to use.
+        return subprocess.run([self.uv, *arguments], cwd=ROOT, env=clean_environment(), capture_output=True, text=True)
+
+
+def _requirement(wanted: str | Wheel) -> str:
+    return str(wanted.path) if isinstance(wanted, Wheel) else wanted
 
 
 @dataclass(frozen=True)
@@ -153,5 +179,5 @@ class Environment:
 
 def clean_environment() -> dict[str, str]:
     """The environment without what would let this source tree, or this test run, shine through."""
-    ours = ("PYTHON", "SPARK_", "PYTEST_", "VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT")
+    ours = ("PYTHON", "SPARK_", "PYTEST_", "VIRTUAL_ENV", "UV_PROJECT_ENVIRONMENT", "MAKE", "MFLAGS")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
