@@ -8,48 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.install.programs import COUNT_TO_SIX, IN_MEMORY
 from tests.install.wheels import Environment
 from tests.plugins.s3_servers import S3Server
-
-IN_MEMORY = """
-import asyncio
-from spark.graphs import Graph, node
-from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager, InMemoryCheckpointBackend
-
-@node
-async def greet(context):
-    return {"greeting": f"hello {context.inputs['name']}"}
-
-async def main():
-    backend = InMemoryCheckpointBackend()
-    graph = Graph(start=greet, id="greeting", checkpoint_config=CheckpointConfig(backend=backend))
-    print((await graph.run({"name": "world"})).content["greeting"])
-    print(len(await CheckpointManager(backend).list_checkpoints("greeting")))
-
-asyncio.run(main())
-"""
-
-COUNT_TO_SIX = """
-import asyncio, os, signal, sys
-from spark.graphs import ExitNode, Graph, Node
-from spark.graphs.checkpoint import CheckpointConfig, FileCheckpointBackend
-
-class Count(Node):
-    async def process(self, context):
-        count = await context.graph_state.get("count", 0) + 1
-        if count == int(os.environ.get("DIE_AT", 0)):
-            os.kill(os.getpid(), signal.SIGKILL)
-        await context.graph_state.set("count", count)
-        print(count, flush=True)
-        return {"done": count >= 6}
-
-count = Count()
-count.on(done=False) >> count
-count.on(done=True) >> ExitNode()
-backend = BACKEND
-graph = Graph(start=count, id="six", checkpoint_config=CheckpointConfig(backend=backend, trigger_on_iteration=1))
-print(asyncio.run(graph.run(resume=True)).content)
-"""
 
 
 def test_the_core_alone_runs_a_graph_that_checkpoints_in_memory(core_only: Environment, tmp_path: Path) -> None:

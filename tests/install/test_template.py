@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from plugins.templates.render import render
-from tests.install.wheels import Environment, Workshop, clean_environment
+from tests.install.wheels import Environment, Workshop
 
 RUN = """
 import asyncio
@@ -31,7 +30,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(workshop: Workshop, project: Path) -> Environment:
-    return workshop.install("spark-graphs[testing]", workshop.build_one(project))
+    return workshop.install("spark-graphs[testing]", workshop.build_one(project, name="shelf"))
 
 
 def test_nothing_of_the_example_is_left_in_a_rendered_project(project: Path) -> None:
@@ -42,14 +41,7 @@ def test_nothing_of_the_example_is_left_in_a_rendered_project(project: Path) -> 
 
 
 def test_a_rendered_project_passes_the_suite_where_it_is_installed(environment: Environment, project: Path) -> None:
-    done = subprocess.run(
-        [environment.python, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
-        cwd=project,
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
+    done = environment.python_with("-m", "pytest", "-q", "-p", "no:cacheprovider", directory=project, seconds=100)
 
     assert done.returncode == 0, done.stdout[-3_000:] + done.stderr
     assert int(done.stdout.rsplit("\n", 2)[-2].split()[0]) > 90

@@ -65,9 +65,12 @@ class Workshop:
         """The folder into which ``make wheels`` has built everything."""
         return made_once(self.directory / "dist", self._make_wheels)
 
-    def build_one(self, project: Path) -> Wheel:
-        """The wheel of a project that does not belong to the workspace."""
-        folder = made_once(self.directory / project.name, lambda folder: self._build(project, folder))
+    def build_one(self, project: Path, *, name: str) -> Wheel:
+        """The wheel of a project that does not belong to the workspace.
+
+        :param name: of what is built, by which the test processes know it.
+        """
+        folder = made_once(self.directory / "others" / name, lambda folder: self._build(project, folder))
         (path,) = folder.glob("*.whl")
         return Wheel(path)
 
@@ -76,7 +79,8 @@ class Workshop:
 
         :param wanted: what pip takes, such as ``spark-graphs[file]``; our distributions come from the wheels of ``build``.
         """
-        name = re.sub(r"[^a-z0-9]+", "-", "-".join(_requirement(each) for each in wanted).rpartition("/")[2])
+        parts = [each.path.parent.name if isinstance(each, Wheel) else each for each in wanted]
+        name = re.sub(r"[^a-z0-9]+", "-", "-".join(parts))
         folder = made_once(
             self.directory / "environments" / name, lambda folder: self._make_environment(folder, *wanted)
         )
@@ -144,25 +148,22 @@ class Environment:
         """Run the code as a program of its own, in that directory."""
         program = directory / "program.py"
         program.write_text(code)
-        return subprocess.run(
-            [self.python, "-W", "error", program],
-            cwd=directory,
-            env=clean_environment() | dict(variables),
-            capture_output=True,
-            text=True,
-            timeout=30,
-        )
+        return self.python_with("-W", "error", str(program), directory=directory, variables=variables)
+
+    def python_with(
+        self, *arguments: str, directory: Path, variables: Iterable[tuple[str, str]] = (), seconds: float = 30
+    ) -> subprocess.CompletedProcess[str]:
+        """Start the environment's Python with these arguments."""
+        return _run(self.python, *arguments, directory=directory, variables=variables, seconds=seconds)
 
     def call(self, command: str, *arguments: str, directory: Path) -> subprocess.CompletedProcess[str]:
         """Call a command that came with one of the distributions."""
-        return subprocess.run(
-            [self.python.with_name(command), *arguments],
-            cwd=directory,
-            env=clean_environment(),
-            capture_output=True,
-            text=True,
-            timeout=30,
-        )
+        return _run(self.python.with_name(command), *arguments, directory=directory)
+
+    def distributions(self) -> set[str]:
+        """Those of ours that are installed."""
+        metadata = self.python.parents[1].glob("lib/python*/site-packages/spark_graphs*.dist-info")
+        return {path.name.partition("-")[0].replace("_", "-") for path in metadata}
 
     def print(self, code: str, *, directory: Path) -> str:
         """What the program prints, when it ends well."""
@@ -175,6 +176,19 @@ class Environment:
         done = self.run(code, directory=directory)
         assert done.returncode == 1, done.stdout + done.stderr
         return done.stderr.strip().splitlines()[-1]
+
+
+def _run(
+    program: Path, *arguments: str, directory: Path, variables: Iterable[tuple[str, str]] = (), seconds: float = 30
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [program, *arguments],
+        cwd=directory,
+        env=clean_environment() | dict(variables),
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+    )
 
 
 def clean_environment() -> dict[str, str]:

@@ -7,6 +7,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -159,7 +160,8 @@ def imported_on_the_page() -> dict[str, Any]:
     for module in (spark.graphs, spark.graphs.checkpoint):
         names |= {name: getattr(module, name) for name in module.__all__}
     for name in ("FileCheckpointBackend", "DatabaseCheckpointBackend"):
-        names[name] = getattr(spark.graphs.checkpoint, name)
+        with suppress(ImportError):  # where the core is tried alone, it is not installed
+            names[name] = getattr(spark.graphs.checkpoint, name)
     return names
 
 

@@ -11,7 +11,12 @@ from spark.hooks.plugin_specs import Claim
 _EXTRAS: Final[dict[str, tuple[str, tuple[Claim, ...]]]] = {
     "file": (
         "spark-graphs-backend-file",
-        (("backend", "file"), ("URL scheme", "file"), ("class name", "FileCheckpointBackend")),
+        (
+            ("backend", "file"),
+            ("URL scheme", "file"),
+            ("URL scheme", "local"),
+            ("class name", "FileCheckpointBackend"),
+        ),
     ),
     "fsspec": (
         "spark-graphs-backend-file",
@@ -22,19 +27,17 @@ _EXTRAS: Final[dict[str, tuple[str, tuple[Claim, ...]]]] = {
         (
             ("backend", "sql"),
             ("URL scheme", "sqlite"),
-            ("URL scheme", "postgresql"),
             ("URL scheme", "mysql"),
             ("URL scheme", "mariadb"),
             ("class name", "DatabaseCheckpointBackend"),
         ),
     ),
+    "postgresql": ("spark-graphs-backend-sql", (("URL scheme", "postgresql"),)),
     "s3": (
         "spark-graphs-backend-s3",
         (("backend", "s3"), ("URL scheme", "s3"), ("class name", "S3CheckpointBackend")),
     ),
     "pickle": ("spark-graphs-serializer-pickle", (("format", "pickle"),)),
-    "msgpack": ("spark-graphs-serializer-msgpack", (("format", "msgpack"),)),
-    "ray": ("spark-graphs-executor-ray", (("executor", "ray"),)),
 }
 """The extras of spark-graphs: the distribution that each installs, and what that provides."""
 
