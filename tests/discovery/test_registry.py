@@ -71,6 +71,7 @@ def test_the_json_format_costs_no_scan(site: Site) -> None:
         (backend_class, "goood", "Did you mean 'good'?"),
         (backend_class, "goood", "No installed plugin provides the backend 'goood'; installed: good, memory."),
         (backend_class, "zzz://x", "provides the URL scheme 'zzz' (of 'zzz://x'); installed: good, memory."),
+        (executor_class, "zzz", "provides the executor 'zzz'; installed: none. Check the spelling"),
         (trigger_class, "zzz", "provides the trigger 'zzz'; installed: none. Check the spelling"),
     ],
 )

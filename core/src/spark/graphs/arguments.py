@@ -57,8 +57,7 @@ def opened_backend(config: CheckpointConfig | None) -> CheckpointBackend | None:
     if backend is None:
         return InMemoryCheckpointBackend()
     if isinstance(backend, str):
-        opened: CheckpointBackend = open_backend(backend)
-        return opened
+        return open_backend(backend)
     if isinstance(backend, CheckpointBackend):
         return backend
     raise GraphDefinitionError(

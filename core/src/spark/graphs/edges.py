@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, overload
 
 from spark.errors import ConditionError, GraphDefinitionError
 
 if TYPE_CHECKING:
-    from spark.graphs.nodes import Node
+    from spark.graphs.nodes import Node, NodeGroup, Target
 
 Condition = Callable[[Any], Any]
 """A plain function of an output's content; a true result lets the edge fire."""
@@ -104,7 +104,11 @@ class OutgoingEdge:
         self._equals = equals
         self._priority = priority
 
-    def __rshift__(self, target: Any) -> Any:
+    @overload
+    def __rshift__(self, target: Target) -> Target: ...
+    @overload
+    def __rshift__(self, target: Iterable[Node]) -> NodeGroup: ...
+    def __rshift__(self, target: Node | Iterable[Node]) -> Node | NodeGroup:
         return self._source.connect(target, condition=self._condition, equals=self._equals, priority=self._priority)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Self, overload
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
 from weakref import WeakValueDictionary
 
 from spark.errors import GraphDefinitionError
@@ -11,6 +11,9 @@ from spark.graphs.edges import Condition, Edge, OutgoingEdge
 
 if TYPE_CHECKING:
     from spark.graphs.context import NodeContext
+
+Target = TypeVar("Target", bound="Node")
+"""What an edge leads to, and ``>>`` gives back, so that a chain knows what it ends in."""
 
 
 class Node:
@@ -54,14 +57,36 @@ class Node:
         """
         return OutgoingEdge(self, condition=condition, equals=equals, priority=priority)
 
-    def __rshift__(self, target: Any) -> Any:
+    @overload
+    def __rshift__(self, target: Target) -> Target: ...
+    @overload
+    def __rshift__(self, target: Iterable[Node]) -> NodeGroup: ...
+    def __rshift__(self, target: Node | Iterable[Node]) -> Node | NodeGroup:
         return self.connect(target)
 
-    def __rrshift__(self, sources: Any) -> Node:
+    def __rrshift__(self, sources: Iterable[Node]) -> Self:
         for source in NodeGroup.of(sources, context=f"… >> {self.label()}"):
             source.connect(self)
         return self
 
+    @overload
+    def connect(
+        self,
+        target: Target,
+        *,
+        condition: Condition | None = None,
+        equals: Mapping[str, Any] | None = None,
+        priority: int = 0,
+    ) -> Target: ...
+    @overload
+    def connect(
+        self,
+        target: Iterable[Node],
+        *,
+        condition: Condition | None = None,
+        equals: Mapping[str, Any] | None = None,
+        priority: int = 0,
+    ) -> NodeGroup: ...
     def connect(
         self,
         target: Node | Iterable[Node],
@@ -69,7 +94,7 @@ class Node:
         condition: Condition | None = None,
         equals: Mapping[str, Any] | None = None,
         priority: int = 0,
-    ) -> Any:
+    ) -> Node | NodeGroup:
         """Add an edge to a node, or one to each of several; what ``>>`` does. Returns the target, for chaining.
 
         :raises GraphDefinitionError: the target is no node.
@@ -123,7 +148,11 @@ class NodeGroup(tuple[Node, ...]):
                 raise GraphDefinitionError(f"{context}: {member!r} is not a node.{hint}")
         return members
 
-    def __rshift__(self, target: Any) -> Any:
+    @overload
+    def __rshift__(self, target: Target) -> Target: ...
+    @overload
+    def __rshift__(self, target: Iterable[Node]) -> NodeGroup: ...
+    def __rshift__(self, target: Node | Iterable[Node]) -> Node | NodeGroup:
         targets = NodeGroup.of(target, context="[…] >> …")
         for source in self:
             source.connect(targets)

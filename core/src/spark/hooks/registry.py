@@ -9,7 +9,7 @@ import functools
 import importlib
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spark.errors import PluginBrokenError, PluginConflictError, PluginError, PluginNotFoundError
 from spark.hooks import discovery
@@ -18,10 +18,13 @@ from spark.hooks.plugin_info import Plugin
 from spark.hooks.plugin_specs import Claim, PluginSpec
 from spark.hooks.suggestions import pip_line
 
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint import CheckpointBackend, Format, Trigger
+
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 
 
-def open_backend(url_or_name: str, **options: Any) -> Any:
+def open_backend(url_or_name: str, **options: Any) -> CheckpointBackend:
     """The backend that a URL describes, or a new one of the named class; the options go to its constructor.
 
     :raises PluginError: as ``backend_class`` does.
@@ -30,7 +33,7 @@ def open_backend(url_or_name: str, **options: Any) -> Any:
     return backend.from_url(url_or_name, **options) if _scheme_of(url_or_name) else backend(**options)
 
 
-def backend_class(name_or_url: str) -> type[Any]:
+def backend_class(name_or_url: str) -> type[CheckpointBackend]:
     """The class of the backend with this name or URL scheme, or the one that this URL is meant for.
 
     :raises PluginNotFoundError: no installed plugin provides it.
@@ -44,12 +47,12 @@ def backend_class(name_or_url: str) -> type[Any]:
     return _class_of(("URL scheme", scheme), ("URL scheme", scheme.partition("+")[0]), asked=name_or_url)
 
 
-def format_class(name: str) -> type[Any]:
+def format_class(name: str) -> type[Format]:
     """The class of the format with this name; raises what ``backend_class`` raises."""
     return _class_of(("format", name))
 
 
-def trigger_class(name: str) -> type[Any]:
+def trigger_class(name: str) -> type[Trigger]:
     """The class of the trigger with this name; raises what ``backend_class`` raises."""
     return _class_of(("trigger", name))
 

@@ -11,10 +11,12 @@ if TYPE_CHECKING:
 __all__ = ["FileCheckpointBackend"]
 
 
-def __getattr__(name: str) -> Any:
-    if name != "FileCheckpointBackend":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from spark_backend_file.backend import FileCheckpointBackend
+if not TYPE_CHECKING:  # or a misspelt import would have a type: Any
 
-    globals()[name] = FileCheckpointBackend
-    return FileCheckpointBackend
+    def __getattr__(name: str) -> Any:
+        if name != "FileCheckpointBackend":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from spark_backend_file.backend import FileCheckpointBackend
+
+        globals()[name] = FileCheckpointBackend
+        return FileCheckpointBackend

@@ -11,10 +11,12 @@ if TYPE_CHECKING:
 __all__ = ["S3CheckpointBackend"]
 
 
-def __getattr__(name: str) -> Any:
-    if name != "S3CheckpointBackend":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from spark_backend_s3.backend import S3CheckpointBackend
+if not TYPE_CHECKING:  # or a misspelt import would have a type: Any
 
-    globals()[name] = S3CheckpointBackend
-    return S3CheckpointBackend
+    def __getattr__(name: str) -> Any:
+        if name != "S3CheckpointBackend":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from spark_backend_s3.backend import S3CheckpointBackend
+
+        globals()[name] = S3CheckpointBackend
+        return S3CheckpointBackend

@@ -11,10 +11,12 @@ if TYPE_CHECKING:
 __all__ = ["DatabaseCheckpointBackend"]
 
 
-def __getattr__(name: str) -> Any:
-    if name != "DatabaseCheckpointBackend":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from spark_backend_sql.backend import DatabaseCheckpointBackend
+if not TYPE_CHECKING:  # or a misspelt import would have a type: Any
 
-    globals()[name] = DatabaseCheckpointBackend
-    return DatabaseCheckpointBackend
+    def __getattr__(name: str) -> Any:
+        if name != "DatabaseCheckpointBackend":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from spark_backend_sql.backend import DatabaseCheckpointBackend
+
+        globals()[name] = DatabaseCheckpointBackend
+        return DatabaseCheckpointBackend

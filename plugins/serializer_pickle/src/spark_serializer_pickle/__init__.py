@@ -11,10 +11,12 @@ if TYPE_CHECKING:
 __all__ = ["PickleFormat"]
 
 
-def __getattr__(name: str) -> Any:
-    if name != "PickleFormat":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from spark_serializer_pickle.pickle_format import PickleFormat
+if not TYPE_CHECKING:  # or a misspelt import would have a type: Any
 
-    globals()[name] = PickleFormat
-    return PickleFormat
+    def __getattr__(name: str) -> Any:
+        if name != "PickleFormat":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from spark_serializer_pickle.pickle_format import PickleFormat
+
+        globals()[name] = PickleFormat
+        return PickleFormat

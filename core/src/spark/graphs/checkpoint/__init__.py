@@ -92,9 +92,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """The backends that plugins bring, such as ``FileCheckpointBackend``: imported from the installed plugin on first use."""
-    from spark.hooks.registry import class_named
+if not TYPE_CHECKING:  # or a misspelt import would have a type: Any
 
-    value = globals()[name] = class_named(name)
-    return value
+    def __getattr__(name: str) -> Any:
+        """The backends that plugins bring, such as ``FileCheckpointBackend``: imported from the installed plugin on first use."""
+        from spark.hooks.registry import class_named
+
+        value = globals()[name] = class_named(name)
+        return value

@@ -38,10 +38,9 @@ def checked_backend(store: str, options: Mapping[str, Any], *, place: str) -> Ch
 
 def _opened(store: str, options: Mapping[str, Any], at: str) -> CheckpointBackend:
     try:
-        backend: CheckpointBackend = open_backend(store, **options)
+        return open_backend(store, **options)
     except (TypeError, ValueError) as error:
         raise GraphDefinitionError(f"{at}: the store does not take them: {error}") from error
-    return backend
 
 
 def _check(name: str, value: Any, kind: type[CheckpointBackend], at: str) -> None:
