@@ -1,152 +1,179 @@
-"""What mypy tells somebody who checks their own graph strictly, with the wheels installed."""
+"""What type checkers tell users who check their own code strictly, with the wheels installed: mypy and pyright.
+
+The users' code is in ``typed/``. It asserts the types that a user expects, where ``Any`` fails like any other wrong one. Pyright
+is run as basedpyright, which brings what it needs to run.
+"""
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.install.wheels import Environment, clean_environment
+from plugins.templates.render import render
+from tests.install.wheels import Environment, Workshop, clean_environment
+from tests.install.workspace import Member, members
 
-PROJECT = """
-import asyncio
-from typing import Any
+TYPED = Path(__file__).parent / "typed"
+PROGRAM, BACKENDS, MISTAKES = "program.py", "backends.py", "mistakes.py"
 
-from spark.graphs import Budget, ExitNode, Graph, JoinNode, Message, Node, NodeContext, Task, node
-from spark.graphs.checkpoint import (
-    AfterNode,
-    CheckpointConfig,
-    CheckpointHandler,
-    CheckpointManager,
-    EveryIterations,
-    FileCheckpointBackend,
-    GraphCheckpoint,
-    KeepFor,
-    KeepLast,
-)
+PYRIGHT = "basedpyright>=1.40"
+SETTINGS = {"typeCheckingMode": "strict", "reportUnusedExpression": "none"}
+"""As docs/graphs.md recommends: ``a >> b`` is a statement here."""
+
+Errors = dict[str, dict[int, list[str]]]
+"""By file and line."""
 
 
-class Fetch(Node):
-    async def process(self, context: NodeContext) -> dict[str, Any]:
-        await context.graph_state.update("fetched", lambda count: count + 1, default=0)
-        return {"page": context.inputs["url"]}
+def users_code(directory: Path, *files: str) -> list[str]:
+    """These files where no source tree is."""
+    for file in files:
+        shutil.copy(TYPED / file, directory / file)
+    return list(files)
 
 
-class Parse(Node):
-    def process(self, context: NodeContext) -> dict[str, Any]:
-        return {"words": context.inputs["page"].split()}
-
-
-class Tick(Node):
-    async def process(self) -> dict[str, Any]:
-        return {"tick": True}
-
-
-class Tock(Node):
-    def process(self) -> None:
-        return None
-
-
-class Report(JoinNode):
-    async def process(self, context: NodeContext) -> dict[str, Any]:
-        return {"branches": len(context.inputs)}
-
-
-@node
-async def shout(context: NodeContext) -> dict[str, Any]:
-    return {"page": context.inputs["page"].upper()}
-
-
-@node
-def whisper() -> dict[str, Any]:
-    return {}
-
-
-class Announce(CheckpointHandler):
-    async def on_checkpoint_restored(self, checkpoint: GraphCheckpoint) -> None:
-        print(checkpoint.checkpoint_id)
-
-
-backend = FileCheckpointBackend(directory="checkpoints")
-
-
-def build() -> Graph:
-    fetch = Fetch()
-    fetch >> [Parse(), shout, whisper] >> Report() >> Tick(name="tick") >> Tock()
-    fetch.on(page=None) >> ExitNode()
-    fetch.on(lambda content: content["page"] == "") >> ExitNode(name="empty")
-    config = CheckpointConfig(backend=backend, trigger_on_iteration=5, max_checkpoints=3, handler=Announce())
-    return Graph(start=fetch, id="typed", checkpoint_config=config)
-
-
-async def main() -> None:
-    result = await build().run(Task(inputs={"url": "x"}, budget=Budget(max_seconds=3)), resume=True)
-    latest = await CheckpointManager(backend).load_latest("typed")
-    assert latest is not None
-    reveal_type(Graph.from_checkpoint(latest))
-    reveal_type(result)
-
-
-reveal_type(FileCheckpointBackend(directory="checkpoints"))
-reveal_type(shout)
-reveal_type(EveryIterations(5) | AfterNode("Report"))
-reveal_type(KeepLast(5) | KeepFor(days=7))
-asyncio.run(main())
-"""
-
-
-def check(environment: Environment, code: str, directory: Path) -> list[str]:
-    """The lines that ``mypy --strict`` prints about the code."""
-    file = directory / "mine.py"
-    file.write_text(code)
+def mypy(environment: Environment, directory: Path, *files: str) -> Errors:
     # The cache is this test's own: what mypy remembers of the source tree must not answer for the wheels.
     options = ["--strict", "--no-error-summary", "--cache-dir", str(directory / "cache")]
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", *options, "--python-executable", environment.python, file.name],
+        [sys.executable, "-m", "mypy", *options, "--python-executable", environment.python, *files],
         cwd=directory,
         env=clean_environment(),
         capture_output=True,
         text=True,
+        timeout=100,
     )
     assert not done.stderr
-    return done.stdout.splitlines()
+    found = re.findall(r"^(.+?):(\d+): error: (.*)$", done.stdout, re.MULTILINE)
+    return by_line((file, int(line), message) for file, line, message in found)
 
 
-@pytest.fixture(scope="module")
-def report(with_all: Environment, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    return check(with_all, PROJECT, tmp_path_factory.mktemp("typed"))
+def pyright(workshop: Workshop, environment: Environment, directory: Path) -> Errors:
+    """What it says about everything in the directory."""
+    (directory / "pyrightconfig.json").write_text(json.dumps(SETTINGS))
+    report = basedpyright(workshop, environment, directory)
+    found = [each for each in report["generalDiagnostics"] if each["severity"] == "error"]
+    places = [(Path(each["file"]).name, each["range"]["start"]["line"] + 1, each["message"]) for each in found]
+    assert report["summary"]["filesAnalyzed"] >= len(list(directory.glob("*.py")))
+    return by_line(places)
 
 
-def test_a_user_s_graph_has_no_type_errors(report: list[str]) -> None:
-    """Nodes may be async or plain, and take the context or nothing, without an ignore."""
-    assert [line for line in report if " error: " in line] == []
+def basedpyright(workshop: Workshop, environment: Environment, directory: Path, *options: str) -> Any:
+    checkers = workshop.install(PYRIGHT)
+    # It finds the environment by its Python on the path.
+    path = f"{environment.python.parent}:{clean_environment()['PATH']}"
+    command = str(checkers.python.with_name("basedpyright"))
+    done = subprocess.run(
+        [command, "--outputjson", *options],
+        cwd=directory,
+        env=clean_environment() | {"PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    return json.loads(done.stdout)
 
 
-def test_types_are_those_that_a_user_expects(report: list[str]) -> None:
-    revealed = [found[1] for line in report if (found := re.search('Revealed type is "(.*)"', line))]
+def by_line(found: Any) -> Errors:
+    errors: Errors = {}
+    for file, line, message in found:
+        errors.setdefault(file, {}).setdefault(line, []).append(message)
+    return errors
 
-    assert revealed == [
-        "spark.graphs.graph.Graph",
-        "spark.graphs.message.Message",
-        "spark_backend_file.backend.FileCheckpointBackend",
-        "spark.graphs.nodes.FunctionNode",
-        "spark.graphs.checkpoint.triggers.Trigger",
-        "spark.graphs.checkpoint.retention.Retention",
+
+def marked_lines() -> set[int]:
+    lines = (TYPED / MISTAKES).read_text().splitlines()
+    return {number for number, line in enumerate(lines, start=1) if "# mistake: " in line}
+
+
+def check_that_mistakes_and_nothing_else_is_found(errors: Errors) -> None:
+    assert errors.keys() == {MISTAKES}, errors
+    assert set(errors[MISTAKES]) == marked_lines()
+
+
+def test_mypy_finds_the_mistakes_of_a_user_and_nothing_else(with_all: Environment, tmp_path: Path) -> None:
+    errors = mypy(with_all, tmp_path, *users_code(tmp_path, PROGRAM, BACKENDS, MISTAKES))
+
+    check_that_mistakes_and_nothing_else_is_found(errors)
+
+
+@pytest.mark.thorough
+def test_mypy_needs_no_plugin(core_only: Environment, tmp_path: Path) -> None:
+    errors = mypy(core_only, tmp_path, *users_code(tmp_path, PROGRAM, MISTAKES))
+
+    check_that_mistakes_and_nothing_else_is_found(errors)
+
+
+@pytest.mark.thorough
+def test_pyright_finds_the_mistakes_of_a_user_and_nothing_else(
+    workshop: Workshop, with_all: Environment, tmp_path: Path
+) -> None:
+    users_code(tmp_path, PROGRAM, BACKENDS, MISTAKES)
+
+    check_that_mistakes_and_nothing_else_is_found(pyright(workshop, with_all, tmp_path))
+
+
+@pytest.mark.thorough
+def test_pyright_needs_no_plugin_and_names_the_class_of_one_that_is_not_there(
+    workshop: Workshop, core_only: Environment, tmp_path: Path
+) -> None:
+    users_code(tmp_path, PROGRAM, BACKENDS, MISTAKES)
+
+    errors = pyright(workshop, core_only, tmp_path)
+
+    missing = [message for messages in errors.pop(BACKENDS).values() for message in messages]
+    assert any('"FileCheckpointBackend" is unknown' in message for message in missing)
+    check_that_mistakes_and_nothing_else_is_found(errors)
+
+
+@pytest.mark.thorough
+def test_a_backend_made_from_the_template_passes_both(
+    workshop: Workshop, with_all: Environment, tmp_path: Path
+) -> None:
+    """A plugin author's code: a subclass of ``CheckpointBackend``, and the module that announces it."""
+    render("shelf", tmp_path / "shelf")
+    package = tmp_path / "shelf" / "src" / "spark_backend_shelf"
+
+    assert mypy(with_all, package.parent, "-p", "spark_backend_shelf") == {}
+    assert pyright(workshop, with_all, package) == {}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("member", members(), ids=lambda member: member.name)
+def test_no_public_type_is_unknown_or_left_to_inference(workshop: Workshop, tmp_path: Path, member: Member) -> None:
+    """What checkers infer, each infers in its own way; what is public is declared."""
+    environment = workshop.install("spark-graphs[all,testing]")
+    options = ("--verifytypes", member.package, "--ignoreexternal")
+
+    report = basedpyright(workshop, environment, tmp_path, *options)["typeCompleteness"]
+
+    assert report["pyTypedPath"]
+    assert report["exportedSymbolCounts"]["withUnknownType"] == 0
+    public = public_names(environment, member.package, tmp_path)
+    inferred = [
+        symbol["name"]
+        for symbol in report["symbols"]
+        for diagnostic in symbol["diagnostics"]
+        if "type annotation" in diagnostic["message"] and symbol["name"].startswith(public)
     ]
+    assert inferred == []
 
 
-def test_a_mistake_in_a_call_is_found(with_all: Environment, tmp_path: Path) -> None:
-    """Or the silence above would say nothing."""
-    code = """
-from spark.graphs.checkpoint import CheckpointConfig, FileCheckpointBackend
-
-CheckpointConfig(backend=FileCheckpointBackend(directory=3), trigger_on_iterations=5)
-"""
-    lines = check(with_all, code, tmp_path)
-
-    assert len([line for line in lines if " error: " in line]) == 2
-    assert any("directory" in line for line in lines)
-    assert any("trigger_on_iterations" in line for line in lines)
+def public_names(environment: Environment, package: str, directory: Path) -> tuple[str, ...]:
+    """Where the names that a package exports, or its packages, are defined, each with a dot at its end."""
+    printed = environment.print(
+        f"""
+import importlib, json, pkgutil, {package} as root
+modules = [root, *(importlib.import_module(m.name) for m in pkgutil.walk_packages(root.__path__, "{package}.") if m.ispkg)]
+exported = [getattr(module, name) for module in modules for name in getattr(module, "__all__", [])]
+print(json.dumps([f"{{each.__module__}}.{{each.__qualname__}}." for each in exported if hasattr(each, "__qualname__")]))
+""",
+        directory=directory,
+    )
+    return tuple(json.loads(printed))

@@ -121,7 +121,7 @@ class DeletionError(BackendError):
 
     def __init__(self, message: str, *, deleted: Sequence[int] = ()) -> None:
         super().__init__(message)
-        self.deleted = list(deleted)
+        self.deleted: list[int] = list(deleted)
 
 
 class PluginError(SparkError):

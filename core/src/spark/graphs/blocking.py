@@ -49,7 +49,7 @@ class Reply:
     __slots__ = ("_future", "_is_here", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
+        self.loop: asyncio.AbstractEventLoop = loop
         """The event loop of the coroutine."""
         self._future: asyncio.Future[Any] = loop.create_future()
         self._is_here = False

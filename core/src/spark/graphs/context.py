@@ -25,8 +25,8 @@ class NodeContext:
         self._inputs: Any = _UNREAD
         self._graph_state: GraphState | None = None
         self._state: NodeState | None = None
-        self.plan = plan
-        self.token = token
+        self.plan: NodePlan = plan
+        self.token: Token = token
         self.graph_writes: StateTransaction | None = None
         """What this step read and wrote of the graph's state; None while it touched nothing."""
         self.node_writes: StateTransaction | None = None

@@ -24,17 +24,17 @@ class Token:
     def __init__(
         self, id: int, node: str, inputs: Any, *, lineage: int, source: str | None, joined: bool = False
     ) -> None:
-        self.id = id
+        self.id: int = id
         """1, 2, 3… in the order in which the tokens of a run came into being."""
-        self.lineage = lineage
+        self.lineage: int = lineage
         """Says from which work it came, by which way, so it names the same work again whatever finishes first."""
-        self.node = node
+        self.node: str = node
         """The key of the node to execute."""
-        self.inputs = inputs
+        self.inputs: Any = inputs
         """What the node receives; of a joined token, the list of everything that arrived."""
-        self.source = source
+        self.source: str | None = source
         """The key of the node whose output this is; None at the start."""
-        self.joined = joined
+        self.joined: bool = joined
         """The join has fired: this one is no longer held."""
 
 
@@ -65,7 +65,7 @@ class Frontier:
         self.waiting: deque[Token] = deque()
         self.running: dict[int, Token] = {}
         self.held: dict[str, list[Token]] = {}
-        self.next_id = 1
+        self.next_id: int = 1
 
     def __bool__(self) -> bool:
         return bool(self.waiting or self.running or self.held)

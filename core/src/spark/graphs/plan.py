@@ -23,9 +23,9 @@ class NodePlan:
 
     def __init__(self, key: str, node: Node) -> None:
         process = _process_of(node)
-        self.key = key
-        self.node = node
-        self.names = frozenset((key, node.kind(), *((node.name,) if node.name else ())))
+        self.key: str = key
+        self.node: Node = node
+        self.names: frozenset[str] = frozenset((key, node.kind(), *((node.name,) if node.name else ())))
         """Everything that ``trigger_on_node`` may call it."""
         self.edges: tuple[tuple[Edge, str], ...] = ()
         """Outgoing edges, each with the key of its target."""

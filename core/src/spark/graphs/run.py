@@ -55,7 +55,7 @@ class GraphRun:
         self.graph_id = graph_id
         self.run_id = run_id
         self.state = state
-        self.iteration = iteration
+        self.iteration: int = iteration
         self.result = result
         """What the last finishing node returned; None while none has finished."""
         self._plans = topology.plans

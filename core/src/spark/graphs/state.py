@@ -29,10 +29,10 @@ class StateStore:
     __slots__ = ("_captured", "_changed", "_has_other_keys", "commits", "label", "values", "versions", "writers")
 
     def __init__(self, label: str, values: Mapping[str, Any] | None = None) -> None:
-        self.label = label
+        self.label: str = label
         """How messages name the scope: ``graph_state``, or ``node_states['key']``."""
         self.values: dict[str, Any] = {}
-        self.commits = 0
+        self.commits: int = 0
         """How many transactions have changed something."""
         self.versions: dict[str, int] = {}
         """Key to the number of the commit that last changed it."""

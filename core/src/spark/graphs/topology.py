@@ -23,8 +23,8 @@ class Topology:
     def __init__(self, start: Node) -> None:
         nodes = _discover(start)
         keys = self._keys = _assign_keys(nodes)
-        self.start = keys[start]
-        self.plans = {keys[node]: NodePlan(keys[node], node) for node in nodes}
+        self.start: str = keys[start]
+        self.plans: dict[str, NodePlan] = {keys[node]: NodePlan(keys[node], node) for node in nodes}
         """Node key to how it is executed, in discovery order."""
         for node in nodes:
             self.plans[keys[node]].edges = tuple((edge, keys[edge.target]) for edge in node.edges)

@@ -47,8 +47,8 @@ class FileCheckpointBackend(CheckpointBackend):
         self._files = files_at(directory, storage_options)
         self._local = self._files if isinstance(self._files, CheckpointDirectory) else None
         # Elsewhere a record is all that is written at once, so it holds everything.
-        self.keeps_blobs = self._local is not None
-        self.directory = self._files.path
+        self.keeps_blobs: bool = self._local is not None
+        self.directory: str = self._files.path
         self._worker = Worker("file backend")
         self._pace = Pace()
         """Of saves on a disk of this machine."""

@@ -71,7 +71,7 @@ class DatabaseCheckpointBackend(CheckpointBackend):
     ) -> None:
         super().__init__(format=format, compression=compression, pretty_print=pretty_print, serializer=serializer)
         self.table_name = table_name
-        self.database = Database(connection_string, table_name=table_name)
+        self.database: Database = Database(connection_string, table_name=table_name)
         self._statements = Statements(self.database.tables, self.database.writing.dialect)
         self._ledger = Ledger(self.database, self._statements)
         self._writer = Writer(self._ledger.commit, inline_commits(self._ledger))

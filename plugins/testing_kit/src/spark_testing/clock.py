@@ -7,7 +7,7 @@ class FakeClock:
     """Seconds, as ``Graph(clock=…)`` asks for them."""
 
     def __init__(self, seconds: float = 0.0) -> None:
-        self.seconds = seconds
+        self.seconds: float = seconds
 
     def __call__(self) -> float:
         return self.seconds

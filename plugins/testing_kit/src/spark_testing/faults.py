@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from spark.errors import BackendError
-from spark.graphs.checkpoint import CheckpointBackend, CheckpointInfo, CheckpointQuery, Record
+from spark.graphs.checkpoint import CheckpointBackend, CheckpointInfo, CheckpointQuery, Codec, Record
 
 Answer = TypeVar("Answer")
 
@@ -37,10 +37,10 @@ class FaultyBackend(CheckpointBackend):
     def __init__(self, inner: CheckpointBackend) -> None:
         super().__init__()
         self.inner = inner
-        self.codec = inner.codec
-        self.name = inner.name
-        self.keeps_blobs = inner.keeps_blobs
-        self.persistent = inner.persistent  # type: ignore[misc]
+        self.codec: Codec = inner.codec
+        self.name: str = inner.name
+        self.keeps_blobs: bool = inner.keeps_blobs
+        self.persistent: bool = inner.persistent  # type: ignore[misc]
         self.calls: list[str] = []
         """The methods that were called, in order."""
         self._faults: list[Fault] = []

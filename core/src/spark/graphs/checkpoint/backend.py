@@ -53,7 +53,7 @@ class CheckpointBackend(ABC):
         pretty_print: bool = False,
         serializer: CheckpointSerializer | None = None,
     ) -> None:
-        self.codec = Codec(
+        self.codec: Codec = Codec(
             format=format,
             compression=compression,
             pretty_print=pretty_print,

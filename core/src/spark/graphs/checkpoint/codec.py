@@ -74,8 +74,8 @@ class Codec:
         serializer: CheckpointSerializer | None = None,
         checksum: Literal["sha256", "crc32"] = "sha256",
     ) -> None:
-        self.format = _make_format(format, pretty_print=pretty_print) if isinstance(format, str) else format
-        self.compression = compression_name(compression)
+        self.format: Format = _make_format(format, pretty_print=pretty_print) if isinstance(format, str) else format
+        self.compression: str = compression_name(compression)
         self._writer = PayloadWriter(self.format, serializer)
         self._reader = PayloadReader(serializer)
         self._checksum = checksum

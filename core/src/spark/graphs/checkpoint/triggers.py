@@ -85,7 +85,7 @@ class AfterNode(Trigger):
     def __init__(self, *names: str) -> None:
         if not names or not all(isinstance(name, str) and name for name in names):
             raise GraphDefinitionError(f"AfterNode{names!r}: give at least one node name, each a string.")
-        self.names = frozenset(names)
+        self.names: frozenset[str] = frozenset(names)
 
     def is_due(self, boundary: Boundary) -> bool:
         return not self.names.isdisjoint(boundary.names)

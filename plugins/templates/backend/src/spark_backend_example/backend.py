@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeAlias
@@ -134,7 +134,7 @@ class ExampleCheckpointBackend(CheckpointBackend):
             os.close(folder)
 
     @contextmanager
-    def _only_writer(self, doing: str) -> Iterator[None]:
+    def _only_writer(self, doing: str) -> Generator[None]:
         """Hold the lock of the folder; the system lets go of it when the process dies."""
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
