@@ -23,7 +23,7 @@ from benchmarks.effort import Effort
 from benchmarks.svg import Chart, Line, Point
 
 TINY = Effort(rounds=1, share=0.002)
-ENOUGH = {"memory": 2, "databases": 6, "compression": 18}
+ENOUGH = {"memory": 2, "discovery": 1, "databases": 6, "compression": 18}
 """Of those that would take seconds, so many comparisons."""
 
 

@@ -1,5 +1,6 @@
 """What is installed is found, once, and reported."""
 
+import shutil
 import sys
 import threading
 import warnings
@@ -105,6 +106,59 @@ def test_a_distribution_without_metadata_is_reported_as_unknown(site: Site) -> N
     (site.folder / "fake_good-1.0.dist-info" / "METADATA").unlink()
 
     assert (report("good").distribution, report("good").version) == ("unknown", "unknown")
+
+
+def test_a_plugin_in_an_archive_on_the_path_is_found(
+    site: Site, tmp_path_factory: pytest.TempPathFactory, run_fresh: Callable[..., str]
+) -> None:
+    """A zip file, as zipapps and eggs are."""
+    other = Site(tmp_path_factory.mktemp("packed"))
+    other.install("fake-good", GOOD, good_backend=GOOD_BACKEND)
+    archive = shutil.make_archive(str(site.folder / "packed"), "zip", other.folder)
+
+    printed = run_fresh(
+        f"""
+        import sys
+        sys.path.append({archive!r})
+        from spark.hooks import backend_class, plugins
+        print([(info.distribution, info.version, info.status) for info in plugins() if info.name == "good"])
+        print(sys.modules[backend_class("good://x").__module__].__file__)
+        """,
+        SPARK_PLUGINS="fake-good",
+    )
+
+    assert printed.splitlines() == ["[('fake-good', '1.0', 'loaded')]", f"{archive}/good_backend.py"]
+
+
+def test_a_plugin_installed_in_the_old_way_is_found(site: Site) -> None:
+    """An ``.egg-info`` folder, as ``setup.py develop`` leaves one."""
+    site.install("fake-good", GOOD)
+    info = (site.folder / "fake_good-1.0.dist-info").rename(site.folder / "fake_good.egg-info")
+    (info / "METADATA").rename(info / "PKG-INFO")
+
+    assert (report("good").status, report("good").version) == ("loaded", "1.0")
+
+
+def test_what_is_no_folder_on_the_path_does_no_harm(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.install("fake-good", GOOD)
+    (site.folder / "text.txt").write_text("no archive")
+    odd = ["", str(site.folder / "nowhere"), str(site.folder / "text.txt"), str(site.folder / "no.zip")]
+    monkeypatch.setattr(sys, "path", [*odd, *sys.path])
+
+    assert report("good").status == "loaded"
+
+
+def test_a_plugin_among_many_distributions_is_found(site: Site) -> None:
+    """Half of them with entry points of other groups, one of which is named almost like ours."""
+    for number in range(300):
+        site.add_dist_info(
+            f"other-{number}", "1.0", "[console_scripts]\nx = x\n\n[spark.graph]\nx = x\n" * (number % 2)
+        )
+    site.install("fake-good", GOOD)
+
+    named = {info.name for info in plugins() if not info.distribution.startswith("spark-graphs")}
+
+    assert named == {"good"}
 
 
 def test_a_plugin_that_looks_plugins_up_while_loading_is_told_so(site: Site) -> None:
