@@ -132,7 +132,14 @@ def test_packages_only_export(path: Path) -> None:
     assert set(defined) <= {"__getattr__", "__dir__"}
 
 
-OUR_PLUGINS = {"spark_backend_file", "spark_backend_s3", "spark_backend_sql", "spark_cli", "spark_serializer_pickle"}
+OUR_PLUGINS = {
+    "spark_backend_file",
+    "spark_backend_s3",
+    "spark_backend_sql",
+    "spark_cli",
+    "spark_serializer_pickle",
+    "spark_testing",
+}
 HEAVY = {"pluggy", "pydantic", "sqlalchemy", "fsspec", "s3fs", "importlib.metadata", *OUR_PLUGINS}
 
 

@@ -12,7 +12,7 @@ import pytest
 from spark.errors import BackendError, CheckpointDamagedError
 from spark.graphs.checkpoint.framing import LONGEST_HEAD, frame, holds_head, read_head, unframe
 from spark.graphs.checkpoint.record import Record
-from tests.contract.records import make_record
+from spark_testing.records import make_record
 
 PAYLOAD = b'{"graph_state": {"n": [1, 2, 3]}}'
 RECORDS = {

@@ -29,7 +29,7 @@ from spark.graphs.checkpoint import (
 from spark.graphs.checkpoint.blobs import SMALLEST, birth, garbage
 from spark.graphs.checkpoint.checksum import checksum
 from spark_backend_sql import DatabaseCheckpointBackend
-from tests.contract.records import make_record
+from spark_testing.records import make_record
 from tests.core.running import Failure
 from tests.plugins.s3_stores import open_store
 

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator
 import pytest
 
 from spark.graphs.checkpoint import InMemoryCheckpointBackend
-from tests.contract.backend_contract import BackendContract, ReadRaw
-from tests.contract.records import make_record
+from spark_testing import CheckpointBackendConformance, ReadRaw
+from spark_testing.records import make_record
 
 
-class TestMemoryBackend(BackendContract):
+class TestMemoryBackend(CheckpointBackendConformance):
+    capabilities = frozenset()
+
     @pytest.fixture
     async def backend(self) -> AsyncIterator[InMemoryCheckpointBackend]:
         async with InMemoryCheckpointBackend() as backend:

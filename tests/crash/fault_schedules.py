@@ -26,7 +26,7 @@ from functools import partial
 from typing import Any
 
 from spark_backend_s3 import S3CheckpointBackend
-from tests.contract.records import make_record
+from spark_testing.records import make_record
 from tests.crash.fault_programs import PATIENCE, Writer, check_in_the_end, run_graph
 from tests.plugins.s3_faults import PASS, AtRandom, FaultyProxy, Request, in_order
 from tests.plugins.s3_servers import S3Server, given_server, running_server

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from spark.errors import SequenceTakenError
-from tests.contract.records import make_record
+from spark_testing.records import make_record
 from tests.crash.children import answer_of_child, be_a_child
 from tests.crash.stores import MakeBackend, maker
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.install.wheels import CLI, CORE, FILE, PICKLE, ROOT, S3, SQL, Wheel
+from tests.install.wheels import CLI, CORE, FILE, PICKLE, ROOT, S3, SQL, TESTING, Wheel
 
 PACKAGES = {
     CORE: "spark",
@@ -13,6 +13,7 @@ PACKAGES = {
     SQL: "spark_backend_sql",
     CLI: "spark_cli",
     PICKLE: "spark_serializer_pickle",
+    TESTING: "spark_testing",
 }
 
 

@@ -22,6 +22,7 @@ S3 = "spark-graphs-backend-s3"
 SQL = "spark-graphs-backend-sql"
 CLI = "spark-graphs-cli"
 PICKLE = "spark-graphs-serializer-pickle"
+TESTING = "spark-graphs-testing-kit"
 
 
 def find_uv() -> str | None:
@@ -67,16 +68,37 @@ class Workshop:
         wheels = [Wheel(path) for path in folder.glob("*.whl")]
         return {wheel.metadata["Name"]: wheel for wheel in wheels}
 
+    def build_one(self, project: Path) -> Wheel:
+        """The wheel of a project that is not ours."""
+        folder = self.directory / project.name
+        self._run("build", "--quiet", "--wheel", "--out-dir", str(folder), str(project))
+        (path,) = folder.glob("*.whl")
+        return Wheel(path)
+
+    def install_together(self, name: str, wanted: Iterable[Wheel], *, wheels: Mapping[str, Wheel]) -> Environment:
+        """A fresh environment with these wheels, and what they need."""
+        environment = self._new_environment(name, wheels)
+        paths = [str(wheel.path) for wheel in wanted]
+        self._pip_install(name, environment, *paths)
+        return environment
+
     def install(self, name: str, *, extras: str, wheels: Mapping[str, Wheel]) -> Environment:
         """A fresh environment in which somebody did ``pip install 'spark-graphs[extras]'``, from these wheels."""
+        environment = self._new_environment(name, wheels)
+        self._pip_install(name, environment, f"{CORE}{extras} @ {wheels[CORE].path.as_uri()}")
+        return environment
+
+    def _new_environment(self, name: str, wheels: Mapping[str, Wheel]) -> Environment:
         folder = self.directory / name
-        python = folder / "bin" / "python"
         self._run("venv", "--quiet", "--python", sys.executable, str(folder))
         constraints = self.directory / f"{name}.txt"
         constraints.write_text("".join(f"{dist} @ {wheel.path.as_uri()}\n" for dist, wheel in wheels.items()))
-        wanted = f"{CORE}{extras} @ {wheels[CORE].path.as_uri()}"
-        self._run("pip", "install", "--quiet", "--python", str(python), "--constraint", str(constraints), wanted)
-        return Environment(python)
+        return Environment(folder / "bin" / "python")
+
+    def _pip_install(self, name: str, environment: Environment, *wanted: str) -> None:
+        constraints = str(self.directory / f"{name}.txt")
+        python = str(environment.python)
+        self._run("pip", "install", "--quiet", "--python", python, "--constraint", constraints, *wanted)
 
     def _run(self, *arguments: str) -> None:
         # In the root, where uv reads the project's settings, such as the date of the newest release to use.

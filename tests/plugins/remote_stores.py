@@ -29,3 +29,8 @@ def read_local(store: Path, graph_id: str, sequence: int) -> bytes | None:
     """All that is stored of a record, or None."""
     file = store / graph_id / f"{sequence:012d}.ckpt"
     return file.read_bytes() if file.exists() else None
+
+
+def spoil_local(store: Path, graph_id: str, sequence: int) -> None:
+    """Write something else over all that is stored of a record."""
+    (store / graph_id / f"{sequence:012d}.ckpt").write_bytes(b"something else")

@@ -11,7 +11,7 @@ import sys
 
 from spark.errors import SequenceTakenError
 from spark_backend_sql import DatabaseCheckpointBackend
-from tests.contract.records import make_record
+from spark_testing.records import make_record
 
 SAVES = 20
 

@@ -19,18 +19,24 @@ import pytest
 from spark.errors import BackendError, CheckpointDamagedError, CheckpointError
 from spark_backend_file import FileCheckpointBackend
 from spark_backend_file.temporaries import is_leftover, new_temporary
-from tests.contract.backend_contract import HOSTILE_IDS, BackendContract, ReadRaw
-from tests.contract.records import make_record
+from spark_testing import HOSTILE_IDS, CheckpointBackendConformance, OpenAnother, ReadRaw, Spoil
+from spark_testing.records import make_record
 from tests.plugins.file_faults import WatchedOs, run_in_child, watching
+from tests.plugins.remote_stores import spoil_local
 from tests.plugins.threads import no_thread_left
 
 
-class TestFileBackend(BackendContract):
+class TestFileBackend(CheckpointBackendConformance):
+    capabilities = ("persistent", "processes", "concurrent_processes", "keeps_blobs")
+
     @pytest.fixture
     async def backend(self, tmp_path: Path) -> AsyncIterator[FileCheckpointBackend]:
-        with no_thread_left():
-            async with FileCheckpointBackend(tmp_path / "store") as backend:
-                yield backend
+        async with FileCheckpointBackend(tmp_path / "store") as backend:
+            yield backend
+
+    @pytest.fixture
+    def open_another(self, tmp_path: Path) -> OpenAnother:
+        return lambda: FileCheckpointBackend(tmp_path / "store")
 
     @pytest.fixture
     def read_raw(self, backend: FileCheckpointBackend) -> ReadRaw:
@@ -40,6 +46,10 @@ class TestFileBackend(BackendContract):
             return file.read_bytes() if file.exists() else None
 
         return read
+
+    @pytest.fixture
+    def spoil(self, backend: FileCheckpointBackend) -> Spoil:
+        return lambda graph_id, sequence: spoil_local(Path(backend.directory), graph_id, sequence)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from spark.graphs.checkpoint.record import Record
 from spark_backend_file.directory import CheckpointDirectory
 from spark_backend_file.folder import GraphFolder
 from spark_backend_file.names import record_name
-from tests.contract.records import make_record
+from spark_testing.records import make_record
 from tests.plugins.file_faults import WatchedOs, complaints, is_killed, run_in_child, start_in_child, watching
 
 EARLIER = [make_record("g", 1), make_record("g", 2, checkpoint_id="kept"), make_record("g", 3)]

@@ -13,7 +13,7 @@ from spark.errors import BackendError
 from spark.graphs.checkpoint import Record, pace
 from spark_backend_file import FileCheckpointBackend
 from spark_backend_file.directory import CheckpointDirectory
-from tests.contract.records import make_record
+from spark_testing.records import make_record
 
 HERE = "the event loop's thread"
 THERE = "a thread of the backend's"

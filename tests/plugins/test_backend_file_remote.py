@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,22 +18,30 @@ from spark_backend_file import FileCheckpointBackend
 from spark_backend_file.publishing import CreateWhole, MoveIntoPlace
 from spark_backend_file.remote_folder import RemoteFolder
 from spark_backend_file.temporaries import new_temporary
-from tests.contract.backend_contract import BackendContract, ReadRaw
-from tests.contract.records import make_record
+from spark_testing import CheckpointBackendConformance, OpenAnother, ReadRaw, Spoil
+from spark_testing.records import make_record
 from tests.plugins.file_faults import run_in_child
 from tests.plugins.fsspec_filesystems import AsyncMemory, CachingMemory
-from tests.plugins.remote_stores import read_local, remove_from_memory, sftp_backend
-from tests.plugins.threads import no_thread_left
+from tests.plugins.remote_stores import read_local, remove_from_memory, spoil_local
+
+FSSPEC = ("fsspecIO",)
+"""The thread of fsspec's event loop; it is started once, and stays."""
 
 
-class TestOnTheMemoryFilesystem(BackendContract):
+class TestOnTheMemoryFilesystem(CheckpointBackendConformance):
+    capabilities = ("persistent",)
+    lasting_threads = FSSPEC
+
     @pytest.fixture
     async def backend(self) -> AsyncIterator[FileCheckpointBackend]:
         url = f"memory://{uuid4().hex}"
-        with no_thread_left():
-            async with FileCheckpointBackend(url) as backend:
-                yield backend
+        async with FileCheckpointBackend(url) as backend:
+            yield backend
         remove_from_memory(url)
+
+    @pytest.fixture
+    def open_another(self, backend: FileCheckpointBackend) -> OpenAnother:
+        return lambda: FileCheckpointBackend(backend.directory)
 
     @pytest.fixture
     def read_raw(self, backend: FileCheckpointBackend) -> ReadRaw:
@@ -44,19 +52,36 @@ class TestOnTheMemoryFilesystem(BackendContract):
 
         return read
 
+    @pytest.fixture
+    def spoil(self, backend: FileCheckpointBackend) -> Spoil:
+        def spoil(graph_id: str, sequence: int) -> None:
+            fsspec.filesystem("memory").pipe_file(f"{backend.directory}/{graph_id}/{sequence:012d}.ckpt", b"else")
 
-class TestOnAFilesystemThatNobodyKnows(BackendContract):
+        return spoil
+
+
+class TestOnAFilesystemThatNobodyKnows(CheckpointBackendConformance):
     """Local files behind fsspec's ``dir``: written to a temporary name and moved, as wherever nothing better is known."""
+
+    capabilities = ("persistent", "processes")
+    lasting_threads = FSSPEC
 
     @pytest.fixture
     async def backend(self, tmp_path: Path) -> AsyncIterator[FileCheckpointBackend]:
-        with no_thread_left():
-            async with FileCheckpointBackend(f"dir::file://{tmp_path}/store") as backend:
-                yield backend
+        async with FileCheckpointBackend(f"dir::file://{tmp_path}/store") as backend:
+            yield backend
+
+    @pytest.fixture
+    def open_another(self, tmp_path: Path) -> OpenAnother:
+        return lambda: FileCheckpointBackend(f"dir::file://{tmp_path}/store")
 
     @pytest.fixture
     def read_raw(self, tmp_path: Path) -> ReadRaw:
         return lambda graph_id, sequence: read_local(tmp_path / "store", graph_id, sequence)
+
+    @pytest.fixture
+    def spoil(self, tmp_path: Path) -> Spoil:
+        return lambda graph_id, sequence: spoil_local(tmp_path / "store", graph_id, sequence)
 
 
 @pytest.fixture
@@ -64,18 +89,6 @@ async def unknown(tmp_path: Path) -> AsyncIterator[FileCheckpointBackend]:
     """A backend whose store the tests can look into and damage, below ``tmp_path / "store"``."""
     async with FileCheckpointBackend(f"dir::file://{tmp_path}/store") as backend:
         yield backend
-
-
-@pytest.fixture(params=["memory", "unknown", "sftp"])
-def another(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], FileCheckpointBackend]]:
-    """Makes one backend after another on the same store."""
-    if request.param == "sftp":
-        server = request.getfixturevalue("sftp_server")
-        yield lambda: sftp_backend(server, tmp_path / "store")
-        return
-    url = f"memory://{uuid4().hex}" if request.param == "memory" else f"dir::file://{tmp_path}/store"
-    yield lambda: FileCheckpointBackend(url)
-    remove_from_memory(url)
 
 
 # what lies where
@@ -117,32 +130,6 @@ async def test_a_folder_removed_meanwhile_is_made_again(unknown: FileCheckpointB
 
 
 # writers
-
-
-async def test_of_two_backends_on_one_store_one_wins_each_sequence(
-    another: Callable[[], FileCheckpointBackend],
-) -> None:
-    async with another() as first, another() as second:
-        for sequence in range(1, 6):
-            records = [make_record("g", sequence, payload=str(number).encode()) for number in range(2)]
-            results = await asyncio.gather(first.put(records[0]), second.put(records[1]), return_exceptions=True)
-
-            (winner,) = [record for record, result in zip(records, results, strict=True) if result is None]
-            assert sum(isinstance(result, SequenceTakenError) for result in results) == 1
-            assert await first.get("g", sequence) == winner == await second.get("g", sequence)
-
-
-async def test_what_one_backend_writes_and_deletes_the_other_sees(another: Callable[[], FileCheckpointBackend]) -> None:
-    async with another() as first, another() as second:
-        assert await second.list() == []
-        await first.put(make_record("g", 1, checkpoint_id="mine"))
-        assert await second.find("mine") is not None
-        await first.delete("g", 1)
-
-        assert await second.list() == []
-        assert await second.find("mine") is None
-        with pytest.raises(SequenceTakenError):
-            await second.put(make_record("g", 1))
 
 
 async def test_a_filesystem_that_caches_its_listings_does_not_here() -> None:

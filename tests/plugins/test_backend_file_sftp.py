@@ -18,30 +18,39 @@ from fsspec.implementations.sftp import SFTPFileSystem
 from spark.errors import BackendError
 from spark_backend_file import FileCheckpointBackend
 from spark_backend_file.publishing import RenameOverSftp
-from tests.contract.backend_contract import BackendContract, ReadRaw
-from tests.contract.records import make_record
+from spark_testing import CheckpointBackendConformance, OpenAnother, ReadRaw, Spoil
+from spark_testing.records import make_record
 from tests.plugins.file_faults import run_in_child
-from tests.plugins.remote_stores import read_local, sftp_backend
+from tests.plugins.remote_stores import read_local, sftp_backend, spoil_local
 from tests.plugins.sftp_servers import SftpServer
 from tests.plugins.threads import no_thread_left
 
 
-class TestOverSftp(BackendContract):
-    # Each test makes a connection; of what is tried with every hostile id, one test is enough here.
-    test_any_graph_id_is_only_a_name = None
-    test_any_checkpoint_id_is_only_a_name = None
-    # It is the core that answers, from listings that other tests look at.
-    test_answers_questions_as_the_core_would = None
+class TestOverSftp(CheckpointBackendConformance):
+    capabilities = ("persistent", "processes", "concurrent_processes")
+    lasting_threads = ("fsspecIO",)
+    # Each test makes a connection.
+    hostile_ids = ("../x", "é")
+    random_records = 10
+    kills = 1
+    megabytes = 1
 
     @pytest.fixture
     async def backend(self, sftp_server: SftpServer, tmp_path: Path) -> AsyncIterator[FileCheckpointBackend]:
-        with no_thread_left():
-            async with sftp_backend(sftp_server, tmp_path / "a" / "store") as backend:
-                yield backend
+        async with sftp_backend(sftp_server, tmp_path / "a" / "store") as backend:
+            yield backend
+
+    @pytest.fixture
+    def open_another(self, sftp_server: SftpServer, tmp_path: Path) -> OpenAnother:
+        return lambda: sftp_backend(sftp_server, tmp_path / "a" / "store")
 
     @pytest.fixture
     def read_raw(self, tmp_path: Path) -> ReadRaw:
         return lambda graph_id, sequence: read_local(tmp_path / "a" / "store", graph_id, sequence)
+
+    @pytest.fixture
+    def spoil(self, tmp_path: Path) -> Spoil:
+        return lambda graph_id, sequence: spoil_local(tmp_path / "a" / "store", graph_id, sequence)
 
 
 # connections

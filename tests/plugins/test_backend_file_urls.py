@@ -12,7 +12,7 @@ from spark.errors import BackendError
 from spark.graphs.checkpoint import InMemoryCheckpointBackend
 from spark.hooks import open_backend
 from spark_backend_file import FileCheckpointBackend
-from tests.contract.records import make_record
+from spark_testing.records import make_record
 from tests.plugins.remote_stores import QUICK, remove_from_memory
 from tests.plugins.sftp_servers import PASSWORD, SftpServer
 

@@ -18,8 +18,8 @@ from spark.graphs.checkpoint import CheckpointManager, CheckpointQuery
 from spark_backend_s3 import S3CheckpointBackend
 from spark_backend_s3.names import Keys
 from spark_backend_s3.parallel import in_parallel
-from tests.contract.backend_contract import HOSTILE_IDS, BackendContract, ReadRaw
-from tests.contract.records import make_record
+from spark_testing import HOSTILE_IDS, CheckpointBackendConformance, OpenAnother, ReadRaw, Spoil
+from spark_testing.records import make_record
 from tests.core.running import countdown, every_step
 from tests.plugins.file_faults import start_in_child
 from tests.plugins.s3_servers import S3Server
@@ -55,10 +55,13 @@ def read_raw(s3_server: S3Server, bucket: str, prefix: str) -> ReadRaw:
     return read
 
 
-class TestS3Backend(BackendContract):
-    # One test tries all hostile ids over HTTP, and `test_backend_s3_names.py` what becomes of each.
-    test_any_graph_id_is_only_a_name = None
-    test_any_checkpoint_id_is_only_a_name = None
+class TestS3Backend(CheckpointBackendConformance):
+    capabilities = ("persistent", "processes", "concurrent_processes", "keeps_blobs")
+    # Each call is a few requests; `test_backend_s3_names.py` tries what becomes of each id.
+    hostile_ids = ("../x", "é")
+    random_records = 10
+    kills = 1
+    megabytes = 1
 
     @pytest.fixture
     async def backend(self, s3_server: S3Server, bucket: str, prefix: str) -> AsyncIterator[S3CheckpointBackend]:
@@ -66,8 +69,17 @@ class TestS3Backend(BackendContract):
             yield backend
 
     @pytest.fixture
+    def open_another(self, s3_server: S3Server, bucket: str, prefix: str) -> OpenAnother:
+        return lambda: open_store(s3_server, bucket, prefix)
+
+    @pytest.fixture
     def read_raw(self, read_raw: ReadRaw) -> ReadRaw:
         return read_raw
+
+    @pytest.fixture
+    def spoil(self, s3_server: S3Server, bucket: str, prefix: str) -> Spoil:
+        keys = Keys(f"{prefix}/")
+        return lambda graph_id, sequence: s3_server.write(bucket, keys.record(graph_id, sequence), b"something else")
 
 
 # what lies where

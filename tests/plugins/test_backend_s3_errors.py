@@ -16,7 +16,7 @@ import pytest
 from spark.errors import BackendError, DeletionError, SequenceTakenError
 from spark.hooks import open_backend
 from spark_backend_s3 import S3CheckpointBackend
-from tests.contract.records import NOON, make_record
+from spark_testing.records import NOON, make_record
 from tests.plugins.s3_faults import (
     CONFLICT,
     HANG,

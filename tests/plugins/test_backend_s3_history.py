@@ -13,7 +13,7 @@ from spark.errors import SequenceTakenError
 from spark_backend_s3 import S3CheckpointBackend
 from spark_backend_s3.clock import Timing
 from spark_backend_s3.names import Keys
-from tests.contract.records import make_record
+from spark_testing.records import make_record
 from tests.plugins.s3_servers import S3Server
 from tests.plugins.s3_stores import AT_ONCE, Clock, Gate, open_store, set_timing, watch
 

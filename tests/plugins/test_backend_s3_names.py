@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spark_backend_s3.names import LAST_SEQUENCE, Keys, is_hashed, quote, unquote
-from tests.contract.backend_contract import HOSTILE_IDS
+from spark_testing import HOSTILE_IDS
 
 PLAIN = set(string.ascii_letters + string.digits + "-_.!")
 HOSTILE = [*HOSTILE_IDS, "", "x\0y", "x" * 5_000, "\ud800", "a\nb"]

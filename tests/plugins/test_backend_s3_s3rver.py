@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from spark.errors import BackendError, SequenceTakenError
-from tests.contract.records import make_record
+from spark_testing.records import make_record
 from tests.plugins.s3_s3rver import running_s3rver, why_missing
 from tests.plugins.s3_servers import S3Server
 from tests.plugins.s3_stores import open_store

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from spark_backend_sql import DatabaseCheckpointBackend
-from tests.contract.backend_contract import BackendContract, ReadRaw
+from spark_testing import CheckpointBackendConformance, OpenAnother, ReadRaw, Spoil
 from tests.plugins.sql_servers import PostgresServer, new_table
 
-
-def own_threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("sql-backend")]
+CAPABILITIES = ("persistent", "processes", "concurrent_processes", "keeps_blobs", "deletes_along")
 
 
-class TestSqlite(BackendContract):
+class TestSqlite(CheckpointBackendConformance):
+    capabilities = CAPABILITIES
+
     @pytest.fixture
     async def backend(self, tmp_path: Path) -> AsyncIterator[DatabaseCheckpointBackend]:
         async with DatabaseCheckpointBackend(f"sqlite:///{tmp_path}/checkpoints.db") as backend:
             yield backend
-        assert own_threads() == []
+
+    @pytest.fixture
+    def open_another(self, backend: DatabaseCheckpointBackend, tmp_path: Path) -> OpenAnother:
+        return lambda: DatabaseCheckpointBackend(f"sqlite:///{tmp_path}/checkpoints.db")
 
     @pytest.fixture
     def read_raw(self, tmp_path: Path) -> ReadRaw:
@@ -39,13 +42,30 @@ class TestSqlite(BackendContract):
 
         return read
 
+    @pytest.fixture
+    def spoil(self, tmp_path: Path) -> Spoil:
+        def spoil(graph_id: str, sequence: int) -> None:
+            with closing(sqlite3.connect(tmp_path / "checkpoints.db")) as connection, connection:
+                connection.execute(
+                    "UPDATE checkpoints SET payload = x'00' WHERE graph_id = ? AND sequence = ?", (graph_id, sequence)
+                )
 
-class TestPostgresql(BackendContract):
+        return spoil
+
+
+class TestPostgresql(CheckpointBackendConformance):
+    capabilities = CAPABILITIES
+    # Each test makes a table.
+    hostile_ids = ("x'; DROP TABLE checkpoints; --", "A", "a", "é" * 200)
+
     @pytest.fixture
     async def backend(self, postgres: PostgresServer) -> AsyncIterator[DatabaseCheckpointBackend]:
         async with DatabaseCheckpointBackend(postgres.url, new_table()) as backend:
             yield backend
-        assert own_threads() == []
+
+    @pytest.fixture
+    def open_another(self, backend: DatabaseCheckpointBackend, postgres: PostgresServer) -> OpenAnother:
+        return lambda: DatabaseCheckpointBackend(postgres.url, backend.table_name)
 
     @pytest.fixture
     def read_raw(self, backend: DatabaseCheckpointBackend, postgres: PostgresServer) -> ReadRaw:
@@ -56,3 +76,13 @@ class TestPostgresql(BackendContract):
             return rows[0][0] if rows else None
 
         return read
+
+    @pytest.fixture
+    def spoil(self, backend: DatabaseCheckpointBackend, postgres: PostgresServer) -> Spoil:
+        def spoil(graph_id: str, sequence: int) -> None:
+            postgres.run(
+                f"UPDATE {backend.table_name} SET payload = '\\x00' WHERE graph_id = %s AND sequence = %s",
+                (graph_id, sequence),
+            )
+
+        return spoil

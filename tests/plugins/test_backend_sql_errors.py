@@ -18,7 +18,7 @@ from sqlalchemy import event, text
 from spark.errors import BackendError
 from spark.hooks import open_backend
 from spark_backend_sql import DatabaseCheckpointBackend, dialects
-from tests.contract.records import make_record
+from spark_testing.records import make_record
 from tests.plugins.sql_servers import PostgresServer
 
 SECRET = "s3cr3t/p@ss word%"

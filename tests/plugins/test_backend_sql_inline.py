@@ -17,7 +17,7 @@ from spark.graphs.checkpoint import CheckpointQuery, pace
 from spark_backend_sql import DatabaseCheckpointBackend, inline_commits, inline_reads
 from spark_backend_sql.connection import Database
 from spark_backend_sql.shortcut import SqliteShortcut
-from tests.contract.records import NOON, make_record
+from spark_testing.records import NOON, make_record
 
 HERE = "the event loop's thread"
 THERE = "the writer's thread"

@@ -13,8 +13,7 @@ from sqlalchemy import Connection, Executable, event, text
 
 from spark.errors import BackendError, CheckpointDamagedError, CheckpointError
 from spark_backend_sql import DatabaseCheckpointBackend, schema
-from tests.contract.backend_contract import HOSTILE_IDS
-from tests.contract.records import NOON, make_record
+from spark_testing.records import HOSTILE_IDS, NOON, make_record
 from tests.plugins.sql_servers import PostgresServer, new_table
 
 

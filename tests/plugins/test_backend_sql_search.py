@@ -15,7 +15,7 @@ from spark.errors import CheckpointDamagedError
 from spark.graphs import Graph
 from spark.graphs.checkpoint import CheckpointBackend, CheckpointManager, CheckpointQuery
 from spark_backend_sql import DatabaseCheckpointBackend
-from tests.contract.records import NOON, make_record
+from spark_testing.records import NOON, make_record
 from tests.core.running import countdown, every_step
 from tests.plugins.sql_servers import new_table
 

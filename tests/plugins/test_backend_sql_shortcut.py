@@ -12,7 +12,7 @@ from spark.graphs.checkpoint import Record
 from spark_backend_sql import DatabaseCheckpointBackend
 from spark_backend_sql.operations import Delete, Operation, Outcome, Put
 from spark_backend_sql.shortcut import RefusedError
-from tests.contract.records import make_record
+from spark_testing.records import make_record
 from tests.plugins.sql_servers import PostgresServer, new_table
 
 

@@ -20,7 +20,7 @@ from spark.graphs import Graph
 from spark.graphs.checkpoint import CheckpointConfig, Record
 from spark_backend_sql import DatabaseCheckpointBackend, connection, writer
 from spark_backend_sql.operations import Put
-from tests.contract.records import make_record
+from spark_testing.records import make_record
 from tests.plugins.sql_faults import LossyProxy
 from tests.plugins.sql_servers import PostgresServer, new_table
 from tests.plugins.sql_writer import SAVES

@@ -18,7 +18,7 @@ from spark.hooks import open_backend
 from spark_backend_file import FileCheckpointBackend
 from spark_cli.archive import Archive
 from spark_cli.transfer import transfer
-from tests.contract.records import make_record
+from spark_testing.records import make_record
 from tests.plugins.cli import (
     STEADY,
     file_url,

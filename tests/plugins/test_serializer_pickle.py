@@ -19,6 +19,7 @@ from spark.graphs.checkpoint.json_format import JsonFormat
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.record import Record
 from spark_serializer_pickle import PickleFormat
+from spark_testing import SerializerConformance
 
 
 class Anything:
@@ -31,6 +32,14 @@ class Exploit:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return setattr, (Exploit, "ran", True)
+
+
+class TestPickle(SerializerConformance):
+    safe_to_load = False
+
+    @pytest.fixture(params=[None, "a key"], ids=["unsigned", "signed"])
+    def format(self, request: pytest.FixtureRequest) -> PickleFormat:
+        return PickleFormat(request.param)
 
 
 def make_checkpoint(**state: Any) -> GraphCheckpoint:

@@ -156,12 +156,17 @@ class RemoteFolder:
         return listing or Listing()
 
     def _make_folder(self) -> None:
-        try:
-            self._filesystem.makedirs(self._path, exist_ok=True)
-        except Exception:
-            # Others make the folders above at the same time.
-            if not self._filesystem.isdir(self._path):
-                raise
+        # Others make the folders above at the same time; whenever that is in the way, one more of them is there.
+        for depth in range(self._path.count("/"), -1, -1):
+            try:
+                self._filesystem.makedirs(self._path, exist_ok=True)
+            except Exception:
+                if self._filesystem.isdir(self._path):
+                    return
+                if not depth:
+                    raise
+            else:
+                return
 
     def _sweep(self, listing: Listing) -> None:
         self._remove_hints(_leftovers_of(listing))

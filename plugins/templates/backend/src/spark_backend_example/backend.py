@@ -1,0 +1,159 @@
+"""A backend in one class: a folder with a file for each record, and a lock that lets one writer in at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self, TypeAlias
+from urllib.parse import unquote, urlsplit
+
+from spark.errors import BackendError, CheckpointDamagedError, SequenceTakenError
+from spark.graphs.checkpoint import CheckpointBackend, CheckpointInfo, Record, RecordHeader, run_blocking
+
+_LOG = logging.getLogger(__name__)
+
+Infos: TypeAlias = list[CheckpointInfo]
+
+
+class ExampleCheckpointBackend(CheckpointBackend):
+    """Keeps checkpoints in a folder of a local disk.
+
+    A file is named by the hash of its graph id, so that no id can leave the folder, and by its sequence. It holds the
+    header as one line of JSON, then the payload. The file of a deleted record stays, empty: its sequence stays used.
+
+    :param directory: made when the first checkpoint is saved.
+    """
+
+    name = "example"
+
+    def __init__(self, directory: str | os.PathLike[str], **options: Any) -> None:
+        super().__init__(**options)
+        self.directory = Path(directory).absolute()
+
+    @classmethod
+    def from_url(cls, url: str, **options: Any) -> Self:
+        parts = urlsplit(url)
+        if parts.netloc or parts.query or parts.fragment or not parts.path.startswith("/"):
+            raise ValueError(f"{url!r} is no URL of the example backend; write example:///path/to/a/directory")
+        return cls(unquote(parts.path), **options)
+
+    # Each method hands its work to a thread, so that the event loop goes on. run_blocking also keeps the promise about
+    # cancellation: a call that has begun is waited for, and one that has not never begins.
+
+    async def put(self, record: Record) -> None:
+        await run_blocking(self._put, record)
+
+    async def get(self, graph_id: str, sequence: int) -> Record | None:
+        return await run_blocking(self._get, self._file(graph_id, sequence))
+
+    async def list(self, graph_id: str | None = None) -> Infos:
+        return await run_blocking(self._list, graph_id)
+
+    async def latest(self, graph_id: str) -> CheckpointInfo | None:
+        return await run_blocking(self._latest, graph_id)
+
+    async def next_sequence(self, graph_id: str) -> int:
+        return await run_blocking(self._next_sequence, graph_id)
+
+    async def delete(self, graph_id: str, sequence: int) -> bool:
+        return await run_blocking(self._delete, self._file(graph_id, sequence))
+
+    # What the threads do.
+
+    def _put(self, record: Record) -> None:
+        file = self._file(record.graph_id, record.sequence)
+        with self._only_writer(f"save checkpoint {record.header.checkpoint_id!r}"):
+            if file.exists():
+                raise SequenceTakenError(f"Sequence {record.sequence} of graph {record.graph_id!r} was used before.")
+            self._replace(file, record.header.to_json() + b"\n" + record.payload)
+
+    def _get(self, file: Path) -> Record | None:
+        try:
+            line, _, payload = file.read_bytes().partition(b"\n")
+        except FileNotFoundError:
+            return None
+        return Record(_header(line, file), payload) if line else None
+
+    def _list(self, graph_id: str | None) -> Infos:
+        found = filter(None, map(self._info, self._files(graph_id)))
+        return sorted(found, key=lambda info: (info.graph_id, info.sequence))
+
+    def _latest(self, graph_id: str) -> CheckpointInfo | None:
+        # An empty file is a deleted record. The last one that is not must be readable: to go on from an older one
+        # would be a guess.
+        for file in sorted(self._files(graph_id), reverse=True):
+            record = self._get(file)
+            if record is not None:
+                return record.info()
+        return None
+
+    def _next_sequence(self, graph_id: str) -> int:
+        return max((int(file.stem.rpartition("-")[2]) for file in self._files(graph_id)), default=0) + 1
+
+    def _delete(self, file: Path) -> bool:
+        if not file.exists():
+            return False
+        with self._only_writer(f"delete {file}"):
+            if not file.stat().st_size:
+                return False
+            self._replace(file, b"")
+            return True
+
+    def _info(self, file: Path) -> CheckpointInfo | None:
+        try:
+            with file.open("rb") as opened:
+                line = opened.readline().removesuffix(b"\n")
+            return Record(_header(line, file), b"").info() if line else None
+        except CheckpointDamagedError as error:
+            _LOG.warning("Left out of the listing: %s", error)
+            return None
+
+    def _file(self, graph_id: str, sequence: int) -> Path:
+        return self.directory / f"{_hashed(graph_id)}-{sequence:020d}.record"
+
+    def _files(self, graph_id: str | None) -> Iterator[Path]:
+        return self.directory.glob(f"{'*' if graph_id is None else _hashed(graph_id)}-*.record")
+
+    def _replace(self, file: Path, content: bytes) -> None:
+        """Put the content in its place, all of it or nothing, durably."""
+        temporary = self.directory / "unfinished"
+        with temporary.open("wb") as opened:
+            opened.write(content)
+            opened.flush()
+            os.fsync(opened.fileno())
+        temporary.replace(file)
+        folder = os.open(self.directory, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the name of the file is in the folder
+        finally:
+            os.close(folder)
+
+    @contextmanager
+    def _only_writer(self, doing: str) -> Iterator[None]:
+        """Hold the lock of the folder; the system lets go of it when the process dies."""
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            with (self.directory / "lock").open("wb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        except OSError as error:
+            raise BackendError(
+                f"The example backend could not {doing} in {self.directory}: {error}. Check the disk and its permissions, "
+                "then run again. Checkpoints saved earlier are intact."
+            ) from error
+
+
+def _header(line: bytes, file: Path) -> RecordHeader:
+    try:
+        return RecordHeader.from_json(line)
+    except CheckpointDamagedError as error:
+        raise CheckpointDamagedError(f"The checkpoint in {file} is damaged. {error}") from error
+
+
+def _hashed(graph_id: str) -> str:
+    return hashlib.sha256(graph_id.encode("utf-8", "surrogatepass")).hexdigest()

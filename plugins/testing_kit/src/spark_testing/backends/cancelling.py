@@ -1,0 +1,154 @@
+"""Cancellation: what was cancelled has happened or never will, wherever it was cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Generator
+from typing import Any, Final, TypeAlias
+
+from spark.graphs.checkpoint import CheckpointBackend, Record
+from spark_testing.backends.store import GivenStore
+from spark_testing.records import make_record
+
+_MOST_WAITS: Final = 1_000
+_TURNS: Final = (0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89)
+"""After how many turns of the event loop a save is cancelled: while it waits for a thread or a connection, for instance."""
+
+Seen: TypeAlias = dict[int, Record | None]
+"""Sequence to what was stored there when a cancelled save had returned."""
+
+
+class Cancelling(GivenStore):
+    """Cancellation: what was cancelled has happened or never will, wherever it was cancelled."""
+
+    async def test_a_save_cancelled_at_any_await_has_happened_or_never_will(self, backend: CheckpointBackend) -> None:
+        """At its first await, at its second…, until one needs fewer; what is there at that instant is what stays."""
+        await backend.put(_record(backend, 1))
+        seen: Seen = {}
+        for number in range(1, _MOST_WAITS):
+            record = _record(backend, number + 1)
+            saving = CancelledAtAwait(backend.put(record), number=number)
+            is_cancelled = await saving.end()
+
+            seen[record.sequence] = await _all_or_nothing(backend, record, must_be_there=not is_cancelled)
+            if not saving.is_reached:
+                await _check_unchanged(backend, seen)
+                return
+        raise AssertionError(f"put waits more than {_MOST_WAITS} times")
+
+    async def test_a_save_cancelled_after_any_time_has_happened_or_never_will(self, backend: CheckpointBackend) -> None:
+        """In between awaits, while a thread or a server is at work; and cancelled again while it is waited for."""
+        seen: Seen = {}
+        for number, turns in enumerate(_TURNS):
+            record = _record(backend, number + 1)
+            saving = asyncio.create_task(backend.put(record))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            saving.cancel()
+            await asyncio.sleep(0)
+            saving.cancel()
+            await asyncio.wait([saving])
+
+            seen[record.sequence] = await _all_or_nothing(backend, record, must_be_there=not saving.cancelled())
+        await _check_unchanged(backend, seen)
+
+    async def test_a_deletion_cancelled_at_any_await_has_happened_or_never_will(
+        self, backend: CheckpointBackend
+    ) -> None:
+        for number in range(1, _MOST_WAITS):
+            await backend.put(make_record("g", number))
+            deleting = CancelledAtAwait(backend.delete("g", number), number=number)
+            is_cancelled = await deleting.end()
+            left = await backend.get("g", number)
+
+            assert left is None or is_cancelled
+            await _outwait(backend)
+            assert await backend.get("g", number) == left
+            assert await backend.next_sequence("g") == number + 1
+            assert await backend.delete("g", number) is (left is not None)
+            if not deleting.is_reached:
+                return
+        raise AssertionError(f"delete waits more than {_MOST_WAITS} times")
+
+    async def test_after_a_cancelled_save_the_next_one_works(self, backend: CheckpointBackend) -> None:
+        """A connection that was cut off in the middle of an exchange must not be used for the next."""
+        saving = CancelledAtAwait(backend.put(make_record("g", 1)), number=1)
+        await saving.end()
+
+        await asyncio.gather(*(backend.put(make_record("h", sequence)) for sequence in range(1, 5)))
+
+        assert [info.sequence for info in await backend.list("h")] == [1, 2, 3, 4]
+
+
+class CancelledAtAwait:
+    """A coroutine whose task is cancelled when it waits for the nth time."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], *, number: int) -> None:
+        self.is_reached = False
+        """It did wait so often."""
+        self._coroutine = coroutine
+        self._number = number
+        self._task: asyncio.Task[Any] | None = None
+
+    async def end(self) -> bool:
+        """Run it to its end; whether it was cancelled.
+
+        :raises Exception: whatever it raised.
+        """
+        self._task = asyncio.create_task(self._run())
+        await asyncio.wait([self._task])
+        if not self._task.cancelled():
+            self._task.result()
+        return self._task.cancelled()
+
+    async def _run(self) -> Any:
+        return await self
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        waiting = 0
+        awaited = self._coroutine.__await__()
+        resume: BaseException | None = None
+        while True:
+            try:
+                waits_for = awaited.send(None) if resume is None else awaited.throw(resume)
+            except StopIteration as end:
+                return end.value
+            waiting += 1
+            if waiting == self._number:
+                self.is_reached = True
+                # Not before the task has been told what it waits for: that is what is cancelled then.
+                asyncio.get_running_loop().call_soon(self._cancel)
+            resume = None
+            try:
+                yield waits_for
+            except BaseException as error:
+                resume = error
+
+    def _cancel(self) -> None:
+        assert self._task is not None
+        self._task.cancel()
+
+
+def _record(backend: CheckpointBackend, sequence: int) -> Record:
+    return make_record("g", sequence, blobs={f"{sequence:012d}-ab-1": b"x" * 10_000} if backend.keeps_blobs else None)
+
+
+async def _all_or_nothing(backend: CheckpointBackend, record: Record, *, must_be_there: bool) -> Record | None:
+    stored = await backend.get("g", record.sequence)
+    assert stored in (None, record)
+    assert stored == record or not must_be_there
+    if stored is not None:
+        assert await backend.get_blobs("g", list(record.blobs)) == record.blobs
+    return stored
+
+
+async def _check_unchanged(backend: CheckpointBackend, seen: Seen) -> None:
+    await _outwait(backend)
+    for sequence, stored in seen.items():
+        assert await backend.get("g", sequence) == stored, "a save went on behind the back of its cancelled caller"
+
+
+async def _outwait(backend: CheckpointBackend) -> None:
+    """Let a save or a deletion that goes on behind its caller's back come to its end: others, begun later, take as long."""
+    for _ in range(2):
+        await backend.put(make_record("other", await backend.next_sequence("other")))

@@ -1,0 +1,101 @@
+"""Deleting: one, many, along with a save; sequences stay used."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from spark.errors import SequenceTakenError
+from spark.graphs.checkpoint import CheckpointBackend
+from spark_testing.backends.store import GivenStore, ReadRaw
+from spark_testing.records import make_record
+
+
+class Deleting(GivenStore):
+    """Deleting: one, many, along with a save; sequences stay used."""
+
+    # delete
+
+    async def test_deletes_one_record(self, backend: CheckpointBackend, read_raw: ReadRaw) -> None:
+        for sequence in (1, 2, 3):
+            await backend.put(make_record("g", sequence))
+
+        assert await backend.delete("g", 2) is True
+        assert await backend.get("g", 2) is None
+        assert read_raw("g", 2) is None
+        assert [info.sequence for info in await backend.list("g")] == [1, 3]
+
+    async def test_deleting_what_is_not_there_says_so(self, backend: CheckpointBackend) -> None:
+        await backend.put(make_record())
+        await backend.delete("g", 1)
+
+        assert await backend.delete("g", 1) is False
+        assert await backend.delete("g", 7) is False
+        assert await backend.delete("unknown", 1) is False
+
+    async def test_one_of_many_deleters_is_told_that_it_did_it(self, backend: CheckpointBackend) -> None:
+        """Handlers hear of a deletion once."""
+        await backend.put(make_record())
+
+        told = await asyncio.gather(*(backend.delete("g", 1) for _ in range(8)))
+
+        assert sorted(told) == [False] * 7 + [True]
+
+    async def test_deletes_many_records_and_says_which(self, backend: CheckpointBackend, read_raw: ReadRaw) -> None:
+        for sequence in (1, 2, 3, 4):
+            await backend.put(make_record("g", sequence, checkpoint_id="mine" if sequence == 1 else None))
+        await backend.put(make_record("other", 2))
+        await backend.delete("g", 2)
+
+        assert sorted(await backend.delete_many("g", [1, 2, 3, 7])) == [1, 3]
+        assert await backend.find("mine") is None
+        assert [read_raw("g", sequence) for sequence in (1, 2, 3)] == [None] * 3
+        assert [(info.graph_id, info.sequence) for info in await backend.list()] == [("g", 4), ("other", 2)]
+        assert await backend.delete_many("unknown", [1, 2]) == []
+        assert await backend.delete_many("g", []) == []
+
+    async def test_sequences_of_many_deleted_records_stay_used(self, backend: CheckpointBackend) -> None:
+        for sequence in (1, 2, 3):
+            await backend.put(make_record("g", sequence))
+
+        await backend.delete_many("g", [3, 1, 2])
+
+        assert await backend.next_sequence("g") == 4
+        for sequence in (1, 2, 3):
+            with pytest.raises(SequenceTakenError):
+                await backend.put(make_record("g", sequence))
+
+    async def test_of_deleters_of_many_one_is_told_of_each(self, backend: CheckpointBackend) -> None:
+        for sequence in range(1, 7):
+            await backend.put(make_record("g", sequence))
+
+        told = await asyncio.gather(
+            backend.delete_many("g", [1, 2, 3, 4]),
+            backend.delete_many("g", [3, 4, 5, 6]),
+            backend.delete("g", 4),
+        )
+
+        assert sorted([*told[0], *told[1], *([4] if told[2] else [])]) == [1, 2, 3, 4, 5, 6]
+
+    # put_and_delete
+
+    async def test_a_save_may_take_along_what_it_makes_room_for(self, backend: CheckpointBackend) -> None:
+        """What it does not remove the caller does; what it says it removed is gone."""
+        for sequence in (1, 2, 3):
+            await backend.put(make_record("g", sequence))
+
+        gone = await backend.put_and_delete(make_record("g", 4), [1, 2, 9])
+
+        assert set(gone) <= {1, 2}
+        left = [sequence for sequence in (1, 2) if sequence not in gone]
+        assert [info.sequence for info in await backend.list("g")] == [*left, 3, 4]
+
+    async def test_a_save_that_is_refused_takes_nothing_along(self, backend: CheckpointBackend) -> None:
+        for sequence in (1, 2):
+            await backend.put(make_record("g", sequence))
+
+        with pytest.raises(SequenceTakenError):
+            await backend.put_and_delete(make_record("g", 2), [1])
+
+        assert [info.sequence for info in await backend.list("g")] == [1, 2]

@@ -1,0 +1,46 @@
+"""Ids: whatever the string, it is only a name."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from spark.graphs.checkpoint import CheckpointBackend
+from spark_testing.backends.store import GivenStore
+from spark_testing.records import HOSTILE_IDS, make_record
+
+
+class Ids(GivenStore):
+    """Ids: whatever the string, it is only a name."""
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Try the ids that the author chose, each in a test of its own."""
+        if "hostile" in metafunc.fixturenames:
+            metafunc.parametrize("hostile", self.hostile_ids)
+
+    async def test_any_id_is_only_a_name(self, backend: CheckpointBackend, hostile: str) -> None:
+        """That of a graph, and that of a checkpoint made by hand."""
+        records = [make_record(hostile, 1), make_record("g", 1, checkpoint_id=hostile)]
+        for record in records:
+            await backend.put(record)
+
+        found = await backend.find(hostile)
+        assert found is not None
+        assert (found.graph_id, found.checkpoint_id, found.sequence, found.manual) == ("g", hostile, 1, True)
+        assert [await backend.get(hostile, 1), await backend.get("g", 1)] == records
+        assert {info.graph_id for info in await backend.list()} == {hostile, "g"}
+        assert await backend.next_sequence(hostile) == 2
+        assert [await backend.delete(hostile, 1), await backend.delete("g", 1)] == [True, True]
+        assert await backend.find(hostile) is None
+
+    async def test_no_two_ids_share_a_place(self, backend: CheckpointBackend) -> None:
+        records = [make_record(hostile, 1, checkpoint_id=f"of {hostile}") for hostile in HOSTILE_IDS]
+        await asyncio.gather(*map(backend.put, records))
+
+        assert [info.graph_id for info in await backend.list()] == sorted(HOSTILE_IDS)
+        assert await asyncio.gather(*(backend.get(hostile, 1) for hostile in HOSTILE_IDS)) == records
+        for hostile in self.hostile_ids:
+            found = await backend.find(f"of {hostile}")
+            assert found is not None
+            assert found.graph_id == hostile

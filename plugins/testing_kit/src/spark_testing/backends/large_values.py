@@ -1,0 +1,85 @@
+"""Large values, kept beside the records that refer to them."""
+
+from __future__ import annotations
+
+import pytest
+
+from spark.errors import SequenceTakenError
+from spark.graphs.checkpoint import CheckpointBackend
+from spark_testing.backends.store import GivenStore
+from spark_testing.records import BLOB, GONE, OTHER, make_record
+
+HOSTILE_NAMES = ["", "../x", "a/b", "..", "x" * 5_000, "\0", "'; DROP TABLE x; --", "é", "\ud800"]
+
+
+class LargeValues(GivenStore):
+    """Large values, kept beside the records that refer to them."""
+
+    async def test_large_values_come_with_their_record_and_stay_until_they_are_removed(
+        self, backend: CheckpointBackend
+    ) -> None:
+        """Other records refer to them, so they outlive the one that they came with."""
+        if not backend.keeps_blobs:
+            assert await backend.get_blobs("g", [BLOB]) == {}
+            assert await backend.blob_names("g") == []
+            return
+        content, other = bytes(range(256)) * 40, b'"large"'
+        await backend.put(make_record("g", 1, blobs={BLOB: content, OTHER: other}))
+        await backend.put(make_record("g", 2))
+        await backend.delete("g", 1)
+
+        assert sorted(await backend.blob_names("g")) == [BLOB, OTHER]
+        assert await backend.get_blobs("g", [OTHER, BLOB, GONE]) == {BLOB: content, OTHER: other}
+        await backend.delete_blobs("g", [BLOB, GONE])
+        assert await backend.blob_names("g") == [OTHER]
+        assert await backend.get_blobs("g", [BLOB, OTHER]) == {OTHER: other}
+
+    async def test_large_values_of_one_graph_are_not_those_of_another(self, backend: CheckpointBackend) -> None:
+        if not backend.keeps_blobs:
+            return
+        for graph_id in ("g", "h"):
+            await backend.put(make_record(graph_id, 1, blobs={BLOB: graph_id.encode()}))
+        await backend.delete_blobs("h", [BLOB])
+
+        assert await backend.get_blobs("g", [BLOB]) == {BLOB: b"g"}
+        assert await backend.get_blobs("h", [BLOB]) == {}
+        assert await backend.blob_names("unknown") == []
+        await backend.delete_blobs("unknown", [BLOB])
+
+    async def test_a_save_may_take_large_values_along(self, backend: CheckpointBackend) -> None:
+        if not backend.keeps_blobs:
+            return
+        for sequence, name in ((1, BLOB), (2, OTHER)):
+            await backend.put(make_record("g", sequence, blobs={name: b"x"}))
+
+        gone = await backend.put_and_delete(make_record("g", 3), [1], [BLOB])
+        if not gone:
+            await backend.delete_many("g", [1])
+            await backend.delete_blobs("g", [BLOB])
+
+        assert await backend.blob_names("g") == [OTHER]
+
+    async def test_any_name_of_a_large_value_is_only_a_name(self, backend: CheckpointBackend) -> None:
+        """Names are read from records, so they are as hostile as whoever may write to the store."""
+        await backend.put(make_record("g", 1, blobs={BLOB: b"x"} if backend.keeps_blobs else {}))
+
+        for hostile in HOSTILE_NAMES:
+            assert await backend.get_blobs("g", [hostile]) == {}, hostile
+            await backend.delete_blobs("g", [hostile])
+        assert await backend.blob_names("g") == ([BLOB] if backend.keeps_blobs else [])
+
+    async def test_large_values_may_be_large(self, backend: CheckpointBackend) -> None:
+        content = bytes(range(256)) * 10_000
+        if backend.keeps_blobs:
+            await backend.put(make_record("g", 1, blobs={BLOB: content, OTHER: b""}))
+            assert await backend.get_blobs("g", [BLOB, OTHER]) == {BLOB: content, OTHER: b""}
+
+    async def test_a_refused_record_leaves_the_large_values_of_others_alone(self, backend: CheckpointBackend) -> None:
+        if not backend.keeps_blobs:
+            return
+        await backend.put(make_record("g", 1, blobs={BLOB: b"kept"}))
+
+        with pytest.raises(SequenceTakenError):
+            await backend.put(make_record("g", 1, blobs={OTHER: b"lost"}))
+
+        assert await backend.get_blobs("g", [BLOB]) == {BLOB: b"kept"}

@@ -1,0 +1,144 @@
+"""Listings, searches and ids given by hand."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from spark.errors import SequenceTakenError
+from spark.graphs.checkpoint import CheckpointBackend, CheckpointQuery
+from spark_testing.backends.store import GivenStore
+from spark_testing.records import NOON, make_record
+
+
+class Listing(GivenStore):
+    """Listings, searches and ids given by hand."""
+
+    # list and latest
+
+    async def test_lists_a_graph_by_sequence(self, backend: CheckpointBackend) -> None:
+        for sequence in (10, 2, 9, 1):
+            await backend.put(make_record("g", sequence, timestamp=NOON - timedelta(days=sequence)))
+
+        assert [info.sequence for info in await backend.list("g")] == [1, 2, 9, 10]
+
+    async def test_lists_all_graphs_by_id_and_sequence(self, backend: CheckpointBackend) -> None:
+        for graph_id, sequence in (("b", 1), ("a/z", 2), ("a", 1), ("a/z", 1), ("é" * 200, 1)):
+            await backend.put(make_record(graph_id, sequence))
+
+        listed = [(info.graph_id, info.sequence) for info in await backend.list()]
+
+        assert listed == [("a", 1), ("a/z", 1), ("a/z", 2), ("b", 1), ("é" * 200, 1)]
+
+    async def test_an_empty_store_lists_nothing(self, backend: CheckpointBackend) -> None:
+        assert await backend.list() == []
+        assert await backend.list("unknown") == []
+        assert await backend.latest("unknown") is None
+        assert await backend.get_latest("unknown") is None
+        assert await backend.find("unknown") is None
+
+    @pytest.mark.parametrize("checkpoint_id", [None, "by hand"])
+    async def test_a_line_of_the_listing_says_what_the_record_says(
+        self, backend: CheckpointBackend, checkpoint_id: str | None
+    ) -> None:
+        record = make_record(checkpoint_id=checkpoint_id)
+        await backend.put(record)
+
+        (info,) = await backend.list("g")
+
+        expected = record.info()
+        assert (info.checkpoint_id, info.graph_id, info.sequence) == (expected.checkpoint_id, "g", 1)
+        assert (info.timestamp, info.manual) == (expected.timestamp, expected.manual)
+        assert info.timestamp.utcoffset() == timedelta(0)
+        assert info.size >= expected.size
+        assert await backend.latest("g") == info
+        assert await backend.get_latest("g") == await backend.get("g", info.sequence)
+        assert await backend.find(info.checkpoint_id) == info
+
+    async def test_the_latest_is_the_highest_sequence_whatever_the_clock_says(self, backend: CheckpointBackend) -> None:
+        for sequence in (1, 3, 2):
+            await backend.put(make_record("g", sequence, timestamp=NOON - timedelta(days=sequence)))
+
+        latest = await backend.latest("g")
+
+        assert latest is not None
+        assert latest.sequence == 3
+        assert await backend.get_latest("g") == await backend.get("g", 3)
+
+    # query
+
+    async def test_answers_questions_as_the_core_would(self, backend: CheckpointBackend) -> None:
+        for sequence in range(1, 9):
+            await backend.put(make_record("g", sequence, metadata={"half": sequence // 2, "odd": bool(sequence % 2)}))
+            await backend.put(make_record("h", sequence, metadata={"half": str(sequence // 2)}))
+
+        for question in (
+            CheckpointQuery(),
+            CheckpointQuery(newest_first=True, limit=10),
+            CheckpointQuery(graph_id="g", newest_first=True, limit=3),
+            CheckpointQuery(graph_id="g", after=NOON + timedelta(seconds=2), before=NOON + timedelta(seconds=7)),
+            CheckpointQuery(metadata={"half": 2}),
+            CheckpointQuery(metadata={"half": 2, "odd": True}, limit=1),
+            CheckpointQuery(metadata={"half": "2"}),
+            CheckpointQuery(metadata={"half": 2.0}),
+            CheckpointQuery(graph_id="unknown"),
+            CheckpointQuery(limit=0),
+        ):
+            assert await backend.query(question) == await CheckpointBackend.query(backend, question), question
+
+    # find
+
+    async def test_finds_an_automatic_id(self, backend: CheckpointBackend) -> None:
+        for sequence in (1, 2):
+            await backend.put(make_record("g", sequence))
+
+        found = await backend.find("ckpt_g_000002")
+
+        assert found is not None
+        assert (found.graph_id, found.sequence, found.manual) == ("g", 2, False)
+        assert await backend.find("ckpt_g_000003") is None
+        assert await backend.find("ckpt_g_0000002") is None
+
+    async def test_an_id_given_by_hand_wins_over_an_automatic_one(self, backend: CheckpointBackend) -> None:
+        await backend.put(make_record("g", 1))
+        await backend.put(make_record("other", 5, checkpoint_id="ckpt_g_000001"))
+
+        found = await backend.find("ckpt_g_000001")
+
+        assert found is not None
+        assert (found.graph_id, found.sequence) == ("other", 5)
+
+    async def test_of_two_records_with_one_id_the_later_is_meant(self, backend: CheckpointBackend) -> None:
+        """Saving an id again writes the new record before it deletes the old one."""
+        for sequence in (2, 10, 3):
+            await backend.put(make_record("g", sequence, checkpoint_id="twice"))
+
+        found = await backend.find("twice")
+
+        assert found is not None
+        assert found.sequence == 10
+
+    async def test_when_the_later_of_two_is_deleted_the_earlier_is_found(self, backend: CheckpointBackend) -> None:
+        for sequence in (1, 2):
+            await backend.put(make_record("g", sequence, checkpoint_id="twice"))
+
+        await backend.delete("g", 2)
+
+        found = await backend.find("twice")
+        assert found is not None
+        assert found.sequence == 1
+
+    async def test_a_refused_record_does_not_lend_its_id_to_the_winner(self, backend: CheckpointBackend) -> None:
+        await backend.put(make_record("g", 1))
+        with pytest.raises(SequenceTakenError):
+            await backend.put(make_record("g", 1, checkpoint_id="loser"))
+
+        assert await backend.find("loser") is None
+        assert [info.checkpoint_id for info in await backend.list()] == ["ckpt_g_000001"]
+
+    async def test_a_deleted_id_is_not_found(self, backend: CheckpointBackend) -> None:
+        await backend.put(make_record("g", 1, checkpoint_id="mine"))
+        await backend.delete("g", 1)
+
+        assert await backend.find("mine") is None

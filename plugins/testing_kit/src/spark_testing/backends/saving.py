@@ -1,0 +1,172 @@
+"""Saving and reading back: each record as it was, under an address that is used once."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+
+import pytest
+
+from spark.errors import SequenceTakenError
+from spark.graphs.checkpoint import CheckpointBackend
+from spark_testing.backends.store import GivenStore, ReadRaw
+from spark_testing.records import make_record, random_record
+
+PAYLOADS = [
+    ("json", "", b'{"a": 1}'),
+    ("json", "", b'{\n  "a": 1\n}'),
+    ("json", "gzip", b"\x1f\x8b\x08 not really gzip \n}\n"),
+    ("pickle", "", b"\x80\x05\x00\n}\n\xff"),
+    ("pickle", "gzip", bytes(range(256))),
+    ("json", "", b""),
+    ("msgpack", "", b""),
+    ("json", "", b"no json at all }\n"),
+]
+"""Format, compression and payload of records. A payload need not be what its format says."""
+
+
+class Saving(GivenStore):
+    """Saving and reading back: each record as it was, under an address that is used once."""
+
+    # put and get
+
+    async def test_gives_back_what_was_put(self, backend: CheckpointBackend) -> None:
+        for sequence, (format, compression, payload) in enumerate(PAYLOADS, 1):
+            record = make_record("g", sequence, format=format, compression=compression, payload=payload)
+            await backend.put(record)
+
+            assert await backend.get("g", sequence) == record, (format, compression, payload[:40])
+
+    async def test_gives_back_megabytes(self, backend: CheckpointBackend) -> None:
+        records = [
+            make_record("g", 1, format="msgpack", payload=bytes(range(256)) * 12_000),
+            make_record("g", 2, payload=b'"' + b"x" * 3_000_000 + b'"'),
+        ]
+        for record in records:
+            await backend.put(record)
+
+        assert [await backend.get("g", sequence) for sequence in (1, 2)] == records
+
+    async def test_gives_back_any_record(self, backend: CheckpointBackend) -> None:
+        """Random ids, metadata and bytes; a failure names the seed that makes the same records again."""
+        seed = Random().randrange(2**32)
+        random = Random(seed)
+        records = [
+            random_record(random, sequence=n, blobs=backend.keeps_blobs) for n in range(1, self.random_records + 1)
+        ]
+
+        await asyncio.gather(*map(backend.put, records))
+
+        for record in records:
+            stored = await backend.get(record.graph_id, record.sequence)
+            blobs = await backend.get_blobs(record.graph_id, list(record.blobs))
+            assert (stored, blobs) == (record, record.blobs), f"with Random({seed})"
+        listed = [(info.graph_id, info.sequence) for info in await backend.list()]
+        assert listed == sorted((record.graph_id, record.sequence) for record in records), f"with Random({seed})"
+
+    async def test_gives_back_the_metadata_that_can_be_searched(self, backend: CheckpointBackend) -> None:
+        """It is under the checksum: in any other order or spelling, the record would count as damaged."""
+        metadata = {
+            "z": 1,
+            "a": 1.0,
+            '"\\\n\0é🙈\ud800': 'x"\n\\',
+            "": "",
+            "t": True,
+            "n": None,
+            "f": -1e300,
+            "i": -(2**62),
+        }
+        record = make_record(metadata=metadata)
+
+        await backend.put(record)
+
+        stored = await backend.get("g", 1)
+        assert stored is not None
+        assert stored == record
+        assert stored.header.canonical() == record.header.canonical()
+
+    async def test_stores_the_payload_as_it_is(self, backend: CheckpointBackend, read_raw: ReadRaw) -> None:
+        """Formats and compression are the core's; a backend that changes bytes would break their checksums."""
+        record = make_record(payload=b'{"needle": [1, 2]}')
+
+        await backend.put(record)
+
+        assert record.payload in (read_raw("g", 1) or b"")
+
+    async def test_gives_nothing_for_an_address_that_was_never_used(self, backend: CheckpointBackend) -> None:
+        await backend.put(make_record("g", 1))
+
+        assert await backend.get("g", 2) is None
+        assert await backend.get("other", 1) is None
+
+    @pytest.mark.parametrize("format", ["json", "pickle"])
+    async def test_refuses_a_sequence_that_is_in_use(
+        self, backend: CheckpointBackend, read_raw: ReadRaw, format: str
+    ) -> None:
+        """The conflict between two writers of one graph must show whatever formats they use."""
+        await backend.put(make_record())
+        before = read_raw("g", 1)
+
+        with pytest.raises(SequenceTakenError):
+            await backend.put(make_record(format=format, payload=b"another"))
+
+        assert read_raw("g", 1) == before
+
+    async def test_refuses_the_same_record_twice(self, backend: CheckpointBackend) -> None:
+        """A writer that lost the answer asks, and finds its nonce; the backend makes no exception."""
+        record = make_record()
+        await backend.put(record)
+
+        with pytest.raises(SequenceTakenError):
+            await backend.put(record)
+
+        assert await backend.get("g", 1) == record
+
+    async def test_refuses_a_sequence_that_was_deleted(self, backend: CheckpointBackend, read_raw: ReadRaw) -> None:
+        await backend.put(make_record())
+        await backend.delete("g", 1)
+
+        with pytest.raises(SequenceTakenError):
+            await backend.put(make_record())
+
+        assert read_raw("g", 1) is None
+        assert await backend.list("g") == []
+
+    async def test_one_of_many_writers_wins(self, backend: CheckpointBackend) -> None:
+        records = [make_record(payload=str(number).encode()) for number in range(12)]
+
+        results = await asyncio.gather(*map(backend.put, records), return_exceptions=True)
+
+        winners = [record for record, result in zip(records, results, strict=True) if result is None]
+        assert len(winners) == 1
+        assert all(isinstance(result, SequenceTakenError) for result in results if result is not None)
+        assert await backend.get("g", 1) == winners[0]
+
+    async def test_writers_of_different_graphs_do_not_disturb_each_other(self, backend: CheckpointBackend) -> None:
+        records = [make_record(f"g{number % 4}", number // 4 + 1) for number in range(24)]
+
+        await asyncio.gather(*map(backend.put, records))
+
+        assert [await backend.get(record.header.graph_id, record.header.sequence) for record in records] == records
+
+    # next_sequence
+
+    async def test_the_first_sequence_is_one(self, backend: CheckpointBackend) -> None:
+        assert await backend.next_sequence("g") == 1
+
+    async def test_the_next_sequence_is_above_the_highest(self, backend: CheckpointBackend) -> None:
+        await backend.put(make_record("g", 3))
+        await backend.put(make_record("other", 9))
+
+        assert await backend.next_sequence("g") == 4
+
+    @pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1)])
+    async def test_the_next_sequence_counts_deleted_ones(
+        self, backend: CheckpointBackend, order: tuple[int, ...]
+    ) -> None:
+        for sequence in (1, 2, 3):
+            await backend.put(make_record("g", sequence))
+        for sequence in order:
+            await backend.delete("g", sequence)
+
+        assert await backend.next_sequence("g") == 4

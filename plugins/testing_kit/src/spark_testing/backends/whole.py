@@ -1,0 +1,100 @@
+"""A graph on the backend, and a history carried elsewhere: what the backend is for."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import pytest
+
+from spark.errors import CheckpointDamagedError
+from spark.graphs import Graph, Node, NodeContext
+from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig, CheckpointManager, InMemoryCheckpointBackend
+from spark_testing.backends.store import GivenStore, OpenAnother, Spoil
+from spark_testing.records import HOSTILE_IDS, make_record
+
+_NAMES_FOUR: Final = r"(?<![0-9a-z])0*4(?![0-9a-z])"
+"""In a message: the sequence 4, as a number or the end of a name."""
+
+
+class PowerCut(BaseException):
+    """Ends a run at once, without a last checkpoint."""
+
+
+class Count(Node):
+    """Counts to eight, with a large value in the state, and dies on the way if it is told to."""
+
+    def __init__(self, *, die_at: int = 0) -> None:
+        super().__init__()
+        self._die_at = die_at
+
+    async def process(self, context: NodeContext) -> Any:
+        count = await context.graph_state.get("count", 0) + 1
+        await context.graph_state.set("count", count)
+        if count % 3 == 0:
+            await context.graph_state.set("large", f"{count} " * 20_000)
+        if count == self._die_at:
+            raise PowerCut
+        return {"count": count, "done": count == 8}
+
+
+class Whole(GivenStore):
+    """A graph on the backend, and a history carried elsewhere: what the backend is for."""
+
+    async def test_a_graph_goes_on_where_it_was(self, backend: CheckpointBackend) -> None:
+        """With retention, which deletes behind it, and a large value that changes now and then."""
+        with pytest.raises(PowerCut):
+            await _counting(backend, die_at=5).run()
+        resumed = _counting(backend)
+        result = await resumed.run(resume=True)
+
+        assert result.content == {"count": 8, "done": True}
+        assert await resumed.get_state("large") == "6 " * 20_000
+        manager = CheckpointManager(backend)
+        infos = await manager.list_checkpoints("counting")
+        assert [info.sequence for info in infos] == [6, 7, 8]
+        assert await manager.load_checkpoint(infos[0].checkpoint_id) is not None
+        assert (await manager.verify()).damaged == []
+
+    async def test_a_damaged_checkpoint_is_an_error_and_never_a_guess(
+        self, backend: CheckpointBackend, open_another: OpenAnother | None, spoil: Spoil | None
+    ) -> None:
+        """To go on from an older one, or from the start, would be one; and what is intact stays in sight."""
+        if open_another is None or spoil is None:
+            return
+        with pytest.raises(PowerCut):
+            await _counting(backend, die_at=5).run()
+        spoil("counting", 4)
+
+        async with open_another() as reader:
+            with pytest.raises(CheckpointDamagedError, match=_NAMES_FOUR):
+                await CheckpointManager(reader).load_latest("counting")
+            with pytest.raises(CheckpointDamagedError, match=_NAMES_FOUR):
+                await _counting(reader).run(resume=True)
+            assert {2, 3} <= {info.sequence for info in await reader.list("counting")}
+            assert (await CheckpointManager(reader).load_checkpoint("ckpt_counting_000003")).sequence == 3
+
+    async def test_a_history_is_carried_to_another_store_and_back(self, backend: CheckpointBackend) -> None:
+        """Whatever stands in a record, one backend takes it as the other gives it."""
+        source, target = InMemoryCheckpointBackend(), InMemoryCheckpointBackend()
+        for number, hostile in enumerate(HOSTILE_IDS[:8], 1):
+            await source.put(make_record(hostile, number, checkpoint_id=f"x{hostile}" if number % 2 else None))
+
+        await _carry(source, backend)
+        await _carry(backend, target)
+
+        assert await target.list() == await source.list()
+        for info in await source.list():
+            assert await target.get(info.graph_id, info.sequence) == await source.get(info.graph_id, info.sequence)
+
+
+def _counting(backend: CheckpointBackend, *, die_at: int = 0) -> Graph:
+    count = Count(die_at=die_at)
+    count.on(done=False) >> count
+    config = CheckpointConfig(backend=backend, trigger_on_iteration=1, max_checkpoints=3)
+    return Graph(start=count, id="counting", checkpoint_config=config)
+
+
+async def _carry(source: CheckpointBackend, target: CheckpointBackend) -> None:
+    records = [await source.get(info.graph_id, info.sequence) for info in await source.list()]
+    await asyncio.gather(*(target.put(record) for record in records if record is not None))

@@ -1,0 +1,206 @@
+"""The suite that a format proves itself by."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+from contextlib import suppress
+from random import Random
+from typing import Any, ClassVar, Final
+
+import pytest
+
+from spark.errors import PluginNotFoundError
+from spark.graphs import Graph, Node, NodeContext
+from spark.graphs.checkpoint import CheckpointConfig, Format, InMemoryCheckpointBackend
+from spark.hooks import format_class
+from spark_testing.conformance import Conformance
+
+TREES: Final[list[Any]] = [
+    None,
+    True,
+    False,
+    0,
+    -(2**63) + 1,
+    2**63 - 1,
+    0.0,
+    -0.0,
+    1.0,
+    5e-324,
+    -1.7976931348623157e308,
+    "",
+    "\0",
+    "\"'\\/\n\r\t\u2028",
+    "é e\u0301 日本語 🙈",
+    "x" * 100_000,
+    [],
+    {},
+    [[], {}, [[]], {"": {}}],
+    {"": 1, "a.b": 2, "\0": 3, "1": 4, "é": 5, "__type__": "x", "$ref": "#"},
+    [True, 1, 1.0, "1", None, False, 0, 0.0, ""],
+    list(range(10_000)),
+]
+"""Plain trees that formats get wrong."""
+_DEEP: Final = 100
+
+
+class Exploit:
+    """Says whether it was unpickled."""
+
+    ran = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return setattr, (Exploit, "ran", True)
+
+
+class Add(Node):
+    """Adds to what is in the state until it is enough."""
+
+    async def process(self, context: NodeContext) -> Any:
+        trees = await context.graph_state.get("trees", [])
+        await context.graph_state.set("trees", [*trees, TREES[len(trees)]])
+        return {"done": len(trees) + 1 == len(TREES)}
+
+
+class SerializerConformance(Conformance):
+    """What every format must do. Subclass it as ``Test…`` with the fixture ``format``; say what the format is."""
+
+    safe_to_load: ClassVar[bool] = True
+    """What the format declares."""
+    random_trees: ClassVar[int] = 100
+    """How many random trees are written and read back."""
+
+    @pytest.fixture
+    def format(self) -> Format:
+        """A new format."""
+        raise NotImplementedError(f"{type(self).__name__} needs a fixture 'format'.")
+
+    def test_gives_back_every_plain_tree(self, format: Format) -> None:
+        """Not only equal: ``1``, ``1.0`` and ``True`` are three values, and a tree keeps the order of its keys."""
+        for tree in TREES:
+            assert _exact(format.loads(format.dumps(tree))) == _exact(tree), tree
+
+    def test_gives_back_random_trees(self, format: Format) -> None:
+        """A failure names the seed that makes the same trees again."""
+        seed = Random().randrange(2**32)
+        random = Random(seed)
+        for _ in range(self.random_trees):
+            tree = _random_tree(random, depth=4)
+            assert _exact(format.loads(format.dumps(tree))) == _exact(tree), f"with Random({seed})"
+
+    def test_gives_back_deep_trees(self, format: Format) -> None:
+        tree: Any = "bottom"
+        for _ in range(_DEEP):
+            tree = {"a": [tree]} if isinstance(tree, str | list) else [tree]
+
+        assert format.loads(format.dumps(tree)) == tree
+
+    def test_what_it_can_not_write_raises(self, format: Format) -> None:
+        """Never something else instead: what can't be saved has to fail before anything is written."""
+        if not format.takes_objects:
+            for value in (object(), lambda: 1):
+                with pytest.raises(Exception):  # noqa: B017 - whatever the format's library raises
+                    format.dumps({"a": [value]})
+
+    def test_cut_or_foreign_bytes_raise_or_give_a_tree(self, format: Format) -> None:
+        """They never end the process, hang or run code; the core's checksum has refused them before."""
+        if not format.safe_to_load:
+            return
+        written = format.dumps({"a": [1, "two", 3.0, None], "b": {"c": "d" * 50}})
+        random = Random(7)
+        for data in (b"", written[:-1], written[: len(written) // 2], *(random.randbytes(60) for _ in range(50))):
+            try:
+                tree = format.loads(data)
+            except Exception:
+                continue
+            _exact(tree)
+
+    def test_is_as_safe_to_load_as_it_says(self, format: Format) -> None:
+        Exploit.ran = False
+        with suppress(Exception):
+            format.loads(pickle.dumps(Exploit()))
+
+        assert format.safe_to_load is self.safe_to_load
+        assert not (self.safe_to_load and Exploit.ran)
+
+    def test_is_text_only_if_it_is_json(self, format: Format) -> None:
+        if format.text:
+            tree = {"a": [1, 2.5, "é", None, True]}
+            assert json.loads(format.dumps(tree).decode("utf-8")) == tree
+
+    def test_composes_what_it_would_write_at_once(self, format: Format) -> None:
+        """Sections that did not change are not encoded again; the payload must be the same to whoever reads it."""
+        if format.composes:
+            sections = [
+                ("first", format.dumps({"a": 1})),
+                ("second é", format.dumps([1, 2])),
+                ("third", format.dumps({})),
+            ]
+            composed = format.compose(sections)
+
+            assert format.loads(composed) == {"first": {"a": 1}, "second é": [1, 2], "third": {}}
+            assert format.composed_size(sections) == len(composed)
+
+    def test_its_signature_is_of_these_very_bytes(self, format: Format) -> None:
+        signature = format.sign(b"header and payload")
+
+        assert format.verify(b"header and payload", signature)
+        if signature:
+            assert not format.verify(b"header and Payload", signature)
+            assert not format.verify(b"header and payload", "")
+            assert not format.verify(b"header and payload", "not hex é")
+
+    def test_has_a_name_and_a_suffix(self, format: Format) -> None:
+        assert format.name.isidentifier()
+        assert format.suffix
+        assert "." not in format.suffix[:1]
+
+    def test_its_name_leads_to_its_class_where_it_is_installed(self, format: Format) -> None:
+        try:
+            installed = format_class(format.name)
+        except PluginNotFoundError:
+            return
+
+        assert issubclass(type(format), installed)
+
+    @pytest.mark.asyncio
+    async def test_a_graph_goes_on_from_what_it_wrote(self, format: Format) -> None:
+        """As the core uses it: sections composed, unchanged ones kept, and read again in another graph."""
+        backend = InMemoryCheckpointBackend(format=format)
+        graph = _adding(backend)
+        await graph.run()
+        restored = _adding(backend)
+        await restored.run(resume=True)
+
+        assert _exact(await restored.get_state("trees")) == _exact(TREES)
+
+
+def _adding(backend: InMemoryCheckpointBackend) -> Graph:
+    add = Add()
+    add.on(done=False) >> add
+    return Graph(start=add, id="adding", checkpoint_config=CheckpointConfig(backend=backend, trigger_on_iteration=1))
+
+
+def _exact(tree: Any) -> Any:
+    """The tree with the type of each value, the sign of each zero and the order of its keys."""
+    if isinstance(tree, dict):
+        return [(key, _exact(value)) for key, value in tree.items()]
+    if isinstance(tree, list):
+        return ["list", *map(_exact, tree)]
+    return type(tree), tree, math.copysign(1, tree) if isinstance(tree, float) else 0
+
+
+def _random_tree(random: Random, *, depth: int) -> Any:
+    kind = random.randrange(8 if depth else 6)
+    if kind >= 6:
+        children = [_random_tree(random, depth=depth - 1) for _ in range(random.randrange(4))]
+        return children if kind == 6 else {_random_text(random): child for child in children}
+    number = random.randrange(-(2**63) + 1, 2**63)
+    return (None, random.random() < 0.5, number, random.gauss(0, 1e6), _random_text(random), number % 100)[kind]
+
+
+def _random_text(random: Random) -> str:
+    return "".join(
+        chr(random.choice((random.randrange(128), random.randrange(0x100, 0xD800)))) for _ in range(random.randrange(9))
+    )

@@ -1,0 +1,109 @@
+"""The tests of the kit can't be dropped, skipped or missed, and its pytest plugin costs nothing when unused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from spark_testing import CheckpointBackendConformance, TriggerConformance
+
+BAD_SUITES = """
+import pytest
+from spark.graphs.checkpoint import EveryIterations, InMemoryCheckpointBackend
+from spark_testing import CheckpointBackendConformance, TriggerConformance, make_boundary
+
+class Lost(TriggerConformance):
+    due, not_due = (make_boundary(2),), (make_boundary(1),)
+
+class Given(TriggerConformance):
+    due, not_due = (make_boundary(2),), (make_boundary(1),)
+
+@pytest.mark.skipif(True, reason="later")
+class TestExcused(Given):
+    @pytest.fixture
+    def trigger(self):
+        return EveryIterations(2)
+
+class TestSkipped(Given):
+    @pytest.fixture
+    def trigger(self):
+        pytest.skip("no server")
+
+class TestFine(Given):
+    @pytest.fixture
+    def trigger(self):
+        return EveryIterations(2)
+
+class TestForgetful(CheckpointBackendConformance):
+    capabilities = {"keeps_blobs"}
+    @pytest.fixture
+    def backend(self):
+        return InMemoryCheckpointBackend()
+"""
+
+UNUSED = """
+import sys
+
+def test_nothing_of_ours_is_loaded():
+    loaded = {name for name in sys.modules if name.partition(".")[0] in ("spark", "spark_testing")}
+    assert loaded == {"spark_testing", "spark_testing.pytest_plugin"}
+"""
+
+
+def run_pytest(folder: Path, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    (folder / "test_theirs.py").write_text(code)
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_where_no_test_uses_the_kit_nothing_of_ours_is_imported(tmp_path: Path) -> None:
+    done = run_pytest(tmp_path, UNUSED)
+
+    assert done.returncode == 0, done.stdout
+
+
+def test_suites_that_prove_less_than_they_seem_to_fail_the_run(tmp_path: Path) -> None:
+    done = run_pytest(tmp_path, BAD_SUITES, "--tb=line", "-k", "not TestForgetful or large_values_if")
+
+    assert done.returncode == 1
+    assert "not one test of test_theirs.Lost was collected" in done.stdout
+    assert "TestExcused::test_remembers_nothing is marked skipif" in done.stdout
+    assert "TestSkipped::test_remembers_nothing was skipped" in done.stdout
+    assert "TestForgetful declares 'keeps_blobs'" in done.stdout
+    assert "TestFine" not in done.stdout
+    assert "Given was collected" not in done.stdout
+
+
+def test_a_suite_whose_tests_were_all_asked_for_by_name_is_not_missed(tmp_path: Path) -> None:
+    done = run_pytest(tmp_path, BAD_SUITES, "test_theirs.py::TestFine")
+
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("replacement", [None, lambda self: None])
+def test_a_base_test_can_not_be_replaced(replacement: object) -> None:
+    with pytest.raises(TypeError, match="redefines test_any_id_is_only_a_name"):
+        type(
+            "TestMine",
+            (CheckpointBackendConformance,),
+            {"capabilities": (), "test_any_id_is_only_a_name": replacement},
+        )
+
+
+@pytest.mark.parametrize("capabilities", [None, "persistent", ("persistant",), ("concurrent_processes",)])
+def test_capabilities_are_declared_and_spelt_right(capabilities: object) -> None:
+    with pytest.raises(TypeError, match="capabilities"):
+        type("TestMine", (CheckpointBackendConformance,), {"capabilities": capabilities})
+
+
+def test_a_trigger_suite_says_where_it_is_due() -> None:
+    with pytest.raises(TypeError, match="needs due and not_due"):
+        type("TestMine", (TriggerConformance,), {})
