@@ -15,6 +15,8 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
+ROOT: Final = Path(__file__).resolve().parents[2]
+
 ROOT_PAGES: Final = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
@@ -31,7 +33,7 @@ _LINK: Final = re.compile(r"\[(?P<text>[^\]]*)\]\((?P<path>[^)\s#:]+)(?P<anchor>
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     """Called by mkdocs when it has listed docs/."""
     for source, page in ROOT_PAGES.items():
-        files.append(File.generated(config, page, abs_src_path=source))
+        files.append(File.generated(config, page, abs_src_path=str(ROOT / source)))
     return files
 
 
@@ -45,6 +47,6 @@ def _on_the_site(link: re.Match[str], *, page: str) -> str:
     here = next((source for source, place in ROOT_PAGES.items() if place == page), f"docs/{page}")
     target = posixpath.normpath(posixpath.join(posixpath.dirname(here), link["path"]))
     place = ROOT_PAGES.get(target, target.removeprefix("docs/"))
-    if link["path"] in ELSEWHERE or (place == target and Path(target).exists()):
+    if link["path"] in ELSEWHERE or (place == target and (ROOT / target).exists()):
         return link["text"]
     return f"[{link['text']}]({posixpath.relpath(place, posixpath.dirname(page) or '.')}{link['anchor'] or ''})"
