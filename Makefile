@@ -16,7 +16,7 @@ CRASH_s3 := --longest 0.3
 DIST := dist
 S3RVER := $(TOOLS)/s3rver/node_modules/s3rver/bin/s3rver.js
 
-.PHONY: help demo test test-install test-s3-ceph test-s3rver check crash crash-postgres faults-s3 race bench bench-curves bench-peers wheels format clean
+.PHONY: help demo test test-install test-s3-ceph test-s3rver check docs crash crash-postgres faults-s3 race bench bench-curves bench-peers wheels format clean
 
 help:
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -39,11 +39,14 @@ test: .venv/.synced ## every test, under three minutes on two cores
 test-install: .venv/.synced ## all that can be installed, from built wheels: each plugin alone, everything, and user code under type checkers
 	$(RUN) pytest -n $(JOBS) -m "thorough or not thorough" tests/install $(ARGS)
 
-check: .venv/.synced ## lint, types and import direction
+check: .venv/.synced docs ## lint, types, import direction and the documentation site
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 	$(RUN) pytest -q tests/architecture
+
+docs: .venv/.synced ## the documentation as a site, in site/; a link that leads nowhere or a docstring that can't be read fails
+	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict
 
 test-s3-ceph: .venv/.synced ## the tests of the S3 backend against Ceph: apt-get install radosgw ceph-mon ceph-osd ceph-common
 	$(RUN) python -m tests.plugins.with_s3 --server ceph pytest -n 0 $(or $(ARGS),tests/plugins tests/crash -k s3)
@@ -84,4 +87,4 @@ format: .venv/.synced ## rewrite the code in the project's style
 	$(RUN) ruff format .
 
 clean: ## remove everything that was bootstrapped or built
-	rm -rf $(TOOLS) .venv .peers dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(TOOLS) .venv .peers dist site .pytest_cache .mypy_cache .ruff_cache

@@ -21,13 +21,13 @@ def _quiet() -> Iterator[None]:
 
 async def test_nothing_is_lost_or_doubled_when_requests_fail(s3_server: S3Server) -> None:
     """The short run of `make faults-s3`."""
-    sweep = Sweep(seed=20261123, schedules=100, lane=10, calls=9)
+    sweep = Sweep(seed=20261123, schedules=60, lane=6, calls=9)
 
     outcome = await run_lanes(sweep, sweep.lanes(), s3_server)
 
     # Enough happened for this to mean something.
-    assert outcome.acknowledged > 150
-    assert outcome.faults.total() > 200
+    assert outcome.acknowledged > 90
+    assert outcome.faults.total() > 120
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ async def test_nothing_is_lost_or_doubled_when_requests_fail(s3_server: S3Server
 )
 async def test_harness_finds_a_planted_bug(s3_server: S3Server, bug: str) -> None:
     """A harness that passes a wrong backend would prove nothing about a right one."""
-    sweep = Sweep(seed=5, schedules=100, lane=10, backend=f"tests.crash.planted_s3_bugs:{bug}")
+    sweep = Sweep(seed=7, schedules=100, lane=10, backend=f"tests.crash.planted_s3_bugs:{bug}")
 
     with pytest.raises(ExceptionGroup) as found:
         await run_lanes(sweep, sweep.lanes(), s3_server)

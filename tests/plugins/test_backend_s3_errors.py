@@ -352,8 +352,9 @@ async def test_a_deletion_that_is_refused_without_reason_is_no_silence(
 
 
 async def test_what_does_not_pass_in_time_is_an_error(s3_server: S3Server, bucket: str, proxy: FaultyProxy) -> None:
-    async with open_store(s3_server, bucket, "late", endpoint_url=proxy.endpoint_url, timeout=1.5) as backend:
-        await backend.list()
+    async with open_store(s3_server, bucket, "late", endpoint_url=proxy.endpoint_url) as backend:
+        await backend.list()  # connected, before the short time begins
+        set_patience(backend, 1.5)
         proxy.schedule = lambda _: INTERNAL_ERROR
         proxy.take_counts()
         with pytest.raises(BackendError, match="the store answered 500 InternalError"):
@@ -363,8 +364,9 @@ async def test_what_does_not_pass_in_time_is_an_error(s3_server: S3Server, bucke
 
 
 async def test_a_hanging_store_is_an_error_in_time(s3_server: S3Server, bucket: str, proxy: FaultyProxy) -> None:
-    async with open_store(s3_server, bucket, "hangs", endpoint_url=proxy.endpoint_url, timeout=1.5) as backend:
-        await backend.list()
+    async with open_store(s3_server, bucket, "hangs", endpoint_url=proxy.endpoint_url) as backend:
+        await backend.list()  # connected, before the short time begins
+        set_patience(backend, 1.5)
         proxy.schedule = lambda _: Fault("never", "hang")
         with pytest.raises(BackendError, match=r"did not answer in time|ReadTimeout"):
             await backend.get("g", 1)
@@ -385,8 +387,9 @@ async def test_an_earlier_error_is_not_taken_for_the_present_one(
     s3_server: S3Server, bucket: str, proxy: FaultyProxy
 ) -> None:
     """Whoever comes back while handling an error has it as the context of all that fails after it."""
-    async with open_store(s3_server, bucket, "twice", endpoint_url=proxy.endpoint_url, timeout=1.5) as backend:
-        await backend.list()
+    async with open_store(s3_server, bucket, "twice", endpoint_url=proxy.endpoint_url) as backend:
+        await backend.list()  # connected, before the short time begins
+        set_patience(backend, 3.0)
         proxy.take_counts()
         proxy.schedule = in_order(refusal(403, "AccessDenied"), HANG)
         try:

@@ -46,6 +46,23 @@ def test_a_listing_can_be_narrowed(url: str) -> None:
     assert (nothing.json, nothing.code) == ([], 0)
 
 
+def test_an_empty_listing_says_so(url: str) -> None:
+    nothing = spark("checkpoints", "list", "another graph", "--url", url)
+
+    assert (nothing.out, nothing.code) == ("", 0)
+    assert "no checkpoints" in nothing.err
+
+
+@pytest.mark.parametrize("command", [["list"], ["prune"], ["verify"], ["copy", "--to", "file:///nowhere"]])
+def test_a_url_in_the_place_of_a_graph_is_no_graph_without_checkpoints(command: list[str]) -> None:
+    """Else somebody who forgets ``--url`` would read that all is fine, or that all was copied."""
+    done = spark("checkpoints", *command, "postgresql://user:secret@host/runs")
+
+    assert done.code == 2
+    assert "name the store with --url" in " ".join(done.err.split())
+    assert "secret" not in done.err
+
+
 def test_a_store_is_taken_from_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     fill("sqlite:///runs.db", to=1)

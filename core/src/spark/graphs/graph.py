@@ -289,6 +289,7 @@ class Graph:
             if recorder is not None and config is not None
             else None,
             save_on_failure=config is not None and config.trigger_on_failure,
+            save_on_start=config is not None and config.trigger_on_start and pending is None,
             max_concurrency=self._max_concurrency,
             clock=self._clock,
             iteration=pending.iteration if pending else 0,

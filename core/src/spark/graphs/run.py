@@ -46,6 +46,7 @@ class GraphRun:
         config: dict[str, Any],
         saving: SaveAtOnce | None,
         save_on_failure: bool,
+        save_on_start: bool,
         max_concurrency: int | None,
         clock: Callable[[], float],
         iteration: int = 0,
@@ -66,6 +67,7 @@ class GraphRun:
         self._config = config
         self._saving = saving
         self._save_on_failure = save_on_failure
+        self._save_on_start = save_on_start
         self._max_concurrency = max_concurrency or float("inf")
         self._clock = clock
         self._started = clock()
@@ -106,6 +108,9 @@ class GraphRun:
 
     async def _run_to_the_end(self) -> Message:
         try:
+            if self._save_on_start and self._saving is not None:
+                # Waited for whatever the durability: nothing has happened yet that could be lost.
+                await self._save(self._saving.finish, reason="started")
             await self._drive_within_budget()
         except Exception as error:
             await self._stop_steps()

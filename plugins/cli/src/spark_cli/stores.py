@@ -1,4 +1,4 @@
-"""Which store does a command work on? The one of ``--url``, or the one that the configuration in force chooses."""
+"""Which store does a command work on, and which graphs in it? The store of ``--url``, or that of the configuration in force."""
 
 from __future__ import annotations
 
@@ -17,6 +17,26 @@ Url: TypeAlias = Annotated[
     str, typer.Option(help="The store. Without it: SPARK_CHECKPOINT_URL, spark.toml, pyproject.toml.", metavar="URL")
 ]
 
+
+def _not_a_url(graph_id: str) -> str:
+    if "://" in graph_id:
+        from spark.hooks import redact
+
+        raise typer.BadParameter(f"{redact(graph_id)!r} is a URL, not a graph id; name the store with --url.")
+    return graph_id
+
+
+def _no_urls(graph_ids: list[str]) -> list[str]:
+    return [_not_a_url(graph_id) for graph_id in graph_ids]
+
+
+OneGraph: TypeAlias = Annotated[
+    str, typer.Argument(metavar="[GRAPH_ID]", help="Only of this graph.", show_default=False, callback=_not_a_url)
+]
+Graphs: TypeAlias = Annotated[
+    list[str],
+    typer.Argument(metavar="[GRAPH_ID]...", help="Only of these graphs.", show_default=False, callback=_no_urls),
+]
 
 Result = TypeVar("Result")
 

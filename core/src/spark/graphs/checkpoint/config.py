@@ -55,6 +55,9 @@ class CheckpointConfig:
     durability: Durability = "sync"
     """When the run waits for the store: ``"sync"``, until each checkpoint is durable; ``"async"``, for a bounded queue of them,
     saved in order; ``"exit"``, at its end alone."""
+    trigger_on_start: bool = False
+    """Whether a run that begins anew is saved, and waits for that, before its first step: then a run that is cut off in it goes
+    on, too, with the same inputs and the same ``idempotency_key``."""
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, kw_only=True)
     """Where each value came from, by field, when ``load`` made this: ``"argument"``, ``"SPARK_CHECKPOINT_URL"``,
     ``"spark.toml:[checkpoint] url"``, ``"default"``."""
@@ -140,6 +143,7 @@ _PLAIN: Final = (
     "max_checkpoints",
     "auto_cleanup",
     "trigger_on_failure",
+    "trigger_on_start",
     "durability",
 )
 

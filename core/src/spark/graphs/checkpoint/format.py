@@ -15,7 +15,7 @@ Sections = Sequence[tuple[str, Members | bytes]]
 class Format(ABC):
     """How the payload of a record is written.
 
-    A plain tree is made of ``None``, ``bool``, ``int`` (below 2**63 in size), finite ``float``, ``str`` (without lone
+    A plain tree is made of ``None``, ``bool``, ``int`` (below ``2**63`` in size), finite ``float``, ``str`` (without lone
     surrogates), ``list`` and ``dict`` with ``str`` keys.
     """
 

@@ -59,6 +59,7 @@ class CheckpointSettings(BaseSettings):
     trigger_on_seconds: Annotated[PositiveFloat, Field(allow_inf_nan=False)] | None = None
     trigger_on_node: Text | Annotated[list[Text], Field(min_length=1)] | None = None
     trigger_on_failure: bool = True
+    trigger_on_start: bool = False
     max_checkpoints: PositiveInt = 10
     auto_cleanup: bool = True
     retention: RetentionSettings | None = None

@@ -9,14 +9,13 @@ import typer
 
 from spark_cli.ending import end, refuse
 from spark_cli.output import plain, print_json, print_table
-from spark_cli.stores import Url, opened_store, wait_for
+from spark_cli.stores import OneGraph, Url, opened_store, wait_for
 from spark_cli.targets import Imports, import_all
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint import CheckpointInfo, GraphCheckpoint, Retention
 
 Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
-OneGraph = Annotated[str, typer.Argument(metavar="[GRAPH_ID]", help="Only of this graph.", show_default=False)]
 Id = Annotated[str, typer.Argument(metavar="CHECKPOINT_ID")]
 
 
@@ -30,6 +29,8 @@ def list_checkpoints(
     """List checkpoints, graph by graph, oldest first."""
     infos = wait_for(_list(url, graph_id, limit, newest_first))
     _print_infos(infos, as_json)
+    if not infos and not as_json:
+        typer.echo("spark: there are no checkpoints here.", err=True)
 
 
 async def _list(url: str, graph_id: str, limit: int, newest_first: bool) -> list[CheckpointInfo]:

@@ -11,7 +11,7 @@ import typer
 from spark_cli.ending import end, refuse
 from spark_cli.meters import meter
 from spark_cli.output import print_json
-from spark_cli.stores import Url, opened_store, wait_for
+from spark_cli.stores import OneGraph, Url, opened_store, wait_for
 from spark_cli.targets import Imports, import_all
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
 
 
 def verify(
-    graph_id: Annotated[str, typer.Argument(metavar="[GRAPH_ID]", help="Only of this graph.", show_default=False)] = "",
+    graph_id: OneGraph = "",
     url: Url = "",
     imports: Imports = [],  # noqa: B006
     as_json: Json = False,

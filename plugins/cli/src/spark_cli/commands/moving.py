@@ -11,14 +11,13 @@ import typer
 from spark_cli.ending import end, refuse
 from spark_cli.meters import meter
 from spark_cli.output import print_json
-from spark_cli.stores import Url, opened_store, wait_for
+from spark_cli.stores import Graphs, Url, opened_store, wait_for
 
 if TYPE_CHECKING:
     from spark_cli.transfer import Outcome, Problem
 
 Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
 File = Annotated[Path, typer.Argument(metavar="FILE")]
-Graphs = Annotated[list[str], typer.Argument(metavar="[GRAPH_ID]...", help="Only of these graphs.", show_default=False)]
 
 
 def copy(
