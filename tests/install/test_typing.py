@@ -18,15 +18,13 @@ import pytest
 
 from plugins.templates.render import render
 from tests.install.wheels import Environment, Workshop, clean_environment
-from tests.install.workspace import Member, members
+from tests.install.workspace import ROOT, Member, members
+from tests.spec.page import blocks
 
 TYPED = Path(__file__).parent / "typed"
 PROGRAM, BACKENDS, MISTAKES = "program.py", "backends.py", "mistakes.py"
 
 PYRIGHT = "basedpyright>=1.40"
-SETTINGS = {"typeCheckingMode": "strict", "reportUnusedExpression": "none"}
-"""As docs/graphs.md recommends: ``a >> b`` is a statement here."""
-
 Errors = dict[str, dict[int, list[str]]]
 """By file and line."""
 
@@ -55,8 +53,9 @@ def mypy(environment: Environment, directory: Path, *files: str) -> Errors:
 
 
 def pyright(workshop: Workshop, environment: Environment, directory: Path) -> Errors:
-    """What it says about everything in the directory."""
-    (directory / "pyrightconfig.json").write_text(json.dumps(SETTINGS))
+    """What it says about everything in the directory, with the settings that docs/graphs.md recommends."""
+    (settings,) = [block.code for block in blocks(ROOT / "docs" / "graphs.md") if block.language == "toml"]
+    (directory / "pyproject.toml").write_text(settings)
     report = basedpyright(workshop, environment, directory)
     found = [each for each in report["generalDiagnostics"] if each["severity"] == "error"]
     places = [(Path(each["file"]).name, each["range"]["start"]["line"] + 1, each["message"]) for each in found]

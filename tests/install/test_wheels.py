@@ -105,3 +105,13 @@ def test_a_description_links_to_nothing_that_is_not_where_it_is_shown(wheels: di
 
 def _links(markdown: str) -> list[str]:
     return [part.split(")")[0] for part in markdown.split("](")[1:]]
+
+
+def test_the_readme_of_the_core_names_every_extra(wheels: dict[str, Wheel]) -> None:
+    """It is what a package index shows to somebody who looks for a backend."""
+    metadata = wheels["spark-graphs"].metadata
+
+    description = str(metadata.get_payload())
+    assert [
+        extra for extra in metadata.get_all("Provides-Extra", []) if f"spark-graphs[{extra}]" not in description
+    ] == []
