@@ -39,6 +39,7 @@ async def backend(file: Path) -> AsyncIterator[DatabaseCheckpointBackend]:
 @pytest.fixture(autouse=True)
 def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow the disk is that the tests run on."""
+    monkeypatch.setattr(pace, "TOLERABLE", 60.0)
     monkeypatch.setattr(pace, "LONGEST", 60.0)
 
 
@@ -101,6 +102,7 @@ async def test_a_slow_disk_does_not_hold_up_the_event_loop(
     backend: DatabaseCheckpointBackend, places: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pace, "LONGEST", 0.0)
+    monkeypatch.setattr(pace, "TOLERABLE", 0.0)
 
     await save(backend, "g", 1, 6)
 
@@ -255,6 +257,7 @@ async def test_a_slow_disk_is_read_in_another_thread(
     backend: DatabaseCheckpointBackend, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pace, "LONGEST", 0.0)
+    monkeypatch.setattr(pace, "TOLERABLE", 0.0)
     await save(backend, "g", 1, 2)
 
     for _ in range(4):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from spark.graphs.checkpoint import CheckpointBackend, Pace, run_blocking
@@ -69,9 +69,9 @@ class FileCheckpointBackend(CheckpointBackend):
             await self._worker.run(self._files.put, record)
         elif self._pace.allows_save(record.graph_id, record.header.size + sum(map(len, record.blobs.values()))):
             self._worker.check_open()
-            self._timed_put(record)
+            self._timed_put(record, self._pace.took)
         else:
-            await self._worker.run(self._timed_put, record)
+            await self._worker.run(self._timed_put, record, self._pace.took_elsewhere)
 
     async def get(self, graph_id: str, sequence: int) -> Record | None:
         return await self._worker.run(self._files.get, graph_id, sequence)
@@ -109,10 +109,10 @@ class FileCheckpointBackend(CheckpointBackend):
     async def leftovers(self, *, remove: bool = False) -> Names:
         return await self._worker.run(self._files.leftovers, remove)
 
-    def _timed_put(self, record: Record) -> None:
+    def _timed_put(self, record: Record, tell: Callable[[float], None]) -> None:
         began = time.perf_counter()
         self._files.put(record)
-        self._pace.took(time.perf_counter() - began)
+        tell(time.perf_counter() - began)
 
     async def close(self) -> None:
         await self._worker.close()

@@ -53,4 +53,4 @@ class InlineCommits:
     def handed_over(self, seconds: float) -> None:
         """The writer's thread has made one save, in this time."""
         self._logged = 0
-        self._pace.took(seconds)
+        self._pace.took_elsewhere(seconds)

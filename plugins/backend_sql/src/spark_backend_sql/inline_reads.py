@@ -54,7 +54,7 @@ class InlineReads:
 
     def read_elsewhere(self, seconds: float) -> None:
         """A reader's thread, which is the caller, has got an answer in this time."""
-        self._pace.took(seconds)
+        self._pace.took_elsewhere(seconds)
         with self._turn, suppress(DBAPIError):  # whatever it is, reads go on in this thread
             if not self._connection.is_open:
                 self._connection.run(_nothing, hurried=True)
