@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from spark.errors import BackendError, CheckpointDamagedError, CheckpointError
+from spark.graphs.checkpoint import pace
 from spark_backend_file import FileCheckpointBackend
 from spark_backend_file.temporaries import is_leftover, new_temporary
 from spark_testing import HOSTILE_IDS, CheckpointBackendConformance, OpenAnother, ReadRaw, Spoil
@@ -53,7 +54,10 @@ class TestFileBackend(CheckpointBackendConformance):
 
 
 @pytest.fixture
-async def backend(tmp_path: Path) -> AsyncIterator[FileCheckpointBackend]:
+async def backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FileCheckpointBackend]:
+    """One that takes the disk for a slow one, and so writes in threads of its own."""
+    monkeypatch.setattr(pace, "LONGEST", 0.0)
+    monkeypatch.setattr(pace, "TOLERABLE", 0.0)
     async with FileCheckpointBackend(tmp_path / "store") as backend:
         yield backend
 
