@@ -67,7 +67,7 @@ class FileCheckpointBackend(CheckpointBackend):
     async def put(self, record: Record) -> None:
         if self._local is None:
             await self._worker.run(self._files.put, record)
-        elif self._pace.allows_save(record.graph_id, record.header.size + sum(map(len, record.blobs.values()))):
+        elif self._pace.allows_save(record.graph_id, record.weight):
             self._worker.check_open()
             self._timed_put(record, self._pace.took)
         else:

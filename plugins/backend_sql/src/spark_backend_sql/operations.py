@@ -42,7 +42,7 @@ class Put:
     @property
     def weight(self) -> int:
         """How many bytes it adds to a transaction, about."""
-        return self.record.header.size + sum(map(len, self.record.blobs.values()))
+        return self.record.weight
 
 
 @dataclass(frozen=True, slots=True, eq=False)

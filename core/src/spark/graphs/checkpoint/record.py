@@ -145,6 +145,11 @@ class Record:
         """Its place in the history of that graph."""
         return self._header.sequence
 
+    @property
+    def weight(self) -> int:
+        """How many bytes it adds to a store, about: payload and large values."""
+        return self._header.size + sum(map(len, self.blobs.values()))
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Record) and (self.header, self.payload) == (other.header, other.payload)
 
