@@ -268,6 +268,7 @@ class DatabaseCheckpointBackend(CheckpointBackend):
             self._process, self._readers = os.getpid(), None
             self.database.after_fork()
             self._ledger.after_fork()
+            self._writer.after_fork()
             if self._inline_reads is not None:
                 self._inline_reads.after_fork()
 
@@ -304,16 +305,17 @@ def _can_exist(graph_id: str, sequence: int) -> bool:
 
 def _check(record: Record) -> None:
     header = record.header
-    for kind, value, longest in (
-        ("graph id", header.graph_id, LONGEST_GRAPH_ID),
-        ("checkpoint id", header.checkpoint_id, LONGEST_CHECKPOINT_ID),
-    ):
-        if not value or len(value) > longest or not _is_text(value):
-            raise InvalidIdError(
-                f"The sql backend can't save under the {kind} {value[:40]!r}, which has {len(value)} characters: it takes 1 to "
-                f"{longest}, none of them NUL or half a surrogate pair. Nothing was written."
-            )
+    _check_id("graph id", header.graph_id, LONGEST_GRAPH_ID)
+    _check_id("checkpoint id", header.checkpoint_id, LONGEST_CHECKPOINT_ID)
     if not 0 < header.sequence <= LAST_SEQUENCE:
         raise BackendError(
             f"The sql backend can't save sequence {header.sequence} of graph {header.graph_id!r}: it takes 1 to {LAST_SEQUENCE}."
+        )
+
+
+def _check_id(kind: str, value: str, longest: int) -> None:
+    if not value or len(value) > longest or not (value.isprintable() or _is_text(value)):
+        raise InvalidIdError(
+            f"The sql backend can't save under the {kind} {value[:40]!r}, which has {len(value)} characters: it takes 1 to "
+            f"{longest}, none of them NUL or half a surrogate pair. Nothing was written."
         )

@@ -96,13 +96,14 @@ def _prepare_sqlite_writer(connection: Any, record: object) -> None:
 
 
 def hurry(connection: Any, *, hurried: bool) -> None:
-    """Make a connection of SQLite wait for no lock and leave the log as it is, up to a length; or undo that."""
+    """Make a connection of SQLite wait for no lock and leave the log as it is, up to a length; or the contrary of both."""
     connection.execute(f"PRAGMA busy_timeout={0 if hurried else PATIENCE_WITH_LOCKS * 1000}")
-    connection.execute(f"PRAGMA wal_autocheckpoint={_LONG_LOG if hurried else _USUAL_LOG}")
+    connection.execute(f"PRAGMA wal_autocheckpoint={_LONG_LOG if hurried else _SHORT_LOG}")
 
 
-_USUAL_LOG: Final = 1_000
-"""Pages in SQLite's log, at which a commit moves them into the database file; what SQLite does by itself."""
+_SHORT_LOG: Final = 800
+"""Pages in SQLite's log, at which a commit moves them into the database file. What hurried commits leave to the next other
+one is more: to go on in a new part of the log, which the file has to grow for, costs a commit more than to use one again."""
 _LONG_LOG: Final = 8_000
 
 

@@ -7,9 +7,10 @@ Connections and errors stay SQLAlchemy's, and all transactions but those of ``sh
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, CursorResult, Dialect, Table
+from sqlalchemy import Boolean, Connection, CursorResult, Dialect, LargeBinary, Table
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 
@@ -24,7 +25,7 @@ class DriverStatement:
         compiled = statement.compile(dialect=dialect)
         assert isinstance(compiled, SQLCompiler)
         self.text = str(compiled)
-        self._order = compiled.positiontup
+        self._arrange = _arranger(compiled.positiontup)
         self.constants = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
         """Values that stand in the statement, by the names that they were given: bound along with the caller's."""
         self._types = {name: bind.type for name, bind in compiled.binds.items()}
@@ -44,15 +45,27 @@ class DriverStatement:
 
     def arranged(self, values: Mapping[str, Any]) -> Any:
         """The values as the driver takes them beside the text."""
-        return values if self._order is None else tuple([values[name] for name in self._order])
+        return values if self._arrange is None else self._arrange(values)
+
+
+def _arranger(order: Sequence[str] | None) -> Callable[[Mapping[str, Any]], tuple[Any, ...]] | None:
+    """What picks the values in this order; None where the driver takes them by name."""
+    if order is None:
+        return None
+    return itemgetter(*order) if len(order) > 1 else lambda values: tuple(values[name] for name in order)
 
 
 class Binder:
-    """Turns values of a table's columns into those that the driver takes."""
+    """Turns values of a table's columns into those that the driver takes. ``bool`` and ``bytes`` every driver takes as they are.
 
-    def __init__(self, table: Table, dialect: Dialect) -> None:
+    :param but: the name of a column whose values are what the driver takes.
+    """
+
+    def __init__(self, table: Table, dialect: Dialect, *, but: str) -> None:
         processors = {
-            column.name: column.type.dialect_impl(dialect).bind_processor(dialect) for column in table.columns
+            column.name: column.type.dialect_impl(dialect).bind_processor(dialect)
+            for column in table.columns
+            if column.name != but and not isinstance(column.type, Boolean | LargeBinary)
         }
         self._processors = [(name, processor) for name, processor in processors.items() if processor is not None]
 

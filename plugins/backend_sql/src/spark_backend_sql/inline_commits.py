@@ -13,7 +13,7 @@ from spark.graphs.checkpoint import Pace
 from spark_backend_sql.ledger import Ledger
 from spark_backend_sql.operations import Operation, Put
 
-LOG_SIZE: Final = 4 * 1024 * 1024
+LOG_SIZE: Final = 5 * 1024 * 1024
 """After so many bytes the writer's thread makes a save, and with it SQLite's checkpoint, which takes milliseconds."""
 
 _ROUND: Final = 16 * 1024

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from spark.graphs.checkpoint import Record
@@ -12,9 +12,9 @@ Address: TypeAlias = tuple[str, int]
 """Graph id and sequence."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Put:
-    """Store a record and, with it or not at all, remove others of its graph."""
+    """Store a record and, with it or not at all, remove others of its graph. Never changed."""
 
     record: Record
     values: Mapping[str, Any]
@@ -23,6 +23,11 @@ class Put:
     """The sequences that go when the record is stored,"""
     blobs_going: Sequence[str] = ()
     """and the names of the large values that go with them."""
+    weight: int = field(init=False)
+    """How many bytes it adds to a transaction, about."""
+
+    def __post_init__(self) -> None:
+        self.weight = self.record.weight
 
     @property
     def graph_id(self) -> str:
@@ -39,15 +44,10 @@ class Put:
         """Every address that this changes."""
         return [self.address, *((self.graph_id, sequence) for sequence in self.going)]
 
-    @property
-    def weight(self) -> int:
-        """How many bytes it adds to a transaction, about."""
-        return self.record.weight
 
-
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Delete:
-    """Remove records of a graph, or large values."""
+    """Remove records of a graph, or large values. Never changed."""
 
     graph_id: str
     going: Sequence[int] = ()

@@ -9,6 +9,7 @@ an index over keys and values would cost several more rows.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -17,11 +18,10 @@ from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.types import TypeDecorator
 
 from spark.graphs.checkpoint import CheckpointQuery
+from spark.graphs.checkpoint.query import Scalar, written_members
 from spark_backend_sql.dialects import position_of
 
 _LARGEST_LIMIT: Final = 2**63 - 1
-# The same spelling of every scalar as in the core's headers: ASCII, numbers as repr has them.
-_ENCODER: Final = json.JSONEncoder(separators=("\n,\n", ":"), check_circular=False)
 
 
 class SearchableMetadata(TypeDecorator[dict[str, Any]]):
@@ -39,7 +39,7 @@ class SearchableMetadata(TypeDecorator[dict[str, Any]]):
         return dialect.type_descriptor(Text())
 
     def process_bind_param(self, value: dict[str, Any] | None, dialect: Dialect) -> str:
-        return _text_of(value or {})
+        return text_of(value or {})
 
     def process_result_value(self, value: Any, dialect: Dialect) -> dict[str, Any] | None:
         try:
@@ -47,7 +47,7 @@ class SearchableMetadata(TypeDecorator[dict[str, Any]]):
         except (TypeError, ValueError, RecursionError):
             return None
         # Only our spelling is right: a search would not find another one.
-        return found if isinstance(found, dict) and _text_of(found) == value else None
+        return found if isinstance(found, dict) and text_of(found) == value else None
 
 
 class Search:
@@ -99,9 +99,11 @@ class Search:
         ]
 
 
-def _text_of(metadata: dict[str, Any]) -> str:
-    return f"{{\n{_ENCODER.encode(metadata)[1:-1]}\n}}"
+def text_of(metadata: Mapping[str, Scalar]) -> str:
+    """What the column holds of this metadata."""
+    return "{\n" + "\n,\n".join(written_members(metadata)) + "\n}"
 
 
 def _line(key: str, value: Any) -> str:
-    return f"\n{_ENCODER.encode({key: value})[1:-1]}\n"
+    (member,) = written_members({key: value})
+    return f"\n{member}\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import time
 from collections import deque
@@ -62,7 +61,6 @@ class Writer:
         self._begin()
 
     def _begin(self) -> None:
-        self._process = os.getpid()
         self._thread: threading.Thread | None = None
         self._waiting: deque[Call] = deque()
         self._lock = threading.Lock()
@@ -98,9 +96,13 @@ class Writer:
         with self._lock:
             self._is_stopping = True
             self._ring()
-            thread = self._thread if self._process == os.getpid() else None
+            thread = self._thread
         if thread is not None:
             thread.join()
+
+    def after_fork(self) -> None:
+        """In a child process, which has this object, its locks in any state, and no thread: begin anew."""
+        self._begin()
 
     def _commit_inline(self, operation: Operation) -> list[int] | None:
         if self._inline is None or not self._inline.suits(operation) or not self._take_turn():
@@ -112,14 +114,10 @@ class Writer:
 
     def _take_turn(self) -> bool:
         """Whether the thread has nothing to do; then it does nothing until the turn is over."""
-        if self._process != os.getpid():
-            return False
         with self._lock:
             return self._is_idle and not self._is_stopping and self._turn.acquire(blocking=False)
 
     def _add(self, call: Call) -> None:
-        if self._process != os.getpid():
-            self._begin()  # after a fork the child has this object, its locks in any state, and no thread
         with self._lock:
             if self._is_stopping:
                 raise BackendError("The sql backend is closed and can't be used any more; make a new one.")

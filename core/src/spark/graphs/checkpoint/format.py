@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from spark.graphs.checkpoint.members import Members
 
-Sections = Sequence[tuple[str, Members | bytes]]
+Sections = Mapping[str, Members | bytes]
 """The values of a mapping by their names: each as its bytes, or as the members of a mapping."""
 
 

@@ -43,14 +43,14 @@ def parse_automatic_id(checkpoint_id: str) -> tuple[str, int] | None:
 
 
 def _check(kind: str, value: str, longest: int) -> str:
+    if isinstance(value, str) and 0 < len(value) <= longest and value.isprintable():
+        return value
     if not isinstance(value, str):
         raise InvalidIdError(f"A {kind} is a string, not {type(value).__name__}.")
     if not value:
         raise InvalidIdError(f"The {kind} is empty; give it at least one character.")
     if len(value) > longest:
         raise InvalidIdError(f"The {kind} {value[:40]!r}… has {len(value)} characters; at most {longest} are allowed.")
-    if not value.isprintable():
-        raise InvalidIdError(
-            f"The {kind} {value!r} holds a control character or text that can't be encoded; use printable text."
-        )
-    return value
+    raise InvalidIdError(
+        f"The {kind} {value!r} holds a control character or text that can't be encoded; use printable text."
+    )

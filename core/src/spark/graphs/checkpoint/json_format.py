@@ -42,22 +42,19 @@ class JsonFormat(Format):
     def compose(self, sections: Sections) -> bytes:
         # One join of everything: a payload may be long, and each copy of it costs more than the rest of this.
         pieces: list[bytes] = []
-        for name, value in sections:
-            pieces += (b",", _key(name))
+        for key, value in zip(_section_keys(tuple(sections)), sections.values(), strict=True):
             if not isinstance(value, Members):
-                pieces.append(value)
+                pieces += (key, value)
             elif value:
-                pieces += (b"{", value[0][1:], *value[1:], b"}")  # the first member comes without its comma
+                pieces += (key, b"{", value[0][1:], *value[1:], b"}")  # the first member comes without its comma
             else:
-                pieces.append(b"{}")
-        pieces[0] = b"{"
+                pieces += (key, b"{}")
         pieces.append(b"}")
         return b"".join(pieces)
 
     def composed_size(self, sections: Sections) -> int:
-        size = 1  # each section brings a comma, of which the first is a brace: the other brace is left
-        for name, value in sections:
-            size += 1 + len(_key(name))
+        size = sum(map(len, _section_keys(tuple(sections)))) + 1
+        for value in sections.values():
             if not isinstance(value, Members):
                 size += len(value)
             elif value:
@@ -65,6 +62,12 @@ class JsonFormat(Format):
             else:
                 size += 2
         return size
+
+
+@lru_cache(maxsize=16)
+def _section_keys(names: tuple[str, ...]) -> list[bytes]:
+    """What stands before the value of each section."""
+    return [(b"," if place else b"{") + _key(name) for place, name in enumerate(names)]
 
 
 @lru_cache(maxsize=1024)

@@ -21,7 +21,7 @@ from spark.graphs.checkpoint.tree_reader import TreeReader
 from spark.graphs.checkpoint.tree_writer import TreeWriter
 from spark.graphs.checkpoint.unsaveable import describe
 from spark.graphs.checkpoint.weight import Scale
-from spark.graphs.containers import ordinary
+from spark.graphs.containers import PlainList, ordinary
 from spark.graphs.loaded import class_name
 
 _SECTIONS: Final = ("graph_state", "node_states", "execution_metadata", "config", "topology", "frontier")
@@ -63,20 +63,17 @@ class PayloadWriter:
     ) -> Pieces:
         facts = _facts(checkpoint)
 
-        def members(name: str, values: dict[str, Any]) -> Members | bytes:
-            return self._members(cache, scale, keep_apart, name, values)
-
         return Pieces(
             self._format,
-            [
-                ("graph_state", members("graph_state", checkpoint.graph_state)),
-                ("node_states", members("node_states", checkpoint.node_states)),
-                ("execution_metadata", self._section("execution_metadata", checkpoint.execution_metadata)),
-                ("config", cache.whole("config", checkpoint.config, self._section)),
-                ("topology", cache.whole("topology", checkpoint.topology, self._section)),
-                ("frontier", self._section("frontier", checkpoint.frontier)),
-                *[(name, self._dump(self._facts_writer.tree(facts[name], name), name)) for name in facts],
-            ],
+            {
+                "graph_state": self._members(cache, scale, keep_apart, "graph_state", checkpoint.graph_state),
+                "node_states": self._members(cache, scale, keep_apart, "node_states", checkpoint.node_states),
+                "execution_metadata": self._section("execution_metadata", checkpoint.execution_metadata),
+                "config": cache.whole("config", checkpoint.config, self._section),
+                "topology": cache.whole("topology", checkpoint.topology, self._section),
+                "frontier": self._frontier(checkpoint.frontier),
+            }
+            | {name: self._dump(self._facts_writer.tree(fact, name), name) for name, fact in facts.items()},
         )
 
     def _members(
@@ -108,6 +105,16 @@ class PayloadWriter:
         ref = keep_apart(data)
         cache.refer(place, ref.name)
         return self._dump(ref.tree())
+
+    def _frontier(self, frontier: dict[str, Any] | None) -> bytes:
+        if frontier is None or type(frontier.get("tokens")) is not PlainList or self._writer.has_hook:
+            return self._section("frontier", frontier)
+        # Made by the engine: only what nodes gave it has to be looked at.
+        tree = {**frontier, "tokens": list(frontier["tokens"])}
+        tree["contents"] = self._writer.tree(frontier["contents"], "frontier['contents']")
+        if "result" in frontier:
+            tree["result"] = self._writer.tree(frontier["result"], "frontier['result']")
+        return self._dump(tree, "frontier")
 
     def _section(self, name: str, values: dict[str, Any] | None) -> bytes:
         return self._dump(self._section_tree(name, values), name)

@@ -88,9 +88,9 @@ def written(value: Scalar) -> str:
     return "null" if value is None else "true" if value else "false"
 
 
-def written_all(metadata: Mapping[str, Scalar]) -> str:
-    """Searchable metadata as one JSON object."""
-    return "{" + ",".join([f"{quote(key)}:{written(value)}" for key, value in metadata.items()]) + "}"
+def written_members(metadata: Mapping[str, Scalar]) -> list[str]:
+    """The members of searchable metadata as a JSON object has them, one by one."""
+    return [f"{quote(key)}:{quote(value) if type(value) is str else written(value)}" for key, value in metadata.items()]
 
 
 def _is_searchable(key: object, value: object) -> bool:

@@ -258,7 +258,7 @@ class Recorder:
 
     def _unneeded(self, going: Sequence[CheckpointInfo]) -> list[str]:
         """The large values of this run that nobody needs any more when those are gone."""
-        if not going or self._blobs is None:
+        if not going or self._blobs is None or not (self._cache.retired or self._upkeep.has_large_values):
             return []
         gone = {info.sequence for info in going}
         kept = [info.sequence for info in self._kept if info.sequence not in gone]

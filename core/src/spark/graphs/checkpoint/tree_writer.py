@@ -33,6 +33,8 @@ class TreeWriter:
 
     def __init__(self, serializer: CheckpointSerializer | None = None) -> None:
         self._serialize = serializer.serialize if serializer and is_hook(serializer) else None
+        self.has_hook = self._serialize is not None
+        """A serializer is asked about every value."""
 
     def tree(self, value: Any, path: str = "") -> Any:
         """The plain tree of a value, which ``path`` leads to.

@@ -32,6 +32,11 @@ class Upkeep:
         """The run adds to a history whose last record has this sequence; 0 for none."""
         self._began_after = after
 
+    @property
+    def has_large_values(self) -> bool:
+        """Whether it knows of any that may have to go one day."""
+        return bool(self._spans)
+
     def unneeded(self, kept: Sequence[int], *, retired: Iterable[str], until: int) -> list[str]:
         """The large values that nobody needs once a record is stored and only the kept ones remain beside it.
 

@@ -31,8 +31,11 @@ class Scale:
 
         :raises TooHeavyError: it is too much.
         """
-        if type(value) in _SINGLE:
+        kind = type(value)
+        if kind in _SINGLE:
             self._allowed -= 1
+        elif kind is dict and _SINGLE.issuperset(map(type, value.values())):  # as what most nodes return
+            self._allowed -= 1 + len(value)
         else:
             self._allowed -= weight(value, limit=self._allowed)
         if self._allowed < 0:
