@@ -222,14 +222,16 @@ async def test_a_node_may_delete_a_key_that_is_not_there_while_every_step_is_sav
 def test_members_that_failed_half_way_are_not_taken_for_those_of_the_capture_before(is_told: bool) -> None:
     store, cache = StateStore("graph_state", {"a": "old", "b": "old"}), FragmentCache()
     before = store.capture()
-    cache.members("graph_state", before, encode_text)
+    cache.section("graph_state", before, encode_text)
     store.apply({"a": "new", "b": 5}, writer="n")
     after = store.capture()
     after.changed = ["a", "b"] if is_told else None
     with pytest.raises(TypeError):
-        cache.members("graph_state", after, encode_text)
+        cache.section("graph_state", after, encode_text)
 
-    assert cache.members("graph_state", before, encode_text) == [b"a=old", b"b=old"]
+    section = cache.section("graph_state", before, encode_text)
+    assert section is not None
+    assert section.members == [b"a=old", b"b=old"]
 
 
 def encode_text(key: str, value: str) -> bytes:

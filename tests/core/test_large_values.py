@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
@@ -31,7 +31,6 @@ from spark.graphs.checkpoint.checksum import checksum
 from spark_backend_sql import DatabaseCheckpointBackend
 from spark_testing.records import make_record
 from tests.core.running import Failure
-from tests.plugins.s3_stores import open_store
 
 STEADY = "steady " * SMALLEST
 
@@ -63,20 +62,6 @@ def graph_of(backend: CheckpointBackend, loop: Node, **settings: Any) -> Graph:
     loop.on(more=True) >> loop
     config = CheckpointConfig(backend=backend, trigger_on_iteration=1, **settings)
     return Graph(start=loop, id="g", state={"steady": STEADY}, checkpoint_config=config)
-
-
-@pytest.fixture(params=["file", "sqlite", "s3"])
-async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CheckpointBackend]:
-    made: CheckpointBackend
-    if request.param == "file":
-        made = FileCheckpointBackend(tmp_path / "store")
-    elif request.param == "sqlite":
-        made = DatabaseCheckpointBackend(f"sqlite:///{tmp_path}/checkpoints.db")
-    else:
-        server = request.getfixturevalue("s3_server")
-        made = open_store(server, server.new_bucket())
-    async with made:
-        yield made
 
 
 async def stored(backend: CheckpointBackend) -> list[int]:

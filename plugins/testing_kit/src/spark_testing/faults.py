@@ -40,6 +40,7 @@ class FaultyBackend(CheckpointBackend):
         self.codec: Codec = inner.codec
         self.name: str = inner.name
         self.keeps_blobs: bool = inner.keeps_blobs
+        self.divides_from: int = inner.divides_from
         self.persistent: bool = inner.persistent  # type: ignore[misc]
         self.calls: list[str] = []
         """The methods that were called, in order."""

@@ -7,13 +7,14 @@ sequence of that record, so names alone say what may be collected; see ``docs/de
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError
 from spark.graphs.checkpoint.checksum import checksum, is_right
 from spark.graphs.checkpoint.compression import compress, unpack
+from spark.graphs.checkpoint.parts import joined, part_trees, values_of
 
 SMALLEST: Final = 8192
 """Encoded values of at least this many bytes are kept as blobs; what is smaller costs less where it is used."""
@@ -114,18 +115,52 @@ def is_of(name: str, writer: str) -> bool:
     return name.split("-")[1:2] == [writer]
 
 
-def references(tree: Mapping[str, Any]) -> dict[tuple[str, str], BlobRef]:
-    """Where in a payload's tree, by section and key, references stand.
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A reference where it stands in a payload's tree."""
 
-    :raises CheckpointDamagedError: one of them is none.
+    ref: BlobRef
+    mapping: dict[str, Any]
+    """What holds it,"""
+    key: str
+    """under this key."""
+
+
+def references(tree: Mapping[str, Any]) -> list[Reference]:
+    """The references in a payload's tree.
+
+    :raises CheckpointDamagedError: one of them is none, or a section is divided into what are no parts.
     """
-    return {
-        (section, key): ref
+    return [
+        Reference(ref, mapping, key)
         for section in _SECTIONS
         if type(values := tree.get(section)) is dict
-        for key, value in values.items()
+        for mapping in _mappings(values)
+        for key, value in mapping.items()
         if type(value) is dict and (ref := BlobRef.of(value))
-    }
+    ]
+
+
+def join_parts(tree: dict[str, Any]) -> None:
+    """Make whole the sections that are divided, when what was referred to stands in the place of all references.
+
+    :raises CheckpointDamagedError: one of them is divided into what are no parts.
+    """
+    for section in _SECTIONS:
+        if type(values := tree.get(section)) is dict:
+            tree[section] = joined(values)
+
+
+def _mappings(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What may hold references: a section's values, or its parts and the values of those that are in the payload."""
+    parts = part_trees(values)
+    if parts is None:
+        yield values
+        return
+    yield parts
+    for part in parts.values():
+        if BlobRef.of(part) is None:
+            yield values_of(part)
 
 
 def garbage(names: Iterable[str], *, referenced: Collection[str], latest: int) -> list[str]:

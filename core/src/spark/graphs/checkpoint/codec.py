@@ -15,7 +15,7 @@ from spark.errors import (
     SerializationError,
     SparkError,
 )
-from spark.graphs.checkpoint.blobs import BlobRef, NewBlobs, references
+from spark.graphs.checkpoint.blobs import BlobRef, NewBlobs, Reference, join_parts, references
 from spark.graphs.checkpoint.checksum import checksum, is_right
 from spark.graphs.checkpoint.compression import compress, compression_name, unpack
 from spark.graphs.checkpoint.format import Format
@@ -40,12 +40,12 @@ class OpenRecord:
     """What the format loaded."""
     is_plain: bool
     """Nothing in the tree stands for something else: its values are the checkpoint's."""
-    refs: dict[tuple[str, str], BlobRef]
-    """The large values that it refers to, by section and key."""
+    references: list[Reference]
+    """To the large values that it needs."""
 
     def blob_names(self) -> list[str]:
         """The names of those."""
-        return [ref.name for ref in self.refs.values()]
+        return [reference.ref.name for reference in self.references]
 
     def fill(self, blobs: Mapping[str, bytes]) -> None:
         """Put the large values where the references to them stand.
@@ -53,8 +53,14 @@ class OpenRecord:
         :param blobs: name to content.
         :raises CheckpointDamagedError: one of them is missing, or not what was written.
         """
-        for (section, key), ref in self.refs.items():
-            self.tree[section][key] = _large_value(self, ref, blobs)
+        if self.is_plain or type(self.tree) is not dict:
+            return
+        for reference in self.references:
+            reference.mapping[reference.key] = _large_value(self, reference.ref, blobs)
+        try:
+            join_parts(self.tree)
+        except CheckpointDamagedError as error:
+            _raise_damaged(self.header, str(error), cause=error)
 
 
 class Codec:
@@ -157,7 +163,7 @@ class Codec:
         _check_intact(header, payload)
         if self._kind_of(header).takes_objects:
             return []  # such formats write a checkpoint in one piece
-        return [*_parsed(header, payload, self._format_of(header)).refs.values()]
+        return [reference.ref for reference in _parsed(header, payload, self._format_of(header)).references]
 
     def put_together(self, record: Record, blobs: Mapping[str, bytes]) -> Record:
         """The same record with its large values in its payload, for a store that keeps none beside it.
@@ -264,10 +270,10 @@ def _parsed(header: RecordHeader, payload: bytes, format: Format) -> OpenRecord:
     tree = _load(format, header, raw)
     is_plain = format.is_plain(raw)
     try:
-        refs = {} if is_plain or type(tree) is not dict else references(tree)
+        found = [] if is_plain or type(tree) is not dict else references(tree)
     except CheckpointDamagedError as error:
         _raise_damaged(header, str(error), cause=error)
-    return OpenRecord(header, format, tree, is_plain, refs)
+    return OpenRecord(header, format, tree, is_plain, found)
 
 
 def _unpack(header: RecordHeader, payload: bytes) -> bytes:

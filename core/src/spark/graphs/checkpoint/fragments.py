@@ -8,6 +8,7 @@ from operator import is_not
 from typing import Any
 
 from spark.graphs.checkpoint.members import Members
+from spark.graphs.checkpoint.parts import Parts
 from spark.graphs.checkpoint.tree_writer import are_names
 from spark.graphs.containers import Captured
 
@@ -17,9 +18,12 @@ class FragmentCache:
 
     A member is taken again when its value is the very same object as last time. It holds nothing of keys that are gone.
     One cache serves one codec and one call at a time.
+
+    :param divides_from: bytes of a section's members from which on it is divided into parts, where large values are kept apart.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, divides_from: int = 1024 * 1024) -> None:
+        self.divides_from = divides_from
         self.owner: object = None
         """The codec whose bytes these are."""
         self.size = 0
@@ -28,7 +32,7 @@ class FragmentCache:
         """Section and key to the name of the blob that stands for the value."""
         self.retired: list[str] = []
         """Blobs that stood for a value in the payload before, and do so no more."""
-        self._sections: dict[str, _Section] = {}
+        self._sections: dict[str, Section] = {}
         self._wholes: dict[str, tuple[object, bytes]] = {}
 
     def claim(self, owner: object) -> None:
@@ -39,7 +43,8 @@ class FragmentCache:
 
     def forget(self) -> None:
         """Encode everything anew next time."""
-        self._sections.clear()
+        for name in list(self._sections):
+            self._sections.pop(name).undivide()
         self._wholes.clear()
         self.retired += self.refs.values()
         self.refs.clear()
@@ -52,30 +57,31 @@ class FragmentCache:
         if name is not None:
             self.refs[place] = name
 
-    def members(self, section: str, values: dict[str, Any], encode: Callable[[str, Any], bytes]) -> Members | None:
+    def section(self, name: str, values: dict[str, Any], encode: Callable[[str, Any], bytes]) -> Section | None:
         """The encoded member of each key, in order; None when the keys are such that they can't be members.
 
-        They are the caller's own, so the next call changes nothing in them. ``encode`` is called for the keys whose value
-        is not the object that it was last time.
+        ``encode`` is called for the keys whose value is not the object that it was last time.
         """
-        if not values:  # as the node states of many a graph
-            self._sections.pop(section, None)
-            self._retire_missing(section, values)
-            return Members.of(())
-        last = self._sections.get(section)
+        last = self._sections.get(name)
         if last is not None and type(values) is Captured and last.follows(values):
             last.take_changes(values, encode)
-            return last.members.copy()
+            return last
         if last is None or list(values) != last.keys:
-            last = self._follow(section, last, values, encode)
-            return None if last is None else last.members.copy()
+            return self._follow(name, last, values, encode)
         last.moment = None  # should one of them fail, the members are those of no capture
-        for index in compress(range(len(last.values)), map(is_not, values.values(), last.values)):
-            key = last.keys[index]
-            last.members.put(index, encode(key, values[key]))
-            last.values[index] = values[key]
+        for place in compress(range(len(last.values)), map(is_not, values.values(), last.values)):
+            key = last.keys[place]
+            last.put(place, values[key], encode(key, values[key]))
         last.moment = values.moment if type(values) is Captured else None
-        return last.members.copy()
+        return last
+
+    def drop(self, name: str) -> None:
+        """Forget a section, which has become empty."""
+        last = self._sections.pop(name, None)
+        if last is not None:
+            last.undivide()
+        if self.refs:
+            self._retire_missing(name, {})
 
     def whole(self, name: str, value: Any, encode: Callable[[str, Any], bytes]) -> bytes:
         """The encoded member of a value that is kept as one piece."""
@@ -85,17 +91,22 @@ class FragmentCache:
         return last[1]
 
     def _follow(
-        self, section: str, last: _Section | None, values: dict[str, Any], encode: Callable[[str, Any], bytes]
-    ) -> _Section | None:
-        self._retire_missing(section, values)
+        self, name: str, last: Section | None, values: dict[str, Any], encode: Callable[[str, Any], bytes]
+    ) -> Section | None:
+        self._retire_missing(name, values)
         if not are_names(values):
+            if last is not None:
+                self._sections.pop(name).undivide()
             return None
         known = {} if last is None else last.by_key()
         members = []
         for key, value in values.items():
             last_value, member = known.get(key, (known, b""))  # no state value is this dict
             members.append(member if last_value is value else encode(key, value))
-        new = self._sections[section] = _Section(list(values), list(values.values()), Members.of(members))
+        new = Section(self, name, list(values), list(values.values()), Members.of(members))
+        if last is not None:
+            new.divide_as(last)
+        self._sections[name] = new
         new.moment = values.moment if type(values) is Captured else None
         return new
 
@@ -104,17 +115,24 @@ class FragmentCache:
             self.refer(place, None)
 
 
-class _Section:
-    """Keys, values and encoded members, side by side: comparing lists runs at the speed of C."""
+class Section:
+    """Keys, values and encoded members, side by side: comparing lists runs at the speed of C.
 
-    __slots__ = ("_places", "keys", "members", "moment", "values")
+    :param cache: that it belongs to.
+    """
 
-    def __init__(self, keys: list[str], values: list[Any], members: Members) -> None:
+    __slots__ = ("_cache", "_name", "_parts", "_places", "keys", "members", "moment", "values")
+
+    def __init__(self, cache: FragmentCache, name: str, keys: list[str], values: list[Any], members: Members) -> None:
         self.keys = keys
         self.values = values
         self.members = members
+        """The next change is made in here: whoever keeps them, copies them."""
         self.moment: object = None
         """Which capture the members were made from, if it was one."""
+        self._cache = cache
+        self._name = name
+        self._parts: Parts | None = None
         self._places: dict[str, int] = {}
 
     def follows(self, captured: Captured) -> bool:
@@ -133,9 +151,42 @@ class _Section:
         for key in captured.changed:
             place, value = self._places[key], captured[key]
             if value is not self.values[place]:
-                self.members.put(place, encode(key, value))
-                self.values[place] = value
+                self.put(place, value, encode(key, value))
         self.moment = captured.moment
+
+    def put(self, place: int, value: Any, member: bytes) -> None:
+        """Another value, and its member, in the place of one."""
+        self.members.put(place, member)
+        self.values[place] = value
+        if self._parts is not None:
+            self._parts.put(place, member, is_large=self._is_large(self.keys[place]))
 
     def by_key(self) -> dict[str, tuple[Any, bytes]]:
         return dict(zip(self.keys, zip(self.values, self.members, strict=True), strict=True))
+
+    def divided(self) -> Parts | None:
+        """Its parts, if it is so large that it is divided."""
+        # Once divided, it stays so until it is much smaller, and does not change at every step.
+        if self.members.size < self._cache.divides_from // (1 if self._parts is None else 2):
+            self.undivide()
+            return None
+        if self._parts is None:
+            self._parts = Parts(self._cache.retired)
+        if self._parts.is_stale:
+            self._parts.arrange(self.keys, self.members, self._is_large)
+        return self._parts
+
+    def divide_as(self, earlier: Section) -> None:
+        """Begin with the parts of the section that this one follows."""
+        if earlier._parts is not None:
+            self._parts = earlier._parts
+            self._parts.is_stale = True
+
+    def undivide(self) -> None:
+        """Have no parts any more."""
+        if self._parts is not None:
+            self._parts.forget()
+            self._parts = None
+
+    def _is_large(self, key: str) -> bool:
+        return (self._name, key) in self._cache.refs

@@ -15,6 +15,7 @@ from spark.graphs.checkpoint.fragments import FragmentCache
 from spark.graphs.checkpoint.members import Members
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.object_hook import ObjectHook
+from spark.graphs.checkpoint.parts import Parts
 from spark.graphs.checkpoint.pieces import Pieces
 from spark.graphs.checkpoint.serializer import CheckpointSerializer
 from spark.graphs.checkpoint.tree_reader import TreeReader
@@ -28,6 +29,8 @@ _SECTIONS: Final = ("graph_state", "node_states", "execution_metadata", "config"
 """The parts of a checkpoint that map names to a user's values; the last two may be None."""
 _FACTS: Final = ("timestamp", "origin")
 """What the header has no place for; written only where it says something."""
+
+_NO_MEMBERS: Final = Members.of(())
 
 KeepApart = Callable[[bytes], BlobRef]
 
@@ -94,8 +97,22 @@ class PayloadWriter:
             return self._format.member(key, data)
 
         _check_section(name, values)
-        members = cache.members(name, values, encode)
-        return self._section(name, values) if members is None else members
+        if not values:  # as the node states of many a graph
+            cache.drop(name)
+            return _NO_MEMBERS
+        section = cache.section(name, values, encode)
+        if section is None:
+            return self._section(name, values)
+        if keep_apart is None or (parts := section.divided()) is None:
+            return section.members.copy()
+        return self._parts(parts, keep_apart)
+
+    def _parts(self, parts: Parts, keep_apart: KeepApart) -> bytes:
+        def store(content: bytes) -> tuple[str, bytes]:
+            ref = keep_apart(content)
+            return ref.name, self._dump(ref.tree())
+
+        return parts.compose(store, self._format.compose)
 
     def _referred(self, cache: FragmentCache, keep_apart: KeepApart, place: tuple[str, str], data: bytes) -> bytes:
         """What stands in the payload for an encoded value: itself, or a reference where it is large."""

@@ -103,7 +103,7 @@ async def _decoded(backend: CheckpointBackend, record: Record) -> GraphCheckpoin
 def _opened(codec: Codec, record: Record) -> OpenRecord | GraphCheckpoint:
     """The checkpoint itself where the record is all there is to it."""
     opened = codec.open(record)
-    return opened if opened.refs else codec.read(opened, {})
+    return opened if opened.references else codec.read(opened, {})
 
 
 async def _completed(backend: CheckpointBackend, opened: OpenRecord) -> GraphCheckpoint:

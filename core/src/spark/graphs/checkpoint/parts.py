@@ -1,0 +1,189 @@
+"""A section with many small values, divided into parts, so that of those too only what changed is written again.
+
+Neighbours make a part, which is kept as a blob. In the payload stands
+``{"$parts": {"0": {"$blob": […]}, "1": {"values": {…}}, …}}``, and what such a blob holds is ``{"values": {…}}`` as well. Large
+values are blobs of their own: what stands for them is in parts that are not.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+from spark.errors import CheckpointDamagedError
+from spark.graphs.checkpoint.members import Members
+
+_SMALLEST: Final = 16 * 1024
+"""Bytes that a part has at first,"""
+_MOST: Final = 100
+"""and about how many parts there are at most, so that a section of many megabytes does not begin with a long list of them."""
+_TAG: Final = "$parts"
+_VALUES: Final = "values"
+
+Store = Callable[[bytes], tuple[str, bytes]]
+"""Keeps what a part holds as a blob: its name, and the encoded reference that stands for it."""
+Compose = Callable[[dict[str, Members | bytes]], bytes]
+"""That of a format."""
+
+
+class Parts:
+    """How the members of one section are divided, and what stands for each part.
+
+    Keys that come or go change the parts where they do, and leave the others as they are.
+
+    :param retired: gets the names of blobs that stand for a part no more.
+    """
+
+    def __init__(self, retired: list[str]) -> None:
+        self._retired = retired
+        self._parts: list[_Part] = []
+        self._starts: list[int] = []
+        """Where in the section each part begins."""
+        self.is_stale = True
+        """It has to be arranged before it is used."""
+
+    def put(self, place: int, member: bytes, *, is_large: bool) -> None:
+        """A member of the section is another now.
+
+        :param is_large: a reference to a large value.
+        """
+        if self.is_stale:
+            return
+        number = bisect_right(self._starts, place) - 1
+        part = self._parts[number]
+        if part.is_of_large is not is_large:
+            self.is_stale = True
+            return
+        part.put(place - self._starts[number], member)
+        self.is_stale = part.size > 2 * self._size
+
+    def arrange(self, keys: Sequence[str], members: Members, is_large: Callable[[str], bool]) -> None:
+        """Divide the section as it is now."""
+        self._size = max(_SMALLEST, members.size // _MOST)
+        before = self._parts
+        self._parts = list(self._divided(keys, members, is_large))
+        self._starts = []
+        place = 0
+        for part in self._parts:
+            self._starts.append(place)
+            place += len(part.keys)
+        kept = {id(part) for part in self._parts}
+        self._retired += [part.name for part in before if part.name and id(part) not in kept]
+        self.is_stale = False
+
+    def forget(self) -> None:
+        """Nothing stands for any part any more."""
+        self._retired += [part.name for part in self._parts if part.name]
+        self._parts.clear()
+        self.is_stale = True
+
+    def compose(self, store: Store, compose: Compose) -> bytes:
+        """The section's encoded tree. Parts that changed are stored anew."""
+        parts: dict[str, Members | bytes] = {}
+        for number, part in enumerate(self._parts):
+            parts[str(number)] = self._encode(part, store, compose) if part.encoded is None else part.encoded
+        return compose({_TAG: compose(parts)})
+
+    def _encode(self, part: _Part, store: Store, compose: Compose) -> bytes:
+        content = compose({_VALUES: Members.of(part.members)})
+        if part.is_of_large:
+            part.encoded = content
+            return content
+        name, part.encoded = store(content)
+        if part.name:
+            self._retired.append(part.name)
+        part.name = name
+        return part.encoded
+
+    def _divided(self, keys: Sequence[str], members: Members, is_large: Callable[[str], bool]) -> Iterator[_Part]:
+        """The parts: those of before, where they have the same members."""
+        owners = {key: part for part in self._parts for key in part.keys}
+        current: _Part | None = None
+        origin: _Part | None = None
+        for key, member in zip(keys, members, strict=True):
+            owner, large = owners.get(key), is_large(key)
+            if current is not None and self._ends(current, origin, owner, member, is_large=large):
+                yield _same_or(origin, current)
+                current = None
+            if current is None:
+                current, origin = _Part(is_of_large=large), owner
+            current.add(key, member)
+        if current is not None:
+            yield _same_or(origin, current)
+
+    def _ends(self, part: _Part, origin: _Part | None, owner: _Part | None, member: bytes, *, is_large: bool) -> bool:
+        """Whether a part that was begun, with members of ``origin``, ends before this member of ``owner``."""
+        if part.is_of_large is not is_large:
+            return True
+        if part.size + len(member) > self._size * (1 if origin is None else 2):
+            return True
+        return owner is not None and owner is not origin and part.size >= self._size // 4
+
+
+class _Part:
+    __slots__ = ("encoded", "is_of_large", "keys", "members", "name", "size")
+
+    def __init__(self, *, is_of_large: bool) -> None:
+        self.is_of_large = is_of_large
+        """Its members are references to large values, or none of them is."""
+        self.keys: list[str] = []
+        self.members: list[bytes] = []
+        self.size = 0
+        self.encoded: bytes | None = None
+        """What stands for it in the payload; None until that is made."""
+        self.name = ""
+        """Of the blob that holds it, if one does."""
+
+    def add(self, key: str, member: bytes) -> None:
+        self.keys.append(key)
+        self.members.append(member)
+        self.size += len(member)
+
+    def put(self, place: int, member: bytes) -> None:
+        self.size += len(member) - len(self.members[place])
+        self.members[place] = member
+        self.encoded = None
+
+
+def _same_or(origin: _Part | None, part: _Part) -> _Part:
+    is_same = origin is not None and origin.encoded is not None and origin.members == part.members
+    return origin if origin is not None and is_same else part
+
+
+def part_trees(values: dict[str, Any]) -> dict[str, Any] | None:
+    """The trees of a section's parts by their numbers, or None where it is not divided.
+
+    :raises CheckpointDamagedError: it is meant to be, and is not.
+    """
+    if len(values) != 1 or _TAG not in values:
+        return None
+    parts = values[_TAG]
+    if type(parts) is not dict:
+        raise CheckpointDamagedError("a section of it is divided into what are no parts")
+    return parts
+
+
+def values_of(part: Any) -> dict[str, Any]:
+    """The values in the tree of a part that is no reference.
+
+    :raises CheckpointDamagedError: it is no part.
+    """
+    values = part.get(_VALUES) if type(part) is dict and len(part) == 1 else None
+    if type(values) is not dict:
+        raise CheckpointDamagedError("a part of one of its sections is none")
+    return values
+
+
+def joined(values: dict[str, Any]) -> dict[str, Any]:
+    """A section as if it had never been divided.
+
+    :raises CheckpointDamagedError: its parts are none.
+    """
+    parts = part_trees(values)
+    if parts is None:
+        return values
+    whole: dict[str, Any] = {}
+    for part in parts.values():
+        whole |= values_of(part)
+    return whole

@@ -1,0 +1,278 @@
+"""Of many small values only those near a change are written again, and all come back in their order."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from spark.errors import CheckpointDamagedError
+from spark.graphs import ExitNode, Graph, Node, NodeContext
+from spark.graphs.checkpoint import (
+    CheckpointBackend,
+    CheckpointConfig,
+    CheckpointManager,
+    Codec,
+    FileCheckpointBackend,
+    GraphCheckpoint,
+    InMemoryCheckpointBackend,
+    Record,
+)
+from spark.graphs.checkpoint import parts as parts_module
+from spark.graphs.checkpoint import payload as payload_module
+from spark.graphs.checkpoint.blobs import NewBlobs
+from spark.graphs.checkpoint.checksum import checksum
+from spark.graphs.checkpoint.fragments import FragmentCache
+from spark.graphs.state import DELETED, StateStore
+
+MUCH: Final = 128 * 1024
+"""From so many bytes on small values are kept in parts here, whatever the store."""
+KEYS: Final = 3_000
+"""Small values of about 100 bytes: together they are some parts."""
+
+
+def small_values(keys: int = KEYS) -> dict[str, Any]:
+    return {f"key {number}": f"value {number} ".ljust(100, ".") for number in range(keys)}
+
+
+class Change(Node):
+    """Sets one value at each step, another one at another step, until there are so many."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    async def process(self, context: NodeContext) -> dict[str, Any]:
+        step = await context.graph_state.get("key 7", 0)
+        step = step + 1 if isinstance(step, int) else 1
+        await context.graph_state.set("key 7", step)
+        await context.graph_state.set(f"key {step * 100}", step)
+        return {"more": step % self.steps != 0}
+
+
+def graph_of(backend: CheckpointBackend, steps: int, **settings: Any) -> Graph:
+    change = Change(steps)
+    change.on(more=True) >> change
+    change.on(more=False) >> ExitNode()
+    config = CheckpointConfig(backend=backend, trigger_on_iteration=1, **settings)
+    backend.divides_from = MUCH
+    return Graph(start=change, id="g", state=small_values(), checkpoint_config=config)
+
+
+def expected_after(step: int) -> dict[str, Any]:
+    return small_values() | {f"key {number * 100}": number for number in range(1, step + 1)} | {"key 7": step}
+
+
+async def sizes_of_blobs(backend: CheckpointBackend) -> dict[str, int]:
+    blobs = await backend.get_blobs("g", await backend.blob_names("g"))
+    return {name: len(content) for name, content in blobs.items()}
+
+
+# in every store
+
+
+async def test_a_step_writes_the_parts_that_changed(backend: CheckpointBackend) -> None:
+    await graph_of(backend, 1, auto_cleanup=False).run()
+    first = await sizes_of_blobs(backend)
+    await graph_of(backend, 6, auto_cleanup=False).run(resume=True)
+
+    assert sum(first.values()) > MUCH, "all of it, once"
+    second = {name: size for name, size in (await sizes_of_blobs(backend)).items() if name not in first}
+    assert sum(second.values()) < sum(first.values()) + 6 * 3 * 20_000, "of a run's later checkpoints only what changed"
+    assert max(info.size for info in await backend.list("g")) < 10_000
+
+
+async def test_every_checkpoint_loads_with_its_values_in_order(backend: CheckpointBackend) -> None:
+    await graph_of(backend, 4, auto_cleanup=False).run()
+
+    manager = CheckpointManager(backend)
+    for step in (1, 2, 3, 4):
+        loaded = (await manager.load_checkpoint(f"ckpt_g_{step:06d}")).graph_state
+        assert list(loaded.items()) == list(expected_after(step).items())
+
+
+async def test_parts_go_with_the_last_checkpoint_that_needs_them(backend: CheckpointBackend) -> None:
+    await graph_of(backend, 9, max_checkpoints=2).run()
+
+    needed: set[str] = set()
+    for info in await backend.list("g"):
+        record = await backend.get("g", info.sequence)
+        assert record is not None
+        needed |= {ref.name for ref in backend.codec.references(record)}
+    assert set(await backend.blob_names("g")) == needed
+    found = await CheckpointManager(backend).verify()
+    assert (found.intact, found.is_fine(), found.orphans) == (2, True, [])
+
+
+async def test_a_part_that_is_missing_is_named(backend: CheckpointBackend) -> None:
+    await graph_of(backend, 1).run()
+    name = (await backend.blob_names("g"))[0]
+    await backend.delete_blobs("g", [name])
+
+    with pytest.raises(CheckpointDamagedError, match=f"its large value '{name}' is missing"):
+        await CheckpointManager(backend).load_latest("g")
+
+
+async def test_a_store_without_large_values_gets_them_all(backend: CheckpointBackend, tmp_path: Path) -> None:
+    await graph_of(backend, 2).run()
+    latest = await CheckpointManager(backend).load_latest("g")
+    assert latest is not None
+
+    async with InMemoryCheckpointBackend() as other:
+        await latest.save(other)
+        copied = await CheckpointManager(other).load_checkpoint(latest.checkpoint_id)
+
+    assert list(copied.graph_state.items()) == list(expected_after(2).items())
+
+
+async def test_a_part_is_readable(tmp_path: Path) -> None:
+    async with FileCheckpointBackend(tmp_path) as store:
+        await graph_of(store, 1).run()
+
+    content = (tmp_path / "g" / "000000000001.ckpt").read_bytes()
+    tree, _ = json.JSONDecoder().raw_decode(content[content.index(b'{"graph_state"') :].decode())
+    parts = tree["graph_state"]["$parts"]
+    assert list(parts) == [str(number) for number in range(len(parts))]
+    name = parts["0"]["$blob"][0]
+    values = json.loads((tmp_path / "g" / "blobs" / f"{name}.blob").read_text())["values"]
+    assert values["key 7"] == 1
+    assert values["key 8"] == small_values()["key 8"]
+
+
+# whatever happens to the keys
+
+
+class Store:
+    """A place for records and what they refer to, which keeps account of what nobody needs, as a run does."""
+
+    def __init__(self, *, divides_from: int = MUCH) -> None:
+        self.codec = Codec()
+        self.cache = FragmentCache(divides_from=divides_from)
+        self.new = NewBlobs("w")
+        self.blobs: dict[str, bytes] = {}
+        self.count = 0
+
+    def save(self, values: dict[str, Any], *, is_stored: bool) -> Record:
+        self.count += 1
+        checkpoint = GraphCheckpoint("ckpt_g_000001", "g", datetime(2024, 5, 1, tzinfo=UTC), graph_state=values)
+        record = self.codec.encode(
+            checkpoint, sequence=self.count, manual=False, nonce="n", cache=self.cache, blobs=self.new
+        )
+        if is_stored:
+            self.blobs |= record.blobs
+            for name in self.cache.retired:
+                self.blobs.pop(name, None)
+            self.cache.retired.clear()
+            self.new.unstored.clear()
+        return record
+
+    def load(self, record: Record) -> dict[str, Any]:
+        return self.codec.read(self.codec.open(record), self.blobs).graph_state
+
+
+keys = st.integers(0, 60).map(lambda number: f"k{number}")
+values = st.one_of(
+    st.integers(0, 9),
+    st.text("ab", max_size=40),
+    st.sampled_from(["x" * 90, "x" * 199, {"$blob": [1]}, {"values": {"a": 1}}]),
+    st.sampled_from(["large " * 50, ["large"] * 60]),
+    st.just(DELETED),
+    st.just(DELETED),
+)
+changes = st.dictionaries(keys, values, max_size=12)
+everything_goes = {f"k{number}": DELETED for number in range(61)}
+much = {f"k{number}": "y" * 90 for number in range(0, 61, 2)}
+acts = st.sampled_from(["save", "save", "save", "lose", "go on"])
+
+
+@settings(max_examples=250, deadline=None)
+@given(st.lists(st.tuples(st.one_of(changes, st.just(much), st.just(everything_goes)), acts), max_size=12))
+@example([(much, "save"), ({"k1": "y" * 90}, "save"), ({"k0": DELETED, "k60": 1}, "save"), (everything_goes, "save")])
+@example([(much, "save"), ({"k4": "large " * 50}, "lose"), ({"k4": 1}, "save"), ({"k4": "large " * 50}, "save")])
+@example([(much, "save"), ({"k0": DELETED}, "lose"), ({"k0": 5}, "save"), ({"k2": {"$blob": [1]}}, "save")])
+@example([(much, "save"), (everything_goes | {"$x": 1}, "save")])
+def test_what_is_loaded_is_what_was_saved_and_nothing_else_is_kept(history: list[tuple[dict[str, Any], str]]) -> None:
+    """Were this wrong, a checkpoint would lack a value, or a store would grow for ever."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parts_module, "_SMALLEST", 300)
+        patch.setattr(payload_module, "SMALLEST", 200)
+        state, store = StateStore("graph_state"), Store(divides_from=1_000)
+        for changed, act in history:
+            state.apply(changed, writer="n")
+            if act == "go on":
+                continue
+            record = store.save(state.capture(), is_stored=act == "save")
+            if act == "lose":
+                continue
+
+            assert list(store.load(record).items()) == list(state.values.items())
+            assert store.blobs.keys() == {ref.name for ref in store.codec.references(record)}
+
+
+def test_a_change_leaves_the_other_parts_as_they_are() -> None:
+    state, store = StateStore("graph_state", small_values()), Store()
+    first = {ref.name for ref in store.codec.references(store.save(state.capture(), is_stored=True))}
+
+    for changed, most in (
+        ({"key 5": 1}, 1),
+        ({"key 5": DELETED}, 1),
+        ({"another": 1}, 1),
+        ({"key 1500": "large " * 2_000}, 4),
+    ):
+        state.apply(changed, writer="n")
+        names = {ref.name for ref in store.codec.references(store.save(state.capture(), is_stored=True))}
+        assert 0 < len(names - first) <= most, changed
+        first = names
+
+
+def test_keys_that_go_leave_no_crumbs() -> None:
+    """Many keys that go, one after the other, would otherwise leave as many parts of a few bytes each."""
+    state, store = StateStore("graph_state", small_values(20_000)), Store()
+    store.save(state.capture(), is_stored=True)
+    state.apply({f"key {number}": DELETED for number in range(20_000) if number % 10}, writer="n")
+
+    record = store.save(state.capture(), is_stored=True)
+
+    small = [ref for ref in store.codec.references(record) if ref.size < 4_000]
+    assert len(small) <= 1, "the last one may be"
+    assert store.load(record) == state.values
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"$parts": []},
+        {"$parts": {"0": []}},
+        {"$parts": {"0": {"values": []}}},
+        {"$parts": {"0": {"values": {}, "more": 1}}},
+        {"$parts": {"0": {"$blob": ["../x", 1, 1, "", ""]}}},
+        {"$parts": {"0": {"$parts": {}}}},
+    ],
+    ids=repr,
+)
+def test_parts_that_are_none_are_damage(section: Any) -> None:
+    tree = {name: {} for name in ("node_states", "execution_metadata", "config", "topology", "frontier")}
+    content = json.dumps({"graph_state": section} | tree).encode()
+    record = Store().save({}, is_stored=True)
+    header = record.header
+    header.size = header.raw_size = len(content)
+    header.checksum = checksum("sha256", header.canonical(), content)
+
+    with pytest.raises(CheckpointDamagedError):
+        Codec().decode(Record(header, content))
+
+
+@pytest.mark.parametrize("key", ["$parts", "$blob", "values", "$dict", ""])
+@pytest.mark.parametrize("alone", [True, False])
+def test_names_that_look_like_ours_are_names(key: str, alone: bool) -> None:
+    value = {"0": {"values": {"a": 1}}}
+    given_values = {key: value} | ({} if alone else small_values())
+    state, store = StateStore("graph_state", given_values), Store()
+
+    record = store.save(state.capture(), is_stored=True)
+
+    assert store.load(record) == given_values
