@@ -17,8 +17,7 @@ from sqlalchemy import BigInteger, ColumnElement, Dialect, Select, Table, Text, 
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.types import TypeDecorator
 
-from spark.graphs.checkpoint import CheckpointQuery
-from spark.graphs.checkpoint.query import Scalar, written_members
+from spark.graphs.checkpoint import CheckpointQuery, written_members
 from spark_backend_sql.dialects import position_of
 
 _LARGEST_LIMIT: Final = 2**63 - 1
@@ -99,7 +98,7 @@ class Search:
         ]
 
 
-def text_of(metadata: Mapping[str, Scalar]) -> str:
+def text_of(metadata: Mapping[str, Any]) -> str:
     """What the column holds of this metadata."""
     return "{\n" + "\n,\n".join(written_members(metadata)) + "\n}"
 

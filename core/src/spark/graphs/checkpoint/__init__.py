@@ -30,7 +30,7 @@ from spark.graphs.checkpoint.memory import InMemoryCheckpointBackend
 from spark.graphs.checkpoint.migrations import register_migration
 from spark.graphs.checkpoint.model import CURRENT_VERSION, CheckpointInfo, GraphCheckpoint
 from spark.graphs.checkpoint.pace import Pace
-from spark.graphs.checkpoint.query import CheckpointQuery
+from spark.graphs.checkpoint.query import CheckpointQuery, written_members
 from spark.graphs.checkpoint.record import Record, RecordHeader
 from spark.graphs.checkpoint.registered_types import register_type
 from spark.graphs.checkpoint.retention import KeepAll, KeepFor, KeepLast, Retention
@@ -89,6 +89,7 @@ __all__ = [
     "register_migration",
     "register_type",
     "run_blocking",
+    "written_members",
 ]
 
 

@@ -89,7 +89,7 @@ def written(value: Scalar) -> str:
 
 
 def written_members(metadata: Mapping[str, Scalar]) -> list[str]:
-    """The members of searchable metadata as a JSON object has them, one by one."""
+    """The members of a record's metadata as a JSON object has them, one by one: the same spelling everywhere, in ASCII."""
     return [f"{quote(key)}:{quote(value) if type(value) is str else written(value)}" for key, value in metadata.items()]
 
 
