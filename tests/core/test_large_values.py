@@ -460,6 +460,24 @@ async def test_verify_tells_how_far_it_has_come_and_what_it_can_not_read(tmp_pat
     assert (found.intact, [info.sequence for info, _ in found.unreadable], found.is_fine()) == (2, [3], True)
 
 
+async def test_verify_reads_each_record_once(tmp_path: Path) -> None:
+    """A request each, where the store is far away."""
+
+    class Counting(FileCheckpointBackend):
+        reads = 0
+
+        async def get(self, graph_id: str, sequence: int) -> Record | None:
+            self.reads += 1
+            return await super().get(graph_id, sequence)
+
+    async with Counting(tmp_path) as backend:
+        await graph_of(backend, Loop(3), auto_cleanup=False).run()
+        before = backend.reads
+        await CheckpointManager(backend).verify()
+
+        assert backend.reads - before == 3
+
+
 async def test_orphans_that_may_be_removed_beside_a_run_are_those_that_verify_shows(
     backend: CheckpointBackend,
 ) -> None:

@@ -12,16 +12,22 @@ GRAPH_ID = "survivor"
 KEPT = 40
 LENGTH_OF_PAGE = 200
 """In links of the chain: long enough to be kept apart from the records."""
+NOTES = 250
+"""Small values, so many that they are kept in parts where the store is told to begin early."""
 
 
 class Tick(Node):
-    """One round begins: its number, a hash chain that only an exact history can reproduce, and at times a large value."""
+    """One round begins: its number, a hash chain that only an exact history can reproduce, and values of all kinds: a large
+    one at times, one of many small ones, and one whose key comes and goes."""
 
     async def process(self, context: NodeContext) -> dict[str, Any]:
         rounds = await context.graph_state.get("rounds", 0)
         chain = await context.graph_state.get("chain", "")
         if rounds % 3 == 0:
             await context.graph_state.set("page", page_of(rounds, chain))
+        await context.graph_state.set(f"note {rounds % NOTES}", note_of(rounds))
+        await context.graph_state.delete(f"guest {rounds - 1}")
+        await context.graph_state.set(f"guest {rounds}", rounds)
         await context.graph_state.set("rounds", rounds + 1)
         await context.graph_state.set("chain", next_link(chain))
         context.state["ticks"] = context.state.get("ticks", 0) + 1
@@ -59,7 +65,9 @@ def build(
     config = CheckpointConfig(
         backend=backend, trigger_on_iteration=1, max_checkpoints=kept, handler=handler, durability=durability
     )
-    return Graph(start=tick, id=graph_id, checkpoint_config=config)
+    backend.divides_from = 16 * 1024
+    notes = {f"note {number}": "" for number in range(NOTES)}
+    return Graph(start=tick, id=graph_id, state=notes, checkpoint_config=config)
 
 
 def next_link(chain: str) -> str:
@@ -69,6 +77,18 @@ def next_link(chain: str) -> str:
 def page_of(rounds: int, chain: str) -> dict[str, Any]:
     """A large value that stays for three rounds."""
     return {"of": rounds, "text": f"{chain}." * LENGTH_OF_PAGE}
+
+
+def note_of(rounds: int) -> str:
+    """One of many small values."""
+    return f"{rounds} ".ljust(100, ".")
+
+
+def _small_values(rounds: int) -> dict[str, Any]:
+    """All of them after so many rounds."""
+    notes: dict[str, Any] = {f"note {number}": "" for number in range(NOTES)}
+    notes |= {f"note {each % NOTES}": note_of(each) for each in range(max(rounds - NOTES, 0), rounds)}
+    return notes | ({f"guest {rounds - 1}": rounds - 1} if rounds else {})
 
 
 def complaint_about(checkpoint: GraphCheckpoint, chains: list[str]) -> str | None:
@@ -87,6 +107,8 @@ def complaint_about(checkpoint: GraphCheckpoint, chains: list[str]) -> str | Non
     turned = (rounds - 1) // 3 * 3
     if rounds and state.get("page") != page_of(turned, chains[turned]):
         return f"the page is not that of round {turned}"
+    if {key: value for key, value in state.items() if key.startswith(("note ", "guest "))} != _small_values(rounds):
+        return f"the small values are not those of {rounds} rounds"
     if checkpoint.node_states.get("Tick", {}).get("ticks", 0) != rounds:
         return f"the node's own state is not that of {rounds} rounds"
     if not meetings <= rounds <= meetings + 1 or not 2 * meetings <= branches <= 2 * rounds:

@@ -88,10 +88,15 @@ async def load(backend: CheckpointBackend, info: CheckpointInfo) -> GraphCheckpo
         record = await backend.get(info.graph_id, info.sequence)
     if record is None:
         raise not_found(info.checkpoint_id, backend)
-    return await _decoded(backend, record)
+    return await decoded(backend, record)
 
 
-async def _decoded(backend: CheckpointBackend, record: Record) -> GraphCheckpoint:
+async def decoded(backend: CheckpointBackend, record: Record) -> GraphCheckpoint:
+    """The checkpoint that a record and what it refers to were made from.
+
+    :raises CheckpointNotFoundError: it was deleted meanwhile.
+    :raises CheckpointDamagedError: what is stored is not what was written.
+    """
     if record.header.raw_size > _LIGHT:
         opened = await run_blocking(_opened, backend.codec, record)
     else:
@@ -124,7 +129,7 @@ async def load_latest(backend: CheckpointBackend, graph_id: str) -> GraphCheckpo
         if record is None:
             return None
         try:
-            return await _decoded(backend, record)
+            return await decoded(backend, record)
         except CheckpointNotFoundError:
             continue  # deleted before its large values were read, so there is a newer one or none
     raise BackendError(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from itertools import chain
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from spark.errors import CheckpointDamagedError, SparkError
@@ -12,7 +14,7 @@ from spark.graphs.checkpoint.store import wrapped
 from spark.graphs.checkpoint.unlisted import left_out
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from spark.graphs.checkpoint.backend import CheckpointBackend
     from spark.graphs.checkpoint.model import CheckpointInfo
@@ -45,9 +47,17 @@ async def remove(backend: CheckpointBackend, graph_id: str, names: Sequence[str]
     return len(names)
 
 
-async def orphans(backend: CheckpointBackend, graph_id: str, *, but: str = "", at_rest: bool = False) -> list[str]:
+async def orphans(
+    backend: CheckpointBackend,
+    graph_id: str,
+    *,
+    but: str = "",
+    at_rest: bool = False,
+    known: Mapping[int, Collection[str]] = MappingProxyType({}),
+) -> list[str]:
     """The names of the blobs that no record refers to, nor ever will.
 
+    :param known: what records that were read already refer to, by sequence.
     :param at_rest: no run of the graph is under way, so what no record refers to now, none ever will.
     :raises CheckpointDamagedError: a record can't be read, so that it is not known what it refers to.
     """
@@ -61,7 +71,8 @@ async def orphans(backend: CheckpointBackend, graph_id: str, *, but: str = "", a
         raise CheckpointDamagedError(
             f"It is not known which large values graph {graph_id!r} needs, since a checkpoint of it can't be read. {unlisted[0]}"
         )
-    referenced = await _referenced(backend, infos)
+    referenced = set(chain.from_iterable(known.values()))
+    referenced |= await _referenced(backend, [info for info in infos if info.sequence not in known])
     if at_rest:
         return [name for name in names if name not in referenced]
     return garbage(names, referenced=referenced, latest=infos[-1].sequence if infos else 0)

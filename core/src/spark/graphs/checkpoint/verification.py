@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from spark.errors import BackendError, CheckpointDamagedError, CheckpointNotFoundError, SparkError
-from spark.graphs.checkpoint.store import load, wrapped
+from spark.graphs.blocking import run_blocking
+from spark.graphs.checkpoint.store import decoded, wrapped
 from spark.graphs.checkpoint.sweep import orphans
 from spark.graphs.checkpoint.unlisted import left_out
 
@@ -44,22 +45,29 @@ async def verify(
     with wrapped(backend, "listing checkpoints"), left_out() as unlisted:
         infos = await backend.list(graph_id)
     found = Verification(unlisted=unlisted)
+    needed: dict[str, dict[int, list[str]]] = {info.graph_id: {} for info in infos}
     for number, info in enumerate(infos, 1):
-        await _load(backend, info, found)
+        needed[info.graph_id][info.sequence] = await _load(backend, info, found)
         if report is not None:
             report(number, len(infos))
-    for each in sorted({info.graph_id for info in infos}):
+    for each in sorted(needed):
         if all(info.graph_id != each for info, _ in (*found.damaged, *found.unreadable)):
             with suppress(CheckpointDamagedError):  # told already: something there can't be listed
-                found.orphans += [(each, name) for name in await orphans(backend, each)]
+                found.orphans += [(each, name) for name in await orphans(backend, each, known=needed[each])]
     return found
 
 
-async def _load(backend: CheckpointBackend, info: CheckpointInfo, found: Verification) -> None:
+async def _load(backend: CheckpointBackend, info: CheckpointInfo, found: Verification) -> list[str]:
+    """See whether it loads; the names of the large values that it needs, where that can be told."""
     try:
-        await load(backend, info)
+        with wrapped(backend, "loading checkpoint ", info.checkpoint_id):
+            record = await backend.get(info.graph_id, info.sequence)
+        if record is None:
+            return []  # deleted since it was listed
+        await decoded(backend, record)
+        names = [ref.name for ref in await run_blocking(backend.codec.references, record)]
     except CheckpointNotFoundError:
-        return  # deleted since it was listed
+        return []  # deleted before its large values were read
     except CheckpointDamagedError as error:
         found.damaged.append((info, error))
     except BackendError:
@@ -68,3 +76,5 @@ async def _load(backend: CheckpointBackend, info: CheckpointInfo, found: Verific
         found.unreadable.append((info, error))
     else:
         found.intact += 1
+        return names
+    return []
