@@ -25,7 +25,7 @@ from spark.graphs.checkpoint import (
 )
 from spark.graphs.checkpoint import parts as parts_module
 from spark.graphs.checkpoint import payload as payload_module
-from spark.graphs.checkpoint.blobs import NewBlobs
+from spark.graphs.checkpoint.blobs import NewBlobs, birth
 from spark.graphs.checkpoint.checksum import checksum
 from spark.graphs.checkpoint.fragments import FragmentCache
 from spark.graphs.state import DELETED, StateStore
@@ -67,23 +67,19 @@ def expected_after(step: int) -> dict[str, Any]:
     return small_values() | {f"key {number * 100}": number for number in range(1, step + 1)} | {"key 7": step}
 
 
-async def sizes_of_blobs(backend: CheckpointBackend) -> dict[str, int]:
-    blobs = await backend.get_blobs("g", await backend.blob_names("g"))
-    return {name: len(content) for name, content in blobs.items()}
-
-
 # in every store
 
 
 async def test_a_step_writes_the_parts_that_changed(backend: CheckpointBackend) -> None:
-    await graph_of(backend, 1, auto_cleanup=False).run()
-    first = await sizes_of_blobs(backend)
-    await graph_of(backend, 6, auto_cleanup=False).run(resume=True)
+    await graph_of(backend, 6, auto_cleanup=False).run()
 
-    assert sum(first.values()) > MUCH, "all of it, once"
-    second = {name: size for name, size in (await sizes_of_blobs(backend)).items() if name not in first}
-    assert sum(second.values()) < sum(first.values()) + 6 * 3 * 20_000, "of a run's later checkpoints only what changed"
-    assert max(info.size for info in await backend.list("g")) < 10_000
+    records = [info.size for info in await backend.list("g")]
+    assert records[0] > MUCH, "the first holds everything"
+    assert max(records[1:]) < 10_000
+    blobs = await backend.get_blobs("g", await backend.blob_names("g"))
+    by_step = {step: sum(len(blobs[name]) for name in blobs if birth(name) == step) for step in range(1, 7)}
+    assert (by_step[1], by_step[2] > MUCH) == (0, True), "the second divides it"
+    assert max(by_step[step] for step in (3, 4, 5, 6)) < 2 * 20_000
 
 
 async def test_every_checkpoint_loads_with_its_values_in_order(backend: CheckpointBackend) -> None:
@@ -109,7 +105,7 @@ async def test_parts_go_with_the_last_checkpoint_that_needs_them(backend: Checkp
 
 
 async def test_a_part_that_is_missing_is_named(backend: CheckpointBackend) -> None:
-    await graph_of(backend, 1).run()
+    await graph_of(backend, 2).run()
     name = (await backend.blob_names("g"))[0]
     await backend.delete_blobs("g", [name])
 
@@ -131,15 +127,15 @@ async def test_a_store_without_large_values_gets_them_all(backend: CheckpointBac
 
 async def test_a_part_is_readable(tmp_path: Path) -> None:
     async with FileCheckpointBackend(tmp_path) as store:
-        await graph_of(store, 1).run()
+        await graph_of(store, 2).run()
 
-    content = (tmp_path / "g" / "000000000001.ckpt").read_bytes()
+    content = (tmp_path / "g" / "000000000002.ckpt").read_bytes()
     tree, _ = json.JSONDecoder().raw_decode(content[content.index(b'{"graph_state"') :].decode())
     parts = tree["graph_state"]["$parts"]
     assert list(parts) == [str(number) for number in range(len(parts))]
     name = parts["0"]["$blob"][0]
     values = json.loads((tmp_path / "g" / "blobs" / f"{name}.blob").read_text())["values"]
-    assert values["key 7"] == 1
+    assert values["key 7"] == 2
     assert values["key 8"] == small_values()["key 8"]
 
 
@@ -155,6 +151,7 @@ class Store:
         self.new = NewBlobs("w")
         self.blobs: dict[str, bytes] = {}
         self.count = 0
+        self.count_of_blobs = 0
 
     def save(self, values: dict[str, Any], *, is_stored: bool) -> Record:
         self.count += 1
@@ -164,6 +161,7 @@ class Store:
         )
         if is_stored:
             self.blobs |= record.blobs
+            self.count_of_blobs += len(record.blobs)
             for name in self.cache.retired:
                 self.blobs.pop(name, None)
             self.cache.retired.clear()
@@ -192,9 +190,25 @@ acts = st.sampled_from(["save", "save", "save", "lose", "go on"])
 @settings(max_examples=250, deadline=None)
 @given(st.lists(st.tuples(st.one_of(changes, st.just(much), st.just(everything_goes)), acts), max_size=12))
 @example([(much, "save"), ({"k1": "y" * 90}, "save"), ({"k0": DELETED, "k60": 1}, "save"), (everything_goes, "save")])
-@example([(much, "save"), ({"k4": "large " * 50}, "lose"), ({"k4": 1}, "save"), ({"k4": "large " * 50}, "save")])
-@example([(much, "save"), ({"k0": DELETED}, "lose"), ({"k0": 5}, "save"), ({"k2": {"$blob": [1]}}, "save")])
-@example([(much, "save"), (everything_goes | {"$x": 1}, "save")])
+@example(
+    [
+        (much, "save"),
+        ({"k0": 1}, "save"),
+        ({"k4": "large " * 50}, "lose"),
+        ({"k4": 1}, "save"),
+        ({"k4": "large " * 50}, "save"),
+    ]
+)
+@example(
+    [
+        (much, "save"),
+        ({"k6": 1}, "save"),
+        ({"k0": DELETED}, "lose"),
+        ({"k0": 5}, "save"),
+        ({"k2": {"$blob": [1]}}, "save"),
+    ]
+)
+@example([(much, "save"), ({"k0": 1}, "save"), (everything_goes | {"$x": 1}, "save")])
 def test_what_is_loaded_is_what_was_saved_and_nothing_else_is_kept(history: list[tuple[dict[str, Any], str]]) -> None:
     """Were this wrong, a checkpoint would lack a value, or a store would grow for ever."""
     with pytest.MonkeyPatch.context() as patch:
@@ -214,8 +228,8 @@ def test_what_is_loaded_is_what_was_saved_and_nothing_else_is_kept(history: list
 
 
 def test_a_change_leaves_the_other_parts_as_they_are() -> None:
-    state, store = StateStore("graph_state", small_values()), Store()
-    first = {ref.name for ref in store.codec.references(store.save(state.capture(), is_stored=True))}
+    state, store = divided_state(small_values())
+    first = set(store.blobs)
 
     for changed, most in (
         ({"key 5": 1}, 1),
@@ -231,11 +245,12 @@ def test_a_change_leaves_the_other_parts_as_they_are() -> None:
 
 def test_keys_that_go_leave_no_crumbs() -> None:
     """Many keys that go, one after the other, would otherwise leave as many parts of a few bytes each."""
-    state, store = StateStore("graph_state", small_values(20_000)), Store()
-    store.save(state.capture(), is_stored=True)
-    state.apply({f"key {number}": DELETED for number in range(20_000) if number % 10}, writer="n")
-
-    record = store.save(state.capture(), is_stored=True)
+    state, store = divided_state(small_values(20_000))
+    for number in range(20_000):
+        if number % 10:
+            state.apply({f"key {number}": DELETED}, writer="n")
+        if number % 1_000 == 999:
+            record = store.save(state.capture(), is_stored=True)
 
     small = [ref for ref in store.codec.references(record) if ref.size < 4_000]
     assert len(small) <= 1, "the last one may be"
@@ -271,8 +286,46 @@ def test_parts_that_are_none_are_damage(section: Any) -> None:
 def test_names_that_look_like_ours_are_names(key: str, alone: bool) -> None:
     value = {"0": {"values": {"a": 1}}}
     given_values = {key: value} | ({} if alone else small_values())
-    state, store = StateStore("graph_state", given_values), Store()
+    state, store = divided_state(given_values)
 
     record = store.save(state.capture(), is_stored=True)
 
+    assert bool(store.blobs) is not alone
     assert store.load(record) == given_values
+
+
+# whether it is worth it
+
+
+def test_a_state_that_changes_everywhere_is_written_at_once() -> None:
+    """A part is a request or a file of its own: a hundred of them would take longer than one long record."""
+    state, store = StateStore("graph_state", small_values()), Store()
+    for step in range(5):
+        state.apply({f"key {number}": step for number in range(0, KEYS, 10)}, writer="n")
+        store.save(state.capture(), is_stored=True)
+
+        assert not store.blobs
+
+
+def test_a_state_that_changes_everywhere_now_and_then_is_divided_less_and_less_often() -> None:
+    """To divide it takes as many blobs as it has parts."""
+    state, store = divided_state(small_values())
+    written = store.count_of_blobs
+    for step in range(200):
+        many = step % 5 == 0
+        state.apply({f"key {number}": step for number in range(0, KEYS if many else 1, 10)}, writer="n")
+        record = store.save(state.capture(), is_stored=True)
+        assert list(store.load(record).items()) == list(state.values.items())
+
+    assert store.count_of_blobs - written < 20 * 4
+
+
+def divided_state(values: dict[str, Any]) -> tuple[StateStore, Store]:
+    """A state that is divided, where it is large enough."""
+    state, store = StateStore("graph_state", values), Store()
+    for number in range(2):
+        store.save(state.capture(), is_stored=True)
+        state.apply({"tick": number}, writer="n")
+    state.apply({"tick": DELETED}, writer="n")
+    store.save(state.capture(), is_stored=True)
+    return state, store

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import compress
 from operator import is_not
 from typing import Any
@@ -99,13 +99,16 @@ class FragmentCache:
                 self._sections.pop(name).undivide()
             return None
         known = {} if last is None else last.by_key()
-        members = []
+        members: list[bytes] = []
+        changed: list[int] = []
         for key, value in values.items():
             last_value, member = known.get(key, (known, b""))  # no state value is this dict
-            members.append(member if last_value is value else encode(key, value))
+            if last_value is not value:
+                changed.append(len(members))
+                member = encode(key, value)
+            members.append(member)
         new = Section(self, name, list(values), list(values.values()), Members.of(members))
-        if last is not None:
-            new.divide_as(last)
+        new.follow(last or new, changed)
         self._sections[name] = new
         new.moment = values.moment if type(values) is Captured else None
         return new
@@ -132,7 +135,7 @@ class Section:
         """Which capture the members were made from, if it was one."""
         self._cache = cache
         self._name = name
-        self._parts: Parts | None = None
+        self._parts = Parts(cache.divides_from, cache.retired)
         self._places: dict[str, int] = {}
 
     def follows(self, captured: Captured) -> bool:
@@ -158,35 +161,26 @@ class Section:
         """Another value, and its member, in the place of one."""
         self.members.put(place, member)
         self.values[place] = value
-        if self._parts is not None:
-            self._parts.put(place, member, is_large=self._is_large(self.keys[place]))
+        self._parts.put(place, member, is_large=self._is_large(self.keys[place]))
 
     def by_key(self) -> dict[str, tuple[Any, bytes]]:
         return dict(zip(self.keys, zip(self.values, self.members, strict=True), strict=True))
 
     def divided(self) -> Parts | None:
-        """Its parts, if it is so large that it is divided."""
-        # Once divided, it stays so until it is much smaller, and does not change at every step.
-        if self.members.size < self._cache.divides_from // (1 if self._parts is None else 2):
-            self.undivide()
-            return None
-        if self._parts is None:
-            self._parts = Parts(self._cache.retired)
-        if self._parts.is_stale:
-            self._parts.arrange(self.keys, self.members, self._is_large)
-        return self._parts
+        """Its parts, if it is divided. Asked once for each checkpoint."""
+        return self._parts if self._parts.divide(self.keys, self.members, self._is_large) else None
 
-    def divide_as(self, earlier: Section) -> None:
-        """Begin with the parts of the section that this one follows."""
-        if earlier._parts is not None:
-            self._parts = earlier._parts
-            self._parts.is_stale = True
+    def follow(self, earlier: Section, changed: Iterable[int]) -> None:
+        """Go on with the parts of the section as it was with other keys.
+
+        :param changed: where it has other members.
+        """
+        self._parts = earlier._parts
+        self._parts.follow(changed)
 
     def undivide(self) -> None:
         """Have no parts any more."""
-        if self._parts is not None:
-            self._parts.forget()
-            self._parts = None
+        self._parts.forget()
 
     def _is_large(self, key: str) -> bool:
         return (self._name, key) in self._cache.refs

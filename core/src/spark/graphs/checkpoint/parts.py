@@ -8,16 +8,18 @@ values are blobs of their own: what stands for them is in parts that are not.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError
 from spark.graphs.checkpoint.members import Members
 
 _SMALLEST: Final = 16 * 1024
-"""Bytes that a part has at first,"""
+"""Bytes that a part has at first, about,"""
 _MOST: Final = 100
 """and about how many parts there are at most, so that a section of many megabytes does not begin with a long list of them."""
+_MOST_PATIENCE: Final = 1024
+"""After so many checkpoints at most it is tried again whether a section that once changed everywhere does so no more."""
 _TAG: Final = "$parts"
 _VALUES: Final = "values"
 
@@ -28,26 +30,66 @@ Compose = Callable[[dict[str, Members | bytes]], bytes]
 
 
 class Parts:
-    """How the members of one section are divided, and what stands for each part.
+    """How the members of one section are divided, and what stands for each part; also whether it is to be divided at all.
 
     Keys that come or go change the parts where they do, and leave the others as they are.
 
+    :param divides_from: bytes of a section from which on it is divided; half of it is what a part costs beside its bytes.
     :param retired: gets the names of blobs that stand for a part no more.
     """
 
-    def __init__(self, retired: list[str]) -> None:
+    def __init__(self, divides_from: int, retired: list[str]) -> None:
+        self._divides_from = divides_from
         self._retired = retired
         self._parts: list[_Part] = []
         self._starts: list[int] = []
         """Where in the section each part begins."""
         self.is_stale = True
         """It has to be arranged before it is used."""
+        self._changed: set[int] = set()
+        """The places that changed since the last checkpoint, while the section is not divided."""
+        self._calm = 0
+        """For how many checkpoints in a row too little has changed to write all."""
+        self._patience = 1
+        """How many it takes."""
+
+    def divide(self, keys: Sequence[str], members: Members, is_large: Callable[[str], bool]) -> bool:
+        """Whether the section, as it is now, is divided; asked once for each checkpoint."""
+        if not self._parts:
+            if self._is_calm(members):
+                self._arrange(keys, members, is_large)
+            self._changed.clear()
+            return bool(self._parts)
+        if members.size < self._divides_from // 2:
+            self.forget()
+            return False
+        if self.is_stale:
+            self._arrange(keys, members, is_large)
+        changed = sum(part.encoded is None for part in self._parts)
+        if self._costs_more(changed, members):
+            self.forget()
+            self._patience = min(8 * self._patience, _MOST_PATIENCE)
+        return bool(self._parts)
+
+    def _is_calm(self, members: Members) -> bool:
+        if members.size < self._divides_from:
+            return False
+        in_part = max(len(members) * _size_of_parts(members) // members.size, 1)
+        changed = len({place // in_part for place in self._changed})
+        self._calm = 0 if self._costs_more(changed, members) else self._calm + 1
+        return self._calm >= self._patience
+
+    def _costs_more(self, parts: int, members: Members) -> bool:
+        """Whether to write so many parts costs more than to write all members."""
+        return parts * self._divides_from > 2 * members.size
 
     def put(self, place: int, member: bytes, *, is_large: bool) -> None:
         """A member of the section is another now.
 
         :param is_large: a reference to a large value.
         """
+        if not self._parts:
+            self._changed.add(place)
         if self.is_stale:
             return
         number = bisect_right(self._starts, place) - 1
@@ -58,9 +100,14 @@ class Parts:
         part.put(place - self._starts[number], member)
         self.is_stale = part.size > 2 * self._size
 
-    def arrange(self, keys: Sequence[str], members: Members, is_large: Callable[[str], bool]) -> None:
-        """Divide the section as it is now."""
-        self._size = max(_SMALLEST, members.size // _MOST)
+    def follow(self, changed: Iterable[int]) -> None:
+        """The section has other keys now, and other members at these places."""
+        self.is_stale = True
+        if not self._parts:
+            self._changed.update(changed)
+
+    def _arrange(self, keys: Sequence[str], members: Members, is_large: Callable[[str], bool]) -> None:
+        self._size = _size_of_parts(members)
         before = self._parts
         self._parts = list(self._divided(keys, members, is_large))
         self._starts = []
@@ -77,6 +124,7 @@ class Parts:
         self._retired += [part.name for part in self._parts if part.name]
         self._parts.clear()
         self.is_stale = True
+        self._calm = 0
 
     def compose(self, store: Store, compose: Compose) -> bytes:
         """The section's encoded tree. Parts that changed are stored anew."""
@@ -119,6 +167,10 @@ class Parts:
         if part.size + len(member) > self._size * (1 if origin is None else 2):
             return True
         return owner is not None and owner is not origin and part.size >= self._size // 4
+
+
+def _size_of_parts(members: Members) -> int:
+    return max(_SMALLEST, members.size // _MOST)
 
 
 class _Part:
