@@ -47,10 +47,23 @@ def read_blobs(folder: int, names: Sequence[str]) -> dict[str, bytes]:
 
 def remove_blobs(folder: int, names: Sequence[str]) -> None:
     """Remove those that are there. One that is back after a power failure is an orphan, and removed again."""
+    if not names:
+        return
     with suppress(FileNotFoundError), subfolder(folder, BLOBS) as place:
         for name in names:
             with suppress(FileNotFoundError):
                 os.unlink(_file(name), dir_fd=place)
+
+
+def size_of_blobs(folder: int, names: Sequence[str]) -> int:
+    """How many bytes those that are there have together."""
+    size = 0
+    if names:
+        with suppress(FileNotFoundError), subfolder(folder, BLOBS) as place:
+            for name in names:
+                with suppress(FileNotFoundError):
+                    size += os.stat(_file(name), dir_fd=place, follow_symlinks=False).st_size
+    return size
 
 
 def blob_names(folder: int) -> list[str]:

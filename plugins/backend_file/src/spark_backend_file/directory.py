@@ -26,14 +26,15 @@ class CheckpointDirectory:
         self.path = path
         self._settled: set[str] = set()
 
-    def put(self, record: Record) -> None:
-        """See ``CheckpointBackend.put``."""
+    def put(self, record: Record, going: Sequence[int] = (), blobs: Sequence[str] = ()) -> list[int]:
+        """See ``CheckpointBackend.put_and_delete``."""
         header = record.header
         action = f"save checkpoint {header.sequence} of graph {header.graph_id[:80]!r}"
         if not is_sequence(header.sequence):
             raise BackendError(f"The file backend can't {action}: sequences go from 1 to {LAST_SEQUENCE:,}.")
         with self._told(action), self._settled_folder(quote(header.graph_id)) as folder:
             folder.add(record)
+            return folder.make_room(going, blobs, before=header.sequence) if going else []
 
     def get(self, graph_id: str, sequence: int) -> Record | None:
         """See ``CheckpointBackend.get``."""
