@@ -124,7 +124,7 @@ class FileCheckpointBackend(CheckpointBackend):
         tell: Callable[[float], None],
     ) -> Sequences:
         began = time.perf_counter()
-        gone = local.put(record, going, blobs)
+        gone = local.put(record, going, blobs, release=self._worker.release)
         tell(time.perf_counter() - began)
         return gone
 

@@ -19,10 +19,11 @@ from spark.errors import CheckpointDamagedError, SequenceTakenError
 from spark.graphs.checkpoint import CheckpointInfo, Record, RecordHeader, automatic_id
 from spark.graphs.checkpoint.framing import LONGEST_HEAD, Head, check_size, frame, read_head, unframe
 from spark_backend_file.aliases import add_alias, read_aliases, remove_aliases
-from spark_backend_file.blobs import add_blobs, blob_names, read_blobs, remove_blobs, size_of_blobs
+from spark_backend_file.blobs import add_blobs, blob_names, read_blobs, remove_blobs
 from spark_backend_file.floor import raise_floor, read_floor
 from spark_backend_file.names import is_hashed, quote, record_name, sequence_of, unquote
 from spark_backend_file.temporaries import PREFIX, is_leftover, new_temporary
+from spark_backend_file.unlinking import Release, unlink
 from spark_backend_file.writing import write_fully
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -32,8 +33,6 @@ _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FEW: Final = 8
 """Files that are removed along with a save, which so takes hardly longer."""
-_LIGHT: Final = 1024 * 1024
-"""Bytes that they may have together: to free them takes time as well."""
 
 log = logging.getLogger("spark.checkpoint.file")
 
@@ -178,42 +177,44 @@ class GraphFolder:
             return False
         is_last = not self._exists(record_name(sequence + 1)) and self.sequences()[-1:] <= [sequence]
         raise_floor(self._folder, sequence, durable=is_last)
-        if not self._unlink(sequence):
+        if not unlink(record_name(sequence), self._folder):
             return False
         self._forget_ids([sequence])
         if is_last:
             os.fsync(self._folder)
         return True
 
-    def make_room(self, going: Sequence[int], blobs: Sequence[str], *, before: int) -> list[int]:
-        """Remove records that a durable one makes superfluous, and the large values that only they need, if that is soon done.
+    def make_room(self, going: Sequence[int], blobs: Sequence[str], *, before: int, release: Release) -> list[int]:
+        """Remove records that a durable one makes superfluous, and the large values that only they need, if they are few.
 
-        What is much, or what the system refuses to remove, is left for ``remove``, which says why.
+        Many, or what the system refuses to remove, are left for ``remove``, which says why.
 
         :param before: the sequence of the durable record, so that none of these is the last one.
+        :param release: see ``unlink``.
         :return: the sequences of those that were there and are gone.
         """
         if len(going) + len(blobs) > _FEW or max(going) >= before:
             return []
-        sizes = {found: size for found in going if (size := self._size(record_name(found))) is not None}
-        if not sizes or sum(sizes.values()) + size_of_blobs(self._folder, blobs) > _LIGHT:
-            return []
-        return self._remove_older(list(sizes), blobs)
-
-    def _remove_older(self, sequences: Sequence[int], blobs: Sequence[str]) -> list[int]:
         gone: list[int] = []
-        # A newer record has just been saved, and nothing that goes wrong here may look as if it were not.
+        # The record has just been saved, and nothing that goes wrong here may look as if it were not.
         with suppress(OSError):
-            raise_floor(self._folder, max(sequences), durable=False, wait=False)
-            for sequence in sequences:
-                if self._unlink(sequence):
-                    gone.append(sequence)
+            there = [sequence for sequence in going if self._exists(record_name(sequence))]
+            if there:
+                raise_floor(self._folder, max(there), durable=False, wait=False)
+            for sequence in there:
+                if unlink(record_name(sequence), self._folder, release):
+                    gone.append(sequence)  # noqa: PERF401 - those before an error are gone as well
             self._forget_ids(gone)
-            try:
-                remove_blobs(self._folder, blobs)
-            except OSError:
-                del gone[-1:]  # the caller takes it for one that is still there, and tries again, large values and all
+            self._remove_last(blobs, gone, release)
         return gone
+
+    def _remove_last(self, blobs: Sequence[str], gone: list[int], release: Release) -> None:
+        """Remove large values; or, to have somebody try again who says why it can't be done, let a record count as not gone."""
+        try:
+            if blobs:
+                remove_blobs(self._folder, blobs, release)
+        except OSError:
+            del gone[-1:]
 
     def sweep(self) -> None:
         """Remove the temporary files of writers that are gone."""
@@ -267,15 +268,8 @@ class GraphFolder:
         # raised the record stays, which is whole: a sequence that is used twice would be worse.
         with suppress(OSError):
             raise_floor(self._folder, sequence, durable=False)
-            self._unlink(sequence)
+            unlink(record_name(sequence), self._folder)
             self._forget_ids([sequence])
-
-    def _unlink(self, sequence: int) -> bool:
-        try:
-            os.unlink(record_name(sequence), dir_fd=self._folder)
-        except FileNotFoundError:
-            return False
-        return True
 
     def _forget_ids(self, sequences: Sequence[int]) -> None:
         with suppress(OSError):  # without its record an alias means nothing
@@ -287,14 +281,11 @@ class GraphFolder:
             os.unlink(temporary, dir_fd=self._folder)
 
     def _exists(self, name: str) -> bool:
-        return self._size(name) is not None
-
-    def _size(self, name: str) -> int | None:
-        """In bytes; None where there is nothing of that name."""
         try:
-            return os.stat(name, dir_fd=self._folder, follow_symlinks=False).st_size
+            os.stat(name, dir_fd=self._folder, follow_symlinks=False)
         except FileNotFoundError:
-            return None
+            return False
+        return True
 
     def _aliased(self) -> set[int]:
         return {sequence for _, sequence in read_aliases(self._folder)}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Any, Final, ParamSpec, TypeVar
@@ -26,14 +28,26 @@ class Worker:
         self._threads: Threads | None = None
         self._process = 0
         self._closed = False
+        self._lock = Lock()
+        """Held where a call is handed over that nobody waits for, so that none comes after the threads were told to end."""
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What the call returns or raises; see ``run_blocking``."""
         return await run_blocking(function, *args, executor=self._executor(), **kwargs)
 
+    def release(self, file: int) -> None:
+        """Close a file soon, in one of the threads; or here, when they are behind with that."""
+        if self._threads is not None and self._process == os.getpid():
+            with self._lock:
+                if not self._closed and self._threads.waiting < _THREADS:
+                    self._threads.submit(partial(_close, file))
+                    return
+        _close(file)
+
     async def close(self) -> None:
         """Wait for the calls under way, and end the threads."""
-        self._closed = True
+        with self._lock:
+            self._closed = True
         threads = self._threads
         if threads is not None and self._process == os.getpid():
             # First without waiting: should this be cancelled before its turn comes, the threads still end by themselves.
@@ -53,6 +67,7 @@ class Worker:
         # After a fork the child has the object, and none of its threads.
         if self._threads is None or self._process != os.getpid():
             self._process = os.getpid()
+            self._lock = Lock()
             self._threads = Threads(_THREADS, name=self._name.replace(" ", "-"))
         return self._threads
 
@@ -82,6 +97,11 @@ class Threads:
                 self._threads.append(thread)
                 thread.start()
         self._queue.calls.put(call)
+
+    @property
+    def waiting(self) -> int:
+        """How many calls no thread has begun with, about."""
+        return self._queue.calls.qsize()
 
     def end(self) -> None:
         """Let each thread end when no calls are left."""
@@ -114,3 +134,8 @@ class Queue:
         """Tell each of these to end after the calls that wait."""
         for _ in threads:
             self.calls.put(None)
+
+
+def _close(file: int) -> None:
+    with suppress(OSError):  # it was only read
+        os.close(file)
