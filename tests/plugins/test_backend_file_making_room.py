@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from spark.errors import SequenceTakenError
-from spark.graphs.checkpoint import Record, pace
+from spark.graphs.checkpoint import pace
 from spark_backend_file import FileCheckpointBackend, worker
 from spark_backend_file.directory import CheckpointDirectory
 from spark_testing.records import BLOB, make_record
-from tests.plugins.file_faults import WatchedOs, complaints, is_killed, watching
+from tests.plugins.file_faults import WatchedOs, complaints, is_killed, run_in_child, watching
 
 EARLIER = [
     make_record("g", 1, blobs={BLOB: b"x" * 9_000}),
@@ -184,30 +184,30 @@ async def test_another_thread_waits_until_the_disk_has_taken_space_back(tmp_path
     assert removed_files_held(tmp_path) == []
 
 
-async def test_saves_that_end_after_the_backend_was_closed_leave_no_file_open(
+async def test_a_file_given_back_after_the_backend_was_closed_is_closed_at_once(
     tmp_path: Path, closers: list[int]
 ) -> None:
-    """Their threads were told to end, and take nothing up any more."""
+    """As by a save that was under way: the threads were told to end, and take nothing up any more."""
     backend = FileCheckpointBackend(tmp_path)
-    for sequence in range(1, 4):
-        await backend.put(make_record("g", sequence))
-    reached, may_go_on = threading.Event(), threading.Event()
+    await backend.put(make_record("g", 1))
+    await backend.close()
 
-    def pause(name: str) -> None:
-        reached.set()
-        may_go_on.wait(10)
+    backend._worker.release(os.open(tmp_path, os.O_RDONLY))
 
-    large = Record(
-        make_record("g", 4, payload=b'"' + b"x" * pace.LARGEST + b'"').header, b'"' + b"x" * pace.LARGEST + b'"'
-    )
-    with watching(WatchedOs(1, pause)):
-        saving = asyncio.create_task(backend.put_and_delete(large, [1]))
-        await asyncio.to_thread(reached.wait, 10)
-        closing = asyncio.create_task(backend.close())
-        await asyncio.sleep(0)
-        may_go_on.set()
-        assert await saving == [1]
-        await closing
+    assert closers == [threading.get_ident()]
 
-    assert len(closers) == 1
-    assert removed_files_held(tmp_path) == []
+
+def test_a_file_given_back_in_another_process_is_closed_at_once(tmp_path: Path, closers: list[int]) -> None:
+    """A fork has none of the threads, and perhaps a lock that one of them held."""
+    backend = FileCheckpointBackend(tmp_path)
+    asyncio.run(backend.put(make_record("g", 1)))
+
+    def give_back() -> bool:
+        backend._worker.release(os.open(tmp_path, os.O_RDONLY))
+        return closers == [threading.get_ident()]
+
+    with backend._worker._lock:
+        told = run_in_child(give_back)
+    asyncio.run(backend.close())
+
+    assert told == "True"
