@@ -150,17 +150,18 @@ def test_many_old_ones_and_newer_ones_are_left_to_the_caller(tmp_path: Path, goi
 
 @pytest.fixture
 def closers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The threads that closed removed files."""
+    """The threads that closed removed files, of which each takes long."""
     monkeypatch.setattr(pace, "TOLERABLE", 60.0)
     monkeypatch.setattr(pace, "LONGEST", 60.0)  # so that the first save goes to a thread, and later ones do not
+    monkeypatch.setattr(worker, "LONG", -1.0)
     seen: list[int] = []
-    close = worker._close
+    close = worker.Worker._close
 
-    def watched(file: int) -> None:
+    def watched(self: worker.Worker, file: int) -> None:
         seen.append(threading.get_ident())
-        close(file)
+        close(self, file)
 
-    monkeypatch.setattr(worker, "_close", watched)
+    monkeypatch.setattr(worker.Worker, "_close", watched)
     return seen
 
 
@@ -184,6 +185,18 @@ async def test_another_thread_waits_until_the_disk_has_taken_space_back(tmp_path
     assert removed_files_held(tmp_path) == []
 
 
+async def test_on_other_disks_no_thread_is_asked(
+    tmp_path: Path, closers: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Most give blocks back in memory, in less time than it takes to wake a thread."""
+    monkeypatch.setattr(worker, "LONG", 60.0)
+    async with FileCheckpointBackend(tmp_path) as backend:
+        for sequence in range(1, 6):
+            await backend.put_and_delete(make_record("g", sequence), [sequence - 1] if sequence > 1 else [])
+
+    assert closers == [threading.get_ident()] * 4
+
+
 async def test_a_file_given_back_after_the_backend_was_closed_is_closed_at_once(
     tmp_path: Path, closers: list[int]
 ) -> None:
@@ -204,6 +217,7 @@ def test_a_file_given_back_in_another_process_is_closed_at_once(tmp_path: Path, 
 
     def give_back() -> bool:
         backend._worker.release(os.open(tmp_path, os.O_RDONLY))
+        asyncio.run(backend.close())
         return closers == [threading.get_ident()]
 
     with backend._worker._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -18,6 +19,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _THREADS: Final = 4
+LONG: Final = 0.0001
+"""Seconds that giving back a file's space may take where it was removed; to have a thread do it takes about half of that."""
 
 
 class Worker:
@@ -28,6 +31,8 @@ class Worker:
         self._threads: Threads | None = None
         self._process = 0
         self._closed = False
+        self._closing_took = 0.0
+        """Seconds, the last time."""
         self._lock = Lock()
         """Held where a call is handed over that nobody waits for, so that none comes after the threads were told to end."""
 
@@ -36,23 +41,38 @@ class Worker:
         return await run_blocking(function, *args, executor=self._executor(), **kwargs)
 
     def release(self, file: int) -> None:
-        """Close a file soon, in one of the threads; or here, when they are behind with that."""
-        if self._threads is not None and self._process == os.getpid():
-            with self._lock:
-                if not self._closed and self._threads.waiting < _THREADS:
-                    self._threads.submit(partial(_close, file))
-                    return
-        _close(file)
+        """Close a file: here, or where that took long the last time, in one of the threads, unless they are behind."""
+        if self._closing_took <= LONG or not self._hands_over(file):
+            self._close(file)
+
+    def _hands_over(self, file: int) -> bool:
+        if self._threads is None or self._process != os.getpid():
+            return False
+        with self._lock:
+            if self._closed or self._threads.waiting >= _THREADS:
+                return False
+            self._threads.submit(partial(self._close, file))
+        return True
+
+    def _close(self, file: int) -> None:
+        began = time.perf_counter()
+        with suppress(OSError):  # it was only read
+            os.close(file)
+        self._closing_took = time.perf_counter() - began
 
     async def close(self) -> None:
         """Wait for the calls under way, and end the threads."""
+        threads = self._threads
+        if threads is None or self._process != os.getpid():
+            self._closed = (
+                True  # without the lock: in a fork, a thread that it does not have may be holding that for ever
+            )
+            return
         with self._lock:
             self._closed = True
-        threads = self._threads
-        if threads is not None and self._process == os.getpid():
-            # First without waiting: should this be cancelled before its turn comes, the threads still end by themselves.
-            threads.end()
-            await run_blocking(threads.join)
+        # First without waiting: should this be cancelled before its turn comes, the threads still end by themselves.
+        threads.end()
+        await run_blocking(threads.join)
 
     def check_open(self) -> None:
         """Refuse what comes after ``close``.
@@ -134,8 +154,3 @@ class Queue:
         """Tell each of these to end after the calls that wait."""
         for _ in threads:
             self.calls.put(None)
-
-
-def _close(file: int) -> None:
-    with suppress(OSError):  # it was only read
-        os.close(file)
