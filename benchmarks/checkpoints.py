@@ -25,11 +25,14 @@ from spark.graphs.checkpoint import (
 STEPS_IN_MEMORY = 2_000
 STEPS_TO_FILE = 150
 HISTORY = 5_000
+KEPT = 10
+"""How many checkpoints of a graph are kept when nothing else is said."""
 
 
 def compare(effort: Effort) -> Iterator[Comparison]:
     yield _in_memory(effort)
-    yield _to_file(effort)
+    yield _to_file(effort, keep=None)
+    yield _to_file(effort, keep=KEPT)
     yield _latest(effort)
 
 
@@ -50,24 +53,24 @@ def _in_memory(effort: Effort) -> Comparison:
     )
 
 
-def _to_file(effort: Effort) -> Comparison:
+def _to_file(effort: Effort, *, keep: int | None) -> Comparison:
     size, steps = len(encoded()), effort.of(STEPS_TO_FILE)
 
     def ours() -> float:
         with tempfile.TemporaryDirectory(dir=disk()) as folder:
-            return asyncio.run(run(lambda: FileCheckpointBackend(folder), steps))
+            return asyncio.run(run(lambda: FileCheckpointBackend(folder), steps, auto_cleanup=keep is not None))
 
     def floor() -> float:
         with tempfile.TemporaryDirectory(dir=disk()) as folder:
-            return bare_files(folder, os.urandom(size), steps) * 1e6
+            return bare_files(folder, os.urandom(size), steps, keep=keep) * 1e6
 
     return in_turns(
         ours,
         floor,
         rounds=effort.rounds,
-        work=f"a step and its checkpoint of {size / 1000:.1f} KB, in a file",
+        work=f"a step and its checkpoint of {size / 1000:.1f} KB, in a file, {f'the last {keep}' if keep else 'all'} kept",
         unit="us",
-        floor_is="write, fsync, link, fsync of the folder",
+        floor_is="write, fsync, link, fsync of the folder" + (f", unlink of number {keep + 1}" if keep else ""),
     )
 
 

@@ -47,9 +47,18 @@ def bare_encode(state: dict[str, Any], times: int) -> float:
     return _each(times, lambda number: to_json(state))
 
 
-def bare_files(folder: str | Path, content: bytes, times: int) -> float:
-    """Write, fsync, link, fsync of the folder."""
-    return _each(times, lambda number: _write_file(folder, f"{number}", content))
+def bare_files(folder: str | Path, content: bytes, times: int, *, keep: int | None = None) -> float:
+    """Write, fsync, link, fsync of the folder.
+
+    :param keep: so many of the newest files remain: then also unlink of the one before those. None keeps all.
+    """
+
+    def work(number: int) -> None:
+        _write_file(folder, f"{number}", content)
+        if keep is not None and number >= keep:
+            os.unlink(f"{folder}/{number - keep}")
+
+    return _each(times, work)
 
 
 def bare_sqlite(file: Path, content: bytes, times: int, *, first: bytes = b"", rows: int = 1) -> float:

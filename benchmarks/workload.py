@@ -23,9 +23,9 @@ class Count(Node):
         return {"done": count >= self.steps}
 
 
-async def run(make: Callable[[], CheckpointBackend], steps: int) -> float:
+async def run(make: Callable[[], CheckpointBackend], steps: int, *, auto_cleanup: bool = True) -> float:
     async with make() as backend:
-        config = CheckpointConfig(backend=backend, trigger_on_iteration=1)
+        config = CheckpointConfig(backend=backend, trigger_on_iteration=1, auto_cleanup=auto_cleanup)
         graph = Graph(start=loop(steps), id="bench", state=SMALL, checkpoint_config=config)
         return await seconds_of(graph) / steps * 1e6
 

@@ -26,50 +26,52 @@ class KeepsAllInRecords(FileCheckpointBackend):
 
 
 class AcknowledgesEarly(KeepsAllInRecords):
-    """Returns from ``put`` while the record is still being written."""
+    """Returns from a save while the record is still being written."""
 
-    async def put(self, record: Record) -> None:
+    async def put_and_delete(self, record: Record, going: Sequence[int], blobs: Sequence[str] = ()) -> list[int]:
         threading.Timer(0.005, _write_whole, [_path_of(self, record), frame(record)]).start()
+        return []
 
 
 class WritesInPlace(KeepsAllInRecords):
     """Writes the record under its final name, bit by bit, so that a reader may see half of it."""
 
-    async def put(self, record: Record) -> None:
+    async def put_and_delete(self, record: Record, going: Sequence[int], blobs: Sequence[str] = ()) -> list[int]:
         path, content = _path_of(self, record), frame(record)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb", buffering=0) as file:
             for start in range(0, len(content), 64):
                 file.write(content[start : start + 64])
+        return []
 
 
 class DropsSome(FileCheckpointBackend):
     """Acknowledges every seventh record without writing it."""
 
-    async def put(self, record: Record) -> None:
-        if record.header.sequence % 7:
-            await super().put(record)
+    async def put_and_delete(self, record: Record, going: Sequence[int], blobs: Sequence[str] = ()) -> list[int]:
+        return await super().put_and_delete(record, going, blobs) if record.header.sequence % 7 else []
 
 
 class WritesValuesLast(FileCheckpointBackend):
     """Links the record before the large values that it refers to are there."""
 
-    async def put(self, record: Record) -> None:
-        await super().put(Record(record.header, record.payload))
+    async def put_and_delete(self, record: Record, going: Sequence[int], blobs: Sequence[str] = ()) -> list[int]:
+        gone = await super().put_and_delete(Record(record.header, record.payload), going, blobs)
         if record.blobs:
             await asyncio.sleep(0.02)  # so that kills find the gap, however busy the machine is
             folder = os.open(_path_of(self, record).parent, os.O_RDONLY)
             add_blobs(folder, record.blobs)
             os.close(folder)
+        return gone
 
 
 class CollectsTooMuch(FileCheckpointBackend):
     """Removes large values with the record that they came with, whoever else refers to them."""
 
-    async def delete_many(self, graph_id: str, sequences: Sequence[int]) -> list[int]:
-        deleted = await super().delete_many(graph_id, sequences)
-        await self.delete_blobs(graph_id, [name for name in await self.blob_names(graph_id) if birth(name) in deleted])
-        return deleted
+    async def put_and_delete(self, record: Record, going: Sequence[int], blobs: Sequence[str] = ()) -> list[int]:
+        gone, graph_id = await super().put_and_delete(record, going, blobs), record.graph_id
+        await self.delete_blobs(graph_id, [name for name in await self.blob_names(graph_id) if birth(name) in gone])
+        return gone
 
 
 def _path_of(backend: FileCheckpointBackend, record: Record) -> Path:

@@ -28,7 +28,7 @@ from tests.plugins.threads import no_thread_left
 
 
 class TestFileBackend(CheckpointBackendConformance):
-    capabilities = ("persistent", "processes", "concurrent_processes", "keeps_blobs")
+    capabilities = ("persistent", "processes", "concurrent_processes", "keeps_blobs", "deletes_along")
 
     @pytest.fixture
     async def backend(self, tmp_path: Path) -> AsyncIterator[FileCheckpointBackend]:

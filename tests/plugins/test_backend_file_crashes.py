@@ -391,7 +391,7 @@ def test_a_live_writers_temporary_file_is_left_alone(tmp_path: Path) -> None:
 
     def sweep_meanwhile(name: str) -> None:
         with watching(WatchedOs()):
-            assert run_in_child(lambda: CheckpointDirectory(str(tmp_path)).put(make_record("g", 9))) == "None"
+            assert run_in_child(lambda: CheckpointDirectory(str(tmp_path)).put(make_record("g", 9))) == "[]"
         seen.append(leftovers(tmp_path))
 
     with watching(WatchedOs()) as counted:

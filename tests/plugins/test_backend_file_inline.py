@@ -33,9 +33,9 @@ def places(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     put, loop_thread = CheckpointDirectory.put, threading.get_ident()
 
-    def watched(self: CheckpointDirectory, record: Record) -> Any:
+    def watched(self: CheckpointDirectory, record: Record, *arguments: Any, **options: Any) -> Any:
         seen.append(HERE if threading.get_ident() == loop_thread else THERE)
-        return put(self, record)
+        return put(self, record, *arguments, **options)
 
     monkeypatch.setattr(CheckpointDirectory, "put", watched)
     return seen

@@ -7,6 +7,7 @@ true, the record's header says. So what a dead or defeated writer leaves behind 
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from contextlib import suppress
 
 from spark_backend_file.names import ALIASES, alias_name, record_name, split_alias
@@ -36,13 +37,13 @@ def read_aliases(folder: int) -> list[tuple[str, int]]:
     return [alias for alias in map(split_alias, names) if alias]
 
 
-def remove_aliases(folder: int, sequence: int) -> None:
-    """Remove every alias of a record that is gone."""
-    ending = alias_name("", sequence)[1:]
+def remove_aliases(folder: int, sequences: Collection[int]) -> None:
+    """Remove every alias of records that are gone."""
     try:
         with subfolder(folder, ALIASES) as ids:
             for name in os.listdir(ids):
-                if name.endswith(ending):
+                alias = split_alias(name)
+                if alias and alias[1] in sequences:
                     _remove(name, ids)
     except FileNotFoundError:
         return

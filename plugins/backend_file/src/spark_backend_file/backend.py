@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from spark.graphs.checkpoint import CheckpointBackend, Pace, run_blocking
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from spark.graphs.checkpoint import CheckpointInfo, CheckpointSerializer, Format, Record
 
 Names: TypeAlias = list[str]
+Sequences: TypeAlias = list[int]
 
 
 class FileCheckpointBackend(CheckpointBackend):
@@ -65,13 +67,17 @@ class FileCheckpointBackend(CheckpointBackend):
         return f"{type(self).__name__}({self.directory!r})"
 
     async def put(self, record: Record) -> None:
+        await self.put_and_delete(record, ())
+
+    async def put_and_delete(self, record: Record, going: Sequence[int], blobs: Sequence[str] = ()) -> Sequences:
         if self._local is None:
             await self._worker.run(self._files.put, record)
-        elif self._pace.allows_save(record.graph_id, record.weight):
+            return []
+        work = partial(self._timed_put, self._local, record, going, blobs)
+        if self._pace.allows_save(record.graph_id, record.weight):
             self._worker.check_open()
-            self._timed_put(record, self._pace.took)
-        else:
-            await self._worker.run(self._timed_put, record, self._pace.took_elsewhere)
+            return work(self._pace.took)
+        return await self._worker.run(work, self._pace.took_elsewhere)
 
     async def get(self, graph_id: str, sequence: int) -> Record | None:
         return await self._worker.run(self._files.get, graph_id, sequence)
@@ -109,10 +115,18 @@ class FileCheckpointBackend(CheckpointBackend):
     async def leftovers(self, *, remove: bool = False) -> Names:
         return await self._worker.run(self._files.leftovers, remove)
 
-    def _timed_put(self, record: Record, tell: Callable[[float], None]) -> None:
+    def _timed_put(
+        self,
+        local: CheckpointDirectory,
+        record: Record,
+        going: Sequence[int],
+        blobs: Sequence[str],
+        tell: Callable[[float], None],
+    ) -> Sequences:
         began = time.perf_counter()
-        self._files.put(record)
+        gone = local.put(record, going, blobs, release=self._worker.release)
         tell(time.perf_counter() - began)
+        return gone
 
     async def close(self) -> None:
         await self._worker.close()

@@ -14,6 +14,7 @@ from typing import Final
 
 from spark_backend_file.names import BLOBS
 from spark_backend_file.subfolders import make_subfolder, subfolder
+from spark_backend_file.unlinking import Release, unlink
 from spark_backend_file.writing import write_fully
 
 _NAME: Final = re.compile(r"[A-Za-z0-9-]{1,100}")
@@ -45,12 +46,15 @@ def read_blobs(folder: int, names: Sequence[str]) -> dict[str, bytes]:
     return found
 
 
-def remove_blobs(folder: int, names: Sequence[str]) -> None:
-    """Remove those that are there. One that is back after a power failure is an orphan, and removed again."""
+def remove_blobs(folder: int, names: Sequence[str], release: Release | None = None) -> None:
+    """Remove those that are there. One that is back after a power failure is an orphan, and removed again.
+
+    :param release: see ``unlink``.
+    """
     with suppress(FileNotFoundError), subfolder(folder, BLOBS) as place:
         for name in names:
             with suppress(FileNotFoundError):
-                os.unlink(_file(name), dir_fd=place)
+                unlink(_file(name), place, release)
 
 
 def blob_names(folder: int) -> list[str]:

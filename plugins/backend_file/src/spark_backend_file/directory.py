@@ -15,6 +15,7 @@ from spark.errors import BackendError, CheckpointDamagedError
 from spark.graphs.checkpoint import CheckpointInfo, Record, parse_automatic_id
 from spark_backend_file.folder import GraphFolder, log
 from spark_backend_file.names import LAST_SEQUENCE, is_hashed, is_sequence, quote, unquote
+from spark_backend_file.unlinking import Release
 
 _REMEMBERED: Final = 10_000
 
@@ -26,14 +27,20 @@ class CheckpointDirectory:
         self.path = path
         self._settled: set[str] = set()
 
-    def put(self, record: Record) -> None:
-        """See ``CheckpointBackend.put``."""
+    def put(
+        self, record: Record, going: Sequence[int] = (), blobs: Sequence[str] = (), *, release: Release = os.close
+    ) -> list[int]:
+        """See ``CheckpointBackend.put_and_delete``.
+
+        :param release: see ``unlink``.
+        """
         header = record.header
         action = f"save checkpoint {header.sequence} of graph {header.graph_id[:80]!r}"
         if not is_sequence(header.sequence):
             raise BackendError(f"The file backend can't {action}: sequences go from 1 to {LAST_SEQUENCE:,}.")
         with self._told(action), self._settled_folder(quote(header.graph_id)) as folder:
             folder.add(record)
+            return folder.make_room(going, blobs, before=header.sequence, release=release) if going else []
 
     def get(self, graph_id: str, sequence: int) -> Record | None:
         """See ``CheckpointBackend.get``."""

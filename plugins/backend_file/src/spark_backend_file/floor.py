@@ -28,17 +28,19 @@ def read_floor(folder: int) -> int:
     return status.st_size
 
 
-def raise_floor(folder: int, sequence: int, *, durable: bool) -> None:
+def raise_floor(folder: int, sequence: int, *, durable: bool, wait: bool = True) -> None:
     """Make the floor at least ``sequence``; on return every process sees it.
 
     :param durable: also after a power failure. Only needed when no higher record remains to be counted on from:
         otherwise nobody who holds a stale sequence outlives the failure.
+    :param wait: for other deleters, one of which may have been stopped.
+    :raises BlockingIOError: it would have to wait, and was not to.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     floor = os.open(FLOOR, flags, 0o600, dir_fd=folder)
     try:
         # The lock is between deleters only, so that the floor never sinks. Closing the descriptor releases it.
-        fcntl.flock(floor, fcntl.LOCK_EX)
+        fcntl.flock(floor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(floor).st_size < sequence:
             os.ftruncate(floor, sequence)
         if durable:

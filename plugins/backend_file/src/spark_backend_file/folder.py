@@ -23,6 +23,7 @@ from spark_backend_file.blobs import add_blobs, blob_names, read_blobs, remove_b
 from spark_backend_file.floor import raise_floor, read_floor
 from spark_backend_file.names import is_hashed, quote, record_name, sequence_of, unquote
 from spark_backend_file.temporaries import PREFIX, is_leftover, new_temporary
+from spark_backend_file.unlinking import Release, unlink
 from spark_backend_file.writing import write_fully
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -30,6 +31,8 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 # O_NONBLOCK, so that a pipe put in the place of a record is found out instead of waited for.
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_FEW: Final = 8
+"""Files that are removed along with a save, which so takes hardly longer."""
 
 log = logging.getLogger("spark.checkpoint.file")
 
@@ -174,15 +177,44 @@ class GraphFolder:
             return False
         is_last = not self._exists(record_name(sequence + 1)) and self.sequences()[-1:] <= [sequence]
         raise_floor(self._folder, sequence, durable=is_last)
-        try:
-            os.unlink(record_name(sequence), dir_fd=self._folder)
-        except FileNotFoundError:
+        if not unlink(record_name(sequence), self._folder):
             return False
-        with suppress(OSError):  # without a record an alias means nothing
-            remove_aliases(self._folder, sequence)
+        self._forget_ids([sequence])
         if is_last:
             os.fsync(self._folder)
         return True
+
+    def make_room(self, going: Sequence[int], blobs: Sequence[str], *, before: int, release: Release) -> list[int]:
+        """Remove records that a durable one makes superfluous, and the large values that only they need, if they are few.
+
+        Many, or what the system refuses to remove, are left for ``remove``, which says why.
+
+        :param before: the sequence of the durable record, so that none of these is the last one.
+        :param release: see ``unlink``.
+        :return: the sequences of those that were there and are gone.
+        """
+        if len(going) + len(blobs) > _FEW or max(going) >= before:
+            return []
+        gone: list[int] = []
+        # The record has just been saved, and nothing that goes wrong here may look as if it were not.
+        with suppress(OSError):
+            there = [sequence for sequence in going if self._exists(record_name(sequence))]
+            if there:
+                raise_floor(self._folder, max(there), durable=False, wait=False)
+            for sequence in there:
+                if unlink(record_name(sequence), self._folder, release):
+                    gone.append(sequence)  # noqa: PERF401 - those before an error are gone as well
+            self._forget_ids(gone)
+            self._remove_last(blobs, gone, release)
+        return gone
+
+    def _remove_last(self, blobs: Sequence[str], gone: list[int], release: Release) -> None:
+        """Remove large values; or, to have somebody try again who says why it can't be done, let a record count as not gone."""
+        try:
+            if blobs:
+                remove_blobs(self._folder, blobs, release)
+        except OSError:
+            del gone[-1:]
 
     def sweep(self) -> None:
         """Remove the temporary files of writers that are gone."""
@@ -236,8 +268,12 @@ class GraphFolder:
         # raised the record stays, which is whole: a sequence that is used twice would be worse.
         with suppress(OSError):
             raise_floor(self._folder, sequence, durable=False)
-            os.unlink(record_name(sequence), dir_fd=self._folder)
-            remove_aliases(self._folder, sequence)
+            unlink(record_name(sequence), self._folder)
+            self._forget_ids([sequence])
+
+    def _forget_ids(self, sequences: Sequence[int]) -> None:
+        with suppress(OSError):  # without its record an alias means nothing
+            remove_aliases(self._folder, sequences)
 
     def _discard(self, temporary: str) -> None:
         # What can't be removed is swept later; the outcome of the write does not depend on it.

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Any, Final, ParamSpec, TypeVar
@@ -16,6 +19,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _THREADS: Final = 4
+LONG: Final = 0.0001
+"""Seconds that giving back a file's space may take where it was removed; to have a thread do it takes about half of that."""
 
 
 class Worker:
@@ -26,19 +31,48 @@ class Worker:
         self._threads: Threads | None = None
         self._process = 0
         self._closed = False
+        self._closing_took = 0.0
+        """Seconds, the last time."""
+        self._lock = Lock()
+        """Held where a call is handed over that nobody waits for, so that none comes after the threads were told to end."""
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What the call returns or raises; see ``run_blocking``."""
         return await run_blocking(function, *args, executor=self._executor(), **kwargs)
 
+    def release(self, file: int) -> None:
+        """Close a file: here, or where that took long the last time, in one of the threads, unless they are behind."""
+        if self._closing_took <= LONG or not self._hands_over(file):
+            self._close(file)
+
+    def _hands_over(self, file: int) -> bool:
+        if self._threads is None or self._process != os.getpid():
+            return False
+        with self._lock:
+            if self._closed or self._threads.waiting >= _THREADS:
+                return False
+            self._threads.submit(partial(self._close, file))
+        return True
+
+    def _close(self, file: int) -> None:
+        began = time.perf_counter()
+        with suppress(OSError):  # it was only read
+            os.close(file)
+        self._closing_took = time.perf_counter() - began
+
     async def close(self) -> None:
         """Wait for the calls under way, and end the threads."""
-        self._closed = True
         threads = self._threads
-        if threads is not None and self._process == os.getpid():
-            # First without waiting: should this be cancelled before its turn comes, the threads still end by themselves.
-            threads.end()
-            await run_blocking(threads.join)
+        if threads is None or self._process != os.getpid():
+            self._closed = (
+                True  # without the lock: in a fork, a thread that it does not have may be holding that for ever
+            )
+            return
+        with self._lock:
+            self._closed = True
+        # First without waiting: should this be cancelled before its turn comes, the threads still end by themselves.
+        threads.end()
+        await run_blocking(threads.join)
 
     def check_open(self) -> None:
         """Refuse what comes after ``close``.
@@ -53,6 +87,7 @@ class Worker:
         # After a fork the child has the object, and none of its threads.
         if self._threads is None or self._process != os.getpid():
             self._process = os.getpid()
+            self._lock = Lock()
             self._threads = Threads(_THREADS, name=self._name.replace(" ", "-"))
         return self._threads
 
@@ -82,6 +117,11 @@ class Threads:
                 self._threads.append(thread)
                 thread.start()
         self._queue.calls.put(call)
+
+    @property
+    def waiting(self) -> int:
+        """How many calls no thread has begun with, about."""
+        return self._queue.calls.qsize()
 
     def end(self) -> None:
         """Let each thread end when no calls are left."""
