@@ -110,7 +110,9 @@ def random_record(random: Random, *, sequence: int, blobs: bool) -> Record:
         compression=random.choice(("", "gzip")),
         timestamp=NOON + timedelta(microseconds=random.randrange(-(10**15), 10**15)),
         metadata={_text(random, longest=20): _scalar(random) for _ in range(random.randrange(5))},
-        blobs={BLOB: random.randbytes(random.randrange(1, 20_000))} if blobs and random.random() < 0.3 else None,
+        blobs={f"{sequence:012d}-ab-1": random.randbytes(random.randrange(1, 20_000))}
+        if blobs and random.random() < 0.3
+        else None,
     )
 
 
