@@ -5,6 +5,8 @@ UV := $(TOOLS)/bin/uv
 export UV_PYTHON := $(TOOLS)/bin/python
 export UV_PROJECT_ENVIRONMENT := $(CURDIR)/.venv
 export UV_PYTHON_DOWNLOADS := never
+# Compiled modules are kept, whatever the caller's environment says: the tests start hundreds of processes.
+export PYTHONDONTWRITEBYTECODE :=
 RUN := $(UV) run --no-sync
 JOBS ?= 2
 URL_OF_file := file://{directory}

@@ -37,7 +37,7 @@ def outcome(state: dict[str, Any]) -> dict[str, Any]:
     return {**state, "keys": sorted(state["keys"])}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(shape=shapes(), seed=st.integers(0, 1000))
 def test_a_run_continued_from_any_boundary_ends_as_the_uninterrupted_one(shape: Shape, seed: int) -> None:
     """The central promise: every boundary is a consistent cut, also while branches run, wait, or are held at joins."""
@@ -55,7 +55,7 @@ def test_a_run_continued_from_any_boundary_ends_as_the_uninterrupted_one(shape: 
     asyncio.run(check())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(shape=shapes(), seed=st.integers(0, 1000), every=st.integers(1, 5))
 def test_a_run_whose_nodes_fail_again_and_again_ends_as_the_uninterrupted_one(
     shape: Shape, seed: int, every: int

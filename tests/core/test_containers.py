@@ -283,7 +283,7 @@ def save(graph: dict[str, Any], node: dict[str, Any], *, cache: FragmentCache | 
         return None
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(steps)
 @example([({"a": 1}, {}, "save", 0), ({"missing": DELETED}, {}, "save", 0)])
 @example(

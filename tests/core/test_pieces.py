@@ -49,7 +49,7 @@ OBJECTS = [["0"], {"a": 1}, "é" * 30, 7]
 """Values that come back as the very same objects."""
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(states, states, st.booleans()), min_size=1, max_size=6))
 @example([({"a": 0, "b": 1}, {}, False), ({"a": 0, "b": 2}, {}, False), ({}, {"a": 1}, True)])
 def test_later_checkpoints_change_nothing_in_earlier_records(

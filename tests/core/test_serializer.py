@@ -34,7 +34,7 @@ def round_trip(value: Any) -> Any:
     return TreeReader().value(JsonFormat().loads(to_bytes(value)), PATH)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(values)
 def test_every_supported_value_comes_back_exactly(value: Any) -> None:
     assert is_same(round_trip(value), value)

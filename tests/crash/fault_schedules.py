@@ -32,12 +32,8 @@ from tests.plugins.s3_faults import PASS, AtRandom, FaultyProxy, Request, in_ord
 from tests.plugins.s3_servers import S3Server, given_server, running_server
 from tests.plugins.s3_stores import set_patience, set_timing
 
-AT_ONCE = 20
-"""Lanes at the same time in a process: most of a failing request's time is waiting."""
 LANES_OF_A_SERVER = 20
 """A server that keeps all in memory is replaced after so many."""
-TIMEOUT = 0.6
-"""Seconds that the backend has for a request, over all attempts."""
 SHORT_PAUSE, LONG_PAUSE = 11.0, 130.0
 """Seconds after which a writer no longer trusts its last look; and after which nothing is too young to be removed."""
 
@@ -56,6 +52,10 @@ class Sweep:
     """``module:Class``"""
     rate: float = 0.2
     """How many requests fail, between 0 and 1."""
+    at_once: int = 20
+    """Lanes at the same time in a process: most of a failing request's time is waiting."""
+    timeout: float = 0.6
+    """Seconds that the backend has for a request, over all attempts."""
 
     def lanes(self) -> range:
         """The numbers of its lanes."""
@@ -105,10 +105,10 @@ class Lane:
             faulty = await stack.enter_async_context(self._backend(kind, proxy.endpoint_url))
             set_timing(faulty, clock=lambda: time.monotonic() + proxy.ahead)
             await faulty.put(make_record("warm"))  # connected, before the short time begins
-            set_patience(faulty, TIMEOUT)
+            set_patience(faulty, self._sweep.timeout)
             proxy.schedule = AtRandom(self._chance, rate=self._sweep.rate)
             for schedule in range(self._sweep.length(self._number)):
-                with _named(f"lane {self._number}, schedule {schedule}", proxy):
+                with _named(f"seed {self._sweep.seed}, lane {self._number}, schedule {schedule}", proxy):
                     await self._work(f"graph {schedule}", faulty, clean, proxy)
                 self._outcome.faults.update(name for request in proxy.requests if (name := _shown(request)))
                 proxy.requests.clear()
@@ -134,7 +134,7 @@ class Lane:
             await writer.work(self._chance.randrange(6, self._sweep.calls + 1))
             self._outcome.acknowledged += len(writer.book.used)
             await proxy.deliver()
-            with _without_faults(proxy, faulty):
+            with _without_faults(proxy, faulty, self._sweep.timeout):
                 proxy.ahead += SHORT_PAUSE
                 await writer.try_used()
             await check_in_the_end(clean, graph_id, writer.book)
@@ -145,12 +145,12 @@ class Lane:
 
 
 @contextmanager
-def _without_faults(proxy: FaultyProxy, faulty: S3CheckpointBackend) -> Iterator[None]:
+def _without_faults(proxy: FaultyProxy, faulty: S3CheckpointBackend, timeout: float) -> Iterator[None]:
     faults, proxy.schedule = proxy.schedule, in_order()
     set_patience(faulty, PATIENCE)
     yield
     proxy.schedule = faults
-    set_patience(faulty, TIMEOUT)
+    set_patience(faulty, timeout)
 
 
 class _named:
@@ -177,7 +177,7 @@ async def run_lanes(sweep: Sweep, lanes: Iterable[int], server: S3Server) -> Out
     :raises ExceptionGroup: of ``Complaint``, each with a note that names the lane.
     """
     outcome = Outcome()
-    free = asyncio.Semaphore(AT_ONCE)
+    free = asyncio.Semaphore(sweep.at_once)
 
     async def run(number: int, bucket: str) -> None:
         async with free:

@@ -21,13 +21,13 @@ def _quiet() -> Iterator[None]:
 
 async def test_nothing_is_lost_or_doubled_when_requests_fail(s3_server: S3Server) -> None:
     """The short run of `make faults-s3`."""
-    sweep = Sweep(seed=20261123, schedules=60, lane=6, calls=9)
+    # Few at once, and not too hasty: on a busy machine a backend that only ever runs out of time proves nothing.
+    sweep = Sweep(seed=20261123, schedules=30, lane=6, calls=9, at_once=5, timeout=1.0)
 
     outcome = await run_lanes(sweep, sweep.lanes(), s3_server)
 
-    # Enough happened for this to mean something.
-    assert outcome.acknowledged > 90
-    assert outcome.faults.total() > 120
+    assert outcome.acknowledged > 40, f"too little was acknowledged to prove anything: {outcome}"
+    assert outcome.faults.total() > 60, f"too little failed to prove anything: {outcome}"
 
 
 @pytest.mark.parametrize(
@@ -43,11 +43,12 @@ async def test_nothing_is_lost_or_doubled_when_requests_fail(s3_server: S3Server
 )
 async def test_harness_finds_a_planted_bug(s3_server: S3Server, bug: str) -> None:
     """A harness that passes a wrong backend would prove nothing about a right one."""
-    sweep = Sweep(seed=7, schedules=100, lane=10, backend=f"tests.crash.planted_s3_bugs:{bug}")
+    sweep = Sweep(seed=7, schedules=100, lane=10, at_once=4, backend=f"tests.crash.planted_s3_bugs:{bug}")
 
     with pytest.raises(ExceptionGroup) as found:
         await run_lanes(sweep, sweep.lanes(), s3_server)
 
     complaints = found.value.subgroup(Complaint)
     assert complaints is not None
-    assert len(complaints.exceptions) == len(found.value.exceptions)
+    assert len(complaints.exceptions) == len(found.value.exceptions), found.value.exceptions
+    assert all(f"in seed {sweep.seed}, lane " in complaint.__notes__[0] for complaint in complaints.exceptions)

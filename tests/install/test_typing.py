@@ -24,6 +24,7 @@ from tests.spec.page import blocks
 TYPED = Path(__file__).parent / "typed"
 PROGRAM, BACKENDS, MISTAKES = "program.py", "backends.py", "mistakes.py"
 
+CACHE = ROOT / ".mypy_cache" / "users"
 PYRIGHT = "basedpyright>=1.40"
 Errors = dict[str, dict[int, list[str]]]
 """By file and line."""
@@ -37,8 +38,9 @@ def users_code(directory: Path, *files: str) -> list[str]:
 
 
 def mypy(environment: Environment, directory: Path, *files: str) -> Errors:
-    # The cache is this test's own: what mypy remembers of the source tree must not answer for the wheels.
-    options = ["--strict", "--no-error-summary", "--cache-dir", str(directory / "cache")]
+    # Not the source tree's cache. This one mypy asks about files whose content it knows, from run to run; the tests that
+    # use it are few, and mypy lets several at once.
+    options = ["--strict", "--no-error-summary", "--cache-dir", str(CACHE)]
     done = subprocess.run(
         [sys.executable, "-m", "mypy", *options, "--python-executable", environment.python, *files],
         cwd=directory,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import subprocess
+import resource
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from spark.errors import (
 )
 from spark.graphs import Graph, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager, FileCheckpointBackend
+from spark_testing.children import Child, Tell
 from tests.integration.counting import Count, checkpoint_files, counting, keeping
 from tests.integration.planted import (
     DEEP,
@@ -34,7 +37,6 @@ from tests.integration.planted import (
     gzip_bomb,
     one_gzip_bomb,
 )
-from tests.spec.page import ROOT
 
 LATEST = r"000000000004\.ckpt|ckpt_count_000004"
 
@@ -157,32 +159,20 @@ def truncate(file: Path, size: int) -> None:
         opened.truncate(size)
 
 
-LOADER = """
-import asyncio, json, resource, sys, time
-from pathlib import Path
-from tests.integration.counting import counting
-from spark.errors import SparkError
+async def tell_how_it_loads(store: Path, tell: Tell) -> None:
+    """The work of a process of its own."""
+    await finished(counting(store.with_name("warm")))  # so that only loading is measured below
+    before, began, error = peak(), time.monotonic(), None
+    try:
+        await finished(counting(store), resume=True)
+    except SparkError as raised:
+        error = [type(raised).__name__, str(raised)]
+    tell(json.dumps({"error": error, "megabytes": peak() - before, "seconds": time.monotonic() - began}))
 
-def peak():
+
+def peak() -> int:
+    """The most megabytes that this process had."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "linux" else 2**20)
-
-store = Path(sys.argv[1])
-asyncio.run(counting(store.with_name("warm")).run(resume=True))  # so that only loading is measured below
-before, began = peak(), time.monotonic()
-try:
-    error = None
-    asyncio.run(counting(store).run(resume=True))
-except SparkError as raised:
-    error = [type(raised).__name__, str(raised)]
-print(json.dumps({"error": error, "megabytes": peak() - before, "seconds": time.monotonic() - began}))
-"""
-
-
-def load_in_a_process_of_its_own(store: Path) -> dict[str, Any]:
-    done = subprocess.run([sys.executable, "-c", LOADER, store], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    report: dict[str, Any] = json.loads(done.stdout)
-    return report
 
 
 @pytest.mark.parametrize("plant", PLANTED.values(), ids=PLANTED)
@@ -191,7 +181,8 @@ async def test_a_planted_file_is_one_of_our_errors_in_bounded_time_and_memory(
 ) -> None:
     plant(checkpoint_files(store)[-1])
 
-    report = await asyncio.to_thread(load_in_a_process_of_its_own, store)
+    (line,) = Child.start(partial(tell_how_it_loads, store)).wait()
+    report = json.loads(line)
 
     assert report["error"], "it was loaded"
     kind, message = report["error"]

@@ -33,10 +33,10 @@ def index(store: Path, folder: Path) -> None:
 
 @pytest.fixture
 def sources(tmp_path: Path) -> Path:
-    """Some seventy real modules: enough to be killed on the way, and not more than seconds of work."""
+    """Some thirty real modules: enough to be killed on the way, and not more than a second of work."""
     folder = tmp_path / "sources"
     folder.mkdir()
-    for module in sorted(LIBRARY.glob("*.py"))[::3]:
+    for module in sorted(LIBRARY.glob("*.py"))[::6]:
         shutil.copy(module, folder)
     return folder
 

@@ -68,6 +68,18 @@ def set_patience(backend: S3CheckpointBackend, timeout: float) -> None:
     backend._objects._patience.note_answer()
 
 
+def list_at_most(backend: S3CheckpointBackend, count: int) -> None:
+    """Have a backend's store list so many objects at a time, as a store may that is asked for more."""
+    call: Callable[..., Awaitable[Any]] = backend._objects._call
+
+    async def bounded(method: str, **arguments: Any) -> Any:
+        if "MaxKeys" in arguments:
+            arguments["MaxKeys"] = min(arguments["MaxKeys"], count)
+        return await call(method, **arguments)
+
+    backend._objects._call = bounded  # type: ignore[method-assign]
+
+
 def watch(backend: S3CheckpointBackend, *, stop_before: int = -1) -> Gate:
     """Put a gate between a backend and its store."""
     gate = Gate(stop_before=stop_before)

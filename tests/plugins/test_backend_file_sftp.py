@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,6 +24,18 @@ from tests.plugins.file_faults import run_in_child
 from tests.plugins.remote_stores import read_local, sftp_backend, spoil_local
 from tests.plugins.sftp_servers import SftpServer
 from tests.plugins.threads import no_thread_left
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _eager_client() -> Iterator[None]:
+    """The client looks ten times a second whether it was closed, and sends each question about a folder fifty times at once.
+
+    On loopback that is most of what a test takes, and none of what it is about.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paramiko.Transport, "_active_check_timeout", 0.01)
+        patch.setattr(paramiko.SFTPClient.listdir_iter, "__defaults__", (".", 1))
+        yield
 
 
 class TestOverSftp(CheckpointBackendConformance):

@@ -53,9 +53,10 @@ async def backend(
 ) -> AsyncIterator[S3CheckpointBackend]:
     """A backend that has found its store, with the proxy in between."""
     async with open_store(
-        s3_server, bucket, f"errors {abs(hash(request.node.name))}", endpoint_url=proxy.endpoint_url, timeout=6
+        s3_server, bucket, f"errors {abs(hash(request.node.name))}", endpoint_url=proxy.endpoint_url
     ) as backend:
         await backend.put(make_record("g", 1))
+        set_patience(backend, 6)
         proxy.take_counts()
         yield backend
 

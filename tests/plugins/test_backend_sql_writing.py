@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
-import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -20,12 +18,12 @@ from spark.graphs import Graph
 from spark.graphs.checkpoint import CheckpointConfig, Record
 from spark_backend_sql import DatabaseCheckpointBackend, connection, writer
 from spark_backend_sql.operations import Put
+from spark_testing.children import Child
 from spark_testing.records import make_record
 from tests.plugins.sql_faults import LossyProxy
 from tests.plugins.sql_servers import PostgresServer, new_table
-from tests.plugins.sql_writer import SAVES
+from tests.plugins.sql_writer import SAVES, racing
 
-ROOT = Path(__file__).resolve().parents[2]
 SHORT_PAUSES = (0.01,) * 5
 
 
@@ -249,23 +247,13 @@ async def test_a_closed_backend_says_so(tmp_path: Path, use: Callable) -> None:
 # many processes
 
 
-def test_ten_processes_start_on_an_empty_database_and_share_it(url: str, postgres: PostgresServer) -> None:
+def test_ten_processes_start_on_an_empty_database_and_share_it(url: str) -> None:
     """They make the tables together; then each saves its own graph, and one of them wins each sequence of a shared one."""
-    table = new_table()
-    command = [sys.executable, "-m", "tests.plugins.sql_writer", url, table]
-    processes = [
-        subprocess.Popen([*command, str(number)], cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        for number in range(10)
-    ]
-    for process in processes:
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    said = [process.communicate(timeout=60)[0] for process in processes]
+    table, start = new_table(), get_context("fork").Barrier(10)
 
-    assert [process.returncode for process in processes] == [0] * 10
-    won = [json.loads(each) for each in said]
+    children = [Child.start(racing(url, table, number, start)) for number in range(10)]
+    won = [[int(line) for line in child.wait()] for child in children]
+
     assert sorted(sequence for each in won for sequence in each) == list(range(1, SAVES + 1))
     stored = asyncio.run(shared_payloads(url, table))
     assert all(stored[sequence] == number for number, each in enumerate(won) for sequence in each)
