@@ -34,10 +34,10 @@ def test_nothing_acknowledged_in_s3_is_lost_when_writers_are_killed(s3_server: S
     """The short run of `make crash STORE=s3`."""
     url = s3_server.url(s3_server.new_bucket())
 
-    done = run_harness("--kills", "4", "--seed", "20261124", "--url", url, "--longest", "0.2", server=s3_server)
+    done = run_harness("--kills", "3", "--seed", "20261124", "--url", url, "--longest", "0.2", server=s3_server)
 
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "4 kills (seed 20261124)" in done.stdout
+    assert "3 kills (seed 20261124)" in done.stdout
 
 
 def test_nothing_acknowledged_is_lost_where_checkpoints_are_saved_beside_the_run() -> None:

@@ -107,9 +107,9 @@ class Workshop:
         constraints.write_text("".join(ours))
         options = ["--python", str(environment.python), "--constraint", str(constraints)]
         command = ["pip", "install", *options, *(_requirement(each) for each in wanted)]
-        # What `make` has once installed is in the cache of uv, which answers at once; only then is an index asked.
+        # What `make` has once installed is in the cache of uv, which answers at once; an index is asked for what is not.
         offline = self._run(*command, "--offline")
-        return offline if offline.returncode == 0 else self._run(*command)
+        return self._run(*command) if "network was disabled" in offline.stderr else offline
 
     def _make_environment(self, folder: Path, *wanted: str | Wheel) -> None:
         self._do("venv", "--clear", "--python", sys.executable, str(folder))
