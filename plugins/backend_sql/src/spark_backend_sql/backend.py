@@ -59,7 +59,7 @@ class DatabaseCheckpointBackend(CheckpointBackend):
 
     name = "sql"
     keeps_blobs = True
-    divides_from = 128 * 1024
+    divides_from = 64 * 1024
 
     def __init__(
         self,

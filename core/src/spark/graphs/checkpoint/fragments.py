@@ -22,7 +22,7 @@ class FragmentCache:
     :param divides_from: bytes of a section's members from which on it is divided into parts, where large values are kept apart.
     """
 
-    def __init__(self, *, divides_from: int = 1024 * 1024) -> None:
+    def __init__(self, *, divides_from: int = 512 * 1024) -> None:
         self.divides_from = divides_from
         self.owner: object = None
         """The codec whose bytes these are."""
