@@ -43,7 +43,9 @@ async def test_nothing_is_lost_or_doubled_when_requests_fail(s3_server: S3Server
 )
 async def test_harness_finds_a_planted_bug(s3_server: S3Server, bug: str, seed: int) -> None:
     """A harness that passes a wrong backend would prove nothing about a right one. The seeds are such that find it soon."""
-    sweep = Sweep(seed=seed, schedules=100, lane=10, at_once=4, backend=f"tests.crash.planted_s3_bugs:{bug}")
+    sweep = Sweep(
+        seed=seed, schedules=200, lane=10, at_once=4, timeout=1.0, backend=f"tests.crash.planted_s3_bugs:{bug}"
+    )
 
     with pytest.raises(ExceptionGroup) as found:
         await run_lanes(sweep, sweep.lanes(), s3_server)
