@@ -17,7 +17,7 @@ from spark.errors import (
 )
 from spark.graphs.checkpoint.blobs import BlobRef, NewBlobs, Reference, join_parts, references
 from spark.graphs.checkpoint.checksum import checksum, is_right
-from spark.graphs.checkpoint.compression import compress, compression_name, unpack
+from spark.graphs.checkpoint.compression import EFFORT, compress, compression_name, unpack
 from spark.graphs.checkpoint.format import Format
 from spark.graphs.checkpoint.fragments import FragmentCache
 from spark.graphs.checkpoint.model import GraphCheckpoint
@@ -112,7 +112,7 @@ class Codec:
         if not self._defers:
             raw = bytes(raw)
         raw_size = len(raw)
-        cache.size = 0 if isinstance(raw, Pieces) else raw_size
+        cache.effort = 0 if isinstance(raw, Pieces) else raw_size * EFFORT[self.compression]
         payload, compression = self._packed(raw) if self.compression else (raw, "")
         header = RecordHeader(
             checkpoint_id=checkpoint.checkpoint_id,

@@ -26,8 +26,8 @@ class FragmentCache:
         self.divides_from = divides_from
         self.owner: object = None
         """The codec whose bytes these are."""
-        self.size = 0
-        """Length of the last payload that had to be put together, in bytes; 0 when it could stay in pieces."""
+        self.effort = 0
+        """To put the last payload together took as long as to hash so many bytes; 0 when it could stay in pieces."""
         self.refs: dict[tuple[str, str], str] = {}
         """Section and key to the name of the blob that stands for the value."""
         self.retired: list[str] = []

@@ -155,7 +155,7 @@ class Recorder:
     async def _commit(self, checkpoint: GraphCheckpoint) -> Commit:
         for _ in range(ATTEMPTS):
             try:
-                record = self._encode(checkpoint, scale=Scale(last_size=self._cache.size))
+                record = self._encode(checkpoint, scale=Scale(last_effort=self._cache.effort))
             except TooHeavyError:
                 record = await run_blocking(self._encode, checkpoint)
             info = record.info()

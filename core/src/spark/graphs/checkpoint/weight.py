@@ -21,8 +21,13 @@ class Scale:
 
     __slots__ = ("_allowed",)
 
-    def __init__(self, *, last_size: int) -> None:
-        if last_size > _LIGHT_BYTES:
+    def __init__(self, *, last_effort: int) -> None:
+        """A new scale.
+
+        :param last_effort: as long as it takes to hash so many bytes, the last checkpoint took when it was put together.
+        :raises TooHeavyError: that is too much.
+        """
+        if last_effort > _LIGHT_BYTES:
             raise TooHeavyError
         self._allowed = _LIGHT_VALUES
 

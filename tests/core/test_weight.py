@@ -1,0 +1,69 @@
+"""What takes long to encode is encoded in another thread, so that the event loop goes on meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from spark.graphs import ExitNode, Graph, Node, NodeContext
+from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend, Record
+
+
+class Watched(InMemoryCheckpointBackend):
+    """Is given whole records, as a store outside of the process, and notes which checkpoints the loop's thread encoded."""
+
+    persistent = True
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.in_loop: list[bool] = []
+        encode = self.codec.encode
+
+        def watched(*args: Any, **kwargs: Any) -> Record:
+            here = threading.current_thread() is threading.main_thread()
+            record = encode(*args, **kwargs)
+            self.in_loop.append(here)  # not where it gave up
+            return record
+
+        self.codec.encode = watched  # type: ignore[method-assign]
+
+
+class Thrice(Node):
+    async def process(self, context: NodeContext) -> dict[str, Any]:
+        count = await context.graph_state.get("count", 0) + 1
+        await context.graph_state.set("count", count)
+        return {"more": count < 3}
+
+
+async def threads(state: dict[str, Any], **options: Any) -> list[bool]:
+    node = Thrice()
+    node.on(more=True) >> node
+    node.on(more=False) >> ExitNode()
+    async with Watched(**options) as backend:
+        config = CheckpointConfig(backend=backend, trigger_on_iteration=1)
+        await Graph(start=node, id="g", state=state, checkpoint_config=config).run()
+        return backend.in_loop
+
+
+def texts(size: int) -> dict[str, Any]:
+    return {f"key {number}": str(number).ljust(1_000, ".") for number in range(size // 1_000)}
+
+
+@pytest.mark.parametrize(
+    ("state", "options", "expected"),
+    [
+        pytest.param(texts(100_000), {}, [True, True, True], id="little"),
+        pytest.param(texts(1_200_000), {}, [False, False, False], id="much to hash"),
+        pytest.param(texts(100_000), {"compression": "gzip"}, [True, False, False], id="some to compress"),
+        pytest.param(texts(10_000), {"compression": "gzip"}, [True, True, True], id="little to compress"),
+        pytest.param(texts(300_000), {"compression": "zstd"}, [True, False, False], id="much for zstd"),
+        pytest.param({"many": list(range(5_000))}, {}, [False, True, True], id="many values at first"),
+    ],
+)
+async def test_what_takes_long_is_encoded_in_another_thread(
+    state: dict[str, Any], options: dict[str, Any], expected: list[bool]
+) -> None:
+    """How long a payload took is known from the last one."""
+    assert (await threads(state, **options))[:3] == expected
