@@ -225,6 +225,8 @@ def test_what_is_loaded_is_what_was_saved_and_nothing_else_is_kept(history: list
 
             assert list(store.load(record).items()) == list(state.values.items())
             assert store.blobs.keys() == {ref.name for ref in store.codec.references(record)}
+            whole = store.codec.put_together(record, store.blobs)
+            assert list(store.codec.decode(whole).graph_state.items()) == list(state.values.items())
 
 
 def test_a_change_leaves_the_other_parts_as_they_are() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import compress
 from operator import is_not
 from typing import Any
@@ -19,10 +20,10 @@ class FragmentCache:
     A member is taken again when its value is the very same object as last time. It holds nothing of keys that are gone.
     One cache serves one codec and one call at a time.
 
-    :param divides_from: bytes of a section's members from which on it is divided into parts, where large values are kept apart.
+    :param divides_from: bytes of a section's members from which on it is divided into parts; None for never.
     """
 
-    def __init__(self, *, divides_from: int = 512 * 1024) -> None:
+    def __init__(self, *, divides_from: int | None = None) -> None:
         self.divides_from = divides_from
         self.owner: object = None
         """The codec whose bytes these are."""
@@ -56,6 +57,10 @@ class FragmentCache:
             self.retired.append(last)
         if name is not None:
             self.refs[place] = name
+
+    def is_large(self, section: str, key: str) -> bool:
+        """Whether a blob stands for the value of this key."""
+        return (section, key) in self.refs
 
     def section(self, name: str, values: dict[str, Any], encode: Callable[[str, Any], bytes]) -> Section | None:
         """The encoded member of each key, in order; None when the keys are such that they can't be members.
@@ -124,7 +129,7 @@ class Section:
     :param cache: that it belongs to.
     """
 
-    __slots__ = ("_cache", "_name", "_parts", "_places", "keys", "members", "moment", "values")
+    __slots__ = ("_parts", "_places", "keys", "members", "moment", "values")
 
     def __init__(self, cache: FragmentCache, name: str, keys: list[str], values: list[Any], members: Members) -> None:
         self.keys = keys
@@ -133,9 +138,10 @@ class Section:
         """The next change is made in here: whoever keeps them, copies them."""
         self.moment: object = None
         """Which capture the members were made from, if it was one."""
-        self._cache = cache
-        self._name = name
-        self._parts = Parts(cache.divides_from, cache.retired)
+        self._parts: Parts | None = None
+        if cache.divides_from is not None:
+            # Nothing of this section in it: the parts outlive it.
+            self._parts = Parts(cache.divides_from, is_large=partial(cache.is_large, name), retired=cache.retired)
         self._places: dict[str, int] = {}
 
     def follows(self, captured: Captured) -> bool:
@@ -161,14 +167,16 @@ class Section:
         """Another value, and its member, in the place of one."""
         self.members.put(place, member)
         self.values[place] = value
-        self._parts.put(place, member, is_large=self._is_large(self.keys[place]))
+        if self._parts is not None:
+            self._parts.put(place, self.keys[place], member)
 
     def by_key(self) -> dict[str, tuple[Any, bytes]]:
         return dict(zip(self.keys, zip(self.values, self.members, strict=True), strict=True))
 
     def divided(self) -> Parts | None:
         """Its parts, if it is divided. Asked once for each checkpoint."""
-        return self._parts if self._parts.divide(self.keys, self.members, self._is_large) else None
+        is_divided = self._parts is not None and self._parts.divide(self.keys, self.members)
+        return self._parts if is_divided else None
 
     def follow(self, earlier: Section, changed: Iterable[int]) -> None:
         """Go on with the parts of the section as it was with other keys.
@@ -176,11 +184,10 @@ class Section:
         :param changed: where it has other members.
         """
         self._parts = earlier._parts
-        self._parts.follow(changed)
+        if self._parts is not None:
+            self._parts.follow(changed)
 
     def undivide(self) -> None:
         """Have no parts any more."""
-        self._parts.forget()
-
-    def _is_large(self, key: str) -> bool:
-        return (self._name, key) in self._cache.refs
+        if self._parts is not None:
+            self._parts.forget()

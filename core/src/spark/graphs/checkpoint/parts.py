@@ -35,17 +35,19 @@ class Parts:
     Keys that come or go change the parts where they do, and leave the others as they are.
 
     :param divides_from: bytes of a section from which on it is divided; half of it is what a part costs beside its bytes.
+    :param is_large: whether a reference to a large value is the member of this key.
     :param retired: gets the names of blobs that stand for a part no more.
     """
 
-    def __init__(self, divides_from: int, retired: list[str]) -> None:
+    def __init__(self, divides_from: int, *, is_large: Callable[[str], bool], retired: list[str]) -> None:
         self._divides_from = divides_from
+        self._is_large = is_large
         self._retired = retired
         self._parts: list[_Part] = []
         self._starts: list[int] = []
         """Where in the section each part begins."""
-        self.is_stale = True
-        """It has to be arranged before it is used."""
+        self._is_stale = True
+        """They have to be arranged before they are used."""
         self._changed: set[int] = set()
         """The places that changed since the last checkpoint, while the section is not divided."""
         self._calm = 0
@@ -53,18 +55,18 @@ class Parts:
         self._patience = 1
         """How many it takes."""
 
-    def divide(self, keys: Sequence[str], members: Members, is_large: Callable[[str], bool]) -> bool:
+    def divide(self, keys: Sequence[str], members: Members) -> bool:
         """Whether the section, as it is now, is divided; asked once for each checkpoint."""
         if not self._parts:
             if self._is_calm(members):
-                self._arrange(keys, members, is_large)
+                self._arrange(keys, members)
             self._changed.clear()
             return bool(self._parts)
         if members.size < self._divides_from // 2:
             self.forget()
             return False
-        if self.is_stale:
-            self._arrange(keys, members, is_large)
+        if self._is_stale:
+            self._arrange(keys, members)
         changed = sum(part.encoded is None for part in self._parts)
         if self._costs_more(changed, members):
             self.forget()
@@ -83,33 +85,30 @@ class Parts:
         """Whether to write so many parts costs more than to write all members."""
         return parts * self._divides_from > 2 * members.size
 
-    def put(self, place: int, member: bytes, *, is_large: bool) -> None:
-        """A member of the section is another now.
-
-        :param is_large: a reference to a large value.
-        """
+    def put(self, place: int, key: str, member: bytes) -> None:
+        """A member of the section is another now."""
         if not self._parts:
             self._changed.add(place)
-        if self.is_stale:
+        if self._is_stale:
             return
         number = bisect_right(self._starts, place) - 1
         part = self._parts[number]
-        if part.is_of_large is not is_large:
-            self.is_stale = True
+        if part.is_of_large is not self._is_large(key):
+            self._is_stale = True
             return
         part.put(place - self._starts[number], member)
-        self.is_stale = part.size > 2 * self._size
+        self._is_stale = part.size > 2 * self._size
 
     def follow(self, changed: Iterable[int]) -> None:
         """The section has other keys now, and other members at these places."""
-        self.is_stale = True
+        self._is_stale = True
         if not self._parts:
             self._changed.update(changed)
 
-    def _arrange(self, keys: Sequence[str], members: Members, is_large: Callable[[str], bool]) -> None:
+    def _arrange(self, keys: Sequence[str], members: Members) -> None:
         self._size = _size_of_parts(members)
         before = self._parts
-        self._parts = list(self._divided(keys, members, is_large))
+        self._parts = list(self._divided(keys, members))
         self._starts = []
         place = 0
         for part in self._parts:
@@ -117,13 +116,13 @@ class Parts:
             place += len(part.keys)
         kept = {id(part) for part in self._parts}
         self._retired += [part.name for part in before if part.name and id(part) not in kept]
-        self.is_stale = False
+        self._is_stale = False
 
     def forget(self) -> None:
         """Nothing stands for any part any more."""
         self._retired += [part.name for part in self._parts if part.name]
         self._parts.clear()
-        self.is_stale = True
+        self._is_stale = True
         self._calm = 0
 
     def compose(self, store: Store, compose: Compose) -> bytes:
@@ -144,18 +143,18 @@ class Parts:
         part.name = name
         return part.encoded
 
-    def _divided(self, keys: Sequence[str], members: Members, is_large: Callable[[str], bool]) -> Iterator[_Part]:
+    def _divided(self, keys: Sequence[str], members: Members) -> Iterator[_Part]:
         """The parts: those of before, where they have the same members."""
         owners = {key: part for part in self._parts for key in part.keys}
         current: _Part | None = None
         origin: _Part | None = None
         for key, member in zip(keys, members, strict=True):
-            owner, large = owners.get(key), is_large(key)
-            if current is not None and self._ends(current, origin, owner, member, is_large=large):
+            owner, is_large = owners.get(key), self._is_large(key)
+            if current is not None and self._ends(current, origin, owner, member, is_large=is_large):
                 yield _same_or(origin, current)
                 current = None
             if current is None:
-                current, origin = _Part(is_of_large=large), owner
+                current, origin = _Part(is_of_large=is_large), owner
             current.add(key, member)
         if current is not None:
             yield _same_or(origin, current)

@@ -79,7 +79,7 @@ class Recorder:
         self._writer = secrets.token_hex(8)
         """Begins the nonce of each record of ours."""
         self._attempts = 0
-        self._cache = FragmentCache(divides_from=backend.divides_from)
+        self._cache = FragmentCache(divides_from=backend.divides_from if backend.keeps_blobs else None)
         self._blobs = NewBlobs(self._writer) if backend.keeps_blobs else None
         self._upkeep = Upkeep(self._writer)
         self._kept: list[CheckpointInfo] = []
