@@ -12,7 +12,6 @@ from spark.graphs.checkpoint.handlers import Audience
 from spark.graphs.checkpoint.ids import check_graph_id
 from spark.graphs.checkpoint.memory import InMemoryCheckpointBackend
 from spark.graphs.nodes import Node
-from spark.hooks.registry import open_backend
 
 
 def chosen_id(id: str | None, graph_id: str | None) -> tuple[str, bool]:
@@ -57,6 +56,8 @@ def opened_backend(config: CheckpointConfig | None) -> CheckpointBackend | None:
     if backend is None:
         return InMemoryCheckpointBackend()
     if isinstance(backend, str):
+        from spark.hooks.registry import open_backend  # not needed by those who give a backend themselves
+
         return open_backend(backend)
     if isinstance(backend, CheckpointBackend):
         return backend

@@ -15,7 +15,6 @@ from spark.graphs.checkpoint.retention import Retention, surplus
 from spark.graphs.checkpoint.store import delete, find, load, load_latest, not_found, wrapped
 from spark.graphs.checkpoint.sweep import orphans, remove, sweep
 from spark.graphs.checkpoint.verification import Verification, verify
-from spark.hooks.registry import open_backend
 
 
 class CheckpointManager:
@@ -30,7 +29,7 @@ class CheckpointManager:
         backend: CheckpointBackend | str,
         handler: CheckpointHandler | Sequence[CheckpointHandler] | None = None,
     ) -> None:
-        self.backend: CheckpointBackend = open_backend(backend) if isinstance(backend, str) else backend
+        self.backend: CheckpointBackend = _opened(backend) if isinstance(backend, str) else backend
         self._audience = Audience.of(handler)
 
     async def list_checkpoints(
@@ -153,3 +152,9 @@ class CheckpointManager:
             if deleted and self.backend.keeps_blobs:
                 await sweep(self.backend, graph_id)
         return count
+
+
+def _opened(url: str) -> CheckpointBackend:
+    from spark.hooks.registry import open_backend  # not needed by those who give a backend themselves
+
+    return open_backend(url)
