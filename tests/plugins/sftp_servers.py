@@ -96,9 +96,14 @@ async def _serve() -> None:
         print(server.get_port(), flush=True)
         while line := await asyncio.to_thread(sys.stdin.readline):
             if line == "hang up\n":
-                for connection in list(_Gate.connected):
-                    connection.abort()
+                _hang_up()
             print(len(_Gate.connected), flush=True)
+        _hang_up()  # or a client that stays connected would be waited for
+
+
+def _hang_up() -> None:
+    for connection in list(_Gate.connected):
+        connection.abort()
 
 
 if __name__ == "__main__":
