@@ -145,3 +145,20 @@ def test_a_pickle_is_never_unpickled_where_json_is_expected() -> None:
         Codec(JsonFormat()).decode(forge(record, pickle.dumps(Exploit())))
 
     assert not Exploit.ran
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"x": {"$blob": ["a", 1, 1, "sha256:", ""]}},
+        {"x": {"$blob": 5}},
+        {"$parts": {"0": {"values": {"a": 1}}}},
+        {"$parts": 3},
+    ],
+    ids=repr,
+)
+def test_a_value_that_looks_like_a_reference_or_a_part_is_a_value(state: dict[str, Any]) -> None:
+    """Only formats that write plain trees have tags, and only they keep users' values from looking like them."""
+    record = encode(PickleFormat("a key"), make_checkpoint(**state))
+
+    assert Codec(PickleFormat("a key")).decode(record).graph_state == state

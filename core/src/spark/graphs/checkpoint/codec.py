@@ -39,7 +39,7 @@ class OpenRecord:
     tree: Any
     """What the format loaded."""
     is_plain: bool
-    """Nothing in the tree stands for something else: its values are the checkpoint's."""
+    """Nothing in the tree is a tag that stands for something else, whatever it looks like."""
     references: list[Reference]
     """To the large values that it needs."""
 
@@ -268,7 +268,7 @@ def _check_intact(header: RecordHeader, payload: bytes) -> None:
 def _parsed(header: RecordHeader, payload: bytes, format: Format) -> OpenRecord:
     raw = _unpack(header, payload)
     tree = _load(format, header, raw)
-    is_plain = format.is_plain(raw)
+    is_plain = format.takes_objects or format.is_plain(raw)
     try:
         found = [] if is_plain or type(tree) is not dict else references(tree)
     except CheckpointDamagedError as error:
