@@ -88,20 +88,15 @@ async def load(backend: CheckpointBackend, info: CheckpointInfo) -> GraphCheckpo
         record = await backend.get(info.graph_id, info.sequence)
     if record is None:
         raise not_found(info.checkpoint_id, backend)
-    return await decoded(backend, record)
+    return await _decoded(backend, record)
 
 
-async def decoded(backend: CheckpointBackend, record: Record) -> GraphCheckpoint:
-    """The checkpoint that a record and what it refers to were made from.
-
-    :raises CheckpointNotFoundError: it was deleted meanwhile.
-    :raises CheckpointDamagedError: what is stored is not what was written.
-    """
+async def _decoded(backend: CheckpointBackend, record: Record) -> GraphCheckpoint:
     if record.header.raw_size > _LIGHT:
         opened = await run_blocking(_opened, backend.codec, record)
     else:
         opened = _opened(backend.codec, record)
-    checkpoint = await _completed(backend, opened) if isinstance(opened, OpenRecord) else opened
+    checkpoint = await completed(backend, opened) if isinstance(opened, OpenRecord) else opened
     return replace(checkpoint, sequence=record.header.sequence, source=backend)
 
 
@@ -111,10 +106,15 @@ def _opened(codec: Codec, record: Record) -> OpenRecord | GraphCheckpoint:
     return opened if opened.references else codec.read(opened, {})
 
 
-async def _completed(backend: CheckpointBackend, opened: OpenRecord) -> GraphCheckpoint:
+async def completed(backend: CheckpointBackend, opened: OpenRecord) -> GraphCheckpoint:
+    """The checkpoint that a record and the large values that it refers to were made from.
+
+    :raises CheckpointNotFoundError: it was deleted meanwhile.
+    :raises CheckpointDamagedError: what is stored is not what was written.
+    """
     header, names = opened.header, opened.blob_names()
     with wrapped(backend, "loading checkpoint ", header.checkpoint_id):
-        blobs = await backend.get_blobs(header.graph_id, names)
+        blobs = await backend.get_blobs(header.graph_id, names) if names else {}
         # Retention may have removed the record, and after it what it refers to, since it was read.
         if len(blobs) < len(names) and await backend.get(header.graph_id, header.sequence) is None:
             raise not_found(header.checkpoint_id, backend)
@@ -129,7 +129,7 @@ async def load_latest(backend: CheckpointBackend, graph_id: str) -> GraphCheckpo
         if record is None:
             return None
         try:
-            return await decoded(backend, record)
+            return await _decoded(backend, record)
         except CheckpointNotFoundError:
             continue  # deleted before its large values were read, so there is a newer one or none
     raise BackendError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from spark.errors import BackendError, CheckpointDamagedError, CheckpointNotFoundError, SparkError
 from spark.graphs.blocking import run_blocking
-from spark.graphs.checkpoint.store import decoded, wrapped
+from spark.graphs.checkpoint.store import completed, wrapped
 from spark.graphs.checkpoint.sweep import orphans
 from spark.graphs.checkpoint.unlisted import left_out
 
@@ -64,8 +64,8 @@ async def _load(backend: CheckpointBackend, info: CheckpointInfo, found: Verific
             record = await backend.get(info.graph_id, info.sequence)
         if record is None:
             return []  # deleted since it was listed
-        await decoded(backend, record)
-        names = [ref.name for ref in await run_blocking(backend.codec.references, record)]
+        opened = await run_blocking(backend.codec.open, record)
+        await completed(backend, opened)
     except CheckpointNotFoundError:
         return []  # deleted before its large values were read
     except CheckpointDamagedError as error:
@@ -76,5 +76,5 @@ async def _load(backend: CheckpointBackend, info: CheckpointInfo, found: Verific
         found.unreadable.append((info, error))
     else:
         found.intact += 1
-        return names
+        return opened.blob_names()
     return []
