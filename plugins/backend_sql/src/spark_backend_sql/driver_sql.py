@@ -56,16 +56,13 @@ def _arranger(order: Sequence[str] | None) -> Callable[[Mapping[str, Any]], tupl
 
 
 class Binder:
-    """Turns values of a table's columns into those that the driver takes. ``bool`` and ``bytes`` every driver takes as they are.
+    """Turns values of a table's columns into those that the driver takes; ``bool`` and ``bytes`` they all take as they are."""
 
-    :param but: the name of a column whose values are what the driver takes.
-    """
-
-    def __init__(self, table: Table, dialect: Dialect, *, but: str) -> None:
+    def __init__(self, table: Table, dialect: Dialect) -> None:
         processors = {
             column.name: column.type.dialect_impl(dialect).bind_processor(dialect)
             for column in table.columns
-            if column.name != but and not isinstance(column.type, Boolean | LargeBinary)
+            if not isinstance(column.type, Boolean | LargeBinary)
         }
         self._processors = [(name, processor) for name, processor in processors.items() if processor is not None]
 

@@ -38,7 +38,7 @@ class SearchableMetadata(TypeDecorator[dict[str, Any]]):
         return dialect.type_descriptor(Text())
 
     def process_bind_param(self, value: dict[str, Any] | None, dialect: Dialect) -> str:
-        return text_of(value or {})
+        return _text_of(value or {})
 
     def process_result_value(self, value: Any, dialect: Dialect) -> dict[str, Any] | None:
         try:
@@ -46,7 +46,7 @@ class SearchableMetadata(TypeDecorator[dict[str, Any]]):
         except (TypeError, ValueError, RecursionError):
             return None
         # Only our spelling is right: a search would not find another one.
-        return found if isinstance(found, dict) and text_of(found) == value else None
+        return found if isinstance(found, dict) and _text_of(found) == value else None
 
 
 class Search:
@@ -98,7 +98,7 @@ class Search:
         ]
 
 
-def text_of(metadata: Mapping[str, Any]) -> str:
+def _text_of(metadata: Mapping[str, Any]) -> str:
     """What the column holds of this metadata."""
     return "{\n" + "\n,\n".join(written_members(metadata)) + "\n}"
 

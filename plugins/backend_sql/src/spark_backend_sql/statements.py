@@ -15,7 +15,7 @@ from spark_backend_sql.dialects import insert_missing, insert_or_keep, insert_or
 from spark_backend_sql.driver_sql import Binder, DriverStatement
 from spark_backend_sql.operations import Operation, Put
 from spark_backend_sql.schema import Tables
-from spark_backend_sql.search import Search, text_of
+from spark_backend_sql.search import Search
 
 HEADER_FIELDS: Final = (
     "graph_id",
@@ -53,7 +53,7 @@ class Statements:
         by_address = (columns.graph_id, columns.sequence)
         insert = insert_missing(records, name=dialect.name, keys=("graph_id", "sequence"))
         self.insert = DriverStatement(insert, dialect)
-        self._binder = Binder(records, dialect, but="metadata")
+        self._binder = Binder(records, dialect)
         self.nonce = select(columns.nonce).where(of_graph, at)
         self.delete = DriverStatement(delete(records).where(of_graph, at), dialect)
         self.floor = DriverStatement(
@@ -105,7 +105,6 @@ class Statements:
     def values_of(self, record: Record) -> dict[str, Any]:
         """What an insert of this record binds, by column."""
         values = dict(zip(HEADER_FIELDS, _fields_of(record.header), strict=True))
-        values["metadata"] = text_of(record.header.metadata)
         values["payload"] = record.payload
         return self._binder.bind(values)
 

@@ -93,6 +93,11 @@ def written_members(metadata: Mapping[str, Scalar]) -> list[str]:
     return [f"{quote(key)}:{quote(value) if type(value) is str else written(value)}" for key, value in metadata.items()]
 
 
+def written_all(metadata: Mapping[str, Scalar]) -> str:
+    """Searchable metadata as one JSON object."""
+    return "{" + ",".join(written_members(metadata)) + "}"
+
+
 def _is_searchable(key: object, value: object) -> bool:
     kind = type(value)
     if type(key) is not str or kind not in _SCALARS or len(key) > _LONGEST:

@@ -15,7 +15,7 @@ from spark.graphs.checkpoint.checksum import checksum, is_right
 from spark.graphs.checkpoint.ids import automatic_id, check_checkpoint_id, check_graph_id
 from spark.graphs.checkpoint.model import CheckpointInfo
 from spark.graphs.checkpoint.pieces import Pieces
-from spark.graphs.checkpoint.query import Scalar, searchable, written_members
+from spark.graphs.checkpoint.query import Scalar, searchable, written_all
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class RecordHeader:
             f',"timestamp":"{_utc_text(self.timestamp)}","manual":{"true" if self.manual else "false"}'
             f',"version":{quote(self.version)},"format":{quote(self.format)},"compression":{quote(self.compression)}'
             f',"size":{self.size},"raw_size":{self.raw_size},"nonce":{quote(self.nonce)}'
-            f',"checksum":{quote(self.checksum)},"signature":{quote(self.signature)},"metadata":{{{",".join(written_members(self.metadata))}}}}}'
+            f',"checksum":{quote(self.checksum)},"signature":{quote(self.signature)},"metadata":{written_all(self.metadata)}}}'
         ).encode("ascii")
 
     @classmethod
@@ -100,7 +100,7 @@ class RecordHeader:
             f'["spark-record",{quote(self.checkpoint_id)},{quote(self.graph_id)},{self.sequence}'
             f',{"null" if self.parent is None else self.parent},"{_utc_text(self.timestamp)}",{int(self.manual)}'
             f",{quote(self.version)},{quote(self.format)},{quote(self.compression)}"
-            f",{self.size},{self.raw_size},{quote(self.nonce)},{{{','.join(written_members(self.metadata))}}}]"
+            f",{self.size},{self.raw_size},{quote(self.nonce)},{written_all(self.metadata)}]"
         ).encode("ascii")
 
 
