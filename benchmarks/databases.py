@@ -16,10 +16,8 @@ from benchmarks import floors
 from benchmarks.effort import Effort
 from benchmarks.measure import Comparison, in_turns
 from benchmarks.servers import postgresql_databases
-from benchmarks.state import SMALL
-from benchmarks.workload import disk, encoded, loop
-from spark.graphs import Graph
-from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig, CheckpointManager
+from benchmarks.workload import disk, encoded, run_in
+from spark.graphs.checkpoint import CheckpointBackend, CheckpointManager
 from spark_backend_sql import DatabaseCheckpointBackend
 
 STEPS = 1_000
@@ -68,9 +66,9 @@ def _beside_bare(store: Store, effort: Effort) -> Iterator[Comparison]:
 
     async def ours(*, keep_all: bool) -> float:
         async with store.new_backend() as backend:
-            await _run(backend, "warm", 3)
+            await run_in(backend, "warm", 3)
             began = time.perf_counter()
-            await _run(backend, "bench", steps, keep_all=keep_all)
+            await run_in(backend, "bench", steps, keep_all=keep_all)
             return (time.perf_counter() - began) / steps * 1e6
 
     async def awaited() -> float:
@@ -99,9 +97,9 @@ def _many_graphs(store: Store, effort: Effort) -> Iterator[Comparison]:
 
     async def of_graphs(count: int, steps: int) -> float:
         async with store.new_backend() as backend:
-            await _run(backend, "warm", 3)
+            await run_in(backend, "warm", 3)
             began = time.perf_counter()
-            await asyncio.gather(*(_run(backend, f"bench {number}", steps) for number in range(count)))
+            await asyncio.gather(*(run_in(backend, f"bench {number}", steps) for number in range(count)))
             return (time.perf_counter() - began) / (count * steps) * 1e6
 
     for floor_is, floor in (
@@ -123,8 +121,8 @@ def _long_history(store: Store, effort: Effort) -> Iterator[Comparison]:
     with closing(asyncio.new_event_loop()) as own:
         short, long = store.new_backend(), store.new_backend()
         try:
-            own.run_until_complete(_run(short, "bench", sizes[0] - 1))
-            own.run_until_complete(_run(long, "bench", sizes[1] - 1))
+            own.run_until_complete(run_in(short, "bench", sizes[0] - 1))
+            own.run_until_complete(run_in(long, "bench", sizes[1] - 1))
             for work, read in (("loading the latest", _load_latest), ("listing the newest ten", _list_newest)):
                 yield in_turns(
                     lambda read=read: own.run_until_complete(_repeated(read, long, times=effort.of(REPEATED))),
@@ -137,11 +135,6 @@ def _long_history(store: Store, effort: Effort) -> Iterator[Comparison]:
         finally:
             own.run_until_complete(short.close())
             own.run_until_complete(long.close())
-
-
-async def _run(backend: CheckpointBackend, graph_id: str, steps: int, *, keep_all: bool = True) -> None:
-    config = CheckpointConfig(backend=backend, trigger_on_iteration=1, auto_cleanup=not keep_all)
-    await Graph(start=loop(steps), id=graph_id, state=SMALL, checkpoint_config=config).run()
 
 
 async def _repeated(read: Any, backend: CheckpointBackend, *, times: int) -> float:

@@ -17,10 +17,8 @@ from pathlib import Path
 from benchmarks import floors
 from benchmarks.effort import Effort
 from benchmarks.measure import Comparison, in_turns
-from benchmarks.state import SMALL
-from benchmarks.workload import disk, encoded, loop
-from spark.graphs import Graph
-from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig, InMemoryCheckpointBackend, Record
+from benchmarks.workload import disk, encoded, run_in
+from spark.graphs.checkpoint import CheckpointBackend, InMemoryCheckpointBackend, Record
 from spark_backend_sql import DatabaseCheckpointBackend
 
 STEPS = 2_000
@@ -87,18 +85,13 @@ async def _processor_time(make: Make, steps: int, graphs: int) -> float:
     """Microseconds of a step."""
     backend = make() if make else None
     try:
-        await _run(backend, "warm", 3)
+        await run_in(backend, "warm", 3)
         began = time.process_time()
-        await asyncio.gather(*(_run(backend, f"bench {number}", steps) for number in range(graphs)))
+        await asyncio.gather(*(run_in(backend, f"bench {number}", steps) for number in range(graphs)))
         return (time.process_time() - began) / (steps * graphs) * 1e6
     finally:
         if backend is not None:
             await backend.close()
-
-
-async def _run(backend: CheckpointBackend | None, graph_id: str, steps: int) -> None:
-    config = CheckpointConfig(backend=backend, trigger_on_iteration=1, auto_cleanup=False) if backend else None
-    await Graph(start=loop(steps), id=graph_id, state=SMALL, checkpoint_config=config).run()
 
 
 def _in_memory() -> str | None:

@@ -30,6 +30,12 @@ async def run(make: Callable[[], CheckpointBackend], steps: int, *, auto_cleanup
         return await seconds_of(graph) / steps * 1e6
 
 
+async def run_in(backend: CheckpointBackend | None, graph_id: str, steps: int, *, keep_all: bool = True) -> None:
+    """A run with a checkpoint after each step; without any where there is no backend."""
+    config = CheckpointConfig(backend=backend, trigger_on_iteration=1, auto_cleanup=not keep_all) if backend else None
+    await Graph(start=loop(steps), id=graph_id, state=SMALL, checkpoint_config=config).run()
+
+
 async def seconds_of(graph: Graph) -> float:
     began = time.perf_counter()
     await graph.run()
