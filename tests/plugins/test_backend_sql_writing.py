@@ -18,7 +18,7 @@ from spark.graphs import Graph
 from spark.graphs.checkpoint import CheckpointConfig, Record
 from spark_backend_sql import DatabaseCheckpointBackend, connection, writer
 from spark_backend_sql.operations import Put
-from spark_testing.children import Child
+from spark_testing.children import Child, Tell
 from spark_testing.records import make_record
 from tests.plugins.sql_faults import LossyProxy
 from tests.plugins.sql_servers import PostgresServer, new_table
@@ -245,6 +245,27 @@ async def test_a_closed_backend_says_so(tmp_path: Path, use: Callable) -> None:
 
 
 # many processes
+
+
+def test_a_fork_goes_on_with_a_backend_that_was_used(url: str) -> None:
+    """It has the object, and none of its threads; the parent goes on beside it."""
+    backend = DatabaseCheckpointBackend(url, new_table())
+    asyncio.run(backend.put(make_record("g", 1)))
+
+    async def go_on(tell: Tell) -> None:
+        await backend.put(make_record("g", 2))
+        tell(str([info.sequence for info in await backend.list("g")]))
+        await backend.close()
+
+    told = Child.start(go_on).wait()
+
+    async def go_on_here() -> list[int]:
+        async with backend:
+            await backend.put(make_record("g", 3))
+            return [info.sequence for info in await backend.list("g")]
+
+    assert told == ["[1, 2]"]
+    assert asyncio.run(go_on_here()) == [1, 2, 3]
 
 
 def test_ten_processes_start_on_an_empty_database_and_share_it(url: str) -> None:
