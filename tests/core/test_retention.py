@@ -110,7 +110,7 @@ class TestRuns:
             config = every_step(backend, auto_cleanup=True, max_checkpoints=2)
             await Graph(countdown(), id=graph_id, checkpoint_config=config).run({"limit": 4})
 
-        assert [info.checkpoint_id for info in await backend.list()] == [
+        assert [info.checkpoint_id for info in (await backend.list()).infos] == [
             "ckpt_a_000003",
             "ckpt_a_000004",
             "ckpt_b_000003",
@@ -131,7 +131,7 @@ class TestRuns:
         graph = Graph(loop, id="g", checkpoint_config=config)
         await graph.run()
 
-        assert [info.checkpoint_id for info in await backend.list()] == [
+        assert [info.checkpoint_id for info in (await backend.list()).infos] == [
             "by hand 1",
             "by hand 4",
             "ckpt_g_000007",
