@@ -123,7 +123,7 @@ class TestRuns:
         await Graph(countdown(), id="g", checkpoint_config=config).run({"limit": 2})
 
         assert [info.sequence for info in pruned] == [2]
-        assert [info.sequence for info in await backend.list("g")] == [1, 4, 5]
+        assert [info.sequence for info in (await backend.list("g")).infos] == [1, 4, 5]
 
     async def test_it_is_per_graph(self) -> None:
         backend = InMemoryCheckpointBackend()
