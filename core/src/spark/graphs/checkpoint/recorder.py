@@ -19,7 +19,7 @@ from spark.graphs.checkpoint.handlers import Audience
 from spark.graphs.checkpoint.ids import automatic_id
 from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
 from spark.graphs.checkpoint.record import Record
-from spark.graphs.checkpoint.retention import KeepAll, Retention, surplus
+from spark.graphs.checkpoint.retention import KeepAll, Retention, are_rising, surplus
 from spark.graphs.checkpoint.store import delete, failure, never_free, utc_now, wrapped
 from spark.graphs.checkpoint.triggers import Boundary, Trigger
 from spark.graphs.checkpoint.upkeep import Upkeep
@@ -84,6 +84,8 @@ class Recorder:
         self._upkeep = Upkeep(self._writer)
         self._kept: list[CheckpointInfo] = []
         """The automatic checkpoints of the graph that retention may still give up, by sequence, as far as this writer knows."""
+        self._are_rising = True
+        """Whether their timestamps rise with their sequences."""
         self._head = 0
         """The sequence of the latest one; as long as it stays so, nobody else writes this history."""
         self._next = 1
@@ -105,6 +107,7 @@ class Recorder:
         self._upkeep.begin(after=self._head)
         if self._keeps_all:
             self._kept.clear()
+        self._are_rising = are_rising(self._kept)
         self._parent = parent
         if is_latest and parent is not None:
             self._head, self._next = parent, parent + 1
@@ -181,7 +184,7 @@ class Recorder:
         self._head = self._parent = self._next
         self._next += 1
         if not self._keeps_all:
-            self._kept.append(info)
+            self._count(info)
             self._upkeep.stored(self._cache.retired, until=info.sequence)
         self._cache.retired.clear()
         if self._blobs is not None:
@@ -252,13 +255,18 @@ class Recorder:
                 "overwritten. Run one process per graph id, or give this run an id of its own."
             ) from taken
         self._head = self._parent = info.sequence
+        self._count(info)
+
+    def _count(self, info: CheckpointInfo) -> None:
+        """Retention counts this one from now on."""
+        self._are_rising = self._are_rising and are_rising([*self._kept[-1:], info])
         self._kept.append(info)
 
     def _surplus(self, newest: CheckpointInfo) -> list[CheckpointInfo]:
         """What retention gives up when this one is durable."""
         if self._keeps_all:
             return []
-        return surplus([*self._kept, newest], retention=self._retention, now=newest.timestamp)
+        return surplus([*self._kept, newest], retention=self._retention, now=newest.timestamp, rising=self._are_rising)
 
     def _unneeded(self, going: Sequence[CheckpointInfo]) -> list[str]:
         """The large values of this run that nobody needs any more when those are gone."""
