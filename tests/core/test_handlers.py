@@ -30,7 +30,7 @@ class Diary(CheckpointHandler):
         self.entries: list[tuple[str, Any, list[int]]] = []
 
     async def _write(self, event: str, what: Any) -> None:
-        self.entries.append((event, what, [info.sequence for info in await self.backend.list()]))
+        self.entries.append((event, what, [info.sequence for info in (await self.backend.list()).infos]))
 
     async def on_checkpoint_created(self, checkpoint: GraphCheckpoint) -> None:
         await self._write("created", checkpoint.sequence)
