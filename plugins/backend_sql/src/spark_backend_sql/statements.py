@@ -78,6 +78,11 @@ class Statements:
             of_same_graph, blobs.c.name.in_(bindparam("names", expanding=True))
         )
         self.blob_names = select(blobs.c.name).where(of_same_graph)
+        self.sequences = select(columns.sequence).where(of_graph).order_by(columns.sequence)
+        self.forget = [
+            delete(table).where(table.c.graph_id == bindparam("graph")) for table in (records, blobs, tables.graphs)
+        ]
+        """Every row of a graph."""
         self.get = select(*(columns[name] for name in HEADER_FIELDS), columns.payload).where(of_graph, at)
         self.get_latest = (
             select(*(columns[name] for name in HEADER_FIELDS), columns.payload)
