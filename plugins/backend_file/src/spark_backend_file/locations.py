@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from spark.hooks import redact
+from spark.hooks import is_cut_short, redact
 from spark_backend_file.connection import Connection
 from spark_backend_file.directory import CheckpointDirectory
 from spark_backend_file.remote import RemoteDirectory
@@ -83,6 +83,10 @@ def _checked(url: str) -> str:
     schemes = {part.partition("://")[0].lower() for part in url.split("::")}
     if "\0" in url:
         raise ValueError(f"The directory of the file backend can't be {redact(url)!r}: it holds a NUL.")
+    if any(is_cut_short(link, ends="@/?#") for link in url.split("::")):
+        raise ValueError(
+            f"Where the password of {redact(url)!r} ends is a guess; write %40 for @, %2F for /, %3F for ? and %23 for # in it."
+        )
     if schemes & _OF_S3:
         raise ValueError(
             f"The file backend does not write to {redact(url)!r}: S3 has a backend of its own, which lets one of two writers "
