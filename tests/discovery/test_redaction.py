@@ -146,14 +146,11 @@ def test_a_password_that_is_a_word_leaves_the_rest_of_the_message_alone(password
 
 
 def test_a_secret_is_found_in_whatever_an_error_comes_from() -> None:
-    try:
-        try:
-            raise ValueError("bad dsn: user:hunter2hunter2@host")
-        except ValueError as cause:
-            raise OSError("no connection") from cause
-    except OSError as error:
-        assert shows_secret(error, ["hunter2hunter2"])
-        assert not shows_secret(error, ["o", ""])
+    error = OSError("no connection")
+    error.__cause__ = ValueError("bad dsn: user:hunter2hunter2@host")
+
+    assert shows_secret(error, ["hunter2hunter2"])
+    assert not shows_secret(error, ["o", ""])
 
 
 async def test_a_one_letter_password_does_not_garble_what_the_driver_says() -> None:
