@@ -112,8 +112,8 @@ def _expanded(path: str) -> str:
     expanded = os.path.expanduser(path)
     if path.startswith("~") and expanded == path:
         raise ValueError(
-            f"The directory of the file backend can't be {path!r}: there is no home {path.partition('/')[0]!r}. Write {'./' + path!r} "
-            "for a folder of that name."
+            f"The directory of the file backend can't be {path!r}: there is no home {path.partition('/')[0]!r}. "
+            f"Write {'./' + path!r} for a folder of that name."
         )
     return expanded
 
