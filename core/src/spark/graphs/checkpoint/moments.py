@@ -147,10 +147,9 @@ def _write_pytz(zone: Any) -> tuple[Any, ...] | None:
     key = getattr(zone, "zone", None)
     if key is None:
         return None  # one with a fixed offset
-    variant = getattr(zone, "_utcoffset", None), getattr(zone, "_dst", None)
     tree: tuple[Any, ...] = ("pytz", key)
-    if type(variant[0]) is type(variant[1]) is timedelta:
-        tree += (variant[0] // _MICROSECOND, variant[1] // _MICROSECOND, zone._tzname)
+    if hasattr(zone, "_tzinfos"):
+        tree += (zone._utcoffset // _MICROSECOND, zone._dst // _MICROSECOND, zone._tzname)
     return tree if _find_pytz(sys.modules["pytz"], *tree[1:]) is zone else None
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 import typing
+from functools import reduce
+from operator import or_
 from types import EllipsisType, GenericAlias, NoneType, UnionType
 from typing import Any, Final, Generic, Literal, Union, get_args, get_origin
 from weakref import WeakKeyDictionary
@@ -35,6 +37,7 @@ _OLD_NAMES: Final = {
     )
 }
 """``typing.List`` and its like: ``List[int]`` is another type than ``list[int]``."""
+_SINGLE: Final[dict[str, Any]] = {"...": Ellipsis, class_name(NoneType): NoneType}
 _LITERALS: Final = (str, int, bool, NoneType)
 _CLASS: Final[Kind[type]] = Kind("a type", lambda cls: cls)
 
@@ -67,7 +70,7 @@ def write_type(kind: Any) -> Any:
 
     :raises Unsaveable: it is not one that could be found again.
     """
-    if kind is None or kind is NoneType:
+    if kind is None:
         return None
     if isinstance(kind, EllipsisType):
         return "..."
@@ -77,7 +80,9 @@ def write_type(kind: Any) -> Any:
         metadata = _metadata(kind)
         return {"of": class_name(metadata["origin"]), "args": [write_type(item) for item in metadata["args"]]}
     origin, args = get_origin(kind), get_args(kind)
-    if origin is Union or origin is UnionType:
+    if origin is Union and Union is not UnionType:
+        return {"of": "typing:Union", "args": [write_type(item) for item in args]}
+    if origin is UnionType:
         return {"union": [write_type(item) for item in args]}
     if origin is Literal and all(type(item) in _LITERALS for item in args):
         return {"literal": list(args)}
@@ -99,11 +104,11 @@ def read_type(names: TypeNames, tree: Any) -> Any:
     :raises DeserializationError: a class that it is made of is not loaded here.
     """
     if tree is None:
-        return NoneType
+        return None
     if type(tree) is str:
-        return Ellipsis if tree == "..." else names.find(tree, _CLASS)
+        return _SINGLE[tree] if tree in _SINGLE else names.find(tree, _CLASS)
     if "union" in tree:
-        return Union[tuple(read_type(names, item) for item in tree["union"])]  # noqa: UP007 - of what is only known now
+        return reduce(or_, (read_type(names, item) for item in tree["union"]))
     if "literal" in tree:
         return Literal[tuple(_literal(item) for item in tree["literal"])]
     key = repr(tree)
@@ -116,6 +121,8 @@ def read_type(names: TypeNames, tree: Any) -> Any:
 
 def _with_arguments(names: TypeNames, tree: dict[str, Any]) -> Any:
     args = tuple(read_type(names, item) for item in tree["args"])
+    if tree["of"] == "typing:Union":
+        return Union[args]  # noqa: UP007 - of what is only known now
     if tree["of"] in _OLD_NAMES:
         return _OLD_NAMES[tree["of"]][args]
     origin = names.find(tree["of"], _CLASS)
