@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from spark.errors import CheckpointConflictError, SequenceTakenError, SparkError
+from spark.errors import CheckpointConflictError, CheckpointDamagedError, SequenceTakenError, SparkError
 from spark.graphs.blocking import run_blocking
 from spark.graphs.checkpoint.backend import ATTEMPTS, CheckpointBackend
 from spark.graphs.checkpoint.blobs import NewBlobs
@@ -19,7 +19,7 @@ from spark.graphs.checkpoint.handlers import Audience
 from spark.graphs.checkpoint.ids import automatic_id
 from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
 from spark.graphs.checkpoint.record import Record
-from spark.graphs.checkpoint.retention import KeepAll, Retention, surplus
+from spark.graphs.checkpoint.retention import KeepAll, Retention, are_rising, surplus
 from spark.graphs.checkpoint.store import delete, failure, never_free, utc_now, wrapped
 from spark.graphs.checkpoint.triggers import Boundary, Trigger
 from spark.graphs.checkpoint.upkeep import Upkeep
@@ -84,6 +84,8 @@ class Recorder:
         self._upkeep = Upkeep(self._writer)
         self._kept: list[CheckpointInfo] = []
         """The automatic checkpoints of the graph that retention may still give up, by sequence, as far as this writer knows."""
+        self._are_rising = True
+        """Whether their timestamps rise with their sequences."""
         self._head = 0
         """The sequence of the latest one; as long as it stays so, nobody else writes this history."""
         self._next = 1
@@ -99,12 +101,13 @@ class Recorder:
         """
         await self._audience.gather()
         with wrapped(self._backend, "opening the history of graph ", self._graph_id):
-            self._kept = [info for info in await self._backend.list(self._graph_id) if not info.manual]
+            self._kept = [info for info in (await self._backend.list(self._graph_id)).infos if not info.manual]
             self._next = await self._backend.next_sequence(self._graph_id)
         self._head = self._kept[-1].sequence if self._kept else 0
         self._upkeep.begin(after=self._head)
         if self._keeps_all:
             self._kept.clear()
+        self._are_rising = are_rising(self._kept)
         self._parent = parent
         if is_latest and parent is not None:
             self._head, self._next = parent, parent + 1
@@ -181,7 +184,7 @@ class Recorder:
         self._head = self._parent = self._next
         self._next += 1
         if not self._keeps_all:
-            self._kept.append(info)
+            self._count(info)
             self._upkeep.stored(self._cache.retired, until=info.sequence)
         self._cache.retired.clear()
         if self._blobs is not None:
@@ -227,8 +230,12 @@ class Recorder:
         with wrapped(self._backend, "reading the history of graph ", self._graph_id):
             # Asked before looking: whatever is written after this will be in the way once more, and be looked at then.
             free = await self._backend.next_sequence(self._graph_id)
-            ahead = [info for info in await self._backend.list(self._graph_id) if info.sequence > self._head]
-            for info in ahead:
+            listing = await self._backend.list(self._graph_id)
+            for damaged in listing.damaged:
+                if damaged.sequence is None or damaged.sequence >= self._next:
+                    # Whose it is can't be told, so neither can whether this writer still leads.
+                    raise CheckpointDamagedError(damaged.reason)
+            for info in (info for info in listing.infos if info.sequence > self._head):
                 await self._check_lead(info, taken)
         self._next = free
         checkpoint.parent = self._parent
@@ -248,13 +255,18 @@ class Recorder:
                 "overwritten. Run one process per graph id, or give this run an id of its own."
             ) from taken
         self._head = self._parent = info.sequence
+        self._count(info)
+
+    def _count(self, info: CheckpointInfo) -> None:
+        """Retention counts this one from now on."""
+        self._are_rising = self._are_rising and are_rising([*self._kept[-1:], info])
         self._kept.append(info)
 
     def _surplus(self, newest: CheckpointInfo) -> list[CheckpointInfo]:
         """What retention gives up when this one is durable."""
         if self._keeps_all:
             return []
-        return surplus([*self._kept, newest], retention=self._retention, now=newest.timestamp)
+        return surplus([*self._kept, newest], retention=self._retention, now=newest.timestamp, rising=self._are_rising)
 
     def _unneeded(self, going: Sequence[CheckpointInfo]) -> list[str]:
         """The large values of this run that nobody needs any more when those are gone."""
