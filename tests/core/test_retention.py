@@ -123,7 +123,7 @@ class TestRuns:
         await Graph(countdown(), id="g", checkpoint_config=config).run({"limit": 2})
 
         assert [info.sequence for info in pruned] == [2]
-        assert [info.sequence for info in await backend.list("g")] == [1, 4, 5]
+        assert [info.sequence for info in (await backend.list("g")).infos] == [1, 4, 5]
 
     async def test_it_is_per_graph(self) -> None:
         backend = InMemoryCheckpointBackend()
@@ -131,7 +131,7 @@ class TestRuns:
             config = every_step(backend, auto_cleanup=True, max_checkpoints=2)
             await Graph(countdown(), id=graph_id, checkpoint_config=config).run({"limit": 4})
 
-        assert [info.checkpoint_id for info in await backend.list()] == [
+        assert [info.checkpoint_id for info in (await backend.list()).infos] == [
             "ckpt_a_000003",
             "ckpt_a_000004",
             "ckpt_b_000003",
@@ -152,7 +152,7 @@ class TestRuns:
         graph = Graph(loop, id="g", checkpoint_config=config)
         await graph.run()
 
-        assert [info.checkpoint_id for info in await backend.list()] == [
+        assert [info.checkpoint_id for info in (await backend.list()).infos] == [
             "by hand 1",
             "by hand 4",
             "ckpt_g_000007",

@@ -16,6 +16,7 @@ from spark.graphs.arguments import (
     audience_of,
     checked_concurrency,
     checked_config,
+    checked_failure_rule,
     checked_start,
     chosen_id,
     opened_backend,
@@ -27,6 +28,7 @@ from spark.graphs.checkpoint.migrations import migrated
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.recorder import Capture, Recorder
 from spark.graphs.checkpoint.store import load_latest, utc_now
+from spark.graphs.ending import FailureRule, OnFailure
 from spark.graphs.message import Message
 from spark.graphs.nodes import Node
 from spark.graphs.progress import Progress
@@ -51,6 +53,8 @@ class Graph:
     :param checkpoint_config: when and where to make checkpoints; None makes none.
     :param max_concurrency: how many nodes may run at the same time; None sets no limit.
     :param nodes: nodes that must be reachable from the start, to have that checked.
+    :param on_failure: whether running nodes may ``"finish"`` when another one fails, and count, or are stopped: ``"cancel"``.
+    :param failure_grace: seconds that they get for it; None: 600 to finish, after which they are stopped, or 5 to stop.
     :param clock: seconds, for time triggers and budgets; tests pass their own.
     :raises GraphDefinitionError: the graph can't be run as written.
     """
@@ -65,6 +69,8 @@ class Graph:
         checkpoint_config: CheckpointConfig | None = None,
         max_concurrency: int | None = None,
         nodes: Sequence[Node] = (),
+        on_failure: OnFailure = "finish",
+        failure_grace: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._graph_id, self._is_named = chosen_id(id, graph_id)
@@ -74,6 +80,7 @@ class Graph:
         self._backend = opened_backend(self._checkpoint_config)
         self._audience = audience_of(self._checkpoint_config)
         self._max_concurrency = checked_concurrency(max_concurrency)
+        self._failure_rule = checked_failure_rule(on_failure, failure_grace)
         self._clock = clock
         self._pending: PendingRun | None = None
         """The interrupted run that the next ``run`` continues."""
@@ -111,6 +118,7 @@ class Graph:
             id=checkpoint.graph_id,
             checkpoint_config=checkpoint_config or _inherited_config(checkpoint, alive),
             max_concurrency=max_concurrency or checkpoint.config.get("max_concurrency"),
+            **FailureRule.recorded_in(checkpoint.config),
             clock=alive._clock if alive is not None else time.monotonic,
         )
         graph._take_over(checkpoint)
@@ -154,6 +162,7 @@ class Graph:
             state=self._state.copy(),
             checkpoint_config=checkpoint_config,
             max_concurrency=self._max_concurrency,
+            **self._failure_rule.to_data(),
             clock=self._clock,
         )
 
@@ -271,11 +280,10 @@ class Graph:
         frontier = self._topology.new_frontier()
         if pending is None:
             frontier.add(self._topology.start, snapshot(dict(task.inputs), path="inputs"))
-            frontier.release_joins()
         else:
             assert pending.checkpoint.frontier is not None
             frontier.load(pending.checkpoint.frontier)
-            frontier.release_joins()
+        frontier.release_joins()
         run = GraphRun(
             graph_id=self._graph_id,
             run_id=(pending.run_id if pending else None) or secrets.token_hex(8),
@@ -285,9 +293,7 @@ class Graph:
             frontier=frontier,
             task=task,
             config=self._config_data(task),
-            saving=saving(recorder, durability=config.durability)
-            if recorder is not None and config is not None
-            else None,
+            saving=saving(recorder, durability=config.durability) if recorder and config else None,
             save_on_failure=config is not None and config.trigger_on_failure,
             save_on_start=config is not None and config.trigger_on_start and pending is None,
             max_concurrency=self._max_concurrency,
@@ -310,12 +316,12 @@ class Graph:
         )
 
     def _config_data(self, task: Task) -> dict[str, Any]:
-        config = self._checkpoint_config
         return {
             "enable_state": True,
             "mode": str(task.type),
             "max_concurrency": self._max_concurrency,
-            "checkpoint": config.to_data() if config is not None else None,
+            **self._failure_rule.to_data(),
+            "checkpoint": self._checkpoint_config.to_data() if self._checkpoint_config else None,
         }
 
     def _capture(self, metadata: dict[str, Any]) -> Capture:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from spark.errors import CheckpointConflictError, SequenceTakenError, SparkError
+from spark.errors import CheckpointConflictError, CheckpointDamagedError, SequenceTakenError, SparkError
 from spark.graphs.blocking import run_blocking
 from spark.graphs.checkpoint.backend import ATTEMPTS, CheckpointBackend
 from spark.graphs.checkpoint.blobs import NewBlobs
@@ -101,7 +101,7 @@ class Recorder:
         """
         await self._audience.gather()
         with wrapped(self._backend, "opening the history of graph ", self._graph_id):
-            self._kept = [info for info in await self._backend.list(self._graph_id) if not info.manual]
+            self._kept = [info for info in (await self._backend.list(self._graph_id)).infos if not info.manual]
             self._next = await self._backend.next_sequence(self._graph_id)
         self._head = self._kept[-1].sequence if self._kept else 0
         self._upkeep.begin(after=self._head)
@@ -230,8 +230,12 @@ class Recorder:
         with wrapped(self._backend, "reading the history of graph ", self._graph_id):
             # Asked before looking: whatever is written after this will be in the way once more, and be looked at then.
             free = await self._backend.next_sequence(self._graph_id)
-            ahead = [info for info in await self._backend.list(self._graph_id) if info.sequence > self._head]
-            for info in ahead:
+            listing = await self._backend.list(self._graph_id)
+            for damaged in listing.damaged:
+                if damaged.sequence is None or damaged.sequence >= self._next:
+                    # Whose it is can't be told, so neither can whether this writer still leads.
+                    raise CheckpointDamagedError(damaged.reason)
+            for info in (info for info in listing.infos if info.sequence > self._head):
                 await self._check_lead(info, taken)
         self._next = free
         checkpoint.parent = self._parent
