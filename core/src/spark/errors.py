@@ -47,7 +47,7 @@ class GraphDefinitionError(SparkError, ValueError):
 
 
 class RunError(SparkError, RuntimeError):
-    """A graph can't do this now, because a run of it is under way."""
+    """This can't be done now: a run of the graph is under way, or the step has ended that it was to belong to."""
 
 
 class ConditionError(SparkError):
