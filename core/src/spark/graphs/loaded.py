@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 
-_MAIN_MODULES: Final = frozenset({"__main__", "__mp_main__"})
+MAIN_MODULES: Final = frozenset({"__main__", "__mp_main__"})
 
 
 def class_name(cls: type) -> str:
@@ -53,8 +53,8 @@ def _newest(base: type[T], *, module: str, qualname: str) -> type[T] | None:
 
 def _across_main(base: type[T], module: str, qualname: str) -> type[T] | None:
     named = [cls for cls in _subclasses(base) if cls.__qualname__ == qualname]
-    if module not in _MAIN_MODULES:
-        named = [cls for cls in named if cls.__module__ in _MAIN_MODULES]
+    if module not in MAIN_MODULES:
+        named = [cls for cls in named if cls.__module__ in MAIN_MODULES]
     return named[-1] if len({cls.__module__ for cls in named}) == 1 else None
 
 
