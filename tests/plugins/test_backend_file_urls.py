@@ -44,7 +44,7 @@ async def test_memory_is_the_cores_in_the_registry_and_fsspecs_as_a_directory() 
     ):
         await direct.put(make_record("g", 1))
 
-        assert [info.sequence for info in await generic.list()] == [1]
+        assert [info.sequence for info in (await generic.list()).infos] == [1]
     remove_from_memory("memory://urls")
     assert isinstance(open_backend("memory://"), InMemoryCheckpointBackend)
 

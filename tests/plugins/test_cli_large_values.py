@@ -52,7 +52,7 @@ def states(url: str) -> list[tuple[str, str]]:
 
 async def states_in(store: CheckpointBackend) -> list[tuple[str, str]]:
     manager = CheckpointManager(store)
-    loaded = [await manager.load_checkpoint(info.checkpoint_id) for info in await store.list()]
+    loaded = [await manager.load_checkpoint(info.checkpoint_id) for info in (await store.list()).infos]
     return [(each.graph_state["steady"], each.graph_state["text"]) for each in loaded]
 
 
@@ -134,7 +134,7 @@ async def test_a_checkpoint_that_retention_removes_while_it_is_read_is_no_damage
     async with Pruned(tmp_path / "source") as source:
         outcome = await transfer(source, target)
 
-    assert (outcome.is_fine, outcome.copied, sequences(await target.list())) == (True, 3, [1, 3, 4])
+    assert (outcome.is_fine, outcome.copied, sequences((await target.list()).infos)) == (True, 3, [1, 3, 4])
 
 
 def test_what_a_killed_copy_left_of_a_value_is_written_anew(source: str, tmp_path: Path) -> None:
@@ -361,7 +361,7 @@ def test_a_changed_byte_of_a_large_value_in_a_file_is_noticed_wherever_it_is(sou
     for place in places:
         file.write_bytes(whole[:place] + bytes([whole[place] ^ 0x11]) + whole[place + 1 :])
         archive = Archive.read(file)
-        flaw, found = archive.flaw, asyncio.run(archive.list())
+        flaw, found = archive.flaw, asyncio.run(archive.list()).infos
         archive.close()
         assert (bool(flaw), found) == (True, []), place
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from spark.errors import GraphDefinitionError
 from spark.graphs.checkpoint.backend import CheckpointBackend
-from spark.graphs.checkpoint.config import CheckpointConfig
+from spark.graphs.checkpoint.config import CheckpointConfig, are_seconds
 from spark.graphs.checkpoint.handlers import Audience
 from spark.graphs.checkpoint.ids import check_graph_id
 from spark.graphs.checkpoint.memory import InMemoryCheckpointBackend
+from spark.graphs.ending import FailureRule
 from spark.graphs.nodes import Node
 from spark.graphs.topology import Topology
 
@@ -52,6 +53,17 @@ def checked_concurrency(limit: Any) -> int | None:
     raise GraphDefinitionError(
         f"Graph(max_concurrency={limit!r}): give a whole number of at least 1, or None for no limit."
     )
+
+
+def checked_failure_rule(on_failure: Any, failure_grace: Any) -> FailureRule:
+    """What is to happen to the others when a node fails, when this says so."""
+    if on_failure not in ("finish", "cancel"):
+        raise GraphDefinitionError(f"Graph(on_failure={on_failure!r}): give 'finish' or 'cancel'.")
+    if failure_grace is not None and not are_seconds(failure_grace):
+        raise GraphDefinitionError(
+            f"Graph(failure_grace={failure_grace!r}): give a positive number of seconds, or None for the usual one."
+        )
+    return FailureRule(on_failure, failure_grace)
 
 
 def opened_backend(config: CheckpointConfig | None) -> CheckpointBackend | None:

@@ -16,6 +16,7 @@ from spark.graphs.arguments import (
     audience_of,
     checked_concurrency,
     checked_config,
+    checked_failure_rule,
     chosen_id,
     opened_backend,
     topology_from,
@@ -28,6 +29,7 @@ from spark.graphs.checkpoint.migrations import migrated
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.recorder import Capture, Recorder
 from spark.graphs.checkpoint.store import utc_now
+from spark.graphs.ending import FailureRule, OnFailure
 from spark.graphs.message import Message
 from spark.graphs.nodes import Node
 from spark.graphs.origin import Origin, PendingRun, Resume, check_edits, check_resume, look_up
@@ -56,6 +58,8 @@ class Graph:
     :param checkpoint_config: when and where to make checkpoints; None makes none.
     :param max_concurrency: how many nodes may run at the same time; None sets no limit.
     :param nodes: nodes that must be reachable from the start, to have that checked.
+    :param on_failure: whether running nodes may ``"finish"`` when another one fails, and count, or are stopped: ``"cancel"``.
+    :param failure_grace: seconds that they get for it; None: 600 to finish, after which they are stopped, or 5 to stop.
     :param clock: seconds, for time triggers and budgets; tests pass their own.
     :raises GraphDefinitionError: the graph can't be run as written.
     """
@@ -70,6 +74,8 @@ class Graph:
         checkpoint_config: CheckpointConfig | None = None,
         max_concurrency: int | None = None,
         nodes: Sequence[Node] = (),
+        on_failure: OnFailure = "finish",
+        failure_grace: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._graph_id, self._is_named = chosen_id(id, graph_id)
@@ -79,6 +85,7 @@ class Graph:
         self._backend = opened_backend(self._checkpoint_config)
         self._audience = audience_of(self._checkpoint_config)
         self._max_concurrency = checked_concurrency(max_concurrency)
+        self._failure_rule = checked_failure_rule(on_failure, failure_grace)
         self._clock = clock
         self._given = Origin(graph_state=dict(self._state.values))
         """What the graph was made from, and what ``set_state`` changed since: a resumed run that finds nothing begins with it."""
@@ -126,6 +133,7 @@ class Graph:
             id=checkpoint.graph_id,
             checkpoint_config=checkpoint_config or _inherited_config(checkpoint, alive),
             max_concurrency=max_concurrency or checkpoint.config.get("max_concurrency"),
+            **FailureRule.recorded_in(checkpoint.config),
             clock=alive._clock if alive is not None else time.monotonic,
         )
         graph._given = Origin.of(checkpoint)
@@ -197,6 +205,7 @@ class Graph:
             state=self._state.copy(),
             checkpoint_config=checkpoint_config,
             max_concurrency=self._max_concurrency,
+            **self._failure_rule.to_data(),
             clock=self._clock,
         )
 
@@ -407,9 +416,7 @@ class Graph:
             frontier=frontier,
             task=task,
             config=self._config_data(task, inputs),
-            saving=saving(recorder, durability=config.durability)
-            if recorder is not None and config is not None
-            else None,
+            saving=saving(recorder, durability=config.durability) if recorder and config else None,
             save_on_failure=config is not None and config.trigger_on_failure,
             save_on_start=config is not None and config.trigger_on_start and pending is None,
             max_concurrency=self._max_concurrency,
@@ -432,12 +439,12 @@ class Graph:
 
     def _config_data(self, task: Task, inputs: Mapping[str, Any] | None) -> dict[str, Any]:
         """How a run was started, by whom and with what; None for inputs that nobody knows."""
-        config = self._checkpoint_config
         return {
             "enable_state": True,
             "mode": str(task.type),
             "max_concurrency": self._max_concurrency,
-            "checkpoint": config.to_data() if config is not None else None,
+            **self._failure_rule.to_data(),
+            "checkpoint": self._checkpoint_config.to_data() if self._checkpoint_config else None,
             **({"inputs": inputs} if inputs is not None else {}),
         }
 

@@ -15,7 +15,7 @@ from spark_backend_file.remote import RemoteDirectory
 from spark_backend_file.worker import Worker
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint import CheckpointInfo, CheckpointSerializer, Format, Record
+    from spark.graphs.checkpoint import CheckpointInfo, CheckpointSerializer, Format, Listing, Record
 
 Names: TypeAlias = list[str]
 Sequences: TypeAlias = list[int]
@@ -82,8 +82,8 @@ class FileCheckpointBackend(CheckpointBackend):
     async def get(self, graph_id: str, sequence: int) -> Record | None:
         return await self._worker.run(self._files.get, graph_id, sequence)
 
-    async def list(self, graph_id: str | None = None) -> list[CheckpointInfo]:
-        return await self._worker.run(self._files.infos, graph_id)
+    async def list(self, graph_id: str | None = None) -> Listing:
+        return await self._worker.run(self._files.listing, graph_id)
 
     async def latest(self, graph_id: str) -> CheckpointInfo | None:
         return await self._worker.run(self._files.latest, graph_id)

@@ -13,7 +13,7 @@ from threading import Lock
 from typing import Any, Final
 
 from spark.errors import BackendError, CheckpointDamagedError, SparkError
-from spark.graphs.checkpoint import CheckpointInfo, Record, RecordHeader, parse_automatic_id
+from spark.graphs.checkpoint import CheckpointInfo, DamagedRecord, Listing, Record, RecordHeader, parse_automatic_id
 from spark_backend_file.connection import Connection
 from spark_backend_file.listing import Entry
 from spark_backend_file.names import LAST_SEQUENCE, is_hashed, is_sequence, quote, unquote
@@ -63,12 +63,9 @@ class RemoteDirectory:
             )
         return record
 
-    def infos(self, graph_id: str | None) -> list[CheckpointInfo]:
+    def listing(self, graph_id: str | None) -> Listing:
         """See ``CheckpointBackend.list``."""
-        if graph_id is None:
-            return [info for known in self._graph_ids() for info in self.infos(known)]
-        with self._folder(f"list the checkpoints of graph {graph_id[:80]!r}", graph_id) as folder:
-            return folder.infos(graph_id)
+        return Listing.of(self._everything() if graph_id is None else self._found(graph_id, quote(graph_id)))
 
     def latest(self, graph_id: str) -> CheckpointInfo | None:
         """See ``CheckpointBackend.latest``."""
@@ -126,11 +123,16 @@ class RemoteDirectory:
         path = f"{root.rstrip('/')}/{name}" if root else name
         return RemoteFolder(filesystem, path, shown=f"{self.path}/{name}", way=self._way, headers=self._headers)
 
-    def _graph_ids(self) -> list[str]:
+    def _everything(self) -> Iterator[CheckpointInfo | DamagedRecord]:
         with self._told("list its graphs") as (filesystem, root):
             names = _folder_names(filesystem, root)
-            found = (self._folder_named(name, filesystem, root).graph_id() for name in names)
-            return sorted(graph_id for graph_id in found if graph_id is not None)
+            graph_ids = [(self._folder_named(name, filesystem, root).graph_id(), name) for name in names]
+        for graph_id, name in sorted(graph_ids, key=lambda each: each[0] or ""):
+            yield from self._found(graph_id, name)
+
+    def _found(self, graph_id: str | None, name: str) -> list[CheckpointInfo | DamagedRecord]:
+        with self._told(f"list the checkpoints of graph {(graph_id or name)[:80]!r}") as (filesystem, root):
+            return [*self._folder_named(name, filesystem, root).found(graph_id)]
 
     @contextmanager
     def _told(self, action: str) -> Iterator[tuple[Any, str]]:

@@ -14,9 +14,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError, SequenceTakenError
-from spark.graphs.checkpoint import CheckpointInfo, Record, RecordHeader, automatic_id
+from spark.graphs.checkpoint import CheckpointInfo, DamagedRecord, Record, RecordHeader, automatic_id
 from spark.graphs.checkpoint.framing import LONGEST_HEAD, check_size, frame, read_head, unframe
-from spark_backend_file.folder import log
+from spark_backend_file.folder import misplaced
 from spark_backend_file.listing import Entry, Listing, read_listing
 from spark_backend_file.names import alias_name, floor_name, is_hashed, quote, record_name, unquote
 from spark_backend_file.publishing import Way
@@ -89,16 +89,18 @@ class RemoteFolder:
         listing = self._listing()
         return max(max(listing.records, default=0), listing.floor) + 1
 
-    def infos(self, graph_id: str) -> list[CheckpointInfo]:
-        """A line for every record, by sequence."""
+    def found(self, graph_id: str | None) -> Iterator[CheckpointInfo | DamagedRecord]:
+        """A line for every record, by sequence, or what is damaged in its place.
+
+        :param graph_id: None where no record can tell it, so that all of them are damaged.
+        """
         listing = self._listing()
-        infos = []
         for sequence, found in self._read_headers(listing, sorted(listing.records)):
-            if isinstance(found, RecordHeader):
-                infos.append(_info(graph_id, sequence, found, listing.records[sequence]))
-            elif found is not None:
-                log.warning("%s It is left out of the listing.", found)
-        return infos
+            if isinstance(found, RecordHeader) and found.graph_id == graph_id and found.sequence == sequence:
+                yield _info(graph_id, sequence, found, listing.records[sequence])
+            elif found is not None:  # else it was deleted meanwhile
+                damage = misplaced(self._place(sequence), found) if isinstance(found, RecordHeader) else found
+                yield DamagedRecord(graph_id, sequence, self._place(sequence), str(damage))
 
     def latest(self, graph_id: str) -> CheckpointInfo | None:
         """The line of the last record.

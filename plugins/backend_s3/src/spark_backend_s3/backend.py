@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
 
 from spark.errors import BackendError
-from spark.graphs.checkpoint import CheckpointBackend, CheckpointInfo, CheckpointQuery, Record, parse_automatic_id
+from spark.graphs.checkpoint import (
+    CheckpointBackend,
+    CheckpointInfo,
+    CheckpointQuery,
+    Listing,
+    Record,
+    parse_automatic_id,
+)
 from spark_backend_s3.blobs import Blobs
 from spark_backend_s3.catalog import Catalog
 from spark_backend_s3.clock import Timing
@@ -23,7 +30,6 @@ from spark_backend_s3.removal import Removal
 if TYPE_CHECKING:
     from spark.graphs.checkpoint import CheckpointSerializer, Format
 
-Infos: TypeAlias = list[CheckpointInfo]
 Names: TypeAlias = list[str]
 Sequences: TypeAlias = list[int]
 
@@ -139,10 +145,10 @@ class S3CheckpointBackend(CheckpointBackend):
         action = f"read checkpoint {sequence} of graph {graph_id[:80]!r}"
         return await self._catalog.read(quote(graph_id), sequence, action=action)
 
-    async def query(self, query: CheckpointQuery) -> Infos:
+    async def query(self, query: CheckpointQuery) -> Listing:
         return await self._catalog.query(query, action="search for checkpoints")
 
-    async def list(self, graph_id: str | None = None) -> Infos:
+    async def list(self, graph_id: str | None = None) -> Listing:
         action = "list all checkpoints" if graph_id is None else f"list the checkpoints of graph {graph_id[:80]!r}"
         return await self._catalog.query(CheckpointQuery(graph_id=graph_id), action=action)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from operator import attrgetter
 from typing import Any, Final
 
 from sqlalchemy import Dialect, Select, bindparam, case, delete, func, null, select
 
 from spark.errors import CheckpointDamagedError
-from spark.graphs.checkpoint import CheckpointInfo, Record, RecordHeader, automatic_id
+from spark.graphs.checkpoint import CheckpointInfo, DamagedRecord, Record, RecordHeader, automatic_id
 from spark.graphs.checkpoint.pace import LARGEST
 from spark_backend_sql.dialects import insert_missing, insert_or_keep, insert_or_raise
 from spark_backend_sql.driver_sql import Binder, DriverStatement
@@ -143,15 +144,18 @@ def record_of(row: Sequence[Any]) -> Record:
     return Record(header, bytes(payload))
 
 
-def info_of(row: Sequence[Any]) -> CheckpointInfo:
-    """The line of a listing that a row holds.
-
-    :raises CheckpointDamagedError: it can't be one.
-    """
+def line_of(row: Sequence[Any], table: str) -> CheckpointInfo | DamagedRecord:
+    """The line of a listing that a row holds, or what is damaged in its place."""
     checkpoint_id, graph_id, sequence, timestamp, size, manual = row
-    types = ((checkpoint_id, str), (graph_id, str), (sequence, int), (size, int))
-    if timestamp is None or not all(isinstance(value, kind) for value, kind in types):
-        raise _damaged(f"checkpoint {sequence} of graph {graph_id!r}", "a field of its header is of the wrong type")
+    types = ((checkpoint_id, str), (graph_id, str), (sequence, int), (size, int), (timestamp, datetime))
+    if not all(isinstance(value, kind) for value, kind in types):
+        where = f"checkpoint {sequence} of graph {graph_id!r}"
+        return DamagedRecord(
+            graph_id if isinstance(graph_id, str) else None,
+            sequence if isinstance(sequence, int) else None,
+            f"{where} in table {table}",
+            str(_damaged(where, "a field of its header is of the wrong type")),
+        )
     return CheckpointInfo(
         checkpoint_id=checkpoint_id if manual else automatic_id(graph_id, sequence),
         graph_id=graph_id,

@@ -10,7 +10,16 @@ from operator import attrgetter
 from typing import Final, NoReturn, Protocol, TypeAlias
 
 from spark.errors import CheckpointDamagedError, DeserializationError, PluginError, SequenceTakenError, SparkError
-from spark.graphs.checkpoint import BlobRef, CheckpointInfo, Codec, Record, RecordHeader, run_blocking
+from spark.graphs.checkpoint import (
+    BlobRef,
+    CheckpointInfo,
+    Codec,
+    DamagedRecord,
+    Listing,
+    Record,
+    RecordHeader,
+    run_blocking,
+)
 
 Names: TypeAlias = list[str]
 
@@ -24,8 +33,8 @@ class Place(Protocol):
     def keeps_blobs(self) -> bool:
         """Whether large values are kept beside the records that refer to them."""
 
-    async def list(self, graph_id: str | None = None) -> list[CheckpointInfo]:
-        """The checkpoints of a graph, by sequence; with None those of all graphs."""
+    async def list(self, graph_id: str | None = None) -> Listing:
+        """The checkpoints of a graph, by sequence, and what is damaged; with None those of all graphs."""
 
     async def get(self, graph_id: str, sequence: int) -> Record | None:
         """The whole record at an address, or None."""
@@ -61,13 +70,15 @@ class Outcome:
     """Those in whose place something else is, or was. One for each graph of which, therefore, nothing more was carried."""
     damaged: list[Problem] = field(default_factory=list)
     """Those that are not what was written, where they come from, or lack a large value."""
+    unlisted: list[DamagedRecord] = field(default_factory=list)
+    """What stands in the place of a checkpoint, where they come from, and could not even be listed."""
     unreadable: list[Problem] = field(default_factory=list)
     """Those that are intact, and need a format that is not here to tell their large values, or a key to take them in."""
 
     @property
     def is_fine(self) -> bool:
         """Whether everything is there now."""
-        return not self.conflicts and not self.damaged and not self.unreadable
+        return not (self.conflicts or self.damaged or self.unlisted or self.unreadable)
 
 
 async def transfer(
@@ -80,8 +91,10 @@ async def transfer(
     :param graph_ids: only those of these graphs; none means all.
     :param report: told how many of how many are done.
     """
-    infos = [info for graph_id in graph_ids or (None,) for info in await source.list(graph_id)]
+    listings = [await source.list(graph_id) for graph_id in graph_ids or (None,)]
+    infos = [info for listing in listings for info in listing.infos]
     work = _Transfer(source, target, total=len(infos), report=report)
+    work.outcome.unlisted += [damaged for listing in listings for damaged in listing.damaged]
     for graph_id, group in groupby(infos, attrgetter("graph_id")):
         await work.carry_graph(graph_id, list(group))
     return work.outcome
@@ -112,7 +125,7 @@ class _Transfer:
         self.outcome = Outcome()
 
     async def carry_graph(self, graph_id: str, infos: Sequence[CheckpointInfo]) -> None:
-        there = {info.sequence for info in await self._target.list(graph_id)}
+        there = {info.sequence for info in (await self._target.list(graph_id)).infos}
         with suppress(_Conflict):
             # Before anything is added: two histories must not be mixed.
             kept = [name for info in infos if info.sequence in there for name in await self._compare(info)]

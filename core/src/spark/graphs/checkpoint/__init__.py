@@ -25,6 +25,7 @@ from spark.graphs.checkpoint.durability import Durability
 from spark.graphs.checkpoint.format import Format
 from spark.graphs.checkpoint.handlers import CheckpointHandler
 from spark.graphs.checkpoint.ids import automatic_id, parse_automatic_id
+from spark.graphs.checkpoint.listing import DamagedRecord, Listing
 from spark.graphs.checkpoint.manager import CheckpointManager
 from spark.graphs.checkpoint.memory import InMemoryCheckpointBackend
 from spark.graphs.checkpoint.migrations import register_migration
@@ -62,6 +63,7 @@ __all__ = [
     "CheckpointSerializer",
     "CheckpointVersionError",
     "Codec",
+    "DamagedRecord",
     "DeletionError",
     "DeserializationError",
     "Durability",
@@ -75,6 +77,7 @@ __all__ = [
     "KeepAll",
     "KeepFor",
     "KeepLast",
+    "Listing",
     "Pace",
     "Record",
     "RecordHeader",

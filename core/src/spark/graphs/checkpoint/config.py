@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import reduce
@@ -58,6 +59,14 @@ class CheckpointConfig:
     trigger_on_start: bool = False
     """Whether a run that begins anew is saved, and waits for that, before its first step: then a run that is cut off in it goes
     on, too, with the same inputs and the same ``idempotency_key``."""
+    trigger_on_cancel: bool = True
+    """Whether the last consistent boundary is saved when the run is cancelled: by a timeout, ``task.cancel()``, Ctrl-C, or a
+    ``SystemExit`` in a node."""
+    cancel_grace: float = 5.0
+    """How many seconds a run that is cancelled may take to stop its nodes and to save; half of them at most for the nodes."""
+    record_errors: bool = True
+    """Whether a checkpoint says in ``execution_metadata["error"]`` why the run failed: type, message, node, attempt, time, and a
+    short stack of files, lines and functions, without values."""
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, kw_only=True)
     """Where each value came from, by field, when ``load`` made this: ``"argument"``, ``"SPARK_CHECKPOINT_URL"``,
     ``"spark.toml:[checkpoint] url"``, ``"default"``."""
@@ -70,6 +79,11 @@ class CheckpointConfig:
                 f"CheckpointConfig(handler_errors={self.handler_errors!r}): give 'log' or 'raise'."
             )
         check_durability(self.durability)
+        if not are_seconds(self.cancel_grace):
+            raise GraphDefinitionError(
+                f"CheckpointConfig(cancel_grace={self.cancel_grace!r}): give a positive number of seconds. To save nothing "
+                "when a run is cancelled, write trigger_on_cancel=False."
+            )
         _check_kind("trigger", self.trigger, Trigger)
         _check_kind("retention", self.retention, Retention)
         self.combined_trigger()
@@ -145,7 +159,15 @@ _PLAIN: Final = (
     "trigger_on_failure",
     "trigger_on_start",
     "durability",
+    "trigger_on_cancel",
+    "cancel_grace",
+    "record_errors",
 )
+
+
+def are_seconds(value: object) -> bool:
+    """Whether this is a positive, finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
 
 
 def _names(names: Sequence[str] | str | None) -> list[str] | None:

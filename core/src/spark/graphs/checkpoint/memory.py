@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 
 from spark.errors import SequenceTakenError
 from spark.graphs.checkpoint.backend import CheckpointBackend
+from spark.graphs.checkpoint.listing import Listing
 from spark.graphs.checkpoint.model import CheckpointInfo
 from spark.graphs.checkpoint.record import Record
 
@@ -46,9 +47,9 @@ class InMemoryCheckpointBackend(CheckpointBackend):
     async def get(self, graph_id: str, sequence: int) -> Record | None:
         return self._graphs.get(graph_id, {}).get(sequence)
 
-    async def list(self, graph_id: str | None = None) -> list[CheckpointInfo]:
+    async def list(self, graph_id: str | None = None) -> Listing:
         graphs = sorted(self._graphs) if graph_id is None else [graph_id]
-        return [record.info() for graph in graphs for record in self._graphs.get(graph, {}).values()]
+        return Listing([record.info() for graph in graphs for record in self._graphs.get(graph, {}).values()])
 
     async def latest(self, graph_id: str) -> CheckpointInfo | None:
         records = self._graphs.get(graph_id)

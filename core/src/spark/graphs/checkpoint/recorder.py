@@ -10,16 +10,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from spark.errors import CheckpointConflictError, SequenceTakenError, SparkError
+from spark.errors import CheckpointConflictError, CheckpointDamagedError, SequenceTakenError, SparkError
 from spark.graphs.blocking import run_blocking
 from spark.graphs.checkpoint.backend import ATTEMPTS, CheckpointBackend
 from spark.graphs.checkpoint.blobs import NewBlobs
 from spark.graphs.checkpoint.fragments import FragmentCache
 from spark.graphs.checkpoint.handlers import Audience
 from spark.graphs.checkpoint.ids import automatic_id
+from spark.graphs.checkpoint.listing import Listing
 from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
 from spark.graphs.checkpoint.record import Record
-from spark.graphs.checkpoint.retention import KeepAll, Retention, surplus
+from spark.graphs.checkpoint.retention import KeepAll, Retention, are_rising, surplus
 from spark.graphs.checkpoint.store import delete, failure, never_free, utc_now, wrapped
 from spark.graphs.checkpoint.triggers import Boundary, Trigger
 from spark.graphs.checkpoint.upkeep import Upkeep
@@ -86,6 +87,8 @@ class Recorder:
         """The automatic checkpoints of the graph that retention may still give up, by sequence, as far as this writer knows."""
         self._latest = 0
         """The sequence of the latest automatic one, as far as this writer knows; 0 for none."""
+        self._are_rising = True
+        """Whether their timestamps rise with their sequences."""
         self._opened_at = self._next = 1
         self._head = 0
         """The history is known up to this sequence. Whatever has a higher one was made by hand, by this run, or by a rival."""
@@ -109,7 +112,7 @@ class Recorder:
                 self._next = await self._backend.next_sequence(self._graph_id)
             else:
                 self._next = next_sequence
-            known = [info for info in await self._backend.list(self._graph_id) if info.sequence < self._next]
+            known = [info for info in (await self._backend.list(self._graph_id)).infos if info.sequence < self._next]
         self._kept = [info for info in known if not info.manual]
         self._opened_at, self._head = self._next, self._next - 1
         self._latest = self._kept[-1].sequence if self._kept else 0
@@ -118,6 +121,7 @@ class Recorder:
         self._upkeep.begin(after=self._latest)
         if self._keeps_all:
             self._kept.clear()
+        self._are_rising = are_rising(self._kept)
         self._parent = parent
 
     @property
@@ -197,7 +201,7 @@ class Recorder:
         self._head = self._latest = self._anchor = self._parent = self._next
         self._next += 1
         if not self._keeps_all:
-            self._kept.append(info)
+            self._count(info)
             self._upkeep.stored(self._cache.retired, until=info.sequence)
         self._cache.retired.clear()
         if self._blobs is not None:
@@ -243,22 +247,28 @@ class Recorder:
         with wrapped(self._backend, "reading the history of graph ", self._graph_id):
             # Asked before looking: whatever is written after this will be in the way once more, and be looked at then.
             free = await self._backend.next_sequence(self._graph_id)
-            listed = await self._backend.list(self._graph_id)
-            self._check_anchor(listed, free, taken)
-            for info in [info for info in listed if info.sequence > self._head]:
+            listing = await self._backend.list(self._graph_id)
+            for damaged in listing.damaged:
+                if damaged.sequence is None or damaged.sequence >= self._next:
+                    # Whose it is can't be told, so neither can whether this writer still leads.
+                    raise CheckpointDamagedError(damaged.reason)
+            self._check_anchor(listing, free, taken)
+            for info in [info for info in listing.infos if info.sequence > self._head]:
                 await self._check_lead(info, taken)
         self._next = free
         checkpoint.parent = self._parent
         checkpoint.checkpoint_id = automatic_id(self._graph_id, self._next)
         checkpoint.sequence = self._next
 
-    def _check_anchor(self, listed: Sequence[CheckpointInfo], free: int, taken: SequenceTakenError) -> None:
+    def _check_anchor(self, listing: Listing, free: int, taken: SequenceTakenError) -> None:
         """Whether the record that this run goes on from is still there, unless nobody else can have written since.
 
         Deleting everything by hand while a run is under way takes nothing from it: its next sequence is still free.
         """
-        ahead = [info for info in listed if info.sequence > self._head]
-        is_there = self._anchor is None or any(info.sequence >= self._anchor and not info.manual for info in listed)
+        ahead = [info for info in listing.infos if info.sequence > self._head]
+        automatic = [info.sequence for info in listing.infos if not info.manual]
+        unread = [damaged.sequence or 0 for damaged in listing.damaged]
+        is_there = self._anchor is None or max([0, *automatic, *unread]) >= self._anchor
         if not is_there and len(ahead) < free - 1 - self._head:
             raise self._overtaken(f"wrote up to sequence {free - 1}, and all of it was deleted since") from taken
 
@@ -272,6 +282,11 @@ class Recorder:
                 f"wrote checkpoint {info.checkpoint_id!r} at {info.timestamp:%Y-%m-%d %H:%M:%S} UTC"
             ) from taken
         self._head = self._latest = self._anchor = self._parent = info.sequence
+        self._count(info)
+
+    def _count(self, info: CheckpointInfo) -> None:
+        """Retention counts this one from now on."""
+        self._are_rising = self._are_rising and are_rising([*self._kept[-1:], info])
         self._kept.append(info)
 
     def _overtaken(self, how: str) -> CheckpointConflictError:
@@ -285,7 +300,7 @@ class Recorder:
         """What retention gives up when this one is durable."""
         if self._keeps_all:
             return []
-        return surplus([*self._kept, newest], retention=self._retention, now=newest.timestamp)
+        return surplus([*self._kept, newest], retention=self._retention, now=newest.timestamp, rising=self._are_rising)
 
     def _unneeded(self, going: Sequence[CheckpointInfo]) -> list[str]:
         """The large values of this run that nobody needs any more when those are gone."""

@@ -60,6 +60,9 @@ class CheckpointSettings(BaseSettings):
     trigger_on_node: Text | Annotated[list[Text], Field(min_length=1)] | None = None
     trigger_on_failure: bool = True
     trigger_on_start: bool = False
+    trigger_on_cancel: bool = True
+    cancel_grace: Span = 5.0
+    record_errors: bool = True
     max_checkpoints: PositiveInt = 10
     auto_cleanup: bool = True
     retention: RetentionSettings | None = None

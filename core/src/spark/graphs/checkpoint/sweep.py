@@ -11,7 +11,6 @@ from spark.errors import CheckpointDamagedError, SparkError
 from spark.graphs.blocking import run_blocking
 from spark.graphs.checkpoint.blobs import garbage, is_of
 from spark.graphs.checkpoint.store import wrapped
-from spark.graphs.checkpoint.unlisted import left_out
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -65,12 +64,14 @@ async def orphans(
         names = [name for name in await backend.blob_names(graph_id) if not is_of(name, but)]
     if not names:
         return []
-    with wrapped(backend, "listing the checkpoints of graph ", graph_id), left_out() as unlisted:
-        infos = [info for info in await backend.list(graph_id) if not info.manual]
-    if unlisted:
+    with wrapped(backend, "listing the checkpoints of graph ", graph_id):
+        listing = await backend.list(graph_id)
+    for damaged in listing.damaged:
         raise CheckpointDamagedError(
-            f"It is not known which large values graph {graph_id!r} needs, since a checkpoint of it can't be read. {unlisted[0]}"
+            f"It is not known which large values graph {graph_id!r} needs, since a checkpoint of it can't be read. "
+            f"{damaged.reason}"
         )
+    infos = [info for info in listing.infos if not info.manual]
     referenced = set(chain.from_iterable(known.values()))
     referenced |= await _referenced(backend, [info for info in infos if info.sequence not in known])
     if at_rest:

@@ -11,10 +11,10 @@ from spark.errors import BackendError, CheckpointDamagedError, CheckpointNotFoun
 from spark.graphs.blocking import run_blocking
 from spark.graphs.checkpoint.store import completed, wrapped
 from spark.graphs.checkpoint.sweep import orphans
-from spark.graphs.checkpoint.unlisted import left_out
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.backend import CheckpointBackend
+    from spark.graphs.checkpoint.listing import DamagedRecord
     from spark.graphs.checkpoint.model import CheckpointInfo
 
 
@@ -28,11 +28,12 @@ class Verification:
     """Those that are not what was written, or lack a large value, and what is wrong with each."""
     unreadable: list[tuple[CheckpointInfo, SparkError]] = field(default_factory=list)
     """Those that are intact, and need a type, a format or a key that this program does not have."""
-    unlisted: list[str] = field(default_factory=list)
-    """What the backend had to say about things that stand in the place of a checkpoint and could not even be listed."""
+    unlisted: list[DamagedRecord] = field(default_factory=list)
+    """What stands in the place of a checkpoint and could not even be listed."""
     orphans: list[tuple[str, str]] = field(default_factory=list)
     """Graph id and name of each large value that no checkpoint needs. The next run of that graph removes it."""
 
+    @property
     def is_fine(self) -> bool:
         """Whether nothing is damaged."""
         return not self.damaged and not self.unlisted
@@ -42,9 +43,9 @@ async def verify(
     backend: CheckpointBackend, graph_id: str | None, report: Callable[[int, int], None] | None
 ) -> Verification:
     """Load every checkpoint of a graph, or of all graphs, and look for large values that none of them needs."""
-    with wrapped(backend, "listing checkpoints"), left_out() as unlisted:
-        infos = await backend.list(graph_id)
-    found = Verification(unlisted=unlisted)
+    with wrapped(backend, "listing checkpoints"):
+        listing = await backend.list(graph_id)
+    infos, found = listing.infos, Verification(unlisted=listing.damaged)
     needed: dict[str, dict[int, list[str]]] = {info.graph_id: {} for info in infos}
     for number, info in enumerate(infos, 1):
         needed[info.graph_id][info.sequence] = await _load(backend, info, found)

@@ -13,7 +13,7 @@ from spark_cli.stores import OneGraph, Url, opened_store, wait_for
 from spark_cli.targets import Imports, import_all
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint import CheckpointInfo, GraphCheckpoint, Retention
+    from spark.graphs.checkpoint import CheckpointInfo, GraphCheckpoint, Listing, Retention
 
 Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
 Id = Annotated[str, typer.Argument(metavar="CHECKPOINT_ID")]
@@ -27,19 +27,20 @@ def list_checkpoints(
     as_json: Json = False,
 ) -> None:
     """List checkpoints, graph by graph, oldest first."""
-    infos = wait_for(_list(url, graph_id, limit, newest_first))
-    _print_infos(infos, as_json)
-    if not infos and not as_json:
+    listing = wait_for(_list(url, graph_id, limit, newest_first))
+    _print_infos(listing.infos, as_json)
+    for damaged in listing.damaged:
+        typer.echo(f"damaged: {damaged.reason}", err=True)
+    if not listing.infos and not listing.damaged and not as_json:
         typer.echo("spark: there are no checkpoints here.", err=True)
 
 
-async def _list(url: str, graph_id: str, limit: int, newest_first: bool) -> list[CheckpointInfo]:
-    from spark.graphs.checkpoint import CheckpointManager
+async def _list(url: str, graph_id: str, limit: int, newest_first: bool) -> Listing:
+    from spark.graphs.checkpoint import CheckpointManager, CheckpointQuery
 
+    query = CheckpointQuery(graph_id=graph_id or None, limit=limit or None, newest_first=newest_first)
     async with opened_store(url) as store:
-        return await CheckpointManager(store).list_checkpoints(
-            graph_id or None, limit=limit or None, newest_first=newest_first
-        )
+        return await CheckpointManager(store).listing(query)
 
 
 def show(checkpoint_id: Id, url: Url = "", imports: Imports = [], as_json: Json = False) -> None:  # noqa: B006

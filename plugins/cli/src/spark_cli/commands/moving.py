@@ -95,6 +95,8 @@ def _conclude(outcome: Outcome, as_json: bool, *, fine: bool = True) -> None:
     for what, problems in _problems_of(outcome):
         for each in problems:
             typer.echo(f"spark: checkpoint {each.checkpoint_id!r} is {what}: {each.reason}", err=True)
+    for damaged in outcome.unlisted:
+        typer.echo(f"spark: damaged, and not carried: {damaged.reason}", err=True)
     for graph_id in sorted({each.graph_id for each in outcome.conflicts}):
         typer.echo(f"spark: nothing more of graph {graph_id!r} was carried, so that histories don't mix.", err=True)
     end(fine=fine and outcome.is_fine)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import logging
 import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 from spark.errors import BackendError, CheckpointDamagedError, SequenceTakenError
-from spark.graphs.checkpoint import CheckpointBackend, CheckpointInfo, Record, RecordHeader, run_blocking
-
-_LOG = logging.getLogger(__name__)
-
-Infos: TypeAlias = list[CheckpointInfo]
+from spark.graphs.checkpoint import (
+    CheckpointBackend,
+    CheckpointInfo,
+    DamagedRecord,
+    Listing,
+    Record,
+    RecordHeader,
+    run_blocking,
+)
 
 
 class ExampleCheckpointBackend(CheckpointBackend):
@@ -51,7 +54,7 @@ class ExampleCheckpointBackend(CheckpointBackend):
     async def get(self, graph_id: str, sequence: int) -> Record | None:
         return await run_blocking(self._get, self._file(graph_id, sequence))
 
-    async def list(self, graph_id: str | None = None) -> Infos:
+    async def list(self, graph_id: str | None = None) -> Listing:
         return await run_blocking(self._list, graph_id)
 
     async def latest(self, graph_id: str) -> CheckpointInfo | None:
@@ -79,9 +82,10 @@ class ExampleCheckpointBackend(CheckpointBackend):
             return None
         return Record(_header(line, file), payload) if line else None
 
-    def _list(self, graph_id: str | None) -> Infos:
-        found = filter(None, map(self._info, self._files(graph_id)))
-        return sorted(found, key=lambda info: (info.graph_id, info.sequence))
+    def _list(self, graph_id: str | None) -> Listing:
+        listing = Listing.of(found for file in self._files(graph_id) if (found := self._line(file, graph_id)))
+        listing.infos.sort(key=lambda info: (info.graph_id, info.sequence))
+        return listing
 
     def _latest(self, graph_id: str) -> CheckpointInfo | None:
         # An empty file is a deleted record. The last one that is not must be readable: to go on from an older one
@@ -93,7 +97,7 @@ class ExampleCheckpointBackend(CheckpointBackend):
         return None
 
     def _next_sequence(self, graph_id: str) -> int:
-        return max((int(file.stem.rpartition("-")[2]) for file in self._files(graph_id)), default=0) + 1
+        return max(map(_sequence, self._files(graph_id)), default=0) + 1
 
     def _delete(self, file: Path) -> bool:
         if not file.exists():
@@ -104,14 +108,14 @@ class ExampleCheckpointBackend(CheckpointBackend):
             self._replace(file, b"")
             return True
 
-    def _info(self, file: Path) -> CheckpointInfo | None:
+    def _line(self, file: Path, graph_id: str | None) -> CheckpointInfo | DamagedRecord | None:
         try:
             with file.open("rb") as opened:
                 line = opened.readline().removesuffix(b"\n")
             return Record(_header(line, file), b"").info() if line else None
         except CheckpointDamagedError as error:
-            _LOG.warning("Left out of the listing: %s", error)
-            return None
+            # Never left out: as long as it is there, no large value of its graph may be taken for one that nobody needs.
+            return DamagedRecord(graph_id, _sequence(file), place=str(file), reason=str(error))
 
     def _file(self, graph_id: str, sequence: int) -> Path:
         return self.directory / f"{_hashed(graph_id)}-{sequence:020d}.record"
@@ -153,6 +157,10 @@ def _header(line: bytes, file: Path) -> RecordHeader:
         return RecordHeader.from_json(line)
     except CheckpointDamagedError as error:
         raise CheckpointDamagedError(f"The checkpoint in {file} is damaged. {error}") from error
+
+
+def _sequence(file: Path) -> int:
+    return int(file.stem.rpartition("-")[2])
 
 
 def _hashed(graph_id: str) -> str:
