@@ -186,6 +186,12 @@ class S3CheckpointBackend(CheckpointBackend):
         finally:
             self._catalog.forget(graph_id)
 
+    async def forget(self, graph_id: str) -> Sequences:
+        try:
+            return await Whole().run(self._removal.forget(graph_id, action=f"forget graph {graph_id[:80]!r}"))
+        finally:
+            self._catalog.forget(graph_id)
+
     async def find(self, checkpoint_id: str) -> CheckpointInfo | None:
         action = f"look for checkpoint {checkpoint_id[:80]!r}"
         given = await self._catalog.find_given(checkpoint_id, action=action)

@@ -165,6 +165,15 @@ class Objects:
 
         return await self._tried(request, action=action)
 
+    async def all_keys(self, prefix: str, *, action: str) -> list[str]:
+        """The keys of all objects that begin with this."""
+        page = await self.page(prefix, action=action)
+        keys = [found.key for found in page.objects]
+        while page.more:
+            page = await self.page(prefix, action=action, more=page.more)
+            keys += [found.key for found in page.objects]
+        return keys
+
     async def remove(self, keys: Sequence[str], *, action: str) -> dict[str, str]:
         """Remove objects, as many as there are, a thousand in one request; the keys that were refused, and the reasons."""
         refused: dict[str, str] = {}
