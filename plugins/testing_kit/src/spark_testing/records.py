@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -67,7 +68,7 @@ def make_record(
     compression: str = "",
     timestamp: datetime | None = None,
     metadata: dict[str, Any] | None = None,
-    blobs: dict[str, bytes] | None = None,
+    blobs: Mapping[str, bytes] | None = None,
 ) -> Record:
     """A record with a header that fits its payload; with a ``checkpoint_id`` one made by hand."""
     searched: dict[str, Any] = {

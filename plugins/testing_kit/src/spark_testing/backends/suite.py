@@ -20,7 +20,18 @@ from spark_testing.backends.writers import Writers
 
 @pytest.mark.asyncio
 class CheckpointBackendConformance(
-    Saving, Listing, Deleting, Forgetting, LargeValues, Ids, Writers, Interleaving, Cancelling, Closing, Declaring, Whole
+    Saving,
+    Listing,
+    Deleting,
+    Forgetting,
+    LargeValues,
+    Ids,
+    Writers,
+    Interleaving,
+    Cancelling,
+    Closing,
+    Declaring,
+    Whole,
 ):
     """What every storage backend must do, whatever it stores in.
 
