@@ -166,7 +166,9 @@ class Graph:
         self._is_running = True
         try:
             wanted = Task.of(task)
-            origin = await self._standing.choose(resume, self._stored(rename), codec=self._codec())
+            origin = await self._standing.choose(
+                resume, self._stored(rename, for_result=resume != "state"), codec=self._codec()
+            )
             if origin.pending is not None:
                 origin.pending.check_inputs(wanted.inputs, codec=self._codec())
                 if origin.pending.is_complete():
@@ -186,7 +188,7 @@ class Graph:
         :raises CheckpointError: the checkpoint can't be used.
         """
         self._check_idle("load")
-        origin = await self._stored(rename).look_up(self._standing.given)
+        origin = await self._stored(rename, for_result=False).look_up(self._standing.given)
         self._standing.take_over(origin)
         self._standing.edits.clear()
         self._run = None
@@ -328,8 +330,8 @@ class Graph:
                 self._standing.stored()
         return replace(message, run_id=self._run.run_id, resumed=origin.pending is not None)
 
-    def _stored(self, rename: Mapping[str, str] | None) -> Stored:
-        return Stored(self._graph_id, self._backend, self._topology, rename)
+    def _stored(self, rename: Mapping[str, str] | None, *, for_result: bool) -> Stored:
+        return Stored(self._graph_id, self._backend, self._topology, rename, for_result)
 
     def _new_run(self, pending: PendingRun | None, task: Task, recorder: Recorder | None) -> GraphRun:
         config = self._checkpoint_config

@@ -117,6 +117,8 @@ class Stored:
     backend: CheckpointBackend | None
     topology: Topology
     rename: Mapping[str, str] | None
+    for_result: bool
+    """A run that is complete is only asked for its result."""
 
     async def look_up(self, given: Origin) -> Origin:
         """The latest one; where there is none, what was given.
@@ -144,7 +146,7 @@ class Stored:
                 f"Checkpoint {checkpoint.checkpoint_id!r} belongs to graph {checkpoint.graph_id!r}; graph {self.graph_id!r} "
                 f"can't go on from it. Take a copy under this id: checkpoint.fork({self.graph_id!r})."
             )
-        fit = fitted(checked(migrated(checkpoint)), self.topology, self.rename)
+        fit = fitted(checked(migrated(checkpoint)), self.topology, self.rename, for_result=self.for_result)
         return Origin.of(fit, next_sequence=next_sequence)
 
     def check_not_renamed(self) -> None:
