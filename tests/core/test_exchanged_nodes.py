@@ -146,7 +146,9 @@ class TestOtherClasses:
         await pending(chain(first, Fails(name="x"), Fetch(name="y")), backend)
         start = chain(type(first)(), Download(name="x"), Download(name="y"))
 
-        with pytest.raises(GraphRestoreError, match=r"node 'x' was .*:Fails when it was made, and is .*:Download in this"):
+        with pytest.raises(
+            GraphRestoreError, match=r"node 'x' was .*:Fails when it was made, and is .*:Download in this"
+        ):
             await graph_of(start, backend).run(resume=True)
 
     async def test_rename_says_that_it_takes_the_place(self) -> None:
