@@ -48,7 +48,7 @@ class GraphDefinitionError(SparkError, ValueError):
 
 
 class RunError(SparkError, RuntimeError):
-    """A graph can't do this now: a run of it is under way, or unfinished work would be lost."""
+    """This can't be done now: a run is under way, unfinished work would be lost, or the step it belongs to has ended."""
 
 
 class InputConflictError(RunError):

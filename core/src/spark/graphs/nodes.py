@@ -167,7 +167,8 @@ class ExitNode(Node):
 class JoinNode(Node):
     """Waits until nothing else can still arrive, then runs once with everything that did.
 
-    ``context.inputs`` is the list of what arrived, in the order of the nodes it came from. It can't wait for a branch
+    ``context.inputs`` is the list of what arrived, in the order of the nodes it came from, and from one node in the order in
+    which it would arrive if all steps took equally long, whatever really finished first. It can't wait for a branch
     that was not taken: it runs as soon as no pending work of the run can reach it any more.
     """
 

@@ -76,8 +76,9 @@ class Topology:
         """The shape as a Mermaid flowchart."""
         number = {key: f"n{place}" for key, place in self._order.items()}
         lines = ["flowchart TD"]
+        joins = frozenset(self._joins)
         for key, plan in self.plans.items():
-            opening, closing = ("{{", "}}") if key in self._joins else ("([", "])") if not plan.edges else ("[", "]")
+            opening, closing = ("{{", "}}") if key in joins else ("([", "])") if not plan.edges else ("[", "]")
             lines.append(f'    {number[key]}{opening}"{_escaped(key)}"{closing}')
         for key, plan in self.plans.items():
             for edge, target in plan.edges:
@@ -107,9 +108,10 @@ def _assign_keys(nodes: list[Node]) -> dict[int, str]:
             _check_name(node, taken)
             keys[id(node)] = node.name
             taken[node.name] = node
+    numbers: dict[str, int] = {}
     for node in nodes:
         if node.name is None:
-            keys[id(node)] = _free_key(node.kind(), taken)
+            keys[id(node)] = _free_key(node.kind(), taken, numbers)
             taken[keys[id(node)]] = node
     return keys
 
@@ -124,12 +126,22 @@ def _check_name(node: Node, taken: dict[str, Node]) -> None:
         )
 
 
-def _free_key(kind: str, taken: dict[str, Node]) -> str:
-    key, number = kind, 1
+def _free_key(kind: str, taken: dict[str, Node], numbers: dict[str, int]) -> str:
+    """The first key of this kind that is free.
+
+    :param numbers: kind to the number from which to look on; those below it are taken.
+    """
+    number = numbers.get(kind, 1)
+    key = _numbered(kind, number)
     while key in taken:
         number += 1
-        key = f"{kind}#{number}"
+        key = _numbered(kind, number)
+    numbers[kind] = number + 1
     return key
+
+
+def _numbered(kind: str, number: int) -> str:
+    return kind if number == 1 else f"{kind}#{number}"
 
 
 def _joins_reached(plans: dict[str, NodePlan], joins: list[str]) -> dict[str, list[str]]:

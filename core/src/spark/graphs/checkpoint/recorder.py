@@ -219,7 +219,7 @@ class Recorder:
         :raises TooHeavyError: a scale was given, and what has to be encoded is too much for it.
         """
         if scale is not None and checkpoint.frontier:
-            for content in checkpoint.frontier["contents"]:
+            for content in (*checkpoint.frontier["contents"], checkpoint.frontier.get("result")):
                 scale.add(content)
         self._attempts += 1
         return self._backend.codec.encode(
