@@ -14,10 +14,10 @@ from spark.graphs.checkpoint import (
     CheckpointBackend,
     CheckpointConfig,
     CheckpointManager,
+    DatabaseCheckpointBackend,
     FileCheckpointBackend,
     InMemoryCheckpointBackend,
     Record,
-    DatabaseCheckpointBackend,
 )
 from tests.core.running import Does
 

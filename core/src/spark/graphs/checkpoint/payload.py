@@ -128,7 +128,7 @@ class PayloadWriter:
         return self._dump(ref.tree())
 
     def _frontier(self, frontier: dict[str, Any] | None) -> bytes:
-        if frontier is None or type(frontier.get("tokens")) is not PlainList or self._writer.has_hook:
+        if type(frontier) is not dict or type(frontier.get("tokens")) is not PlainList or self._writer.has_hook:
             return self._section("frontier", frontier)
         # Made by the engine: only what nodes gave it has to be looked at.
         tree = {**frontier, "tokens": list(frontier["tokens"])}
