@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from spark.errors import GraphDefinitionError, GraphRestoreError, InputConflictError, RunError
+from spark.errors import GraphDefinitionError, GraphRestoreError, InputConflictError, RunError, SerializationError
 from spark.graphs import Graph, Node, NodeContext, Task
 from spark.graphs.checkpoint import (
     CheckpointConfig,
@@ -43,6 +43,16 @@ def pages(**more: Any) -> tuple[Pages, Graph]:
     loop.on(more=True) >> loop
     config = CheckpointConfig(**{"backend": InMemoryCheckpointBackend(), **RARELY, **more})
     return loop, Graph(loop, id="pages", checkpoint_config=config)
+
+
+class Unpicklable:
+    """Can be copied, but not pickled."""
+
+    def __deepcopy__(self, memo: Any) -> Unpicklable:
+        return self
+
+    def __reduce__(self) -> Any:
+        raise TypeError("it holds a connection")
 
 
 async def fail() -> None:
@@ -194,7 +204,6 @@ class TestInputs:
             (float("nan"), float("nan"), True),
             (None, 0, False),
         ],
-        ids=str,
     )
     async def test_equal_means_the_same_value_of_the_same_type(self, started: Any, given: Any, are_same: bool) -> None:
         backend = InMemoryCheckpointBackend()
@@ -230,6 +239,18 @@ class TestInputs:
         with pytest.raises(InputConflictError, match="unfinished"):
             await restored().run({"day": "tuesday"})
         assert (await restored().run({"day": "monday"})).resumed
+
+    @pytest.mark.filterwarnings("ignore:The pickle format runs unsigned")
+    @pytest.mark.parametrize("format", ["json", "pickle"])
+    async def test_those_that_can_not_be_saved_are_refused_before_anything_runs(self, format: str) -> None:
+        """Every checkpoint records them, so none could be made."""
+        backend = InMemoryCheckpointBackend(format=format)
+        graph = passing(backend)
+
+        with pytest.raises(SerializationError, match=r"inputs\['client'\]"):
+            await graph.run({"client": fail if format == "json" else Unpicklable()})
+
+        assert (graph.progress, (await backend.list("g")).infos) == (None, [])
 
     async def test_large_ones_are_stored_once(self, tmp_path: Path) -> None:
         """Every checkpoint records them, and a checkpoint costs what changed."""

@@ -123,9 +123,8 @@ class Graph:
         """
         checkpoint = checked(migrated(checkpoint.isolated()))
         alive = _newest_alive(checkpoint.graph_id)
-        topology, checkpoint = find_topology(
-            checkpoint, start=start, alive=alive._topology if alive is not None else None, rename=rename
-        )
+        known = alive._topology if alive is not None else None
+        topology, checkpoint = find_topology(checkpoint, start=start, alive=known, rename=rename)
         graph = cls(
             topology,
             id=checkpoint.graph_id,
@@ -312,6 +311,7 @@ class Graph:
     async def _run_from(self, origin: Origin, task: Task) -> Message:
         recorder = self._new_recorder()
         if recorder is not None:
+            self._codec().check(dict(task.inputs), "inputs")
             await recorder.open(parent=origin.parent, next_sequence=origin.next_sequence)
         self._standing.take_over(origin)
         self._run = None

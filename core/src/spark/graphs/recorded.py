@@ -89,7 +89,7 @@ def _check_frontier(frontier: Any) -> None:
     result = frontier.get("result")
     if result is not None:
         _check_names(result, part, "the result")
-        _check("content" in result and _is_text_or_none(result.get("node")), part, "the result names no node")
+        _check("content" in result and _is_text_or_none(result.get("node", 0)), part, "the result names no node")
 
 
 def _check_token(token: Any, next_token: int, contents: int) -> None:

@@ -143,6 +143,13 @@ class Codec:
         """
         return self._writer.tree(value, path)
 
+    def check(self, value: Any, path: str) -> None:
+        """Make sure that a value can be saved.
+
+        :raises SerializationError: something in it can't be; the error has the path to it.
+        """
+        self._writer.check(value, path)
+
     def decode(self, record: Record) -> GraphCheckpoint:
         """The checkpoint that a record without references to large values was made from: ``open`` and ``read`` in one."""
         return self.read(self.open(record), {})

@@ -65,6 +65,11 @@ class PayloadWriter:
         """The plain tree of a value, by itself."""
         return self._writer.tree(value, path)
 
+    def check(self, value: Any, path: str) -> None:
+        """Write a value by itself, for nobody."""
+        takes_objects = self._format.takes_objects
+        self._dump(self._hook.lower({path: value}, path) if takes_objects else self.tree(value, path), path)
+
     def _compose(
         self, checkpoint: GraphCheckpoint, cache: FragmentCache, scale: Scale | None, keep_apart: KeepApart | None
     ) -> Pieces:
