@@ -15,7 +15,7 @@ from spark_backend_file.remote import RemoteDirectory
 from spark_backend_file.worker import Worker
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint import CheckpointInfo, CheckpointSerializer, Format, Listing, Record
+    from spark.graphs.checkpoint import CheckpointInfo, CheckpointSerializer, Format, Listing, ReadLimits, Record
 
 Names: TypeAlias = list[str]
 Sequences: TypeAlias = list[int]
@@ -30,6 +30,7 @@ class FileCheckpointBackend(CheckpointBackend):
     :param compression: True or ``"gzip"`` to compress it, or ``"zstd"``, which is faster and needs ``spark-graphs[zstd]``.
     :param pretty_print: indent it, where the format is readable.
     :param serializer: turns objects of your own into plain values and back.
+    :param limits: what loading one checkpoint may cost beyond what its size accounts for.
     :param storage_options: what fsspec hands to the filesystem behind a URL: credentials, timeouts.
     """
 
@@ -43,9 +44,12 @@ class FileCheckpointBackend(CheckpointBackend):
         pretty_print: bool = False,
         serializer: CheckpointSerializer | None = None,
         *,
+        limits: ReadLimits | Mapping[str, int] | None = None,
         storage_options: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(format=format, compression=compression, pretty_print=pretty_print, serializer=serializer)
+        super().__init__(
+            format=format, compression=compression, pretty_print=pretty_print, serializer=serializer, limits=limits
+        )
         self._files = files_at(directory, storage_options)
         self._local = self._files if isinstance(self._files, CheckpointDirectory) else None
         # Elsewhere a record is all that is written at once, so it holds everything.
