@@ -153,7 +153,7 @@ def test_large_values_that_are_replaced_do_not_use_up_the_room_for_compression()
 
     codec, blobs, cache = Codec(compression="gzip"), NewBlobs("x"), FragmentCache()
     for number in range(4):
-        checkpoint = GraphCheckpoint("c", "g", datetime.now(UTC), graph_state={"a": [number] * 300_000})
+        checkpoint = GraphCheckpoint("c", "g", datetime.now(UTC), graph_state={"a": [number] * 200_000})
         codec.encode(checkpoint, sequence=number + 1, manual=False, nonce="n", blobs=blobs, cache=cache)
 
     assert max(map(len, blobs.unstored.values())) < 100_000
