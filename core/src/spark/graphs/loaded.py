@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
-_MAIN_MODULES: Final = frozenset({"__main__", "__mp_main__"})
+MAIN_MODULES: Final = frozenset({"__main__", "__mp_main__"})
 
 lineage: Final[Callable[[type], tuple[type, ...]]] = type.__dict__["__mro__"].__get__
 """A class and all its bases, in the order in which attributes are looked up."""
@@ -69,8 +69,8 @@ def chosen(named: list[type[T]], module: str) -> type[T] | None:
     inside = [cls for cls in named if _module_of(cls) == module]
     if inside:
         return inside[-1]
-    if module not in _MAIN_MODULES:
-        named = [cls for cls in named if _module_of(cls) in _MAIN_MODULES]
+    if module not in MAIN_MODULES:
+        named = [cls for cls in named if _module_of(cls) in MAIN_MODULES]
     return named[-1] if len({str(_module_of(cls)) for cls in named}) == 1 else None
 
 

@@ -62,6 +62,10 @@ class PayloadWriter:
             scale.add((checkpoint.graph_state, checkpoint.node_states))
         return self._dump(self._objects(checkpoint) if self._format.takes_objects else self._tree(checkpoint))
 
+    def tree(self, value: Any, path: str = "") -> Any:
+        """The plain tree of a value, by itself."""
+        return self._writer.tree(value, path)
+
     def _compose(
         self, checkpoint: GraphCheckpoint, cache: FragmentCache, scale: Scale | None, keep_apart: KeepApart | None
     ) -> Pieces:
@@ -73,7 +77,7 @@ class PayloadWriter:
                 "graph_state": self._members(cache, scale, keep_apart, "graph_state", checkpoint.graph_state),
                 "node_states": self._members(cache, scale, keep_apart, "node_states", checkpoint.node_states),
                 "execution_metadata": self._section("execution_metadata", checkpoint.execution_metadata),
-                "config": cache.whole("config", checkpoint.config, self._section),
+                "config": self._members(cache, scale, keep_apart, "config", checkpoint.config),
                 "topology": cache.whole("topology", checkpoint.topology, self._section),
                 "frontier": self._frontier(checkpoint.frontier),
             }

@@ -6,6 +6,7 @@ written as ``{"$dict": [[key, value], …]}``, so no dict of a user is ever mist
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import tzinfo
 from typing import Any, Final
@@ -19,6 +20,7 @@ from spark.graphs.checkpoint.registered_types import RegisteredType, registered_
 from spark.graphs.checkpoint.scalar_tags import SCALAR_WRITERS, write_float, write_int, write_text
 from spark.graphs.checkpoint.serializer import CheckpointSerializer, is_hook
 from spark.graphs.checkpoint.unsaveable import Unsaveable, attribute_step, describe, key_step, show
+from spark.graphs.checkpoint.weight import is_endless
 from spark.graphs.containers import Captured, PlainDict, PlainList, ordinary
 from spark.graphs.loaded import class_name
 
@@ -28,6 +30,12 @@ MAX_DEPTH: Final = 190
 pydantic's JSON reader takes 201; a scalar's tag and the codec's sections need the rest. So what was written loads.
 """
 
+_UNASKED: Final = 200_000
+"""So many lists and dicts of one value are written without asking whether they would ever end."""
+_ENDLESS: Final = (
+    "it refers to the same lists or dicts over and over, and its text would hold each of them as often as that. Store such a "
+    "part once, under a key of its own, and that key in its places."
+)
 _SMALLEST, _LARGEST = -(2**63) + 1, 2**63 - 1
 _TRIVIAL: Final = frozenset({bool, type(None)})
 _SCALARS: Final = SCALAR_WRITERS | MOMENT_WRITERS
@@ -37,7 +45,11 @@ _CONTAINER_TAGS: Final[dict[type, str]] = {tuple: "$tuple", set: "$set", frozens
 class TreeWriter:
     """Turns objects into plain trees."""
 
-    def __init__(self, serializer: CheckpointSerializer | None = None) -> None:
+    def __init__(self, serializer: CheckpointSerializer | None = None, *, unasked: int = _UNASKED) -> None:
+        self._serializer = serializer
+        self._unasked = unasked
+        self._left = unasked
+        """So many levels may still be entered. Threads that share this writer may miscount a little."""
         self._serialize = serializer.serialize if serializer and is_hook(serializer) else None
         self.has_hook = self._serialize is not None
         """A serializer is asked about every value."""
@@ -49,13 +61,13 @@ class TreeWriter:
         """
         if type(value) is str and value.isascii() and self._serialize is None:
             return value
-        return self._report(self.write, value, path)
+        return self._report(TreeWriter.write, value, path)
 
     def mapping(self, values: Mapping[str, Any], path: str = "") -> Any:
         """The plain tree of a mapping whose values, but not itself and its keys, are offered to the serializer."""
         if type(values) is PlainDict and self._serialize is None:
             return dict(values)
-        return self._report(self.write_mapping, values, path)
+        return self._report(TreeWriter.write_mapping, values, path)
 
     def write(self, value: Any, depth: int) -> Any:
         """The plain tree of a value that stands below ``depth`` levels.
@@ -112,7 +124,7 @@ class TreeWriter:
 
     def write_items(self, items: Iterable[Any], depth: int) -> list[Any]:
         """The trees of items, in their order."""
-        below = _one_deeper(depth)
+        below = self._one_deeper(depth)
         write = self.write
         is_hooked = self._serialize is not None
         trees: list[Any] = []
@@ -151,7 +163,7 @@ class TreeWriter:
         self, values: Mapping[str, Any], depth: int, *, step: Callable[[str], str] = key_step
     ) -> dict[str, Any]:
         """The trees of values by their names, which are written as they are."""
-        below = _one_deeper(depth)
+        below = self._one_deeper(depth)
         write = self.write
         is_hooked = self._serialize is not None
         tree = {}
@@ -180,7 +192,7 @@ class TreeWriter:
         self, values: Mapping[Any, Any], depth: int, *, key_writer: Callable[[Any, int], Any]
     ) -> list[list[Any]]:
         _check_keys(values)
-        below = _one_deeper(_one_deeper(depth))
+        below = self._one_deeper(self._one_deeper(depth))
         pairs = []
         step = ""
         try:
@@ -195,7 +207,7 @@ class TreeWriter:
         return pairs
 
     def _write_registered(self, value: Any, registered: RegisteredType, depth: int) -> Any:
-        below = _one_deeper(_one_deeper(depth))
+        below = self._one_deeper(self._one_deeper(depth))
         try:
             data = self._data_of(value, registered)
             if type(data) is dict and are_names(data):
@@ -221,9 +233,25 @@ class TreeWriter:
         except Exception as error:
             raise Unsaveable(f"serialize() of the serializer raised {describe(error)}.") from error
 
-    def _report(self, write: Callable[[Any, int], Any], value: Any, path: str) -> Any:
+    def _one_deeper(self, depth: int) -> int:
+        if depth >= MAX_DEPTH:
+            raise Unsaveable(
+                f"it is nested deeper than {MAX_DEPTH} levels, more than can be read back. Store it flatter.",
+                too_deep=True,
+            )
+        self._left -= 1
+        if self._left < 0:
+            raise _ManyError
+        return depth + 1
+
+    def _report(self, write: Callable[[TreeWriter, Any, int], Any], value: Any, path: str) -> Any:
+        self._left = self._unasked
         try:
-            return write(value, 0)
+            return write(self, value, 0)
+        except _ManyError:
+            if is_endless(value):
+                raise Unsaveable(_ENDLESS).to_error(path) from None
+            return TreeWriter(self._serializer, unasked=sys.maxsize)._report(write, value, path)
         except Unsaveable as problem:
             raise problem.to_error(path) from problem.__cause__
         except RecursionError as error:
@@ -239,12 +267,8 @@ def _check_keys(keys: Collection[Any]) -> None:
         )
 
 
-def _one_deeper(depth: int) -> int:
-    if depth >= MAX_DEPTH:
-        raise Unsaveable(
-            f"it is nested deeper than {MAX_DEPTH} levels, more than can be read back. Store it flatter.", too_deep=True
-        )
-    return depth + 1
+class _ManyError(Exception):
+    """So much was written that it has to be asked whether it would ever end. Never seen by users."""
 
 
 def are_names(keys: Mapping[Any, Any]) -> bool:
