@@ -12,6 +12,7 @@ from spark.graphs.checkpoint.blobs import SMALLEST, BlobRef
 from spark.graphs.checkpoint.culprit import find_culprit
 from spark.graphs.checkpoint.format import Format
 from spark.graphs.checkpoint.fragments import FragmentCache
+from spark.graphs.checkpoint.limits import DEFAULT_LIMITS, ReadLimits
 from spark.graphs.checkpoint.members import Members
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.object_hook import ObjectHook
@@ -193,17 +194,19 @@ class PayloadReader:
         self._serializer = serializer
         self._hook = ObjectHook(serializer)
 
-    def read(self, format: Format, tree: Any, *, is_plain: bool = False) -> dict[str, Any]:
+    def read(
+        self, format: Format, tree: Any, *, is_plain: bool = False, limits: ReadLimits = DEFAULT_LIMITS
+    ) -> dict[str, Any]:
         """The content by the names of ``GraphCheckpoint``'s fields; of the facts only those that were written.
 
         :param tree: what the format loaded.
         :param is_plain: nothing in it stands for something else.
         :raises CheckpointDamagedError: it is no checkpoint.
-        :raises DeserializationError: the type of a value is not known here.
+        :raises DeserializationError: the type of a value is not known here, or a value is more than the limits allow.
         """
         if type(tree) is not dict or not tree.keys() >= {*_SECTIONS}:
             raise CheckpointDamagedError("its payload is no checkpoint, or lacks parts of one")
-        reader = TreeReader(self._serializer)
+        reader = TreeReader(self._serializer, limits=limits)
         read_section = self._section_reader(reader, format, is_plain=is_plain)
         content: dict[str, Any] = {}
         for name in _SECTIONS:
