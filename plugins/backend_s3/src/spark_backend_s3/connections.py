@@ -51,7 +51,7 @@ class Connections:
         with self._lock:
             self._forget_after_fork()
             if self._is_closed:
-                raise BackendError("The s3 backend is closed and can't be used any more; make a new one.")
+                raise _closed()
             connection = self._open.get(loop)
             if connection is None:
                 connection = self._open[loop] = _Connection(
@@ -95,18 +95,23 @@ class _Connection:
         self._opening = asyncio.Lock()
         self._life: AsyncGenerator[S3FileSystem, None] | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._is_closed = False
         self.filesystem: S3FileSystem | None = None
 
     async def opened(self) -> S3FileSystem:
         async with self._opening:
+            if self._is_closed:
+                raise _closed()
             if self.filesystem is None:
                 self._life = self._lived()
                 self.filesystem = await anext(self._life)
         return self.filesystem
 
     async def close(self) -> None:
-        if self._life is not None:
-            await self._life.aclose()
+        self._is_closed = True
+        async with self._opening:  # what is being opened can't be closed before it is open
+            if self._life is not None:
+                await self._life.aclose()
 
     def close_soon(self) -> None:
         self._closing = asyncio.get_running_loop().create_task(self.close())
@@ -123,6 +128,10 @@ class _Connection:
             self.filesystem = None
             self._ended()
             await client.close()
+
+
+def _closed() -> BackendError:
+    return BackendError("The s3 backend is closed and can't be used any more; make a new one.")
 
 
 def _new_filesystem(location: Location, session: AioSession, *, read_timeout: float) -> S3FileSystem:
