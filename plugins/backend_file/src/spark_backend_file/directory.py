@@ -264,7 +264,13 @@ _FULL: Final = "Free some space there, delete old checkpoints or choose another 
 _DENIED: Final = "Make the directory writable for this user, or choose another one."
 _FOREIGN: Final = "A symbolic link or another kind of file stands where the backend keeps its own; move it away."
 _NO_LINKS: Final = "This file system has no hard links, which the backend needs; choose a directory on another one."
+_HELD: Final = (
+    "It has been stopped, or died on another machine whose server still keeps its lock: let it go on, or end it, and try again. "
+    "Leave the file where it is; it says which sequences were used."
+)
 _ADVICE: Final = {
+    errno.ETIMEDOUT: _HELD,
+    errno.ENXIO: _FOREIGN,
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
     errno.EFBIG: "The checkpoint exceeds the size limit for files (ulimit -f); raise it, or keep less in the state.",

@@ -283,7 +283,7 @@ class GraphFolder:
         # Somebody may have seen the record and gone on from it, so its sequence stays used. When the floor can't be
         # raised the record stays, which is whole: a sequence that is used twice would be worse.
         with suppress(OSError):
-            raise_floor(self._folder, sequence, durable=False)
+            raise_floor(self._folder, sequence, durable=False, wait=False)
             unlink(record_name(sequence), self._folder)
             self._forget_ids([sequence])
 

@@ -76,6 +76,11 @@ class Objects:
         """As HTTP has it, and AWS; Ceph 16 compares what stands between the quotes with what was sent."""
         self.connections = Connections(location, read_timeout=timeout / 4)
 
+    @property
+    def patience(self) -> float:
+        """Seconds that one attempt of a request may take."""
+        return self._patience.timeout / 3
+
     async def create(
         self, key: str, content: bytes, *, action: str, is_wanted: Callable[[], bool] = lambda: True
     ) -> str | None:

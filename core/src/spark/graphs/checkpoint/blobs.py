@@ -21,7 +21,8 @@ SMALLEST: Final = 8192
 
 _TAG: Final = "$blob"
 _NAME: Final = re.compile(r"[A-Za-z0-9-]{1,100}")
-_SECTIONS: Final = ("graph_state", "node_states")
+_SECTIONS: Final = ("graph_state", "node_states", "config")
+"""What may hold references: the inputs of a run stand in its config."""
 _DIGITS: Final = 12
 
 

@@ -136,6 +136,13 @@ class Codec:
             record.blobs = {} if blobs is None else dict(blobs.unstored)
         return record
 
+    def tree(self, value: Any, path: str = "") -> Any:
+        """The plain tree of a value, as records hold it in formats that write trees.
+
+        :raises SerializationError: something in it can't be saved; the error has the path to it.
+        """
+        return self._writer.tree(value, path)
+
     def decode(self, record: Record) -> GraphCheckpoint:
         """The checkpoint that a record without references to large values was made from: ``open`` and ``read`` in one."""
         return self.read(self.open(record), {})
