@@ -7,8 +7,8 @@ import logging
 import secrets
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from spark.errors import CheckpointConflictError, CheckpointDamagedError, SequenceTakenError, SparkError
 from spark.graphs.blocking import run_blocking
@@ -27,6 +27,8 @@ from spark.graphs.checkpoint.upkeep import Upkeep
 from spark.graphs.checkpoint.weight import Scale, TooHeavyError
 
 _LOG = logging.getLogger("spark.checkpoint")
+_PAUSE: Final = timedelta(seconds=10)
+"""A writer that saved nothing for so long may have been stopped, and asks whether its history is still there."""
 
 
 @dataclass(slots=True)
@@ -90,6 +92,7 @@ class Recorder:
         self._are_rising = True
         """Whether their timestamps rise with their sequences."""
         self._opened_at = self._next = 1
+        self._looked_at = now()
         self._head = 0
         """The history is known up to this sequence. Whatever has a higher one was made by hand, by this run, or by a rival."""
         self._anchor: int | None = None
@@ -114,7 +117,7 @@ class Recorder:
                 self._next = next_sequence
             known = [info for info in (await self._backend.list(self._graph_id)).infos if info.sequence < self._next]
         self._kept = [info for info in known if not info.manual]
-        self._opened_at, self._head = self._next, self._next - 1
+        self._opened_at, self._head, self._looked_at = self._next, self._next - 1, self.now()
         self._latest = self._kept[-1].sequence if self._kept else 0
         if next_sequence is not None and any(info.sequence == parent for info in self._kept):
             self._anchor = parent
@@ -173,6 +176,9 @@ class Recorder:
         )
 
     async def _commit(self, checkpoint: GraphCheckpoint) -> Commit:
+        if (now := self.now()) - self._looked_at > _PAUSE:
+            await self._check_not_forgotten()
+        self._looked_at = now
         for _ in range(ATTEMPTS):
             try:
                 record = self._encode(checkpoint, scale=Scale(last_effort=self._cache.effort))
@@ -237,6 +243,17 @@ class Recorder:
         with wrapped(self._backend, f"reading back sequence {record.header.sequence} of graph {self._graph_id!r}"):
             stored = await self._backend.get(self._graph_id, record.header.sequence)
         return stored is not None and stored.header.nonce == record.header.nonce
+
+    async def _check_not_forgotten(self) -> None:
+        """Whether the store still knows what this run has seen of its history: of a forgotten graph it would refuse nothing."""
+        with wrapped(self._backend, "looking for the history of graph ", self._graph_id):
+            free = await self._backend.next_sequence(self._graph_id)
+        if free <= self._head:
+            raise CheckpointConflictError(
+                f"This run stopped before checkpoint {self._next} of graph {self._graph_id!r}: the store knows nothing of "
+                f"checkpoint {self._head} any more. The graph was forgotten meanwhile, or the store was "
+                "brought back from an older copy. Nothing was written. Start a new run."
+            )
 
     async def _go_past(self, checkpoint: GraphCheckpoint, taken: SequenceTakenError) -> None:
         """Move on to the next free sequence, if this writer still leads the history.
