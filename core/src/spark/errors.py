@@ -19,6 +19,7 @@ __all__ = [
     "DeserializationError",
     "GraphDefinitionError",
     "GraphRestoreError",
+    "InputConflictError",
     "InvalidIdError",
     "PluginBrokenError",
     "PluginConflictError",
@@ -47,7 +48,11 @@ class GraphDefinitionError(SparkError, ValueError):
 
 
 class RunError(SparkError, RuntimeError):
-    """This can't be done now: a run of the graph is under way, or the step has ended that it was to belong to."""
+    """This can't be done now: a run is under way, unfinished work would be lost, or the step it belongs to has ended."""
+
+
+class InputConflictError(RunError):
+    """A run that was to be resumed was started with other inputs than those that were given."""
 
 
 class ConditionError(SparkError):

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from datetime import tzinfo
 from typing import Any, Final
 
+from spark.graphs.checkpoint.collection_tags import COLLECTION_WRITERS
+from spark.graphs.checkpoint.moments import MOMENT_WRITERS, write_zone
+from spark.graphs.checkpoint.plain_classes import plain_shape
 from spark.graphs.checkpoint.pydantic_models import is_model, write_model
 from spark.graphs.checkpoint.registered_types import RegisteredType, registered_class
 from spark.graphs.checkpoint.scalar_tags import SCALAR_WRITERS, write_float, write_int, write_text
@@ -33,6 +37,7 @@ _ENDLESS: Final = (
 )
 _SMALLEST, _LARGEST = -(2**63) + 1, 2**63 - 1
 _TRIVIAL: Final = frozenset({bool, type(None)})
+_SCALARS: Final = SCALAR_WRITERS | MOMENT_WRITERS
 _CONTAINER_TAGS: Final[dict[type, str]] = {tuple: "$tuple", set: "$set", frozenset: "$frozenset"}
 
 
@@ -80,9 +85,9 @@ class TreeWriter:
         if value is None or kind is bool:
             return value
         if kind is dict:
-            return self._write_dict(value, depth)
+            return self.write_dict(value, depth)
         if kind is list:
-            return self._write_items(value, depth)
+            return self.write_items(value, depth)
         if kind is PlainList:
             return list(value)
         if kind is Captured:
@@ -91,16 +96,31 @@ class TreeWriter:
 
     def _write_tagged(self, value: Any, kind: type, depth: int) -> Any:
         if tag := _CONTAINER_TAGS.get(kind):
-            return {tag: self._write_items(value, depth + 1)}
-        if scalar := SCALAR_WRITERS.get(kind):
+            return {tag: self.write_items(value, depth + 1)}
+        if scalar := _SCALARS.get(kind):
             return scalar(value)
         if registered := registered_class(kind):
             return self._write_registered(value, registered, depth)
         if is_model(value):
             return write_model(self, value, depth)
+        return self._write_unregistered(value, kind, depth)
+
+    def _write_unregistered(self, value: Any, kind: type, depth: int) -> Any:
+        try:
+            if write := COLLECTION_WRITERS.get(kind):
+                return write(self, value, depth)
+            if shape := plain_shape(kind):
+                return shape.write(self, value, depth)
+            if isinstance(value, tzinfo):
+                return write_zone(value)
+        except Unsaveable as problem:
+            if problem.too_deep:
+                problem.trail.append((value, ""))  # it may be what contains itself
+            raise
         raise Unsaveable(_why_not(kind))
 
-    def _write_items(self, items: Iterable[Any], depth: int) -> list[Any]:
+    def write_items(self, items: Iterable[Any], depth: int) -> list[Any]:
+        """The trees of items, in their order."""
         below = self._one_deeper(depth)
         write = self.write
         is_hooked = self._serialize is not None
@@ -122,7 +142,8 @@ class TreeWriter:
             raise
         return trees
 
-    def _write_dict(self, value: dict[Any, Any], depth: int) -> Any:
+    def write_dict(self, value: dict[Any, Any], depth: int) -> Any:
+        """The tree of a dict whose keys are offered to the serializer too."""
         if self._serialize is None:
             return self.write_mapping(value, depth)
         if are_names(value) and self._keeps_keys(value):
