@@ -9,6 +9,7 @@ from spark.graphs.step_state import GraphState, NodeState
 from spark.graphs.values import snapshot
 
 if TYPE_CHECKING:
+    from spark.graphs.blocking import Threads
     from spark.graphs.frontier import Token
     from spark.graphs.plan import NodePlan
     from spark.graphs.run import GraphRun
@@ -82,6 +83,11 @@ class NodeContext:
         least once.
         """
         return f"{self._run.graph_id}/{self._run.run_id}/{self.token.lineage:x}"
+
+    @property
+    def threads(self) -> Threads:
+        """Where the run has plain nodes executed."""
+        return self._run.threads
 
     @property
     def node(self) -> str:

@@ -17,10 +17,12 @@ from spark.graphs.arguments import (
     checked_concurrency,
     checked_config,
     checked_failure_rule,
+    checked_threads,
     chosen_id,
     opened_backend,
     topology_from,
 )
+from spark.graphs.blocking import NODE_THREADS, NodeThreads
 from spark.graphs.checkpoint.backend import CheckpointBackend
 from spark.graphs.checkpoint.codec import Codec
 from spark.graphs.checkpoint.config import CheckpointConfig
@@ -57,6 +59,7 @@ class Graph:
     :param state: the first values of the shared state.
     :param checkpoint_config: when and where to make checkpoints; None makes none.
     :param max_concurrency: how many nodes may run at the same time; None sets no limit.
+    :param node_threads: how many plain nodes, which run in threads, may run at the same time. Async nodes need none.
     :param nodes: nodes that must be reachable from the start, to have that checked.
     :param on_failure: whether running nodes may ``"finish"`` when another one fails, and count, or are stopped: ``"cancel"``.
     :param failure_grace: seconds that they get for it; None: 600 to finish, after which they are stopped, or 5 to stop.
@@ -73,6 +76,7 @@ class Graph:
         state: Mapping[str, Any] | None = None,
         checkpoint_config: CheckpointConfig | None = None,
         max_concurrency: int | None = None,
+        node_threads: int = NODE_THREADS,
         nodes: Sequence[Node] = (),
         on_failure: OnFailure = "finish",
         failure_grace: float | None = None,
@@ -85,6 +89,7 @@ class Graph:
         self._backend = opened_backend(self._checkpoint_config)
         self._audience = audience_of(self._checkpoint_config)
         self._max_concurrency = checked_concurrency(max_concurrency)
+        self._node_threads = checked_threads(node_threads)
         self._failure_rule = checked_failure_rule(on_failure, failure_grace)
         self._clock = clock
         self._given = Origin(graph_state=dict(self._state.values))
@@ -133,6 +138,7 @@ class Graph:
             id=checkpoint.graph_id,
             checkpoint_config=checkpoint_config or _inherited_config(checkpoint, alive),
             max_concurrency=max_concurrency or checkpoint.config.get("max_concurrency"),
+            node_threads=checkpoint.config.get("node_threads", NODE_THREADS),
             **FailureRule.recorded_in(checkpoint.config),
             clock=alive._clock if alive is not None else time.monotonic,
         )
@@ -205,6 +211,7 @@ class Graph:
             state=self._state.copy(),
             checkpoint_config=checkpoint_config,
             max_concurrency=self._max_concurrency,
+            node_threads=self._node_threads,
             **self._failure_rule.to_data(),
             clock=self._clock,
         )
@@ -392,6 +399,7 @@ class Graph:
             is_stored = recorder is not None and recorder.has_saved
             raise
         finally:
+            run.threads.end()
             if is_stored:
                 self._edits.clear()
                 self._given = replace(self._given, pending=None)
@@ -420,6 +428,7 @@ class Graph:
             save_on_failure=config is not None and config.trigger_on_failure,
             save_on_start=config is not None and config.trigger_on_start and pending is None,
             max_concurrency=self._max_concurrency,
+            threads=NodeThreads(self._node_threads),
             clock=self._clock,
             iteration=pending.iteration if pending else 0,
             last_node=pending.last_node if pending else None,
@@ -443,6 +452,7 @@ class Graph:
             "enable_state": True,
             "mode": str(task.type),
             "max_concurrency": self._max_concurrency,
+            "node_threads": self._node_threads,
             **self._failure_rule.to_data(),
             "checkpoint": self._checkpoint_config.to_data() if self._checkpoint_config else None,
             **({"inputs": inputs} if inputs is not None else {}),

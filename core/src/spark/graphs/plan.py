@@ -42,7 +42,7 @@ class NodePlan:
             if self._is_async:
                 return await (process(context) if self._takes_context else process())
             arguments = (context,) if self._takes_context else ()
-            result = await run_blocking(copy_context().run, process, *arguments)
+            result = await run_blocking(copy_context().run, process, *arguments, executor=context.threads)
             return await result if inspect.isawaitable(result) else result
         finally:
             context._end()
