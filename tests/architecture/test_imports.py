@@ -26,6 +26,7 @@ LAYERS = [
         "spark.graphs.containers",
     },
     {"spark.graphs.edges", "spark.graphs.state", "spark.graphs.frontier", "spark.graphs.tasks"},
+    {"spark.graphs.step_state"},
     {"spark.graphs.nodes", "spark.graphs.plan"},
     {"spark.graphs.topology", "spark.graphs.context"},
     {

@@ -60,6 +60,13 @@ def checked_concurrency(limit: Any) -> int | None:
     )
 
 
+def checked_threads(most: Any) -> int:
+    """The number itself, when threads can be that many."""
+    if isinstance(most, int) and not isinstance(most, bool) and most >= 1:
+        return most
+    raise GraphDefinitionError(f"Graph(node_threads={most!r}): give a whole number of at least 1.")
+
+
 def checked_failure_rule(on_failure: Any, failure_grace: Any) -> FailureRule:
     """What is to happen to the others when a node fails, when this says so."""
     if on_failure not in ("finish", "cancel"):

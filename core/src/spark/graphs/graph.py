@@ -18,12 +18,14 @@ from spark.graphs.arguments import (
     checked_concurrency,
     checked_config,
     checked_failure_rule,
+    checked_threads,
     chosen_id,
     opened_backend,
     recorded_config,
     topology_from,
     warn_of_random_id,
 )
+from spark.graphs.blocking import NODE_THREADS, NodeThreads
 from spark.graphs.checkpoint.backend import CheckpointBackend
 from spark.graphs.checkpoint.codec import Codec
 from spark.graphs.checkpoint.config import CheckpointConfig
@@ -61,6 +63,7 @@ class Graph:
     :param state: the first values of the shared state.
     :param checkpoint_config: when and where to make checkpoints; None makes none.
     :param max_concurrency: how many nodes may run at the same time; None sets no limit.
+    :param node_threads: how many plain nodes, which run in threads, may run at the same time. Async nodes need none.
     :param nodes: nodes that must be reachable from the start, to have that checked.
     :param on_failure: whether running nodes may ``"finish"`` when another one fails, and count, or are stopped: ``"cancel"``.
     :param failure_grace: seconds that they get for it; None: 600 to finish, after which they are stopped, or 5 to stop.
@@ -77,6 +80,7 @@ class Graph:
         state: Mapping[str, Any] | None = None,
         checkpoint_config: CheckpointConfig | None = None,
         max_concurrency: int | None = None,
+        node_threads: int = NODE_THREADS,
         nodes: Sequence[Node] = (),
         on_failure: OnFailure = "finish",
         failure_grace: float | None = None,
@@ -88,6 +92,7 @@ class Graph:
         self._backend = opened_backend(self._checkpoint_config)
         self._audience = audience_of(self._checkpoint_config)
         self._max_concurrency = checked_concurrency(max_concurrency)
+        self._node_threads = checked_threads(node_threads)
         self._failure_rule = checked_failure_rule(on_failure, failure_grace)
         self._clock = clock
         self._run: GraphRun | None = None
@@ -130,6 +135,7 @@ class Graph:
             id=checkpoint.graph_id,
             checkpoint_config=checkpoint_config or (alive and alive._own_config()) or recorded_config(checkpoint),
             max_concurrency=max_concurrency or checkpoint.config.get("max_concurrency"),
+            node_threads=checkpoint.config.get("node_threads", NODE_THREADS),
             **FailureRule.recorded_in(checkpoint.config),
             clock=alive._clock if alive is not None else time.monotonic,
         )
@@ -205,6 +211,7 @@ class Graph:
             state=self._standing.state.copy(),
             checkpoint_config=checkpoint_config,
             max_concurrency=self._max_concurrency,
+            node_threads=self._node_threads,
             **self._failure_rule.to_data(),
             clock=self._clock,
         )
@@ -326,6 +333,7 @@ class Graph:
             is_stored = recorder is not None and recorder.has_saved
             raise
         finally:
+            run.threads.end()
             if is_stored:
                 self._standing.stored()
         return replace(message, run_id=self._run.run_id, resumed=origin.pending is not None)
@@ -356,6 +364,7 @@ class Graph:
             save_on_failure=config is not None and config.trigger_on_failure,
             save_on_start=config is not None and config.trigger_on_start and pending is None,
             max_concurrency=self._max_concurrency,
+            threads=NodeThreads(self._node_threads),
             clock=self._clock,
             iteration=pending.iteration if pending else 0,
             last_node=pending.last_node if pending else None,
@@ -383,6 +392,7 @@ class Graph:
             "enable_state": True,
             "mode": str(task.type),
             "max_concurrency": self._max_concurrency,
+            "node_threads": self._node_threads,
             **self._failure_rule.to_data(),
             "checkpoint": self._checkpoint_config.to_data() if self._checkpoint_config else None,
             **({"inputs": inputs} if inputs is not None else {}),

@@ -19,6 +19,7 @@ from spark.graphs.state import StateStore
 from spark.graphs.values import snapshot
 
 if TYPE_CHECKING:
+    from spark.graphs.blocking import NodeThreads
     from spark.graphs.checkpoint.durability import SaveAtOnce
     from spark.graphs.frontier import Frontier
     from spark.graphs.tasks import Task
@@ -48,6 +49,7 @@ class GraphRun:
         save_on_failure: bool,
         save_on_start: bool,
         max_concurrency: int | None,
+        threads: NodeThreads,
         clock: Callable[[], float],
         iteration: int = 0,
         last_node: str | None = None,
@@ -56,6 +58,8 @@ class GraphRun:
         self.graph_id = graph_id
         self.run_id = run_id
         self.state = state
+        self.threads: NodeThreads = threads
+        """Where plain nodes are executed."""
         self.iteration: int = iteration
         self.result = result
         """What the last finishing node returned; None while none has finished."""
