@@ -6,6 +6,8 @@ from typing import Final, NoReturn
 
 import typer
 
+from spark_cli.output import tell_lines
+
 FINE: Final = 0
 FAILED: Final = 1
 """Something failed, or something was found that has to be looked at."""
@@ -14,7 +16,7 @@ WRONG_USAGE: Final = 2
 
 def refuse(message: str) -> NoReturn:
     """End with exit code 2: the command was not written as it should be."""
-    typer.echo(f"spark: {message}", err=True)
+    tell_lines(f"spark: {message}")
     raise typer.Exit(WRONG_USAGE)
 
 

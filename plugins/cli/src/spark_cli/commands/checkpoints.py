@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spark_cli.ending import end, refuse
-from spark_cli.output import plain, print_json, print_table
+from spark_cli.output import plain, say, say_json, say_table, tell
 from spark_cli.stores import OneGraph, Url, opened_store, wait_for
 from spark_cli.targets import Imports, import_all
 
@@ -30,9 +30,9 @@ def list_checkpoints(
     listing = wait_for(_list(url, graph_id, limit, newest_first))
     _print_infos(listing.infos, as_json)
     for damaged in listing.damaged:
-        typer.echo(f"damaged: {damaged.reason}", err=True)
+        tell(f"damaged: {damaged.reason}")
     if not listing.infos and not listing.damaged and not as_json:
-        typer.echo("spark: there are no checkpoints here.", err=True)
+        tell("spark: there are no checkpoints here.")
 
 
 async def _list(url: str, graph_id: str, limit: int, newest_first: bool) -> Listing:
@@ -49,12 +49,12 @@ def show(checkpoint_id: Id, url: Url = "", imports: Imports = [], as_json: Json 
     (checkpoint,) = wait_for(_load(url, [checkpoint_id]))
     content = _content(checkpoint)
     if as_json:
-        print_json(content)
+        say_json(content)
         return
     for name, value in content.items():
-        typer.echo(f"{name}: {_short(value)}" if not isinstance(value, dict) or not value else f"{name}:")
+        say(f"{name}: {_short(value)}" if not isinstance(value, dict) or not value else f"{name}:")
         for key, inner in value.items() if isinstance(value, dict) else ():
-            typer.echo(f"    {key}: {_short(inner)}")
+            say(f"    {key}: {_short(inner)}")
 
 
 def _content(checkpoint: GraphCheckpoint) -> dict[str, Any]:
@@ -78,12 +78,12 @@ def diff(
     import_all(imports)
     found = differences(*wait_for(_load(url, [before, after])))
     if as_json:
-        print_json(found)
+        say_json(found)
     for each in [] if as_json else found:
         if each.change != "added":
-            typer.echo(f"- {each.path}: {_short(each.before)}")
+            say(f"- {each.path}: {_short(each.before)}")
         if each.change != "removed":
-            typer.echo(f"+ {each.path}: {_short(each.after)}")
+            say(f"+ {each.path}: {_short(each.after)}")
     end(fine=not found)
 
 
@@ -105,11 +105,11 @@ def delete(
         refuse("give ids of checkpoints, or --graph.")
     deleted, missing = wait_for(_delete(url, checkpoint_ids, graph))
     if as_json:
-        print_json({"deleted": deleted, "missing": missing})
+        say_json({"deleted": deleted, "missing": missing})
     else:
-        typer.echo(f"{deleted} deleted")
+        say(f"{deleted} deleted")
         for each in missing:
-            typer.echo(f"There is no checkpoint {each!r}.", err=True)
+            tell(f"There is no checkpoint {each!r}.")
     end(fine=not missing)
 
 
@@ -139,7 +139,7 @@ def prune(
     going = wait_for(_prune(url, graph_id, _retention(keep, days), dry_run))
     _print_infos(going, as_json)
     if not as_json:
-        typer.echo(f"{len(going)} {'would be deleted' if dry_run else 'deleted'}")
+        say(f"{len(going)} {'would be deleted' if dry_run else 'deleted'}")
 
 
 async def _prune(url: str, graph_id: str, retention: Retention, dry_run: bool) -> list[CheckpointInfo]:
@@ -163,10 +163,10 @@ def _retention(keep: int, days: float) -> Retention:
 
 def _print_infos(infos: Sequence[CheckpointInfo], as_json: bool) -> None:
     if as_json:
-        print_json(infos)
+        say_json(infos)
         return
     titles = ("CHECKPOINT", "GRAPH", "SEQUENCE", "MADE", "BYTES", "")
-    print_table(titles, [_row(info) for info in infos])
+    say_table(titles, [_row(info) for info in infos])
 
 
 def _row(info: CheckpointInfo) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from spark_cli.ending import end, refuse
-from spark_cli.output import print_json
+from spark_cli.output import say_json, tell_lines
 from spark_cli.stores import Url, wait_for
 from spark_cli.targets import Target, load_graph
 
@@ -40,7 +40,7 @@ def run(
     if message is None:
         end(fine=False)
     else:
-        print_json(
+        say_json(
             {"graph_id": graph.graph_id, "status": message.status, "node": message.node, "content": message.content}
         )
 
@@ -80,7 +80,7 @@ async def _run(graph: Graph, inputs: dict[str, Any], resume: bool) -> Message | 
     except SparkError:
         raise
     except Exception:
-        traceback.print_exc()
+        tell_lines(traceback.format_exc())
         return None
     finally:
         if graph.checkpoint_backend is not None:
