@@ -104,6 +104,9 @@ class FileCheckpointBackend(CheckpointBackend):
     async def delete(self, graph_id: str, sequence: int) -> bool:
         return await self._worker.run(self._files.delete, graph_id, sequence)
 
+    async def forget(self, graph_id: str) -> Sequences:
+        return await self._worker.run(self._files.forget, graph_id)
+
     async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
         return await self._worker.run(self._local.get_blobs, graph_id, names) if self._local else {}
 

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from threading import Lock
 from typing import Any, Final
 
-from spark.errors import BackendError, CheckpointDamagedError, SparkError
+from spark.errors import BackendError, CheckpointDamagedError, DeletionError, SparkError
 from spark.graphs.checkpoint import CheckpointInfo, DamagedRecord, Listing, Record, RecordHeader, parse_automatic_id
 from spark_backend_file.connection import Connection
 from spark_backend_file.listing import Entry
@@ -83,6 +83,17 @@ class RemoteDirectory:
         action = f"delete checkpoint {sequence} of graph {graph_id[:80]!r}"
         with self._folder(action, graph_id, writing=True) as folder:
             return folder.remove(sequence)
+
+    def forget(self, graph_id: str) -> list[int]:
+        """See ``CheckpointBackend.forget``."""
+        gone: list[int] = []
+        try:
+            with self._folder(f"forget graph {graph_id[:80]!r}", graph_id, writing=True) as folder:
+                folder.forget(gone)
+        except BackendError as error:
+            raise DeletionError(str(error), deleted=gone) from error.__cause__
+        self._swept.discard(graph_id)
+        return gone
 
     def find(self, checkpoint_id: str) -> CheckpointInfo | None:
         """See ``CheckpointBackend.find``. Of records of two graphs with one id, the higher sequence is meant."""

@@ -24,7 +24,7 @@ from spark_backend_sql.connection import READERS, Database
 from spark_backend_sql.inline_commits import inline_commits
 from spark_backend_sql.inline_reads import MOST_ROWS, InlineReads, Reading, Rows
 from spark_backend_sql.ledger import Ledger
-from spark_backend_sql.operations import Delete, Put
+from spark_backend_sql.operations import Delete, Forget, Put
 from spark_backend_sql.schema import LONGEST_CHECKPOINT_ID, LONGEST_GRAPH_ID
 from spark_backend_sql.statements import Statements, line_of, record_of
 from spark_backend_sql.writer import Writer
@@ -110,6 +110,10 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         if _is_text(graph_id) and going:
             self._check_process()
             await self._writer.run(Delete(graph_id, blobs_going=going))
+
+    async def forget(self, graph_id: str) -> Sequences:
+        self._check_process()
+        return await self._writer.run(Forget(graph_id)) if _is_text(graph_id) else []
 
     async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
         if not _is_text(graph_id):

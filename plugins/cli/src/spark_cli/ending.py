@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Final, NoReturn
 
 import typer
 
-from spark_cli.output import tell_lines
+from spark_cli.output import one_line, tell_lines
 
 FINE: Final = 0
 FAILED: Final = 1
@@ -18,6 +19,17 @@ def refuse(message: str) -> NoReturn:
     """End with exit code 2: the command was not written as it should be."""
     tell_lines(f"spark: {message}")
     raise typer.Exit(WRONG_USAGE)
+
+
+def confirm(question: str, *, otherwise: str) -> None:
+    """Go on when a person at the terminal says yes; end with exit code 2 when there is none, and with 1 for no.
+
+    :param otherwise: the option that answers beforehand.
+    """
+    if not sys.stdin.isatty():
+        refuse(f"nobody can be asked here; give {otherwise} if you are sure.")
+    if not typer.confirm(one_line(question), err=True):
+        end(fine=False)
 
 
 def end(*, fine: bool) -> None:
