@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
 from spark_cli.ending import confirm, end, refuse
+from spark_cli.failures import failures_of, in_a_word, in_lines
 from spark_cli.output import plain, say, say_json, say_table, tell
 from spark_cli.stores import OneGraph, Url, not_a_url, opened_store, wait_for
 from spark_cli.targets import Imports, import_all
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from spark.graphs.checkpoint import CheckpointInfo, GraphCheckpoint, Listing, Retention
 
 Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
+Failures: TypeAlias = Mapping[tuple[str, int], Mapping[str, Any]]
 Id = Annotated[str, typer.Argument(metavar="CHECKPOINT_ID")]
 
 
@@ -27,20 +29,21 @@ def list_checkpoints(
     as_json: Json = False,
 ) -> None:
     """List checkpoints, graph by graph, oldest first."""
-    listing = wait_for(_list(url, graph_id, limit, newest_first))
-    _print_infos(listing.infos, as_json)
+    listing, failures = wait_for(_list(url, graph_id, limit, newest_first))
+    _print_infos(listing.infos, as_json, failures)
     for damaged in listing.damaged:
         tell(f"damaged: {damaged.reason}")
     if not listing.infos and not listing.damaged and not as_json:
         tell("spark: there are no checkpoints here.")
 
 
-async def _list(url: str, graph_id: str, limit: int, newest_first: bool) -> Listing:
+async def _list(url: str, graph_id: str, limit: int, newest_first: bool) -> tuple[Listing, Failures]:
     from spark.graphs.checkpoint import CheckpointManager, CheckpointQuery
 
     query = CheckpointQuery(graph_id=graph_id or None, limit=limit or None, newest_first=newest_first)
     async with opened_store(url) as store:
-        return await CheckpointManager(store).listing(query)
+        listing = await CheckpointManager(store).listing(query)
+        return listing, await failures_of(store, listing.infos, graph_id=graph_id or None)
 
 
 def show(checkpoint_id: Id, url: Url = "", imports: Imports = [], as_json: Json = False) -> None:  # noqa: B006
@@ -54,7 +57,17 @@ def show(checkpoint_id: Id, url: Url = "", imports: Imports = [], as_json: Json 
     for name, value in content.items():
         say(f"{name}: {_short(value)}" if not isinstance(value, dict) or not value else f"{name}:")
         for key, inner in value.items() if isinstance(value, dict) else ():
-            say(f"    {key}: {_short(inner)}")
+            if (name, key) == ("execution_metadata", "error") and isinstance(inner, dict):
+                _print_failure(inner)
+            else:
+                say(f"    {key}: {_short(inner)}")
+
+
+def _print_failure(error: dict[str, Any]) -> None:
+    first, *others = in_lines(error)
+    say(f"    error: {first}")
+    for line in others:
+        say(f"    {line}")
 
 
 def _content(checkpoint: GraphCheckpoint) -> dict[str, Any]:
@@ -187,18 +200,24 @@ def _retention(keep: int, days: float) -> Retention:
     return config.combined_retention()
 
 
-def _print_infos(infos: Sequence[CheckpointInfo], as_json: bool) -> None:
+def _print_infos(infos: Sequence[CheckpointInfo], as_json: bool, failures: Failures | None = None) -> None:
+    errors = [(failures or {}).get((info.graph_id, info.sequence)) for info in infos]
     if as_json:
-        say_json(infos)
+        say_json(
+            [
+                plain(info) | ({} if error is None else {"error": error})
+                for info, error in zip(infos, errors, strict=True)
+            ]
+        )
         return
     titles = ("CHECKPOINT", "GRAPH", "SEQUENCE", "MADE", "BYTES", "")
-    say_table(titles, [_row(info) for info in infos])
+    say_table(titles, [_row(info, error) for info, error in zip(infos, errors, strict=True)])
 
 
-def _row(info: CheckpointInfo) -> tuple[str, ...]:
+def _row(info: CheckpointInfo, error: Mapping[str, Any] | None) -> tuple[str, ...]:
     made = info.timestamp.isoformat(sep=" ", timespec="seconds")
-    by_hand = "by hand" if info.manual else ""
-    return info.checkpoint_id, info.graph_id, str(info.sequence), made, str(info.size), by_hand
+    remark = "by hand" if info.manual else in_a_word(error) if error is not None else ""
+    return info.checkpoint_id, info.graph_id, str(info.sequence), made, str(info.size), remark
 
 
 def _short(value: Any) -> str:
