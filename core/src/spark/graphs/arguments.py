@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from spark.errors import GraphDefinitionError
+from spark.errors import GraphDefinitionError, SparkError
 from spark.graphs.checkpoint.backend import CheckpointBackend
 from spark.graphs.checkpoint.config import CheckpointConfig, are_seconds
 from spark.graphs.checkpoint.handlers import Audience
@@ -74,14 +74,24 @@ def opened_backend(config: CheckpointConfig | None) -> CheckpointBackend | None:
     if backend is None:
         return InMemoryCheckpointBackend()
     if isinstance(backend, str):
-        from spark.hooks.registry import open_backend  # not needed by those who give a backend themselves
-
-        return open_backend(backend)
+        return _opened(backend, place=config.sources.get("backend", "CheckpointConfig(backend=…)"))
     if isinstance(backend, CheckpointBackend):
         return backend
     raise GraphDefinitionError(
         f"CheckpointConfig(backend={backend!r}): give a CheckpointBackend, its URL or name, or None for one in memory."
     )
+
+
+def _opened(backend: str, *, place: str) -> CheckpointBackend:
+    from spark.hooks import open_backend, redact  # not needed by those who give a backend themselves
+
+    try:
+        opened: CheckpointBackend = open_backend(backend)
+    except Exception as error:
+        if isinstance(error, SparkError) and not isinstance(error, ValueError):
+            raise
+        raise GraphDefinitionError(f"{place}: {redact(backend)!r} is no store: {error}") from error
+    return opened
 
 
 def audience_of(config: CheckpointConfig | None) -> Audience:
