@@ -56,7 +56,12 @@ class KeepFor(Retention):
     keeps_younger = True
 
     def __init__(self, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0) -> None:
-        self.span: timedelta = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+        try:
+            self.span: timedelta = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+        except (OverflowError, ValueError) as error:  # too long, or no number
+            raise GraphDefinitionError(
+                "KeepFor(…): give a span of time of less than a million years, or KeepAll()."
+            ) from error
         if self.span <= timedelta(0):
             raise GraphDefinitionError("KeepFor(…): give a positive span of time, for instance KeepFor(days=7).")
 
