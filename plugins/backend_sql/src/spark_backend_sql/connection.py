@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, make_url
+from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, make_url, select
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from spark.hooks import redact
@@ -71,6 +71,15 @@ class Database:
         :param work: ``str(work)`` says in messages what could not be done.
         """
         return self._patiently(lambda: work(self.writing), work)
+
+    def answers(self) -> bool:
+        """Whether a connection can be made, and used."""
+        try:
+            with self.writing.connect() as connection:
+                connection.scalar(select(1))
+        except Exception:  # whatever it is, there is no answer
+            return False
+        return True
 
     def close(self) -> None:
         """Close every connection."""

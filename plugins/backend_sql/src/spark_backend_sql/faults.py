@@ -20,10 +20,26 @@ HIDDEN: Final = "***"
 
 def is_passing(error: BaseException) -> bool:
     """Whether the same transaction may succeed in a moment: a lost connection, a deadlock, a server that starts."""
+    return is_away(error) or _code_of(error) in _CONTENDED
+
+
+def is_away(error: BaseException | None) -> bool:
+    """Whether the connection was lost or could not be made: nobody's transaction can succeed before it is back."""
     if not isinstance(error, DBAPIError):
         return False
     code = _code_of(error)
-    return error.connection_invalidated or code[:2] == "08" or code in _PASSING or _is_unreachable(error)
+    return error.connection_invalidated or code[:2] == "08" or code in _AWAY or _is_unreachable(error)
+
+
+def may_have_committed(error: BaseException) -> bool:
+    """Whether a COMMIT that ended in this error may have taken effect all the same.
+
+    A database that answers with an error has committed nothing. SQLite's disk can fail after all was written to it.
+    """
+    driver = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(driver, sqlite3.Error):
+        return _sqlite_code(driver) & 0xFF == sqlite3.SQLITE_IOERR
+    return is_away(error) or _code_of(error) == "40003"  # statement completion unknown
 
 
 def shown(url: URL) -> str:
@@ -120,18 +136,24 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 _GENERAL: Final = "Check the database and its logs, then run again."
-_PASSING: Final = frozenset(
+_AWAY: Final = frozenset(
     (
-        "40001",  # serialization failure
-        "40P01",  # deadlock
+        "25P03",  # the connection was ended: it stood still in a transaction
         "57P01",  # shutting down on command
         "57P02",  # another of its processes crashed
         "57P03",  # starting up
+        "57P05",  # the connection was ended: it stood still
+        "2006",  # MySQL: server has gone away
+        "2013",  # connection lost during a query
+    )
+)
+_CONTENDED: Final = frozenset(
+    (
+        "40001",  # serialization failure
+        "40P01",  # deadlock
         "55P03",  # a lock that was not to be had
         "1205",  # MySQL: lock wait timeout
         "1213",  # deadlock
-        "2006",  # server has gone away
-        "2013",  # connection lost during a query
     )
 )
 _UNREACHABLE: Final = (
@@ -146,7 +168,7 @@ _UNREACHABLE: Final = (
     "timeout expired",
 )
 _SQLITE_ADVICE: Final = {
-    sqlite3.SQLITE_FULL: "Free some space on the disk, delete old checkpoints, or raise PRAGMA max_page_count.",
+    sqlite3.SQLITE_FULL: "Nothing of it was written. Free some space on the disk, delete old checkpoints, or raise PRAGMA max_page_count.",
     sqlite3.SQLITE_READONLY: "The database can only be read: make the file and its folder writable for this user.",
     sqlite3.SQLITE_PERM: "Make the file and its folder writable for this user.",
     sqlite3.SQLITE_CANTOPEN: "Make the folder of the database file first, readable and writable for this user.",
@@ -179,8 +201,10 @@ _SERVER_ADVICE: Final = (
     (("42501", "1142", "permission denied"), "Grant this user the right to create and use tables there."),
     (
         ("53100", "no space left", "1114", "1021"),
-        "The server's disk is full: free some space, or delete old checkpoints.",
+        "Nothing of it was written. The server's disk is full: free some space, or delete old checkpoints.",
     ),
+    (("53200",), "Nothing of it was written. The server is out of memory: close connections, or keep less in the state."),
+    (("57014",), "Nothing of it was written. Look for who cancels statements there, or raise statement_timeout."),
     (
         ("53300", "1040", "too many clients", "too many connections"),
         "Raise the server's limit of connections, or close some.",

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from spark.errors import BackendError, SequenceTakenError
 from spark.graphs.checkpoint import Record
 from spark_backend_sql.connection import Database
-from spark_backend_sql.faults import is_passing
+from spark_backend_sql.faults import is_away, may_have_committed
 from spark_backend_sql.operations import Address, Delete, Operation, Outcome, Put
 from spark_backend_sql.shortcut import DriverConnection, RefusedError, SqliteShortcut, shortcut_for
 from spark_backend_sql.statements import Statements, blobs_of, names_of
@@ -33,7 +33,7 @@ class Ledger:
         self.connection = DriverConnection(database.writing)
         """For the shortcut."""
         self._left_in_doubt: dict[Operation, list[int]] = {}
-        """What ``commit_at_once`` could not finish, and may have done all the same."""
+        """What a try that was given up may have done all the same, and what of its deletions."""
         self.can_commit_at_once = isinstance(self.shortcut, SqliteShortcut)
         self._steps_over_conflicts = database.writing.dialect.name in ("sqlite", "postgresql")
 
@@ -58,9 +58,10 @@ class Ledger:
             return self.connection.run(self.shortcut.store, put, hurried=True)
         except RefusedError:
             return None
-        except DBAPIError:
-            # Most often somebody's lock, and nothing happened; the next try finds out also where something did.
-            self._left_in_doubt[put] = list(put.going)
+        except DBAPIError as error:
+            # Most often somebody's lock, or a full disk, and nothing happened.
+            if may_have_committed(error):
+                self._left_in_doubt[put] = list(put.going)
             return None
 
     def doubts_about(self, operations: Sequence[Operation]) -> dict[Operation, list[int]]:
@@ -80,15 +81,15 @@ class Ledger:
     def _one_by_one(self, operations: Sequence[Operation], error: Exception, attempt: _Attempt) -> list[Outcome]:
         """What one of many can't do, the others still can; a database that is gone fails them all."""
         outcomes = dict(attempt.decided)
-        for operation in operations:
-            if operation in outcomes:
-                continue
-            if attempt.in_doubt:
-                outcomes[operation] = _doubtful(error, operation)
-            elif len(operations) == 1 or (error.__cause__ is not None and is_passing(error.__cause__)):
-                outcomes[operation] = error
-            else:
+        left = [operation for operation in operations if operation not in outcomes]
+        is_over = len(left) == 1 or (is_away(error.__cause__) and not self._database.answers())
+        if not is_over:
+            self._left_in_doubt.update(attempt.in_doubt)
+        for operation in left:
+            if not is_over:
                 outcomes[operation] = self.commit([operation])[0]
+            else:
+                outcomes[operation] = _doubtful(error, operation) if operation in attempt.in_doubt else error
         return [outcomes[operation] for operation in operations]
 
     def apply(self, connection: Connection, operations: Sequence[Operation], *, together: bool) -> Outcomes:
@@ -227,7 +228,7 @@ class _Attempt:
         except RefusedError:
             return
         except Exception as error:
-            if is_passing(error):
+            if may_have_committed(error):
                 # Records that a further try does not find were, as far as can be known, removed by this one.
                 self.in_doubt = {put: list(put.going)}
             raise
@@ -250,7 +251,7 @@ class _Attempt:
             except Exception as error:
                 # A COMMIT that SQLite refuses leaves its transaction open; nobody shall inherit that.
                 connection.invalidate()
-                if is_passing(error):
+                if may_have_committed(error):
                     self.in_doubt = {**self.in_doubt, **done}
                 raise
         return outcomes
@@ -283,9 +284,10 @@ def _taken(put: Put, reason: str) -> SequenceTakenError:
 
 
 def _doubtful(error: Exception, operation: Operation) -> BackendError:
+    lost = "The connection was lost" if is_away(error.__cause__) else "An earlier try failed"
     doubtful = BackendError(
-        f"{error} The connection was lost while {_named(operation)} was committed, and could not be made again, so it is not "
-        "known whether that took effect. Resume from the latest checkpoint when the database is back: it is a whole one."
+        f"{error} {lost} while {_named(operation)} was committed, so it is not known whether that took effect. "
+        "Resume from the latest checkpoint when the database is back: it is a whole one."
     )
     doubtful.__cause__ = error.__cause__
     return doubtful
