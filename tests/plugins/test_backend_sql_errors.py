@@ -27,9 +27,9 @@ SECRET = "s3cr3t/p@ss word%"
 ENCODED = "s3cr3t%2Fp%40ss%20word%25"
 
 
-async def failure(url: str) -> BackendError:
+async def failure(url: str, **options: float) -> BackendError:
     """What saving one checkpoint there raises."""
-    async with DatabaseCheckpointBackend(url) as backend:
+    async with DatabaseCheckpointBackend(url, **options) as backend:
         with pytest.raises(BackendError) as raised:
             await backend.put(make_record("g", 1))
     return raised.value
@@ -135,17 +135,14 @@ async def test_a_database_that_can_only_be_read_is_read(tmp_path: Path) -> None:
         assert [info.sequence for info in (await backend.list("g")).infos] == [2]
 
 
-async def test_a_lock_that_stays_is_an_error_that_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dialects, "PATIENCE_WITH_LOCKS", 0.05)
+async def test_a_lock_that_stays_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/x.db"
     async with DatabaseCheckpointBackend(url) as backend:
         await backend.put(make_record("g", 2))
     with closing(sqlite3.connect(tmp_path / "x.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
 
-        check_that_it_helps(await failure(url), "Another program keeps the database locked")
+        check_that_it_helps(await failure(url, wait=0.1), "Another program keeps the database locked")
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true"])

@@ -23,7 +23,7 @@ from spark_backend_sql.operations import Put
 from spark_testing.children import Child, Tell
 from spark_testing.records import make_record
 from tests.plugins.sql_faults import LossyProxy
-from tests.plugins.sql_servers import PostgresServer, new_table
+from tests.plugins.sql_servers import PostgresServer, another_program, new_table
 from tests.plugins.sql_writer import SAVES, racing
 
 SHORT_PAUSES = (0.01,) * 5
@@ -433,7 +433,7 @@ async def test_a_rival_that_took_the_sequence_meanwhile_wins(
     proxy.faults = ["request"]
     put_by_rival = iter([True])
 
-    async with DatabaseCheckpointBackend(postgres.url, lossy.table_name) as other:
+    async with another_program(postgres.url, lossy.table_name) as other:
         await other.list()
 
         @event.listens_for(lossy.database.writing, "connect")
@@ -502,7 +502,7 @@ async def test_a_stale_writer_that_waits_for_a_deletion_is_refused(postgres: Pos
     async with DatabaseCheckpointBackend(postgres.url, new_table()) as backend:
         for sequence in (1, 2):
             await backend.put(make_record("g", sequence))
-        async with DatabaseCheckpointBackend(postgres.url, backend.table_name) as deleter:
+        async with another_program(postgres.url, backend.table_name) as deleter:
             await deleter.list()
             deleting, go_on = threading.Event(), threading.Event()
 

@@ -38,7 +38,7 @@ class Worker:
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What the call returns or raises; see ``run_blocking``."""
-        return await run_blocking(function, *args, executor=self._executor(), **kwargs)
+        return await run_blocking(partial(function, *args, **kwargs), executor=self._executor())
 
     def release(self, file: int) -> None:
         """Close a file: here, or where that took long the last time, in one of the threads, unless they are behind."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -29,6 +31,14 @@ def is_away(error: BaseException | None) -> bool:
         return False
     code = _code_of(error)
     return error.connection_invalidated or code[:2] == "08" or code in _AWAY or _is_unreachable(error)
+
+
+def is_locked(error: BaseException | None) -> bool:
+    """Whether somebody else's lock was in the way; nothing was changed."""
+    driver = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(driver, sqlite3.Error):
+        return _sqlite_code(driver) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return isinstance(error, DBAPIError) and _code_of(error) in _LOCKED
 
 
 def may_have_committed(error: BaseException) -> bool:
@@ -65,6 +75,11 @@ def explained(error: Exception, doing: str, url: URL) -> Exception:
 
 def _advice(error: Exception) -> str:
     driver = error.orig if isinstance(error, DBAPIError) else error
+    if _is_out_of_files():
+        return (
+            f"This program has as many files and connections open as it may, {_most_files()}: close what it no longer needs, "
+            "backends among them, or raise the limit (ulimit -n)."
+        )
     if isinstance(driver, sqlite3.Error):
         return _SQLITE_ADVICE.get(_sqlite_code(driver) & 0xFF, _GENERAL)
     if isinstance(error, PoolTimeoutError):
@@ -73,6 +88,23 @@ def _advice(error: Exception) -> str:
         return "Check the driver's name in the URL."
     code, text = _code_of(error), str(driver).lower()
     return next((advice for marks, advice in _SERVER_ADVICE if _bears(marks, code, text)), _GENERAL)
+
+
+def _is_out_of_files() -> bool:
+    """SQLite calls that "unable to open database file", and drivers of servers have words of their own."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error.errno in (errno.EMFILE, errno.ENFILE)
+    return False
+
+
+def _most_files() -> str:
+    try:
+        from resource import RLIMIT_NOFILE, getrlimit
+    except ImportError:  # Windows
+        return "for this system"
+    return f"{getrlimit(RLIMIT_NOFILE)[0]:,}"
 
 
 def _bears(marks: tuple[str, ...], code: str, text: str) -> bool:
@@ -151,9 +183,13 @@ _CONTENDED: Final = frozenset(
     (
         "40001",  # serialization failure
         "40P01",  # deadlock
+        "1213",  # MySQL: deadlock
+    )
+)
+_LOCKED: Final = frozenset(
+    (
         "55P03",  # a lock that was not to be had
         "1205",  # MySQL: lock wait timeout
-        "1213",  # deadlock
     )
 )
 _UNREACHABLE: Final = (
@@ -168,7 +204,8 @@ _UNREACHABLE: Final = (
     "timeout expired",
 )
 _SQLITE_ADVICE: Final = {
-    sqlite3.SQLITE_FULL: "Nothing of it was written. Free some space on the disk, delete old checkpoints, or raise PRAGMA max_page_count.",
+    sqlite3.SQLITE_FULL: "Nothing of it was written. Free some space on the disk, delete old checkpoints, or raise "
+    "PRAGMA max_page_count.",
     sqlite3.SQLITE_READONLY: "The database can only be read: make the file and its folder writable for this user.",
     sqlite3.SQLITE_PERM: "Make the file and its folder writable for this user.",
     sqlite3.SQLITE_CANTOPEN: "Make the folder of the database file first, readable and writable for this user.",
@@ -203,7 +240,14 @@ _SERVER_ADVICE: Final = (
         ("53100", "no space left", "1114", "1021"),
         "Nothing of it was written. The server's disk is full: free some space, or delete old checkpoints.",
     ),
-    (("53200",), "Nothing of it was written. The server is out of memory: close connections, or keep less in the state."),
+    (
+        ("55P03", "1205"),
+        "Another program's transaction holds the lock: find it (in PostgreSQL in pg_stat_activity), and end it.",
+    ),
+    (
+        ("53200",),
+        "Nothing of it was written. The server is out of memory: close connections, or keep less in the state.",
+    ),
     (("57014",), "Nothing of it was written. Look for who cancels statements there, or raise statement_timeout."),
     (
         ("53300", "1040", "too many clients", "too many connections"),
