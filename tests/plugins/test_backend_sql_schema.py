@@ -334,6 +334,7 @@ async def test_a_sequence_that_no_database_holds_is_refused(url: str, sequence: 
         "payload = x'00'",
         "size = 'big'",
         "checkpoint_id = x'ff'",
+        "checkpoint_id = CAST(x'ff' AS TEXT)",
     ],
 )
 async def test_a_damaged_row_is_an_error_that_names_it(url: str, file: Path, change: str) -> None:
@@ -349,15 +350,16 @@ async def test_a_damaged_row_is_an_error_that_names_it(url: str, file: Path, cha
 
 async def test_a_listing_names_damaged_rows(url: str, file: Path) -> None:
     async with DatabaseCheckpointBackend(url) as backend:
-        for sequence in (1, 2, 3):
+        for sequence in (1, 2, 3, 4):
             await backend.put(make_record("g", sequence))
         rows(file, "UPDATE checkpoints SET timestamp = 'long ago' WHERE sequence = 1")
         rows(file, "UPDATE checkpoints SET size = 'large' WHERE sequence = 3")
+        rows(file, "UPDATE checkpoints SET timestamp = CAST(x'ff' AS TEXT) WHERE sequence = 4")
 
         listing = await backend.list("g")
 
         assert [info.sequence for info in listing.infos] == [2]
-        assert [(each.graph_id, each.sequence) for each in listing.damaged] == [("g", 1), ("g", 3)]
+        assert [(each.graph_id, each.sequence) for each in listing.damaged] == [("g", 1), ("g", 3), ("g", 4)]
         assert all(f"checkpoint {each.sequence} of graph 'g'" in each.reason for each in listing.damaged)
         assert (await backend.query(CheckpointQuery(graph_id="g"))) == listing
 

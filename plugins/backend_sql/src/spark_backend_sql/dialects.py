@@ -81,6 +81,7 @@ def prepare_connections(writing: Engine, reading: Engine, *, wait: float) -> Non
         for engine in (writing, reading):
             event.listen(engine, "do_connect", lambda *_: create_for_the_owner(writing.url))
         event.listen(writing, "connect", _prepare_sqlite_writer)
+        event.listen(reading, "connect", _prepare_sqlite_reader)
         return
     settings = _SETTINGS.get(name)
     if settings is not None:
@@ -105,6 +106,11 @@ def _prepare_sqlite_writer(connection: Any, record: object) -> None:
         cursor.execute("PRAGMA synchronous=FULL")
     finally:
         cursor.close()
+
+
+def _prepare_sqlite_reader(connection: Any, record: object) -> None:
+    # Or a changed byte in one row would keep all the others from being read. What such text is in, is found damaged.
+    connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
 
 
 def hurry(connection: Any, *, hurried: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -100,11 +101,17 @@ class Audience:
         for handler in self._handlers:
             try:
                 await getattr(handler, method)(make_argument())
-            except Exception:
-                if self._errors == "raise":
+            except (Exception, SystemExit, asyncio.CancelledError) as error:
+                if self._errors == "raise" or (isinstance(error, asyncio.CancelledError) and _is_being_cancelled()):
                     raise
                 _LOG.exception(
                     "The handler %s failed in %s; the run goes on. To stop it, pass handler_errors='raise'.",
                     type(handler).__qualname__,
                     method,
                 )
+
+
+def _is_being_cancelled() -> bool:
+    """Whether it is this task that somebody cancels, and not one that a handler waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
