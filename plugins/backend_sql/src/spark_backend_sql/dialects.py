@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from hashlib import sha256
@@ -79,13 +79,13 @@ def prepare_connections(writing: Engine, reading: Engine, *, wait: float) -> Non
         event.listen(writing, "begin", lambda connection: connection.connection.execute(begin))
     if name == "sqlite":
         for engine in (writing, reading):
-            event.listen(engine, "do_connect", lambda *_: create_for_the_owner(writing.url))
+            event.listen(engine, "do_connect", _do_create_first(engine.url))
         event.listen(writing, "connect", _prepare_sqlite_writer)
         event.listen(reading, "connect", _prepare_sqlite_reader)
         return
     settings = _SETTINGS.get(name)
     if settings is not None:
-        prepare = partial(_prepare_session, settings.format(lock=int(SLICE * 1000), idle=int(wait * 500)))
+        prepare = partial(_prepare_session, settings.format(lock=int(SLICE * 1000), idle=max(100, int(wait * 500))))
         event.listen(writing, "connect", prepare)
         event.listen(reading, "connect", prepare)
 
@@ -97,6 +97,11 @@ _BEGIN: Final = {
     "psycopg": "BEGIN ISOLATION LEVEL READ COMMITTED",
 }
 """By driver, how a transaction begins that writes."""
+
+
+def _do_create_first(url: URL) -> Callable[..., None]:
+    # A function of its own: one that knew the engine would keep it from being collected at once.
+    return lambda *_: create_for_the_owner(url)
 
 
 def _prepare_sqlite_writer(connection: Any, record: object) -> None:
