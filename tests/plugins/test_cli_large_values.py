@@ -255,11 +255,32 @@ def test_a_format_that_holds_everything_is_carried_without_being_loaded(tmp_path
     assert records(target) == records(source)
 
 
+@pytest.mark.parametrize("keeps_blobs", [True, False])
+def test_a_record_that_does_not_say_what_it_needs_is_carried_with_all_there_is(
+    tmp_path: Path, keeps_blobs: bool
+) -> None:
+    """Where large values have no place beside it, it stays: nobody could put them into it."""
+    source, target = file_url(tmp_path / "source"), sqlite_url(tmp_path / "target")
+    if not keeps_blobs:
+        target = f"fsspec+memory://{tmp_path.name}"
+    record = make_record("g", 1, blobs={"theirs": b"large"})
+    header = replace(record.header, checksum=checksum("sha256", record.header.canonical(), record.payload))
+    with_store(source, lambda store: store.put(Record(header, record.payload, blobs=record.blobs)))
+
+    done = spark("checkpoints", "copy", "--url", source, "--to", target, "--json")
+
+    assert (done.code, done.json["copied"], len(done.json["unreadable"])) == ((0, 1, 0) if keeps_blobs else (1, 0, 1))
+    if keeps_blobs:
+        assert records(target) == records(source)
+        assert with_store(target, lambda store: store.get_blobs("g", ["theirs"])) == {"theirs": b"large"}
+
+
 def test_a_format_that_is_not_installed_can_not_tell_what_has_to_come_along(tmp_path: Path) -> None:
     source, target = file_url(tmp_path / "source"), sqlite_url(tmp_path / "target")
     fill(source, graph_id="other", to=1)
     record = make_record(format="nowhere")
-    header = replace(record.header, checksum=checksum("sha256", record.header.canonical(), record.payload))
+    header = replace(record.header, references_in_payload=True)
+    header.checksum = checksum("sha256", header.canonical(), record.payload)
     with_store(source, lambda store: store.put(Record(header, record.payload)))
 
     done = spark("checkpoints", "copy", "--url", source, "--to", target, "--json")

@@ -287,3 +287,15 @@ def test_what_can_not_be_listed_is_named_and_not_carried(source: str, tmp_path: 
     assert (done.code, done.json["copied"]) == (1, 8)
     assert "000000000009.ckpt" in done.json["unlisted"][0]["place"]
     assert "damaged, and not carried" in done.err
+
+
+def test_files_and_stores_in_the_users_home_may_be_named_with_a_tilde(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell expands only words that begin with it, and a program that calls the command has none."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    assert spark("checkpoints", "export", "~/all.records", "--url", "file://~/source").code == 0
+    assert spark("checkpoints", "import", "~/all.records", "--url", "file://~/other").code == 0
+
+    assert records(file_url(tmp_path / "other")) == records(source)

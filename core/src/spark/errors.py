@@ -19,6 +19,7 @@ __all__ = [
     "DeserializationError",
     "GraphDefinitionError",
     "GraphRestoreError",
+    "InputConflictError",
     "InvalidIdError",
     "PluginBrokenError",
     "PluginConflictError",
@@ -47,7 +48,11 @@ class GraphDefinitionError(SparkError, ValueError):
 
 
 class RunError(SparkError, RuntimeError):
-    """A graph can't do this now, because a run of it is under way."""
+    """This can't be done now: a run is under way, unfinished work would be lost, or the step it belongs to has ended."""
+
+
+class InputConflictError(RunError):
+    """A run that was to be resumed was started with other inputs than those that were given."""
 
 
 class ConditionError(SparkError):

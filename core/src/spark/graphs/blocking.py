@@ -32,7 +32,7 @@ async def run_blocking(
     that has not never begins: nothing happens behind the caller's back.
 
     :param executor: where to run it, a pool of threads; None means the event loop's own.
-    :param on_cancel: called when the caller is cancelled and the call has begun: it may tell the call to end early.
+    :param on_cancel: called when the caller is cancelled and the call has begun, to have it end sooner.
     """
     loop = asyncio.get_running_loop()
     call = _Call(partial(function, *arguments, **keywords), Reply(loop))

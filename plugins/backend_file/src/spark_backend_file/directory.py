@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from spark.errors import BackendError, CheckpointDamagedError
+from spark.errors import BackendError, CheckpointDamagedError, DeletionError
 from spark.graphs.checkpoint import CheckpointInfo, DamagedRecord, Listing, Record, parse_automatic_id
 from spark_backend_file.folder import GraphFolder
 from spark_backend_file.names import LAST_SEQUENCE, is_hashed, is_sequence, quote, unquote
@@ -79,6 +79,19 @@ class CheckpointDirectory:
         """See ``CheckpointBackend.delete``."""
         with self._told(f"delete checkpoint {sequence} of graph {graph_id[:80]!r}"), self._folder(graph_id) as folder:
             return folder.remove(sequence) if folder and is_sequence(sequence) else False
+
+    def forget(self, graph_id: str) -> list[int]:
+        """See ``CheckpointBackend.forget``."""
+        gone: list[int] = []
+        self._settled.discard(quote(graph_id))
+        try:
+            with self._told(f"forget graph {graph_id[:80]!r}"), self._folder(graph_id) as folder:
+                if folder:
+                    folder.forget(gone)
+                    _make_durable(self.path)
+        except BackendError as error:
+            raise DeletionError(str(error), deleted=gone) from error.__cause__
+        return gone
 
     def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
         """See ``CheckpointBackend.get_blobs``."""
@@ -251,7 +264,13 @@ _FULL: Final = "Free some space there, delete old checkpoints or choose another 
 _DENIED: Final = "Make the directory writable for this user, or choose another one."
 _FOREIGN: Final = "A symbolic link or another kind of file stands where the backend keeps its own; move it away."
 _NO_LINKS: Final = "This file system has no hard links, which the backend needs; choose a directory on another one."
+_HELD: Final = (
+    "It has been stopped, or died on another machine whose server still keeps its lock: let it go on, or end it, and try again. "
+    "Leave the file where it is; it says which sequences were used."
+)
 _ADVICE: Final = {
+    errno.ETIMEDOUT: _HELD,
+    errno.ENXIO: _FOREIGN,
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
     errno.EFBIG: "The checkpoint exceeds the size limit for files (ulimit -f); raise it, or keep less in the state.",

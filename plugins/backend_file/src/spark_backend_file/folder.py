@@ -20,6 +20,7 @@ from spark.graphs.checkpoint.framing import LONGEST_HEAD, Head, check_size, fram
 from spark_backend_file.aliases import add_alias, read_aliases, remove_aliases
 from spark_backend_file.blobs import add_blobs, blob_names, read_blobs, remove_blobs
 from spark_backend_file.floor import raise_floor, read_floor
+from spark_backend_file.forgetting import empty_folder
 from spark_backend_file.names import is_hashed, quote, record_name, sequence_of, unquote
 from spark_backend_file.temporaries import PREFIX, is_leftover, new_temporary
 from spark_backend_file.unlinking import Release, unlink
@@ -190,6 +191,15 @@ class GraphFolder:
             os.fsync(self._folder)
         return True
 
+    def forget(self, gone: list[int]) -> None:
+        """Remove all there is, and the folder.
+
+        :param gone: takes the sequences of records that were there, as they go.
+        """
+        empty_folder(self._folder, self.sequences(), gone)
+        with suppress(FileNotFoundError):
+            os.rmdir(self.path)
+
     def make_room(self, going: Sequence[int], blobs: Sequence[str], *, before: int, release: Release) -> list[int]:
         """Remove records that a durable one makes superfluous, and the large values that only they need, if they are few.
 
@@ -273,7 +283,7 @@ class GraphFolder:
         # Somebody may have seen the record and gone on from it, so its sequence stays used. When the floor can't be
         # raised the record stays, which is whole: a sequence that is used twice would be worse.
         with suppress(OSError):
-            raise_floor(self._folder, sequence, durable=False)
+            raise_floor(self._folder, sequence, durable=False, wait=False)
             unlink(record_name(sequence), self._folder)
             self._forget_ids([sequence])
 

@@ -144,6 +144,34 @@ class RemoteFolder:
         self._remove_hints(listing.alias_names(sequence))
         return True
 
+    def forget(self, gone: list[int]) -> None:
+        """Remove all there is, and the folder: records first, and last what tells which sequences were used.
+
+        :param gone: takes the sequences of records that were there, as they go.
+        """
+        listing = self._listing()
+        if listing.records:
+            self._raise_floor(max(listing.records), listing)
+        for sequence in sorted(listing.records):
+            if self._remove_file(self._file(sequence)):
+                gone.append(sequence)  # noqa: PERF401 - those before an error are gone as well
+        left = read_listing(self._filesystem, self._path)
+        if left is None:
+            return
+        aliases = [f"{alias}@{sequence:012d}" for alias, sequence in left.aliases]
+        for name in (*left.temporaries, *aliases, *map(floor_name, left.floors)):
+            self._remove_file(f"{self._path}/{name}")
+        if self._way.has_folders:
+            self._filesystem.rmdir(self._path)
+
+    def _remove_file(self, path: str) -> bool:
+        self._headers.pop(path, None)
+        try:
+            self._filesystem.rm_file(path)
+        except FileNotFoundError:
+            return False
+        return True
+
     def leftovers(self, remove: bool) -> list[str]:
         """The names of the temporary files of writers that are gone; those that can be removed are, if asked for."""
         listing = self._listing()

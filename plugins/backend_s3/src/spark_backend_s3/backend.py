@@ -122,6 +122,14 @@ class S3CheckpointBackend(CheckpointBackend):
         await call.run(self._put(record, call, action))
 
     async def _put(self, record: Record, call: Whole, action: str) -> None:
+        try:
+            await self._write(record, call, action)
+        except BackendError as error:
+            # Others may have gone on while the store did not answer. They may even be the reason: it was we who were stopped.
+            if not call.is_wanted or not await self._history.is_stored_after(error, record, action=action):
+                raise
+
+    async def _write(self, record: Record, call: Whole, action: str) -> None:
         if not self._is_single_writer:
             await check_conditional_writes(self._objects, self._keys, self._location)
         if call.is_wanted and record.blobs:
@@ -175,6 +183,12 @@ class S3CheckpointBackend(CheckpointBackend):
             return []
         try:
             return await Whole().run(self._removal.remove(graph_id, possible, action=action))
+        finally:
+            self._catalog.forget(graph_id)
+
+    async def forget(self, graph_id: str) -> Sequences:
+        try:
+            return await Whole().run(self._removal.forget(graph_id, action=f"forget graph {graph_id[:80]!r}"))
         finally:
             self._catalog.forget(graph_id)
 

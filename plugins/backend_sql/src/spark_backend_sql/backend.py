@@ -21,7 +21,7 @@ from spark.graphs.checkpoint import (
 )
 from spark_backend_sql.connection import Database
 from spark_backend_sql.inline_reads import MOST_ROWS, Reading, Rows
-from spark_backend_sql.operations import Delete, Operation, Put
+from spark_backend_sql.operations import Delete, Forget, Operation, Put
 from spark_backend_sql.patience import WAIT, Patience
 from spark_backend_sql.schema import LONGEST_CHECKPOINT_ID, LONGEST_GRAPH_ID
 from spark_backend_sql.sharing import connect
@@ -113,6 +113,9 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         going = [name for name in names if _is_text(name)]
         if _is_text(graph_id) and going:
             await self._write(Delete(graph_id, blobs_going=going))
+
+    async def forget(self, graph_id: str) -> Sequences:
+        return await self._write(Forget(graph_id)) if _is_text(graph_id) else []
 
     async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
         if not _is_text(graph_id):

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, select
-from sqlalchemy.exc import NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from spark_backend_sql.dialects import engine_options, missing_driver, prepare_connections
 from spark_backend_sql.faults import explained, is_locked, is_passing, shown
@@ -139,6 +139,8 @@ def _engines(url: URL, *, wait: float) -> tuple[Engine, Engine]:
         reading = create_engine(url, pool_size=READERS, pool_reset_on_return=None, **_POOL, **options)
     except (ImportError, NoSuchModuleError) as error:
         raise missing_driver(url) from error
+    except ArgumentError:  # not chained: it quotes the URL
+        raise ValueError(f"{shown(url)!r} is no URL that its driver takes.") from None
     prepare_connections(writing, reading, wait=wait)
     return writing, reading
 

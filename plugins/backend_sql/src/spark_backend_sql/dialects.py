@@ -118,6 +118,19 @@ def _prepare_sqlite_reader(connection: Any, record: object) -> None:
     connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
 
 
+@contextmanager
+def overwriting(connection: Connection) -> Iterator[None]:
+    """Have SQLite overwrite what is deleted, which otherwise stays in the file until something else is written there."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    connection.exec_driver_sql("PRAGMA secure_delete=ON")
+    try:
+        yield
+    finally:
+        connection.exec_driver_sql("PRAGMA secure_delete=OFF")
+
+
 def hurry(connection: Any, *, hurried: bool) -> None:
     """Make a connection of SQLite wait for no lock and leave the log as it is, up to a length; or the contrary of both."""
     connection.execute(f"PRAGMA busy_timeout={0 if hurried else int(SLICE * 1000)}")

@@ -72,6 +72,11 @@ class Blocked:
     """An earlier try of it may have taken effect; otherwise it has not happened."""
 
 
+@dataclass(slots=True, eq=False)
+class Forget(Delete):
+    """Remove every row of a graph. Never changed."""
+
+
 Operation: TypeAlias = Put | Delete
 Outcome: TypeAlias = list[int] | Exception
 """Those of ``going`` that there were, or the error to raise in the caller."""

@@ -34,6 +34,7 @@ HEADER_FIELDS: Final = (
     "checksum",
     "signature",
     "metadata",
+    "references_in_payload",
 )
 """The columns that are a record's header; the payload's comes after them."""
 _fields_of: Final = attrgetter(*HEADER_FIELDS)
@@ -77,6 +78,11 @@ class Statements:
             of_same_graph, blobs.c.name.in_(bindparam("names", expanding=True))
         )
         self.blob_names = select(blobs.c.name).where(of_same_graph)
+        self.sequences = select(columns.sequence).where(of_graph).order_by(columns.sequence)
+        self.forget = [
+            delete(table).where(table.c.graph_id == bindparam("graph")) for table in (records, blobs, tables.graphs)
+        ]
+        """Every row of a graph."""
         self.get = select(*(columns[name] for name in HEADER_FIELDS), columns.payload).where(of_graph, at)
         self.get_latest = (
             select(*(columns[name] for name in HEADER_FIELDS), columns.payload)
@@ -132,6 +138,8 @@ def record_of(row: Sequence[Any]) -> Record:
     """
     *fields, payload = row
     values = dict(zip(HEADER_FIELDS, fields, strict=True))
+    if values["references_in_payload"] is None:  # written before there was this column, by the core
+        values["references_in_payload"] = True
     where = f"checkpoint {values['sequence']} of graph {values['graph_id']!r}"
     if None in (values["timestamp"], values["metadata"]) or not isinstance(payload, bytes | memoryview | bytearray):
         raise _damaged(where, "its timestamp, its metadata or its payload is none")

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from spark.hooks import redact
+from spark.hooks import is_cut_short, redact
 from spark_backend_sql.dialects import with_driver
 from spark_backend_sql.faults import shown
 from spark_backend_sql.sqlite_files import URI, file_of
@@ -26,7 +26,7 @@ def parsed(connection_string: str) -> URL:
         url = make_url(connection_string)
     except (ArgumentError, ValueError):
         url = None
-    if url is None:
+    if url is None or (isinstance(connection_string, str) and is_cut_short(connection_string)):
         # Not chained: the parser's message may quote a piece of the password.
         raise ValueError(
             f"{redact(str(connection_string))!r} is no connection string of the sql backend; write for instance "

@@ -107,11 +107,10 @@ class _Conflict(Exception):
 @dataclass(frozen=True, slots=True)
 class _Found:
     record: Record
+    names: Names
+    """The large values that it may need,"""
     refs: list[BlobRef]
-    """The large values that it refers to."""
-
-    def names(self) -> Names:
-        return [ref.name for ref in self.refs]
+    """and what its payload says of them, where that names them."""
 
 
 class _Transfer:
@@ -143,7 +142,7 @@ class _Transfer:
             self._refuse(info, "another record has its place")
         self.outcome.present += found is not None
         self._tick()
-        return found.names() if found else []
+        return found.names if found else []
 
     async def _carry(self, info: CheckpointInfo, held: set[str]) -> Names:
         """Bring it there; the large values that are there with it."""
@@ -156,7 +155,7 @@ class _Transfer:
                 self._refuse(info, "its place was used there before")
             self.outcome.copied += 1
         self._tick()
-        return found.names() if found and record else []
+        return found.names if found and record else []
 
     async def _read(self, info: CheckpointInfo) -> _Found | None:
         """The record, or None when it was deleted since it was listed, or can't be carried, which is noted."""
@@ -166,30 +165,38 @@ class _Transfer:
                 return None
             if not record.is_intact():
                 raise CheckpointDamagedError("its checksum does not match its content")
-            refs = await run_blocking(self._codec.references, record) if self._source.keeps_blobs else []
+            return await self._found(record)
         except _CANT_BE_CARRIED as error:
             self._note(info, error)
             return None
-        return _Found(record, refs)
+
+    async def _found(self, record: Record) -> _Found:
+        """The record with what it may need: any large value of its graph, where its payload does not tell."""
+        if not self._source.keeps_blobs:
+            return _Found(record, [], [])
+        if not record.header.references_in_payload:
+            return _Found(record, await self._source.blob_names(record.graph_id), [])
+        refs = await run_blocking(self._codec.references, record)
+        return _Found(record, [ref.name for ref in refs], refs)
 
     async def _packed(self, info: CheckpointInfo, found: _Found, held: set[str]) -> Record | None:
         """The record with what the target needs of its large values; None as above."""
         record, keeps_blobs = found.record, self._target.keeps_blobs
-        needed = [ref for ref in found.refs if not (keeps_blobs and ref.name in held)]
+        needed = [name for name in found.names if not (keeps_blobs and name in held)]
         if not needed:
             return record
-        blobs = await self._source.get_blobs(info.graph_id, [ref.name for ref in needed])
+        blobs = await self._source.get_blobs(info.graph_id, needed)
         # Retention may have passed by since the record was read.
         if len(blobs) < len(needed) and await self._source.get(info.graph_id, info.sequence) is None:
             return None
         try:
-            await run_blocking(_check, needed, blobs)
+            await run_blocking(_check, [ref for ref in found.refs if ref.name in needed], blobs)
             if not keeps_blobs:
                 return await run_blocking(self._codec.put_together, record, blobs)
         except _CANT_BE_CARRIED as error:
             self._note(info, error)
             return None
-        return Record(record.header, record.payload, blobs=blobs)
+        return record.with_blobs(blobs)
 
     async def _holds(self, record: Record) -> bool:
         try:

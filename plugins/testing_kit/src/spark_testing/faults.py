@@ -124,6 +124,9 @@ class FaultyBackend(CheckpointBackend):
     async def delete_many(self, graph_id: str, sequences: Sequence[int]) -> Any:
         return await self._call("delete_many", lambda: self.inner.delete_many(graph_id, sequences))
 
+    async def forget(self, graph_id: str) -> Any:
+        return await self._call("forget", lambda: self.inner.forget(graph_id))
+
     async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
         return await self._call("get_blobs", lambda: self.inner.get_blobs(graph_id, names))
 

@@ -37,6 +37,7 @@ from spark.graphs.checkpoint.registered_types import register_type
 from spark.graphs.checkpoint.retention import KeepAll, KeepFor, KeepLast, Retention
 from spark.graphs.checkpoint.serializer import CheckpointSerializer
 from spark.graphs.checkpoint.triggers import AfterNode, Boundary, EveryIterations, EverySeconds, Trigger
+from spark.graphs.checkpoint.type_names import rename_type
 from spark.graphs.checkpoint.verification import Verification
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ __all__ = [
     "parse_automatic_id",
     "register_migration",
     "register_type",
+    "rename_type",
     "run_blocking",
     "written_members",
 ]

@@ -189,6 +189,23 @@ class CheckpointBackend(ABC):
         """The names of all large values of a graph, in any order."""
         return []
 
+    async def forget(self, graph_id: str) -> Sequences:
+        """Remove every trace of a graph, so that a run under its id begins anew; the sequences of the records that were there.
+
+        That is all records, also those made by hand and damaged ones, all large values, and whatever tells which sequences were
+        used. Records go before the large values that they need. Stopped on the way, it is done by calling again; until it is
+        done, no sequence can be used again. No run of the graph may be under way.
+
+        A store does all that itself. Here is what can be done with the other methods: what tells of used sequences stays.
+
+        :raises DeletionError: the storage failed part-way; its ``deleted`` says which records are gone.
+        """
+        listing = await self.list(graph_id)
+        damaged = [each.sequence for each in listing.damaged if each.sequence is not None]
+        deleted = await self.delete_many(graph_id, sorted({*damaged, *(info.sequence for info in listing.infos)}))
+        await self.delete_blobs(graph_id, await self.blob_names(graph_id))
+        return deleted
+
     async def find(self, checkpoint_id: str) -> CheckpointInfo | None:
         """The checkpoint with this id, or None.
 

@@ -14,7 +14,7 @@ from spark.graphs.checkpoint.listing import Listing
 from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
 from spark.graphs.checkpoint.query import CheckpointQuery, Scalar
 from spark.graphs.checkpoint.retention import Retention, surplus
-from spark.graphs.checkpoint.store import delete, find, load, load_latest, not_found, wrapped
+from spark.graphs.checkpoint.store import delete, find, forget, load, load_latest, not_found, wrapped
 from spark.graphs.checkpoint.sweep import orphans, remove, sweep
 from spark.graphs.checkpoint.verification import Verification, verify
 
@@ -100,9 +100,27 @@ class CheckpointManager:
     async def delete_all_checkpoints(self, graph_id: str) -> int:
         """Delete every checkpoint of a graph, also those made by hand; returns how many.
 
-        Large values of a run that might still be going on stay; ``remove_orphans`` takes them away.
+        Large values of a run that might still be going on stay; ``remove_orphans`` takes them away. So does the graph id, with
+        the sequences that were used, so that no writer uses them again; ``forget`` removes that, too.
         """
         return await self._delete(await self.list_checkpoints(graph_id))
+
+    async def forget(self, graph_id: str) -> int:
+        """Remove every trace of a graph; returns how many checkpoints that were.
+
+        That is all checkpoints, also those made by hand and damaged ones, all large values, and the graph id itself: a run under
+        it begins anew. Call it only while no run of the graph is under way. Whoever is told of deletions is told of each
+        checkpoint that was listed. Where it is stopped on the way, call it again.
+
+        :raises BackendError: the storage failed; what is left is whole.
+        """
+        with wrapped(self.backend, "listing the checkpoints of graph ", graph_id):
+            infos = (await self.backend.list(graph_id)).infos
+        gone, failed = await forget(self.backend, graph_id)
+        await self._audience.all_deleted(info for info in infos if info.sequence in {*gone})
+        if failed is not None:
+            raise failed
+        return len(gone)
 
     async def cleanup_before(self, cutoff: datetime, *, graph_id: str | None = None) -> int:
         """Delete what is strictly older than the cutoff, also what was made by hand; returns how many.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeAlias
 
 from spark.errors import SequenceTakenError
 from spark.graphs.checkpoint.backend import CheckpointBackend
 from spark.graphs.checkpoint.listing import Listing
 from spark.graphs.checkpoint.model import CheckpointInfo
 from spark.graphs.checkpoint.record import Record
+
+Sequences: TypeAlias = list[int]
 
 
 class InMemoryCheckpointBackend(CheckpointBackend):
@@ -63,3 +65,7 @@ class InMemoryCheckpointBackend(CheckpointBackend):
             return False
         self._floors[graph_id] = max(sequence, self._floors.get(graph_id, 0))
         return True
+
+    async def forget(self, graph_id: str) -> Sequences:
+        self._floors.pop(graph_id, None)
+        return [*self._graphs.pop(graph_id, {})]

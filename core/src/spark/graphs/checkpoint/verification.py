@@ -48,7 +48,9 @@ async def verify(
     infos, found = listing.infos, Verification(unlisted=listing.damaged)
     needed: dict[str, dict[int, list[str]]] = {info.graph_id: {} for info in infos}
     for number, info in enumerate(infos, 1):
-        needed[info.graph_id][info.sequence] = await _load(backend, info, found)
+        names = await _load(backend, info, found)
+        if names is not None:
+            needed[info.graph_id][info.sequence] = names
         if report is not None:
             report(number, len(infos))
     for each in sorted(needed):
@@ -58,17 +60,17 @@ async def verify(
     return found
 
 
-async def _load(backend: CheckpointBackend, info: CheckpointInfo, found: Verification) -> list[str]:
-    """See whether it loads; the names of the large values that it needs, where that can be told."""
+async def _load(backend: CheckpointBackend, info: CheckpointInfo, found: Verification) -> list[str] | None:
+    """See whether it loads; the names of the large values that it needs, or None where that can't be told."""
     try:
         with wrapped(backend, "loading checkpoint ", info.checkpoint_id):
             record = await backend.get(info.graph_id, info.sequence)
         if record is None:
-            return []  # deleted since it was listed
+            return None  # deleted since it was listed
         opened = await run_blocking(backend.codec.open, record)
         await completed(backend, opened)
     except CheckpointNotFoundError:
-        return []  # deleted before its large values were read
+        return None  # deleted before its large values were read
     except CheckpointDamagedError as error:
         found.damaged.append((info, error))
     except BackendError:
@@ -77,5 +79,5 @@ async def _load(backend: CheckpointBackend, info: CheckpointInfo, found: Verific
         found.unreadable.append((info, error))
     else:
         found.intact += 1
-        return opened.blob_names()
-    return []
+        return opened.blob_names() if opened.header.references_in_payload else None
+    return None

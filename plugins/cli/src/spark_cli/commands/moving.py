@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from spark_cli.transfer import Outcome, Problem
 
 Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
-File = Annotated[Path, typer.Argument(metavar="FILE")]
+File = Annotated[Path, typer.Argument(metavar="FILE", callback=Path.expanduser)]
 
 
 def copy(

@@ -8,7 +8,7 @@ import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from spark.errors import BackendError, CheckpointDamagedError, SequenceTakenError
@@ -21,6 +21,8 @@ from spark.graphs.checkpoint import (
     RecordHeader,
     run_blocking,
 )
+
+Sequences: TypeAlias = list[int]
 
 
 class ExampleCheckpointBackend(CheckpointBackend):
@@ -66,6 +68,9 @@ class ExampleCheckpointBackend(CheckpointBackend):
     async def delete(self, graph_id: str, sequence: int) -> bool:
         return await run_blocking(self._delete, self._file(graph_id, sequence))
 
+    async def forget(self, graph_id: str) -> Sequences:
+        return await run_blocking(self._forget, graph_id)
+
     # What the threads do.
 
     def _put(self, record: Record) -> None:
@@ -103,10 +108,25 @@ class ExampleCheckpointBackend(CheckpointBackend):
         if not file.exists():
             return False
         with self._only_writer(f"delete {file}"):
-            if not file.stat().st_size:
-                return False
-            self._replace(file, b"")
-            return True
+            return self._empty(file)
+
+    def _empty(self, file: Path) -> bool:
+        if not file.exists() or not file.stat().st_size:
+            return False
+        self._replace(file, b"")
+        return True
+
+    def _forget(self, graph_id: str) -> Sequences:
+        files = sorted(self._files(graph_id))
+        if not files:
+            return []
+        with self._only_writer(f"forget graph {graph_id!r}"):
+            there = [file for file in files if self._empty(file)]
+            # All records are gone, and their sequences still used, so whatever stops this here leaves nothing half done.
+            for file in files:
+                file.unlink(missing_ok=True)
+            self._sync()
+        return [_sequence(file) for file in there]
 
     def _line(self, file: Path, graph_id: str | None) -> CheckpointInfo | DamagedRecord | None:
         try:
@@ -131,6 +151,9 @@ class ExampleCheckpointBackend(CheckpointBackend):
             opened.flush()
             os.fsync(opened.fileno())
         temporary.replace(file)
+        self._sync()
+
+    def _sync(self) -> None:
         folder = os.open(self.directory, os.O_RDONLY)
         try:
             os.fsync(folder)  # the name of the file is in the folder
