@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 import weakref
-from _thread import start_new_thread
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Final
@@ -81,11 +80,11 @@ class Connections:
         self.database.close()
 
     def _forget(self, token: object) -> None:
-        # Whatever thread this is, with whatever locks: it only says so, and another one closes.
+        # Called by the collector, in whatever thread, with whatever locks: it only says so, and another thread closes.
         self._users.discard(token)
         if not self._users:
             with suppress(RuntimeError):  # the program ends
-                start_new_thread(self.leave, (token,))
+                threading.Thread(target=self.leave, args=(token,), name="sql-backend-closing", daemon=True).start()
 
 
 def connect(connection_string: str, *, table_name: str, wait: float, user: object) -> tuple[Connections, object]:
