@@ -324,11 +324,11 @@ class Graph:
         self._run = None
         if origin.pending is not None:
             await self._audience.restored(origin.pending.checkpoint)
-        self._run = self._new_run(origin.pending, task, recorder)
+        run = self._run = self._new_run(origin.pending, task, recorder)
         self._standing.next = Origin()  # not before: a run that could not begin can be tried again
         is_stored = True
         try:
-            message = await self._run.run()
+            message = await run.run()
         except BaseException:
             is_stored = recorder is not None and recorder.has_saved
             raise
@@ -336,7 +336,7 @@ class Graph:
             run.threads.end()
             if is_stored:
                 self._standing.stored()
-        return replace(message, run_id=self._run.run_id, resumed=origin.pending is not None)
+        return replace(message, run_id=run.run_id, resumed=origin.pending is not None)
 
     def _stored(self, rename: Mapping[str, str] | None, *, for_result: bool) -> Stored:
         return Stored(self._graph_id, self._backend, self._topology, rename, for_result)
