@@ -20,11 +20,13 @@ __all__ = [
     "GraphDefinitionError",
     "GraphRestoreError",
     "InvalidIdError",
+    "NodeError",
     "PluginBrokenError",
     "PluginConflictError",
     "PluginError",
     "PluginNotFoundError",
     "PluginWarning",
+    "RuleError",
     "RunError",
     "SequenceTakenError",
     "SerializationError",
@@ -48,6 +50,14 @@ class GraphDefinitionError(SparkError, ValueError):
 
 class RunError(SparkError, RuntimeError):
     """A graph can't do this now, because a run of it is under way."""
+
+
+class NodeError(SparkError, RuntimeError):
+    """A node let the ``CancelledError`` of a task of its own escape, although nobody cancelled the run; it is chained."""
+
+
+class RuleError(SparkError):
+    """A trigger or a retention rule raised; it is named and the cause chained. Nothing that was committed is lost."""
 
 
 class ConditionError(SparkError):

@@ -19,10 +19,18 @@ _MEETING: Final = 0x09E3779B97F4A7C1
 class Token:
     """One pending execution of a node."""
 
-    __slots__ = ("id", "inputs", "joined", "lineage", "node", "source")
+    __slots__ = ("failures", "id", "inputs", "joined", "lineage", "node", "source")
 
     def __init__(
-        self, id: int, node: str, inputs: Any, *, lineage: int, source: str | None, joined: bool = False
+        self,
+        id: int,
+        node: str,
+        inputs: Any,
+        *,
+        lineage: int,
+        source: str | None,
+        joined: bool = False,
+        failures: int = 0,
     ) -> None:
         self.id: int = id
         """1, 2, 3… in the order in which the tokens of a run came into being."""
@@ -36,6 +44,8 @@ class Token:
         """The key of the node whose output this is; None at the start."""
         self.joined: bool = joined
         """The join has fired: this one is no longer held."""
+        self.failures: int = failures
+        """How many of its executions have failed."""
 
 
 class Frontier:
@@ -96,6 +106,13 @@ class Frontier:
         self.waiting.extendleft(reversed(self.running.values()))
         self.running.clear()
 
+    def pending(self) -> list[Token]:
+        """All tokens: those that run first, those that are held last."""
+        pending = [*self.running.values(), *self.waiting]
+        for held in self.held.values():
+            pending += held
+        return pending
+
     def release_joins(self) -> None:
         """Fire every join that holds something and that no other token can still reach.
 
@@ -112,13 +129,10 @@ class Frontier:
         The inputs are in ``contents``, at the place that a token names; tokens with the same inputs share one, as after a
         fan-out.
         """
-        pending = [*self.running.values(), *self.waiting]
-        for held in self.held.values():
-            pending += held
         tokens = PlainList()
         contents: list[Any] = []
         places: dict[int, int] = {}
-        for token in pending:
+        for token in self.pending():
             place = places.setdefault(id(token.inputs), len(contents))
             if place == len(contents):
                 contents.append(token.inputs)
@@ -140,6 +154,7 @@ class Frontier:
                     lineage=item["lineage"],
                     source=item["source"],
                     joined=item["joined"],
+                    failures=operator.index(item.get("failures", 0)),
                 )
             )
 
@@ -192,7 +207,7 @@ class Frontier:
 
 
 def _token_data(token: Token, content: int) -> dict[str, Any]:
-    return {
+    data = {
         "id": token.id,
         "node": token.node,
         "lineage": token.lineage,
@@ -200,3 +215,6 @@ def _token_data(token: Token, content: int) -> dict[str, Any]:
         "joined": token.joined,
         "content": content,
     }
+    if token.failures:
+        data["failures"] = token.failures
+    return data

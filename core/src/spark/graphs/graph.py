@@ -28,7 +28,7 @@ from spark.graphs.checkpoint.migrations import migrated
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.recorder import Capture, Recorder
 from spark.graphs.checkpoint.store import load_latest, utc_now
-from spark.graphs.ending import FailureRule, OnFailure
+from spark.graphs.ending import Ending, FailureRule, OnFailure
 from spark.graphs.message import Message
 from spark.graphs.nodes import Node
 from spark.graphs.progress import Progress
@@ -273,7 +273,8 @@ class Graph:
         if pending is not None:
             await self._audience.restored(pending.checkpoint)
         self._pending, self._run = None, run  # not before: a run that could not begin can be tried again
-        return await run.run()
+        rule, is_new = self._failure_rule, pending is None
+        return await Ending(run, config=self._checkpoint_config, failure_rule=rule, is_new=is_new).reach()
 
     def _new_run(self, pending: PendingRun | None, task: Task) -> tuple[GraphRun, Recorder | None]:
         config, recorder = self._checkpoint_config, self._new_recorder()
@@ -294,8 +295,7 @@ class Graph:
             task=task,
             config=self._config_data(task),
             saving=saving(recorder, durability=config.durability) if recorder and config else None,
-            save_on_failure=config is not None and config.trigger_on_failure,
-            save_on_start=config is not None and config.trigger_on_start and pending is None,
+            error=pending.checkpoint.execution_metadata.get("error") if pending else None,
             max_concurrency=self._max_concurrency,
             clock=self._clock,
             iteration=pending.iteration if pending else 0,

@@ -8,9 +8,9 @@ import secrets
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from spark.errors import CheckpointConflictError, SequenceTakenError, SparkError
+from spark.errors import CheckpointConflictError, RuleError, SequenceTakenError, SparkError
 from spark.graphs.blocking import run_blocking
 from spark.graphs.checkpoint.backend import ATTEMPTS, CheckpointBackend
 from spark.graphs.checkpoint.blobs import NewBlobs
@@ -21,10 +21,12 @@ from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
 from spark.graphs.checkpoint.record import Record
 from spark.graphs.checkpoint.retention import KeepAll, Retention, surplus
 from spark.graphs.checkpoint.store import delete, failure, never_free, utc_now, wrapped
-from spark.graphs.checkpoint.triggers import Boundary, Trigger
+from spark.graphs.checkpoint.triggers import Boundary, Trigger, guilty_trigger
 from spark.graphs.checkpoint.upkeep import Upkeep
 from spark.graphs.checkpoint.weight import Scale, TooHeavyError
 
+_ENDS: Final = frozenset({"failed", "cancelled", "budget"})
+"""Why a checkpoint is made where a run ends before its time."""
 _LOG = logging.getLogger("spark.checkpoint")
 
 
@@ -40,6 +42,8 @@ class Capture:
     metadata: dict[str, Any]
     timestamp: datetime | None = None
     """When it was taken, if it is saved later."""
+    is_repeat: bool = False
+    """The run ends where it began: a checkpoint that was left here the last time it did is superseded."""
 
 
 @dataclass(slots=True)
@@ -73,6 +77,7 @@ class Recorder:
         self._trigger = trigger
         self._retention = retention
         self._keeps_all = isinstance(retention, KeepAll)
+        self._broken_rule: RuleError | None = None
         self._audience = audience
         self.now = now
         """The present, in UTC."""
@@ -88,6 +93,8 @@ class Recorder:
         """The sequence of the latest one; as long as it stays so, nobody else writes this history."""
         self._next = 1
         self._parent: int | None = None
+        self.latest: CheckpointInfo | None = None
+        """The last checkpoint that this writer has made."""
         self._pruning: asyncio.Task[None] | None = None
         """The deleting that goes on beside the run."""
 
@@ -116,7 +123,16 @@ class Recorder:
 
     def is_due(self, boundary: Boundary) -> bool:
         """Whether a trigger asks for a checkpoint here."""
-        return self._trigger is not None and self._trigger.is_due(boundary)
+        if self._trigger is None:
+            return False
+        try:
+            return self._trigger.is_due(boundary)
+        except Exception as error:
+            rule = type(guilty_trigger(self._trigger, boundary)).__qualname__
+            raise RuleError(
+                f"The trigger {rule} raised {type(error).__name__}: {error}. It was asked whether a checkpoint is due after "
+                f"iteration {boundary.iteration}, of node {boundary.node!r}, which counts all the same."
+            ) from error
 
     async def record(self, capture: Capture) -> CheckpointInfo:
         """Make one checkpoint: when this returns, it is durable, and everybody was told.
@@ -127,13 +143,17 @@ class Recorder:
         """
         checkpoint = self._checkpoint_of(capture)
         try:
-            commit = await self._commit(checkpoint)
+            superseded = await self._superseded(checkpoint) if capture.is_repeat else None
+            commit = await self._commit(checkpoint, superseded)
         except Exception as error:
             await self._audience.failed(self._graph_id, error)
             raise
         if not self._audience.is_empty_for("spark_checkpoint_created"):
             await self._audience.created(checkpoint, commit.info)
         await self._prune(commit)
+        if self._broken_rule is not None:
+            broken, self._broken_rule = self._broken_rule, None
+            raise broken
         return commit.info
 
     def _checkpoint_of(self, capture: Capture) -> GraphCheckpoint:
@@ -152,14 +172,28 @@ class Recorder:
             source=self._backend,
         )
 
-    async def _commit(self, checkpoint: GraphCheckpoint) -> Commit:
+    async def _superseded(self, checkpoint: GraphCheckpoint) -> CheckpointInfo | None:
+        """The latest checkpoint, if the same run left it at the same boundary when it ended there before its time."""
+        if not self._kept or self._kept[-1].sequence != self._head:
+            return None
+        try:
+            record = await self._backend.get(self._graph_id, self._head)
+        except Exception:
+            return None  # one that can't be read stays where it is
+        if record is None or self._parent not in (self._head, record.header.parent):
+            return None
+        facts, now = record.header.metadata, checkpoint.execution_metadata
+        is_same = all(facts.get(name) == now[name] for name in ("run_id", "iteration"))
+        return self._kept[-1] if is_same and facts.get("reason") in _ENDS else None
+
+    async def _commit(self, checkpoint: GraphCheckpoint, superseded: CheckpointInfo | None) -> Commit:
         for _ in range(ATTEMPTS):
             try:
                 record = self._encode(checkpoint, scale=Scale(last_effort=self._cache.effort))
             except TooHeavyError:
                 record = await run_blocking(self._encode, checkpoint)
             info = record.info()
-            going = self._surplus(info)
+            going = self._surplus(info, superseded)
             unneeded = self._unneeded(going)
             gone: Collection[int] = ()
             try:
@@ -178,6 +212,7 @@ class Recorder:
 
     def _advance(self, info: CheckpointInfo) -> None:
         """The record is durable."""
+        self.latest = info
         self._head = self._parent = self._next
         self._next += 1
         if not self._keeps_all:
@@ -250,11 +285,21 @@ class Recorder:
         self._head = self._parent = info.sequence
         self._kept.append(info)
 
-    def _surplus(self, newest: CheckpointInfo) -> list[CheckpointInfo]:
+    def _surplus(self, newest: CheckpointInfo, superseded: CheckpointInfo | None) -> list[CheckpointInfo]:
         """What retention gives up when this one is durable."""
         if self._keeps_all:
             return []
-        return surplus([*self._kept, newest], retention=self._retention, now=newest.timestamp)
+        if superseded is not None:
+            left = [info for info in self._kept if info is not superseded]
+            return [*self._given_up([*left, newest]), superseded]
+        return self._given_up([*self._kept, newest])
+
+    def _given_up(self, infos: Sequence[CheckpointInfo]) -> list[CheckpointInfo]:
+        try:
+            return surplus(infos, retention=self._retention, now=infos[-1].timestamp)
+        except RuleError as error:  # the run hears of it when the checkpoint is durable
+            self._broken_rule, self._retention = error, KeepAll()
+            return []
 
     def _unneeded(self, going: Sequence[CheckpointInfo]) -> list[str]:
         """The large values of this run that nobody needs any more when those are gone."""
@@ -303,6 +348,11 @@ class Recorder:
                 pruning.cancel()
                 await asyncio.gather(pruning, return_exceptions=True)
                 raise
+
+    def drop(self) -> None:
+        """Stop deleting, without waiting for it."""
+        if self._pruning is not None:
+            self._pruning.cancel()
 
     async def _delete(self, going: list[CheckpointInfo], unneeded: list[str]) -> None:
         deleted, failed = await delete(self._backend, going, unneeded) if going else ([], None)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from spark.errors import GraphDefinitionError
+from spark.errors import GraphDefinitionError, RuleError
 from spark.graphs.checkpoint.model import CheckpointInfo
 
 
@@ -107,12 +107,20 @@ def surplus(checkpoints: Sequence[CheckpointInfo], *, retention: Retention, now:
     """The checkpoints that may go, oldest first. The latest never does, whatever the rule says.
 
     :param checkpoints: the automatic ones of one graph, oldest first. Those made by hand neither go nor count.
+    :raises RuleError: the rule raised.
     """
     going = []
     age = len(checkpoints)
     for checkpoint in islice(checkpoints, age - 1):
         age -= 1
-        if not retention.keeps(checkpoint, age=age, now=now):
+        try:
+            is_kept = retention.keeps(checkpoint, age=age, now=now)
+        except Exception as error:
+            raise RuleError(
+                f"The retention rule {retention!r} raised {type(error).__name__}: {error}. It was asked whether to keep "
+                f"checkpoint {checkpoint.checkpoint_id!r}, which stays, as do all others."
+            ) from error
+        if not is_kept:
             going.append(checkpoint)
         elif retention.keeps_younger:
             break

@@ -129,6 +129,16 @@ class AllTriggers(Trigger):
         return " & ".join(f"({rule!r})" if isinstance(rule, AnyTrigger) else repr(rule) for rule in self.rules)
 
 
+def guilty_trigger(trigger: Trigger, boundary: Boundary) -> Trigger:
+    """The rule that raises at this boundary: the trigger itself, or the one among those that it combines."""
+    for rule in trigger.rules if isinstance(trigger, AnyTrigger | AllTriggers) else ():
+        try:
+            rule.is_due(boundary)
+        except Exception:
+            return guilty_trigger(rule, boundary)
+    return trigger
+
+
 def _flattened(rules: Iterable[Trigger], kind: type[AnyTrigger | AllTriggers]) -> tuple[Trigger, ...]:
     flat: list[Trigger] = []
     for rule in rules:
