@@ -24,11 +24,13 @@ LAYERS = [
         "spark.graphs.message",
         "spark.graphs.progress",
         "spark.graphs.containers",
+        "spark.graphs.failures",
+        "spark.graphs.patience",
     },
     {"spark.graphs.edges", "spark.graphs.state", "spark.graphs.frontier", "spark.graphs.tasks"},
     {"spark.graphs.nodes", "spark.graphs.plan"},
     {"spark.graphs.topology", "spark.graphs.context"},
-    {"spark.graphs.run", "spark.graphs.restore", "spark.graphs.arguments"},
+    {"spark.graphs.run", "spark.graphs.ending", "spark.graphs.restore", "spark.graphs.arguments"},
     {"spark.graphs.graph"},
 ]
 """From the ground up; a module may import from its own layer and those below."""

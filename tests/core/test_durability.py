@@ -126,7 +126,7 @@ class TestAsync:
         with pytest.raises(BackendError, match="the disk is full"):
             await graph_of(counted.loop, backend, "async").run()
 
-        assert [info.sequence for info in await backend.list("g")] == [1, 2]
+        assert [info.sequence for info in (await backend.list("g")).infos] == [1, 2]
         assert counted.steps <= 3 + MOST_WAITING + 1
 
     async def test_a_failure_after_the_last_step_is_raised_all_the_same(self) -> None:

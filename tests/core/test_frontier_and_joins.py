@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from spark.graphs import Graph, JoinNode, Node, NodeContext
-from tests.core.running import Does, countdown
+from spark.graphs.checkpoint import CheckpointConfig, GraphCheckpoint, InMemoryCheckpointBackend
+from tests.core.running import Does, countdown, frontier_at, history
 
 
 class Recording:
@@ -324,7 +327,6 @@ class TestJoins:
         assert recording.inputs["shared"] == [{"from": "a"}, {"from": "b"}]
         assert recording.inputs["join"] == [["shared", "shared"]]
 
-    @pytest.mark.xfail(strict=True, reason="arrivals from one node are in the order in which its executions finished")
     async def test_what_arrives_from_one_node_is_in_the_order_of_its_inputs_whatever_finishes_first(
         self, recording: Recording
     ) -> None:
@@ -339,6 +341,61 @@ class TestJoins:
         await Graph(start).run()
 
         assert recording.inputs["join"] == [["a", "b"]]
+
+    async def test_what_the_rounds_of_a_loop_send_arrives_in_their_order_however_many_there_are(self) -> None:
+        """Also where an early round takes longest, and a checkpoint is taken and continued from in the middle of it."""
+        rounds = 1_000
+        first_may_end = asyncio.Event()
+        gathered: list[list[int]] = []
+
+        async def begin(context: NodeContext) -> Any:
+            number = context.inputs.get("round", 0) + 1
+            return {"round": number, "more": number < rounds}
+
+        async def work(context: NodeContext) -> Any:
+            if context.inputs["round"] == rounds:
+                first_may_end.set()
+            if context.inputs["round"] == 1:
+                await first_may_end.wait()
+            return context.inputs
+
+        class Gather(JoinNode):
+            async def process(self, context: NodeContext) -> Any:
+                gathered.append([one["round"] for one in context.inputs])
+
+        def wired() -> Node:
+            loop = Does(begin, name="loop")
+            loop.on(more=True) >> loop
+            loop >> Does(work, name="work") >> Gather()
+            return loop
+
+        backend = InMemoryCheckpointBackend()
+        graph = Graph(wired(), id="g", checkpoint_config=CheckpointConfig(backend=backend, trigger_on_iteration=701))
+        await graph.run()
+        first = (await history(graph))[0]
+        assert first.frontier is not None
+        longest = max(len(json.dumps(token)) for token in first.frontier["tokens"])
+        await Graph.from_checkpoint(first, start=wired(), checkpoint_config=CheckpointConfig(enabled=False)).run()
+
+        assert gathered == [list(range(1, rounds + 1))] * 2
+        assert longest < 200
+
+    async def test_a_checkpoint_of_an_older_release_says_nothing_of_the_order_and_goes_on_by_ids(
+        self, recording: Recording
+    ) -> None:
+        start, join = recording.node("start"), recording.join("join")
+        start >> recording.node("a") >> join
+        tokens = [frontier_at("join")["tokens"][0] | {"id": id, "source": "a", "content": id - 3} for id in (4, 3)]
+        old = GraphCheckpoint(
+            "old",
+            "g",
+            datetime.now(UTC),
+            topology=Graph(start).create_checkpoint().topology,
+            frontier={"next_token": 5, "tokens": tokens, "contents": [{"from": "first"}, {"from": "second"}]},
+        )
+        await Graph.from_checkpoint(old, start=start).run()
+
+        assert recording.inputs["join"] == [["first", "second"]]
 
 
 class TestIdempotencyKeys:

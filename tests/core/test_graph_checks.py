@@ -12,6 +12,20 @@ from spark.graphs.checkpoint import AfterNode, CheckpointConfig, CheckpointHandl
 from tests.core.running import Does, countdown
 
 
+class Idling(Node):
+    async def process(self) -> None: ...
+
+
+def idle() -> None: ...
+
+
+def star(nodes: list[Node]) -> Node:
+    hub = Does(lambda context: None, name="hub")
+    for one in nodes:
+        hub >> one
+    return hub
+
+
 class TestNodes:
     @pytest.mark.parametrize(
         ("start", "message"),
@@ -57,6 +71,16 @@ class TestNodes:
 
         with pytest.raises(GraphDefinitionError, match=r"'takes' takes \(context, more\)"):
             Graph(takes)
+
+    @pytest.mark.parametrize("make", [Idling, lambda: node(idle)])
+    def test_nodes_without_a_name_are_numbered_in_time_that_grows_with_their_number(self, make: Any) -> None:
+        """Numbers that are tried one by one would take minutes here."""
+        nodes = [make() for _ in range(40_000)]
+        nodes[20_000].name = f"{nodes[0].kind()}#3"
+        keys = list(Graph(star(nodes)).nodes)
+
+        assert keys[:4] == ["hub", nodes[0].kind(), f"{nodes[0].kind()}#2", f"{nodes[0].kind()}#4"]
+        assert len(set(keys)) == 40_001
 
     def test_a_node_that_no_edge_leads_to_is_named(self) -> None:
         start, lost = ExitNode(name="start"), ExitNode(name="lost")

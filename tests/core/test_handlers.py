@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import sys
 import threading
 from typing import Any
 
@@ -28,7 +30,7 @@ class Diary(CheckpointHandler):
         self.entries: list[tuple[str, Any, list[int]]] = []
 
     async def _write(self, event: str, what: Any) -> None:
-        self.entries.append((event, what, [info.sequence for info in await self.backend.list()]))
+        self.entries.append((event, what, [info.sequence for info in (await self.backend.list()).infos]))
 
     async def on_checkpoint_created(self, checkpoint: GraphCheckpoint) -> None:
         await self._write("created", checkpoint.sequence)
@@ -116,6 +118,34 @@ async def test_a_failing_handler_is_logged_with_its_name_and_the_others_are_told
     (logged,) = caplog.records
     assert "The handler Broken failed in on_checkpoint_created; the run goes on" in logged.message
     assert logged.exc_info is not None
+
+
+class Quits(CheckpointHandler):
+    """Does what ends a program, or looks like a cancelled run."""
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+
+    async def on_checkpoint_created(self, checkpoint: GraphCheckpoint) -> None:
+        if self.how == "exits":
+            sys.exit(3)
+        helper = asyncio.create_task(asyncio.sleep(60))
+        helper.cancel()
+        await helper
+
+
+@pytest.mark.parametrize("how", ["exits", "cancels a helper of its own"])
+async def test_a_handler_that_quits_does_not_end_the_run_unless_that_is_wanted(
+    backend: InMemoryCheckpointBackend, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    message = await Graph(countdown(), checkpoint_config=every_step(backend, handler=Quits(how))).run({"limit": 1})
+
+    assert message.content["count"] == 1
+    assert "The handler Quits failed in on_checkpoint_created; the run goes on" in caplog.text
+
+    config = every_step(backend, handler=Quits(how), handler_errors="raise")
+    with pytest.raises((SystemExit, asyncio.CancelledError)):
+        await Graph(countdown(), checkpoint_config=config).run({"limit": 1})
 
 
 async def test_a_failing_handler_stops_the_run_where_that_is_wanted(backend: InMemoryCheckpointBackend) -> None:

@@ -113,7 +113,7 @@ class TestSavingByHand:
         elsewhere = InMemoryCheckpointBackend()
         await (await manager.load_checkpoint("ckpt_g_000002")).save(elsewhere)
 
-        (info,) = await elsewhere.list("g")
+        (info,) = (await elsewhere.list("g")).infos
         assert (info.checkpoint_id, info.sequence) == ("ckpt_g_000002", 2)
 
     async def test_a_fork_is_another_graph_that_names_its_origin(

@@ -44,4 +44,4 @@ async def test_two_stores_share_nothing() -> None:
 
     await one.put(make_record())
 
-    assert await other.list() == []
+    assert (await other.list()).infos == []

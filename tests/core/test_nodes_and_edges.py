@@ -146,11 +146,13 @@ class TestWiring:
         assert [edge.target.name for edge in c.edges] == ["a", "d"]
         assert [edge.target.name for edge in a.edges] == ["c", "b"]
 
-    async def test_an_edge_added_after_the_graph_was_built_counts(self) -> None:
+    async def test_an_edge_added_after_the_graph_was_built_counts_once_it_is_built_anew(self) -> None:
         start = Does(lambda context: {}, name="start")
         graph = Graph(start)
         start >> Does(lambda context: "late", name="late")
 
+        assert (await graph.run()).content == {}
+        graph.start = graph.start
         assert (await graph.run()).content == "late"
 
     @pytest.mark.parametrize(

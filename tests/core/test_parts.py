@@ -73,7 +73,7 @@ def expected_after(step: int) -> dict[str, Any]:
 async def test_a_step_writes_the_parts_that_changed(backend: CheckpointBackend) -> None:
     await graph_of(backend, 6, auto_cleanup=False).run()
 
-    records = [info.size for info in await backend.list("g")]
+    records = [info.size for info in (await backend.list("g")).infos]
     assert records[0] > MUCH, "the first holds everything"
     assert max(records[1:]) < 10_000
     blobs = await backend.get_blobs("g", await backend.blob_names("g"))
@@ -95,13 +95,13 @@ async def test_parts_go_with_the_last_checkpoint_that_needs_them(backend: Checkp
     await graph_of(backend, 9, max_checkpoints=2).run()
 
     needed: set[str] = set()
-    for info in await backend.list("g"):
+    for info in (await backend.list("g")).infos:
         record = await backend.get("g", info.sequence)
         assert record is not None
         needed |= {ref.name for ref in backend.codec.references(record)}
     assert set(await backend.blob_names("g")) == needed
     found = await CheckpointManager(backend).verify()
-    assert (found.intact, found.is_fine(), found.orphans) == (2, True, [])
+    assert (found.intact, found.is_fine, found.orphans) == (2, True, [])
 
 
 async def test_a_part_that_is_missing_is_named(backend: CheckpointBackend) -> None:

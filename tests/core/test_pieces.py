@@ -141,9 +141,9 @@ async def test_every_checkpoint_of_a_history_in_memory_has_its_own_state() -> No
         assert checkpoint.node_states == {"Count": {"twice": 2 * count}}
         assert checkpoint.frontier is not None
         assert checkpoint.frontier["contents"] == [{"done": count == 30}]
-        assert [info.sequence for info in await backend.query(CheckpointQuery(metadata={"iteration": count}))][:1] == [
-            count
-        ]
+        assert [info.sequence for info in (await backend.query(CheckpointQuery(metadata={"iteration": count}))).infos][
+            :1
+        ] == [count]
 
 
 async def test_a_history_in_memory_grows_by_what_changed_and_not_by_what_exists() -> None:
@@ -155,7 +155,7 @@ async def test_a_history_in_memory_grows_by_what_changed_and_not_by_what_exists(
         grown, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    sizes = [info.size for info in await backend.list("g")]
+    sizes = [info.size for info in (await backend.list("g")).infos]
 
     assert min(sizes) > 10_000
     assert grown / len(sizes) < 4_500

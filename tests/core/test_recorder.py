@@ -13,9 +13,9 @@ from spark.graphs import Budget, Graph, Node, NodeContext, Task
 from spark.graphs.checkpoint import (
     CheckpointConfig,
     CheckpointHandler,
-    CheckpointInfo,
     CheckpointManager,
     InMemoryCheckpointBackend,
+    Listing,
     Record,
 )
 from tests.core.running import Does, FailsOnce, Failure, countdown, every_step, history
@@ -44,7 +44,7 @@ class Faulty(InMemoryCheckpointBackend):
 
 
 async def sequences(backend: InMemoryCheckpointBackend, graph_id: str = "g") -> list[int]:
-    return [info.sequence for info in await backend.list(graph_id)]
+    return [info.sequence for info in (await backend.list(graph_id)).infos]
 
 
 def acting(act: Act, *, at: int, last: int) -> Node:
@@ -184,7 +184,7 @@ class TestRivals:
         class Overtaken(InMemoryCheckpointBackend):
             is_armed = False
 
-            async def list(self, graph_id: str | None = None) -> list[CheckpointInfo]:
+            async def list(self, graph_id: str | None = None) -> Listing:
                 if self.is_armed:
                     self.is_armed = False
                     await rival(self)()
@@ -361,7 +361,7 @@ class TestOpening:
         class Offline(InMemoryCheckpointBackend):
             is_offline = False
 
-            async def list(self, graph_id: str | None = None) -> list[CheckpointInfo]:
+            async def list(self, graph_id: str | None = None) -> Listing:
                 if self.is_offline:
                     raise ConnectionRefusedError("offline")
                 return await super().list(graph_id)

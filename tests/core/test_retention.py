@@ -12,6 +12,7 @@ from spark.graphs import Graph, NodeContext
 from spark.graphs.checkpoint import (
     CheckpointConfig,
     CheckpointInfo,
+    CheckpointManager,
     InMemoryCheckpointBackend,
     KeepAll,
     KeepFor,
@@ -19,6 +20,7 @@ from spark.graphs.checkpoint import (
     Retention,
 )
 from spark.graphs.checkpoint.retention import surplus
+from spark_testing.records import make_record
 from tests.core.running import Does, countdown, every_step, history
 
 NOW = datetime(2030, 1, 10, tzinfo=UTC)
@@ -59,6 +61,14 @@ class TestRules:
 
     def test_age_is_by_sequence_and_not_by_clock(self) -> None:
         assert gone(KeepLast(1), line(1, days_old=0), line(2, days_old=5)) == [1]
+
+    @pytest.mark.parametrize("rule", [KeepFor(days=7), KeepLast(1) | KeepFor(days=7), KeepFor(days=7) & KeepAll()])
+    def test_a_checkpoint_stamped_by_a_clock_that_stood_wrong_does_not_keep_those_after_it(
+        self, rule: Retention
+    ) -> None:
+        history = [line(1, days_old=9), line(2, days_old=-999), line(3, days_old=8), line(4, days_old=1), line(5)]
+
+        assert gone(rule, *history) == [1, 3]
 
     @pytest.mark.parametrize("wrong", [{}, {"days": -1}, {"hours": 0}])
     def test_a_span_is_positive(self, wrong: dict[str, float]) -> None:
@@ -104,13 +114,24 @@ class TestRuns:
 
         assert await sequences(graph) == [2, 3, 4]
 
+    async def test_a_clock_that_stood_wrong_once_stops_neither_cleaning_up_nor_pruning(self) -> None:
+        backend = InMemoryCheckpointBackend()
+        for sequence, year in enumerate([2999, 2001, 2002], start=1):
+            await backend.put(make_record("g", sequence, timestamp=datetime(year, 1, 1, tzinfo=UTC)))
+        pruned = await CheckpointManager(backend).prune(KeepFor(days=1), dry_run=True)
+        config = CheckpointConfig(backend=backend, trigger_on_iteration=1, retention=KeepFor(days=1))
+        await Graph(countdown(), id="g", checkpoint_config=config).run({"limit": 2})
+
+        assert [info.sequence for info in pruned] == [2]
+        assert [info.sequence for info in (await backend.list("g")).infos] == [1, 4, 5]
+
     async def test_it_is_per_graph(self) -> None:
         backend = InMemoryCheckpointBackend()
         for graph_id in "ab":
             config = every_step(backend, auto_cleanup=True, max_checkpoints=2)
             await Graph(countdown(), id=graph_id, checkpoint_config=config).run({"limit": 4})
 
-        assert [info.checkpoint_id for info in await backend.list()] == [
+        assert [info.checkpoint_id for info in (await backend.list()).infos] == [
             "ckpt_a_000003",
             "ckpt_a_000004",
             "ckpt_b_000003",
@@ -131,7 +152,7 @@ class TestRuns:
         graph = Graph(loop, id="g", checkpoint_config=config)
         await graph.run()
 
-        assert [info.checkpoint_id for info in await backend.list()] == [
+        assert [info.checkpoint_id for info in (await backend.list()).infos] == [
             "by hand 1",
             "by hand 4",
             "ckpt_g_000007",

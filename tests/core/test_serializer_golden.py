@@ -1,52 +1,67 @@
 """Records of every released version stay readable, byte for byte as they were written then.
 
-A new version adds a file; a file is never changed. ``python -m tests.core.test_serializer_golden`` writes the file of a
-version that has none.
+A new version adds a file, as do new tags; a file is never changed. ``python -m tests.core.test_serializer_golden`` writes the
+newest where there is none.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter, OrderedDict, defaultdict, deque
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
+from dateutil import tz
+from pydantic_core import TzInfo
 
 from spark.graphs.checkpoint.codec import Codec
 from spark.graphs.checkpoint.json_format import JsonFormat
-from spark.graphs.checkpoint.model import CURRENT_VERSION, GraphCheckpoint
+from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.record import Record, RecordHeader
-from spark.graphs.checkpoint.scalar_tags import SCALAR_READERS
+from spark.graphs.checkpoint.tree_reader import KNOWN_TAGS
 from spark.graphs.frontier import Frontier
 from tests.core.checkpoint_values import (
+    PAGES,
     Address,
     Colour,
+    Frame,
     Level,
+    Modes,
+    Mood,
+    Note,
+    Page,
+    Parcel,
     Person,
     Point,
     Range,
     Rights,
     Scores,
+    Shade,
+    Size,
     Step,
     Version,
     is_same,
 )
 
 GOLDEN = Path(__file__).parent / "golden"
+FILES = ("record_1.0.0.txt", "record_1.0.0_types.txt")
+"""Oldest first; the second has the tags of types that need not be registered."""
 CODEC = Codec(JsonFormat())
 MOMENT = datetime(2024, 10, 27, 2, 30, 15, 123456)
 
 
-def make_checkpoint() -> GraphCheckpoint:
+def make_checkpoint(file: str = FILES[-1]) -> GraphCheckpoint:
     return GraphCheckpoint(
         checkpoint_id="ckpt_golden_000007",
         graph_id="golden",
         timestamp=MOMENT.replace(tzinfo=timezone(timedelta(hours=2))),
-        graph_state=make_state(),
+        graph_state=make_state() if file == FILES[0] else make_state_of_types(),
         node_states={"Node": {"seen": {1}}, "Node#2": {}},
         execution_metadata={"iteration": 7, "metadata": {"why": "é"}},
         config={"enable_state": True},
@@ -99,8 +114,33 @@ def make_state() -> dict[str, Any]:
     }
 
 
-def read_golden(version: str) -> Record:
-    header, _, payload = (GOLDEN / f"record_{version}.txt").read_bytes().partition(b"\n")
+def make_state_of_types() -> dict[str, Any]:
+    note = Note("a", 7, hidden=[1])
+    note.made = note.shouted
+    counter = Counter({"a": 2, (1, 2): -1})
+    # The largest float is left out: releases of pydantic spell it in two ways.
+    return make_state() | {
+        "plain": [None, True, 0, -1, 2**63 - 1, 1.5, -0.0, 5e-324, "text", {"a": {}}],
+        "fractions": [Fraction(-1, 3), Fraction(2**70, 3)],
+        "enums": [Shade.DARK, Mood.FINE, Modes.READ, Modes.READ | Modes.WRITE],
+        "tuples": [Size(1, [2])],
+        "dataclasses": [note, Note(None), Frame(size=Size(1)), Parcel[dict[str, int | None]]({1: 2}, weight=3)],
+        "collections": [deque([1], 3), defaultdict(list, {1: [2]}), defaultdict(Note), OrderedDict(b=1, a=2), counter],
+        "models": [PAGES[1](items=[], recent=(1,)), Page.model_construct(recent=1)],
+        "zones": [
+            UTC,
+            timezone(timedelta(0), "UTC"),
+            ZoneInfo("Europe/Berlin"),
+            TzInfo(60),
+            tz.UTC,
+            tz.tzoffset("X", 60),
+        ],
+        "zoned": [MOMENT.replace(tzinfo=TzInfo(3600), fold=1), time(1, tzinfo=tz.tzoffset(None, 60))],
+    }
+
+
+def read_golden(file: str) -> Record:
+    header, _, payload = (GOLDEN / file).read_bytes().partition(b"\n")
     return Record(RecordHeader.from_json(header), payload.removesuffix(b"\n"))
 
 
@@ -108,13 +148,14 @@ def write_current() -> Record:
     return CODEC.encode(make_checkpoint(), sequence=7, manual=False, nonce="0123456789abcdef")
 
 
-@pytest.mark.parametrize("version", ["1.0.0"])
-def test_a_record_of_a_released_version_still_loads(version: str) -> None:
-    checkpoint = CODEC.decode(read_golden(version))
+@pytest.mark.parametrize("file", FILES)
+def test_a_record_of_a_released_version_still_loads(file: str) -> None:
+    checkpoint = CODEC.decode(read_golden(file))
 
-    expected = make_checkpoint()
-    for key, value in expected.graph_state.items():
-        assert is_same(checkpoint.graph_state[key], value), key
+    expected = make_checkpoint(file)
+    assert checkpoint.graph_state.keys() == expected.graph_state.keys()
+    for key, value in checkpoint.graph_state.items():
+        assert is_same(value, expected.graph_state[key]), key
     for name in (
         "timestamp",
         "node_states",
@@ -126,12 +167,12 @@ def test_a_record_of_a_released_version_still_loads(version: str) -> None:
         "origin",
     ):
         assert is_same(getattr(checkpoint, name), getattr(expected, name)), name
-    assert (checkpoint.version, checkpoint.sequence) == (version, 7)
+    assert (checkpoint.version, checkpoint.sequence) == ("1.0.0", 7)
 
 
 def test_a_run_can_go_on_from_the_frontier_of_a_released_version() -> None:
     """Its rows are read and written by place, so their order is part of the format."""
-    data = CODEC.decode(read_golden(CURRENT_VERSION)).frontier
+    data = CODEC.decode(read_golden(FILES[-1])).frontier
     assert data is not None
     result = data.pop("result")
 
@@ -145,18 +186,18 @@ def test_a_run_can_go_on_from_the_frontier_of_a_released_version() -> None:
 
 
 def test_the_current_version_is_written_as_it_was_released() -> None:
-    """Other bytes for the same checkpoint are another version: raise CURRENT_VERSION and add a file."""
-    assert write_current() == read_golden(CURRENT_VERSION)
+    """Other bytes for the same checkpoint are another version, or at least another file."""
+    assert write_current() == read_golden(FILES[-1])
 
 
 def test_the_golden_record_has_every_tag() -> None:
-    tags = set(re.findall(rb'\{"(\$[a-z]+)":', read_golden(CURRENT_VERSION).payload))
+    tags = set(re.findall(rb'\{"(\$[a-z]+)":', read_golden(FILES[-1]).payload))
 
-    known = {*SCALAR_READERS, "$tuple", "$set", "$frozenset", "$dict", "$type", "$model"}
+    known = {*KNOWN_TAGS, "$tuple", "$set", "$frozenset", "$dict", "$type"}
     assert {tag.decode() for tag in tags} >= known
 
 
 if __name__ == "__main__":
     record = write_current()
-    with (GOLDEN / f"record_{CURRENT_VERSION}.txt").open("xb") as file:
+    with (GOLDEN / FILES[-1]).open("xb") as file:
         file.write(record.header.to_json() + b"\n" + record.payload + b"\n")

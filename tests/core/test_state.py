@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from spark.errors import RunError, SerializationError
+from spark.errors import RunError, SerializationError, StateConflictError
 from spark.graphs import Graph, Node, NodeContext, node
 from tests.core.running import Does, Failure, Work, fan_out
 
@@ -184,6 +184,158 @@ class TestTransactions:
         graph = await run_alone(work)
 
         assert graph.get_state_snapshot() == {"a": "outer", "b": "outer"}
+
+    @pytest.mark.parametrize("nested", [False, True])
+    async def test_of_two_blocks_open_at_once_the_failing_one_takes_only_its_own_writes(self, nested: bool) -> None:
+        async def work(context: NodeContext) -> None:
+            state = context.graph_state
+            both_wrote = asyncio.Barrier(2)
+
+            async def block(name: str, *, fails: bool) -> None:
+                async with state.transaction():
+                    await state.set(name, "written")
+                    await state.update("n", lambda n: n + 1, 0)
+                    await state.delete(f"old {name}")
+                    await both_wrote.wait()
+                    assert sorted(await state.keys()) == sorted(
+                        {"n", name, "before", "old good", "old bad"} - {f"old {name}"}
+                    )
+                    if fails:
+                        raise Failure
+
+            async def blocks() -> None:
+                await state.set("before", 1)
+                results = await asyncio.gather(
+                    block("good", fails=False), block("bad", fails=True), return_exceptions=True
+                )
+                assert [type(result) for result in results] == [type(None), Failure]
+
+            if nested:
+                async with state.transaction():
+                    await blocks()
+            else:
+                await blocks()
+
+        graph = await run_alone(work, **{"old good": 1, "old bad": 1})
+
+        assert graph.get_state_snapshot() == {"old bad": 1, "before": 1, "good": "written", "n": 1}
+
+    async def test_a_block_reads_its_own_writes_and_what_is_around_it(self) -> None:
+        seen: list[Any] = []
+
+        async def work(context: NodeContext) -> None:
+            state = context.graph_state
+            await state.set("a", "step's")
+            await state.update("n", lambda n: n + 1, 0)
+            async with state.transaction() as inside:
+                await state.update("n", lambda n: n * 10, 0)
+                await inside.set("b", "block's")
+                seen.append([await state.get(key) for key in "abnc"])
+                await state.delete("a")
+                seen.append([await inside.has("a"), await state.keys()])
+            seen.append([await state.get("n"), await state.has("a")])
+
+        await run_alone(work, c="committed", n=4)
+
+        assert seen == [["step's", "block's", 50, "committed"], [False, ["c", "n", "b"]], [50, False]]
+
+    async def test_what_two_blocks_read_and_then_set_is_a_conflict_and_not_lost(self) -> None:
+        async def work(context: NodeContext) -> None:
+            state = context.graph_state
+            both_read = asyncio.Barrier(2)
+
+            async def add_one() -> None:
+                async with state.transaction():
+                    count = await state.get("count")
+                    await both_read.wait()
+                    await state.set("count", count + 1)
+
+            results = await asyncio.gather(add_one(), add_one(), return_exceptions=True)
+            assert {type(result) for result in results} == {type(None), StateConflictError}
+
+        assert (await run_alone(work, count=0)).get_state_snapshot() == {"count": 1}
+
+    async def test_a_block_that_outlives_the_one_around_it_says_that_its_writes_are_lost(self) -> None:
+        async def work(context: NodeContext) -> None:
+            state, may_end = context.graph_state, asyncio.Event()
+
+            async def inner() -> None:
+                async with state.transaction():
+                    await state.set("a", 1)
+                    await may_end.wait()
+
+            async with state.transaction() as around:
+                helper = asyncio.create_task(inner())
+                await asyncio.sleep(0)
+            may_end.set()
+            with pytest.raises(RunError, match="ended after the one around it"):
+                await helper
+            with pytest.raises(RunError, match="This transaction block has ended"):
+                await around.set("b", 1)
+
+        assert (await run_alone(work)).get_state_snapshot() == {}
+
+
+class TestAfterTheStep:
+    """What is written when the step has ended can't be committed any more, so it must not look as if it were."""
+
+    @pytest.mark.parametrize("was_used", [True, False])
+    @pytest.mark.parametrize("fails", [True, False])
+    async def test_state_is_neither_read_nor_written(self, was_used: bool, fails: bool) -> None:
+        kept: list[NodeContext] = []
+
+        async def work(context: NodeContext) -> None:
+            kept.append(context)
+            if was_used:
+                await context.graph_state.set("during", 1)
+                context.state["during"] = 1
+            if fails:
+                raise Failure
+
+        graph = Graph(Does(work, name="only"))
+        with suppress(Failure):
+            await graph.run()
+        state, own = kept[0].graph_state, kept[0].state
+        for act in (
+            lambda: state.set("after", 1),
+            lambda: state.update("after", lambda n: 1),
+            lambda: state.delete("during"),
+            lambda: state.get("during"),
+            lambda: state.transaction().__aenter__(),
+        ):
+            with pytest.raises(RunError, match=r"This step of node 'only' in graph '\w+' has ended.* would be lost"):
+                await act()
+        for act_now in (lambda: own.update(after=1), lambda: own.pop("during"), lambda: dict(own)):
+            with pytest.raises(RunError, match="has ended"):
+                act_now()
+
+        assert repr(own) == "NodeState(of a step that has ended)"
+        assert graph.get_state_snapshot() == ({"during": 1} if was_used and not fails else {})
+
+    async def test_a_helper_task_that_outlives_its_step_is_told(self) -> None:
+        helpers: list[asyncio.Task[None]] = []
+
+        class Leaves(Node):
+            async def process(self, context: NodeContext) -> None:
+                next_runs = asyncio.Event()
+
+                async def write_later() -> None:
+                    async with context.graph_state.transaction():
+                        await context.graph_state.set("a", 1)
+                        await next_runs.wait()
+
+                helpers.append(asyncio.create_task(write_later()))
+                await asyncio.sleep(0)
+                asyncio.get_running_loop().call_soon(next_runs.set)
+
+        leaves = Leaves()
+        leaves >> Does(lambda context: asyncio.sleep(0.001), name="next")
+        graph = Graph(leaves)
+        await graph.run()
+
+        with pytest.raises(RunError, match="This step of node 'Leaves'"):
+            await helpers[0]
+        assert graph.get_state_snapshot() == {}
 
 
 class TestUpdate:

@@ -65,7 +65,7 @@ async def test_without_it_such_a_run_begins_anew() -> None:
 
     await graph(keys, backend, on_start=False).run(resume=True)
 
-    assert await backend.list("g")
+    assert (await backend.list("g")).infos
     assert keys.seen[1][0] != keys.seen[0][0]
 
 

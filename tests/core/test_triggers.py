@@ -154,4 +154,4 @@ class TestRuns:
         await graph.run({"limit": 3})
 
         assert graph.checkpoint_backend is None
-        assert await backend.list() == []
+        assert (await backend.list()).infos == []

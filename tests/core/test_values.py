@@ -87,3 +87,27 @@ def test_a_value_that_can_not_be_copied_is_refused_with_the_path_to_it() -> None
         snapshot({"a": [1, {"b": threading.Lock()}]}, path="graph_state['k']")
 
     assert caught.value.path == "graph_state['k']['a'][1]['b']"
+
+
+def nested_pairs(levels: int) -> list[Any]:
+    """A list that refers to one list twice, and that to one twice: written out, it has 2**levels of them."""
+    pairs: list[Any] = []
+    for _ in range(levels):
+        pairs = [pairs, pairs]
+    return pairs
+
+
+@pytest.mark.parametrize("container", [lambda part: part, lambda part: {"a": part, "b": (part, bytearray(b"x"))}])
+def test_what_is_referred_to_over_and_over_is_copied_in_no_time(container: Any) -> None:
+    """If each reference cost a copy, this would not end before the universe does."""
+    copied = snapshot(container(nested_pairs(100)))
+
+    first = copied["a"] if isinstance(copied, dict) else copied
+    for _ in range(100):
+        assert len(first) == 2
+        first = first[0]
+
+
+def test_a_part_that_can_not_be_copied_is_found_however_often_it_is_referred_to() -> None:
+    with pytest.raises(SerializationError, match=r"value\[1\] holds a lock"):
+        snapshot([nested_pairs(100), threading.Lock()])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from spark.errors import SerializationError
 from spark.graphs import ExitNode, Graph, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend, Record
 
@@ -67,3 +68,35 @@ async def test_what_takes_long_is_encoded_in_another_thread(
 ) -> None:
     """How long a payload took is known from the last one."""
     assert (await threads(state, **options))[:3] == expected
+
+
+def endless() -> list[Any]:
+    """Small in memory, where each list is there once. As JSON, which has no references, it would fill any disk."""
+    pairs: list[Any] = []
+    for _ in range(60):
+        pairs = [pairs, pairs]
+    return pairs
+
+
+@pytest.mark.parametrize("place", ["state", "output", "last output"])
+async def test_what_would_be_endless_when_written_is_refused(place: str) -> None:
+    class Returns(Node):
+        async def process(self, context: NodeContext) -> Any:
+            if place == "state":
+                await context.graph_state.set("pairs", endless())
+            return {"pairs": endless()} if "output" in place else {}
+
+    node = Returns()
+    if place != "last output":
+        node >> ExitNode()
+    graph = Graph(node, checkpoint_config=CheckpointConfig(trigger_on_iteration=1))
+
+    with pytest.raises(SerializationError, match="refers to the same lists or dicts over and over"):
+        await graph.run()
+
+
+async def test_what_would_be_endless_when_written_is_refused_by_hand_too() -> None:
+    checkpoint = Graph(ExitNode(), state={"pairs": endless()}).create_checkpoint()
+
+    with pytest.raises(SerializationError, match=r"graph_state\['pairs'\] can't be saved"):
+        await checkpoint.save(InMemoryCheckpointBackend())

@@ -165,9 +165,9 @@ class Writer:
             self.book.check_listed([latest.sequence, *(self.book.stored.keys() - {latest.sequence})])
 
     async def _list(self) -> None:
-        infos = await refused_or(self._backend.list(self._graph_id))
-        if not isinstance(infos, BackendError):
-            self.book.check_listed([info.sequence for info in infos])
+        listing = await refused_or(self._backend.list(self._graph_id))
+        if not isinstance(listing, BackendError):
+            self.book.check_listed([info.sequence for info in listing.infos])
 
     async def _delete(self) -> None:
         if self.book.stored:
@@ -214,7 +214,7 @@ async def check_in_the_end(backend: CheckpointBackend, graph_id: str, book: Book
     highest = max((*book.used, *book.doubtful), default=0)
     for sequence in range(1, highest + 2):
         book.check(sequence, await backend.get(graph_id, sequence))
-    infos = await backend.list(graph_id)
+    infos = (await backend.list(graph_id)).infos
     book.check_listed([info.sequence for info in infos])
     if await backend.latest(graph_id) != (infos[-1] if infos else None):
         raise Complaint(f"the latest is not the last of {infos}")

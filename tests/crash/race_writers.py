@@ -90,7 +90,7 @@ def _content(number: int, sequence: int) -> bytes:
 async def complaint_about_winners(make: MakeBackend, winners: list[int]) -> str:
     """What is wrong with what is stored, or ``""``."""
     async with make() as backend:
-        stored = [info.sequence for info in await backend.list(GRAPH_ID)]
+        stored = [info.sequence for info in (await backend.list(GRAPH_ID)).infos]
         if stored != list(range(1, len(winners) + 1)):
             return f"{len(stored)} sequences are stored after {len(winners)} races: {stored}"
         for sequence, winner in enumerate(winners, start=1):

@@ -10,7 +10,7 @@ GOOD = """
 
     @hookimpl
     def spark_serializers():
-        return [SerializerSpec(name="goodfmt", target="good_backend:GoodFormat")]
+        return [SerializerSpec(name="goodfmt", target="good_backend:GoodFormat", safe_to_load=True)]
 
     @hookimpl
     def spark_checkpoint_deleted(checkpoint_id):
@@ -18,8 +18,12 @@ GOOD = """
 """
 
 GOOD_BACKEND = """
-    class GoodBackend:
+    from spark.graphs.checkpoint import InMemoryCheckpointBackend
+    from spark.graphs.checkpoint.json_format import JsonFormat
+
+    class GoodBackend(InMemoryCheckpointBackend):
         def __init__(self, **options):
+            super().__init__()
             self.url, self.options = None, options
 
         @classmethod
@@ -28,8 +32,8 @@ GOOD_BACKEND = """
             backend.url = url
             return backend
 
-    class GoodFormat:
-        pass
+    class GoodFormat(JsonFormat):
+        name = "goodfmt"
 """
 
 FAILS_ON_IMPORT = "raise RuntimeError('no engine here')"

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from spark.errors import PluginBrokenError
+from spark.errors import PluginBrokenError, PluginWarning
 from spark.hooks import backend_class, plugins
 from tests.discovery.conftest import WORKSPACE_PLUGINS
 from tests.discovery.sites import Site
@@ -21,10 +21,10 @@ def statuses() -> dict[str, str]:
     "settings",
     [
         {"SPARK_DISABLE_PLUGINS": "fake-noisy"},
-        {"SPARK_DISABLE_PLUGINS": "other, Fake_Noisy"},
+        {"SPARK_DISABLE_PLUGINS": "sql, Fake_Noisy"},
         {"SPARK_DISABLE_PLUGINS": "noisy"},
         {"SPARK_PLUGINS": ""},
-        {"SPARK_PLUGINS": "other"},
+        {"SPARK_PLUGINS": "sql"},
         {"SPARK_PLUGINS": "noisy", "SPARK_DISABLE_PLUGINS": "fake-noisy"},
     ],
     ids=str,
@@ -64,7 +64,7 @@ def test_a_plugin_that_calls_itself_builtin_is_not_the_core(site: Site, monkeypa
     ]
 
 
-@pytest.mark.parametrize("allowed", ["good", "fake-good", " FAKE.Good , other"])
+@pytest.mark.parametrize("allowed", ["good", "fake-good", " FAKE.Good , sql"])
 def test_an_allow_list_admits_by_entry_point_or_distribution(
     site: Site, monkeypatch: pytest.MonkeyPatch, allowed: str
 ) -> None:
@@ -78,7 +78,7 @@ def test_an_allow_list_admits_by_entry_point_or_distribution(
 @pytest.mark.parametrize(
     ("setting", "value", "cure"),
     [
-        ("SPARK_PLUGINS", "other", "SPARK_PLUGINS='other' does not list it. To use it, add 'fake-good' to that list."),
+        ("SPARK_PLUGINS", "sql", "SPARK_PLUGINS='sql' does not list it. To use it, add 'fake-good' to that list."),
         (
             "SPARK_DISABLE_PLUGINS",
             f"fake-good,{WORKSPACE_PLUGINS}",
@@ -98,3 +98,36 @@ def test_asking_for_a_blocked_plugin_says_which_setting_blocks_it(
     assert str(raised.value) == (
         "The backend 'good' can't be used: the plugin 'good' of fake-good 1.0, which provides it, is blocked. " + cure
     )
+
+
+@pytest.mark.parametrize("setting", ["SPARK_PLUGINS", "SPARK_DISABLE_PLUGINS"])
+@pytest.mark.parametrize(
+    ("listed", "cure"),
+    [
+        ("fake-god", "Did you mean 'fake-good'?"),
+        ("spark-graphs-backend-fil", "Did you mean 'spark-graphs-backend-file'?"),
+    ],
+)
+def test_a_misspelt_name_in_a_list_is_told_with_the_nearest_right_one(
+    site: Site, monkeypatch: pytest.MonkeyPatch, setting: str, listed: str, cure: str
+) -> None:
+    """Else somebody believes that a plugin is blocked."""
+    site.install("fake-good", GOOD)
+    monkeypatch.setenv(setting, f"{WORKSPACE_PLUGINS},{listed}")
+
+    with pytest.warns(PluginWarning) as caught:
+        plugins()
+
+    assert [str(each.message) for each in caught] == [
+        f"{setting} lists {listed!r}, and no installed plugin is called that. {cure}"
+    ]
+
+
+def test_a_distribution_of_ours_may_be_blocked_where_it_is_not_installed(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spark.hooks.entry_points._mentions_group", lambda found: found.name.startswith("fake-"))
+    monkeypatch.setenv("SPARK_DISABLE_PLUGINS", "spark-graphs-serializer-pickle")
+    site.install("fake-good", GOOD)
+
+    assert statuses() == {"builtin": "loaded", "good": "loaded"}

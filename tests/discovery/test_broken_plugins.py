@@ -6,8 +6,9 @@ from collections.abc import Callable
 import pytest
 
 from spark.errors import PluginWarning
-from spark.hooks import plugins
+from spark.hooks import backend_class, plugins
 from tests.discovery import sources
+from tests.discovery.conftest import WORKSPACE_PLUGINS
 from tests.discovery.sites import Site
 from tests.discovery.sources import returns
 
@@ -17,6 +18,11 @@ BROKEN = {
         ["Importing fake_bad_plugin failed: RuntimeError: no engine here", "SPARK_DISABLE_PLUGINS=fake-bad"],
     ),
     "exits on import": ("raise SystemExit(3)", ["Importing fake_bad_plugin failed: SystemExit: 3"]),
+    "skips itself on import": (
+        "import asyncio\nraise asyncio.CancelledError('not here')",
+        ["Importing fake_bad_plugin failed: CancelledError: not here"],
+    ),
+    "hook exits": (returns("spark_backends", "exit(4)"), ["spark_backends() raised SystemExit: 4"]),
     "misspelt hook": (sources.MISSPELT_HOOK, ["no hook spark_backend.", "Did you mean spark_backends?"]),
     "misspelt argument": (
         sources.MISSPELT_ARGUMENT,
@@ -145,3 +151,27 @@ def test_an_optional_hook_of_a_later_release_is_accepted(site: Site) -> None:
     )
 
     assert {info.name: info.status for info in plugins()}["good"] == "loaded"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"[spark.graphs]\nbad\n", b"[spark.graphs]\nbad = m\n[spark.graphs\n", b"[spark.graphs]\nb\xff = m\n"],
+    ids=repr,
+)
+def test_a_malformed_list_of_plugins_is_named_and_harms_nobody_else(site: Site, text: bytes) -> None:
+    site.add_dist_info("fake-bad", "0.3", "")
+    (site.folder / "fake_bad-0.3.dist-info" / "entry_points.txt").write_bytes(text)
+    site.install("fake-good", sources.GOOD, good_backend=sources.GOOD_BACKEND)
+
+    with pytest.warns(PluginWarning, match=r"'fake-bad' of fake-bad 0.3 is skipped. Its entry_points.txt is malformed"):
+        backend = backend_class("good")
+
+    assert backend.__name__ == "GoodBackend"
+    assert [info.status for info in plugins() if info.distribution == "fake-bad"] == ["broken"]
+
+
+def test_a_malformed_list_of_a_blocked_plugin_is_not_spoken_of(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.add_dist_info("fake-bad", "0.3", "[spark.graphs]\nbad\n")
+    monkeypatch.setenv("SPARK_DISABLE_PLUGINS", f"fake-bad,{WORKSPACE_PLUGINS}")
+
+    assert {info.name: info.status for info in plugins()}["fake-bad"] == "blocked"

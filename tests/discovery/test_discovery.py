@@ -96,7 +96,7 @@ def test_a_malformed_distribution_of_somebody_else_does_no_harm(site: Site) -> N
     site.install("fake-good", GOOD)
     site.add_dist_info("aaa-malformed", "1.0", "[console_scripts]\nthis is no entry point\n")
     (site.folder / "aab_binary-1.0.dist-info").mkdir()
-    (site.folder / "aab_binary-1.0.dist-info" / "entry_points.txt").write_bytes(b"\xff\xfe[spark.graphs]")
+    (site.folder / "aab_binary-1.0.dist-info" / "entry_points.txt").write_bytes(b"\xff\xfe[console_scripts]")
 
     assert report("good").status == "loaded"
 

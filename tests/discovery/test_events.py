@@ -1,6 +1,8 @@
 """Plugins are told of events one by one; what one of them does wrong reaches nobody else."""
 
+import asyncio
 import logging
+from contextvars import ContextVar
 
 import pytest
 
@@ -36,6 +38,63 @@ FAILING = """
 """
 
 
+ENDING = """
+    import asyncio, sys
+    from spark.hooks import hookimpl
+
+    @hookimpl(tryfirst=True)
+    {kind} spark_checkpoint_deleted():
+        {act}
+"""
+
+WHERE = """
+    import asyncio
+    from contextvars import ContextVar
+    from spark.hooks import hookimpl
+    from tests.discovery.test_events import WHOSE
+    heard = []
+
+    @hookimpl
+    def spark_checkpoint_deleted(graph_id):
+        try:
+            asyncio.get_running_loop()
+            heard.append((True, WHOSE.get()))
+        except RuntimeError:
+            heard.append((False, WHOSE.get()))
+"""
+
+SLOW = {
+    "def": """
+    import threading
+    from spark.hooks import hookimpl
+    begun, end, heard = threading.Event(), threading.Event(), []
+
+    @hookimpl
+    def spark_checkpoint_deleted(graph_id):
+        heard.append(graph_id)
+        begun.set()
+        end.wait()
+    """,
+    "async def": """
+    import asyncio
+    from spark.hooks import hookimpl
+    end, heard = asyncio.Event(), []
+
+    @hookimpl
+    async def spark_checkpoint_deleted(graph_id):
+        heard.append(graph_id)
+        while not end.is_set():
+            try:
+                await end.wait()
+            except asyncio.CancelledError:
+                pass
+    """,
+}
+"""Listeners that end when they are told to, and not when they are cancelled."""
+
+WHOSE: ContextVar[str] = ContextVar("WHOSE", default="nobody's")
+
+
 async def test_plain_and_async_listeners_get_the_arguments_they_declare(site: Site) -> None:
     site.install("fake-plain", PLAIN)
     site.install("fake-async", ASYNC)
@@ -66,6 +125,75 @@ async def test_an_error_is_logged_with_the_plugins_name_and_the_others_are_told(
     assert str(error) == "no post today"
     assert fake_plain_plugin.heard == ["g"]
     assert "The plugin 'failing' of fake-failing 1.0 raised in its hook spark_checkpoint_deleted" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+@pytest.mark.parametrize("act", ["sys.exit(3)", "raise asyncio.CancelledError", "raise GeneratorExit"])
+async def test_nothing_that_a_listener_raises_ends_the_run(
+    site: Site, caplog: pytest.LogCaptureFixture, kind: str, act: str
+) -> None:
+    site.install("fake-failing", ENDING.format(kind=kind, act=act))
+    site.install("fake-plain", PLAIN)
+
+    errors = await events.fire("spark_checkpoint_deleted", checkpoint_id="c", graph_id="g")
+
+    import fake_plain_plugin
+
+    assert [plugin for plugin, _ in errors] == ["plugin 'failing' of fake-failing 1.0"]
+    assert "The plugin 'failing' of fake-failing 1.0 raised in its hook spark_checkpoint_deleted" in caplog.text
+    assert fake_plain_plugin.heard == ["g"]
+
+
+async def test_a_plain_listener_does_not_hold_the_event_loop_up(site: Site) -> None:
+    site.install("fake-plain", WHERE)
+
+    WHOSE.set("of the caller")
+    await events.fire("spark_checkpoint_deleted", checkpoint_id="c", graph_id="g")
+
+    import fake_plain_plugin
+
+    assert fake_plain_plugin.heard == [(False, "of the caller")]
+
+
+@pytest.mark.parametrize("kind", ["def", "async def"])
+async def test_a_slow_listener_is_left_behind_and_named(
+    site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(events, "PATIENCE", 0.05)
+    site.install("fake-slow", SLOW[kind])
+    site.install("fake-zealous", PLAIN)
+    import fake_slow_plugin
+    import fake_zealous_plugin
+
+    await events.fire("spark_checkpoint_deleted", checkpoint_id="c", graph_id="first")
+    await events.fire("spark_checkpoint_deleted", checkpoint_id="c", graph_id="second")
+
+    assert fake_zealous_plugin.heard == ["first", "second"]
+    assert fake_slow_plugin.heard == ["first"]
+    assert (
+        "The plugin 'slow' of fake-slow 1.0 took longer than 0.05 s in its hook spark_checkpoint_deleted" in caplog.text
+    )
+    assert "not told of spark_checkpoint_deleted: an earlier call has not ended yet" in caplog.text
+
+    fake_slow_plugin.end.set()
+    (listener,) = (each for each in events.listeners("spark_checkpoint_deleted") if "slow" in each.plugin)
+    assert listener.late is not None
+    await listener.late
+    await events.fire("spark_checkpoint_deleted", checkpoint_id="c", graph_id="third")
+
+    assert fake_slow_plugin.heard == ["first", "third"]
+
+
+async def test_cancelling_the_run_ends_the_wait_for_a_listener(site: Site) -> None:
+    site.install("fake-slow", SLOW["def"])
+    import fake_slow_plugin
+
+    telling = asyncio.create_task(events.fire("spark_checkpoint_deleted", checkpoint_id="c", graph_id="g"))
+    await asyncio.to_thread(fake_slow_plugin.begun.wait)
+    telling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await telling
+    fake_slow_plugin.end.set()
 
 
 async def test_an_event_that_nobody_listens_to_has_no_listeners(site: Site) -> None:

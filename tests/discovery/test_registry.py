@@ -152,18 +152,42 @@ def test_the_setting_that_the_conflict_names_decides(site: Site, run_fresh: obje
         ("not_there:Thing", "importing not_there:Thing failed: ModuleNotFoundError: No module named 'not_there'"),
         ("good_backend:Missing", "importing good_backend:Missing failed: AttributeError"),
         ("good_backend:__name__", "good_backend:__name__ is not a class"),
+        (
+            "good_backend:GoodFormat",
+            "good_backend:GoodFormat is not a subclass of spark.graphs.checkpoint.CheckpointBackend",
+        ),
+        ("spark.graphs.checkpoint:CheckpointBackend", "spark.graphs.checkpoint:CheckpointBackend lacks delete, get, "),
+        ("exits:Thing", "importing exits:Thing failed: SystemExit: 5"),
     ],
 )
-def test_a_target_that_is_not_there_names_the_plugin(site: Site, target: str, said: str) -> None:
+def test_a_target_that_does_not_fit_names_the_plugin(site: Site, target: str, said: str) -> None:
     source = returns("spark_backends", f"[BackendSpec(name='x', target={target!r})]")
-    site.install("fake-bad", source, version="0.9", good_backend=sources.GOOD_BACKEND)
+    site.install("fake-bad", source, version="0.9", good_backend=sources.GOOD_BACKEND, exits="exit(5)")
 
     with pytest.raises(PluginBrokenError) as raised:
         backend_class("x")
 
     assert f"The backend 'x' of the plugin 'bad' of fake-bad 0.9 can't be used: {said}" in str(raised.value)
     assert "Reinstall or upgrade fake-bad." in str(raised.value)
-    assert (raised.value.__cause__ is None) == ("is not a class" in said)
+    assert (raised.value.__cause__ is not None) == said.startswith("importing")
+
+
+@pytest.mark.parametrize(
+    ("kind", "target", "said"),
+    [
+        ("spark_serializers", "good_backend:GoodBackend", "is not a subclass of spark.graphs.checkpoint.Format"),
+        ("spark_triggers", "good_backend:GoodBackend", "is not a subclass of spark.graphs.checkpoint.Trigger"),
+    ],
+)
+def test_a_target_of_another_kind_names_the_plugin(site: Site, kind: str, target: str, said: str) -> None:
+    spec = {"spark_serializers": "SerializerSpec", "spark_triggers": "TriggerSpec"}[kind]
+    look_up = {"spark_serializers": format_class, "spark_triggers": trigger_class}[kind]
+    site.install("fake-bad", returns(kind, f"[{spec}(name='x', target={target!r})]"), good_backend=sources.GOOD_BACKEND)
+
+    with pytest.raises(
+        PluginBrokenError, match=f"'x' of the plugin 'bad' of fake-bad 1.0 can't be used: {target} {said}"
+    ):
+        look_up("x")
 
 
 def test_asking_for_a_broken_plugin_gives_its_reason_and_its_error(site: Site) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from spark.graphs.checkpoint import InMemoryCheckpointBackend, Record
+from spark.graphs.checkpoint import InMemoryCheckpointBackend, Listing, Record
 from spark_testing import CheckpointBackendConformance
 
 
@@ -48,7 +48,7 @@ class ListsUnordered(InMemoryCheckpointBackend):
     found_by = "test_lists_a_graph_by_sequence"
 
     async def list(self, graph_id=None):
-        return sorted(await super().list(graph_id), key=lambda info: info.timestamp)
+        return Listing(sorted((await super().list(graph_id)).infos, key=lambda info: info.timestamp))
 
 
 class TrustsTheClock(InMemoryCheckpointBackend):
@@ -57,7 +57,7 @@ class TrustsTheClock(InMemoryCheckpointBackend):
     found_by = "test_the_latest_is_the_highest_sequence"
 
     async def latest(self, graph_id):
-        return max(await self.list(graph_id), key=lambda info: info.timestamp, default=None)
+        return max((await self.list(graph_id)).infos, key=lambda info: info.timestamp, default=None)
 
 
 class Forgets(InMemoryCheckpointBackend):
@@ -153,8 +153,18 @@ class PassesOverDamage(Shared):
     found_by = "test_a_damaged_checkpoint_is_an_error_and_never_a_guess"
 
     async def latest(self, graph_id):
-        sound = [info for info in await self.list(graph_id) if info.size > len(b"something else")]
+        sound = [info for info in (await self.list(graph_id)).infos if info.size > len(b"something else")]
         return sound[-1] if sound else None
+
+
+class LeavesOutDamage(Shared):
+    """Lists what it can read, and says of the rest nothing but a line in its log."""
+
+    found_by = "test_what_is_damaged_is_named_by_every_listing"
+
+    async def list(self, graph_id=None):
+        listing = await super().list(graph_id)
+        return Listing([info for info in listing.infos if info.size > len(b"something else")])
 
 
 class Planted(CheckpointBackendConformance):

@@ -40,7 +40,7 @@ async def test_the_nth_call_fails_and_nothing_is_done(faulty_store: FaultyBacken
         await faulty_store.put(make_record("g", 2))
 
     await faulty_store.put(make_record("g", 3))
-    assert [info.sequence for info in await faulty_store.list()] == [1, 3]
+    assert [info.sequence for info in (await faulty_store.list()).infos] == [1, 3]
 
 
 async def test_a_run_survives_a_lost_answer_if_it_is_told_that_the_sequence_is_taken(
@@ -53,7 +53,7 @@ async def test_a_run_survives_a_lost_answer_if_it_is_told_that_the_sequence_is_t
     with pytest.raises(BackendError):
         await graph.run({"limit": 5})
 
-    assert [info.sequence for info in await faulty_store.list("g")] == [1, 2, 3]
+    assert [info.sequence for info in (await faulty_store.list("g")).infos] == [1, 2, 3]
     assert (await graph.run({"limit": 5}, resume=True)).content["count"] == 5
 
 
@@ -63,10 +63,10 @@ async def test_a_call_hangs_until_it_is_released(faulty_store: FaultyBackend) ->
     await fault.reached.wait()
 
     assert not saving.done()
-    assert await faulty_store.list() == []
+    assert (await faulty_store.list()).infos == []
     fault.released.set()
     await saving
-    assert len(await faulty_store.list()) == 1
+    assert len((await faulty_store.list()).infos) == 1
 
 
 def test_a_fault_of_a_method_that_there_is_not_is_refused(faulty_store: FaultyBackend) -> None:

@@ -79,7 +79,7 @@ def save_by_hand(url: str, checkpoint_id: str, *, graph_id: str = "counting", st
 
 def infos(url: str) -> list[CheckpointInfo]:
     async def look(store: CheckpointBackend) -> list[CheckpointInfo]:
-        return await store.list()
+        return (await store.list()).infos
 
     return with_store(url, look)
 
@@ -88,7 +88,7 @@ def records(url: str) -> list[Record]:
     """Everything in a store, as it is stored."""
 
     async def look(store: CheckpointBackend) -> list[Record]:
-        found = [await store.get(info.graph_id, info.sequence) for info in await store.list()]
+        found = [await store.get(info.graph_id, info.sequence) for info in (await store.list()).infos]
         return [record for record in found if record is not None]
 
     return with_store(url, look)

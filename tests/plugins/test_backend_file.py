@@ -129,7 +129,7 @@ async def test_a_directory_removed_meanwhile_is_made_again(backend: FileCheckpoi
 
     await backend.put(make_record("g", 1))
 
-    assert [info.sequence for info in await backend.list()] == [1]
+    assert [info.sequence for info in (await backend.list()).infos] == [1]
 
 
 @pytest.mark.parametrize("directory", ["", "a\0b"])
@@ -198,25 +198,41 @@ async def test_files_that_are_not_named_like_checkpoints_are_passed_over(backend
     (folder.parent / "lost+found").mkdir()
     (folder.parent / "README").write_text("mine")
 
-    assert [info.sequence for info in await backend.list()] == [1]
+    assert [info.sequence for info in (await backend.list()).infos] == [1]
     latest = await backend.latest("g")
     assert latest is not None
     assert latest.sequence == 1
 
 
 async def test_listing_reports_what_is_no_file_in_the_place_of_a_checkpoint_and_goes_on(
-    backend: FileCheckpointBackend, caplog: pytest.LogCaptureFixture
+    backend: FileCheckpointBackend,
 ) -> None:
     await backend.put(make_record("g", 1))
     file_of(backend, 8).mkdir()
     file_of(backend, 9).symlink_to("/etc/passwd")
     os.mkfifo(file_of(backend, 10))
 
-    assert [info.sequence for info in await backend.list()] == [1]
+    listing = await backend.list()
+
+    assert [info.sequence for info in listing.infos] == [1]
     assert await backend.next_sequence("g") == 11
-    assert {f"{sequence:012d}" for sequence in (8, 9, 10)} == {
-        record.getMessage().split(".ckpt")[0][-12:] for record in caplog.records
-    }
+    assert [(each.graph_id, each.sequence, each.place) for each in listing.damaged] == [
+        ("g", sequence, str(file_of(backend, sequence))) for sequence in (8, 9, 10)
+    ]
+    assert all(each.place in each.reason for each in listing.damaged)
+
+
+async def test_a_folder_of_a_graph_whose_id_no_record_tells_is_reported(backend: FileCheckpointBackend) -> None:
+    """The folder of a long id is named by a hash; each record in it says which id that is, if any can be read."""
+    await backend.put(make_record("é" * 200, 1))
+    await backend.put(make_record("h", 1))
+    (file,) = Path(backend.directory).glob("*~*/*.ckpt")
+    file.write_bytes(b"something else")
+
+    listing = await backend.list()
+
+    assert [info.graph_id for info in listing.infos] == ["h"]
+    assert [(each.graph_id, each.sequence, each.place) for each in listing.damaged] == [(None, 1, str(file))]
 
 
 @pytest.mark.parametrize(
@@ -244,7 +260,7 @@ async def test_an_empty_file_is_listed_like_any_other_damaged_one(backend: FileC
 
     assert latest is not None
     assert (latest.sequence, latest.size) == (2, 0)
-    assert [info.sequence for info in await backend.list("g")] == [1, 2]
+    assert [info.sequence for info in (await backend.list("g")).infos] == [1, 2]
     assert await backend.delete("g", 2)
 
 
@@ -289,7 +305,7 @@ async def test_a_symbolic_link_in_the_place_of_a_checkpoint_is_not_followed(
 
 
 async def test_a_symbolic_link_in_the_place_of_a_graph_is_not_followed(
-    backend: FileCheckpointBackend, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    backend: FileCheckpointBackend, tmp_path: Path
 ) -> None:
     await backend.put(make_record("h", 1))
     (tmp_path / "outside").mkdir()
@@ -299,8 +315,10 @@ async def test_a_symbolic_link_in_the_place_of_a_graph_is_not_followed(
         await backend.put(make_record("g", 1))
 
     assert list((tmp_path / "outside").iterdir()) == []
-    assert [info.graph_id for info in await backend.list()] == ["h"]
-    assert "symbolic link" in caplog.text
+    listing = await backend.list()
+    assert [info.graph_id for info in listing.infos] == ["h"]
+    assert [(each.graph_id, each.sequence) for each in listing.damaged] == [("g", None)]
+    assert "symbolic link" in listing.damaged[0].reason
 
 
 async def test_a_floor_that_is_no_file_is_reported(backend: FileCheckpointBackend) -> None:
@@ -339,7 +357,7 @@ async def test_an_alias_that_its_record_does_not_confirm_means_nothing(backend: 
     for alias in ("false@000000000001", "false@000000000002", "dangling@000000000009", "no alias"):
         (ids / alias).symlink_to("/etc/passwd")
 
-    assert [info.checkpoint_id for info in await backend.list()] == ["ckpt_g_000001", "true"]
+    assert [info.checkpoint_id for info in (await backend.list()).infos] == ["ckpt_g_000001", "true"]
     assert await backend.find("false") is None
     assert await backend.find("dangling") is None
 
@@ -433,7 +451,7 @@ async def test_a_cancelled_save_that_fails_is_still_cancelled(backend: FileCheck
         await asyncio.wait([saving])
 
     assert saving.cancelled()
-    assert await backend.list() == []
+    assert (await backend.list()).infos == []
 
 
 async def test_closing_waits_for_what_is_under_way(tmp_path: Path) -> None:
@@ -459,7 +477,7 @@ def test_every_call_of_asyncio_run_can_use_it_and_close_leaves_no_thread(tmp_pat
     with no_thread_left():
         for sequence in (1, 2):
             asyncio.run(backend.put(make_record("g", sequence)))
-        assert len(asyncio.run(backend.list())) == 2
+        assert len(asyncio.run(backend.list()).infos) == 2
         asyncio.run(backend.close())
 
 
@@ -486,7 +504,7 @@ def test_a_fork_can_go_on_using_it(tmp_path: Path) -> None:
     told = run_in_child(lambda: asyncio.run(asyncio.wait_for(backend.put(make_record("g", 2)), 10)))
 
     assert told == "None"
-    assert len(asyncio.run(backend.list())) == 2
+    assert len(asyncio.run(backend.list()).infos) == 2
     asyncio.run(backend.close())
 
 

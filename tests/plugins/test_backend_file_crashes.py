@@ -51,7 +51,7 @@ def check_store(path: Path, *, earlier: list[Record], maybe: Record | None) -> N
     if stored and maybe:
         assert store.get_blobs("g", [*maybe.blobs]) == maybe.blobs
     expected = [record.header.sequence for record in (*earlier, stored) if record]
-    assert [info.sequence for info in store.infos("g")] == expected
+    assert [info.sequence for info in store.listing("g").infos] == expected
     latest = store.latest("g")
     assert (latest.sequence if latest else 0) == max(expected, default=0)
     for record in (*earlier, stored):
@@ -326,7 +326,7 @@ def test_a_writer_that_slept_can_not_bring_a_deleted_sequence_back(tmp_path: Pat
 
         assert store.get("g", 2) is None
         assert store.next_sequence("g") == 5
-        assert [info.sequence for info in store.infos("g")] == [1, 3, 4]
+        assert [info.sequence for info in store.listing("g").infos] == [1, 3, 4]
         assert leftovers(path) == []
     assert number > 8
 

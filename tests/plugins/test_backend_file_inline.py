@@ -46,7 +46,7 @@ async def test_a_lone_graph_saves_without_another_thread(backend: FileCheckpoint
         await backend.put(make_record("g", sequence))
 
     assert places == [THERE, HERE, HERE, HERE, HERE]
-    assert [info.sequence for info in await backend.list("g")] == [1, 2, 3, 4, 5]
+    assert [info.sequence for info in (await backend.list("g")).infos] == [1, 2, 3, 4, 5]
 
 
 async def test_graphs_that_save_by_turns_use_the_threads(backend: FileCheckpointBackend, places: list[str]) -> None:

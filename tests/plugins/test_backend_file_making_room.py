@@ -40,7 +40,7 @@ def save(store: CheckpointDirectory) -> list[int]:
 
 
 def sequences(store: CheckpointDirectory) -> list[int]:
-    return [info.sequence for info in store.infos("g")]
+    return [info.sequence for info in store.listing("g").infos]
 
 
 def check_store(store: CheckpointDirectory) -> None:

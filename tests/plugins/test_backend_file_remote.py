@@ -126,7 +126,7 @@ async def test_a_folder_removed_meanwhile_is_made_again(unknown: FileCheckpointB
 
     await unknown.put(make_record("g", 1))
 
-    assert [info.sequence for info in await unknown.list()] == [1]
+    assert [info.sequence for info in (await unknown.list()).infos] == [1]
 
 
 # writers
@@ -143,7 +143,7 @@ async def test_a_filesystem_that_caches_its_listings_does_not_here() -> None:
         await first.put(make_record("g", 2))
 
         assert await second.next_sequence("g") == 3
-        assert [info.sequence for info in await second.list()] == [1, 2]
+        assert [info.sequence for info in (await second.list()).infos] == [1, 2]
     remove_from_memory(url.replace("caching-memory", "memory"))
 
 
@@ -192,11 +192,11 @@ def test_a_move_that_would_replace_a_record_is_not_made(tmp_path: Path) -> None:
 async def test_a_file_put_in_the_place_of_another_is_read_anew(unknown: FileCheckpointBackend, tmp_path: Path) -> None:
     """Headers are remembered between listings, as long as it is the same file."""
     await unknown.put(make_record("g", 1, checkpoint_id="one"))
-    assert [info.checkpoint_id for info in await unknown.list()] == ["one"]
+    assert [info.checkpoint_id for info in (await unknown.list()).infos] == ["one"]
     shutil.rmtree(tmp_path / "store")
     await unknown.put(make_record("g", 1, checkpoint_id="two"))
 
-    assert [info.checkpoint_id for info in await unknown.list()] == ["two"]
+    assert [info.checkpoint_id for info in (await unknown.list()).infos] == ["two"]
 
 
 async def test_deleting_does_not_gather_floors(unknown: FileCheckpointBackend, tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ async def test_temporary_files_of_dead_writers_are_removed_and_mean_nothing(
     dead = run_in_child(new_temporary)
     (folder / dead).write_bytes(b'{"header": ')
 
-    assert await unknown.list() == []
+    assert (await unknown.list()).infos == []
     assert await unknown.latest("g") is None
     await unknown.put(make_record("g", 1))
     assert [path.name for path in folder.iterdir()] == ["000000000001.ckpt"]
@@ -251,7 +251,6 @@ async def test_leftovers_are_told_and_removed_only_when_asked_for(
 async def test_half_a_record_is_damage_and_never_passed_over(
     unknown: FileCheckpointBackend,
     tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
     damage: Callable[[bytes], bytes],
     listed: bool,
 ) -> None:
@@ -262,9 +261,11 @@ async def test_half_a_record_is_damage_and_never_passed_over(
 
     with pytest.raises(CheckpointDamagedError, match=re.escape("g/000000000002.ckpt")):
         await unknown.get("g", 2)
-    assert [info.sequence for info in await unknown.list()] == ([1, 2] if listed else [1])
+    listing = await unknown.list()
+    assert [info.sequence for info in listing.infos] == ([1, 2] if listed else [1])
     if not listed:
-        assert "000000000002.ckpt is damaged" in caplog.text
+        assert [(each.graph_id, each.sequence) for each in listing.damaged] == [("g", 2)]
+        assert "000000000002.ckpt is damaged" in listing.damaged[0].reason
         with pytest.raises(CheckpointDamagedError, match=re.escape("g/000000000002.ckpt")):
             await unknown.latest("g")
     assert await unknown.next_sequence("g") == 3
@@ -293,7 +294,7 @@ async def test_a_header_longer_than_most_is_read_whole(unknown: FileCheckpointBa
     record = make_record("g", 1, checkpoint_id="x" * 150, metadata={f"key {number}": "v" * 200 for number in range(50)})
     await unknown.put(record)
 
-    (info,) = await unknown.list()
+    (info,) = (await unknown.list()).infos
 
     assert (info.checkpoint_id, info.timestamp) == ("x" * 150, record.header.timestamp)
 
@@ -304,7 +305,7 @@ async def test_files_that_are_not_ours_are_passed_over(unknown: FileCheckpointBa
     (tmp_path / "store" / "lost+found").mkdir()
     (tmp_path / "store" / "g" / "2.ckpt").write_text("mine")
 
-    assert [info.sequence for info in await unknown.list()] == [1]
+    assert [info.sequence for info in (await unknown.list()).infos] == [1]
     assert await unknown.next_sequence("g") == 2
 
 
@@ -321,7 +322,7 @@ async def test_an_asynchronous_filesystem_is_used_and_its_session_closed() -> No
         await backend.delete("g", 1)
 
         assert results.count(None) == 1
-        assert [info.checkpoint_id for info in await backend.list()] == ["mine"]
+        assert [info.checkpoint_id for info in (await backend.list()).infos] == ["mine"]
         (session,) = AsyncMemory.sessions[url]
         assert not session.closed
 

@@ -76,7 +76,7 @@ async def test_a_connection_that_was_lost_is_made_again(sftp_server: SftpServer,
 
         with pytest.raises(BackendError, match="Check the server"):
             await backend.list()
-        assert [info.sequence for info in await backend.list()] == [1]
+        assert [info.sequence for info in (await backend.list()).infos] == [1]
 
 
 async def test_an_upload_that_is_cut_off_leaves_no_checkpoint(sftp_server: SftpServer, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ async def test_an_upload_that_is_cut_off_leaves_no_checkpoint(sftp_server: SftpS
         with pytest.raises(BackendError):
             await saving
 
-        assert await backend.list() == []
+        assert (await backend.list()).infos == []
         assert await backend.next_sequence("g") == 1
         await backend.put(make_record())
         assert await backend.get("g", 1) is not None
@@ -118,7 +118,7 @@ def test_a_fork_makes_a_connection_of_its_own(sftp_server: SftpServer, tmp_path:
     told = run_in_child(lambda: asyncio.run(asyncio.wait_for(backend.put(make_record("g", 2)), 20)))
 
     assert told == "None"
-    assert len(asyncio.run(backend.list())) == 2
+    assert len(asyncio.run(backend.list()).infos) == 2
     asyncio.run(backend.close())
 
 

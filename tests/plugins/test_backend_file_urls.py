@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import traceback
 from pathlib import Path
 
 import pytest
 
 from spark.errors import BackendError
-from spark.graphs.checkpoint import InMemoryCheckpointBackend
+from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend
 from spark.hooks import open_backend
 from spark_backend_file import FileCheckpointBackend
 from spark_testing.records import make_record
@@ -36,6 +37,61 @@ def test_the_registry_opens_local_urls(url: str) -> None:
     assert open_backend(url).directory == "/a"
 
 
+@pytest.mark.parametrize(
+    ("directory", "below"),
+    [
+        ("~/ck", "ck"),
+        (Path("~/ck"), "ck"),
+        ("~", ""),
+        ("file://~/ck", "ck"),
+        ("file:///~/ck", "ck"),
+        ("local://~/a%20b", "a b"),
+        ("fsspec+file://~/ck", "ck"),
+    ],
+    ids=str,
+)
+async def test_a_tilde_means_the_users_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, directory: str | Path, below: str
+) -> None:
+    """A folder named "~" is found by nobody, and removed with a command that empties the home."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    is_url = "://" in str(directory)
+    backend = open_backend(str(directory)) if is_url else FileCheckpointBackend(directory)
+
+    assert backend.directory == os.path.normpath(tmp_path / below)
+    if is_url:
+        assert FileCheckpointBackend(directory).directory == backend.directory
+
+
+@pytest.mark.parametrize(
+    ("directory", "folder"), [("./~/ck", "~/ck"), ("a/~", "a/~"), ("file:///%7E/ck", "/~/ck"), ("a~", "a~")]
+)
+def test_a_folder_named_with_a_tilde_can_be_named_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, directory: str, folder: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert FileCheckpointBackend(directory).directory == str(tmp_path / folder)
+
+
+@pytest.mark.parametrize("directory", ["~nobody-of-this-name/ck", "file://~nobody-of-this-name/ck"])
+def test_the_home_of_nobody_is_refused(directory: str) -> None:
+    with pytest.raises(ValueError, match=r"there is no home '~nobody-of-this-name'. Write './~nobody-of-this-name/ck'"):
+        FileCheckpointBackend(directory)
+
+
+def test_a_tilde_in_a_settings_file_means_the_users_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SPARK_CHECKPOINT_URL", raising=False)
+    (tmp_path / "spark.toml").write_text('[checkpoint]\nbackend = "file"\n[checkpoint.options]\ndirectory = "~/ck"\n')
+
+    backend = CheckpointConfig.load().backend
+
+    assert isinstance(backend, FileCheckpointBackend)
+    assert backend.directory == str(tmp_path / "ck")
+
+
 async def test_memory_is_the_cores_in_the_registry_and_fsspecs_as_a_directory() -> None:
     """Nothing can replace what the core brings."""
     async with (
@@ -44,7 +100,7 @@ async def test_memory_is_the_cores_in_the_registry_and_fsspecs_as_a_directory() 
     ):
         await direct.put(make_record("g", 1))
 
-        assert [info.sequence for info in await generic.list()] == [1]
+        assert [info.sequence for info in (await generic.list()).infos] == [1]
     remove_from_memory("memory://urls")
     assert isinstance(open_backend("memory://"), InMemoryCheckpointBackend)
 

@@ -125,16 +125,16 @@ async def test_stores_with_different_prefixes_do_not_see_each_other(
     ):
         await one.put(make_record("g", 1, checkpoint_id="mine"))
 
-        assert await other.list() == []
+        assert (await other.list()).infos == []
         assert await other.find("mine") is None
-        assert [info.checkpoint_id for info in await one.list()] == ["mine"]
+        assert [info.checkpoint_id for info in (await one.list()).infos] == ["mine"]
 
 
 async def test_a_bucket_can_be_used_without_a_prefix(s3_server: S3Server) -> None:
     async with open_store(s3_server, s3_server.new_bucket(), "") as backend:
         await backend.put(make_record("g", 1))
 
-        assert [info.sequence for info in await backend.list()] == [1]
+        assert [info.sequence for info in (await backend.list()).infos] == [1]
 
 
 async def test_what_others_keep_there_is_left_alone(
@@ -145,7 +145,7 @@ async def test_what_others_keep_there_is_left_alone(
     for key in [*strangers, f"{prefix}/graphs/lonely", f"{prefix}/ids/x"]:
         s3_server.write(bucket, key, b"not ours")
 
-    assert [info.sequence for info in await backend.list()] == [1]
+    assert [info.sequence for info in (await backend.list()).infos] == [1]
     assert await backend.delete_many("g", [1, 2]) == [1]
     assert set(strangers) <= set(s3_server.keys(bucket, prefix))
 
@@ -153,20 +153,18 @@ async def test_what_others_keep_there_is_left_alone(
 # damage
 
 
-async def test_a_listing_leaves_out_what_is_damaged_and_says_so(
-    backend: S3CheckpointBackend,
-    s3_server: S3Server,
-    bucket: str,
-    prefix: str,
-    caplog: pytest.LogCaptureFixture,
+async def test_a_listing_names_what_is_damaged(
+    backend: S3CheckpointBackend, s3_server: S3Server, bucket: str, prefix: str
 ) -> None:
     for sequence in (1, 2, 3):
         await backend.put(make_record("g", sequence))
     key = Keys(f"{prefix}/").record("g", 3)
     s3_server.write(bucket, key, b"something else")
 
-    assert [info.sequence for info in await backend.list("g")] == [1, 2]
-    assert key in caplog.text
+    for listing in (await backend.list("g"), await backend.list()):
+        assert [info.sequence for info in listing.infos] == [1, 2]
+        assert [(each.graph_id, each.sequence) for each in listing.damaged] == [("g", 3)]
+        assert key in listing.damaged[0].place
     with pytest.raises(CheckpointDamagedError, match="000000000003"):
         await backend.latest("g")
     with pytest.raises(CheckpointDamagedError, match="000000000003"):
@@ -226,12 +224,12 @@ async def test_headers_are_read_once(s3_server: S3Server, bucket: str, prefix: s
         for sequence in (1, 2, 3):
             await writer.put(make_record("g", sequence))
         gate = watch(reader)
-        first = await reader.list("g")
+        first = (await reader.list("g")).infos
         assert gate.requests == ["list_objects_v2", *["get_object"] * 3]
         gate.requests.clear()
 
-        assert await reader.list("g") == first
-        assert await reader.query(CheckpointQuery(metadata={"iteration": 2})) == first[1:2]
+        assert (await reader.list("g")).infos == first
+        assert (await reader.query(CheckpointQuery(metadata={"iteration": 2}))).infos == first[1:2]
         assert gate.requests == ["list_objects_v2"] * 2
 
 
@@ -246,7 +244,7 @@ async def test_what_was_deleted_by_others_is_not_handed_out(s3_server: S3Server,
 
         assert await reader.get("g", 1) is None
         assert await reader.latest("g") is None
-        assert await reader.list() == []
+        assert (await reader.list()).infos == []
 
 
 async def test_a_record_that_was_found_as_the_latest_is_not_handed_out_after_its_deletion(
@@ -268,14 +266,14 @@ async def test_a_header_longer_than_the_first_look_is_read_whole(s3_server: S3Se
         await writer.put(record)
 
         assert await reader.latest("g") == record.info()
-        assert await reader.list() == [record.info()]
+        assert (await reader.list()).infos == [record.info()]
         assert await reader.get("g", 1) == record
 
 
 async def test_a_header_too_long_to_be_read_back_is_refused(backend: S3CheckpointBackend) -> None:
     with pytest.raises(BackendError, match="its header takes"):
         await backend.put(make_record(metadata={f"key {number}": "x" * 190 for number in range(400)}))
-    assert await backend.list() == []
+    assert (await backend.list()).infos == []
 
 
 async def test_more_than_a_page_is_listed_found_and_deleted(backend: S3CheckpointBackend, prefix: str) -> None:
@@ -296,12 +294,12 @@ async def test_more_than_a_page_is_listed_found_and_deleted(backend: S3Checkpoin
     latest = await backend.latest("g")
     assert latest is not None
     assert latest.sequence == 3
-    assert [info.sequence for info in await backend.list("g")] == [1, 2, 3]
-    assert [info.sequence for info in await backend.list()] == [1, 2, 3]
+    assert [info.sequence for info in (await backend.list("g")).infos] == [1, 2, 3]
+    assert [info.sequence for info in (await backend.list()).infos] == [1, 2, 3]
     gate.requests.clear()
     assert await backend.delete_many("g", [2, 1, 9]) == [1, 2]
     assert gate.requests.count("list_objects_v2") == 2, "what lies between is passed over"
-    assert [info.sequence for info in await backend.list()] == [3]
+    assert [info.sequence for info in (await backend.list()).infos] == [3]
 
 
 @pytest.mark.parametrize("newest_first", [True, False])
@@ -314,7 +312,7 @@ async def test_a_limited_search_of_a_graph_reads_no_more_pages_than_it_needs(
         await backend.put(make_record("g", sequence))
     gate = watch(backend)
 
-    found = await backend.query(CheckpointQuery(graph_id="g", limit=2, newest_first=newest_first))
+    found = (await backend.query(CheckpointQuery(graph_id="g", limit=2, newest_first=newest_first))).infos
 
     assert [info.sequence for info in found] == ([7, 6] if newest_first else [1, 2])
     assert len(gate.requests) == (1 if newest_first else 4)
@@ -333,7 +331,7 @@ async def test_threads_use_one_backend_at_the_same_time(backend: S3CheckpointBac
 
     await asyncio.gather(*(asyncio.to_thread(work, number) for number in range(3)))
 
-    assert len(await backend.list()) == 9
+    assert len((await backend.list()).infos) == 9
 
 
 async def test_closing_ends_the_connections_of_other_threads_too(s3_server: S3Server, bucket: str, prefix: str) -> None:
@@ -401,7 +399,7 @@ def test_a_fork_can_go_on_using_it(s3_server: S3Server, bucket: str, prefix: str
         )
         told = await asyncio.to_thread(wait)
         await backend.put(make_record("g", 3))
-        assert [info.sequence for info in await backend.list()] == [1, 2, 3]
+        assert [info.sequence for info in (await backend.list()).infos] == [1, 2, 3]
         await backend.close()
         return told
 

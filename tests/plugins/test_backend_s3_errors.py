@@ -266,7 +266,7 @@ async def test_credentials_come_from_the_environment(
     async with open_backend(s3_server.url(bucket, "from environment")) as backend:
         await backend.put(make_record())
 
-        assert len(await backend.list()) == 1
+        assert len((await backend.list()).infos) == 1
 
 
 async def test_a_record_too_large_for_one_put_is_refused_before_anything_is_written(
@@ -302,7 +302,7 @@ async def test_sequences_that_have_no_key_are_refused(backend: S3CheckpointBacke
 async def test_the_last_sequence_there_can_be_sorts_like_the_others(backend: S3CheckpointBackend) -> None:
     await backend.put(make_record("g", 10**12 - 1, timestamp=NOON))
 
-    assert [info.sequence for info in await backend.list("g")] == [1, 10**12 - 1]
+    assert [info.sequence for info in (await backend.list("g")).infos] == [1, 10**12 - 1]
     latest = await backend.latest("g")
     assert latest is not None
     assert latest.sequence == 10**12 - 1
@@ -337,7 +337,7 @@ async def test_a_deletion_whose_answer_was_lost_is_told(backend: S3CheckpointBac
     proxy.schedule = in_order(LOST_ANSWER, only="PUT")
 
     assert await backend.delete("g", 1) is True
-    assert await backend.list("g") == []
+    assert (await backend.list("g")).infos == []
 
 
 async def test_a_deletion_that_is_refused_without_reason_is_no_silence(
@@ -411,7 +411,7 @@ async def test_of_a_deletion_that_fails_part_way_it_is_told_what_is_gone(
     with pytest.raises(DeletionError, match="delete 3 checkpoints of graph 'g'") as raised:
         await backend.delete_many("g", [1, 2, 3])
 
-    left = {info.sequence for info in await backend.list("g")}
+    left = {info.sequence for info in (await backend.list("g")).infos}
     assert {1, 2, 3} - left == set(raised.value.deleted)
     assert len(raised.value.deleted) == 2
 
@@ -447,7 +447,7 @@ async def test_a_store_that_ignores_conditions_is_refused_before_anything_is_sav
             with pytest.raises(BackendError, match=r"ignores If-None-Match.*single_writer=True"):
                 await backend.put(make_record())
         assert s3_server.keys(bucket) == []
-        assert await backend.list() == []
+        assert (await backend.list()).infos == []
     async with open_store(s3_server, bucket, single_writer=True) as backend:
         await backend.put(make_record())
         with pytest.raises(SequenceTakenError):

@@ -68,7 +68,7 @@ async def put_all(backend: S3CheckpointBackend, *sequences: int) -> None:
 
 
 async def sequences(backend: S3CheckpointBackend) -> list[int]:
-    return [info.sequence for info in await backend.list("g")]
+    return [info.sequence for info in (await backend.list("g")).infos]
 
 
 # a writer that is held up

@@ -51,6 +51,6 @@ async def test_a_single_writer_is_served(s3rver: S3Server) -> None:
             await backend.put(make_record("g", 3))
         assert await backend.delete("g", 1) is True
 
-        assert [info.sequence for info in await backend.list("g")] == [2, 3]
+        assert [info.sequence for info in (await backend.list("g")).infos] == [2, 3]
         assert await backend.get("g", 3) == records[2]
         assert await backend.next_sequence("g") == 4

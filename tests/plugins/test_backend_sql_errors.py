@@ -99,7 +99,7 @@ async def test_a_database_that_can_only_be_read_is_read(tmp_path: Path) -> None:
 
     check_that_it_helps(await failure(url), "The database can only be read")
     async with DatabaseCheckpointBackend(url) as backend:
-        assert [info.sequence for info in await backend.list("g")] == [2]
+        assert [info.sequence for info in (await backend.list("g")).infos] == [2]
 
 
 async def test_a_lock_that_stays_is_an_error_that_says_what_to_do(
@@ -247,7 +247,7 @@ async def test_a_server_that_only_allows_reading_is_an_error_that_says_what_to_d
 
     check_that_it_helps(await failure(url), "The server only allows reading")
     async with DatabaseCheckpointBackend(url) as backend:
-        assert len(await backend.list()) == 1
+        assert len((await backend.list()).infos) == 1
 
 
 async def test_a_deadlock_is_tried_again(postgres: PostgresServer) -> None:
@@ -265,7 +265,7 @@ async def test_a_deadlock_is_tried_again(postgres: PostgresServer) -> None:
         await backend.put(make_record("g", 2))
 
         assert len(tries) == 3
-        assert [info.sequence for info in await backend.list()] == [1, 2]
+        assert [info.sequence for info in (await backend.list()).infos] == [1, 2]
 
 
 # secrets

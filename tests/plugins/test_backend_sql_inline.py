@@ -69,7 +69,7 @@ async def test_a_lone_graph_saves_without_another_thread(backend: DatabaseCheckp
     await save(backend, "g", WARM + 1, 5)
 
     assert places == [HERE] * 5
-    assert [info.sequence for info in await backend.list("g")] == [1, 2, 3, 4, 5, 6, 7]
+    assert [info.sequence for info in (await backend.list("g")).infos] == [1, 2, 3, 4, 5, 6, 7]
 
 
 async def test_what_is_saved_so_is_durable_and_gone_records_are_told(
@@ -146,7 +146,7 @@ async def test_somebody_elses_lock_is_waited_for_in_the_other_thread(
         other.execute("COMMIT")
         await saving
 
-    assert [info.sequence for info in await backend.list("g")] == [1, 2, 3]
+    assert [info.sequence for info in (await backend.list("g")).infos] == [1, 2, 3]
 
 
 async def test_a_sequence_in_use_is_an_error_as_elsewhere(backend: DatabaseCheckpointBackend) -> None:
@@ -175,7 +175,7 @@ async def test_a_save_that_failed_after_it_took_effect_is_known_to_be_stored(
 
     await backend.put(make_record("g", 3))
 
-    assert [info.sequence for info in await backend.list("g")] == [1, 2, 3]
+    assert [info.sequence for info in (await backend.list("g")).infos] == [1, 2, 3]
 
 
 async def test_another_event_loop_saves_beside_it(backend: DatabaseCheckpointBackend) -> None:
@@ -186,8 +186,8 @@ async def test_another_event_loop_saves_beside_it(backend: DatabaseCheckpointBac
     await save(backend, "g", WARM + 1, 100)
     await asyncio.to_thread(other.join)
 
-    assert len(await backend.list("g")) == WARM + 100
-    assert len(await backend.list("h")) == 100
+    assert len((await backend.list("g")).infos) == WARM + 100
+    assert len((await backend.list("h")).infos) == 100
 
 
 @pytest.fixture
@@ -217,7 +217,7 @@ async def test_small_reads_need_no_other_thread(backend: DatabaseCheckpointBacke
     asked.clear()
 
     record, latest = await backend.get("g", 2), await backend.get_latest("g")
-    newest = await backend.query(CheckpointQuery(graph_id="g", limit=2, newest_first=True, after=NOON))
+    newest = (await backend.query(CheckpointQuery(graph_id="g", limit=2, newest_first=True, after=NOON))).infos
     head = await backend.latest("g")
 
     assert asked == [HERE] * 4

@@ -106,9 +106,9 @@ async def test_finds_what_the_core_finds(backend: DatabaseCheckpointBackend, see
     found = 0
     for _ in range(150):
         query = some_query(chance, stored)
-        answer = await backend.query(query)
+        answer = (await backend.query(query)).infos
         found += len(answer)
-        assert answer == await CheckpointBackend.query(backend, query), query
+        assert answer == (await CheckpointBackend.query(backend, query)).infos, query
 
     assert found > 100, "too few matches to prove anything"
 
@@ -118,7 +118,7 @@ async def test_every_value_is_found_and_no_other(backend: DatabaseCheckpointBack
     await asyncio.gather(*map(backend.put, records))
 
     for value in SCALARS:
-        infos = await backend.query(CheckpointQuery(metadata={"key": value, "last": 1}))
+        infos = (await backend.query(CheckpointQuery(metadata={"key": value, "last": 1}))).infos
 
         # Their spelling tells apart what equals each other: 1, 1.0 and True.
         assert [repr(SCALARS[info.sequence - 1]) for info in infos] == [repr(value)]

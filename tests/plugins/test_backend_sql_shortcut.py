@@ -46,7 +46,7 @@ def store(backend: DatabaseCheckpointBackend, put: Put) -> list[int]:
 async def test_a_record_that_is_new_needs_nothing_but_the_shortcut(backend: DatabaseCheckpointBackend) -> None:
     assert store(backend, saving(backend, make_record("g", 2))) == []
 
-    assert [info.sequence for info in await backend.list("g")] == [1, 2]
+    assert [info.sequence for info in (await backend.list("g")).infos] == [1, 2]
 
 
 async def test_the_shortcut_leaves_a_stored_record_alone_and_removes_nothing(
@@ -59,7 +59,7 @@ async def test_the_shortcut_leaves_a_stored_record_alone_and_removes_nothing(
         store(backend, saving(backend, make_record("g", 2, payload=b"another"), [1]))
 
     assert await backend.get("g", 2) == before
-    assert [info.sequence for info in await backend.list("g")] == [1, 2]
+    assert [info.sequence for info in (await backend.list("g")).infos] == [1, 2]
 
 
 async def test_the_shortcut_stores_and_removes_nothing_where_something_was_deleted(
@@ -72,7 +72,7 @@ async def test_the_shortcut_stores_and_removes_nothing_where_something_was_delet
     with pytest.raises(RefusedError):
         store(backend, saving(backend, make_record("g", 2), [1]))
 
-    assert [info.sequence for info in await backend.list("g")] == [1]
+    assert [info.sequence for info in (await backend.list("g")).infos] == [1]
     assert commit(backend, saving(backend, make_record("g", 3))) == [[]]
 
 
@@ -81,7 +81,7 @@ async def test_what_goes_with_a_save_is_gone_when_it_is_stored(backend: Database
 
     assert store(backend, saving(backend, make_record("g", 3), [1, 9])) == [1]
 
-    assert [info.sequence for info in await backend.list("g")] == [2, 3]
+    assert [info.sequence for info in (await backend.list("g")).infos] == [2, 3]
     with pytest.raises(SequenceTakenError, match="deleted"):
         await backend.put(make_record("g", 1))
     assert commit(backend, saving(backend, make_record("g", 9)), saving(backend, make_record("other", 1))) == [[], []]
@@ -100,7 +100,11 @@ async def test_many_saves_take_along_what_goes_with_each(backend: DatabaseCheckp
     )
 
     assert outcomes == [[1], [], [1], []]
-    assert [(info.graph_id, info.sequence) for info in await backend.list()] == [("g", 2), ("other", 2), ("third", 1)]
+    assert [(info.graph_id, info.sequence) for info in (await backend.list()).infos] == [
+        ("g", 2),
+        ("other", 2),
+        ("third", 1),
+    ]
 
 
 async def test_a_floor_raised_by_what_goes_with_a_save_never_sinks(backend: DatabaseCheckpointBackend) -> None:
@@ -124,7 +128,7 @@ async def test_nothing_goes_with_a_save_in_conflict(backend: DatabaseCheckpointB
     )
 
     assert kinds(outcomes)[0] is SequenceTakenError
-    assert [info.sequence for info in await backend.list("g")] == [1, 2]
+    assert [info.sequence for info in (await backend.list("g")).infos] == [1, 2]
 
 
 @pytest.mark.parametrize("others", [[], ["third"]])
@@ -140,7 +144,7 @@ async def test_nothing_goes_with_a_save_that_comes_too_late(
 
     assert kinds(outcomes)[0] is SequenceTakenError
     assert "deleted" in str(outcomes[0])
-    assert [info.sequence for info in await backend.list("g")] == [1]
+    assert [info.sequence for info in (await backend.list("g")).infos] == [1]
 
 
 async def test_a_session_at_another_level_is_not_trusted(postgres: PostgresServer) -> None:
@@ -155,4 +159,4 @@ async def test_a_session_at_another_level_is_not_trusted(postgres: PostgresServe
             store(backend, saving(backend, make_record("g", 2)))
 
         await backend.put(make_record("g", 2))
-        assert [info.sequence for info in await backend.list("g")] == [1, 2]
+        assert [info.sequence for info in (await backend.list("g")).infos] == [1, 2]

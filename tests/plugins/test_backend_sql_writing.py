@@ -56,7 +56,7 @@ async def test_graphs_that_save_at_once_share_transactions(backend: DatabaseChec
 
     await asyncio.gather(*(backend.put(make_record(f"g{number}", 1)) for number in range(100)))
 
-    assert len(await backend.list()) == 101
+    assert len((await backend.list()).infos) == 101
     assert len(commits) <= 5
 
 
@@ -73,7 +73,7 @@ async def test_graphs_that_run_beside_each_other_share_transactions(backend: Dat
 
     await asyncio.gather(*(graph(number).run() for number in range(50)))
 
-    saved = len(await backend.list())
+    saved = len((await backend.list()).infos)
     assert saved >= 150
     assert len(commits) * 5 <= saved
 
@@ -88,7 +88,7 @@ async def test_one_conflict_fails_nobody_else(backend: DatabaseCheckpointBackend
 
     assert [number for number, result in enumerate(results) if result is not None] == [7]
     assert isinstance(results[7], SequenceTakenError)
-    assert len(await backend.list()) == 20
+    assert len((await backend.list()).infos) == 20
     assert len(commits) <= 5
 
 
@@ -102,7 +102,7 @@ async def test_a_record_that_the_database_refuses_fails_nobody_else(backend: Dat
     )
 
     assert [type(result) for result in results] == [type(None), BackendError, type(None)]
-    assert [info.graph_id for info in await backend.list()] == ["a", "b", "first"]
+    assert [info.graph_id for info in (await backend.list()).infos] == ["a", "b", "first"]
 
 
 async def test_saving_and_deleting_at_once_keeps_both_promises(backend: DatabaseCheckpointBackend) -> None:
@@ -114,7 +114,7 @@ async def test_saving_and_deleting_at_once_keeps_both_promises(backend: Database
     )
 
     assert results == [True, None, True, False]
-    assert [info.sequence for info in await backend.list("g")] == [3, 4]
+    assert [info.sequence for info in (await backend.list("g")).infos] == [3, 4]
     with pytest.raises(SequenceTakenError):
         await backend.put(make_record("g", 2))
 
@@ -139,7 +139,7 @@ async def test_a_transaction_is_bounded(monkeypatch: pytest.MonkeyPatch, backend
 
     await asyncio.gather(*(backend.put(make_record(f"g{number}", 1, payload=b"x" * 400)) for number in range(10)))
 
-    assert len(await backend.list()) == 11
+    assert len((await backend.list()).infos) == 11
     assert len(commits) >= 5
 
 
@@ -184,7 +184,7 @@ async def test_a_save_cancelled_before_its_transaction_never_happens(backend: Da
     free.set()
     await held
 
-    assert [info.graph_id for info in await backend.list()] == ["first", "held"]
+    assert [info.graph_id for info in (await backend.list()).infos] == ["first", "held"]
 
 
 async def test_a_save_cancelled_in_its_transaction_is_waited_for(backend: DatabaseCheckpointBackend) -> None:
@@ -254,7 +254,7 @@ def test_a_fork_goes_on_with_a_backend_that_was_used(url: str) -> None:
 
     async def go_on(tell: Tell) -> None:
         await backend.put(make_record("g", 2))
-        tell(str([info.sequence for info in await backend.list("g")]))
+        tell(str([info.sequence for info in (await backend.list("g")).infos]))
         await backend.close()
 
     told = Child.start(go_on).wait()
@@ -262,7 +262,7 @@ def test_a_fork_goes_on_with_a_backend_that_was_used(url: str) -> None:
     async def go_on_here() -> list[int]:
         async with backend:
             await backend.put(make_record("g", 3))
-            return [info.sequence for info in await backend.list("g")]
+            return [info.sequence for info in (await backend.list("g")).infos]
 
     assert told == ["[1, 2]"]
     assert asyncio.run(go_on_here()) == [1, 2, 3]
@@ -282,7 +282,7 @@ def test_ten_processes_start_on_an_empty_database_and_share_it(url: str) -> None
 
 async def shared_payloads(url: str, table: str) -> dict[int, int]:
     async with DatabaseCheckpointBackend(url, table) as backend:
-        infos = await backend.list()
+        infos = (await backend.list()).infos
         assert len(infos) == 11 * SAVES
         records = [await backend.get("shared", sequence) for sequence in range(1, SAVES + 1)]
         return {record.header.sequence: int(record.payload) for record in records if record}
@@ -326,7 +326,7 @@ async def test_a_save_whose_commit_is_in_doubt_is_resolved(
 
     assert proxy.lost == len(faults)
     assert nonce_of(await lossy.get("g", 1)) == record.header.nonce
-    assert len(await lossy.list("g")) == 1
+    assert len((await lossy.list("g")).infos) == 1
 
 
 @pytest.mark.parametrize("fault", ["answer", "request"])
@@ -391,7 +391,7 @@ async def test_when_the_server_stays_away_the_doubt_is_told(
         await lossy.put(make_record("g", 1))
 
     proxy.faults = []
-    assert [info.sequence for info in await lossy.list("g")] == [1]
+    assert [info.sequence for info in (await lossy.list("g")).infos] == [1]
 
 
 async def test_connections_that_the_server_ended_are_replaced(postgres: PostgresServer) -> None:
@@ -404,7 +404,7 @@ async def test_connections_that_the_server_ended_are_replaced(postgres: Postgres
         terminate_others(postgres)
         listed = await asyncio.gather(*(backend.list("g") for _ in range(8)))
 
-    assert [len(infos) for infos in listed] == [2] * 8
+    assert [len(listing.infos) for listing in listed] == [2] * 8
 
 
 async def test_a_connection_that_is_ended_in_the_middle_of_a_transaction_is_no_harm(postgres: PostgresServer) -> None:
@@ -420,7 +420,7 @@ async def test_a_connection_that_is_ended_in_the_middle_of_a_transaction_is_no_h
         await backend.put(make_record("g", 2))
 
         assert next(endings, None) is None
-        assert [info.sequence for info in await backend.list("g")] == [1, 2]
+        assert [info.sequence for info in (await backend.list("g")).infos] == [1, 2]
 
 
 def terminate_others(postgres: PostgresServer) -> None:
@@ -454,7 +454,7 @@ async def test_a_stale_writer_that_waits_for_a_deletion_is_refused(postgres: Pos
             with pytest.raises(SequenceTakenError, match="deleted"):
                 await stale
 
-        assert [info.sequence for info in await backend.list("g")] == [1]
+        assert [info.sequence for info in (await backend.list("g")).infos] == [1]
 
 
 def wait_for_a_lock(postgres: PostgresServer) -> None:

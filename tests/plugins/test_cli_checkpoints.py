@@ -208,7 +208,10 @@ def test_what_is_left_out_of_a_listing_is_found_too(files: Path) -> None:
 
     assert done.code == 1
     assert len(done.json["unlisted"]) == 1
-    assert "000000000009.ckpt" in done.json["unlisted"][0]
+    assert "000000000009.ckpt" in done.json["unlisted"][0]["place"]
+    listed = spark("checkpoints", "list", "--url", file_url(files))
+    assert (listed.code, listed.err.startswith("damaged: ")) == (0, True)
+    assert "000000000009.ckpt" in listed.err
 
 
 def test_the_doctor_mends_only_when_told_to(files: Path) -> None:

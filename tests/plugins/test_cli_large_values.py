@@ -52,7 +52,7 @@ def states(url: str) -> list[tuple[str, str]]:
 
 async def states_in(store: CheckpointBackend) -> list[tuple[str, str]]:
     manager = CheckpointManager(store)
-    loaded = [await manager.load_checkpoint(info.checkpoint_id) for info in await store.list()]
+    loaded = [await manager.load_checkpoint(info.checkpoint_id) for info in (await store.list()).infos]
     return [(each.graph_state["steady"], each.graph_state["text"]) for each in loaded]
 
 
@@ -134,7 +134,7 @@ async def test_a_checkpoint_that_retention_removes_while_it_is_read_is_no_damage
     async with Pruned(tmp_path / "source") as source:
         outcome = await transfer(source, target)
 
-    assert (outcome.is_fine, outcome.copied, sequences(await target.list())) == (True, 3, [1, 3, 4])
+    assert (outcome.is_fine, outcome.copied, sequences((await target.list()).infos)) == (True, 3, [1, 3, 4])
 
 
 def test_what_a_killed_copy_left_of_a_value_is_written_anew(source: str, tmp_path: Path) -> None:
@@ -255,11 +255,32 @@ def test_a_format_that_holds_everything_is_carried_without_being_loaded(tmp_path
     assert records(target) == records(source)
 
 
+@pytest.mark.parametrize("keeps_blobs", [True, False])
+def test_a_record_that_does_not_say_what_it_needs_is_carried_with_all_there_is(
+    tmp_path: Path, keeps_blobs: bool
+) -> None:
+    """Where large values have no place beside it, it stays: nobody could put them into it."""
+    source, target = file_url(tmp_path / "source"), sqlite_url(tmp_path / "target")
+    if not keeps_blobs:
+        target = f"fsspec+memory://{tmp_path.name}"
+    record = make_record("g", 1, blobs={"theirs": b"large"})
+    header = replace(record.header, checksum=checksum("sha256", record.header.canonical(), record.payload))
+    with_store(source, lambda store: store.put(Record(header, record.payload, blobs=record.blobs)))
+
+    done = spark("checkpoints", "copy", "--url", source, "--to", target, "--json")
+
+    assert (done.code, done.json["copied"], len(done.json["unreadable"])) == ((0, 1, 0) if keeps_blobs else (1, 0, 1))
+    if keeps_blobs:
+        assert records(target) == records(source)
+        assert with_store(target, lambda store: store.get_blobs("g", ["theirs"])) == {"theirs": b"large"}
+
+
 def test_a_format_that_is_not_installed_can_not_tell_what_has_to_come_along(tmp_path: Path) -> None:
     source, target = file_url(tmp_path / "source"), sqlite_url(tmp_path / "target")
     fill(source, graph_id="other", to=1)
     record = make_record(format="nowhere")
-    header = replace(record.header, checksum=checksum("sha256", record.header.canonical(), record.payload))
+    header = replace(record.header, references_in_payload=True)
+    header.checksum = checksum("sha256", header.canonical(), record.payload)
     with_store(source, lambda store: store.put(Record(header, record.payload)))
 
     done = spark("checkpoints", "copy", "--url", source, "--to", target, "--json")
@@ -361,7 +382,7 @@ def test_a_changed_byte_of_a_large_value_in_a_file_is_noticed_wherever_it_is(sou
     for place in places:
         file.write_bytes(whole[:place] + bytes([whole[place] ^ 0x11]) + whole[place + 1 :])
         archive = Archive.read(file)
-        flaw, found = archive.flaw, asyncio.run(archive.list())
+        flaw, found = archive.flaw, asyncio.run(archive.list()).infos
         archive.close()
         assert (bool(flaw), found) == (True, []), place
 

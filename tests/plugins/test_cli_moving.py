@@ -67,7 +67,8 @@ def test_a_copy_holds_every_record_unchanged(source: str, tmp_path: Path, url_of
     done = spark("checkpoints", "copy", "--url", source, "--to", target, "--json")
 
     assert (done.code, done.err) == (0, "")
-    assert done.json == {"copied": 8, "present": 0, "conflicts": [], "damaged": [], "unreadable": []}
+    nothing: dict[str, list[object]] = {"conflicts": [], "damaged": [], "unlisted": [], "unreadable": []}
+    assert done.json == {"copied": 8, "present": 0} | nothing
     assert records(target) == records(source)
     assert "by hand" in [info.checkpoint_id for info in infos(target)]
 
@@ -276,3 +277,25 @@ def test_a_copy_can_be_continued_from(source: str, tmp_path: Path) -> None:
         return await store.next_sequence("a")
 
     assert with_store(target, next_sequence) == with_store(source, next_sequence) == 6
+
+
+def test_what_can_not_be_listed_is_named_and_not_carried(source: str, tmp_path: Path) -> None:
+    (tmp_path / "source" / "a" / "000000000009.ckpt").mkdir()
+
+    done = spark("checkpoints", "copy", "--url", source, "--to", sqlite_url(tmp_path / "target"), "--json")
+
+    assert (done.code, done.json["copied"]) == (1, 8)
+    assert "000000000009.ckpt" in done.json["unlisted"][0]["place"]
+    assert "damaged, and not carried" in done.err
+
+
+def test_files_and_stores_in_the_users_home_may_be_named_with_a_tilde(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell expands only words that begin with it, and a program that calls the command has none."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    assert spark("checkpoints", "export", "~/all.records", "--url", "file://~/source").code == 0
+    assert spark("checkpoints", "import", "~/all.records", "--url", "file://~/other").code == 0
+
+    assert records(file_url(tmp_path / "other")) == records(source)

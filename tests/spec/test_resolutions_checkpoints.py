@@ -236,7 +236,7 @@ async def test_a_checkpoint_that_could_not_be_saved_costs_no_older_one() -> None
     with pytest.raises(BackendError, match=r"ckpt_g_000002.*disk full"):
         await Graph(start=looping(Count(5)), id="g", checkpoint_config=config).run()
 
-    assert [info.sequence for info in await backend.list()] == [1]
+    assert [info.sequence for info in (await backend.list()).infos] == [1]
 
 
 async def test_checkpoints_made_by_hand_are_exempt(manager: CheckpointManager) -> None:

@@ -30,7 +30,7 @@ async def test_the_state_shows_what_could_not_be_saved(
     await block.run(graph=graph, json=json)
 
     assert capsys.readouterr().out == f"Cannot serialize odd: {Unknown}\n"
-    assert await memory.list() == []
+    assert (await memory.list()).infos == []
 
 
 @pytest.mark.block("Recovery Fails")
@@ -58,5 +58,5 @@ async def test_retention_is_reduced_and_old_checkpoints_are_cleaned_up(
     graph = Graph(start=looping(Count(6)), checkpoint_config=config)
     await graph.run()
 
-    assert [info.checkpoint_id for info in await memory.list("another")] == ["new"]
+    assert [info.checkpoint_id for info in (await memory.list("another")).infos] == ["new"]
     assert await iterations_of(graph) == [5, 6, 7]

@@ -19,6 +19,7 @@ __all__ = [
     "DeserializationError",
     "GraphDefinitionError",
     "GraphRestoreError",
+    "InputConflictError",
     "InvalidIdError",
     "NodeError",
     "PluginBrokenError",
@@ -49,7 +50,11 @@ class GraphDefinitionError(SparkError, ValueError):
 
 
 class RunError(SparkError, RuntimeError):
-    """A graph can't do this now, because a run of it is under way."""
+    """This can't be done now: a run is under way, unfinished work would be lost, or the step it belongs to has ended."""
+
+
+class InputConflictError(RunError):
+    """A run that was to be resumed was started with other inputs than those that were given."""
 
 
 class NodeError(SparkError, RuntimeError):

@@ -5,7 +5,7 @@ from spark.graphs.graph import Graph
 from spark.graphs.message import Message
 from spark.graphs.nodes import ExitNode, FunctionNode, JoinNode, Node, node
 from spark.graphs.progress import Progress
-from spark.graphs.state import GraphState, NodeState
+from spark.graphs.step_state import GraphState, NodeState
 from spark.graphs.tasks import Budget, Task, TaskType
 
 __all__ = [

@@ -13,6 +13,7 @@ from spark.graphs.checkpoint.ids import check_graph_id
 from spark.graphs.checkpoint.memory import InMemoryCheckpointBackend
 from spark.graphs.ending import FailureRule
 from spark.graphs.nodes import Node
+from spark.graphs.topology import Topology
 
 
 def chosen_id(id: str | None, graph_id: str | None) -> tuple[str, bool]:
@@ -29,6 +30,11 @@ def checked_start(start: Any) -> Node:
         return start
     hint = " It is the class; make a node of it: add ()." if isinstance(start, type) and issubclass(start, Node) else ""
     raise GraphDefinitionError(f"Graph(start={start!r}): the start is a node.{hint}")
+
+
+def topology_from(start: Any) -> Topology:
+    """The shape of the graph that begins with this node, as it is wired now; or the shape that was given."""
+    return start if isinstance(start, Topology) else Topology(checked_start(start))
 
 
 def checked_config(config: Any) -> CheckpointConfig | None:

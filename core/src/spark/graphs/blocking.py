@@ -20,7 +20,11 @@ class Threads(Protocol):
 
 
 async def run_blocking(
-    function: Callable[..., Result], *arguments: Any, executor: Threads | None = None, **keywords: Any
+    function: Callable[..., Result],
+    *arguments: Any,
+    executor: Threads | None = None,
+    on_cancel: Callable[[], None] | None = None,
+    **keywords: Any,
 ) -> Result:
     """Call a blocking function in a worker thread, and wait for it.
 
@@ -28,6 +32,7 @@ async def run_blocking(
     that has not never begins: nothing happens behind the caller's back.
 
     :param executor: where to run it, a pool of threads; None means the event loop's own.
+    :param on_cancel: called when the caller is cancelled and the call has begun, to have it end sooner.
     """
     loop = asyncio.get_running_loop()
     call = _Call(partial(function, *arguments, **keywords), Reply(loop))
@@ -39,6 +44,8 @@ async def run_blocking(
         return cast(Result, await call.reply.wait())
     except asyncio.CancelledError:
         if not call.give_up():
+            if on_cancel is not None:
+                on_cancel()
             await call.reply.outlast()
         raise
 

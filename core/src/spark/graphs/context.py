@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from spark.graphs.state import GraphState, NodeState, StateTransaction
+from spark.graphs.state import StateTransaction
+from spark.graphs.step_state import Ended, GraphState, NodeState
 from spark.graphs.values import snapshot
 
 if TYPE_CHECKING:
@@ -18,11 +19,22 @@ _UNREAD: Final = object()
 class NodeContext:
     """One execution of one node. It belongs to that execution: don't keep it for later."""
 
-    __slots__ = ("_graph_state", "_inputs", "_run", "_state", "graph_writes", "node_writes", "plan", "token")
+    __slots__ = (
+        "_graph_state",
+        "_has_ended",
+        "_inputs",
+        "_run",
+        "_state",
+        "graph_writes",
+        "node_writes",
+        "plan",
+        "token",
+    )
 
     def __init__(self, run: GraphRun, plan: NodePlan, token: Token) -> None:
         self._run = run
         self._inputs: Any = _UNREAD
+        self._has_ended = False
         self._graph_state: GraphState | None = None
         self._state: NodeState | None = None
         self.plan: NodePlan = plan
@@ -48,6 +60,8 @@ class NodeContext:
         if self._graph_state is None:
             self.graph_writes = StateTransaction(self._run.state)
             self._graph_state = GraphState(self.graph_writes)
+            if self._has_ended:
+                self._end()
         return self._graph_state
 
     @property
@@ -56,6 +70,8 @@ class NodeContext:
         if self._state is None:
             self.node_writes = StateTransaction(self._run.node_state(self.plan.key))
             self._state = NodeState(self.node_writes)
+            if self._has_ended:
+                self._end()
         return self._state
 
     @property
@@ -86,6 +102,17 @@ class NodeContext:
     def iteration(self) -> int:
         """How many node executions the run had completed when it was last at a boundary."""
         return self._run.iteration
+
+    def _end(self) -> None:
+        """The node has returned or raised: from now on, nothing is read or written through this context."""
+        self._has_ended = True
+        if self._graph_state is not None:
+            self._graph_state._end(Ended(self._described))
+        if self._state is not None:
+            self._state._end(Ended(self._described))
+
+    def _described(self) -> str:
+        return f"This step of node {self.node!r} in graph {self.graph_id!r}"
 
     def __repr__(self) -> str:
         return f"<NodeContext of {self.node!r}, {self.idempotency_key}>"

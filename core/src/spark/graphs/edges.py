@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, overload
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Final, overload
 
 from spark.errors import ConditionError, GraphDefinitionError
 
@@ -50,6 +51,16 @@ class Edge:
         except Exception as error:
             raise self._raised(error, content) from error
         return True
+
+    def is_same(self, other: Edge) -> bool:
+        """Whether the other one was declared with the same words: fires for the same outputs, and leads to the same node."""
+        return (
+            self.source is other.source
+            and self.target is other.target
+            and self.priority == other.priority
+            and _is_equal(self.equals, other.equals)
+            and _is_same_condition(self.condition, other.condition)
+        )
 
     def label(self) -> str:
         """The condition in a few words, ``""`` when there is none."""
@@ -115,3 +126,42 @@ class OutgoingEdge:
 def _shortened(content: Any) -> str:
     text = repr(content)
     return text if len(text) <= 200 else f"{text[:200]}…"
+
+
+def distinct(edges: Iterable[Edge]) -> list[Edge]:
+    """The edges in order, without those that were declared before: a notebook's cell may be run twice."""
+    found: list[Edge] = []
+    by_target: dict[int, list[Edge]] = {}
+    for edge in edges:
+        same_target = by_target.setdefault(id(edge.target), [])
+        if not any(edge.is_same(earlier) for earlier in same_target):
+            same_target.append(edge)
+            found.append(edge)
+    return found
+
+
+def _is_same_condition(one: Condition | None, other: Condition | None) -> bool:
+    if one is other:
+        return True
+    if isinstance(one, FunctionType) and isinstance(other, FunctionType):
+        # Made by the same words, again: a lambda in a cell that was run twice.
+        return all(_is_equal(getattr(one, part), getattr(other, part)) for part in _PARTS_OF_A_FUNCTION)
+    return _is_equal(one, other)
+
+
+def _is_equal(one: object, other: object) -> bool:
+    """Whether the two compare as equal; those whose comparison fails don't, as arrays."""
+    try:
+        return type(one) is type(other) and bool(one == other)
+    except Exception:
+        return False
+
+
+_PARTS_OF_A_FUNCTION: Final = (
+    "__code__",
+    "__closure__",
+    "__defaults__",
+    "__kwdefaults__",
+    "__module__",
+    "__qualname__",
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from zlib import crc32
 
 from spark.graphs.containers import PlainList
@@ -15,11 +15,20 @@ _GENERATION: Final = 0x1B873593CC9E2D51
 _MEETING: Final = 0x09E3779B97F4A7C1
 """A lineage is a polynomial in two arbitrary numbers, modulo a prime: cheap, and different for different ways."""
 
+_LONGEST_PATH: Final = 256
+"""So many branches are remembered one by one; then the tokens are numbered in the order that they have."""
+
+Birth: TypeAlias = tuple[int, tuple[int, ...]]
+"""How many steps led to a token, and by which branch of each fan-out; compares as in a run whose steps all take equally long.
+
+What belongs to one token only, goes on in the path of those that follow it: no path begins with that of another token.
+"""
+
 
 class Token:
     """One pending execution of a node."""
 
-    __slots__ = ("failures", "id", "inputs", "joined", "lineage", "node", "source")
+    __slots__ = ("birth", "failures", "id", "inputs", "joined", "lineage", "node", "source")
 
     def __init__(
         self,
@@ -31,6 +40,7 @@ class Token:
         source: str | None,
         joined: bool = False,
         failures: int = 0,
+        birth: Birth | None = None,
     ) -> None:
         self.id: int = id
         """1, 2, 3… in the order in which the tokens of a run came into being."""
@@ -46,6 +56,8 @@ class Token:
         """The join has fired: this one is no longer held."""
         self.failures: int = failures
         """How many of its executions have failed."""
+        self.birth: Birth = birth or (0, (id,))
+        """Its place in an order that no scheduling changes. Without it, as in checkpoints of older releases, by id."""
 
 
 class Frontier:
@@ -80,14 +92,18 @@ class Frontier:
     def __bool__(self) -> bool:
         return bool(self.waiting or self.running or self.held)
 
-    def add(self, node: str, inputs: Any, *, after: Token | None = None, branch: int = 0) -> None:
+    def add(self, node: str, inputs: Any, *, after: Token | None = None, branch: int = 0, of: int = 1) -> None:
         """A new token: held if its node is a join, else waiting.
 
         :param after: the token whose execution led here; None at the start.
         :param branch: how many others it led to before this one.
+        :param of: to how many it leads in all.
         """
         lineage = ((after.lineage if after else 0) * _GENERATION + self._mark(node) + branch + 1) % _PRIME
-        self._place(Token(self._new_id(), node, inputs, lineage=lineage, source=after.node if after else None))
+        birth = self._birth(after, branch, of) if after and self._joins else None
+        self._place(
+            Token(self._new_id(), node, inputs, lineage=lineage, source=after.node if after else None, birth=birth)
+        )
 
     def start(self) -> Token:
         """Move the token that waits longest to the running ones."""
@@ -129,10 +145,13 @@ class Frontier:
         The inputs are in ``contents``, at the place that a token names; tokens with the same inputs share one, as after a
         fan-out.
         """
+        pending = self.pending()
+        if any(len(token.birth[1]) > 1 for token in pending):
+            _number(pending)
         tokens = PlainList()
         contents: list[Any] = []
         places: dict[int, int] = {}
-        for token in self.pending():
+        for token in pending:
             place = places.setdefault(id(token.inputs), len(contents))
             if place == len(contents):
                 contents.append(token.inputs)
@@ -155,8 +174,18 @@ class Frontier:
                     source=item["source"],
                     joined=item["joined"],
                     failures=operator.index(item.get("failures", 0)),
+                    birth=_recorded_birth(item.get("order")),
                 )
             )
+
+    def _birth(self, after: Token, branch: int, of: int) -> Birth:
+        generation, path = after.birth
+        if of == 1:
+            return generation + 1, path
+        if branch == 0 and len(path) >= _LONGEST_PATH:
+            _number([*self.pending(), after])
+            path = after.birth[1]
+        return generation + 1, (*path, branch)
 
     def _new_id(self) -> int:
         self.next_id += 1
@@ -183,14 +212,17 @@ class Frontier:
                 self._pressure[join] += change
 
     def _fire(self, join: str) -> None:
-        arrived = sorted(self.held.pop(join), key=lambda token: (self._order.get(token.source or "", -1), token.id))
+        arrived = sorted(self.held.pop(join), key=lambda token: (self._order.get(token.source or "", -1), token.birth))
         for token in arrived:
             self._press(token, -1)
         inputs = [token.inputs for token in arrived]
         lineage = 1
         for each in sorted(token.lineage for token in arrived):
             lineage = (lineage * _MEETING + each) % _PRIME
-        self._place(Token(self._new_id(), join, inputs, lineage=lineage, source=arrived[0].source, joined=True))
+        birth = max(token.birth[0] for token in arrived), min(token.birth[1] for token in arrived)
+        self._place(
+            Token(self._new_id(), join, inputs, lineage=lineage, source=arrived[0].source, joined=True, birth=birth)
+        )
 
     def _foremost(self) -> list[str]:
         """The held joins that only such held joins reach as they themselves reach."""
@@ -206,6 +238,16 @@ class Frontier:
         ]
 
 
+def _number(tokens: list[Token]) -> None:
+    """Give these tokens short paths, in the order of those that they have."""
+    for place, token in enumerate(sorted(tokens, key=lambda token: token.birth[1])):
+        token.birth = token.birth[0], (place,)
+
+
+def _recorded_birth(order: Any) -> Birth | None:
+    return None if order is None else (operator.index(order[0]), (operator.index(order[1]),))
+
+
 def _token_data(token: Token, content: int) -> dict[str, Any]:
     data = {
         "id": token.id,
@@ -217,4 +259,7 @@ def _token_data(token: Token, content: int) -> dict[str, Any]:
     }
     if token.failures:
         data["failures"] = token.failures
+    generation, path = token.birth
+    if generation or path[0] != token.id:
+        data["order"] = [generation, path[0]]
     return data

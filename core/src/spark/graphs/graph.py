@@ -11,28 +11,31 @@ from itertools import count
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
-from spark.errors import GraphDefinitionError, RunError, SparkWarning
+from spark.errors import GraphDefinitionError, GraphRestoreError, RunError, SparkWarning
 from spark.graphs.arguments import (
     audience_of,
     checked_concurrency,
     checked_config,
     checked_failure_rule,
-    checked_start,
     chosen_id,
     opened_backend,
+    topology_from,
 )
 from spark.graphs.checkpoint.backend import CheckpointBackend
+from spark.graphs.checkpoint.codec import Codec
 from spark.graphs.checkpoint.config import CheckpointConfig
 from spark.graphs.checkpoint.durability import saving
 from spark.graphs.checkpoint.migrations import migrated
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.recorder import Capture, Recorder
-from spark.graphs.checkpoint.store import load_latest, utc_now
+from spark.graphs.checkpoint.store import utc_now
 from spark.graphs.ending import Ending, FailureRule, OnFailure
 from spark.graphs.message import Message
 from spark.graphs.nodes import Node
+from spark.graphs.origin import Origin, PendingRun, Resume, check_edits, check_resume, look_up
 from spark.graphs.progress import Progress
-from spark.graphs.restore import NothingRecorded, PendingRun, check_supply, find_start
+from spark.graphs.recorded import checked, named
+from spark.graphs.restore import NothingRecorded, find_topology, fitted
 from spark.graphs.run import GraphRun
 from spark.graphs.state import StateStore, check_key
 from spark.graphs.tasks import Task
@@ -47,7 +50,9 @@ _NUMBERS = count()
 class Graph:
     """Nodes wired with ``>>``, the state that they share, and the checkpoints of their runs.
 
-    :param start: the node that a run begins with; all others are found along the edges.
+    Nodes and edges are those that are there when the graph is built: edges that are added later don't change it.
+
+    :param start: the node that a run begins with; all others are found along the edges. Or the topology of another graph.
     :param id: what checkpoints know the graph by; ``graph_id`` means the same. Without one it gets a random id.
     :param state: the first values of the shared state.
     :param checkpoint_config: when and where to make checkpoints; None makes none.
@@ -61,7 +66,7 @@ class Graph:
 
     def __init__(
         self,
-        start: Node,
+        start: Node | Topology,
         *,
         id: str | None = None,
         graph_id: str | None = None,
@@ -82,13 +87,17 @@ class Graph:
         self._max_concurrency = checked_concurrency(max_concurrency)
         self._failure_rule = checked_failure_rule(on_failure, failure_grace)
         self._clock = clock
-        self._pending: PendingRun | None = None
-        """The interrupted run that the next ``run`` continues."""
+        self._given = Origin(graph_state=dict(self._state.values))
+        """What the graph was made from, and what ``set_state`` changed since: a resumed run that finds nothing begins with it."""
+        self._next = Origin()
+        """What the next ``run`` begins with when it isn't told to resume."""
+        self._edits: dict[str, Any] = {}
+        """What ``set_state`` set, and no checkpoint holds yet."""
         self._run: GraphRun | None = None
         """The run that is under way, or the last one."""
         self._is_running = False
-        self._start = checked_start(start)
-        self._topology = self._look(self._start)
+        self._topology = topology_from(start)
+        self._check_trigger_nodes()
         self._check_reachable(nodes)
         self._warn_of_random_id()
         _ALIVE[next(_NUMBERS)] = self
@@ -101,6 +110,7 @@ class Graph:
         start: Node | None = None,
         checkpoint_config: CheckpointConfig | None = None,
         max_concurrency: int | None = None,
+        rename: Mapping[str, str] | None = None,
     ) -> Self:
         """A graph that stands where the checkpoint was made; its next ``run`` goes on from there.
 
@@ -108,47 +118,80 @@ class Graph:
             process, or are made anew from the node classes and ``@node`` functions that the program has imported.
         :param checkpoint_config: how the continued run is checkpointed; without it, as the graph in this process is, or as
             the checkpoint records, in the backend that it was loaded from.
-        :raises GraphRestoreError: a node that the checkpoint still has to run can't be had; says which, and what to pass.
+        :param rename: recorded node key, class or function to the key of the node that it is in the wired graph.
+        :raises GraphRestoreError: a node that the checkpoint still has to run can't be had, or is another than it was; says
+            which, and what to pass. Or the checkpoint says something that no run writes.
         :raises CheckpointVersionError: it was written in an unknown major version, and no migration is registered.
         """
-        checkpoint = migrated(checkpoint.isolated())
+        checkpoint = checked(migrated(checkpoint.isolated()))
         alive = _newest_alive(checkpoint.graph_id)
+        topology, checkpoint = find_topology(
+            checkpoint, start=start, alive=alive._topology if alive is not None else None, rename=rename
+        )
         graph = cls(
-            find_start(checkpoint, start=start, alive=alive._start if alive is not None else None),
+            topology,
             id=checkpoint.graph_id,
             checkpoint_config=checkpoint_config or _inherited_config(checkpoint, alive),
             max_concurrency=max_concurrency or checkpoint.config.get("max_concurrency"),
             **FailureRule.recorded_in(checkpoint.config),
             clock=alive._clock if alive is not None else time.monotonic,
         )
-        graph._take_over(checkpoint)
+        graph._given = Origin.of(checkpoint)
+        graph._take_over(graph._given)
         return graph
 
-    async def run(self, task: Task | Mapping[str, Any] | None = None, *, resume: bool = False) -> Message:
+    async def run(
+        self,
+        task: Task | Mapping[str, Any] | None = None,
+        *,
+        resume: Resume = False,
+        rename: Mapping[str, str] | None = None,
+    ) -> Message:
         """Run until nothing is left to do.
 
-        A graph made by ``from_checkpoint`` goes on where the checkpoint was made; any other begins at its start, with the
-        state that it has.
+        A run begins at the start, with the state that the graph has, unless there is one to resume. Nothing that was given is
+        dropped: inputs must be those that the resumed run was started with, or be left out. A run that was complete gives its
+        stored result again, and runs nothing.
 
         :param task: what to do: a ``Task``, the inputs of one, or nothing.
-        :param resume: go on from the latest checkpoint of this graph id, if there is one.
+        :param resume: ``True`` goes on from the latest checkpoint of this graph id and, when there is none, begins with what
+            the graph was made with. ``"state"`` begins a new run, with new inputs, in the state of the latest checkpoint. A
+            ``GraphCheckpoint`` goes on from that one. ``False`` resumes what ``from_checkpoint`` or ``load`` brought in.
+        :param rename: recorded node key, class or function to the key of the node that it is in this graph.
+        :raises InputConflictError: the run to resume was started with other inputs.
+        :raises RunError: a run is under way, or something that only this graph holds would be lost; says what to do.
         :raises BudgetExceededError: a limit of the task's budget was reached; a checkpoint was made.
         :raises CheckpointError: a checkpoint could not be made, or the one to resume from can't be used.
         :raises Exception: whatever a node raised.
         """
         self._check_idle("run")
+        check_resume(resume, rename)
         self._is_running = True
         try:
             wanted = Task.of(task)
-            self._refresh()
-            if resume and self._pending is None:
-                await self._load_latest()
-            if self._pending is not None and self._pending.is_complete():
-                pending, self._pending = self._pending, None
-                return pending.result() or Message(content=None, status="completed", node=None)
-            return await self._run_from(self._pending, wanted)
+            origin = await self._origin(resume, rename)
+            if origin.pending is not None:
+                origin.pending.check_inputs(wanted.inputs, codec=self._codec())
+                if origin.pending.is_complete():
+                    return self._outcome_of(origin)
+            return await self._run_from(origin, wanted)
         finally:
             self._is_running = False
+
+    async def load(self, *, rename: Mapping[str, str] | None = None) -> GraphCheckpoint | None:
+        """Bring the latest checkpoint of this graph id into the graph; the next ``run`` goes on from it.
+
+        Until then ``set_state`` edits its state. Without a checkpoint, the graph stands where it was made, and this returns None.
+
+        :param rename: as for ``run``.
+        :raises RunError: a run is under way.
+        :raises CheckpointError: the checkpoint can't be used.
+        """
+        self._check_idle("load")
+        origin = await self._look_up(rename)
+        self._take_over(origin)
+        self._edits.clear()
+        return origin.checkpoint.isolated() if origin.checkpoint is not None else None
 
     def with_checkpoints(self, checkpoint_config: CheckpointConfig | None) -> Self:
         """The same graph, checkpointed in another way: a new one with this one's nodes, id and committed state.
@@ -157,7 +200,7 @@ class Graph:
         """
         self._check_idle("with_checkpoints")
         return type(self)(
-            self._start,
+            self._topology,
             id=self._graph_id if self._is_named else None,
             state=self._state.copy(),
             checkpoint_config=checkpoint_config,
@@ -204,7 +247,11 @@ class Graph:
         :raises RunError: a run is under way.
         """
         self._check_idle("set_state")
-        self._state.apply({check_key(key): snapshot(value, path=f"graph_state[{key!r}]")}, writer="set_state")
+        kept = snapshot(value, path=f"graph_state[{check_key(key)!r}]")
+        self._state.apply({key: kept}, writer="set_state")
+        self._edits[key] = kept
+        for origin in (self._given, self._next):
+            origin.set(key, kept)
 
     def get_state_snapshot(self) -> dict[str, Any]:
         """All committed values of the shared state, as your own copy."""
@@ -212,7 +259,6 @@ class Graph:
 
     def mermaid(self) -> str:
         """The graph drawn as a Mermaid flowchart."""
-        self._refresh()
         return self._topology.mermaid()
 
     @property
@@ -233,7 +279,6 @@ class Graph:
     @property
     def nodes(self) -> dict[str, Node]:
         """Node key to node, in the order of discovery."""
-        self._refresh()
         return {key: plan.node for key, plan in self._topology.plans.items()}
 
     @property
@@ -250,42 +295,122 @@ class Graph:
     def start(self) -> Node:
         """The node that a run begins with.
 
-        Setting it keeps the state and drops restored pending work: the next run begins at the new start.
+        Setting it builds the graph anew, with the edges that there are now. It keeps the state and drops pending work that was
+        to be resumed: the next run begins at the new start.
         """
-        return self._start
+        return self._topology.first
 
     @start.setter
     def start(self, node: Node) -> None:
         self._check_idle("start")
-        self._topology = self._look(checked_start(node))
-        self._start = node
-        self._pending = None
+        earlier, self._topology = self._topology, topology_from(node)
+        try:
+            self._check_trigger_nodes()
+        except GraphDefinitionError:
+            self._topology = earlier
+            raise
+        self._given = replace(self._given, pending=None)
+        self._next = Origin()
         self._run = None
 
     def __repr__(self) -> str:
         return f"<Graph {self._graph_id!r} with {len(self._topology.plans)} nodes>"
 
-    async def _run_from(self, pending: PendingRun | None, task: Task) -> Message:
-        run, recorder = self._new_run(pending, task)
-        if recorder is not None:
-            parent = pending.checkpoint.sequence if pending is not None else None
-            await recorder.open(parent=parent, is_latest=pending is not None and pending.is_latest)
-        if pending is not None:
-            await self._audience.restored(pending.checkpoint)
-        self._pending, self._run = None, run  # not before: a run that could not begin can be tried again
-        rule, is_new = self._failure_rule, pending is None
-        return await Ending(run, config=self._checkpoint_config, failure_rule=rule, is_new=is_new).reach()
+    async def _origin(self, resume: Resume, rename: Mapping[str, str] | None) -> Origin:
+        """What the run begins with; nothing of the graph is changed yet."""
+        if resume is False:
+            return self._next
+        if isinstance(resume, GraphCheckpoint):
+            restored = self._restored(resume.isolated(), rename)
+            check_edits(self._edits, resume, codec=self._codec())
+            return restored
+        if self._next.checkpoint is not None or self._given.pending is not None:
+            if rename is not None:
+                raise GraphDefinitionError(
+                    f"run(rename=…): graph {self._graph_id!r} has its checkpoint already. Give rename= to what brought it in: "
+                    "Graph.from_checkpoint(), or load()."
+                )
+            # What was given is what a run that was cut off before anything was saved began with.
+            origin = self._next if self._next.checkpoint is not None else self._given
+        else:
+            origin = await self._look_up(rename)
+            if origin.checkpoint is not None:
+                check_edits(self._edits, origin.checkpoint, codec=self._codec())
+        return origin.as_new_run() if resume == "state" else origin
 
-    def _new_run(self, pending: PendingRun | None, task: Task) -> tuple[GraphRun, Recorder | None]:
-        config, recorder = self._checkpoint_config, self._new_recorder()
+    async def _look_up(self, rename: Mapping[str, str] | None) -> Origin:
+        if self._backend is None:
+            raise GraphDefinitionError(
+                f"Graph {self._graph_id!r} has nothing to resume from: give it a checkpoint_config with a backend that keeps "
+                "checkpoints, for instance CheckpointConfig(backend=FileCheckpointBackend(directory=…))."
+            )
+        latest, next_sequence = await look_up(self._backend, self._graph_id)
+        if latest is None:
+            return replace(self._given, next_sequence=next_sequence)
+        return self._restored(latest, rename, next_sequence=next_sequence)
+
+    def _restored(
+        self, checkpoint: GraphCheckpoint, rename: Mapping[str, str] | None, *, next_sequence: int | None = None
+    ) -> Origin:
+        fit = fitted(checked(migrated(checkpoint)), self._topology, rename)
+        return Origin.of(fit, next_sequence=next_sequence)
+
+    def _take_over(self, origin: Origin) -> None:
+        """Stand where the run is to begin."""
+        if origin.graph_state is not None and origin is not self._next:
+            self._state = StateStore("graph_state", origin.graph_state)
+            self._node_states = {
+                key: StateStore(f"node_states[{key!r}]", values) for key, values in origin.node_states.items()
+            }
+            self._run = None
+        self._next = origin
+
+    def _outcome_of(self, origin: Origin) -> Message:
+        assert origin.pending is not None
+        if origin is self._next and self._edits:
+            raise RunError(
+                f"set_state() set {', '.join(map(repr, self._edits))} of graph {self._graph_id!r}, whose run is complete, so "
+                "that nothing would use it. For a new run in this state, run(inputs, resume='state')."
+            )
+        self._take_over(origin)
+        self._next = Origin()
+        return origin.pending.outcome()
+
+    async def _run_from(self, origin: Origin, task: Task) -> Message:
+        recorder = self._new_recorder()
+        if recorder is not None:
+            await recorder.open(parent=origin.parent, next_sequence=origin.next_sequence)
+        self._take_over(origin)
+        if origin.pending is not None:
+            await self._audience.restored(origin.pending.checkpoint)
+        run = self._new_run(origin.pending, task, recorder)
+        self._next, self._run = Origin(), run  # not before: a run that could not begin can be tried again
+        is_stored = True
+        try:
+            ending = Ending(
+                run, config=self._checkpoint_config, failure_rule=self._failure_rule, is_new=origin.pending is None
+            )
+            message = await ending.reach()
+        except BaseException:
+            is_stored = recorder is not None and recorder.has_saved
+            raise
+        finally:
+            if is_stored:
+                self._edits.clear()
+                self._given = replace(self._given, pending=None)
+        return replace(message, run_id=run.run_id, resumed=origin.pending is not None)
+
+    def _new_run(self, pending: PendingRun | None, task: Task, recorder: Recorder | None) -> GraphRun:
+        config = self._checkpoint_config
         frontier = self._topology.new_frontier()
         if pending is None:
-            frontier.add(self._topology.start, snapshot(dict(task.inputs), path="inputs"))
+            inputs: Mapping[str, Any] | None = snapshot(dict(task.inputs), path="inputs")
+            frontier.add(self._topology.start, inputs)
         else:
-            assert pending.checkpoint.frontier is not None
-            frontier.load(pending.checkpoint.frontier)
+            inputs = pending.inputs
+            frontier.load(pending.frontier)
         frontier.release_joins()
-        run = GraphRun(
+        return GraphRun(
             graph_id=self._graph_id,
             run_id=(pending.run_id if pending else None) or secrets.token_hex(8),
             topology=self._topology,
@@ -293,7 +418,7 @@ class Graph:
             node_states=self._node_states,
             frontier=frontier,
             task=task,
-            config=self._config_data(task),
+            config=self._config_data(task, inputs),
             saving=saving(recorder, durability=config.durability) if recorder and config else None,
             error=pending.checkpoint.execution_metadata.get("error") if pending else None,
             max_concurrency=self._max_concurrency,
@@ -302,7 +427,6 @@ class Graph:
             last_node=pending.last_node if pending else None,
             result=pending.result() if pending else None,
         )
-        return run, recorder
 
     def _new_recorder(self) -> Recorder | None:
         if self._backend is None or self._checkpoint_config is None:
@@ -315,26 +439,30 @@ class Graph:
             audience=self._audience,
         )
 
-    def _config_data(self, task: Task) -> dict[str, Any]:
+    def _config_data(self, task: Task, inputs: Mapping[str, Any] | None) -> dict[str, Any]:
+        """How a run was started, by whom and with what; None for inputs that nobody knows."""
         return {
             "enable_state": True,
             "mode": str(task.type),
             "max_concurrency": self._max_concurrency,
             **self._failure_rule.to_data(),
             "checkpoint": self._checkpoint_config.to_data() if self._checkpoint_config else None,
+            **({"inputs": inputs} if inputs is not None else {}),
         }
+
+    def _codec(self) -> Codec:
+        return self._backend.codec if self._backend is not None else Codec()
 
     def _capture(self, metadata: dict[str, Any]) -> Capture:
         if self._run is not None:
             return self._run.capture(reason="manual", metadata=metadata)
-        self._refresh()
-        pending = self._pending
+        pending = self._next.pending
         return Capture(
             graph_state=self._state.capture(),
             node_states={key: store.capture() for key, store in self._node_states.items()},
-            frontier=pending.checkpoint.frontier or {} if pending else {},
+            frontier=pending.frontier if pending else {},
             topology=self._topology.to_data(),
-            config=self._config_data(Task()),
+            config=self._config_data(Task(), pending.inputs if pending else None),
             metadata={
                 **(pending.checkpoint.execution_metadata if pending else {"iteration": 0, "last_node": None}),
                 "reason": "manual",
@@ -342,36 +470,8 @@ class Graph:
             },
         )
 
-    async def _load_latest(self) -> None:
-        if self._backend is None:
-            raise GraphDefinitionError(
-                f"Graph {self._graph_id!r} has nothing to resume from: give it a checkpoint_config with a backend that keeps "
-                "checkpoints, for instance CheckpointConfig(backend=FileCheckpointBackend(directory=…))."
-            )
-        checkpoint = await load_latest(self._backend, self._graph_id)
-        if checkpoint is not None:
-            checkpoint = migrated(checkpoint)
-            check_supply(checkpoint, self._topology)
-            self._take_over(checkpoint, is_latest=True)
-
-    def _take_over(self, checkpoint: GraphCheckpoint, *, is_latest: bool = False) -> None:
-        self._state = StateStore("graph_state", checkpoint.graph_state)
-        self._node_states = {
-            key: StateStore(f"node_states[{key!r}]", values) for key, values in checkpoint.node_states.items()
-        }
-        self._pending = PendingRun.of(checkpoint, is_latest=is_latest)
-        self._run = None
-
-    def _look(self, start: Node) -> Topology:
-        topology = Topology(start)
-        self._check_trigger_nodes(topology)
-        return topology
-
-    def _refresh(self) -> None:
-        if self._topology.is_stale():
-            self._topology = self._look(self._start)
-
-    def _check_trigger_nodes(self, topology: Topology) -> None:
+    def _check_trigger_nodes(self) -> None:
+        topology = self._topology
         trigger = self._checkpoint_config.combined_trigger() if self._checkpoint_config else None
         if trigger is None or isinstance(topology.plans[topology.start].node, NothingRecorded):
             return
@@ -384,11 +484,11 @@ class Graph:
             )
 
     def _check_reachable(self, nodes: Sequence[Node]) -> None:
-        reachable = {plan.node for plan in self._topology.plans.values()}
-        lost = [node.label() for node in nodes if node not in reachable]
+        reachable = {id(plan.node) for plan in self._topology.plans.values()}
+        lost = [node.label() for node in nodes if id(node) not in reachable]
         if lost:
             raise GraphDefinitionError(
-                f"No edge leads from the start {self._start.label()!r} to {', '.join(map(repr, lost))}; wire it with >>, or "
+                f"No edge leads from the start {self.start.label()!r} to {', '.join(map(repr, lost))}; wire it with >>, or "
                 "leave it out of nodes=."
             )
 
@@ -413,7 +513,13 @@ def _inherited_config(checkpoint: GraphCheckpoint, alive: Graph | None) -> Check
     if alive is not None and alive._checkpoint_config is not None:
         # The very store, so that one in memory is not left behind, and a URL is not opened twice.
         return replace(alive._checkpoint_config, backend=alive._backend)
-    return CheckpointConfig.from_data(checkpoint.config.get("checkpoint"), backend=checkpoint.source)
+    try:
+        return CheckpointConfig.from_data(checkpoint.config.get("checkpoint"), backend=checkpoint.source)
+    except Exception as error:  # whatever may be written there
+        raise GraphRestoreError(
+            f"{named(checkpoint)} records a checkpoint configuration that can't be used ({error}). Pass checkpoint_config= to "
+            "Graph.from_checkpoint()."
+        ) from error
 
 
 def _newest_alive(graph_id: str) -> Graph | None:

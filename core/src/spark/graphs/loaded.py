@@ -1,15 +1,25 @@
-"""A class by its name, among the classes that this program has already loaded; nothing is ever imported for it."""
+"""A class by its name, among the classes that this program has already loaded; nothing is ever imported for it.
+
+Classes are asked through ``type``, so that no code of theirs and of their metaclasses runs, whatever was stored.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import ModuleType
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
-_MAIN_MODULES: Final = frozenset({"__main__", "__mp_main__"})
+MAIN_MODULES: Final = frozenset({"__main__", "__mp_main__"})
+
+lineage: Final[Callable[[type], tuple[type, ...]]] = type.__dict__["__mro__"].__get__
+"""A class and all its bases, in the order in which attributes are looked up."""
+namespace: Final[Callable[[type], Mapping[str, Any]]] = type.__dict__["__dict__"].__get__
+"""What a class itself defines."""
+_module_of: Final[Callable[[type], object]] = type.__dict__["__module__"].__get__
+_qualname_of: Final[Callable[[type], str]] = type.__dict__["__qualname__"].__get__
 
 
 def class_name(cls: type) -> str:
@@ -22,6 +32,11 @@ def function_name(function: Callable[..., object]) -> str:
     return f"{function.__module__}:{getattr(function, '__qualname__', type(function).__qualname__)}"
 
 
+def is_kind_of(cls: type, base: type) -> bool:
+    """Whether a class is another one, or derived from it, whatever either says of that."""
+    return any(ancestor is base for ancestor in lineage(cls))
+
+
 def find_loaded(base: type[T], module: str, qualname: str) -> type[T] | None:
     """The loaded subclass of ``base`` with this module and qualified name, or None.
 
@@ -29,40 +44,50 @@ def find_loaded(base: type[T], module: str, qualname: str) -> type[T] | None:
     subclasses. A script names its classes ``__main__`` when it is run and otherwise when it is imported: where one of
     the two names says so, a qualified name that only one loaded module defines is enough.
     """
-    return (
-        _held_by_module(base, module, qualname)
-        or _newest(base, module=module, qualname=qualname)
-        or _across_main(base, module, qualname)
-    )
+    held = held_by_module(module, qualname)
+    if held is not None and is_kind_of(held, base):
+        return held
+    return chosen([cls for cls in subclasses(base) if _qualname_of(cls) == qualname], module)
 
 
-def _held_by_module(base: type[T], module: str, qualname: str) -> type[T] | None:
+def held_by_module(module: str, qualname: str) -> type | None:
+    """The class that a loaded module holds under this name, if there is one."""
     found: object = sys.modules.get(module)
     for name in qualname.split("."):
-        # vars, not getattr: a module's or metaclass's __getattr__ could import or run something.
-        if not isinstance(found, ModuleType | type):
+        # Not getattr: a module's or metaclass's __getattr__ could import or run something.
+        if issubclass(type(found), type):
+            found = namespace(found).get(name)  # type: ignore[arg-type]
+        elif issubclass(type(found), ModuleType):
+            found = vars(found).get(name)
+        else:
             return None
-        found = vars(found).get(name)
-    return found if isinstance(found, type) and issubclass(found, base) else None
+    return found if issubclass(type(found), type) else None  # type: ignore[return-value]
 
 
-def _newest(base: type[T], *, module: str, qualname: str) -> type[T] | None:
-    found = [cls for cls in _subclasses(base) if cls.__module__ == module and cls.__qualname__ == qualname]
-    return found[-1] if found else None
+def chosen(named: list[type[T]], module: str) -> type[T] | None:
+    """Which of the classes with one qualified name a module's name stands for: the newest, or one across ``__main__``."""
+    inside = [cls for cls in named if _module_of(cls) == module]
+    if inside:
+        return inside[-1]
+    if module not in MAIN_MODULES:
+        named = [cls for cls in named if _module_of(cls) in MAIN_MODULES]
+    return named[-1] if len({str(_module_of(cls)) for cls in named}) == 1 else None
 
 
-def _across_main(base: type[T], module: str, qualname: str) -> type[T] | None:
-    named = [cls for cls in _subclasses(base) if cls.__qualname__ == qualname]
-    if module not in _MAIN_MODULES:
-        named = [cls for cls in named if cls.__module__ in _MAIN_MODULES]
-    return named[-1] if len({cls.__module__ for cls in named}) == 1 else None
+def by_qualname(classes: Iterable[type]) -> dict[str, list[type]]:
+    """Classes by their qualified names, in the order given."""
+    found: dict[str, list[type]] = {}
+    for cls in classes:
+        found.setdefault(_qualname_of(cls), []).append(cls)
+    return found
 
 
-def _subclasses(base: type[T]) -> Iterator[type[T]]:
-    pending, seen = [base], {base}
-    while pending:
-        for cls in type.__subclasses__(pending.pop(0)):
-            if cls not in seen:
-                seen.add(cls)
-                pending.append(cls)
-                yield cls
+def subclasses(base: type[T]) -> Iterator[type[T]]:
+    """All loaded classes that are derived from one."""
+    pending, seen = [base], {id(base)}
+    for cls in pending:
+        for child in type.__subclasses__(cls) if cls is not type else ():
+            if id(child) not in seen:
+                seen.add(id(child))
+                pending.append(child)
+                yield child

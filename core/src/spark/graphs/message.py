@@ -16,3 +16,7 @@ class Message:
     """``"completed"``: nothing is left to do."""
     node: str | None
     """The key of the node that returned it; None when no node ran."""
+    run_id: str | None = None
+    """The id of the run; it stays the same when the run is resumed."""
+    resumed: bool = False
+    """Whether the run was resumed from a checkpoint, or had been complete and only gave its stored result again."""

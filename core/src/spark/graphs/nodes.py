@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
 from weakref import WeakValueDictionary
 
 from spark.errors import GraphDefinitionError
-from spark.graphs.edges import Condition, Edge, OutgoingEdge
+from spark.graphs.edges import Condition, Edge, OutgoingEdge, distinct
 
 if TYPE_CHECKING:
     from spark.graphs.context import NodeContext
@@ -39,8 +39,8 @@ class Node:
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         # Here and not in __init__, so that a subclass need not call super().__init__().
         self = super().__new__(cls)
-        self._edges = []
-        self._has_arguments = bool(args) or bool(kwargs.keys() - {"name"})
+        object.__setattr__(self, "_edges", [])  # also of a frozen dataclass
+        object.__setattr__(self, "_has_arguments", bool(args) or bool(kwargs.keys() - {"name"}))
         return self
 
     def __init__(self, *, name: str | None = None) -> None:
@@ -97,18 +97,19 @@ class Node:
     ) -> Node | NodeGroup:
         """Add an edge to a node, or one to each of several; what ``>>`` does. Returns the target, for chaining.
 
+        Graphs that are built already don't change.
+
         :raises GraphDefinitionError: the target is no node.
         """
         targets = NodeGroup.of(target, context=f"{self.label()} >> …")
         for one in targets:
             self._edges.append(Edge(self, one, condition=condition, equals=equals, priority=priority))
-        Wiring.changes += 1
         return target if isinstance(target, Node) else targets
 
     @property
     def edges(self) -> tuple[Edge, ...]:
-        """The outgoing edges, in the order in which they are asked."""
-        return tuple(sorted(self._edges, key=lambda edge: -edge.priority))
+        """The outgoing edges, in the order in which they are asked. One that was declared again is the same edge."""
+        return tuple(sorted(distinct(self._edges), key=lambda edge: -edge.priority))
 
     def kind(self) -> str:
         """What it is called without a name: its class, or its function."""
@@ -120,12 +121,6 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.label()!r}>"
-
-
-class Wiring:
-    """Counts the edges added anywhere, so that a graph knows cheaply whether it must look again."""
-
-    changes = 0
 
 
 class NodeGroup(tuple[Node, ...]):
@@ -172,7 +167,8 @@ class ExitNode(Node):
 class JoinNode(Node):
     """Waits until nothing else can still arrive, then runs once with everything that did.
 
-    ``context.inputs`` is the list of what arrived, in the order of the nodes it came from. It can't wait for a branch
+    ``context.inputs`` is the list of what arrived, in the order of the nodes it came from, and from one node in the order in
+    which it would arrive if all steps took equally long, whatever really finished first. It can't wait for a branch
     that was not taken: it runs as soon as no pending work of the run can reach it any more.
     """
 

@@ -35,11 +35,14 @@ class NodePlan:
     async def execute(self, context: NodeContext) -> Any:
         """Run the node's ``process`` to its end: async on the event loop, plain in a worker thread."""
         process = self.node.process
-        if self._is_async:
-            return await (process(context) if self._takes_context else process())
-        arguments = (context,) if self._takes_context else ()
-        result = await run_blocking(copy_context().run, process, *arguments)
-        return await result if inspect.isawaitable(result) else result
+        try:
+            if self._is_async:
+                return await (process(context) if self._takes_context else process())
+            arguments = (context,) if self._takes_context else ()
+            result = await run_blocking(copy_context().run, process, *arguments)
+            return await result if inspect.isawaitable(result) else result
+        finally:
+            context._end()
 
     def targets(self, content: Any) -> list[str]:
         """The keys of the nodes that an output with this content goes to."""

@@ -2,52 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spark.errors import GraphDefinitionError, GraphRestoreError, SparkWarning
-from spark.graphs.frontier import Frontier
+from spark.graphs.identity import what_differs
 from spark.graphs.loaded import find_loaded
-from spark.graphs.message import Message
 from spark.graphs.nodes import ExitNode, FunctionNode, Node
+from spark.graphs.recorded import named
+from spark.graphs.renaming import keys_meant, renamed
 from spark.graphs.topology import Topology
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.model import GraphCheckpoint
     from spark.graphs.context import NodeContext
-
-
-@dataclass(frozen=True, slots=True)
-class PendingRun:
-    """A run that was interrupted, ready to go on."""
-
-    checkpoint: GraphCheckpoint
-    run_id: str | None
-    iteration: int
-    last_node: str | None
-    is_latest: bool
-    """The checkpoint was the latest of its graph when it was loaded."""
-
-    @classmethod
-    def of(cls, checkpoint: GraphCheckpoint, *, is_latest: bool = False) -> PendingRun | None:
-        """What a checkpoint says is still to do, or None when it records no work at all."""
-        if checkpoint.frontier is None:
-            return None
-        metadata = checkpoint.execution_metadata
-        run_id, iteration, last_node = metadata.get("run_id"), metadata.get("iteration", 0), metadata.get("last_node")
-        return cls(checkpoint, run_id, iteration, last_node, is_latest)
-
-    def is_complete(self) -> bool:
-        """Whether nothing was left to do."""
-        return not _pending_nodes(self.checkpoint)
-
-    def result(self) -> Message | None:
-        """What the last finishing node had returned, if one had finished."""
-        frontier = self.checkpoint.frontier or {}
-        result = frontier.get("result")
-        return Message(content=result["content"], status="completed", node=result["node"]) if result else None
 
 
 class NothingRecorded(ExitNode):
@@ -87,43 +57,66 @@ class MissingCondition:
         raise GraphRestoreError(f"The condition {self.__name__} was not stored with the checkpoint.")
 
 
-def find_start(checkpoint: GraphCheckpoint, *, start: Node | None, alive: Node | None) -> Node:
-    """The start node of the graph that continues from a checkpoint.
+def find_topology(
+    checkpoint: GraphCheckpoint, *, start: Node | None, alive: Topology | None, rename: Mapping[str, str] | None = None
+) -> tuple[Topology, GraphCheckpoint]:
+    """The topology of the graph that continues from a checkpoint, and the checkpoint under the keys that it has there.
 
+    :param checkpoint: one that was found in order.
     :param start: what the user passed.
-    :param alive: the start of a graph with the same id in this process.
+    :param alive: the topology of a graph with the same id in this process.
+    :param rename: recorded key, class or function to the key of the node that it is now.
     :raises GraphRestoreError: nobody can supply a node or a condition that the checkpoint still needs.
     """
-    if checkpoint.topology is None and checkpoint.frontier is None:
-        return start or alive or NothingRecorded()
     if start is not None:
-        check_supply(checkpoint, Topology(start))
-        return start
-    if alive is not None and _what_lacks(checkpoint, Topology(alive)) is None:
-        return alive
-    rebuilt = _rebuild(checkpoint)
-    check_supply(checkpoint, Topology(rebuilt))
-    return rebuilt
+        topology = Topology(start)
+        return topology, fitted(checkpoint, topology, rename)
+    if checkpoint.topology is None and checkpoint.frontier is None:
+        topology = alive or Topology(NothingRecorded())
+        return topology, fitted(checkpoint, topology, rename)
+    if alive is not None:
+        with contextlib.suppress(GraphRestoreError):
+            return alive, fitted(checkpoint, alive, rename)
+    if rename:
+        raise GraphRestoreError(
+            f"{named(checkpoint)} can't be restored with rename= alone: pass start= with the first node of the graph that has "
+            "the new keys."
+        )
+    topology = _rebuild(checkpoint)
+    _check_supply(checkpoint, topology)
+    return topology, checkpoint
 
 
-def check_supply(checkpoint: GraphCheckpoint, topology: Topology) -> None:
-    """Make sure that everything the checkpoint may still run is there.
+def fitted(checkpoint: GraphCheckpoint, topology: Topology, rename: Mapping[str, str] | None = None) -> GraphCheckpoint:
+    """The checkpoint under the keys of this topology, when everything that it may still run is there, and is what it was.
 
-    :raises GraphRestoreError: it is not; says what is missing, and what to pass.
+    :raises GraphRestoreError: it is not; says what is missing or was exchanged, and what to pass.
     """
+    keys = keys_meant(checkpoint, rename or {}, topology)
+    checkpoint = renamed(checkpoint, keys) if keys else checkpoint
+    _check_supply(checkpoint, topology)
+    if checkpoint.frontier is None or checkpoint.frontier["tokens"]:  # a complete run only gives its result
+        differs = what_differs(checkpoint, topology, pending=_pending_nodes(checkpoint, topology), renamed=keys)
+        if differs is not None:
+            raise GraphRestoreError(f"{named(checkpoint)} can't be continued: {differs}")
+    return checkpoint
+
+
+def _check_supply(checkpoint: GraphCheckpoint, topology: Topology) -> None:
     lacking = _what_lacks(checkpoint, topology)
     if lacking is not None:
-        raise GraphRestoreError(f"{_named(checkpoint)} can't be continued: {lacking}")
+        raise GraphRestoreError(f"{named(checkpoint)} can't be continued: {lacking}")
 
 
 def _what_lacks(checkpoint: GraphCheckpoint, topology: Topology) -> str | None:
-    pending = _pending_nodes(checkpoint) if checkpoint.frontier is not None else [topology.start]
+    pending = _pending_nodes(checkpoint, topology)
     for key in pending:
         if key not in topology.plans:
             return (
                 f"it still has to run node {key!r}, which this graph does not have; its nodes are "
-                f"{', '.join(map(repr, topology.plans))}. Pass a start= that leads to it, or set graph.start to begin anew with "
-                "the restored state."
+                f"{', '.join(map(repr, topology.plans))}. If one of them is that node under a new key, pass "
+                f"rename={{{key!r}: …}}. Else pass a start= that leads to it, or set graph.start to begin anew with the restored "
+                "state."
             )
     for key in topology.reachable_from(pending):
         plan = topology.plans[key]
@@ -138,33 +131,30 @@ def _what_lacks(checkpoint: GraphCheckpoint, topology: Topology) -> str | None:
     return None
 
 
-def _pending_nodes(checkpoint: GraphCheckpoint) -> list[str]:
-    try:
-        frontier = checkpoint.frontier or {}
-        Frontier().load(frontier)
-        return [token["node"] for token in frontier["tokens"]]
-    except (KeyError, TypeError, IndexError) as error:
-        raise _malformed(checkpoint, "frontier") from error
+def _pending_nodes(checkpoint: GraphCheckpoint, topology: Topology) -> list[str]:
+    if checkpoint.frontier is None:
+        return [topology.start]
+    return [token["node"] for token in checkpoint.frontier["tokens"]]
 
 
-def _rebuild(checkpoint: GraphCheckpoint) -> Node:
+def _rebuild(checkpoint: GraphCheckpoint) -> Topology:
     if checkpoint.topology is None:
         raise GraphRestoreError(
-            f"{_named(checkpoint)} records pending work but no nodes. Pass start= to Graph.from_checkpoint()."
+            f"{named(checkpoint)} records pending work but no nodes. Pass start= to Graph.from_checkpoint()."
         )
     try:
         nodes = {data["key"]: _rebuild_node(data) for data in checkpoint.topology["nodes"]}
         for data in checkpoint.topology["edges"]:
             _rebuild_edge(nodes, data)
-        return nodes[checkpoint.topology["start"]]
-    except (KeyError, TypeError, AttributeError, GraphDefinitionError) as error:
-        raise _malformed(checkpoint, "topology") from error
+        return Topology(nodes[checkpoint.topology["start"]])
+    except GraphDefinitionError as error:
+        raise GraphRestoreError(f"{named(checkpoint)} has a topology that can't be built again: {error}") from error
 
 
 def _rebuild_node(data: Mapping[str, Any]) -> Node:
     node = _function_node(data) if "function" in data else _class_node(data)
     if data["name"] is not None:
-        node.name = data["name"]
+        object.__setattr__(node, "name", data["name"])  # also of a frozen dataclass
     return node
 
 
@@ -207,14 +197,3 @@ def _rebuild_edge(nodes: Mapping[str, Node], data: Mapping[str, Any]) -> None:
     nodes[data["source"]].connect(
         nodes[data["target"]], condition=condition, equals=data.get("equals"), priority=data["priority"]
     )
-
-
-def _malformed(checkpoint: GraphCheckpoint, part: str) -> GraphRestoreError:
-    return GraphRestoreError(
-        f"{_named(checkpoint)} has a {part} that no run writes. Pass start= to Graph.from_checkpoint(), or take another "
-        "checkpoint."
-    )
-
-
-def _named(checkpoint: GraphCheckpoint) -> str:
-    return f"Checkpoint {checkpoint.checkpoint_id!r} of graph {checkpoint.graph_id!r}"

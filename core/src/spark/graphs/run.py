@@ -253,7 +253,7 @@ class GraphRun:
         frontier = self.frontier
         frontier.finish(step.token)
         for branch, target in enumerate(targets):
-            frontier.add(target, content, after=step.token, branch=branch)
+            frontier.add(target, content, after=step.token, branch=branch, of=len(targets))
         if not targets:
             self.result = Message(content=content, status="completed", node=key)
         if frontier.held:

@@ -6,16 +6,16 @@ visible to others when the step commits, all together or not at all.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Mapping
+from operator import is_
 from typing import Any, Final
 
-from spark.errors import StateConflictError
+from spark.errors import RunError, StateConflictError
 from spark.graphs.containers import Captured
 from spark.graphs.failures import add_note
 from spark.graphs.values import snapshot
 
-_MISSING: Final = object()
+MISSING: Final = object()
 DELETED: Final = object()
 
 Update = Callable[[Any], Any]
@@ -84,10 +84,11 @@ class StateStore:
 class StateTransaction:
     """The reads and writes of one step in one scope."""
 
-    __slots__ = ("_reads", "_store", "_updates", "_writes")
+    __slots__ = ("_reads", "_updates", "_writes", "store")
 
     def __init__(self, store: StateStore) -> None:
-        self._store = store
+        self.store: StateStore = store
+        """The scope."""
         self._reads: dict[str, int] = {}
         self._writes: dict[str, Any] = {}
         self._updates: dict[str, list[tuple[Update, Any]]] = {}
@@ -97,14 +98,14 @@ class StateTransaction:
         if key in self._writes:
             value = self._writes[key]
             return default if value is DELETED else value
-        self._reads.setdefault(key, self._store.commits)
-        value = self._store.values.get(key, _MISSING)
+        self._reads.setdefault(key, self.store.commits)
+        value = self.store.values.get(key, MISSING)
         if key in self._updates:
             value = self._updated(key, value)
-        return default if value is _MISSING else value
+        return default if value is MISSING else value
 
     def write(self, key: str, value: Any) -> None:
-        self._writes[check_key(key)] = snapshot(value, path=f"{self._store.label}[{key!r}]")
+        self._writes[check_key(key)] = snapshot(value, path=f"{self.store.label}[{key!r}]")
         self._updates.pop(key, None)
 
     def update(self, key: str, function: Update, default: Any) -> None:
@@ -124,20 +125,14 @@ class StateTransaction:
         return existed
 
     def has(self, key: str) -> bool:
-        return self.read(key, _MISSING) is not _MISSING
+        return self.read(key, MISSING) is not MISSING
 
     def keys(self) -> list[str]:
-        written = self._writes
-        kept = [key for key in self._store.values if written.get(key) is not DELETED]
-        new = [key for key in (*written, *self._updates) if key not in self._store.values]
-        return kept + [key for key in new if written.get(key) is not DELETED]
+        return self._keys_over(self.store.values)
 
-    def savepoint(self) -> tuple[dict[str, Any], dict[str, list[tuple[Update, Any]]]]:
-        """The writes so far, for ``roll_back``."""
-        return dict(self._writes), {key: list(pending) for key, pending in self._updates.items()}
-
-    def roll_back(self, savepoint: tuple[dict[str, Any], dict[str, list[tuple[Update, Any]]]]) -> None:
-        self._writes, self._updates = savepoint
+    def itself(self) -> StateTransaction:
+        """This very transaction, or the innermost block that stands in for it."""
+        return self
 
     def prepare(self, *, writer: str) -> dict[str, Any]:
         """The changes to commit: key to value, or to ``DELETED``. Nothing is changed yet.
@@ -148,11 +143,21 @@ class StateTransaction:
             self._check_conflicts(writer)
         changes = self._writes
         for key in self._updates:
-            changes[key] = self._updated(key, self._store.values.get(key, _MISSING))
+            changes[key] = self._updated(key, self.store.values.get(key, MISSING))
         return changes
 
+    def _keys_over(self, below: Collection[str]) -> list[str]:
+        written = self._writes
+        kept = [key for key in below if written.get(key) is not DELETED]
+        new = [key for key in dict.fromkeys((*written, *self._updates)) if key not in below]
+        return kept + [key for key in new if written.get(key) is not DELETED]
+
+    def _written(self, key: str) -> tuple[Any, int]:
+        """Another value, or another number, as soon as the key is written or updated."""
+        return self._writes.get(key), len(self._updates.get(key, ()))
+
     def _check_conflicts(self, writer: str) -> None:
-        store = self._store
+        store = self.store
         for key, seen in self._reads.items():
             if key in self._writes and store.versions.get(key, 0) > seen:
                 raise StateConflictError(
@@ -161,7 +166,7 @@ class StateTransaction:
                 )
 
     def _cure(self, key: str) -> str:
-        if self._store.label != "graph_state":
+        if self.store.label != "graph_state":
             return (
                 "Executions of one node in parallel share its state: let them set different keys, or keep what they all change "
                 f"in the graph's state, with `await context.graph_state.update({key!r}, function)`."
@@ -173,8 +178,8 @@ class StateTransaction:
 
     def _updated(self, key: str, value: Any) -> Any:
         for function, default in self._updates[key]:
-            value = self._applied(key, function, default if value is _MISSING else value)
-        return snapshot(value, path=f"{self._store.label}[{key!r}]")
+            value = self._applied(key, function, default if value is MISSING else value)
+        return snapshot(value, path=f"{self.store.label}[{key!r}]")
 
     def _applied(self, key: str, function: Update, value: Any) -> Any:
         try:
@@ -191,94 +196,62 @@ class StateTransaction:
         return result
 
 
-class GraphState:
-    """The graph's shared state, as one step reads and writes it: ``context.graph_state``."""
+class TransactionBlock(StateTransaction):
+    """What is read and written inside ``async with transaction()``; all of it, or nothing, goes to what encloses the block."""
 
-    __slots__ = ("_transaction",)
+    __slots__ = ("_found", "_outer", "has_ended")
 
-    def __init__(self, transaction: StateTransaction) -> None:
-        self._transaction = transaction
+    def __init__(self, outer: StateTransaction) -> None:
+        super().__init__(outer.store)
+        self._outer = outer
+        self._found: dict[str, tuple[Any, int]] = {}
+        """Key to what the enclosing transaction had written when it was first read here."""
+        self.has_ended = False
 
-    async def get(self, key: str, default: Any = None) -> Any:
-        """The value of a key as your own copy; ``default`` when there is none. Changing it changes nothing without ``set``."""
-        return snapshot(self._transaction.read(key, default))
+    def read(self, key: str, default: Any = None) -> Any:
+        if key in self._writes:
+            value = self._writes[key]
+            return default if value is DELETED else value
+        self._found.setdefault(key, self._outer._written(key))
+        value = self._outer.read(key, MISSING)
+        if key in self._updates:
+            value = self._updated(key, value)
+        return default if value is MISSING else value
 
-    async def peek(self, key: str, default: Any = None) -> Any:
-        """The value of a key without a copy, for large values that are only read. Never change it."""
-        return self._transaction.read(key, default)
+    def keys(self) -> list[str]:
+        return self._keys_over(self._outer.keys())
 
-    async def set(self, key: str, value: Any) -> None:
-        """Keep a snapshot of the value under the key.
+    def is_within(self, transaction: StateTransaction) -> bool:
+        """Whether it belongs to this transaction."""
+        outer = self._outer
+        return outer is transaction or (isinstance(outer, TransactionBlock) and outer.is_within(transaction))
 
-        A key that was read before and that another branch commits meanwhile makes this step's commit fail with
-        ``StateConflictError``. A key that was only set, never read: the last commit wins.
+    def merge(self) -> None:
+        """Hand everything to what encloses the block.
 
-        :raises SerializationError: the value can't be copied.
+        :raises StateConflictError: a key that was read and then set here was changed out there meanwhile.
+        :raises RunError: it encloses nothing any more: it has ended before.
         """
-        self._transaction.write(key, value)
-
-    async def update(self, key: str, function: Update, default: Any = None) -> None:
-        """Replace the value by ``function(value)``, applied when this step commits, so that it never conflicts.
-
-        ``function`` is plain, may be called more than once, and gets its own copy: the committed value then, or ``default``.
-        """
-        self._transaction.update(key, function, default)
-
-    async def delete(self, key: str) -> bool:
-        """Remove a key; says whether it was there."""
-        return self._transaction.delete(key)
-
-    async def has(self, key: str) -> bool:
-        """Whether the key is there."""
-        return self._transaction.has(key)
-
-    async def keys(self) -> list[str]:
-        """The keys that are there."""
-        return self._transaction.keys()
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[GraphState]:
-        """A block whose writes are kept together: when it raises, none of them is.
-
-        The writes still become visible to other nodes only with the step's own commit.
-        """
-        savepoint = self._transaction.savepoint()
-        try:
-            yield self
-        except BaseException:
-            self._transaction.roll_back(savepoint)
-            raise
-
-
-class NodeState(MutableMapping[str, Any]):
-    """A node's own state, as one of its steps reads and writes it: ``context.state``, a mapping with value semantics."""
-
-    __slots__ = ("_transaction",)
-
-    def __init__(self, transaction: StateTransaction) -> None:
-        self._transaction = transaction
-
-    def __getitem__(self, key: str) -> Any:
-        value = self._transaction.read(key, _MISSING)
-        if value is _MISSING:
-            raise KeyError(key)
-        return snapshot(value)
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self._transaction.write(key, value)
-
-    def __delitem__(self, key: str) -> None:
-        if not self._transaction.delete(key):
-            raise KeyError(key)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._transaction.keys())
-
-    def __len__(self) -> int:
-        return len(self._transaction.keys())
-
-    def __repr__(self) -> str:
-        return f"NodeState({dict(self)!r})"
+        outer = self._outer
+        if isinstance(outer, TransactionBlock) and outer.has_ended:
+            raise RunError(
+                "A transaction block ended after the one around it, so its writes would be lost. Await helper tasks inside the "
+                "block that they write in."
+            )
+        for key in self._found.keys() & self._writes.keys():
+            if not all(map(is_, outer._written(key), self._found[key])):
+                raise StateConflictError(
+                    f"A transaction block read {self.store.label}[{key!r}] and then set it, but another block of the same step "
+                    f"changed it in between, which would be lost. Use `await state.update({key!r}, function)`, or let the "
+                    "blocks follow each other."
+                )
+        applied = {key: self._updated(key, outer._writes[key]) for key in self._updates if key in outer._writes}
+        for key, value in (self._writes | applied).items():
+            outer._writes[key] = value
+            outer._updates.pop(key, None)
+        for key, pending in self._updates.items():
+            if key not in applied:
+                outer._updates.setdefault(key, []).extend(pending)
 
 
 def check_key(key: str) -> str:

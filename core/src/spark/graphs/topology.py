@@ -7,36 +7,38 @@ from collections.abc import Iterable
 from typing import Any
 
 from spark.errors import GraphDefinitionError
-from spark.graphs.edges import Edge
+from spark.graphs.edges import Edge, distinct
 from spark.graphs.frontier import Frontier
 from spark.graphs.loaded import class_name, function_name
-from spark.graphs.nodes import FunctionNode, JoinNode, Node, Wiring
+from spark.graphs.nodes import FunctionNode, JoinNode, Node
 from spark.graphs.plan import NodePlan
 
 
 class Topology:
-    """Nodes and edges as they were when the graph was last looked at.
+    """Nodes and edges as they were when the graph was built. Edges that are added later are not in it.
 
     :raises GraphDefinitionError: two nodes were given one name, or a node can't be executed as written.
     """
 
     def __init__(self, start: Node) -> None:
         nodes = _discover(start)
-        keys = self._keys = _assign_keys(nodes)
-        self.start: str = keys[start]
-        self.plans: dict[str, NodePlan] = {keys[node]: NodePlan(keys[node], node) for node in nodes}
+        keys = _assign_keys(nodes)
+        self.first: Node = start
+        self.start: str = keys[id(start)]
+        self.plans: dict[str, NodePlan] = {keys[id(node)]: NodePlan(keys[id(node)], node) for node in nodes}
         """Node key to how it is executed, in discovery order."""
+        self._declared: list[tuple[str, Edge, str]] = []
+        """The edges in the order of declaration, because that is what keys are given by when the graph is rebuilt."""
         for node in nodes:
-            self.plans[keys[node]].edges = tuple((edge, keys[edge.target]) for edge in node.edges)
-        self._seen = Wiring.changes
+            key = keys[id(node)]
+            edges = [(edge, keys[id(edge.target)]) for edge in distinct(node._edges)]
+            self._declared += [(key, edge, target) for edge, target in edges]
+            self.plans[key].edges = tuple(sorted(edges, key=lambda each: -each[0].priority))
         self._order = {key: place for place, key in enumerate(self.plans)}
         self._joins = [key for key, plan in self.plans.items() if isinstance(plan.node, JoinNode)]
         self._reaches = _joins_reached(self.plans, self._joins)
         self._data: dict[str, Any] | None = None
-
-    def is_stale(self) -> bool:
-        """Whether an edge was added anywhere since this was made."""
-        return self._seen != Wiring.changes
+        self._identities: dict[str, str] | None = None
 
     def new_frontier(self) -> Frontier:
         """An empty frontier that knows which nodes lead to which joins."""
@@ -53,18 +55,20 @@ class Topology:
                     ahead.append(target)
         return seen
 
+    def identities(self) -> dict[str, str]:
+        """Node key to the class or function that checkpoints record for it, in discovery order."""
+        if self._identities is None:
+            nodes = self.to_data()["nodes"]
+            self._identities = {data["key"]: data.get("function", data.get("class")) for data in nodes}
+        return self._identities
+
     def to_data(self) -> dict[str, Any]:
         """The shape as plain data, from which a checkpoint can be continued: the same dict each time. Never change it."""
         if self._data is None:
             self._data = {
                 "start": self.start,
                 "nodes": [_node_data(plan) for plan in self.plans.values()],
-                # In the order of declaration, because that is what keys are given by when it is rebuilt.
-                "edges": [
-                    _edge_data(plan.key, edge, self._keys[edge.target])
-                    for plan in self.plans.values()
-                    for edge in plan.node._edges
-                ],
+                "edges": [_edge_data(*declared) for declared in self._declared],
             }
         return self._data
 
@@ -72,8 +76,9 @@ class Topology:
         """The shape as a Mermaid flowchart."""
         number = {key: f"n{place}" for key, place in self._order.items()}
         lines = ["flowchart TD"]
+        joins = frozenset(self._joins)
         for key, plan in self.plans.items():
-            opening, closing = ("{{", "}}") if key in self._joins else ("([", "])") if not plan.edges else ("[", "]")
+            opening, closing = ("{{", "}}") if key in joins else ("([", "])") if not plan.edges else ("[", "]")
             lines.append(f'    {number[key]}{opening}"{_escaped(key)}"{closing}')
         for key, plan in self.plans.items():
             for edge, target in plan.edges:
@@ -83,29 +88,32 @@ class Topology:
 
 
 def _discover(start: Node) -> list[Node]:
-    found = {start: None}
+    """All nodes along the edges. Identity counts: node classes may compare by value, and have no hash."""
+    found = {id(start): start}
     ahead = deque([start])
     while ahead:
         for edge in ahead.popleft()._edges:
-            if edge.target not in found:
-                found[edge.target] = None
+            if id(edge.target) not in found:
+                found[id(edge.target)] = edge.target
                 ahead.append(edge.target)
-    return list(found)
+    return list(found.values())
 
 
-def _assign_keys(nodes: list[Node]) -> dict[Node, str]:
-    keys: dict[Node, str] = {}
+def _assign_keys(nodes: list[Node]) -> dict[int, str]:
+    """The identity of each node to its key."""
+    keys: dict[int, str] = {}
     taken: dict[str, Node] = {}
     for node in nodes:
         if node.name is not None:
             _check_name(node, taken)
-            keys[node] = node.name
+            keys[id(node)] = node.name
             taken[node.name] = node
+    numbers: dict[str, int] = {}
     for node in nodes:
         if node.name is None:
-            keys[node] = _free_key(node.kind(), taken)
-            taken[keys[node]] = node
-    return {node: keys[node] for node in nodes}
+            keys[id(node)] = _free_key(node.kind(), taken, numbers)
+            taken[keys[id(node)]] = node
+    return keys
 
 
 def _check_name(node: Node, taken: dict[str, Node]) -> None:
@@ -118,12 +126,22 @@ def _check_name(node: Node, taken: dict[str, Node]) -> None:
         )
 
 
-def _free_key(kind: str, taken: dict[str, Node]) -> str:
-    key, number = kind, 1
+def _free_key(kind: str, taken: dict[str, Node], numbers: dict[str, int]) -> str:
+    """The first key of this kind that is free.
+
+    :param numbers: kind to the number from which to look on; those below it are taken.
+    """
+    number = numbers.get(kind, 1)
+    key = _numbered(kind, number)
     while key in taken:
         number += 1
-        key = f"{kind}#{number}"
+        key = _numbered(kind, number)
+    numbers[kind] = number + 1
     return key
+
+
+def _numbered(kind: str, number: int) -> str:
+    return kind if number == 1 else f"{kind}#{number}"
 
 
 def _joins_reached(plans: dict[str, NodePlan], joins: list[str]) -> dict[str, list[str]]:

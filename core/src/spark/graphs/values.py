@@ -8,13 +8,19 @@ import decimal
 import fractions
 import pathlib
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FunctionType, NoneType
 from typing import Any, Final
 
 from spark.errors import SerializationError
 
 _LONGEST_SEARCH: Final = 100
+_MANY: Final = 100_000
+"""So many parts are copied without asking whether they were met before; of more, because one is met over and over."""
+
+_Copied = Callable[[Any, type, Any], Any]
+"""Makes the copy of a part, given its type and what is known so far."""
+
 _IMMUTABLE: Final[frozenset[type]] = frozenset(
     {
         NoneType,
@@ -40,28 +46,60 @@ _IMMUTABLE: Final[frozenset[type]] = frozenset(
 )
 
 
+class _ManyError(Exception):
+    """So much was copied that it has to be asked whether the same is copied again and again. Never seen by users."""
+
+
 def snapshot(value: Any, *, path: str = "value") -> Any:
     """A value that shares nothing mutable with the given one. Immutable values are shared, not copied.
+
+    It takes time in proportion to what is there, however often one list or dict is referred to from within the value. Whether
+    two references to one list still lead to one list in the copy is not promised: what is stored and loaded again has two.
 
     :param path: how an error names the value, for instance ``graph_state['a']``.
     :raises SerializationError: the value can't be copied.
     """
-    if type(value) in _IMMUTABLE:
+    kind = type(value)
+    if kind in _IMMUTABLE:
         return value
     try:
-        return _copy(value)
-    except RecursionError:
-        return _deepcopy(value, path)  # it keeps a memo, so it copies a value that contains itself
+        return _copy(value, kind, [_MANY])
+    except (_ManyError, RecursionError):
+        return _copy_thoroughly(value, path)
     except Exception as error:
         raise _uncopyable(value, path, error) from error
 
 
-def _copy(value: Any) -> Any:
-    kind = type(value)
-    if kind in _IMMUTABLE:
-        return value
+def _copy(value: Any, kind: type, left: list[int]) -> Any:
+    """A copy, made anew each time that the value is met.
+
+    :param left: how many more may be made.
+    """
+    left[0] -= 1
+    if left[0] < 0:
+        raise _ManyError
     copier = _COPIERS.get(kind)
-    return copier(value) if copier else copy.deepcopy(value)
+    return copier(value, _copy, left) if copier else copy.deepcopy(value)
+
+
+def _copy_once(value: Any, kind: type, copies: dict[int, Any]) -> Any:
+    """A copy, the same one each time that the value is met.
+
+    :param copies: those made so far, by the id of the original.
+    """
+    if id(value) not in copies:
+        copier = _COPIERS.get(kind)
+        copies[id(value)] = copier(value, _copy_once, copies) if copier else copy.deepcopy(value)
+    return copies[id(value)]
+
+
+def _copy_thoroughly(value: Any, path: str) -> Any:
+    try:
+        return _copy_once(value, type(value), {})
+    except RecursionError:
+        return _deepcopy(value, path)  # it copies a value that contains itself
+    except Exception as error:
+        raise _uncopyable(value, path, error) from error
 
 
 def _deepcopy(value: Any, path: str) -> Any:
@@ -95,42 +133,57 @@ def _culprit(value: Any, path: str) -> tuple[str, Any]:
 
 def _can_be_copied(value: Any) -> bool:
     try:
-        _copy(value)
+        _copy_once(value, type(value), {})
     except Exception:
         return False
     return True
 
 
-def _copy_dict(value: dict[Any, Any]) -> dict[Any, Any]:
-    return {key: item if type(item) in _IMMUTABLE else _copy(item) for key, item in value.items()}
+# Loops instead of comprehensions, which cost a call each in Python 3.11.
 
 
-def _copy_list(value: list[Any]) -> list[Any]:
-    return [item if type(item) in _IMMUTABLE else _copy(item) for item in value]
+def _copy_dict(value: dict[Any, Any], copied: _Copied, state: Any) -> dict[Any, Any]:
+    items = {}
+    for key, item in value.items():
+        kind = type(item)
+        items[key] = item if kind in _IMMUTABLE else copied(item, kind, state)
+    return items
 
 
-def _copy_tuple(value: tuple[Any, ...]) -> tuple[Any, ...]:
-    copied = tuple(_copy_list(list(value)))
-    return value if all(map(_is, copied, value)) else copied
+def _copy_list(value: Iterable[Any], copied: _Copied, state: Any) -> list[Any]:
+    items = []
+    for item in value:
+        kind = type(item)
+        items.append(item if kind in _IMMUTABLE else copied(item, kind, state))
+    return items
 
 
-def _copy_set(value: set[Any]) -> set[Any]:
-    return {_copy(item) for item in value}
+def _copy_tuple(value: tuple[Any, ...], copied: _Copied, state: Any) -> tuple[Any, ...]:
+    items = tuple(_copy_list(value, copied, state))
+    return value if all(map(_is, items, value)) else items
 
 
-def _copy_frozenset(value: frozenset[Any]) -> frozenset[Any]:
-    return frozenset(_copy(item) for item in value)
+def _copy_set(value: set[Any], copied: _Copied, state: Any) -> set[Any]:
+    return set(_copy_list(value, copied, state))
+
+
+def _copy_frozenset(value: frozenset[Any], copied: _Copied, state: Any) -> frozenset[Any]:
+    return frozenset(_copy_list(value, copied, state))
+
+
+def _copy_bytearray(value: bytearray, copied: _Copied, state: Any) -> bytearray:
+    return bytearray(value)
 
 
 def _is(left: object, right: object) -> bool:
     return left is right
 
 
-_COPIERS: Final[dict[type, Callable[[Any], Any]]] = {
+_COPIERS: Final[dict[type, Callable[[Any, _Copied, Any], Any]]] = {
     dict: _copy_dict,
     list: _copy_list,
     tuple: _copy_tuple,
     set: _copy_set,
     frozenset: _copy_frozenset,
-    bytearray: bytearray,
+    bytearray: _copy_bytearray,
 }

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from spark.hooks.plugin_specs import ExecutorSpec as ExecutorSpec
     from spark.hooks.plugin_specs import SerializerSpec as SerializerSpec
     from spark.hooks.plugin_specs import TriggerSpec as TriggerSpec
+    from spark.hooks.redaction import hide_secrets as hide_secrets
+    from spark.hooks.redaction import is_cut_short as is_cut_short
     from spark.hooks.redaction import redact as redact
+    from spark.hooks.redaction import shows_secret as shows_secret
     from spark.hooks.registry import backend_class as backend_class
     from spark.hooks.registry import executor_class as executor_class
     from spark.hooks.registry import format_class as format_class
@@ -34,10 +37,13 @@ _HOMES: Final = {
     "backend_class": "registry",
     "executor_class": "registry",
     "format_class": "registry",
+    "hide_secrets": "redaction",
     "hookimpl": "specs",
+    "is_cut_short": "redaction",
     "open_backend": "registry",
     "plugins": "discovery",
     "redact": "redaction",
+    "shows_secret": "redaction",
     "trigger_class": "registry",
 }
 
@@ -51,10 +57,13 @@ __all__ = [
     "backend_class",
     "executor_class",
     "format_class",
+    "hide_secrets",
     "hookimpl",
+    "is_cut_short",
     "open_backend",
     "plugins",
     "redact",
+    "shows_secret",
     "trigger_class",
 ]
 

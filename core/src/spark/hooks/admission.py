@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from spark.hooks.entry_points import Candidate, normalize
+from spark.hooks.suggestions import ALL_OWN
 
 ALLOW: Final = "SPARK_PLUGINS"
 BLOCK: Final = "SPARK_DISABLE_PLUGINS"
@@ -24,6 +26,26 @@ def reason_to_block(candidate: Candidate, environ: Mapping[str, str]) -> str:
     if ALLOW in environ and not names & _listed(environ[ALLOW]):
         return f"{ALLOW}={environ[ALLOW]!r} does not list it. To use it, add {candidate.distribution!r} to that list."
     return ""
+
+
+def misspelt(candidates: Iterable[Candidate], environ: Mapping[str, str]) -> list[str]:
+    """A sentence for each name in the two lists that no installed plugin has, with the nearest that one has.
+
+    A distribution of ours may be listed wherever it is not installed.
+    """
+    known = {normalize(name) for each in candidates for name in (each.name, each.distribution)}
+    return [
+        f"{variable} lists {name!r}, and no installed plugin is called that.{_nearest(name, known)}"
+        for variable in (ALLOW, BLOCK)
+        for name in sorted(_listed(environ.get(variable, "")) - known - ALL_OWN)
+    ]
+
+
+def _nearest(name: str, known: set[str]) -> str:
+    close = difflib.get_close_matches(name[:100], sorted(known | ALL_OWN), n=1)
+    if close:
+        return f" Did you mean {close[0]!r}?"
+    return f" There are: {', '.join(sorted(known))}." if known else ""
 
 
 def _listed(value: str) -> set[str]:

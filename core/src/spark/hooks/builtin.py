@@ -26,6 +26,7 @@ def spark_serializers() -> list[SerializerSpec]:
         SerializerSpec(
             name="json",
             target="spark.graphs.checkpoint.json_format:JsonFormat",
+            safe_to_load=True,
             summary="Readable text, exact round-trips, safe to load.",
         )
     ]

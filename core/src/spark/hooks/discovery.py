@@ -28,6 +28,8 @@ class Found:
     """The core's own first, then by distribution and name."""
     listeners: dict[str, tuple[Listener, ...]] = field(default_factory=dict)
     """Every event, and those who want to be told of it, in the order of the call."""
+    misspelt: tuple[str, ...] = ()
+    """What is wrong with the lists of plugins to use and not to use."""
 
 
 _lock = threading.RLock()
@@ -42,7 +44,7 @@ def plugins() -> list[PluginInfo]:
 
 
 def found() -> Found:
-    """What the scan found. The first call of the process scans, and warns of every broken plugin.
+    """What the scan found. The first call of the process scans, and warns of every broken plugin and misspelt setting.
 
     :raises PluginError: a plugin asked for plugins while it was being loaded.
     """
@@ -54,7 +56,7 @@ def found() -> Found:
             return _found
         _found = fresh = _scan_unless_scanning()
     # Only now, so that a filter that turns warnings into errors hits once and leaves nothing half done.
-    _warn_of_broken(fresh)
+    _warn_of_flaws(fresh)
     return fresh
 
 
@@ -96,16 +98,17 @@ def _scan_unless_scanning() -> Found:
 
 
 def _scan() -> Found:
+    from spark.hooks.admission import misspelt
     from spark.hooks.entry_points import find_candidates
     from spark.hooks.loading import is_core, load_plugin
 
     own = core()
     candidates = [candidate for candidate in find_candidates() if not is_core(candidate)]
     others = [load_plugin(candidate, environ=os.environ, core=own) for candidate in candidates]
-    return _register([own, *others])
+    return _register([own, *others], misspelt(candidates, os.environ))
 
 
-def _register(everyone: list[Plugin]) -> Found:
+def _register(everyone: list[Plugin], misspelt: list[str]) -> Found:
     import pluggy
 
     from spark.hooks import specs
@@ -113,7 +116,7 @@ def _register(everyone: list[Plugin]) -> Found:
     manager = pluggy.PluginManager(specs.PROJECT)
     manager.add_hookspecs(specs)
     registered = tuple(_register_one(plugin, manager) for plugin in everyone)
-    return Found(registered, {event: _listeners(event, manager) for event in specs.EVENTS})
+    return Found(registered, {event: _listeners(event, manager) for event in specs.EVENTS}, tuple(misspelt))
 
 
 def _register_one(plugin: Plugin, manager: pluggy.PluginManager) -> Plugin:
@@ -143,7 +146,9 @@ def _place(implementation: pluggy.HookImpl) -> tuple[bool, bool, str]:
     return (implementation.trylast, not implementation.tryfirst, implementation.plugin_name)
 
 
-def _warn_of_broken(fresh: Found) -> None:
+def _warn_of_flaws(fresh: Found) -> None:
     for info in (plugin.info for plugin in fresh.plugins):
         if info.status == "broken":
             warnings.warn(f"The {info.label} is skipped. {info.reason}", PluginWarning, stacklevel=3)
+    for sentence in fresh.misspelt:
+        warnings.warn(sentence, PluginWarning, stacklevel=3)

@@ -19,6 +19,8 @@ class Candidate:
     entry_point: metadata.EntryPoint
     distribution: str
     version: str
+    flaw: str = ""
+    """What is wrong with the file that declares it, which nothing can be loaded by; empty when nothing is."""
 
     @property
     def name(self) -> str:
@@ -43,18 +45,27 @@ def normalize(name: str) -> str:
 
 def _candidates() -> Iterator[Candidate]:
     for found in metadata.distributions():
-        if not _mentions_group(found):
-            continue
-        distribution = _first_on_path(found)
-        for entry_point in distribution.entry_points.select(group=GROUP):
-            yield Candidate(entry_point, _name_of(distribution), _version_of(distribution))
+        if _mentions_group(found):
+            yield from _candidates_of(_first_on_path(found))
+
+
+def _candidates_of(distribution: metadata.Distribution) -> list[Candidate]:
+    name, version = _name_of(distribution), _version_of(distribution)
+    try:
+        entry_points = list(distribution.entry_points.select(group=GROUP))
+    except Exception as error:  # a malformed file: which error it is differs between releases of Python
+        flaw = f"Its entry_points.txt is malformed ({type(error).__name__}: {error}). Reinstall or upgrade {name}."
+        return [Candidate(metadata.EntryPoint(name, "malformed", GROUP), name, version, flaw)]
+    return [Candidate(entry_point, name, version) for entry_point in entry_points]
 
 
 def _mentions_group(distribution: metadata.Distribution) -> bool:
-    # Asked first, because parsing fails on the first malformed file of any distribution, of whatever project.
+    # Asked first, so that the malformed file of any other project is none of our concern.
     try:
         return f"[{GROUP}]" in (distribution.read_text("entry_points.txt") or "")
-    except (OSError, UnicodeDecodeError):
+    except UnicodeDecodeError as error:
+        return f"[{GROUP}]".encode() in error.object
+    except OSError:
         return False
 
 

@@ -1,20 +1,33 @@
-"""Tell plugins what happened. pluggy knows no async, so each is called and awaited here, one by one."""
+"""Tell plugins what happened, one after another: none can end what goes on, nor hold it up for long.
+
+A plain function is called in a thread of its own, an ``async`` one in a task of its own. pluggy knows neither.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
+import inspect
 import logging
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Thread
 from typing import Any
 
 from spark.hooks import discovery
 from spark.hooks.listener import Listener
 
+PATIENCE = 10.0
+"""Seconds that a plugin's function is waited for."""
+
 _log = logging.getLogger("spark.hooks")
 
 
-async def fire(event: str, **arguments: Any) -> list[tuple[str, Exception]]:
-    """Tell every plugin that listens, one after another; returns what they raised, each with the plugin's name.
+async def fire(event: str, **arguments: Any) -> list[tuple[str, BaseException]]:
+    """Tell every plugin that listens, one after another; returns what went wrong, each with the plugin's name.
 
-    An error is logged, and keeps neither the others nor the run from going on. The arguments are those of the hook.
+    What a function raises, ``SystemExit`` included, is logged. One that takes longer than ``PATIENCE`` is left to itself: the
+    plugin is named in the log, and not told of this event again before that call has ended. The arguments are those of the hook.
     """
     return [
         (listener.plugin, error)
@@ -31,10 +44,64 @@ def listeners(event: str) -> tuple[Listener, ...]:
     return discovery.found().listeners[event]
 
 
-async def _tell(listener: Listener, event: str, arguments: dict[str, Any]) -> Exception | None:
+async def _tell(listener: Listener, event: str, arguments: dict[str, Any]) -> BaseException | None:
+    if listener.late is not None and not listener.late.done():
+        _log.warning("The %s is not told of %s: an earlier call has not ended yet.", listener.plugin, event)
+        return TimeoutError(f"an earlier call of {event} has not ended yet")
+    call = asyncio.create_task(_outcome(listener, arguments), name=f"{event} of the {listener.plugin}")
     try:
-        await listener.tell(arguments)
-    except Exception as error:
-        _log.exception("The %s raised in its hook %s; the run goes on.", listener.plugin, event)
-        return error
-    return None
+        await asyncio.wait([call], timeout=PATIENCE)
+    finally:
+        if not call.done() and listener.is_async:
+            call.cancel()
+    if not call.done():
+        listener.late = call
+        _log.error(
+            "The %s took longer than %g s in its hook %s; the run goes on without it. Let it hand long work over to something "
+            "of its own.",
+            listener.plugin,
+            PATIENCE,
+            event,
+        )
+        return TimeoutError(f"{event} took longer than {PATIENCE:g} s")
+    if (error := call.result()) is not None:
+        _log.error("The %s raised in its hook %s; the run goes on.", listener.plugin, event, exc_info=error)
+    return error
+
+
+async def _outcome(listener: Listener, arguments: dict[str, Any]) -> BaseException | None:
+    """What a function raised, if it did; returned, since a task that raises ``SystemExit`` ends the event loop."""
+    call = listener.call_with(arguments)
+    try:
+        returned, error = (call(), None) if listener.is_async else await _in_thread(call, listener.plugin)
+        if inspect.isawaitable(returned):
+            await returned
+    except KeyboardInterrupt:  # in this thread, it is the user's own
+        raise
+    except BaseException as raised:
+        return raised
+    return error
+
+
+async def _in_thread(call: Callable[[], Any], name: str) -> tuple[Any, BaseException | None]:
+    """What a call returned and raised. The thread is a daemon: one that never ends keeps no program from ending."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[tuple[Any, BaseException | None]] = loop.create_future()
+
+    def run() -> None:
+        outcome: tuple[Any, BaseException | None]
+        try:
+            outcome = context.run(call), None
+        except BaseException as error:
+            outcome = None, error
+        with suppress(RuntimeError):  # the loop was closed meanwhile
+            loop.call_soon_threadsafe(_give, answer, outcome)
+
+    context = contextvars.copy_context()
+    Thread(target=run, name=name, daemon=True).start()
+    return await answer
+
+
+def _give(answer: asyncio.Future[Any], outcome: Any) -> None:
+    if not answer.done():
+        answer.set_result(outcome)

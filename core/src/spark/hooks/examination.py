@@ -116,7 +116,9 @@ def _is_wrong(hook: str, parameter: inspect.Parameter) -> bool:
 def _call(hook: str, implementation: pluggy.HookImpl) -> list[PluginSpec]:
     try:
         returned: object = implementation.function()
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise PluginBrokenError(f"Its {hook}() raised {type(error).__name__}: {error}.") from error
     expected = specs.PROVIDING[hook]
     if not isinstance(returned, list | tuple):

@@ -68,7 +68,7 @@ def _load(candidate: Candidate, core: Plugin) -> Plugin:
     plugin = Plugin(info=_info(candidate, "loaded"))
     try:
         module = _import(candidate)
-        hooks = examine(module, candidate.name)
+        hooks = _examined(module, candidate.name)
         found = collect(hooks)
         plugin = replace(plugin, specs=tuple(found))
         check_specs(found)
@@ -80,13 +80,26 @@ def _load(candidate: Candidate, core: Plugin) -> Plugin:
 
 
 def _import(candidate: Candidate) -> Any:
+    if candidate.flaw:
+        raise PluginBrokenError(candidate.flaw)
     try:
         return candidate.load()
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise PluginBrokenError(
             f"Importing {candidate.entry_point.value} failed: {type(error).__name__}: {error}. Reinstall or upgrade "
             f"{candidate.distribution}, or set {BLOCK}={candidate.distribution} to do without it."
         ) from error
+
+
+def _examined(module: Any, name: str) -> list[tuple[str, pluggy.HookImpl]]:
+    try:
+        return examine(module, name)
+    except PluginBrokenError:
+        raise
+    except Exception as error:  # an entry point may name any object, which may raise whenever it is looked at
+        raise PluginBrokenError(f"Looking for its hooks failed: {type(error).__name__}: {error}.") from error
 
 
 def _refuse_core_names(found: list[PluginSpec], core: Plugin) -> None:

@@ -24,6 +24,8 @@ class PluginSpec:
 
     kind: ClassVar[str]
     """What it is called in messages, for instance ``"backend"``."""
+    base: ClassVar[str] = ""
+    """The class that its target is a subclass of, as ``"module:Class"``; empty when any class will do."""
 
     name: str
     """What users write to choose it: lower case letters, digits, ``_``, ``.`` and ``-``."""
@@ -62,6 +64,7 @@ class BackendSpec(PluginSpec):
     """A place where checkpoints are kept: a ``spark.graphs.checkpoint.CheckpointBackend``."""
 
     kind: ClassVar[str] = "backend"
+    base: ClassVar[str] = "spark.graphs.checkpoint:CheckpointBackend"
 
     schemes: tuple[str, ...] = ()
     """The URL schemes that it answers to, for instance ``("file",)``. ``x+driver://`` goes to the owner of ``x``."""
@@ -88,9 +91,17 @@ class SerializerSpec(PluginSpec):
     """A format that turns plain trees into bytes and back: a ``spark.graphs.checkpoint.Format``."""
 
     kind: ClassVar[str] = "format"
+    base: ClassVar[str] = "spark.graphs.checkpoint:Format"
 
-    safe_to_load: bool = True
-    """Loading bytes from an untrusted store runs no code of theirs."""
+    safe_to_load: bool = False
+    """Loading bytes from an untrusted store runs no code of theirs. The class says the same, or nothing is loaded by it."""
+
+    def __post_init__(self) -> None:
+        PluginSpec.__post_init__(self)
+        if not isinstance(self.safe_to_load, bool):
+            raise TypeError(
+                f"The safe_to_load {self.safe_to_load!r} of SerializerSpec {self.name!r} is not True or False."
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +109,7 @@ class TriggerSpec(PluginSpec):
     """A rule that says when a checkpoint is due."""
 
     kind: ClassVar[str] = "trigger"
+    base: ClassVar[str] = "spark.graphs.checkpoint:Trigger"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

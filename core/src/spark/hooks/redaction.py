@@ -1,14 +1,21 @@
-"""What of a URL may be shown: everything but its secrets."""
+"""What of a URL may be shown: everything but its secrets. It is decided before anybody parses it: parsers differ, and a
+password that one of them cuts short shows as the name of a host."""
 
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote
+from collections.abc import Iterable, Iterator
+from typing import Final
+from urllib.parse import quote, quote_plus, unquote
 
 HIDDEN = "***"
 
 _KEY = re.compile(r"(?<![^=;?#\s])([^=;?#\s]+)\s*=")
-_SECRET = re.compile(r"pass|pwd|^pw$|secret|token|key|cred|auth|sig", re.IGNORECASE)
+_SECRET = re.compile(r"pass|pwd|^pw$|secret|token|key(?!s$)|cred|auth|sig|jwt|bearer", re.IGNORECASE)
+_PORT = re.compile(r"[0-9]*")
+_SHORT: Final = 4
+_LONG: Final = 8
+"""Characters from which a secret is long enough not to be a word, or a part of one, by chance."""
 
 
 def redact(url: str) -> str:
@@ -20,6 +27,70 @@ def redact(url: str) -> str:
     return "&".join(_hide_encoded(part) for part in _hide_plain(url).split("&"))
 
 
+def is_cut_short(url: str, *, ends: str = "@") -> bool:
+    """Whether a parser would take a character within the password of this URL for its end, and the rest for a host or path.
+
+    :param ends: what ends a password for the parser: ``"@"``, or for that of Python ``"@/?#"``.
+    """
+    rest = url.partition("://")[2]
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if ":" not in authority:
+        return False
+    if "/" in ends and "@" not in authority:
+        return "@" in rest and not _PORT.fullmatch(authority.rpartition(":")[2])
+    place, _, query = rest.partition("@")[2].partition("?")
+    # In a query an "@" may stand in a value.
+    return "@" in place or any("@" in part and "=" not in part.partition("@")[0] for part in re.split("[&#]", query))
+
+
+def hide_secrets(text: str, secrets: Iterable[str]) -> str:
+    """The text with these secrets replaced by ``***``, however they are spelt in it, and nothing else of it changed.
+
+    A short secret is only looked for where a value may stand, since its letters also stand in words.
+    """
+    for spelling in sorted(_spellings(secrets), key=len, reverse=True):
+        text = _pattern(spelling).sub(HIDDEN, text)
+    return text
+
+
+def shows_secret(error: BaseException, secrets: Iterable[str]) -> bool:
+    """Whether the text of an error, or of one that it comes from, holds any of these secrets."""
+    patterns = [_pattern(spelling) for spelling in _spellings(secrets)]
+    texts = [text for link in _origins(error) for text in (str(link), repr(link))] if patterns else []
+    return any(pattern.search(text) for pattern in patterns for text in texts)
+
+
+def _spellings(secrets: Iterable[str]) -> set[str]:
+    return {
+        spelling
+        for secret in filter(None, secrets)
+        for spelling in (secret, unquote(secret), quote(secret, safe=""), quote_plus(secret), repr(secret)[1:-1])
+        if spelling
+    }
+
+
+def _pattern(spelling: str) -> re.Pattern[str]:
+    found = re.escape(spelling)
+    if len(spelling) >= _LONG:
+        return re.compile(found)
+    whole = rf"(?<!\w){found}(?!\w)"
+    if len(spelling) >= _SHORT:
+        return re.compile(whole)
+    return re.compile(rf"""(?<=[:='"]){found}(?!\w)|(?<!\w){found}(?=[@'"])""")
+
+
+def _origins(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        link = waiting.pop()
+        if link is not None and id(link) not in seen:
+            seen.add(id(link))
+            yield link
+            # SQLAlchemy keeps the error of the driver in "orig".
+            waiting += [link.__cause__, link.__context__, getattr(link, "orig", None)]
+
+
 def _hide_plain(url: str) -> str:
     return "&".join(_hide_values(part) for part in _hide_password(url).split("&"))
 
@@ -29,7 +100,17 @@ def _hide_password(url: str) -> str:
     before, at, after = url.rpartition("@")
     start = before.find("://") + 3 if "://" in before else 0
     colon = before.find(":", start)
-    return f"{before[:colon]}:{HIDDEN}@{after}" if at and colon >= 0 else url
+    return f"{before[:colon]}:{HIDDEN}@{after}" if at and colon >= 0 else _hide_in_place_of_port(url)
+
+
+def _hide_in_place_of_port(url: str) -> str:
+    # Where "@host" was forgotten, the password stands where a port would.
+    scheme, colon, rest = url.partition("://")
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    host, _, port = authority.rpartition(":")
+    if not colon or not host or host.startswith("[") or _PORT.fullmatch(port):
+        return url
+    return f"{scheme}://{host.partition(':')[0]}:{HIDDEN}{rest[len(authority) :]}"
 
 
 def _hide_values(part: str) -> str:

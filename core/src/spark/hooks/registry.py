@@ -5,18 +5,17 @@ What the core brings is looked up first, without a scan; only another name makes
 
 from __future__ import annotations
 
-import functools
-import importlib
 import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from spark.errors import PluginBrokenError, PluginConflictError, PluginError, PluginNotFoundError
+from spark.errors import PluginConflictError, PluginError, PluginNotFoundError
 from spark.hooks import discovery
 from spark.hooks.absence import explain_absence
 from spark.hooks.plugin_info import Plugin
 from spark.hooks.plugin_specs import Claim, PluginSpec
 from spark.hooks.suggestions import pip_line
+from spark.hooks.targets import import_target
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint import CheckpointBackend, Format, Trigger
@@ -83,7 +82,7 @@ def class_named(class_name: str) -> type[Any]:
 
 def _class_of(*wanted: Claim, asked: str = "") -> type[Any]:
     plugin, spec = _owner_among([discovery.core()], wanted) or _owner_installed(wanted, asked)
-    return _import_target(plugin, spec)
+    return import_target(plugin, spec)
 
 
 def _owner_installed(wanted: tuple[Claim, ...], asked: str) -> tuple[Plugin, PluginSpec]:
@@ -102,24 +101,6 @@ def _owner_among(plugins: Iterable[Plugin], wanted: Iterable[Claim]) -> tuple[Pl
         if owners:
             return owners[0]
     return None
-
-
-def _import_target(plugin: Plugin, spec: PluginSpec) -> type[Any]:
-    module_name, _, path = spec.target.partition(":")
-    try:
-        target = functools.reduce(getattr, path.split("."), importlib.import_module(module_name))
-    except (Exception, SystemExit) as error:
-        raise _bad_target(plugin, spec, f"importing {spec.target} failed: {type(error).__name__}: {error}") from error
-    if not isinstance(target, type):
-        raise _bad_target(plugin, spec, f"{spec.target} is not a class")
-    return target
-
-
-def _bad_target(plugin: Plugin, spec: PluginSpec, reason: str) -> PluginBrokenError:
-    return PluginBrokenError(
-        f"The {spec.kind} {spec.name!r} of the {plugin.info.label} can't be used: {reason}. "
-        f"Reinstall or upgrade {plugin.info.distribution}."
-    )
 
 
 def _conflict(claim: Claim, plugins: list[Plugin]) -> PluginConflictError:

@@ -5,7 +5,8 @@ with ``@hookimpl`` implements the hook of its name; it declares those of the hoo
 order.
 
 The four providing hooks are called once per process, when plugins are first needed, and are plain functions. The events
-may be plain or ``async``: the run awaits them one by one, and what one of them raises is logged and changes nothing.
+may be plain or ``async``: plain ones are called in a thread. The run waits for them one by one, ten seconds at most for
+each, and what one of them raises is logged and changes nothing.
 """
 
 from __future__ import annotations

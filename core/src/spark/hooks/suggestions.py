@@ -44,6 +44,10 @@ _EXTRAS: Final[dict[str, tuple[str, tuple[Claim, ...]]]] = {
 _EXTRA_OF: Final = {claim: extra for extra, (_, claims) in _EXTRAS.items() for claim in claims}
 
 
+ALL_OWN: Final = frozenset({"spark-graphs", "builtin", *(distribution for distribution, _ in _EXTRAS.values())})
+"""What a list of plugins may name wherever it is not installed: our own distributions."""
+
+
 def pip_line(wanted: Iterable[Claim]) -> str:
     """What installs the first of these that a distribution of ours provides; empty when none does."""
     return next((f"pip install 'spark-graphs[{_EXTRA_OF[claim]}]'" for claim in wanted if claim in _EXTRA_OF), "")

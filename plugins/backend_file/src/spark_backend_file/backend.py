@@ -6,16 +6,18 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from spark.graphs.checkpoint import CheckpointBackend, Pace, run_blocking
 from spark_backend_file.directory import CheckpointDirectory
 from spark_backend_file.locations import directory_of, files_at
 from spark_backend_file.remote import RemoteDirectory
+from spark_backend_file.waiting import DEFAULT
 from spark_backend_file.worker import Worker
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint import CheckpointInfo, CheckpointSerializer, Format, Record
+    from spark.graphs.checkpoint import CheckpointInfo, CheckpointSerializer, Format, Listing, Record
 
 Names: TypeAlias = list[str]
 Sequences: TypeAlias = list[int]
@@ -31,6 +33,8 @@ class FileCheckpointBackend(CheckpointBackend):
     :param pretty_print: indent it, where the format is readable.
     :param serializer: turns objects of your own into plain values and back.
     :param storage_options: what fsspec hands to the filesystem behind a URL: credentials, timeouts.
+    :param lock_timeout: seconds that a call waits for a lock of another process, which may have been stopped. Behind a URL of
+        fsspec, where calls wait for each other's transfers, ten times as long.
     """
 
     name = "file"
@@ -44,6 +48,7 @@ class FileCheckpointBackend(CheckpointBackend):
         serializer: CheckpointSerializer | None = None,
         *,
         storage_options: Mapping[str, Any] | None = None,
+        lock_timeout: float = DEFAULT,
     ) -> None:
         super().__init__(format=format, compression=compression, pretty_print=pretty_print, serializer=serializer)
         self._files = files_at(directory, storage_options)
@@ -51,7 +56,7 @@ class FileCheckpointBackend(CheckpointBackend):
         # Elsewhere a record is all that is written at once, so it holds everything.
         self.keeps_blobs: bool = self._local is not None
         self.directory: str = self._files.path
-        self._worker = Worker("file backend")
+        self._worker = Worker("file backend", patience=_checked(lock_timeout) * (1 if self._local else 10))
         self._pace = Pace()
         """Of saves on a disk of this machine."""
 
@@ -82,8 +87,8 @@ class FileCheckpointBackend(CheckpointBackend):
     async def get(self, graph_id: str, sequence: int) -> Record | None:
         return await self._worker.run(self._files.get, graph_id, sequence)
 
-    async def list(self, graph_id: str | None = None) -> list[CheckpointInfo]:
-        return await self._worker.run(self._files.infos, graph_id)
+    async def list(self, graph_id: str | None = None) -> Listing:
+        return await self._worker.run(self._files.listing, graph_id)
 
     async def latest(self, graph_id: str) -> CheckpointInfo | None:
         return await self._worker.run(self._files.latest, graph_id)
@@ -98,6 +103,9 @@ class FileCheckpointBackend(CheckpointBackend):
 
     async def delete(self, graph_id: str, sequence: int) -> bool:
         return await self._worker.run(self._files.delete, graph_id, sequence)
+
+    async def forget(self, graph_id: str) -> Sequences:
+        return await self._worker.run(self._files.forget, graph_id)
 
     async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
         return await self._worker.run(self._local.get_blobs, graph_id, names) if self._local else {}
@@ -132,3 +140,9 @@ class FileCheckpointBackend(CheckpointBackend):
         await self._worker.close()
         if isinstance(self._files, RemoteDirectory):
             await run_blocking(self._files.close)
+
+
+def _checked(lock_timeout: float) -> float:
+    if isinstance(lock_timeout, bool) or not isinstance(lock_timeout, int | float) or not 0 < lock_timeout < inf:
+        raise ValueError(f"The lock_timeout of the file backend can't be {lock_timeout!r}; give seconds, more than 0.")
+    return float(lock_timeout)

@@ -10,6 +10,8 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from errno import EISDIR
+from stat import S_ISREG
 from typing import Final
 
 from spark_backend_file.names import BLOBS
@@ -93,6 +95,8 @@ def _keep(place: int, name: str, content: bytes) -> bool:
 
 def _read(place: int, name: str) -> bytes:
     with open(os.open(name, _READ, dir_fd=place), "rb") as file:
+        if not S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(EISDIR, "Not a regular file", name)
         return file.read()
 
 

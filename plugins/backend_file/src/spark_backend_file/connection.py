@@ -12,6 +12,7 @@ from typing import Any, Final
 from spark.errors import BackendError, SparkError
 from spark.hooks import redact
 from spark_backend_file.secrecy import secrets_of, without_secrets
+from spark_backend_file.waiting import held
 
 _PACKAGES: Final = {
     "abfs": "adlfs",
@@ -57,7 +58,7 @@ class Connection:
         if filesystem.async_impl:
             yield filesystem, root
             return
-        with holder.turn:
+        with held(holder.turn, "the connection"):
             try:
                 # Whoever had the turn before may have lost the connection.
                 yield self._open(holder)
@@ -77,7 +78,7 @@ class Connection:
         return without_secrets(error, self._secrets)
 
     def _open(self, holder: _Holder) -> tuple[Any, str]:
-        with holder.opening:
+        with held(holder.opening, "the connection"):
             if holder.opened is None:
                 holder.opened = self._opened()
             return holder.opened

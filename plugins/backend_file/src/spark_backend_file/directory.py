@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from spark.errors import BackendError, CheckpointDamagedError
-from spark.graphs.checkpoint import CheckpointInfo, Record, parse_automatic_id
-from spark_backend_file.folder import GraphFolder, log
+from spark.errors import BackendError, CheckpointDamagedError, DeletionError
+from spark.graphs.checkpoint import CheckpointInfo, DamagedRecord, Listing, Record, parse_automatic_id
+from spark_backend_file.folder import GraphFolder
 from spark_backend_file.names import LAST_SEQUENCE, is_hashed, is_sequence, quote, unquote
 from spark_backend_file.unlinking import Release
 
@@ -53,12 +53,9 @@ class CheckpointDirectory:
             )
         return record
 
-    def infos(self, graph_id: str | None) -> list[CheckpointInfo]:
+    def listing(self, graph_id: str | None) -> Listing:
         """See ``CheckpointBackend.list``."""
-        if graph_id is None:
-            return [info for known in self._graph_ids() for info in self.infos(known)]
-        with self._told(f"list the checkpoints of graph {graph_id[:80]!r}"), self._folder(graph_id) as folder:
-            return folder.infos(graph_id) if folder else []
+        return Listing.of(self._everything() if graph_id is None else self._found(graph_id, quote(graph_id)))
 
     def latest(self, graph_id: str) -> CheckpointInfo | None:
         """See ``CheckpointBackend.latest``."""
@@ -82,6 +79,19 @@ class CheckpointDirectory:
         """See ``CheckpointBackend.delete``."""
         with self._told(f"delete checkpoint {sequence} of graph {graph_id[:80]!r}"), self._folder(graph_id) as folder:
             return folder.remove(sequence) if folder and is_sequence(sequence) else False
+
+    def forget(self, graph_id: str) -> list[int]:
+        """See ``CheckpointBackend.forget``."""
+        gone: list[int] = []
+        self._settled.discard(quote(graph_id))
+        try:
+            with self._told(f"forget graph {graph_id[:80]!r}"), self._folder(graph_id) as folder:
+                if folder:
+                    folder.forget(gone)
+                    _make_durable(self.path)
+        except BackendError as error:
+            raise DeletionError(str(error), deleted=gone) from error.__cause__
+        return gone
 
     def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
         """See ``CheckpointBackend.get_blobs``."""
@@ -139,9 +149,20 @@ class CheckpointDirectory:
             return [f"{name}/{each}" for each in found]
         return []
 
-    def _graph_ids(self) -> list[str]:
+    def _everything(self) -> Iterator[CheckpointInfo | DamagedRecord]:
         with self._told("list its graphs"):
-            return sorted(graph_id for name in self._folder_names() if (graph_id := self._graph_id_of(name)))
+            names = self._folder_names()
+            graph_ids = [(self._graph_id_of(name), name) for name in names]
+            links = self._links()
+        for graph_id, name in sorted(graph_ids, key=lambda each: each[0] or ""):
+            yield from self._found(graph_id, name)
+        yield from links
+
+    def _found(self, graph_id: str | None, name: str) -> list[CheckpointInfo | DamagedRecord]:
+        with self._told(f"list the checkpoints of graph {(graph_id or name)[:80]!r}"):
+            with suppress(FileNotFoundError), GraphFolder(self.path, name) as folder:
+                return [*folder.found(graph_id)]
+            return []
 
     def _graph_id_of(self, name: str) -> str | None:
         if not is_hashed(name):
@@ -153,17 +174,27 @@ class CheckpointDirectory:
     def _folder_names(self) -> list[str]:
         try:
             with os.scandir(self.path) as entries:
-                return [entry.name for entry in entries if self._is_graph_folder(entry)]
+                return [entry.name for entry in entries if _is_of_graph(entry) and entry.is_dir(follow_symlinks=False)]
         except FileNotFoundError:
             return []
 
-    def _is_graph_folder(self, entry: os.DirEntry[str]) -> bool:
-        if not is_hashed(entry.name) and unquote(entry.name) is None:
-            return False
-        if entry.is_symlink():
-            log.warning("%s is a symbolic link, and not followed: checkpoints stay in their directory.", entry.path)
-            return False
-        return entry.is_dir(follow_symlinks=False)
+    def _links(self) -> list[DamagedRecord]:
+        """Links in the places of graphs' folders, which are not followed."""
+        try:
+            with os.scandir(self.path) as entries:
+                return [
+                    DamagedRecord(
+                        unquote(entry.name),
+                        None,
+                        entry.path,
+                        f"{entry.path} is a symbolic link, and not followed: checkpoints stay in their directory. Put the folder "
+                        "itself there.",
+                    )
+                    for entry in entries
+                    if _is_of_graph(entry) and entry.is_symlink()
+                ]
+        except FileNotFoundError:
+            return []
 
     @contextmanager
     def _settled_folder(self, name: str) -> Iterator[GraphFolder]:
@@ -202,6 +233,10 @@ class CheckpointDirectory:
             ) from error
 
 
+def _is_of_graph(entry: os.DirEntry[str]) -> bool:
+    return is_hashed(entry.name) or unquote(entry.name) is not None
+
+
 def _make_folder(path: str, mode: int = 0o700) -> None:
     """Make a folder and those above it. Each is durable before anything is made in it."""
     with suppress(FileExistsError):
@@ -229,7 +264,13 @@ _FULL: Final = "Free some space there, delete old checkpoints or choose another 
 _DENIED: Final = "Make the directory writable for this user, or choose another one."
 _FOREIGN: Final = "A symbolic link or another kind of file stands where the backend keeps its own; move it away."
 _NO_LINKS: Final = "This file system has no hard links, which the backend needs; choose a directory on another one."
+_HELD: Final = (
+    "It has been stopped, or died on another machine whose server still keeps its lock: let it go on, or end it, and try again. "
+    "Leave the file where it is; it says which sequences were used."
+)
 _ADVICE: Final = {
+    errno.ETIMEDOUT: _HELD,
+    errno.ENXIO: _FOREIGN,
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
     errno.EFBIG: "The checkpoint exceeds the size limit for files (ulimit -f); raise it, or keep less in the state.",

@@ -6,21 +6,21 @@ this file as they are; ``directory.py`` turns them into the errors of the projec
 
 from __future__ import annotations
 
-import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from stat import S_ISREG
 from typing import Final, Self
 
 from spark.errors import CheckpointDamagedError, SequenceTakenError
-from spark.graphs.checkpoint import CheckpointInfo, Record, RecordHeader, automatic_id
+from spark.graphs.checkpoint import CheckpointInfo, DamagedRecord, Record, RecordHeader, automatic_id
 from spark.graphs.checkpoint.framing import LONGEST_HEAD, Head, check_size, frame, read_head, unframe
 from spark_backend_file.aliases import add_alias, read_aliases, remove_aliases
 from spark_backend_file.blobs import add_blobs, blob_names, read_blobs, remove_blobs
 from spark_backend_file.floor import raise_floor, read_floor
+from spark_backend_file.forgetting import empty_folder
 from spark_backend_file.names import is_hashed, quote, record_name, sequence_of, unquote
 from spark_backend_file.temporaries import PREFIX, is_leftover, new_temporary
 from spark_backend_file.unlinking import Release, unlink
@@ -33,8 +33,6 @@ _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FEW: Final = 8
 """Files that are removed along with a save, which so takes hardly longer."""
-
-log = logging.getLogger("spark.checkpoint.file")
 
 
 class GraphFolder:
@@ -127,11 +125,20 @@ class GraphFolder:
         """The lowest sequence above every one that was ever used here."""
         return max(max(self.sequences(), default=0), read_floor(self._folder)) + 1
 
-    def infos(self, graph_id: str) -> list[CheckpointInfo]:
-        """A line for every record, by sequence."""
+    def found(self, graph_id: str | None) -> Iterator[CheckpointInfo | DamagedRecord]:
+        """A line for every record, by sequence, or what is damaged in its place.
+
+        :param graph_id: None where no record can tell it, so that all of them are damaged.
+        """
         aliased = self._aliased()
-        infos = (self._listed(graph_id, found, aliased=found in aliased) for found in self.sequences())
-        return [info for info in infos if info]
+        for sequence in self.sequences():
+            try:
+                info = self._line(graph_id, sequence, aliased=sequence in aliased)
+            except CheckpointDamagedError as error:
+                yield DamagedRecord(graph_id, sequence, self._place(sequence), str(error))
+            else:
+                if info is not None:  # else it was deleted meanwhile
+                    yield info
 
     def latest(self, graph_id: str) -> CheckpointInfo | None:
         """The line of the last record.
@@ -183,6 +190,15 @@ class GraphFolder:
         if is_last:
             os.fsync(self._folder)
         return True
+
+    def forget(self, gone: list[int]) -> None:
+        """Remove all there is, and the folder.
+
+        :param gone: takes the sequences of records that were there, as they go.
+        """
+        empty_folder(self._folder, self.sequences(), gone)
+        with suppress(FileNotFoundError):
+            os.rmdir(self.path)
 
     def make_room(self, going: Sequence[int], blobs: Sequence[str], *, before: int, release: Release) -> list[int]:
         """Remove records that a durable one makes superfluous, and the large values that only they need, if they are few.
@@ -267,7 +283,7 @@ class GraphFolder:
         # Somebody may have seen the record and gone on from it, so its sequence stays used. When the floor can't be
         # raised the record stays, which is whole: a sequence that is used twice would be worse.
         with suppress(OSError):
-            raise_floor(self._folder, sequence, durable=False)
+            raise_floor(self._folder, sequence, durable=False, wait=False)
             unlink(record_name(sequence), self._folder)
             self._forget_ids([sequence])
 
@@ -290,12 +306,12 @@ class GraphFolder:
     def _aliased(self) -> set[int]:
         return {sequence for _, sequence in read_aliases(self._folder)}
 
-    def _listed(self, graph_id: str, sequence: int, *, aliased: bool) -> CheckpointInfo | None:
-        try:
+    def _line(self, graph_id: str | None, sequence: int, *, aliased: bool) -> CheckpointInfo | None:
+        if graph_id is not None:
             return self._info(graph_id, sequence, aliased=aliased)
-        except CheckpointDamagedError as error:
-            log.warning("%s It is left out of the listing.", error)
-            return None
+        if header := self.header(sequence):
+            raise misplaced(self._place(sequence), header)  # or this folder's graph would be known
+        return None
 
     def _info(self, graph_id: str, sequence: int, *, aliased: bool) -> CheckpointInfo | None:
         try:
@@ -342,6 +358,14 @@ def _read_to_end(file: int, beginning: bytes, size: int) -> bytes:
         pieces.append(piece)
         missing -= len(piece)
     return b"".join(pieces)
+
+
+def misplaced(place: str, header: RecordHeader) -> CheckpointDamagedError:
+    """The error for a record that stands in the place of another one."""
+    return CheckpointDamagedError(
+        f"In {place} stands checkpoint {header.sequence} of graph {header.graph_id[:80]!r}, which belongs elsewhere. Move that "
+        "file back to its place."
+    )
 
 
 def _taken(header: RecordHeader, reason: str) -> SequenceTakenError:

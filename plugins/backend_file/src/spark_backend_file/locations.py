@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
-from spark.hooks import redact
+from spark.hooks import is_cut_short, redact
 from spark_backend_file.connection import Connection
 from spark_backend_file.directory import CheckpointDirectory
 from spark_backend_file.remote import RemoteDirectory
@@ -41,7 +41,7 @@ def files_at(
             f"storage_options are for URLs of fsspec, such as sftp://host/folder; {redact(path)!r} is a path of this "
             "machine, which the file backend writes itself. Leave them out."
         )
-    return CheckpointDirectory(_absolute(local_path(path) if _URL.match(path) else path))
+    return CheckpointDirectory(_absolute(local_path(path) if _URL.match(path) else _expanded(path)))
 
 
 def directory_of(url: str) -> str:
@@ -54,21 +54,28 @@ def directory_of(url: str) -> str:
 
 
 def local_path(url: str) -> str:
-    """The path that ``file:///path/to/directory`` or ``local:///path/to/directory`` names.
+    """The path that ``file:///path/to/directory`` or ``local:///path/to/directory`` names. A ``~`` at its beginning means the
+    user's home, after two slashes or three, and ``%7E`` a folder of that name.
 
-    :raises ValueError: the URL names a host, holds a query, or no absolute path.
+    :raises ValueError: the URL names a host, holds a query, or no absolute path; or it begins with the home of nobody.
     """
     parts = urlsplit(url)
-    if parts.scheme not in _LOCAL or parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+    is_of_home = parts.netloc.startswith("~")
+    if parts.scheme not in _LOCAL or not (
+        is_of_home or (parts.netloc in ("", "localhost") and parts.path.startswith("/"))
+    ):
         raise ValueError(
-            f"{redact(url)!r} is no URL of the file backend; write file:///absolute/path, with three slashes."
+            f"{redact(url)!r} is no URL of the file backend; write file:///absolute/path, with three slashes, or file://~/path."
         )
     if parts.query or parts.fragment:
         raise ValueError(
             f"{redact(url)!r} holds a query or fragment, which the file backend does not take; pass options by keyword to "
             "FileCheckpointBackend, and write %3F and %23 for ? and # in the path."
         )
-    return unquote(parts.path, errors="strict")
+    path = unquote(parts.path, errors="strict")
+    if is_of_home:
+        return _expanded(parts.netloc + path)
+    return _expanded(path[1:]) if parts.path.startswith("/~") else path
 
 
 def _without_prefix(text: str) -> str:
@@ -83,6 +90,10 @@ def _checked(url: str) -> str:
     schemes = {part.partition("://")[0].lower() for part in url.split("::")}
     if "\0" in url:
         raise ValueError(f"The directory of the file backend can't be {redact(url)!r}: it holds a NUL.")
+    if any(is_cut_short(link, ends="@/?#") for link in url.split("::")):
+        raise ValueError(
+            f"Where the password of {redact(url)!r} ends is a guess; write %40 for @, %2F for /, %3F for ? and %23 for # in it."
+        )
     if schemes & _OF_S3:
         raise ValueError(
             f"The file backend does not write to {redact(url)!r}: S3 has a backend of its own, which lets one of two writers "
@@ -91,6 +102,20 @@ def _checked(url: str) -> str:
     if schemes & _READ_ONLY:
         raise ValueError(f"The file backend can't write to {redact(url)!r}: HTTP is only read through fsspec.")
     return url
+
+
+def _expanded(path: str) -> str:
+    """The path with the home that ``~`` or ``~user`` at its beginning means.
+
+    :raises ValueError: nobody has this home.
+    """
+    expanded = os.path.expanduser(path)
+    if path.startswith("~") and expanded == path:
+        raise ValueError(
+            f"The directory of the file backend can't be {path!r}: there is no home {path.partition('/')[0]!r}. "
+            f"Write {'./' + path!r} for a folder of that name."
+        )
+    return expanded
 
 
 def _absolute(path: str) -> str:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from threading import Lock
 from typing import Any, Final
 
-from spark.errors import BackendError, CheckpointDamagedError, SparkError
-from spark.graphs.checkpoint import CheckpointInfo, Record, RecordHeader, parse_automatic_id
+from spark.errors import BackendError, CheckpointDamagedError, DeletionError, SparkError
+from spark.graphs.checkpoint import CheckpointInfo, DamagedRecord, Listing, Record, RecordHeader, parse_automatic_id
 from spark_backend_file.connection import Connection
 from spark_backend_file.listing import Entry
 from spark_backend_file.names import LAST_SEQUENCE, is_hashed, is_sequence, quote, unquote
 from spark_backend_file.publishing import way_of
 from spark_backend_file.remote_folder import RemoteFolder
+from spark_backend_file.waiting import held
 
 _REMEMBERED: Final = 10_000
 _SHARED_LOCKS: Final = 64
@@ -63,12 +64,9 @@ class RemoteDirectory:
             )
         return record
 
-    def infos(self, graph_id: str | None) -> list[CheckpointInfo]:
+    def listing(self, graph_id: str | None) -> Listing:
         """See ``CheckpointBackend.list``."""
-        if graph_id is None:
-            return [info for known in self._graph_ids() for info in self.infos(known)]
-        with self._folder(f"list the checkpoints of graph {graph_id[:80]!r}", graph_id) as folder:
-            return folder.infos(graph_id)
+        return Listing.of(self._everything() if graph_id is None else self._found(graph_id, quote(graph_id)))
 
     def latest(self, graph_id: str) -> CheckpointInfo | None:
         """See ``CheckpointBackend.latest``."""
@@ -85,6 +83,17 @@ class RemoteDirectory:
         action = f"delete checkpoint {sequence} of graph {graph_id[:80]!r}"
         with self._folder(action, graph_id, writing=True) as folder:
             return folder.remove(sequence)
+
+    def forget(self, graph_id: str) -> list[int]:
+        """See ``CheckpointBackend.forget``."""
+        gone: list[int] = []
+        try:
+            with self._folder(f"forget graph {graph_id[:80]!r}", graph_id, writing=True) as folder:
+                folder.forget(gone)
+        except BackendError as error:
+            raise DeletionError(str(error), deleted=gone) from error.__cause__
+        self._swept.discard(graph_id)
+        return gone
 
     def find(self, checkpoint_id: str) -> CheckpointInfo | None:
         """See ``CheckpointBackend.find``. Of records of two graphs with one id, the higher sequence is meant."""
@@ -116,8 +125,18 @@ class RemoteDirectory:
             with self._told(action) as (filesystem, root):
                 yield self._folder_named(name, filesystem, root)
             return
-        with _turn(f"{self.path}/{name}"), self._told(action) as (filesystem, root):
+        # The turn first: whoever waits for it must not keep the connection from others.
+        with self._taking_turns(action, name), self._told(action) as (filesystem, root):
             yield self._folder_named(name, filesystem, root)
+
+    @contextmanager
+    def _taking_turns(self, action: str, name: str) -> Iterator[None]:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(held(_turn(f"{self.path}/{name}"), f"a folder in {self.path}"))
+            except TimeoutError as error:
+                raise BackendError(_failed(action, self.path, error, error)) from error
+            yield
 
     def _folder_named(self, name: str, filesystem: Any, root: str) -> RemoteFolder:
         if len(self._headers) >= _REMEMBERED:
@@ -126,11 +145,16 @@ class RemoteDirectory:
         path = f"{root.rstrip('/')}/{name}" if root else name
         return RemoteFolder(filesystem, path, shown=f"{self.path}/{name}", way=self._way, headers=self._headers)
 
-    def _graph_ids(self) -> list[str]:
+    def _everything(self) -> Iterator[CheckpointInfo | DamagedRecord]:
         with self._told("list its graphs") as (filesystem, root):
             names = _folder_names(filesystem, root)
-            found = (self._folder_named(name, filesystem, root).graph_id() for name in names)
-            return sorted(graph_id for graph_id in found if graph_id is not None)
+            graph_ids = [(self._folder_named(name, filesystem, root).graph_id(), name) for name in names]
+        for graph_id, name in sorted(graph_ids, key=lambda each: each[0] or ""):
+            yield from self._found(graph_id, name)
+
+    def _found(self, graph_id: str | None, name: str) -> list[CheckpointInfo | DamagedRecord]:
+        with self._told(f"list the checkpoints of graph {(graph_id or name)[:80]!r}") as (filesystem, root):
+            return [*self._folder_named(name, filesystem, root).found(graph_id)]
 
     @contextmanager
     def _told(self, action: str) -> Iterator[tuple[Any, str]]:
@@ -141,10 +165,7 @@ class RemoteDirectory:
             raise
         except Exception as error:
             cause = self._connection.cleaned(error)
-            raise BackendError(
-                f"The file backend could not {action} in {self.path}: {_text_of(cause)}. {_advice(error)} "
-                "Checkpoints saved earlier are intact."
-            ) from cause
+            raise BackendError(_failed(action, self.path, error, cause)) from cause
 
 
 def _folder_names(filesystem: Any, root: str) -> list[str]:
@@ -170,6 +191,13 @@ def _renew_locks() -> None:
 
 
 os.register_at_fork(after_in_child=_renew_locks)
+
+
+def _failed(action: str, place: str, error: Exception, cause: Exception) -> str:
+    return (
+        f"The file backend could not {action} in {place}: {_text_of(cause)}. {_advice(error)} "
+        "Checkpoints saved earlier are intact."
+    )
 
 
 def _text_of(error: Exception) -> str:

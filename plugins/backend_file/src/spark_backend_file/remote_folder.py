@@ -14,9 +14,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError, SequenceTakenError
-from spark.graphs.checkpoint import CheckpointInfo, Record, RecordHeader, automatic_id
+from spark.graphs.checkpoint import CheckpointInfo, DamagedRecord, Record, RecordHeader, automatic_id
 from spark.graphs.checkpoint.framing import LONGEST_HEAD, check_size, frame, read_head, unframe
-from spark_backend_file.folder import log
+from spark_backend_file.folder import misplaced
 from spark_backend_file.listing import Entry, Listing, read_listing
 from spark_backend_file.names import alias_name, floor_name, is_hashed, quote, record_name, unquote
 from spark_backend_file.publishing import Way
@@ -89,16 +89,18 @@ class RemoteFolder:
         listing = self._listing()
         return max(max(listing.records, default=0), listing.floor) + 1
 
-    def infos(self, graph_id: str) -> list[CheckpointInfo]:
-        """A line for every record, by sequence."""
+    def found(self, graph_id: str | None) -> Iterator[CheckpointInfo | DamagedRecord]:
+        """A line for every record, by sequence, or what is damaged in its place.
+
+        :param graph_id: None where no record can tell it, so that all of them are damaged.
+        """
         listing = self._listing()
-        infos = []
         for sequence, found in self._read_headers(listing, sorted(listing.records)):
-            if isinstance(found, RecordHeader):
-                infos.append(_info(graph_id, sequence, found, listing.records[sequence]))
-            elif found is not None:
-                log.warning("%s It is left out of the listing.", found)
-        return infos
+            if isinstance(found, RecordHeader) and found.graph_id == graph_id and found.sequence == sequence:
+                yield _info(graph_id, sequence, found, listing.records[sequence])
+            elif found is not None:  # else it was deleted meanwhile
+                damage = misplaced(self._place(sequence), found) if isinstance(found, RecordHeader) else found
+                yield DamagedRecord(graph_id, sequence, self._place(sequence), str(damage))
 
     def latest(self, graph_id: str) -> CheckpointInfo | None:
         """The line of the last record.
@@ -140,6 +142,34 @@ class RemoteFolder:
         except FileNotFoundError:
             return False
         self._remove_hints(listing.alias_names(sequence))
+        return True
+
+    def forget(self, gone: list[int]) -> None:
+        """Remove all there is, and the folder: records first, and last what tells which sequences were used.
+
+        :param gone: takes the sequences of records that were there, as they go.
+        """
+        listing = self._listing()
+        if listing.records:
+            self._raise_floor(max(listing.records), listing)
+        for sequence in sorted(listing.records):
+            if self._remove_file(self._file(sequence)):
+                gone.append(sequence)  # noqa: PERF401 - those before an error are gone as well
+        left = read_listing(self._filesystem, self._path)
+        if left is None:
+            return
+        aliases = [f"{alias}@{sequence:012d}" for alias, sequence in left.aliases]
+        for name in (*left.temporaries, *aliases, *map(floor_name, left.floors)):
+            self._remove_file(f"{self._path}/{name}")
+        if self._way.has_folders:
+            self._filesystem.rmdir(self._path)
+
+    def _remove_file(self, path: str) -> bool:
+        self._headers.pop(path, None)
+        try:
+            self._filesystem.rm_file(path)
+        except FileNotFoundError:
+            return False
         return True
 
     def leftovers(self, remove: bool) -> list[str]:

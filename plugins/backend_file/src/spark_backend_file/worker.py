@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from weakref import finalize
 
 from spark.errors import BackendError
 from spark.graphs.checkpoint import run_blocking
+from spark_backend_file.waiting import DEFAULT, PATIENCE, Patience
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -24,21 +26,42 @@ LONG: Final = 0.0001
 
 
 class Worker:
-    """Runs blocking calls in threads of its own, which start when they are needed and are bound to no event loop."""
+    """Runs blocking calls in threads of its own, which start when they are needed and are bound to no event loop.
 
-    def __init__(self, name: str) -> None:
+    :param patience: seconds that a call may wait for each lock.
+    """
+
+    def __init__(self, name: str, *, patience: float = DEFAULT) -> None:
         self._name = name
+        self._patience = patience
         self._threads: Threads | None = None
-        self._process = 0
+        self._process = os.getpid()
         self._closed = False
         self._closing_took = 0.0
         """Seconds, the last time."""
         self._lock = Lock()
-        """Held where a call is handed over that nobody waits for, so that none comes after the threads were told to end."""
+        """Held where a call is handed over, so that none comes after the threads were told to end."""
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What the call returns or raises; see ``run_blocking``."""
-        return await run_blocking(function, *args, executor=self._executor(), **kwargs)
+        """What the call returns or raises; see ``run_blocking``. When the caller is cancelled, it ends where it waits for a lock.
+
+        :raises BackendError: it is closed.
+        """
+        allowed = Patience(self._patience)
+        call = partial(_patiently, allowed, partial(function, *args, **kwargs))
+        return await run_blocking(call, executor=self, on_cancel=allowed.give_up)
+
+    def submit(self, call: Callable[[], Any]) -> None:
+        """Have a thread make this call, which must not raise.
+
+        :raises BackendError: it is closed.
+        """
+        self._renew_after_fork()
+        with self._lock:
+            self.check_open()
+            if self._threads is None:
+                self._threads = Threads(_THREADS, name=self._name.replace(" ", "-"))
+            self._threads.submit(call)
 
     def release(self, file: int) -> None:
         """Close a file: here, or where that took long the last time, in one of the threads, unless they are behind."""
@@ -46,10 +69,9 @@ class Worker:
             self._close(file)
 
     def _hands_over(self, file: int) -> bool:
-        if self._threads is None or self._process != os.getpid():
-            return False
+        self._renew_after_fork()
         with self._lock:
-            if self._closed or self._threads.waiting >= _THREADS:
+            if self._closed or self._threads is None or self._threads.waiting >= _THREADS:
                 return False
             self._threads.submit(partial(self._close, file))
         return True
@@ -61,18 +83,14 @@ class Worker:
         self._closing_took = time.perf_counter() - began
 
     async def close(self) -> None:
-        """Wait for the calls under way, and end the threads."""
-        threads = self._threads
-        if threads is None or self._process != os.getpid():
-            self._closed = (
-                True  # without the lock: in a fork, a thread that it does not have may be holding that for ever
-            )
-            return
+        """Wait for the calls under way, and end the threads; from any thread and event loop. Cancelling ends the wait alone."""
+        self._renew_after_fork()
         with self._lock:
             self._closed = True
-        # First without waiting: should this be cancelled before its turn comes, the threads still end by themselves.
-        threads.end()
-        await run_blocking(threads.join)
+            threads = self._threads
+        if threads is not None:
+            threads.end()
+            await threads.ended()
 
     def check_open(self) -> None:
         """Refuse what comes after ``close``.
@@ -82,14 +100,18 @@ class Worker:
         if self._closed:
             raise BackendError(f"The {self._name} is closed and can't be used any more; make a new one.")
 
-    def _executor(self) -> Threads:
-        self.check_open()
-        # After a fork the child has the object, and none of its threads.
-        if self._threads is None or self._process != os.getpid():
-            self._process = os.getpid()
-            self._lock = Lock()
-            self._threads = Threads(_THREADS, name=self._name.replace(" ", "-"))
-        return self._threads
+    def _renew_after_fork(self) -> None:
+        # The child has the object and none of its threads, and one of those may be holding the lock for ever.
+        if self._process != os.getpid():
+            self._process, self._threads, self._lock = os.getpid(), None, Lock()
+
+
+def _patiently(allowed: Patience, call: Callable[[], T]) -> T:
+    token = PATIENCE.set(allowed)
+    try:
+        return call()
+    finally:
+        PATIENCE.reset(token)
 
 
 class Threads:
@@ -114,8 +136,8 @@ class Threads:
                 self._queue.idle -= 1
             elif len(self._threads) < self._most:
                 thread = Thread(target=self._queue.serve, name=f"{self._name}_{len(self._threads)}", daemon=True)
-                self._threads.append(thread)
                 thread.start()
+                self._threads.append(thread)
         self._queue.calls.put(call)
 
     @property
@@ -127,10 +149,13 @@ class Threads:
         """Let each thread end when no calls are left."""
         self._end()
 
-    def join(self) -> None:
-        """Wait until all have ended."""
+    async def ended(self) -> None:
+        """Wait until all have, having been told to."""
         for thread in self._threads:
-            thread.join()
+            pause = 0.0005
+            while thread.is_alive():
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, 0.02)
 
 
 class Queue:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
@@ -69,10 +68,12 @@ class Attempts:
 
         :raises Exception: what the last attempt failed with.
         """
-        started, tried = time.monotonic(), 0
+        loop = asyncio.get_running_loop()
+        started, tried = loop.time(), 0
         while True:
+            self._limit = limit = asyncio.timeout(self._patience.timeout / 3 + self._carrying)
             try:
-                async with asyncio.timeout(self._patience.timeout / 3 + self._carrying) as self._limit:
+                async with limit:
                     result = await request()
             except SparkError:
                 raise
@@ -82,8 +83,11 @@ class Attempts:
                 if not is_passing(error):
                     raise
                 tried += 1
+                # An attempt that ended later than it could was held up here: this process was stopped, and the store
+                # may have answered in time.
+                started += max(0.0, loop.time() - (limit.when() or loop.time()))
                 pause = self._patience.pause(tried)
-                is_late = time.monotonic() - started + pause > self._patience.timeout * 2 / 3 + self._carrying
+                is_late = loop.time() - started + pause > self._patience.timeout * 2 / 3 + self._carrying
                 if is_late or not self._is_wanted():
                     raise
             else:

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
 
 from spark.errors import BackendError
-from spark.graphs.checkpoint import CheckpointBackend, CheckpointInfo, CheckpointQuery, Record, parse_automatic_id
+from spark.graphs.checkpoint import (
+    CheckpointBackend,
+    CheckpointInfo,
+    CheckpointQuery,
+    Listing,
+    Record,
+    parse_automatic_id,
+)
 from spark_backend_s3.blobs import Blobs
 from spark_backend_s3.catalog import Catalog
 from spark_backend_s3.clock import Timing
@@ -23,7 +30,6 @@ from spark_backend_s3.removal import Removal
 if TYPE_CHECKING:
     from spark.graphs.checkpoint import CheckpointSerializer, Format
 
-Infos: TypeAlias = list[CheckpointInfo]
 Names: TypeAlias = list[str]
 Sequences: TypeAlias = list[int]
 
@@ -116,6 +122,14 @@ class S3CheckpointBackend(CheckpointBackend):
         await call.run(self._put(record, call, action))
 
     async def _put(self, record: Record, call: Whole, action: str) -> None:
+        try:
+            await self._write(record, call, action)
+        except BackendError as error:
+            # Others may have gone on while the store did not answer. They may even be the reason: it was we who were stopped.
+            if not call.is_wanted or not await self._history.is_stored_after(error, record, action=action):
+                raise
+
+    async def _write(self, record: Record, call: Whole, action: str) -> None:
         if not self._is_single_writer:
             await check_conditional_writes(self._objects, self._keys, self._location)
         if call.is_wanted and record.blobs:
@@ -139,10 +153,10 @@ class S3CheckpointBackend(CheckpointBackend):
         action = f"read checkpoint {sequence} of graph {graph_id[:80]!r}"
         return await self._catalog.read(quote(graph_id), sequence, action=action)
 
-    async def query(self, query: CheckpointQuery) -> Infos:
+    async def query(self, query: CheckpointQuery) -> Listing:
         return await self._catalog.query(query, action="search for checkpoints")
 
-    async def list(self, graph_id: str | None = None) -> Infos:
+    async def list(self, graph_id: str | None = None) -> Listing:
         action = "list all checkpoints" if graph_id is None else f"list the checkpoints of graph {graph_id[:80]!r}"
         return await self._catalog.query(CheckpointQuery(graph_id=graph_id), action=action)
 
@@ -169,6 +183,12 @@ class S3CheckpointBackend(CheckpointBackend):
             return []
         try:
             return await Whole().run(self._removal.remove(graph_id, possible, action=action))
+        finally:
+            self._catalog.forget(graph_id)
+
+    async def forget(self, graph_id: str) -> Sequences:
+        try:
+            return await Whole().run(self._removal.forget(graph_id, action=f"forget graph {graph_id[:80]!r}"))
         finally:
             self._catalog.forget(graph_id)
 

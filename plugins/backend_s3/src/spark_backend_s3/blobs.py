@@ -55,12 +55,7 @@ class Blobs:
     async def names(self, graph_id: str, *, action: str) -> Names:
         """The names of all."""
         prefix = self._keys.blobs(quote(graph_id))
-        page = await self._objects.page(prefix, action=action)
-        listed = page.objects
-        while page.more:
-            page = await self._objects.page(prefix, action=action, more=page.more)
-            listed += page.objects
-        return _possible([found.key.removeprefix(prefix) for found in listed])
+        return _possible([key.removeprefix(prefix) for key in await self._objects.all_keys(prefix, action=action)])
 
     async def remove(self, graph_id: str, names: Sequence[str], *, action: str) -> None:
         """Remove those that are there."""

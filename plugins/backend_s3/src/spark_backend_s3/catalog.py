@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from spark.graphs.checkpoint import CheckpointInfo, CheckpointQuery, Record, RecordHeader
+from spark.graphs.checkpoint import CheckpointInfo, CheckpointQuery, DamagedRecord, Listing, Record, RecordHeader
 from spark_backend_s3.names import Keys, quote
 from spark_backend_s3.objects import Objects
 from spark_backend_s3.records import Entry, Records
@@ -53,12 +53,16 @@ class Catalog:
         if self._handed is not None and self._handed.record.header.graph_id == graph_id:
             self._handed = None
 
-    async def query(self, query: CheckpointQuery, *, action: str) -> list[CheckpointInfo]:
-        """The checkpoints that a query asks for."""
+    async def query(self, query: CheckpointQuery, *, action: str) -> Listing:
+        """The checkpoints that a query asks for, and what is damaged of the objects that were looked at."""
         found: list[RecordHeader] = []
+        damaged: list[DamagedRecord] = []
         async for entries in self._parts(query, action=action):
-            headers = await self._records.headers_of(entries, action=action)
-            found += [head for head in headers if query.covers(head.timestamp) and query.fits(head.metadata)]
+            for head in await self._records.headers_of(entries, action=action):
+                if isinstance(head, DamagedRecord):
+                    damaged.append(head if query.graph_id is None else replace(head, graph_id=query.graph_id))
+                elif query.covers(head.timestamp) and query.fits(head.metadata):
+                    found.append(head)
             if (
                 query.limit is not None
                 and query.newest_first
@@ -66,7 +70,7 @@ class Catalog:
                 and len(found) >= query.limit
             ):
                 break
-        return query.ordered(map(_line, found))[: query.limit]
+        return Listing(query.ordered(map(_line, found))[: query.limit], damaged)
 
     async def latest(self, name: str, *, action: str) -> CheckpointInfo | None:
         """The line of the last record.

@@ -8,6 +8,7 @@ PUT. One that was held up so long that the window is over looks for the floor on
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
@@ -16,6 +17,7 @@ from spark.errors import BackendError, CheckpointDamagedError, SequenceTakenErro
 from spark.graphs.checkpoint import Record, RecordHeader
 from spark.graphs.checkpoint.framing import frame
 from spark_backend_s3.bounded import keep
+from spark_backend_s3.faults import is_passing
 from spark_backend_s3.looks import Looks
 from spark_backend_s3.names import Keys, quote
 from spark_backend_s3.objects import LARGEST, Objects
@@ -62,11 +64,43 @@ class History:
         etag = await self._objects.create(key, content, action=action, is_wanted=is_wanted)
         if etag is None:
             etag = await self._own_etag(name, header, action=action)
+        await self._conclude(name, header, etag, action=action)
+
+    async def is_stored_after(self, failure: BackendError, record: Record, *, action: str) -> bool:
+        """Whether a record is stored although saving it failed. A store that did not answer is asked once more, for a short time.
+
+        :raises SequenceTakenError: others have used its sequence meanwhile.
+        """
+        if failure.__cause__ is None or not is_passing(failure.__cause__):
+            return False
+        header = record.header
+        name = quote(header.graph_id)
+        try:
+            async with asyncio.timeout(self._objects.patience):
+                etag = await self._etag_in_place(name, header, action=action)
+        except (TimeoutError, BackendError):
+            return False  # what failed first says more
+        if etag is not None:
+            await self._conclude(name, header, etag, action=action)
+        return etag is not None
+
+    async def _etag_in_place(self, name: str, header: RecordHeader, *, action: str) -> str | None:
+        """The etag of this very record in its place; None where the sequence was never used."""
+        survey = await self._looks.look(name, action=action)
+        await look_further(survey, self._objects, self._keys, name, [header.sequence], action=action)
+        if header.sequence in survey.places:
+            return await self._own_etag(name, header, action=action)
+        if header.sequence <= survey.floor:
+            raise _taken(header, _GIVEN_UP)
+        return None
+
+    async def _conclude(self, name: str, header: RecordHeader, etag: str, *, action: str) -> None:
+        """The record is in its place; see to it that this was the first use of it, and remember it."""
         if not self._looks.prove_unused(name, header.sequence):
             await self._look_back(name, header, etag, action=action)
         self._looks.note_use(name, header.sequence)
         keep(self._acknowledged, header.nonce, None, most=_REMEMBERED)
-        self._records.remember(key, etag, header)
+        self._records.remember(self._keys.record(name, header.sequence), etag, header)
 
     async def _check_unused(self, name: str, header: RecordHeader, *, action: str) -> None:
         """Without conditional writes, a look has to come before."""

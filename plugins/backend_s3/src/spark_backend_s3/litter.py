@@ -29,6 +29,10 @@ class Litter:
             keep(self._emptied, name, deque(), most=_REMEMBERED)
         self._emptied[name].append((at, sequence))
 
+    def forget(self, name: str) -> None:
+        """Forget a graph, whose places are no longer those that were emptied."""
+        self._emptied.pop(name, None)
+
     def take_old(self, name: str, timing: Timing) -> list[int]:
         """The sequences that may be removed, if there are enough; they are forgotten here.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from spark.hooks import redact
+from spark.hooks import is_cut_short, redact
 from spark_backend_s3.names import LONGEST_PREFIX
 
 _FROM_URL: Final = ("endpoint_url", "region", "profile", "single_writer", "timeout")
@@ -70,9 +70,10 @@ def options_of(url: str) -> dict[str, Any]:
     if parts.scheme != "s3" or not parts.hostname or parts.fragment:
         raise ValueError(f"{redact(url)!r} is no URL of the s3 backend; write s3://bucket/prefix")
     host = parts.netloc.rpartition("@")[2]
-    if ":" in host:
+    if ":" in host or is_cut_short(url, ends="@/?#"):
         raise ValueError(
-            f"{redact(url)!r} names no bucket. Credentials in a URL need %2F for / and so on; better keep them out of it. "
+            f"{redact(url)!r} names no bucket. Credentials in a URL need %2F for /, %40 for @ and so on; better keep them out "
+            "of it. "
             "A server is named by ?endpoint_url=http://host:port"
         )
     options: dict[str, Any] = {"bucket": unquote(host), "prefix": unquote(parts.path, errors="strict").strip("/")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -33,13 +34,25 @@ class Looks:
         self._keys = keys
         self.timing = timing
         self._looks: OrderedDict[str, _Look] = OrderedDict()
+        self.when_forgotten: list[Callable[[str], None]] = []
+        """Who else remembers something of graphs, to be called with a quoted id."""
 
     async def look(self, name: str, *, action: str, limit: int = FEW) -> Survey:
         """See the newest part of a graph, and remember what that proves."""
-        at = self.timing.now()
+        at, known = self.timing.now(), max(self.highest(name), self.floor(name))
         survey = await look_at(self._objects, self._keys, name, action=action, limit=limit)
+        if survey.highest < known:
+            self.forget(
+                name
+            )  # as somebody else has done: the highest that was ever used shows as long as its graph is known
         self._note(name, _Look(at, survey.highest, survey.floor))
         return survey
+
+    def forget(self, name: str) -> None:
+        """What was seen of a graph is no longer true: it has been forgotten, and may begin anew."""
+        self._looks.pop(name, None)
+        for tell in self.when_forgotten:
+            tell(name)
 
     def prove_unused(self, name: str, sequence: int) -> bool:
         """Whether a PUT of this sequence that was just answered can't have followed another use of it.

@@ -103,6 +103,15 @@ class Keys:
         """What the aliases of an id begin with."""
         return f"{self.root}ids/{quote(checkpoint_id)}/"
 
+    @property
+    def all_ids(self) -> str:
+        """What the aliases of all ids begin with."""
+        return f"{self.root}ids/"
+
+    def is_alias_in(self, name: str, key: str) -> bool:
+        """Whether a key says of a record of this graph that it was given an id by hand."""
+        return key.removeprefix(self.all_ids).split("/")[1:2] == [name]
+
     def alias(self, checkpoint_id: str, name: str, sequence: int) -> str:
         """The key that says: the record at this address was given this id by hand."""
         return f"{self.ids(checkpoint_id)}{name}/{_ranked(sequence)}"

@@ -76,6 +76,11 @@ class Objects:
         """As HTTP has it, and AWS; Ceph 16 compares what stands between the quotes with what was sent."""
         self.connections = Connections(location, read_timeout=timeout / 4)
 
+    @property
+    def patience(self) -> float:
+        """Seconds that one attempt of a request may take."""
+        return self._patience.timeout / 3
+
     async def create(
         self, key: str, content: bytes, *, action: str, is_wanted: Callable[[], bool] = lambda: True
     ) -> str | None:
@@ -159,6 +164,15 @@ class Objects:
             return Page(listed, _time_of(answer), answer.get("NextContinuationToken"))
 
         return await self._tried(request, action=action)
+
+    async def all_keys(self, prefix: str, *, action: str) -> list[str]:
+        """The keys of all objects that begin with this."""
+        page = await self.page(prefix, action=action)
+        keys = [found.key for found in page.objects]
+        while page.more:
+            page = await self.page(prefix, action=action, more=page.more)
+            keys += [found.key for found in page.objects]
+        return keys
 
     async def remove(self, keys: Sequence[str], *, action: str) -> dict[str, str]:
         """Remove objects, as many as there are, a thousand in one request; the keys that were refused, and the reasons."""

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from spark.errors import CheckpointDamagedError
-from spark.graphs.checkpoint import Record, RecordHeader
+from spark.graphs.checkpoint import DamagedRecord, Record, RecordHeader
 from spark.graphs.checkpoint.framing import LONGEST_HEAD, holds_head, read_head, unframe
 from spark_backend_s3.bounded import keep
-from spark_backend_s3.names import Keys, quote
+from spark_backend_s3.names import Keys, quote, unquote
 from spark_backend_s3.objects import Content, Objects
 from spark_backend_s3.parallel import in_parallel
-
-log = logging.getLogger("spark.checkpoint.s3")
 
 _FIRST_LOOK: Final = 4096
 """Most headers are within so many bytes."""
@@ -102,17 +99,16 @@ class Records:
         """The header of a record that was listed; None when it is gone meanwhile."""
         return self.known(entry.key, entry.etag) or await self.header_at(entry.name, entry.sequence, action=action)
 
-    async def headers_of(self, entries: Sequence[Entry], *, action: str) -> list[RecordHeader]:
-        """The headers of records that were listed; what is damaged is left out, with a line in the log."""
+    async def headers_of(self, entries: Sequence[Entry], *, action: str) -> list[RecordHeader | DamagedRecord]:
+        """The headers of records that were listed, and what is damaged in their places."""
 
-        async def readable(entry: Entry) -> RecordHeader | None:
+        async def read(entry: Entry) -> RecordHeader | DamagedRecord | None:
             try:
                 return await self.header_of(entry, action=action)
             except CheckpointDamagedError as error:
-                log.warning("%s It is left out of the listing.", error)
-                return None
+                return DamagedRecord(unquote(entry.name), entry.sequence, self._place(entry.key), str(error))
 
-        return [header for header in await in_parallel(readable, entries) if header]
+        return [found for found in await in_parallel(read, entries) if found]
 
     async def _beginning(self, key: str, *, action: str) -> Content | None:
         content = await self._objects.read(key, action=action, first=_FIRST_LOOK)

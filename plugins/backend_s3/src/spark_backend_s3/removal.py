@@ -41,6 +41,7 @@ class Removal:
         self._looks = looks
         self._has_conditions = has_conditions
         self._litter = Litter()
+        looks.when_forgotten.append(self._litter.forget)
         self._swept: OrderedDict[str, None] = OrderedDict()
         """The graphs whose whole listing was searched for what others left."""
         self._locks: WeakValueDictionary[tuple[int, str], asyncio.Lock] = WeakValueDictionary()
@@ -62,6 +63,43 @@ class Removal:
             except SparkError as error:
                 raise DeletionError(str(error), deleted=deleted) from error
         return sorted(deleted)
+
+    async def forget(self, graph_id: str, *, action: str) -> Sequences:
+        """Remove every object of a graph; the sequences of the records that were there.
+
+        Records go first, and last the floor that keeps their places from being used again.
+
+        :raises DeletionError: the store failed; its ``deleted`` says which are gone.
+        """
+        name = quote(graph_id)
+        deleted: Sequences = []
+        async with self._lock_of(name):
+            try:
+                await self._forget(name, deleted, action=action)
+            except SparkError as error:
+                raise DeletionError(str(error), deleted=deleted) from error
+            finally:
+                self._looks.forget(name)
+        return sorted(deleted)
+
+    async def _forget(self, name: str, deleted: Sequences, *, action: str) -> None:
+        survey = await self._looks.look(name, action=action, limit=PAGE)
+        await look_on(survey, self._objects, self._keys, name, action=action)
+        if survey.places:
+            await self._objects.write(self._keys.floor(name, survey.highest), b"", action=action)
+        refused = await self._objects.remove([found.key for found in survey.places.values()], action=action)
+        deleted += [entry.sequence for entry in survey.entries(name) if entry.key not in refused]
+        self._check(refused, action=action)
+        blobs = await self._objects.all_keys(self._keys.blobs(name), action=action)
+        ids = await self._objects.all_keys(self._keys.all_ids, action=action)
+        rest = [*blobs, *(key for key in ids if self._keys.is_alias_in(name, key))]
+        self._check(await self._objects.remove(rest, action=action), action=action)
+        floors = await self._objects.all_keys(self._keys.graph(name), action=action)
+        self._check(await self._objects.remove(floors, action=action), action=action)
+
+    def _check(self, refused: dict[str, str], *, action: str) -> None:
+        for code in refused.values():
+            raise self._objects.refusal(action, code)
 
     def _known(self, name: str, sequences: Sequence[int]) -> list[Entry] | None:
         """The places of these records, where they can be emptied without looking first; else None.

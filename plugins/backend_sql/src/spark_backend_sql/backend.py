@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from spark.graphs.checkpoint import (
     CheckpointBackend,
     CheckpointInfo,
     CheckpointQuery,
+    Listing,
     Record,
     parse_automatic_id,
     run_blocking,
@@ -24,23 +24,20 @@ from spark_backend_sql.connection import READERS, Database
 from spark_backend_sql.inline_commits import inline_commits
 from spark_backend_sql.inline_reads import MOST_ROWS, InlineReads, Reading, Rows
 from spark_backend_sql.ledger import Ledger
-from spark_backend_sql.operations import Delete, Put
+from spark_backend_sql.operations import Delete, Forget, Put
 from spark_backend_sql.schema import LONGEST_CHECKPOINT_ID, LONGEST_GRAPH_ID
-from spark_backend_sql.statements import Statements, info_of, record_of
+from spark_backend_sql.statements import Statements, line_of, record_of
 from spark_backend_sql.writer import Writer
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint import CheckpointSerializer, Format
 
 Result = TypeVar("Result")
-Infos: TypeAlias = list[CheckpointInfo]
 Sequences: TypeAlias = list[int]
 Names: TypeAlias = list[str]
 
 LAST_SEQUENCE: Final = 2**63 - 1
 _AT_ONCE: Final = 500
-
-log = logging.getLogger("spark.checkpoint.sql")
 
 
 class DatabaseCheckpointBackend(CheckpointBackend):
@@ -114,6 +111,10 @@ class DatabaseCheckpointBackend(CheckpointBackend):
             self._check_process()
             await self._writer.run(Delete(graph_id, blobs_going=going))
 
+    async def forget(self, graph_id: str) -> Sequences:
+        self._check_process()
+        return await self._writer.run(Forget(graph_id)) if _is_text(graph_id) else []
+
     async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
         if not _is_text(graph_id):
             return {}
@@ -138,20 +139,20 @@ class DatabaseCheckpointBackend(CheckpointBackend):
             self._statements.get, self._statements.get_small, {"graph": graph_id, "at": sequence}, doing
         )
 
-    async def list(self, graph_id: str | None = None) -> list[CheckpointInfo]:
+    async def list(self, graph_id: str | None = None) -> Listing:
         if graph_id is None:
-            return await self._infos(self._statements.list_all, {}, "list all checkpoints")
+            return await self._listing(self._statements.list_all, {}, "list all checkpoints")
         if not _is_text(graph_id):
-            return []
+            return Listing([])
         doing = f"list the checkpoints of graph {graph_id[:80]!r}"
-        return await self._infos(self._statements.list_graph, {"graph": graph_id}, doing)
+        return await self._listing(self._statements.list_graph, {"graph": graph_id}, doing)
 
-    async def query(self, query: CheckpointQuery) -> Infos:
+    async def query(self, query: CheckpointQuery) -> Listing:
         if query.graph_id is not None and not _is_text(query.graph_id):
-            return []
+            return Listing([])
         search = self._statements.search
         is_short = query.limit is not None and query.limit <= MOST_ROWS
-        return await self._infos(
+        return await self._listing(
             search.statement(query), search.values(query), "search for checkpoints", is_short=is_short
         )
 
@@ -159,8 +160,9 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         if not _is_text(graph_id):
             return None
         doing = f"find the latest checkpoint of graph {graph_id[:80]!r}"
-        infos = await self._infos(self._statements.newest, {"graph": graph_id, "count": 1}, doing, is_short=True)
-        return infos[0] if infos else None
+        return _only(
+            await self._listing(self._statements.newest, {"graph": graph_id, "count": 1}, doing, is_short=True)
+        )
 
     async def get_latest(self, graph_id: str) -> Record | None:
         if not _is_text(graph_id):
@@ -181,11 +183,11 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         if not _is_text(checkpoint_id):
             return None
         doing = f"find checkpoint {checkpoint_id[:80]!r}"
-        infos = await self._infos(self._statements.find, {"id": checkpoint_id}, doing)
+        info = _only(await self._listing(self._statements.find, {"id": checkpoint_id}, doing))
         address = parse_automatic_id(checkpoint_id)
-        if not infos and address is not None and _can_exist(*address):
-            infos = await self._infos(self._statements.info, {"graph": address[0], "at": address[1]}, doing)
-        return infos[0] if infos else None
+        if info is None and address is not None and _can_exist(*address):
+            info = _only(await self._listing(self._statements.info, {"graph": address[0], "at": address[1]}, doing))
+        return info
 
     async def close(self) -> None:
         self._is_closed = True
@@ -229,11 +231,13 @@ class DatabaseCheckpointBackend(CheckpointBackend):
             rows = await self._rows(statement, values, doing, is_short=True)
         return record_of(rows[0]) if rows else None
 
-    async def _infos(
+    async def _listing(
         self, statement: Reading, values: Mapping[str, Any], doing: str, *, is_short: bool = False
-    ) -> Infos:
+    ) -> Listing:
         rows = self._read_inline(statement, values) if is_short else None
-        return _readable(await self._rows(statement, values, doing, is_short=is_short) if rows is None else rows)
+        if rows is None:
+            rows = await self._rows(statement, values, doing, is_short=is_short)
+        return Listing.of(line_of(row, self.table_name) for row in rows)
 
     def _read_inline(self, statement: Reading, values: Mapping[str, Any]) -> Rows | None:
         """The answer to a statement that reads little; None where a reader's thread has to get it."""
@@ -279,14 +283,11 @@ def _batched(names: Sequence[str]) -> Iterator[Names]:
     return ([*names[start : start + _AT_ONCE]] for start in range(0, len(names), _AT_ONCE))
 
 
-def _readable(rows: Rows) -> Infos:
-    infos = []
-    for row in rows:
-        try:
-            infos.append(info_of(row))
-        except CheckpointDamagedError as error:
-            log.warning("%s It is left out of the listing.", error)
-    return infos
+def _only(listing: Listing) -> CheckpointInfo | None:
+    """The line that there is, if any."""
+    for damaged in listing.damaged:
+        raise CheckpointDamagedError(damaged.reason)
+    return listing.infos[0] if listing.infos else None
 
 
 def _is_text(value: str) -> bool:

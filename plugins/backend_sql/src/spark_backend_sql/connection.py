@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from spark.hooks import redact
+from spark.hooks import is_cut_short, redact
 from spark_backend_sql.dialects import engine_options, missing_driver, prepare_connections, with_driver
 from spark_backend_sql.faults import explained, is_passing, shown
 from spark_backend_sql.schema import Tables, is_current, migrate
@@ -120,7 +120,7 @@ def _parse(connection_string: str) -> URL:
         url = make_url(connection_string)
     except (ArgumentError, ValueError):
         url = None
-    if url is None:
+    if url is None or (isinstance(connection_string, str) and is_cut_short(connection_string)):
         # Not chained: the parser's message may quote a piece of the password.
         raise ValueError(
             f"{redact(str(connection_string))!r} is no connection string of the sql backend; write for instance "
@@ -152,6 +152,8 @@ def _engines(url: URL) -> tuple[Engine, Engine]:
         reading = create_engine(url, pool_size=READERS, pool_reset_on_return=None, **_POOL, **options)
     except (ImportError, NoSuchModuleError) as error:
         raise missing_driver(url) from error
+    except ArgumentError:  # not chained: it quotes the URL
+        raise ValueError(f"{shown(url)!r} is no URL that its driver takes.") from None
     prepare_connections(writing, reading)
     return writing, reading
 

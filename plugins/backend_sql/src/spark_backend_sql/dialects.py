@@ -72,6 +72,7 @@ def prepare_connections(writing: Engine, reading: Engine) -> None:
         event.listen(writing, "begin", lambda connection: connection.connection.execute(begin))
     if name == "sqlite":
         event.listen(writing, "connect", _prepare_sqlite_writer)
+        event.listen(reading, "connect", _prepare_sqlite_reader)
     elif name == "postgresql":
         event.listen(writing, "connect", _prepare_postgresql)
         event.listen(reading, "connect", _prepare_postgresql)
@@ -93,6 +94,24 @@ def _prepare_sqlite_writer(connection: Any, record: object) -> None:
         cursor.execute("PRAGMA synchronous=FULL")
     finally:
         cursor.close()
+
+
+def _prepare_sqlite_reader(connection: Any, record: object) -> None:
+    # Or a changed byte in one row would keep all the others from being read. What such text is in, is found damaged.
+    connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+
+
+@contextmanager
+def overwriting(connection: Connection) -> Iterator[None]:
+    """Have SQLite overwrite what is deleted, which otherwise stays in the file until something else is written there."""
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    connection.exec_driver_sql("PRAGMA secure_delete=ON")
+    try:
+        yield
+    finally:
+        connection.exec_driver_sql("PRAGMA secure_delete=OFF")
 
 
 def hurry(connection: Any, *, hurried: bool) -> None:

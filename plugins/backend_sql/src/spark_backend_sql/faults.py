@@ -6,14 +6,13 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from typing import Final
-from urllib.parse import quote, quote_plus
 
 from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from spark.errors import BackendError, SparkError
-from spark.hooks import redact
+from spark.hooks import hide_secrets, redact, shows_secret
 
 HIDDEN: Final = "***"
 
@@ -89,34 +88,15 @@ def _text_of(error: BaseException) -> str:
 def _without_secrets(error: Exception, url: URL) -> Exception:
     """The error itself; or, where its text or that of a cause of it holds a secret, one that says the rest."""
     secrets = list(_secrets_of(url))
-    if not any(secret in str(link) or secret in repr(link) for link in _chain(error) for secret in secrets):
-        return error
-    text = _text_of(error)
-    for secret in secrets:
-        text = text.replace(secret, HIDDEN)
-    return BackendError(text)
+    return BackendError(hide_secrets(_text_of(error), secrets)) if shows_secret(error, secrets) else error
 
 
 def _secrets_of(url: URL) -> Iterator[str]:
-    """The password, and whatever else of the URL is not shown, in every spelling it may have in a message."""
-    values = [str(url.password)] if url.password else []
+    """The password, and whatever else of the URL is not shown."""
+    yield str(url.password or "")
     for key, value in url.query.items():
         several = [value] if isinstance(value, str) else value
-        values += [each for each in several if HIDDEN in redact(f"x://h/d?{key}={each}")]
-    for value in filter(None, values):
-        yield from {value, quote(value, safe=""), quote_plus(value), repr(value)[1:-1]}
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    waiting = [error]
-    while waiting:
-        link = waiting.pop()
-        if link is None or id(link) in seen:
-            continue
-        seen.add(id(link))
-        yield link
-        waiting += [link.__cause__, link.__context__, getattr(link, "orig", None)]
+        yield from (each for each in several if HIDDEN in redact(f"x://h/d?{key}={each}"))
 
 
 _GENERAL: Final = "Check the database and its logs, then run again."

@@ -15,8 +15,9 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from spark.errors import BackendError, SequenceTakenError
 from spark.graphs.checkpoint import Record
 from spark_backend_sql.connection import Database
+from spark_backend_sql.dialects import overwriting
 from spark_backend_sql.faults import is_passing
-from spark_backend_sql.operations import Address, Delete, Operation, Outcome, Put
+from spark_backend_sql.operations import Address, Delete, Forget, Operation, Outcome, Put
 from spark_backend_sql.shortcut import DriverConnection, RefusedError, SqliteShortcut, shortcut_for
 from spark_backend_sql.statements import Statements, blobs_of, names_of
 
@@ -104,6 +105,9 @@ class Ledger:
         done = [operation for operation in ordered if operation not in refused]
         self._exchange_blobs(connection, done)
         gone = self._remove(connection, done)
+        for operation in done:
+            if isinstance(operation, Forget):
+                gone[operation] = self._forget(connection, operation.graph_id)
         return {operation: gone[operation] if operation in gone else refused[operation] for operation in ordered}
 
     def is_stored(self, connection: Connection, record: Record) -> bool:
@@ -177,6 +181,16 @@ class Ledger:
         raised = [{"graph_id": graph_id, "deleted_up_to": floor} for graph_id, floor in sorted(floors.items()) if floor]
         if raised:
             self._statements.raise_floor.run_many(connection, raised)
+        return gone
+
+    def _forget(self, connection: Connection, graph_id: str) -> list[int]:
+        """Leave no row of a graph; the sequences of the records that there were."""
+        graph = {"graph": graph_id}
+        there = connection.scalars(self._statements.sequences, graph).all()
+        with overwriting(connection):
+            gone = [each for each in there if isinstance(each, int) and self._remove_row(connection, (graph_id, each))]
+            for statement in self._statements.forget:
+                connection.execute(statement, graph)
         return gone
 
     def _remove_row(self, connection: Connection, address: Address) -> bool:
@@ -268,6 +282,8 @@ class _Attempt:
 
 
 def _named(operation: Operation) -> str:
+    if isinstance(operation, Forget):
+        return f"all that tells of graph {operation.graph_id[:80]!r}"
     if isinstance(operation, Delete) and not operation.going:
         return f"large values of graph {operation.graph_id[:80]!r}"
     first, *more = [operation.record.sequence] if isinstance(operation, Put) else operation.going

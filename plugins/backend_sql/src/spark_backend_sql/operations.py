@@ -62,6 +62,11 @@ class Delete:
         return [(self.graph_id, sequence) for sequence in self.going]
 
 
+@dataclass(slots=True, eq=False)
+class Forget(Delete):
+    """Remove every row of a graph. Never changed."""
+
+
 Operation: TypeAlias = Put | Delete
 Outcome: TypeAlias = list[int] | Exception
 """Those of ``going`` that there were, or the error to raise in the caller."""

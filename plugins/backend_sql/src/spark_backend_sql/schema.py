@@ -22,6 +22,7 @@ from sqlalchemy import (
     insert,
     inspect,
     select,
+    text,
     true,
     update,
 )
@@ -136,6 +137,7 @@ class Tables:
             Column("checksum", Text, nullable=False),
             Column("signature", Text, nullable=False),
             Column("metadata", SearchableMetadata, nullable=False),
+            Column("references_in_payload", Boolean),
             # The last one: what comes before a large value is read without it.
             Column("payload", _LONG_BINARY, nullable=False),
             # Only ids given by hand are looked up; automatic ones, which are many, need not be kept in order.
@@ -158,7 +160,16 @@ def add_blobs(connection: Connection, tables: Tables) -> None:
     store_as_it_is(connection, tables.blobs.c.content)
 
 
-MIGRATIONS: Sequence[Migration] = (create_tables, add_blobs)
+def add_references(connection: Connection, tables: Tables) -> None:
+    """From version 2 to 3: a record says whether its payload names the large values that it needs."""
+    table, column = tables.checkpoints, tables.checkpoints.c.references_in_payload
+    there = inspect(connection).get_columns(table.name, schema=table.schema)
+    if column.name not in [each["name"] for each in there]:
+        where = connection.dialect.identifier_preparer.format_table(table)
+        connection.execute(text(f"ALTER TABLE {where} ADD COLUMN {column.name} BOOLEAN"))
+
+
+MIGRATIONS: Sequence[Migration] = (create_tables, add_blobs, add_references)
 """The step from each version to the next. Never changed once released, only added to."""
 
 

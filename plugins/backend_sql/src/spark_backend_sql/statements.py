@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from operator import attrgetter
 from typing import Any, Final
 
 from sqlalchemy import Dialect, Select, bindparam, case, delete, func, null, select
 
 from spark.errors import CheckpointDamagedError
-from spark.graphs.checkpoint import CheckpointInfo, Record, RecordHeader, automatic_id
+from spark.graphs.checkpoint import CheckpointInfo, DamagedRecord, Record, RecordHeader, automatic_id
 from spark.graphs.checkpoint.pace import LARGEST
 from spark_backend_sql.dialects import insert_missing, insert_or_keep, insert_or_raise
 from spark_backend_sql.driver_sql import Binder, DriverStatement
@@ -33,6 +34,7 @@ HEADER_FIELDS: Final = (
     "checksum",
     "signature",
     "metadata",
+    "references_in_payload",
 )
 """The columns that are a record's header; the payload's comes after them."""
 _fields_of: Final = attrgetter(*HEADER_FIELDS)
@@ -76,6 +78,11 @@ class Statements:
             of_same_graph, blobs.c.name.in_(bindparam("names", expanding=True))
         )
         self.blob_names = select(blobs.c.name).where(of_same_graph)
+        self.sequences = select(columns.sequence).where(of_graph).order_by(columns.sequence)
+        self.forget = [
+            delete(table).where(table.c.graph_id == bindparam("graph")) for table in (records, blobs, tables.graphs)
+        ]
+        """Every row of a graph."""
         self.get = select(*(columns[name] for name in HEADER_FIELDS), columns.payload).where(of_graph, at)
         self.get_latest = (
             select(*(columns[name] for name in HEADER_FIELDS), columns.payload)
@@ -131,6 +138,8 @@ def record_of(row: Sequence[Any]) -> Record:
     """
     *fields, payload = row
     values = dict(zip(HEADER_FIELDS, fields, strict=True))
+    if values["references_in_payload"] is None:  # written before there was this column, by the core
+        values["references_in_payload"] = True
     where = f"checkpoint {values['sequence']} of graph {values['graph_id']!r}"
     if None in (values["timestamp"], values["metadata"]) or not isinstance(payload, bytes | memoryview | bytearray):
         raise _damaged(where, "its timestamp, its metadata or its payload is none")
@@ -143,15 +152,18 @@ def record_of(row: Sequence[Any]) -> Record:
     return Record(header, bytes(payload))
 
 
-def info_of(row: Sequence[Any]) -> CheckpointInfo:
-    """The line of a listing that a row holds.
-
-    :raises CheckpointDamagedError: it can't be one.
-    """
+def line_of(row: Sequence[Any], table: str) -> CheckpointInfo | DamagedRecord:
+    """The line of a listing that a row holds, or what is damaged in its place."""
     checkpoint_id, graph_id, sequence, timestamp, size, manual = row
-    types = ((checkpoint_id, str), (graph_id, str), (sequence, int), (size, int))
-    if timestamp is None or not all(isinstance(value, kind) for value, kind in types):
-        raise _damaged(f"checkpoint {sequence} of graph {graph_id!r}", "a field of its header is of the wrong type")
+    types = ((checkpoint_id, str), (graph_id, str), (sequence, int), (size, int), (timestamp, datetime))
+    if not all(isinstance(value, kind) for value, kind in types):
+        where = f"checkpoint {sequence} of graph {graph_id!r}"
+        return DamagedRecord(
+            graph_id if isinstance(graph_id, str) else None,
+            sequence if isinstance(sequence, int) else None,
+            f"{where} in table {table}",
+            str(_damaged(where, "a field of its header is of the wrong type")),
+        )
     return CheckpointInfo(
         checkpoint_id=checkpoint_id if manual else automatic_id(graph_id, sequence),
         graph_id=graph_id,

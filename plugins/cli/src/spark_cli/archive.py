@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import BinaryIO, Final, Self, TypeAlias
 
 from spark.errors import CheckpointDamagedError, SequenceTakenError, SparkError
-from spark.graphs.checkpoint import CheckpointInfo, Record, RecordHeader, run_blocking
+from spark.graphs.checkpoint import CheckpointInfo, Listing, Record, RecordHeader, run_blocking
 
-Infos: TypeAlias = list[CheckpointInfo]
 Names: TypeAlias = list[str]
 
 _TITLE: Final = b"spark-graphs records 1\n"
@@ -105,10 +104,10 @@ class Archive:
             raise ArchiveError(f"{partial} can't be written: {error.strerror}.") from error
         return archive
 
-    async def list(self, graph_id: str | None = None) -> Infos:
+    async def list(self, graph_id: str | None = None) -> Listing:
         """The checkpoints in the file, by graph id and sequence."""
         wanted = [each for each in sorted(self._entries) if graph_id in (None, each[0])]
-        return [self._entries[each].info for each in wanted]
+        return Listing([self._entries[each].info for each in wanted])
 
     async def get(self, graph_id: str, sequence: int) -> Record | None:
         """The record with this address, or None."""

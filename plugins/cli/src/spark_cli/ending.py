@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Final, NoReturn
 
 import typer
@@ -16,6 +17,17 @@ def refuse(message: str) -> NoReturn:
     """End with exit code 2: the command was not written as it should be."""
     typer.echo(f"spark: {message}", err=True)
     raise typer.Exit(WRONG_USAGE)
+
+
+def confirm(question: str, *, otherwise: str) -> None:
+    """Go on when a person at the terminal says yes; end with exit code 2 when there is none, and with 1 for no.
+
+    :param otherwise: the option that answers beforehand.
+    """
+    if not sys.stdin.isatty():
+        refuse(f"nobody can be asked here; give {otherwise} if you are sure.")
+    if not typer.confirm(question, err=True):
+        end(fine=False)
 
 
 def end(*, fine: bool) -> None:

@@ -18,7 +18,8 @@ Url: TypeAlias = Annotated[
 ]
 
 
-def _not_a_url(graph_id: str) -> str:
+def not_a_url(graph_id: str) -> str:
+    """The graph id, unless it is a URL, which is wrong usage."""
     if "://" in graph_id:
         from spark.hooks import redact
 
@@ -27,11 +28,11 @@ def _not_a_url(graph_id: str) -> str:
 
 
 def _no_urls(graph_ids: list[str]) -> list[str]:
-    return [_not_a_url(graph_id) for graph_id in graph_ids]
+    return [not_a_url(graph_id) for graph_id in graph_ids]
 
 
 OneGraph: TypeAlias = Annotated[
-    str, typer.Argument(metavar="[GRAPH_ID]", help="Only of this graph.", show_default=False, callback=_not_a_url)
+    str, typer.Argument(metavar="[GRAPH_ID]", help="Only of this graph.", show_default=False, callback=not_a_url)
 ]
 Graphs: TypeAlias = Annotated[
     list[str],

@@ -10,7 +10,16 @@ from operator import attrgetter
 from typing import Final, NoReturn, Protocol, TypeAlias
 
 from spark.errors import CheckpointDamagedError, DeserializationError, PluginError, SequenceTakenError, SparkError
-from spark.graphs.checkpoint import BlobRef, CheckpointInfo, Codec, Record, RecordHeader, run_blocking
+from spark.graphs.checkpoint import (
+    BlobRef,
+    CheckpointInfo,
+    Codec,
+    DamagedRecord,
+    Listing,
+    Record,
+    RecordHeader,
+    run_blocking,
+)
 
 Names: TypeAlias = list[str]
 
@@ -24,8 +33,8 @@ class Place(Protocol):
     def keeps_blobs(self) -> bool:
         """Whether large values are kept beside the records that refer to them."""
 
-    async def list(self, graph_id: str | None = None) -> list[CheckpointInfo]:
-        """The checkpoints of a graph, by sequence; with None those of all graphs."""
+    async def list(self, graph_id: str | None = None) -> Listing:
+        """The checkpoints of a graph, by sequence, and what is damaged; with None those of all graphs."""
 
     async def get(self, graph_id: str, sequence: int) -> Record | None:
         """The whole record at an address, or None."""
@@ -61,13 +70,15 @@ class Outcome:
     """Those in whose place something else is, or was. One for each graph of which, therefore, nothing more was carried."""
     damaged: list[Problem] = field(default_factory=list)
     """Those that are not what was written, where they come from, or lack a large value."""
+    unlisted: list[DamagedRecord] = field(default_factory=list)
+    """What stands in the place of a checkpoint, where they come from, and could not even be listed."""
     unreadable: list[Problem] = field(default_factory=list)
     """Those that are intact, and need a format that is not here to tell their large values, or a key to take them in."""
 
     @property
     def is_fine(self) -> bool:
         """Whether everything is there now."""
-        return not self.conflicts and not self.damaged and not self.unreadable
+        return not (self.conflicts or self.damaged or self.unlisted or self.unreadable)
 
 
 async def transfer(
@@ -80,8 +91,10 @@ async def transfer(
     :param graph_ids: only those of these graphs; none means all.
     :param report: told how many of how many are done.
     """
-    infos = [info for graph_id in graph_ids or (None,) for info in await source.list(graph_id)]
+    listings = [await source.list(graph_id) for graph_id in graph_ids or (None,)]
+    infos = [info for listing in listings for info in listing.infos]
     work = _Transfer(source, target, total=len(infos), report=report)
+    work.outcome.unlisted += [damaged for listing in listings for damaged in listing.damaged]
     for graph_id, group in groupby(infos, attrgetter("graph_id")):
         await work.carry_graph(graph_id, list(group))
     return work.outcome
@@ -94,11 +107,10 @@ class _Conflict(Exception):
 @dataclass(frozen=True, slots=True)
 class _Found:
     record: Record
+    names: Names
+    """The large values that it may need,"""
     refs: list[BlobRef]
-    """The large values that it refers to."""
-
-    def names(self) -> Names:
-        return [ref.name for ref in self.refs]
+    """and what its payload says of them, where that names them."""
 
 
 class _Transfer:
@@ -112,7 +124,7 @@ class _Transfer:
         self.outcome = Outcome()
 
     async def carry_graph(self, graph_id: str, infos: Sequence[CheckpointInfo]) -> None:
-        there = {info.sequence for info in await self._target.list(graph_id)}
+        there = {info.sequence for info in (await self._target.list(graph_id)).infos}
         with suppress(_Conflict):
             # Before anything is added: two histories must not be mixed.
             kept = [name for info in infos if info.sequence in there for name in await self._compare(info)]
@@ -130,7 +142,7 @@ class _Transfer:
             self._refuse(info, "another record has its place")
         self.outcome.present += found is not None
         self._tick()
-        return found.names() if found else []
+        return found.names if found else []
 
     async def _carry(self, info: CheckpointInfo, held: set[str]) -> Names:
         """Bring it there; the large values that are there with it."""
@@ -143,7 +155,7 @@ class _Transfer:
                 self._refuse(info, "its place was used there before")
             self.outcome.copied += 1
         self._tick()
-        return found.names() if found and record else []
+        return found.names if found and record else []
 
     async def _read(self, info: CheckpointInfo) -> _Found | None:
         """The record, or None when it was deleted since it was listed, or can't be carried, which is noted."""
@@ -153,30 +165,38 @@ class _Transfer:
                 return None
             if not record.is_intact():
                 raise CheckpointDamagedError("its checksum does not match its content")
-            refs = await run_blocking(self._codec.references, record) if self._source.keeps_blobs else []
+            return await self._found(record)
         except _CANT_BE_CARRIED as error:
             self._note(info, error)
             return None
-        return _Found(record, refs)
+
+    async def _found(self, record: Record) -> _Found:
+        """The record with what it may need: any large value of its graph, where its payload does not tell."""
+        if not self._source.keeps_blobs:
+            return _Found(record, [], [])
+        if not record.header.references_in_payload:
+            return _Found(record, await self._source.blob_names(record.graph_id), [])
+        refs = await run_blocking(self._codec.references, record)
+        return _Found(record, [ref.name for ref in refs], refs)
 
     async def _packed(self, info: CheckpointInfo, found: _Found, held: set[str]) -> Record | None:
         """The record with what the target needs of its large values; None as above."""
         record, keeps_blobs = found.record, self._target.keeps_blobs
-        needed = [ref for ref in found.refs if not (keeps_blobs and ref.name in held)]
+        needed = [name for name in found.names if not (keeps_blobs and name in held)]
         if not needed:
             return record
-        blobs = await self._source.get_blobs(info.graph_id, [ref.name for ref in needed])
+        blobs = await self._source.get_blobs(info.graph_id, needed)
         # Retention may have passed by since the record was read.
         if len(blobs) < len(needed) and await self._source.get(info.graph_id, info.sequence) is None:
             return None
         try:
-            await run_blocking(_check, needed, blobs)
+            await run_blocking(_check, [ref for ref in found.refs if ref.name in needed], blobs)
             if not keeps_blobs:
                 return await run_blocking(self._codec.put_together, record, blobs)
         except _CANT_BE_CARRIED as error:
             self._note(info, error)
             return None
-        return Record(record.header, record.payload, blobs=blobs)
+        return record.with_blobs(blobs)
 
     async def _holds(self, record: Record) -> bool:
         try:

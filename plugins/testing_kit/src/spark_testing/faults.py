@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from spark.errors import BackendError
-from spark.graphs.checkpoint import CheckpointBackend, CheckpointInfo, CheckpointQuery, Codec, Record
+from spark.graphs.checkpoint import CheckpointBackend, CheckpointInfo, CheckpointQuery, Codec, Listing, Record
 
 Answer = TypeVar("Answer")
 
@@ -106,7 +106,7 @@ class FaultyBackend(CheckpointBackend):
     async def get(self, graph_id: str, sequence: int) -> Record | None:
         return await self._call("get", lambda: self.inner.get(graph_id, sequence))
 
-    async def query(self, query: CheckpointQuery) -> list[CheckpointInfo]:
+    async def query(self, query: CheckpointQuery) -> Listing:
         return await self._call("query", lambda: self.inner.query(query))
 
     async def latest(self, graph_id: str) -> CheckpointInfo | None:
@@ -124,6 +124,9 @@ class FaultyBackend(CheckpointBackend):
     async def delete_many(self, graph_id: str, sequences: Sequence[int]) -> Any:
         return await self._call("delete_many", lambda: self.inner.delete_many(graph_id, sequences))
 
+    async def forget(self, graph_id: str) -> Any:
+        return await self._call("forget", lambda: self.inner.forget(graph_id))
+
     async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
         return await self._call("get_blobs", lambda: self.inner.get_blobs(graph_id, names))
 
@@ -136,7 +139,7 @@ class FaultyBackend(CheckpointBackend):
     async def find(self, checkpoint_id: str) -> CheckpointInfo | None:
         return await self._call("find", lambda: self.inner.find(checkpoint_id))
 
-    async def list(self, graph_id: str | None = None) -> list[CheckpointInfo]:
+    async def list(self, graph_id: str | None = None) -> Listing:
         return await self._call("list", lambda: self.inner.list(graph_id))
 
     async def leftovers(self, *, remove: bool = False) -> Any:

@@ -25,6 +25,7 @@ from spark.graphs.checkpoint.durability import Durability
 from spark.graphs.checkpoint.format import Format
 from spark.graphs.checkpoint.handlers import CheckpointHandler
 from spark.graphs.checkpoint.ids import automatic_id, parse_automatic_id
+from spark.graphs.checkpoint.listing import DamagedRecord, Listing
 from spark.graphs.checkpoint.manager import CheckpointManager
 from spark.graphs.checkpoint.memory import InMemoryCheckpointBackend
 from spark.graphs.checkpoint.migrations import register_migration
@@ -36,6 +37,7 @@ from spark.graphs.checkpoint.registered_types import register_type
 from spark.graphs.checkpoint.retention import KeepAll, KeepFor, KeepLast, Retention
 from spark.graphs.checkpoint.serializer import CheckpointSerializer
 from spark.graphs.checkpoint.triggers import AfterNode, Boundary, EveryIterations, EverySeconds, Trigger
+from spark.graphs.checkpoint.type_names import rename_type
 from spark.graphs.checkpoint.verification import Verification
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ __all__ = [
     "CheckpointSerializer",
     "CheckpointVersionError",
     "Codec",
+    "DamagedRecord",
     "DeletionError",
     "DeserializationError",
     "Durability",
@@ -75,6 +78,7 @@ __all__ = [
     "KeepAll",
     "KeepFor",
     "KeepLast",
+    "Listing",
     "Pace",
     "Record",
     "RecordHeader",
@@ -88,6 +92,7 @@ __all__ = [
     "parse_automatic_id",
     "register_migration",
     "register_type",
+    "rename_type",
     "run_blocking",
     "written_members",
 ]

@@ -7,12 +7,13 @@ are done before ``put`` and after ``get``, the same for every backend.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias
 
-from spark.errors import BackendError, DeletionError
+from spark.errors import BackendError, CheckpointDamagedError, DeletionError
 from spark.graphs.checkpoint.codec import Codec
 from spark.graphs.checkpoint.ids import parse_automatic_id
+from spark.graphs.checkpoint.listing import DamagedRecord, Listing
 from spark.graphs.checkpoint.model import CheckpointInfo
 
 if TYPE_CHECKING:
@@ -103,24 +104,32 @@ class CheckpointBackend(ABC):
         :raises BackendError: the storage failed.
         """
 
-    async def query(self, query: CheckpointQuery) -> list[CheckpointInfo]:
-        """The checkpoints that a query asks for.
+    async def query(self, query: CheckpointQuery) -> Listing:
+        """The checkpoints that a query asks for, and the damaged records that the search came upon.
 
         A store that can search does so itself. Here names are looked at first, and headers only where metadata is asked for.
         """
-        wanted = [info for info in query.ordered(await self.list(query.graph_id)) if query.covers(info.timestamp)]
-        return await _with_metadata(self, wanted, query) if query.metadata else wanted[: query.limit]
+        listing = await self.list(query.graph_id)
+        wanted = [info for info in query.ordered(listing.infos) if query.covers(info.timestamp)]
+        if not query.metadata:
+            return Listing(wanted[: query.limit], listing.damaged)
+        return await _with_metadata(self, Listing(wanted, listing.damaged), query)
 
     @abstractmethod
-    async def list(self, graph_id: str | None = None) -> list[CheckpointInfo]:
+    async def list(self, graph_id: str | None = None) -> Listing:
         """The checkpoints of a graph, by sequence; with None those of all graphs, by graph id and sequence.
 
-        It reads names or headers, never payloads. An unknown graph id is an empty list.
+        It reads names or headers, never payloads. What it finds in the place of a record and can't read is among the
+        ``damaged``, as is all that might belong to the graph: it is never left out, and hides no other record. An unknown
+        graph id is an empty listing.
         """
 
     @abstractmethod
     async def latest(self, graph_id: str) -> CheckpointInfo | None:
-        """The checkpoint with the highest sequence, or None when the graph has none."""
+        """The checkpoint with the highest sequence, or None when the graph has none.
+
+        :raises CheckpointDamagedError: what stands in the last place can't be read; to pass it over would be a guess.
+        """
 
     async def get_latest(self, graph_id: str) -> Record | None:
         """The record with the highest sequence, or None when the graph has none.
@@ -180,18 +189,39 @@ class CheckpointBackend(ABC):
         """The names of all large values of a graph, in any order."""
         return []
 
+    async def forget(self, graph_id: str) -> Sequences:
+        """Remove every trace of a graph, so that a run under its id begins anew; the sequences of the records that were there.
+
+        That is all records, also those made by hand and damaged ones, all large values, and whatever tells which sequences were
+        used. Records go before the large values that they need. Stopped on the way, it is done by calling again; until it is
+        done, no sequence can be used again. No run of the graph may be under way.
+
+        A store does all that itself. Here is what can be done with the other methods: what tells of used sequences stays.
+
+        :raises DeletionError: the storage failed part-way; its ``deleted`` says which records are gone.
+        """
+        listing = await self.list(graph_id)
+        damaged = [each.sequence for each in listing.damaged if each.sequence is not None]
+        deleted = await self.delete_many(graph_id, sorted({*damaged, *(info.sequence for info in listing.infos)}))
+        await self.delete_blobs(graph_id, await self.blob_names(graph_id))
+        return deleted
+
     async def find(self, checkpoint_id: str) -> CheckpointInfo | None:
         """The checkpoint with this id, or None.
 
         An id given by hand wins over an automatic one; of two records with one id, the later one is meant.
+
+        :raises CheckpointDamagedError: the id is an automatic one, and what stands in its place can't be read.
         """
-        found = [info for info in await self.list() if info.checkpoint_id == checkpoint_id]
-        if found:
-            return found[-1]
+        found = [info for info in (await self.list()).infos if info.checkpoint_id == checkpoint_id]
         address = parse_automatic_id(checkpoint_id)
-        if address is None:
-            return None
-        return next((info for info in await self.list(address[0]) if info.sequence == address[1]), None)
+        if found or address is None:
+            return max(found, key=lambda info: (info.manual, info.sequence), default=None)
+        listing = await self.list(address[0])
+        for damaged in listing.damaged:
+            if damaged.sequence == address[1]:
+                raise CheckpointDamagedError(damaged.reason)
+        return next((info for info in listing.infos if info.sequence == address[1]), None)
 
     async def leftovers(self, *, remove: bool = False) -> Names:
         """What writers that are gone left unfinished and nobody needs: temporary files, for instance, each by its name.
@@ -211,14 +241,17 @@ class CheckpointBackend(ABC):
         await self.close()
 
 
-async def _with_metadata(
-    backend: CheckpointBackend, infos: Iterable[CheckpointInfo], query: CheckpointQuery
-) -> list[CheckpointInfo]:
+async def _with_metadata(backend: CheckpointBackend, listing: Listing, query: CheckpointQuery) -> Listing:
     found: list[CheckpointInfo] = []
-    for info in infos:
+    damaged = [*listing.damaged]
+    for info in listing.infos:
         if query.limit is not None and len(found) >= query.limit:
             break
-        record = await backend.get(info.graph_id, info.sequence)
+        try:
+            record = await backend.get(info.graph_id, info.sequence)
+        except CheckpointDamagedError as error:
+            damaged.append(DamagedRecord(info.graph_id, info.sequence, info.checkpoint_id, str(error)))
+            continue
         if record is not None and query.fits(record.header.metadata):
             found.append(info)
-    return found
+    return Listing(found, damaged)

@@ -7,7 +7,7 @@ sequence of that record, so names alone say what may be collected; see ``docs/de
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,7 +21,8 @@ SMALLEST: Final = 8192
 
 _TAG: Final = "$blob"
 _NAME: Final = re.compile(r"[A-Za-z0-9-]{1,100}")
-_SECTIONS: Final = ("graph_state", "node_states")
+_SECTIONS: Final = ("graph_state", "node_states", "config")
+"""What may hold references: the inputs of a run stand in its config."""
 _DIGITS: Final = 12
 
 
@@ -163,12 +164,11 @@ def _mappings(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield values_of(part)
 
 
-def garbage(names: Iterable[str], *, referenced: Collection[str], latest: int) -> list[str]:
-    """The blobs that no record needs, nor ever will.
+def garbage(names: Iterable[str], *, latest: int) -> list[str]:
+    """Of blobs that no record refers to, those that none ever will.
 
-    :param referenced: what all remaining records refer to.
     :param latest: the sequence of the latest remaining automatic record; 0 when there is none. A blob made for a later one may
         belong to a record that is just being written. One made for it or an earlier one, to which it does not refer, can't
         come back: whoever wrote it has gone past it, or was overtaken.
     """
-    return [name for name in names if name not in referenced and 0 < (birth(name) or 0) <= latest]
+    return [name for name in names if 0 < (birth(name) or 0) <= latest]

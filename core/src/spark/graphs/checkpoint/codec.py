@@ -128,11 +128,20 @@ class Codec:
             raw_size=raw_size,
             nonce=nonce,
             metadata=searchable(checkpoint.execution_metadata),
+            references_in_payload=True,
         )
-        if isinstance(payload, Pieces):
-            return Record(header, payload)
-        self._seal(header, payload)
-        return Record(header, payload, blobs=None if blobs is None else dict(blobs.unstored))
+        record = Record(header, payload)
+        if not isinstance(payload, Pieces):
+            self._seal(header, payload)
+            record.blobs = {} if blobs is None else dict(blobs.unstored)
+        return record
+
+    def tree(self, value: Any, path: str = "") -> Any:
+        """The plain tree of a value, as records hold it in formats that write trees.
+
+        :raises SerializationError: something in it can't be saved; the error has the path to it.
+        """
+        return self._writer.tree(value, path)
 
     def decode(self, record: Record) -> GraphCheckpoint:
         """The checkpoint that a record without references to large values was made from: ``open`` and ``read`` in one."""
@@ -175,6 +184,11 @@ class Codec:
         """
         header = record.header
         _check_intact(header, record.payload)
+        if not header.references_in_payload:
+            raise DeserializationError(
+                f"{_name(header)} does not say which large values it needs, so they can't be put into it. Copy it to a store "
+                "that keeps large values by themselves."
+            )
         if header.signature:
             raise DeserializationError(
                 f"{_name(header)} is signed, so its large values can't be put into it without the key. Copy it to a store "

@@ -26,8 +26,8 @@ class Format(ABC):
     text: ClassVar[bool] = False
     """The bytes are readable JSON text, so that they can be embedded in a JSON document. Its class takes
     ``pretty_print=``."""
-    safe_to_load: ClassVar[bool] = True
-    """Loading bytes from an untrusted store runs no code of theirs. Otherwise it is only used where it is named."""
+    safe_to_load: ClassVar[bool] = False
+    """Loading bytes from an untrusted store runs no code of theirs. Unless a class says so, it is only used where it is named."""
     composes: bool = False
     """It has ``member`` and ``compose``, so that what did not change need not be encoded again."""
     takes_objects: ClassVar[bool] = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -101,8 +102,8 @@ class Audience:
         for handler in self._handlers:
             try:
                 await getattr(handler, method)(make_argument())
-            except Exception as error:
-                if self._errors == "raise":
+            except (Exception, SystemExit, asyncio.CancelledError) as error:
+                if self._errors == "raise" or (isinstance(error, asyncio.CancelledError) and _is_being_cancelled()):
                     add_note(error, f"raised by the handler {type(handler).__qualname__} in {method}.")
                     raise
                 _LOG.exception(
@@ -110,3 +111,9 @@ class Audience:
                     type(handler).__qualname__,
                     method,
                 )
+
+
+def _is_being_cancelled() -> bool:
+    """Whether it is this task that somebody cancels, and not one that a handler waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

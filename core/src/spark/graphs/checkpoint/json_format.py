@@ -16,6 +16,7 @@ class JsonFormat(Format):
     name: ClassVar[str] = "json"
     suffix: ClassVar[str] = "json"
     text: ClassVar[bool] = True
+    safe_to_load: ClassVar[bool] = True
 
     def __init__(self, *, pretty_print: bool = False) -> None:
         # Imported on first use: a program that only imports the library need not wait for it.

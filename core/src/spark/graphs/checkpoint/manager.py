@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
@@ -9,12 +10,15 @@ from operator import attrgetter
 
 from spark.graphs.checkpoint.backend import CheckpointBackend
 from spark.graphs.checkpoint.handlers import Audience, CheckpointHandler
+from spark.graphs.checkpoint.listing import Listing
 from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
 from spark.graphs.checkpoint.query import CheckpointQuery, Scalar
 from spark.graphs.checkpoint.retention import Retention, surplus
-from spark.graphs.checkpoint.store import delete, find, load, load_latest, not_found, wrapped
+from spark.graphs.checkpoint.store import delete, find, forget, load, load_latest, not_found, wrapped
 from spark.graphs.checkpoint.sweep import orphans, remove, sweep
 from spark.graphs.checkpoint.verification import Verification, verify
+
+_LOG = logging.getLogger("spark.checkpoint")
 
 
 class CheckpointManager:
@@ -44,6 +48,8 @@ class CheckpointManager:
     ) -> list[CheckpointInfo]:
         """The checkpoints of a graph, oldest first; without a graph id those of all graphs, graph by graph.
 
+        What is damaged has no line, only a warning in the log; ``listing`` returns both.
+
         :param after: only those made strictly after this moment; ``before`` likewise. Naive means local time.
         :param metadata: only those with these values in their metadata: ``{"iteration": 10}``.
         :param limit: at most so many, from the oldest, or with ``newest_first`` from the newest.
@@ -57,8 +63,18 @@ class CheckpointManager:
             limit=limit,
             newest_first=newest_first,
         )
+        listing = await self.listing(query)
+        for damaged in listing.damaged:
+            _LOG.warning("%s It is left out of the list.", damaged.reason)
+        return listing.infos
+
+    async def listing(self, query: CheckpointQuery | None = None) -> Listing:
+        """The checkpoints that a query asks for, and the damaged records that the search came upon.
+
+        :param query: None asks for everything, and so names every damaged record.
+        """
         with wrapped(self.backend, "listing checkpoints"):
-            return await self.backend.query(query)
+            return await (self.backend.list() if query is None else self.backend.query(query))
 
     async def load_checkpoint(self, checkpoint_id: str) -> GraphCheckpoint:
         """The whole checkpoint.
@@ -84,9 +100,27 @@ class CheckpointManager:
     async def delete_all_checkpoints(self, graph_id: str) -> int:
         """Delete every checkpoint of a graph, also those made by hand; returns how many.
 
-        Large values of a run that might still be going on stay; ``remove_orphans`` takes them away.
+        Large values of a run that might still be going on stay; ``remove_orphans`` takes them away. So does the graph id, with
+        the sequences that were used, so that no writer uses them again; ``forget`` removes that, too.
         """
         return await self._delete(await self.list_checkpoints(graph_id))
+
+    async def forget(self, graph_id: str) -> int:
+        """Remove every trace of a graph; returns how many checkpoints that were.
+
+        That is all checkpoints, also those made by hand and damaged ones, all large values, and the graph id itself: a run under
+        it begins anew. Call it only while no run of the graph is under way. Whoever is told of deletions is told of each
+        checkpoint that was listed. Where it is stopped on the way, call it again.
+
+        :raises BackendError: the storage failed; what is left is whole.
+        """
+        with wrapped(self.backend, "listing the checkpoints of graph ", graph_id):
+            infos = (await self.backend.list(graph_id)).infos
+        gone, failed = await forget(self.backend, graph_id)
+        await self._audience.all_deleted(info for info in infos if info.sequence in {*gone})
+        if failed is not None:
+            raise failed
+        return len(gone)
 
     async def cleanup_before(self, cutoff: datetime, *, graph_id: str | None = None) -> int:
         """Delete what is strictly older than the cutoff, also what was made by hand; returns how many.

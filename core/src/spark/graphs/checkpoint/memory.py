@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeAlias
 
 from spark.errors import SequenceTakenError
 from spark.graphs.checkpoint.backend import CheckpointBackend
+from spark.graphs.checkpoint.listing import Listing
 from spark.graphs.checkpoint.model import CheckpointInfo
 from spark.graphs.checkpoint.record import Record
+
+Sequences: TypeAlias = list[int]
 
 
 class InMemoryCheckpointBackend(CheckpointBackend):
@@ -46,9 +49,9 @@ class InMemoryCheckpointBackend(CheckpointBackend):
     async def get(self, graph_id: str, sequence: int) -> Record | None:
         return self._graphs.get(graph_id, {}).get(sequence)
 
-    async def list(self, graph_id: str | None = None) -> list[CheckpointInfo]:
+    async def list(self, graph_id: str | None = None) -> Listing:
         graphs = sorted(self._graphs) if graph_id is None else [graph_id]
-        return [record.info() for graph in graphs for record in self._graphs.get(graph, {}).values()]
+        return Listing([record.info() for graph in graphs for record in self._graphs.get(graph, {}).values()])
 
     async def latest(self, graph_id: str) -> CheckpointInfo | None:
         records = self._graphs.get(graph_id)
@@ -62,3 +65,7 @@ class InMemoryCheckpointBackend(CheckpointBackend):
             return False
         self._floors[graph_id] = max(sequence, self._floors.get(graph_id, 0))
         return True
+
+    async def forget(self, graph_id: str) -> Sequences:
+        self._floors.pop(graph_id, None)
+        return [*self._graphs.pop(graph_id, {})]

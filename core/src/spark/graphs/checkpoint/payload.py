@@ -61,6 +61,10 @@ class PayloadWriter:
             scale.add((checkpoint.graph_state, checkpoint.node_states))
         return self._dump(self._objects(checkpoint) if self._format.takes_objects else self._tree(checkpoint))
 
+    def tree(self, value: Any, path: str = "") -> Any:
+        """The plain tree of a value, by itself."""
+        return self._writer.tree(value, path)
+
     def _compose(
         self, checkpoint: GraphCheckpoint, cache: FragmentCache, scale: Scale | None, keep_apart: KeepApart | None
     ) -> Pieces:
@@ -72,7 +76,7 @@ class PayloadWriter:
                 "graph_state": self._members(cache, scale, keep_apart, "graph_state", checkpoint.graph_state),
                 "node_states": self._members(cache, scale, keep_apart, "node_states", checkpoint.node_states),
                 "execution_metadata": self._section("execution_metadata", checkpoint.execution_metadata),
-                "config": cache.whole("config", checkpoint.config, self._section),
+                "config": self._members(cache, scale, keep_apart, "config", checkpoint.config),
                 "topology": cache.whole("topology", checkpoint.topology, self._section),
                 "frontier": self._frontier(checkpoint.frontier),
             }
@@ -181,8 +185,7 @@ class PayloadReader:
     """Reads payloads back into a checkpoint's content."""
 
     def __init__(self, serializer: CheckpointSerializer | None) -> None:
-        self._reader = TreeReader(serializer)
-        self._facts_reader = TreeReader()
+        self._serializer = serializer
         self._hook = ObjectHook(serializer)
 
     def read(self, format: Format, tree: Any, *, is_plain: bool = False) -> dict[str, Any]:
@@ -195,23 +198,25 @@ class PayloadReader:
         """
         if type(tree) is not dict or not tree.keys() >= {*_SECTIONS}:
             raise CheckpointDamagedError("its payload is no checkpoint, or lacks parts of one")
-        read_section = self._section_reader(format, is_plain=is_plain)
+        reader = TreeReader(self._serializer)
+        read_section = self._section_reader(reader, format, is_plain=is_plain)
         content: dict[str, Any] = {}
         for name in _SECTIONS:
             is_absent = tree[name] is None and name in ("topology", "frontier")
             content[name] = None if is_absent else read_section(tree[name], name)
-        return content | self._facts(format, tree)
+        return content | self._facts(reader.without_hook(), format, tree)
 
-    def _section_reader(self, format: Format, *, is_plain: bool) -> Callable[[Any, str], dict[str, Any]]:
+    def _section_reader(
+        self, reader: TreeReader, format: Format, *, is_plain: bool
+    ) -> Callable[[Any, str], dict[str, Any]]:
         if format.takes_objects:
             return self._lift
-        return _as_it_is if is_plain and not self._reader.has_hook else self._reader.mapping
+        return _as_it_is if is_plain and not reader.has_hook else reader.mapping
 
-    def _facts(self, format: Format, tree: dict[str, Any]) -> dict[str, Any]:
+    def _facts(self, reader: TreeReader, format: Format, tree: dict[str, Any]) -> dict[str, Any]:
         written = [name for name in _FACTS if name in tree]
-        read: Callable[[Any, str], Any] = self._facts_reader.value
         facts: dict[str, Any] = {
-            name: tree[name] if format.takes_objects else read(tree[name], name) for name in written
+            name: tree[name] if format.takes_objects else reader.value(tree[name], name) for name in written
         }
         if type(facts.get("timestamp", _MOMENT)) is not datetime or type(facts.get("origin", "")) is not str:
             raise CheckpointDamagedError("its timestamp or origin is none")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii as quote
 from types import NoneType
@@ -52,6 +52,9 @@ class RecordHeader:
     """What can be searched for: short scalars of the checkpoint's metadata."""
     signature: str = ""
     """The format's signature over the same bytes, in hex, or ``""``."""
+    references_in_payload: bool = False
+    """``Codec.references`` finds in the payload which large values the record needs. Where it can't, none of that graph are
+    removed by the core while the record is there. Left out of what is stored when it is true."""
 
     def to_json(self) -> bytes:
         """The header as one line of JSON, an object with the fields as keys; ``from_json`` is its inverse."""
@@ -61,7 +64,8 @@ class RecordHeader:
             f',"timestamp":"{_utc_text(self.timestamp)}","manual":{"true" if self.manual else "false"}'
             f',"version":{quote(self.version)},"format":{quote(self.format)},"compression":{quote(self.compression)}'
             f',"size":{self.size},"raw_size":{self.raw_size},"nonce":{quote(self.nonce)}'
-            f',"checksum":{quote(self.checksum)},"signature":{quote(self.signature)},"metadata":{written_all(self.metadata)}}}'
+            f',"checksum":{quote(self.checksum)},"signature":{quote(self.signature)},"metadata":{written_all(self.metadata)}'
+            f"{'' if self.references_in_payload else _UNDECLARED_FIELD}}}"
         ).encode("ascii")
 
     @classmethod
@@ -86,6 +90,7 @@ class RecordHeader:
 
         :raises CheckpointDamagedError: they are no header.
         """
+        fields = {"references_in_payload": True} | fields
         if fields.keys() != _FIELD_TYPES.keys():
             raise _damaged(f"it has the fields {sorted(fields)}, not {sorted(_FIELD_TYPES)}")
         for name, types in _FIELD_TYPES.items():
@@ -100,7 +105,8 @@ class RecordHeader:
             f'["spark-record",{quote(self.checkpoint_id)},{quote(self.graph_id)},{self.sequence}'
             f',{"null" if self.parent is None else self.parent},"{_utc_text(self.timestamp)}",{int(self.manual)}'
             f",{quote(self.version)},{quote(self.format)},{quote(self.compression)}"
-            f",{self.size},{self.raw_size},{quote(self.nonce)},{written_all(self.metadata)}]"
+            f",{self.size},{self.raw_size},{quote(self.nonce)},{written_all(self.metadata)}"
+            f"{'' if self.references_in_payload else _UNDECLARED}]"
         ).encode("ascii")
 
 
@@ -116,11 +122,22 @@ class Record:
     def __init__(
         self, header: RecordHeader, payload: bytes | Pieces, *, blobs: Mapping[str, bytes] | None = None
     ) -> None:
-        """A record; with a payload in pieces, the header's checksum is still missing."""
-        self._header = header
+        """A record; with a payload in pieces, the header's checksum is still missing.
+
+        :param blobs: large values that have to be stored with it. Nothing says that its payload refers to them, so its header
+            says that it may not; for values that it does refer to, there is ``with_blobs``.
+        :raises ValueError: the header, which is signed, says otherwise.
+        """
+        self._header = _undeclared(header, bytes(payload)) if blobs and header.references_in_payload else header
         self._payload = payload
         self.blobs: Mapping[str, bytes] = blobs or {}
         """Name to content of the large values that have to be stored with it, when it is put."""
+
+    def with_blobs(self, blobs: Mapping[str, bytes]) -> Record:
+        """The same record together with large values that it refers to, to be put into a store."""
+        record = Record(self._header, self._payload)
+        record.blobs = blobs
+        return record
 
     @property
     def header(self) -> RecordHeader:
@@ -190,8 +207,24 @@ _FIELD_TYPES: Final[dict[str, tuple[type, ...]]] = {
     "checksum": (str,),
     "signature": (str,),
     "metadata": (dict,),
+    "references_in_payload": (bool,),
 }
+_UNDECLARED: Final = ',"references elsewhere"'
+_UNDECLARED_FIELD: Final = ',"references_in_payload":false'
 _LARGEST: Final = 2**63 - 1
+
+
+def _undeclared(header: RecordHeader, payload: bytes) -> RecordHeader:
+    """The header with the statement that what the record needs can't be told from its payload."""
+    if header.signature:
+        raise ValueError(
+            f"Record {header.checkpoint_id!r} is signed as one whose payload names its large values, and is given other ones. "
+            "Use with_blobs() for values that its payload refers to, or sign a header with references_in_payload=False."
+        )
+    changed = replace(header, references_in_payload=False)
+    if is_right(header.checksum, header.canonical(), payload):
+        changed.checksum = checksum(header.checksum.partition(":")[0], changed.canonical(), payload)
+    return changed
 
 
 def _parse_object(data: bytes) -> dict[str, Any]:

@@ -8,25 +8,31 @@ import secrets
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
-from spark.errors import CheckpointConflictError, RuleError, SequenceTakenError, SparkError
+from spark.errors import (
+    CheckpointConflictError,
+    CheckpointDamagedError,
+    RuleError,
+    SequenceTakenError,
+    SparkError,
+)
 from spark.graphs.blocking import run_blocking
 from spark.graphs.checkpoint.backend import ATTEMPTS, CheckpointBackend
 from spark.graphs.checkpoint.blobs import NewBlobs
 from spark.graphs.checkpoint.fragments import FragmentCache
 from spark.graphs.checkpoint.handlers import Audience
 from spark.graphs.checkpoint.ids import automatic_id
+from spark.graphs.checkpoint.listing import Listing
 from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
 from spark.graphs.checkpoint.record import Record
-from spark.graphs.checkpoint.retention import KeepAll, Retention, surplus
+from spark.graphs.checkpoint.retention import KeepAll, Retention, are_rising, surplus
 from spark.graphs.checkpoint.store import delete, failure, never_free, utc_now, wrapped
-from spark.graphs.checkpoint.triggers import Boundary, Trigger, guilty_trigger
+from spark.graphs.checkpoint.superseding import is_superseded_by
+from spark.graphs.checkpoint.triggers import Boundary, Trigger, is_due
 from spark.graphs.checkpoint.upkeep import Upkeep
 from spark.graphs.checkpoint.weight import Scale, TooHeavyError
 
-_ENDS: Final = frozenset({"failed", "cancelled", "budget"})
-"""Why a checkpoint is made where a run ends before its time."""
 _LOG = logging.getLogger("spark.checkpoint")
 
 
@@ -89,50 +95,63 @@ class Recorder:
         self._upkeep = Upkeep(self._writer)
         self._kept: list[CheckpointInfo] = []
         """The automatic checkpoints of the graph that retention may still give up, by sequence, as far as this writer knows."""
+        self._latest = 0
+        """The sequence of the latest automatic one, as far as this writer knows; 0 for none."""
+        self._are_rising = True
+        """Whether their timestamps rise with their sequences."""
+        self._opened_at = self._next = 1
         self._head = 0
-        """The sequence of the latest one; as long as it stays so, nobody else writes this history."""
-        self._next = 1
+        """The history is known up to this sequence. Whatever has a higher one was made by hand, by this run, or by a rival."""
+        self._anchor: int | None = None
+        """The sequence of the automatic record that this run goes on from. While it leads the history, that stays in place."""
         self._parent: int | None = None
         self.latest: CheckpointInfo | None = None
         """The last checkpoint that this writer has made."""
         self._pruning: asyncio.Task[None] | None = None
         """The deleting that goes on beside the run."""
 
-    async def open(self, *, parent: int | None, is_latest: bool = False) -> None:
+    async def open(self, *, parent: int | None, next_sequence: int | None = None) -> None:
         """Look at the history before the run adds to it.
 
         :param parent: the sequence of the checkpoint that the run continues from, if any.
-        :param is_latest: it was the latest, so whatever is found after it was written by somebody else.
+        :param next_sequence: what the store was to give out next when it was asked what to continue from; None when it was not.
+            So whatever is found there now was written by somebody else.
         """
         await self._audience.gather()
         with wrapped(self._backend, "opening the history of graph ", self._graph_id):
-            self._kept = [info for info in await self._backend.list(self._graph_id) if not info.manual]
-            self._next = await self._backend.next_sequence(self._graph_id)
-        self._head = self._kept[-1].sequence if self._kept else 0
-        self._upkeep.begin(after=self._head)
+            if next_sequence is None:
+                # Asked before looking: what is written after this is in the way of the run's first checkpoint.
+                self._next = await self._backend.next_sequence(self._graph_id)
+            else:
+                self._next = next_sequence
+            known = [info for info in (await self._backend.list(self._graph_id)).infos if info.sequence < self._next]
+        self._kept = [info for info in known if not info.manual]
+        self._opened_at, self._head = self._next, self._next - 1
+        self._latest = self._kept[-1].sequence if self._kept else 0
+        if next_sequence is not None and any(info.sequence == parent for info in self._kept):
+            self._anchor = parent
+        self._upkeep.begin(after=self._latest)
         if self._keeps_all:
             self._kept.clear()
+        self._are_rising = are_rising(self._kept)
         self._parent = parent
-        if is_latest and parent is not None:
-            self._head, self._next = parent, parent + 1
 
     @property
     def latest_sequence(self) -> int | None:
         """The sequence of the latest checkpoint, as far as this writer knows; None when there is none."""
-        return self._head or None
+        return self._latest or None
+
+    @property
+    def has_saved(self) -> bool:
+        """Whether a checkpoint of this run is stored."""
+        return self._head >= self._opened_at
 
     def is_due(self, boundary: Boundary) -> bool:
-        """Whether a trigger asks for a checkpoint here."""
-        if self._trigger is None:
-            return False
-        try:
-            return self._trigger.is_due(boundary)
-        except Exception as error:
-            rule = type(guilty_trigger(self._trigger, boundary)).__qualname__
-            raise RuleError(
-                f"The trigger {rule} raised {type(error).__name__}: {error}. It was asked whether a checkpoint is due after "
-                f"iteration {boundary.iteration}, of node {boundary.node!r}, which counts all the same."
-            ) from error
+        """Whether a trigger asks for a checkpoint here.
+
+        :raises RuleError: it raised.
+        """
+        return self._trigger is not None and is_due(self._trigger, boundary)
 
     async def record(self, capture: Capture) -> CheckpointInfo:
         """Make one checkpoint: when this returns, it is durable, and everybody was told.
@@ -143,8 +162,9 @@ class Recorder:
         """
         checkpoint = self._checkpoint_of(capture)
         try:
-            superseded = await self._superseded(checkpoint) if capture.is_repeat else None
-            commit = await self._commit(checkpoint, superseded)
+            latest = self._kept[-1] if capture.is_repeat and self._kept else None
+            is_superseded = latest is not None and await is_superseded_by(latest, checkpoint, self._backend)
+            commit = await self._commit(checkpoint, superseded=latest if is_superseded else None)
         except Exception as error:
             await self._audience.failed(self._graph_id, error)
             raise
@@ -172,21 +192,7 @@ class Recorder:
             source=self._backend,
         )
 
-    async def _superseded(self, checkpoint: GraphCheckpoint) -> CheckpointInfo | None:
-        """The latest checkpoint, if the same run left it at the same boundary when it ended there before its time."""
-        if not self._kept or self._kept[-1].sequence != self._head:
-            return None
-        try:
-            record = await self._backend.get(self._graph_id, self._head)
-        except Exception:
-            return None  # one that can't be read stays where it is
-        if record is None or self._parent not in (self._head, record.header.parent):
-            return None
-        facts, now = record.header.metadata, checkpoint.execution_metadata
-        is_same = all(facts.get(name) == now[name] for name in ("run_id", "iteration"))
-        return self._kept[-1] if is_same and facts.get("reason") in _ENDS else None
-
-    async def _commit(self, checkpoint: GraphCheckpoint, superseded: CheckpointInfo | None) -> Commit:
+    async def _commit(self, checkpoint: GraphCheckpoint, *, superseded: CheckpointInfo | None) -> Commit:
         for _ in range(ATTEMPTS):
             try:
                 record = self._encode(checkpoint, scale=Scale(last_effort=self._cache.effort))
@@ -213,10 +219,10 @@ class Recorder:
     def _advance(self, info: CheckpointInfo) -> None:
         """The record is durable."""
         self.latest = info
-        self._head = self._parent = self._next
+        self._head = self._latest = self._anchor = self._parent = self._next
         self._next += 1
         if not self._keeps_all:
-            self._kept.append(info)
+            self._count(info)
             self._upkeep.stored(self._cache.retired, until=info.sequence)
         self._cache.retired.clear()
         if self._blobs is not None:
@@ -234,7 +240,7 @@ class Recorder:
         :raises TooHeavyError: a scale was given, and what has to be encoded is too much for it.
         """
         if scale is not None and checkpoint.frontier:
-            for content in checkpoint.frontier["contents"]:
+            for content in (*checkpoint.frontier["contents"], checkpoint.frontier.get("result")):
                 scale.add(content)
         self._attempts += 1
         return self._backend.codec.encode(
@@ -262,13 +268,30 @@ class Recorder:
         with wrapped(self._backend, "reading the history of graph ", self._graph_id):
             # Asked before looking: whatever is written after this will be in the way once more, and be looked at then.
             free = await self._backend.next_sequence(self._graph_id)
-            ahead = [info for info in await self._backend.list(self._graph_id) if info.sequence > self._head]
-            for info in ahead:
+            listing = await self._backend.list(self._graph_id)
+            for damaged in listing.damaged:
+                if damaged.sequence is None or damaged.sequence >= self._next:
+                    # Whose it is can't be told, so neither can whether this writer still leads.
+                    raise CheckpointDamagedError(damaged.reason)
+            self._check_anchor(listing, free, taken)
+            for info in [info for info in listing.infos if info.sequence > self._head]:
                 await self._check_lead(info, taken)
         self._next = free
         checkpoint.parent = self._parent
         checkpoint.checkpoint_id = automatic_id(self._graph_id, self._next)
         checkpoint.sequence = self._next
+
+    def _check_anchor(self, listing: Listing, free: int, taken: SequenceTakenError) -> None:
+        """Whether the record that this run goes on from is still there, unless nobody else can have written since.
+
+        Deleting everything by hand while a run is under way takes nothing from it: its next sequence is still free.
+        """
+        ahead = [info for info in listing.infos if info.sequence > self._head]
+        automatic = [info.sequence for info in listing.infos if not info.manual]
+        unread = [damaged.sequence or 0 for damaged in listing.damaged]
+        is_there = self._anchor is None or max([0, *automatic, *unread]) >= self._anchor
+        if not is_there and len(ahead) < free - 1 - self._head:
+            raise self._overtaken(f"wrote up to sequence {free - 1}, and all of it was deleted since") from taken
 
     async def _check_lead(self, info: CheckpointInfo, taken: SequenceTakenError) -> None:
         if info.manual:
@@ -276,14 +299,23 @@ class Recorder:
         record = await self._backend.get(info.graph_id, info.sequence)
         # One that has vanished was deleted by the retention of a writer who has gone further: ours has not seen it yet.
         if record is None or not record.header.nonce.startswith(self._writer):
-            raise CheckpointConflictError(
-                f"This run stopped before checkpoint {self._next} of graph {self._graph_id!r}: another process continued the "
-                f"same graph id in the same store, and wrote checkpoint {info.checkpoint_id!r} at "
-                f"{info.timestamp:%Y-%m-%d %H:%M:%S} UTC. Nothing of theirs was "
-                "overwritten. Run one process per graph id, or give this run an id of its own."
+            raise self._overtaken(
+                f"wrote checkpoint {info.checkpoint_id!r} at {info.timestamp:%Y-%m-%d %H:%M:%S} UTC"
             ) from taken
-        self._head = self._parent = info.sequence
+        self._head = self._latest = self._anchor = self._parent = info.sequence
+        self._count(info)
+
+    def _count(self, info: CheckpointInfo) -> None:
+        """Retention counts this one from now on."""
+        self._are_rising = self._are_rising and are_rising([*self._kept[-1:], info])
         self._kept.append(info)
+
+    def _overtaken(self, how: str) -> CheckpointConflictError:
+        return CheckpointConflictError(
+            f"This run stopped before checkpoint {self._next} of graph {self._graph_id!r}: another process continued the same "
+            f"graph id in the same store, and {how}. Nothing of theirs was overwritten. Run one process per graph id, or give "
+            "this run an id of its own."
+        )
 
     def _surplus(self, newest: CheckpointInfo, superseded: CheckpointInfo | None) -> list[CheckpointInfo]:
         """What retention gives up when this one is durable."""
@@ -296,7 +328,7 @@ class Recorder:
 
     def _given_up(self, infos: Sequence[CheckpointInfo]) -> list[CheckpointInfo]:
         try:
-            return surplus(infos, retention=self._retention, now=infos[-1].timestamp)
+            return surplus(infos, retention=self._retention, now=infos[-1].timestamp, rising=self._are_rising)
         except RuleError as error:  # the run hears of it when the checkpoint is durable
             self._broken_rule, self._retention = error, KeepAll()
             return []

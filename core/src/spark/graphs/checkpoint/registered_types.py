@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass
-from enum import Enum, Flag
+from dataclasses import dataclass
+from enum import Flag
 from typing import Any, Final, TypeVar, overload
 
-from spark.errors import DeserializationError, GraphDefinitionError
+from spark.errors import GraphDefinitionError
+from spark.graphs.checkpoint.moments import MOMENT_WRITERS
+from spark.graphs.checkpoint.plain_classes import EnumShape, plain_shape
 from spark.graphs.checkpoint.scalar_tags import SCALAR_WRITERS
+from spark.graphs.checkpoint.type_names import renamed
 from spark.graphs.loaded import class_name
 
 T = TypeVar("T")
 
 _BUILT_IN: Final = frozenset(
-    {type(None), bool, int, float, str, list, tuple, set, frozenset, dict, object, type, *SCALAR_WRITERS}
+    {
+        type(None),
+        bool,
+        int,
+        float,
+        str,
+        list,
+        tuple,
+        set,
+        frozenset,
+        dict,
+        object,
+        type,
+        *SCALAR_WRITERS,
+        *MOMENT_WRITERS,
+    }
 )
 
 
@@ -60,10 +77,10 @@ def register_type(
 ) -> Any:
     """Allow instances of a class in checkpoints; a decorator, or a function for a class from elsewhere.
 
-    Dataclasses, enums and named tuples need nothing more. A dataclass is rebuilt field by field, without calling
-    ``__init__``; an enum member is found by its name. Any other class needs ``to_data``, which returns something that
-    can be saved, and ``from_data``, which gets that back. ``name`` is what stored data calls the class, by default its
-    module and qualified name: give one, and the class can move.
+    Pydantic models, dataclasses, enums and named tuples need not be registered; it is done to give them a ``name``, or other
+    data than their fields. Any other class needs ``to_data``, which returns something that can be saved, and ``from_data``,
+    which gets that back. ``name`` is what stored data calls the class, by default its module and qualified name: give one,
+    and the class can move.
 
     :raises GraphDefinitionError: the class can't be registered so, or another class has this name.
     """
@@ -82,7 +99,16 @@ def registered_class(cls: type) -> RegisteredType | None:
 
 def registered_name(name: str) -> RegisteredType | None:
     """What stored data means by this name, if it is known here."""
-    return _by_name.get(name) or _across_main(name)
+    cls = renamed(name)
+    return _renamed(name, cls) if cls is not None else _by_name.get(name) or _across_main(name)
+
+
+def _renamed(name: str, cls: type) -> RegisteredType:
+    known = _by_class.get(cls)
+    if known is None:  # it may be one of those that need not be registered any more
+        writes, reads = _known_shape(cls)
+        return RegisteredType(cls=cls, name=name, to_data=writes, from_data=reads)
+    return known
 
 
 def _across_main(name: str) -> RegisteredType | None:
@@ -106,12 +132,11 @@ def _check(cls: object, to_data: object, from_data: object) -> None:
 def _known_shape(cls: type) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
     if issubclass(cls, Flag):
         return (lambda member: member.value), cls
-    if issubclass(cls, Enum):
-        return (lambda member: member.name), (lambda name: cls.__members__[name])
-    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
-        return _named_tuple_data, (lambda fields: _named_tuple(cls, fields))
-    if dataclasses.is_dataclass(cls) and cls.__new__ is object.__new__:
-        return _dataclass_data, (lambda fields: _dataclass(cls, fields))
+    shape = plain_shape(cls)
+    if isinstance(shape, EnumShape):
+        return (lambda member: member.name), shape.member
+    if shape is not None:
+        return shape.data, shape.make
     raise GraphDefinitionError(
         f"{class_name(cls)} is no plain dataclass, enum or named tuple: "
         "register_type needs to know how to save it. Pass to_data= and from_data=."
@@ -127,56 +152,3 @@ def _add(kind: RegisteredType) -> None:
             "Give one of them another name=."
         )
     _by_name[kind.name] = _by_class[kind.cls] = kind
-
-
-def _named_tuple_data(value: Any) -> dict[str, Any]:
-    return dict(zip(value._fields, value, strict=True))
-
-
-def _named_tuple(cls: Any, fields: dict[str, Any]) -> Any:
-    known = {**cls._field_defaults, **fields}
-    _check_names(cls, missing=set(cls._fields) - known.keys(), unknown=known.keys() - set(cls._fields))
-    return tuple.__new__(cls, [known[name] for name in cls._fields])
-
-
-def _dataclass_data(value: Any) -> dict[str, Any]:
-    names = [field.name for field in dataclasses.fields(value)]
-    set_fields = {name: getattr(value, name) for name in names if hasattr(value, name)}
-    # What __post_init__ and methods left on the instance belongs to it: without __init__ it would be missing.
-    return {**set_fields, **getattr(value, "__dict__", {})}
-
-
-def _dataclass(cls: Any, stored: dict[str, Any]) -> Any:
-    fields = {field.name: field for field in dataclasses.fields(cls)}
-    value = object.__new__(cls)
-    _check_names(
-        cls,
-        missing={
-            name for name, field in fields.items() if name not in stored and field.init and not _has_default(field)
-        },
-        unknown=set() if hasattr(value, "__dict__") else stored.keys() - fields.keys(),
-    )
-    for name, field in fields.items():
-        if name in stored or _has_default(field):
-            object.__setattr__(value, name, stored[name] if name in stored else _default(field))
-    # Not by __setattr__: these names come from storage, and must not reach a property or a slot of object.
-    if extra := {name: stored[name] for name in stored if name not in fields}:
-        vars(value).update(extra)
-    return value
-
-
-def _has_default(field: dataclasses.Field[Any]) -> bool:
-    return field.default is not MISSING or field.default_factory is not MISSING
-
-
-def _default(field: dataclasses.Field[Any]) -> Any:
-    return field.default_factory() if field.default_factory is not MISSING else field.default
-
-
-def _check_names(cls: type, *, missing: set[str], unknown: set[str]) -> None:
-    if missing or unknown:
-        raise DeserializationError(
-            f"The class {class_name(cls)} has changed since the checkpoint was written: it has new fields without a "
-            f"default {sorted(missing)}, and lacks {sorted(unknown)}. Give new fields a default, or register to_data "
-            "and from_data."
-        )

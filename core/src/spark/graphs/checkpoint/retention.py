@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 from spark.errors import GraphDefinitionError, RuleError
@@ -16,7 +16,7 @@ class Retention(ABC):
     """A rule that says whether a checkpoint is kept."""
 
     keeps_younger: bool = False
-    """Where it keeps one checkpoint, it keeps all that are younger, so that nobody need ask about those."""
+    """Where it keeps one checkpoint, it keeps all that come after it and are stamped no earlier: nobody need ask about those."""
 
     @abstractmethod
     def keeps(self, checkpoint: CheckpointInfo, *, age: int, now: datetime) -> bool:
@@ -103,10 +103,14 @@ class _Both(Retention):
         return f"({self.left!r} & {self.right!r})"
 
 
-def surplus(checkpoints: Sequence[CheckpointInfo], *, retention: Retention, now: datetime) -> list[CheckpointInfo]:
+def surplus(
+    checkpoints: Sequence[CheckpointInfo], *, retention: Retention, now: datetime, rising: bool = False
+) -> list[CheckpointInfo]:
     """The checkpoints that may go, oldest first. The latest never does, whatever the rule says.
 
-    :param checkpoints: the automatic ones of one graph, oldest first. Those made by hand neither go nor count.
+    :param checkpoints: the automatic ones of one graph, by sequence. Those made by hand neither go nor count.
+    :param rising: whether the timestamps are known to rise with the sequences, which saves asking about every one. A clock
+        that stood wrong for a while leaves some that don't.
     :raises RuleError: the rule raised.
     """
     going = []
@@ -122,9 +126,14 @@ def surplus(checkpoints: Sequence[CheckpointInfo], *, retention: Retention, now:
             ) from error
         if not is_kept:
             going.append(checkpoint)
-        elif retention.keeps_younger:
+        elif rising and retention.keeps_younger:
             break
     return going
+
+
+def are_rising(checkpoints: Sequence[CheckpointInfo]) -> bool:
+    """Whether no checkpoint is stamped earlier than one before it."""
+    return all(one.timestamp <= following.timestamp for one, following in pairwise(checkpoints))
 
 
 def _checked(rule: Any) -> Retention:

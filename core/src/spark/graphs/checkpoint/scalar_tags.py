@@ -1,4 +1,4 @@
-"""The scalars that JSON has no words for, each with its tag: ``datetime(2024, 1, 1)`` ↔ ``{"$datetime": [...]}``.
+"""The scalars that JSON has no words for, each with its tag: ``Decimal("1.10")`` ↔ ``{"$decimal": "1.10"}``.
 
 These bytes are public API: a tag's content never changes its meaning. A new meaning is a new tag.
 """
@@ -6,22 +6,21 @@ These bytes are public API: a tag's content never changes its meaning. A new mea
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
+from fractions import Fraction
+from math import gcd
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any, Final
 from uuid import UUID
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from spark.errors import DeserializationError
 from spark.graphs.checkpoint.unsaveable import Unsaveable
 
 PLAIN_INT_LIMIT: Final = 2**63
 """Integers below this in size are written as numbers; every JSON reader with 64-bit integers takes them."""
 
-_ZONE_KEY: Final = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*\Z")
+_LONG: Final = 4096
+"""Bits of a number with which arithmetic takes its time."""
 
 
 def write_text(value: str) -> Any:
@@ -36,6 +35,15 @@ def write_text(value: str) -> Any:
 def write_int(value: int) -> Any:
     """An integer as itself, or in hex, which has no limit of digits in Python and none of size in JSON."""
     return value if -PLAIN_INT_LIMIT < value < PLAIN_INT_LIMIT else {"$int": hex(value)}
+
+
+def read_int(tree: Any) -> int:
+    """An integer that ``write_int`` was given."""
+    if type(tree) is dict and tree.keys() == {"$int"}:
+        return int(tree["$int"], 16)
+    if type(tree) is not int:
+        raise TypeError(f"an integer was expected, not {type(tree).__name__}")
+    return tree
 
 
 def write_float(value: float) -> Any:
@@ -60,68 +68,8 @@ def _read_float(content: Any) -> float:
     return {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}[content]
 
 
-def _write_datetime(value: datetime) -> Any:
-    return {"$datetime": [value.replace(tzinfo=None).isoformat(), value.fold, _write_zone(value.tzinfo)]}
-
-
-def _read_datetime(content: Any) -> datetime:
-    text, fold, zone = content
-    return datetime.fromisoformat(text).replace(fold=fold, tzinfo=_read_zone(zone))
-
-
-def _write_time(value: time) -> Any:
-    return {"$time": [value.replace(tzinfo=None).isoformat(), value.fold, _write_zone(value.tzinfo)]}
-
-
-def _read_time(content: Any) -> time:
-    text, fold, zone = content
-    return time.fromisoformat(text).replace(fold=fold, tzinfo=_read_zone(zone))
-
-
-def _write_zone(zone: tzinfo | None) -> Any:
-    """None; a ``ZoneInfo``'s key; or a fixed offset in microseconds, with its name when it was given one."""
-    if zone is None:
-        return None
-    if zone is UTC:
-        return [0, None]
-    if type(zone) is timezone:
-        offset = zone.utcoffset(None)
-        name = zone.tzname(None)
-        return [
-            offset // timedelta(microseconds=1),
-            None if name == timezone(offset).tzname(None) else write_text(name),
-        ]
-    if type(zone) is ZoneInfo and zone.key and _ZONE_KEY.match(zone.key):
-        return zone.key
-    raise Unsaveable(
-        f"its time zone is a {type(zone).__module__}.{type(zone).__qualname__}, which has no name to find it by. "
-        "Use zoneinfo.ZoneInfo(key) or datetime.timezone(offset)."
-    )
-
-
-def _read_zone(content: Any) -> tzinfo | None:
-    if content is None:
-        return None
-    if isinstance(content, str):
-        return _find_zone(content)
-    microseconds, name = content
-    offset = timedelta(microseconds=microseconds)
-    return timezone(offset) if name is None else timezone(offset, _read_name(name))
-
-
-def _find_zone(key: str) -> ZoneInfo:
-    # zoneinfo looks for files and packages by this name, so it must not be able to leave their folder.
-    if not _ZONE_KEY.match(key):
-        raise ValueError(f"{key!r} is no time zone's key")
-    try:
-        return ZoneInfo(key)
-    except (ZoneInfoNotFoundError, OSError) as error:
-        raise DeserializationError(
-            f"The time zone {key!r} is unknown on this machine. Install the system's zones or `pip install tzdata`."
-        ) from error
-
-
-def _read_name(tree: Any) -> str:
+def read_name(tree: Any) -> str:
+    """A string that ``write_text`` was given."""
     return _read_text(tree["$str"]) if isinstance(tree, dict) else str(tree)
 
 
@@ -129,13 +77,18 @@ def _read_text(content: Any) -> str:
     return bytes.fromhex(content).decode("utf-8", "surrogatepass")
 
 
-def _write_timedelta(value: timedelta) -> Any:
-    return {"$timedelta": [value.days, value.seconds, value.microseconds]}
+def _read_fraction(content: Any) -> Fraction:
+    numerator, denominator = map(read_int, content)
+    # A fraction is stored in lowest terms, and to look for a common divisor of long numbers takes long.
+    if denominator < 1 or (denominator.bit_length() < _LONG and gcd(numerator, denominator) != 1):
+        raise ValueError("it is no fraction in lowest terms")
+    return _fraction(numerator, denominator)
 
 
-def _read_timedelta(content: Any) -> timedelta:
-    days, seconds, microseconds = content
-    return timedelta(days=days, seconds=seconds, microseconds=microseconds)
+def _fraction(numerator: int, denominator: int) -> Fraction:
+    value = object.__new__(Fraction)
+    value._numerator, value._denominator = numerator, denominator  # type: ignore[attr-defined]
+    return value
 
 
 def _writes_path(tag: str) -> Callable[[Any], Any]:
@@ -165,11 +118,8 @@ SCALAR_WRITERS: Final[dict[type, Callable[[Any], Any]]] = {
     bytes: _writes_base64("$bytes"),
     bytearray: _writes_base64("$bytearray"),
     complex: _write_complex,
-    datetime: _write_datetime,
-    date: lambda value: {"$date": value.isoformat()},
-    time: _write_time,
-    timedelta: _write_timedelta,
     Decimal: _writes_text("$decimal"),
+    Fraction: lambda value: {"$fraction": [write_int(value.numerator), write_int(value.denominator)]},
     UUID: _writes_text("$uuid"),
     type(Path()): _writes_path("$path"),
     PurePosixPath: _writes_path("$pureposixpath"),
@@ -184,14 +134,11 @@ SCALAR_READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "$bytes": _read_base64,
     "$bytearray": lambda content: bytearray(_read_base64(content)),
     "$complex": _read_complex,
-    "$datetime": _read_datetime,
-    "$date": date.fromisoformat,
-    "$time": _read_time,
-    "$timedelta": _read_timedelta,
     "$decimal": Decimal,
+    "$fraction": _read_fraction,
     "$uuid": UUID,
-    "$path": lambda content: Path(_read_name(content)),
-    "$pureposixpath": lambda content: PurePosixPath(_read_name(content)),
-    "$purewindowspath": lambda content: PureWindowsPath(_read_name(content)),
+    "$path": lambda content: Path(read_name(content)),
+    "$pureposixpath": lambda content: PurePosixPath(read_name(content)),
+    "$purewindowspath": lambda content: PureWindowsPath(read_name(content)),
 }
 """Tag → the function that turns its content back. They raise whatever Python raises when the content is wrong."""

@@ -157,6 +157,16 @@ async def delete(
     return [info for info in infos if info.sequence in deleted], failed
 
 
+async def forget(backend: CheckpointBackend, graph_id: str) -> tuple[list[int], SparkError | None]:
+    """Remove every trace of a graph: the sequences of the records that are gone by this, and what stopped it, if anything did."""
+    try:
+        return await backend.forget(graph_id), None
+    except Exception as error:
+        failed = failure(backend, f"forgetting graph {graph_id!r}", error)
+        failed.__cause__ = failed.__cause__ if failed is error else error
+        return [*error.deleted] if isinstance(error, DeletionError) else [], failed
+
+
 def _named(infos: Sequence[CheckpointInfo]) -> str:
     first = f"checkpoint {infos[0].checkpoint_id!r}"
     return first if len(infos) == 1 else f"{first} and {len(infos) - 1} more"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from itertools import chain
+from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,6 @@ from spark.errors import CheckpointDamagedError, SparkError
 from spark.graphs.blocking import run_blocking
 from spark.graphs.checkpoint.blobs import garbage, is_of
 from spark.graphs.checkpoint.store import wrapped
-from spark.graphs.checkpoint.unlisted import left_out
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -65,24 +65,31 @@ async def orphans(
         names = [name for name in await backend.blob_names(graph_id) if not is_of(name, but)]
     if not names:
         return []
-    with wrapped(backend, "listing the checkpoints of graph ", graph_id), left_out() as unlisted:
-        infos = [info for info in await backend.list(graph_id) if not info.manual]
-    if unlisted:
+    with wrapped(backend, "listing the checkpoints of graph ", graph_id):
+        listing = await backend.list(graph_id)
+    for damaged in listing.damaged:
         raise CheckpointDamagedError(
-            f"It is not known which large values graph {graph_id!r} needs, since a checkpoint of it can't be read. {unlisted[0]}"
+            f"It is not known which large values graph {graph_id!r} needs, since a checkpoint of it can't be read. "
+            f"{damaged.reason}"
         )
-    referenced = set(chain.from_iterable(known.values()))
-    referenced |= await _referenced(backend, [info for info in infos if info.sequence not in known])
-    if at_rest:
-        return [name for name in names if name not in referenced]
-    return garbage(names, referenced=referenced, latest=infos[-1].sequence if infos else 0)
+    unneeded = [*set(names).difference(chain.from_iterable(known.values()))]
+    if not at_rest:
+        automatic = [info.sequence for info in listing.infos if not info.manual]
+        unneeded = garbage(unneeded, latest=automatic[-1] if automatic else 0)
+    # Those made by hand come last: they are large, and refer to nothing unless they are somebody else's.
+    for info in sorted(listing.infos, key=attrgetter("manual")):
+        if unneeded and info.sequence not in known:
+            needed = await _needed(backend, info)
+            unneeded = [] if needed is None else [name for name in unneeded if name not in needed]
+    return unneeded
 
 
-async def _referenced(backend: CheckpointBackend, infos: Sequence[CheckpointInfo]) -> set[str]:
-    found: set[str] = set()
-    for info in infos:
-        with wrapped(backend, "reading checkpoint ", info.checkpoint_id):
-            record = await backend.get(info.graph_id, info.sequence)
-        if record is not None:  # else it was deleted meanwhile
-            found.update(ref.name for ref in await run_blocking(backend.codec.references, record))
-    return found
+async def _needed(backend: CheckpointBackend, info: CheckpointInfo) -> set[str] | None:
+    """What a record refers to; None when that can't be told, since something else than the core has made it."""
+    with wrapped(backend, "reading checkpoint ", info.checkpoint_id):
+        record = await backend.get(info.graph_id, info.sequence)
+    if record is None:
+        return set()  # it was deleted meanwhile
+    if not record.header.references_in_payload:
+        return None
+    return {ref.name for ref in await run_blocking(backend.codec.references, record)}

@@ -6,19 +6,31 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError, DeserializationError, SparkError
-from spark.graphs.checkpoint.pydantic_models import read_model
+from spark.graphs.checkpoint.collection_tags import COLLECTION_READERS
+from spark.graphs.checkpoint.moments import MOMENT_READERS, read_zone, read_zoned
+from spark.graphs.checkpoint.plain_classes import read_dataclass, read_enum, read_named_tuple
+from spark.graphs.checkpoint.pydantic_models import read_generic, read_model
 from spark.graphs.checkpoint.registered_types import registered_name
 from spark.graphs.checkpoint.scalar_tags import SCALAR_READERS
 from spark.graphs.checkpoint.serializer import CheckpointSerializer, is_hook
+from spark.graphs.checkpoint.type_names import TypeNames
 from spark.graphs.checkpoint.unsaveable import attribute_step, describe, key_step, show
 
 _CONTAINERS: Final[dict[str, Callable[[list[Any]], Any]]] = {"$tuple": tuple, "$set": set, "$frozenset": frozenset}
 
 
-class TreeReader:
-    """Turns plain trees back into objects. Nothing is imported; nothing is called that the program did not register."""
+_SCALARS: Final = SCALAR_READERS | MOMENT_READERS
 
-    def __init__(self, serializer: CheckpointSerializer | None = None) -> None:
+
+class TreeReader:
+    """Turns the plain trees of one checkpoint back into objects. Nothing is imported; of the classes that it finds no code runs
+    but what the program registered.
+
+    :param names: finds classes; of another reader for the same checkpoint.
+    """
+
+    def __init__(self, serializer: CheckpointSerializer | None = None, *, names: TypeNames | None = None) -> None:
+        self.names = names or TypeNames()
         self._deserialize = serializer.deserialize if serializer and is_hook(serializer) else None
         self.has_hook = self._deserialize is not None
         """A serializer is asked about every value."""
@@ -80,10 +92,23 @@ class TreeReader:
         values = self.read_named(tree)
         return values if self._deserialize is None else {self._rebuilt(key): value for key, value in values.items()}
 
+    def read_dict(self, tree: Any) -> dict[Any, Any]:
+        """The dict that ``write_dict`` was given."""
+        if type(tree) is dict and is_tag(tree):
+            ((tag, content),) = tree.items()
+            if tag != "$dict":
+                raise TypeError(f"a dict was expected, not a {tag}")
+            return self._read_pairs(content, key_reader=self.read)
+        return self._read_object(tree)
+
+    def without_hook(self) -> TreeReader:
+        """One for what was written without asking the serializer."""
+        return self if self._deserialize is None else TreeReader(names=self.names)
+
     def read_mapping(self, tree: Any) -> dict[Any, Any]:
         """The mapping that ``write_mapping`` was given."""
         if type(tree) is dict and tree.keys() == {"$dict"}:
-            return self._read_pairs(tree["$dict"], key_reader=TreeReader().read)
+            return self._read_pairs(tree["$dict"], key_reader=self.without_hook().read)
         if type(tree) is dict and is_tag(tree):
             raise TypeError(f"a mapping was expected, not a {next(iter(tree))}")
         return self.read_named(tree)
@@ -91,14 +116,14 @@ class TreeReader:
     def _read_tag(self, tag: str, content: Any) -> Any:
         if make := _CONTAINERS.get(tag):
             return make(self.read_items(content))
-        if scalar := SCALAR_READERS.get(tag):
+        if scalar := _SCALARS.get(tag):
             return scalar(content)
         if tag == "$dict":
             return self._read_pairs(content, key_reader=self.read)
         if tag == "$type":
             return self._read_registered(content)
-        if tag == "$model":
-            return read_model(self, content)
+        if read := _READERS.get(tag):
+            return read(self, content)
         raise DeserializationError(
             f"The tag {tag!r} is not known to this release. Read it with the release that wrote it, or a newer one."
         )
@@ -122,7 +147,8 @@ class TreeReader:
         if registered is None:
             raise DeserializationError(
                 f"The type {name!r} is not registered in this program. Import the module that defines it, "
-                "with @register_type on the class, before loading."
+                "with @register_type on the class, before loading. If it was moved or renamed, call "
+                f"rename_type({name!r}, …) with the class that it is now."
             )
         data = self._read_data(data_tree)
         try:
@@ -151,6 +177,21 @@ class TreeReader:
         except Exception as error:
             problem = _Unreadable.at(error, path)
             raise problem.to_error() from problem.cause
+
+
+_READERS: Final[dict[str, Callable[[TreeReader, Any], Any]]] = {
+    **COLLECTION_READERS,
+    "$model": read_model,
+    "$generic": read_generic,
+    "$enum": read_enum,
+    "$namedtuple": read_named_tuple,
+    "$dataclass": read_dataclass,
+    "$zone": read_zone,
+    "$zoned": read_zoned,
+}
+
+KNOWN_TAGS: Final = frozenset({*_SCALARS, *_READERS})
+"""Besides those of containers and registered types."""
 
 
 class _Unreadable(Exception):

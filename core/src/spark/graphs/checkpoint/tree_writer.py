@@ -6,14 +6,20 @@ written as ``{"$dict": [[key, value], …]}``, so no dict of a user is ever mist
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
+from datetime import tzinfo
 from typing import Any, Final
 
+from spark.graphs.checkpoint.collection_tags import COLLECTION_WRITERS
+from spark.graphs.checkpoint.moments import MOMENT_WRITERS, write_zone
+from spark.graphs.checkpoint.plain_classes import plain_shape
 from spark.graphs.checkpoint.pydantic_models import is_model, write_model
 from spark.graphs.checkpoint.registered_types import RegisteredType, registered_class
 from spark.graphs.checkpoint.scalar_tags import SCALAR_WRITERS, write_float, write_int, write_text
 from spark.graphs.checkpoint.serializer import CheckpointSerializer, is_hook
 from spark.graphs.checkpoint.unsaveable import Unsaveable, attribute_step, describe, key_step, show
+from spark.graphs.checkpoint.weight import is_endless
 from spark.graphs.containers import Captured, PlainDict, PlainList, ordinary
 from spark.graphs.loaded import class_name
 
@@ -23,15 +29,26 @@ MAX_DEPTH: Final = 190
 pydantic's JSON reader takes 201; a scalar's tag and the codec's sections need the rest. So what was written loads.
 """
 
+_UNASKED: Final = 200_000
+"""So many lists and dicts of one value are written without asking whether they would ever end."""
+_ENDLESS: Final = (
+    "it refers to the same lists or dicts over and over, and its text would hold each of them as often as that. Store such a "
+    "part once, under a key of its own, and that key in its places."
+)
 _SMALLEST, _LARGEST = -(2**63) + 1, 2**63 - 1
 _TRIVIAL: Final = frozenset({bool, type(None)})
+_SCALARS: Final = SCALAR_WRITERS | MOMENT_WRITERS
 _CONTAINER_TAGS: Final[dict[type, str]] = {tuple: "$tuple", set: "$set", frozenset: "$frozenset"}
 
 
 class TreeWriter:
     """Turns objects into plain trees."""
 
-    def __init__(self, serializer: CheckpointSerializer | None = None) -> None:
+    def __init__(self, serializer: CheckpointSerializer | None = None, *, unasked: int = _UNASKED) -> None:
+        self._serializer = serializer
+        self._unasked = unasked
+        self._left = unasked
+        """So many levels may still be entered. Threads that share this writer may miscount a little."""
         self._serialize = serializer.serialize if serializer and is_hook(serializer) else None
         self.has_hook = self._serialize is not None
         """A serializer is asked about every value."""
@@ -43,13 +60,13 @@ class TreeWriter:
         """
         if type(value) is str and value.isascii() and self._serialize is None:
             return value
-        return self._report(self.write, value, path)
+        return self._report(TreeWriter.write, value, path)
 
     def mapping(self, values: Mapping[str, Any], path: str = "") -> Any:
         """The plain tree of a mapping whose values, but not itself and its keys, are offered to the serializer."""
         if type(values) is PlainDict and self._serialize is None:
             return dict(values)
-        return self._report(self.write_mapping, values, path)
+        return self._report(TreeWriter.write_mapping, values, path)
 
     def write(self, value: Any, depth: int) -> Any:
         """The plain tree of a value that stands below ``depth`` levels.
@@ -68,9 +85,9 @@ class TreeWriter:
         if value is None or kind is bool:
             return value
         if kind is dict:
-            return self._write_dict(value, depth)
+            return self.write_dict(value, depth)
         if kind is list:
-            return self._write_items(value, depth)
+            return self.write_items(value, depth)
         if kind is PlainList:
             return list(value)
         if kind is Captured:
@@ -79,17 +96,32 @@ class TreeWriter:
 
     def _write_tagged(self, value: Any, kind: type, depth: int) -> Any:
         if tag := _CONTAINER_TAGS.get(kind):
-            return {tag: self._write_items(value, depth + 1)}
-        if scalar := SCALAR_WRITERS.get(kind):
+            return {tag: self.write_items(value, depth + 1)}
+        if scalar := _SCALARS.get(kind):
             return scalar(value)
         if registered := registered_class(kind):
             return self._write_registered(value, registered, depth)
         if is_model(value):
             return write_model(self, value, depth)
+        return self._write_unregistered(value, kind, depth)
+
+    def _write_unregistered(self, value: Any, kind: type, depth: int) -> Any:
+        try:
+            if write := COLLECTION_WRITERS.get(kind):
+                return write(self, value, depth)
+            if shape := plain_shape(kind):
+                return shape.write(self, value, depth)
+            if isinstance(value, tzinfo):
+                return write_zone(value)
+        except Unsaveable as problem:
+            if problem.too_deep:
+                problem.trail.append((value, ""))  # it may be what contains itself
+            raise
         raise Unsaveable(_why_not(kind))
 
-    def _write_items(self, items: Iterable[Any], depth: int) -> list[Any]:
-        below = _one_deeper(depth)
+    def write_items(self, items: Iterable[Any], depth: int) -> list[Any]:
+        """The trees of items, in their order."""
+        below = self._one_deeper(depth)
         write = self.write
         is_hooked = self._serialize is not None
         trees: list[Any] = []
@@ -110,7 +142,8 @@ class TreeWriter:
             raise
         return trees
 
-    def _write_dict(self, value: dict[Any, Any], depth: int) -> Any:
+    def write_dict(self, value: dict[Any, Any], depth: int) -> Any:
+        """The tree of a dict whose keys are offered to the serializer too."""
         if self._serialize is None:
             return self.write_mapping(value, depth)
         if are_names(value) and self._keeps_keys(value):
@@ -127,7 +160,7 @@ class TreeWriter:
         self, values: Mapping[str, Any], depth: int, *, step: Callable[[str], str] = key_step
     ) -> dict[str, Any]:
         """The trees of values by their names, which are written as they are."""
-        below = _one_deeper(depth)
+        below = self._one_deeper(depth)
         write = self.write
         is_hooked = self._serialize is not None
         tree = {}
@@ -155,7 +188,7 @@ class TreeWriter:
     def _write_pairs(
         self, values: Mapping[Any, Any], depth: int, *, key_writer: Callable[[Any, int], Any]
     ) -> list[list[Any]]:
-        below = _one_deeper(_one_deeper(depth))
+        below = self._one_deeper(self._one_deeper(depth))
         pairs = []
         step = ""
         try:
@@ -170,7 +203,7 @@ class TreeWriter:
         return pairs
 
     def _write_registered(self, value: Any, registered: RegisteredType, depth: int) -> Any:
-        below = _one_deeper(_one_deeper(depth))
+        below = self._one_deeper(self._one_deeper(depth))
         try:
             data = self._data_of(value, registered)
             if type(data) is dict and are_names(data):
@@ -196,9 +229,25 @@ class TreeWriter:
         except Exception as error:
             raise Unsaveable(f"serialize() of the serializer raised {describe(error)}.") from error
 
-    def _report(self, write: Callable[[Any, int], Any], value: Any, path: str) -> Any:
+    def _one_deeper(self, depth: int) -> int:
+        if depth >= MAX_DEPTH:
+            raise Unsaveable(
+                f"it is nested deeper than {MAX_DEPTH} levels, more than can be read back. Store it flatter.",
+                too_deep=True,
+            )
+        self._left -= 1
+        if self._left < 0:
+            raise _ManyError
+        return depth + 1
+
+    def _report(self, write: Callable[[TreeWriter, Any, int], Any], value: Any, path: str) -> Any:
+        self._left = self._unasked
         try:
-            return write(value, 0)
+            return write(self, value, 0)
+        except _ManyError:
+            if is_endless(value):
+                raise Unsaveable(_ENDLESS).to_error(path) from None
+            return TreeWriter(self._serializer, unasked=sys.maxsize)._report(write, value, path)
         except Unsaveable as problem:
             raise problem.to_error(path) from problem.__cause__
         except RecursionError as error:
@@ -206,12 +255,8 @@ class TreeWriter:
             raise Unsaveable(reason).to_error(path) from error
 
 
-def _one_deeper(depth: int) -> int:
-    if depth >= MAX_DEPTH:
-        raise Unsaveable(
-            f"it is nested deeper than {MAX_DEPTH} levels, more than can be read back. Store it flatter.", too_deep=True
-        )
-    return depth + 1
+class _ManyError(Exception):
+    """So much was written that it has to be asked whether it would ever end. Never seen by users."""
 
 
 def are_names(keys: Mapping[Any, Any]) -> bool:

@@ -11,10 +11,10 @@ from spark.errors import BackendError, CheckpointDamagedError, CheckpointNotFoun
 from spark.graphs.blocking import run_blocking
 from spark.graphs.checkpoint.store import completed, wrapped
 from spark.graphs.checkpoint.sweep import orphans
-from spark.graphs.checkpoint.unlisted import left_out
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.backend import CheckpointBackend
+    from spark.graphs.checkpoint.listing import DamagedRecord
     from spark.graphs.checkpoint.model import CheckpointInfo
 
 
@@ -28,11 +28,12 @@ class Verification:
     """Those that are not what was written, or lack a large value, and what is wrong with each."""
     unreadable: list[tuple[CheckpointInfo, SparkError]] = field(default_factory=list)
     """Those that are intact, and need a type, a format or a key that this program does not have."""
-    unlisted: list[str] = field(default_factory=list)
-    """What the backend had to say about things that stand in the place of a checkpoint and could not even be listed."""
+    unlisted: list[DamagedRecord] = field(default_factory=list)
+    """What stands in the place of a checkpoint and could not even be listed."""
     orphans: list[tuple[str, str]] = field(default_factory=list)
     """Graph id and name of each large value that no checkpoint needs. The next run of that graph removes it."""
 
+    @property
     def is_fine(self) -> bool:
         """Whether nothing is damaged."""
         return not self.damaged and not self.unlisted
@@ -42,12 +43,14 @@ async def verify(
     backend: CheckpointBackend, graph_id: str | None, report: Callable[[int, int], None] | None
 ) -> Verification:
     """Load every checkpoint of a graph, or of all graphs, and look for large values that none of them needs."""
-    with wrapped(backend, "listing checkpoints"), left_out() as unlisted:
-        infos = await backend.list(graph_id)
-    found = Verification(unlisted=unlisted)
+    with wrapped(backend, "listing checkpoints"):
+        listing = await backend.list(graph_id)
+    infos, found = listing.infos, Verification(unlisted=listing.damaged)
     needed: dict[str, dict[int, list[str]]] = {info.graph_id: {} for info in infos}
     for number, info in enumerate(infos, 1):
-        needed[info.graph_id][info.sequence] = await _load(backend, info, found)
+        names = await _load(backend, info, found)
+        if names is not None:
+            needed[info.graph_id][info.sequence] = names
         if report is not None:
             report(number, len(infos))
     for each in sorted(needed):
@@ -57,17 +60,17 @@ async def verify(
     return found
 
 
-async def _load(backend: CheckpointBackend, info: CheckpointInfo, found: Verification) -> list[str]:
-    """See whether it loads; the names of the large values that it needs, where that can be told."""
+async def _load(backend: CheckpointBackend, info: CheckpointInfo, found: Verification) -> list[str] | None:
+    """See whether it loads; the names of the large values that it needs, or None where that can't be told."""
     try:
         with wrapped(backend, "loading checkpoint ", info.checkpoint_id):
             record = await backend.get(info.graph_id, info.sequence)
         if record is None:
-            return []  # deleted since it was listed
+            return None  # deleted since it was listed
         opened = await run_blocking(backend.codec.open, record)
         await completed(backend, opened)
     except CheckpointNotFoundError:
-        return []  # deleted before its large values were read
+        return None  # deleted before its large values were read
     except CheckpointDamagedError as error:
         found.damaged.append((info, error))
     except BackendError:
@@ -76,5 +79,5 @@ async def _load(backend: CheckpointBackend, info: CheckpointInfo, found: Verific
         found.unreadable.append((info, error))
     else:
         found.intact += 1
-        return opened.blob_names()
-    return []
+        return opened.blob_names() if opened.header.references_in_payload else None
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Final
 
 _LIGHT_VALUES: Final = 2_000
@@ -10,6 +11,10 @@ _LIGHT_BYTES: Final = 1_000_000
 """About a millisecond's worth of checksum."""
 _TEXT_UNIT: Final = 256
 """As many characters take about as long to encode as one small value."""
+_ENDLESS: Final = 20_000_000
+_FEW: Final = 32
+_OVER_AND_OVER: Final = 100
+"""More values than that are endless, if there are this many times fewer."""
 
 
 class TooHeavyError(Exception):
@@ -66,6 +71,46 @@ def weight(value: Any, *, limit: int) -> int:
     return total
 
 
+def is_endless(value: Any) -> bool:
+    """Whether it refers to the same parts so often that written down, each time anew, it would never end."""
+    distinct = [0]
+    try:
+        written = _size(value, {}, distinct)
+    except RecursionError:  # too deep to be written anyway
+        return False
+    return written > max(_ENDLESS, _OVER_AND_OVER * distinct[0])
+
+
+def _size(item: Any, sizes: dict[int, int], distinct: list[int]) -> int:
+    """How many values it has when each part is counted each time that it is met.
+
+    :param distinct: adds up how many there are when each is counted once.
+    """
+    kind = type(item)
+    if kind in _PLAIN:
+        return 1
+    parts = item.values() if kind is dict else item if kind in _COLLECTIONS else _attributes(item)
+    count = len(parts)
+    if count < _FEW and _PLAIN.issuperset(map(type, parts)):  # as most are
+        distinct[0] += count
+        return 1 + count
+    if id(item) not in sizes:
+        sizes[id(item)] = 1  # where it contains itself
+        distinct[0] += count
+        sizes[id(item)] += sum([_size(part, sizes, distinct) for part in parts])
+    return sizes[id(item)]
+
+
+def _attributes(item: Any) -> Collection[Any]:
+    """What is written of an object, as far as it is known to refer to other values."""
+    if isinstance(item, dict):
+        return item.values()
+    kind = type(item)
+    is_record = hasattr(kind, "__dataclass_fields__") or hasattr(kind, "__pydantic_fields__")
+    return vars(item).values() if is_record and hasattr(item, "__dict__") else ()
+
+
 _SINGLE: Final = frozenset({int, float, bool, type(None)})
 _TEXTS: Final = frozenset({str, bytes, bytearray})
+_PLAIN: Final = _SINGLE | _TEXTS
 _COLLECTIONS: Final = frozenset({list, tuple, set, frozenset})

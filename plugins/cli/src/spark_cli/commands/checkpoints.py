@@ -1,4 +1,4 @@
-"""``spark checkpoints list | show | diff | delete | prune``."""
+"""``spark checkpoints list | show | diff | delete | forget | prune``."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spark_cli.ending import end, refuse
+from spark_cli.ending import confirm, end, refuse
 from spark_cli.output import plain, print_json, print_table
-from spark_cli.stores import OneGraph, Url, opened_store, wait_for
+from spark_cli.stores import OneGraph, Url, not_a_url, opened_store, wait_for
 from spark_cli.targets import Imports, import_all
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint import CheckpointInfo, GraphCheckpoint, Retention
+    from spark.graphs.checkpoint import CheckpointInfo, GraphCheckpoint, Listing, Retention
 
 Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
 Id = Annotated[str, typer.Argument(metavar="CHECKPOINT_ID")]
@@ -27,19 +27,20 @@ def list_checkpoints(
     as_json: Json = False,
 ) -> None:
     """List checkpoints, graph by graph, oldest first."""
-    infos = wait_for(_list(url, graph_id, limit, newest_first))
-    _print_infos(infos, as_json)
-    if not infos and not as_json:
+    listing = wait_for(_list(url, graph_id, limit, newest_first))
+    _print_infos(listing.infos, as_json)
+    for damaged in listing.damaged:
+        typer.echo(f"damaged: {damaged.reason}", err=True)
+    if not listing.infos and not listing.damaged and not as_json:
         typer.echo("spark: there are no checkpoints here.", err=True)
 
 
-async def _list(url: str, graph_id: str, limit: int, newest_first: bool) -> list[CheckpointInfo]:
-    from spark.graphs.checkpoint import CheckpointManager
+async def _list(url: str, graph_id: str, limit: int, newest_first: bool) -> Listing:
+    from spark.graphs.checkpoint import CheckpointManager, CheckpointQuery
 
+    query = CheckpointQuery(graph_id=graph_id or None, limit=limit or None, newest_first=newest_first)
     async with opened_store(url) as store:
-        return await CheckpointManager(store).list_checkpoints(
-            graph_id or None, limit=limit or None, newest_first=newest_first
-        )
+        return await CheckpointManager(store).listing(query)
 
 
 def show(checkpoint_id: Id, url: Url = "", imports: Imports = [], as_json: Json = False) -> None:  # noqa: B006
@@ -121,6 +122,32 @@ async def _delete(url: str, checkpoint_ids: Sequence[str], graph_id: str) -> tup
             return await manager.delete_all_checkpoints(graph_id), []
         missing = [each for each in checkpoint_ids if not await manager.delete_checkpoint(each)]
         return len(checkpoint_ids) - len(missing), missing
+
+
+def forget(
+    graph_id: Annotated[str, typer.Argument(metavar="GRAPH_ID", callback=not_a_url)],
+    url: Url = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove every trace of a graph: all checkpoints, what they refer to, and the id itself.
+
+    No run of the graph may be under way. There is no way back.
+    """
+    if not yes:
+        confirm(f"Remove every trace of graph {graph_id!r}?", otherwise="--yes")
+    forgotten = wait_for(_forget(url, graph_id))
+    if as_json:
+        print_json({"forgotten": forgotten})
+    else:
+        typer.echo(f"{forgotten} deleted; nothing is left of graph {graph_id!r}")
+
+
+async def _forget(url: str, graph_id: str) -> int:
+    from spark.graphs.checkpoint import CheckpointManager
+
+    async with opened_store(url) as store:
+        return await CheckpointManager(store).forget(graph_id)
 
 
 def prune(

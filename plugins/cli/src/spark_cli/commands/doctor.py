@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -34,7 +34,7 @@ def verify(
         print_json(_content(found))
     else:
         _print(found)
-    end(fine=found.is_fine())
+    end(fine=found.is_fine)
 
 
 async def _verify(url: str, graph_id: str) -> Verification:
@@ -128,7 +128,7 @@ def _content(found: Verification) -> dict[str, Any]:
         "intact": found.intact,
         "damaged": [_line(info, error) for info, error in found.damaged],
         "unreadable": [_line(info, error) for info, error in found.unreadable],
-        "unlisted": found.unlisted,
+        "unlisted": [asdict(damaged) for damaged in found.unlisted],
         "orphans": [{"graph_id": graph_id, "name": name} for graph_id, name in found.orphans],
     }
 
@@ -157,8 +157,8 @@ def _print(found: Verification) -> None:
     typer.echo(f"{counts}, {len(found.unreadable)} not readable here" if found.unreadable else counts)
     for _, damage in found.damaged:
         typer.echo(f"damaged: {damage}")
-    for text in found.unlisted:
-        typer.echo(f"damaged: {text}")
+    for damaged in found.unlisted:
+        typer.echo(f"damaged: {damaged.reason}")
     for _, error in found.unreadable:
         typer.echo(f"not readable here: {error}")
     for graph_id, name in found.orphans:

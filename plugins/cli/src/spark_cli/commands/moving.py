@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from spark_cli.transfer import Outcome, Problem
 
 Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
-File = Annotated[Path, typer.Argument(metavar="FILE")]
+File = Annotated[Path, typer.Argument(metavar="FILE", callback=Path.expanduser)]
 
 
 def copy(
@@ -95,6 +95,8 @@ def _conclude(outcome: Outcome, as_json: bool, *, fine: bool = True) -> None:
     for what, problems in _problems_of(outcome):
         for each in problems:
             typer.echo(f"spark: checkpoint {each.checkpoint_id!r} is {what}: {each.reason}", err=True)
+    for damaged in outcome.unlisted:
+        typer.echo(f"spark: damaged, and not carried: {damaged.reason}", err=True)
     for graph_id in sorted({each.graph_id for each in outcome.conflicts}):
         typer.echo(f"spark: nothing more of graph {graph_id!r} was carried, so that histories don't mix.", err=True)
     end(fine=fine and outcome.is_fine)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import logging
 import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -13,11 +12,17 @@ from typing import Any, Self, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from spark.errors import BackendError, CheckpointDamagedError, SequenceTakenError
-from spark.graphs.checkpoint import CheckpointBackend, CheckpointInfo, Record, RecordHeader, run_blocking
+from spark.graphs.checkpoint import (
+    CheckpointBackend,
+    CheckpointInfo,
+    DamagedRecord,
+    Listing,
+    Record,
+    RecordHeader,
+    run_blocking,
+)
 
-_LOG = logging.getLogger(__name__)
-
-Infos: TypeAlias = list[CheckpointInfo]
+Sequences: TypeAlias = list[int]
 
 
 class ExampleCheckpointBackend(CheckpointBackend):
@@ -51,7 +56,7 @@ class ExampleCheckpointBackend(CheckpointBackend):
     async def get(self, graph_id: str, sequence: int) -> Record | None:
         return await run_blocking(self._get, self._file(graph_id, sequence))
 
-    async def list(self, graph_id: str | None = None) -> Infos:
+    async def list(self, graph_id: str | None = None) -> Listing:
         return await run_blocking(self._list, graph_id)
 
     async def latest(self, graph_id: str) -> CheckpointInfo | None:
@@ -62,6 +67,9 @@ class ExampleCheckpointBackend(CheckpointBackend):
 
     async def delete(self, graph_id: str, sequence: int) -> bool:
         return await run_blocking(self._delete, self._file(graph_id, sequence))
+
+    async def forget(self, graph_id: str) -> Sequences:
+        return await run_blocking(self._forget, graph_id)
 
     # What the threads do.
 
@@ -79,9 +87,10 @@ class ExampleCheckpointBackend(CheckpointBackend):
             return None
         return Record(_header(line, file), payload) if line else None
 
-    def _list(self, graph_id: str | None) -> Infos:
-        found = filter(None, map(self._info, self._files(graph_id)))
-        return sorted(found, key=lambda info: (info.graph_id, info.sequence))
+    def _list(self, graph_id: str | None) -> Listing:
+        listing = Listing.of(found for file in self._files(graph_id) if (found := self._line(file, graph_id)))
+        listing.infos.sort(key=lambda info: (info.graph_id, info.sequence))
+        return listing
 
     def _latest(self, graph_id: str) -> CheckpointInfo | None:
         # An empty file is a deleted record. The last one that is not must be readable: to go on from an older one
@@ -93,25 +102,40 @@ class ExampleCheckpointBackend(CheckpointBackend):
         return None
 
     def _next_sequence(self, graph_id: str) -> int:
-        return max((int(file.stem.rpartition("-")[2]) for file in self._files(graph_id)), default=0) + 1
+        return max(map(_sequence, self._files(graph_id)), default=0) + 1
 
     def _delete(self, file: Path) -> bool:
         if not file.exists():
             return False
         with self._only_writer(f"delete {file}"):
-            if not file.stat().st_size:
-                return False
-            self._replace(file, b"")
-            return True
+            return self._empty(file)
 
-    def _info(self, file: Path) -> CheckpointInfo | None:
+    def _empty(self, file: Path) -> bool:
+        if not file.exists() or not file.stat().st_size:
+            return False
+        self._replace(file, b"")
+        return True
+
+    def _forget(self, graph_id: str) -> Sequences:
+        files = sorted(self._files(graph_id))
+        if not files:
+            return []
+        with self._only_writer(f"forget graph {graph_id!r}"):
+            there = [file for file in files if self._empty(file)]
+            # All records are gone, and their sequences still used, so whatever stops this here leaves nothing half done.
+            for file in files:
+                file.unlink(missing_ok=True)
+            self._sync()
+        return [_sequence(file) for file in there]
+
+    def _line(self, file: Path, graph_id: str | None) -> CheckpointInfo | DamagedRecord | None:
         try:
             with file.open("rb") as opened:
                 line = opened.readline().removesuffix(b"\n")
             return Record(_header(line, file), b"").info() if line else None
         except CheckpointDamagedError as error:
-            _LOG.warning("Left out of the listing: %s", error)
-            return None
+            # Never left out: as long as it is there, no large value of its graph may be taken for one that nobody needs.
+            return DamagedRecord(graph_id, _sequence(file), place=str(file), reason=str(error))
 
     def _file(self, graph_id: str, sequence: int) -> Path:
         return self.directory / f"{_hashed(graph_id)}-{sequence:020d}.record"
@@ -127,6 +151,9 @@ class ExampleCheckpointBackend(CheckpointBackend):
             opened.flush()
             os.fsync(opened.fileno())
         temporary.replace(file)
+        self._sync()
+
+    def _sync(self) -> None:
         folder = os.open(self.directory, os.O_RDONLY)
         try:
             os.fsync(folder)  # the name of the file is in the folder
@@ -153,6 +180,10 @@ def _header(line: bytes, file: Path) -> RecordHeader:
         return RecordHeader.from_json(line)
     except CheckpointDamagedError as error:
         raise CheckpointDamagedError(f"The checkpoint in {file} is damaged. {error}") from error
+
+
+def _sequence(file: Path) -> int:
+    return int(file.stem.rpartition("-")[2])
 
 
 def _hashed(graph_id: str) -> str:

@@ -77,7 +77,7 @@ class Cancelling(GivenStore):
 
         await asyncio.gather(*(backend.put(make_record("h", sequence)) for sequence in range(1, 5)))
 
-        assert [info.sequence for info in await backend.list("h")] == [1, 2, 3, 4]
+        assert [info.sequence for info in (await backend.list("h")).infos] == [1, 2, 3, 4]
 
 
 class CancelledAtAwait:

@@ -19,7 +19,7 @@ class Closing(GivenStore):
         await asyncio.to_thread(asyncio.run, backend.put(record))
         listed = await asyncio.to_thread(asyncio.run, backend.list())
 
-        assert [info.sequence for info in listed] == [1]
+        assert [info.sequence for info in listed.infos] == [1]
         assert await backend.get("g", 1) == record
 
     async def test_closing_twice_is_fine(self, backend: CheckpointBackend) -> None:

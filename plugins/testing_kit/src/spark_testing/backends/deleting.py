@@ -24,7 +24,7 @@ class Deleting(GivenStore):
         assert await backend.delete("g", 2) is True
         assert await backend.get("g", 2) is None
         assert read_raw("g", 2) is None
-        assert [info.sequence for info in await backend.list("g")] == [1, 3]
+        assert [info.sequence for info in (await backend.list("g")).infos] == [1, 3]
 
     async def test_deleting_what_is_not_there_says_so(self, backend: CheckpointBackend) -> None:
         await backend.put(make_record())
@@ -51,7 +51,7 @@ class Deleting(GivenStore):
         assert sorted(await backend.delete_many("g", [1, 2, 3, 7])) == [1, 3]
         assert await backend.find("mine") is None
         assert [read_raw("g", sequence) for sequence in (1, 2, 3)] == [None] * 3
-        assert [(info.graph_id, info.sequence) for info in await backend.list()] == [("g", 4), ("other", 2)]
+        assert [(info.graph_id, info.sequence) for info in (await backend.list()).infos] == [("g", 4), ("other", 2)]
         assert await backend.delete_many("unknown", [1, 2]) == []
         assert await backend.delete_many("g", []) == []
 
@@ -89,7 +89,7 @@ class Deleting(GivenStore):
 
         assert set(gone) <= {1, 2}
         left = [sequence for sequence in (1, 2) if sequence not in gone]
-        assert [info.sequence for info in await backend.list("g")] == [*left, 3, 4]
+        assert [info.sequence for info in (await backend.list("g")).infos] == [*left, 3, 4]
 
     async def test_a_save_that_is_refused_takes_nothing_along(self, backend: CheckpointBackend) -> None:
         for sequence in (1, 2):
@@ -98,4 +98,4 @@ class Deleting(GivenStore):
         with pytest.raises(SequenceTakenError):
             await backend.put_and_delete(make_record("g", 2), [1])
 
-        assert [info.sequence for info in await backend.list("g")] == [1, 2]
+        assert [info.sequence for info in (await backend.list("g")).infos] == [1, 2]

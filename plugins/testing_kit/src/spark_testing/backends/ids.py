@@ -29,7 +29,7 @@ class Ids(GivenStore):
         assert found is not None
         assert (found.graph_id, found.checkpoint_id, found.sequence, found.manual) == ("g", hostile, 1, True)
         assert [await backend.get(hostile, 1), await backend.get("g", 1)] == records
-        assert {info.graph_id for info in await backend.list()} == {hostile, "g"}
+        assert {info.graph_id for info in (await backend.list()).infos} == {hostile, "g"}
         assert await backend.next_sequence(hostile) == 2
         assert [await backend.delete(hostile, 1), await backend.delete("g", 1)] == [True, True]
         assert await backend.find(hostile) is None
@@ -38,7 +38,7 @@ class Ids(GivenStore):
         records = [make_record(hostile, 1, checkpoint_id=f"of {hostile}") for hostile in HOSTILE_IDS]
         await asyncio.gather(*map(backend.put, records))
 
-        assert [info.graph_id for info in await backend.list()] == sorted(HOSTILE_IDS)
+        assert [info.graph_id for info in (await backend.list()).infos] == sorted(HOSTILE_IDS)
         assert await asyncio.gather(*(backend.get(hostile, 1) for hostile in HOSTILE_IDS)) == records
         for hostile in self.hostile_ids:
             found = await backend.find(f"of {hostile}")

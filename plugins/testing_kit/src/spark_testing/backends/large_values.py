@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from spark.errors import SequenceTakenError
-from spark.graphs.checkpoint import CheckpointBackend
+from spark.graphs.checkpoint import CheckpointBackend, CheckpointManager
 from spark_testing.backends.store import GivenStore
 from spark_testing.records import BLOB, GONE, OTHER, make_record
 
@@ -73,6 +73,23 @@ class LargeValues(GivenStore):
         if backend.keeps_blobs:
             await backend.put(make_record("g", 1, blobs={BLOB: content, OTHER: b""}))
             assert await backend.get_blobs("g", [BLOB, OTHER]) == {BLOB: content, OTHER: b""}
+
+    async def test_what_a_record_may_refer_to_is_never_removed_for_want_of_knowledge(
+        self, backend: CheckpointBackend
+    ) -> None:
+        """Whether its payload names its large values is said in its header, which each backend has to keep."""
+        if not backend.keeps_blobs:
+            return
+        await backend.put(make_record("g", 1, blobs={BLOB: b"theirs"}))
+        await backend.put(make_record("g", 2))
+        manager = CheckpointManager(backend)
+
+        stored = await backend.get("g", 1)
+        assert stored is not None
+        assert not stored.header.references_in_payload, "the header's references_in_payload was False"
+        assert await manager.remove_orphans("g") == 0
+        assert (await manager.verify("g")).orphans == []
+        assert await backend.get_blobs("g", [BLOB]) == {BLOB: b"theirs"}
 
     async def test_a_refused_record_leaves_the_large_values_of_others_alone(self, backend: CheckpointBackend) -> None:
         if not backend.keeps_blobs:

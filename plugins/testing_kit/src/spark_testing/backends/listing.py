@@ -8,7 +8,7 @@ import pytest
 
 from spark.errors import SequenceTakenError
 from spark.graphs.checkpoint import CheckpointBackend, CheckpointQuery
-from spark_testing.backends.store import GivenStore
+from spark_testing.backends.store import GivenStore, OpenAnother, Spoil
 from spark_testing.records import NOON, make_record
 
 
@@ -21,19 +21,19 @@ class Listing(GivenStore):
         for sequence in (10, 2, 9, 1):
             await backend.put(make_record("g", sequence, timestamp=NOON - timedelta(days=sequence)))
 
-        assert [info.sequence for info in await backend.list("g")] == [1, 2, 9, 10]
+        assert [info.sequence for info in (await backend.list("g")).infos] == [1, 2, 9, 10]
 
     async def test_lists_all_graphs_by_id_and_sequence(self, backend: CheckpointBackend) -> None:
         for graph_id, sequence in (("b", 1), ("a/z", 2), ("a", 1), ("a/z", 1), ("é" * 200, 1)):
             await backend.put(make_record(graph_id, sequence))
 
-        listed = [(info.graph_id, info.sequence) for info in await backend.list()]
+        listed = [(info.graph_id, info.sequence) for info in (await backend.list()).infos]
 
         assert listed == [("a", 1), ("a/z", 1), ("a/z", 2), ("b", 1), ("é" * 200, 1)]
 
     async def test_an_empty_store_lists_nothing(self, backend: CheckpointBackend) -> None:
-        assert await backend.list() == []
-        assert await backend.list("unknown") == []
+        assert (await backend.list()).infos == []
+        assert (await backend.list("unknown")).infos == []
         assert await backend.latest("unknown") is None
         assert await backend.get_latest("unknown") is None
         assert await backend.find("unknown") is None
@@ -45,7 +45,7 @@ class Listing(GivenStore):
         record = make_record(checkpoint_id=checkpoint_id)
         await backend.put(record)
 
-        (info,) = await backend.list("g")
+        (info,) = (await backend.list("g")).infos
 
         expected = record.info()
         assert (info.checkpoint_id, info.graph_id, info.sequence) == (expected.checkpoint_id, "g", 1)
@@ -66,6 +66,28 @@ class Listing(GivenStore):
         assert latest.sequence == 3
         assert await backend.get_latest("g") == await backend.get("g", 3)
 
+    async def test_what_is_damaged_is_named_by_every_listing(
+        self, backend: CheckpointBackend, open_another: OpenAnother | None, spoil: Spoil | None
+    ) -> None:
+        """By its line, where that is known without reading it, or as damaged; and it hides no other record."""
+        if open_another is None or spoil is None:
+            return
+        for sequence in (1, 2, 3):
+            await backend.put(make_record("g", sequence))
+        await backend.put(make_record("h", 1))
+        spoil("g", 2)
+
+        async with open_another() as reader:
+            listings = [await reader.list("g"), await reader.list(), await reader.query(CheckpointQuery(graph_id="g"))]
+            other = await reader.list("h")
+        for listing in listings:
+            lines = {info.sequence for info in listing.infos if info.graph_id == "g"}
+            damaged = {each.sequence for each in listing.damaged if each.graph_id in ("g", None)}
+            assert lines | damaged == {1, 2, 3}, f"of sequences 1 to 3, with 2 damaged, a listing names {listing}"
+            assert damaged <= {2}, f"records that are whole are listed as damaged: {listing.damaged}"
+            assert all(each.place and each.reason for each in listing.damaged), "no place or reason is given"
+        assert ([info.sequence for info in other.infos], other.damaged) == ([1], []), "damage of g is told of graph h"
+
     # query
 
     async def test_answers_questions_as_the_core_would(self, backend: CheckpointBackend) -> None:
@@ -85,7 +107,9 @@ class Listing(GivenStore):
             CheckpointQuery(graph_id="unknown"),
             CheckpointQuery(limit=0),
         ):
-            assert await backend.query(question) == await CheckpointBackend.query(backend, question), question
+            assert (await backend.query(question)).infos == (await CheckpointBackend.query(backend, question)).infos, (
+                question
+            )
 
     # find
 
@@ -135,7 +159,7 @@ class Listing(GivenStore):
             await backend.put(make_record("g", 1, checkpoint_id="loser"))
 
         assert await backend.find("loser") is None
-        assert [info.checkpoint_id for info in await backend.list()] == ["ckpt_g_000001"]
+        assert [info.checkpoint_id for info in (await backend.list()).infos] == ["ckpt_g_000001"]
 
     async def test_a_deleted_id_is_not_found(self, backend: CheckpointBackend) -> None:
         await backend.put(make_record("g", 1, checkpoint_id="mine"))

@@ -37,13 +37,13 @@ class Writers(GivenStore):
     ) -> None:
         """Whatever it remembers of the store, it asks before it answers."""
         async with Second(backend, open_another) as second:
-            assert await second.list() == []
+            assert (await second.list()).infos == []
             await backend.put(make_record("g", 1, checkpoint_id="mine"))
-            assert await second.find("mine") == (await backend.list("g"))[0]
+            assert await second.find("mine") == (await backend.list("g")).infos[0]
             assert await second.next_sequence("g") == 2
             await backend.delete("g", 1)
 
-            assert await second.list() == []
+            assert (await second.list()).infos == []
             assert await second.latest("g") is None
             assert await second.find("mine") is None
             with pytest.raises(SequenceTakenError):
@@ -83,7 +83,7 @@ class Writers(GivenStore):
             with pytest.raises(SequenceTakenError):
                 await backend.put(make_record(graph_id, 4))
             assert await backend.next_sequence(graph_id) == 7
-            left = [info.sequence for info in await backend.list(graph_id)]
+            left = [info.sequence for info in (await backend.list(graph_id)).infos]
             assert left == sorted({1, 2, 3, 4, 5, 6} - {*pruned})
 
     async def test_of_several_processes_one_wins_each_sequence(
@@ -116,7 +116,7 @@ class Writers(GivenStore):
             told += child.kill()
 
             acknowledged = [int(line) for line in told]
-            listed = [info.sequence for info in await backend.list("g")]
+            listed = [info.sequence for info in (await backend.list("g")).infos]
             assert set(acknowledged) <= set(listed)
             for sequence in listed:
                 record = await backend.get("g", sequence)

@@ -1,0 +1,98 @@
+"""Forgetting a graph: nothing is left of it, and a later run under its id begins anew."""
+
+from __future__ import annotations
+
+import asyncio
+
+from spark.graphs.checkpoint import CheckpointBackend
+from spark_testing.backends.store import GivenStore, OpenAnother, ReadRaw, Spoil
+from spark_testing.records import BLOB, OTHER, make_record
+
+
+class Forgetting(GivenStore):
+    """Forgetting a graph: nothing is left of it, and a later run under its id begins anew."""
+
+    async def test_forgets_a_graph_and_no_other(self, backend: CheckpointBackend, read_raw: ReadRaw) -> None:
+        blobs = {BLOB: b"large"} if backend.keeps_blobs else {}
+        for graph_id in ("g", "h"):
+            for sequence in (1, 2, 3):
+                by_hand = f"{graph_id} by hand" if sequence == 2 else None
+                record = make_record(graph_id, sequence, checkpoint_id=by_hand, blobs=blobs if sequence == 1 else None)
+                await backend.put(record)
+        await backend.delete("g", 1)
+
+        assert sorted(await backend.forget("g")) == [2, 3]
+        assert [read_raw("g", sequence) for sequence in (1, 2, 3)] == [None] * 3
+        assert ((await backend.list("g")).infos, await backend.blob_names("g")) == ([], [])
+        assert await backend.get_latest("g") is None
+        assert await backend.find("g by hand") is None, "an id given by hand outlives its graph"
+        assert [info.graph_id for info in (await backend.list()).infos] == ["h"] * 3
+        assert await backend.find("h by hand") is not None
+        assert await backend.get_blobs("h", [BLOB]) == blobs, "large values of another graph were removed"
+        assert await backend.forget("g") == [], "what is gone is said to be removed once more"
+        assert await backend.forget("unknown") == []
+
+    async def test_a_forgotten_graph_begins_anew(
+        self, backend: CheckpointBackend, open_another: OpenAnother | None
+    ) -> None:
+        """Also for another backend on the store, which knew it before."""
+        for sequence in (1, 2, 3):
+            await backend.put(make_record("g", sequence))
+        await backend.delete("g", 2)
+        if open_another is None:
+            await backend.forget("g")
+        else:
+            async with open_another() as another:
+                await another.forget("g")
+
+        first = await backend.next_sequence("g")
+        records = [make_record("g", first + number) for number in range(4)]
+        for record in records:
+            await backend.put(record)
+
+        assert first in (1, 4), f"the next sequence is {first}: neither 1, as anew, nor one that was never used"
+        assert [await backend.get("g", record.sequence) for record in records] == records
+        assert sorted(await backend.delete_many("g", [first, first + 1])) == [first, first + 1]
+        assert [info.sequence for info in (await backend.list("g")).infos] == [first + 2, first + 3]
+
+    async def test_forgets_what_is_damaged(
+        self, backend: CheckpointBackend, open_another: OpenAnother | None, spoil: Spoil | None, read_raw: ReadRaw
+    ) -> None:
+        if open_another is None or spoil is None:
+            return
+        for sequence in (1, 2):
+            await backend.put(make_record("g", sequence, checkpoint_id=f"c{sequence}"))
+        spoil("g", 2)
+
+        async with open_another() as another:
+            assert sorted(await another.forget("g")) == [1, 2]
+            assert (await another.list()).damaged == []
+        assert read_raw("g", 2) is None, "a damaged record is still there"
+
+    async def test_what_is_listed_while_a_graph_is_forgotten_is_whole(self, backend: CheckpointBackend) -> None:
+        """Records go before the large values that they need."""
+        for sequence, name in ((1, BLOB), (2, OTHER)):
+            await backend.put(make_record("g", sequence, blobs={name: b"x"} if backend.keeps_blobs else None))
+
+        async def look() -> list[str]:
+            torn = []
+            for _ in range(5):
+                for info in (await backend.list("g")).infos:
+                    name = {1: BLOB, 2: OTHER}[info.sequence]
+                    blobs = await backend.get_blobs("g", [name]) if backend.keeps_blobs else {name: b"x"}
+                    if not blobs and await backend.get("g", info.sequence) is not None:
+                        torn.append(name)
+            return torn
+
+        torn, gone = await asyncio.gather(look(), backend.forget("g"))
+
+        assert torn == [], "a record is there whose large value is not"
+        assert sorted(gone) == [1, 2]
+
+    async def test_of_several_that_forget_one_is_told_of_each_record(self, backend: CheckpointBackend) -> None:
+        for sequence in (1, 2, 3):
+            await backend.put(make_record("g", sequence))
+
+        told = await asyncio.gather(*(backend.forget("g") for _ in range(3)))
+
+        assert sorted(sequence for each in told for sequence in each) == [1, 2, 3]
