@@ -128,7 +128,8 @@ class Ending:
         except BaseException as error:
             if self._is_failure(error):
                 self._count_failure(run.current, error)
-                await self._let_siblings_finish()
+                if isinstance(error, Exception):  # SystemExit and its kind wait for nobody
+                    await self._let_siblings_finish()
             raise
 
     def _raise_what_ended_it(self, driver: asyncio.Task[Outcome]) -> None:
