@@ -40,6 +40,26 @@ class ChangesHeaders(InMemoryCheckpointBackend):
         await super().put(Record(replace(record.header, timestamp=moment), record.payload))
 
 
+class DropsDeclarations(InMemoryCheckpointBackend):
+    """Keeps those fields of the header that it knows."""
+
+    found_by = "test_gives_back_what_was_put"
+
+    async def get(self, graph_id, sequence):
+        record = await super().get(graph_id, sequence)
+        return record and Record(replace(record.header, references_in_payload=True), record.payload)
+
+
+class ForgetsTooMuch(InMemoryCheckpointBackend):
+    """Forgets the graphs whose ids begin like the one to be forgotten."""
+
+    found_by = "test_forgets_a_graph_and_no_other"
+
+    async def forget(self, graph_id):
+        self._graphs.pop("h", None)
+        return await super().forget(graph_id)
+
+
 class ListsUnordered(InMemoryCheckpointBackend):
     """Lists in the order of arrival."""
 

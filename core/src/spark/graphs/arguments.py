@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from spark.errors import GraphDefinitionError, GraphRestoreError, SparkWarning
+from spark.errors import GraphDefinitionError, GraphRestoreError, SparkError, SparkWarning
 from spark.graphs.checkpoint.backend import CheckpointBackend
 from spark.graphs.checkpoint.config import CheckpointConfig, are_seconds
 from spark.graphs.checkpoint.handlers import Audience
@@ -60,6 +60,13 @@ def checked_concurrency(limit: Any) -> int | None:
     )
 
 
+def checked_threads(most: Any) -> int:
+    """The number itself, when threads can be that many."""
+    if isinstance(most, int) and not isinstance(most, bool) and most >= 1:
+        return most
+    raise GraphDefinitionError(f"Graph(node_threads={most!r}): give a whole number of at least 1.")
+
+
 def checked_failure_rule(on_failure: Any, failure_grace: Any) -> FailureRule:
     """What is to happen to the others when a node fails, when this says so."""
     if on_failure not in ("finish", "cancel"):
@@ -79,9 +86,7 @@ def opened_backend(config: CheckpointConfig | None) -> CheckpointBackend | None:
     if backend is None:
         return InMemoryCheckpointBackend()
     if isinstance(backend, str):
-        from spark.hooks.registry import open_backend  # not needed by those who give a backend themselves
-
-        return open_backend(backend)
+        return _opened(backend, place=config.sources.get("backend", "CheckpointConfig(backend=…)"))
     if isinstance(backend, CheckpointBackend):
         return backend
     raise GraphDefinitionError(
@@ -98,6 +103,18 @@ def recorded_config(checkpoint: GraphCheckpoint) -> CheckpointConfig | None:
             f"{named(checkpoint)} records a checkpoint configuration that can't be used ({error}). Pass checkpoint_config= to "
             "Graph.from_checkpoint()."
         ) from error
+
+
+def _opened(backend: str, *, place: str) -> CheckpointBackend:
+    from spark.hooks import open_backend, redact  # not needed by those who give a backend themselves
+
+    try:
+        opened: CheckpointBackend = open_backend(backend)
+    except Exception as error:
+        if isinstance(error, SparkError) and not isinstance(error, ValueError):
+            raise
+        raise GraphDefinitionError(f"{place}: {redact(backend)!r} is no store: {error}") from error
+    return opened
 
 
 def audience_of(config: CheckpointConfig | None) -> Audience:
