@@ -145,7 +145,9 @@ async def _die() -> None:
 def _counting(backend: CheckpointBackend, *, at: int = 0, act: Act = _die) -> Graph:
     count = Count(at=at, act=act)
     count.on(done=False) >> count
-    config = CheckpointConfig(backend=backend, trigger_on_iteration=1, max_checkpoints=3)
+    config = CheckpointConfig(
+        backend=backend, trigger_on_iteration=1, max_checkpoints=3, trigger_on_failure=False, trigger_on_cancel=False
+    )
     return Graph(start=count, id="counting", checkpoint_config=config)
 
 
