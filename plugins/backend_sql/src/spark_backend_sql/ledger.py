@@ -49,7 +49,7 @@ class Ledger:
         """
         attempt = _Attempt(self, operations, lock_wait)
         try:
-            outcomes = self._database.write(attempt)
+            outcomes = self._database.write(attempt, attempt.is_wanted)
         except Exception as error:
             return self._after(error, operations, attempt)
         return [outcomes[operation] for operation in operations]
@@ -251,6 +251,10 @@ class _Attempt:
         # What is in doubt needs the second look, and what shall wait less has to say so.
         is_plain = not self.in_doubt and self._lock_wait is None
         return len(self._operations) == 1 and is_plain and not self._ledger.is_watched()
+
+    def is_wanted(self) -> bool:
+        """Whether anybody waits for it, or has to be told what became of an earlier try."""
+        return bool(self.in_doubt) or any(operation.is_wanted for operation in self._operations)
 
     def failed(self, operation: Operation, error: Exception, *, is_blocked: bool) -> Exception | Blocked:
         """What to say of one that failed."""

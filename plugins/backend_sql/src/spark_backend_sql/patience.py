@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Final
 
 WAIT: Final = 30.0
@@ -14,9 +15,13 @@ LONGEST_PAUSE: Final = 0.5
 
 
 class Patience:
-    """What is left of the time that one call may take. Belongs to the thread that makes it, but for ``give_up``."""
+    """What is left of the time that one call may take. Belongs to the thread that makes it, but for ``give_up``.
 
-    def __init__(self, seconds: float) -> None:
+    :param is_wanted: whether anybody still waits for the call.
+    """
+
+    def __init__(self, seconds: float, is_wanted: Callable[[], bool] = lambda: True) -> None:
+        self._is_wanted = is_wanted
         self._ends = time.monotonic() + seconds
         self._is_given_up = False
         self._pause = FIRST_PAUSE
@@ -32,9 +37,12 @@ class Patience:
         wakes = time.monotonic() + seconds
         if wakes > self._ends:
             return False
-        while not self._is_given_up and (left := wakes - time.monotonic()) > 0:
+        while self._goes_on() and (left := wakes - time.monotonic()) > 0:
             time.sleep(min(left, SLICE))
-        return not self._is_given_up
+        return self._goes_on()
+
+    def _goes_on(self) -> bool:
+        return not self._is_given_up and self._is_wanted()
 
 
 def longer(pause: float) -> float:
