@@ -266,6 +266,8 @@ class _Attempt:
         shortcut, (put,) = self._ledger.shortcut, self._operations
         if shortcut is None or not isinstance(put, Put):
             return
+        if not self._ledger.connection.is_open:
+            self._ledger.connection.open()
         try:
             gone = self._ledger.connection.run(shortcut.store, put)
         except RefusedError:

@@ -25,18 +25,23 @@ class Patience:
         self._ends = time.monotonic() + seconds
         self._is_given_up = False
         self._pause = FIRST_PAUSE
+        self._has_rested = False
 
     def give_up(self) -> None:
         """Nobody waits any more. From any thread."""
         self._is_given_up = True
 
     def rest(self, seconds: float | None = None) -> bool:
-        """Sleep so long, without an argument a little longer each time; False, and at once, where there is no time left."""
+        """Sleep so long, without an argument a little longer each time; False, and at once, where there is no time left.
+
+        There always is for the first one: a process that was stopped for a while shall learn what others did meanwhile.
+        """
         if seconds is None:
             seconds, self._pause = self._pause, longer(self._pause)
         wakes = time.monotonic() + seconds
-        if wakes > self._ends:
+        if wakes > self._ends and self._has_rested:
             return False
+        self._has_rested = True
         while self._goes_on() and (left := wakes - time.monotonic()) > 0:
             time.sleep(min(left, SLICE))
         return self._goes_on()
