@@ -28,7 +28,7 @@ from spark_backend_sql.sharing import connect
 from spark_backend_sql.statements import line_of, record_of
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint import CheckpointSerializer, Format
+    from spark.graphs.checkpoint import CheckpointSerializer, Format, ReadLimits
 
 Result = TypeVar("Result")
 Sequences: TypeAlias = list[int]
@@ -43,6 +43,8 @@ _AT_ONCE: Final = 500
 class DatabaseCheckpointBackend(CheckpointBackend):
     """Keeps checkpoints as rows of a table, one for each.
 
+    Backends that are made alike share their connections and threads, which are closed with the last of them.
+
     :param connection_string: an SQLAlchemy URL, for instance ``sqlite:///checkpoints.db`` or
         ``postgresql://user:password@host/database``. The database is reached when it is first needed.
     :param table_name: made on first use, with two small ones beside it.
@@ -50,9 +52,8 @@ class DatabaseCheckpointBackend(CheckpointBackend):
     :param compression: True or ``"gzip"`` to compress it, or ``"zstd"``, which is faster and needs ``spark-graphs[zstd]``.
     :param pretty_print: indent it, where the format is readable.
     :param serializer: turns objects of your own into plain values and back.
+    :param limits: what loading one checkpoint may cost beyond what its size accounts for.
     :param wait: seconds that a call waits at most for somebody else's lock, and for a server that is away.
-
-    Backends that are made alike share their connections and threads, which are closed with the last of them.
 
     :raises ValueError: the connection string or the table name can't be used.
     :raises BackendError: the driver of the database is not installed.
@@ -71,9 +72,12 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         pretty_print: bool = False,
         serializer: CheckpointSerializer | None = None,
         *,
+        limits: ReadLimits | Mapping[str, int] | None = None,
         wait: float = WAIT,
     ) -> None:
-        super().__init__(format=format, compression=compression, pretty_print=pretty_print, serializer=serializer)
+        super().__init__(
+            format=format, compression=compression, pretty_print=pretty_print, serializer=serializer, limits=limits
+        )
         self.table_name = table_name
         self._connections, self._token = connect(
             connection_string, table_name=table_name, wait=_checked_wait(wait), user=self

@@ -101,10 +101,16 @@ class SettingsInForce:
         return self.places.get("url") or self.places["backend"]
 
     def arguments(self) -> dict[str, Any]:
-        """The arguments of ``CheckpointConfig`` that were given, but for ``backend``."""
+        """The arguments of ``CheckpointConfig`` that were given, but for ``backend``.
+
+        :raises GraphDefinitionError: a rule can't be made of them; says where they were given.
+        """
         given = {name: getattr(self.settings, name) for name in self.places if name not in _CHOICE}
         if self.settings.retention is not None:
-            given["retention"] = self.settings.retention.rule()
+            try:
+                given["retention"] = self.settings.retention.rule()
+            except GraphDefinitionError as error:
+                raise GraphDefinitionError(f"{self.places['retention']}: {error}") from error
         return given
 
 
