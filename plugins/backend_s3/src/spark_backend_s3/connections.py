@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import lru_cache, partial
 from threading import Lock
 from typing import Any, Final
+from weakref import finalize
 
 from aiobotocore.session import AioSession
 from botocore.loaders import Loader, create_loader
@@ -41,6 +42,8 @@ class Connections:
         self._process = os.getpid()
         self._lock = Lock()
         self._is_closed = False
+        # Collected together with all this, sessions would complain that nobody closed them.
+        finalize(self, _close_soon, self._open).atexit = False
 
     async def filesystem(self) -> S3FileSystem:
         """The filesystem of the running event loop, connected.
@@ -68,21 +71,27 @@ class Connections:
         with self._lock:
             self._is_closed = True
             self._forget_after_fork()
-            open_ones, self._open = self._open, {}
+            open_ones = dict(self._open)
+            self._open.clear()
         here = asyncio.get_running_loop()
-        for loop, connection in list(open_ones.items()):
-            if loop is here:
-                await connection.close()
-            else:
-                # It is another thread's. Should it not run any more, its end has closed what it opened, or will.
-                with suppress(RuntimeError):
-                    loop.call_soon_threadsafe(connection.close_soon)
+        mine = open_ones.pop(here, None)
+        _close_soon(open_ones)
+        if mine is not None:
+            await mine.close()
 
     def _forget_after_fork(self) -> None:
         # The child shares the sockets of its parent: to close them would say goodbye in its name.
         if self._process != os.getpid():
             self._inherited += self._open.values()
-            self._open, self._process = {}, os.getpid()
+            self._open.clear()
+            self._process = os.getpid()
+
+
+def _close_soon(connections: dict[asyncio.AbstractEventLoop, _Connection]) -> None:
+    """Have each closed in its own event loop. Should that not run any more, its end has closed what it opened, or will."""
+    for loop, connection in [*connections.items()]:
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(connection.close_soon)
 
 
 class _Connection:
