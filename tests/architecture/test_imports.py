@@ -28,7 +28,17 @@ LAYERS = [
     {"spark.graphs.edges", "spark.graphs.state", "spark.graphs.frontier", "spark.graphs.tasks"},
     {"spark.graphs.nodes", "spark.graphs.plan"},
     {"spark.graphs.topology", "spark.graphs.context"},
-    {"spark.graphs.run", "spark.graphs.restore", "spark.graphs.arguments"},
+    {
+        "spark.graphs.run",
+        "spark.graphs.restore",
+        "spark.graphs.arguments",
+        "spark.graphs.recorded",
+        "spark.graphs.identity",
+        "spark.graphs.renaming",
+        "spark.graphs.inputs",
+        "spark.graphs.origin",
+        "spark.graphs.standing",
+    },
     {"spark.graphs.graph"},
 ]
 """From the ground up; a module may import from its own layer and those below."""

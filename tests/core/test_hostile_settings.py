@@ -46,7 +46,16 @@ KEYS = [
     *("retention.days", "retention.hours", "retention.seconds", "retention.last", "retention.x"),
     *(
         f"options.{name}"
-        for name in ("directory", "format", "compression", "serializer", "pretty_print", "lock_timeout")
+        for name in (
+            "directory",
+            "format",
+            "compression",
+            "serializer",
+            "pretty_print",
+            "lock_timeout",
+            "limits",
+            "limits.x",
+        )
     ),
     *(f"options.{name}" for name in ("storage_options", "connection_string", "table_name", "bucket", "timeout", "x")),
     f"options.storage_options.{'a.' * DEEP}a",

@@ -103,7 +103,9 @@ def test_no_message_shows_a_password(good: Site) -> None:
 
 @pytest.mark.parametrize("path", ["~/ck", "/var/ck", "./ck", "C\\ck"])
 def test_a_path_in_the_place_of_a_url_says_how_to_write_it(site: Site, path: str) -> None:
-    with pytest.raises(PluginNotFoundError, match=r"A folder is given as FileCheckpointBackend\(directory=…\), or as a URL"):
+    with pytest.raises(
+        PluginNotFoundError, match=r"A folder is given as FileCheckpointBackend\(directory=…\), or as a URL"
+    ):
         open_backend(path)
 
 

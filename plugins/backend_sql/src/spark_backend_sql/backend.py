@@ -30,7 +30,7 @@ from spark_backend_sql.statements import Statements, line_of, record_of
 from spark_backend_sql.writer import Writer
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint import CheckpointSerializer, Format
+    from spark.graphs.checkpoint import CheckpointSerializer, Format, ReadLimits
 
 Result = TypeVar("Result")
 Sequences: TypeAlias = list[int]
@@ -50,6 +50,7 @@ class DatabaseCheckpointBackend(CheckpointBackend):
     :param compression: True or ``"gzip"`` to compress it, or ``"zstd"``, which is faster and needs ``spark-graphs[zstd]``.
     :param pretty_print: indent it, where the format is readable.
     :param serializer: turns objects of your own into plain values and back.
+    :param limits: what loading one checkpoint may cost beyond what its size accounts for.
     :raises ValueError: the connection string or the table name can't be used.
     :raises BackendError: the driver of the database is not installed.
     """
@@ -66,8 +67,12 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         compression: bool | str = False,
         pretty_print: bool = False,
         serializer: CheckpointSerializer | None = None,
+        *,
+        limits: ReadLimits | Mapping[str, int] | None = None,
     ) -> None:
-        super().__init__(format=format, compression=compression, pretty_print=pretty_print, serializer=serializer)
+        super().__init__(
+            format=format, compression=compression, pretty_print=pretty_print, serializer=serializer, limits=limits
+        )
         self.table_name = table_name
         self.database: Database = Database(connection_string, table_name=table_name)
         self._statements = Statements(self.database.tables, self.database.writing.dialect)

@@ -7,7 +7,7 @@ are done before ``put`` and after ``get``, the same for every backend.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias
 
 from spark.errors import BackendError, CheckpointDamagedError, DeletionError, GraphDefinitionError
@@ -18,6 +18,7 @@ from spark.graphs.checkpoint.listing import DamagedRecord, Listing
 from spark.graphs.checkpoint.model import CheckpointInfo
 
 if TYPE_CHECKING:
+    from spark.graphs.checkpoint.limits import ReadLimits
     from spark.graphs.checkpoint.query import CheckpointQuery
     from spark.graphs.checkpoint.record import Record
     from spark.graphs.checkpoint.serializer import CheckpointSerializer
@@ -56,6 +57,7 @@ class CheckpointBackend(ABC):
         compression: bool | str = False,
         pretty_print: bool = False,
         serializer: CheckpointSerializer | None = None,
+        limits: ReadLimits | Mapping[str, int] | None = None,
     ) -> None:
         _check_kinds(format, serializer)
         self.codec: Codec = Codec(
@@ -63,6 +65,7 @@ class CheckpointBackend(ABC):
             compression=compression,
             pretty_print=pretty_print,
             serializer=serializer,
+            limits=limits,
             checksum="sha256" if self.persistent else "crc32",
         )
 
