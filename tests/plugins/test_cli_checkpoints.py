@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -153,6 +154,39 @@ def test_all_checkpoints_of_a_graph_are_deleted_when_it_is_named(url: str) -> No
     assert spark("checkpoints", "delete", "--graph", "counting", "--url", url).code == 0
     assert {info.graph_id for info in infos(url)} == {"other"}
     assert spark("checkpoints", "delete", "--url", url).code == 2
+
+
+def test_a_graph_is_forgotten_by_whoever_is_sure(url: str) -> None:
+    """Nobody can be asked where there is no terminal."""
+    fill(url, graph_id="other", to=1)
+
+    refused = spark("checkpoints", "forget", "counting", "--url", url)
+    assert (refused.code, len(infos(url))) == (2, 8)
+    assert "--yes" in refused.err
+    done = spark("checkpoints", "forget", "counting", "--url", url, "--yes", "--json")
+
+    assert (done.code, done.json) == (0, {"forgotten": 6})
+    assert {info.graph_id for info in infos(url)} == {"other"}
+    assert spark("checkpoints", "forget", "file:///x", "--yes").code == 2
+
+
+@pytest.mark.parametrize(("answer", "code", "left"), [("n", 1, 6), ("y", 0, 0)])
+def test_at_a_terminal_forgetting_asks_first(
+    url: str, monkeypatch: pytest.MonkeyPatch, answer: str, code: int, left: int
+) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal(f"{answer}\n"))
+
+    done = spark("checkpoints", "forget", "counting", "--url", url)
+
+    assert (done.code, len(infos(url))) == (code, left)
+    assert "Remove every trace of graph 'counting'?" in done.err
+
+
+class Terminal(io.StringIO):
+    """A standard input that somebody types at."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 def test_pruning_shows_first_and_deletes_then(url: str) -> None:

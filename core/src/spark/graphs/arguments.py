@@ -60,6 +60,13 @@ def checked_concurrency(limit: Any) -> int | None:
     )
 
 
+def checked_threads(most: Any) -> int:
+    """The number itself, when threads can be that many."""
+    if isinstance(most, int) and not isinstance(most, bool) and most >= 1:
+        return most
+    raise GraphDefinitionError(f"Graph(node_threads={most!r}): give a whole number of at least 1.")
+
+
 def checked_failure_rule(on_failure: Any, failure_grace: Any) -> FailureRule:
     """What is to happen to the others when a node fails, when this says so."""
     if on_failure not in ("finish", "cancel"):
@@ -87,6 +94,17 @@ def opened_backend(config: CheckpointConfig | None) -> CheckpointBackend | None:
     )
 
 
+def recorded_config(checkpoint: GraphCheckpoint) -> CheckpointConfig | None:
+    """How the graph was checkpointed that this checkpoint is from, in the store that it was loaded from."""
+    try:
+        return CheckpointConfig.from_data(checkpoint.config.get("checkpoint"), backend=checkpoint.source)
+    except Exception as error:  # whatever may be written there
+        raise GraphRestoreError(
+            f"{named(checkpoint)} records a checkpoint configuration that can't be used ({error}). Pass checkpoint_config= to "
+            "Graph.from_checkpoint()."
+        ) from error
+
+
 def _opened(backend: str, *, place: str) -> CheckpointBackend:
     from spark.hooks import open_backend, redact  # not needed by those who give a backend themselves
 
@@ -97,17 +115,6 @@ def _opened(backend: str, *, place: str) -> CheckpointBackend:
             raise
         raise GraphDefinitionError(f"{place}: {redact(backend)!r} is no store: {error}") from error
     return opened
-
-
-def recorded_config(checkpoint: GraphCheckpoint) -> CheckpointConfig | None:
-    """How the graph was checkpointed that this checkpoint is from, in the store that it was loaded from."""
-    try:
-        return CheckpointConfig.from_data(checkpoint.config.get("checkpoint"), backend=checkpoint.source)
-    except Exception as error:  # whatever may be written there
-        raise GraphRestoreError(
-            f"{named(checkpoint)} records a checkpoint configuration that can't be used ({error}). Pass checkpoint_config= to "
-            "Graph.from_checkpoint()."
-        ) from error
 
 
 def audience_of(config: CheckpointConfig | None) -> Audience:

@@ -18,12 +18,14 @@ from spark.graphs.arguments import (
     checked_concurrency,
     checked_config,
     checked_failure_rule,
+    checked_threads,
     chosen_id,
     opened_backend,
     recorded_config,
     topology_from,
     warn_of_random_id,
 )
+from spark.graphs.blocking import NODE_THREADS, NodeThreads
 from spark.graphs.checkpoint.backend import CheckpointBackend
 from spark.graphs.checkpoint.codec import Codec
 from spark.graphs.checkpoint.config import CheckpointConfig
@@ -32,7 +34,7 @@ from spark.graphs.checkpoint.migrations import migrated
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.recorder import Capture, Recorder
 from spark.graphs.checkpoint.store import utc_now
-from spark.graphs.ending import FailureRule, OnFailure
+from spark.graphs.ending import Ending, FailureRule, OnFailure
 from spark.graphs.message import Message
 from spark.graphs.nodes import Node
 from spark.graphs.origin import Origin, PendingRun, Resume, check_resume
@@ -61,6 +63,7 @@ class Graph:
     :param state: the first values of the shared state.
     :param checkpoint_config: when and where to make checkpoints; None makes none.
     :param max_concurrency: how many nodes may run at the same time; None sets no limit.
+    :param node_threads: how many plain nodes, which run in threads, may run at the same time. Async nodes need none.
     :param nodes: nodes that must be reachable from the start, to have that checked.
     :param on_failure: whether running nodes may ``"finish"`` when another one fails, and count, or are stopped: ``"cancel"``.
     :param failure_grace: seconds that they get for it; None: 600 to finish, after which they are stopped, or 5 to stop.
@@ -77,6 +80,7 @@ class Graph:
         state: Mapping[str, Any] | None = None,
         checkpoint_config: CheckpointConfig | None = None,
         max_concurrency: int | None = None,
+        node_threads: int = NODE_THREADS,
         nodes: Sequence[Node] = (),
         on_failure: OnFailure = "finish",
         failure_grace: float | None = None,
@@ -88,6 +92,7 @@ class Graph:
         self._backend = opened_backend(self._checkpoint_config)
         self._audience = audience_of(self._checkpoint_config)
         self._max_concurrency = checked_concurrency(max_concurrency)
+        self._node_threads = checked_threads(node_threads)
         self._failure_rule = checked_failure_rule(on_failure, failure_grace)
         self._clock = clock
         self._run: GraphRun | None = None
@@ -130,6 +135,7 @@ class Graph:
             id=checkpoint.graph_id,
             checkpoint_config=checkpoint_config or (alive and alive._own_config()) or recorded_config(checkpoint),
             max_concurrency=max_concurrency or checkpoint.config.get("max_concurrency"),
+            node_threads=checkpoint.config.get("node_threads", NODE_THREADS),
             **FailureRule.recorded_in(checkpoint.config),
             clock=alive._clock if alive is not None else time.monotonic,
         )
@@ -205,6 +211,7 @@ class Graph:
             state=self._standing.state.copy(),
             checkpoint_config=checkpoint_config,
             max_concurrency=self._max_concurrency,
+            node_threads=self._node_threads,
             **self._failure_rule.to_data(),
             clock=self._clock,
         )
@@ -317,18 +324,22 @@ class Graph:
         self._run = None
         if origin.pending is not None:
             await self._audience.restored(origin.pending.checkpoint)
-        self._run = self._new_run(origin.pending, task, recorder)
+        run = self._run = self._new_run(origin.pending, task, recorder)
         self._standing.next = Origin()  # not before: a run that could not begin can be tried again
         is_stored = True
         try:
-            message = await self._run.run()
+            ending = Ending(
+                run, config=self._checkpoint_config, failure_rule=self._failure_rule, is_new=origin.pending is None
+            )
+            message = await ending.reach()
         except BaseException:
             is_stored = recorder is not None and recorder.has_saved
             raise
         finally:
+            run.threads.end()
             if is_stored:
                 self._standing.stored()
-        return replace(message, run_id=self._run.run_id, resumed=origin.pending is not None)
+        return replace(message, run_id=run.run_id, resumed=origin.pending is not None)
 
     def _stored(self, rename: Mapping[str, str] | None, *, for_result: bool) -> Stored:
         return Stored(self._graph_id, self._backend, self._topology, rename, for_result)
@@ -353,9 +364,9 @@ class Graph:
             task=task,
             config=self._config_data(task, inputs),
             saving=saving(recorder, durability=config.durability) if recorder and config else None,
-            save_on_failure=config is not None and config.trigger_on_failure,
-            save_on_start=config is not None and config.trigger_on_start and pending is None,
+            error=pending.checkpoint.execution_metadata.get("error") if pending else None,
             max_concurrency=self._max_concurrency,
+            threads=NodeThreads(self._node_threads),
             clock=self._clock,
             iteration=pending.iteration if pending else 0,
             last_node=pending.last_node if pending else None,
@@ -383,6 +394,7 @@ class Graph:
             "enable_state": True,
             "mode": str(task.type),
             "max_concurrency": self._max_concurrency,
+            "node_threads": self._node_threads,
             **self._failure_rule.to_data(),
             "checkpoint": self._checkpoint_config.to_data() if self._checkpoint_config else None,
             **({"inputs": inputs} if inputs is not None else {}),

@@ -64,6 +64,8 @@ def _check_config(config: Any) -> None:
     rule, grace = config.get("on_failure", "finish"), config.get("failure_grace")
     _check(type(rule) is str, "config", f"on_failure is {_shown(rule)}")
     _check(grace is None or type(grace) in (int, float), "config", f"failure_grace is {_shown(grace)}")
+    threads = config.get("node_threads", 1)
+    _check(_is_number(threads, 1), "config", f"node_threads is {_shown(threads)}")
     _check(isinstance(config.get("inputs", {}), Mapping), "config", "the inputs are no mapping")
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from itertools import islice, pairwise
 from typing import Any
 
-from spark.errors import GraphDefinitionError
+from spark.errors import GraphDefinitionError, RuleError
 from spark.graphs.checkpoint.model import CheckpointInfo
 
 
@@ -116,12 +116,20 @@ def surplus(
     :param checkpoints: the automatic ones of one graph, by sequence. Those made by hand neither go nor count.
     :param rising: whether the timestamps are known to rise with the sequences, which saves asking about every one. A clock
         that stood wrong for a while leaves some that don't.
+    :raises RuleError: the rule raised.
     """
     going = []
     age = len(checkpoints)
     for checkpoint in islice(checkpoints, age - 1):
         age -= 1
-        if not retention.keeps(checkpoint, age=age, now=now):
+        try:
+            is_kept = retention.keeps(checkpoint, age=age, now=now)
+        except Exception as error:
+            raise RuleError(
+                f"The retention rule {retention!r} raised {type(error).__name__}: {error}. It was asked whether to keep "
+                f"checkpoint {checkpoint.checkpoint_id!r}, which stays, as do all others."
+            ) from error
+        if not is_kept:
             going.append(checkpoint)
         elif rising and retention.keeps_younger:
             break
