@@ -181,6 +181,25 @@ def test_what_a_node_raises_is_shown_with_the_checkpoint_to_go_on_from() -> None
     assert (done.code, done.out) == (1, "")
     assert "ConnectionError: the service is down" in done.err
     assert "checkpoint 'ckpt_failing_000001'" in done.err
+    assert "spark: ConnectionError: the service is down\nspark:     in node 'fails', attempt 1, at 20" in done.err
+    assert "graphs_of_mine.py:22 in fails\n" in done.err
+
+    listed = spark("checkpoints", "list", "--url", "sqlite:///runs.db")
+    shown = spark("checkpoints", "show", "ckpt_failing_000001", "--url", "sqlite:///runs.db")
+
+    assert "failed: ConnectionError in fails\n" in listed.out
+    assert "    error: ConnectionError: the service is down\n        in node 'fails', attempt 1, at 20" in shown.out
+
+
+def test_an_earlier_failure_is_not_told_of_a_later_one(workplace: Path) -> None:
+    (workplace / "spark.toml").write_text('[checkpoint]\nurl = "sqlite:///runs.db"\n')
+    spark("run", "graphs_of_mine:failing")
+    (workplace / "spark.toml").write_text('[checkpoint]\nurl = "sqlite:///runs.db"\ntrigger_on_failure = false\n')
+
+    done = spark("run", "graphs_of_mine:failing")
+
+    assert "ConnectionError: the service is down" in done.err
+    assert "spark:     in node" not in done.err
 
 
 @pytest.mark.parametrize(
