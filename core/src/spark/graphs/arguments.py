@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from typing import Any
 
@@ -14,6 +15,8 @@ from spark.graphs.checkpoint.memory import InMemoryCheckpointBackend
 from spark.graphs.ending import FailureRule
 from spark.graphs.nodes import Node
 from spark.graphs.topology import Topology
+
+_LOG = logging.getLogger("spark.checkpoint")
 
 
 def chosen_id(id: str | None, graph_id: str | None) -> tuple[str, bool]:
@@ -88,6 +91,19 @@ def opened_backend(config: CheckpointConfig | None) -> CheckpointBackend | None:
         return backend
     raise GraphDefinitionError(
         f"CheckpointConfig(backend={backend!r}): give a CheckpointBackend, its URL or name, or None for one in memory."
+    )
+
+
+def note_where_checkpoints_end(
+    config: CheckpointConfig | None, backend: CheckpointBackend | None, *, graph_id: str
+) -> None:
+    """Log, once for a graph, that the checkpoints which somebody asked for don't outlive the process."""
+    if config is None or backend is None or backend.persistent or config.combined_trigger() is None:
+        return
+    _LOG.info(
+        "Graph %r makes checkpoints in memory, so they end with this process. To keep them, give CheckpointConfig a backend, for "
+        "instance backend='sqlite:///runs.db'.",
+        graph_id,
     )
 
 

@@ -11,7 +11,7 @@ from itertools import count
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
-from spark.errors import GraphDefinitionError, GraphRestoreError, RunError, SparkWarning
+from spark.errors import GraphDefinitionError, RunError, SparkWarning
 from spark.graphs.arguments import (
     audience_of,
     checked_concurrency,
@@ -19,6 +19,7 @@ from spark.graphs.arguments import (
     checked_failure_rule,
     checked_threads,
     chosen_id,
+    note_where_checkpoints_end,
     opened_backend,
     topology_from,
 )
@@ -32,11 +33,12 @@ from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.recorder import Capture, Recorder
 from spark.graphs.checkpoint.store import utc_now
 from spark.graphs.ending import FailureRule, OnFailure
+from spark.graphs.inherited import inherited_config
 from spark.graphs.message import Message
 from spark.graphs.nodes import Node
 from spark.graphs.origin import Origin, PendingRun, Resume, check_edits, check_resume, look_up
 from spark.graphs.progress import Progress
-from spark.graphs.recorded import checked, named
+from spark.graphs.recorded import checked
 from spark.graphs.restore import NothingRecorded, find_topology, fitted
 from spark.graphs.run import GraphRun
 from spark.graphs.state import StateStore, check_key
@@ -105,6 +107,7 @@ class Graph:
         self._check_trigger_nodes()
         self._check_reachable(nodes)
         self._warn_of_random_id()
+        note_where_checkpoints_end(self._checkpoint_config, self._backend, graph_id=self._graph_id)
         _ALIVE[next(_NUMBERS)] = self
 
     @classmethod
@@ -130,13 +133,14 @@ class Graph:
         """
         checkpoint = checked(migrated(checkpoint.isolated()))
         alive = _newest_alive(checkpoint.graph_id)
+        alive_config = (alive._checkpoint_config, alive._backend) if alive is not None else (None, None)
         topology, checkpoint = find_topology(
             checkpoint, start=start, alive=alive._topology if alive is not None else None, rename=rename
         )
         graph = cls(
             topology,
             id=checkpoint.graph_id,
-            checkpoint_config=checkpoint_config or _inherited_config(checkpoint, alive),
+            checkpoint_config=checkpoint_config or inherited_config(checkpoint, *alive_config),
             max_concurrency=max_concurrency or checkpoint.config.get("max_concurrency"),
             node_threads=checkpoint.config.get("node_threads", NODE_THREADS),
             **FailureRule.recorded_in(checkpoint.config),
@@ -424,7 +428,7 @@ class Graph:
             frontier=frontier,
             task=task,
             config=self._config_data(task, inputs),
-            saving=saving(recorder, durability=config.durability) if recorder and config else None,
+            saving=saving(recorder, durability=config.durability, clock=self._clock) if recorder and config else None,
             save_on_failure=config is not None and config.trigger_on_failure,
             save_on_start=config is not None and config.trigger_on_start and pending is None,
             max_concurrency=self._max_concurrency,
@@ -441,7 +445,7 @@ class Graph:
         return Recorder(
             graph_id=self._graph_id,
             backend=self._backend,
-            trigger=self._checkpoint_config.combined_trigger(),
+            trigger=self._checkpoint_config.trigger_for(self._backend),
             retention=self._checkpoint_config.combined_retention(),
             audience=self._audience,
         )
@@ -515,19 +519,6 @@ class Graph:
                 SparkWarning,
                 stacklevel=3,
             )
-
-
-def _inherited_config(checkpoint: GraphCheckpoint, alive: Graph | None) -> CheckpointConfig | None:
-    if alive is not None and alive._checkpoint_config is not None:
-        # The very store, so that one in memory is not left behind, and a URL is not opened twice.
-        return replace(alive._checkpoint_config, backend=alive._backend)
-    try:
-        return CheckpointConfig.from_data(checkpoint.config.get("checkpoint"), backend=checkpoint.source)
-    except Exception as error:  # whatever may be written there
-        raise GraphRestoreError(
-            f"{named(checkpoint)} records a checkpoint configuration that can't be used ({error}). Pass checkpoint_config= to "
-            "Graph.from_checkpoint()."
-        ) from error
 
 
 def _newest_alive(graph_id: str) -> Graph | None:
