@@ -87,7 +87,7 @@ class Note:
     text: Any
     seed: InitVar[int] = 0
     hidden: Any = field(default=None, compare=False, repr=False)
-    made: Any = field(init=False)
+    made: Any = field(init=False, compare=False, repr=False)
 
     def __post_init__(self, seed: int) -> None:
         self.beside = seed

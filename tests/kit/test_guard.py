@@ -44,6 +44,24 @@ class TestForgetful(CheckpointBackendConformance):
         return InMemoryCheckpointBackend()
 """
 
+BEFORE = "from spark_testing import CheckpointBackendConformance, TriggerConformance\n"
+BROKEN_MODULES = {
+    "an import that fails": (f"import not_installed_here\n{BEFORE}", "No module named 'not_installed_here'"),
+    "an error below a suite": (
+        f"{BEFORE}class TestMine(CheckpointBackendConformance):\n    capabilities = ()\n\nraise RuntimeError('too late')",
+        "RuntimeError: too late",
+    ),
+    "a suite that declares nothing": (
+        f"{BEFORE}class TestMine(CheckpointBackendConformance):\n    pass",
+        "TestMine declares no capabilities",
+    ),
+    "a suite that replaces a test": (
+        f"{BEFORE}class TestMine(CheckpointBackendConformance):\n    capabilities = ()\n    test_closing_twice_is_fine = None",
+        "TestMine redefines test_closing_twice_is_fine",
+    ),
+    "no syntax": (f"{BEFORE}class TestMine(", "SyntaxError"),
+}
+
 UNUSED = """
 import sys
 
@@ -80,6 +98,22 @@ def test_suites_that_prove_less_than_they_seem_to_fail_the_run(tmp_path: Path) -
     assert "TestForgetful declares 'keeps_blobs'" in done.stdout
     assert "TestFine" not in done.stdout
     assert "Given was collected" not in done.stdout
+
+
+@pytest.mark.parametrize("what", BROKEN_MODULES)
+def test_a_module_that_can_not_be_imported_is_shown_as_that_and_nothing_else(tmp_path: Path, what: str) -> None:
+    """Beside one that can, whose tests are collected."""
+    (tmp_path / "test_fine.py").write_text(BAD_SUITES)
+    code, said = BROKEN_MODULES[what]
+
+    done = run_pytest(tmp_path, code, "--tb=short", "--collect-only")
+
+    shown = done.stdout + done.stderr
+    assert "INTERNALERROR" not in shown
+    assert said in shown
+    assert "ERROR test_theirs.py" in shown
+    assert "TestMine was collected" not in shown
+    assert "test_fine.py::TestFine" in shown
 
 
 def test_a_suite_whose_tests_were_all_asked_for_by_name_is_not_missed(tmp_path: Path) -> None:

@@ -88,10 +88,13 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 def test_a_run_prints_its_result_as_json_and_its_progress_beside_it() -> None:
     done = spark("run", "graphs_of_mine:graph")
 
-    assert (done.code, done.json) == (
+    result = done.json
+    assert isinstance(result.pop("run_id"), str)
+    assert (done.code, result) == (
         0,
         {
             "graph_id": "four",
+            "resumed": False,
             "status": "completed",
             "node": "ExitNode",
             "content": {"done": True, "hello": None, "success": True},
@@ -136,6 +139,42 @@ def test_a_killed_run_is_resumed(workplace: Path) -> None:
     assert sequences(infos(store)) == [1, 2, 3, 4, 5]
 
 
+def test_a_complete_run_gives_its_result_again_and_takes_no_other_inputs() -> None:
+    run = ["run", "graphs_of_mine:graph", "--url", "sqlite:///runs.db"]
+    first = spark(*run, "--input", '{"name": "monday"}').json
+
+    again = spark(*run, "--resume").json
+    same = spark(*run, "--resume", "--input", '{"name": "monday"}').json
+    other = spark(*run, "--resume", "--input", '{"name": "tuesday"}')
+
+    assert again == same == {**first, "resumed": True}
+    assert (other.code, other.out) == (1, "")
+    assert "was started with other inputs" in other.err
+    assert "--resume-state with --input begins a new run in the stored state" in other.err
+
+
+def test_a_new_run_in_the_stored_state_takes_new_inputs() -> None:
+    run = ["run", "graphs_of_mine:graph", "--url", "sqlite:///runs.db"]
+    first = spark(*run, "--input", '{"name": "monday"}').json
+
+    second = spark(*run, "--resume-state", "--input", '{"name": "tuesday"}')
+
+    assert second.json["run_id"] != first["run_id"]
+    assert second.json["content"] == {"done": True, "hello": "tuesday", "success": True}
+    assert "2 steps" in second.err  # the count of the first run is at its end already
+
+
+def test_an_unfinished_run_is_not_cut_off_by_a_new_one() -> None:
+    run = ["run", "graphs_of_mine:failing", "--url", "sqlite:///runs.db"]
+    spark(*run)
+
+    done = spark(*run, "--resume-state")
+
+    assert (done.code, done.out) == (1, "")
+    assert "has an unfinished run" in done.err
+    assert "--resume without --input finishes the run" in done.err
+
+
 def test_what_a_node_raises_is_shown_with_the_checkpoint_to_go_on_from() -> None:
     done = spark("run", "graphs_of_mine:failing", "--url", "sqlite:///runs.db")
 
@@ -152,6 +191,7 @@ def test_what_a_node_raises_is_shown_with_the_checkpoint_to_go_on_from() -> None
         (["graphs_of_mine:not_a_graph"], "is int, not a graph"),
         (["no_such_module:graph"], "there is no module 'no_such_module'"),
         (["graphs_of_mine:graph", "--input", "{"], "--input is no JSON"),
+        (["graphs_of_mine:graph", "--resume", "--resume-state"], "give one of --resume"),
         (["graphs_of_mine:graph", "--input", "[1]"], "--input is to be a JSON object"),
     ],
 )
@@ -166,8 +206,11 @@ def test_wrong_usage_is_told_in_a_sentence(arguments: list[str], told: str) -> N
 def test_what_is_wrong_within_the_module_is_shown_as_it_is(workplace: Path) -> None:
     (workplace / "graphs_of_mine.py").write_text("import a_module_that_is_not_there")
 
-    with pytest.raises(ModuleNotFoundError, match="a_module_that_is_not_there"):
-        spark("run", "graphs_of_mine:graph")
+    done = spark("run", "graphs_of_mine:graph")
+
+    assert done.code == 1
+    assert "ModuleNotFoundError: No module named 'a_module_that_is_not_there'" in done.err
+    assert 'graphs_of_mine.py", line 1' in done.err
 
 
 def test_resuming_without_a_store_says_what_is_missing() -> None:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import logging
 import secrets
+import warnings
+from collections.abc import Sequence
 from typing import Any
 
-from spark.errors import GraphDefinitionError
+from spark.errors import GraphDefinitionError, GraphRestoreError, SparkError, SparkWarning
 from spark.graphs.checkpoint.backend import CheckpointBackend
 from spark.graphs.checkpoint.config import CheckpointConfig, are_seconds
 from spark.graphs.checkpoint.handlers import Audience
 from spark.graphs.checkpoint.ids import check_graph_id
 from spark.graphs.checkpoint.memory import InMemoryCheckpointBackend
+from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.ending import FailureRule
 from spark.graphs.nodes import Node
+from spark.graphs.recorded import named
+from spark.graphs.restore import NothingRecorded
 from spark.graphs.topology import Topology
 
 _LOG = logging.getLogger("spark.checkpoint")
@@ -84,9 +89,7 @@ def opened_backend(config: CheckpointConfig | None) -> CheckpointBackend | None:
     if backend is None:
         return InMemoryCheckpointBackend()
     if isinstance(backend, str):
-        from spark.hooks.registry import open_backend  # not needed by those who give a backend themselves
-
-        return open_backend(backend)
+        return _opened(backend, place=config.sources.get("backend", "CheckpointConfig(backend=…)"))
     if isinstance(backend, CheckpointBackend):
         return backend
     raise GraphDefinitionError(
@@ -107,6 +110,75 @@ def note_where_checkpoints_end(
     )
 
 
+def recorded_config(checkpoint: GraphCheckpoint) -> CheckpointConfig | None:
+    """How the graph was checkpointed that this checkpoint is from, in the store that it was loaded from.
+
+    What of it can't be made again is said in a warning.
+    """
+    try:
+        config, lost = CheckpointConfig.from_data(checkpoint.config.get("checkpoint"), backend=checkpoint.source)
+    except Exception as error:  # whatever may be written there
+        raise GraphRestoreError(
+            f"{named(checkpoint)} records a checkpoint configuration that can't be used ({error}). Pass checkpoint_config= to "
+            "Graph.from_checkpoint()."
+        ) from error
+    if lost:
+        warnings.warn(
+            f"{named(checkpoint)} does not record all of how its graph was checkpointed: {'; '.join(lost)}. To say it anew, pass "
+            "checkpoint_config= to Graph.from_checkpoint().",
+            SparkWarning,
+            stacklevel=3,
+        )
+    return config
+
+
+def _opened(backend: str, *, place: str) -> CheckpointBackend:
+    from spark.hooks import open_backend, redact  # not needed by those who give a backend themselves
+
+    try:
+        opened: CheckpointBackend = open_backend(backend)
+    except Exception as error:
+        if isinstance(error, SparkError) and not isinstance(error, ValueError):
+            raise
+        raise GraphDefinitionError(f"{place}: {redact(backend)!r} is no store: {error}") from error
+    return opened
+
+
 def audience_of(config: CheckpointConfig | None) -> Audience:
     """Who the configuration says is to be told."""
     return Audience() if config is None else Audience.of(config.handler, errors=config.handler_errors)
+
+
+def check_trigger_nodes(graph_id: str, topology: Topology, config: CheckpointConfig | None) -> None:
+    """Whether the graph has the nodes that its triggers name."""
+    trigger = config.combined_trigger() if config else None
+    if trigger is None or isinstance(topology.first, NothingRecorded):
+        return
+    known = frozenset[str]().union(*(plan.names for plan in topology.plans.values()))
+    unknown = sorted(trigger.nodes() - known)
+    if unknown:
+        raise GraphDefinitionError(
+            f"Graph {graph_id!r} has no node {', '.join(map(repr, unknown))} to make a checkpoint after. Its nodes are "
+            f"{', '.join(map(repr, sorted(known)))}; a trigger takes a node's key, name or class name."
+        )
+
+
+def check_reachable(topology: Topology, nodes: Sequence[Node]) -> None:
+    """Whether all these nodes are in the graph."""
+    reachable = {id(plan.node) for plan in topology.plans.values()}
+    lost = [node.label() for node in nodes if id(node) not in reachable]
+    if lost:
+        raise GraphDefinitionError(
+            f"No edge leads from the start {topology.first.label()!r} to {', '.join(map(repr, lost))}; wire it with >>, or "
+            "leave it out of nodes=."
+        )
+
+
+def warn_of_random_id(graph_id: str, backend: CheckpointBackend) -> None:
+    """Say that nobody will find these checkpoints again."""
+    warnings.warn(
+        f"The graph keeps checkpoints in the {backend.name} backend under the random id {graph_id!r}, which another process "
+        "could not find again. Give it one: Graph(id='…').",
+        SparkWarning,
+        stacklevel=3,
+    )

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import secrets
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
-from spark.errors import GraphDefinitionError, RunError, SparkWarning
+from spark.errors import RunError
 from spark.graphs.arguments import (
     audience_of,
+    check_reachable,
+    check_trigger_nodes,
     checked_concurrency,
     checked_config,
     checked_failure_rule,
@@ -21,7 +22,9 @@ from spark.graphs.arguments import (
     chosen_id,
     note_where_checkpoints_end,
     opened_backend,
+    recorded_config,
     topology_from,
+    warn_of_random_id,
 )
 from spark.graphs.blocking import NODE_THREADS, NodeThreads
 from spark.graphs.checkpoint.backend import CheckpointBackend
@@ -32,15 +35,15 @@ from spark.graphs.checkpoint.migrations import migrated
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.recorder import Capture, Recorder
 from spark.graphs.checkpoint.store import utc_now
-from spark.graphs.ending import FailureRule, OnFailure
-from spark.graphs.inherited import inherited_config
+from spark.graphs.ending import Ending, FailureRule, OnFailure
 from spark.graphs.message import Message
 from spark.graphs.nodes import Node
-from spark.graphs.origin import Origin, PendingRun, Resume, check_edits, check_resume, look_up
+from spark.graphs.origin import Origin, PendingRun, Resume, check_resume
 from spark.graphs.progress import Progress
 from spark.graphs.recorded import checked
-from spark.graphs.restore import NothingRecorded, find_topology, fitted
+from spark.graphs.restore import find_topology
 from spark.graphs.run import GraphRun
+from spark.graphs.standing import Standing, Stored
 from spark.graphs.state import StateStore, check_key
 from spark.graphs.tasks import Task
 from spark.graphs.topology import Topology
@@ -85,8 +88,7 @@ class Graph:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._graph_id, self._is_named = chosen_id(id, graph_id)
-        self._state = StateStore("graph_state", state)
-        self._node_states: dict[str, StateStore] = {}
+        self._standing = Standing(Origin(graph_state=StateStore("graph_state", state).values))
         self._checkpoint_config = checked_config(checkpoint_config)
         self._backend = opened_backend(self._checkpoint_config)
         self._audience = audience_of(self._checkpoint_config)
@@ -94,19 +96,14 @@ class Graph:
         self._node_threads = checked_threads(node_threads)
         self._failure_rule = checked_failure_rule(on_failure, failure_grace)
         self._clock = clock
-        self._given = Origin(graph_state=dict(self._state.values))
-        """What the graph was made from, and what ``set_state`` changed since: a resumed run that finds nothing begins with it."""
-        self._next = Origin()
-        """What the next ``run`` begins with when it isn't told to resume."""
-        self._edits: dict[str, Any] = {}
-        """What ``set_state`` set, and no checkpoint holds yet."""
         self._run: GraphRun | None = None
         """The run that is under way, or the last one."""
         self._is_running = False
         self._topology = topology_from(start)
-        self._check_trigger_nodes()
-        self._check_reachable(nodes)
-        self._warn_of_random_id()
+        check_trigger_nodes(self._graph_id, self._topology, self._checkpoint_config)
+        check_reachable(self._topology, nodes)
+        if self._backend is not None and self._backend.persistent and not self._is_named:
+            warn_of_random_id(self._graph_id, self._backend)
         note_where_checkpoints_end(self._checkpoint_config, self._backend, graph_id=self._graph_id)
         _ALIVE[next(_NUMBERS)] = self
 
@@ -133,21 +130,18 @@ class Graph:
         """
         checkpoint = checked(migrated(checkpoint.isolated()))
         alive = _newest_alive(checkpoint.graph_id)
-        alive_config = (alive._checkpoint_config, alive._backend) if alive is not None else (None, None)
-        topology, checkpoint = find_topology(
-            checkpoint, start=start, alive=alive._topology if alive is not None else None, rename=rename
-        )
+        known = alive._topology if alive is not None else None
+        topology, checkpoint = find_topology(checkpoint, start=start, alive=known, rename=rename)
         graph = cls(
             topology,
             id=checkpoint.graph_id,
-            checkpoint_config=checkpoint_config or inherited_config(checkpoint, *alive_config),
+            checkpoint_config=checkpoint_config or (alive and alive._own_config()) or recorded_config(checkpoint),
             max_concurrency=max_concurrency or checkpoint.config.get("max_concurrency"),
             node_threads=checkpoint.config.get("node_threads", NODE_THREADS),
             **FailureRule.recorded_in(checkpoint.config),
             clock=alive._clock if alive is not None else time.monotonic,
         )
-        graph._given = Origin.of(checkpoint)
-        graph._take_over(graph._given)
+        graph._standing = Standing(Origin.of(checkpoint))
         return graph
 
     async def run(
@@ -179,11 +173,14 @@ class Graph:
         self._is_running = True
         try:
             wanted = Task.of(task)
-            origin = await self._origin(resume, rename)
+            origin = await self._standing.choose(
+                resume, self._stored(rename, for_result=resume != "state"), codec=self._codec()
+            )
             if origin.pending is not None:
                 origin.pending.check_inputs(wanted.inputs, codec=self._codec())
                 if origin.pending.is_complete():
-                    return self._outcome_of(origin)
+                    self._run = None
+                    return self._standing.take_outcome(origin)
             return await self._run_from(origin, wanted)
         finally:
             self._is_running = False
@@ -198,9 +195,10 @@ class Graph:
         :raises CheckpointError: the checkpoint can't be used.
         """
         self._check_idle("load")
-        origin = await self._look_up(rename)
-        self._take_over(origin)
-        self._edits.clear()
+        origin = await self._stored(rename, for_result=False).look_up(self._standing.given)
+        self._standing.take_over(origin)
+        self._standing.edits.clear()
+        self._run = None
         return origin.checkpoint.isolated() if origin.checkpoint is not None else None
 
     def with_checkpoints(self, checkpoint_config: CheckpointConfig | None) -> Self:
@@ -212,7 +210,7 @@ class Graph:
         return type(self)(
             self._topology,
             id=self._graph_id if self._is_named else None,
-            state=self._state.copy(),
+            state=self._standing.state.copy(),
             checkpoint_config=checkpoint_config,
             max_concurrency=self._max_concurrency,
             node_threads=self._node_threads,
@@ -250,7 +248,7 @@ class Graph:
 
     async def get_state(self, key: str, default: Any = None) -> Any:
         """A committed value of the shared state, as your own copy."""
-        return snapshot(self._state.values.get(key, default))
+        return snapshot(self._standing.state.values.get(key, default))
 
     async def set_state(self, key: str, value: Any) -> None:
         """Set a value of the shared state between runs; nodes use ``context.graph_state``.
@@ -258,15 +256,11 @@ class Graph:
         :raises RunError: a run is under way.
         """
         self._check_idle("set_state")
-        kept = snapshot(value, path=f"graph_state[{check_key(key)!r}]")
-        self._state.apply({key: kept}, writer="set_state")
-        self._edits[key] = kept
-        for origin in (self._given, self._next):
-            origin.set(key, kept)
+        self._standing.edit(check_key(key), snapshot(value, path=f"graph_state[{key!r}]"))
 
     def get_state_snapshot(self) -> dict[str, Any]:
         """All committed values of the shared state, as your own copy."""
-        return self._state.copy()
+        return self._standing.state.copy()
 
     def mermaid(self) -> str:
         """The graph drawn as a Mermaid flowchart."""
@@ -314,100 +308,43 @@ class Graph:
     @start.setter
     def start(self, node: Node) -> None:
         self._check_idle("start")
-        earlier, self._topology = self._topology, topology_from(node)
-        try:
-            self._check_trigger_nodes()
-        except GraphDefinitionError:
-            self._topology = earlier
-            raise
-        self._given = replace(self._given, pending=None)
-        self._next = Origin()
+        topology = topology_from(node)
+        check_trigger_nodes(self._graph_id, topology, self._checkpoint_config)
+        self._topology = topology
+        self._standing.give_up()
         self._run = None
 
     def __repr__(self) -> str:
         return f"<Graph {self._graph_id!r} with {len(self._topology.plans)} nodes>"
 
-    async def _origin(self, resume: Resume, rename: Mapping[str, str] | None) -> Origin:
-        """What the run begins with; nothing of the graph is changed yet."""
-        if resume is False:
-            return self._next
-        if isinstance(resume, GraphCheckpoint):
-            restored = self._restored(resume.isolated(), rename)
-            check_edits(self._edits, resume, codec=self._codec())
-            return restored
-        if self._next.checkpoint is not None or self._given.pending is not None:
-            if rename is not None:
-                raise GraphDefinitionError(
-                    f"run(rename=…): graph {self._graph_id!r} has its checkpoint already. Give rename= to what brought it in: "
-                    "Graph.from_checkpoint(), or load()."
-                )
-            # What was given is what a run that was cut off before anything was saved began with.
-            origin = self._next if self._next.checkpoint is not None else self._given
-        else:
-            origin = await self._look_up(rename)
-            if origin.checkpoint is not None:
-                check_edits(self._edits, origin.checkpoint, codec=self._codec())
-        return origin.as_new_run() if resume == "state" else origin
-
-    async def _look_up(self, rename: Mapping[str, str] | None) -> Origin:
-        if self._backend is None:
-            raise GraphDefinitionError(
-                f"Graph {self._graph_id!r} has nothing to resume from: give it a checkpoint_config with a backend that keeps "
-                "checkpoints, for instance CheckpointConfig(backend=FileCheckpointBackend(directory=…))."
-            )
-        latest, next_sequence = await look_up(self._backend, self._graph_id)
-        if latest is None:
-            return replace(self._given, next_sequence=next_sequence)
-        return self._restored(latest, rename, next_sequence=next_sequence)
-
-    def _restored(
-        self, checkpoint: GraphCheckpoint, rename: Mapping[str, str] | None, *, next_sequence: int | None = None
-    ) -> Origin:
-        fit = fitted(checked(migrated(checkpoint)), self._topology, rename)
-        return Origin.of(fit, next_sequence=next_sequence)
-
-    def _take_over(self, origin: Origin) -> None:
-        """Stand where the run is to begin."""
-        if origin.graph_state is not None and origin is not self._next:
-            self._state = StateStore("graph_state", origin.graph_state)
-            self._node_states = {
-                key: StateStore(f"node_states[{key!r}]", values) for key, values in origin.node_states.items()
-            }
-            self._run = None
-        self._next = origin
-
-    def _outcome_of(self, origin: Origin) -> Message:
-        assert origin.pending is not None
-        if origin is self._next and self._edits:
-            raise RunError(
-                f"set_state() set {', '.join(map(repr, self._edits))} of graph {self._graph_id!r}, whose run is complete, so "
-                "that nothing would use it. For a new run in this state, run(inputs, resume='state')."
-            )
-        self._take_over(origin)
-        self._next = Origin()
-        return origin.pending.outcome()
-
     async def _run_from(self, origin: Origin, task: Task) -> Message:
         recorder = self._new_recorder()
         if recorder is not None:
+            self._codec().check(dict(task.inputs), "inputs")
             await recorder.open(parent=origin.parent, next_sequence=origin.next_sequence)
-        self._take_over(origin)
+        self._standing.take_over(origin)
+        self._run = None
         if origin.pending is not None:
             await self._audience.restored(origin.pending.checkpoint)
-        run = self._new_run(origin.pending, task, recorder)
-        self._next, self._run = Origin(), run  # not before: a run that could not begin can be tried again
+        run = self._run = self._new_run(origin.pending, task, recorder)
+        self._standing.next = Origin()  # not before: a run that could not begin can be tried again
         is_stored = True
         try:
-            message = await run.run()
+            ending = Ending(
+                run, config=self._checkpoint_config, failure_rule=self._failure_rule, is_new=origin.pending is None
+            )
+            message = await ending.reach()
         except BaseException:
             is_stored = recorder is not None and recorder.has_saved
             raise
         finally:
             run.threads.end()
             if is_stored:
-                self._edits.clear()
-                self._given = replace(self._given, pending=None)
+                self._standing.stored()
         return replace(message, run_id=run.run_id, resumed=origin.pending is not None)
+
+    def _stored(self, rename: Mapping[str, str] | None, *, for_result: bool) -> Stored:
+        return Stored(self._graph_id, self._backend, self._topology, rename, for_result)
 
     def _new_run(self, pending: PendingRun | None, task: Task, recorder: Recorder | None) -> GraphRun:
         config = self._checkpoint_config
@@ -423,14 +360,13 @@ class Graph:
             graph_id=self._graph_id,
             run_id=(pending.run_id if pending else None) or secrets.token_hex(8),
             topology=self._topology,
-            state=self._state,
-            node_states=self._node_states,
+            state=self._standing.state,
+            node_states=self._standing.node_states,
             frontier=frontier,
             task=task,
             config=self._config_data(task, inputs),
             saving=saving(recorder, durability=config.durability, clock=self._clock) if recorder and config else None,
-            save_on_failure=config is not None and config.trigger_on_failure,
-            save_on_start=config is not None and config.trigger_on_start and pending is None,
+            error=pending.checkpoint.execution_metadata.get("error") if pending else None,
             max_concurrency=self._max_concurrency,
             threads=NodeThreads(self._node_threads),
             clock=self._clock,
@@ -438,6 +374,10 @@ class Graph:
             last_node=pending.last_node if pending else None,
             result=pending.result() if pending else None,
         )
+
+    def _own_config(self) -> CheckpointConfig | None:
+        """How it is checkpointed, in the very store, so that one in memory is not left behind, and a URL not opened twice."""
+        return replace(self._checkpoint_config, backend=self._backend) if self._checkpoint_config else None
 
     def _new_recorder(self) -> Recorder | None:
         if self._backend is None or self._checkpoint_config is None:
@@ -468,10 +408,10 @@ class Graph:
     def _capture(self, metadata: dict[str, Any]) -> Capture:
         if self._run is not None:
             return self._run.capture(reason="manual", metadata=metadata)
-        pending = self._next.pending
+        pending = self._standing.next.pending
         return Capture(
-            graph_state=self._state.capture(),
-            node_states={key: store.capture() for key, store in self._node_states.items()},
+            graph_state=self._standing.state.capture(),
+            node_states={key: store.capture() for key, store in self._standing.node_states.items()},
             frontier=pending.frontier if pending else {},
             topology=self._topology.to_data(),
             config=self._config_data(Task(), pending.inputs if pending else None),
@@ -482,42 +422,11 @@ class Graph:
             },
         )
 
-    def _check_trigger_nodes(self) -> None:
-        topology = self._topology
-        trigger = self._checkpoint_config.combined_trigger() if self._checkpoint_config else None
-        if trigger is None or isinstance(topology.plans[topology.start].node, NothingRecorded):
-            return
-        known = frozenset[str]().union(*(plan.names for plan in topology.plans.values()))
-        unknown = sorted(trigger.nodes() - known)
-        if unknown:
-            raise GraphDefinitionError(
-                f"Graph {self._graph_id!r} has no node {', '.join(map(repr, unknown))} to make a checkpoint after. Its nodes are "
-                f"{', '.join(map(repr, sorted(known)))}; a trigger takes a node's key, name or class name."
-            )
-
-    def _check_reachable(self, nodes: Sequence[Node]) -> None:
-        reachable = {id(plan.node) for plan in self._topology.plans.values()}
-        lost = [node.label() for node in nodes if id(node) not in reachable]
-        if lost:
-            raise GraphDefinitionError(
-                f"No edge leads from the start {self.start.label()!r} to {', '.join(map(repr, lost))}; wire it with >>, or "
-                "leave it out of nodes=."
-            )
-
     def _check_idle(self, what: str) -> None:
         if self._is_running:
             raise RunError(
                 f"Graph {self._graph_id!r} is running, so {what} has to wait: await the run first, or use another Graph with an "
                 "id of its own."
-            )
-
-    def _warn_of_random_id(self) -> None:
-        if self._backend is not None and self._backend.persistent and not self._is_named:
-            warnings.warn(
-                f"The graph keeps checkpoints in the {self._backend.name} backend under the random id {self._graph_id!r}, which "
-                "another process could not find again. Give it one: Graph(id='…').",
-                SparkWarning,
-                stacklevel=3,
             )
 
 

@@ -53,7 +53,9 @@ def is_still(recorded: str, key: str, topology: Topology) -> bool:
 
 
 def _cure(key: str, recorded: Mapping[str, str], present: Mapping[str, str]) -> str:
-    moves = {old: new for old, what in recorded.items() if (new := _place_of(what, present)) not in (None, old)}
+    moves = {
+        old: new for old, what in recorded.items() if (new := _place_of(what, recorded, present)) not in (None, old)
+    }
     if key in moves:
         return (
             f"That one is now node {moves[key]!r}: pass rename={moves!r}, and give nodes names, which no order changes."
@@ -61,6 +63,7 @@ def _cure(key: str, recorded: Mapping[str, str], present: Mapping[str, str]) -> 
     return f"If it is to take that one's place, pass rename={ {key: key}!r}; else put that one back."
 
 
-def _place_of(what: str, present: Mapping[str, str]) -> str | None:
-    places = [key for key, identity in present.items() if identity == what]
+def _place_of(what: str, recorded: Mapping[str, str], present: Mapping[str, str]) -> str | None:
+    """The one key to which it has come since."""
+    places = [key for key, identity in present.items() if identity == what and recorded.get(key) != what]
     return places[0] if len(places) == 1 else None

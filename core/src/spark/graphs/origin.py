@@ -179,21 +179,6 @@ def check_resume(resume: Any, rename: Any) -> None:
         )
 
 
-def check_edits(edits: Mapping[str, Any], checkpoint: GraphCheckpoint, *, codec: Codec) -> None:
-    """Make sure that nothing that ``set_state`` set is lost to the state of a checkpoint.
-
-    :raises RunError: something would be.
-    """
-    stored = {key: checkpoint.graph_state[key] for key in edits if key in checkpoint.graph_state}
-    lost = differing(edits, stored, codec=codec)
-    if lost:
-        raise RunError(
-            f"set_state() set {', '.join(lost)} of graph {checkpoint.graph_id!r}, and checkpoint {checkpoint.checkpoint_id!r}, "
-            "from which the run would be resumed, has other values. To edit the stored state: await graph.load(), then "
-            "set_state(), then run()."
-        )
-
-
 async def look_up(backend: CheckpointBackend, graph_id: str) -> tuple[GraphCheckpoint | None, int]:
     """The latest checkpoint of a graph, or None; and the next sequence for a run that begins with it, or with nothing."""
     with wrapped(backend, "looking for the latest checkpoint of graph ", graph_id):

@@ -61,6 +61,9 @@ def _check_config(config: Any) -> None:
     _check_names(config, "config", "it")
     limit = config.get("max_concurrency")
     _check(limit is None or _is_number(limit, 1), "config", f"max_concurrency is {_shown(limit)}")
+    rule, grace = config.get("on_failure", "finish"), config.get("failure_grace")
+    _check(type(rule) is str, "config", f"on_failure is {_shown(rule)}")
+    _check(grace is None or type(grace) in (int, float), "config", f"failure_grace is {_shown(grace)}")
     threads = config.get("node_threads", 1)
     _check(_is_number(threads, 1), "config", f"node_threads is {_shown(threads)}")
     _check(isinstance(config.get("inputs", {}), Mapping), "config", "the inputs are no mapping")
@@ -88,7 +91,7 @@ def _check_frontier(frontier: Any) -> None:
     result = frontier.get("result")
     if result is not None:
         _check_names(result, part, "the result")
-        _check("content" in result and _is_text_or_none(result.get("node")), part, "the result names no node")
+        _check("content" in result and _is_text_or_none(result.get("node", 0)), part, "the result names no node")
 
 
 def _check_token(token: Any, next_token: int, contents: int) -> None:
@@ -99,6 +102,9 @@ def _check_token(token: Any, next_token: int, contents: int) -> None:
     _check(_is_number(token.get("lineage"), 0), part, f"a token's lineage is {_shown(token.get('lineage'))}")
     _check(_is_text_or_none(token.get("source", 0)), part, f"a token's source is {_shown(token.get('source'))}")
     _check(type(token.get("joined")) is bool, part, f"a token's joined is {_shown(token.get('joined'))}")
+    order = token.get("order")
+    is_order = isinstance(order, list) and len(order) == 2 and all(_is_number(each, 0) for each in order)
+    _check(order is None or is_order, part, f"a token's order is {_shown(order)}")
     place = token.get("content")
     _check(_is_number(place, 0, contents - 1), part, f"a token's content is {_shown(place)}, of {contents}")
 

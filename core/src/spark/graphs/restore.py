@@ -87,18 +87,25 @@ def find_topology(
     return topology, checkpoint
 
 
-def fitted(checkpoint: GraphCheckpoint, topology: Topology, rename: Mapping[str, str] | None = None) -> GraphCheckpoint:
+def fitted(
+    checkpoint: GraphCheckpoint,
+    topology: Topology,
+    rename: Mapping[str, str] | None = None,
+    *,
+    for_result: bool = False,
+) -> GraphCheckpoint:
     """The checkpoint under the keys of this topology, when everything that it may still run is there, and is what it was.
 
+    :param for_result: a run that is complete is only asked for its result, whatever has become of its nodes.
     :raises GraphRestoreError: it is not; says what is missing or was exchanged, and what to pass.
     """
     keys = keys_meant(checkpoint, rename or {}, topology)
     checkpoint = renamed(checkpoint, keys) if keys else checkpoint
     _check_supply(checkpoint, topology)
-    if checkpoint.frontier is None or checkpoint.frontier["tokens"]:  # a complete run only gives its result
-        differs = what_differs(checkpoint, topology, pending=_pending_nodes(checkpoint, topology), renamed=keys)
-        if differs is not None:
-            raise GraphRestoreError(f"{named(checkpoint)} can't be continued: {differs}")
+    pending = _pending_nodes(checkpoint, topology)
+    differs = what_differs(checkpoint, topology, pending=pending, renamed=keys) if pending or not for_result else None
+    if differs is not None:
+        raise GraphRestoreError(f"{named(checkpoint)} can't be continued: {differs}")
     return checkpoint
 
 

@@ -17,7 +17,7 @@ from spark_backend_file.waiting import DEFAULT
 from spark_backend_file.worker import Worker
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint import CheckpointInfo, CheckpointSerializer, Format, Listing, Record
+    from spark.graphs.checkpoint import CheckpointInfo, CheckpointSerializer, Format, Listing, ReadLimits, Record
 
 Names: TypeAlias = list[str]
 Sequences: TypeAlias = list[int]
@@ -32,6 +32,7 @@ class FileCheckpointBackend(CheckpointBackend):
     :param compression: True or ``"gzip"`` to compress it, or ``"zstd"``, which is faster and needs ``spark-graphs[zstd]``.
     :param pretty_print: indent it, where the format is readable.
     :param serializer: turns objects of your own into plain values and back.
+    :param limits: what loading one checkpoint may cost beyond what its size accounts for.
     :param storage_options: what fsspec hands to the filesystem behind a URL: credentials, timeouts.
     :param lock_timeout: seconds that a call waits for a lock of another process, which may have been stopped. Behind a URL of
         fsspec, where calls wait for each other's transfers, ten times as long.
@@ -47,10 +48,13 @@ class FileCheckpointBackend(CheckpointBackend):
         pretty_print: bool = False,
         serializer: CheckpointSerializer | None = None,
         *,
+        limits: ReadLimits | Mapping[str, int] | None = None,
         storage_options: Mapping[str, Any] | None = None,
         lock_timeout: float = DEFAULT,
     ) -> None:
-        super().__init__(format=format, compression=compression, pretty_print=pretty_print, serializer=serializer)
+        super().__init__(
+            format=format, compression=compression, pretty_print=pretty_print, serializer=serializer, limits=limits
+        )
         self._files = files_at(directory, storage_options)
         self._local = self._files if isinstance(self._files, CheckpointDirectory) else None
         # Elsewhere a record is all that is written at once, so it holds everything.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
 
 from spark.errors import BackendError
@@ -28,7 +28,7 @@ from spark_backend_s3.records import Records
 from spark_backend_s3.removal import Removal
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint import CheckpointSerializer, Format
+    from spark.graphs.checkpoint import CheckpointSerializer, Format, ReadLimits
 
 Names: TypeAlias = list[str]
 Sequences: TypeAlias = list[int]
@@ -50,6 +50,7 @@ class S3CheckpointBackend(CheckpointBackend):
     :param compression: True or ``"gzip"`` to compress it.
     :param pretty_print: indent it, where the format is readable.
     :param serializer: turns objects of your own into plain values and back.
+    :param limits: what loading one checkpoint may cost beyond what its size accounts for.
     :raises ValueError: an argument can't be used.
     """
 
@@ -73,8 +74,11 @@ class S3CheckpointBackend(CheckpointBackend):
         compression: bool | str = False,
         pretty_print: bool = False,
         serializer: CheckpointSerializer | None = None,
+        limits: ReadLimits | Mapping[str, int] | None = None,
     ) -> None:
-        super().__init__(format=format, compression=compression, pretty_print=pretty_print, serializer=serializer)
+        super().__init__(
+            format=format, compression=compression, pretty_print=pretty_print, serializer=serializer, limits=limits
+        )
         if not timeout > 0:
             raise ValueError(f"timeout={timeout!r}: the s3 backend takes a positive number of seconds.")
         self._location = Location(

@@ -12,7 +12,7 @@ Address: TypeAlias = tuple[str, int]
 """Graph id and sequence."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Put:
     """Store a record and, with it or not at all, remove others of its graph. Never changed."""
 
@@ -45,7 +45,7 @@ class Put:
         return [self.address, *((self.graph_id, sequence) for sequence in self.going)]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Delete:
     """Remove records of a graph, or large values. Never changed."""
 
@@ -60,6 +60,16 @@ class Delete:
     def touched(self) -> list[Address]:
         """Every address that this changes."""
         return [(self.graph_id, sequence) for sequence in self.going]
+
+
+@dataclass(slots=True, frozen=True)
+class Blocked:
+    """An operation that met somebody's lock. It may succeed when that is gone."""
+
+    error: Exception
+    """What to raise when nobody waits for that any longer."""
+    is_in_doubt: bool
+    """An earlier try of it may have taken effect; otherwise it has not happened."""
 
 
 @dataclass(slots=True, eq=False)

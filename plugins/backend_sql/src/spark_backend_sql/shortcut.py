@@ -203,14 +203,16 @@ class PsycopgShortcut:
         from psycopg.errors import DivisionByZero, UniqueViolation
 
         graph_id = put.record.graph_id
+        # Made before anything is sent: where the pipeline ends, be it by an error, what it was given is committed.
+        coming, going = blobs_of(put), names_of(put)
         try:
             # Outside of BEGIN and COMMIT, what is sent in one piece is one transaction.
             with connection.pipeline():
                 connection.execute(self._insert.text, put.values)
                 connection.execute(self._check.text, put.values)
-                for blob in blobs_of(put):
+                for blob in coming:
                     connection.execute(self._insert_blob.text, blob)
-                for name in names_of(put):
+                for name in going:
                     connection.execute(self._delete_blob.text, name)
                 removed = [
                     connection.execute(self._delete.text, {"graph_id": graph_id, "sequence": sequence})

@@ -25,6 +25,7 @@ from spark.graphs.checkpoint.durability import Durability
 from spark.graphs.checkpoint.format import Format
 from spark.graphs.checkpoint.handlers import CheckpointHandler
 from spark.graphs.checkpoint.ids import automatic_id, parse_automatic_id
+from spark.graphs.checkpoint.limits import ReadLimits
 from spark.graphs.checkpoint.listing import DamagedRecord, Listing
 from spark.graphs.checkpoint.manager import CheckpointManager
 from spark.graphs.checkpoint.memory import InMemoryCheckpointBackend
@@ -80,6 +81,7 @@ __all__ = [
     "KeepLast",
     "Listing",
     "Pace",
+    "ReadLimits",
     "Record",
     "RecordHeader",
     "Reply",

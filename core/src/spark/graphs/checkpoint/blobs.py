@@ -7,13 +7,14 @@ sequence of that record, so names alone say what may be collected; see ``docs/de
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError
 from spark.graphs.checkpoint.checksum import checksum, is_right
 from spark.graphs.checkpoint.compression import compress, unpack
+from spark.graphs.checkpoint.limits import Inflation
 from spark.graphs.checkpoint.parts import joined, part_trees, values_of
 
 SMALLEST: Final = 8192
@@ -88,14 +89,23 @@ class NewBlobs:
         self._count = 0
         self.unstored: dict[str, bytes] = {}
         """Name to content, until a record that refers to them is durable."""
+        self.inflation = Inflation()
 
-    def add(self, content: bytes, *, sequence: int, compression: str) -> BlobRef:
-        """Keep an encoded value as a blob of the record that is made for this sequence."""
+    def add(self, content: bytes, *, sequence: int, compression: str, count: Callable[[bytes], int]) -> BlobRef:
+        """Keep an encoded value as a blob of the record that is made for this sequence.
+
+        :param count: at most how many values are read from it.
+        """
         self._count += 1
+        name = f"{sequence:0{_DIGITS}d}-{self._writer}-{self._count}"
         packed = compress(content, compression) if compression else None
+        if packed is not None and not self.inflation.admits(
+            name, size=len(packed), raw_size=len(content), members=count(content)
+        ):
+            packed = None
         stored = content if packed is None else packed
         ref = BlobRef(
-            name=f"{sequence:0{_DIGITS}d}-{self._writer}-{self._count}",
+            name=name,
             size=len(stored),
             raw_size=len(content),
             checksum=checksum("sha256", b"", stored),

@@ -20,6 +20,7 @@ from spark.graphs.checkpoint.checksum import checksum, is_right
 from spark.graphs.checkpoint.compression import EFFORT, compress, compression_name, unpack
 from spark.graphs.checkpoint.format import Format
 from spark.graphs.checkpoint.fragments import FragmentCache
+from spark.graphs.checkpoint.limits import Budget, Inflation, ReadLimits
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.payload import PayloadReader, PayloadWriter
 from spark.graphs.checkpoint.pieces import Pieces
@@ -42,21 +43,31 @@ class OpenRecord:
     """Nothing in the tree is a tag that stands for something else, whatever it looks like."""
     references: list[Reference]
     """To the large values that it needs."""
+    budget: Budget
+    """What the rest of the load may take."""
+    limits: ReadLimits
 
     def blob_names(self) -> list[str]:
         """The names of those."""
-        return [reference.ref.name for reference in self.references]
+        return list(dict.fromkeys(reference.ref.name for reference in self.references))
 
     def fill(self, blobs: Mapping[str, bytes]) -> None:
         """Put the large values where the references to them stand.
 
         :param blobs: name to content.
         :raises CheckpointDamagedError: one of them is missing, or not what was written.
+        :raises DeserializationError: together they are more than the limits allow.
         """
         if self.is_plain or type(self.tree) is not dict:
             return
+        values: dict[str, tuple[Any, int]] = {}
         for reference in self.references:
-            reference.mapping[reference.key] = _large_value(self, reference.ref, blobs)
+            ref = reference.ref
+            if ref.name not in values:
+                values[ref.name] = _large_value(self, ref, blobs)
+            else:
+                self.budget.take(members=values[ref.name][1])
+            reference.mapping[reference.key] = values[ref.name][0]
         try:
             join_parts(self.tree)
         except CheckpointDamagedError as error:
@@ -68,7 +79,8 @@ class Codec:
 
     It keeps no state between calls and may be used by several threads.
 
-    :raises GraphDefinitionError: ``compression`` is not known.
+    :param limits: what loading one checkpoint may cost beyond what its size accounts for.
+    :raises GraphDefinitionError: ``compression`` is not known, or ``limits`` are none.
     :raises PluginNotFoundError: no installed plugin provides ``format``.
     """
 
@@ -79,9 +91,12 @@ class Codec:
         pretty_print: bool = False,
         serializer: CheckpointSerializer | None = None,
         checksum: Literal["sha256", "crc32"] = "sha256",
+        limits: ReadLimits | Mapping[str, int] | None = None,
     ) -> None:
         self.format: Format = _make_format(format, pretty_print=pretty_print) if isinstance(format, str) else format
         self.compression: str = compression_name(compression)
+        self.limits: ReadLimits = ReadLimits.of(limits)
+        """What one load may cost."""
         self._writer = PayloadWriter(self.format, serializer)
         self._reader = PayloadReader(serializer)
         self._checksum = checksum
@@ -107,13 +122,17 @@ class Codec:
         :raises SerializationError: a value can't be saved; the error has the path to it.
         """
         cache = FragmentCache() if cache is None else cache
-        keep_apart = None if blobs is None else partial(blobs.add, sequence=sequence, compression=self.compression)
+        keep_apart = None
+        if blobs is not None:
+            blobs.inflation.forget(cache.retired)
+            keep_apart = partial(blobs.add, sequence=sequence, compression=self.compression, count=self.format.count)
         raw = self._writer.write(checkpoint, cache=cache, scale=scale, keep_apart=keep_apart)
         if not self._defers:
             raw = bytes(raw)
         raw_size = len(raw)
         cache.effort = 0 if isinstance(raw, Pieces) else raw_size * EFFORT[self.compression]
-        payload, compression = self._packed(raw) if self.compression else (raw, "")
+        packed = _packed(self.format, bytes(raw), self.compression) if self.compression else None
+        payload, compression = (raw, "") if packed is None else (packed, self.compression)
         header = RecordHeader(
             checkpoint_id=checkpoint.checkpoint_id,
             graph_id=checkpoint.graph_id,
@@ -133,7 +152,8 @@ class Codec:
         record = Record(header, payload)
         if not isinstance(payload, Pieces):
             self._seal(header, payload)
-            record.blobs = {} if blobs is None else dict(blobs.unstored)
+        if blobs is not None:
+            record.blobs = dict(blobs.unstored)
         return record
 
     def tree(self, value: Any, path: str = "") -> Any:
@@ -143,6 +163,13 @@ class Codec:
         """
         return self._writer.tree(value, path)
 
+    def check(self, value: Any, path: str) -> None:
+        """Make sure that a value can be saved.
+
+        :raises SerializationError: something in it can't be; the error has the path to it.
+        """
+        self._writer.check(value, path)
+
     def decode(self, record: Record) -> GraphCheckpoint:
         """The checkpoint that a record without references to large values was made from: ``open`` and ``read`` in one."""
         return self.read(self.open(record), {})
@@ -151,7 +178,7 @@ class Codec:
         """A record whose payload was checked and parsed, so that it can be told which large values it refers to.
 
         :raises CheckpointDamagedError: it is not what was written.
-        :raises DeserializationError: it is intact, but its format can't be used here.
+        :raises DeserializationError: it is intact, but its format can't be used here, or it is more than the limits allow.
         :raises PluginNotFoundError: its format is not installed.
         """
         header, payload = record.header, record.payload
@@ -159,20 +186,22 @@ class Codec:
         format = self._format_of(header)
         if _is_signed(format) and not format.verify(header.canonical() + payload, header.signature):
             _raise_damaged(header, f"its {format.name} signature is missing, or was not made with the key in use here")
-        return _parsed(header, payload, format)
+        return _parsed(header, payload, format, self.limits)
 
     def references(self, record: Record) -> list[BlobRef]:
         """The large values that a record refers to. Neither its types nor the key of its signature are needed.
 
         :raises CheckpointDamagedError: it is not what was written.
-        :raises DeserializationError: it is intact, but its format can't be used here.
+        :raises DeserializationError: it is intact, but its format can't be used here, or it is more than the limits allow.
         :raises PluginNotFoundError: its format is not installed.
         """
         header, payload = record.header, record.payload
         _check_intact(header, payload)
         if self._kind_of(header).takes_objects:
             return []  # such formats write a checkpoint in one piece
-        return [reference.ref for reference in _parsed(header, payload, self._format_of(header)).references]
+        return [
+            reference.ref for reference in _parsed(header, payload, self._format_of(header), self.limits).references
+        ]
 
     def put_together(self, record: Record, blobs: Mapping[str, bytes]) -> Record:
         """The same record with its large values in its payload, for a store that keeps none beside it.
@@ -194,10 +223,10 @@ class Codec:
                 f"{_name(header)} is signed, so its large values can't be put into it without the key. Copy it to a store "
                 "that keeps large values by themselves."
             )
-        opened = _parsed(header, record.payload, self._format_of(header))
+        opened = _parsed(header, record.payload, self._format_of(header), self.limits)
         opened.fill(blobs)
         raw = opened.format.dumps(opened.tree)
-        packed = compress(raw, header.compression) if header.compression else None
+        packed = _packed(opened.format, raw, header.compression) if header.compression else None
         payload, compression = (raw, "") if packed is None else (packed, header.compression)
         whole = replace(header, size=len(payload), raw_size=len(raw), compression=compression)
         whole.checksum = checksum(self._checksum, whole.canonical(), payload)
@@ -213,16 +242,12 @@ class Codec:
         header = opened.header
         opened.fill(blobs)
         try:
-            content = self._reader.read(opened.format, opened.tree, is_plain=opened.is_plain)
+            content = self._reader.read(opened.format, opened.tree, is_plain=opened.is_plain, limits=opened.limits)
         except DeserializationError as error:
             raise DeserializationError(f"{_name(header)} is intact, but can't be loaded: {error}") from error
         except CheckpointDamagedError as error:
             _raise_damaged(header, str(error), cause=error)
         return _make_checkpoint(header, content)
-
-    def _packed(self, raw: bytes | Pieces) -> tuple[bytes | Pieces, str]:
-        packed = compress(bytes(raw), self.compression)
-        return (raw, "") if packed is None else (packed, self.compression)
 
     def _seal(self, header: RecordHeader, payload: bytes) -> None:
         sealed = header.canonical()
@@ -279,15 +304,31 @@ def _check_intact(header: RecordHeader, payload: bytes) -> None:
         _raise_damaged(header, "its checksum does not match its content")
 
 
-def _parsed(header: RecordHeader, payload: bytes, format: Format) -> OpenRecord:
+def _packed(format: Format, raw: bytes, compression: str) -> bytes | None:
+    """A payload compressed; None where a reader would take it for a bomb."""
+    packed = compress(raw, compression)
+    if packed is None or format.takes_objects:
+        return packed
+    fits = Inflation().admits("payload", size=len(packed), raw_size=len(raw), members=format.count(raw))
+    return packed if fits else None
+
+
+def _parsed(header: RecordHeader, payload: bytes, format: Format, limits: ReadLimits) -> OpenRecord:
+    budget = Budget(limits, _name(header))
+    budget.stored(len(payload))
     raw = _unpack(header, payload)
+    if not format.takes_objects:  # whoever unpickles trusts the store
+        budget.take(size=len(raw), members=format.count(raw))
     tree = _load(format, header, raw)
     is_plain = format.takes_objects or format.is_plain(raw)
     try:
         found = [] if is_plain or type(tree) is not dict else references(tree)
     except CheckpointDamagedError as error:
         _raise_damaged(header, str(error), cause=error)
-    return OpenRecord(header, format, tree, is_plain, found)
+    for ref in {reference.ref.name: reference.ref for reference in found}.values():
+        budget.stored(ref.size)
+    budget.take(size=sum(reference.ref.raw_size for reference in found))
+    return OpenRecord(header, format, tree, is_plain, found, budget, limits)
 
 
 def _unpack(header: RecordHeader, payload: bytes) -> bytes:
@@ -306,14 +347,18 @@ def _load(format: Format, header: RecordHeader, raw: bytes) -> Any:
         _raise_damaged(header, f"its payload is not the {format.name} it should be ({describe(error)})", cause=error)
 
 
-def _large_value(opened: OpenRecord, ref: BlobRef, blobs: Mapping[str, bytes]) -> Any:
+def _large_value(opened: OpenRecord, ref: BlobRef, blobs: Mapping[str, bytes]) -> tuple[Any, int]:
+    """The value, and how many values it is made of at most."""
     stored = blobs.get(ref.name)
     if stored is None:
         _raise_damaged(opened.header, f"its large value {ref.name!r} is missing")
     try:
-        return _load(opened.format, opened.header, ref.content(stored))
+        content = ref.content(stored)
     except CheckpointDamagedError as error:
         _raise_damaged(opened.header, str(error), cause=error)
+    members = opened.format.count(content)
+    opened.budget.take(members=members)
+    return _load(opened.format, opened.header, content), members
 
 
 def _make_checkpoint(header: RecordHeader, content: dict[str, Any]) -> GraphCheckpoint:

@@ -52,6 +52,11 @@ class Format(ABC):
         that stand for other values. A format that can tell saves a walk through the whole tree."""
         return False
 
+    def count(self, data: bytes) -> int:
+        """How many values ``loads`` makes of these bytes at most, told without making them. A format that can tell better than
+        one for each byte may compress more."""
+        return len(data)
+
     def member(self, name: str, value: bytes) -> bytes:
         """One member of a mapping, from the bytes of its value, as ``compose`` wants it. Only for formats that compose."""
         raise NotImplementedError(f"The format {self.name!r} can't be composed of members.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from spark.errors import GraphDefinitionError
 from spark.graphs.blocking import run_blocking
+from spark.graphs.failures import add_note
 from spark.hooks import discovery, events
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ class Audience:
                 await getattr(handler, method)(make_argument())
             except (Exception, SystemExit, asyncio.CancelledError) as error:
                 if self._errors == "raise" or (isinstance(error, asyncio.CancelledError) and _is_being_cancelled()):
+                    add_note(error, f"raised by the handler {type(handler).__qualname__} in {method}.")
                     raise
                 _LOG.exception(
                     "The handler %s failed in %s; the run goes on. To stop it, pass handler_errors='raise'.",

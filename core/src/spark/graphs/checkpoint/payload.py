@@ -12,6 +12,7 @@ from spark.graphs.checkpoint.blobs import SMALLEST, BlobRef
 from spark.graphs.checkpoint.culprit import find_culprit
 from spark.graphs.checkpoint.format import Format
 from spark.graphs.checkpoint.fragments import FragmentCache
+from spark.graphs.checkpoint.limits import DEFAULT_LIMITS, ReadLimits
 from spark.graphs.checkpoint.members import Members
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.object_hook import ObjectHook
@@ -64,6 +65,11 @@ class PayloadWriter:
     def tree(self, value: Any, path: str = "") -> Any:
         """The plain tree of a value, by itself."""
         return self._writer.tree(value, path)
+
+    def check(self, value: Any, path: str) -> None:
+        """Write a value by itself, for nobody."""
+        takes_objects = self._format.takes_objects
+        self._dump(self._hook.lower({path: value}, "")[path] if takes_objects else self.tree(value, path), path)
 
     def _compose(
         self, checkpoint: GraphCheckpoint, cache: FragmentCache, scale: Scale | None, keep_apart: KeepApart | None
@@ -128,7 +134,7 @@ class PayloadWriter:
         return self._dump(ref.tree())
 
     def _frontier(self, frontier: dict[str, Any] | None) -> bytes:
-        if frontier is None or type(frontier.get("tokens")) is not PlainList or self._writer.has_hook:
+        if type(frontier) is not dict or type(frontier.get("tokens")) is not PlainList or self._writer.has_hook:
             return self._section("frontier", frontier)
         # Made by the engine: only what nodes gave it has to be looked at.
         tree = {**frontier, "tokens": list(frontier["tokens"])}
@@ -188,17 +194,19 @@ class PayloadReader:
         self._serializer = serializer
         self._hook = ObjectHook(serializer)
 
-    def read(self, format: Format, tree: Any, *, is_plain: bool = False) -> dict[str, Any]:
+    def read(
+        self, format: Format, tree: Any, *, is_plain: bool = False, limits: ReadLimits = DEFAULT_LIMITS
+    ) -> dict[str, Any]:
         """The content by the names of ``GraphCheckpoint``'s fields; of the facts only those that were written.
 
         :param tree: what the format loaded.
         :param is_plain: nothing in it stands for something else.
         :raises CheckpointDamagedError: it is no checkpoint.
-        :raises DeserializationError: the type of a value is not known here.
+        :raises DeserializationError: the type of a value is not known here, or a value is more than the limits allow.
         """
         if type(tree) is not dict or not tree.keys() >= {*_SECTIONS}:
             raise CheckpointDamagedError("its payload is no checkpoint, or lacks parts of one")
-        reader = TreeReader(self._serializer)
+        reader = TreeReader(self._serializer, limits=limits)
         read_section = self._section_reader(reader, format, is_plain=is_plain)
         content: dict[str, Any] = {}
         for name in _SECTIONS:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from itertools import islice, pairwise
 from typing import Any, Final
 
-from spark.errors import GraphDefinitionError
+from spark.errors import GraphDefinitionError, RuleError
 from spark.graphs.checkpoint.model import CheckpointInfo
 from spark.graphs.checkpoint.rules import CombinedRule, Rule, by_name
 
@@ -64,8 +64,10 @@ class KeepFor(Retention):
     def __init__(self, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0) -> None:
         try:
             self.span: timedelta = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise GraphDefinitionError(f"KeepFor(…): {error}. Give a span of time, as in KeepFor(days=7).") from error
+        except (OverflowError, ValueError, TypeError) as error:  # too long, or no number
+            raise GraphDefinitionError(
+                "KeepFor(…): give a span of time of less than a million years, as in KeepFor(days=7), or KeepAll()."
+            ) from error
         if self.span <= timedelta(0):
             raise GraphDefinitionError("KeepFor(…): give a positive span of time, for instance KeepFor(days=7).")
 
@@ -138,12 +140,20 @@ def surplus(
     :param checkpoints: the automatic ones of one graph, by sequence. Those made by hand neither go nor count.
     :param rising: whether the timestamps are known to rise with the sequences, which saves asking about every one. A clock
         that stood wrong for a while leaves some that don't.
+    :raises RuleError: the rule raised.
     """
     going = []
     age = len(checkpoints)
     for checkpoint in islice(checkpoints, age - 1):
         age -= 1
-        if not retention.keeps(checkpoint, age=age, now=now):
+        try:
+            is_kept = retention.keeps(checkpoint, age=age, now=now)
+        except Exception as error:
+            raise RuleError(
+                f"The retention rule {retention!r} raised {type(error).__name__}: {error}. It was asked whether to keep "
+                f"checkpoint {checkpoint.checkpoint_id!r}, which stays, as do all others."
+            ) from error
+        if not is_kept:
             going.append(checkpoint)
         elif rising and retention.keeps_younger:
             break

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError, DeserializationError, SparkError
 from spark.graphs.checkpoint.collection_tags import COLLECTION_READERS
+from spark.graphs.checkpoint.limits import DEFAULT_LIMITS, ReadLimits, collides
 from spark.graphs.checkpoint.moments import MOMENT_READERS, read_zone, read_zoned
 from spark.graphs.checkpoint.plain_classes import read_dataclass, read_enum, read_named_tuple
 from spark.graphs.checkpoint.pydantic_models import read_generic, read_model
@@ -29,7 +30,14 @@ class TreeReader:
     :param names: finds classes; of another reader for the same checkpoint.
     """
 
-    def __init__(self, serializer: CheckpointSerializer | None = None, *, names: TypeNames | None = None) -> None:
+    def __init__(
+        self,
+        serializer: CheckpointSerializer | None = None,
+        *,
+        names: TypeNames | None = None,
+        limits: ReadLimits = DEFAULT_LIMITS,
+    ) -> None:
+        self._limits = limits
         self.names = names or TypeNames()
         self._deserialize = serializer.deserialize if serializer and is_hook(serializer) else None
         self.has_hook = self._deserialize is not None
@@ -103,7 +111,7 @@ class TreeReader:
 
     def without_hook(self) -> TreeReader:
         """One for what was written without asking the serializer."""
-        return self if self._deserialize is None else TreeReader(names=self.names)
+        return self if self._deserialize is None else TreeReader(names=self.names, limits=self._limits)
 
     def read_mapping(self, tree: Any) -> dict[Any, Any]:
         """The mapping that ``write_mapping`` was given."""
@@ -115,7 +123,10 @@ class TreeReader:
 
     def _read_tag(self, tag: str, content: Any) -> Any:
         if make := _CONTAINERS.get(tag):
-            return make(self.read_items(content))
+            items = self.read_items(content)
+            if tag != "$tuple":
+                self._check_keys(items)
+            return make(items)
         if scalar := _SCALARS.get(tag):
             return scalar(content)
         if tag == "$dict":
@@ -129,17 +140,28 @@ class TreeReader:
         )
 
     def _read_pairs(self, pairs: Any, *, key_reader: Callable[[Any], Any]) -> dict[Any, Any]:
-        values = {}
+        keys, values = [], []
         step = ""
         try:
             for key_tree, value_tree in pairs:
                 step = "{key}"
                 key = key_reader(key_tree)
+                hash(key)
                 step = key_step(key)
-                values[key] = self.read(value_tree)
+                keys.append(key)
+                values.append(self.read(value_tree))
         except Exception as error:
             raise _Unreadable.at(error, step) from error
-        return values
+        self._check_keys(keys)
+        return dict(zip(keys, values, strict=True))
+
+    def _check_keys(self, keys: list[Any]) -> None:
+        most = self._limits.max_equal_hashes
+        if collides(keys, most):
+            raise DeserializationError(
+                f"More than {most} of its {len(keys)} keys have the same hash, so that it would take very long to put them "
+                "together. If you trust who wrote it, give the backend a higher limit: limits=ReadLimits(max_equal_hashes=…)."
+            )
 
     def _read_registered(self, content: Any) -> Any:
         name, data_tree = content

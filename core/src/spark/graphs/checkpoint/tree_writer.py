@@ -7,11 +7,12 @@ written as ``{"$dict": [[key, value], …]}``, so no dict of a user is ever mist
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import tzinfo
 from typing import Any, Final
 
 from spark.graphs.checkpoint.collection_tags import COLLECTION_WRITERS
+from spark.graphs.checkpoint.limits import DEFAULT_LIMITS, collides
 from spark.graphs.checkpoint.moments import MOMENT_WRITERS, write_zone
 from spark.graphs.checkpoint.plain_classes import plain_shape
 from spark.graphs.checkpoint.pydantic_models import is_model, write_model
@@ -96,6 +97,8 @@ class TreeWriter:
 
     def _write_tagged(self, value: Any, kind: type, depth: int) -> Any:
         if tag := _CONTAINER_TAGS.get(kind):
+            if kind is not tuple:
+                _check_keys(value)
             return {tag: self.write_items(value, depth + 1)}
         if scalar := _SCALARS.get(kind):
             return scalar(value)
@@ -188,6 +191,7 @@ class TreeWriter:
     def _write_pairs(
         self, values: Mapping[Any, Any], depth: int, *, key_writer: Callable[[Any, int], Any]
     ) -> list[list[Any]]:
+        _check_keys(values)
         below = self._one_deeper(self._one_deeper(depth))
         pairs = []
         step = ""
@@ -253,6 +257,14 @@ class TreeWriter:
         except RecursionError as error:
             reason = "Python's stack was nearly used up before the work began; save from a less deeply nested call."
             raise Unsaveable(reason).to_error(path) from error
+
+
+def _check_keys(keys: Collection[Any]) -> None:
+    if collides(keys, DEFAULT_LIMITS.max_equal_hashes):
+        raise Unsaveable(
+            f"more than {DEFAULT_LIMITS.max_equal_hashes} of its {len(keys)} keys have the same hash, and would be refused when "
+            "they are read back. Give their class a better __hash__, or store a list."
+        )
 
 
 class _ManyError(Exception):

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from spark.errors import GraphDefinitionError
+from spark.errors import GraphDefinitionError, RuleError
 from spark.graphs.checkpoint.rules import CombinedRule, Rule, by_name
 
 
@@ -186,6 +186,30 @@ class AllTriggers(CombinedRule, Trigger):
 
 TRIGGERS: Final = by_name(EveryIterations, EverySeconds, AfterNode, WithinOverhead, AnyTrigger, AllTriggers)
 """Name to the trigger that checkpoints record by it."""
+
+
+def is_due(trigger: Trigger, boundary: Boundary) -> bool:
+    """Whether a trigger says that a checkpoint is due here.
+
+    :raises RuleError: it raised; names the very rule, where it combines several.
+    """
+    try:
+        return trigger.is_due(boundary)
+    except Exception as error:
+        raise RuleError(
+            f"The trigger {type(_guilty(trigger, boundary)).__qualname__} raised {type(error).__name__}: {error}. It was asked "
+            f"whether a checkpoint is due after iteration {boundary.iteration}, of node {boundary.node!r}, which counts all "
+            "the same."
+        ) from error
+
+
+def _guilty(trigger: Trigger, boundary: Boundary) -> Trigger:
+    for rule in trigger.rules if isinstance(trigger, AnyTrigger | AllTriggers) else ():
+        try:
+            rule.is_due(boundary)
+        except Exception:
+            return _guilty(rule, boundary)
+    return trigger
 
 
 def _flattened(rules: Iterable[Trigger], kind: type[AnyTrigger | AllTriggers]) -> tuple[Trigger, ...]:

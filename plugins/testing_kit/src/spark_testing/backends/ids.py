@@ -40,7 +40,21 @@ class Ids(GivenStore):
 
         assert [info.graph_id for info in (await backend.list()).infos] == sorted(HOSTILE_IDS)
         assert await asyncio.gather(*(backend.get(hostile, 1) for hostile in HOSTILE_IDS)) == records
+        highest = await asyncio.gather(*map(backend.next_sequence, HOSTILE_IDS))
+        assert highest == [2] * len(HOSTILE_IDS), (
+            "each graph id got one record, so the next sequence of each is 2; another one is counted together with: "
+            f"{[hostile for hostile, following in zip(HOSTILE_IDS, highest, strict=True) if following != 2]}"
+        )
         for hostile in self.hostile_ids:
             found = await backend.find(f"of {hostile}")
             assert found is not None
             assert found.graph_id == hostile
+        going, staying = HOSTILE_IDS[::2], HOSTILE_IDS[1::2]
+        assert all(await asyncio.gather(*(backend.delete(hostile, 1) for hostile in going))), (
+            "deleting the only record of a graph id must return True, whatever other ids look alike"
+        )
+        left = [info.graph_id for info in (await backend.list()).infos]
+        assert left == sorted(staying), (
+            f"every second graph id lost its record. Also lost: {sorted({*staying} - {*left})}; "
+            f"still there: {sorted({*left} - {*staying})}"
+        )

@@ -59,6 +59,25 @@ class LargeValues(GivenStore):
 
         assert await backend.blob_names("g") == [OTHER]
 
+    async def test_a_save_takes_along_large_values_of_its_graph_only_and_only_when_it_succeeds(
+        self, backend: CheckpointBackend
+    ) -> None:
+        if not backend.keeps_blobs:
+            return
+        for graph_id in ("g", "h"):
+            for sequence, name in ((1, BLOB), (2, OTHER)):
+                await backend.put(make_record(graph_id, sequence, blobs={name: b"x"}))
+
+        with pytest.raises(SequenceTakenError):
+            await backend.put_and_delete(make_record("g", 2), [1], [BLOB])
+        assert await backend.get_blobs("g", [BLOB]) == {BLOB: b"x"}, (
+            "put_and_delete was refused, since its sequence is in use, and removed a large value all the same"
+        )
+        await backend.put_and_delete(make_record("g", 3), [1], [BLOB])
+        assert sorted(await backend.blob_names("h")) == [BLOB, OTHER], (
+            "put_and_delete of graph 'g' removed a large value of graph 'h' that has the same name"
+        )
+
     async def test_any_name_of_a_large_value_is_only_a_name(self, backend: CheckpointBackend) -> None:
         """Names are read from records, so they are as hostile as whoever may write to the store."""
         await backend.put(make_record("g", 1, blobs={BLOB: b"x"} if backend.keeps_blobs else {}))

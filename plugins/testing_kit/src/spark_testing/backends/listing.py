@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Final
 
 import pytest
 
@@ -10,6 +11,9 @@ from spark.errors import SequenceTakenError
 from spark.graphs.checkpoint import CheckpointBackend, CheckpointQuery
 from spark_testing.backends.store import GivenStore, OpenAnother, Spoil
 from spark_testing.records import NOON, make_record
+
+_LONGEST_HEADER: Final = 8_192
+"""Bytes that a small record may take besides its payload."""
 
 
 class Listing(GivenStore):
@@ -51,7 +55,10 @@ class Listing(GivenStore):
         assert (info.checkpoint_id, info.graph_id, info.sequence) == (expected.checkpoint_id, "g", 1)
         assert (info.timestamp, info.manual) == (expected.timestamp, expected.manual)
         assert info.timestamp.utcoffset() == timedelta(0)
-        assert info.size >= expected.size
+        assert expected.size <= info.size <= expected.size + _LONGEST_HEADER, (
+            f"a record with a payload of {expected.size} bytes is listed with a size of {info.size}: it must be the payload's, "
+            "or of all that is stored"
+        )
         assert await backend.latest("g") == info
         assert await backend.get_latest("g") == await backend.get("g", info.sequence)
         assert await backend.find(info.checkpoint_id) == info
@@ -87,6 +94,24 @@ class Listing(GivenStore):
             assert damaged <= {2}, f"records that are whole are listed as damaged: {listing.damaged}"
             assert all(each.place and each.reason for each in listing.damaged), "no place or reason is given"
         assert ([info.sequence for info in other.infos], other.damaged) == ([1], []), "damage of g is told of graph h"
+
+    async def test_the_latest_may_be_one_made_by_hand(self, backend: CheckpointBackend) -> None:
+        """And when it is deleted, the one before it is the latest."""
+        await backend.put(make_record("g", 1))
+        await backend.put(make_record("g", 2, checkpoint_id="by hand"))
+
+        for sequence in (2, 1):
+            latest, newest = await backend.latest("g"), await backend.get_latest("g")
+            assert latest is not None, f"sequence {sequence} is there, and latest() finds nothing"
+            assert latest.sequence == sequence, (
+                f"the latest is sequence {sequence}, and latest() gives {latest.sequence}"
+            )
+            assert newest == await backend.get("g", sequence), (
+                f"get_latest() gives another record than that of sequence {sequence}"
+            )
+            await backend.delete("g", sequence)
+        assert await backend.latest("g") is None, "all records are deleted, and latest() still finds one"
+        assert await backend.get_latest("g") is None, "all records are deleted, and get_latest() still finds one"
 
     # query
 

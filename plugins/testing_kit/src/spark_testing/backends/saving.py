@@ -10,7 +10,7 @@ import pytest
 from spark.errors import SequenceTakenError
 from spark.graphs.checkpoint import CheckpointBackend
 from spark_testing.backends.store import GivenStore, ReadRaw
-from spark_testing.records import make_record, random_record
+from spark_testing.records import NOON, make_record, random_record
 
 PAYLOADS = [
     ("json", "", b'{"a": 1}'),
@@ -63,6 +63,22 @@ class Saving(GivenStore):
             assert (stored, blobs) == (record, record.blobs), f"with Random({seed})"
         listed = [(info.graph_id, info.sequence) for info in (await backend.list()).infos]
         assert listed == sorted((record.graph_id, record.sequence) for record in records), f"with Random({seed})"
+
+    async def test_takes_any_sequence_up_to_a_million_million(self, backend: CheckpointBackend) -> None:
+        """Which is what file names and keys have room for; columns of 32 bits have not."""
+        sequences = [1, 2**31 - 1, 2**31, 2**32 + 1, 10**12 - 2]
+        for sequence in sequences:
+            record = make_record("g", sequence, timestamp=NOON)
+            await backend.put(record)
+            assert await backend.get("g", sequence) == record, (
+                f"the record that was put at sequence {sequence} came back as another"
+            )
+
+        listed = [info.sequence for info in (await backend.list("g")).infos]
+        assert listed == sequences, f"sequences {sequences} were saved, and {listed} are listed"
+        assert await backend.next_sequence("g") == 10**12 - 1, (
+            "the next sequence is one above the highest that was used"
+        )
 
     async def test_gives_back_the_metadata_that_can_be_searched(self, backend: CheckpointBackend) -> None:
         """It is under the checksum: in any other order or spelling, the record would count as damaged."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from typing import Any, Final
 
 import pytest
 
-from spark.errors import CheckpointDamagedError
+from spark.errors import CheckpointConflictError, CheckpointDamagedError
 from spark.graphs import Graph, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig, CheckpointManager, InMemoryCheckpointBackend
 from spark_testing.backends.store import GivenStore, OpenAnother, Spoil
@@ -18,24 +19,28 @@ _NAMES_FOUR: Final = r"(?<![0-9a-z])0*4(?![0-9a-z])"
 """In a message: the sequence 4, as a number or the end of a name."""
 
 
+Act = Callable[[], Awaitable[None]]
+
+
 class PowerCut(BaseException):
     """Ends a run at once, without a last checkpoint."""
 
 
 class Count(Node):
-    """Counts to eight, with a large value in the state, and dies on the way if it is told to."""
+    """Counts to eight, with a large value in the state, and does something in one of its steps if it is told to."""
 
-    def __init__(self, *, die_at: int = 0) -> None:
+    def __init__(self, *, at: int, act: Act) -> None:
         super().__init__()
-        self._die_at = die_at
+        self._at = at
+        self._act = act
 
     async def process(self, context: NodeContext) -> Any:
         count = await context.graph_state.get("count", 0) + 1
         await context.graph_state.set("count", count)
         if count % 3 == 0:
             await context.graph_state.set("large", f"{count} " * 20_000)
-        if count == self._die_at:
-            raise PowerCut
+        if count == self._at:
+            await self._act()
         return {"count": count, "done": count == 8}
 
 
@@ -45,7 +50,7 @@ class Whole(GivenStore):
     async def test_a_graph_goes_on_where_it_was(self, backend: CheckpointBackend) -> None:
         """With retention, which deletes behind it, and a large value that changes now and then."""
         with pytest.raises(PowerCut):
-            await _counting(backend, die_at=5).run()
+            await _counting(backend, at=5).run()
         resumed = _counting(backend)
         result = await resumed.run(resume=True)
 
@@ -57,6 +62,17 @@ class Whole(GivenStore):
         assert await manager.load_checkpoint(infos[0].checkpoint_id) is not None
         assert (await manager.verify()).damaged == []
 
+    async def test_a_writer_whose_history_was_taken_over_and_deleted_stops(self, backend: CheckpointBackend) -> None:
+        """The one that is overtaken in mid-step learns of it, though nothing of the other's history is left to see."""
+
+        async def take_over() -> None:
+            await _counting(backend).run(resume=True)
+            await CheckpointManager(backend).delete_all_checkpoints("counting")
+
+        with pytest.raises(CheckpointConflictError):
+            await _counting(backend, at=5, act=take_over).run()
+        assert (await backend.list("counting")).infos == [], "an overtaken writer went on after its history was deleted"
+
     async def test_a_damaged_checkpoint_is_an_error_and_never_a_guess(
         self, backend: CheckpointBackend, open_another: OpenAnother | None, spoil: Spoil | None
     ) -> None:
@@ -64,7 +80,7 @@ class Whole(GivenStore):
         if open_another is None or spoil is None:
             return
         with pytest.raises(PowerCut):
-            await _counting(backend, die_at=5).run()
+            await _counting(backend, at=5).run()
         spoil("counting", 4)
 
         async with open_another() as reader:
@@ -82,7 +98,7 @@ class Whole(GivenStore):
         if open_another is None or spoil is None:
             return
         with pytest.raises(PowerCut):
-            await _counting(backend, die_at=5).run()
+            await _counting(backend, at=5).run()
         spoil("counting", 3)
 
         async with open_another() as reader:
@@ -106,8 +122,12 @@ class Whole(GivenStore):
             assert await target.get(info.graph_id, info.sequence) == await source.get(info.graph_id, info.sequence)
 
 
-def _counting(backend: CheckpointBackend, *, die_at: int = 0) -> Graph:
-    count = Count(die_at=die_at)
+async def _die() -> None:
+    raise PowerCut
+
+
+def _counting(backend: CheckpointBackend, *, at: int = 0, act: Act = _die) -> Graph:
+    count = Count(at=at, act=act)
     count.on(done=False) >> count
     config = CheckpointConfig(backend=backend, trigger_on_iteration=1, max_checkpoints=3)
     return Graph(start=count, id="counting", checkpoint_config=config)
