@@ -16,7 +16,7 @@ from spark.graphs.context import NodeContext
 from spark.graphs.message import Message
 from spark.graphs.progress import Progress
 from spark.graphs.state import StateStore
-from spark.graphs.values import snapshot
+from spark.graphs.values import Check, snapshot
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.durability import SaveAtOnce
@@ -52,6 +52,7 @@ class GraphRun:
         iteration: int = 0,
         last_node: str | None = None,
         result: Message | None = None,
+        check: Check | None = None,
     ) -> None:
         self.graph_id = graph_id
         self.run_id = run_id
@@ -62,6 +63,9 @@ class GraphRun:
         self._plans = topology.plans
         self._topology = topology
         self._node_states = node_states
+        self._check = check
+        for store in (state, *node_states.values()):
+            store.check = check
         self._frontier = frontier
         self._budget = task.budget
         self._config = config
@@ -176,7 +180,7 @@ class GraphRun:
     def _commit(self, step: NodeContext, output: Any) -> None:
         """State writes, node state, output and the token's successors: all together or, when anything raises, not at all."""
         plan, key = step.plan, step.plan.key
-        content = snapshot(output, path=f"the output of node {key!r}")
+        content = snapshot(output, path=f"the output of node {key!r}", check=self._check)
         targets = plan.targets(content)
         graph_changes = step.graph_writes.prepare(writer=key) if step.graph_writes is not None else None
         node_changes = step.node_writes.prepare(writer=key) if step.node_writes is not None else None
@@ -296,5 +300,5 @@ class GraphRun:
         """The committed state of one node."""
         store = self._node_states.get(key)
         if store is None:
-            store = self._node_states[key] = StateStore(f"node_states[{key!r}]")
+            store = self._node_states[key] = StateStore(f"node_states[{key!r}]", check=self._check)
         return store
