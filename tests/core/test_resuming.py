@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from spark.errors import GraphDefinitionError, GraphRestoreError, InputConflictError, RunError, SerializationError
+from spark.errors import (
+    GraphDefinitionError,
+    GraphRestoreError,
+    InputConflictError,
+    NodeError,
+    RunError,
+    SerializationError,
+)
 from spark.graphs import Graph, Node, NodeContext, Task
 from spark.graphs.checkpoint import (
     CheckpointConfig,
@@ -69,7 +76,7 @@ async def time_out() -> None:
 
 async def cut_off(loop: Pages, graph: Graph, how: Callable[[], Any] = fail, **run: Any) -> None:
     loop.cut_off = how
-    with pytest.raises((Failure, asyncio.CancelledError, TimeoutError)):
+    with pytest.raises((Failure, NodeError, TimeoutError)):
         await graph.run(**run)
     loop.cut_off = None
 
