@@ -363,6 +363,7 @@ class TestUpdate:
 
         graph = fan_out(a, b)
         graph.nodes["b"] >> Does(lambda context: b_has_committed.set(), name="after b")
+        graph.start = graph.start  # built anew, with this edge
         await graph.run()
 
         assert await graph.get_state("log") == ["b", "a"]
