@@ -24,6 +24,8 @@ LAYERS = [
         "spark.graphs.message",
         "spark.graphs.progress",
         "spark.graphs.containers",
+        "spark.graphs.failures",
+        "spark.graphs.patience",
     },
     {"spark.graphs.edges", "spark.graphs.state", "spark.graphs.frontier", "spark.graphs.tasks"},
     {"spark.graphs.step_state"},
@@ -31,6 +33,7 @@ LAYERS = [
     {"spark.graphs.topology", "spark.graphs.context"},
     {
         "spark.graphs.run",
+        "spark.graphs.ending",
         "spark.graphs.restore",
         "spark.graphs.arguments",
         "spark.graphs.recorded",

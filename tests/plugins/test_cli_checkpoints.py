@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.plugins.cli import damage, file_url, fill, infos, save_by_hand, sequences, spark, sqlite_url
+from spark.graphs.checkpoint import Codec, GraphCheckpoint, automatic_id
+from tests.plugins.cli import damage, file_url, fill, infos, save_by_hand, sequences, spark, sqlite_url, with_store
 
 
 @pytest.fixture(params=[file_url, sqlite_url], ids=["file", "sqlite"])
@@ -278,3 +281,56 @@ def own_leftover(other: Path) -> Path:
     name = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     other.with_name(name).write_text("half a checkpoint")
     return other.with_name(name)
+
+
+ERROR = {
+    "type": "net.ServiceDown",
+    "message": "no answer\nfor a minute",
+    "node": "fetch",
+    "attempt": 2,
+    "time": "2024-01-01T00:00:00+00:00",
+    "stack": [["/srv/app.py", 12, "fetch"], ["/srv/net.py", 3, "get"]],
+}
+
+
+def save_failed(url: str, error: Any, *, sequence: int) -> None:
+    """A checkpoint of a run that failed, as a run makes it."""
+    checkpoint = GraphCheckpoint(
+        checkpoint_id=automatic_id("failing", sequence),
+        graph_id="failing",
+        timestamp=datetime(2024, 1, 1, tzinfo=UTC),
+        execution_metadata={"reason": "failed", "error": error},
+    )
+    record = Codec().encode(checkpoint, sequence=sequence, manual=False, nonce="n")
+    with_store(url, lambda store: store.put(record))
+
+
+@pytest.mark.parametrize("url_of", [file_url, sqlite_url])
+def test_why_a_run_failed_is_listed_and_shown(tmp_path: Path, url_of: Callable[[Path], str]) -> None:
+    url = url_of(tmp_path / "store")
+    fill(url, graph_id="fine", to=1)
+    save_failed(url, ERROR, sequence=1)
+
+    listed = spark("checkpoints", "list", "--url", url)
+    as_json = spark("checkpoints", "list", "--json", "--url", url).json
+    shown = spark("checkpoints", "show", automatic_id("failing", 1), "--url", url)
+
+    assert [line.split("  ")[-1] for line in listed.out.splitlines() if "failed" in line] == [
+        "failed: ServiceDown in fetch"
+    ]
+    assert [line["error"] for line in as_json if "error" in line] == [ERROR]
+    assert (
+        "    error: net.ServiceDown: no answer\\nfor a minute\n"
+        "        in node 'fetch', attempt 2, at 2024-01-01T00:00:00+00:00\n"
+        "        /srv/app.py:12 in fetch\n"
+        "        /srv/net.py:3 in get\n"
+    ) in shown.out
+
+
+@pytest.mark.parametrize("error", [None, 5, "text", [], {}, {"stack": 7}, {"stack": [[1], "x", [1, 2, 3]], "node": {}}])
+def test_an_error_that_is_none_is_shown_as_it_is(tmp_path: Path, error: Any) -> None:
+    url = file_url(tmp_path / "store")
+    save_failed(url, error, sequence=1)
+
+    assert spark("checkpoints", "list", "--url", url).code == 0
+    assert spark("checkpoints", "show", automatic_id("failing", 1), "--url", url).code == 0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from spark.errors import GraphDefinitionError, GraphRestoreError, SparkWarning
+from spark.errors import GraphDefinitionError, GraphRestoreError, SparkError, SparkWarning
 from spark.graphs.checkpoint.backend import CheckpointBackend
 from spark.graphs.checkpoint.config import CheckpointConfig, are_seconds
 from spark.graphs.checkpoint.handlers import Audience
@@ -20,6 +21,8 @@ from spark.graphs.nodes import Node
 from spark.graphs.recorded import named
 from spark.graphs.restore import NothingRecorded
 from spark.graphs.topology import Topology
+
+_LOG = logging.getLogger("spark.checkpoint")
 
 
 def chosen_id(id: str | None, graph_id: str | None) -> tuple[str, bool]:
@@ -87,9 +90,7 @@ def opened_backend(config: CheckpointConfig | None) -> CheckpointBackend | None:
     if backend is None:
         return InMemoryCheckpointBackend()
     if isinstance(backend, str):
-        from spark.hooks.registry import open_backend  # not needed by those who give a backend themselves
-
-        return open_backend(backend)
+        return _opened(backend, place=config.sources.get("backend", "CheckpointConfig(backend=…)"))
     if isinstance(backend, CheckpointBackend):
         return backend
     raise GraphDefinitionError(
@@ -97,15 +98,51 @@ def opened_backend(config: CheckpointConfig | None) -> CheckpointBackend | None:
     )
 
 
+def note_where_checkpoints_end(
+    config: CheckpointConfig | None, backend: CheckpointBackend | None, *, graph_id: str
+) -> None:
+    """Log, once for a graph, that the checkpoints which somebody asked for don't outlive the process."""
+    if config is None or backend is None or backend.persistent or config.combined_trigger() is None:
+        return
+    _LOG.info(
+        "Graph %r makes checkpoints in memory, so they end with this process. To keep them, give CheckpointConfig a backend, for "
+        "instance backend='sqlite:///runs.db'.",
+        graph_id,
+    )
+
+
 def recorded_config(checkpoint: GraphCheckpoint) -> CheckpointConfig | None:
-    """How the graph was checkpointed that this checkpoint is from, in the store that it was loaded from."""
+    """How the graph was checkpointed that this checkpoint is from, in the store that it was loaded from.
+
+    What of it can't be made again is said in a warning.
+    """
     try:
-        return CheckpointConfig.from_data(checkpoint.config.get("checkpoint"), backend=checkpoint.source)
+        config, lost = CheckpointConfig.from_data(checkpoint.config.get("checkpoint"), backend=checkpoint.source)
     except Exception as error:  # whatever may be written there
         raise GraphRestoreError(
             f"{named(checkpoint)} records a checkpoint configuration that can't be used ({error}). Pass checkpoint_config= to "
             "Graph.from_checkpoint()."
         ) from error
+    if lost:
+        warnings.warn(
+            f"{named(checkpoint)} does not record all of how its graph was checkpointed: {'; '.join(lost)}. To say it anew, pass "
+            "checkpoint_config= to Graph.from_checkpoint().",
+            SparkWarning,
+            stacklevel=3,
+        )
+    return config
+
+
+def _opened(backend: str, *, place: str) -> CheckpointBackend:
+    from spark.hooks import open_backend, redact  # not needed by those who give a backend themselves
+
+    try:
+        opened: CheckpointBackend = open_backend(backend)
+    except Exception as error:
+        if isinstance(error, SparkError) and not isinstance(error, ValueError):
+            raise
+        raise GraphDefinitionError(f"{place}: {redact(backend)!r} is no store: {error}") from error
+    return opened
 
 
 def audience_of(config: CheckpointConfig | None) -> Audience:
@@ -122,7 +159,7 @@ def recorder_for(
     return Recorder(
         graph_id=graph_id,
         backend=backend,
-        trigger=config.combined_trigger(),
+        trigger=config.trigger_for(backend),
         retention=config.combined_retention(),
         audience=audience,
     )

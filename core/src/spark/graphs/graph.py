@@ -21,6 +21,7 @@ from spark.graphs.arguments import (
     checked_failure_rule,
     checked_threads,
     chosen_id,
+    note_where_checkpoints_end,
     opened_backend,
     recorded_config,
     recorder_for,
@@ -36,7 +37,7 @@ from spark.graphs.checkpoint.migrations import migrated
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.recorder import Capture, Recorder
 from spark.graphs.checkpoint.store import utc_now
-from spark.graphs.ending import FailureRule, OnFailure
+from spark.graphs.ending import Ending, FailureRule, OnFailure
 from spark.graphs.message import Message
 from spark.graphs.nodes import Node
 from spark.graphs.origin import Origin, PendingRun, Resume, check_resume
@@ -48,7 +49,7 @@ from spark.graphs.standing import Standing, Stored
 from spark.graphs.state import StateStore, check_key
 from spark.graphs.tasks import Task
 from spark.graphs.topology import Topology
-from spark.graphs.values import snapshot
+from spark.graphs.values import Check, snapshot
 
 _ALIVE: WeakValueDictionary[int, Graph] = WeakValueDictionary()
 """Every graph in this process, in the order of their making. Several may have one id, and the newest need not live longest."""
@@ -89,9 +90,9 @@ class Graph:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._graph_id, self._is_named = chosen_id(id, graph_id)
-        self._standing = Standing(Origin(graph_state=StateStore("graph_state", state).values))
         self._checkpoint_config = checked_config(checkpoint_config)
         self._backend = opened_backend(self._checkpoint_config)
+        self._standing = Standing(Origin(graph_state=StateStore("graph_state", state, check=self._check()).values))
         self._audience = audience_of(self._checkpoint_config)
         self._max_concurrency = checked_concurrency(max_concurrency)
         self._node_threads = checked_threads(node_threads)
@@ -105,6 +106,7 @@ class Graph:
         check_reachable(self._topology, nodes)
         if self._backend is not None and self._backend.persistent and not self._is_named:
             warn_of_random_id(self._graph_id, self._backend)
+        note_where_checkpoints_end(self._checkpoint_config, self._backend, graph_id=self._graph_id)
         _ALIVE[next(_NUMBERS)] = self
 
     @classmethod
@@ -124,8 +126,7 @@ class Graph:
         :param checkpoint_config: how the continued run is checkpointed; without it, as the graph in this process is, or as
             the checkpoint records, in the backend that it was loaded from.
         :param rename: recorded node key, class or function to the key of the node that it is in the wired graph.
-        :raises GraphRestoreError: a node that the checkpoint still has to run can't be had, or is another than it was; says
-            which, and what to pass. Or the checkpoint says something that no run writes.
+        :raises GraphRestoreError: a node that is still to run can't be had, or is another now; or no run writes what it says.
         :raises CheckpointVersionError: it was written in an unknown major version, and no migration is registered.
         """
         checkpoint = checked(migrated(checkpoint.isolated()))
@@ -171,10 +172,11 @@ class Graph:
         with self._busy("run"):
             check_resume(resume, rename)
             wanted = Task.of(task)
+            codec = self._backend.codec if self._backend is not None else Codec()
             stored = self._stored(rename, for_result=resume != "state")
-            origin = await self._standing.choose(resume, stored, codec=self._codec())
+            origin = await self._standing.choose(resume, stored, codec=codec)
             if origin.pending is not None:
-                origin.pending.check_inputs(wanted.inputs, codec=self._codec())
+                origin.pending.check_inputs(wanted.inputs, codec=codec)
                 if origin.pending.is_complete():
                     self._run = None
                     return self._standing.take_outcome(origin)
@@ -251,7 +253,7 @@ class Graph:
         :raises RunError: a run is under way.
         """
         self._check_idle("set_state")
-        self._standing.edit(check_key(key), snapshot(value, path=f"graph_state[{key!r}]"))
+        self._standing.edit(check_key(key), snapshot(value, path=f"graph_state[{key!r}]", check=self._check()))
 
     def get_state_snapshot(self) -> dict[str, Any]:
         """All committed values of the shared state, as your own copy."""
@@ -315,7 +317,6 @@ class Graph:
     async def _run_from(self, origin: Origin, task: Task) -> Message:
         recorder = recorder_for(self._graph_id, self._backend, self._checkpoint_config, self._audience)
         if recorder is not None:
-            self._codec().check(dict(task.inputs), "inputs")
             await recorder.open(parent=origin.parent, next_sequence=origin.next_sequence)
         self._standing.take_over(origin)
         self._run = None
@@ -325,7 +326,10 @@ class Graph:
         self._standing.next = Origin()  # not before: a run that could not begin can be tried again
         is_stored = True
         try:
-            message = await run.run()
+            ending = Ending(
+                run, config=self._checkpoint_config, failure_rule=self._failure_rule, is_new=origin.pending is None
+            )
+            message = await ending.reach()
         except BaseException:
             is_stored = recorder is not None and recorder.has_saved
             raise
@@ -342,7 +346,7 @@ class Graph:
         config = self._checkpoint_config
         frontier = self._topology.new_frontier()
         if pending is None:
-            inputs: Mapping[str, Any] | None = snapshot(dict(task.inputs), path="inputs")
+            inputs: Mapping[str, Any] | None = snapshot(dict(task.inputs), path="inputs", check=self._check())
             frontier.add(self._topology.start, inputs)
         else:
             inputs = pending.inputs
@@ -357,16 +361,20 @@ class Graph:
             frontier=frontier,
             task=task,
             config=self._config_data(task, inputs),
-            saving=saving(recorder, durability=config.durability) if recorder and config else None,
-            save_on_failure=config is not None and config.trigger_on_failure,
-            save_on_start=config is not None and config.trigger_on_start and pending is None,
+            saving=saving(recorder, durability=config.durability, clock=self._clock) if recorder and config else None,
+            error=pending.checkpoint.execution_metadata.get("error") if pending else None,
             max_concurrency=self._max_concurrency,
             threads=NodeThreads(self._node_threads),
             clock=self._clock,
             iteration=pending.iteration if pending else 0,
             last_node=pending.last_node if pending else None,
             result=pending.result() if pending else None,
+            check=self._check(),
         )
+
+    def _check(self) -> Check | None:
+        """Whether a value can be saved where the checkpoints go, if they go anywhere."""
+        return self._backend.codec.check if self._backend is not None else None
 
     def _own_config(self) -> CheckpointConfig | None:
         """How it is checkpointed, in the very store, so that one in memory is not left behind, and a URL not opened twice."""
@@ -383,9 +391,6 @@ class Graph:
             "checkpoint": self._checkpoint_config.to_data() if self._checkpoint_config else None,
             **({"inputs": inputs} if inputs is not None else {}),
         }
-
-    def _codec(self) -> Codec:
-        return self._backend.codec if self._backend is not None else Codec()
 
     def _capture(self, metadata: dict[str, Any]) -> Capture:
         if self._run is not None:

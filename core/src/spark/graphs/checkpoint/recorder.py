@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from spark.errors import CheckpointConflictError, CheckpointDamagedError, SequenceTakenError, SparkError
+from spark.errors import (
+    CheckpointConflictError,
+    CheckpointDamagedError,
+    RuleError,
+    SequenceTakenError,
+    SparkError,
+)
 from spark.graphs.blocking import run_blocking
 from spark.graphs.checkpoint.backend import ATTEMPTS, CheckpointBackend
 from spark.graphs.checkpoint.blobs import NewBlobs
@@ -22,7 +28,8 @@ from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
 from spark.graphs.checkpoint.record import Record
 from spark.graphs.checkpoint.retention import KeepAll, Retention, are_rising, surplus
 from spark.graphs.checkpoint.store import delete, failure, never_free, utc_now, wrapped
-from spark.graphs.checkpoint.triggers import Boundary, Trigger
+from spark.graphs.checkpoint.superseding import is_superseded_by
+from spark.graphs.checkpoint.triggers import Boundary, Trigger, is_due
 from spark.graphs.checkpoint.upkeep import Upkeep
 from spark.graphs.checkpoint.weight import Scale, TooHeavyError
 
@@ -43,6 +50,8 @@ class Capture:
     metadata: dict[str, Any]
     timestamp: datetime | None = None
     """When it was taken, if it is saved later."""
+    is_repeat: bool = False
+    """The run ends where it began: a checkpoint that was left here the last time it did is superseded."""
 
 
 @dataclass(slots=True)
@@ -76,6 +85,7 @@ class Recorder:
         self._trigger = trigger
         self._retention = retention
         self._keeps_all = isinstance(retention, KeepAll)
+        self._broken_rule: RuleError | None = None
         self._audience = audience
         self.now = now
         """The present, in UTC."""
@@ -98,6 +108,8 @@ class Recorder:
         self._anchor: int | None = None
         """The sequence of the automatic record that this run goes on from. While it leads the history, that stays in place."""
         self._parent: int | None = None
+        self.latest: CheckpointInfo | None = None
+        """The last checkpoint that this writer has made."""
         self._pruning: asyncio.Task[None] | None = None
         """The deleting that goes on beside the run."""
 
@@ -138,8 +150,11 @@ class Recorder:
         return self._head >= self._opened_at
 
     def is_due(self, boundary: Boundary) -> bool:
-        """Whether a trigger asks for a checkpoint here."""
-        return self._trigger is not None and self._trigger.is_due(boundary)
+        """Whether a trigger asks for a checkpoint here.
+
+        :raises RuleError: it raised.
+        """
+        return self._trigger is not None and is_due(self._trigger, boundary)
 
     async def record(self, capture: Capture) -> CheckpointInfo:
         """Make one checkpoint: when this returns, it is durable, and everybody was told.
@@ -150,13 +165,18 @@ class Recorder:
         """
         checkpoint = self._checkpoint_of(capture)
         try:
-            commit = await self._commit(checkpoint)
+            latest = self._kept[-1] if capture.is_repeat and self._kept else None
+            is_superseded = latest is not None and await is_superseded_by(latest, checkpoint, self._backend)
+            commit = await self._commit(checkpoint, superseded=latest if is_superseded else None)
         except Exception as error:
             await self._audience.failed(self._graph_id, error)
             raise
         if not self._audience.is_empty_for("spark_checkpoint_created"):
             await self._audience.created(checkpoint, commit.info)
         await self._prune(commit)
+        if self._broken_rule is not None:
+            broken, self._broken_rule = self._broken_rule, None
+            raise broken
         return commit.info
 
     def _checkpoint_of(self, capture: Capture) -> GraphCheckpoint:
@@ -175,7 +195,7 @@ class Recorder:
             source=self._backend,
         )
 
-    async def _commit(self, checkpoint: GraphCheckpoint) -> Commit:
+    async def _commit(self, checkpoint: GraphCheckpoint, *, superseded: CheckpointInfo | None) -> Commit:
         if (now := self.now()) - self._looked_at > _PAUSE:
             await self._check_not_forgotten()
         self._looked_at = now
@@ -185,7 +205,7 @@ class Recorder:
             except TooHeavyError:
                 record = await run_blocking(self._encode, checkpoint)
             info = record.info()
-            going = self._surplus(info)
+            going = self._surplus(info, superseded)
             unneeded = self._unneeded(going)
             gone: Collection[int] = ()
             try:
@@ -204,6 +224,7 @@ class Recorder:
 
     def _advance(self, info: CheckpointInfo) -> None:
         """The record is durable."""
+        self.latest = info
         self._head = self._latest = self._anchor = self._parent = self._next
         self._next += 1
         if not self._keeps_all:
@@ -313,11 +334,21 @@ class Recorder:
             "this run an id of its own."
         )
 
-    def _surplus(self, newest: CheckpointInfo) -> list[CheckpointInfo]:
+    def _surplus(self, newest: CheckpointInfo, superseded: CheckpointInfo | None) -> list[CheckpointInfo]:
         """What retention gives up when this one is durable."""
         if self._keeps_all:
             return []
-        return surplus([*self._kept, newest], retention=self._retention, now=newest.timestamp, rising=self._are_rising)
+        if superseded is not None:
+            left = [info for info in self._kept if info is not superseded]
+            return [*self._given_up([*left, newest]), superseded]
+        return self._given_up([*self._kept, newest])
+
+    def _given_up(self, infos: Sequence[CheckpointInfo]) -> list[CheckpointInfo]:
+        try:
+            return surplus(infos, retention=self._retention, now=infos[-1].timestamp, rising=self._are_rising)
+        except RuleError as error:  # the run hears of it when the checkpoint is durable
+            self._broken_rule, self._retention = error, KeepAll()
+            return []
 
     def _unneeded(self, going: Sequence[CheckpointInfo]) -> list[str]:
         """The large values of this run that nobody needs any more when those are gone."""
@@ -366,6 +397,11 @@ class Recorder:
                 pruning.cancel()
                 await asyncio.gather(pruning, return_exceptions=True)
                 raise
+
+    def drop(self) -> None:
+        """Stop deleting, without waiting for it."""
+        if self._pruning is not None:
+            self._pruning.cancel()
 
     async def _delete(self, going: list[CheckpointInfo], unneeded: list[str]) -> None:
         deleted, failed = await delete(self._backend, going, unneeded) if going else ([], None)
