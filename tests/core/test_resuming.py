@@ -9,14 +9,7 @@ from typing import Any
 
 import pytest
 
-from spark.errors import (
-    GraphDefinitionError,
-    GraphRestoreError,
-    InputConflictError,
-    NodeError,
-    RunError,
-    SerializationError,
-)
+from spark.errors import GraphDefinitionError, GraphRestoreError, InputConflictError, RunError, SerializationError
 from spark.graphs import Graph, Node, NodeContext, Task
 from spark.graphs.checkpoint import (
     CheckpointConfig,
@@ -67,7 +60,10 @@ async def fail() -> None:
 
 
 async def be_cancelled() -> None:
-    raise asyncio.CancelledError
+    run = asyncio.current_task()
+    assert run is not None
+    run.cancel()
+    await asyncio.sleep(0)
 
 
 async def time_out() -> None:
@@ -76,8 +72,8 @@ async def time_out() -> None:
 
 async def cut_off(loop: Pages, graph: Graph, how: Callable[[], Any] = fail, **run: Any) -> None:
     loop.cut_off = how
-    with pytest.raises((Failure, NodeError, TimeoutError)):
-        await graph.run(**run)
+    with pytest.raises((Failure, asyncio.CancelledError, TimeoutError)):
+        await asyncio.create_task(graph.run(**run))
     loop.cut_off = None
 
 
