@@ -20,6 +20,7 @@ from spark.graphs.arguments import (
     checked_failure_rule,
     checked_threads,
     chosen_id,
+    note_where_checkpoints_end,
     opened_backend,
     recorded_config,
     topology_from,
@@ -103,6 +104,7 @@ class Graph:
         check_reachable(self._topology, nodes)
         if self._backend is not None and self._backend.persistent and not self._is_named:
             warn_of_random_id(self._graph_id, self._backend)
+        note_where_checkpoints_end(self._checkpoint_config, self._backend, graph_id=self._graph_id)
         _ALIVE[next(_NUMBERS)] = self
 
     @classmethod
@@ -363,7 +365,7 @@ class Graph:
             frontier=frontier,
             task=task,
             config=self._config_data(task, inputs),
-            saving=saving(recorder, durability=config.durability) if recorder and config else None,
+            saving=saving(recorder, durability=config.durability, clock=self._clock) if recorder and config else None,
             error=pending.checkpoint.execution_metadata.get("error") if pending else None,
             max_concurrency=self._max_concurrency,
             threads=NodeThreads(self._node_threads),
@@ -383,7 +385,7 @@ class Graph:
         return Recorder(
             graph_id=self._graph_id,
             backend=self._backend,
-            trigger=self._checkpoint_config.combined_trigger(),
+            trigger=self._checkpoint_config.trigger_for(self._backend),
             retention=self._checkpoint_config.combined_retention(),
             audience=self._audience,
         )

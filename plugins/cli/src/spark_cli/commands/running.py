@@ -38,12 +38,14 @@ def run(
 
     With --url, or when the graph itself makes no checkpoints and a store is configured, they go there.
     """
+    from spark_cli.signals import until_stopped  # asyncio takes long to import
+
     if resume and resume_state:
         refuse("give one of --resume, which finishes a run, and --resume-state, which begins another.")
     given = _inputs(inputs) if inputs else None
     with contextlib.redirect_stdout(sys.stderr):  # what nodes print, so that a script finds nothing but the result
         graph = _checkpointed(load_graph(target), url)
-        message = wait_for(_run(graph, given, "state" if resume_state else resume))
+        message = wait_for(until_stopped(_run(graph, given, "state" if resume_state else resume)))
     if message is None:
         end(fine=False)
     else:
