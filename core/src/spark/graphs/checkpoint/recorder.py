@@ -28,7 +28,7 @@ from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
 from spark.graphs.checkpoint.record import Record
 from spark.graphs.checkpoint.retention import KeepAll, Retention, are_rising, surplus
 from spark.graphs.checkpoint.store import delete, failure, never_free, utc_now, wrapped
-from spark.graphs.checkpoint.superseding import is_superseded_by
+from spark.graphs.checkpoint.superseding import superseded_by
 from spark.graphs.checkpoint.triggers import Boundary, Trigger, is_due
 from spark.graphs.checkpoint.upkeep import Upkeep
 from spark.graphs.checkpoint.weight import Scale, TooHeavyError
@@ -147,10 +147,7 @@ class Recorder:
         return self._head >= self._opened_at
 
     def is_due(self, boundary: Boundary) -> bool:
-        """Whether a trigger asks for a checkpoint here.
-
-        :raises RuleError: it raised.
-        """
+        """Whether a trigger asks for a checkpoint here; a ``RuleError`` when one raises."""
         return self._trigger is not None and is_due(self._trigger, boundary)
 
     async def record(self, capture: Capture) -> CheckpointInfo:
@@ -162,9 +159,8 @@ class Recorder:
         """
         checkpoint = self._checkpoint_of(capture)
         try:
-            latest = self._kept[-1] if capture.is_repeat and self._kept else None
-            is_superseded = latest is not None and await is_superseded_by(latest, checkpoint, self._backend)
-            commit = await self._commit(checkpoint, superseded=latest if is_superseded else None)
+            latest = self._kept[-1:] if capture.is_repeat else []
+            commit = await self._commit(checkpoint, superseded=await superseded_by(checkpoint, latest, self._backend))
         except Exception as error:
             await self._audience.failed(self._graph_id, error)
             raise
