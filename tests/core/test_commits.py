@@ -29,7 +29,7 @@ class TestConflicts:
 
         graph = fan_out(a, b)
         graph.nodes["b"] >> Does(lambda context: b_has_committed.set(), name="after b")
-        return graph
+        return Graph(graph.start)
 
     async def test_read_then_set_of_a_key_that_another_branch_committed_is_refused(self) -> None:
         graph = self.graph(read=True)
@@ -78,6 +78,7 @@ class TestConflicts:
 
         graph = fan_out(a, b)
         graph.nodes["b"] >> Does(lambda context: b_has_committed.set(), name="after b")
+        graph = Graph(graph.start)
         await graph.run()
 
         assert graph.get_state_snapshot() == {"k": "b", "other": "a"}

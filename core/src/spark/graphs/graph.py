@@ -20,7 +20,6 @@ from spark.graphs.arguments import (
     checked_failure_rule,
     checked_threads,
     chosen_id,
-    note_where_checkpoints_end,
     opened_backend,
     recorded_config,
     topology_from,
@@ -90,7 +89,7 @@ class Graph:
         self._graph_id, self._is_named = chosen_id(id, graph_id)
         self._standing = Standing(Origin(graph_state=StateStore("graph_state", state).values))
         self._checkpoint_config = checked_config(checkpoint_config)
-        self._backend = opened_backend(self._checkpoint_config)
+        self._backend = opened_backend(self._checkpoint_config, graph_id=self._graph_id)
         self._audience = audience_of(self._checkpoint_config)
         self._max_concurrency = checked_concurrency(max_concurrency)
         self._node_threads = checked_threads(node_threads)
@@ -104,7 +103,6 @@ class Graph:
         check_reachable(self._topology, nodes)
         if self._backend is not None and self._backend.persistent and not self._is_named:
             warn_of_random_id(self._graph_id, self._backend)
-        note_where_checkpoints_end(self._checkpoint_config, self._backend, graph_id=self._graph_id)
         _ALIVE[next(_NUMBERS)] = self
 
     @classmethod
