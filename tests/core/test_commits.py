@@ -29,7 +29,8 @@ class TestConflicts:
 
         graph = fan_out(a, b)
         graph.nodes["b"] >> Does(lambda context: b_has_committed.set(), name="after b")
-        return Graph(graph.start)
+        graph.start = graph.start  # built anew, with this edge
+        return graph
 
     async def test_read_then_set_of_a_key_that_another_branch_committed_is_refused(self) -> None:
         graph = self.graph(read=True)
@@ -78,7 +79,7 @@ class TestConflicts:
 
         graph = fan_out(a, b)
         graph.nodes["b"] >> Does(lambda context: b_has_committed.set(), name="after b")
-        graph = Graph(graph.start)
+        graph.start = graph.start  # built anew, with this edge
         await graph.run()
 
         assert graph.get_state_snapshot() == {"k": "b", "other": "a"}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import spark_testing
 from spark_testing import CheckpointBackendConformance, TriggerConformance
 
 BAD_SUITES = """
@@ -141,3 +143,42 @@ def test_capabilities_are_declared_and_spelt_right(capabilities: object) -> None
 def test_a_trigger_suite_says_where_it_is_due() -> None:
     with pytest.raises(TypeError, match="needs due and not_due"):
         type("TestMine", (TriggerConformance,), {})
+
+
+def test_each_check_of_the_kit_says_in_words_what_broke() -> None:
+    """What it shows of values is pytest's; an author has to read which promise that breaks."""
+    bare = [
+        f"{file.name}:{check.lineno}"
+        for file in Path(spark_testing.__file__).parent.rglob("*.py")
+        for check in ast.walk(ast.parse(file.read_text()))
+        if isinstance(check, ast.Assert) and check.msg is None
+    ]
+
+    assert bare == []
+
+
+def test_a_failing_check_shows_the_promise_and_what_came_back(tmp_path: Path) -> None:
+    code = """
+import pytest
+from spark.graphs.checkpoint import InMemoryCheckpointBackend
+from spark_testing import CheckpointBackendConformance
+
+class Keeps(InMemoryCheckpointBackend):
+    async def delete(self, graph_id, sequence):
+        return True
+
+class TestKeeps(CheckpointBackendConformance):
+    capabilities = ()
+
+    @pytest.fixture
+    def backend(self):
+        return Keeps()
+
+    @pytest.fixture
+    def read_raw(self, backend):
+        return lambda graph_id, sequence: None
+"""
+    done = run_pytest(tmp_path, code, "-k", "test_deletes_one_record")
+
+    assert "AssertionError: A record was deleted, and get() still gives it." in done.stdout
+    assert "assert Record(RecordHeader(checkpoint_id='ckpt_g_000002'" in done.stdout

@@ -461,6 +461,24 @@ async def test_when_the_server_stays_away_the_doubt_is_told(
     assert [info.sequence for info in (await lossy.list("g")).infos] == [1]
 
 
+async def test_a_cancelled_save_does_not_wait_for_a_server_that_is_away(proxy: LossyProxy) -> None:
+    url = f"postgresql://postgres@/postgres?host={proxy.folder}"
+    async with DatabaseCheckpointBackend(url, new_table()) as backend:
+        await backend.put(make_record("g", 1))
+        # On a connection that breaks, nobody would know whether it was saved, and the answer would be waited for.
+        backend._ledger.connection.close()
+        backend.database.close()
+        proxy.close()
+        saving = asyncio.create_task(backend.put(make_record("g", 2)))
+        while backend._writer._waiting or not backend._writer._turn.locked():  # noqa: ASYNC110 - a thread changes it
+            await asyncio.sleep(0)
+
+        saving.cancel()
+        await asyncio.wait([saving], timeout=5)
+
+        assert saving.cancelled()
+
+
 async def test_connections_that_the_server_ended_are_replaced(postgres: PostgresServer) -> None:
     async with DatabaseCheckpointBackend(postgres.url, new_table()) as backend:
         await backend.put(make_record("g", 1))

@@ -16,7 +16,7 @@ import pytest
 
 from spark.graphs import Graph, Progress
 from spark_cli.watching import line
-from tests.plugins.cli import counting_graph, file_url, infos, sequences, spark
+from tests.plugins.cli import counting_graph, file_url, infos, records, sequences, spark
 
 MODULE = """
 import os, signal
@@ -67,6 +67,26 @@ split >> [left, right] >> Report(name="a <report>")
 def build():
     return Graph(start=odd, id="odd")
 
+@node
+async def waits(context):
+    print("reached", flush=True)
+    await __import__("asyncio").Event().wait()
+
+@node
+def blocks(context):
+    print("reached", flush=True)
+    __import__("time").sleep(3600)
+
+@node
+async def leaves(context):
+    raise SystemExit(7)
+
+grace = CheckpointConfig(trigger_on_iteration=1000, cancel_grace=0.5)
+for last in (waits, blocks, leaves):
+    before = node(split.process, name=f"before {last.label()}")
+    before >> last
+    globals()[f"that_{last.label()}"] = Graph(start=before, id="stopped", checkpoint_config=grace)
+
 failing = Graph(start=fails, id="failing")
 joined = Graph(start=split, id="joined")
 not_a_graph = 5
@@ -113,9 +133,8 @@ def test_a_function_may_make_the_graph_and_inputs_are_given_as_json() -> None:
 def test_checkpoints_go_to_the_store_of_the_url() -> None:
     done = spark("run", "graphs_of_mine:graph", "--url", "sqlite:///runs.db")
 
-    found = sequences(infos("sqlite:///runs.db"))
-    assert found
-    assert f"checkpoint {found[-1]}" in done.err
+    made = sequences(infos("sqlite:///runs.db"))
+    assert f"checkpoint {made[-1]}\n" in done.err
 
 
 def test_a_graph_that_makes_no_checkpoints_takes_the_configuration_in_force(workplace: Path) -> None:
@@ -176,12 +195,59 @@ def test_an_unfinished_run_is_not_cut_off_by_a_new_one() -> None:
     assert "--resume without --input finishes the run" in done.err
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("last", ["waits", "blocks"])
+def test_a_run_that_is_asked_to_end_is_saved_and_ends_by_the_signal(
+    last: str, number: signal.Signals, workplace: Path
+) -> None:
+    store = file_url(workplace / "store")
+    arguments = [sys.executable, "-m", "spark_cli", "run", f"graphs_of_mine:that_{last}", "--url", store]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while process.stderr.readline() != "reached\n":
+            assert process.poll() is None
+        process.send_signal(number)
+        _, told = process.communicate(timeout=30)
+
+    assert process.returncode == -number
+    assert f"stopped by {number.name}" in told
+    assert "checkpoint 'ckpt_stopped_000001'" in told
+    (record,) = records(store)
+    assert record.header.metadata["reason"] == "cancelled"
+
+
+def test_a_node_that_exits_gives_the_exit_code_and_the_run_is_saved() -> None:
+    done = spark("run", "graphs_of_mine:that_leaves", "--url", "sqlite:///runs.db")
+
+    assert done.code == 7
+    assert "checkpoint 'ckpt_stopped_000001'" in done.err
+
+
 def test_what_a_node_raises_is_shown_with_the_checkpoint_to_go_on_from() -> None:
     done = spark("run", "graphs_of_mine:failing", "--url", "sqlite:///runs.db")
 
     assert (done.code, done.out) == (1, "")
     assert "ConnectionError: the service is down" in done.err
     assert "checkpoint 'ckpt_failing_000001'" in done.err
+    assert "spark: ConnectionError: the service is down\nspark:     in node 'fails', attempt 1, at 20" in done.err
+    assert "graphs_of_mine.py:22 in fails\n" in done.err
+
+    listed = spark("checkpoints", "list", "--url", "sqlite:///runs.db")
+    shown = spark("checkpoints", "show", "ckpt_failing_000001", "--url", "sqlite:///runs.db")
+
+    assert "failed: ConnectionError in fails\n" in listed.out
+    assert "    error: ConnectionError: the service is down\n        in node 'fails', attempt 1, at 20" in shown.out
+
+
+def test_an_earlier_failure_is_not_told_of_a_later_one(workplace: Path) -> None:
+    (workplace / "spark.toml").write_text('[checkpoint]\nurl = "sqlite:///runs.db"\n')
+    spark("run", "graphs_of_mine:failing")
+    (workplace / "spark.toml").write_text('[checkpoint]\nurl = "sqlite:///runs.db"\ntrigger_on_failure = false\n')
+
+    done = spark("run", "graphs_of_mine:failing")
+
+    assert "ConnectionError: the service is down" in done.err
+    assert "spark:     in node" not in done.err
 
 
 @pytest.mark.parametrize(

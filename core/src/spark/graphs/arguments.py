@@ -15,6 +15,7 @@ from spark.graphs.checkpoint.handlers import Audience
 from spark.graphs.checkpoint.ids import check_graph_id
 from spark.graphs.checkpoint.memory import InMemoryCheckpointBackend
 from spark.graphs.checkpoint.model import GraphCheckpoint
+from spark.graphs.checkpoint.recorder import Recorder
 from spark.graphs.ending import FailureRule
 from spark.graphs.nodes import Node
 from spark.graphs.recorded import named
@@ -148,6 +149,21 @@ def _opened(backend: str, *, place: str) -> CheckpointBackend:
 def audience_of(config: CheckpointConfig | None) -> Audience:
     """Who the configuration says is to be told."""
     return Audience() if config is None else Audience.of(config.handler, errors=config.handler_errors)
+
+
+def recorder_for(
+    graph_id: str, backend: CheckpointBackend | None, config: CheckpointConfig | None, audience: Audience
+) -> Recorder | None:
+    """What writes the checkpoints of a run; None when it makes none."""
+    if backend is None or config is None:
+        return None
+    return Recorder(
+        graph_id=graph_id,
+        backend=backend,
+        trigger=config.trigger_for(backend),
+        retention=config.combined_retention(),
+        audience=audience,
+    )
 
 
 def check_trigger_nodes(graph_id: str, topology: Topology, config: CheckpointConfig | None) -> None:

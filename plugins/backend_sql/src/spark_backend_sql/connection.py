@@ -68,12 +68,14 @@ class Database:
 
         return self._patiently(once, doing, patience or Patience(self.wait), outlasts_locks=True)
 
-    def write(self, work: Callable[[Engine], Result]) -> Result:
+    def write(self, work: Callable[[Engine], Result], is_wanted: Callable[[], bool]) -> Result:
         """What the work returns, given the engine to write with. Tried again while that may help, locks aside.
 
         :param work: ``str(work)`` says in messages what could not be done.
+        :param is_wanted: whether to go on trying.
         """
-        return self._patiently(lambda: work(self.writing), work, Patience(self.wait), outlasts_locks=False)
+        patience = Patience(self.wait, is_wanted)
+        return self._patiently(lambda: work(self.writing), work, patience, outlasts_locks=False)
 
     def answers(self) -> bool:
         """Whether a connection can be made, and used."""

@@ -85,7 +85,9 @@ def prepare_connections(writing: Engine, reading: Engine, *, wait: float) -> Non
         return
     settings = _SETTINGS.get(name)
     if settings is not None:
-        prepare = partial(_prepare_session, settings.format(lock=int(SLICE * 1000), idle=max(100, int(wait * 500))))
+        prepare = partial(
+            _prepare_session, settings.format(lock=int(SLICE * 1000), idle=int(max(wait / 2, _SHORTEST_IDLE) * 1000))
+        )
         event.listen(writing, "connect", prepare)
         event.listen(reading, "connect", prepare)
 
@@ -156,6 +158,8 @@ def _use_wal(cursor: sqlite3.Cursor) -> None:
             raise
 
 
+_SHORTEST_IDLE: Final = 1.0
+"""Seconds between two statements in a transaction that a busy machine may need."""
 _SETTINGS: Final = {
     # A writer that stands still in a transaction holds up its successor for half as long as that one waits.
     "postgresql": """

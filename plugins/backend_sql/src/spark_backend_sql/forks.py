@@ -20,18 +20,19 @@ class Gate:
     """Passed by threads on their way into SQLite, and closed by one that forks."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._inside = 0
         self._is_closed = False
 
     def __enter__(self) -> None:
-        with self._changed:
+        with self._lock:
             while self._is_closed:
                 self._changed.wait()
             self._inside += 1
 
     def __exit__(self, *exc_info: object) -> None:
-        with self._changed:
+        with self._lock:
             self._inside -= 1
             if self._is_closed:
                 self._changed.notify_all()

@@ -49,7 +49,7 @@ class Ledger:
         """
         attempt = _Attempt(self, operations, lock_wait)
         try:
-            outcomes = self._database.write(attempt)
+            outcomes = self._database.write(attempt, attempt.is_wanted)
         except Exception as error:
             return self._after(error, operations, attempt)
         return [outcomes[operation] for operation in operations]
@@ -252,6 +252,10 @@ class _Attempt:
         is_plain = not self.in_doubt and self._lock_wait is None
         return len(self._operations) == 1 and is_plain and not self._ledger.is_watched()
 
+    def is_wanted(self) -> bool:
+        """Whether anybody waits for it, or has to be told what became of an earlier try."""
+        return bool(self.in_doubt) or any(operation.is_wanted for operation in self._operations)
+
     def failed(self, operation: Operation, error: Exception, *, is_blocked: bool) -> Exception | Blocked:
         """What to say of one that failed."""
         is_in_doubt = operation in self.in_doubt
@@ -262,6 +266,8 @@ class _Attempt:
         shortcut, (put,) = self._ledger.shortcut, self._operations
         if shortcut is None or not isinstance(put, Put):
             return
+        if not self._ledger.connection.is_open:
+            self._ledger.connection.open()
         try:
             gone = self._ledger.connection.run(shortcut.store, put)
         except RefusedError:

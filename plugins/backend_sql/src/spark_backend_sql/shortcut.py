@@ -78,6 +78,13 @@ class DriverConnection:
         """Whether the next save finds it made."""
         return self._connection is not None
 
+    def open(self) -> None:
+        """Make the connection, where there is none: what fails here has changed nothing.
+
+        :raises sqlalchemy.exc.DBAPIError: the driver's error, as SQLAlchemy wraps it.
+        """
+        self.run(lambda connection: None)
+
     def run(self, work: Callable[..., Result], *arguments: Any, hurried: bool = False) -> Result:
         """What the work returns, given the connection and the arguments.
 

@@ -126,6 +126,7 @@ class Writer:
             gone: list[int] = await call.reply.wait()
         except asyncio.CancelledError:
             if not self._withdraw(call):
+                operation.is_wanted = False
                 await call.reply.outlast()
             raise
         return gone

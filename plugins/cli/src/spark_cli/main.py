@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -27,6 +28,8 @@ def _tried(words: list[str]) -> int:
     except SparkError as error:
         for text in (str(error), *getattr(error, "__notes__", ())):
             tell_lines(f"spark: {text}")
+    except BrokenPipeError:  # whoever read has read enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception:
         tell_lines(traceback.format_exc())
     return 1

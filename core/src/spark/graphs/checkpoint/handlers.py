@@ -21,7 +21,10 @@ HandlerErrors = Literal["log", "raise"]
 
 
 class CheckpointHandler:
-    """Subclass it and write the methods you need. They run one after the other, and the run waits for them."""
+    """Subclass it and write the methods you need. They run one after the other, and the run waits for them.
+
+    What one raises, ``SystemExit`` included, is logged, or ends the run with ``handler_errors="raise"``.
+    """
 
     async def on_checkpoint_created(self, checkpoint: GraphCheckpoint) -> None:
         """Called when a checkpoint is durable. The checkpoint is the handler's own copy."""

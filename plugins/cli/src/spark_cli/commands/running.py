@@ -6,6 +6,7 @@ import contextlib
 import sys
 import traceback
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
@@ -37,12 +38,14 @@ def run(
 
     With --url, or when the graph itself makes no checkpoints and a store is configured, they go there.
     """
+    from spark_cli.signals import until_stopped  # asyncio takes long to import
+
     if resume and resume_state:
         refuse("give one of --resume, which finishes a run, and --resume-state, which begins another.")
     given = _inputs(inputs) if inputs else None
     with contextlib.redirect_stdout(sys.stderr):  # what nodes print, so that a script finds nothing but the result
         graph = _checkpointed(load_graph(target), url)
-        message = wait_for(_run(graph, given, "state" if resume_state else resume))
+        message = wait_for(until_stopped(_run(graph, given, "state" if resume_state else resume)))
     if message is None:
         end(fine=False)
     else:
@@ -87,6 +90,7 @@ async def _run(graph: Graph, inputs: dict[str, Any] | None, resume: bool | Liter
     from spark.errors import InputConflictError, RunError, SparkError
     from spark_cli.watching import watched
 
+    began = datetime.now(UTC)
     try:
         async with watched(graph):
             return await graph.run(inputs, resume=resume)
@@ -98,14 +102,14 @@ async def _run(graph: Graph, inputs: dict[str, Any] | None, resume: bool | Liter
         raise
     except Exception:
         tell_lines(traceback.format_exc())
-        await _tell_failure(graph)
+        await _tell_failure(graph, since=began)
         return None
     finally:
         if graph.checkpoint_backend is not None:
             await graph.checkpoint_backend.close()
 
 
-async def _tell_failure(graph: Graph) -> None:
+async def _tell_failure(graph: Graph, *, since: datetime) -> None:
     """What the checkpoint that was made of it says: the node and the attempt, which a traceback does not."""
     from spark.errors import SparkError
     from spark.graphs.checkpoint import CheckpointManager, CheckpointQuery
@@ -114,10 +118,9 @@ async def _tell_failure(graph: Graph) -> None:
     if store is None:
         return
     with contextlib.suppress(SparkError):  # what matters was told
-        latest = await CheckpointManager(store).listing(
-            CheckpointQuery(graph_id=graph.graph_id, limit=1, newest_first=True)
-        )
-        for error in (await failures_of(store, latest.infos, graph_id=graph.graph_id)).values():
+        query = CheckpointQuery(graph_id=graph.graph_id, limit=1, newest_first=True)
+        made = [info for info in (await CheckpointManager(store).listing(query)).infos if info.timestamp >= since]
+        for error in (await failures_of(store, made, graph_id=graph.graph_id)).values():
             for line in in_lines(error) if error else ():
                 tell(f"spark: {line}")
 

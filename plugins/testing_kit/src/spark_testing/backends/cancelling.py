@@ -61,11 +61,19 @@ class Cancelling(GivenStore):
             is_cancelled = await deleting.end()
             left = await backend.get("g", number)
 
-            assert left is None or is_cancelled
+            assert left is None or is_cancelled, (
+                "A deletion that was not cancelled returned, and its record is still there."
+            )
             await _outwait(backend)
-            assert await backend.get("g", number) == left
-            assert await backend.next_sequence("g") == number + 1
-            assert await backend.delete("g", number) is (left is not None)
+            assert await backend.get("g", number) == left, (
+                "A deletion went on after it was cancelled: the record that was left is not what is there now."
+            )
+            assert await backend.next_sequence("g") == number + 1, (
+                "The sequence of a record that was, or was about to be, deleted stays used: the next one is above it."
+            )
+            assert await backend.delete("g", number) is (left is not None), (
+                "After a cancelled deletion, delete() must say True if the record was still there, and False if not."
+            )
             if not deleting.is_reached:
                 return
         raise AssertionError(f"delete waits more than {_MOST_WAITS} times")
@@ -117,7 +125,9 @@ class Cancelling(GivenStore):
 
         await asyncio.gather(*(backend.put(make_record("h", sequence)) for sequence in range(1, 5)))
 
-        assert [info.sequence for info in (await backend.list("h")).infos] == [1, 2, 3, 4]
+        assert [info.sequence for info in (await backend.list("h")).infos] == [1, 2, 3, 4], (
+            "A save of graph 'g' was cancelled; four saves of graph 'h' after it have to work."
+        )
 
 
 class CancelledAtAwait:
@@ -165,7 +175,7 @@ class CancelledAtAwait:
                 resume = error
 
     def _cancel(self) -> None:
-        assert self._task is not None
+        assert self._task is not None, "The testing kit cancels a task that it has not made."
         self._task.cancel()
 
 
@@ -175,10 +185,12 @@ def _record(backend: CheckpointBackend, sequence: int) -> Record:
 
 async def _all_or_nothing(backend: CheckpointBackend, record: Record, *, must_be_there: bool) -> Record | None:
     stored = await backend.get("g", record.sequence)
-    assert stored in (None, record)
-    assert stored == record or not must_be_there
+    assert stored in (None, record), "A save was cancelled, and what is stored is neither nothing nor the whole record."
+    assert stored == record or not must_be_there, "A save that was not cancelled returned, and its record is not there."
     if stored is not None:
-        assert await backend.get_blobs("g", list(record.blobs)) == record.blobs
+        assert await backend.get_blobs("g", list(record.blobs)) == record.blobs, (
+            "A cancelled save left a record without all its large values: they must be durable before the record."
+        )
     return stored
 
 

@@ -21,8 +21,12 @@ class Closing(GivenStore):
         await asyncio.to_thread(asyncio.run, backend.put(record))
         listed = await asyncio.to_thread(asyncio.run, backend.list())
 
-        assert [info.sequence for info in listed.infos] == [1]
-        assert await backend.get("g", 1) == record
+        assert [info.sequence for info in listed.infos] == [1], (
+            "A record was saved in one event loop and must be listed in another, after the first was closed."
+        )
+        assert await backend.get("g", 1) == record, (
+            "A record was saved in one event loop and must be read in another, after the first was closed."
+        )
 
     async def test_calls_that_wait_for_each_other_serve_one_event_loop_after_another(
         self, backend: CheckpointBackend
@@ -67,7 +71,7 @@ class Closing(GivenStore):
         async with backend as entered:
             await entered.put(make_record())
 
-        assert entered is backend
+        assert entered is backend, "`async with backend as entered` must give the backend itself."
 
     async def test_closing_leaves_no_task_thread_or_descriptor(
         self, backend: CheckpointBackend, open_another: OpenAnother | None
@@ -82,7 +86,9 @@ class Closing(GivenStore):
         await _use(used, 10)
         await used.close()
 
-        assert await leaked_since(before, lasting=self.lasting_threads) == []
+        assert await leaked_since(before, lasting=self.lasting_threads) == [], (
+            "These were there after close() and not before the backend was used: close() must end all that it started."
+        )
 
 
 async def _save_at_once(backend: CheckpointBackend, graph_id: str) -> list[int]:

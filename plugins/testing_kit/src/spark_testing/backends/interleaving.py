@@ -14,7 +14,7 @@ from spark_testing.records import BLOB, make_record
 
 Answer = TypeVar("Answer")
 
-TURNS: Final = (0, 1, 2, 3, 5, 8, 13, 21, 34)
+TURNS: Final = (0, 1, 2, 3, 8, 21)
 """After how many turns of the event loop the second call begins."""
 _MOST_LOOKS: Final = 1_000
 
