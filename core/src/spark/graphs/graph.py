@@ -126,8 +126,7 @@ class Graph:
         :param checkpoint_config: how the continued run is checkpointed; without it, as the graph in this process is, or as
             the checkpoint records, in the backend that it was loaded from.
         :param rename: recorded node key, class or function to the key of the node that it is in the wired graph.
-        :raises GraphRestoreError: a node that the checkpoint still has to run can't be had, or is another than it was; says
-            which, and what to pass. Or the checkpoint says something that no run writes.
+        :raises GraphRestoreError: a node that is still to run can't be had, or is another now; or no run writes what it says.
         :raises CheckpointVersionError: it was written in an unknown major version, and no migration is registered.
         """
         checkpoint = checked(migrated(checkpoint.isolated()))
@@ -173,10 +172,11 @@ class Graph:
         with self._busy("run"):
             check_resume(resume, rename)
             wanted = Task.of(task)
+            codec = self._backend.codec if self._backend is not None else Codec()
             stored = self._stored(rename, for_result=resume != "state")
-            origin = await self._standing.choose(resume, stored, codec=self._codec())
+            origin = await self._standing.choose(resume, stored, codec=codec)
             if origin.pending is not None:
-                origin.pending.check_inputs(wanted.inputs, codec=self._codec())
+                origin.pending.check_inputs(wanted.inputs, codec=codec)
                 if origin.pending.is_complete():
                     self._run = None
                     return self._standing.take_outcome(origin)
@@ -317,7 +317,6 @@ class Graph:
     async def _run_from(self, origin: Origin, task: Task) -> Message:
         recorder = recorder_for(self._graph_id, self._backend, self._checkpoint_config, self._audience)
         if recorder is not None:
-            self._codec().check(dict(task.inputs), "inputs")
             await recorder.open(parent=origin.parent, next_sequence=origin.next_sequence)
         self._standing.take_over(origin)
         self._run = None
@@ -392,9 +391,6 @@ class Graph:
             "checkpoint": self._checkpoint_config.to_data() if self._checkpoint_config else None,
             **({"inputs": inputs} if inputs is not None else {}),
         }
-
-    def _codec(self) -> Codec:
-        return self._backend.codec if self._backend is not None else Codec()
 
     def _capture(self, metadata: dict[str, Any]) -> Capture:
         if self._run is not None:
