@@ -49,7 +49,7 @@ LAYERS = [
 CHECKPOINT = "spark.graphs.checkpoint"
 CHECKPOINT_USES = LAYERS[0] | LAYERS[1] | LAYERS[2]
 """Checkpoints are handed plain data, and know nothing of graphs."""
-CHECKPOINT_USED_FROM = LAYERS[6] | LAYERS[7]
+CHECKPOINT_USED_FROM = LAYERS[-2] | LAYERS[-1]
 PUBLIC = {
     "spark.errors",
     "spark.hooks",

@@ -361,8 +361,10 @@ class TestUpdate:
             await context.graph_state.set("log", ["b"])
             return {"next": True}
 
-        graph = fan_out(a, b)
-        graph.nodes["b"] >> Does(lambda context: b_has_committed.set(), name="after b")
+        start = Does(lambda context: {}, name="start")
+        start >> Does(a, name="a")
+        start >> Does(b, name="b") >> Does(lambda context: b_has_committed.set(), name="after b")
+        graph = Graph(start)
         await graph.run()
 
         assert await graph.get_state("log") == ["b", "a"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import warnings
 from collections.abc import Sequence
@@ -14,11 +15,14 @@ from spark.graphs.checkpoint.handlers import Audience
 from spark.graphs.checkpoint.ids import check_graph_id
 from spark.graphs.checkpoint.memory import InMemoryCheckpointBackend
 from spark.graphs.checkpoint.model import GraphCheckpoint
+from spark.graphs.checkpoint.recorder import Recorder
 from spark.graphs.ending import FailureRule
 from spark.graphs.nodes import Node
 from spark.graphs.recorded import named
 from spark.graphs.restore import NothingRecorded
 from spark.graphs.topology import Topology
+
+_LOG = logging.getLogger("spark.checkpoint")
 
 
 def chosen_id(id: str | None, graph_id: str | None) -> tuple[str, bool]:
@@ -94,15 +98,39 @@ def opened_backend(config: CheckpointConfig | None) -> CheckpointBackend | None:
     )
 
 
+def note_where_checkpoints_end(
+    config: CheckpointConfig | None, backend: CheckpointBackend | None, *, graph_id: str
+) -> None:
+    """Log, once for a graph, that the checkpoints which somebody asked for don't outlive the process."""
+    if config is None or backend is None or backend.persistent or config.combined_trigger() is None:
+        return
+    _LOG.info(
+        "Graph %r makes checkpoints in memory, so they end with this process. To keep them, give CheckpointConfig a backend, for "
+        "instance backend='sqlite:///runs.db'.",
+        graph_id,
+    )
+
+
 def recorded_config(checkpoint: GraphCheckpoint) -> CheckpointConfig | None:
-    """How the graph was checkpointed that this checkpoint is from, in the store that it was loaded from."""
+    """How the graph was checkpointed that this checkpoint is from, in the store that it was loaded from.
+
+    What of it can't be made again is said in a warning.
+    """
     try:
-        return CheckpointConfig.from_data(checkpoint.config.get("checkpoint"), backend=checkpoint.source)
+        config, lost = CheckpointConfig.from_data(checkpoint.config.get("checkpoint"), backend=checkpoint.source)
     except Exception as error:  # whatever may be written there
         raise GraphRestoreError(
             f"{named(checkpoint)} records a checkpoint configuration that can't be used ({error}). Pass checkpoint_config= to "
             "Graph.from_checkpoint()."
         ) from error
+    if lost:
+        warnings.warn(
+            f"{named(checkpoint)} does not record all of how its graph was checkpointed: {'; '.join(lost)}. To say it anew, pass "
+            "checkpoint_config= to Graph.from_checkpoint().",
+            SparkWarning,
+            stacklevel=3,
+        )
+    return config
 
 
 def _opened(backend: str, *, place: str) -> CheckpointBackend:
@@ -120,6 +148,21 @@ def _opened(backend: str, *, place: str) -> CheckpointBackend:
 def audience_of(config: CheckpointConfig | None) -> Audience:
     """Who the configuration says is to be told."""
     return Audience() if config is None else Audience.of(config.handler, errors=config.handler_errors)
+
+
+def recorder_for(
+    graph_id: str, backend: CheckpointBackend | None, config: CheckpointConfig | None, audience: Audience
+) -> Recorder | None:
+    """What writes the checkpoints of a run; None when it makes none."""
+    if backend is None or config is None:
+        return None
+    return Recorder(
+        graph_id=graph_id,
+        backend=backend,
+        trigger=config.trigger_for(backend),
+        retention=config.combined_retention(),
+        audience=audience,
+    )
 
 
 def check_trigger_nodes(graph_id: str, topology: Topology, config: CheckpointConfig | None) -> None:

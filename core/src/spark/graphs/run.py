@@ -18,7 +18,7 @@ from spark.graphs.message import Message
 from spark.graphs.patience import Outcome, outcome_of
 from spark.graphs.progress import Progress
 from spark.graphs.state import StateStore
-from spark.graphs.values import snapshot
+from spark.graphs.values import Check, snapshot
 
 if TYPE_CHECKING:
     from spark.graphs.blocking import NodeThreads
@@ -64,6 +64,7 @@ class GraphRun:
         last_node: str | None = None,
         result: Message | None = None,
         error: Any = None,
+        check: Check | None = None,
     ) -> None:
         self.graph_id = graph_id
         self.run_id = run_id
@@ -97,6 +98,9 @@ class GraphRun:
         self._plans = topology.plans
         self._topology = topology
         self._node_states = node_states
+        self._check = check
+        for store in (state, *node_states.values()):
+            store.check = check
         self._config = config
         self.saving = saving
         self._max_concurrency = max_concurrency or float("inf")
@@ -245,7 +249,7 @@ class GraphRun:
     def _commit(self, step: NodeContext, output: Any) -> None:
         """State writes, node state, output and the token's successors: all together or, when anything raises, not at all."""
         plan, key = step.plan, step.plan.key
-        content = snapshot(output, path=f"the output of node {key!r}")
+        content = snapshot(output, path=f"the output of node {key!r}", check=self._check)
         targets = plan.targets(content)
         graph_changes = step.graph_writes.prepare(writer=key) if step.graph_writes is not None else None
         node_changes = step.node_writes.prepare(writer=key) if step.node_writes is not None else None
@@ -354,7 +358,7 @@ class GraphRun:
         """The committed state of one node."""
         store = self._node_states.get(key)
         if store is None:
-            store = self._node_states[key] = StateStore(f"node_states[{key!r}]")
+            store = self._node_states[key] = StateStore(f"node_states[{key!r}]", check=self._check)
         return store
 
 

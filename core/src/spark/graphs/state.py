@@ -10,10 +10,10 @@ from collections.abc import Callable, Collection, Mapping
 from operator import is_
 from typing import Any, Final
 
-from spark.errors import RunError, StateConflictError
+from spark.errors import RunError, SerializationError, StateConflictError
 from spark.graphs.containers import Captured
 from spark.graphs.failures import add_note
-from spark.graphs.values import snapshot
+from spark.graphs.values import Check, snapshot
 
 MISSING: Final = object()
 DELETED: Final = object()
@@ -27,11 +27,23 @@ class StateStore:
     A committed value is never changed in place, so a reference to it is as good as a copy.
     """
 
-    __slots__ = ("_captured", "_changed", "_has_other_keys", "commits", "label", "values", "versions", "writers")
+    __slots__ = (
+        "_captured",
+        "_changed",
+        "_has_other_keys",
+        "check",
+        "commits",
+        "label",
+        "values",
+        "versions",
+        "writers",
+    )
 
-    def __init__(self, label: str, values: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, label: str, values: Mapping[str, Any] | None = None, *, check: Check | None = None) -> None:
         self.label: str = label
         """How messages name the scope: ``graph_state``, or ``node_states['key']``."""
+        self.check: Check | None = check
+        """Whether a value can be saved where the graph keeps its checkpoints."""
         self.values: dict[str, Any] = {}
         self.commits: int = 0
         """How many transactions have changed something."""
@@ -45,7 +57,7 @@ class StateStore:
         self._has_other_keys = False
         """Whether keys came or went since the last capture."""
         for key, value in (values or {}).items():
-            self.values[check_key(key)] = snapshot(value, path=f"{label}[{key!r}]")
+            self.values[check_key(key)] = snapshot(value, path=f"{label}[{key!r}]", check=check)
 
     def apply(self, changes: Mapping[str, Any], *, writer: str) -> None:
         """Make prepared changes the committed values."""
@@ -84,11 +96,13 @@ class StateStore:
 class StateTransaction:
     """The reads and writes of one step in one scope."""
 
-    __slots__ = ("_reads", "_updates", "_writes", "store")
+    __slots__ = ("_reads", "_updates", "_writer", "_writes", "store")
 
-    def __init__(self, store: StateStore) -> None:
+    def __init__(self, store: StateStore, *, writer: str = "") -> None:
         self.store: StateStore = store
         """The scope."""
+        self._writer = writer
+        """The node whose step it is."""
         self._reads: dict[str, int] = {}
         self._writes: dict[str, Any] = {}
         self._updates: dict[str, list[tuple[Update, Any]]] = {}
@@ -105,7 +119,7 @@ class StateTransaction:
         return default if value is MISSING else value
 
     def write(self, key: str, value: Any) -> None:
-        self._writes[check_key(key)] = snapshot(value, path=f"{self.store.label}[{key!r}]")
+        self._writes[check_key(key)] = self._kept(key, value)
         self._updates.pop(key, None)
 
     def update(self, key: str, function: Update, default: Any) -> None:
@@ -179,7 +193,14 @@ class StateTransaction:
     def _updated(self, key: str, value: Any) -> Any:
         for function, default in self._updates[key]:
             value = self._applied(key, function, default if value is MISSING else value)
-        return snapshot(value, path=f"{self.store.label}[{key!r}]")
+        return self._kept(key, value)
+
+    def _kept(self, key: str, value: Any) -> Any:
+        try:
+            return snapshot(value, path=f"{self.store.label}[{key!r}]", check=self.store.check)
+        except SerializationError as error:
+            error.add_note(f"spark-graphs: it was set by node {self._writer!r}.")
+            raise
 
     def _applied(self, key: str, function: Update, value: Any) -> Any:
         try:

@@ -18,6 +18,12 @@ _LONGEST_SEARCH: Final = 100
 _MANY: Final = 100_000
 """So many parts are copied without asking whether they were met before; of more, because one is met over and over."""
 
+_DEEP: Final = 60
+"""Levels of lists and dicts with which a value can be saved in any case, whatever tags it takes."""
+_DOUBTFUL: Final = 0
+
+Check = Callable[[Any, str], None]
+"""Raises a ``SerializationError`` where a value, which a path leads to, can't be saved."""
 _Copied = Callable[[Any, type, Any], Any]
 """Makes the copy of a part, given its type and what is known so far."""
 
@@ -30,12 +36,7 @@ _IMMUTABLE: Final[frozenset[type]] = frozenset(
         complex,
         str,
         bytes,
-        range,
-        type,
-        FunctionType,
         datetime.date,
-        datetime.datetime,
-        datetime.time,
         datetime.timedelta,
         decimal.Decimal,
         fractions.Fraction,
@@ -50,36 +51,51 @@ class _ManyError(Exception):
     """So much was copied that it has to be asked whether the same is copied again and again. Never seen by users."""
 
 
-def snapshot(value: Any, *, path: str = "value") -> Any:
+def snapshot(value: Any, *, path: str = "value", check: Check | None = None) -> Any:
     """A value that shares nothing mutable with the given one. Immutable values are shared, not copied.
 
     It takes time in proportion to what is there, however often one list or dict is referred to from within the value. Whether
     two references to one list still lead to one list in the copy is not promised: what is stored and loaded again has two.
 
     :param path: how an error names the value, for instance ``graph_state['a']``.
-    :raises SerializationError: the value can't be copied.
+    :param check: raises what ``path`` leads to if the value can't be saved. Not asked about flat values of plain types, which
+        always can.
+    :raises SerializationError: the value can't be copied, or can't be saved.
     """
     kind = type(value)
     if kind in _IMMUTABLE:
         return value
+    notes = [_MANY]
     try:
-        return _copy(value, kind, [_MANY])
+        copied = _copy(value, kind, notes)
     except (_ManyError, RecursionError):
-        return _copy_thoroughly(value, path)
+        copied = _copy_thoroughly(value, path)
+        notes.append(_DOUBTFUL)
     except Exception as error:
         raise _uncopyable(value, path, error) from error
+    if check is not None and len(notes) > 1:
+        check(copied, path)
+    return copied
 
 
-def _copy(value: Any, kind: type, left: list[int]) -> Any:
-    """A copy, made anew each time that the value is met.
+def _copies(copy_below: _Copied | None, *, doubtful: bool = False) -> _Copied:
+    """What copies the parts on one level of a value, each anew each time that it is met.
 
-    :param left: how many more may be made.
+    Its notes are how many more copies may be made, and, if there is anything, that it may not be possible to save them.
+
+    :param copy_below: for the next level; None for itself.
     """
-    left[0] -= 1
-    if left[0] < 0:
-        raise _ManyError
-    copier = _COPIERS.get(kind)
-    return copier(value, _copy, left) if copier else copy.deepcopy(value)
+
+    def copied(value: Any, kind: type, notes: list[int]) -> Any:
+        notes[0] -= 1
+        if notes[0] < 0:
+            raise _ManyError
+        copier = _COPIERS.get(kind)
+        if doubtful or copier is None:
+            notes.append(_DOUBTFUL)
+        return copier(value, copy_below or copied, notes) if copier else copy.deepcopy(value)
+
+    return copied
 
 
 def _copy_once(value: Any, kind: type, copies: dict[int, Any]) -> Any:
@@ -145,9 +161,17 @@ def _can_be_copied(value: Any) -> bool:
 def _copy_dict(value: dict[Any, Any], copied: _Copied, state: Any) -> dict[Any, Any]:
     items = {}
     for key, item in value.items():
+        if type(key) is not str:
+            _doubt(key, state)
         kind = type(item)
         items[key] = item if kind in _IMMUTABLE else copied(item, kind, state)
     return items
+
+
+def _doubt(part: Any, state: Any) -> None:
+    """Note that this part may not be possible to save."""
+    if type(part) not in _IMMUTABLE and type(state) is list:
+        state.append(_DOUBTFUL)
 
 
 def _copy_list(value: Iterable[Any], copied: _Copied, state: Any) -> list[Any]:
@@ -179,11 +203,32 @@ def _is(left: object, right: object) -> bool:
     return left is right
 
 
+def _share(value: Any, copied: _Copied, state: Any) -> Any:
+    """Can't be changed, nor be saved by most formats."""
+    _doubt(value, state)
+    return value
+
+
+def _share_moment(value: Any, copied: _Copied, state: Any) -> Any:
+    if value.tzinfo is not None and type(value.tzinfo) is not datetime.timezone:
+        _doubt(value.tzinfo, state)
+    return value
+
+
 _COPIERS: Final[dict[type, Callable[[Any, _Copied, Any], Any]]] = {
     dict: _copy_dict,
     list: _copy_list,
     tuple: _copy_tuple,
     set: _copy_set,
     frozenset: _copy_frozenset,
+    range: _share,
+    type: _share,
+    FunctionType: _share,
+    datetime.datetime: _share_moment,
+    datetime.time: _share_moment,
     bytearray: _copy_bytearray,
 }
+
+_copy: _Copied = _copies(None, doubtful=True)
+for _ in range(_DEEP):
+    _copy = _copies(_copy)

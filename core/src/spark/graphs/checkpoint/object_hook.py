@@ -31,6 +31,18 @@ class ObjectHook:
         except Unsaveable as problem:
             raise problem.to_error(path) from problem.__cause__
 
+    def value(self, value: Any, path: str) -> Any:
+        """The same for one value.
+
+        :raises SerializationError: as ``lower``.
+        """
+        if self._serializer is None:
+            return value
+        try:
+            return self._down(value, 1)
+        except Unsaveable as problem:
+            raise problem.to_error(path) from problem.__cause__
+
     def lift(self, values: dict[str, Any], path: str) -> dict[str, Any]:
         """A mapping with every value in it replaced by what ``deserialize`` returns, children first.
 

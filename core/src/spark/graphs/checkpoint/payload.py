@@ -68,8 +68,7 @@ class PayloadWriter:
 
     def check(self, value: Any, path: str) -> None:
         """Write a value by itself, for nobody."""
-        takes_objects = self._format.takes_objects
-        self._dump(self._hook.lower({path: value}, "")[path] if takes_objects else self.tree(value, path), path)
+        self._dump(self._hook.value(value, path) if self._format.takes_objects else self.tree(value, path), path)
 
     def _compose(
         self, checkpoint: GraphCheckpoint, cache: FragmentCache, scale: Scale | None, keep_apart: KeepApart | None

@@ -68,6 +68,7 @@ class CheckpointSettings(BaseSettings):
     retention: RetentionSettings | None = None
     handler_errors: Literal["log", "raise"] = "log"
     durability: Literal["sync", "async", "exit"] = "sync"
+    max_overhead: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.05
 
     @classmethod
     def settings_customise_sources(

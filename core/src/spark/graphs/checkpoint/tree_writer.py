@@ -120,7 +120,7 @@ class TreeWriter:
             if problem.too_deep:
                 problem.trail.append((value, ""))  # it may be what contains itself
             raise
-        raise Unsaveable(_why_not(kind))
+        raise Unsaveable(_why_not(kind), value=value)
 
     def write_items(self, items: Iterable[Any], depth: int) -> list[Any]:
         """The trees of items, in their order."""

@@ -10,14 +10,19 @@ from spark.errors import SerializationError
 _LONGEST_PATH_SHOWN = 300
 _short = Repr()
 _short.maxstring = _short.maxother = 60
+_PICKLE = "Or keep checkpoints with format='pickle', which takes it, in a store that nobody else can write to."
 
 
 class Unsaveable(Exception):
     """Raised at the value; every container that it leaves on the way up adds its step to ``trail``, innermost first."""
 
-    def __init__(self, reason: str, *, too_deep: bool = False) -> None:
+    def __init__(self, reason: str, *, too_deep: bool = False, value: object = None) -> None:
+        """A problem.
+
+        :param value: an object that is of no type that could be saved; None where that is not the reason.
+        """
         super().__init__(reason)
-        self.reason = reason
+        self.reason = f"{reason} {_PICKLE}" if value is not None and _can_be_pickled(value) else reason
         self.too_deep = too_deep
         self.trail: list[tuple[object, str]] = []
 
@@ -56,6 +61,16 @@ def show(value: object) -> str:
         return _short.repr(value)
     except Exception:
         return f"<{type(value).__name__}>"
+
+
+def _can_be_pickled(value: object) -> bool:
+    import pickle  # only of use when something has failed
+
+    try:
+        pickle.dumps(value)
+    except Exception:
+        return False
+    return True
 
 
 def _find_cycle(containers: list[object]) -> tuple[int, int] | None:
