@@ -99,7 +99,7 @@ class Recorder:
         """The automatic checkpoints of the graph that retention may still give up, by sequence, as far as this writer knows."""
         self._latest = 0
         """The sequence of the latest automatic one, as far as this writer knows; 0 for none."""
-        self._are_rising = True
+        self._rising = True
         """Whether their timestamps rise with their sequences."""
         self._opened_at = self._next = 1
         self._looked_at = now()
@@ -133,7 +133,7 @@ class Recorder:
         self._upkeep.begin(after=self._latest)
         if self._keeps_all:
             self._kept.clear()
-        self._are_rising = are_rising(self._kept)
+        self._rising = are_rising(self._kept)
         self._parent = parent
 
     @property
@@ -316,7 +316,7 @@ class Recorder:
 
     def _count(self, info: CheckpointInfo) -> None:
         """Retention counts this one from now on."""
-        self._are_rising = self._are_rising and are_rising([*self._kept[-1:], info])
+        self._rising = self._rising and are_rising([*self._kept[-1:], info])
         self._kept.append(info)
 
     def _overtaken(self, how: str) -> CheckpointConflictError:
@@ -337,7 +337,7 @@ class Recorder:
 
     def _given_up(self, infos: Sequence[CheckpointInfo]) -> list[CheckpointInfo]:
         try:
-            return surplus(infos, retention=self._retention, now=infos[-1].timestamp, rising=self._are_rising)
+            return surplus(infos, retention=self._retention, now=infos[-1].timestamp, rising=self._rising)
         except RuleError as error:  # the run hears of it when the checkpoint is durable
             self._broken_rule, self._retention = error, KeepAll()
             return []
