@@ -44,7 +44,7 @@ from spark.graphs.standing import Standing, Stored
 from spark.graphs.state import StateStore, check_key
 from spark.graphs.tasks import Task
 from spark.graphs.topology import Topology
-from spark.graphs.values import Check, snapshot
+from spark.graphs.values import snapshot
 
 _ALIVE: WeakValueDictionary[int, Graph] = WeakValueDictionary()
 """Every graph in this process, in the order of their making. Several may have one id, and the newest need not live longest."""
@@ -85,7 +85,8 @@ class Graph:
         self._graph_id, self._is_named = chosen_id(id, graph_id)
         self._checkpoint_config = checked_config(checkpoint_config)
         self._backend = opened_backend(self._checkpoint_config)
-        self._standing = Standing(Origin(graph_state=StateStore("graph_state", state, check=self._check()).values))
+        self._check = self._backend.codec.check if self._backend is not None else None
+        self._standing = Standing(Origin(graph_state=StateStore("graph_state", state, check=self._check).values))
         self._audience = audience_of(self._checkpoint_config)
         self._max_concurrency = checked_concurrency(max_concurrency)
         self._failure_rule = checked_failure_rule(on_failure, failure_grace)
@@ -247,7 +248,7 @@ class Graph:
         :raises RunError: a run is under way.
         """
         self._check_idle("set_state")
-        self._standing.edit(check_key(key), snapshot(value, path=f"graph_state[{key!r}]", check=self._check()))
+        self._standing.edit(check_key(key), snapshot(value, path=f"graph_state[{key!r}]", check=self._check))
 
     def get_state_snapshot(self) -> dict[str, Any]:
         """All committed values of the shared state, as your own copy."""
@@ -337,7 +338,7 @@ class Graph:
         config = self._checkpoint_config
         frontier = self._topology.new_frontier()
         if pending is None:
-            inputs: Mapping[str, Any] | None = snapshot(dict(task.inputs), path="inputs", check=self._check())
+            inputs: Mapping[str, Any] | None = snapshot(dict(task.inputs), path="inputs", check=self._check)
             frontier.add(self._topology.start, inputs)
         else:
             inputs = pending.inputs
@@ -360,12 +361,8 @@ class Graph:
             iteration=pending.iteration if pending else 0,
             last_node=pending.last_node if pending else None,
             result=pending.result() if pending else None,
-            check=self._check(),
+            check=self._check,
         )
-
-    def _check(self) -> Check | None:
-        """Whether a value can be saved where the checkpoints go, if they go anywhere."""
-        return self._backend.codec.check if self._backend is not None else None
 
     def _own_config(self) -> CheckpointConfig | None:
         """How it is checkpointed, in the very store, so that one in memory is not left behind, and a URL not opened twice."""
