@@ -18,7 +18,7 @@ CRASH_s3 := --longest 0.3
 DIST := dist
 S3RVER := $(TOOLS)/s3rver/node_modules/s3rver/bin/s3rver.js
 
-.PHONY: help demo test test-install test-s3-ceph test-s3rver check docs crash crash-postgres faults-s3 race bench bench-curves bench-peers wheels format clean
+.PHONY: help demo test test-lowest test-newest test-install test-s3-ceph test-s3rver check docs crash crash-postgres faults-s3 race bench bench-curves bench-peers wheels format clean
 
 help:
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -37,6 +37,12 @@ demo: .venv/.synced ## index the standard library's sources, killed and resumed 
 
 test: .venv/.synced ## every test, under three minutes on two cores
 	$(RUN) pytest -n $(JOBS) $(ARGS)
+
+test-lowest: $(UV) ## the tests with the lowest dependencies that are declared, on each Python that uv finds; PYTHONS="3.11 3.13"
+	JOBS=$(JOBS) PYTHONS="$(PYTHONS)" .ci/test-with lowest $(ARGS)
+
+test-newest: $(UV) ## the same with the newest that are allowed
+	JOBS=$(JOBS) PYTHONS="$(PYTHONS)" .ci/test-with newest $(ARGS)
 
 test-install: .venv/.synced ## all that can be installed, from built wheels: each plugin alone, everything, and user code under type checkers
 	$(RUN) pytest -n $(JOBS) -m "thorough or not thorough" tests/install $(ARGS)

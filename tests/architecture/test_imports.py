@@ -24,12 +24,16 @@ LAYERS = [
         "spark.graphs.message",
         "spark.graphs.progress",
         "spark.graphs.containers",
+        "spark.graphs.failures",
+        "spark.graphs.patience",
     },
     {"spark.graphs.edges", "spark.graphs.state", "spark.graphs.frontier", "spark.graphs.tasks"},
+    {"spark.graphs.step_state"},
     {"spark.graphs.nodes", "spark.graphs.plan"},
     {"spark.graphs.topology", "spark.graphs.context"},
     {
         "spark.graphs.run",
+        "spark.graphs.ending",
         "spark.graphs.restore",
         "spark.graphs.arguments",
         "spark.graphs.recorded",
@@ -45,7 +49,7 @@ LAYERS = [
 CHECKPOINT = "spark.graphs.checkpoint"
 CHECKPOINT_USES = LAYERS[0] | LAYERS[1] | LAYERS[2]
 """Checkpoints are handed plain data, and know nothing of graphs."""
-CHECKPOINT_USED_FROM = LAYERS[6] | LAYERS[7]
+CHECKPOINT_USED_FROM = LAYERS[-2] | LAYERS[-1]
 PUBLIC = {
     "spark.errors",
     "spark.hooks",

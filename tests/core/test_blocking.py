@@ -7,11 +7,16 @@ import gc
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from spark.errors import GraphDefinitionError
+from spark.graphs import Graph, Node, NodeContext
 from spark.graphs.blocking import run_blocking
+from spark.graphs.checkpoint import CheckpointConfig, CheckpointHandler, GraphCheckpoint
+from tests.core.running import Does, Failure, countdown
 
 
 class Gate:
@@ -145,3 +150,127 @@ async def test_cancelled_at_any_turn_a_call_has_ended_or_never_begins(one_thread
         assert seen[0] == seen[1]
         await run_blocking(list, executor=one_thread)
         assert (begun, ended) == seen
+
+
+class TestThreads:
+    """Nodes that block, and what saves checkpoints, don't wait for each other."""
+
+    async def test_a_checkpoint_is_saved_while_every_thread_for_nodes_is_taken(self) -> None:
+        is_saved = threading.Event()
+
+        class Tells(CheckpointHandler):
+            async def on_checkpoint_created(self, checkpoint: GraphCheckpoint) -> None:
+                is_saved.set()
+
+        class Blocks(Node):
+            def process(self) -> bool:
+                return is_saved.wait(10)
+
+        async def take_threads(context: NodeContext) -> None:
+            for _ in range(40):  # those of the event loop, as a program may do
+                asyncio.get_running_loop().run_in_executor(None, is_saved.wait, 10)
+
+        async def save_much(context: NodeContext) -> None:
+            await turns()  # all threads are taken by now
+            await context.graph_state.set("much", list(range(5_000)))  # so much is encoded in a thread
+
+        start = Does(take_threads, name="start")
+        start >> [*(Blocks() for _ in range(40)), Does(save_much, name="saves")]
+        config = CheckpointConfig(trigger_on_node="saves", handler=Tells())
+        message = await Graph(start, checkpoint_config=config).run()
+
+        assert message.content is True
+
+    async def test_so_many_plain_nodes_run_at_once_as_the_graph_has_threads(self) -> None:
+        running: list[int] = []
+        most = 0
+        meeting = threading.Barrier(3)
+
+        class Meets(Node):
+            def process(self) -> None:
+                nonlocal most
+                running.append(1)
+                most = max(most, len(running))
+                meeting.wait(10)
+                running.pop()
+
+        start = Does(lambda context: {}, name="start")
+        start >> [Meets() for _ in range(9)]
+        await Graph(start, node_threads=3).run()
+
+        assert most == 3
+
+    async def test_without_a_number_they_are_32(self) -> None:
+        meeting = threading.Barrier(32)
+
+        class Meets(Node):
+            def process(self) -> None:
+                meeting.wait(10)
+
+        start = Does(lambda context: {}, name="start")
+        start >> [Meets() for _ in range(32)]
+        await Graph(start).run()
+
+    @pytest.mark.parametrize("wrong", [0, -1, 2.5, True, None, "4"])
+    def test_their_number_is_a_whole_one(self, wrong: Any) -> None:
+        with pytest.raises(GraphDefinitionError, match=r"node_threads=.*: give a whole number of at least 1"):
+            Graph(countdown(), node_threads=wrong)
+
+    @pytest.mark.parametrize("fails", [False, True])
+    def test_none_is_left_when_the_run_and_the_loop_have_ended(self, fails: bool) -> None:
+        class Plain(Node):
+            def process(self) -> Any:
+                if fails:
+                    raise Failure
+                return list(range(5_000))
+
+        before = set(threading.enumerate())
+        started: set[threading.Thread] = set()
+
+        async def run() -> None:
+            await run_blocking(list)
+            with suppress(Failure):
+                await Graph(Plain(), checkpoint_config=CheckpointConfig()).run()
+            started.update(set(threading.enumerate()) - before)
+            for thread in started:
+                if thread.name.startswith("spark-node"):
+                    thread.join(10)
+
+        asyncio.run(run())
+
+        assert any(thread.name.startswith("spark-checkpoint") for thread in started)
+        assert not any(thread.is_alive() for thread in started)
+
+    def test_what_a_loop_does_at_its_very_end_still_has_threads(self) -> None:
+        done: list[str] = []
+
+        async def closes_at_the_end() -> Any:
+            try:
+                yield
+            finally:
+                await asyncio.sleep(0.01)
+                done.append(await run_blocking(str, "done"))
+
+        kept = []
+
+        async def run() -> None:
+            await run_blocking(list)
+            kept.append(closes_at_the_end())
+            await anext(kept[0])
+
+        asyncio.run(run())
+
+        assert done == ["done"]
+
+    def test_those_of_a_loop_that_was_only_closed_end_when_another_needs_some(self) -> None:
+        before = set(threading.enumerate())
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(run_blocking(list))
+        started = set(threading.enumerate()) - before
+        loop.close()
+        asyncio.run(run_blocking(list))
+        for thread in started:
+            thread.join(10)
+
+        assert started
+        assert not any(thread.is_alive() for thread in started)

@@ -175,11 +175,12 @@ class TestAsync:
         with pytest.raises(asyncio.CancelledError):
             await running
 
-        assert await counts(graph) == [1, 2, 3]
+        assert await counts(graph) == [1, 2, 3, 3]
+        assert (await history(graph))[-1].execution_metadata["reason"] == "cancelled"
 
-    async def test_who_cancels_twice_does_not_wait(self) -> None:
+    async def test_a_store_that_does_not_answer_holds_up_nobody_beyond_the_grace(self) -> None:
         backend, counted = Slow(), Counted(last=10**9)
-        running = asyncio.create_task(graph_of(counted.loop, backend, "async").run())
+        running = asyncio.create_task(graph_of(counted.loop, backend, "async", cancel_grace=0.05).run())
         for _ in range(2):
             await turns()
             running.cancel()

@@ -56,7 +56,7 @@ def chain(*nodes: Node) -> Node:
 
 
 def graph_of(start: Node, backend: InMemoryCheckpointBackend, **more: Any) -> Graph:
-    return Graph(start, id="g", checkpoint_config=every_step(backend, **more))
+    return Graph(start, id="exchanged", checkpoint_config=every_step(backend, **more))
 
 
 async def pending(start: Node, backend: InMemoryCheckpointBackend) -> GraphCheckpoint:
@@ -128,7 +128,7 @@ class TestTwoFunctionsOfOneName:
     async def test_a_graph_in_this_process_with_another_order_is_passed_by(self, calls: list[str]) -> None:
         """Without ``start=``, nodes that are what was recorded are made from what is loaded."""
         checkpoint = await pending(self.in_order("download", "upload", calls=calls), InMemoryCheckpointBackend())
-        alive = Graph(self.in_order("upload", "download", calls=calls), id="g")
+        alive = Graph(self.in_order("upload", "download", calls=calls), id="exchanged")
 
         restored = Graph.from_checkpoint(checkpoint)
         await restored.run()
@@ -186,10 +186,11 @@ class TestOtherClasses:
         backend = InMemoryCheckpointBackend()
         start = chain(Fetch(), Fails())
         config = CheckpointConfig(backend=backend, trigger_on_node=["Fetch"])
+        graph = Graph(start, id="with a trigger", checkpoint_config=config)
         with pytest.raises(Failure):
-            await Graph(start, id="g", checkpoint_config=config).run()
-        checkpoint = (await history(graph_of(start, backend)))[-1]
-        del start
+            await graph.run()
+        checkpoint = (await history(graph))[-1]
+        del start, graph
         gc.collect()
 
         graph = Graph.from_checkpoint(checkpoint, start=chain(Download(), Fails()), rename={"Fetch": "Download"})
@@ -208,7 +209,7 @@ class TestOtherClasses:
         assert (await graph.run()).content == {"by": "FetchFast"}
 
     async def test_a_moved_class_is_the_same_where_an_alias_was_left(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        checkpoint = Graph(Fetch(), id="g").create_checkpoint()
+        checkpoint = Graph(Fetch(), id="exchanged").create_checkpoint()
         assert checkpoint.topology is not None
         checkpoint.topology["nodes"][0]["class"] = "old_home:Fetch"
         with pytest.raises(GraphRestoreError, match=r"was old_home:Fetch when"):
@@ -222,7 +223,7 @@ class TestOtherClasses:
     @pytest.mark.parametrize("kind", ["class", "function"])
     async def test_a_script_and_its_import_are_the_same(self, kind: str) -> None:
         start: Node = Fetch() if kind == "class" else node(function_of(__name__, calls=[]))
-        checkpoint = Graph(start, id="g").create_checkpoint()
+        checkpoint = Graph(start, id="exchanged").create_checkpoint()
         assert checkpoint.topology is not None
         recorded = checkpoint.topology["nodes"][0]
         recorded[kind] = recorded[kind].replace(__name__, "__main__")

@@ -48,7 +48,7 @@ def wired() -> Node:
 
 def graph_on(backend: InMemoryCheckpointBackend, **more: Any) -> Graph:
     config = every_step(backend, trigger=EverySeconds(60), retention=KeepFor(days=1), trigger_on_node=["end"], **more)
-    return Graph(wired(), id="g", checkpoint_config=config)
+    return Graph(wired(), id="impossible", checkpoint_config=config)
 
 
 @pytest.fixture
@@ -171,7 +171,9 @@ async def test_what_no_run_writes_is_named_and_nothing_runs(
     mutant = changed(intact, section, path, wrong)
     graph = graph_on(InMemoryCheckpointBackend())
 
-    with pytest.raises(GraphRestoreError, match=rf"'ckpt_g_000002' of graph 'g' has a {section} that no run writes: "):
+    with pytest.raises(
+        GraphRestoreError, match=rf"'ckpt_impossible_000002' of graph 'impossible' has a {section} that no run writes: "
+    ):
         Graph.from_checkpoint(mutant, start=wired())
     with pytest.raises(GraphRestoreError, match=f"has a {section} that no run writes"):
         await graph.run(resume=mutant)
@@ -197,4 +199,4 @@ async def test_a_stored_one_is_refused_without_being_changed(intact: GraphCheckp
 
     with pytest.raises((GraphRestoreError, CheckpointDamagedError), match="lineage"):
         await graph_on(backend).run(resume=True)
-    assert len((await backend.list("g")).infos) == 1
+    assert len((await backend.list("impossible")).infos) == 1

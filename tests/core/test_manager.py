@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
-from spark.errors import CheckpointConflictError, CheckpointNotFoundError, InvalidIdError
+from spark.errors import (
+    BackendError,
+    CheckpointConflictError,
+    CheckpointNotFoundError,
+    DeletionError,
+    InvalidIdError,
+)
 from spark.graphs import Graph
-from spark.graphs.checkpoint import CheckpointManager, GraphCheckpoint, InMemoryCheckpointBackend, KeepLast
+from spark.graphs.checkpoint import (
+    CheckpointBackend,
+    CheckpointHandler,
+    CheckpointManager,
+    GraphCheckpoint,
+    InMemoryCheckpointBackend,
+    KeepLast,
+)
 from tests.core.running import countdown, every_step
 
 
@@ -195,3 +209,54 @@ class TestPruning:
 
         assert len(await manager.prune(KeepLast(1), graph_id="a", dry_run=True)) == 2
         assert len(await ids(manager)) == 3
+
+
+class TestForgetting:
+    async def test_handlers_are_told_of_each_checkpoint_also_when_the_store_fails_on_the_way(self) -> None:
+        told: list[str] = []
+
+        class Collector(CheckpointHandler):
+            async def on_checkpoint_deleted(self, checkpoint_id: str) -> None:
+                told.append(checkpoint_id)
+
+        class FailsOnce(InMemoryCheckpointBackend):
+            async def forget(self, graph_id: str) -> Any:
+                if told:
+                    return await super().forget(graph_id)
+                await super().delete(graph_id, 1)
+                raise DeletionError("no more", deleted=[1])
+
+        backend = FailsOnce()
+        manager = CheckpointManager(backend, Collector())
+        for checkpoint_id in ("a", "b", "c"):
+            await made(checkpoint_id).save(backend)
+        await made("other", graph_id="other").save(backend)
+
+        with pytest.raises(DeletionError, match="no more"):
+            await manager.forget("g")
+        assert told == ["a"]
+        assert await manager.forget("g") == 2
+
+        assert told == ["a", "b", "c"]
+        assert await ids(manager) == ["other"]
+        assert await backend.next_sequence("g") == 1
+
+    async def test_a_backend_that_can_not_forget_removes_what_it_can(self) -> None:
+        class Plain(InMemoryCheckpointBackend):
+            forget = CheckpointBackend.forget
+
+        backend = Plain()
+        for checkpoint_id in ("a", "b"):
+            await made(checkpoint_id).save(backend)
+
+        assert await CheckpointManager(backend).forget("g") == 2
+        assert (await backend.list()).infos == []
+        assert await backend.next_sequence("g") == 3, "which keeps a writer out that was stopped"
+
+    async def test_what_a_backend_raises_says_what_was_tried(self) -> None:
+        class Broken(InMemoryCheckpointBackend):
+            async def forget(self, graph_id: str) -> Any:
+                raise OSError("no disk")
+
+        with pytest.raises(BackendError, match="forgetting graph 'g': OSError: no disk"):
+            await CheckpointManager(Broken()).forget("g")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,9 +16,13 @@ from spark.graphs.checkpoint import (
     CheckpointHandler,
     CheckpointManager,
     InMemoryCheckpointBackend,
+    KeepAll,
     Listing,
     Record,
 )
+from spark.graphs.checkpoint.handlers import Audience
+from spark.graphs.checkpoint.recorder import Capture, Recorder
+from spark_testing.records import NOON
 from tests.core.running import Does, FailsOnce, Failure, countdown, every_step, history
 
 Act = Callable[[], Awaitable[Any]]
@@ -382,3 +387,30 @@ class TestOpening:
         await graph.run()
 
         assert graph.get_state_snapshot() == {"count": 2, "done": ["fails"]}
+
+
+class TestForgotten:
+    @pytest.mark.parametrize("has_saved", [True, False])
+    async def test_a_writer_that_was_stopped_while_its_graph_was_forgotten_is_refused(self, has_saved: bool) -> None:
+        """Nothing in the store would do so: its next sequence is free again."""
+        backend, moments = InMemoryCheckpointBackend(), [NOON]
+        await rival(backend, steps=2)()
+        recorder = Recorder(
+            graph_id="g",
+            backend=backend,
+            trigger=None,
+            retention=KeepAll(),
+            audience=Audience.of(None),
+            now=lambda: moments[-1],
+        )
+        await recorder.open(parent=2)
+        capture = Capture({}, {}, frontier={"contents": []}, topology={}, config={}, metadata={})
+        if has_saved:
+            await recorder.record(capture)
+
+        await backend.forget("g")
+        moments.append(NOON + timedelta(seconds=11))
+
+        with pytest.raises(CheckpointConflictError, match="forgotten meanwhile"):
+            await recorder.record(capture)
+        assert await sequences(backend) == []

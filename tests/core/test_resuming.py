@@ -79,7 +79,7 @@ async def unfinished(backend: InMemoryCheckpointBackend, **inputs: Any) -> None:
     step = Does(fail_at_second, name="step")
     step.on(done=False) >> step
     with pytest.raises(Failure):
-        await Graph(step, id="g", checkpoint_config=every_step(backend)).run(inputs)
+        await Graph(step, id="resuming", checkpoint_config=every_step(backend)).run(inputs)
 
 
 async def fail_at_second(context: NodeContext) -> Any:
@@ -92,7 +92,7 @@ def passing(backend: InMemoryCheckpointBackend, **more: Any) -> Graph:
     """The same graph, whose step ends it."""
     step = Does(lambda context: {"got": context.inputs, "done": True}, name="step")
     step.on(done=False) >> step
-    return Graph(step, id="g", checkpoint_config=every_step(backend), **more)
+    return Graph(step, id="resuming", checkpoint_config=every_step(backend), **more)
 
 
 class TestTheStateOfARunThatIsTriedAgain:
@@ -178,7 +178,9 @@ class TestInputs:
         await passing(backend).run({"day": "monday", "same": 1})
         graph = passing(backend, state={"mine": 1})
 
-        with pytest.raises(InputConflictError, match=r"complete run .* of graph 'g'.*differ in 'day'.*resume='state'"):
+        with pytest.raises(
+            InputConflictError, match=r"complete run .* of graph 'resuming'.*differ in 'day'.*resume='state'"
+        ):
             await graph.run({"day": "tuesday", "same": 1}, resume=True)
 
         assert graph.get_state_snapshot() == {"mine": 1}
@@ -234,7 +236,7 @@ class TestInputs:
         checkpoint = (await history(passing(backend)))[-1]
 
         def restored() -> Graph:
-            return Graph.from_checkpoint(checkpoint, start=passing(backend).start)
+            return Graph.from_checkpoint(checkpoint, start=passing(backend).start, checkpoint_config=CheckpointConfig())
 
         with pytest.raises(InputConflictError, match="unfinished"):
             await restored().run({"day": "tuesday"})
@@ -250,7 +252,7 @@ class TestInputs:
         with pytest.raises(SerializationError, match=r"inputs\['client'\]"):
             await graph.run({"client": fail if format == "json" else Unpicklable()})
 
-        assert (graph.progress, (await backend.list("g")).infos) == (None, [])
+        assert (graph.progress, (await backend.list("resuming")).infos) == (None, [])
 
     async def test_large_ones_are_stored_once(self, tmp_path: Path) -> None:
         """Every checkpoint records them, and a checkpoint costs what changed."""
@@ -258,14 +260,14 @@ class TestInputs:
         loop.on(more=True) >> loop
         async with FileCheckpointBackend(directory=str(tmp_path)) as backend:
             config = CheckpointConfig(backend=backend, trigger_on_iteration=1, max_checkpoints=3)
-            graph = Graph(loop, id="g", checkpoint_config=config)
+            graph = Graph(loop, id="resuming", checkpoint_config=config)
             await graph.run({"text": "x" * 100_000})
             await graph.run({"text": "y" * 100_000})
-            infos = (await backend.list("g")).infos
+            infos = (await backend.list("resuming")).infos
 
             assert len(infos) == 3
             assert max(info.size for info in infos) < 2000
-            assert len(await backend.blob_names("g")) == 1
+            assert len(await backend.blob_names("resuming")) == 1
             assert (await graph.run({"text": "y" * 100_000}, resume=True)).resumed
             with pytest.raises(InputConflictError):
                 await graph.run({"text": "x" * 100_000}, resume=True)
@@ -281,7 +283,7 @@ class TestTheNextTurn:
         backend = InMemoryCheckpointBackend()
         messages = []
         for question in "abc":  # a new process each time
-            graph = Graph(Does(answer, name="answer"), id="g", checkpoint_config=every_step(backend))
+            graph = Graph(Does(answer, name="answer"), id="resuming", checkpoint_config=every_step(backend))
             messages.append(await graph.run({"question": question}, resume="state"))
 
         assert await graph.get_state("asked") == ["a", "b", "c"]
@@ -315,7 +317,7 @@ class TestTheNextTurn:
 
 class TestOneCheckpoint:
     async def test_a_run_goes_on_from_it(self) -> None:
-        graph = Graph(countdown(), id="g", checkpoint_config=every_step(InMemoryCheckpointBackend()))
+        graph = Graph(countdown(), id="resuming", checkpoint_config=every_step(InMemoryCheckpointBackend()))
         await graph.run({"limit": 4})
         second = (await history(graph))[1]
 
@@ -328,8 +330,8 @@ class TestOneCheckpoint:
         other = Graph(countdown(), id="other", checkpoint_config=CheckpointConfig())
         await other.run({"limit": 1})
 
-        with pytest.raises(GraphRestoreError, match=r"belongs to graph 'other'.*checkpoint\.fork\('g'\)"):
-            await Graph(countdown(), id="g").run(resume=(await history(other))[0])
+        with pytest.raises(GraphRestoreError, match=r"belongs to graph 'other'.*checkpoint\.fork\('resuming'\)"):
+            await Graph(countdown(), id="resuming").run(resume=(await history(other))[0])
 
     @pytest.mark.parametrize(
         ("resume", "message"),
@@ -349,9 +351,9 @@ class TestOneCheckpoint:
 class TestLoad:
     async def test_what_is_set_after_it_is_what_the_run_goes_on_with(self) -> None:
         backend = InMemoryCheckpointBackend()
-        first = Graph(countdown(), id="g", checkpoint_config=every_step(backend))
+        first = Graph(countdown(), id="resuming", checkpoint_config=every_step(backend))
         await first.run({"limit": 2})
-        again = Graph(countdown(), id="g", checkpoint_config=every_step(backend))
+        again = Graph(countdown(), id="resuming", checkpoint_config=every_step(backend))
         stored = (await history(again))[0]
         await stored.save(backend)  # the newest, now, with a step to do
 
@@ -420,6 +422,18 @@ class TestLoad:
         await graph.run({"day": "tuesday"}, resume="state")
 
         assert await graph.get_state("limit") == 5
+
+    async def test_nothing_else_is_done_with_the_graph_meanwhile(self) -> None:
+        class Slow(InMemoryCheckpointBackend):
+            async def get_latest(self, graph_id: str) -> Any:
+                with pytest.raises(RunError, match="run has to wait"):
+                    await graph.run()
+                return await super().get_latest(graph_id)
+
+        graph = passing(Slow())
+
+        assert await graph.load() is None
+        assert not (await graph.run()).resumed
 
     async def test_handlers_hear_of_it_when_the_run_begins(self) -> None:
         class Hears(CheckpointHandler):

@@ -70,7 +70,7 @@ class TestFailure:
         assert message.content == {"from": "start"}
         assert await graph.get_state("done") == ["fails"]
 
-    async def test_parallel_siblings_are_cancelled_and_pending_again(self) -> None:
+    async def test_parallel_siblings_that_are_to_be_cancelled_are_pending_again(self) -> None:
         cancelled = asyncio.Event()
 
         async def waits(context: NodeContext) -> None:
@@ -81,7 +81,7 @@ class TestFailure:
                 cancelled.set()
                 raise
 
-        graph = failing(beside=Does(waits, name="waits"))
+        graph = failing(beside=Does(waits, name="waits"), on_failure="cancel")
         with pytest.raises(Failure):
             await graph.run()
 
@@ -103,7 +103,7 @@ class TestFailure:
         async def waits(context: NodeContext) -> None:
             await asyncio.Event().wait()
 
-        graph = failing(beside=Does(waits, name="waits"))
+        graph = failing(beside=Does(waits, name="waits"), on_failure="cancel")
         with pytest.raises(Failure):
             await graph.run()
 

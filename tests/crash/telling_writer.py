@@ -1,4 +1,5 @@
-"""A process that tells of each step that it begins, and checkpoints it: ``python -m tests.crash.telling_writer folder async``."""
+"""A process that tells of each step that it begins, and checkpoints it: ``python -m tests.crash.telling_writer folder async``;
+with ``unasked``, as the store's default has it."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ async def main(folder: str, durability: Any) -> None:
     tell = Tell()
     tell >> tell
     async with FileCheckpointBackend(folder) as backend:
-        config = CheckpointConfig(backend=backend, trigger_on_iteration=1, durability=durability)
+        asked = {} if durability == "unasked" else {"trigger_on_iteration": 1, "durability": durability}
+        config = CheckpointConfig(backend=backend, **asked)
         await Graph(start=tell, id="telling", checkpoint_config=config).run()
 
 

@@ -49,6 +49,12 @@ def test_a_kill_takes_no_more_than_what_waited(tmp_path: Path, durability: str, 
     assert least <= executed - stored_iteration(tmp_path) <= most
 
 
+def test_a_store_that_outlives_the_process_needs_no_trigger_to_survive_a_kill(tmp_path: Path) -> None:
+    executed_until_killed(tmp_path, "unasked")
+
+    assert stored_iteration(tmp_path) >= 1
+
+
 def test_a_kill_takes_everything_that_was_to_be_saved_at_the_end(tmp_path: Path) -> None:
     executed_until_killed(tmp_path, "exit")
 

@@ -101,6 +101,14 @@ def test_no_message_shows_a_password(good: Site) -> None:
         assert "***" in str(raised.value)
 
 
+@pytest.mark.parametrize("path", ["~/ck", "/var/ck", "./ck", "C\\ck"])
+def test_a_path_in_the_place_of_a_url_says_how_to_write_it(site: Site, path: str) -> None:
+    with pytest.raises(
+        PluginNotFoundError, match=r"A folder is given as FileCheckpointBackend\(directory=…\), or as a URL"
+    ):
+        open_backend(path)
+
+
 def test_two_claims_to_one_name_name_both_and_the_setting(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.install("fake-one", claims("same", "one"), version="1.1")
     site.install("fake-two", claims("same", "two"), version="2.2")

@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from dataclasses import replace
-
-import pytest
+from unicodedata import normalize
 
 from spark.graphs.checkpoint import InMemoryCheckpointBackend, Listing, Record
-from spark_testing import CheckpointBackendConformance
 
 
 class Overwrites(InMemoryCheckpointBackend):
@@ -40,6 +38,26 @@ class ChangesHeaders(InMemoryCheckpointBackend):
     async def put(self, record):
         moment = record.header.timestamp.replace(microsecond=0)
         await super().put(Record(replace(record.header, timestamp=moment), record.payload))
+
+
+class DropsDeclarations(InMemoryCheckpointBackend):
+    """Keeps those fields of the header that it knows."""
+
+    found_by = "test_gives_back_what_was_put"
+
+    async def get(self, graph_id, sequence):
+        record = await super().get(graph_id, sequence)
+        return record and Record(replace(record.header, references_in_payload=True), record.payload)
+
+
+class ForgetsTooMuch(InMemoryCheckpointBackend):
+    """Forgets the graphs whose ids begin like the one to be forgotten."""
+
+    found_by = "test_forgets_a_graph_and_no_other"
+
+    async def forget(self, graph_id):
+        self._graphs.pop("h", None)
+        return await super().forget(graph_id)
 
 
 class ListsUnordered(InMemoryCheckpointBackend):
@@ -125,94 +143,209 @@ class Leaks(InMemoryCheckpointBackend):
         await super().put(record)
 
 
-class Shared(InMemoryCheckpointBackend):
-    """Several objects on one store, which is what persistent means within a process."""
+class DeletesManyInARace(InMemoryCheckpointBackend):
+    """Deletes one at a time with care, and many without."""
 
-    persistent = True
+    found_by = "test_of_two_that_delete_one_record"
 
-    def __init__(self, first: Shared | None = None) -> None:
-        super().__init__()
-        if first is not None:
-            self._graphs, self._floors = first._graphs, first._floors
+    async def delete_many(self, graph_id, sequences):
+        there = [sequence for sequence in sequences if await self.get(graph_id, sequence) is not None]
+        for _ in range(3):
+            await asyncio.sleep(0)
+        await super().delete_many(graph_id, there)
+        return there
 
 
-class Remembers(Shared):
-    """Answers from its memory what others have changed meanwhile."""
+class CountsWhatIsThere(InMemoryCheckpointBackend):
+    """Gives the sequence of a deleted record out again, though it refuses it then."""
 
-    found_by = "test_what_one_backend_writes_and_deletes_the_other_sees"
+    found_by = "test_the_next_sequence_counts_deleted_ones"
+
+    async def next_sequence(self, graph_id):
+        return max(self._graphs.get(graph_id, {0: None}), default=0) + 1
+
+
+class StopsHalfWay(InMemoryCheckpointBackend):
+    """Deletes the first two of many, and says nothing of the rest."""
+
+    found_by = "test_deletes_many_records_and_says_which"
+
+    async def delete_many(self, graph_id, sequences):
+        return await super().delete_many(graph_id, sorted(sequences)[:1])
+
+
+class PassesOverWhatIsMadeByHand(InMemoryCheckpointBackend):
+    """Loads the latest automatic checkpoint."""
+
+    found_by = "test_the_latest_may_be_one_made_by_hand"
+
+    async def get_latest(self, graph_id):
+        records = self._graphs.get(graph_id, {}).values()
+        return next((record for record in reversed(records) if not record.header.manual), None)
+
+
+class ListsInBlocks(InMemoryCheckpointBackend):
+    """Says how much a record takes on its disk, in large blocks."""
+
+    found_by = "test_a_line_of_the_listing_says_what_the_record_says"
 
     async def list(self, graph_id=None):
-        if "_remembered" not in vars(self):
-            self._remembered = await super().list(graph_id)
-        return self._remembered
+        return Listing([replace(info, size=65_536) for info in (await super().list(graph_id)).infos])
 
 
-class PassesOverDamage(Shared):
-    """Goes on from an older checkpoint when the latest is damaged."""
+class CutsOff(InMemoryCheckpointBackend):
+    """Has room for two megabytes."""
 
-    found_by = "test_a_damaged_checkpoint_is_an_error_and_never_a_guess"
+    found_by = "test_gives_back_megabytes"
 
-    async def latest(self, graph_id):
-        sound = [info for info in (await self.list(graph_id)).infos if info.size > len(b"something else")]
-        return sound[-1] if sound else None
-
-
-class LeavesOutDamage(Shared):
-    """Lists what it can read, and says of the rest nothing but a line in its log."""
-
-    found_by = "test_what_is_damaged_is_named_by_every_listing"
-
-    async def list(self, graph_id=None):
-        listing = await super().list(graph_id)
-        return Listing([info for info in listing.infos if info.size > len(b"something else")])
+    async def put(self, record):
+        await super().put(Record(record.header, record.payload[:2_000_000], blobs=record.blobs))
 
 
-class Planted(CheckpointBackendConformance):
-    capabilities = ()
-    hostile_ids = ("A",)
+class LosesMetadata(InMemoryCheckpointBackend):
+    """Has no column for what can be searched."""
 
-    @pytest.fixture
-    def backend(self):
-        return self.kind()
+    found_by = "test_gives_back_the_metadata_that_can_be_searched"
 
-    @pytest.fixture
-    def read_raw(self, backend):
-        def read(graph_id, sequence):
-            record = backend._graphs.get(graph_id, {}).get(sequence)
-            return None if record is None else record.header.to_json() + record.payload
-
-        return read
+    async def put(self, record):
+        await super().put(Record(replace(record.header, metadata={}), record.payload))
 
 
-class PlantedShared(Planted):
-    capabilities = ("persistent",)
+class LosesSignatures(InMemoryCheckpointBackend):
+    """Has no column for signatures."""
 
-    @pytest.fixture
-    def open_another(self, backend):
-        return lambda: self.kind(backend)
+    found_by = "test_gives_back_any_record"
 
-    @pytest.fixture
-    def spoil(self, backend):
-        def spoil(graph_id, sequence):
-            header = backend._graphs[graph_id][sequence].header
-            backend._graphs[graph_id][sequence] = Record(replace(header, size=14), b"something else")
-
-        return spoil
+    async def put(self, record):
+        await super().put(Record(replace(record.header, signature=""), record.payload))
 
 
-def _plant(base: type[Planted], kind: type[InMemoryCheckpointBackend]) -> None:
-    name = f"Test{kind.__name__}"
-    globals()[name] = type(name, (base,), {"kind": kind, "capabilities": base.capabilities, "__module__": __name__})
+class TakesSizesForEqual(InMemoryCheckpointBackend):
+    """Has one column for the two sizes."""
+
+    found_by = "test_gives_back_any_record"
+
+    async def put(self, record):
+        await super().put(Record(replace(record.header, raw_size=record.header.size), record.payload))
 
 
-for _kind in (kind for kind in InMemoryCheckpointBackend.__subclasses__() if hasattr(kind, "found_by")):
-    _plant(Planted, _kind)
-for _kind in Shared.__subclasses__():
-    _plant(PlantedShared, _kind)
+class CountsIn32Bits(InMemoryCheckpointBackend):
+    """Has a column of 32 bits for sequences."""
+
+    found_by = "test_takes_any_sequence"
+
+    async def put(self, record):
+        await super().put(Record(replace(record.header, sequence=record.sequence % 2**32), record.payload))
 
 
-class TestShared(PlantedShared):
-    """The control: without a bug, it passes."""
+class DeletesAlike(InMemoryCheckpointBackend):
+    """Deletes without regard to case, as some databases compare."""
 
-    capabilities = ("persistent",)
-    kind = Shared
+    found_by = "test_no_two_ids_share_a_place"
+
+    async def delete(self, graph_id, sequence):
+        alike = [each for each in self._graphs if each.casefold() == graph_id.casefold()]
+        return any([await super(DeletesAlike, self).delete(each, sequence) for each in alike])
+
+
+class CountsAlike(InMemoryCheckpointBackend):
+    """Counts what is composed and what is decomposed as one, as some filesystems do."""
+
+    found_by = "test_no_two_ids_share_a_place"
+
+    async def next_sequence(self, graph_id):
+        alike = [each for each in self._graphs if normalize("NFC", each) == normalize("NFC", graph_id)]
+        return sum(len(self._graphs[each]) for each in alike) + 1
+
+
+class MakesRoomFirst(InMemoryCheckpointBackend):
+    """Deletes, and then finds that it can't save."""
+
+    found_by = "test_a_save_that_is_refused_takes_nothing_along"
+
+    async def put_and_delete(self, record, going, blobs=()):
+        gone = await self.delete_many(record.graph_id, going)
+        await self.put(record)
+        return gone
+
+
+class MakesRoomTooEarly(InMemoryCheckpointBackend):
+    """Looks whether it can save, deletes, and saves only then."""
+
+    found_by = "test_a_save_that_makes_room_cancelled_at_any_await"
+
+    async def put_and_delete(self, record, going, blobs=()):
+        if record.sequence < await self.next_sequence(record.graph_id):
+            await self.put(record)
+        gone = await self.delete_many(record.graph_id, going)
+        await asyncio.sleep(0)
+        await self.put(record)
+        return gone
+
+
+class MakesRoomEverywhere(InMemoryCheckpointBackend):
+    """Forgets to say of which graph."""
+
+    found_by = "test_a_save_takes_along_only_what_is_of_its_graph"
+
+    async def put_and_delete(self, record, going, blobs=()):
+        await self.put(record)
+        for graph_id in [*self._graphs]:
+            await self.delete_many(graph_id, going)
+        return [*going]
+
+
+class ForgetsWhatMadeRoom(InMemoryCheckpointBackend):
+    """Notes of what is deleted that it was used, but not of what makes room."""
+
+    found_by = "test_sequences_that_a_save_took_along_stay_used"
+
+    async def put_and_delete(self, record, going, blobs=()):
+        await self.put(record)
+        records = self._graphs[record.graph_id]
+        return [sequence for sequence in going if records.pop(sequence, None)]
+
+
+class GoesOnDeleting(InMemoryCheckpointBackend):
+    """Deletes on when its caller is gone."""
+
+    found_by = "test_deleting_many_cancelled_at_any_await"
+
+    async def delete_many(self, graph_id, sequences):
+        return await asyncio.shield(asyncio.ensure_future(self._delete_many(graph_id, sequences)))
+
+    async def _delete_many(self, graph_id, sequences):
+        gone = []
+        for sequence in sequences:
+            for _ in range(10):
+                await asyncio.sleep(0)
+            gone += [sequence] if await self.delete(graph_id, sequence) else []
+        return gone
+
+
+class BelongsToALoop(InMemoryCheckpointBackend):
+    """Takes turns by a lock of the first event loop."""
+
+    found_by = "test_calls_that_wait_for_each_other_serve"
+
+    async def put(self, record):
+        async with vars(self).setdefault("_lock", asyncio.Lock()):
+            await asyncio.sleep(0)
+            await super().put(record)
+
+
+class StrandsCalls(InMemoryCheckpointBackend):
+    """Ends its writer when it is closed, and leaves alone who waits for it."""
+
+    found_by = "test_closing_strands_no_call"
+
+    async def put(self, record):
+        saved = asyncio.get_running_loop().create_future()
+        self._timer = asyncio.get_running_loop().call_later(0.01, saved.set_result, None)
+        vars(self).setdefault("_timers", []).append(self._timer)
+        await saved
+        await super().put(record)
+
+    async def close(self):
+        for timer in vars(self).get("_timers", []):
+            timer.cancel()

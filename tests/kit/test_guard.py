@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import spark_testing
 from spark_testing import CheckpointBackendConformance, TriggerConformance
 
 BAD_SUITES = """
@@ -43,6 +45,24 @@ class TestForgetful(CheckpointBackendConformance):
     def backend(self):
         return InMemoryCheckpointBackend()
 """
+
+BEFORE = "from spark_testing import CheckpointBackendConformance, TriggerConformance\n"
+BROKEN_MODULES = {
+    "an import that fails": (f"import not_installed_here\n{BEFORE}", "No module named 'not_installed_here'"),
+    "an error below a suite": (
+        f"{BEFORE}class TestMine(CheckpointBackendConformance):\n    capabilities = ()\n\nraise RuntimeError('too late')",
+        "RuntimeError: too late",
+    ),
+    "a suite that declares nothing": (
+        f"{BEFORE}class TestMine(CheckpointBackendConformance):\n    pass",
+        "TestMine declares no capabilities",
+    ),
+    "a suite that replaces a test": (
+        f"{BEFORE}class TestMine(CheckpointBackendConformance):\n    capabilities = ()\n    test_closing_twice_is_fine = None",
+        "TestMine redefines test_closing_twice_is_fine",
+    ),
+    "no syntax": (f"{BEFORE}class TestMine(", "SyntaxError"),
+}
 
 UNUSED = """
 import sys
@@ -82,6 +102,22 @@ def test_suites_that_prove_less_than_they_seem_to_fail_the_run(tmp_path: Path) -
     assert "Given was collected" not in done.stdout
 
 
+@pytest.mark.parametrize("what", BROKEN_MODULES)
+def test_a_module_that_can_not_be_imported_is_shown_as_that_and_nothing_else(tmp_path: Path, what: str) -> None:
+    """Beside one that can, whose tests are collected."""
+    (tmp_path / "test_fine.py").write_text(BAD_SUITES)
+    code, said = BROKEN_MODULES[what]
+
+    done = run_pytest(tmp_path, code, "--tb=short", "--collect-only")
+
+    shown = done.stdout + done.stderr
+    assert "INTERNALERROR" not in shown
+    assert said in shown
+    assert "ERROR test_theirs.py" in shown
+    assert "TestMine was collected" not in shown
+    assert "test_fine.py::TestFine" in shown
+
+
 def test_a_suite_whose_tests_were_all_asked_for_by_name_is_not_missed(tmp_path: Path) -> None:
     done = run_pytest(tmp_path, BAD_SUITES, "test_theirs.py::TestFine")
 
@@ -107,3 +143,42 @@ def test_capabilities_are_declared_and_spelt_right(capabilities: object) -> None
 def test_a_trigger_suite_says_where_it_is_due() -> None:
     with pytest.raises(TypeError, match="needs due and not_due"):
         type("TestMine", (TriggerConformance,), {})
+
+
+def test_each_check_of_the_kit_says_in_words_what_broke() -> None:
+    """What it shows of values is pytest's; an author has to read which promise that breaks."""
+    bare = [
+        f"{file.name}:{check.lineno}"
+        for file in Path(spark_testing.__file__).parent.rglob("*.py")
+        for check in ast.walk(ast.parse(file.read_text()))
+        if isinstance(check, ast.Assert) and check.msg is None
+    ]
+
+    assert bare == []
+
+
+def test_a_failing_check_shows_the_promise_and_what_came_back(tmp_path: Path) -> None:
+    code = """
+import pytest
+from spark.graphs.checkpoint import InMemoryCheckpointBackend
+from spark_testing import CheckpointBackendConformance
+
+class Keeps(InMemoryCheckpointBackend):
+    async def delete(self, graph_id, sequence):
+        return True
+
+class TestKeeps(CheckpointBackendConformance):
+    capabilities = ()
+
+    @pytest.fixture
+    def backend(self):
+        return Keeps()
+
+    @pytest.fixture
+    def read_raw(self, backend):
+        return lambda graph_id, sequence: None
+"""
+    done = run_pytest(tmp_path, code, "-k", "test_deletes_one_record")
+
+    assert "AssertionError: A record was deleted, and get() still gives it." in done.stdout
+    assert "assert Record(RecordHeader(checkpoint_id='ckpt_g_000002'" in done.stdout

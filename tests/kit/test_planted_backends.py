@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.kit import planted_backends
+from tests.kit import planted_backends, planted_stores
 from tests.kit.test_guard import run_pytest
 
-BUGS = {kind.__name__: kind.found_by for kind in vars(planted_backends).values() if hasattr(kind, "found_by")}
-
-
-HURRY = """
-from spark_testing import leaks
-leaks.PATIENCE = 0.1
-"""
+SOUND = ("Shared", "WithBlobs")
+BUGS = {
+    kind.__name__: kind.found_by
+    for module in (planted_backends, planted_stores)
+    for kind in vars(module).values()
+    if hasattr(kind, "found_by")
+}
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What pytest says when each planted bug meets the test that finds it, and a backend without a bug all of these."""
-    code = Path(__file__).with_name("planted_backends.py").read_text() + HURRY
-    tests = " or ".join(sorted(set(BUGS.values())))
-    chosen = " or ".join([f"(TestShared and ({tests}))", *(f"(Test{bug} and {test})" for bug, test in BUGS.items())])
+    """What pytest says when each planted bug meets the test that finds it, and the backends without a bug meet all of these."""
     folder = tmp_path_factory.mktemp("planted")
-    return run_pytest(folder, code, "-oasyncio_mode=auto", "--tb=no", "-rfp", "-k", chosen).stdout
+    for module in (planted_backends, planted_stores):
+        shutil.copy(module.__file__, folder)
+    suites = Path(__file__).with_name("planted_suites.py").read_text()
+    tests = " or ".join([*sorted(set(BUGS.values())), "test_a_graph_goes_on_where_it_was"])
+    chosen = [f"(Test{bug} and {test})" for bug, test in BUGS.items()]
+    chosen += [f"(Test{sound} and ({tests}))" for sound in SOUND]
+    return run_pytest(folder, suites, "-oasyncio_mode=auto", "--tb=no", "-rfp", "-k", " or ".join(chosen)).stdout
 
 
 @pytest.mark.parametrize(("bug", "test"), BUGS.items())
@@ -33,7 +37,8 @@ def test_a_planted_bug_is_found(report: str, bug: str, test: str) -> None:
     assert f"FAILED test_theirs.py::Test{bug}::{test}" in report
 
 
-def test_a_backend_without_a_bug_is_not_blamed(report: str) -> None:
-    for test in BUGS.values():
-        assert f"PASSED test_theirs.py::TestShared::{test}" in report
-    assert "FAILED test_theirs.py::TestShared" not in report
+@pytest.mark.parametrize("sound", SOUND)
+def test_a_backend_without_a_bug_is_not_blamed(report: str, sound: str) -> None:
+    for test in (*BUGS.values(), "test_a_graph_goes_on_where_it_was"):
+        assert f"PASSED test_theirs.py::Test{sound}::{test}" in report
+    assert f"FAILED test_theirs.py::Test{sound}" not in report

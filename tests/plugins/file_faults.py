@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
-from spark_backend_file import aliases, blobs, directory, floor, folder, subfolders, unlinking, writing
+from spark_backend_file import aliases, blobs, directory, floor, folder, forgetting, subfolders, unlinking, writing
 
 Act = Callable[[str], None]
 
@@ -85,6 +85,7 @@ _WATCHED = {
     "mkdir",
     "open",
     "read",
+    "rmdir",
     "scandir",
     "stat",
     "symlink",
@@ -98,7 +99,7 @@ _WATCHED = {
 def watching(watched: WatchedOs) -> Iterator[WatchedOs]:
     """The file backend calls ``watched`` instead of ``os``."""
     with ExitStack() as patches:
-        for module in (aliases, blobs, directory, floor, folder, subfolders, unlinking, writing):
+        for module in (aliases, blobs, directory, floor, folder, forgetting, subfolders, unlinking, writing):
             patches.enter_context(mock.patch.object(module, "os", watched))
         yield watched
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import psycopg
 
+from spark_backend_sql import DatabaseCheckpointBackend
+
 _NUMBERS = itertools.count(1)
 
 
@@ -48,6 +50,11 @@ class PostgresServer:
 def new_table() -> str:
     """A table name that no other test of this process uses."""
     return f"checkpoints_{next(_NUMBERS)}"
+
+
+def another_program(url: str, table_name: str = "checkpoints", *, wait: float = 29) -> DatabaseCheckpointBackend:
+    """A backend that shares nothing with others of the same URL, which wait longer."""
+    return DatabaseCheckpointBackend(url, table_name, wait=wait)
 
 
 def running_server() -> Iterator[PostgresServer]:

@@ -13,12 +13,16 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from spark.errors import BackendError, CheckpointDamagedError, CheckpointError
-from spark.graphs.checkpoint import pace
+from spark.errors import BackendError, CheckpointDamagedError, CheckpointError, DeletionError
+from spark.graphs import ExitNode, Graph, NodeContext
+from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager, Record, pace
 from spark_backend_file import FileCheckpointBackend
+from spark_backend_file.directory import CheckpointDirectory
+from spark_backend_file.folder import GraphFolder
 from spark_backend_file.temporaries import is_leftover, new_temporary
 from spark_testing import HOSTILE_IDS, CheckpointBackendConformance, OpenAnother, ReadRaw, Spoil
 from spark_testing.records import make_record
@@ -545,3 +549,60 @@ async def test_a_large_value_that_is_sent_again_is_not_missing_for_a_moment(tmp_
         file.write_bytes(content[:4_000])
         await backend.put(make_record("g", 3, blobs={name: content}))
         assert await backend.get_blobs("g", [name]) == {name: content}
+
+
+# forgetting
+
+
+class Large(ExitNode):
+    """Leaves a large value in the state."""
+
+    async def process(self, context: NodeContext) -> Any:
+        await context.graph_state.set("large", "x" * 20_000)
+        return await super().process(context)
+
+
+async def test_nothing_is_left_of_small_graphs_that_are_forgotten(backend: FileCheckpointBackend) -> None:
+    for number in range(20):
+        graph = Graph(Large(), id=f"graph {number}", checkpoint_config=CheckpointConfig(backend=backend))
+        await graph.run()
+        await graph.create_checkpoint(f"by hand {number}").save(backend)
+        Path(backend.directory, f"graph%20{number}", ".tmp-of-a-dead-writer").touch()
+    manager = CheckpointManager(backend)
+
+    assert [await manager.forget(f"graph {number}") for number in range(20)] == [2] * 20
+    assert list(Path(backend.directory).rglob("*")) == []
+
+
+async def test_what_is_not_the_backends_own_keeps_a_graph_from_being_forgotten(backend: FileCheckpointBackend) -> None:
+    """It is not ours to remove, and tells of the graph: so whoever asked is told."""
+    await backend.put(make_record())
+    file_of(backend, 1).with_name("notes.txt").touch()
+
+    with pytest.raises(DeletionError, match=r"could not forget graph 'g'.*not empty") as caught:
+        await backend.forget("g")
+
+    assert caught.value.deleted == [1]
+    file_of(backend, 1).with_name("notes.txt").unlink()
+    assert await backend.forget("g") == []
+    assert list(Path(backend.directory).iterdir()) == []
+
+
+async def test_a_writer_that_is_stopped_while_its_graph_is_forgotten_is_refused(
+    backend: FileCheckpointBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its folder is gone, and one of the same name, made for a new run, is another one."""
+    await backend.put(make_record("g", 1))
+    other = CheckpointDirectory(backend.directory)
+
+    def forget_meanwhile(folder: GraphFolder, record: Record) -> None:
+        monkeypatch.undo()
+        other.forget("g")
+        other.put(make_record("g", 1))
+        folder.add(record)
+
+    monkeypatch.setattr(GraphFolder, "add", forget_meanwhile)
+    with pytest.raises(BackendError, match="No such file"):
+        await backend.put(make_record("g", 2))
+
+    assert [info.sequence for info in (await backend.list("g")).infos] == [1]

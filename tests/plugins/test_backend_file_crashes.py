@@ -144,6 +144,27 @@ def test_a_deletion_killed_before_any_of_its_calls_leaves_the_rest(tmp_path: Pat
     assert number > 5
 
 
+def test_forgetting_killed_before_any_of_its_calls_is_done_by_calling_again(tmp_path: Path) -> None:
+    """Until it is done, what is there is whole, and no sequence is used again."""
+    large = [make_record("g", 4, blobs={"000000000004-ab-1": b"x"}), make_record("g", 5)]
+    for number in count(1):
+        store = filled(tmp_path / str(number), [*EARLIER, *large, make_record("h", 1)])
+        store.delete("g", 1)
+        killed = is_killed(lambda store=store: store.forget("g"), before=number)
+
+        left = [info.sequence for info in store.listing("g").infos]
+        assert left == [2, 3, 4, 5][4 - len(left) :]
+        assert 4 not in left or store.get_blobs("g", [*large[0].blobs]) == large[0].blobs
+        assert store.next_sequence("g") == 6 or not (tmp_path / str(number) / "g" / "floor").exists()
+        assert store.forget("g") == left
+        assert [found.name for found in (tmp_path / str(number)).iterdir()] == ["h"]
+        assert [info.graph_id for info in store.listing(None).infos] == ["h"]
+        if not killed:
+            assert left == []
+            break
+    assert number > 20
+
+
 def error_of(action: Callable[[], object], watched: WatchedOs) -> BackendError | None:
     try:
         with watching(watched):

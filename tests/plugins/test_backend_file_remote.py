@@ -328,3 +328,22 @@ async def test_an_asynchronous_filesystem_is_used_and_its_session_closed() -> No
 
     assert session.closed
     remove_from_memory(url.replace("async-memory", "memory"))
+
+
+# forgetting
+
+
+@pytest.mark.parametrize("kind", ["memory", "unknown"])
+async def test_nothing_is_left_of_a_forgotten_graph(unknown: FileCheckpointBackend, tmp_path: Path, kind: str) -> None:
+    backend = unknown if kind == "unknown" else FileCheckpointBackend(f"memory://{tmp_path.name}")
+    for sequence in (1, 2, 3):
+        await backend.put(make_record("g", sequence, checkpoint_id="by hand" if sequence == 2 else None))
+    await backend.delete("g", 1)
+    if kind == "unknown":
+        (tmp_path / "store" / "g" / ".tmp-of-a-dead-writer").touch()
+
+    assert await backend.forget("g") == [2, 3]
+
+    memory = fsspec.filesystem("memory")
+    assert list((tmp_path / "store").iterdir() if kind == "unknown" else memory.find(f"/{tmp_path.name}")) == []
+    assert await backend.next_sequence("g") == 1

@@ -13,7 +13,7 @@ from spark.errors import SequenceTakenError
 from spark_backend_s3 import S3CheckpointBackend
 from spark_backend_s3.clock import Timing
 from spark_backend_s3.names import Keys
-from spark_testing.records import make_record
+from spark_testing.records import BLOB, make_record
 from tests.plugins.s3_servers import S3Server
 from tests.plugins.s3_stores import AT_ONCE, Clock, Gate, open_store, set_timing, watch
 
@@ -423,3 +423,65 @@ async def test_a_single_writer_looks_before_it_writes(store: Store) -> None:
     await put_all(backend, 4)
 
     assert await sequences(backend) == [2, 3, 4]
+
+
+# forgetting
+
+
+async def fill_and_delete(backend: S3CheckpointBackend) -> None:
+    await backend.put(make_record("g", 1, blobs={BLOB: b"large"}))
+    await backend.put(make_record("g", 2, checkpoint_id="by hand"))
+    await put_all(backend, 3, 4)
+    await backend.delete_many("g", [1])
+
+
+async def test_no_key_is_left_of_small_graphs_that_are_forgotten(store: Store) -> None:
+    backend = await store.open()
+    for graph_id in ("g", "é" * 200):
+        await backend.put(make_record(graph_id, 1, blobs={BLOB: b"large"}))
+        await backend.put(make_record(graph_id, 2, checkpoint_id="by hand"))
+        await backend.put(make_record(graph_id, 3))
+        await backend.delete(graph_id, 1)
+    await backend.put(make_record("h", 1, checkpoint_id="h by hand"))
+
+    assert await backend.forget("g") == [2, 3]
+    assert await backend.forget("é" * 200) == [2, 3]
+    kept = {store.keys.record("h", 1), store.keys.alias("h by hand", "h", 1)}
+    assert set(store.server.keys(store.bucket, store.keys.root)) == kept
+
+
+async def test_forgetting_stopped_before_any_request_is_done_by_calling_again(store: Store) -> None:
+    """Until it is done, whatever is listed is whole, and no sequence is used again."""
+    for stop_before in count():
+        backend, rival = await store.open(), await store.open()
+        await fill_and_delete(backend)
+        gate = watch(backend, stop_before=stop_before)
+        forgetting = asyncio.create_task(backend.forget("g"))
+        await _stopped(gate, forgetting)
+
+        left = await sequences(rival)
+        assert left in ([2, 3, 4], [])
+        assert await rival.next_sequence("g") == 5 or not store.names()
+        forgetting.cancel()
+        gate.may_go_on.set()
+        await asyncio.gather(forgetting, return_exceptions=True)
+        await rival.forget("g")
+        assert store.server.keys(store.bucket, store.keys.root) == []
+        if len(gate.requests) <= stop_before:
+            break
+    assert stop_before > 5
+
+
+async def test_a_process_that_knew_a_forgotten_graph_begins_it_anew_and_removes_nothing_of_it(store: Store) -> None:
+    """It remembers places that it has emptied, to remove them later; they are no longer empty."""
+    clock = Clock()
+    backend, rival = await store.open(clock=clock), await store.open()
+    await put_all(backend, *range(1, 110))
+    await backend.delete_many("g", range(1, 105))
+    await rival.forget("g")
+    clock.time += HOUR
+
+    assert await backend.next_sequence("g") == 1
+    await put_all(backend, *range(1, 8))
+    assert await backend.delete_many("g", [7]) == [7]
+    assert await sequences(rival) == [1, 2, 3, 4, 5, 6]

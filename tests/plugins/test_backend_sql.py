@@ -11,7 +11,7 @@ import pytest
 
 from spark_backend_sql import DatabaseCheckpointBackend
 from spark_testing import CheckpointBackendConformance, OpenAnother, ReadRaw, Spoil
-from tests.plugins.sql_servers import PostgresServer, new_table
+from tests.plugins.sql_servers import PostgresServer, another_program, new_table
 
 CAPABILITIES = ("persistent", "processes", "concurrent_processes", "keeps_blobs", "deletes_along")
 
@@ -26,7 +26,7 @@ class TestSqlite(CheckpointBackendConformance):
 
     @pytest.fixture
     def open_another(self, backend: DatabaseCheckpointBackend, tmp_path: Path) -> OpenAnother:
-        return lambda: DatabaseCheckpointBackend(f"sqlite:///{tmp_path}/checkpoints.db")
+        return lambda: another_program(f"sqlite:///{tmp_path}/checkpoints.db")
 
     @pytest.fixture
     def read_raw(self, tmp_path: Path) -> ReadRaw:
@@ -65,7 +65,7 @@ class TestPostgresql(CheckpointBackendConformance):
 
     @pytest.fixture
     def open_another(self, backend: DatabaseCheckpointBackend, postgres: PostgresServer) -> OpenAnother:
-        return lambda: DatabaseCheckpointBackend(postgres.url, backend.table_name)
+        return lambda: another_program(postgres.url, backend.table_name)
 
     @pytest.fixture
     def read_raw(self, backend: DatabaseCheckpointBackend, postgres: PostgresServer) -> ReadRaw:

@@ -16,8 +16,10 @@ import pytest
 from sqlalchemy import event, text
 
 from spark.errors import BackendError
+from spark.graphs.checkpoint import pace
 from spark.hooks import open_backend
 from spark_backend_sql import DatabaseCheckpointBackend, dialects
+from spark_backend_sql.operations import Put
 from spark_testing.records import make_record
 from tests.plugins.sql_servers import PostgresServer
 
@@ -25,9 +27,9 @@ SECRET = "s3cr3t/p@ss word%"
 ENCODED = "s3cr3t%2Fp%40ss%20word%25"
 
 
-async def failure(url: str) -> BackendError:
+async def failure(url: str, **options: float) -> BackendError:
     """What saving one checkpoint there raises."""
-    async with DatabaseCheckpointBackend(url) as backend:
+    async with DatabaseCheckpointBackend(url, **options) as backend:
         with pytest.raises(BackendError) as raised:
             await backend.put(make_record("g", 1))
     return raised.value
@@ -72,23 +74,54 @@ async def test_a_damaged_database_is_an_error_that_says_what_to_do(tmp_path: Pat
     assert error.__cause__ is not None
 
 
-async def test_a_full_disk_fails_the_save_and_nothing_else(tmp_path: Path) -> None:
+def fill_up(backend: DatabaseCheckpointBackend) -> None:
+    """Leave room for three pages."""
+    with backend.database.writing.connect() as connection:
+        full = f"PRAGMA max_page_count = {connection.scalar(text('PRAGMA page_count')) + 3}"
+        connection.execute(text(full))
+    backend._ledger.connection.run(lambda connection: connection.execute(full))
+
+
+@pytest.mark.parametrize("seconds", [0.0, 60.0], ids=["slow disk", "fast disk"])
+async def test_a_full_disk_fails_the_save_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """On a fast disk the event loop's thread meets it first."""
+    monkeypatch.setattr(pace, "LONGEST", seconds)
+    monkeypatch.setattr(pace, "TOLERABLE", seconds)
     async with DatabaseCheckpointBackend(f"sqlite:///{tmp_path}/x.db") as backend:
         await backend.put(make_record("g", 2))
-        with backend.database.writing.connect() as connection:
-            full = f"PRAGMA max_page_count = {connection.scalar(text('PRAGMA page_count')) + 3}"
-            connection.execute(text(full))
-        backend._ledger.connection.run(lambda connection: connection.execute(full))
+        fill_up(backend)
 
         large = make_record("g", 1, payload=b"x" * 100_000)
         results = await asyncio.gather(backend.put(large), backend.put(make_record("h")), return_exceptions=True)
 
         assert isinstance(results[0], BackendError)
         check_that_it_helps(results[0], "Free some space on the disk")
+        assert "Nothing of it was written" in str(results[0])
         assert results[1] is None
         assert await backend.get("g", 1) is None
         assert await backend.get("g", 2) is not None
         assert await backend.delete("g", 2) is True
+
+
+async def test_a_full_disk_that_the_event_loop_met_first_is_known_and_nobody_elses(tmp_path: Path) -> None:
+    """The save that failed there is in one transaction with another graph's when the writer tries it again."""
+    async with DatabaseCheckpointBackend(f"sqlite:///{tmp_path}/x.db") as backend:
+        await backend.put(make_record("g", 2))
+        fill_up(backend)
+        large, other = (
+            Put(record, backend._statements.values_of(record))
+            for record in (make_record("g", 1, payload=b"x" * 100_000), make_record("h"))
+        )
+
+        assert backend._ledger.commit_at_once(large) is None
+        failed, saved = backend._writer._commit([large, other])
+
+        assert saved == []
+        assert isinstance(failed, BackendError)
+        assert "Nothing of it was written" in str(failed)
+        assert "not known" not in str(failed)
 
 
 async def test_a_database_that_can_only_be_read_is_read(tmp_path: Path) -> None:
@@ -102,17 +135,14 @@ async def test_a_database_that_can_only_be_read_is_read(tmp_path: Path) -> None:
         assert [info.sequence for info in (await backend.list("g")).infos] == [2]
 
 
-async def test_a_lock_that_stays_is_an_error_that_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dialects, "PATIENCE_WITH_LOCKS", 0.05)
+async def test_a_lock_that_stays_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/x.db"
     async with DatabaseCheckpointBackend(url) as backend:
         await backend.put(make_record("g", 2))
     with closing(sqlite3.connect(tmp_path / "x.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
 
-        check_that_it_helps(await failure(url), "Another program keeps the database locked")
+        check_that_it_helps(await failure(url, wait=0.1), "Another program keeps the database locked")
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true"])

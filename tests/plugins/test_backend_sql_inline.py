@@ -167,8 +167,8 @@ async def test_a_save_that_failed_after_it_took_effect_is_known_to_be_stored(
     def fail_afterwards(self: SqliteShortcut, *arguments: Any) -> list[int]:
         store(self, *arguments)
         monkeypatch.setattr(SqliteShortcut, "store", store)
-        error = sqlite3.OperationalError("database is locked")
-        error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
         raise error
 
     monkeypatch.setattr(SqliteShortcut, "store", fail_afterwards)

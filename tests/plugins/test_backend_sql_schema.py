@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Executable, event, text
 from spark.errors import BackendError, CheckpointDamagedError, CheckpointError
 from spark.graphs.checkpoint import CheckpointQuery, Record
 from spark_backend_sql import DatabaseCheckpointBackend, schema
-from spark_testing.records import HOSTILE_IDS, NOON, make_record
+from spark_testing.records import BLOB, HOSTILE_IDS, NOON, make_record
 from tests.plugins.sql_servers import PostgresServer, new_table
 
 
@@ -83,7 +83,7 @@ async def test_sqlite_writes_to_a_log_and_waits_for_the_disk(url: str) -> None:
             connection.scalar(text("SELECT 1"))
             reading_in_transaction = connection.connection.dbapi_connection.in_transaction
 
-    assert found == {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 30_000}
+    assert found == {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 50}
     assert in_transaction, "a transaction that may write begins at once, with BEGIN IMMEDIATE"
     assert not reading_in_transaction
 
@@ -398,3 +398,37 @@ async def test_a_damaged_row_is_not_passed_over_when_it_is_asked_for(url: str, f
         for asked in (backend.latest("g"), backend.find("ckpt_g_000002")):
             with pytest.raises(CheckpointDamagedError, match="checkpoint 2 of graph 'g'"):
                 await asked
+
+
+# forgetting
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_no_row_is_left_of_small_graphs_that_are_forgotten(
+    kind: str, url: str, file: Path, postgres: PostgresServer
+) -> None:
+    where, table = url if kind == "sqlite" else postgres.url, new_table()
+    async with DatabaseCheckpointBackend(where, table) as backend:
+        for number in range(20):
+            blobs = {BLOB: f"a secret {number}".encode() * 600}
+            await backend.put(make_record(f"g{number}", 1, blobs=blobs))
+            await backend.put(make_record(f"g{number}", 2, checkpoint_id=f"by hand {number}"))
+            await backend.delete(f"g{number}", 1)
+        told = [await backend.forget(f"g{number}") for number in range(20)]
+
+    assert told == [[2]] * 20
+    for name in (table, f"{table}_blobs", f"{table}_graphs"):
+        counting = f"SELECT count(*) FROM {name}"
+        assert (rows(file, counting) if kind == "sqlite" else postgres.run(counting)) == [(0,)]
+    if kind == "sqlite":
+        assert b"a secret" not in file.read_bytes(), "what is forgotten is overwritten in the file"
+
+
+async def test_a_graph_of_which_a_row_has_no_sequence_is_forgotten_too(url: str, file: Path) -> None:
+    async with DatabaseCheckpointBackend(url) as backend:
+        for sequence in (1, 2):
+            await backend.put(make_record("g", sequence))
+        rows(file, "UPDATE checkpoints SET sequence = 'second' WHERE sequence = 2")
+
+        assert await backend.forget("g") == [1]
+        assert (await backend.list()).damaged == []

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.plugins.cli import damage, file_url, fill, infos, save_by_hand, sequences, spark, sqlite_url
+from spark.graphs.checkpoint import Codec, GraphCheckpoint, automatic_id
+from tests.plugins.cli import damage, file_url, fill, infos, save_by_hand, sequences, spark, sqlite_url, with_store
 
 
 @pytest.fixture(params=[file_url, sqlite_url], ids=["file", "sqlite"])
@@ -152,6 +156,39 @@ def test_all_checkpoints_of_a_graph_are_deleted_when_it_is_named(url: str) -> No
     assert spark("checkpoints", "delete", "--url", url).code == 2
 
 
+def test_a_graph_is_forgotten_by_whoever_is_sure(url: str) -> None:
+    """Nobody can be asked where there is no terminal."""
+    fill(url, graph_id="other", to=1)
+
+    refused = spark("checkpoints", "forget", "counting", "--url", url)
+    assert (refused.code, len(infos(url))) == (2, 8)
+    assert "--yes" in refused.err
+    done = spark("checkpoints", "forget", "counting", "--url", url, "--yes", "--json")
+
+    assert (done.code, done.json) == (0, {"forgotten": 6})
+    assert {info.graph_id for info in infos(url)} == {"other"}
+    assert spark("checkpoints", "forget", "file:///x", "--yes").code == 2
+
+
+@pytest.mark.parametrize(("answer", "code", "left"), [("n", 1, 6), ("y", 0, 0)])
+def test_at_a_terminal_forgetting_asks_first(
+    url: str, monkeypatch: pytest.MonkeyPatch, answer: str, code: int, left: int
+) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal(f"{answer}\n"))
+
+    done = spark("checkpoints", "forget", "counting", "--url", url)
+
+    assert (done.code, len(infos(url))) == (code, left)
+    assert "Remove every trace of graph 'counting'?" in done.err
+
+
+class Terminal(io.StringIO):
+    """A standard input that somebody types at."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 def test_pruning_shows_first_and_deletes_then(url: str) -> None:
     tried = spark("checkpoints", "prune", "--keep", "2", "--dry-run", "--json", "--url", url)
     assert len(infos(url)) == 6
@@ -244,3 +281,56 @@ def own_leftover(other: Path) -> Path:
     name = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     other.with_name(name).write_text("half a checkpoint")
     return other.with_name(name)
+
+
+ERROR = {
+    "type": "net.ServiceDown",
+    "message": "no answer\nfor a minute",
+    "node": "fetch",
+    "attempt": 2,
+    "time": "2024-01-01T00:00:00+00:00",
+    "stack": [["/srv/app.py", 12, "fetch"], ["/srv/net.py", 3, "get"]],
+}
+
+
+def save_failed(url: str, error: Any, *, sequence: int) -> None:
+    """A checkpoint of a run that failed, as a run makes it."""
+    checkpoint = GraphCheckpoint(
+        checkpoint_id=automatic_id("failing", sequence),
+        graph_id="failing",
+        timestamp=datetime(2024, 1, 1, tzinfo=UTC),
+        execution_metadata={"reason": "failed", "error": error},
+    )
+    record = Codec().encode(checkpoint, sequence=sequence, manual=False, nonce="n")
+    with_store(url, lambda store: store.put(record))
+
+
+@pytest.mark.parametrize("url_of", [file_url, sqlite_url])
+def test_why_a_run_failed_is_listed_and_shown(tmp_path: Path, url_of: Callable[[Path], str]) -> None:
+    url = url_of(tmp_path / "store")
+    fill(url, graph_id="fine", to=1)
+    save_failed(url, ERROR, sequence=1)
+
+    listed = spark("checkpoints", "list", "--url", url)
+    as_json = spark("checkpoints", "list", "--json", "--url", url).json
+    shown = spark("checkpoints", "show", automatic_id("failing", 1), "--url", url)
+
+    assert [line.split("  ")[-1] for line in listed.out.splitlines() if "failed" in line] == [
+        "failed: ServiceDown in fetch"
+    ]
+    assert [line["error"] for line in as_json if "error" in line] == [ERROR]
+    assert (
+        "    error: net.ServiceDown: no answer\\nfor a minute\n"
+        "        in node 'fetch', attempt 2, at 2024-01-01T00:00:00+00:00\n"
+        "        /srv/app.py:12 in fetch\n"
+        "        /srv/net.py:3 in get\n"
+    ) in shown.out
+
+
+@pytest.mark.parametrize("error", [None, 5, "text", [], {}, {"stack": 7}, {"stack": [[1], "x", [1, 2, 3]], "node": {}}])
+def test_an_error_that_is_none_is_shown_as_it_is(tmp_path: Path, error: Any) -> None:
+    url = file_url(tmp_path / "store")
+    save_failed(url, error, sequence=1)
+
+    assert spark("checkpoints", "list", "--url", url).code == 0
+    assert spark("checkpoints", "show", automatic_id("failing", 1), "--url", url).code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -287,6 +288,21 @@ def test_what_can_not_be_listed_is_named_and_not_carried(source: str, tmp_path: 
     assert (done.code, done.json["copied"]) == (1, 8)
     assert "000000000009.ckpt" in done.json["unlisted"][0]["place"]
     assert "damaged, and not carried" in done.err
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_refused_and_not_waited_for(
+    source: str, tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    make(tmp_path / "odd")
+    make(tmp_path / "all.records.partial")
+
+    taken = spark("checkpoints", "import", str(tmp_path / "odd"), "--url", source)
+    given = spark("checkpoints", "export", str(tmp_path / "all.records"), "--url", source)
+
+    assert (taken.code, given.code) == (1, 1)
+    assert "can't be read: " in taken.err
+    assert "can't be written: " in given.err
 
 
 def test_files_and_stores_in_the_users_home_may_be_named_with_a_tilde(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -113,3 +114,14 @@ def test_quick_commands_load_neither_the_engine_nor_a_backend(arguments: list[st
     assert code == 0
     assert not set(loaded) & (HEAVY | also)
     assert len(done.stdout) > 200
+
+
+def test_a_reader_that_leaves_gets_no_traceback() -> None:
+    """As ``spark plugins | head -1`` does."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-u", "-m", "spark_cli", "plugins"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(writing)
+
+    assert (done.returncode, done.stderr) == (1, b"")

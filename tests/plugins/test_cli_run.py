@@ -16,7 +16,7 @@ import pytest
 
 from spark.graphs import Graph, Progress
 from spark_cli.watching import line
-from tests.plugins.cli import counting_graph, file_url, infos, sequences, spark
+from tests.plugins.cli import counting_graph, file_url, infos, records, sequences, spark
 
 MODULE = """
 import os, signal
@@ -67,6 +67,26 @@ split >> [left, right] >> Report(name="a <report>")
 def build():
     return Graph(start=odd, id="odd")
 
+@node
+async def waits(context):
+    print("reached", flush=True)
+    await __import__("asyncio").Event().wait()
+
+@node
+def blocks(context):
+    print("reached", flush=True)
+    __import__("time").sleep(3600)
+
+@node
+async def leaves(context):
+    raise SystemExit(7)
+
+grace = CheckpointConfig(trigger_on_iteration=1000, cancel_grace=0.5)
+for last in (waits, blocks, leaves):
+    before = node(split.process, name=f"before {last.label()}")
+    before >> last
+    globals()[f"that_{last.label()}"] = Graph(start=before, id="stopped", checkpoint_config=grace)
+
 failing = Graph(start=fails, id="failing")
 joined = Graph(start=split, id="joined")
 not_a_graph = 5
@@ -88,10 +108,13 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 def test_a_run_prints_its_result_as_json_and_its_progress_beside_it() -> None:
     done = spark("run", "graphs_of_mine:graph")
 
-    assert (done.code, done.json) == (
+    result = done.json
+    assert isinstance(result.pop("run_id"), str)
+    assert (done.code, result) == (
         0,
         {
             "graph_id": "four",
+            "resumed": False,
             "status": "completed",
             "node": "ExitNode",
             "content": {"done": True, "hello": None, "success": True},
@@ -136,12 +159,95 @@ def test_a_killed_run_is_resumed(workplace: Path) -> None:
     assert sequences(infos(store)) == [1, 2, 3, 4, 5]
 
 
+def test_a_complete_run_gives_its_result_again_and_takes_no_other_inputs() -> None:
+    run = ["run", "graphs_of_mine:graph", "--url", "sqlite:///runs.db"]
+    first = spark(*run, "--input", '{"name": "monday"}').json
+
+    again = spark(*run, "--resume").json
+    same = spark(*run, "--resume", "--input", '{"name": "monday"}').json
+    other = spark(*run, "--resume", "--input", '{"name": "tuesday"}')
+
+    assert again == same == {**first, "resumed": True}
+    assert (other.code, other.out) == (1, "")
+    assert "was started with other inputs" in other.err
+    assert "--resume-state with --input begins a new run in the stored state" in other.err
+
+
+def test_a_new_run_in_the_stored_state_takes_new_inputs() -> None:
+    run = ["run", "graphs_of_mine:graph", "--url", "sqlite:///runs.db"]
+    first = spark(*run, "--input", '{"name": "monday"}').json
+
+    second = spark(*run, "--resume-state", "--input", '{"name": "tuesday"}')
+
+    assert second.json["run_id"] != first["run_id"]
+    assert second.json["content"] == {"done": True, "hello": "tuesday", "success": True}
+    assert "2 steps" in second.err  # the count of the first run is at its end already
+
+
+def test_an_unfinished_run_is_not_cut_off_by_a_new_one() -> None:
+    run = ["run", "graphs_of_mine:failing", "--url", "sqlite:///runs.db"]
+    spark(*run)
+
+    done = spark(*run, "--resume-state")
+
+    assert (done.code, done.out) == (1, "")
+    assert "has an unfinished run" in done.err
+    assert "--resume without --input finishes the run" in done.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("last", ["waits", "blocks"])
+def test_a_run_that_is_asked_to_end_is_saved_and_ends_by_the_signal(
+    last: str, number: signal.Signals, workplace: Path
+) -> None:
+    store = file_url(workplace / "store")
+    arguments = [sys.executable, "-m", "spark_cli", "run", f"graphs_of_mine:that_{last}", "--url", store]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while process.stderr.readline() != "reached\n":
+            assert process.poll() is None
+        process.send_signal(number)
+        _, told = process.communicate(timeout=30)
+
+    assert process.returncode == -number
+    assert f"stopped by {number.name}" in told
+    assert "checkpoint 'ckpt_stopped_000001'" in told
+    (record,) = records(store)
+    assert record.header.metadata["reason"] == "cancelled"
+
+
+def test_a_node_that_exits_gives_the_exit_code_and_the_run_is_saved() -> None:
+    done = spark("run", "graphs_of_mine:that_leaves", "--url", "sqlite:///runs.db")
+
+    assert done.code == 7
+    assert "checkpoint 'ckpt_stopped_000001'" in done.err
+
+
 def test_what_a_node_raises_is_shown_with_the_checkpoint_to_go_on_from() -> None:
     done = spark("run", "graphs_of_mine:failing", "--url", "sqlite:///runs.db")
 
     assert (done.code, done.out) == (1, "")
     assert "ConnectionError: the service is down" in done.err
     assert "checkpoint 'ckpt_failing_000001'" in done.err
+    assert "spark: ConnectionError: the service is down\nspark:     in node 'fails', attempt 1, at 20" in done.err
+    assert "graphs_of_mine.py:22 in fails\n" in done.err
+
+    listed = spark("checkpoints", "list", "--url", "sqlite:///runs.db")
+    shown = spark("checkpoints", "show", "ckpt_failing_000001", "--url", "sqlite:///runs.db")
+
+    assert "failed: ConnectionError in fails\n" in listed.out
+    assert "    error: ConnectionError: the service is down\n        in node 'fails', attempt 1, at 20" in shown.out
+
+
+def test_an_earlier_failure_is_not_told_of_a_later_one(workplace: Path) -> None:
+    (workplace / "spark.toml").write_text('[checkpoint]\nurl = "sqlite:///runs.db"\n')
+    spark("run", "graphs_of_mine:failing")
+    (workplace / "spark.toml").write_text('[checkpoint]\nurl = "sqlite:///runs.db"\ntrigger_on_failure = false\n')
+
+    done = spark("run", "graphs_of_mine:failing")
+
+    assert "ConnectionError: the service is down" in done.err
+    assert "spark:     in node" not in done.err
 
 
 @pytest.mark.parametrize(
@@ -152,6 +258,7 @@ def test_what_a_node_raises_is_shown_with_the_checkpoint_to_go_on_from() -> None
         (["graphs_of_mine:not_a_graph"], "is int, not a graph"),
         (["no_such_module:graph"], "there is no module 'no_such_module'"),
         (["graphs_of_mine:graph", "--input", "{"], "--input is no JSON"),
+        (["graphs_of_mine:graph", "--resume", "--resume-state"], "give one of --resume"),
         (["graphs_of_mine:graph", "--input", "[1]"], "--input is to be a JSON object"),
     ],
 )
@@ -166,8 +273,11 @@ def test_wrong_usage_is_told_in_a_sentence(arguments: list[str], told: str) -> N
 def test_what_is_wrong_within_the_module_is_shown_as_it_is(workplace: Path) -> None:
     (workplace / "graphs_of_mine.py").write_text("import a_module_that_is_not_there")
 
-    with pytest.raises(ModuleNotFoundError, match="a_module_that_is_not_there"):
-        spark("run", "graphs_of_mine:graph")
+    done = spark("run", "graphs_of_mine:graph")
+
+    assert done.code == 1
+    assert "ModuleNotFoundError: No module named 'a_module_that_is_not_there'" in done.err
+    assert 'graphs_of_mine.py", line 1' in done.err
 
 
 def test_resuming_without_a_store_says_what_is_missing() -> None:

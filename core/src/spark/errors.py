@@ -21,11 +21,13 @@ __all__ = [
     "GraphRestoreError",
     "InputConflictError",
     "InvalidIdError",
+    "NodeError",
     "PluginBrokenError",
     "PluginConflictError",
     "PluginError",
     "PluginNotFoundError",
     "PluginWarning",
+    "RuleError",
     "RunError",
     "SequenceTakenError",
     "SerializationError",
@@ -53,6 +55,14 @@ class RunError(SparkError, RuntimeError):
 
 class InputConflictError(RunError):
     """A run that was to be resumed was started with other inputs than those that were given."""
+
+
+class NodeError(SparkError, RuntimeError):
+    """A node let the ``CancelledError`` of a task of its own escape, although nobody cancelled the run; it is chained."""
+
+
+class RuleError(SparkError):
+    """A trigger or a retention rule raised; it is named and the cause chained. Nothing that was committed is lost."""
 
 
 class ConditionError(SparkError):

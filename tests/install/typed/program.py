@@ -139,6 +139,8 @@ async def run(backend: CheckpointBackend) -> None:
     graph = build(backend)
     task = Task(inputs={"url": "x"}, type=TaskType.LONG_RUNNING, budget=Budget(max_seconds=3))
     assert_type(await graph.run(task, resume=True), Message)
+    assert_type(await graph.run(task, resume="state", rename={"old": "new"}), Message)
+    assert_type(await graph.load(), GraphCheckpoint | None)
     assert_type(graph.checkpoint_backend, CheckpointBackend | None)
 
     manager = CheckpointManager(backend)

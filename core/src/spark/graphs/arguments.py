@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from spark.errors import GraphDefinitionError, GraphRestoreError, SparkWarning
+from spark.errors import GraphDefinitionError, GraphRestoreError, SparkError, SparkWarning
 from spark.graphs.checkpoint.backend import CheckpointBackend
 from spark.graphs.checkpoint.config import CheckpointConfig, are_seconds
 from spark.graphs.checkpoint.handlers import Audience
 from spark.graphs.checkpoint.ids import check_graph_id
 from spark.graphs.checkpoint.memory import InMemoryCheckpointBackend
 from spark.graphs.checkpoint.model import GraphCheckpoint
+from spark.graphs.checkpoint.recorder import Recorder
 from spark.graphs.ending import FailureRule
 from spark.graphs.nodes import Node
 from spark.graphs.recorded import named
 from spark.graphs.restore import NothingRecorded
 from spark.graphs.topology import Topology
+
+_LOG = logging.getLogger("spark.checkpoint")
 
 
 def chosen_id(id: str | None, graph_id: str | None) -> tuple[str, bool]:
@@ -60,6 +64,13 @@ def checked_concurrency(limit: Any) -> int | None:
     )
 
 
+def checked_threads(most: Any) -> int:
+    """The number itself, when threads can be that many."""
+    if isinstance(most, int) and not isinstance(most, bool) and most >= 1:
+        return most
+    raise GraphDefinitionError(f"Graph(node_threads={most!r}): give a whole number of at least 1.")
+
+
 def checked_failure_rule(on_failure: Any, failure_grace: Any) -> FailureRule:
     """What is to happen to the others when a node fails, when this says so."""
     if on_failure not in ("finish", "cancel"):
@@ -79,9 +90,7 @@ def opened_backend(config: CheckpointConfig | None) -> CheckpointBackend | None:
     if backend is None:
         return InMemoryCheckpointBackend()
     if isinstance(backend, str):
-        from spark.hooks.registry import open_backend  # not needed by those who give a backend themselves
-
-        return open_backend(backend)
+        return _opened(backend, place=config.sources.get("backend", "CheckpointConfig(backend=…)"))
     if isinstance(backend, CheckpointBackend):
         return backend
     raise GraphDefinitionError(
@@ -89,20 +98,71 @@ def opened_backend(config: CheckpointConfig | None) -> CheckpointBackend | None:
     )
 
 
+def note_where_checkpoints_end(
+    config: CheckpointConfig | None, backend: CheckpointBackend | None, *, graph_id: str
+) -> None:
+    """Log, once for a graph, that the checkpoints which somebody asked for don't outlive the process."""
+    if config is None or backend is None or backend.persistent or config.combined_trigger() is None:
+        return
+    _LOG.info(
+        "Graph %r makes checkpoints in memory, so they end with this process. To keep them, give CheckpointConfig a backend, for "
+        "instance backend='sqlite:///runs.db'.",
+        graph_id,
+    )
+
+
 def recorded_config(checkpoint: GraphCheckpoint) -> CheckpointConfig | None:
-    """How the graph was checkpointed that this checkpoint is from, in the store that it was loaded from."""
+    """How the graph was checkpointed that this checkpoint is from, in the store that it was loaded from.
+
+    What of it can't be made again is said in a warning.
+    """
     try:
-        return CheckpointConfig.from_data(checkpoint.config.get("checkpoint"), backend=checkpoint.source)
+        config, lost = CheckpointConfig.from_data(checkpoint.config.get("checkpoint"), backend=checkpoint.source)
     except Exception as error:  # whatever may be written there
         raise GraphRestoreError(
             f"{named(checkpoint)} records a checkpoint configuration that can't be used ({error}). Pass checkpoint_config= to "
             "Graph.from_checkpoint()."
         ) from error
+    if lost:
+        warnings.warn(
+            f"{named(checkpoint)} does not record all of how its graph was checkpointed: {'; '.join(lost)}. To say it anew, pass "
+            "checkpoint_config= to Graph.from_checkpoint().",
+            SparkWarning,
+            stacklevel=3,
+        )
+    return config
+
+
+def _opened(backend: str, *, place: str) -> CheckpointBackend:
+    from spark.hooks import open_backend, redact  # not needed by those who give a backend themselves
+
+    try:
+        opened: CheckpointBackend = open_backend(backend)
+    except Exception as error:
+        if isinstance(error, SparkError) and not isinstance(error, ValueError):
+            raise
+        raise GraphDefinitionError(f"{place}: {redact(backend)!r} is no store: {error}") from error
+    return opened
 
 
 def audience_of(config: CheckpointConfig | None) -> Audience:
     """Who the configuration says is to be told."""
     return Audience() if config is None else Audience.of(config.handler, errors=config.handler_errors)
+
+
+def recorder_for(
+    graph_id: str, backend: CheckpointBackend | None, config: CheckpointConfig | None, audience: Audience
+) -> Recorder | None:
+    """What writes the checkpoints of a run; None when it makes none."""
+    if backend is None or config is None:
+        return None
+    return Recorder(
+        graph_id=graph_id,
+        backend=backend,
+        trigger=config.trigger_for(backend),
+        retention=config.combined_retention(),
+        audience=audience,
+    )
 
 
 def check_trigger_nodes(graph_id: str, topology: Topology, config: CheckpointConfig | None) -> None:

@@ -1,13 +1,18 @@
-"""The one way in which blocking work leaves the event loop, and its outcome comes back."""
+"""The one way in which blocking work leaves the event loop, and its outcome comes back.
+
+Nodes have threads of their own, and so has what saves and loads checkpoints, so that neither waits for the other, nor for what a
+program gives to ``asyncio.to_thread``.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from threading import Lock
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 Result = TypeVar("Result")
 
@@ -31,15 +36,13 @@ async def run_blocking(
     When the caller is cancelled, a call that has begun is awaited to its end before ``CancelledError`` goes on, and one
     that has not never begins: nothing happens behind the caller's back.
 
-    :param executor: where to run it, a pool of threads; None means the event loop's own.
+    :param executor: where to run it, a pool of threads; None means those that checkpoints have in this event loop: they start
+        when they are needed, and end with the loop.
     :param on_cancel: called when the caller is cancelled and the call has begun, to have it end sooner.
     """
     loop = asyncio.get_running_loop()
     call = _Call(partial(function, *arguments, **keywords), Reply(loop))
-    if executor is None:
-        loop.run_in_executor(None, call)
-    else:
-        executor.submit(call)
+    (executor or _LOOPS.get(loop) or await _checkpoint_threads(loop)).submit(call)
     try:
         return cast(Result, await call.reply.wait())
     except asyncio.CancelledError:
@@ -94,6 +97,70 @@ class Reply:
             self._future.set_exception(outcome)
         else:
             self._future.set_result(outcome)
+
+
+class NodeThreads:
+    """The threads in which the plain nodes of one run are executed; they start when they are needed.
+
+    :param most: how many there may be; what comes then waits.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._pool: ThreadPoolExecutor | None = None
+
+    def submit(self, call: Callable[[], Any]) -> None:
+        """Have a thread make this call."""
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._most, thread_name_prefix="spark-node")
+        self._pool.submit(call)
+
+    def end(self) -> None:
+        """Let each thread end when no calls are left; later ones would get new threads."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False)
+            self._pool = None
+
+
+NODE_THREADS: Final = 32
+"""So many plain nodes of a run may be executed at the same time when nobody says otherwise."""
+_CHECKPOINT_THREADS: Final = 32
+_LOOPS: Final[dict[asyncio.AbstractEventLoop, Threads]] = {}
+"""Event loop to its threads for checkpoints; at the end of the loop, to what stands in for them."""
+_CLOSING: Final[dict[asyncio.AbstractEventLoop, AsyncIterator[None]]] = {}
+
+
+async def _checkpoint_threads(loop: asyncio.AbstractEventLoop) -> Threads:
+    """New threads for this loop, and what ends them with it."""
+    for other in [other for other in _LOOPS if other.is_closed()]:
+        _CLOSING.pop(other, None)
+        ended = _LOOPS.pop(other)
+        if isinstance(ended, ThreadPoolExecutor):  # of a loop that nobody ended as asyncio.run does
+            ended.shutdown(wait=False)
+    threads = ThreadPoolExecutor(_CHECKPOINT_THREADS, thread_name_prefix="spark-checkpoint")
+    _LOOPS[loop] = threads
+    _CLOSING[loop] = _end_with_loop(loop, threads)
+    await anext(_CLOSING[loop])
+    return threads
+
+
+async def _end_with_loop(loop: asyncio.AbstractEventLoop, threads: ThreadPoolExecutor) -> AsyncIterator[None]:
+    """An asynchronous generator that is never exhausted: to close these is how a loop begins its end."""
+    try:
+        yield
+    finally:
+        _LOOPS[loop] = _LoopsOwn(loop)
+        await loop.run_in_executor(None, threads.shutdown)
+
+
+class _LoopsOwn:
+    """The pool of threads that asyncio ends last."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def submit(self, call: Callable[[], Any]) -> None:
+        self._loop.run_in_executor(None, call)
 
 
 class _Call(Generic[Result]):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from spark.graphs.state import StateTransaction
-from spark.graphs.step_state import Ended, GraphState, NodeState
+from spark.graphs.step_state import GraphState, NodeState
 from spark.graphs.values import snapshot
 
 if TYPE_CHECKING:
+    from spark.graphs.blocking import Threads
     from spark.graphs.frontier import Token
     from spark.graphs.plan import NodePlan
     from spark.graphs.run import GraphRun
@@ -84,6 +85,11 @@ class NodeContext:
         return f"{self._run.graph_id}/{self._run.run_id}/{self.token.lineage:x}"
 
     @property
+    def threads(self) -> Threads:
+        """Where the run has plain nodes executed."""
+        return self._run.threads
+
+    @property
     def node(self) -> str:
         """The key of the node in its graph."""
         return self.plan.key
@@ -107,12 +113,9 @@ class NodeContext:
         """The node has returned or raised: from now on, nothing is read or written through this context."""
         self._has_ended = True
         if self._graph_state is not None:
-            self._graph_state._end(Ended(self._described))
+            self._graph_state._end(self.plan.ended)
         if self._state is not None:
-            self._state._end(Ended(self._described))
-
-    def _described(self) -> str:
-        return f"This step of node {self.node!r} in graph {self.graph_id!r}"
+            self._state._end(self.plan.ended)
 
     def __repr__(self) -> str:
         return f"<NodeContext of {self.node!r}, {self.idempotency_key}>"

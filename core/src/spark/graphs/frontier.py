@@ -5,7 +5,6 @@ from __future__ import annotations
 import operator
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
 from typing import Any, Final, TypeAlias
 from zlib import crc32
 
@@ -29,7 +28,7 @@ What belongs to one token only, goes on in the path of those that follow it: no 
 class Token:
     """One pending execution of a node."""
 
-    __slots__ = ("birth", "id", "inputs", "joined", "lineage", "node", "source")
+    __slots__ = ("birth", "failures", "id", "inputs", "joined", "lineage", "node", "source")
 
     def __init__(
         self,
@@ -40,6 +39,7 @@ class Token:
         lineage: int,
         source: str | None,
         joined: bool = False,
+        failures: int = 0,
         birth: Birth | None = None,
     ) -> None:
         self.id: int = id
@@ -54,6 +54,8 @@ class Token:
         """The key of the node whose output this is; None at the start."""
         self.joined: bool = joined
         """The join has fired: this one is no longer held."""
+        self.failures: int = failures
+        """How many of its executions have failed."""
         self.birth: Birth = birth or (0, (id,))
         """Its place in an order that no scheduling changes. Without it, as in checkpoints of older releases, by id."""
 
@@ -120,6 +122,13 @@ class Frontier:
         self.waiting.extendleft(reversed(self.running.values()))
         self.running.clear()
 
+    def pending(self) -> list[Token]:
+        """All tokens: those that run first, those that are held last."""
+        pending = [*self.running.values(), *self.waiting]
+        for held in self.held.values():
+            pending += held
+        return pending
+
     def release_joins(self) -> None:
         """Fire every join that holds something and that no other token can still reach.
 
@@ -136,7 +145,7 @@ class Frontier:
         The inputs are in ``contents``, at the place that a token names; tokens with the same inputs share one, as after a
         fan-out.
         """
-        pending = self._all()
+        pending = self.pending()
         if any(len(token.birth[1]) > 1 for token in pending):
             _number(pending)
         tokens = PlainList()
@@ -164,6 +173,7 @@ class Frontier:
                     lineage=item["lineage"],
                     source=item["source"],
                     joined=item["joined"],
+                    failures=operator.index(item.get("failures", 0)),
                     birth=_recorded_birth(item.get("order")),
                 )
             )
@@ -173,12 +183,9 @@ class Frontier:
         if of == 1:
             return generation + 1, path
         if branch == 0 and len(path) >= _LONGEST_PATH:
-            _number([*self._all(), after])
+            _number([*self.pending(), after])
             path = after.birth[1]
         return generation + 1, (*path, branch)
-
-    def _all(self) -> list[Token]:
-        return [*self.running.values(), *self.waiting, *chain.from_iterable(self.held.values())]
 
     def _new_id(self) -> int:
         self.next_id += 1
@@ -250,6 +257,8 @@ def _token_data(token: Token, content: int) -> dict[str, Any]:
         "joined": token.joined,
         "content": content,
     }
+    if token.failures:
+        data["failures"] = token.failures
     generation, path = token.birth
     if generation or path[0] != token.id:
         data["order"] = [generation, path[0]]

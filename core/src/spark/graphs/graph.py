@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from typing import Any, Self
@@ -18,12 +19,16 @@ from spark.graphs.arguments import (
     checked_concurrency,
     checked_config,
     checked_failure_rule,
+    checked_threads,
     chosen_id,
+    note_where_checkpoints_end,
     opened_backend,
     recorded_config,
+    recorder_for,
     topology_from,
     warn_of_random_id,
 )
+from spark.graphs.blocking import NODE_THREADS, NodeThreads
 from spark.graphs.checkpoint.backend import CheckpointBackend
 from spark.graphs.checkpoint.codec import Codec
 from spark.graphs.checkpoint.config import CheckpointConfig
@@ -32,7 +37,7 @@ from spark.graphs.checkpoint.migrations import migrated
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.recorder import Capture, Recorder
 from spark.graphs.checkpoint.store import utc_now
-from spark.graphs.ending import FailureRule, OnFailure
+from spark.graphs.ending import Ending, FailureRule, OnFailure
 from spark.graphs.message import Message
 from spark.graphs.nodes import Node
 from spark.graphs.origin import Origin, PendingRun, Resume, check_resume
@@ -44,7 +49,7 @@ from spark.graphs.standing import Standing, Stored
 from spark.graphs.state import StateStore, check_key
 from spark.graphs.tasks import Task
 from spark.graphs.topology import Topology
-from spark.graphs.values import snapshot
+from spark.graphs.values import Check, snapshot
 
 _ALIVE: WeakValueDictionary[int, Graph] = WeakValueDictionary()
 """Every graph in this process, in the order of their making. Several may have one id, and the newest need not live longest."""
@@ -61,6 +66,7 @@ class Graph:
     :param state: the first values of the shared state.
     :param checkpoint_config: when and where to make checkpoints; None makes none.
     :param max_concurrency: how many nodes may run at the same time; None sets no limit.
+    :param node_threads: how many plain nodes, which run in threads, may run at the same time. Async nodes need none.
     :param nodes: nodes that must be reachable from the start, to have that checked.
     :param on_failure: whether running nodes may ``"finish"`` when another one fails, and count, or are stopped: ``"cancel"``.
     :param failure_grace: seconds that they get for it; None: 600 to finish, after which they are stopped, or 5 to stop.
@@ -77,6 +83,7 @@ class Graph:
         state: Mapping[str, Any] | None = None,
         checkpoint_config: CheckpointConfig | None = None,
         max_concurrency: int | None = None,
+        node_threads: int = NODE_THREADS,
         nodes: Sequence[Node] = (),
         on_failure: OnFailure = "finish",
         failure_grace: float | None = None,
@@ -85,10 +92,10 @@ class Graph:
         self._graph_id, self._is_named = chosen_id(id, graph_id)
         self._checkpoint_config = checked_config(checkpoint_config)
         self._backend = opened_backend(self._checkpoint_config)
-        self._check = self._backend.codec.check if self._backend is not None else None
-        self._standing = Standing(Origin(graph_state=StateStore("graph_state", state, check=self._check).values))
+        self._standing = Standing(Origin(graph_state=StateStore("graph_state", state, check=self._check()).values))
         self._audience = audience_of(self._checkpoint_config)
         self._max_concurrency = checked_concurrency(max_concurrency)
+        self._node_threads = checked_threads(node_threads)
         self._failure_rule = checked_failure_rule(on_failure, failure_grace)
         self._clock = clock
         self._run: GraphRun | None = None
@@ -99,6 +106,7 @@ class Graph:
         check_reachable(self._topology, nodes)
         if self._backend is not None and self._backend.persistent and not self._is_named:
             warn_of_random_id(self._graph_id, self._backend)
+        note_where_checkpoints_end(self._checkpoint_config, self._backend, graph_id=self._graph_id)
         _ALIVE[next(_NUMBERS)] = self
 
     @classmethod
@@ -118,8 +126,7 @@ class Graph:
         :param checkpoint_config: how the continued run is checkpointed; without it, as the graph in this process is, or as
             the checkpoint records, in the backend that it was loaded from.
         :param rename: recorded node key, class or function to the key of the node that it is in the wired graph.
-        :raises GraphRestoreError: a node that the checkpoint still has to run can't be had, or is another than it was; says
-            which, and what to pass. Or the checkpoint says something that no run writes.
+        :raises GraphRestoreError: a node that is still to run can't be had, or is another now; or no run writes what it says.
         :raises CheckpointVersionError: it was written in an unknown major version, and no migration is registered.
         """
         checkpoint = checked(migrated(checkpoint.isolated()))
@@ -131,6 +138,7 @@ class Graph:
             id=checkpoint.graph_id,
             checkpoint_config=checkpoint_config or (alive and alive._own_config()) or recorded_config(checkpoint),
             max_concurrency=max_concurrency or checkpoint.config.get("max_concurrency"),
+            node_threads=checkpoint.config.get("node_threads", NODE_THREADS),
             **FailureRule.recorded_in(checkpoint.config),
             clock=alive._clock if alive is not None else time.monotonic,
         )
@@ -161,22 +169,18 @@ class Graph:
         :raises CheckpointError: a checkpoint could not be made, or the one to resume from can't be used.
         :raises Exception: whatever a node raised.
         """
-        self._check_idle("run")
-        check_resume(resume, rename)
-        self._is_running = True
-        try:
+        with self._busy("run"):
+            check_resume(resume, rename)
             wanted = Task.of(task)
-            origin = await self._standing.choose(
-                resume, self._stored(rename, for_result=resume != "state"), codec=self._codec()
-            )
+            codec = self._backend.codec if self._backend is not None else Codec()
+            stored = self._stored(rename, for_result=resume != "state")
+            origin = await self._standing.choose(resume, stored, codec=codec)
             if origin.pending is not None:
-                origin.pending.check_inputs(wanted.inputs, codec=self._codec())
+                origin.pending.check_inputs(wanted.inputs, codec=codec)
                 if origin.pending.is_complete():
                     self._run = None
                     return self._standing.take_outcome(origin)
             return await self._run_from(origin, wanted)
-        finally:
-            self._is_running = False
 
     async def load(self, *, rename: Mapping[str, str] | None = None) -> GraphCheckpoint | None:
         """Bring the latest checkpoint of this graph id into the graph; the next ``run`` goes on from it.
@@ -187,12 +191,12 @@ class Graph:
         :raises RunError: a run is under way.
         :raises CheckpointError: the checkpoint can't be used.
         """
-        self._check_idle("load")
-        origin = await self._stored(rename, for_result=False).look_up(self._standing.given)
-        self._standing.take_over(origin)
-        self._standing.edits.clear()
-        self._run = None
-        return origin.checkpoint.isolated() if origin.checkpoint is not None else None
+        with self._busy("load"):
+            origin = await self._stored(rename, for_result=False).look_up(self._standing.given)
+            self._standing.take_over(origin)
+            self._standing.edits.clear()
+            self._run = None
+            return origin.checkpoint.isolated() if origin.checkpoint is not None else None
 
     def with_checkpoints(self, checkpoint_config: CheckpointConfig | None) -> Self:
         """The same graph, checkpointed in another way: a new one with this one's nodes, id and committed state.
@@ -206,6 +210,7 @@ class Graph:
             state=self._standing.state.copy(),
             checkpoint_config=checkpoint_config,
             max_concurrency=self._max_concurrency,
+            node_threads=self._node_threads,
             **self._failure_rule.to_data(),
             clock=self._clock,
         )
@@ -248,7 +253,7 @@ class Graph:
         :raises RunError: a run is under way.
         """
         self._check_idle("set_state")
-        self._standing.edit(check_key(key), snapshot(value, path=f"graph_state[{key!r}]", check=self._check))
+        self._standing.edit(check_key(key), snapshot(value, path=f"graph_state[{key!r}]", check=self._check()))
 
     def get_state_snapshot(self) -> dict[str, Any]:
         """All committed values of the shared state, as your own copy."""
@@ -310,26 +315,29 @@ class Graph:
         return f"<Graph {self._graph_id!r} with {len(self._topology.plans)} nodes>"
 
     async def _run_from(self, origin: Origin, task: Task) -> Message:
-        recorder = self._new_recorder()
+        recorder = recorder_for(self._graph_id, self._backend, self._checkpoint_config, self._audience)
         if recorder is not None:
-            self._codec().check(dict(task.inputs), "inputs")
             await recorder.open(parent=origin.parent, next_sequence=origin.next_sequence)
         self._standing.take_over(origin)
         self._run = None
         if origin.pending is not None:
             await self._audience.restored(origin.pending.checkpoint)
-        self._run = self._new_run(origin.pending, task, recorder)
+        run = self._run = self._new_run(origin.pending, task, recorder)
         self._standing.next = Origin()  # not before: a run that could not begin can be tried again
         is_stored = True
         try:
-            message = await self._run.run()
+            ending = Ending(
+                run, config=self._checkpoint_config, failure_rule=self._failure_rule, is_new=origin.pending is None
+            )
+            message = await ending.reach()
         except BaseException:
             is_stored = recorder is not None and recorder.has_saved
             raise
         finally:
+            run.threads.end()
             if is_stored:
                 self._standing.stored()
-        return replace(message, run_id=self._run.run_id, resumed=origin.pending is not None)
+        return replace(message, run_id=run.run_id, resumed=origin.pending is not None)
 
     def _stored(self, rename: Mapping[str, str] | None, *, for_result: bool) -> Stored:
         return Stored(self._graph_id, self._backend, self._topology, rename, for_result)
@@ -338,7 +346,7 @@ class Graph:
         config = self._checkpoint_config
         frontier = self._topology.new_frontier()
         if pending is None:
-            inputs: Mapping[str, Any] | None = snapshot(dict(task.inputs), path="inputs", check=self._check)
+            inputs: Mapping[str, Any] | None = snapshot(dict(task.inputs), path="inputs", check=self._check())
             frontier.add(self._topology.start, inputs)
         else:
             inputs = pending.inputs
@@ -353,31 +361,24 @@ class Graph:
             frontier=frontier,
             task=task,
             config=self._config_data(task, inputs),
-            saving=saving(recorder, durability=config.durability) if recorder and config else None,
-            save_on_failure=config is not None and config.trigger_on_failure,
-            save_on_start=config is not None and config.trigger_on_start and pending is None,
+            saving=saving(recorder, durability=config.durability, clock=self._clock) if recorder and config else None,
+            error=pending.checkpoint.execution_metadata.get("error") if pending else None,
             max_concurrency=self._max_concurrency,
+            threads=NodeThreads(self._node_threads),
             clock=self._clock,
             iteration=pending.iteration if pending else 0,
             last_node=pending.last_node if pending else None,
             result=pending.result() if pending else None,
-            check=self._check,
+            check=self._check(),
         )
+
+    def _check(self) -> Check | None:
+        """Whether a value can be saved where the checkpoints go, if they go anywhere."""
+        return self._backend.codec.check if self._backend is not None else None
 
     def _own_config(self) -> CheckpointConfig | None:
         """How it is checkpointed, in the very store, so that one in memory is not left behind, and a URL not opened twice."""
         return replace(self._checkpoint_config, backend=self._backend) if self._checkpoint_config else None
-
-    def _new_recorder(self) -> Recorder | None:
-        if self._backend is None or self._checkpoint_config is None:
-            return None
-        return Recorder(
-            graph_id=self._graph_id,
-            backend=self._backend,
-            trigger=self._checkpoint_config.combined_trigger(),
-            retention=self._checkpoint_config.combined_retention(),
-            audience=self._audience,
-        )
 
     def _config_data(self, task: Task, inputs: Mapping[str, Any] | None) -> dict[str, Any]:
         """How a run was started, by whom and with what; None for inputs that nobody knows."""
@@ -385,30 +386,27 @@ class Graph:
             "enable_state": True,
             "mode": str(task.type),
             "max_concurrency": self._max_concurrency,
+            "node_threads": self._node_threads,
             **self._failure_rule.to_data(),
             "checkpoint": self._checkpoint_config.to_data() if self._checkpoint_config else None,
             **({"inputs": inputs} if inputs is not None else {}),
         }
 
-    def _codec(self) -> Codec:
-        return self._backend.codec if self._backend is not None else Codec()
-
     def _capture(self, metadata: dict[str, Any]) -> Capture:
         if self._run is not None:
             return self._run.capture(reason="manual", metadata=metadata)
         pending = self._standing.next.pending
-        return Capture(
-            graph_state=self._standing.state.capture(),
-            node_states={key: store.capture() for key, store in self._standing.node_states.items()},
-            frontier=pending.frontier if pending else {},
-            topology=self._topology.to_data(),
-            config=self._config_data(Task(), pending.inputs if pending else None),
-            metadata={
-                **(pending.checkpoint.execution_metadata if pending else {"iteration": 0, "last_node": None}),
-                "reason": "manual",
-                "metadata": metadata,
-            },
-        )
+        config = self._config_data(Task(), pending.inputs if pending else None)
+        return self._standing.capture(self._topology, config=config, metadata=metadata)
+
+    @contextmanager
+    def _busy(self, what: str) -> Iterator[None]:
+        self._check_idle(what)
+        self._is_running = True
+        try:
+            yield
+        finally:
+            self._is_running = False
 
     def _check_idle(self, what: str) -> None:
         if self._is_running:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from spark.errors import GraphDefinitionError
 from spark.graphs.blocking import run_blocking
+from spark.graphs.step_state import Ended
 
 if TYPE_CHECKING:
     from spark.graphs.context import NodeContext
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 class NodePlan:
     """A node under its key, with its edges in the order in which they fire."""
 
-    __slots__ = ("_is_async", "_takes_context", "edges", "key", "names", "node")
+    __slots__ = ("_is_async", "_takes_context", "edges", "ended", "key", "names", "node")
 
     def __init__(self, key: str, node: Node) -> None:
         process = _process_of(node)
@@ -29,6 +30,8 @@ class NodePlan:
         """Everything that ``trigger_on_node`` may call it."""
         self.edges: tuple[tuple[Edge, str], ...] = ()
         """Outgoing edges, each with the key of its target."""
+        self.ended: Ended = Ended(f"This step of node {key!r}")
+        """What the state of its contexts becomes when their step has ended."""
         self._takes_context = _takes_context(node, process)
         self._is_async = _is_async(process)
 
@@ -39,7 +42,7 @@ class NodePlan:
             if self._is_async:
                 return await (process(context) if self._takes_context else process())
             arguments = (context,) if self._takes_context else ()
-            result = await run_blocking(copy_context().run, process, *arguments)
+            result = await run_blocking(copy_context().run, process, *arguments, executor=context.threads)
             return await result if inspect.isawaitable(result) else result
         finally:
             context._end()

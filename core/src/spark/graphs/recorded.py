@@ -61,9 +61,13 @@ def _check_config(config: Any) -> None:
     _check_names(config, "config", "it")
     limit = config.get("max_concurrency")
     _check(limit is None or _is_number(limit, 1), "config", f"max_concurrency is {_shown(limit)}")
+    threads = config.get("node_threads", 1)
+    _check(_is_number(threads, 1), "config", f"node_threads is {_shown(threads)}")
     rule, grace = config.get("on_failure", "finish"), config.get("failure_grace")
     _check(type(rule) is str, "config", f"on_failure is {_shown(rule)}")
     _check(grace is None or type(grace) in (int, float), "config", f"failure_grace is {_shown(grace)}")
+    threads = config.get("node_threads", 1)
+    _check(_is_number(threads, 1), "config", f"node_threads is {_shown(threads)}")
     _check(isinstance(config.get("inputs", {}), Mapping), "config", "the inputs are no mapping")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from spark.errors import GraphDefinitionError, GraphRestoreError, RunError
 from spark.graphs.checkpoint.migrations import migrated
 from spark.graphs.checkpoint.model import GraphCheckpoint
+from spark.graphs.checkpoint.recorder import Capture
 from spark.graphs.inputs import differing
 from spark.graphs.origin import Origin, look_up
 from spark.graphs.recorded import checked
@@ -66,6 +67,19 @@ class Standing:
         if origin is not self.next and origin.checkpoint is not None and origin is not self.given:
             self._check_edits(origin.checkpoint, codec)
         return origin.as_new_run() if resume == "state" else origin
+
+    def capture(self, topology: Topology, *, config: dict[str, Any], metadata: dict[str, Any]) -> Capture:
+        """The graph as it stands, by reference to committed values."""
+        pending = self.next.pending
+        facts = pending.checkpoint.execution_metadata if pending else {"iteration": 0, "last_node": None}
+        return Capture(
+            graph_state=self.state.capture(),
+            node_states={key: store.capture() for key, store in self.node_states.items()},
+            frontier=pending.frontier if pending else {},
+            topology=topology.to_data(),
+            config=config,
+            metadata={**facts, "reason": "manual", "metadata": metadata},
+        )
 
     def take_over(self, origin: Origin) -> None:
         """Stand where a run is to begin."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from spark.errors import RunError, SerializationError, StateConflictError
 from spark.graphs.containers import Captured
+from spark.graphs.failures import add_note
 from spark.graphs.values import Check, snapshot
 
 MISSING: Final = object()
@@ -202,7 +203,11 @@ class StateTransaction:
             raise
 
     def _applied(self, key: str, function: Update, value: Any) -> Any:
-        result = function(snapshot(value))
+        try:
+            result = function(snapshot(value))
+        except Exception as error:
+            add_note(error, f"raised by the function that was given to update({key!r}, …).")
+            raise
         if hasattr(result, "__await__"):
             if hasattr(result, "close"):
                 result.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
+from collections.abc import AsyncIterator, Iterator, MutableMapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any, Final, NoReturn
@@ -82,7 +82,7 @@ class GraphState:
         finally:
             block.has_ended = True
             _BLOCKS.set(around)
-            inside._end(Ended(lambda: "This transaction block"))
+            inside._end(_ENDED_BLOCK)
             self._blocks -= 1
             if not self._blocks and type(self._transaction) is _Innermost:
                 self._transaction = self._own
@@ -145,18 +145,19 @@ class _Innermost:
 class Ended:
     """Refuses every call: what was written now would be dropped.
 
-    :param describe: says what has ended.
+    :param what: has ended.
     """
 
-    def __init__(self, describe: Callable[[], str]) -> None:
-        self._describe = describe
+    def __init__(self, what: str) -> None:
+        self._what = what
 
     def __getattr__(self, name: str) -> NoReturn:
         raise RunError(
-            f"{self._describe()} has ended, so its state can be neither read nor written through this context: a write would "
-            "be lost. Await helper tasks before the end, or let another node do their work."
+            f"{self._what} has ended, so its state can be neither read nor written through this context: a write "
+            "would be lost. Await helper tasks before the end, or let another node do their work."
         )
 
 
+_ENDED_BLOCK: Final = Ended("This transaction block")
 _BLOCKS: Final[ContextVar[tuple[TransactionBlock, ...]]] = ContextVar("spark_transaction_blocks", default=())
 """The blocks that the current task is in, the innermost last."""

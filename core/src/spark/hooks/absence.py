@@ -66,6 +66,8 @@ def _cure(wanted: Sequence[Claim], installed: set[Claim]) -> str:
     line = pip_line(wanted)
     if line:
         return f"To get it: {line}"
+    if wanted[0][0] == "backend" and set("/\\") & set(wanted[0][1]):
+        return "A folder is given as FileCheckpointBackend(directory=…), or as a URL: file:///absolute/path, file://~/path."
     close = nearest(wanted, installed)
     if close is None:
         return "Check the spelling, or install the plugin that provides it."

@@ -45,7 +45,7 @@ def listeners(event: str) -> tuple[Listener, ...]:
 
 
 async def _tell(listener: Listener, event: str, arguments: dict[str, Any]) -> BaseException | None:
-    if listener.late is not None and not listener.late.done():
+    if listener.late is not None and not (listener.late.done() or listener.late.get_loop().is_closed()):
         _log.warning("The %s is not told of %s: an earlier call has not ended yet.", listener.plugin, event)
         return TimeoutError(f"an earlier call of {event} has not ended yet")
     call = asyncio.create_task(_outcome(listener, arguments), name=f"{event} of the {listener.plugin}")

@@ -30,8 +30,8 @@ def _of_url(url: str) -> Iterator[str]:
     before, at, _ = url.partition("://")[2].rpartition("@")
     if at:
         yield before.partition(":")[2]
-    elif redact(url) != url:  # it stands where a port would
-        yield url.partition("://")[2].partition(":")[2].partition("/")[0]
+    elif not (port := url.partition("://")[2].partition("/")[0].partition(":")[2]).isdecimal():
+        yield port  # "@host" was forgotten
     yield from (value for key, value in parse_qsl(urlsplit(url).query) if _is_secret(key))
 
 

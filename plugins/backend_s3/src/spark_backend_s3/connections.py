@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import lru_cache, partial
 from threading import Lock
 from typing import Any, Final
+from weakref import finalize
 
 from aiobotocore.session import AioSession
 from botocore.loaders import Loader, create_loader
@@ -41,6 +42,8 @@ class Connections:
         self._process = os.getpid()
         self._lock = Lock()
         self._is_closed = False
+        # Collected together with all this, sessions would complain that nobody closed them.
+        finalize(self, _close_soon, self._open).atexit = False
 
     async def filesystem(self) -> S3FileSystem:
         """The filesystem of the running event loop, connected.
@@ -51,7 +54,7 @@ class Connections:
         with self._lock:
             self._forget_after_fork()
             if self._is_closed:
-                raise BackendError("The s3 backend is closed and can't be used any more; make a new one.")
+                raise _closed()
             connection = self._open.get(loop)
             if connection is None:
                 connection = self._open[loop] = _Connection(
@@ -68,21 +71,27 @@ class Connections:
         with self._lock:
             self._is_closed = True
             self._forget_after_fork()
-            open_ones, self._open = self._open, {}
+            open_ones = dict(self._open)
+            self._open.clear()
         here = asyncio.get_running_loop()
-        for loop, connection in list(open_ones.items()):
-            if loop is here:
-                await connection.close()
-            else:
-                # It is another thread's. Should it not run any more, its end has closed what it opened, or will.
-                with suppress(RuntimeError):
-                    loop.call_soon_threadsafe(connection.close_soon)
+        mine = open_ones.pop(here, None)
+        _close_soon(open_ones)
+        if mine is not None:
+            await mine.close()
 
     def _forget_after_fork(self) -> None:
         # The child shares the sockets of its parent: to close them would say goodbye in its name.
         if self._process != os.getpid():
             self._inherited += self._open.values()
-            self._open, self._process = {}, os.getpid()
+            self._open.clear()
+            self._process = os.getpid()
+
+
+def _close_soon(connections: dict[asyncio.AbstractEventLoop, _Connection]) -> None:
+    """Have each closed in its own event loop. Should that not run any more, its end has closed what it opened, or will."""
+    for loop, connection in [*connections.items()]:
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(connection.close_soon)
 
 
 class _Connection:
@@ -95,18 +104,23 @@ class _Connection:
         self._opening = asyncio.Lock()
         self._life: AsyncGenerator[S3FileSystem, None] | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._is_closed = False
         self.filesystem: S3FileSystem | None = None
 
     async def opened(self) -> S3FileSystem:
         async with self._opening:
+            if self._is_closed:
+                raise _closed()
             if self.filesystem is None:
                 self._life = self._lived()
                 self.filesystem = await anext(self._life)
         return self.filesystem
 
     async def close(self) -> None:
-        if self._life is not None:
-            await self._life.aclose()
+        self._is_closed = True
+        async with self._opening:  # what is being opened can't be closed before it is open
+            if self._life is not None:
+                await self._life.aclose()
 
     def close_soon(self) -> None:
         self._closing = asyncio.get_running_loop().create_task(self.close())
@@ -123,6 +137,10 @@ class _Connection:
             self.filesystem = None
             self._ended()
             await client.close()
+
+
+def _closed() -> BackendError:
+    return BackendError("The s3 backend is closed and can't be used any more; make a new one.")
 
 
 def _new_filesystem(location: Location, session: AioSession, *, read_timeout: float) -> S3FileSystem:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,14 +19,13 @@ from spark.graphs.checkpoint import (
     parse_automatic_id,
     run_blocking,
 )
-from spark_backend_sql.connection import READERS, Database
-from spark_backend_sql.inline_commits import inline_commits
-from spark_backend_sql.inline_reads import MOST_ROWS, InlineReads, Reading, Rows
-from spark_backend_sql.ledger import Ledger
-from spark_backend_sql.operations import Delete, Forget, Put
+from spark_backend_sql.connection import Database
+from spark_backend_sql.inline_reads import MOST_ROWS, Reading, Rows
+from spark_backend_sql.operations import Delete, Forget, Operation, Put
+from spark_backend_sql.patience import WAIT, Patience
 from spark_backend_sql.schema import LONGEST_CHECKPOINT_ID, LONGEST_GRAPH_ID
-from spark_backend_sql.statements import Statements, line_of, record_of
-from spark_backend_sql.writer import Writer
+from spark_backend_sql.sharing import connect
+from spark_backend_sql.statements import line_of, record_of
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint import CheckpointSerializer, Format, ReadLimits
@@ -37,11 +35,15 @@ Sequences: TypeAlias = list[int]
 Names: TypeAlias = list[str]
 
 LAST_SEQUENCE: Final = 2**63 - 1
+LONGEST_WAIT: Final = 24 * 60 * 60
+"""Seconds."""
 _AT_ONCE: Final = 500
 
 
 class DatabaseCheckpointBackend(CheckpointBackend):
     """Keeps checkpoints as rows of a table, one for each.
+
+    Backends that are made alike share their connections and threads, which are closed with the last of them.
 
     :param connection_string: an SQLAlchemy URL, for instance ``sqlite:///checkpoints.db`` or
         ``postgresql://user:password@host/database``. The database is reached when it is first needed.
@@ -51,6 +53,8 @@ class DatabaseCheckpointBackend(CheckpointBackend):
     :param pretty_print: indent it, where the format is readable.
     :param serializer: turns objects of your own into plain values and back.
     :param limits: what loading one checkpoint may cost beyond what its size accounts for.
+    :param wait: seconds that a call waits at most for somebody else's lock, and for a server that is away.
+
     :raises ValueError: the connection string or the table name can't be used.
     :raises BackendError: the driver of the database is not installed.
     """
@@ -69,18 +73,19 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         serializer: CheckpointSerializer | None = None,
         *,
         limits: ReadLimits | Mapping[str, int] | None = None,
+        wait: float = WAIT,
     ) -> None:
         super().__init__(
             format=format, compression=compression, pretty_print=pretty_print, serializer=serializer, limits=limits
         )
         self.table_name = table_name
-        self.database: Database = Database(connection_string, table_name=table_name)
-        self._statements = Statements(self.database.tables, self.database.writing.dialect)
-        self._ledger = Ledger(self.database, self._statements)
-        self._writer = Writer(self._ledger.commit, inline_commits(self._ledger))
-        self._inline_reads = InlineReads(self.database) if self._ledger.can_commit_at_once else None
-        self._readers: ThreadPoolExecutor | None = None
-        self._process = os.getpid()
+        self._connections, self._token = connect(
+            connection_string, table_name=table_name, wait=_checked_wait(wait), user=self
+        )
+        self.database: Database = self._connections.database
+        self._statements = self._connections.statements
+        self._ledger = self._connections.ledger
+        self._writer = self._connections.writer
         self._is_closed = False
 
     @classmethod
@@ -99,26 +104,22 @@ class DatabaseCheckpointBackend(CheckpointBackend):
 
     async def put_and_delete(self, record: Record, going: Sequence[int], blobs: Sequence[str] = ()) -> Sequences:
         _check(record)
-        self._check_process()
-        return await self._writer.run(Put(record, self._statements.values_of(record), going, blobs))
+        return await self._write(Put(record, self._statements.values_of(record), going, blobs))
 
     async def delete(self, graph_id: str, sequence: int) -> bool:
         return await self.delete_many(graph_id, [sequence]) != []
 
     async def delete_many(self, graph_id: str, sequences: Sequence[int]) -> Sequences:
         going = [sequence for sequence in sequences if _can_exist(graph_id, sequence)]
-        self._check_process()
-        return await self._writer.run(Delete(graph_id, going)) if going else []
+        return await self._write(Delete(graph_id, going)) if going else []
 
     async def delete_blobs(self, graph_id: str, names: Sequence[str]) -> None:
         going = [name for name in names if _is_text(name)]
         if _is_text(graph_id) and going:
-            self._check_process()
-            await self._writer.run(Delete(graph_id, blobs_going=going))
+            await self._write(Delete(graph_id, blobs_going=going))
 
     async def forget(self, graph_id: str) -> Sequences:
-        self._check_process()
-        return await self._writer.run(Forget(graph_id)) if _is_text(graph_id) else []
+        return await self._write(Forget(graph_id)) if _is_text(graph_id) else []
 
     async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
         if not _is_text(graph_id):
@@ -196,24 +197,16 @@ class DatabaseCheckpointBackend(CheckpointBackend):
 
     async def close(self) -> None:
         self._is_closed = True
-        readers, self._readers = self._readers, None
-        if self._process != os.getpid():
-            return
         # A thread of its own, so that none is left behind in the event loop's.
         closing = ThreadPoolExecutor(1, thread_name_prefix="sql-backend-closing")
         try:
-            await run_blocking(self._release, readers, executor=closing)
+            await run_blocking(self._connections.leave, self._token, executor=closing)
         finally:
             closing.shutdown(wait=True)
 
-    def _release(self, readers: ThreadPoolExecutor | None) -> None:
-        self._writer.stop()
-        if readers is not None:
-            readers.shutdown(wait=True)
-        self._ledger.connection.close()
-        if self._inline_reads is not None:
-            self._inline_reads.close()
-        self.database.close()
+    async def _write(self, operation: Operation) -> Sequences:
+        self._check_open()
+        return await self._writer.run(operation)
 
     async def _first(
         self, statement: Executable, values: Mapping[str, Any], doing: str
@@ -246,41 +239,40 @@ class DatabaseCheckpointBackend(CheckpointBackend):
 
     def _read_inline(self, statement: Reading, values: Mapping[str, Any]) -> Rows | None:
         """The answer to a statement that reads little; None where a reader's thread has to get it."""
-        self._check_process()
-        if self._inline_reads is None or self._is_closed:
-            return None
-        return self._inline_reads.rows(statement, values)
+        inline_reads = self._connections.inline_reads
+        return None if inline_reads is None or self._is_closed else inline_reads.rows(statement, values)
 
     async def _rows(self, statement: Reading, values: Mapping[str, Any], doing: str, *, is_short: bool) -> Rows:
-        def work() -> Rows:
+        inline_reads = self._connections.inline_reads if is_short else None
+
+        def work(patience: Patience) -> Rows:
             began = time.perf_counter()
-            rows = self.database.read(lambda connection: connection.execute(statement, dict(values)).all(), doing)
-            if self._inline_reads is not None and is_short:
-                self._inline_reads.read_elsewhere(time.perf_counter() - began)
+            rows = self.database.read(
+                lambda connection: connection.execute(statement, dict(values)).all(), doing, patience
+            )
+            if inline_reads is not None:
+                inline_reads.read_elsewhere(time.perf_counter() - began)
             return rows
 
         return await self._in_reader(work)
 
     async def _read(self, work: Callable[[Connection], Result], doing: str) -> Result:
-        return await self._in_reader(lambda: self.database.read(work, doing))
+        return await self._in_reader(lambda patience: self.database.read(work, doing, patience))
 
-    async def _in_reader(self, work: Callable[[], Result]) -> Result:
-        self._check_process()
+    async def _in_reader(self, work: Callable[[Patience], Result]) -> Result:
+        self._check_open()
+        patience = Patience(self.database.wait)
+        return await run_blocking(work, patience, executor=self._connections.readers, on_cancel=patience.give_up)
+
+    def _check_open(self) -> None:
         if self._is_closed:
             raise BackendError("The sql backend is closed and can't be used any more; make a new one.")
-        if self._readers is None:
-            self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="sql-backend-reader")
-        return await run_blocking(work, executor=self._readers)
 
-    def _check_process(self) -> None:
-        """After a fork the child has this object, none of its threads, and connections that are the parent's."""
-        if self._process != os.getpid():
-            self._process, self._readers = os.getpid(), None
-            self.database.after_fork()
-            self._ledger.after_fork()
-            self._writer.after_fork()
-            if self._inline_reads is not None:
-                self._inline_reads.after_fork()
+
+def _checked_wait(wait: float) -> float:
+    if isinstance(wait, int | float) and not isinstance(wait, bool) and 0 < wait <= LONGEST_WAIT:
+        return float(wait)
+    raise ValueError(f"The sql backend can't wait {wait!r} seconds: give more than 0 and at most {LONGEST_WAIT:,}.")
 
 
 def _batched(names: Sequence[str]) -> Iterator[Names]:

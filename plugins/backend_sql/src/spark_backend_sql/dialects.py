@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from hashlib import sha256
 from importlib.util import find_spec
+from math import ceil
 from typing import Any, Final
 
 from sqlalchemy import URL, Column, ColumnElement, Connection, Engine, Insert, Table, case, event, func, select, text
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from spark.errors import BackendError
-
-PATIENCE_WITH_LOCKS: Final = 30
-"""Seconds that a transaction waits for another one before it gives up."""
+from spark_backend_sql.patience import SLICE, WAIT
+from spark_backend_sql.sqlite_files import create_for_the_owner
 
 _DRIVERS: Final = {
     "postgresql": (("psycopg", "psycopg"), ("psycopg2", "psycopg2")),
@@ -54,28 +54,42 @@ def missing_driver(url: URL) -> BackendError:
     )
 
 
-def engine_options(url: URL) -> dict[str, Any]:
-    """What ``create_engine`` is told about transactions that write."""
+def engine_options(url: URL, *, wait: float) -> dict[str, Any]:
+    """What ``create_engine`` is told about transactions that write.
+
+    :param wait: seconds in which a server has to answer, unless the URL says ``connect_timeout``.
+    """
     # Where we begin transactions ourselves, the driver begins none of its own accord.
     if url.get_backend_name() == "sqlite":
-        return {"isolation_level": "AUTOCOMMIT", "connect_args": {"timeout": PATIENCE_WITH_LOCKS}}
-    if url.get_driver_name() == "psycopg":
-        return {"isolation_level": "AUTOCOMMIT"}
-    return {"isolation_level": "READ COMMITTED"}
+        return {"isolation_level": "AUTOCOMMIT", "connect_args": {"timeout": SLICE}}
+    is_told = url.get_driver_name() not in _WITH_CONNECT_TIMEOUT or "connect_timeout" in url.query
+    arguments = {} if is_told else {"connect_timeout": max(2, ceil(wait))}  # psycopg takes no less than 2
+    level = "AUTOCOMMIT" if url.get_driver_name() == "psycopg" else "READ COMMITTED"
+    return {"isolation_level": level, "connect_args": arguments}
 
 
-def prepare_connections(writing: Engine, reading: Engine) -> None:
+_WITH_CONNECT_TIMEOUT: Final = ("psycopg", "psycopg2", "pymysql", "mysqldb")
+
+
+def prepare_connections(writing: Engine, reading: Engine, *, wait: float) -> None:
     """Make every new connection of these engines behave as durable storage needs it."""
     name = writing.dialect.name
     begin = _BEGIN.get(writing.dialect.driver)
     if begin is not None:
         event.listen(writing, "begin", lambda connection: connection.connection.execute(begin))
     if name == "sqlite":
+        for engine in (writing, reading):
+            event.listen(engine, "do_connect", _do_create_first(engine.url))
         event.listen(writing, "connect", _prepare_sqlite_writer)
         event.listen(reading, "connect", _prepare_sqlite_reader)
-    elif name == "postgresql":
-        event.listen(writing, "connect", _prepare_postgresql)
-        event.listen(reading, "connect", _prepare_postgresql)
+        return
+    settings = _SETTINGS.get(name)
+    if settings is not None:
+        prepare = partial(
+            _prepare_session, settings.format(lock=int(SLICE * 1000), idle=int(max(wait / 2, _SHORTEST_IDLE) * 1000))
+        )
+        event.listen(writing, "connect", prepare)
+        event.listen(reading, "connect", prepare)
 
 
 _BEGIN: Final = {
@@ -85,6 +99,11 @@ _BEGIN: Final = {
     "psycopg": "BEGIN ISOLATION LEVEL READ COMMITTED",
 }
 """By driver, how a transaction begins that writes."""
+
+
+def _do_create_first(url: URL) -> Callable[..., None]:
+    # A function of its own: one that knew the engine would keep it from being collected at once.
+    return lambda *_: create_for_the_owner(url)
 
 
 def _prepare_sqlite_writer(connection: Any, record: object) -> None:
@@ -116,7 +135,7 @@ def overwriting(connection: Connection) -> Iterator[None]:
 
 def hurry(connection: Any, *, hurried: bool) -> None:
     """Make a connection of SQLite wait for no lock and leave the log as it is, up to a length; or the contrary of both."""
-    connection.execute(f"PRAGMA busy_timeout={0 if hurried else PATIENCE_WITH_LOCKS * 1000}")
+    connection.execute(f"PRAGMA busy_timeout={0 if hurried else int(SLICE * 1000)}")
     connection.execute(f"PRAGMA wal_autocheckpoint={_LONG_LOG if hurried else _SHORT_LOG}")
 
 
@@ -128,37 +147,50 @@ _LONG_LOG: Final = 8_000
 
 def _use_wal(cursor: sqlite3.Cursor) -> None:
     """Readers and the writer don't wait for each other. The mode stays with the file."""
-    give_up = time.monotonic() + PATIENCE_WITH_LOCKS
-    while cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        try:
-            cursor.execute("PRAGMA journal_mode=WAL").fetchone()
-            return  # a file that can't have it, as on some network file systems, keeps its own journal
-        except sqlite3.OperationalError as error:
-            # Changing the mode does not wait for locks by itself. A read-only file is told of when it is written.
-            if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_READONLY:
-                return
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up:
-                raise
-            time.sleep(0.01)
+    if cursor.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+        return
+    try:
+        cursor.execute("PRAGMA journal_mode=WAL").fetchone()
+        # A file that can't have it, as on some network file systems, keeps its own journal.
+    except sqlite3.OperationalError as error:
+        # A read-only file is told of when it is written.
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY:
+            raise
 
 
-_POSTGRESQL_SETTINGS: Final = f"""
+_SHORTEST_IDLE: Final = 1.0
+"""Seconds between two statements in a transaction that a busy machine may need."""
+_SETTINGS: Final = {
+    # A writer that stands still in a transaction holds up its successor for half as long as that one waits.
+    "postgresql": """
 SELECT set_config('TimeZone', 'UTC', false),
-       set_config('lock_timeout', '{PATIENCE_WITH_LOCKS}s', false),
+       set_config('lock_timeout', '{lock}ms', false),
+       set_config('idle_in_transaction_session_timeout', '{idle}ms', false),
        set_config('default_transaction_isolation', 'read committed', false),
        CASE WHEN current_setting('synchronous_commit') = 'off'
             THEN set_config('synchronous_commit', 'on', false) END
-"""
+""",
+    "mysql": "SET SESSION innodb_lock_wait_timeout = 1",
+    "mariadb": "SET SESSION innodb_lock_wait_timeout = 1",
+}
+"""By database, what a new connection is told."""
 
 
-def _prepare_postgresql(connection: Any, record: object) -> None:
+def _prepare_session(settings: str, connection: Any, record: object) -> None:
     cursor = connection.cursor()
     try:
-        cursor.execute(_POSTGRESQL_SETTINGS)
+        cursor.execute(settings)
     finally:
         cursor.close()
     # Settings made in a transaction would go with it.
     connection.commit()
+
+
+def wait_less(connection: Connection, seconds: float) -> None:
+    """Give up locks after this time in the transaction under way, where the database can be told."""
+    if connection.dialect.name == "postgresql":
+        milliseconds = max(1, int(seconds * 1000))
+        connection.exec_driver_sql(f"SELECT set_config('lock_timeout', '{milliseconds}ms', true)")
 
 
 @contextmanager
@@ -179,10 +211,8 @@ def _named_lock(connection: Connection, name: str) -> Iterator[None]:
     # There, creating a table ends the transaction, so the lock is the session's.
     lock = f"spark_{_lock_number(name):x}"
     with connection.begin():
-        if connection.scalar(select(func.get_lock(lock, PATIENCE_WITH_LOCKS))) != 1:
-            raise BackendError(
-                f"The sql backend waited {PATIENCE_WITH_LOCKS} s for the lock on the table {name!r}; run again."
-            )
+        if connection.scalar(select(func.get_lock(lock, WAIT))) != 1:
+            raise BackendError(f"The sql backend waited {WAIT:g} s for the lock on the table {name!r}; run again.")
     try:
         yield
     finally:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -19,10 +21,34 @@ HIDDEN: Final = "***"
 
 def is_passing(error: BaseException) -> bool:
     """Whether the same transaction may succeed in a moment: a lost connection, a deadlock, a server that starts."""
+    return is_away(error) or _code_of(error) in _CONTENDED
+
+
+def is_away(error: BaseException | None) -> bool:
+    """Whether the connection was lost or could not be made: nobody's transaction can succeed before it is back."""
     if not isinstance(error, DBAPIError):
         return False
     code = _code_of(error)
-    return error.connection_invalidated or code[:2] == "08" or code in _PASSING or _is_unreachable(error)
+    return error.connection_invalidated or code[:2] == "08" or code in _AWAY or _is_unreachable(error)
+
+
+def is_locked(error: BaseException | None) -> bool:
+    """Whether somebody else's lock was in the way; nothing was changed."""
+    driver = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(driver, sqlite3.Error):
+        return _sqlite_code(driver) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return isinstance(error, DBAPIError) and _code_of(error) in _LOCKED
+
+
+def may_have_committed(error: BaseException) -> bool:
+    """Whether a COMMIT that ended in this error may have taken effect all the same.
+
+    A database that answers with an error has committed nothing. SQLite's disk can fail after all was written to it.
+    """
+    driver = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(driver, sqlite3.Error):
+        return _sqlite_code(driver) & 0xFF == sqlite3.SQLITE_IOERR
+    return is_away(error) or _code_of(error) == "40003"  # statement completion unknown
 
 
 def shown(url: URL) -> str:
@@ -48,6 +74,11 @@ def explained(error: Exception, doing: str, url: URL) -> Exception:
 
 def _advice(error: Exception) -> str:
     driver = error.orig if isinstance(error, DBAPIError) else error
+    if _is_out_of_files():
+        return (
+            f"This program has as many files and connections open as it may, {_most_files()}: close what it no longer needs, "
+            "backends among them, or raise the limit (ulimit -n)."
+        )
     if isinstance(driver, sqlite3.Error):
         return _SQLITE_ADVICE.get(_sqlite_code(driver) & 0xFF, _GENERAL)
     if isinstance(error, PoolTimeoutError):
@@ -56,6 +87,23 @@ def _advice(error: Exception) -> str:
         return "Check the driver's name in the URL."
     code, text = _code_of(error), str(driver).lower()
     return next((advice for marks, advice in _SERVER_ADVICE if _bears(marks, code, text)), _GENERAL)
+
+
+def _is_out_of_files() -> bool:
+    """SQLite calls that "unable to open database file", and drivers of servers have words of their own."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error.errno in (errno.EMFILE, errno.ENFILE)
+    return False
+
+
+def _most_files() -> str:
+    try:
+        from resource import RLIMIT_NOFILE, getrlimit
+    except ImportError:  # Windows
+        return "for this system"
+    return f"{getrlimit(RLIMIT_NOFILE)[0]:,}"
 
 
 def _bears(marks: tuple[str, ...], code: str, text: str) -> bool:
@@ -100,18 +148,28 @@ def _secrets_of(url: URL) -> Iterator[str]:
 
 
 _GENERAL: Final = "Check the database and its logs, then run again."
-_PASSING: Final = frozenset(
+_AWAY: Final = frozenset(
     (
-        "40001",  # serialization failure
-        "40P01",  # deadlock
+        "25P03",  # the connection was ended: it stood still in a transaction
         "57P01",  # shutting down on command
         "57P02",  # another of its processes crashed
         "57P03",  # starting up
+        "57P05",  # the connection was ended: it stood still
+        "2006",  # MySQL: server has gone away
+        "2013",  # connection lost during a query
+    )
+)
+_CONTENDED: Final = frozenset(
+    (
+        "40001",  # serialization failure
+        "40P01",  # deadlock
+        "1213",  # MySQL: deadlock
+    )
+)
+_LOCKED: Final = frozenset(
+    (
         "55P03",  # a lock that was not to be had
         "1205",  # MySQL: lock wait timeout
-        "1213",  # deadlock
-        "2006",  # server has gone away
-        "2013",  # connection lost during a query
     )
 )
 _UNREACHABLE: Final = (
@@ -126,7 +184,8 @@ _UNREACHABLE: Final = (
     "timeout expired",
 )
 _SQLITE_ADVICE: Final = {
-    sqlite3.SQLITE_FULL: "Free some space on the disk, delete old checkpoints, or raise PRAGMA max_page_count.",
+    sqlite3.SQLITE_FULL: "Nothing of it was written. Free some space on the disk, delete old checkpoints, or raise "
+    "PRAGMA max_page_count.",
     sqlite3.SQLITE_READONLY: "The database can only be read: make the file and its folder writable for this user.",
     sqlite3.SQLITE_PERM: "Make the file and its folder writable for this user.",
     sqlite3.SQLITE_CANTOPEN: "Make the folder of the database file first, readable and writable for this user.",
@@ -159,8 +218,17 @@ _SERVER_ADVICE: Final = (
     (("42501", "1142", "permission denied"), "Grant this user the right to create and use tables there."),
     (
         ("53100", "no space left", "1114", "1021"),
-        "The server's disk is full: free some space, or delete old checkpoints.",
+        "Nothing of it was written. The server's disk is full: free some space, or delete old checkpoints.",
     ),
+    (
+        ("55P03", "1205"),
+        "Another program's transaction holds the lock: find it (in PostgreSQL in pg_stat_activity), and end it.",
+    ),
+    (
+        ("53200",),
+        "Nothing of it was written. The server is out of memory: close connections, or keep less in the state.",
+    ),
+    (("57014",), "Nothing of it was written. Look for who cancels statements there, or raise statement_timeout."),
     (
         ("53300", "1040", "too many clients", "too many connections"),
         "Raise the server's limit of connections, or close some.",

@@ -40,7 +40,13 @@ class InlineReads:
 
     def rows(self, statement: Reading, values: Mapping[str, Any]) -> Rows | None:
         """The answer; None when it was not got here: then a reader's thread gets it, or finds out what is wrong."""
-        if not self._pace.is_fast() or not self._connection.is_open or not self._turn.acquire(blocking=False):
+        if not self._pace.is_fast():
+            return None
+        with self._database.no_fork:
+            return self._rows(statement, values)
+
+    def _rows(self, statement: Reading, values: Mapping[str, Any]) -> Rows | None:
+        if not self._connection.is_open or not self._turn.acquire(blocking=False):
             return None
         try:
             began = time.perf_counter()
@@ -55,7 +61,7 @@ class InlineReads:
     def read_elsewhere(self, seconds: float) -> None:
         """A reader's thread, which is the caller, has got an answer in this time."""
         self._pace.took_elsewhere(seconds)
-        with self._turn, suppress(DBAPIError):  # whatever it is, reads go on in this thread
+        with self._database.no_fork, self._turn, suppress(DBAPIError):  # whatever it is, reads go on in this thread
             if not self._connection.is_open:
                 self._connection.run(_nothing, hurried=True)
 

@@ -8,6 +8,7 @@ reads ``deleted_up_to`` *after* that: had its sequence been free because of a de
 from __future__ import annotations
 
 from collections.abc import Sequence
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -15,9 +16,10 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from spark.errors import BackendError, SequenceTakenError
 from spark.graphs.checkpoint import Record
 from spark_backend_sql.connection import Database
-from spark_backend_sql.dialects import overwriting
-from spark_backend_sql.faults import is_passing
-from spark_backend_sql.operations import Address, Delete, Forget, Operation, Outcome, Put
+from spark_backend_sql.dialects import overwriting, wait_less
+from spark_backend_sql.faults import is_away, is_locked, may_have_committed
+from spark_backend_sql.operations import Address, Blocked, Delete, Forget, Operation, Outcome, Put
+from spark_backend_sql.patience import FIRST_PAUSE
 from spark_backend_sql.shortcut import DriverConnection, RefusedError, SqliteShortcut, shortcut_for
 from spark_backend_sql.statements import Statements, blobs_of, names_of
 
@@ -33,19 +35,28 @@ class Ledger:
         self.shortcut = shortcut_for(database.tables, database.writing, statements)
         self.connection = DriverConnection(database.writing)
         """For the shortcut."""
-        self._left_in_doubt: dict[Operation, list[int]] = {}
-        """What ``commit_at_once`` could not finish, and may have done all the same."""
+        self._left_in_doubt: WeakKeyDictionary[Operation, list[int]] = WeakKeyDictionary()
+        """What a try that was given up may have done all the same, and what of its deletions."""
         self.can_commit_at_once = isinstance(self.shortcut, SqliteShortcut)
         self._steps_over_conflicts = database.writing.dialect.name in ("sqlite", "postgresql")
 
-    def commit(self, operations: Sequence[Operation]) -> list[Outcome]:
-        """Carry out all of them in one transaction; on return each is durable or has not happened. Never raises."""
-        attempt = _Attempt(self, operations)
+    def commit(self, operations: Sequence[Operation], lock_wait: float | None = None) -> list[Outcome | Blocked]:
+        """Carry out all of them in one transaction; on return each is durable or has not happened. Never raises.
+
+        Those that meet somebody's lock are told apart, and don't keep others waiting.
+
+        :param lock_wait: for operations of one lane that met a lock before, seconds to wait for it now.
+        """
+        attempt = _Attempt(self, operations, lock_wait)
         try:
-            outcomes = self._database.write(attempt)
+            outcomes = self._database.write(attempt, attempt.is_wanted)
         except Exception as error:
-            return self._one_by_one(operations, error, attempt)
+            return self._after(error, operations, attempt)
         return [outcomes[operation] for operation in operations]
+
+    def lane_of(self, operation: Operation) -> str:
+        """What the operations have in common that one lock holds up: a graph, or the whole of a database of SQLite."""
+        return "" if self.can_commit_at_once else operation.graph_id
 
     def commit_at_once(self, put: Put) -> list[int] | None:
         """What the save answers, once it is durable, made without waiting for anybody's lock.
@@ -53,15 +64,19 @@ class Ledger:
         None where that is not possible or did not succeed: ``commit`` then does it, or finds out what is wrong.
         """
         assert isinstance(self.shortcut, SqliteShortcut)
-        if not self.connection.is_open or self.is_watched():
+        if self.is_watched():
             return None
         try:
-            return self.connection.run(self.shortcut.store, put, hurried=True)
+            with self._database.no_fork:
+                if self.connection.is_open:
+                    return self.connection.run(self.shortcut.store, put, hurried=True)
+                return None
         except RefusedError:
             return None
-        except DBAPIError:
-            # Most often somebody's lock, and nothing happened; the next try finds out also where something did.
-            self._left_in_doubt[put] = list(put.going)
+        except DBAPIError as error:
+            # Most often somebody's lock, or a full disk, and nothing happened.
+            if may_have_committed(error):
+                self._left_in_doubt[put] = list(put.going)
             return None
 
     def doubts_about(self, operations: Sequence[Operation]) -> dict[Operation, list[int]]:
@@ -78,18 +93,21 @@ class Ledger:
         self._inherited = self.connection
         self.connection = DriverConnection(self._database.writing)
 
-    def _one_by_one(self, operations: Sequence[Operation], error: Exception, attempt: _Attempt) -> list[Outcome]:
+    def _after(self, error: Exception, operations: Sequence[Operation], attempt: _Attempt) -> list[Outcome | Blocked]:
         """What one of many can't do, the others still can; a database that is gone fails them all."""
-        outcomes = dict(attempt.decided)
-        for operation in operations:
-            if operation in outcomes:
-                continue
-            if attempt.in_doubt:
-                outcomes[operation] = _doubtful(error, operation)
-            elif len(operations) == 1 or (error.__cause__ is not None and is_passing(error.__cause__)):
-                outcomes[operation] = error
+        left = [operation for operation in operations if operation not in attempt.decided]
+        outcomes: dict[Operation, Outcome | Blocked] = dict(attempt.decided)
+        is_blocked, is_in_one_lane = is_locked(error.__cause__), len({*map(self.lane_of, left)}) == 1
+        is_over = len(left) == 1 or (is_blocked and is_in_one_lane)
+        if not is_over and is_away(error.__cause__):
+            is_over = not self._database.answers()
+        if not is_over or is_blocked:
+            self._left_in_doubt.update(attempt.in_doubt)
+        for operation in left:
+            if is_over:
+                outcomes[operation] = attempt.failed(operation, error, is_blocked=is_blocked)
             else:
-                outcomes[operation] = self.commit([operation])[0]
+                outcomes[operation] = self.commit([operation], FIRST_PAUSE / 10 if is_blocked else None)[0]
         return [outcomes[operation] for operation in operations]
 
     def apply(self, connection: Connection, operations: Sequence[Operation], *, together: bool) -> Outcomes:
@@ -205,9 +223,10 @@ class ConflictError(Exception):
 class _Attempt:
     """The work that ``Database.write`` tries, until it is known to be done."""
 
-    def __init__(self, ledger: Ledger, operations: Sequence[Operation]) -> None:
+    def __init__(self, ledger: Ledger, operations: Sequence[Operation], lock_wait: float | None) -> None:
         self._ledger = ledger
         self._operations = operations
+        self._lock_wait = lock_wait
         self.decided: Outcomes = {}
         """What is durable, or was refused for good."""
         self.in_doubt = ledger.doubts_about(operations)
@@ -229,19 +248,32 @@ class _Attempt:
         return f"{'save' if isinstance(operation, Put) else 'delete'} {_named(operation)}"
 
     def _may_take_shortcut(self) -> bool:
-        # What is in doubt needs the second look.
-        return len(self._operations) == 1 and not self.in_doubt and not self._ledger.is_watched()
+        # What is in doubt needs the second look, and what shall wait less has to say so.
+        is_plain = not self.in_doubt and self._lock_wait is None
+        return len(self._operations) == 1 and is_plain and not self._ledger.is_watched()
+
+    def is_wanted(self) -> bool:
+        """Whether anybody waits for it, or has to be told what became of an earlier try."""
+        return bool(self.in_doubt) or any(operation.is_wanted for operation in self._operations)
+
+    def failed(self, operation: Operation, error: Exception, *, is_blocked: bool) -> Exception | Blocked:
+        """What to say of one that failed."""
+        is_in_doubt = operation in self.in_doubt
+        told = _doubtful(error, operation) if is_in_doubt else error
+        return Blocked(told, is_in_doubt) if is_blocked else told
 
     def _take_shortcut(self) -> None:
         shortcut, (put,) = self._ledger.shortcut, self._operations
         if shortcut is None or not isinstance(put, Put):
             return
+        if not self._ledger.connection.is_open:
+            self._ledger.connection.open()
         try:
             gone = self._ledger.connection.run(shortcut.store, put)
         except RefusedError:
             return
         except Exception as error:
-            if is_passing(error):
+            if may_have_committed(error):
                 # Records that a further try does not find were, as far as can be known, removed by this one.
                 self.in_doubt = {put: list(put.going)}
             raise
@@ -255,6 +287,8 @@ class _Attempt:
 
     def _transact(self, connection: Connection, operations: Sequence[Operation], *, together: bool) -> Outcomes:
         with connection.begin() as transaction:
+            if self._lock_wait is not None:
+                wait_less(connection, self._lock_wait)
             outcomes = self._ledger.apply(connection, operations, together=together)
             for operation in self.in_doubt:
                 outcomes[operation] = self._settled(connection, operation, outcomes[operation])
@@ -264,7 +298,7 @@ class _Attempt:
             except Exception as error:
                 # A COMMIT that SQLite refuses leaves its transaction open; nobody shall inherit that.
                 connection.invalidate()
-                if is_passing(error):
+                if may_have_committed(error):
                     self.in_doubt = {**self.in_doubt, **done}
                 raise
         return outcomes
@@ -299,9 +333,10 @@ def _taken(put: Put, reason: str) -> SequenceTakenError:
 
 
 def _doubtful(error: Exception, operation: Operation) -> BackendError:
+    lost = "The connection was lost" if is_away(error.__cause__) else "An earlier try failed"
     doubtful = BackendError(
-        f"{error} The connection was lost while {_named(operation)} was committed, and could not be made again, so it is not "
-        "known whether that took effect. Resume from the latest checkpoint when the database is back: it is a whole one."
+        f"{error} {lost} while {_named(operation)} was committed, so it is not known whether that took effect. "
+        "Resume from the latest checkpoint when the database is back: it is a whole one."
     )
     doubtful.__cause__ = error.__cause__
     return doubtful

@@ -12,9 +12,9 @@ Address: TypeAlias = tuple[str, int]
 """Graph id and sequence."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Put:
-    """Store a record and, with it or not at all, remove others of its graph. Never changed."""
+    """Store a record and, with it or not at all, remove others of its graph. Never changed, but for ``is_wanted``."""
 
     record: Record
     values: Mapping[str, Any]
@@ -25,6 +25,8 @@ class Put:
     """and the names of the large values that go with them."""
     weight: int = field(init=False)
     """How many bytes it adds to a transaction, about."""
+    is_wanted: bool = True
+    """False when the caller was cancelled after its transaction had begun: one that failed need not be tried again."""
 
     def __post_init__(self) -> None:
         self.weight = self.record.weight
@@ -45,9 +47,9 @@ class Put:
         return [self.address, *((self.graph_id, sequence) for sequence in self.going)]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Delete:
-    """Remove records of a graph, or large values. Never changed."""
+    """Remove records of a graph, or large values. Never changed, but for ``is_wanted``."""
 
     graph_id: str
     going: Sequence[int] = ()
@@ -55,11 +57,23 @@ class Delete:
     blobs_going: Sequence[str] = ()
     """The names of the large values that go."""
     weight: int = 0
+    is_wanted: bool = True
+    """As with ``Put``."""
 
     @property
     def touched(self) -> list[Address]:
         """Every address that this changes."""
         return [(self.graph_id, sequence) for sequence in self.going]
+
+
+@dataclass(slots=True, frozen=True)
+class Blocked:
+    """An operation that met somebody's lock. It may succeed when that is gone."""
+
+    error: Exception
+    """What to raise when nobody waits for that any longer."""
+    is_in_doubt: bool
+    """An earlier try of it may have taken effect; otherwise it has not happened."""
 
 
 @dataclass(slots=True, eq=False)

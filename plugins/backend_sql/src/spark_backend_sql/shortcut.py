@@ -78,6 +78,13 @@ class DriverConnection:
         """Whether the next save finds it made."""
         return self._connection is not None
 
+    def open(self) -> None:
+        """Make the connection, where there is none: what fails here has changed nothing.
+
+        :raises sqlalchemy.exc.DBAPIError: the driver's error, as SQLAlchemy wraps it.
+        """
+        self.run(lambda connection: None)
+
     def run(self, work: Callable[..., Result], *arguments: Any, hurried: bool = False) -> Result:
         """What the work returns, given the connection and the arguments.
 
@@ -203,14 +210,16 @@ class PsycopgShortcut:
         from psycopg.errors import DivisionByZero, UniqueViolation
 
         graph_id = put.record.graph_id
+        # Made before anything is sent: where the pipeline ends, be it by an error, what it was given is committed.
+        coming, going = blobs_of(put), names_of(put)
         try:
             # Outside of BEGIN and COMMIT, what is sent in one piece is one transaction.
             with connection.pipeline():
                 connection.execute(self._insert.text, put.values)
                 connection.execute(self._check.text, put.values)
-                for blob in blobs_of(put):
+                for blob in coming:
                     connection.execute(self._insert_blob.text, blob)
-                for name in names_of(put):
+                for name in going:
                     connection.execute(self._delete_blob.text, name)
                 removed = [
                     connection.execute(self._delete.text, {"graph_id": graph_id, "sequence": sequence})

@@ -15,8 +15,10 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from errno import EINVAL
 from hashlib import sha256
 from pathlib import Path
+from stat import S_ISREG
 from typing import BinaryIO, Final, Self, TypeAlias
 
 from spark.errors import CheckpointDamagedError, SequenceTakenError, SparkError
@@ -78,7 +80,7 @@ class Archive:
         :raises ArchiveError: there is no such file, or it is none of ours.
         """
         try:
-            archive = cls(path.open("rb"), path)
+            archive = cls(os.fdopen(_opened(path, os.O_RDONLY), "rb"), path)
         except OSError as error:
             raise ArchiveError(f"{path} can't be read: {error.strerror}.") from error
         if not archive._length:
@@ -96,7 +98,7 @@ class Archive:
             raise ArchiveError(f"{path} exists. Choose another name, or remove it.")
         partial = _partial(path)
         try:
-            file = os.fdopen(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b")
+            file = os.fdopen(_opened(partial, os.O_RDWR | os.O_CREAT), "r+b")
             _lock(file, partial)
             archive = cls(file, path)
             archive._cut_off_rest()
@@ -247,6 +249,15 @@ def _names_in(head: bytes) -> tuple[str, str]:
 
 def _partial(path: Path) -> Path:
     return path.with_name(path.name + ".partial")
+
+
+def _opened(path: Path, flags: int) -> int:
+    # O_NONBLOCK, so that a pipe is found out instead of waited for.
+    file = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+    if not S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(EINVAL, "it is not a file")
+    return file
 
 
 def _lock(file: BinaryIO, path: Path) -> None:

@@ -7,6 +7,8 @@ from typing import Final, NoReturn
 
 import typer
 
+from spark_cli.output import one_line, tell_lines
+
 FINE: Final = 0
 FAILED: Final = 1
 """Something failed, or something was found that has to be looked at."""
@@ -15,7 +17,7 @@ WRONG_USAGE: Final = 2
 
 def refuse(message: str) -> NoReturn:
     """End with exit code 2: the command was not written as it should be."""
-    typer.echo(f"spark: {message}", err=True)
+    tell_lines(f"spark: {message}")
     raise typer.Exit(WRONG_USAGE)
 
 
@@ -26,7 +28,7 @@ def confirm(question: str, *, otherwise: str) -> None:
     """
     if not sys.stdin.isatty():
         refuse(f"nobody can be asked here; give {otherwise} if you are sure.")
-    if not typer.confirm(question, err=True):
+    if not typer.confirm(one_line(question), err=True):
         end(fine=False)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
 from spark.errors import SparkError
+from spark_cli.output import spelling_out, tell_lines
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -15,13 +18,21 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     :param arguments: those of the process by default.
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
+    with spelling_out():
+        raise SystemExit(_tried(words))
+
+
+def _tried(words: list[str]) -> int:
     try:
-        raise SystemExit(_run(words))
+        return _run(words)
     except SparkError as error:
-        print(f"spark: {error}", file=sys.stderr)
-        for note in getattr(error, "__notes__", ()):
-            print(f"spark: {note}", file=sys.stderr)
-        raise SystemExit(1) from None
+        for text in (str(error), *getattr(error, "__notes__", ())):
+            tell_lines(f"spark: {text}")
+    except BrokenPipeError:  # whoever read has read enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception:
+        tell_lines(traceback.format_exc())
+    return 1
 
 
 def _run(words: list[str]) -> int:

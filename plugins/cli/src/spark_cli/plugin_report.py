@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from spark_cli.output import print_table
+from spark_cli.output import say, say_lines, say_table, tell
 
 if TYPE_CHECKING:
     from spark.hooks import PluginInfo
@@ -18,12 +18,16 @@ def report_plugins(as_json: bool) -> bool:
     """Print the report, and say whether every plugin that may be used can be."""
     from spark.hooks import plugins
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # broken ones are in the list
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
         found = plugins()
+    reasons = [info.reason for info in found if info.status == "broken"]
+    for text in (str(each.message) for each in warned):
+        if not text.endswith(tuple(reasons)):  # broken ones are in the list
+            tell(f"spark: {text}")
     lines = [_line(info, found) for info in found]
     if as_json:
-        print(json.dumps(lines, indent=2))
+        say_lines(json.dumps(lines, indent=2))  # say_json would load pydantic
     else:
         _print(lines)
     return all(line["status"] in ("loaded", "blocked") for line in lines)
@@ -58,7 +62,7 @@ def _rivals(info: PluginInfo, found: Sequence[PluginInfo]) -> str:
 
 def _print(lines: Sequence[dict[str, Any]]) -> None:
     titles = ("NAME", "DISTRIBUTION", "VERSION", "STATUS", "LOADED IN", "PROVIDES")
-    print_table(
+    say_table(
         titles,
         [
             (
@@ -74,4 +78,5 @@ def _print(lines: Sequence[dict[str, Any]]) -> None:
     )
     for line in lines:
         if line["reason"]:
-            print(f"\n{line['name']} ({line['distribution']}) is {line['status']}. {line['reason']}")
+            say("")
+            say(f"{line['name']} ({line['distribution']}) is {line['status']}. {line['reason']}")

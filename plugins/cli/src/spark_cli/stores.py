@@ -61,11 +61,14 @@ async def opened_store(url: str) -> AsyncIterator[CheckpointBackend]:
 
 def opened(url: str) -> CheckpointBackend:
     """The store behind a URL or name; a URL that can't be one is wrong usage."""
+    from spark.errors import SparkError
     from spark.hooks import open_backend, redact
 
     try:
         store: CheckpointBackend = open_backend(url)
-    except (TypeError, ValueError) as error:
+    except Exception as error:
+        if isinstance(error, SparkError) and not isinstance(error, ValueError):
+            raise
         refuse(f"{redact(url)!r} is no store: {error}")
     return store
 

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Final
 
 from spark.graphs import Graph, Progress
+from spark_cli.output import one_line, tell
 
 _BLINK: Final = 0.1
 _PLAIN: Final = 5.0
@@ -27,7 +28,7 @@ async def watched(graph: Graph) -> AsyncIterator[None]:
             with suppress(asyncio.CancelledError):
                 await watching
     if graph.progress is not None:
-        print(line(graph.progress), file=sys.stderr)
+        tell(line(graph.progress))
 
 
 def line(progress: Progress) -> str:
@@ -54,7 +55,7 @@ async def _watch(graph: Graph, show: Callable[[str], None], pause: float) -> Non
 @contextmanager
 def _view() -> Iterator[tuple[Callable[[str], None], float]]:
     if not sys.stderr.isatty():
-        yield lambda text: print(text, file=sys.stderr, flush=True), _PLAIN
+        yield tell, _PLAIN
         return
     from rich.console import Console
     from rich.progress import Progress as Bars
@@ -63,4 +64,4 @@ def _view() -> Iterator[tuple[Callable[[str], None], float]]:
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task("starting", total=None)
-        yield lambda text: bars.update(task, description=text), _BLINK
+        yield lambda text: bars.update(task, description=one_line(text)), _BLINK

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Sequence
 from typing import Any, Final
 
@@ -87,7 +88,9 @@ def _is_base_test(item: pytest.Item) -> bool:
 
 
 def _is_in(session: pytest.Session, suite: type[Conformance]) -> bool:
-    """Whether a file that was collected defines the suite: one that is only imported proves itself elsewhere."""
-    return any(
-        getattr(getattr(node, "obj", None), "__name__", None) == suite.__module__ for node in session._collection_cache
-    )
+    """Whether a file that was collected defines the suite: one that is only imported proves itself elsewhere.
+
+    A file that can't be imported has no module. Its error is pytest's to report, and all there is to say.
+    """
+    defined_in = getattr(sys.modules.get(suite.__module__), "__file__", None)
+    return any(isinstance(node, pytest.Module) and str(node.path) == defined_in for node in session._collection_cache)

@@ -62,8 +62,8 @@ def no_thread_left(*, lasting: Sequence[str] = ()) -> Iterator[None]:
 
 
 def _lasts(thread: threading.Thread, lasting: Sequence[str]) -> bool:
-    # The event loop's own pool of threads ends with the loop.
-    return thread.name.startswith(("asyncio_", *lasting))
+    # The event loop's own pool of threads ends with the loop, and so do those that checkpoints have in it.
+    return thread.name.startswith(("asyncio_", "spark-checkpoint", *lasting))
 
 
 def _descriptors() -> Iterator[str]:

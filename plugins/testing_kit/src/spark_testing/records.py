@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from random import Random
@@ -66,7 +68,7 @@ def make_record(
     compression: str = "",
     timestamp: datetime | None = None,
     metadata: dict[str, Any] | None = None,
-    blobs: dict[str, bytes] | None = None,
+    blobs: Mapping[str, bytes] | None = None,
 ) -> Record:
     """A record with a header that fits its payload; with a ``checkpoint_id`` one made by hand."""
     searched: dict[str, Any] = {
@@ -101,7 +103,7 @@ def random_record(random: Random, *, sequence: int, blobs: bool) -> Record:
     :param random: decides; the same one makes the same record again, but for its nonce.
     :param blobs: whether large values may come with it.
     """
-    return make_record(
+    made = make_record(
         _text(random, longest=40) or "g",
         sequence,
         payload=random.randbytes(random.choice((0, 1, 7, 300, 5_000))),
@@ -114,6 +116,16 @@ def random_record(random: Random, *, sequence: int, blobs: bool) -> Record:
         if blobs and random.random() < 0.3
         else None,
     )
+    header = replace(
+        made.header,
+        parent=random.choice((None, made.header.parent, random.randrange(2**40))),
+        version=random.choice(("1.0.0", "2.13", _text(random, longest=10))),
+        raw_size=random.choice((made.header.size, random.randrange(2**40))),
+        checksum=random.choice((made.header.checksum, "crc32:0a1b2c3d")),
+        signature=random.choice(("", random.randbytes(32).hex())),
+        references_in_payload=not made.blobs and random.random() < 0.5,
+    )
+    return Record(header, made.payload, blobs=made.blobs)
 
 
 def _text(random: Random, *, longest: int) -> str:

@@ -125,7 +125,14 @@ class _Checking:
             return await self._ending(self._graph_on(store), resume=True)
 
     def _graph_on(self, store: CheckpointBackend) -> Graph:
-        config = CheckpointConfig(backend=store, trigger_on_iteration=1, auto_cleanup=False)
+        # A process that is killed saves nothing more, so neither does a run that is cut off here.
+        config = CheckpointConfig(
+            backend=store,
+            trigger_on_iteration=1,
+            auto_cleanup=False,
+            trigger_on_failure=False,
+            trigger_on_cancel=False,
+        )
         graph = self._build_graph(config)
         if graph.checkpoint_backend is not store:
             raise ValueError("build_graph has to hand its argument on: Graph(…, checkpoint_config=config).")

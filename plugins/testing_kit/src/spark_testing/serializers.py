@@ -94,7 +94,7 @@ class SerializerConformance(Conformance):
         for _ in range(_DEEP):
             tree = {"a": [tree]} if isinstance(tree, str | list) else [tree]
 
-        assert format.loads(format.dumps(tree)) == tree
+        assert format.loads(format.dumps(tree)) == tree, "A tree of a hundred levels must come back as it was."
 
     def test_what_it_can_not_write_raises(self, format: Format) -> None:
         """Never something else instead: what can't be saved has to fail before anything is written."""
@@ -121,13 +121,19 @@ class SerializerConformance(Conformance):
         with suppress(Exception):
             format.loads(pickle.dumps(Exploit()))
 
-        assert format.safe_to_load is self.safe_to_load
-        assert not (self.safe_to_load and Exploit.ran)
+        assert format.safe_to_load is self.safe_to_load, (
+            "The suite's safe_to_load and that of the format must say the same."
+        )
+        assert not (self.safe_to_load and Exploit.ran), (
+            "The format says that it is safe to load, and ran code from the bytes that it was given."
+        )
 
     def test_is_text_only_if_it_is_json(self, format: Format) -> None:
         if format.text:
             tree = {"a": [1, 2.5, "é", None, True]}
-            assert json.loads(format.dumps(tree).decode("utf-8")) == tree
+            assert json.loads(format.dumps(tree).decode("utf-8")) == tree, (
+                "A format whose text is True must write JSON in UTF-8 that any reader of JSON understands."
+            )
 
     def test_composes_what_it_would_write_at_once(self, format: Format) -> None:
         """Sections that did not change are not encoded again; the payload must be the same to whoever reads it."""
@@ -139,22 +145,34 @@ class SerializerConformance(Conformance):
             }
             composed = format.compose(sections)
 
-            assert format.loads(composed) == {"first": {"a": 1}, "second é": [1, 2], "third": {}}
-            assert format.composed_size(sections) == len(composed)
+            assert format.loads(composed) == {"first": {"a": 1}, "second é": [1, 2], "third": {}}, (
+                "What compose() makes of sections must load as one mapping of them."
+            )
+            assert format.composed_size(sections) == len(composed), (
+                "composed_size() must be the length of what compose() makes."
+            )
 
     def test_its_signature_is_of_these_very_bytes(self, format: Format) -> None:
         signature = format.sign(b"header and payload")
 
-        assert format.verify(b"header and payload", signature)
+        assert format.verify(b"header and payload", signature), (
+            "verify() must accept the signature that sign() made over the same bytes."
+        )
         if signature:
-            assert not format.verify(b"header and Payload", signature)
-            assert not format.verify(b"header and payload", "")
-            assert not format.verify(b"header and payload", "not hex é")
+            assert not format.verify(b"header and Payload", signature), "verify() accepts a signature of other bytes."
+            assert not format.verify(b"header and payload", ""), (
+                "The format signs, and verify() accepts an empty signature."
+            )
+            assert not format.verify(b"header and payload", "not hex é"), (
+                "The format signs, and verify() accepts a text that is no signature: it must return False, and not raise."
+            )
 
     def test_has_a_name_and_a_suffix(self, format: Format) -> None:
-        assert format.name.isidentifier()
-        assert format.suffix
-        assert "." not in format.suffix[:1]
+        assert format.name.isidentifier(), (
+            "The name of a format must be an identifier: configurations and records hold it."
+        )
+        assert format.suffix, "A format needs a suffix for files."
+        assert "." not in format.suffix[:1], "The suffix of a format must not begin with a dot."
 
     def test_its_name_leads_to_its_class_where_it_is_installed(self, format: Format) -> None:
         try:
@@ -162,7 +180,7 @@ class SerializerConformance(Conformance):
         except PluginNotFoundError:
             return
 
-        assert issubclass(type(format), installed)
+        assert issubclass(type(format), installed), "The installed format of this name is of another class."
 
     @pytest.mark.asyncio
     async def test_a_graph_goes_on_from_what_it_wrote(self, format: Format) -> None:
@@ -173,7 +191,9 @@ class SerializerConformance(Conformance):
         restored = _adding(backend)
         await restored.run(resume=True)
 
-        assert _exact(await restored.get_state("trees")) == _exact(TREES)
+        assert _exact(await restored.get_state("trees")) == _exact(TREES), (
+            "A graph that was restored from what the format wrote must have the state it had, types and order included."
+        )
 
 
 def _adding(backend: InMemoryCheckpointBackend) -> Graph:

@@ -37,7 +37,7 @@ from spark.graphs.checkpoint.record import Record, RecordHeader
 from spark.graphs.checkpoint.registered_types import register_type
 from spark.graphs.checkpoint.retention import KeepAll, KeepFor, KeepLast, Retention
 from spark.graphs.checkpoint.serializer import CheckpointSerializer
-from spark.graphs.checkpoint.triggers import AfterNode, Boundary, EveryIterations, EverySeconds, Trigger
+from spark.graphs.checkpoint.triggers import AfterNode, Boundary, EveryIterations, EverySeconds, Trigger, WithinOverhead
 from spark.graphs.checkpoint.type_names import rename_type
 from spark.graphs.checkpoint.verification import Verification
 
@@ -90,6 +90,7 @@ __all__ = [
     "SerializationError",
     "Trigger",
     "Verification",
+    "WithinOverhead",
     "automatic_id",
     "parse_automatic_id",
     "register_migration",

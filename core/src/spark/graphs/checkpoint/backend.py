@@ -10,14 +10,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias
 
-from spark.errors import BackendError, CheckpointDamagedError, DeletionError
+from spark.errors import BackendError, CheckpointDamagedError, DeletionError, GraphDefinitionError
 from spark.graphs.checkpoint.codec import Codec
+from spark.graphs.checkpoint.format import Format
 from spark.graphs.checkpoint.ids import parse_automatic_id
 from spark.graphs.checkpoint.listing import DamagedRecord, Listing
 from spark.graphs.checkpoint.model import CheckpointInfo
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint.format import Format
     from spark.graphs.checkpoint.limits import ReadLimits
     from spark.graphs.checkpoint.query import CheckpointQuery
     from spark.graphs.checkpoint.record import Record
@@ -59,6 +59,7 @@ class CheckpointBackend(ABC):
         serializer: CheckpointSerializer | None = None,
         limits: ReadLimits | Mapping[str, int] | None = None,
     ) -> None:
+        _check_kinds(format, serializer)
         self.codec: Codec = Codec(
             format=format,
             compression=compression,
@@ -258,3 +259,10 @@ async def _with_metadata(backend: CheckpointBackend, listing: Listing, query: Ch
         if record is not None and query.fits(record.header.metadata):
             found.append(info)
     return Listing(found, damaged)
+
+
+def _check_kinds(format: Any, serializer: Any) -> None:
+    if not isinstance(format, str | Format):
+        raise GraphDefinitionError(f"format={format!r}: give the name of a format, or a Format.")
+    if serializer is not None and not (hasattr(serializer, "serialize") and hasattr(serializer, "deserialize")):
+        raise GraphDefinitionError(f"serializer={serializer!r}: give a CheckpointSerializer.")

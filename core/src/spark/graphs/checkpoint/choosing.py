@@ -10,7 +10,7 @@ from typing import Any
 from spark.errors import GraphDefinitionError
 from spark.graphs.checkpoint.options import checked_backend
 from spark.graphs.checkpoint.settings import settings_in_force
-from spark.graphs.checkpoint.settings_errors import did_you_mean
+from spark.graphs.checkpoint.settings_errors import did_you_mean, shown
 
 
 def values_in_force(overrides: Mapping[str, Any], *, known: Iterable[str]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -21,7 +21,7 @@ def values_in_force(overrides: Mapping[str, Any], *, known: Iterable[str]) -> tu
     """
     known = list(known)
     _check_names(overrides, known)
-    found = settings_in_force(Path.cwd(), os.environ)
+    found = settings_in_force(_working_directory(), os.environ)
     values = {**found.arguments(), **overrides}
     sources = {name: found.places.get(name, "default") for name in known}
     if found.store is not None and "backend" not in overrides:
@@ -30,9 +30,19 @@ def values_in_force(overrides: Mapping[str, Any], *, known: Iterable[str]) -> tu
     return values, sources | dict.fromkeys(overrides, "argument")
 
 
+def _working_directory() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise GraphDefinitionError(
+            f"Settings are looked for upwards from the working directory, which can't be found: {error.strerror}. "
+            "Change to another."
+        ) from error
+
+
 def _check_names(overrides: Mapping[str, Any], known: list[str]) -> None:
     for name in overrides:
         if name not in known:
             raise GraphDefinitionError(
-                f"CheckpointConfig.load({name}=…): there is no such setting.{did_you_mean(name, known)}"
+                f"CheckpointConfig.load({shown(name)}=…): there is no such setting.{did_you_mean(name, known)}"
             )

@@ -152,7 +152,8 @@ class Codec:
         record = Record(header, payload)
         if not isinstance(payload, Pieces):
             self._seal(header, payload)
-            record.blobs = {} if blobs is None else dict(blobs.unstored)
+        if blobs is not None:
+            record.blobs = dict(blobs.unstored)
         return record
 
     def tree(self, value: Any, path: str = "") -> Any:

@@ -7,13 +7,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from spark.errors import GraphDefinitionError
 from spark.graphs.checkpoint.durability import Durability, check_durability
 from spark.graphs.checkpoint.handlers import CheckpointHandler, HandlerErrors
-from spark.graphs.checkpoint.retention import KeepAll, KeepLast, Retention
-from spark.graphs.checkpoint.triggers import AfterNode, EveryIterations, EverySeconds, Trigger
+from spark.graphs.checkpoint.retention import RETENTIONS, KeepAll, KeepLast, Retention
+from spark.graphs.checkpoint.rules import Rule, UnknownRuleError, rule_from_data, rule_to_data
+from spark.graphs.checkpoint.triggers import (
+    TRIGGERS,
+    AfterNode,
+    EveryIterations,
+    EverySeconds,
+    Trigger,
+    WithinOverhead,
+)
+from spark.graphs.loaded import class_name
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.backend import CheckpointBackend
@@ -67,6 +76,9 @@ class CheckpointConfig:
     record_errors: bool = True
     """Whether a checkpoint says in ``execution_metadata["error"]`` why the run failed: type, message, node, attempt, time, and a
     short stack of files, lines and functions, without values."""
+    max_overhead: float = 0.05
+    """Without any trigger, and where the backend outlives the process, checkpoints are made as often as they take no more than
+    this share of the run's time, the first after the first step; 0 for none but the last."""
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, kw_only=True)
     """Where each value came from, by field, when ``load`` made this: ``"argument"``, ``"SPARK_CHECKPOINT_URL"``,
     ``"spark.toml:[checkpoint] url"``, ``"default"``."""
@@ -84,6 +96,8 @@ class CheckpointConfig:
                 f"CheckpointConfig(cancel_grace={self.cancel_grace!r}): give a positive number of seconds. To save nothing "
                 "when a run is cancelled, write trigger_on_cancel=False."
             )
+        if self.max_overhead != 0:
+            _check_overhead(self.max_overhead)
         _check_kind("trigger", self.trigger, Trigger)
         _check_kind("retention", self.retention, Retention)
         self.combined_trigger()
@@ -114,7 +128,7 @@ class CheckpointConfig:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     def combined_trigger(self) -> Trigger | None:
-        """The one rule that all trigger arguments come to; None when nothing triggers a checkpoint on the way."""
+        """The one rule that all trigger arguments come to; None when none is given."""
         rules: list[Trigger] = []
         if self.trigger_on_iteration is not None:
             rules.append(EveryIterations(self.trigger_on_iteration))
@@ -129,6 +143,13 @@ class CheckpointConfig:
             rules.append(self.trigger)
         return reduce(or_, rules) if rules else None
 
+    def trigger_for(self, backend: CheckpointBackend) -> Trigger | None:
+        """The rule by which checkpoints go to this backend; None when none is made on the way."""
+        given = self.combined_trigger()
+        if given is not None or not backend.persistent or self.durability == "exit":
+            return given
+        return WithinOverhead(self.max_overhead) if self.max_overhead else None
+
     def combined_retention(self) -> Retention:
         """The one rule that the retention arguments come to."""
         if not self.auto_cleanup:
@@ -136,17 +157,36 @@ class CheckpointConfig:
         return self.retention or KeepLast(self.max_checkpoints)
 
     def to_data(self) -> dict[str, Any]:
-        """What can be written down of it: the settings that are plain values."""
+        """What can be written down of it: plain values, and rules by name and options. Of handlers, only what they are."""
         data = {name: getattr(self, name) for name in _PLAIN}
         data["trigger_on_node"] = _names(self.trigger_on_node)
+        if self.trigger is not None:
+            data["trigger"] = rule_to_data(self.trigger, TRIGGERS)
+        if self.retention is not None:
+            data["retention"] = rule_to_data(self.retention, RETENTIONS)
+        if handlers := _all(self.handler):
+            data["handlers"] = [class_name(type(handler)) for handler in handlers]
         return data
 
     @classmethod
-    def from_data(cls, data: Any, *, backend: CheckpointBackend | None) -> CheckpointConfig | None:
-        """The configuration that ``to_data`` wrote down, or None when there is none in it."""
-        if not isinstance(data, dict) or backend is None:
-            return None
-        return cls(backend=backend, **{name: data[name] for name in _PLAIN if name in data})
+    def from_data(cls, data: Any, *, backend: CheckpointBackend | None) -> tuple[CheckpointConfig | None, list[str]]:
+        """The configuration that ``to_data`` wrote down, or None when there is none in it; and what of it is lost.
+
+        Where a rule can't be made again, the one is taken that keeps more.
+
+        :raises GraphDefinitionError: it is none that anybody had.
+        """
+        if not isinstance(data, Mapping) or backend is None:
+            return None, []
+        config = cls(backend=backend, **{name: data[name] for name in _PLAIN if name in data})
+        lost = [f"{str(one)[:200]} is not told of checkpoints" for one in _all(data.get("handlers"))]
+        if data.get("trigger") is not None:
+            config.trigger = _recorded(
+                data["trigger"], TRIGGERS, WithinOverhead(config.max_overhead or 0.05), "trigger", lost
+            )
+        if data.get("retention") is not None:
+            config.retention = _recorded(data["retention"], RETENTIONS, KeepAll(), "retention", lost)
+        return config, lost
 
 
 _PLAIN: Final = (
@@ -156,13 +196,43 @@ _PLAIN: Final = (
     "trigger_on_node",
     "max_checkpoints",
     "auto_cleanup",
+    "handler_errors",
     "trigger_on_failure",
     "trigger_on_start",
     "durability",
     "trigger_on_cancel",
     "cancel_grace",
     "record_errors",
+    "max_overhead",
 )
+
+Recorded = TypeVar("Recorded", bound=Rule)
+
+
+def _recorded(
+    data: Any, known: Mapping[str, type[Recorded]], instead: Recorded, what: str, lost: list[str]
+) -> Recorded:
+    try:
+        return rule_from_data(data, known)
+    except UnknownRuleError as error:
+        lost.append(f"{what}: {error}, so it is {instead!r}")
+        return instead
+
+
+def _all(one_or_several: Any) -> list[Any]:
+    if one_or_several is None:
+        return []
+    return list(one_or_several) if isinstance(one_or_several, Sequence) else [one_or_several]
+
+
+def _check_overhead(share: Any) -> None:
+    try:
+        WithinOverhead(share)
+    except GraphDefinitionError:
+        raise GraphDefinitionError(
+            f"CheckpointConfig(max_overhead={share!r}): give the share of a run's time that checkpoints may take, up to 1; or 0 "
+            "to make none on the way."
+        ) from None
 
 
 def are_seconds(value: object) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from spark.errors import GraphDefinitionError
 from spark.graphs.blocking import run_blocking
+from spark.graphs.failures import add_note
 from spark.hooks import discovery, events
 
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ HandlerErrors = Literal["log", "raise"]
 
 
 class CheckpointHandler:
-    """Subclass it and write the methods you need. They run one after the other, and the run waits for them."""
+    """Subclass it and write the methods you need. They run one after the other, and the run waits for them.
+
+    What one raises, ``SystemExit`` included, is logged, or ends the run with ``handler_errors="raise"``.
+    """
 
     async def on_checkpoint_created(self, checkpoint: GraphCheckpoint) -> None:
         """Called when a checkpoint is durable. The checkpoint is the handler's own copy."""
@@ -103,6 +107,7 @@ class Audience:
                 await getattr(handler, method)(make_argument())
             except (Exception, SystemExit, asyncio.CancelledError) as error:
                 if self._errors == "raise" or (isinstance(error, asyncio.CancelledError) and _is_being_cancelled()):
+                    add_note(error, f"raised by the handler {type(handler).__qualname__} in {method}.")
                     raise
                 _LOG.exception(
                     "The handler %s failed in %s; the run goes on. To stop it, pass handler_errors='raise'.",

@@ -10,9 +10,9 @@ from typing import Any, get_type_hints
 
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
-from spark.errors import GraphDefinitionError, PluginError
+from spark.errors import GraphDefinitionError, PluginError, SparkError
 from spark.graphs.checkpoint.backend import CheckpointBackend
-from spark.graphs.checkpoint.settings_errors import did_you_mean, kind_of
+from spark.graphs.checkpoint.settings_errors import did_you_mean, kind_of, shown
 from spark.hooks.registry import backend_class, open_backend
 
 
@@ -39,7 +39,11 @@ def checked_backend(store: str, options: Mapping[str, Any], *, place: str) -> Ch
 def _opened(store: str, options: Mapping[str, Any], at: str) -> CheckpointBackend:
     try:
         return open_backend(store, **options)
-    except (TypeError, ValueError) as error:
+    except RecursionError:  # not chained: its traceback has a thousand lines
+        raise GraphDefinitionError(f"{at}: the store does not take them: they are nested too deeply") from None
+    except Exception as error:
+        if isinstance(error, SparkError) and not isinstance(error, ValueError):
+            raise type(error)(f"{at}: {error}") from error
         raise GraphDefinitionError(f"{at}: the store does not take them: {error}") from error
 
 
@@ -47,7 +51,7 @@ def _check(name: str, value: Any, kind: type[CheckpointBackend], at: str) -> Non
     known = _parameters(kind)
     if name not in known:
         near = did_you_mean(name, known) or f" There are: {', '.join(known)}."
-        raise GraphDefinitionError(f"{at}.{name}: the {kind.name} backend has no such option.{near}")
+        raise GraphDefinitionError(f"{at}.{shown(name)}: the {kind.name} backend has no such option.{near}")
     expected = _type_of(known[name], kind)
     try:
         TypeAdapter(expected).validate_python(value, strict=True)

@@ -7,10 +7,16 @@ import logging
 import secrets
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
-from spark.errors import CheckpointConflictError, CheckpointDamagedError, SequenceTakenError, SparkError
+from spark.errors import (
+    CheckpointConflictError,
+    CheckpointDamagedError,
+    RuleError,
+    SequenceTakenError,
+    SparkError,
+)
 from spark.graphs.blocking import run_blocking
 from spark.graphs.checkpoint.backend import ATTEMPTS, CheckpointBackend
 from spark.graphs.checkpoint.blobs import NewBlobs
@@ -22,11 +28,14 @@ from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
 from spark.graphs.checkpoint.record import Record
 from spark.graphs.checkpoint.retention import KeepAll, Retention, are_rising, surplus
 from spark.graphs.checkpoint.store import delete, failure, never_free, utc_now, wrapped
-from spark.graphs.checkpoint.triggers import Boundary, Trigger
+from spark.graphs.checkpoint.superseding import is_superseded_by
+from spark.graphs.checkpoint.triggers import Boundary, Trigger, is_due
 from spark.graphs.checkpoint.upkeep import Upkeep
 from spark.graphs.checkpoint.weight import Scale, TooHeavyError
 
 _LOG = logging.getLogger("spark.checkpoint")
+_PAUSE: Final = timedelta(seconds=10)
+"""A writer that saved nothing for so long may have been stopped, and asks whether its history is still there."""
 
 
 @dataclass(slots=True)
@@ -41,6 +50,8 @@ class Capture:
     metadata: dict[str, Any]
     timestamp: datetime | None = None
     """When it was taken, if it is saved later."""
+    is_repeat: bool = False
+    """The run ends where it began: a checkpoint that was left here the last time it did is superseded."""
 
 
 @dataclass(slots=True)
@@ -74,6 +85,7 @@ class Recorder:
         self._trigger = trigger
         self._retention = retention
         self._keeps_all = isinstance(retention, KeepAll)
+        self._broken_rule: RuleError | None = None
         self._audience = audience
         self.now = now
         """The present, in UTC."""
@@ -90,11 +102,14 @@ class Recorder:
         self._are_rising = True
         """Whether their timestamps rise with their sequences."""
         self._opened_at = self._next = 1
+        self._looked_at = now()
         self._head = 0
         """The history is known up to this sequence. Whatever has a higher one was made by hand, by this run, or by a rival."""
         self._anchor: int | None = None
         """The sequence of the automatic record that this run goes on from. While it leads the history, that stays in place."""
         self._parent: int | None = None
+        self.latest: CheckpointInfo | None = None
+        """The last checkpoint that this writer has made."""
         self._pruning: asyncio.Task[None] | None = None
         """The deleting that goes on beside the run."""
 
@@ -114,7 +129,7 @@ class Recorder:
                 self._next = next_sequence
             known = [info for info in (await self._backend.list(self._graph_id)).infos if info.sequence < self._next]
         self._kept = [info for info in known if not info.manual]
-        self._opened_at, self._head = self._next, self._next - 1
+        self._opened_at, self._head, self._looked_at = self._next, self._next - 1, self.now()
         self._latest = self._kept[-1].sequence if self._kept else 0
         if next_sequence is not None and any(info.sequence == parent for info in self._kept):
             self._anchor = parent
@@ -135,8 +150,11 @@ class Recorder:
         return self._head >= self._opened_at
 
     def is_due(self, boundary: Boundary) -> bool:
-        """Whether a trigger asks for a checkpoint here."""
-        return self._trigger is not None and self._trigger.is_due(boundary)
+        """Whether a trigger asks for a checkpoint here.
+
+        :raises RuleError: it raised.
+        """
+        return self._trigger is not None and is_due(self._trigger, boundary)
 
     async def record(self, capture: Capture) -> CheckpointInfo:
         """Make one checkpoint: when this returns, it is durable, and everybody was told.
@@ -147,13 +165,18 @@ class Recorder:
         """
         checkpoint = self._checkpoint_of(capture)
         try:
-            commit = await self._commit(checkpoint)
+            latest = self._kept[-1] if capture.is_repeat and self._kept else None
+            is_superseded = latest is not None and await is_superseded_by(latest, checkpoint, self._backend)
+            commit = await self._commit(checkpoint, superseded=latest if is_superseded else None)
         except Exception as error:
             await self._audience.failed(self._graph_id, error)
             raise
         if not self._audience.is_empty_for("spark_checkpoint_created"):
             await self._audience.created(checkpoint, commit.info)
         await self._prune(commit)
+        if self._broken_rule is not None:
+            broken, self._broken_rule = self._broken_rule, None
+            raise broken
         return commit.info
 
     def _checkpoint_of(self, capture: Capture) -> GraphCheckpoint:
@@ -172,14 +195,17 @@ class Recorder:
             source=self._backend,
         )
 
-    async def _commit(self, checkpoint: GraphCheckpoint) -> Commit:
+    async def _commit(self, checkpoint: GraphCheckpoint, *, superseded: CheckpointInfo | None) -> Commit:
+        if (now := self.now()) - self._looked_at > _PAUSE:
+            await self._check_not_forgotten()
+        self._looked_at = now
         for _ in range(ATTEMPTS):
             try:
                 record = self._encode(checkpoint, scale=Scale(last_effort=self._cache.effort))
             except TooHeavyError:
                 record = await run_blocking(self._encode, checkpoint)
             info = record.info()
-            going = self._surplus(info)
+            going = self._surplus(info, superseded)
             unneeded = self._unneeded(going)
             gone: Collection[int] = ()
             try:
@@ -198,6 +224,7 @@ class Recorder:
 
     def _advance(self, info: CheckpointInfo) -> None:
         """The record is durable."""
+        self.latest = info
         self._head = self._latest = self._anchor = self._parent = self._next
         self._next += 1
         if not self._keeps_all:
@@ -237,6 +264,17 @@ class Recorder:
         with wrapped(self._backend, f"reading back sequence {record.header.sequence} of graph {self._graph_id!r}"):
             stored = await self._backend.get(self._graph_id, record.header.sequence)
         return stored is not None and stored.header.nonce == record.header.nonce
+
+    async def _check_not_forgotten(self) -> None:
+        """Whether the store still knows what this run has seen of its history: of a forgotten graph it would refuse nothing."""
+        with wrapped(self._backend, "looking for the history of graph ", self._graph_id):
+            free = await self._backend.next_sequence(self._graph_id)
+        if free <= self._head:
+            raise CheckpointConflictError(
+                f"This run stopped before checkpoint {self._next} of graph {self._graph_id!r}: the store knows nothing of "
+                f"checkpoint {self._head} any more. The graph was forgotten meanwhile, or the store was "
+                "brought back from an older copy. Nothing was written. Start a new run."
+            )
 
     async def _go_past(self, checkpoint: GraphCheckpoint, taken: SequenceTakenError) -> None:
         """Move on to the next free sequence, if this writer still leads the history.
@@ -296,11 +334,21 @@ class Recorder:
             "this run an id of its own."
         )
 
-    def _surplus(self, newest: CheckpointInfo) -> list[CheckpointInfo]:
+    def _surplus(self, newest: CheckpointInfo, superseded: CheckpointInfo | None) -> list[CheckpointInfo]:
         """What retention gives up when this one is durable."""
         if self._keeps_all:
             return []
-        return surplus([*self._kept, newest], retention=self._retention, now=newest.timestamp, rising=self._are_rising)
+        if superseded is not None:
+            left = [info for info in self._kept if info is not superseded]
+            return [*self._given_up([*left, newest]), superseded]
+        return self._given_up([*self._kept, newest])
+
+    def _given_up(self, infos: Sequence[CheckpointInfo]) -> list[CheckpointInfo]:
+        try:
+            return surplus(infos, retention=self._retention, now=infos[-1].timestamp, rising=self._are_rising)
+        except RuleError as error:  # the run hears of it when the checkpoint is durable
+            self._broken_rule, self._retention = error, KeepAll()
+            return []
 
     def _unneeded(self, going: Sequence[CheckpointInfo]) -> list[str]:
         """The large values of this run that nobody needs any more when those are gone."""
@@ -349,6 +397,11 @@ class Recorder:
                 pruning.cancel()
                 await asyncio.gather(pruning, return_exceptions=True)
                 raise
+
+    def drop(self) -> None:
+        """Stop deleting, without waiting for it."""
+        if self._pruning is not None:
+            self._pruning.cancel()
 
     async def _delete(self, going: list[CheckpointInfo], unneeded: list[str]) -> None:
         deleted, failed = await delete(self._backend, going, unneeded) if going else ([], None)

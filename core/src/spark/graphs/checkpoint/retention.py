@@ -6,13 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import islice, pairwise
-from typing import Any
+from typing import Any, Final
 
-from spark.errors import GraphDefinitionError
+from spark.errors import GraphDefinitionError, RuleError
 from spark.graphs.checkpoint.model import CheckpointInfo
+from spark.graphs.checkpoint.rules import CombinedRule, Rule, by_name
 
 
-class Retention(ABC):
+class Retention(Rule, ABC):
     """A rule that says whether a checkpoint is kept."""
 
     keeps_younger: bool = False
@@ -27,15 +28,16 @@ class Retention(ABC):
         """
 
     def __or__(self, other: Retention) -> Retention:
-        return _Either(self, _checked(other))
+        return AnyRetention(self, _checked(other))
 
     def __and__(self, other: Retention) -> Retention:
-        return _Both(self, _checked(other))
+        return AllRetentions(self, _checked(other))
 
 
 class KeepLast(Retention):
     """Keeps the newest ``count`` checkpoints of a graph."""
 
+    name = "keep_last"
     keeps_younger = True
 
     def __init__(self, count: int) -> None:
@@ -46,6 +48,9 @@ class KeepLast(Retention):
     def keeps(self, checkpoint: CheckpointInfo, *, age: int, now: datetime) -> bool:
         return age < self.count
 
+    def options(self) -> dict[str, Any]:
+        return {"count": self.count}
+
     def __repr__(self) -> str:
         return f"KeepLast({self.count})"
 
@@ -53,15 +58,24 @@ class KeepLast(Retention):
 class KeepFor(Retention):
     """Keeps what is younger than a span of time, given as for ``timedelta``: ``KeepFor(days=7)``."""
 
+    name = "keep_for"
     keeps_younger = True
 
     def __init__(self, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0) -> None:
-        self.span: timedelta = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+        try:
+            self.span: timedelta = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+        except (OverflowError, ValueError, TypeError) as error:  # too long, or no number
+            raise GraphDefinitionError(
+                "KeepFor(…): give a span of time of less than a million years, as in KeepFor(days=7), or KeepAll()."
+            ) from error
         if self.span <= timedelta(0):
             raise GraphDefinitionError("KeepFor(…): give a positive span of time, for instance KeepFor(days=7).")
 
     def keeps(self, checkpoint: CheckpointInfo, *, age: int, now: datetime) -> bool:
         return now - checkpoint.timestamp < self.span
+
+    def options(self) -> dict[str, Any]:
+        return {"seconds": self.span.total_seconds()}
 
     def __repr__(self) -> str:
         return f"KeepFor(seconds={self.span.total_seconds():g})"
@@ -70,6 +84,7 @@ class KeepFor(Retention):
 class KeepAll(Retention):
     """Keeps everything."""
 
+    name = "keep_all"
     keeps_younger = True
 
     def keeps(self, checkpoint: CheckpointInfo, *, age: int, now: datetime) -> bool:
@@ -79,28 +94,42 @@ class KeepAll(Retention):
         return "KeepAll()"
 
 
-class _Either(Retention):
-    def __init__(self, left: Retention, right: Retention) -> None:
-        self.left, self.right = left, right
-        self.keeps_younger = left.keeps_younger and right.keeps_younger
+class AnyRetention(CombinedRule, Retention):
+    """Keeps what any of its rules keeps: what ``a | b`` makes."""
+
+    name = "any"
+    rules: tuple[Retention, ...]
+
+    def __init__(self, *rules: Retention) -> None:
+        self.rules = rules
+        self.keeps_younger = all(rule.keeps_younger for rule in rules)
 
     def keeps(self, checkpoint: CheckpointInfo, *, age: int, now: datetime) -> bool:
-        return self.left.keeps(checkpoint, age=age, now=now) or self.right.keeps(checkpoint, age=age, now=now)
+        return any(rule.keeps(checkpoint, age=age, now=now) for rule in self.rules)
 
     def __repr__(self) -> str:
-        return f"({self.left!r} | {self.right!r})"
+        return f"({' | '.join(map(repr, self.rules))})"
 
 
-class _Both(Retention):
-    def __init__(self, left: Retention, right: Retention) -> None:
-        self.left, self.right = left, right
-        self.keeps_younger = left.keeps_younger and right.keeps_younger
+class AllRetentions(CombinedRule, Retention):
+    """Keeps what all of its rules keep: what ``a & b`` makes."""
+
+    name = "all"
+    rules: tuple[Retention, ...]
+
+    def __init__(self, *rules: Retention) -> None:
+        self.rules = rules
+        self.keeps_younger = all(rule.keeps_younger for rule in rules)
 
     def keeps(self, checkpoint: CheckpointInfo, *, age: int, now: datetime) -> bool:
-        return self.left.keeps(checkpoint, age=age, now=now) and self.right.keeps(checkpoint, age=age, now=now)
+        return all(rule.keeps(checkpoint, age=age, now=now) for rule in self.rules)
 
     def __repr__(self) -> str:
-        return f"({self.left!r} & {self.right!r})"
+        return f"({' & '.join(map(repr, self.rules))})"
+
+
+RETENTIONS: Final = by_name(KeepLast, KeepFor, KeepAll, AnyRetention, AllRetentions)
+"""Name to the rule of retention that checkpoints record by it."""
 
 
 def surplus(
@@ -111,12 +140,20 @@ def surplus(
     :param checkpoints: the automatic ones of one graph, by sequence. Those made by hand neither go nor count.
     :param rising: whether the timestamps are known to rise with the sequences, which saves asking about every one. A clock
         that stood wrong for a while leaves some that don't.
+    :raises RuleError: the rule raised.
     """
     going = []
     age = len(checkpoints)
     for checkpoint in islice(checkpoints, age - 1):
         age -= 1
-        if not retention.keeps(checkpoint, age=age, now=now):
+        try:
+            is_kept = retention.keeps(checkpoint, age=age, now=now)
+        except Exception as error:
+            raise RuleError(
+                f"The retention rule {retention!r} raised {type(error).__name__}: {error}. It was asked whether to keep "
+                f"checkpoint {checkpoint.checkpoint_id!r}, which stays, as do all others."
+            ) from error
+        if not is_kept:
             going.append(checkpoint)
         elif rising and retention.keeps_younger:
             break

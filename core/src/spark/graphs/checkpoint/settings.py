@@ -68,6 +68,7 @@ class CheckpointSettings(BaseSettings):
     retention: RetentionSettings | None = None
     handler_errors: Literal["log", "raise"] = "log"
     durability: Literal["sync", "async", "exit"] = "sync"
+    max_overhead: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.05
 
     @classmethod
     def settings_customise_sources(
@@ -101,10 +102,16 @@ class SettingsInForce:
         return self.places.get("url") or self.places["backend"]
 
     def arguments(self) -> dict[str, Any]:
-        """The arguments of ``CheckpointConfig`` that were given, but for ``backend``."""
+        """The arguments of ``CheckpointConfig`` that were given, but for ``backend``.
+
+        :raises GraphDefinitionError: a rule can't be made of them; says where they were given.
+        """
         given = {name: getattr(self.settings, name) for name in self.places if name not in _CHOICE}
         if self.settings.retention is not None:
-            given["retention"] = self.settings.retention.rule()
+            try:
+                given["retention"] = self.settings.retention.rule()
+            except GraphDefinitionError as error:
+                raise GraphDefinitionError(f"{self.places['retention']}: {error}") from error
         return given
 
 

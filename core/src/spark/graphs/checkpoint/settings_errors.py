@@ -26,8 +26,14 @@ def explained(error: ValidationError, *, places: Mapping[str, str], model: type[
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``" Did you mean …?"``, or nothing when no known name is near."""
-    close = difflib.get_close_matches(name, sorted(known), n=1)
+    close = difflib.get_close_matches(name[:_LONGEST], sorted(known), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def shown(key: str) -> str:
+    """A key as messages show it: as it is, unless it is long, or something else than text."""
+    short = key if len(key) <= _LONGEST else f"{key[:_LONGEST]}…"
+    return short if short.isprintable() else repr(short)
 
 
 def kind_of(value: object) -> str:
@@ -40,7 +46,7 @@ def _complaint(one: ErrorDetails, places: Mapping[str, str], model: type[BaseMod
     place = places[keys[0]]
     if one["type"] == "extra_forbidden":
         known = _fields(model, keys[:-1])
-        inner = f".{keys[-1]}" if keys[:-1] else ""
+        inner = f".{shown(keys[-1])}" if keys[:-1] else ""
         return f"{place}{inner}: there is no such setting.{did_you_mean(keys[-1], known) or _listed(known)}"
     # Deeper keys are those of a nested table; or, in a union, the name of one of its types, which nobody wrote.
     inner = f".{keys[1]}" if keys[1:] and keys[1] in _fields(model, keys[:1]) else ""
@@ -63,6 +69,7 @@ def _listed(names: list[str]) -> str:
     return f" There are: {', '.join(names)}."
 
 
+_LONGEST = 80
 _KINDS = {
     str: "text",
     bool: "true or false",

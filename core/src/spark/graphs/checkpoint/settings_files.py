@@ -6,14 +6,17 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, Final
 
 from pydantic_settings import BaseSettings, TomlConfigSettingsSource
 
 from spark.errors import GraphDefinitionError
-from spark.graphs.checkpoint.settings_errors import did_you_mean
+from spark.graphs.checkpoint.settings_errors import did_you_mean, shown
 
 _TABLE: Final = "checkpoint"
+_LARGEST: Final = 2**20
+"""Bytes of a file of settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class Table:
 
     def place(self, key: str) -> str:
         """How messages call one of them."""
-        return self.where if self.is_variable else f"{self.where} {key}"
+        return self.where if self.is_variable else f"{self.where} {shown(key)}"
 
 
 def tables(directory: Path, settings: type[BaseSettings]) -> Iterator[Table]:
@@ -37,12 +40,12 @@ def tables(directory: Path, settings: type[BaseSettings]) -> Iterator[Table]:
     """
     folders = [directory, *directory.parents]
     for folder in folders:
-        if (file := folder / "spark.toml").is_file():
+        if _is_there(file := folder / "spark.toml", directory):
             yield _own_table(file, directory, settings)
             break
     for folder in folders:
         file = folder / "pyproject.toml"
-        if file.is_file() and (table := _pyproject_table(file, directory, settings)) is not None:
+        if _is_there(file, directory) and (table := _pyproject_table(file, directory, settings)) is not None:
             yield table
             break
 
@@ -51,7 +54,7 @@ def _own_table(file: Path, directory: Path, settings: type[BaseSettings]) -> Tab
     document, name = _read(file, directory, settings), _name(file, directory)
     for key in document:
         if key != _TABLE:
-            raise GraphDefinitionError(f"{name}: there is no table [{key}]; settings stand in [{_TABLE}].")
+            raise GraphDefinitionError(f"{name}: there is no table [{shown(key)}]; settings stand in [{_TABLE}].")
     return Table(f"{name}:[{_TABLE}]", _inner(document, _TABLE, f"{name}:[{_TABLE}]"))
 
 
@@ -62,18 +65,43 @@ def _pyproject_table(file: Path, directory: Path, settings: type[BaseSettings]) 
     for key in ours:
         # The table may be somebody else's as well, so that only a likely slip is reported.
         if key != _TABLE and (nearest := did_you_mean(key, [_TABLE])):
-            raise GraphDefinitionError(f"{name}:[tool.spark] {key}: there is no such table.{nearest}")
+            raise GraphDefinitionError(f"{name}:[tool.spark] {shown(key)}: there is no such table.{nearest}")
     where = f"{name}:[tool.spark.{_TABLE}]"
     return Table(where, _inner(ours, _TABLE, where)) if _TABLE in ours else None
 
 
+def _is_there(file: Path, directory: Path) -> bool:
+    """Whether anything stands there. What can't be read is no absence: somebody believes that it is in force."""
+    try:
+        return bool(os.lstat(file))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise _unreadable(file, directory, error) from error
+
+
 def _read(file: Path, directory: Path, settings: type[BaseSettings]) -> dict[str, Any]:
     try:
+        _check_file(file)
         return TomlConfigSettingsSource(settings, toml_file=file).toml_data
     except (OSError, ValueError) as error:  # TOML that is none is a ValueError, and so is text that is no UTF-8
-        raise GraphDefinitionError(
-            f"{_name(file, directory)} can't be read: {error}. Mend it, or remove it."
-        ) from error
+        raise _unreadable(file, directory, error) from error
+    except RecursionError:  # not chained: its traceback has a thousand lines
+        raise _unreadable(file, directory, "it is nested too deeply") from None
+
+
+def _check_file(file: Path) -> None:
+    # Looked at before it is opened: a pipe would be waited for.
+    status = os.stat(file)
+    if not S_ISREG(status.st_mode):
+        raise ValueError("it is not a file")
+    if status.st_size > _LARGEST:
+        raise ValueError(f"it has {status.st_size:,} bytes, more than {_LARGEST:,}")
+
+
+def _unreadable(file: Path, directory: Path, reason: object) -> GraphDefinitionError:
+    said = reason.strerror if isinstance(reason, OSError) else reason
+    return GraphDefinitionError(f"{_name(file, directory)} can't be read: {said}. Mend it, or remove it.")
 
 
 def _inner(table: dict[str, Any], key: str, where: str) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
 from spark_cli.ending import confirm, end, refuse
-from spark_cli.output import plain, print_json, print_table
+from spark_cli.failures import failures_of, in_a_word, in_lines
+from spark_cli.output import plain, say, say_json, say_table, tell
 from spark_cli.stores import OneGraph, Url, not_a_url, opened_store, wait_for
 from spark_cli.targets import Imports, import_all
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from spark.graphs.checkpoint import CheckpointInfo, GraphCheckpoint, Listing, Retention
 
 Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
+Failures: TypeAlias = Mapping[tuple[str, int], Mapping[str, Any]]
 Id = Annotated[str, typer.Argument(metavar="CHECKPOINT_ID")]
 
 
@@ -27,20 +29,21 @@ def list_checkpoints(
     as_json: Json = False,
 ) -> None:
     """List checkpoints, graph by graph, oldest first."""
-    listing = wait_for(_list(url, graph_id, limit, newest_first))
-    _print_infos(listing.infos, as_json)
+    listing, failures = wait_for(_list(url, graph_id, limit, newest_first))
+    _print_infos(listing.infos, as_json, failures)
     for damaged in listing.damaged:
-        typer.echo(f"damaged: {damaged.reason}", err=True)
+        tell(f"damaged: {damaged.reason}")
     if not listing.infos and not listing.damaged and not as_json:
-        typer.echo("spark: there are no checkpoints here.", err=True)
+        tell("spark: there are no checkpoints here.")
 
 
-async def _list(url: str, graph_id: str, limit: int, newest_first: bool) -> Listing:
+async def _list(url: str, graph_id: str, limit: int, newest_first: bool) -> tuple[Listing, Failures]:
     from spark.graphs.checkpoint import CheckpointManager, CheckpointQuery
 
     query = CheckpointQuery(graph_id=graph_id or None, limit=limit or None, newest_first=newest_first)
     async with opened_store(url) as store:
-        return await CheckpointManager(store).listing(query)
+        listing = await CheckpointManager(store).listing(query)
+        return listing, await failures_of(store, listing.infos, graph_id=graph_id or None)
 
 
 def show(checkpoint_id: Id, url: Url = "", imports: Imports = [], as_json: Json = False) -> None:  # noqa: B006
@@ -49,12 +52,22 @@ def show(checkpoint_id: Id, url: Url = "", imports: Imports = [], as_json: Json 
     (checkpoint,) = wait_for(_load(url, [checkpoint_id]))
     content = _content(checkpoint)
     if as_json:
-        print_json(content)
+        say_json(content)
         return
     for name, value in content.items():
-        typer.echo(f"{name}: {_short(value)}" if not isinstance(value, dict) or not value else f"{name}:")
+        say(f"{name}: {_short(value)}" if not isinstance(value, dict) or not value else f"{name}:")
         for key, inner in value.items() if isinstance(value, dict) else ():
-            typer.echo(f"    {key}: {_short(inner)}")
+            if (name, key) == ("execution_metadata", "error") and isinstance(inner, dict):
+                _print_failure(inner)
+            else:
+                say(f"    {key}: {_short(inner)}")
+
+
+def _print_failure(error: dict[str, Any]) -> None:
+    first, *others = in_lines(error)
+    say(f"    error: {first}")
+    for line in others:
+        say(f"    {line}")
 
 
 def _content(checkpoint: GraphCheckpoint) -> dict[str, Any]:
@@ -78,12 +91,12 @@ def diff(
     import_all(imports)
     found = differences(*wait_for(_load(url, [before, after])))
     if as_json:
-        print_json(found)
+        say_json(found)
     for each in [] if as_json else found:
         if each.change != "added":
-            typer.echo(f"- {each.path}: {_short(each.before)}")
+            say(f"- {each.path}: {_short(each.before)}")
         if each.change != "removed":
-            typer.echo(f"+ {each.path}: {_short(each.after)}")
+            say(f"+ {each.path}: {_short(each.after)}")
     end(fine=not found)
 
 
@@ -105,11 +118,11 @@ def delete(
         refuse("give ids of checkpoints, or --graph.")
     deleted, missing = wait_for(_delete(url, checkpoint_ids, graph))
     if as_json:
-        print_json({"deleted": deleted, "missing": missing})
+        say_json({"deleted": deleted, "missing": missing})
     else:
-        typer.echo(f"{deleted} deleted")
+        say(f"{deleted} deleted")
         for each in missing:
-            typer.echo(f"There is no checkpoint {each!r}.", err=True)
+            tell(f"There is no checkpoint {each!r}.")
     end(fine=not missing)
 
 
@@ -138,9 +151,9 @@ def forget(
         confirm(f"Remove every trace of graph {graph_id!r}?", otherwise="--yes")
     forgotten = wait_for(_forget(url, graph_id))
     if as_json:
-        print_json({"forgotten": forgotten})
+        say_json({"forgotten": forgotten})
     else:
-        typer.echo(f"{forgotten} deleted; nothing is left of graph {graph_id!r}")
+        say(f"{forgotten} deleted; nothing is left of graph {graph_id!r}")
 
 
 async def _forget(url: str, graph_id: str) -> int:
@@ -165,7 +178,7 @@ def prune(
     going = wait_for(_prune(url, graph_id, _retention(keep, days), dry_run))
     _print_infos(going, as_json)
     if not as_json:
-        typer.echo(f"{len(going)} {'would be deleted' if dry_run else 'deleted'}")
+        say(f"{len(going)} {'would be deleted' if dry_run else 'deleted'}")
 
 
 async def _prune(url: str, graph_id: str, retention: Retention, dry_run: bool) -> list[CheckpointInfo]:
@@ -187,18 +200,24 @@ def _retention(keep: int, days: float) -> Retention:
     return config.combined_retention()
 
 
-def _print_infos(infos: Sequence[CheckpointInfo], as_json: bool) -> None:
+def _print_infos(infos: Sequence[CheckpointInfo], as_json: bool, failures: Failures | None = None) -> None:
+    errors = [(failures or {}).get((info.graph_id, info.sequence)) for info in infos]
     if as_json:
-        print_json(infos)
+        say_json(
+            [
+                plain(info) | ({} if error is None else {"error": error})
+                for info, error in zip(infos, errors, strict=True)
+            ]
+        )
         return
     titles = ("CHECKPOINT", "GRAPH", "SEQUENCE", "MADE", "BYTES", "")
-    print_table(titles, [_row(info) for info in infos])
+    say_table(titles, [_row(info, error) for info, error in zip(infos, errors, strict=True)])
 
 
-def _row(info: CheckpointInfo) -> tuple[str, ...]:
+def _row(info: CheckpointInfo, error: Mapping[str, Any] | None) -> tuple[str, ...]:
     made = info.timestamp.isoformat(sep=" ", timespec="seconds")
-    by_hand = "by hand" if info.manual else ""
-    return info.checkpoint_id, info.graph_id, str(info.sequence), made, str(info.size), by_hand
+    remark = "by hand" if info.manual else in_a_word(error) if error is not None else ""
+    return info.checkpoint_id, info.graph_id, str(info.sequence), made, str(info.size), remark
 
 
 def _short(value: Any) -> str:

@@ -10,7 +10,7 @@ import typer
 
 from spark_cli.ending import end, refuse
 from spark_cli.meters import meter
-from spark_cli.output import print_json
+from spark_cli.output import say, say_json
 from spark_cli.stores import OneGraph, Url, opened_store, wait_for
 from spark_cli.targets import Imports, import_all
 
@@ -31,7 +31,7 @@ def verify(
     import_all(imports)
     found = wait_for(_verify(url, graph_id))
     if as_json:
-        print_json(_content(found))
+        say_json(_content(found))
     else:
         _print(found)
     end(fine=found.is_fine)
@@ -66,7 +66,7 @@ def examine(
     import_all(imports)
     seen = wait_for(_examine(url, mend, at_rest))
     if as_json:
-        print_json(
+        say_json(
             {
                 "verification": _content(seen.found),
                 "leftovers": seen.leftovers,
@@ -145,21 +145,21 @@ def _line(info: CheckpointInfo, error: SparkError) -> dict[str, Any]:
 def _print_examination(seen: _Examination) -> None:
     _print(seen.found)
     for each in seen.leftovers:
-        typer.echo(f"leftover: {each}")
+        say(f"leftover: {each}")
     for each in seen.mended:
-        typer.echo(f"removed: {each}")
+        say(f"removed: {each}")
     if seen.freed:
-        typer.echo(f"large values removed: {seen.freed}")
+        say(f"large values removed: {seen.freed}")
 
 
 def _print(found: Verification) -> None:
     counts = f"{found.intact} intact, {len(found.damaged)} damaged"
-    typer.echo(f"{counts}, {len(found.unreadable)} not readable here" if found.unreadable else counts)
+    say(f"{counts}, {len(found.unreadable)} not readable here" if found.unreadable else counts)
     for _, damage in found.damaged:
-        typer.echo(f"damaged: {damage}")
+        say(f"damaged: {damage}")
     for damaged in found.unlisted:
-        typer.echo(f"damaged: {damaged.reason}")
+        say(f"damaged: {damaged.reason}")
     for _, error in found.unreadable:
-        typer.echo(f"not readable here: {error}")
+        say(f"not readable here: {error}")
     for graph_id, name in found.orphans:
-        typer.echo(f"needed by no checkpoint: large value {name} of graph {graph_id!r}")
+        say(f"needed by no checkpoint: large value {name} of graph {graph_id!r}")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from spark_cli.ending import refuse
+from spark_cli.output import say_lines
 from spark_cli.targets import Target, load_graph
 
 
@@ -22,6 +23,6 @@ def draw(
     if svg:
         from spark_cli.svg import svg_of
 
-        typer.echo(svg_of(graph), nl=False)
+        say_lines(svg_of(graph).rstrip("\n"))
     else:
-        typer.echo(graph.mermaid(), nl=False)
+        say_lines(graph.mermaid().rstrip("\n"))

@@ -10,7 +10,7 @@ import typer
 
 from spark_cli.ending import end, refuse
 from spark_cli.meters import meter
-from spark_cli.output import print_json
+from spark_cli.output import say, say_json, tell
 from spark_cli.stores import Graphs, Url, opened_store, wait_for
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ async def _export(url: str, file: Path, graph_ids: list[str]) -> Outcome:
             with closing(Archive.write(file)) as archive:
                 outcome = await transfer(source, archive, graph_ids=graph_ids, report=report)
                 if outcome.conflicts:
-                    typer.echo(f"spark: {archive.partial} is of another store; remove it to begin anew.", err=True)
+                    tell(f"spark: {archive.partial} is of another store; remove it to begin anew.")
                 else:
                     await archive.finish()
                 return outcome
@@ -65,7 +65,7 @@ def import_(file: File, graph_ids: Graphs = [], url: Url = "", as_json: Json = F
     """Store the checkpoints of an exported file, unchanged. Once more goes on where it stopped."""
     outcome, flaw = wait_for(_import(url, file, graph_ids))
     if flaw:
-        typer.echo(f"spark: {file} is damaged: {flaw}. What is whole before that was taken.", err=True)
+        tell(f"spark: {file} is damaged: {flaw}. What is whole before that was taken.")
     _conclude(outcome, as_json, fine=not flaw)
 
 
@@ -89,14 +89,14 @@ def _problems_of(outcome: Outcome) -> list[tuple[str, list[Problem]]]:
 
 def _conclude(outcome: Outcome, as_json: bool, *, fine: bool = True) -> None:
     if as_json:
-        print_json(outcome)
+        say_json(outcome)
     else:
-        typer.echo(f"{outcome.copied} copied, {outcome.present} already there")
+        say(f"{outcome.copied} copied, {outcome.present} already there")
     for what, problems in _problems_of(outcome):
         for each in problems:
-            typer.echo(f"spark: checkpoint {each.checkpoint_id!r} is {what}: {each.reason}", err=True)
+            tell(f"spark: checkpoint {each.checkpoint_id!r} is {what}: {each.reason}")
     for damaged in outcome.unlisted:
-        typer.echo(f"spark: damaged, and not carried: {damaged.reason}", err=True)
+        tell(f"spark: damaged, and not carried: {damaged.reason}")
     for graph_id in sorted({each.graph_id for each in outcome.conflicts}):
-        typer.echo(f"spark: nothing more of graph {graph_id!r} was carried, so that histories don't mix.", err=True)
+        tell(f"spark: nothing more of graph {graph_id!r} was carried, so that histories don't mix.")
     end(fine=fine and outcome.is_fine)

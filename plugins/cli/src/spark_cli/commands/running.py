@@ -6,12 +6,14 @@ import contextlib
 import sys
 import traceback
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
 from spark_cli.ending import end, refuse
-from spark_cli.output import print_json
+from spark_cli.failures import failures_of, in_lines
+from spark_cli.output import say_json, tell, tell_lines
 from spark_cli.stores import Url, wait_for
 from spark_cli.targets import Target, load_graph
 
@@ -24,24 +26,38 @@ def run(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the latest checkpoint, if there is one.")
     ] = False,
+    resume_state: Annotated[
+        bool, typer.Option("--resume-state", help="Begin a new run in the state of the latest checkpoint.")
+    ] = False,
     inputs: Annotated[
         str, typer.Option("--input", metavar="JSON", help="What the start node receives, an object; - reads it.")
-    ] = "{}",
+    ] = "",
     url: Url = "",
 ) -> None:
     """Run a graph. Its result goes to standard output, as JSON; its progress, and what nodes print, to standard error.
 
     With --url, or when the graph itself makes no checkpoints and a store is configured, they go there.
     """
-    given = _inputs(inputs)
+    from spark_cli.signals import until_stopped  # asyncio takes long to import
+
+    if resume and resume_state:
+        refuse("give one of --resume, which finishes a run, and --resume-state, which begins another.")
+    given = _inputs(inputs) if inputs else None
     with contextlib.redirect_stdout(sys.stderr):  # what nodes print, so that a script finds nothing but the result
         graph = _checkpointed(load_graph(target), url)
-        message = wait_for(_run(graph, given, resume))
+        message = wait_for(until_stopped(_run(graph, given, "state" if resume_state else resume)))
     if message is None:
         end(fine=False)
     else:
-        print_json(
-            {"graph_id": graph.graph_id, "status": message.status, "node": message.node, "content": message.content}
+        say_json(
+            {
+                "graph_id": graph.graph_id,
+                "run_id": message.run_id,
+                "resumed": message.resumed,
+                "status": message.status,
+                "node": message.node,
+                "content": message.content,
+            }
         )
 
 
@@ -69,19 +85,47 @@ def _checkpointed(graph: Graph, url: str) -> Graph:
     return graph
 
 
-async def _run(graph: Graph, inputs: dict[str, Any], resume: bool) -> Message | None:
+async def _run(graph: Graph, inputs: dict[str, Any] | None, resume: bool | Literal["state"]) -> Message | None:
     """The outcome; None when a node raised, which is shown as Python does."""
-    from spark.errors import SparkError
+    from spark.errors import InputConflictError, RunError, SparkError
     from spark_cli.watching import watched
 
+    began = datetime.now(UTC)
     try:
         async with watched(graph):
             return await graph.run(inputs, resume=resume)
+    except RunError as error:
+        if isinstance(error, InputConflictError) or resume == "state":
+            error.add_note(_IN_WORDS_OF_THE_COMMAND)
+        raise
     except SparkError:
         raise
     except Exception:
-        traceback.print_exc()
+        tell_lines(traceback.format_exc())
+        await _tell_failure(graph, since=began)
         return None
     finally:
         if graph.checkpoint_backend is not None:
             await graph.checkpoint_backend.close()
+
+
+async def _tell_failure(graph: Graph, *, since: datetime) -> None:
+    """What the checkpoint that was made of it says: the node and the attempt, which a traceback does not."""
+    from spark.errors import SparkError
+    from spark.graphs.checkpoint import CheckpointManager, CheckpointQuery
+
+    store = graph.checkpoint_backend
+    if store is None:
+        return
+    with contextlib.suppress(SparkError):  # what matters was told
+        query = CheckpointQuery(graph_id=graph.graph_id, limit=1, newest_first=True)
+        made = [info for info in (await CheckpointManager(store).listing(query)).infos if info.timestamp >= since]
+        for error in (await failures_of(store, made, graph_id=graph.graph_id)).values():
+            for line in in_lines(error) if error else ():
+                tell(f"spark: {line}")
+
+
+_IN_WORDS_OF_THE_COMMAND: Final = (
+    "Here, --resume without --input finishes the run, or shows its result; --resume-state with --input begins a new run in the "
+    "stored state; and without either, a run begins anew."
+)

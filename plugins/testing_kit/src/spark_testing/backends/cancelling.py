@@ -61,14 +61,62 @@ class Cancelling(GivenStore):
             is_cancelled = await deleting.end()
             left = await backend.get("g", number)
 
-            assert left is None or is_cancelled
+            assert left is None or is_cancelled, (
+                "A deletion that was not cancelled returned, and its record is still there."
+            )
             await _outwait(backend)
-            assert await backend.get("g", number) == left
-            assert await backend.next_sequence("g") == number + 1
-            assert await backend.delete("g", number) is (left is not None)
+            assert await backend.get("g", number) == left, (
+                "A deletion went on after it was cancelled: the record that was left is not what is there now."
+            )
+            assert await backend.next_sequence("g") == number + 1, (
+                "The sequence of a record that was, or was about to be, deleted stays used: the next one is above it."
+            )
+            assert await backend.delete("g", number) is (left is not None), (
+                "After a cancelled deletion, delete() must say True if the record was still there, and False if not."
+            )
             if not deleting.is_reached:
                 return
         raise AssertionError(f"delete waits more than {_MOST_WAITS} times")
+
+    async def test_a_save_that_makes_room_cancelled_at_any_await_removes_nothing_unless_it_is_stored(
+        self, backend: CheckpointBackend
+    ) -> None:
+        await backend.put(make_record("g", 1))
+        for number in range(1, _MOST_WAITS):
+            record = make_record("g", number + 1)
+            saving = CancelledAtAwait(backend.put_and_delete(record, [number]), number=number)
+            await saving.end()
+            seen = [await backend.get("g", number), await backend.get("g", number + 1)]
+            assert any(seen), (
+                f"put_and_delete was cancelled at its {number}. await, and neither the record that it saves nor the one that it "
+                "removes is there: nothing may be removed unless the record is stored"
+            )
+            await _outwait(backend)
+            now = [await backend.get("g", number), await backend.get("g", number + 1)]
+            assert now == seen, f"put_and_delete went on after it was cancelled at its {number}. await"
+            if not saving.is_reached:
+                return
+            if seen[1] is None:
+                await backend.put(record)
+        raise AssertionError(f"put_and_delete waits more than {_MOST_WAITS} times")
+
+    async def test_deleting_many_cancelled_at_any_await_does_not_go_on(self, backend: CheckpointBackend) -> None:
+        for number in range(1, _MOST_WAITS):
+            sequences = [number * 3 - 2, number * 3 - 1, number * 3]
+            await asyncio.gather(*(backend.put(make_record("g", sequence)) for sequence in sequences))
+            deleting = CancelledAtAwait(backend.delete_many("g", sequences), number=number)
+            await deleting.end()
+            seen = [info.sequence for info in (await backend.list("g")).infos]
+            await _outwait(backend)
+            now = [info.sequence for info in (await backend.list("g")).infos]
+            assert now == seen, (
+                f"delete_many was cancelled at its {number}. await and went on all the same: {seen} were there, now {now}"
+            )
+            if not deleting.is_reached:
+                assert seen == [], f"delete_many was not cancelled, and left {seen}"
+                return
+            await backend.delete_many("g", sequences)
+        raise AssertionError(f"delete_many waits more than {_MOST_WAITS} times")
 
     async def test_after_a_cancelled_save_the_next_one_works(self, backend: CheckpointBackend) -> None:
         """A connection that was cut off in the middle of an exchange must not be used for the next."""
@@ -77,7 +125,9 @@ class Cancelling(GivenStore):
 
         await asyncio.gather(*(backend.put(make_record("h", sequence)) for sequence in range(1, 5)))
 
-        assert [info.sequence for info in (await backend.list("h")).infos] == [1, 2, 3, 4]
+        assert [info.sequence for info in (await backend.list("h")).infos] == [1, 2, 3, 4], (
+            "A save of graph 'g' was cancelled; four saves of graph 'h' after it have to work."
+        )
 
 
 class CancelledAtAwait:
@@ -125,7 +175,7 @@ class CancelledAtAwait:
                 resume = error
 
     def _cancel(self) -> None:
-        assert self._task is not None
+        assert self._task is not None, "The testing kit cancels a task that it has not made."
         self._task.cancel()
 
 
@@ -135,10 +185,12 @@ def _record(backend: CheckpointBackend, sequence: int) -> Record:
 
 async def _all_or_nothing(backend: CheckpointBackend, record: Record, *, must_be_there: bool) -> Record | None:
     stored = await backend.get("g", record.sequence)
-    assert stored in (None, record)
-    assert stored == record or not must_be_there
+    assert stored in (None, record), "A save was cancelled, and what is stored is neither nothing nor the whole record."
+    assert stored == record or not must_be_there, "A save that was not cancelled returned, and its record is not there."
     if stored is not None:
-        assert await backend.get_blobs("g", list(record.blobs)) == record.blobs
+        assert await backend.get_blobs("g", list(record.blobs)) == record.blobs, (
+            "A cancelled save left a record without all its large values: they must be durable before the record."
+        )
     return stored
 
 
@@ -152,3 +204,5 @@ async def _outwait(backend: CheckpointBackend) -> None:
     """Let a save or a deletion that goes on behind its caller's back come to its end: others, begun later, take as long."""
     for _ in range(2):
         await backend.put(make_record("other", await backend.next_sequence("other")))
+    for _ in range(_TURNS[-1]):
+        await asyncio.sleep(0)

@@ -57,8 +57,8 @@ class Declaring(GivenStore):
         assert found is ("deletes_along" in self.capabilities), self._declared("deletes_along", found)
 
     async def test_has_a_name_for_messages(self, backend: CheckpointBackend) -> None:
-        assert backend.name
-        assert isinstance(backend.name, str)
+        assert backend.name, "A backend needs a name: messages say which one failed."
+        assert isinstance(backend.name, str), "The name of a backend must be a text."
 
     def _declared(self, word: str, found: bool) -> str:
         said = "declares" if word in self.capabilities else "does not declare"

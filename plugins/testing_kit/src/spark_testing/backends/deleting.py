@@ -21,18 +21,22 @@ class Deleting(GivenStore):
         for sequence in (1, 2, 3):
             await backend.put(make_record("g", sequence))
 
-        assert await backend.delete("g", 2) is True
-        assert await backend.get("g", 2) is None
-        assert read_raw("g", 2) is None
-        assert [info.sequence for info in (await backend.list("g")).infos] == [1, 3]
+        assert await backend.delete("g", 2) is True, "delete() of a record that is there must return True."
+        assert await backend.get("g", 2) is None, "A record was deleted, and get() still gives it."
+        assert read_raw("g", 2) is None, "A record was deleted, and its content is still in the store."
+        assert [info.sequence for info in (await backend.list("g")).infos] == [1, 3], (
+            "Records 1, 2 and 3 were saved and 2 was deleted: 1 and 3 must be listed."
+        )
 
     async def test_deleting_what_is_not_there_says_so(self, backend: CheckpointBackend) -> None:
         await backend.put(make_record())
         await backend.delete("g", 1)
 
-        assert await backend.delete("g", 1) is False
-        assert await backend.delete("g", 7) is False
-        assert await backend.delete("unknown", 1) is False
+        assert await backend.delete("g", 1) is False, (
+            "A record was deleted before: delete() must return False the second time, as handlers hear of it once."
+        )
+        assert await backend.delete("g", 7) is False, "delete() of a sequence that was never used must return False."
+        assert await backend.delete("unknown", 1) is False, "delete() in a graph that is not there must return False."
 
     async def test_one_of_many_deleters_is_told_that_it_did_it(self, backend: CheckpointBackend) -> None:
         """Handlers hear of a deletion once."""
@@ -40,7 +44,9 @@ class Deleting(GivenStore):
 
         told = await asyncio.gather(*(backend.delete("g", 1) for _ in range(8)))
 
-        assert sorted(told) == [False] * 7 + [True]
+        assert sorted(told) == [False] * 7 + [True], (
+            "Eight callers deleted one record at once: exactly one must be told True, as handlers hear of it once."
+        )
 
     async def test_deletes_many_records_and_says_which(self, backend: CheckpointBackend, read_raw: ReadRaw) -> None:
         for sequence in (1, 2, 3, 4):
@@ -48,12 +54,22 @@ class Deleting(GivenStore):
         await backend.put(make_record("other", 2))
         await backend.delete("g", 2)
 
-        assert sorted(await backend.delete_many("g", [1, 2, 3, 7])) == [1, 3]
-        assert await backend.find("mine") is None
-        assert [read_raw("g", sequence) for sequence in (1, 2, 3)] == [None] * 3
-        assert [(info.graph_id, info.sequence) for info in (await backend.list()).infos] == [("g", 4), ("other", 2)]
-        assert await backend.delete_many("unknown", [1, 2]) == []
-        assert await backend.delete_many("g", []) == []
+        assert sorted(await backend.delete_many("g", [1, 2, 3, 7])) == [1, 3], (
+            "delete_many() must name the records that were there and are gone now: not 2, deleted before, nor 7."
+        )
+        assert await backend.find("mine") is None, (
+            "delete_many() removed a record that was made by hand, and its id is still found."
+        )
+        assert [read_raw("g", sequence) for sequence in (1, 2, 3)] == [None] * 3, (
+            "delete_many() says that these records are gone, and their content is still in the store."
+        )
+        assert [(info.graph_id, info.sequence) for info in (await backend.list()).infos] == [("g", 4), ("other", 2)], (
+            "delete_many() of 1, 2 and 3 in graph 'g' must leave all other records of all graphs."
+        )
+        assert await backend.delete_many("unknown", [1, 2]) == [], (
+            "delete_many() in a graph that is not there must return an empty list."
+        )
+        assert await backend.delete_many("g", []) == [], "delete_many() of nothing must return an empty list."
 
     async def test_sequences_of_many_deleted_records_stay_used(self, backend: CheckpointBackend) -> None:
         for sequence in (1, 2, 3):
@@ -61,7 +77,9 @@ class Deleting(GivenStore):
 
         await backend.delete_many("g", [3, 1, 2])
 
-        assert await backend.next_sequence("g") == 4
+        assert await backend.next_sequence("g") == 4, (
+            "Records 1, 2 and 3 were saved and deleted: these sequences stay used, so the next one is 4."
+        )
         for sequence in (1, 2, 3):
             with pytest.raises(SequenceTakenError):
                 await backend.put(make_record("g", sequence))
@@ -76,7 +94,9 @@ class Deleting(GivenStore):
             backend.delete("g", 4),
         )
 
-        assert sorted([*told[0], *told[1], *([4] if told[2] else [])]) == [1, 2, 3, 4, 5, 6]
+        assert sorted([*told[0], *told[1], *([4] if told[2] else [])]) == [1, 2, 3, 4, 5, 6], (
+            "Two delete_many() and one delete() overlapped: of each record, exactly one of them must be told."
+        )
 
     # put_and_delete
 
@@ -87,9 +107,46 @@ class Deleting(GivenStore):
 
         gone = await backend.put_and_delete(make_record("g", 4), [1, 2, 9])
 
-        assert set(gone) <= {1, 2}
+        assert set(gone) <= {1, 2}, (
+            "put_and_delete() was told to remove 1, 2 and 9, which is not there: it may say 1 and 2 at most."
+        )
         left = [sequence for sequence in (1, 2) if sequence not in gone]
-        assert [info.sequence for info in (await backend.list("g")).infos] == [*left, 3, 4]
+        assert [info.sequence for info in (await backend.list("g")).infos] == [*left, 3, 4], (
+            "What put_and_delete() says it removed must be gone, all else must be there, and so must its own record."
+        )
+
+    async def test_a_save_takes_along_only_what_is_of_its_graph(self, backend: CheckpointBackend) -> None:
+        for graph_id in ("g", "h"):
+            await backend.put(make_record(graph_id, 1, checkpoint_id=f"first of {graph_id}"))
+
+        gone = await backend.put_and_delete(make_record("g", 2), [1])
+
+        assert await backend.get("h", 1) is not None, (
+            "put_and_delete of graph 'g' was told to remove sequence 1, and removed that of graph 'h'"
+        )
+        assert await backend.find("first of h") is not None, (
+            "put_and_delete of graph 'g' removed an id that was given by hand in graph 'h'"
+        )
+        assert (await backend.find("first of g") is None) is (list(gone) == [1]), (
+            f"put_and_delete says that it removed {list(gone)}; the id 'first of g' of sequence 1 has to agree with that"
+        )
+
+    async def test_sequences_that_a_save_took_along_stay_used(
+        self, backend: CheckpointBackend, read_raw: ReadRaw
+    ) -> None:
+        for sequence in (1, 2, 3):
+            await backend.put(make_record("g", sequence))
+
+        gone = await backend.put_and_delete(make_record("g", 4), [1, 2])
+        await backend.delete_many("g", [1, 2])
+
+        for sequence in (1, 2):
+            assert read_raw("g", sequence) is None, f"sequence {sequence} was deleted and is still in the store"
+            with pytest.raises(SequenceTakenError):
+                await backend.put(make_record("g", sequence))
+        assert await backend.next_sequence("g") == 5, (
+            f"put_and_delete removed {list(gone)} of [1, 2], delete_many the rest; sequences stay used, so 5 is the next one"
+        )
 
     async def test_a_save_that_is_refused_takes_nothing_along(self, backend: CheckpointBackend) -> None:
         for sequence in (1, 2):
@@ -98,4 +155,6 @@ class Deleting(GivenStore):
         with pytest.raises(SequenceTakenError):
             await backend.put_and_delete(make_record("g", 2), [1])
 
-        assert [info.sequence for info in (await backend.list("g")).infos] == [1, 2]
+        assert [info.sequence for info in (await backend.list("g")).infos] == [1, 2], (
+            "put_and_delete() was refused with SequenceTakenError: then nothing may be removed."
+        )

@@ -21,16 +21,28 @@ class Forgetting(GivenStore):
                 await backend.put(record)
         await backend.delete("g", 1)
 
-        assert sorted(await backend.forget("g")) == [2, 3]
-        assert [read_raw("g", sequence) for sequence in (1, 2, 3)] == [None] * 3
-        assert ((await backend.list("g")).infos, await backend.blob_names("g")) == ([], [])
-        assert await backend.get_latest("g") is None
+        assert sorted(await backend.forget("g")) == [2, 3], (
+            "forget() must name the records that were there: 2 and 3, as 1 was deleted before."
+        )
+        assert [read_raw("g", sequence) for sequence in (1, 2, 3)] == [None] * 3, (
+            "A graph was forgotten, and the content of its records is still in the store."
+        )
+        assert ((await backend.list("g")).infos, await backend.blob_names("g")) == ([], []), (
+            "A graph was forgotten, and records or large values of it are still listed."
+        )
+        assert await backend.get_latest("g") is None, (
+            "A graph was forgotten, and get_latest() still finds a record of it."
+        )
         assert await backend.find("g by hand") is None, "an id given by hand outlives its graph"
-        assert [info.graph_id for info in (await backend.list()).infos] == ["h"] * 3
-        assert await backend.find("h by hand") is not None
+        assert [info.graph_id for info in (await backend.list()).infos] == ["h"] * 3, (
+            "Graph 'g' was forgotten: the three records of graph 'h' must stay."
+        )
+        assert await backend.find("h by hand") is not None, (
+            "Graph 'g' was forgotten, and with it an id that was given by hand in graph 'h'."
+        )
         assert await backend.get_blobs("h", [BLOB]) == blobs, "large values of another graph were removed"
         assert await backend.forget("g") == [], "what is gone is said to be removed once more"
-        assert await backend.forget("unknown") == []
+        assert await backend.forget("unknown") == [], "forget() of a graph that is not there must return an empty list."
 
     async def test_a_forgotten_graph_begins_anew(
         self, backend: CheckpointBackend, open_another: OpenAnother | None
@@ -51,9 +63,15 @@ class Forgetting(GivenStore):
             await backend.put(record)
 
         assert first in (1, 4), f"the next sequence is {first}: neither 1, as anew, nor one that was never used"
-        assert [await backend.get("g", record.sequence) for record in records] == records
-        assert sorted(await backend.delete_many("g", [first, first + 1])) == [first, first + 1]
-        assert [info.sequence for info in (await backend.list("g")).infos] == [first + 2, first + 3]
+        assert [await backend.get("g", record.sequence) for record in records] == records, (
+            "A graph was forgotten and begun anew: each record must come back as it was saved."
+        )
+        assert sorted(await backend.delete_many("g", [first, first + 1])) == [first, first + 1], (
+            "A graph was forgotten and begun anew: delete_many() must say that it removed its first two records."
+        )
+        assert [info.sequence for info in (await backend.list("g")).infos] == [first + 2, first + 3], (
+            "A graph was forgotten and begun anew with four records, two were deleted: the others must be listed."
+        )
 
     async def test_forgets_what_is_damaged(
         self, backend: CheckpointBackend, open_another: OpenAnother | None, spoil: Spoil | None, read_raw: ReadRaw
@@ -65,8 +83,12 @@ class Forgetting(GivenStore):
         spoil("g", 2)
 
         async with open_another() as another:
-            assert sorted(await another.forget("g")) == [1, 2]
-            assert (await another.list()).damaged == []
+            assert sorted(await another.forget("g")) == [1, 2], (
+                "forget() must remove damaged records, too, and name them."
+            )
+            assert (await another.list()).damaged == [], (
+                "A graph was forgotten, and its damaged record is still reported."
+            )
         assert read_raw("g", 2) is None, "a damaged record is still there"
 
     async def test_what_is_listed_while_a_graph_is_forgotten_is_whole(self, backend: CheckpointBackend) -> None:
@@ -87,7 +109,9 @@ class Forgetting(GivenStore):
         torn, gone = await asyncio.gather(look(), backend.forget("g"))
 
         assert torn == [], "a record is there whose large value is not"
-        assert sorted(gone) == [1, 2]
+        assert sorted(gone) == [1, 2], (
+            "A graph with two records was forgotten while somebody looked: forget() must name both."
+        )
 
     async def test_of_several_that_forget_one_is_told_of_each_record(self, backend: CheckpointBackend) -> None:
         for sequence in (1, 2, 3):
@@ -95,4 +119,6 @@ class Forgetting(GivenStore):
 
         told = await asyncio.gather(*(backend.forget("g") for _ in range(3)))
 
-        assert sorted(sequence for each in told for sequence in each) == [1, 2, 3]
+        assert sorted(sequence for each in told for sequence in each) == [1, 2, 3], (
+            "Three callers forgot one graph at once: of each record, exactly one of them must be told."
+        )

@@ -26,21 +26,53 @@ class Ids(GivenStore):
             await backend.put(record)
 
         found = await backend.find(hostile)
-        assert found is not None
-        assert (found.graph_id, found.checkpoint_id, found.sequence, found.manual) == ("g", hostile, 1, True)
-        assert [await backend.get(hostile, 1), await backend.get("g", 1)] == records
-        assert {info.graph_id for info in (await backend.list()).infos} == {hostile, "g"}
-        assert await backend.next_sequence(hostile) == 2
-        assert [await backend.delete(hostile, 1), await backend.delete("g", 1)] == [True, True]
-        assert await backend.find(hostile) is None
+        assert found is not None, "A checkpoint was saved by hand under this id, and find() does not find it."
+        assert (found.graph_id, found.checkpoint_id, found.sequence, found.manual) == ("g", hostile, 1, True), (
+            "A checkpoint was saved by hand in graph 'g', and find() by its id gives another one."
+        )
+        assert [await backend.get(hostile, 1), await backend.get("g", 1)] == records, (
+            "One record was saved in a graph of this id, one in graph 'g': get() must give each as it was."
+        )
+        assert {info.graph_id for info in (await backend.list()).infos} == {hostile, "g"}, (
+            "One record was saved in a graph of this id, one in graph 'g': both graphs must be listed, by their ids."
+        )
+        assert await backend.next_sequence(hostile) == 2, (
+            "A graph of this id has one record, so its next sequence is 2."
+        )
+        assert [await backend.delete(hostile, 1), await backend.delete("g", 1)] == [True, True], (
+            "delete() must return True for the record of a graph of this id, and for that of graph 'g'."
+        )
+        assert await backend.find(hostile) is None, (
+            "The checkpoint with this id was deleted, and find() still finds it."
+        )
 
     async def test_no_two_ids_share_a_place(self, backend: CheckpointBackend) -> None:
         records = [make_record(hostile, 1, checkpoint_id=f"of {hostile}") for hostile in HOSTILE_IDS]
         await asyncio.gather(*map(backend.put, records))
 
-        assert [info.graph_id for info in (await backend.list()).infos] == sorted(HOSTILE_IDS)
-        assert await asyncio.gather(*(backend.get(hostile, 1) for hostile in HOSTILE_IDS)) == records
+        assert [info.graph_id for info in (await backend.list()).infos] == sorted(HOSTILE_IDS), (
+            "One record was saved for each of these graph ids: each must be listed under its own, by code points."
+        )
+        assert await asyncio.gather(*(backend.get(hostile, 1) for hostile in HOSTILE_IDS)) == records, (
+            "One record was saved for each of these graph ids, and get() gives one that belongs to another."
+        )
+        highest = await asyncio.gather(*map(backend.next_sequence, HOSTILE_IDS))
+        assert highest == [2] * len(HOSTILE_IDS), (
+            "each graph id got one record, so the next sequence of each is 2; another one is counted together with: "
+            f"{[hostile for hostile, following in zip(HOSTILE_IDS, highest, strict=True) if following != 2]}"
+        )
         for hostile in self.hostile_ids:
             found = await backend.find(f"of {hostile}")
-            assert found is not None
-            assert found.graph_id == hostile
+            assert found is not None, (
+                "A checkpoint was saved by hand under this id, and find() does not find it among many."
+            )
+            assert found.graph_id == hostile, "find() gives a checkpoint whose id only looks like the one asked for."
+        going, staying = HOSTILE_IDS[::2], HOSTILE_IDS[1::2]
+        assert all(await asyncio.gather(*(backend.delete(hostile, 1) for hostile in going))), (
+            "deleting the only record of a graph id must return True, whatever other ids look alike"
+        )
+        left = [info.graph_id for info in (await backend.list()).infos]
+        assert left == sorted(staying), (
+            f"every second graph id lost its record. Also lost: {sorted({*staying} - {*left})}; "
+            f"still there: {sorted({*left} - {*staying})}"
+        )

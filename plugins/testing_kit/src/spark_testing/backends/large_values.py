@@ -20,19 +20,31 @@ class LargeValues(GivenStore):
     ) -> None:
         """Other records refer to them, so they outlive the one that they came with."""
         if not backend.keeps_blobs:
-            assert await backend.get_blobs("g", [BLOB]) == {}
-            assert await backend.blob_names("g") == []
+            assert await backend.get_blobs("g", [BLOB]) == {}, (
+                "keeps_blobs is False, and get_blobs() gives something: it must be empty."
+            )
+            assert await backend.blob_names("g") == [], (
+                "keeps_blobs is False, and blob_names() names something: it must be empty."
+            )
             return
         content, other = bytes(range(256)) * 40, b'"large"'
         await backend.put(make_record("g", 1, blobs={BLOB: content, OTHER: other}))
         await backend.put(make_record("g", 2))
         await backend.delete("g", 1)
 
-        assert sorted(await backend.blob_names("g")) == [BLOB, OTHER]
-        assert await backend.get_blobs("g", [OTHER, BLOB, GONE]) == {BLOB: content, OTHER: other}
+        assert sorted(await backend.blob_names("g")) == [BLOB, OTHER], (
+            "A record that came with large values was deleted: they stay until delete_blobs(), as others may need them."
+        )
+        assert await backend.get_blobs("g", [OTHER, BLOB, GONE]) == {BLOB: content, OTHER: other}, (
+            "get_blobs() must give the contents as they were put, and leave out the name that is not there."
+        )
         await backend.delete_blobs("g", [BLOB, GONE])
-        assert await backend.blob_names("g") == [OTHER]
-        assert await backend.get_blobs("g", [BLOB, OTHER]) == {OTHER: other}
+        assert await backend.blob_names("g") == [OTHER], (
+            "delete_blobs() must remove the large values it names, and no others."
+        )
+        assert await backend.get_blobs("g", [BLOB, OTHER]) == {OTHER: other}, (
+            "get_blobs() still gives a large value that delete_blobs() removed, or has lost another one."
+        )
 
     async def test_large_values_of_one_graph_are_not_those_of_another(self, backend: CheckpointBackend) -> None:
         if not backend.keeps_blobs:
@@ -41,9 +53,13 @@ class LargeValues(GivenStore):
             await backend.put(make_record(graph_id, 1, blobs={BLOB: graph_id.encode()}))
         await backend.delete_blobs("h", [BLOB])
 
-        assert await backend.get_blobs("g", [BLOB]) == {BLOB: b"g"}
-        assert await backend.get_blobs("h", [BLOB]) == {}
-        assert await backend.blob_names("unknown") == []
+        assert await backend.get_blobs("g", [BLOB]) == {BLOB: b"g"}, (
+            "Graphs 'g' and 'h' have large values of one name: deleting that of 'h' must leave that of 'g'."
+        )
+        assert await backend.get_blobs("h", [BLOB]) == {}, (
+            "A large value of graph 'h' was deleted, and get_blobs() gives one: that of graph 'g'?"
+        )
+        assert await backend.blob_names("unknown") == [], "blob_names() of a graph that is not there must be empty."
         await backend.delete_blobs("unknown", [BLOB])
 
     async def test_a_save_may_take_large_values_along(self, backend: CheckpointBackend) -> None:
@@ -57,7 +73,28 @@ class LargeValues(GivenStore):
             await backend.delete_many("g", [1])
             await backend.delete_blobs("g", [BLOB])
 
-        assert await backend.blob_names("g") == [OTHER]
+        assert await backend.blob_names("g") == [OTHER], (
+            "A record went with the large value that only it needed: that must be gone, and the other one stay."
+        )
+
+    async def test_a_save_takes_along_large_values_of_its_graph_only_and_only_when_it_succeeds(
+        self, backend: CheckpointBackend
+    ) -> None:
+        if not backend.keeps_blobs:
+            return
+        for graph_id in ("g", "h"):
+            for sequence, name in ((1, BLOB), (2, OTHER)):
+                await backend.put(make_record(graph_id, sequence, blobs={name: b"x"}))
+
+        with pytest.raises(SequenceTakenError):
+            await backend.put_and_delete(make_record("g", 2), [1], [BLOB])
+        assert await backend.get_blobs("g", [BLOB]) == {BLOB: b"x"}, (
+            "put_and_delete was refused, since its sequence is in use, and removed a large value all the same"
+        )
+        await backend.put_and_delete(make_record("g", 3), [1], [BLOB])
+        assert sorted(await backend.blob_names("h")) == [BLOB, OTHER], (
+            "put_and_delete of graph 'g' removed a large value of graph 'h' that has the same name"
+        )
 
     async def test_any_name_of_a_large_value_is_only_a_name(self, backend: CheckpointBackend) -> None:
         """Names are read from records, so they are as hostile as whoever may write to the store."""
@@ -66,13 +103,17 @@ class LargeValues(GivenStore):
         for hostile in HOSTILE_NAMES:
             assert await backend.get_blobs("g", [hostile]) == {}, hostile
             await backend.delete_blobs("g", [hostile])
-        assert await backend.blob_names("g") == ([BLOB] if backend.keeps_blobs else [])
+        assert await backend.blob_names("g") == ([BLOB] if backend.keeps_blobs else []), (
+            "Names that are none of its own were asked for and deleted: the large value that is there must stay."
+        )
 
     async def test_large_values_may_be_large(self, backend: CheckpointBackend) -> None:
         content = bytes(range(256)) * 10_000
         if backend.keeps_blobs:
             await backend.put(make_record("g", 1, blobs={BLOB: content, OTHER: b""}))
-            assert await backend.get_blobs("g", [BLOB, OTHER]) == {BLOB: content, OTHER: b""}
+            assert await backend.get_blobs("g", [BLOB, OTHER]) == {BLOB: content, OTHER: b""}, (
+                "Large values of 2.5 MB, and of no bytes at all, must come back as they were put."
+            )
 
     async def test_what_a_record_may_refer_to_is_never_removed_for_want_of_knowledge(
         self, backend: CheckpointBackend
@@ -85,11 +126,17 @@ class LargeValues(GivenStore):
         manager = CheckpointManager(backend)
 
         stored = await backend.get("g", 1)
-        assert stored is not None
+        assert stored is not None, "A record was saved, and get() does not find it."
         assert not stored.header.references_in_payload, "the header's references_in_payload was False"
-        assert await manager.remove_orphans("g") == 0
-        assert (await manager.verify("g")).orphans == []
-        assert await backend.get_blobs("g", [BLOB]) == {BLOB: b"theirs"}
+        assert await manager.remove_orphans("g") == 0, (
+            "A record whose payload may name its large values was saved: none of these may count as orphans."
+        )
+        assert (await manager.verify("g")).orphans == [], (
+            "verify() reports large values as orphans whose record is there."
+        )
+        assert await backend.get_blobs("g", [BLOB]) == {BLOB: b"theirs"}, (
+            "A large value of a record that is there was removed."
+        )
 
     async def test_a_refused_record_leaves_the_large_values_of_others_alone(self, backend: CheckpointBackend) -> None:
         if not backend.keeps_blobs:
@@ -99,4 +146,6 @@ class LargeValues(GivenStore):
         with pytest.raises(SequenceTakenError):
             await backend.put(make_record("g", 1, blobs={OTHER: b"lost"}))
 
-        assert await backend.get_blobs("g", [BLOB]) == {BLOB: b"kept"}
+        assert await backend.get_blobs("g", [BLOB]) == {BLOB: b"kept"}, (
+            "A save was refused with SequenceTakenError: the large values of the record in its way must stay."
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Final
 
 import pytest
 
@@ -10,6 +11,9 @@ from spark.errors import SequenceTakenError
 from spark.graphs.checkpoint import CheckpointBackend, CheckpointQuery
 from spark_testing.backends.store import GivenStore, OpenAnother, Spoil
 from spark_testing.records import NOON, make_record
+
+_LONGEST_HEADER: Final = 8_192
+"""Bytes that a small record may take besides its payload."""
 
 
 class Listing(GivenStore):
@@ -21,7 +25,9 @@ class Listing(GivenStore):
         for sequence in (10, 2, 9, 1):
             await backend.put(make_record("g", sequence, timestamp=NOON - timedelta(days=sequence)))
 
-        assert [info.sequence for info in (await backend.list("g")).infos] == [1, 2, 9, 10]
+        assert [info.sequence for info in (await backend.list("g")).infos] == [1, 2, 9, 10], (
+            "list() of a graph must be in the order of sequences, as numbers, whatever the timestamps are."
+        )
 
     async def test_lists_all_graphs_by_id_and_sequence(self, backend: CheckpointBackend) -> None:
         for graph_id, sequence in (("b", 1), ("a/z", 2), ("a", 1), ("a/z", 1), ("é" * 200, 1)):
@@ -29,14 +35,16 @@ class Listing(GivenStore):
 
         listed = [(info.graph_id, info.sequence) for info in (await backend.list()).infos]
 
-        assert listed == [("a", 1), ("a/z", 1), ("a/z", 2), ("b", 1), ("é" * 200, 1)]
+        assert listed == [("a", 1), ("a/z", 1), ("a/z", 2), ("b", 1), ("é" * 200, 1)], (
+            "list() of all graphs must be in the order of graph ids, by code points, and then of sequences."
+        )
 
     async def test_an_empty_store_lists_nothing(self, backend: CheckpointBackend) -> None:
-        assert (await backend.list()).infos == []
-        assert (await backend.list("unknown")).infos == []
-        assert await backend.latest("unknown") is None
-        assert await backend.get_latest("unknown") is None
-        assert await backend.find("unknown") is None
+        assert (await backend.list()).infos == [], "list() of an empty store must be empty."
+        assert (await backend.list("unknown")).infos == [], "list() of a graph that is not there must be empty."
+        assert await backend.latest("unknown") is None, "latest() of a graph that is not there must be None."
+        assert await backend.get_latest("unknown") is None, "get_latest() of a graph that is not there must be None."
+        assert await backend.find("unknown") is None, "find() of an id that is not there must be None."
 
     @pytest.mark.parametrize("checkpoint_id", [None, "by hand"])
     async def test_a_line_of_the_listing_says_what_the_record_says(
@@ -48,13 +56,24 @@ class Listing(GivenStore):
         (info,) = (await backend.list("g")).infos
 
         expected = record.info()
-        assert (info.checkpoint_id, info.graph_id, info.sequence) == (expected.checkpoint_id, "g", 1)
-        assert (info.timestamp, info.manual) == (expected.timestamp, expected.manual)
-        assert info.timestamp.utcoffset() == timedelta(0)
-        assert info.size >= expected.size
-        assert await backend.latest("g") == info
-        assert await backend.get_latest("g") == await backend.get("g", info.sequence)
-        assert await backend.find(info.checkpoint_id) == info
+        assert (info.checkpoint_id, info.graph_id, info.sequence) == (expected.checkpoint_id, "g", 1), (
+            "A line of the listing must name the checkpoint as its record does."
+        )
+        assert (info.timestamp, info.manual) == (expected.timestamp, expected.manual), (
+            "A line of the listing must have the record's timestamp, to the microsecond, and say whether it was made by hand."
+        )
+        assert info.timestamp.utcoffset() == timedelta(0), (
+            "Timestamps of the listing must be in UTC, with their time zone."
+        )
+        assert expected.size <= info.size <= expected.size + _LONGEST_HEADER, (
+            f"a record with a payload of {expected.size} bytes is listed with a size of {info.size}: it must be the payload's, "
+            "or of all that is stored"
+        )
+        assert await backend.latest("g") == info, "latest() must give the same line as list()."
+        assert await backend.get_latest("g") == await backend.get("g", info.sequence), (
+            "get_latest() must give the same record as get() of the last sequence."
+        )
+        assert await backend.find(info.checkpoint_id) == info, "find() must give the same line as list()."
 
     async def test_the_latest_is_the_highest_sequence_whatever_the_clock_says(self, backend: CheckpointBackend) -> None:
         for sequence in (1, 3, 2):
@@ -62,9 +81,13 @@ class Listing(GivenStore):
 
         latest = await backend.latest("g")
 
-        assert latest is not None
-        assert latest.sequence == 3
-        assert await backend.get_latest("g") == await backend.get("g", 3)
+        assert latest is not None, "Three records are there, and latest() finds none."
+        assert latest.sequence == 3, (
+            "The latest is the record with the highest sequence, 3, though its timestamp is the oldest."
+        )
+        assert await backend.get_latest("g") == await backend.get("g", 3), (
+            "get_latest() must give the record with the highest sequence, though its timestamp is the oldest."
+        )
 
     async def test_what_is_damaged_is_named_by_every_listing(
         self, backend: CheckpointBackend, open_another: OpenAnother | None, spoil: Spoil | None
@@ -87,6 +110,24 @@ class Listing(GivenStore):
             assert damaged <= {2}, f"records that are whole are listed as damaged: {listing.damaged}"
             assert all(each.place and each.reason for each in listing.damaged), "no place or reason is given"
         assert ([info.sequence for info in other.infos], other.damaged) == ([1], []), "damage of g is told of graph h"
+
+    async def test_the_latest_may_be_one_made_by_hand(self, backend: CheckpointBackend) -> None:
+        """And when it is deleted, the one before it is the latest."""
+        await backend.put(make_record("g", 1))
+        await backend.put(make_record("g", 2, checkpoint_id="by hand"))
+
+        for sequence in (2, 1):
+            latest, newest = await backend.latest("g"), await backend.get_latest("g")
+            assert latest is not None, f"sequence {sequence} is there, and latest() finds nothing"
+            assert latest.sequence == sequence, (
+                f"the latest is sequence {sequence}, and latest() gives {latest.sequence}"
+            )
+            assert newest == await backend.get("g", sequence), (
+                f"get_latest() gives another record than that of sequence {sequence}"
+            )
+            await backend.delete("g", sequence)
+        assert await backend.latest("g") is None, "all records are deleted, and latest() still finds one"
+        assert await backend.get_latest("g") is None, "all records are deleted, and get_latest() still finds one"
 
     # query
 
@@ -119,10 +160,16 @@ class Listing(GivenStore):
 
         found = await backend.find("ckpt_g_000002")
 
-        assert found is not None
-        assert (found.graph_id, found.sequence, found.manual) == ("g", 2, False)
-        assert await backend.find("ckpt_g_000003") is None
-        assert await backend.find("ckpt_g_0000002") is None
+        assert found is not None, "find() does not find a checkpoint by its automatic id."
+        assert (found.graph_id, found.sequence, found.manual) == ("g", 2, False), (
+            "find() gives another checkpoint than the one with this automatic id."
+        )
+        assert await backend.find("ckpt_g_000003") is None, (
+            "find() finds an automatic id whose sequence was never used."
+        )
+        assert await backend.find("ckpt_g_0000002") is None, (
+            "An automatic id has one spelling: with one more zero it is another id, which is not there."
+        )
 
     async def test_an_id_given_by_hand_wins_over_an_automatic_one(self, backend: CheckpointBackend) -> None:
         await backend.put(make_record("g", 1))
@@ -130,8 +177,10 @@ class Listing(GivenStore):
 
         found = await backend.find("ckpt_g_000001")
 
-        assert found is not None
-        assert (found.graph_id, found.sequence) == ("other", 5)
+        assert found is not None, "find() does not find an id that was given by hand and looks like an automatic one."
+        assert (found.graph_id, found.sequence) == ("other", 5), (
+            "Of an automatic id and the same one given by hand, the one given by hand must be found."
+        )
 
     async def test_of_two_records_with_one_id_the_later_is_meant(self, backend: CheckpointBackend) -> None:
         """Saving an id again writes the new record before it deletes the old one."""
@@ -140,8 +189,10 @@ class Listing(GivenStore):
 
         found = await backend.find("twice")
 
-        assert found is not None
-        assert found.sequence == 10
+        assert found is not None, "Three records have one id given by hand, and find() finds none."
+        assert found.sequence == 10, (
+            "Of three records with one id, the one with the highest sequence is meant, whichever was saved last."
+        )
 
     async def test_when_the_later_of_two_is_deleted_the_earlier_is_found(self, backend: CheckpointBackend) -> None:
         for sequence in (1, 2):
@@ -150,19 +201,25 @@ class Listing(GivenStore):
         await backend.delete("g", 2)
 
         found = await backend.find("twice")
-        assert found is not None
-        assert found.sequence == 1
+        assert found is not None, (
+            "Of two records with one id the later was deleted, and find() does not find the earlier."
+        )
+        assert found.sequence == 1, "Of two records with one id the later was deleted: find() must give the earlier."
 
     async def test_a_refused_record_does_not_lend_its_id_to_the_winner(self, backend: CheckpointBackend) -> None:
         await backend.put(make_record("g", 1))
         with pytest.raises(SequenceTakenError):
             await backend.put(make_record("g", 1, checkpoint_id="loser"))
 
-        assert await backend.find("loser") is None
-        assert [info.checkpoint_id for info in (await backend.list()).infos] == ["ckpt_g_000001"]
+        assert await backend.find("loser") is None, (
+            "A save by hand was refused with SequenceTakenError: its id may not lead to the record in its way."
+        )
+        assert [info.checkpoint_id for info in (await backend.list()).infos] == ["ckpt_g_000001"], (
+            "A save by hand was refused with SequenceTakenError, and the record in its way is listed under another id."
+        )
 
     async def test_a_deleted_id_is_not_found(self, backend: CheckpointBackend) -> None:
         await backend.put(make_record("g", 1, checkpoint_id="mine"))
         await backend.delete("g", 1)
 
-        assert await backend.find("mine") is None
+        assert await backend.find("mine") is None, "A checkpoint made by hand was deleted, and its id is still found."

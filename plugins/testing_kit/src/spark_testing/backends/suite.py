@@ -10,6 +10,7 @@ from spark_testing.backends.declaring import Declaring
 from spark_testing.backends.deleting import Deleting
 from spark_testing.backends.forgetting import Forgetting
 from spark_testing.backends.ids import Ids
+from spark_testing.backends.interleaving import Interleaving
 from spark_testing.backends.large_values import LargeValues
 from spark_testing.backends.listing import Listing
 from spark_testing.backends.saving import Saving
@@ -19,7 +20,18 @@ from spark_testing.backends.writers import Writers
 
 @pytest.mark.asyncio
 class CheckpointBackendConformance(
-    Saving, Listing, Deleting, Forgetting, LargeValues, Ids, Writers, Cancelling, Closing, Declaring, Whole
+    Saving,
+    Listing,
+    Deleting,
+    Forgetting,
+    LargeValues,
+    Ids,
+    Writers,
+    Interleaving,
+    Cancelling,
+    Closing,
+    Declaring,
+    Whole,
 ):
     """What every storage backend must do, whatever it stores in.
 

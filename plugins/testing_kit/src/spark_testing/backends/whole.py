@@ -54,13 +54,21 @@ class Whole(GivenStore):
         resumed = _counting(backend)
         result = await resumed.run(resume=True)
 
-        assert result.content == {"count": 8, "done": True}
-        assert await resumed.get_state("large") == "6 " * 20_000
+        assert result.content == {"count": 8, "done": True}, (
+            "A run that was cut off at step 5 was resumed, and did not come to the end that it would have come to."
+        )
+        assert await resumed.get_state("large") == "6 " * 20_000, (
+            "A large value that was saved before the run was cut off, or after, is not in the state of the resumed run."
+        )
         manager = CheckpointManager(backend)
         infos = await manager.list_checkpoints("counting")
-        assert [info.sequence for info in infos] == [6, 7, 8]
-        assert await manager.load_checkpoint(infos[0].checkpoint_id) is not None
-        assert (await manager.verify()).damaged == []
+        assert [info.sequence for info in infos] == [6, 7, 8], (
+            "Retention keeps three checkpoints, so 6, 7 and 8 must be left of eight."
+        )
+        assert await manager.load_checkpoint(infos[0].checkpoint_id) is not None, (
+            "A checkpoint that is listed can't be loaded."
+        )
+        assert (await manager.verify()).damaged == [], "verify() finds damage in a store that nobody damaged."
 
     async def test_a_writer_whose_history_was_taken_over_and_deleted_stops(self, backend: CheckpointBackend) -> None:
         """The one that is overtaken in mid-step learns of it, though nothing of the other's history is left to see."""
@@ -88,8 +96,12 @@ class Whole(GivenStore):
                 await CheckpointManager(reader).load_latest("counting")
             with pytest.raises(CheckpointDamagedError, match=_NAMES_FOUR):
                 await _counting(reader).run(resume=True)
-            assert {2, 3} <= {info.sequence for info in (await reader.list("counting")).infos}
-            assert (await CheckpointManager(reader).load_checkpoint("ckpt_counting_000003")).sequence == 3
+            assert {2, 3} <= {info.sequence for info in (await reader.list("counting")).infos}, (
+                "One record is damaged: the intact ones must still be listed."
+            )
+            assert (await CheckpointManager(reader).load_checkpoint("ckpt_counting_000003")).sequence == 3, (
+                "One record is damaged: an intact one must still be loaded by its id."
+            )
 
     async def test_nothing_is_collected_while_a_checkpoint_is_damaged(
         self, backend: CheckpointBackend, open_another: OpenAnother | None, spoil: Spoil | None
@@ -117,9 +129,13 @@ class Whole(GivenStore):
         await _carry(source, backend)
         await _carry(backend, target)
 
-        assert (await target.list()).infos == (await source.list()).infos
+        assert (await target.list()).infos == (await source.list()).infos, (
+            "Records were carried to this backend and on to another, and are listed otherwise there."
+        )
         for info in (await source.list()).infos:
-            assert await target.get(info.graph_id, info.sequence) == await source.get(info.graph_id, info.sequence)
+            assert await target.get(info.graph_id, info.sequence) == await source.get(info.graph_id, info.sequence), (
+                "A record was carried to this backend and on to another, and is not as it was."
+            )
 
 
 async def _die() -> None:
@@ -129,7 +145,9 @@ async def _die() -> None:
 def _counting(backend: CheckpointBackend, *, at: int = 0, act: Act = _die) -> Graph:
     count = Count(at=at, act=act)
     count.on(done=False) >> count
-    config = CheckpointConfig(backend=backend, trigger_on_iteration=1, max_checkpoints=3)
+    config = CheckpointConfig(
+        backend=backend, trigger_on_iteration=1, max_checkpoints=3, trigger_on_failure=False, trigger_on_cancel=False
+    )
     return Graph(start=count, id="counting", checkpoint_config=config)
 
 

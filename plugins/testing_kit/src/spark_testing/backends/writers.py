@@ -28,24 +28,42 @@ class Writers(GivenStore):
                 results = await asyncio.gather(backend.put(records[0]), second.put(records[1]), return_exceptions=True)
 
                 winners = [record for record, result in zip(records, results, strict=True) if result is None]
-                assert len(winners) == 1
-                assert sum(isinstance(result, SequenceTakenError) for result in results) == 1
-                assert await backend.get("g", sequence) == winners[0] == await second.get("g", sequence)
+                assert len(winners) == 1, (
+                    "Two backends on one store saved one sequence at once: exactly one must succeed."
+                )
+                assert sum(isinstance(result, SequenceTakenError) for result in results) == 1, (
+                    "Of two backends that saved one sequence at once, the one that lost must be told SequenceTakenError."
+                )
+                assert await backend.get("g", sequence) == winners[0] == await second.get("g", sequence), (
+                    "Both backends must read the winner's record."
+                )
 
     async def test_what_one_backend_writes_and_deletes_the_other_sees(
         self, backend: CheckpointBackend, open_another: OpenAnother | None
     ) -> None:
         """Whatever it remembers of the store, it asks before it answers."""
         async with Second(backend, open_another) as second:
-            assert (await second.list()).infos == []
+            assert (await second.list()).infos == [], (
+                "Nothing was saved yet, and another backend on the store lists something."
+            )
             await backend.put(make_record("g", 1, checkpoint_id="mine"))
-            assert await second.find("mine") == (await backend.list("g")).infos[0]
-            assert await second.next_sequence("g") == 2
+            assert await second.find("mine") == (await backend.list("g")).infos[0], (
+                "One backend saved a checkpoint by hand; another on the store must find it by its id."
+            )
+            assert await second.next_sequence("g") == 2, (
+                "One backend saved sequence 1; for another on the store, the next one is 2."
+            )
             await backend.delete("g", 1)
 
-            assert (await second.list()).infos == []
-            assert await second.latest("g") is None
-            assert await second.find("mine") is None
+            assert (await second.list()).infos == [], (
+                "One backend deleted the only record, and another on the store still lists it."
+            )
+            assert await second.latest("g") is None, (
+                "One backend deleted the only record, and for another on the store it is still the latest."
+            )
+            assert await second.find("mine") is None, (
+                "One backend deleted a checkpoint made by hand, and another on the store still finds its id."
+            )
             with pytest.raises(SequenceTakenError):
                 await second.put(make_record("g", 1))
 
@@ -56,7 +74,9 @@ class Writers(GivenStore):
 
         async def look(saving: asyncio.Task[None], record: Record) -> None:
             while not saving.done():
-                assert await reader.get("g", record.sequence) in (None, record)
+                assert await reader.get("g", record.sequence) in (None, record), (
+                    "Somebody who looked while a record was saved saw a part of it: it must appear whole, or not at all."
+                )
                 await asyncio.sleep(0)
 
         async with Second(backend, open_another) as reader:
@@ -65,7 +85,9 @@ class Writers(GivenStore):
                 async with asyncio.TaskGroup() as group:
                     group.create_task(look(group.create_task(backend.put(record)), record))
 
-                assert await reader.get("g", sequence) == record
+                assert await reader.get("g", sequence) == record, (
+                    "A large record was saved, and another backend on the store reads something else."
+                )
 
     async def test_a_writer_resumed_after_a_pause_finds_its_sequence_taken(
         self, backend: CheckpointBackend, open_another: OpenAnother | None
@@ -82,26 +104,34 @@ class Writers(GivenStore):
         for graph_id, pruned in PRUNED.items():
             with pytest.raises(SequenceTakenError):
                 await backend.put(make_record(graph_id, 4))
-            assert await backend.next_sequence(graph_id) == 7
+            assert await backend.next_sequence(graph_id) == 7, (
+                "Six sequences were used, some deleted since: the next one is 7."
+            )
             left = [info.sequence for info in (await backend.list(graph_id)).infos]
-            assert left == sorted({1, 2, 3, 4, 5, 6} - {*pruned})
+            assert left == sorted({1, 2, 3, 4, 5, 6} - {*pruned}), (
+                "A writer that came back after a pause was refused, and the records that are left are not the other writer's."
+            )
 
     async def test_of_several_processes_one_wins_each_sequence(
         self, backend: CheckpointBackend, open_another: OpenAnother | None
     ) -> None:
         if "concurrent_processes" not in self.capabilities:
             return
-        assert open_another is not None
+        assert open_another is not None, "Declaring 'concurrent_processes' takes a fixture 'open_another'."
 
         children = [Child.start(_racing(open_another, writer)) for writer in range(3)]
         told = [child.wait() for child in children]
 
         won = sorted(line for lines in told for line in lines)
-        assert [line.split()[0] for line in won] == [str(sequence) for sequence in range(1, 10)]
+        assert [line.split()[0] for line in won] == [str(sequence) for sequence in range(1, 10)], (
+            "Three processes saved nine sequences at once: exactly one must have won each."
+        )
         for line in won:
             record = await backend.get("g", int(line.split()[0]))
-            assert record is not None
-            assert record.payload == line.encode()
+            assert record is not None, "A process was told that it had saved a record, and it is not there."
+            assert record.payload == line.encode(), (
+                "A process was told that it had won a sequence, and another's record is there."
+            )
 
     async def test_what_was_acknowledged_before_a_kill_is_there(
         self, backend: CheckpointBackend, open_another: OpenAnother | None
@@ -109,7 +139,7 @@ class Writers(GivenStore):
         """The writer is killed while it saves; nothing of what it was about to save is half there."""
         if "processes" not in self.capabilities:
             return
-        assert open_another is not None
+        assert open_another is not None, "Declaring 'processes' takes a fixture 'open_another'."
         for number in range(self.kills):
             child = Child.start(_writing(open_another))
             told = [child.next_line() for _ in range(3 + number)]
@@ -117,15 +147,23 @@ class Writers(GivenStore):
 
             acknowledged = [int(line) for line in told]
             listed = [info.sequence for info in (await backend.list("g")).infos]
-            assert set(acknowledged) <= set(listed)
+            assert set(acknowledged) <= set(listed), (
+                "A process was killed after put() had returned, and what it saved is not there."
+            )
             for sequence in listed:
                 record = await backend.get("g", sequence)
-                assert record is not None
-                assert record.payload == _payload(sequence)
-                assert await backend.get_blobs("g", [_blob(sequence)]) == _blobs(backend, sequence)
+                assert record is not None, "A process was killed, and a record that is listed can't be read."
+                assert record.payload == _payload(sequence), (
+                    "A process was killed while it saved, and left a record that is not whole."
+                )
+                assert await backend.get_blobs("g", [_blob(sequence)]) == _blobs(backend, sequence), (
+                    "A process was killed while it saved, and left a record without its large value."
+                )
             latest = await backend.latest("g")
-            assert latest is not None
-            assert await backend.next_sequence("g") == latest.sequence + 1
+            assert latest is not None, "A process was killed after it had saved, and latest() finds nothing."
+            assert await backend.next_sequence("g") == latest.sequence + 1, (
+                "After a kill, the next sequence must be one above the latest: no acknowledged one is missing or in doubt."
+            )
 
 
 class Second:

@@ -1,0 +1,224 @@
+"""As ``planted_backends.py``: several backends on one store, and backends with large values. Two of them are sound."""
+
+from __future__ import annotations
+
+import asyncio
+
+from spark.graphs.checkpoint import InMemoryCheckpointBackend, Listing, Record
+
+
+class Shared(InMemoryCheckpointBackend):
+    """Several objects on one store, which is what persistent means within a process."""
+
+    persistent = True
+
+    def __init__(self, first: Shared | None = None) -> None:
+        super().__init__()
+        if first is not None:
+            self._graphs, self._floors = first._graphs, first._floors
+
+
+class Remembers(Shared):
+    """Answers from its memory what others have changed meanwhile."""
+
+    found_by = "test_what_one_backend_writes_and_deletes_the_other_sees"
+
+    async def list(self, graph_id=None):
+        if "_remembered" not in vars(self):
+            self._remembered = await super().list(graph_id)
+        return self._remembered
+
+
+class PassesOverDamage(Shared):
+    """Goes on from an older checkpoint when the latest is damaged."""
+
+    found_by = "test_a_damaged_checkpoint_is_an_error_and_never_a_guess"
+
+    async def latest(self, graph_id):
+        sound = [info for info in (await self.list(graph_id)).infos if info.size > len(b"something else")]
+        return sound[-1] if sound else None
+
+
+class LeavesOutDamage(Shared):
+    """Lists what it can read, and says of the rest nothing but a line in its log."""
+
+    found_by = "test_what_is_damaged_is_named_by_every_listing"
+
+    async def list(self, graph_id=None):
+        listing = await super().list(graph_id)
+        return Listing([info for info in listing.infos if info.size > len(b"something else")])
+
+
+class CachesRecords(Shared):
+    """Answers from its memory for a record that others have deleted."""
+
+    found_by = "test_nothing_that_was_asked_before"
+
+    async def get(self, graph_id, sequence):
+        read = vars(self).setdefault("_read", {})
+        if (graph_id, sequence) not in read:
+            record = await super().get(graph_id, sequence)
+            if record is None:
+                return None
+            read[graph_id, sequence] = record
+        return read[graph_id, sequence]
+
+
+class CachesAbsence(Shared):
+    """Remembers that there was no such id."""
+
+    found_by = "test_nothing_that_was_asked_before"
+
+    async def find(self, checkpoint_id):
+        missing = vars(self).setdefault("_missing", set())
+        found = None if checkpoint_id in missing else await super().find(checkpoint_id)
+        if found is None:
+            missing.add(checkpoint_id)
+        return found
+
+
+class CountsByItself(Shared):
+    """Asks for the next sequence once, and counts on in its memory."""
+
+    found_by = "test_nothing_that_was_asked_before"
+
+    async def next_sequence(self, graph_id):
+        if "_next" not in vars(self):
+            self._next = await super().next_sequence(graph_id)
+        return self._next
+
+
+class WritesBehind(Shared):
+    """Says that it is saved before it is, and reads it from what is still to be written."""
+
+    found_by = "test_nothing_that_was_asked_before"
+
+    async def put(self, record):
+        if await super().get(record.graph_id, record.sequence) is None:
+            self._writing = asyncio.ensure_future(self._write(record))
+        else:
+            await super().put(record)
+
+    async def _write(self, record):
+        await asyncio.sleep(0)
+        await super().put(record)
+
+
+class LooksAndThenDeletes(Shared):
+    """Takes turns within one object, and not with another one on the same store."""
+
+    found_by = "test_of_two_that_delete_one_record"
+
+    async def delete(self, graph_id, sequence):
+        async with vars(self).setdefault("_lock", asyncio.Lock()):
+            if await self.get(graph_id, sequence) is None:
+                return False
+            await asyncio.sleep(0)
+            await super().delete(graph_id, sequence)
+            return True
+
+
+class LooksAndThenSaves(Shared):
+    """Finds the sequence free, waits, and then saves, whatever came between."""
+
+    found_by = "test_of_two_that_save_one_sequence"
+
+    async def put(self, record):
+        async with vars(self).setdefault("_lock", asyncio.Lock()):
+            if record.sequence < await self.next_sequence(record.graph_id):
+                await super().put(record)
+                return
+            for _ in range(4):
+                await asyncio.sleep(0)
+            self._graphs.setdefault(record.graph_id, {})[record.sequence] = record
+
+
+class WithBlobs(InMemoryCheckpointBackend):
+    """Large values, kept as they should be."""
+
+    keeps_blobs = True
+
+    def __init__(self):
+        super().__init__()
+        self._blobs = {}
+
+    async def put(self, record):
+        is_free = record.sequence not in self._graphs.get(record.graph_id, {})
+        if is_free and record.sequence > self._floors.get(record.graph_id, 0):
+            await self._keep(record)
+        await super().put(record)
+
+    async def _keep(self, record):
+        for name, content in record.blobs.items():
+            self._blobs[record.graph_id, name] = content
+
+    async def forget(self, graph_id):
+        gone = await super().forget(graph_id)
+        await self.delete_blobs(graph_id, await self.blob_names(graph_id))
+        return gone
+
+    async def get_blobs(self, graph_id, names):
+        return {name: self._blobs[graph_id, name] for name in names if (graph_id, name) in self._blobs}
+
+    async def blob_names(self, graph_id):
+        return [name for graph, name in self._blobs if graph == graph_id]
+
+    async def delete_blobs(self, graph_id, names):
+        for name in names:
+            self._blobs.pop((graph_id, name), None)
+
+
+class KeepsLargeValuesLater(WithBlobs):
+    """Stores large values after the record that needs them."""
+
+    found_by = "test_large_values_are_there_before_their_record"
+
+    async def put(self, record):
+        blobs = dict(record.blobs)
+        await InMemoryCheckpointBackend.put(self, record)
+        await asyncio.sleep(0)
+        await self._keep(Record(record.header, record.payload, blobs=blobs))
+
+
+class KeepsLargeValuesLast(WithBlobs):
+    """Stores large values after the record, and waits for nothing between."""
+
+    found_by = "test_a_save_that_ends_between_its_large_values"
+
+    async def put(self, record):
+        await InMemoryCheckpointBackend.put(self, record)
+        await self._keep(record)
+
+
+class LosesLargeValuesOfOthers(WithBlobs):
+    """Takes along large values of that name in any graph."""
+
+    found_by = "test_a_save_takes_along_large_values_of_its_graph_only"
+
+    async def put_and_delete(self, record, going, blobs=()):
+        await self.put(record)
+        gone = await self.delete_many(record.graph_id, going)
+        for graph, name in [*self._blobs]:
+            if name in blobs:
+                del self._blobs[graph, name]
+        return gone
+
+
+class LosesLargeValuesWhenRefused(WithBlobs):
+    """Takes large values along before it knows whether it saves."""
+
+    found_by = "test_a_save_takes_along_large_values_of_its_graph_only"
+
+    async def put_and_delete(self, record, going, blobs=()):
+        await self.delete_blobs(record.graph_id, blobs)
+        await self.put(record)
+        return await self.delete_many(record.graph_id, going)
+
+
+class CutsLargeValues(WithBlobs):
+    """Has room for a megabyte in each large value."""
+
+    found_by = "test_large_values_may_be_large"
+
+    async def get_blobs(self, graph_id, names):
+        return {name: content[:1_000_000] for name, content in (await super().get_blobs(graph_id, names)).items()}

@@ -1,0 +1,64 @@
+"""The suite over each of the planted backends, and over sound ones. Run by ``test_planted_backends.py``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import planted_backends  # noqa: F401 - its classes are found as subclasses
+import pytest
+from planted_stores import Shared, WithBlobs
+
+from spark.graphs.checkpoint import InMemoryCheckpointBackend, Record
+from spark_testing import CheckpointBackendConformance, leaks
+
+leaks.PATIENCE = 0.1
+
+
+class Planted(CheckpointBackendConformance):
+    capabilities = ()
+    hostile_ids = ("A",)
+
+    @pytest.fixture
+    def backend(self):
+        return self.kind()
+
+    @pytest.fixture
+    def read_raw(self, backend):
+        def read(graph_id, sequence):
+            record = backend._graphs.get(graph_id, {}).get(sequence)
+            return None if record is None else record.header.to_json() + record.payload
+
+        return read
+
+
+class PlantedShared(Planted):
+    capabilities = ("persistent",)
+
+    @pytest.fixture
+    def open_another(self, backend):
+        return lambda: self.kind(backend)
+
+    @pytest.fixture
+    def spoil(self, backend):
+        def spoil(graph_id, sequence):
+            header = backend._graphs[graph_id][sequence].header
+            backend._graphs[graph_id][sequence] = Record(replace(header, size=14), b"something else")
+
+        return spoil
+
+
+class PlantedWithBlobs(Planted):
+    capabilities = ("keeps_blobs",)
+
+
+def _plant(base: type[Planted], kind: type[InMemoryCheckpointBackend]) -> None:
+    name = f"Test{kind.__name__}"
+    globals()[name] = type(name, (base,), {"kind": kind, "capabilities": base.capabilities, "__module__": __name__})
+
+
+for _kind in (kind for kind in InMemoryCheckpointBackend.__subclasses__() if hasattr(kind, "found_by")):
+    _plant(Planted, _kind)
+for _kind in (Shared, *Shared.__subclasses__()):
+    _plant(PlantedShared, _kind)
+for _kind in (WithBlobs, *WithBlobs.__subclasses__()):
+    _plant(PlantedWithBlobs, _kind)
