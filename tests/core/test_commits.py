@@ -29,6 +29,7 @@ class TestConflicts:
 
         graph = fan_out(a, b)
         graph.nodes["b"] >> Does(lambda context: b_has_committed.set(), name="after b")
+        graph.start = graph.start  # built anew, with this edge
         return graph
 
     async def test_read_then_set_of_a_key_that_another_branch_committed_is_refused(self) -> None:
@@ -78,6 +79,7 @@ class TestConflicts:
 
         graph = fan_out(a, b)
         graph.nodes["b"] >> Does(lambda context: b_has_committed.set(), name="after b")
+        graph.start = graph.start  # built anew, with this edge
         await graph.run()
 
         assert graph.get_state_snapshot() == {"k": "b", "other": "a"}

@@ -60,7 +60,10 @@ async def fail() -> None:
 
 
 async def be_cancelled() -> None:
-    raise asyncio.CancelledError
+    run = asyncio.current_task()
+    assert run is not None
+    run.cancel()
+    await asyncio.sleep(0)
 
 
 async def time_out() -> None:
@@ -70,7 +73,7 @@ async def time_out() -> None:
 async def cut_off(loop: Pages, graph: Graph, how: Callable[[], Any] = fail, **run: Any) -> None:
     loop.cut_off = how
     with pytest.raises((Failure, asyncio.CancelledError, TimeoutError)):
-        await graph.run(**run)
+        await asyncio.create_task(graph.run(**run))
     loop.cut_off = None
 
 

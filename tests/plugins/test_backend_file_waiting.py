@@ -61,6 +61,9 @@ def test_a_deletion_does_not_wait_for_ever_for_a_process_that_was_stopped(
             assert f"process {stopped.pid} has held the lock of the file 'floor' for 0.1 s" in said
             assert "let it go on, or end it, and try again. Leave the file where it is" in said
 
+            with pytest.raises(BackendError, match=r"forget graph 'g'.*has held the lock"):
+                await backend.forget("g")
+
             # Saving goes on, and what it makes superfluous is left to whoever deletes next.
             assert await backend.put_and_delete(make_record("g", 5), [1]) == []
 

@@ -122,11 +122,8 @@ class Recorder:
         """
         await self._audience.gather()
         with wrapped(self._backend, "opening the history of graph ", self._graph_id):
-            if next_sequence is None:
-                # Asked before looking: what is written after this is in the way of the run's first checkpoint.
-                self._next = await self._backend.next_sequence(self._graph_id)
-            else:
-                self._next = next_sequence
+            # Asked before looking: what is written after this is in the way of the run's first checkpoint.
+            self._next = next_sequence or await self._backend.next_sequence(self._graph_id)
             known = [info for info in (await self._backend.list(self._graph_id)).infos if info.sequence < self._next]
         self._kept = [info for info in known if not info.manual]
         self._opened_at, self._head, self._looked_at = self._next, self._next - 1, self.now()
@@ -303,11 +300,10 @@ class Recorder:
 
         Deleting everything by hand while a run is under way takes nothing from it: its next sequence is still free.
         """
-        ahead = [info for info in listing.infos if info.sequence > self._head]
-        automatic = [info.sequence for info in listing.infos if not info.manual]
-        unread = [damaged.sequence or 0 for damaged in listing.damaged]
-        is_there = self._anchor is None or max([0, *automatic, *unread]) >= self._anchor
-        if not is_there and len(ahead) < free - 1 - self._head:
+        there = [info.sequence for info in listing.infos if not info.manual]
+        there += [damaged.sequence or 0 for damaged in listing.damaged]
+        ahead = sum(info.sequence > self._head for info in listing.infos)
+        if self._anchor is not None and max(there, default=0) < self._anchor and ahead < free - 1 - self._head:
             raise self._overtaken(f"wrote up to sequence {free - 1}, and all of it was deleted since") from taken
 
     async def _check_lead(self, info: CheckpointInfo, taken: SequenceTakenError) -> None:
