@@ -28,7 +28,7 @@ from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
 from spark.graphs.checkpoint.record import Record
 from spark.graphs.checkpoint.retention import KeepAll, Retention, are_rising, surplus
 from spark.graphs.checkpoint.store import check_not_forgotten, delete, failure, never_free, utc_now, wrapped
-from spark.graphs.checkpoint.superseding import is_superseded_by
+from spark.graphs.checkpoint.superseding import superseded_by
 from spark.graphs.checkpoint.triggers import Boundary, Trigger, is_due
 from spark.graphs.checkpoint.upkeep import Upkeep
 from spark.graphs.checkpoint.weight import Scale, TooHeavyError
@@ -99,7 +99,7 @@ class Recorder:
         """The automatic checkpoints of the graph that retention may still give up, by sequence, as far as this writer knows."""
         self._latest = 0
         """The sequence of the latest automatic one, as far as this writer knows; 0 for none."""
-        self._are_rising = True
+        self._rising = True
         """Whether their timestamps rise with their sequences."""
         self._opened_at = self._next = 1
         self._looked_at = now()
@@ -133,7 +133,7 @@ class Recorder:
         self._upkeep.begin(after=self._latest)
         if self._keeps_all:
             self._kept.clear()
-        self._are_rising = are_rising(self._kept)
+        self._rising = are_rising(self._kept)
         self._parent = parent
 
     @property
@@ -147,10 +147,7 @@ class Recorder:
         return self._head >= self._opened_at
 
     def is_due(self, boundary: Boundary) -> bool:
-        """Whether a trigger asks for a checkpoint here.
-
-        :raises RuleError: it raised.
-        """
+        """Whether a trigger asks for a checkpoint here; a ``RuleError`` when one raises."""
         return self._trigger is not None and is_due(self._trigger, boundary)
 
     async def record(self, capture: Capture) -> CheckpointInfo:
@@ -162,9 +159,8 @@ class Recorder:
         """
         checkpoint = self._checkpoint_of(capture)
         try:
-            latest = self._kept[-1] if capture.is_repeat and self._kept else None
-            is_superseded = latest is not None and await is_superseded_by(latest, checkpoint, self._backend)
-            commit = await self._commit(checkpoint, superseded=latest if is_superseded else None)
+            latest = self._kept[-1:] if capture.is_repeat else []
+            commit = await self._commit(checkpoint, superseded=await superseded_by(checkpoint, latest, self._backend))
         except Exception as error:
             await self._audience.failed(self._graph_id, error)
             raise
@@ -309,7 +305,7 @@ class Recorder:
 
     def _count(self, info: CheckpointInfo) -> None:
         """Retention counts this one from now on."""
-        self._are_rising = self._are_rising and are_rising([*self._kept[-1:], info])
+        self._rising = self._rising and are_rising([*self._kept[-1:], info])
         self._kept.append(info)
 
     def _overtaken(self, how: str) -> CheckpointConflictError:
@@ -330,7 +326,7 @@ class Recorder:
 
     def _given_up(self, infos: Sequence[CheckpointInfo]) -> list[CheckpointInfo]:
         try:
-            return surplus(infos, retention=self._retention, now=infos[-1].timestamp, rising=self._are_rising)
+            return surplus(infos, retention=self._retention, now=infos[-1].timestamp, rising=self._rising)
         except RuleError as error:  # the run hears of it when the checkpoint is durable
             self._broken_rule, self._retention = error, KeepAll()
             return []
