@@ -73,10 +73,9 @@ async def test_a_value_that_can_t_be_saved_is_named_by_its_path(
 
     assert PATHS[kind] in str(raised.value)
     assert PATHS[kind] in raised.value.path
-    if kind is InOutput:
-        assert "'InOutput'" in raised.value.__notes__[0]
+    assert f"'{kind.__name__}'" in "\n".join([str(raised.value), *raised.value.__notes__])
     kept = checkpoint_files(tmp_path / "store")
-    assert all(b"client" not in file.read_bytes() for file in kept)
+    assert all(b'"results":' not in file.read_bytes() for file in kept)
     assert [file.name for file in kept][:1] == ["000000000001.ckpt"]
     assert not list(tmp_path.rglob(".tmp-*"))
     assert graph.checkpoint_backend is not None

@@ -324,10 +324,9 @@ class Graph:
         self._standing.next = Origin()  # not before: a run that could not begin can be tried again
         is_stored = True
         try:
-            ending = Ending(
-                run, config=self._checkpoint_config, failure_rule=self._failure_rule, is_new=origin.pending is None
-            )
-            message = await ending.reach()
+            message = await Ending(
+                run, self._checkpoint_config, self._failure_rule, is_new=origin.pending is None
+            ).reach()
         except BaseException:
             is_stored = recorder is not None and recorder.has_saved
             raise

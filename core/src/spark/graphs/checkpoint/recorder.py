@@ -27,8 +27,8 @@ from spark.graphs.checkpoint.listing import Listing
 from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
 from spark.graphs.checkpoint.record import Record
 from spark.graphs.checkpoint.retention import KeepAll, Retention, are_rising, surplus
-from spark.graphs.checkpoint.store import delete, failure, never_free, utc_now, wrapped
-from spark.graphs.checkpoint.superseding import is_superseded_by
+from spark.graphs.checkpoint.store import check_not_forgotten, delete, failure, never_free, utc_now, wrapped
+from spark.graphs.checkpoint.superseding import superseded_by
 from spark.graphs.checkpoint.triggers import Boundary, Trigger, is_due
 from spark.graphs.checkpoint.upkeep import Upkeep
 from spark.graphs.checkpoint.weight import Scale, TooHeavyError
@@ -147,10 +147,7 @@ class Recorder:
         return self._head >= self._opened_at
 
     def is_due(self, boundary: Boundary) -> bool:
-        """Whether a trigger asks for a checkpoint here.
-
-        :raises RuleError: it raised.
-        """
+        """Whether a trigger asks for a checkpoint here; a ``RuleError`` when one raises."""
         return self._trigger is not None and is_due(self._trigger, boundary)
 
     async def record(self, capture: Capture) -> CheckpointInfo:
@@ -162,9 +159,8 @@ class Recorder:
         """
         checkpoint = self._checkpoint_of(capture)
         try:
-            latest = self._kept[-1] if capture.is_repeat and self._kept else None
-            is_superseded = latest is not None and await is_superseded_by(latest, checkpoint, self._backend)
-            commit = await self._commit(checkpoint, superseded=latest if is_superseded else None)
+            latest = self._kept[-1:] if capture.is_repeat else []
+            commit = await self._commit(checkpoint, superseded=await superseded_by(checkpoint, latest, self._backend))
         except Exception as error:
             await self._audience.failed(self._graph_id, error)
             raise
@@ -194,7 +190,7 @@ class Recorder:
 
     async def _commit(self, checkpoint: GraphCheckpoint, *, superseded: CheckpointInfo | None) -> Commit:
         if (now := self.now()) - self._looked_at > _PAUSE:
-            await self._check_not_forgotten()
+            await check_not_forgotten(self._backend, self._graph_id, known=self._head)
         self._looked_at = now
         for _ in range(ATTEMPTS):
             try:
@@ -261,17 +257,6 @@ class Recorder:
         with wrapped(self._backend, f"reading back sequence {record.header.sequence} of graph {self._graph_id!r}"):
             stored = await self._backend.get(self._graph_id, record.header.sequence)
         return stored is not None and stored.header.nonce == record.header.nonce
-
-    async def _check_not_forgotten(self) -> None:
-        """Whether the store still knows what this run has seen of its history: of a forgotten graph it would refuse nothing."""
-        with wrapped(self._backend, "looking for the history of graph ", self._graph_id):
-            free = await self._backend.next_sequence(self._graph_id)
-        if free <= self._head:
-            raise CheckpointConflictError(
-                f"This run stopped before checkpoint {self._next} of graph {self._graph_id!r}: the store knows nothing of "
-                f"checkpoint {self._head} any more. The graph was forgotten meanwhile, or the store was "
-                "brought back from an older copy. Nothing was written. Start a new run."
-            )
 
     async def _go_past(self, checkpoint: GraphCheckpoint, taken: SequenceTakenError) -> None:
         """Move on to the next free sequence, if this writer still leads the history.
