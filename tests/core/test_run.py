@@ -178,7 +178,7 @@ class TestFailure:
             await graph.run()
 
         assert caught.value.path == "graph_state['k'][0]['x']"
-        assert await history(graph) == []
+        assert [checkpoint.graph_state for checkpoint in await history(graph)] == [{}]
 
 
 class TestCancellation:

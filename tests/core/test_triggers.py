@@ -15,9 +15,12 @@ from spark.graphs.checkpoint import (
     EveryIterations,
     EverySeconds,
     InMemoryCheckpointBackend,
+    Record,
     Trigger,
+    WithinOverhead,
 )
-from tests.core.running import Does, countdown, every_step, history
+from spark_testing.clock import FakeClock
+from tests.core.running import Countdown, Does, countdown, every_step, history
 
 
 def boundary(iteration: int = 1, *names: str, elapsed: float = 0.0, checkpointed: float = 0.0) -> Boundary:
@@ -155,3 +158,83 @@ class TestRuns:
 
         assert graph.checkpoint_backend is None
         assert (await backend.list()).infos == []
+
+
+class Slow(InMemoryCheckpointBackend):
+    """Outlives the process, as far as graphs know, and takes a second for each save."""
+
+    persistent = True
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    async def put(self, record: Record) -> None:
+        self._clock.advance(1.0)
+        await super().put(record)
+
+
+class TestWithinOverhead:
+    @pytest.mark.parametrize(
+        ("saving", "last", "elapsed", "is_due"),
+        [
+            (0.0, None, 0.0, True),  # the first
+            (1.0, 1.0, 39.9, False),
+            (1.0, 1.0, 40.0, True),
+            (2.0, 0.5, 49.9, False),
+            (2.0, 0.5, 50.0, True),
+            (0.0, 0.0, 0.0, True),  # what costs nothing may be done always
+        ],
+    )
+    def test_it_is_due_when_that_and_the_next_save_stay_within_the_share(
+        self, saving: float, last: float | None, elapsed: float, is_due: bool
+    ) -> None:
+        here = Boundary(7, "node", frozenset({"node"}), elapsed, 0.0, saving, last)
+
+        assert WithinOverhead(0.05).is_due(here) is is_due
+
+    @pytest.mark.parametrize("wrong", [0, -0.1, 1.1, True, "much", float("nan"), None])
+    def test_a_share_is_more_than_0_and_at_most_1(self, wrong: Any) -> None:
+        with pytest.raises(GraphDefinitionError, match="give a share"):
+            WithinOverhead(wrong)
+        if wrong != 0:
+            with pytest.raises(GraphDefinitionError, match="max_overhead="):
+                CheckpointConfig(max_overhead=wrong)
+
+    @pytest.mark.parametrize(
+        ("step", "settings", "expected"),
+        [
+            (1.0, {}, [1, 39, 58, 60]),  # 40 s after the start, two saves may have taken 2 s
+            (1.0, {"max_overhead": 0.5}, [1, *range(3, 61)]),
+            (100.0, {}, [*range(1, 61)]),
+            (1.0, {"max_overhead": 0}, [60]),
+            (1.0, {"trigger": EveryIterations(25)}, [25, 50, 60]),
+            (1.0, {"trigger": WithinOverhead(0.05) & EveryIterations(2)}, [2, 40, 58, 60]),
+        ],
+    )
+    async def test_without_a_trigger_a_run_spends_no_more_than_the_share_on_checkpoints(
+        self, step: float, settings: dict[str, Any], expected: list[int]
+    ) -> None:
+        clock = FakeClock()
+
+        class Works(Countdown):
+            async def process(self, context: NodeContext) -> Any:
+                clock.advance(step)
+                return await super().process(context)
+
+        loop = Works()
+        loop.on(done=False) >> loop
+        config = CheckpointConfig(backend=Slow(clock), auto_cleanup=False, **settings)
+        graph = Graph(loop, id="g", checkpoint_config=config, clock=clock)
+        await graph.run({"limit": 60})
+
+        assert [checkpoint.execution_metadata["iteration"] for checkpoint in await history(graph)] == expected
+
+    async def test_with_async_only_what_holds_the_run_up_counts(self) -> None:
+        """Saving goes on beside the run, so that a slow store makes it wait only when it is behind."""
+        clock = FakeClock()
+        config = CheckpointConfig(backend=Slow(FakeClock()), durability="async", auto_cleanup=False)
+        graph = Graph(countdown(), id="g", checkpoint_config=config, clock=clock)
+        await graph.run({"limit": 9})
+
+        assert len(await history(graph)) == 9

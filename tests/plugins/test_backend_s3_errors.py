@@ -234,7 +234,7 @@ async def test_a_name_that_no_bucket_can_have_is_an_error_that_says_so(s3_server
 async def test_an_endpoint_where_nobody_listens_is_named_soon(s3_server: S3Server) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         endpoint_url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    async with open_store(s3_server, "b", endpoint_url=endpoint_url, timeout=2) as backend:
+    async with open_store(s3_server, "b", endpoint_url=endpoint_url, timeout=8) as backend:
         with pytest.raises(BackendError, match="Check endpoint_url") as raised:
             await backend.list()
 

@@ -21,7 +21,7 @@ from spark_testing.children import Child, Tell
 from spark_testing.records import make_record
 from tests.plugins.sql_servers import PostgresServer, new_table
 
-AT_ONCE = 5.0
+AT_ONCE = 10.0
 """Seconds, on a busy machine; locks are waited for much longer here."""
 
 

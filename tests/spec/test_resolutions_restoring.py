@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from spark.errors import GraphDefinitionError, GraphRestoreError, SparkWarning
+from spark.errors import GraphDefinitionError, GraphRestoreError, InputConflictError, SparkWarning
 from spark.graphs import ExitNode, Graph, JoinNode, Node, NodeContext
 from spark.graphs.checkpoint import (
     CheckpointConfig,
@@ -378,3 +378,34 @@ async def test_a_random_id_with_a_persistent_backend_warns(files: FileCheckpoint
     await graph.run()
 
     assert len(await CheckpointManager(files).list_checkpoints(graph.graph_id)) == 1
+
+
+# Rows 29 and 32
+
+
+async def test_inputs_that_differ_from_the_recorded_ones_are_refused() -> None:
+    """Row 29: never dropped; ``"state"`` begins a new run with them, and a checkpoint says which one goes on."""
+    graph = Graph(start=First(), id="row 29", checkpoint_config=CheckpointConfig())
+    first = await graph.run({"day": "monday"})
+
+    with pytest.raises(InputConflictError):
+        await graph.run({"day": "tuesday"}, resume=True)
+    second = await graph.run({"day": "tuesday"}, resume="state")
+    (checkpoint, _) = await checkpoints_of(graph)
+    again = await graph.run(resume=checkpoint)
+
+    assert await graph.get_state("ran") == ["First"]
+    assert first.run_id == again.run_id != second.run_id
+
+
+async def test_wiring_counts_when_a_graph_is_built() -> None:
+    """Row 32: and the same edge declared twice is one edge."""
+    first, third = First(), Third()
+    for _ in range(2):
+        first >> third
+    graph = Graph(start=first, id="row 32")
+    first >> Second()
+
+    await graph.run()
+
+    assert await graph.get_state("ran") == ["First", "Third"]

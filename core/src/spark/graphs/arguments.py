@@ -82,10 +82,24 @@ def checked_failure_rule(on_failure: Any, failure_grace: Any) -> FailureRule:
     return FailureRule(on_failure, failure_grace)
 
 
-def opened_backend(config: CheckpointConfig | None) -> CheckpointBackend | None:
-    """The backend that the configuration means; None when nothing is to be checkpointed."""
+def opened_backend(config: CheckpointConfig | None, *, graph_id: str) -> CheckpointBackend | None:
+    """The backend that the configuration means; None when nothing is to be checkpointed.
+
+    That checkpoints which were asked for end with the process is logged.
+    """
     if config is None or not config.enabled:
         return None
+    backend = _backend_of(config)
+    if not backend.persistent and config.combined_trigger() is not None:
+        _LOG.info(
+            "Graph %r makes checkpoints in memory, so they end with this process. To keep them, give CheckpointConfig a backend, "
+            "for instance backend='sqlite:///runs.db'.",
+            graph_id,
+        )
+    return backend
+
+
+def _backend_of(config: CheckpointConfig) -> CheckpointBackend:
     backend = config.backend
     if backend is None:
         return InMemoryCheckpointBackend()
@@ -95,19 +109,6 @@ def opened_backend(config: CheckpointConfig | None) -> CheckpointBackend | None:
         return backend
     raise GraphDefinitionError(
         f"CheckpointConfig(backend={backend!r}): give a CheckpointBackend, its URL or name, or None for one in memory."
-    )
-
-
-def note_where_checkpoints_end(
-    config: CheckpointConfig | None, backend: CheckpointBackend | None, *, graph_id: str
-) -> None:
-    """Log, once for a graph, that the checkpoints which somebody asked for don't outlive the process."""
-    if config is None or backend is None or backend.persistent or config.combined_trigger() is None:
-        return
-    _LOG.info(
-        "Graph %r makes checkpoints in memory, so they end with this process. To keep them, give CheckpointConfig a backend, for "
-        "instance backend='sqlite:///runs.db'.",
-        graph_id,
     )
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from spark.errors import ConditionError, StateConflictError
 from spark.graphs.checkpoint.config import CheckpointConfig
-from spark.graphs.failures import add_note, brief, error_data
+from spark.graphs.failures import add_note, brief, error_data, message_of
 from spark.graphs.message import Message
-from spark.graphs.patience import Outcome, Patience, ended, outcome_of
+from spark.graphs.patience import Outcome, Patience, ended, outcome_of, result_of
 from spark.graphs.run import GraphRun, escaped
 from spark.graphs.values import snapshot
 
@@ -60,12 +60,7 @@ class Ending:
     """
 
     def __init__(
-        self,
-        run: GraphRun,
-        *,
-        config: CheckpointConfig | None,
-        failure_rule: FailureRule,
-        is_new: bool,
+        self, run: GraphRun, config: CheckpointConfig | None, failure_rule: FailureRule, *, is_new: bool
     ) -> None:
         self._run = run
         self._saving = run.saving
@@ -105,14 +100,16 @@ class Ending:
             return await self._complete()
         except BaseException as error:
             await self._leave(error)
-            cancelled = self._patience.cancelled
             for note in self._notes:
                 add_note(error, note)
-            if cancelled is None or cancelled is error or not isinstance(error, Exception):
+            if self._patience.cancelled is None or not isinstance(error, Exception):
                 raise
             for note in self._notes:
-                add_note(cancelled, note)
-            raise cancelled from error
+                add_note(self._patience.cancelled, note)
+            raise self._patience.cancelled from error
+        finally:
+            # They lead to an error, whose traceback leads back here: what is left of a run goes at once, without the collector.
+            self._driver = self._patience.cancelled = None
 
     async def _take_steps(self) -> None:
         run = self._run
@@ -124,7 +121,7 @@ class Ending:
         if not self._driver.done():
             raise run.over_budget(f"{seconds:g} s")
         try:
-            self._raise_what_ended_it(self._driver)
+            self._raise_what_ended_it()
         except BaseException as error:
             if self._is_failure(error):
                 self._count_failure(run.current, error)
@@ -132,13 +129,15 @@ class Ending:
                     await self._let_siblings_finish()
             raise
 
-    def _raise_what_ended_it(self, driver: asyncio.Task[Outcome]) -> None:
-        _, error = ended(driver)
+    def _raise_what_ended_it(self) -> None:
+        assert self._driver is not None
         step = self._run.current
-        if isinstance(error, asyncio.CancelledError) and not driver.cancelling() and step is not None:
-            raise escaped(step, error) from error
-        if error is not None:
-            raise error
+        try:
+            result_of(self._driver)
+        except asyncio.CancelledError as error:
+            if self._driver.cancelling() or step is None:
+                raise
+            raise escaped(step) from error
 
     def _is_failure(self, error: BaseException) -> bool:
         """Whether the work failed, and not the saving of it, nor that there was no time for it."""
@@ -251,7 +250,7 @@ class Ending:
     def _tell(self, reason: str | None, failure: BaseException | None, *, is_durable: bool) -> None:
         if failure is not None and not (reason and is_durable):
             what = "the graph could not be saved as it was before" if reason else "when the run was left"
-            self._notes.append(f"and {what}: {brief(failure)}")
+            self._notes.append(f"and {what}: {type(failure).__name__}: {message_of(failure)}")
         elif reason is not None and self._saving is not None and self._saving.latest is not None:
             self._notes.insert(0, self._where_it_is(self._saving.latest))
 
@@ -265,14 +264,17 @@ class Ending:
         if self._saving is None:
             return
         failure = await self._save(reason)
-        if self._patience.cancelled is not None:
+        try:
+            if self._patience.cancelled is not None:
+                if failure is not None:
+                    self._notes.append(f"and its last checkpoint could not be saved: {brief(failure)}")
+                raise self._patience.cancelled
             if failure is not None:
-                self._notes.append(f"and checkpoint ({reason}) could not be saved: {brief(failure)}")
-            raise self._patience.cancelled
-        if failure is not None:
-            if self._saved is None:
-                self._run.save_error = failure
-            raise failure
+                if self._saved is None:
+                    self._run.save_error = failure
+                raise failure
+        finally:
+            del failure  # its traceback leads to this frame
 
     async def _save(self, reason: str | None) -> BaseException | None:
         """Save the present boundary, unless there is no reason to, and let nothing be saved or deleted behind the caller's back.
@@ -308,8 +310,11 @@ class Ending:
             run.explain(error)
             failure = error
         await self._saving.settle()
-        if failure is not None:
-            raise failure
+        try:
+            if failure is not None:
+                raise failure
+        finally:
+            del failure  # as above
 
     def _may_wait(self) -> bool:
         """Whether this is the task of the caller still, and not the garbage collector that closes it."""

@@ -21,7 +21,6 @@ from spark.graphs.arguments import (
     checked_failure_rule,
     checked_threads,
     chosen_id,
-    note_where_checkpoints_end,
     opened_backend,
     recorded_config,
     recorder_for,
@@ -91,7 +90,7 @@ class Graph:
     ) -> None:
         self._graph_id, self._is_named = chosen_id(id, graph_id)
         self._checkpoint_config = checked_config(checkpoint_config)
-        self._backend = opened_backend(self._checkpoint_config)
+        self._backend = opened_backend(self._checkpoint_config, graph_id=self._graph_id)
         self._standing = Standing(Origin(graph_state=StateStore("graph_state", state, check=self._check()).values))
         self._audience = audience_of(self._checkpoint_config)
         self._max_concurrency = checked_concurrency(max_concurrency)
@@ -106,7 +105,6 @@ class Graph:
         check_reachable(self._topology, nodes)
         if self._backend is not None and self._backend.persistent and not self._is_named:
             warn_of_random_id(self._graph_id, self._backend)
-        note_where_checkpoints_end(self._checkpoint_config, self._backend, graph_id=self._graph_id)
         _ALIVE[next(_NUMBERS)] = self
 
     @classmethod
@@ -326,10 +324,9 @@ class Graph:
         self._standing.next = Origin()  # not before: a run that could not begin can be tried again
         is_stored = True
         try:
-            ending = Ending(
-                run, config=self._checkpoint_config, failure_rule=self._failure_rule, is_new=origin.pending is None
-            )
-            message = await ending.reach()
+            message = await Ending(
+                run, self._checkpoint_config, self._failure_rule, is_new=origin.pending is None
+            ).reach()
         except BaseException:
             is_stored = recorder is not None and recorder.has_saved
             raise

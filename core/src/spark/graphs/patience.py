@@ -23,6 +23,20 @@ def ended(task: asyncio.Task[Outcome]) -> Outcome:
     return (None, asyncio.CancelledError()) if task.cancelled() else task.result()
 
 
+def result_of(task: asyncio.Task[Outcome]) -> Any:
+    """What a task that is done returned, which was made of ``outcome_of``.
+
+    :raises BaseException: what was raised in it.
+    """
+    result, error = ended(task)
+    try:
+        if error is not None:
+            raise error
+        return result
+    finally:
+        del task, error  # its traceback leads to this frame, which would keep it alive
+
+
 class Patience:
     """Waits for tasks, however often the waiting is cancelled, but from the first cancellation for ``grace`` seconds at most."""
 

@@ -15,7 +15,7 @@ from spark.graphs.containers import PlainDict
 from spark.graphs.context import NodeContext
 from spark.graphs.failures import add_note
 from spark.graphs.message import Message
-from spark.graphs.patience import Outcome, outcome_of
+from spark.graphs.patience import Outcome, outcome_of, result_of
 from spark.graphs.progress import Progress
 from spark.graphs.state import StateStore
 from spark.graphs.values import Check, snapshot
@@ -230,12 +230,14 @@ class GraphRun:
     def _take_finished(self) -> tuple[NodeContext, Any]:
         task = self._finished.popleft()
         step = self.current = self.tasks.pop(task)
-        output, error = task.result()
-        if error is None:
-            return step, output
-        if isinstance(error, asyncio.CancelledError) and not task.cancelling():
-            raise escaped(step, error) from error
-        raise error
+        try:
+            return step, result_of(task)
+        except asyncio.CancelledError as error:
+            if task.cancelling():
+                raise
+            raise escaped(step) from error
+        finally:
+            del task  # it has the error, whose traceback leads to this frame
 
     def _on_finished(self, task: asyncio.Task[Outcome]) -> None:
         if not self.is_over:
@@ -362,7 +364,7 @@ class GraphRun:
         return store
 
 
-def escaped(step: NodeContext, error: asyncio.CancelledError) -> NodeError:
+def escaped(step: NodeContext) -> NodeError:
     """The error for a ``CancelledError`` that a node let out, although nobody cancelled it."""
     return NodeError(
         f"Node {step.node!r} ended in CancelledError, although nobody cancelled the run: a task or future that it awaited was "

@@ -57,17 +57,20 @@ def missing_driver(url: URL) -> BackendError:
 def engine_options(url: URL, *, wait: float) -> dict[str, Any]:
     """What ``create_engine`` is told about transactions that write.
 
-    :param wait: seconds in which a server has to answer, unless the URL says ``connect_timeout``.
+    :param wait: seconds that a call waits at most. A server is given no more to answer, unless the URL says ``connect_timeout``.
     """
     # Where we begin transactions ourselves, the driver begins none of its own accord.
     if url.get_backend_name() == "sqlite":
         return {"isolation_level": "AUTOCOMMIT", "connect_args": {"timeout": SLICE}}
     is_told = url.get_driver_name() not in _WITH_CONNECT_TIMEOUT or "connect_timeout" in url.query
-    arguments = {} if is_told else {"connect_timeout": max(2, ceil(wait))}  # psycopg takes no less than 2
+    arguments = (
+        {} if is_told else {"connect_timeout": max(2, ceil(min(wait, _LONGEST_CONNECT)))}
+    )  # psycopg takes no less
     level = "AUTOCOMMIT" if url.get_driver_name() == "psycopg" else "READ COMMITTED"
     return {"isolation_level": level, "connect_args": arguments}
 
 
+_LONGEST_CONNECT: Final = 10.0
 _WITH_CONNECT_TIMEOUT: Final = ("psycopg", "psycopg2", "pymysql", "mysqldb")
 
 

@@ -81,8 +81,9 @@ class Connections:
 
     def _forget(self, token: object) -> None:
         # Called by the collector, in whatever thread, with whatever locks: it only says so, and another thread closes.
+        was_open = token in self._users
         self._users.discard(token)
-        if not self._users:
+        if was_open and not self._users:
             with suppress(RuntimeError):  # the program ends
                 threading.Thread(target=self.leave, args=(token,), name="sql-backend-closing", daemon=True).start()
 

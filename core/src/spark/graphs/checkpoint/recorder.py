@@ -27,8 +27,8 @@ from spark.graphs.checkpoint.listing import Listing
 from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
 from spark.graphs.checkpoint.record import Record
 from spark.graphs.checkpoint.retention import KeepAll, Retention, are_rising, surplus
-from spark.graphs.checkpoint.store import delete, failure, never_free, utc_now, wrapped
-from spark.graphs.checkpoint.superseding import is_superseded_by
+from spark.graphs.checkpoint.store import check_not_forgotten, delete, failure, never_free, utc_now, wrapped
+from spark.graphs.checkpoint.superseding import superseded_by
 from spark.graphs.checkpoint.triggers import Boundary, Trigger, is_due
 from spark.graphs.checkpoint.upkeep import Upkeep
 from spark.graphs.checkpoint.weight import Scale, TooHeavyError
@@ -99,7 +99,7 @@ class Recorder:
         """The automatic checkpoints of the graph that retention may still give up, by sequence, as far as this writer knows."""
         self._latest = 0
         """The sequence of the latest automatic one, as far as this writer knows; 0 for none."""
-        self._are_rising = True
+        self._rising = True
         """Whether their timestamps rise with their sequences."""
         self._opened_at = self._next = 1
         self._looked_at = now()
@@ -133,7 +133,7 @@ class Recorder:
         self._upkeep.begin(after=self._latest)
         if self._keeps_all:
             self._kept.clear()
-        self._are_rising = are_rising(self._kept)
+        self._rising = are_rising(self._kept)
         self._parent = parent
 
     @property
@@ -147,10 +147,7 @@ class Recorder:
         return self._head >= self._opened_at
 
     def is_due(self, boundary: Boundary) -> bool:
-        """Whether a trigger asks for a checkpoint here.
-
-        :raises RuleError: it raised.
-        """
+        """Whether a trigger asks for a checkpoint here; a ``RuleError`` when one raises."""
         return self._trigger is not None and is_due(self._trigger, boundary)
 
     async def record(self, capture: Capture) -> CheckpointInfo:
@@ -162,9 +159,8 @@ class Recorder:
         """
         checkpoint = self._checkpoint_of(capture)
         try:
-            latest = self._kept[-1] if capture.is_repeat and self._kept else None
-            is_superseded = latest is not None and await is_superseded_by(latest, checkpoint, self._backend)
-            commit = await self._commit(checkpoint, superseded=latest if is_superseded else None)
+            latest = self._kept[-1:] if capture.is_repeat else []
+            commit = await self._commit(checkpoint, superseded=await superseded_by(checkpoint, latest, self._backend))
         except Exception as error:
             await self._audience.failed(self._graph_id, error)
             raise
@@ -194,7 +190,7 @@ class Recorder:
 
     async def _commit(self, checkpoint: GraphCheckpoint, *, superseded: CheckpointInfo | None) -> Commit:
         if (now := self.now()) - self._looked_at > _PAUSE:
-            await self._check_not_forgotten()
+            await check_not_forgotten(self._backend, self._graph_id, known=self._head)
         self._looked_at = now
         for _ in range(ATTEMPTS):
             try:
@@ -262,17 +258,6 @@ class Recorder:
             stored = await self._backend.get(self._graph_id, record.header.sequence)
         return stored is not None and stored.header.nonce == record.header.nonce
 
-    async def _check_not_forgotten(self) -> None:
-        """Whether the store still knows what this run has seen of its history: of a forgotten graph it would refuse nothing."""
-        with wrapped(self._backend, "looking for the history of graph ", self._graph_id):
-            free = await self._backend.next_sequence(self._graph_id)
-        if free <= self._head:
-            raise CheckpointConflictError(
-                f"This run stopped before checkpoint {self._next} of graph {self._graph_id!r}: the store knows nothing of "
-                f"checkpoint {self._head} any more. The graph was forgotten meanwhile, or the store was "
-                "brought back from an older copy. Nothing was written. Start a new run."
-            )
-
     async def _go_past(self, checkpoint: GraphCheckpoint, taken: SequenceTakenError) -> None:
         """Move on to the next free sequence, if this writer still leads the history.
 
@@ -320,7 +305,7 @@ class Recorder:
 
     def _count(self, info: CheckpointInfo) -> None:
         """Retention counts this one from now on."""
-        self._are_rising = self._are_rising and are_rising([*self._kept[-1:], info])
+        self._rising = self._rising and are_rising([*self._kept[-1:], info])
         self._kept.append(info)
 
     def _overtaken(self, how: str) -> CheckpointConflictError:
@@ -341,7 +326,7 @@ class Recorder:
 
     def _given_up(self, infos: Sequence[CheckpointInfo]) -> list[CheckpointInfo]:
         try:
-            return surplus(infos, retention=self._retention, now=infos[-1].timestamp, rising=self._are_rising)
+            return surplus(infos, retention=self._retention, now=infos[-1].timestamp, rising=self._rising)
         except RuleError as error:  # the run hears of it when the checkpoint is durable
             self._broken_rule, self._retention = error, KeepAll()
             return []
