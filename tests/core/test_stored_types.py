@@ -456,6 +456,17 @@ def test_generic_models_of_two_classes_with_one_name_never_swap(monkeypatch: pyt
     assert [type(box) for box in back] == [type(box) for box in boxes]
 
 
+def test_a_name_that_several_generic_models_have_is_no_guess(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = "from pydantic import BaseModel\nclass Thing(BaseModel):\n    number: int = 0\n"
+    things = [make_module(monkeypatch, f"{name}_of_test", source).Thing for name in ("old", "new")]
+    classes = [Boxed[thing] for thing in things]
+
+    with pytest.raises(DeserializationError, match="2 loaded classes"):
+        TreeReader().value({"$model": [f"{__name__}:Boxed[Thing]", {"content": 1}, {}]})
+
+    assert len(set(classes)) == 2
+
+
 @pytest.mark.parametrize(
     "argument",
     [

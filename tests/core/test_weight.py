@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -10,6 +13,8 @@ import pytest
 from spark.errors import SerializationError
 from spark.graphs import ExitNode, Graph, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend, Record
+from spark.graphs.checkpoint.tree_writer import TreeWriter
+from spark.graphs.checkpoint.weight import weight
 
 
 class Watched(InMemoryCheckpointBackend):
@@ -100,3 +105,31 @@ async def test_what_would_be_endless_when_written_is_refused_by_hand_too() -> No
 
     with pytest.raises(SerializationError, match=r"graph_state\['pairs'\] can't be saved"):
         await checkpoint.save(InMemoryCheckpointBackend())
+
+
+@dataclass(slots=True)
+class Slotted:
+    parts: list[Any]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: deque(range(10_000)),
+        lambda: defaultdict(list, dict.fromkeys(range(10000), 1)),
+        lambda: OrderedDict.fromkeys(range(10_000)),
+        lambda: Slotted(list(range(10_000))),
+    ],
+)
+def test_whatever_holds_values_is_weighed_by_them(make: Callable[[], Any]) -> None:
+    assert weight([make()], limit=2_000) > 2_000
+
+
+@pytest.mark.parametrize("wrap", [lambda inner: deque([inner, inner]), lambda inner: Slotted([inner, inner])])
+def test_what_would_never_end_is_refused_whatever_holds_it(wrap: Callable[[Any], Any]) -> None:
+    value: Any = 1
+    for _ in range(40):
+        value = wrap(value)
+
+    with pytest.raises(SerializationError, match="over and over"):
+        TreeWriter().tree(value)

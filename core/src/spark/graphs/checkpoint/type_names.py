@@ -98,6 +98,11 @@ class TypeNames:
             return shape
         shapes = {id(cls): shape for cls in self._named(qualname) if (shape := kind.shape(cls)) is not None}
         cls = chosen([cls for cls in self._named(qualname) if id(cls) in shapes], module)
+        if cls is not None and "[" in qualname and len(shapes) > 1:
+            raise DeserializationError(
+                f"{name!r} was stored without the modules of its arguments, and {len(shapes)} loaded classes have this name. "
+                "Load it in a program that has only the one that is meant."
+            )
         if cls is not None:
             return shapes[id(cls)]
         raise DeserializationError(_not_found(name, kind, held))

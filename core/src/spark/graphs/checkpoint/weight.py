@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection
 from typing import Any, Final
 
@@ -66,8 +67,12 @@ def weight(value: Any, *, limit: int) -> int:
             if total > limit:
                 break
             pending += [part for part in (item.values() if kind is dict else item) if type(part) not in _SINGLE]
-        elif hasattr(item, "__dict__"):
-            pending.extend(vars(item).values())
+        else:
+            parts = _attributes(item) or getattr(item, "__dict__", {}).values()
+            total += len(parts)
+            if total > limit:
+                break
+            pending += [part for part in parts if type(part) not in _SINGLE]
     return total
 
 
@@ -105,9 +110,16 @@ def _attributes(item: Any) -> Collection[Any]:
     """What is written of an object, as far as it is known to refer to other values."""
     if isinstance(item, dict):
         return item.values()
+    if isinstance(item, tuple | deque):
+        items: Collection[Any] = item
+        return items
     kind = type(item)
-    is_record = hasattr(kind, "__dataclass_fields__") or hasattr(kind, "__pydantic_fields__")
-    return vars(item).values() if is_record and hasattr(item, "__dict__") else ()
+    fields = getattr(kind, "__dataclass_fields__", None)
+    if fields is None and not hasattr(kind, "__pydantic_fields__"):
+        return ()
+    if hasattr(item, "__dict__"):
+        return vars(item).values()
+    return [getattr(item, name) for name in fields or () if hasattr(item, name)]
 
 
 _SINGLE: Final = frozenset({int, float, bool, type(None)})
