@@ -67,11 +67,12 @@ def check_told(done: subprocess.CompletedProcess[str]) -> None:
     assert int(claimed[1]) == done.stdout.count("  killed\n") >= 1
 
 
-def test_a_difference_is_noticed(tmp_path: Path) -> None:
-    """The planted bug: the store holds the result of a run over another folder."""
-    index(tmp_path / "store", LIBRARY / "json")
+def test_a_difference_is_noticed(sources: Path, tmp_path: Path) -> None:
+    """The planted bug: the store holds the result of a run over the folder as it was before."""
+    index(tmp_path / "store", sources)
+    (sources / "new.py").write_text("def added(): ...")
 
-    done = demo("--kills", "1", "--folder", str(LIBRARY / "logging"), "--store", (tmp_path / "store").as_uri())
+    done = demo("--kills", "1", "--folder", str(sources), "--store", (tmp_path / "store").as_uri())
 
     assert done.returncode == 1
     assert done.stdout.splitlines()[-1] == "The results DIFFER."

@@ -22,10 +22,9 @@ class Unknown:
 async def test_the_state_shows_what_could_not_be_saved(
     block: PageBlock, capsys: pytest.CaptureFixture[str], memory: InMemoryCheckpointBackend
 ) -> None:
-    config = CheckpointConfig(backend=memory)
-    graph = Graph(start=looping(Count()), state={"fine": [1], "odd": Unknown()}, checkpoint_config=config)
+    graph = Graph(start=looping(Count()), state={"fine": [1], "odd": Unknown()})
     with pytest.raises(SerializationError, match=r"graph_state\['odd'\]"):
-        await graph.run()
+        graph.with_checkpoints(CheckpointConfig(backend=memory))
 
     await block.run(graph=graph, json=json)
 

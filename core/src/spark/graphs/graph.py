@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Any, Self
@@ -167,7 +166,8 @@ class Graph:
         :raises CheckpointError: a checkpoint could not be made, or the one to resume from can't be used.
         :raises Exception: whatever a node raised.
         """
-        with self._busy("run"):
+        self._begin("run")
+        try:
             check_resume(resume, rename)
             wanted = Task.of(task)
             codec = self._backend.codec if self._backend is not None else Codec()
@@ -179,6 +179,8 @@ class Graph:
                     self._run = None
                     return self._standing.take_outcome(origin)
             return await self._run_from(origin, wanted)
+        finally:
+            self._is_running = False
 
     async def load(self, *, rename: Mapping[str, str] | None = None) -> GraphCheckpoint | None:
         """Bring the latest checkpoint of this graph id into the graph; the next ``run`` goes on from it.
@@ -189,12 +191,15 @@ class Graph:
         :raises RunError: a run is under way.
         :raises CheckpointError: the checkpoint can't be used.
         """
-        with self._busy("load"):
+        self._begin("load")
+        try:
             origin = await self._stored(rename, for_result=False).look_up(self._standing.given)
             self._standing.take_over(origin)
             self._standing.edits.clear()
             self._run = None
             return origin.checkpoint.isolated() if origin.checkpoint is not None else None
+        finally:
+            self._is_running = False
 
     def with_checkpoints(self, checkpoint_config: CheckpointConfig | None) -> Self:
         """The same graph, checkpointed in another way: a new one with this one's nodes, id and committed state.
@@ -397,14 +402,9 @@ class Graph:
         config = self._config_data(Task(), pending.inputs if pending else None)
         return self._standing.capture(self._topology, config=config, metadata=metadata)
 
-    @contextmanager
-    def _busy(self, what: str) -> Iterator[None]:
+    def _begin(self, what: str) -> None:
         self._check_idle(what)
         self._is_running = True
-        try:
-            yield
-        finally:
-            self._is_running = False
 
     def _check_idle(self, what: str) -> None:
         if self._is_running:

@@ -118,7 +118,8 @@ def _attributes(item: Any) -> Collection[Any]:
     if fields is None and not hasattr(kind, "__pydantic_fields__"):
         return ()
     if hasattr(item, "__dict__"):
-        return vars(item).values()
+        held: dict[str, Any] = vars(item)
+        return held.values()
     return [getattr(item, name) for name in fields or () if hasattr(item, name)]
 
 
