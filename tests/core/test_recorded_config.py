@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from spark.graphs.checkpoint import (
     CheckpointHandler,
     CheckpointInfo,
     CheckpointManager,
+    CheckpointSerializer,
     EveryIterations,
     EverySeconds,
     FileCheckpointBackend,
@@ -184,6 +186,28 @@ async def test_a_trigger_and_handlers_that_can_not_be_recorded_are_named(backend
     assert "pass checkpoint_config= to Graph.from_checkpoint()" in message
     assert graph.checkpoint_config is not None
     assert repr(graph.checkpoint_config.combined_trigger()) == "EveryIterations(1) | WithinOverhead(0.05)"
+
+
+class Marks(CheckpointSerializer):
+    pass
+
+
+async def test_a_serializer_that_the_backend_lacks_is_named(tmp_path: Path) -> None:
+    async with FileCheckpointBackend(str(tmp_path), serializer=Marks()) as backend:
+        config = CheckpointConfig(backend=backend, trigger_on_iteration=1)
+        await Graph(countdown(), id="recorded", checkpoint_config=config).run({"limit": 3})
+        checkpoint = await CheckpointManager(backend).load_latest("recorded")
+        assert checkpoint is not None
+        gc.collect()
+        Graph.from_checkpoint(checkpoint)  # nothing is lost
+    gc.collect()
+    async with FileCheckpointBackend(str(tmp_path)) as backend:
+        checkpoint = await CheckpointManager(backend).load_latest("recorded")
+        assert checkpoint is not None
+        with pytest.warns(
+            SparkWarning, match="passed the serializer tests.core.test_recorded_config:Marks, which the backend"
+        ):
+            Graph.from_checkpoint(checkpoint)
 
 
 async def test_nothing_is_said_where_nothing_is_lost(backend: InMemoryCheckpointBackend) -> None:

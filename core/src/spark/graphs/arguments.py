@@ -124,6 +124,11 @@ def recorded_config(checkpoint: GraphCheckpoint) -> CheckpointConfig | None:
             f"{named(checkpoint)} records a checkpoint configuration that can't be used ({error}). Pass checkpoint_config= to "
             "Graph.from_checkpoint()."
         ) from error
+    wrote, reads = checkpoint.config.get("serializer"), checkpoint.source.codec.serializer if checkpoint.source else ""
+    if config is not None and wrote and wrote != reads:
+        lost.append(
+            f"its values passed the serializer {str(wrote)[:200]}, which the backend that it was loaded from lacks"
+        )
     if lost:
         warnings.warn(
             f"{named(checkpoint)} does not record all of how its graph was checkpointed: {'; '.join(lost)}. To say it anew, pass "

@@ -386,6 +386,7 @@ class Graph:
             "node_threads": self._node_threads,
             **self._failure_rule.to_data(),
             "checkpoint": self._checkpoint_config.to_data() if self._checkpoint_config else None,
+            "serializer": self._backend.codec.serializer if self._backend is not None else "",
             **({"inputs": inputs} if inputs is not None else {}),
         }
 

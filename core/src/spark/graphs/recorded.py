@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from spark.errors import GraphRestoreError
+from spark.graphs.checkpoint.config import are_seconds
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.model import GraphCheckpoint
@@ -64,10 +65,8 @@ def _check_config(config: Any) -> None:
     threads = config.get("node_threads", 1)
     _check(_is_number(threads, 1), "config", f"node_threads is {_shown(threads)}")
     rule, grace = config.get("on_failure", "finish"), config.get("failure_grace")
-    _check(type(rule) is str, "config", f"on_failure is {_shown(rule)}")
-    _check(grace is None or type(grace) in (int, float), "config", f"failure_grace is {_shown(grace)}")
-    threads = config.get("node_threads", 1)
-    _check(_is_number(threads, 1), "config", f"node_threads is {_shown(threads)}")
+    _check(rule in ("finish", "cancel"), "config", f"on_failure is {_shown(rule)}")
+    _check(grace is None or are_seconds(grace), "config", f"failure_grace is {_shown(grace)}")
     _check(isinstance(config.get("inputs", {}), Mapping), "config", "the inputs are no mapping")
 
 
@@ -104,6 +103,8 @@ def _check_token(token: Any, next_token: int, contents: int) -> None:
     _check(_is_number(token.get("lineage"), 0), part, f"a token's lineage is {_shown(token.get('lineage'))}")
     _check(_is_text_or_none(token.get("source", 0)), part, f"a token's source is {_shown(token.get('source'))}")
     _check(type(token.get("joined")) is bool, part, f"a token's joined is {_shown(token.get('joined'))}")
+    failures = token.get("failures", 0)
+    _check(_is_number(failures, 0), part, f"a token's failures are {_shown(failures)}")
     order = token.get("order")
     is_order = isinstance(order, list) and len(order) == 2 and all(_is_number(each, 0) for each in order)
     _check(order is None or is_order, part, f"a token's order is {_shown(order)}")

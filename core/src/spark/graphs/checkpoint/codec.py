@@ -26,9 +26,10 @@ from spark.graphs.checkpoint.payload import PayloadReader, PayloadWriter
 from spark.graphs.checkpoint.pieces import Pieces
 from spark.graphs.checkpoint.query import searchable
 from spark.graphs.checkpoint.record import Record, RecordHeader
-from spark.graphs.checkpoint.serializer import CheckpointSerializer
+from spark.graphs.checkpoint.serializer import CheckpointSerializer, is_hook
 from spark.graphs.checkpoint.unsaveable import describe
 from spark.graphs.checkpoint.weight import Scale
+from spark.graphs.loaded import class_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,8 @@ class Codec:
         self.compression: str = compression_name(compression)
         self.limits: ReadLimits = ReadLimits.of(limits)
         """What one load may cost."""
+        self.serializer: str = class_name(type(serializer)) if is_hook(serializer) else ""
+        """The class of the serializer that every object passes; nothing where it changes none."""
         self._writer = PayloadWriter(self.format, serializer)
         self._reader = PayloadReader(serializer)
         self._checksum = checksum
