@@ -78,12 +78,12 @@ def snapshot(value: Any, *, path: str = "value", check: Check | None = None) -> 
     return copied
 
 
-def _copies(copy_below: _Copied | None, *, doubtful: bool = False) -> _Copied:
+def _copies(copy_below: _Copied) -> _Copied:
     """What copies the parts on one level of a value, each anew each time that it is met.
 
     Its notes are how many more copies may be made, and, if there is anything, that it may not be possible to save them.
 
-    :param copy_below: for the next level; None for itself.
+    :param copy_below: for the next level.
     """
 
     def copied(value: Any, kind: type, notes: list[int]) -> Any:
@@ -91,11 +91,18 @@ def _copies(copy_below: _Copied | None, *, doubtful: bool = False) -> _Copied:
         if notes[0] < 0:
             raise _ManyError
         copier = _COPIERS.get(kind)
-        if doubtful or copier is None:
+        if copier is None:
             notes.append(_DOUBTFUL)
-        return copier(value, copy_below or copied, notes) if copier else copy.deepcopy(value)
+            return copy.deepcopy(value)
+        return copier(value, copy_below, notes)
 
     return copied
+
+
+def _copy_deep(value: Any, kind: type, notes: list[int]) -> Any:
+    """The same for all levels that may be too deep."""
+    notes.append(_DOUBTFUL)
+    return _copies(_copy_deep)(value, kind, notes)
 
 
 def _copy_once(value: Any, kind: type, copies: dict[int, Any]) -> Any:
@@ -229,6 +236,6 @@ _COPIERS: Final[dict[type, Callable[[Any, _Copied, Any], Any]]] = {
     bytearray: _copy_bytearray,
 }
 
-_copy: _Copied = _copies(None, doubtful=True)
+_copy: _Copied = _copy_deep
 for _ in range(_DEEP):
     _copy = _copies(_copy)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection
-from typing import Any, Final
+from typing import Any, Final, cast
 
 _LIGHT_VALUES: Final = 2_000
 """About a millisecond's worth of small values."""
@@ -111,15 +111,14 @@ def _attributes(item: Any) -> Collection[Any]:
     if isinstance(item, dict):
         return item.values()
     if isinstance(item, tuple | deque):
-        items: Collection[Any] = item
-        return items
+        return cast("Collection[Any]", item)
     kind = type(item)
     fields = getattr(kind, "__dataclass_fields__", None)
     if fields is None and not hasattr(kind, "__pydantic_fields__"):
         return ()
     if hasattr(item, "__dict__"):
-        held: dict[str, Any] = vars(item)
-        return held.values()
+        attributes: dict[str, Any] = vars(item)
+        return attributes.values()
     return [getattr(item, name) for name in fields or () if hasattr(item, name)]
 
 
