@@ -14,8 +14,8 @@ import pytest
 
 from spark.errors import GraphDefinitionError
 from spark.graphs import Graph, Node, NodeContext
-from spark.graphs.blocking import run_blocking
 from spark.graphs.checkpoint import CheckpointConfig, CheckpointHandler, GraphCheckpoint
+from spark.graphs.concurrency.blocking import run_blocking
 from tests.core.running import Does, Failure, countdown
 
 

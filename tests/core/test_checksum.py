@@ -22,7 +22,7 @@ from spark.graphs.checkpoint import (
     InMemoryCheckpointBackend,
     Record,
 )
-from spark.graphs.checkpoint.checksum import checksum, is_right
+from spark.graphs.checkpoint.records.checksum import checksum, is_right
 
 
 def test_each_method_is_the_standard_one_over_header_and_payload() -> None:

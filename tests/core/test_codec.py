@@ -24,13 +24,13 @@ from spark.errors import (
     SerializationError,
 )
 from spark.graphs.checkpoint import compression
-from spark.graphs.checkpoint.blobs import NewBlobs
-from spark.graphs.checkpoint.codec import Codec
-from spark.graphs.checkpoint.fragments import FragmentCache
-from spark.graphs.checkpoint.json_format import JsonFormat
+from spark.graphs.checkpoint.encoding.cache import FragmentCache
+from spark.graphs.checkpoint.encoding.codec import Codec
+from spark.graphs.checkpoint.encoding.json_format import JsonFormat
 from spark.graphs.checkpoint.model import GraphCheckpoint
-from spark.graphs.checkpoint.record import Record, RecordHeader
-from spark.graphs.checkpoint.serializer import CheckpointSerializer
+from spark.graphs.checkpoint.records.blobs import NewBlobs
+from spark.graphs.checkpoint.records.record import Record, RecordHeader
+from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
 from tests.core.checkpoint_values import is_same, keys, values
 
 CODEC = Codec(JsonFormat())

@@ -22,12 +22,12 @@ from spark.graphs.checkpoint import (
     GraphCheckpoint,
     InMemoryCheckpointBackend,
 )
-from spark.graphs.checkpoint.codec import Codec
-from spark.graphs.checkpoint.fragments import FragmentCache
-from spark.graphs.checkpoint.json_format import JsonFormat
-from spark.graphs.checkpoint.record import Record
-from spark.graphs.containers import Captured, PlainDict, PlainList, ordinary
-from spark.graphs.state import DELETED, StateStore
+from spark.graphs.checkpoint.encoding.cache import FragmentCache
+from spark.graphs.checkpoint.encoding.codec import Codec
+from spark.graphs.checkpoint.encoding.json_format import JsonFormat
+from spark.graphs.checkpoint.records.record import Record
+from spark.graphs.state.transactions import DELETED, StateStore
+from spark.graphs.values.containers import Captured, PlainDict, PlainList, ordinary
 from spark_serializer_pickle import PickleFormat
 
 OWN: Final = (PlainList, PlainDict, Captured)

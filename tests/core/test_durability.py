@@ -17,7 +17,7 @@ from spark.graphs.checkpoint import (
     InMemoryCheckpointBackend,
     Record,
 )
-from spark.graphs.checkpoint.durability import MOST_WAITING
+from spark.graphs.checkpoint.policies.durability import MOST_WAITING
 from tests.core.running import Does, Failure, every_step, history
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spark.graphs.checkpoint.json_format import JsonFormat
+from spark.graphs.checkpoint.encoding.json_format import JsonFormat
 from spark_testing import SerializerConformance
 
 

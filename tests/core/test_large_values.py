@@ -30,8 +30,8 @@ from spark.graphs.checkpoint import (
     RecordHeader,
     Retention,
 )
-from spark.graphs.checkpoint.blobs import SMALLEST, birth, garbage
-from spark.graphs.checkpoint.checksum import checksum
+from spark.graphs.checkpoint.records.blobs import SMALLEST, birth, garbage
+from spark.graphs.checkpoint.records.checksum import checksum
 from spark_backend_sql import DatabaseCheckpointBackend
 from spark_testing.records import NOON, make_record
 from tests.core.running import Failure

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from spark.graphs.loaded import class_name, find_loaded
+from spark.graphs.values.loaded import class_name, find_loaded
 
 
 class Base:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spark.graphs.checkpoint.pace import LARGEST, LONGEST, TOLERABLE, Pace
+from spark.graphs.concurrency.pace import LARGEST, LONGEST, TOLERABLE, Pace
 
 FAST, SLOW = LONGEST / 4, LONGEST * 10
 

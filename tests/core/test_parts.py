@@ -25,10 +25,10 @@ from spark.graphs.checkpoint import (
 )
 from spark.graphs.checkpoint import parts as parts_module
 from spark.graphs.checkpoint import payload as payload_module
-from spark.graphs.checkpoint.blobs import NewBlobs, birth
-from spark.graphs.checkpoint.checksum import checksum
-from spark.graphs.checkpoint.fragments import FragmentCache
-from spark.graphs.state import DELETED, StateStore
+from spark.graphs.checkpoint.encoding.cache import FragmentCache
+from spark.graphs.checkpoint.records.blobs import NewBlobs, birth
+from spark.graphs.checkpoint.records.checksum import checksum
+from spark.graphs.state.transactions import DELETED, StateStore
 
 MUCH: Final = 128 * 1024
 """From so many bytes on small values are kept in parts here, whatever the store."""

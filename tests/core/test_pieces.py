@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from spark.errors import CheckpointDamagedError, SerializationError
 from spark.graphs import ExitNode, Graph, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager, InMemoryCheckpointBackend
-from spark.graphs.checkpoint.checksum import checksum
-from spark.graphs.checkpoint.codec import Codec
-from spark.graphs.checkpoint.fragments import FragmentCache
-from spark.graphs.checkpoint.json_format import JsonFormat
+from spark.graphs.checkpoint.encoding.cache import FragmentCache
+from spark.graphs.checkpoint.encoding.codec import Codec
+from spark.graphs.checkpoint.encoding.json_format import JsonFormat
 from spark.graphs.checkpoint.model import GraphCheckpoint
-from spark.graphs.checkpoint.query import CheckpointQuery
-from spark.graphs.checkpoint.record import Record
+from spark.graphs.checkpoint.records.checksum import checksum
+from spark.graphs.checkpoint.records.query import CheckpointQuery
+from spark.graphs.checkpoint.records.record import Record
 from tests.core.checkpoint_values import is_same, keys, values
 
 AT_ONCE = Codec(JsonFormat())

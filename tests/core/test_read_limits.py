@@ -21,10 +21,10 @@ from spark.graphs.checkpoint import (
     ReadLimits,
     Record,
 )
-from spark.graphs.checkpoint.blobs import BlobRef, NewBlobs
-from spark.graphs.checkpoint.checksum import checksum
-from spark.graphs.checkpoint.tree_reader import TreeReader
-from spark.graphs.checkpoint.tree_writer import TreeWriter
+from spark.graphs.checkpoint.records.blobs import BlobRef, NewBlobs
+from spark.graphs.checkpoint.records.checksum import checksum
+from spark.graphs.checkpoint.serialization.reader import TreeReader
+from spark.graphs.checkpoint.serialization.writer import TreeWriter
 
 MODULUS = 2**61 - 1
 """Numbers that differ by it have one hash."""
@@ -149,7 +149,7 @@ def test_whatever_is_encoded_can_be_decoded(compression: str, keeps_blobs: bool,
 
 
 def test_large_values_that_are_replaced_do_not_use_up_the_room_for_compression() -> None:
-    from spark.graphs.checkpoint.fragments import FragmentCache
+    from spark.graphs.checkpoint.encoding.cache import FragmentCache
 
     codec, blobs, cache = Codec(compression="gzip"), NewBlobs("x"), FragmentCache()
     for number in range(4):

@@ -35,9 +35,9 @@ from spark.graphs.checkpoint import (
     Trigger,
     WithinOverhead,
 )
-from spark.graphs.checkpoint.retention import RETENTIONS
-from spark.graphs.checkpoint.rules import rule_from_data, rule_to_data
-from spark.graphs.checkpoint.triggers import TRIGGERS
+from spark.graphs.checkpoint.policies.retention import RETENTIONS
+from spark.graphs.checkpoint.policies.rules import rule_from_data, rule_to_data
+from spark.graphs.checkpoint.policies.triggers import TRIGGERS
 from tests.core.running import Countdown, countdown
 
 OTHERS: dict[str, Any] = {

@@ -20,8 +20,8 @@ from spark.graphs.checkpoint import (
     Listing,
     Record,
 )
-from spark.graphs.checkpoint.handlers import Audience
-from spark.graphs.checkpoint.recorder import Capture, Recorder
+from spark.graphs.checkpoint.observers.handlers import Audience
+from spark.graphs.checkpoint.recording.recorder import Capture, Recorder
 from spark_testing.records import NOON
 from tests.core.running import Does, FailsOnce, Failure, countdown, every_step, history
 

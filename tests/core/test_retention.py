@@ -19,7 +19,7 @@ from spark.graphs.checkpoint import (
     KeepLast,
     Retention,
 )
-from spark.graphs.checkpoint.retention import surplus
+from spark.graphs.checkpoint.policies.retention import surplus
 from spark_testing.records import make_record
 from tests.core.running import Does, countdown, every_step, history
 

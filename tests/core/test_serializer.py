@@ -17,13 +17,13 @@ from hypothesis import given, settings
 from pydantic import BaseModel, SecretStr, field_validator
 
 from spark.errors import CheckpointDamagedError, DeserializationError, GraphDefinitionError, SerializationError
-from spark.graphs.checkpoint.codec import Codec
-from spark.graphs.checkpoint.json_format import JsonFormat
+from spark.graphs.checkpoint.encoding.codec import Codec
+from spark.graphs.checkpoint.encoding.json_format import JsonFormat
 from spark.graphs.checkpoint.model import GraphCheckpoint
-from spark.graphs.checkpoint.record import Record
-from spark.graphs.checkpoint.registered_types import register_type
-from spark.graphs.checkpoint.tree_reader import TreeReader
-from spark.graphs.checkpoint.tree_writer import MAX_DEPTH, TreeWriter
+from spark.graphs.checkpoint.records.record import Record
+from spark.graphs.checkpoint.serialization.reader import TreeReader
+from spark.graphs.checkpoint.serialization.registered_types import register_type
+from spark.graphs.checkpoint.serialization.writer import MAX_DEPTH, TreeWriter
 from spark_serializer_pickle import PickleFormat
 from tests.core.checkpoint_values import (
     Address,

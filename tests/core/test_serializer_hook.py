@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from spark.errors import DeserializationError, SerializationError
-from spark.graphs.checkpoint.codec import Codec
-from spark.graphs.checkpoint.json_format import JsonFormat
+from spark.graphs.checkpoint.encoding.codec import Codec
+from spark.graphs.checkpoint.encoding.json_format import JsonFormat
 from spark.graphs.checkpoint.model import GraphCheckpoint
-from spark.graphs.checkpoint.serializer import CheckpointSerializer
-from spark.graphs.checkpoint.tree_reader import TreeReader
-from spark.graphs.checkpoint.tree_writer import TreeWriter
+from spark.graphs.checkpoint.serialization.reader import TreeReader
+from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
+from spark.graphs.checkpoint.serialization.writer import TreeWriter
 from spark_serializer_pickle import PickleFormat
 
 

@@ -23,10 +23,10 @@ from sqlmodel import SQLModel
 
 from spark.errors import CheckpointDamagedError, DeserializationError, GraphDefinitionError, SerializationError
 from spark.graphs.checkpoint import Codec, GraphCheckpoint, rename_type
-from spark.graphs.checkpoint.json_format import JsonFormat
-from spark.graphs.checkpoint.registered_types import register_type
-from spark.graphs.checkpoint.tree_reader import TreeReader
-from spark.graphs.checkpoint.tree_writer import TreeWriter
+from spark.graphs.checkpoint.encoding.json_format import JsonFormat
+from spark.graphs.checkpoint.serialization.reader import TreeReader
+from spark.graphs.checkpoint.serialization.registered_types import register_type
+from spark.graphs.checkpoint.serialization.writer import TreeWriter
 from tests.core.checkpoint_values import is_same
 
 T = TypeVar("T")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from spark.errors import SerializationError
-from spark.graphs.values import snapshot
+from spark.graphs.values.snapshots import snapshot
 
 
 @dataclass

@@ -13,8 +13,8 @@ import pytest
 from spark.errors import SerializationError
 from spark.graphs import ExitNode, Graph, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend, Record
-from spark.graphs.checkpoint.tree_writer import TreeWriter
-from spark.graphs.checkpoint.weight import weight
+from spark.graphs.checkpoint.serialization.cost import weight
+from spark.graphs.checkpoint.serialization.writer import TreeWriter
 
 
 class Watched(InMemoryCheckpointBackend):

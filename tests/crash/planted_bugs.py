@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from spark.graphs.checkpoint import Record
-from spark.graphs.checkpoint.blobs import birth
-from spark.graphs.checkpoint.framing import frame
+from spark.graphs.checkpoint.records.blobs import birth
+from spark.graphs.checkpoint.records.framing import frame
 from spark_backend_file import FileCheckpointBackend
 from spark_backend_file.blobs import add_blobs
 from spark_backend_file.names import quote, record_name

@@ -19,7 +19,7 @@ GOOD = """
 
 GOOD_BACKEND = """
     from spark.graphs.checkpoint import InMemoryCheckpointBackend
-    from spark.graphs.checkpoint.json_format import JsonFormat
+    from spark.graphs.checkpoint.encoding.json_format import JsonFormat
 
     class GoodBackend(InMemoryCheckpointBackend):
         def __init__(self, **options):

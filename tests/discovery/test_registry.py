@@ -42,14 +42,14 @@ def test_a_bare_name_constructs_and_a_url_describes(good: Site) -> None:
 
 @pytest.mark.parametrize("core_name", ["memory", "memory://"])
 def test_the_memory_backend_costs_no_scan(site: Site, core_name: str) -> None:
-    pytest.importorskip("spark.graphs.checkpoint.memory")
+    pytest.importorskip("spark.graphs.checkpoint.storage.memory")
     site.install("fake-bad", sources.FAILS_ON_IMPORT)  # a scan would warn
 
     assert backend_class(core_name).__name__ == "InMemoryCheckpointBackend"
 
 
 def test_the_json_format_costs_no_scan(site: Site) -> None:
-    pytest.importorskip("spark.graphs.checkpoint.json_format")
+    pytest.importorskip("spark.graphs.checkpoint.encoding.json_format")
     site.install("fake-bad", sources.FAILS_ON_IMPORT)
 
     assert format_class("json").__name__ == "JsonFormat"

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from spark.errors import BackendError
-from spark.graphs.checkpoint import Record, pace
+from spark.graphs.checkpoint import Record
+from spark.graphs.concurrency import pace
 from spark_backend_file import FileCheckpointBackend
 from spark_backend_file.directory import CheckpointDirectory
 from spark_testing.records import make_record

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from spark.errors import SequenceTakenError
-from spark.graphs.checkpoint import pace
+from spark.graphs.concurrency import pace
 from spark_backend_file import FileCheckpointBackend, worker
 from spark_backend_file.directory import CheckpointDirectory
 from spark_testing.records import BLOB, make_record

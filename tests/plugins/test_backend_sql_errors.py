@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import event, text
 
 from spark.errors import BackendError
-from spark.graphs.checkpoint import pace
+from spark.graphs.concurrency import pace
 from spark.hooks import open_backend
 from spark_backend_sql import DatabaseCheckpointBackend, dialects
 from spark_backend_sql.operations import Put

@@ -14,10 +14,10 @@ import pytest
 
 import spark_serializer_pickle.pickle_format as pickle_format
 from spark.errors import CheckpointDamagedError, SerializationError, SparkWarning
-from spark.graphs.checkpoint.codec import Codec
-from spark.graphs.checkpoint.json_format import JsonFormat
+from spark.graphs.checkpoint.encoding.codec import Codec
+from spark.graphs.checkpoint.encoding.json_format import JsonFormat
 from spark.graphs.checkpoint.model import GraphCheckpoint
-from spark.graphs.checkpoint.record import Record
+from spark.graphs.checkpoint.records.record import Record
 from spark_serializer_pickle import PickleFormat
 from spark_testing import SerializerConformance
 

@@ -1,11 +1,11 @@
 """Async graphs whose runs survive: write nodes, wire them with ``>>``, and ``await graph.run()``."""
 
-from spark.graphs.context import NodeContext
+from spark.graphs.definition.context import NodeContext
+from spark.graphs.definition.nodes import ExitNode, FunctionNode, JoinNode, Node, node
 from spark.graphs.graph import Graph
 from spark.graphs.message import Message
-from spark.graphs.nodes import ExitNode, FunctionNode, JoinNode, Node, node
 from spark.graphs.progress import Progress
-from spark.graphs.step_state import GraphState, NodeState
+from spark.graphs.state.step_state import GraphState, NodeState
 from spark.graphs.tasks import Budget, Task, TaskType
 
 __all__ = [

@@ -9,18 +9,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from spark.errors import GraphDefinitionError, GraphRestoreError, SparkError, SparkWarning
-from spark.graphs.checkpoint.backend import CheckpointBackend
-from spark.graphs.checkpoint.config import CheckpointConfig, are_seconds
-from spark.graphs.checkpoint.handlers import Audience
+from spark.graphs.checkpoint.configuration.config import CheckpointConfig, are_seconds
 from spark.graphs.checkpoint.ids import check_graph_id
-from spark.graphs.checkpoint.memory import InMemoryCheckpointBackend
 from spark.graphs.checkpoint.model import GraphCheckpoint
-from spark.graphs.checkpoint.recorder import Recorder
-from spark.graphs.ending import FailureRule
-from spark.graphs.nodes import Node
-from spark.graphs.recorded import named
-from spark.graphs.restore import NothingRecorded
-from spark.graphs.topology import Topology
+from spark.graphs.checkpoint.observers.handlers import Audience
+from spark.graphs.checkpoint.recording.recorder import Recorder
+from spark.graphs.checkpoint.storage.backend import CheckpointBackend
+from spark.graphs.checkpoint.storage.memory import InMemoryCheckpointBackend
+from spark.graphs.definition.nodes import Node
+from spark.graphs.definition.topology import Topology
+from spark.graphs.engine.ending import FailureRule
+from spark.graphs.resuming.recorded import named
+from spark.graphs.resuming.restore import NothingRecorded
 
 _LOG = logging.getLogger("spark.checkpoint")
 

@@ -26,28 +26,28 @@ from spark.graphs.arguments import (
     topology_from,
     warn_of_random_id,
 )
-from spark.graphs.blocking import NODE_THREADS, NodeThreads
-from spark.graphs.checkpoint.backend import CheckpointBackend
-from spark.graphs.checkpoint.codec import Codec
-from spark.graphs.checkpoint.config import CheckpointConfig
-from spark.graphs.checkpoint.durability import saving
+from spark.graphs.checkpoint.configuration.config import CheckpointConfig
+from spark.graphs.checkpoint.encoding.codec import Codec
+from spark.graphs.checkpoint.maintenance.loading import utc_now
 from spark.graphs.checkpoint.migrations import migrated
 from spark.graphs.checkpoint.model import GraphCheckpoint
-from spark.graphs.checkpoint.recorder import Capture, Recorder
-from spark.graphs.checkpoint.store import utc_now
-from spark.graphs.ending import Ending, FailureRule, OnFailure
+from spark.graphs.checkpoint.policies.durability import saving
+from spark.graphs.checkpoint.recording.recorder import Capture, Recorder
+from spark.graphs.checkpoint.storage.backend import CheckpointBackend
+from spark.graphs.concurrency.blocking import NODE_THREADS, NodeThreads
+from spark.graphs.definition.nodes import Node
+from spark.graphs.definition.topology import Topology
+from spark.graphs.engine.ending import Ending, FailureRule, OnFailure
+from spark.graphs.engine.run import GraphRun
 from spark.graphs.message import Message
-from spark.graphs.nodes import Node
-from spark.graphs.origin import Origin, PendingRun, Resume, check_resume
 from spark.graphs.progress import Progress
-from spark.graphs.recorded import checked
-from spark.graphs.restore import find_topology
-from spark.graphs.run import GraphRun
-from spark.graphs.standing import Standing, Stored
-from spark.graphs.state import StateStore, check_key
+from spark.graphs.resuming.origin import Origin, PendingRun, Resume, check_resume
+from spark.graphs.resuming.recorded import checked
+from spark.graphs.resuming.restore import find_topology
+from spark.graphs.resuming.standing import Standing, Stored
+from spark.graphs.state.transactions import StateStore, check_key
 from spark.graphs.tasks import Task
-from spark.graphs.topology import Topology
-from spark.graphs.values import Check, snapshot
+from spark.graphs.values.snapshots import Check, snapshot
 
 _ALIVE: WeakValueDictionary[int, Graph] = WeakValueDictionary()
 """Every graph in this process, in the order of their making. Several may have one id, and the newest need not live longest."""

@@ -11,7 +11,7 @@ def spark_backends() -> list[BackendSpec]:
     return [
         BackendSpec(
             name="memory",
-            target="spark.graphs.checkpoint.memory:InMemoryCheckpointBackend",
+            target="spark.graphs.checkpoint.storage.memory:InMemoryCheckpointBackend",
             schemes=("memory",),
             class_names=("InMemoryCheckpointBackend",),
             summary="Checkpoints in this process's memory; gone when it ends.",
@@ -25,7 +25,7 @@ def spark_serializers() -> list[SerializerSpec]:
     return [
         SerializerSpec(
             name="json",
-            target="spark.graphs.checkpoint.json_format:JsonFormat",
+            target="spark.graphs.checkpoint.encoding.json_format:JsonFormat",
             safe_to_load=True,
             summary="Readable text, exact round-trips, safe to load.",
         )

@@ -11,7 +11,7 @@ from sqlalchemy import Dialect, Select, bindparam, case, delete, func, null, sel
 
 from spark.errors import CheckpointDamagedError
 from spark.graphs.checkpoint import CheckpointInfo, DamagedRecord, Record, RecordHeader, automatic_id
-from spark.graphs.checkpoint.pace import LARGEST
+from spark.graphs.concurrency.pace import LARGEST
 from spark_backend_sql.dialects import insert_missing, insert_or_keep, insert_or_raise
 from spark_backend_sql.driver_sql import Binder, DriverStatement
 from spark_backend_sql.operations import Operation, Put

@@ -16,30 +16,37 @@ from spark.errors import (
     SequenceTakenError,
     SerializationError,
 )
-from spark.graphs.blocking import Reply, run_blocking
-from spark.graphs.checkpoint.backend import CheckpointBackend
-from spark.graphs.checkpoint.blobs import BlobRef
-from spark.graphs.checkpoint.codec import Codec
-from spark.graphs.checkpoint.config import CheckpointConfig
-from spark.graphs.checkpoint.durability import Durability
-from spark.graphs.checkpoint.format import Format
-from spark.graphs.checkpoint.handlers import CheckpointHandler
+from spark.graphs.checkpoint.configuration.config import CheckpointConfig
+from spark.graphs.checkpoint.encoding.codec import Codec
 from spark.graphs.checkpoint.ids import automatic_id, parse_automatic_id
-from spark.graphs.checkpoint.limits import ReadLimits
-from spark.graphs.checkpoint.listing import DamagedRecord, Listing
-from spark.graphs.checkpoint.manager import CheckpointManager
-from spark.graphs.checkpoint.memory import InMemoryCheckpointBackend
+from spark.graphs.checkpoint.maintenance.manager import CheckpointManager
+from spark.graphs.checkpoint.maintenance.verification import Verification
 from spark.graphs.checkpoint.migrations import register_migration
 from spark.graphs.checkpoint.model import CURRENT_VERSION, CheckpointInfo, GraphCheckpoint
-from spark.graphs.checkpoint.pace import Pace
-from spark.graphs.checkpoint.query import CheckpointQuery, written_members
-from spark.graphs.checkpoint.record import Record, RecordHeader
-from spark.graphs.checkpoint.registered_types import register_type
-from spark.graphs.checkpoint.retention import KeepAll, KeepFor, KeepLast, Retention
-from spark.graphs.checkpoint.serializer import CheckpointSerializer
-from spark.graphs.checkpoint.triggers import AfterNode, Boundary, EveryIterations, EverySeconds, Trigger, WithinOverhead
-from spark.graphs.checkpoint.type_names import rename_type
-from spark.graphs.checkpoint.verification import Verification
+from spark.graphs.checkpoint.observers.handlers import CheckpointHandler
+from spark.graphs.checkpoint.policies.durability import Durability
+from spark.graphs.checkpoint.policies.retention import KeepAll, KeepFor, KeepLast, Retention
+from spark.graphs.checkpoint.policies.triggers import (
+    AfterNode,
+    Boundary,
+    EveryIterations,
+    EverySeconds,
+    Trigger,
+    WithinOverhead,
+)
+from spark.graphs.checkpoint.records.blobs import BlobRef
+from spark.graphs.checkpoint.records.formats import Format
+from spark.graphs.checkpoint.records.limits import ReadLimits
+from spark.graphs.checkpoint.records.query import CheckpointQuery, written_members
+from spark.graphs.checkpoint.records.record import Record, RecordHeader
+from spark.graphs.checkpoint.serialization.registered_types import register_type
+from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
+from spark.graphs.checkpoint.serialization.type_names import rename_type
+from spark.graphs.checkpoint.storage.backend import CheckpointBackend
+from spark.graphs.checkpoint.storage.listing import DamagedRecord, Listing
+from spark.graphs.checkpoint.storage.memory import InMemoryCheckpointBackend
+from spark.graphs.concurrency.blocking import Reply, run_blocking
+from spark.graphs.concurrency.pace import Pace
 
 if TYPE_CHECKING:
     from spark_backend_file import FileCheckpointBackend as FileCheckpointBackend

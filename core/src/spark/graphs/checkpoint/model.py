@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from spark.graphs.checkpoint.ids import check_checkpoint_id, check_graph_id
-from spark.graphs.values import snapshot
+from spark.graphs.values.snapshots import snapshot
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint.backend import CheckpointBackend
-    from spark.graphs.checkpoint.handlers import Audience
+    from spark.graphs.checkpoint.observers.handlers import Audience
+    from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 
 CURRENT_VERSION: Final = "1.0.0"
 """The checkpoint format version that this release writes: major.minor.patch.
@@ -86,7 +86,7 @@ class GraphCheckpoint:
         :raises CheckpointConflictError: the id belongs to a checkpoint of another graph.
         :raises BackendError: the storage failed.
         """
-        from spark.graphs.checkpoint.store import save_checkpoint  # the store imports this module
+        from spark.graphs.checkpoint.maintenance.loading import save_checkpoint  # the store imports this module
 
         return await save_checkpoint(self, backend)
 

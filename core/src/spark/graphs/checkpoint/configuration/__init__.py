@@ -1,0 +1,1 @@
+"""How a graph is checkpointed: arguments, the environment and files of settings."""

@@ -1,0 +1,263 @@
+"""How a graph is checkpointed: what the user asks for, checked when it is written down."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from spark.errors import GraphDefinitionError
+from spark.graphs.checkpoint.observers.handlers import CheckpointHandler, HandlerErrors
+from spark.graphs.checkpoint.policies.durability import Durability, check_durability
+from spark.graphs.checkpoint.policies.retention import RETENTIONS, KeepAll, KeepLast, Retention
+from spark.graphs.checkpoint.policies.rules import Rule, UnknownRuleError, rule_from_data, rule_to_data
+from spark.graphs.checkpoint.policies.triggers import (
+    TRIGGERS,
+    AfterNode,
+    EveryIterations,
+    EverySeconds,
+    Trigger,
+    WithinOverhead,
+)
+from spark.graphs.values.loaded import class_name
+
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint.storage.backend import CheckpointBackend
+
+
+@dataclass(slots=True, repr=False)
+class CheckpointConfig:
+    """Automatic checkpoints of a graph.
+
+    A run that is checkpointed always ends with a final checkpoint, whatever the triggers say.
+
+    :raises GraphDefinitionError: an argument is not what it should be.
+    """
+
+    enabled: bool = True
+    """Whether anything is checkpointed at all."""
+    backend: CheckpointBackend | str | None = None
+    """Where to: a backend, its URL or name, or None for one in memory, of the graph's own."""
+    trigger_on_iteration: int | None = None
+    """After every so many node executions."""
+    trigger_on_seconds: float | None = None
+    """Whenever so many seconds have passed, at the next boundary."""
+    trigger_on_node: Sequence[str] | str | None = None
+    """After these nodes, by key, name or class name."""
+    max_checkpoints: int = 10
+    """How many automatic checkpoints of a graph are kept."""
+    auto_cleanup: bool = True
+    """Whether older ones are deleted. Those made by hand never are."""
+    handler: CheckpointHandler | Sequence[CheckpointHandler] | None = None
+    """Who is told."""
+    handler_errors: HandlerErrors = "log"
+    """What a failing handler does: ``"log"`` and go on, or ``"raise"`` and end the run."""
+    trigger_on_failure: bool = True
+    """Whether the last consistent boundary is saved when a node raises."""
+    trigger: Trigger | None = None
+    """A rule of your own, due in addition to those above: ``EveryIterations(5) & AfterNode("train")``."""
+    retention: Retention | None = None
+    """A rule of your own instead of ``max_checkpoints``: ``KeepLast(5) | KeepFor(days=7)``."""
+
+    durability: Durability = "sync"
+    """When the run waits for the store: ``"sync"``, until each checkpoint is durable; ``"async"``, for a bounded queue of them,
+    saved in order; ``"exit"``, at its end alone."""
+    trigger_on_start: bool = False
+    """Whether a run that begins anew is saved, and waits for that, before its first step: then a run that is cut off in it goes
+    on, too, with the same inputs and the same ``idempotency_key``."""
+    trigger_on_cancel: bool = True
+    """Whether the last consistent boundary is saved when the run is cancelled: by a timeout, ``task.cancel()``, Ctrl-C, or a
+    ``SystemExit`` in a node."""
+    cancel_grace: float = 5.0
+    """How many seconds a run that is cancelled may take to stop its nodes and to save; half of them at most for the nodes."""
+    record_errors: bool = True
+    """Whether a checkpoint says in ``execution_metadata["error"]`` why the run failed: type, message, node, attempt, time, and a
+    short stack of files, lines and functions, without values."""
+    max_overhead: float = 0.05
+    """Without any trigger, and where the backend outlives the process, checkpoints are made as often as they take no more than
+    this share of the run's time, the first after the first step; 0 for none but the last."""
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False, kw_only=True)
+    """Where each value came from, by field, when ``load`` made this: ``"argument"``, ``"SPARK_CHECKPOINT_URL"``,
+    ``"spark.toml:[checkpoint] url"``, ``"default"``."""
+
+    def __post_init__(self) -> None:
+        _check_flags(self)
+        KeepLast(self.max_checkpoints)
+        if self.handler_errors not in ("log", "raise"):
+            raise GraphDefinitionError(
+                f"CheckpointConfig(handler_errors={self.handler_errors!r}): give 'log' or 'raise'."
+            )
+        check_durability(self.durability)
+        if not are_seconds(self.cancel_grace):
+            raise GraphDefinitionError(
+                f"CheckpointConfig(cancel_grace={self.cancel_grace!r}): give a positive number of seconds. To save nothing "
+                "when a run is cancelled, write trigger_on_cancel=False."
+            )
+        if self.max_overhead != 0:
+            _check_overhead(self.max_overhead)
+        _check_kind("trigger", self.trigger, Trigger)
+        _check_kind("retention", self.retention, Retention)
+        self.combined_trigger()
+
+    @classmethod
+    def load(cls, **overrides: Any) -> CheckpointConfig:
+        """The configuration in force: of each setting, the first that is given by an argument, by ``SPARK_CHECKPOINT_URL``, in
+        ``spark.toml``, or in ``[tool.spark.checkpoint]`` of ``pyproject.toml``: the nearest upwards from the working directory.
+
+        Nothing else reads the environment or these files: a graph without a ``checkpoint_config`` makes no checkpoints.
+
+        :param overrides: arguments of this class.
+        :raises GraphDefinitionError: a setting is unknown or wrong; says the file, the key and the nearest right name.
+        :raises PluginError: the chosen store can't be used.
+        """
+        from spark.graphs.checkpoint.configuration.resolve import (
+            values_in_force,  # what reads settings is slow to import
+        )
+
+        known = [each.name for each in fields(cls) if each.name != "sources"]
+        values, sources = values_in_force(overrides, known=known)
+        return cls(**values, sources=sources)
+
+    def __repr__(self) -> str:
+        from spark.hooks.redaction import redact
+
+        shown = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "sources"}
+        if isinstance(self.backend, str):
+            shown["backend"] = redact(self.backend)
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+    def combined_trigger(self) -> Trigger | None:
+        """The one rule that all trigger arguments come to; None when none is given."""
+        rules: list[Trigger] = []
+        if self.trigger_on_iteration is not None:
+            rules.append(EveryIterations(self.trigger_on_iteration))
+        if self.trigger_on_seconds is not None:
+            rules.append(EverySeconds(self.trigger_on_seconds))
+        if self.trigger_on_node:
+            names = self.trigger_on_node
+            # Nothing but names is refused by AfterNode itself.
+            several = not isinstance(names, str) and isinstance(names, Iterable)
+            rules.append(AfterNode(*names) if several else AfterNode(names))  # type: ignore[arg-type]
+        if self.trigger is not None:
+            rules.append(self.trigger)
+        return reduce(or_, rules) if rules else None
+
+    def trigger_for(self, backend: CheckpointBackend) -> Trigger | None:
+        """The rule by which checkpoints go to this backend; None when none is made on the way."""
+        given = self.combined_trigger()
+        if given is not None or not backend.persistent or self.durability == "exit":
+            return given
+        return WithinOverhead(self.max_overhead) if self.max_overhead else None
+
+    def combined_retention(self) -> Retention:
+        """The one rule that the retention arguments come to."""
+        if not self.auto_cleanup:
+            return KeepAll()
+        return self.retention or KeepLast(self.max_checkpoints)
+
+    def to_data(self) -> dict[str, Any]:
+        """What can be written down of it: plain values, and rules by name and options. Of handlers, only what they are."""
+        data = {name: getattr(self, name) for name in _PLAIN}
+        data["trigger_on_node"] = _names(self.trigger_on_node)
+        if self.trigger is not None:
+            data["trigger"] = rule_to_data(self.trigger, TRIGGERS)
+        if self.retention is not None:
+            data["retention"] = rule_to_data(self.retention, RETENTIONS)
+        if handlers := _all(self.handler):
+            data["handlers"] = [class_name(type(handler)) for handler in handlers]
+        return data
+
+    @classmethod
+    def from_data(cls, data: Any, *, backend: CheckpointBackend | None) -> tuple[CheckpointConfig | None, list[str]]:
+        """The configuration that ``to_data`` wrote down, or None when there is none in it; and what of it is lost.
+
+        Where a rule can't be made again, the one is taken that keeps more.
+
+        :raises GraphDefinitionError: it is none that anybody had.
+        """
+        if not isinstance(data, Mapping) or backend is None:
+            return None, []
+        config = cls(backend=backend, **{name: data[name] for name in _PLAIN if name in data})
+        lost = [f"{str(one)[:200]} is not told of checkpoints" for one in _all(data.get("handlers"))]
+        if data.get("trigger") is not None:
+            config.trigger = _recorded(
+                data["trigger"], TRIGGERS, WithinOverhead(config.max_overhead or 0.05), "trigger", lost
+            )
+        if data.get("retention") is not None:
+            config.retention = _recorded(data["retention"], RETENTIONS, KeepAll(), "retention", lost)
+        return config, lost
+
+
+_PLAIN: Final = (
+    "enabled",
+    "trigger_on_iteration",
+    "trigger_on_seconds",
+    "trigger_on_node",
+    "max_checkpoints",
+    "auto_cleanup",
+    "handler_errors",
+    "trigger_on_failure",
+    "trigger_on_start",
+    "durability",
+    "trigger_on_cancel",
+    "cancel_grace",
+    "record_errors",
+    "max_overhead",
+)
+
+Recorded = TypeVar("Recorded", bound=Rule)
+
+
+def _recorded(
+    data: Any, known: Mapping[str, type[Recorded]], instead: Recorded, what: str, lost: list[str]
+) -> Recorded:
+    try:
+        return rule_from_data(data, known)
+    except UnknownRuleError as error:
+        lost.append(f"{what}: {error}, so it is {instead!r}")
+        return instead
+
+
+def _all(one_or_several: Any) -> list[Any]:
+    if one_or_several is None:
+        return []
+    return list(one_or_several) if isinstance(one_or_several, Sequence) else [one_or_several]
+
+
+def _check_overhead(share: Any) -> None:
+    try:
+        WithinOverhead(share)
+    except GraphDefinitionError:
+        raise GraphDefinitionError(
+            f"CheckpointConfig(max_overhead={share!r}): give the share of a run's time that checkpoints may take, up to 1; or 0 "
+            "to make none on the way."
+        ) from None
+
+
+def are_seconds(value: object) -> bool:
+    """Whether this is a positive, finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+
+
+def _names(names: Sequence[str] | str | None) -> list[str] | None:
+    if names is None:
+        return None
+    return [names] if isinstance(names, str) else list(names)
+
+
+def _check_flags(config: CheckpointConfig) -> None:
+    for each in fields(config):
+        value = getattr(config, each.name)
+        if each.type == "bool" and not isinstance(value, bool):
+            raise GraphDefinitionError(f"CheckpointConfig({each.name}={value!r}): give True or False.")
+
+
+def _check_kind(name: str, value: Any, kind: type) -> None:
+    if value is not None and not isinstance(value, kind):
+        raise GraphDefinitionError(
+            f"CheckpointConfig({name}={value!r}): give a {kind.__name__}, for instance "
+            + ("EveryIterations(5)." if kind is Trigger else "KeepLast(5).")
+        )

@@ -1,0 +1,1 @@
+"""A checkpoint's content to a record, and back."""

@@ -1,0 +1,233 @@
+"""Saving by hand, and loading: a codec and a backend put together."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from spark.errors import (
+    BackendError,
+    CheckpointConflictError,
+    CheckpointNotFoundError,
+    DeletionError,
+    SequenceTakenError,
+    SparkError,
+)
+from spark.graphs.checkpoint.encoding.codec import OpenRecord
+from spark.graphs.checkpoint.ids import parse_automatic_id
+from spark.graphs.checkpoint.storage.backend import ATTEMPTS
+from spark.graphs.concurrency.blocking import run_blocking
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from spark.graphs.checkpoint.encoding.codec import Codec
+    from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
+    from spark.graphs.checkpoint.records.record import Record
+    from spark.graphs.checkpoint.storage.backend import CheckpointBackend
+
+_LIGHT: Final = 32_768
+"""A record of at most so many bytes is decoded on the event loop, in less than a millisecond; a thread costs as much."""
+
+
+async def save_checkpoint(checkpoint: GraphCheckpoint, backend: CheckpointBackend) -> CheckpointInfo:
+    """Store a checkpoint made by hand under its own id; ``GraphCheckpoint.save`` says the rest."""
+    earlier = await find(backend, checkpoint.checkpoint_id)
+    if earlier is not None and earlier.graph_id != checkpoint.graph_id:
+        raise CheckpointConflictError(
+            f"The checkpoint id {checkpoint.checkpoint_id!r} belongs to graph {earlier.graph_id!r} in this store; saving it for "
+            f"graph {checkpoint.graph_id!r} would replace that one. Choose another id, or delete that checkpoint first."
+        )
+    record = await _put_next(checkpoint, backend)
+    if earlier is not None:
+        with wrapped(backend, "replacing checkpoint ", checkpoint.checkpoint_id):
+            await backend.delete(earlier.graph_id, earlier.sequence)
+    checkpoint.sequence, checkpoint.source = record.header.sequence, backend
+    info = record.info()
+    if checkpoint.audience is not None:
+        await checkpoint.audience.created(checkpoint, info)
+    return info
+
+
+async def _put_next(checkpoint: GraphCheckpoint, backend: CheckpointBackend) -> Record:
+    nonce = secrets.token_hex(12)
+    for _ in range(ATTEMPTS):
+        with wrapped(backend, "saving checkpoint ", checkpoint.checkpoint_id):
+            sequence = max(await backend.next_sequence(checkpoint.graph_id), _own_sequence(checkpoint))
+        record = await run_blocking(backend.codec.encode, checkpoint, sequence=sequence, manual=True, nonce=nonce)
+        try:
+            with wrapped(backend, "saving checkpoint ", checkpoint.checkpoint_id):
+                await backend.put(record)
+        except SequenceTakenError:
+            continue  # somebody else was faster; a checkpoint made by hand has no place to defend
+        return record
+    raise never_free(backend, checkpoint.graph_id)
+
+
+def _own_sequence(checkpoint: GraphCheckpoint) -> int:
+    """A checkpoint that a run made keeps its place when it is copied into a store where that place is free."""
+    address = parse_automatic_id(checkpoint.checkpoint_id)
+    return address[1] if address is not None and address[0] == checkpoint.graph_id else 0
+
+
+async def find(backend: CheckpointBackend, checkpoint_id: str) -> CheckpointInfo | None:
+    """Where a checkpoint is, or None."""
+    with wrapped(backend, "looking for checkpoint ", checkpoint_id):
+        return await backend.find(checkpoint_id)
+
+
+async def load(backend: CheckpointBackend, info: CheckpointInfo) -> GraphCheckpoint:
+    """The whole checkpoint behind a line of a listing.
+
+    :raises CheckpointNotFoundError: it was deleted meanwhile.
+    :raises CheckpointDamagedError: what is stored is not what was written.
+    """
+    with wrapped(backend, "loading checkpoint ", info.checkpoint_id):
+        record = await backend.get(info.graph_id, info.sequence)
+    if record is None:
+        raise not_found(info.checkpoint_id, backend)
+    return await _decoded(backend, record)
+
+
+async def _decoded(backend: CheckpointBackend, record: Record) -> GraphCheckpoint:
+    if record.header.raw_size > _LIGHT:
+        opened = await run_blocking(_opened, backend.codec, record)
+    else:
+        opened = _opened(backend.codec, record)
+    checkpoint = await completed(backend, opened) if isinstance(opened, OpenRecord) else opened
+    return replace(checkpoint, sequence=record.header.sequence, source=backend)
+
+
+def _opened(codec: Codec, record: Record) -> OpenRecord | GraphCheckpoint:
+    """The checkpoint itself where the record is all there is to it."""
+    opened = codec.open(record)
+    return opened if opened.references else codec.read(opened, {})
+
+
+async def completed(backend: CheckpointBackend, opened: OpenRecord) -> GraphCheckpoint:
+    """The checkpoint that a record and the large values that it refers to were made from.
+
+    :raises CheckpointNotFoundError: it was deleted meanwhile.
+    :raises CheckpointDamagedError: what is stored is not what was written.
+    """
+    header, names = opened.header, opened.blob_names()
+    with wrapped(backend, "loading checkpoint ", header.checkpoint_id):
+        blobs = await backend.get_blobs(header.graph_id, names) if names else {}
+        # Retention may have removed the record, and after it what it refers to, since it was read.
+        if len(blobs) < len(names) and await backend.get(header.graph_id, header.sequence) is None:
+            raise not_found(header.checkpoint_id, backend)
+    return await run_blocking(backend.codec.read, opened, blobs)
+
+
+async def load_latest(backend: CheckpointBackend, graph_id: str) -> GraphCheckpoint | None:
+    """The latest checkpoint of a graph, or None when it has none."""
+    for _ in range(ATTEMPTS):
+        with wrapped(backend, "looking for the latest checkpoint of graph ", graph_id):
+            record = await backend.get_latest(graph_id)
+        if record is None:
+            return None
+        try:
+            return await _decoded(backend, record)
+        except CheckpointNotFoundError:
+            continue  # deleted before its large values were read, so there is a newer one or none
+    raise BackendError(
+        f"The {backend.name} backend gives records of graph {graph_id!r} whose large values are not there."
+    )
+
+
+async def delete(
+    backend: CheckpointBackend, infos: Sequence[CheckpointInfo], blobs: Sequence[str] = ()
+) -> tuple[list[CheckpointInfo], SparkError | None]:
+    """Delete checkpoints of one graph: those that are gone by this call, and what kept the others from it, if anything did.
+
+    :param infos: lines of one graph's listing, at least one.
+    :param blobs: large values that nobody needs when all of those are gone; they go last.
+    """
+    failed, deleted = None, []
+    try:
+        deleted = await backend.delete_many(infos[0].graph_id, [info.sequence for info in infos])
+        if blobs:
+            await backend.delete_blobs(infos[0].graph_id, blobs)
+    except Exception as error:
+        deleted = error.deleted if isinstance(error, DeletionError) else deleted
+        failed = failure(backend, f"deleting {_named(infos)}", error)
+        failed.__cause__ = None if failed is error else error
+    return [info for info in infos if info.sequence in deleted], failed
+
+
+async def forget(backend: CheckpointBackend, graph_id: str) -> tuple[list[int], SparkError | None]:
+    """Remove every trace of a graph: the sequences of the records that are gone by this, and what stopped it, if anything did."""
+    try:
+        return await backend.forget(graph_id), None
+    except Exception as error:
+        failed = failure(backend, f"forgetting graph {graph_id!r}", error)
+        failed.__cause__ = failed.__cause__ if failed is error else error
+        return [*error.deleted] if isinstance(error, DeletionError) else [], failed
+
+
+async def check_not_forgotten(backend: CheckpointBackend, graph_id: str, *, known: int) -> None:
+    """See that a store still knows of a history up to a sequence; of a forgotten graph it would refuse nothing.
+
+    :raises CheckpointConflictError: it does not.
+    """
+    with wrapped(backend, "looking for the history of graph ", graph_id):
+        free = await backend.next_sequence(graph_id)
+    if free <= known:
+        raise CheckpointConflictError(
+            f"This run of graph {graph_id!r} stopped: the store knows nothing of checkpoint {known} any more. The graph was "
+            "forgotten meanwhile, or the store was brought back from an older copy. Nothing was written. Start a new run."
+        )
+
+
+def _named(infos: Sequence[CheckpointInfo]) -> str:
+    first = f"checkpoint {infos[0].checkpoint_id!r}"
+    return first if len(infos) == 1 else f"{first} and {len(infos) - 1} more"
+
+
+def not_found(checkpoint_id: str, backend: CheckpointBackend) -> CheckpointNotFoundError:
+    """The error for an id that nothing is stored under."""
+    return CheckpointNotFoundError(
+        f"The {backend.name} backend has no checkpoint {checkpoint_id!r}; it was never saved here, or was deleted. "
+        "CheckpointManager.list_checkpoints() shows what there is."
+    )
+
+
+def never_free(backend: CheckpointBackend, graph_id: str) -> BackendError:
+    """The error for a backend that keeps saying that a sequence is taken."""
+    return BackendError(
+        f"The {backend.name} backend offered {ATTEMPTS} sequences of graph {graph_id!r} that were all taken; its "
+        "next_sequence() and put() contradict each other. Report it to the author of the plugin."
+    )
+
+
+class wrapped:
+    """Turns what a backend raises beyond our own errors into a ``BackendError``."""
+
+    __slots__ = ("_backend", "_doing", "_what")
+
+    def __init__(self, backend: CheckpointBackend, doing: str, what: str = "") -> None:
+        self._backend = backend
+        self._doing = doing
+        self._what = what
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, Exception) and not isinstance(error, SparkError):
+            doing = f"{self._doing}{self._what!r}" if self._what else self._doing
+            raise failure(self._backend, doing, error) from error
+
+
+def failure(backend: CheckpointBackend, doing: str, error: Exception) -> SparkError:
+    """What to raise for what a backend raised: our own errors as they are, any other as a ``BackendError``."""
+    if isinstance(error, SparkError):
+        return error
+    return BackendError(f"The {backend.name} backend failed at {doing}: {type(error).__name__}: {error}")
+
+
+def utc_now() -> datetime:
+    """The present, aware."""
+    return datetime.now(UTC)

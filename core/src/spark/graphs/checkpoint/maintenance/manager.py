@@ -1,0 +1,194 @@
+"""What people do with stored checkpoints: look, load, delete."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+from operator import attrgetter
+
+from spark.graphs.checkpoint.maintenance.garbage import orphans, remove, sweep
+from spark.graphs.checkpoint.maintenance.loading import delete, find, forget, load, load_latest, not_found, wrapped
+from spark.graphs.checkpoint.maintenance.verification import Verification, verify
+from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
+from spark.graphs.checkpoint.observers.handlers import Audience, CheckpointHandler
+from spark.graphs.checkpoint.policies.retention import Retention, surplus
+from spark.graphs.checkpoint.records.query import CheckpointQuery, Scalar
+from spark.graphs.checkpoint.storage.backend import CheckpointBackend
+from spark.graphs.checkpoint.storage.listing import Listing
+
+_LOG = logging.getLogger("spark.checkpoint")
+
+
+class CheckpointManager:
+    """The checkpoints of one backend.
+
+    :param backend: the backend, or its URL or name.
+    :param handler: who is told about what is deleted here.
+    """
+
+    def __init__(
+        self,
+        backend: CheckpointBackend | str,
+        handler: CheckpointHandler | Sequence[CheckpointHandler] | None = None,
+    ) -> None:
+        self.backend: CheckpointBackend = _opened(backend) if isinstance(backend, str) else backend
+        self._audience = Audience.of(handler)
+
+    async def list_checkpoints(
+        self,
+        graph_id: str | None = None,
+        *,
+        after: datetime | None = None,
+        before: datetime | None = None,
+        metadata: Mapping[str, Scalar] | None = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> list[CheckpointInfo]:
+        """The checkpoints of a graph, oldest first; without a graph id those of all graphs, graph by graph.
+
+        What is damaged has no line, only a warning in the log; ``listing`` returns both.
+
+        :param after: only those made strictly after this moment; ``before`` likewise. Naive means local time.
+        :param metadata: only those with these values in their metadata: ``{"iteration": 10}``.
+        :param limit: at most so many, from the oldest, or with ``newest_first`` from the newest.
+        :raises GraphDefinitionError: an argument is not what it should be.
+        """
+        query = CheckpointQuery(
+            graph_id=graph_id,
+            after=after,
+            before=before,
+            metadata=metadata or {},
+            limit=limit,
+            newest_first=newest_first,
+        )
+        listing = await self.listing(query)
+        for damaged in listing.damaged:
+            _LOG.warning("%s It is left out of the list.", damaged.reason)
+        return listing.infos
+
+    async def listing(self, query: CheckpointQuery | None = None) -> Listing:
+        """The checkpoints that a query asks for, and the damaged records that the search came upon.
+
+        :param query: None asks for everything, and so names every damaged record.
+        """
+        with wrapped(self.backend, "listing checkpoints"):
+            return await (self.backend.list() if query is None else self.backend.query(query))
+
+    async def load_checkpoint(self, checkpoint_id: str) -> GraphCheckpoint:
+        """The whole checkpoint.
+
+        :raises CheckpointNotFoundError: there is none with this id.
+        :raises CheckpointDamagedError: what is stored is not what was written.
+        :raises DeserializationError: a value's type is not known to this program.
+        """
+        info = await find(self.backend, checkpoint_id)
+        if info is None:
+            raise not_found(checkpoint_id, self.backend)
+        return await load(self.backend, info)
+
+    async def load_latest(self, graph_id: str) -> GraphCheckpoint | None:
+        """The latest checkpoint of a graph, or None when it has none."""
+        return await load_latest(self.backend, graph_id)
+
+    async def delete_checkpoint(self, checkpoint_id: str) -> bool:
+        """Delete one checkpoint; False when there is none with this id."""
+        info = await find(self.backend, checkpoint_id)
+        return info is not None and await self._delete([info]) == 1
+
+    async def delete_all_checkpoints(self, graph_id: str) -> int:
+        """Delete every checkpoint of a graph, also those made by hand; returns how many.
+
+        Large values of a run that might still be going on stay; ``remove_orphans`` takes them away. So does the graph id, with
+        the sequences that were used, so that no writer uses them again; ``forget`` removes that, too.
+        """
+        return await self._delete(await self.list_checkpoints(graph_id))
+
+    async def forget(self, graph_id: str) -> int:
+        """Remove every trace of a graph; returns how many checkpoints that were.
+
+        That is all checkpoints, also those made by hand and damaged ones, all large values, and the graph id itself: a run under
+        it begins anew. Call it only while no run of the graph is under way. Whoever is told of deletions is told of each
+        checkpoint that was listed. Where it is stopped on the way, call it again.
+
+        :raises BackendError: the storage failed; what is left is whole.
+        """
+        with wrapped(self.backend, "listing the checkpoints of graph ", graph_id):
+            infos = (await self.backend.list(graph_id)).infos
+        gone, failed = await forget(self.backend, graph_id)
+        await self._audience.all_deleted(info for info in infos if info.sequence in {*gone})
+        if failed is not None:
+            raise failed
+        return len(gone)
+
+    async def cleanup_before(self, cutoff: datetime, *, graph_id: str | None = None) -> int:
+        """Delete what is strictly older than the cutoff, also what was made by hand; returns how many.
+
+        :param cutoff: aware, or naive for local time.
+        :param graph_id: only of this graph; None means all.
+        """
+        instant = cutoff.astimezone()
+        return await self._delete(info for info in await self.list_checkpoints(graph_id) if info.timestamp < instant)
+
+    async def prune(
+        self, retention: Retention, *, graph_id: str | None = None, dry_run: bool = False
+    ) -> list[CheckpointInfo]:
+        """Delete what a rule of retention gives up, as the runs of the graphs would; returns what that was.
+
+        What was made by hand, and the latest of each graph, stay.
+
+        :param graph_id: only of this graph; None means all, each by itself.
+        :param dry_run: only say what would be deleted.
+        """
+        automatic = [info for info in await self.list_checkpoints(graph_id) if not info.manual]
+        now = datetime.now(UTC)
+        going = [
+            info
+            for _, infos in groupby(automatic, key=attrgetter("graph_id"))
+            for info in surplus(list(infos), retention=retention, now=now)
+        ]
+        if not dry_run:
+            await self._delete(going)
+        return going
+
+    async def verify(
+        self, graph_id: str | None = None, *, report: Callable[[int, int], None] | None = None
+    ) -> Verification:
+        """Load every checkpoint, and say what is damaged, and what is stored that nobody needs. Nothing is changed.
+
+        :param graph_id: only those of this graph; None means all.
+        :param report: told how many of how many were loaded.
+        :raises BackendError: the storage failed.
+        """
+        return await verify(self.backend, graph_id, report)
+
+    async def remove_orphans(self, graph_id: str, *, at_rest: bool = True) -> int:
+        """Remove the large values of a graph that no checkpoint needs; returns how many.
+
+        Runs do so by themselves as they go on. This is for what is left when a graph does not run again: call it only while no
+        run of this graph is under way, for it takes away what a run may be about to refer to.
+
+        :param at_rest: False when a run may be under way: then only what even that can't come to need, as ``verify`` tells it.
+        :raises CheckpointDamagedError: a checkpoint can't be read, so that it is not known what it needs. Nothing was removed.
+        :raises BackendError: the storage failed.
+        """
+        return await remove(self.backend, graph_id, await orphans(self.backend, graph_id, at_rest=at_rest))
+
+    async def _delete(self, checkpoints: Iterable[CheckpointInfo]) -> int:
+        count = 0
+        for graph_id, infos in groupby(checkpoints, key=attrgetter("graph_id")):
+            deleted, failed = await delete(self.backend, list(infos))
+            count += len(deleted)
+            await self._audience.all_deleted(deleted)
+            if failed:
+                raise failed
+            if deleted and self.backend.keeps_blobs:
+                await sweep(self.backend, graph_id)
+        return count
+
+
+def _opened(url: str) -> CheckpointBackend:
+    from spark.hooks.registry import open_backend  # not needed by those who give a backend themselves
+
+    return open_backend(url)

@@ -1,0 +1,83 @@
+"""Is everything that is stored still what was written, and is there anything that nobody needs?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from spark.errors import BackendError, CheckpointDamagedError, CheckpointNotFoundError, SparkError
+from spark.graphs.checkpoint.maintenance.garbage import orphans
+from spark.graphs.checkpoint.maintenance.loading import completed, wrapped
+from spark.graphs.concurrency.blocking import run_blocking
+
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint.model import CheckpointInfo
+    from spark.graphs.checkpoint.storage.backend import CheckpointBackend
+    from spark.graphs.checkpoint.storage.listing import DamagedRecord
+
+
+@dataclass(slots=True)
+class Verification:
+    """What ``CheckpointManager.verify`` found."""
+
+    intact: int = 0
+    """How many checkpoints loaded."""
+    damaged: list[tuple[CheckpointInfo, CheckpointDamagedError]] = field(default_factory=list)
+    """Those that are not what was written, or lack a large value, and what is wrong with each."""
+    unreadable: list[tuple[CheckpointInfo, SparkError]] = field(default_factory=list)
+    """Those that are intact, and need a type, a format or a key that this program does not have."""
+    unlisted: list[DamagedRecord] = field(default_factory=list)
+    """What stands in the place of a checkpoint and could not even be listed."""
+    orphans: list[tuple[str, str]] = field(default_factory=list)
+    """Graph id and name of each large value that no checkpoint needs. The next run of that graph removes it."""
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether nothing is damaged."""
+        return not self.damaged and not self.unlisted
+
+
+async def verify(
+    backend: CheckpointBackend, graph_id: str | None, report: Callable[[int, int], None] | None
+) -> Verification:
+    """Load every checkpoint of a graph, or of all graphs, and look for large values that none of them needs."""
+    with wrapped(backend, "listing checkpoints"):
+        listing = await backend.list(graph_id)
+    infos, found = listing.infos, Verification(unlisted=listing.damaged)
+    needed: dict[str, dict[int, list[str]]] = {info.graph_id: {} for info in infos}
+    for number, info in enumerate(infos, 1):
+        names = await _load(backend, info, found)
+        if names is not None:
+            needed[info.graph_id][info.sequence] = names
+        if report is not None:
+            report(number, len(infos))
+    for each in sorted(needed):
+        if all(info.graph_id != each for info, _ in (*found.damaged, *found.unreadable)):
+            with suppress(CheckpointDamagedError):  # told already: something there can't be listed
+                found.orphans += [(each, name) for name in await orphans(backend, each, known=needed[each])]
+    return found
+
+
+async def _load(backend: CheckpointBackend, info: CheckpointInfo, found: Verification) -> list[str] | None:
+    """See whether it loads; the names of the large values that it needs, or None where that can't be told."""
+    try:
+        with wrapped(backend, "loading checkpoint ", info.checkpoint_id):
+            record = await backend.get(info.graph_id, info.sequence)
+        if record is None:
+            return None  # deleted since it was listed
+        opened = await run_blocking(backend.codec.open, record)
+        await completed(backend, opened)
+    except CheckpointNotFoundError:
+        return None  # deleted before its large values were read
+    except CheckpointDamagedError as error:
+        found.damaged.append((info, error))
+    except BackendError:
+        raise
+    except SparkError as error:
+        found.unreadable.append((info, error))
+    else:
+        found.intact += 1
+        return opened.blob_names() if opened.header.references_in_payload else None
+    return None

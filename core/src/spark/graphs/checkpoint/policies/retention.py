@@ -1,0 +1,173 @@
+"""Which checkpoints stay? Rules that say for each one whether to keep it; ``|`` and ``&`` combine them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import islice, pairwise
+from typing import Any, Final
+
+from spark.errors import GraphDefinitionError, RuleError
+from spark.graphs.checkpoint.model import CheckpointInfo
+from spark.graphs.checkpoint.policies.rules import CombinedRule, Rule, by_name
+
+
+class Retention(Rule, ABC):
+    """A rule that says whether a checkpoint is kept."""
+
+    keeps_younger: bool = False
+    """Where it keeps one checkpoint, it keeps all that come after it and are stamped no earlier: nobody need ask about those."""
+
+    @abstractmethod
+    def keeps(self, checkpoint: CheckpointInfo, *, age: int, now: datetime) -> bool:
+        """Whether to keep it.
+
+        :param age: how many newer ones there are: 0 for the latest.
+        :param now: the present, aware.
+        """
+
+    def __or__(self, other: Retention) -> Retention:
+        return AnyRetention(self, _checked(other))
+
+    def __and__(self, other: Retention) -> Retention:
+        return AllRetentions(self, _checked(other))
+
+
+class KeepLast(Retention):
+    """Keeps the newest ``count`` checkpoints of a graph."""
+
+    name = "keep_last"
+    keeps_younger = True
+
+    def __init__(self, count: int) -> None:
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise GraphDefinitionError(f"KeepLast({count!r}): give a whole number of at least 1.")
+        self.count = count
+
+    def keeps(self, checkpoint: CheckpointInfo, *, age: int, now: datetime) -> bool:
+        return age < self.count
+
+    def options(self) -> dict[str, Any]:
+        return {"count": self.count}
+
+    def __repr__(self) -> str:
+        return f"KeepLast({self.count})"
+
+
+class KeepFor(Retention):
+    """Keeps what is younger than a span of time, given as for ``timedelta``: ``KeepFor(days=7)``."""
+
+    name = "keep_for"
+    keeps_younger = True
+
+    def __init__(self, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0) -> None:
+        try:
+            self.span: timedelta = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
+        except (OverflowError, ValueError, TypeError) as error:  # too long, or no number
+            raise GraphDefinitionError(
+                "KeepFor(…): give a span of time of less than a million years, as in KeepFor(days=7), or KeepAll()."
+            ) from error
+        if self.span <= timedelta(0):
+            raise GraphDefinitionError("KeepFor(…): give a positive span of time, for instance KeepFor(days=7).")
+
+    def keeps(self, checkpoint: CheckpointInfo, *, age: int, now: datetime) -> bool:
+        return now - checkpoint.timestamp < self.span
+
+    def options(self) -> dict[str, Any]:
+        return {"seconds": self.span.total_seconds()}
+
+    def __repr__(self) -> str:
+        return f"KeepFor(seconds={self.span.total_seconds():g})"
+
+
+class KeepAll(Retention):
+    """Keeps everything."""
+
+    name = "keep_all"
+    keeps_younger = True
+
+    def keeps(self, checkpoint: CheckpointInfo, *, age: int, now: datetime) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        return "KeepAll()"
+
+
+class AnyRetention(CombinedRule, Retention):
+    """Keeps what any of its rules keeps: what ``a | b`` makes."""
+
+    name = "any"
+    rules: tuple[Retention, ...]
+
+    def __init__(self, *rules: Retention) -> None:
+        self.rules = rules
+        self.keeps_younger = all(rule.keeps_younger for rule in rules)
+
+    def keeps(self, checkpoint: CheckpointInfo, *, age: int, now: datetime) -> bool:
+        return any(rule.keeps(checkpoint, age=age, now=now) for rule in self.rules)
+
+    def __repr__(self) -> str:
+        return f"({' | '.join(map(repr, self.rules))})"
+
+
+class AllRetentions(CombinedRule, Retention):
+    """Keeps what all of its rules keep: what ``a & b`` makes."""
+
+    name = "all"
+    rules: tuple[Retention, ...]
+
+    def __init__(self, *rules: Retention) -> None:
+        self.rules = rules
+        self.keeps_younger = all(rule.keeps_younger for rule in rules)
+
+    def keeps(self, checkpoint: CheckpointInfo, *, age: int, now: datetime) -> bool:
+        return all(rule.keeps(checkpoint, age=age, now=now) for rule in self.rules)
+
+    def __repr__(self) -> str:
+        return f"({' & '.join(map(repr, self.rules))})"
+
+
+RETENTIONS: Final = by_name(KeepLast, KeepFor, KeepAll, AnyRetention, AllRetentions)
+"""Name to the rule of retention that checkpoints record by it."""
+
+
+def surplus(
+    checkpoints: Sequence[CheckpointInfo], *, retention: Retention, now: datetime, rising: bool = False
+) -> list[CheckpointInfo]:
+    """The checkpoints that may go, oldest first. The latest never does, whatever the rule says.
+
+    :param checkpoints: the automatic ones of one graph, by sequence. Those made by hand neither go nor count.
+    :param rising: whether the timestamps are known to rise with the sequences, which saves asking about every one. A clock
+        that stood wrong for a while leaves some that don't.
+    :raises RuleError: the rule raised.
+    """
+    going = []
+    age = len(checkpoints)
+    for checkpoint in islice(checkpoints, age - 1):
+        age -= 1
+        try:
+            is_kept = retention.keeps(checkpoint, age=age, now=now)
+        except Exception as error:
+            raise RuleError(
+                f"The retention rule {retention!r} raised {type(error).__name__}: {error}. It was asked whether to keep "
+                f"checkpoint {checkpoint.checkpoint_id!r}, which stays, as do all others."
+            ) from error
+        if not is_kept:
+            going.append(checkpoint)
+        elif rising and retention.keeps_younger:
+            break
+    return going
+
+
+def are_rising(checkpoints: Sequence[CheckpointInfo]) -> bool:
+    """Whether no checkpoint is stamped earlier than one before it."""
+    return all(one.timestamp <= following.timestamp for one, following in pairwise(checkpoints))
+
+
+def _checked(rule: Any) -> Retention:
+    if not isinstance(rule, Retention):
+        raise GraphDefinitionError(
+            f"{rule!r} is no retention rule; combine rules with | and &, for instance KeepLast(5)."
+        )
+    return rule

@@ -1,0 +1,1 @@
+"""The flow of automatic checkpoints, from a run to the store."""

@@ -1,0 +1,85 @@
+"""A run's own account of large values: which of them go when checkpoints go, and when to look for those of earlier runs."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import TYPE_CHECKING
+
+from spark.graphs.checkpoint.maintenance.garbage import sweep
+from spark.graphs.checkpoint.records.blobs import birth
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from spark.graphs.checkpoint.model import CheckpointInfo
+    from spark.graphs.checkpoint.storage.backend import CheckpointBackend
+
+
+class Upkeep:
+    """Knows for each large value that this run wrote how long it is needed; of earlier runs', only that there may be some."""
+
+    def __init__(self, writer: str) -> None:
+        self._writer = writer
+        self._spans: dict[str, tuple[int, int]] = {}
+        """Name to the sequences of the records that may refer to it: from the first to before the second."""
+        self._began_after = 0
+        """The sequence of the last record of earlier runs."""
+        self._pruned = 0
+        """How many of those went since the last sweep."""
+        self._has_swept = False
+
+    def begin(self, *, after: int) -> None:
+        """The run adds to a history whose last record has this sequence; 0 for none."""
+        self._began_after = after
+
+    @property
+    def has_large_values(self) -> bool:
+        """Whether it knows of any that may have to go one day."""
+        return bool(self._spans)
+
+    def unneeded(self, kept: Sequence[int], *, retired: Iterable[str], until: int) -> list[str]:
+        """The large values that nobody needs once a record is stored and only the kept ones remain beside it.
+
+        :param kept: sequences, rising.
+        :param retired: what that record refers to no more.
+        :param until: its sequence.
+        """
+        spans = self._spans | _spans(retired, until)
+        return [name for name, (first, last) in spans.items() if not _has_one_in(kept, first, last)]
+
+    def stored(self, retired: Iterable[str], *, until: int) -> None:
+        """The record with sequence ``until`` is the first that does not refer to these."""
+        self._spans |= _spans(retired, until)
+
+    def removed(self, names: Iterable[str]) -> None:
+        """They are gone."""
+        for name in names:
+            self._spans.pop(name, None)
+
+    def pruned(self, infos: Iterable[CheckpointInfo]) -> None:
+        """These records go."""
+        self._pruned += sum(info.sequence <= self._began_after for info in infos)
+
+    def is_sweep_due(self, kept: Sequence[CheckpointInfo]) -> bool:
+        """Whether to look for what records of earlier runs have left behind.
+
+        A sweep reads every record that remains. So there is one at first, for runs that are killed over and over prune little
+        each; then one for as many records as have gone; and one after the last of them.
+        """
+        if not self._has_swept or self._pruned >= len(kept):
+            return True
+        return self._pruned > 0 and kept[0].sequence > self._began_after
+
+    async def sweep(self, backend: CheckpointBackend, graph_id: str) -> None:
+        """Remove what other runs have left behind and no record refers to."""
+        self._pruned, self._has_swept = 0, True
+        await sweep(backend, graph_id, but=self._writer)
+
+
+def _spans(retired: Iterable[str], until: int) -> dict[str, tuple[int, int]]:
+    return {name: (birth(name) or 0, until) for name in retired}
+
+
+def _has_one_in(rising: Sequence[int], first: int, until: int) -> bool:
+    place = bisect_left(rising, first)
+    return place < len(rising) and rising[place] < until

@@ -1,0 +1,37 @@
+"""Does a new checkpoint stand where an earlier one does? A run that fails at one place again and again keeps one of them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
+    from spark.graphs.checkpoint.storage.backend import CheckpointBackend
+
+_ENDS: Final = frozenset({"failed", "cancelled", "budget"})
+"""Why a checkpoint is made where a run ends before its time."""
+
+
+async def superseded_by(
+    checkpoint: GraphCheckpoint, latest: Sequence[CheckpointInfo], backend: CheckpointBackend
+) -> CheckpointInfo | None:
+    """The latest checkpoint, if the same run left it where this one is, when it ended there before its time.
+
+    :param checkpoint: of a run that has not committed anything since it was continued from ``checkpoint.parent``.
+    :param latest: the one that may be superseded, or none.
+    """
+    for info in latest:
+        with suppress(Exception):  # one that can't be read stays where it is
+            record = await backend.get(info.graph_id, info.sequence)
+            if record is not None and checkpoint.parent in (info.sequence, record.header.parent):
+                return info if _left(record.header.metadata, checkpoint.execution_metadata) else None
+    return None
+
+
+def _left(earlier: Mapping[str, Any], present: Mapping[str, Any]) -> bool:
+    return earlier.get("reason") in _ENDS and all(
+        earlier.get(name) == present[name] for name in ("run_id", "iteration")
+    )

@@ -1,0 +1,1 @@
+"""What is stored: a record, what it consists of, and its bytes."""

@@ -1,0 +1,78 @@
+"""The promise that a format makes: plain tree ↔ bytes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from spark.graphs.checkpoint.records.members import Members
+
+Sections = Mapping[str, Members | bytes]
+"""The values of a mapping by their names: each as its bytes, or as the members of a mapping."""
+
+
+class Format(ABC):
+    """How the payload of a record is written.
+
+    A plain tree is made of ``None``, ``bool``, ``int`` (below ``2**63`` in size), finite ``float``, ``str`` (without lone
+    surrogates), ``list`` and ``dict`` with ``str`` keys.
+    """
+
+    name: ClassVar[str]
+    """What ``format=`` and the record's header call it."""
+    suffix: ClassVar[str]
+    """The file name ending that people expect, without the dot."""
+    text: ClassVar[bool] = False
+    """The bytes are readable JSON text, so that they can be embedded in a JSON document. Its class takes
+    ``pretty_print=``."""
+    safe_to_load: ClassVar[bool] = False
+    """Loading bytes from an untrusted store runs no code of theirs. Unless a class says so, it is only used where it is named."""
+    composes: bool = False
+    """It has ``member`` and ``compose``, so that what did not change need not be encoded again."""
+    takes_objects: ClassVar[bool] = False
+    """It writes any object by itself; then nothing is turned into a plain tree first."""
+
+    @abstractmethod
+    def dumps(self, tree: Any) -> bytes:
+        """The bytes that ``loads`` turns into an equal tree.
+
+        :raises Exception: whatever the format's library raises; the codec finds the path to the value and wraps it.
+        """
+
+    @abstractmethod
+    def loads(self, data: bytes) -> Any:
+        """The tree that the bytes were made from, in bounded time and memory, whatever the bytes are.
+
+        :raises Exception: whatever the format's library raises; the codec wraps it.
+        """
+
+    def is_plain(self, data: bytes) -> bool:
+        """Whether it is known without a look at the tree that no ``dict`` in it has a key that begins with ``$``, as those have
+        that stand for other values. A format that can tell saves a walk through the whole tree."""
+        return False
+
+    def count(self, data: bytes) -> int:
+        """How many values ``loads`` makes of these bytes at most, told without making them. A format that can tell better than
+        one for each byte may compress more."""
+        return len(data)
+
+    def member(self, name: str, value: bytes) -> bytes:
+        """One member of a mapping, from the bytes of its value, as ``compose`` wants it. Only for formats that compose."""
+        raise NotImplementedError(f"The format {self.name!r} can't be composed of members.")
+
+    def compose(self, sections: Sections) -> bytes:
+        """The bytes of a mapping of sections. Only for formats that compose."""
+        raise NotImplementedError(f"The format {self.name!r} can't be composed of members.")
+
+    def composed_size(self, sections: Sections) -> int:
+        """The length of what ``compose`` returns; a format that can tell it without composing saves most of the work."""
+        return len(self.compose(sections))
+
+    def sign(self, message: bytes) -> str:
+        """A signature in hex over header and payload, or ``""`` when the format has no key."""
+        return ""
+
+    def verify(self, message: bytes, signature: str) -> bool:
+        """Whether ``signature`` is right for ``message``; True when the format has no key. Asked before ``loads``."""
+        return True

@@ -1,0 +1,1 @@
+"""Objects to plain trees, which any format can write, and back."""

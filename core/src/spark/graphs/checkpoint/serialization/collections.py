@@ -1,0 +1,108 @@
+"""The standard library's collections ↔ plain tree, exactly: order, length and factory are kept, subclasses are not taken."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from spark.graphs.checkpoint.serialization.moments import MOMENT_WRITERS
+from spark.graphs.checkpoint.serialization.plain_classes import plain_shape
+from spark.graphs.checkpoint.serialization.pydantic_models import model_class
+from spark.graphs.checkpoint.serialization.registered_types import registered_class
+from spark.graphs.checkpoint.serialization.scalars import SCALAR_WRITERS
+from spark.graphs.checkpoint.serialization.type_names import Kind
+from spark.graphs.checkpoint.serialization.unsaveable import Unsaveable, show
+from spark.graphs.values.loaded import class_name
+
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint.serialization.reader import TreeReader
+    from spark.graphs.checkpoint.serialization.writer import TreeWriter
+
+_PLAIN: Final = (
+    bool,
+    int,
+    float,
+    str,
+    list,
+    tuple,
+    set,
+    frozenset,
+    dict,
+    Counter,
+    OrderedDict,
+    defaultdict,
+    deque,
+    object,
+)
+_FACTORIES: Final[dict[str, type]] = {class_name(kind): kind for kind in (*_PLAIN, *SCALAR_WRITERS, *MOMENT_WRITERS)}
+
+
+def _write_deque(writer: TreeWriter, value: deque[Any], depth: int) -> Any:
+    return {"$deque": [writer.write_items(value, depth + 2), value.maxlen]}
+
+
+def _write_default_dict(writer: TreeWriter, value: defaultdict[Any, Any], depth: int) -> Any:
+    factory = value.default_factory
+    if factory is not None and not (isinstance(factory, type) and _is_factory(factory)):
+        raise Unsaveable(
+            f"its default_factory {show(factory)} can't be found again by a name. Make it a class, such as list, convert "
+            "the value with dict(…), or give the backend a serializer."
+        )
+    name = None if factory is None else class_name(factory)
+    return {"$defaultdict": [writer.write_dict(value, depth + 2), name]}
+
+
+def _writes_dict(tag: str) -> Callable[[TreeWriter, Any, int], Any]:
+    def write(writer: TreeWriter, value: Any, depth: int) -> Any:
+        if vars(value):
+            raise Unsaveable(f"it carries {', '.join(vars(value))} besides its items. Keep that elsewhere.")
+        return {tag: writer.write_dict(value, depth + 1)}
+
+    return write
+
+
+def _read_deque(reader: TreeReader, content: Any) -> deque[Any]:
+    trees, longest = content
+    items = reader.read_items(trees)
+    if longest is not None and len(items) > longest:
+        raise ValueError(f"it holds {len(items)} items, and may hold {longest}")
+    return deque(items, longest)
+
+
+def _read_default_dict(reader: TreeReader, content: Any) -> defaultdict[Any, Any]:
+    tree, name = content
+    factory = None if name is None else _FACTORIES.get(name) or reader.names.find(name, _FACTORY)
+    return defaultdict(factory, reader.read_dict(tree))
+
+
+def _read_counter(reader: TreeReader, content: Any) -> Counter[Any]:
+    counter: Counter[Any] = Counter()
+    dict.update(counter, reader.read_dict(content))  # Counter's own would add up, and takes numbers only
+    return counter
+
+
+def _is_factory(kind: type) -> bool:
+    is_known = _FACTORIES.get(class_name(kind)) is kind
+    return (
+        is_known or plain_shape(kind) is not None or model_class(kind) is not None or registered_class(kind) is not None
+    )
+
+
+_FACTORY: Final[Kind[type]] = Kind("a default factory", lambda kind: kind if _is_factory(kind) else None)
+
+COLLECTION_WRITERS: Final[dict[type, Callable[[TreeWriter, Any, int], Any]]] = {
+    deque: _write_deque,
+    defaultdict: _write_default_dict,
+    Counter: _writes_dict("$counter"),
+    OrderedDict: _writes_dict("$ordereddict"),
+}
+"""Exact type → the function that makes its tag."""
+
+COLLECTION_READERS: Final[dict[str, Callable[[TreeReader, Any], Any]]] = {
+    "$deque": _read_deque,
+    "$defaultdict": _read_default_dict,
+    "$counter": _read_counter,
+    "$ordereddict": lambda reader, content: OrderedDict(reader.read_dict(content)),
+}
+"""Tag → the function that turns its content back."""

@@ -1,0 +1,298 @@
+"""Objects → plain tree: the values that formats can write, and tags for all others.
+
+A tag is a dict with one key, which starts with ``$``: ``{"$tuple": [1, 2]}``. A user's dict that looks like one is
+written as ``{"$dict": [[key, value], …]}``, so no dict of a user is ever mistaken for a tag.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import tzinfo
+from typing import Any, Final
+
+from spark.graphs.checkpoint.records.limits import DEFAULT_LIMITS, collides
+from spark.graphs.checkpoint.serialization.collections import COLLECTION_WRITERS
+from spark.graphs.checkpoint.serialization.cost import is_endless
+from spark.graphs.checkpoint.serialization.moments import MOMENT_WRITERS, write_zone
+from spark.graphs.checkpoint.serialization.plain_classes import plain_shape
+from spark.graphs.checkpoint.serialization.pydantic_models import is_model, write_model
+from spark.graphs.checkpoint.serialization.registered_types import RegisteredType, registered_class
+from spark.graphs.checkpoint.serialization.scalars import SCALAR_WRITERS, write_float, write_int, write_text
+from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer, is_hook
+from spark.graphs.checkpoint.serialization.unsaveable import Unsaveable, attribute_step, describe, key_step, show
+from spark.graphs.values.containers import Captured, PlainDict, PlainList, ordinary
+from spark.graphs.values.loaded import class_name
+
+MAX_DEPTH: Final = 190
+"""The levels of lists and dicts that one value's tree may have.
+
+pydantic's JSON reader takes 201; a scalar's tag and the codec's sections need the rest. So what was written loads.
+"""
+
+_UNASKED: Final = 200_000
+"""So many lists and dicts of one value are written without asking whether they would ever end."""
+_ENDLESS: Final = (
+    "it refers to the same lists or dicts over and over, and its text would hold each of them as often as that. Store such a "
+    "part once, under a key of its own, and that key in its places."
+)
+_SMALLEST, _LARGEST = -(2**63) + 1, 2**63 - 1
+_TRIVIAL: Final = frozenset({bool, type(None)})
+_SCALARS: Final = SCALAR_WRITERS | MOMENT_WRITERS
+_CONTAINER_TAGS: Final[dict[type, str]] = {tuple: "$tuple", set: "$set", frozenset: "$frozenset"}
+
+
+class TreeWriter:
+    """Turns objects into plain trees."""
+
+    def __init__(self, serializer: CheckpointSerializer | None = None, *, unasked: int = _UNASKED) -> None:
+        self._serializer = serializer
+        self._unasked = unasked
+        self._left = unasked
+        """So many levels may still be entered. Threads that share this writer may miscount a little."""
+        self._serialize = serializer.serialize if serializer and is_hook(serializer) else None
+        self.has_hook = self._serialize is not None
+        """A serializer is asked about every value."""
+
+    def tree(self, value: Any, path: str = "") -> Any:
+        """The plain tree of a value, which ``path`` leads to.
+
+        :raises SerializationError: something in it can't be saved; the error has the path to it.
+        """
+        if type(value) is str and value.isascii() and self._serialize is None:
+            return value
+        return self._report(TreeWriter.write, value, path)
+
+    def mapping(self, values: Mapping[str, Any], path: str = "") -> Any:
+        """The plain tree of a mapping whose values, but not itself and its keys, are offered to the serializer."""
+        if type(values) is PlainDict and self._serialize is None:
+            return dict(values)
+        return self._report(TreeWriter.write_mapping, values, path)
+
+    def write(self, value: Any, depth: int) -> Any:
+        """The plain tree of a value that stands below ``depth`` levels.
+
+        :raises Unsaveable: something in it can't be saved.
+        """
+        if self._serialize is not None:
+            value = self._replaced(ordinary(value))
+        kind = type(value)
+        if kind is str:
+            return value if value.isascii() else write_text(value)
+        if kind is int:
+            return value if _SMALLEST <= value <= _LARGEST else write_int(value)
+        if kind is float:
+            return write_float(value)
+        if value is None or kind is bool:
+            return value
+        if kind is dict:
+            return self.write_dict(value, depth)
+        if kind is list:
+            return self.write_items(value, depth)
+        if kind is PlainList:
+            return list(value)
+        if kind is Captured:
+            return self.write_mapping(value, depth)
+        return self._write_tagged(value, kind, depth)
+
+    def _write_tagged(self, value: Any, kind: type, depth: int) -> Any:
+        if tag := _CONTAINER_TAGS.get(kind):
+            if kind is not tuple:
+                _check_keys(value)
+            return {tag: self.write_items(value, depth + 1)}
+        if scalar := _SCALARS.get(kind):
+            return scalar(value)
+        if registered := registered_class(kind):
+            return self._write_registered(value, registered, depth)
+        if is_model(value):
+            return write_model(self, value, depth)
+        return self._write_unregistered(value, kind, depth)
+
+    def _write_unregistered(self, value: Any, kind: type, depth: int) -> Any:
+        try:
+            if write := COLLECTION_WRITERS.get(kind):
+                return write(self, value, depth)
+            if shape := plain_shape(kind):
+                return shape.write(self, value, depth)
+            if isinstance(value, tzinfo):
+                return write_zone(value)
+        except Unsaveable as problem:
+            if problem.too_deep:
+                problem.trail.append((value, ""))  # it may be what contains itself
+            raise
+        raise Unsaveable(_why_not(kind), value=value)
+
+    def write_items(self, items: Iterable[Any], depth: int) -> list[Any]:
+        """The trees of items, in their order."""
+        below = self._one_deeper(depth)
+        write = self.write
+        is_hooked = self._serialize is not None
+        trees: list[Any] = []
+        append = trees.append
+        try:
+            for item in items:  # how many there are is the index when one fails
+                kind = type(item)
+                if is_hooked:
+                    append(write(item, below))
+                elif kind in _TRIVIAL or (kind is str and item.isascii()):
+                    append(item)
+                elif kind is dict:
+                    append(self.write_mapping(item, below))
+                else:
+                    append(write(item, below))
+        except Unsaveable as problem:
+            problem.trail.append((items, "{item}" if isinstance(items, set | frozenset) else f"[{len(trees)}]"))
+            raise
+        return trees
+
+    def write_dict(self, value: dict[Any, Any], depth: int) -> Any:
+        """The tree of a dict whose keys are offered to the serializer too."""
+        if self._serialize is None:
+            return self.write_mapping(value, depth)
+        if are_names(value) and self._keeps_keys(value):
+            return self.write_named(value, depth)
+        return {"$dict": self._write_pairs(value, depth + 1, key_writer=self.write)}
+
+    def write_mapping(self, values: Mapping[Any, Any], depth: int) -> Any:
+        """The tree of a mapping whose keys are not offered to the serializer."""
+        if are_names(values):
+            return self.write_named(values, depth)
+        return {"$dict": self._write_pairs(values, depth + 1, key_writer=TreeWriter().write)}
+
+    def write_named(
+        self, values: Mapping[str, Any], depth: int, *, step: Callable[[str], str] = key_step
+    ) -> dict[str, Any]:
+        """The trees of values by their names, which are written as they are."""
+        below = self._one_deeper(depth)
+        write = self.write
+        is_hooked = self._serialize is not None
+        tree = {}
+        name = ""
+        try:
+            for name, value in values.items():
+                kind = type(value)  # what is most frequent goes without a call, which would cost the most
+                if is_hooked:
+                    tree[name] = write(value, below)
+                elif (
+                    kind in _TRIVIAL
+                    or (kind is str and value.isascii())
+                    or (kind is int and _SMALLEST <= value <= _LARGEST)
+                ):
+                    tree[name] = value
+                elif kind is dict:
+                    tree[name] = self.write_mapping(value, below)
+                else:
+                    tree[name] = write(value, below)
+        except Unsaveable as problem:
+            problem.trail.append((values, step(name)))
+            raise
+        return tree
+
+    def _write_pairs(
+        self, values: Mapping[Any, Any], depth: int, *, key_writer: Callable[[Any, int], Any]
+    ) -> list[list[Any]]:
+        _check_keys(values)
+        below = self._one_deeper(self._one_deeper(depth))
+        pairs = []
+        step = ""
+        try:
+            for key, value in values.items():
+                step = f"{{key {show(key)}}}"
+                key_tree = key_writer(key, below)
+                step = key_step(key)
+                pairs.append([key_tree, self.write(value, below)])
+        except Unsaveable as problem:
+            problem.trail.append((values, step))
+            raise
+        return pairs
+
+    def _write_registered(self, value: Any, registered: RegisteredType, depth: int) -> Any:
+        below = self._one_deeper(self._one_deeper(depth))
+        try:
+            data = self._data_of(value, registered)
+            if type(data) is dict and are_names(data):
+                return {"$type": [registered.name, self.write_named(data, below, step=attribute_step)]}
+            return {"$type": [registered.name, self.write(data, below)]}
+        except Unsaveable as problem:
+            problem.trail.append((value, ""))
+            raise
+
+    def _data_of(self, value: Any, registered: RegisteredType) -> Any:
+        try:
+            return registered.to_data(value)
+        except Exception as error:
+            raise Unsaveable(f"to_data of {registered.name} raised {describe(error)}.") from error
+
+    def _keeps_keys(self, value: dict[str, Any]) -> bool:
+        return self._serialize is None or all(self._replaced(key) is key for key in value)
+
+    def _replaced(self, value: Any) -> Any:
+        assert self._serialize is not None
+        try:
+            return self._serialize(value)
+        except Exception as error:
+            raise Unsaveable(f"serialize() of the serializer raised {describe(error)}.") from error
+
+    def _one_deeper(self, depth: int) -> int:
+        if depth >= MAX_DEPTH:
+            raise Unsaveable(
+                f"it is nested deeper than {MAX_DEPTH} levels, more than can be read back. Store it flatter.",
+                too_deep=True,
+            )
+        self._left -= 1
+        if self._left < 0:
+            raise _ManyError
+        return depth + 1
+
+    def _report(self, write: Callable[[TreeWriter, Any, int], Any], value: Any, path: str) -> Any:
+        self._left = self._unasked
+        try:
+            return write(self, value, 0)
+        except _ManyError:
+            if is_endless(value):
+                raise Unsaveable(_ENDLESS).to_error(path) from None
+            return TreeWriter(self._serializer, unasked=sys.maxsize)._report(write, value, path)
+        except Unsaveable as problem:
+            raise problem.to_error(path) from problem.__cause__
+        except RecursionError as error:
+            reason = "Python's stack was nearly used up before the work began; save from a less deeply nested call."
+            raise Unsaveable(reason).to_error(path) from error
+
+
+def _check_keys(keys: Collection[Any]) -> None:
+    if collides(keys, DEFAULT_LIMITS.max_equal_hashes):
+        raise Unsaveable(
+            f"more than {DEFAULT_LIMITS.max_equal_hashes} of its {len(keys)} keys have the same hash, and would be refused when "
+            "they are read back. Give their class a better __hash__, or store a list."
+        )
+
+
+class _ManyError(Exception):
+    """So much was written that it has to be asked whether it would ever end. Never seen by users."""
+
+
+def are_names(keys: Mapping[Any, Any]) -> bool:
+    """Whether the keys of a mapping can be the keys of a plain object that is no tag."""
+    for key in keys:
+        if type(key) is not str or not (key.isascii() or _is_text(key)):
+            return False
+    return len(keys) != 1 or not next(iter(keys)).startswith("$")
+
+
+def _is_text(value: str) -> bool:
+    return type(write_text(value)) is str
+
+
+def _why_not(kind: type) -> str:
+    name = class_name(kind)
+    known = (bool, int, float, str, bytes, list, dict, *_CONTAINER_TAGS)
+    base = next((base for base in kind.__mro__[1:] if base in known), None)
+    if base is None:
+        return (
+            f"its type {name} is not one that checkpoints know. Convert it to plain values, register the type with "
+            "register_type, or give the backend a serializer."
+        )
+    return (
+        f"its type {name} is a kind of {base.__name__}, and would come back as a plain one. Convert it with "
+        f"{base.__name__}(…), register the type with register_type, or give the backend a serializer."
+    )

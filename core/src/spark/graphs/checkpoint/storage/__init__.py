@@ -1,0 +1,1 @@
+"""What authors of backends and formats import: the promises that they keep, and what is stored."""

@@ -1,0 +1,268 @@
+"""The promise that a storage backend makes.
+
+A backend stores records and hands them back. It sees headers and bytes; formats, compression, checksums and signatures
+are done before ``put`` and after ``get``, the same for every backend.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias
+
+from spark.errors import BackendError, CheckpointDamagedError, DeletionError, GraphDefinitionError
+from spark.graphs.checkpoint.encoding.codec import Codec
+from spark.graphs.checkpoint.ids import parse_automatic_id
+from spark.graphs.checkpoint.model import CheckpointInfo
+from spark.graphs.checkpoint.records.formats import Format
+from spark.graphs.checkpoint.storage.listing import DamagedRecord, Listing
+
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint.records.limits import ReadLimits
+    from spark.graphs.checkpoint.records.query import CheckpointQuery
+    from spark.graphs.checkpoint.records.record import Record
+    from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
+
+ATTEMPTS: Final = 100
+"""How often a backend may contradict itself, as it seems, before it is considered broken; others may be writing and deleting."""
+
+Sequences: TypeAlias = list[int]
+Names: TypeAlias = list[str]
+
+
+class CheckpointBackend(ABC):
+    """Where checkpoints are kept.
+
+    The address of a record is (graph id, sequence). A sequence is used once: never overwritten, and never used again
+    after its record was deleted. All methods may be called concurrently, from several processes, and from one event loop
+    after another; none of them blocks the event loop. When a call is cancelled, its effect has either
+    happened or never will: nothing goes on behind the caller's back.
+    """
+
+    name: str = ""
+    """What this backend is called in messages, for instance ``"file"``."""
+    persistent: ClassVar[bool] = True
+    """Another process can find the checkpoints again."""
+    keeps_blobs: bool = False
+    """It has ``get_blobs``, ``delete_blobs`` and ``blob_names``, and stores a record's ``blobs`` with it. A run's large values
+    are then kept once for each change, and records only refer to them."""
+    divides_from: int = 512 * 1024
+    """With ``keeps_blobs``: as many bytes as the store takes in the time that one more blob takes it. Where a run's small values
+    come to so many, they are kept in parts, each a blob, and a checkpoint writes those that changed."""
+
+    def __init__(
+        self,
+        *,
+        format: str | Format = "json",
+        compression: bool | str = False,
+        pretty_print: bool = False,
+        serializer: CheckpointSerializer | None = None,
+        limits: ReadLimits | Mapping[str, int] | None = None,
+    ) -> None:
+        _check_kinds(format, serializer)
+        self.codec: Codec = Codec(
+            format=format,
+            compression=compression,
+            pretty_print=pretty_print,
+            serializer=serializer,
+            limits=limits,
+            checksum="sha256" if self.persistent else "crc32",
+        )
+
+    @classmethod
+    def from_url(cls, url: str, **options: Any) -> Self:
+        """The backend that a URL of one of its schemes describes.
+
+        :raises ValueError: the URL is not one of this backend's.
+        """
+        raise NotImplementedError(f"{cls.__name__} can't be made from a URL; construct it instead.")
+
+    @abstractmethod
+    async def put(self, record: Record) -> None:
+        """Store a record under its (graph id, sequence), and return when it is durable.
+
+        The check that the sequence was never used and the write are one atomic act. A record whose header says
+        ``manual`` can afterwards be found by its ``checkpoint_id``. Where blobs are kept, those of the record are durable
+        before it can be seen.
+
+        :raises SequenceTakenError: the sequence is in use, or was used once and deleted. Nothing was written.
+        :raises BackendError: the storage failed. Earlier records are intact; nothing half-written is visible.
+        """
+
+    async def put_and_delete(self, record: Record, going: Sequence[int], blobs: Sequence[str] = ()) -> Sequences:
+        """Store a record as ``put`` does and, where that costs the caller no further wait, remove others of its graph.
+
+        A database does both in one transaction. Nothing is removed unless the record is stored.
+
+        :param blobs: names of large values that only records among ``going`` need. They go if all of those do.
+        :return: which of ``going`` there were and are gone now; the caller deletes the others, and with them the blobs.
+        """
+        await self.put(record)
+        return []
+
+    @abstractmethod
+    async def get(self, graph_id: str, sequence: int) -> Record | None:
+        """The whole record at an address, or None when there is none.
+
+        :raises CheckpointDamagedError: something is stored there that can't be a record.
+        :raises BackendError: the storage failed.
+        """
+
+    async def query(self, query: CheckpointQuery) -> Listing:
+        """The checkpoints that a query asks for, and the damaged records that the search came upon.
+
+        A store that can search does so itself. Here names are looked at first, and headers only where metadata is asked for.
+        """
+        listing = await self.list(query.graph_id)
+        wanted = [info for info in query.ordered(listing.infos) if query.covers(info.timestamp)]
+        if not query.metadata:
+            return Listing(wanted[: query.limit], listing.damaged)
+        return await _with_metadata(self, Listing(wanted, listing.damaged), query)
+
+    @abstractmethod
+    async def list(self, graph_id: str | None = None) -> Listing:
+        """The checkpoints of a graph, by sequence; with None those of all graphs, by graph id and sequence.
+
+        It reads names or headers, never payloads. What it finds in the place of a record and can't read is among the
+        ``damaged``, as is all that might belong to the graph: it is never left out, and hides no other record. An unknown
+        graph id is an empty listing.
+        """
+
+    @abstractmethod
+    async def latest(self, graph_id: str) -> CheckpointInfo | None:
+        """The checkpoint with the highest sequence, or None when the graph has none.
+
+        :raises CheckpointDamagedError: what stands in the last place can't be read; to pass it over would be a guess.
+        """
+
+    async def get_latest(self, graph_id: str) -> Record | None:
+        """The record with the highest sequence, or None when the graph has none.
+
+        A store that can answer in one act does so. Here it is ``latest``, and then ``get``.
+
+        :raises CheckpointDamagedError: something is stored there that can't be a record.
+        """
+        for _ in range(ATTEMPTS):
+            info = await self.latest(graph_id)
+            record = None if info is None else await self.get(info.graph_id, info.sequence)
+            if info is None or record is not None:
+                return record
+            # Deleted between the two, so there is a newer one, or none.
+        raise BackendError(
+            f"The {self.name} backend lists a latest checkpoint of graph {graph_id!r} that it can't read."
+        )
+
+    @abstractmethod
+    async def next_sequence(self, graph_id: str) -> int:
+        """The lowest sequence above every one that was ever used for this graph; 1 for a new graph."""
+
+    @abstractmethod
+    async def delete(self, graph_id: str, sequence: int) -> bool:
+        """Remove a record; False when there is none. Its sequence stays used."""
+
+    async def delete_many(self, graph_id: str, sequences: Sequence[int]) -> Sequences:
+        """Remove several records of a graph; those that were there, each gone when this returns.
+
+        A store that can remove many in one request does so. Here one goes after the other, in the order given.
+
+        :raises DeletionError: the storage failed part-way; its ``deleted`` says which are gone.
+        """
+        deleted: Sequences = []
+        for sequence in sequences:
+            try:
+                if await self.delete(graph_id, sequence):
+                    deleted.append(sequence)
+            except Exception as error:
+                if not deleted:
+                    raise
+                raise DeletionError(
+                    f"The {self.name} backend deleted {len(deleted)} of {len(sequences)} checkpoints of graph {graph_id!r}, and "
+                    f"failed at sequence {sequence}: {type(error).__name__}: {error}",
+                    deleted=deleted,
+                ) from error
+        return deleted
+
+    async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
+        """Name to content of these large values of a graph, as far as they are there."""
+        return {}
+
+    async def delete_blobs(self, graph_id: str, names: Sequence[str]) -> None:  # noqa: B027 - as above
+        """Remove large values that no record needs any more; those that are not there are gone already."""
+
+    async def blob_names(self, graph_id: str) -> Names:
+        """The names of all large values of a graph, in any order."""
+        return []
+
+    async def forget(self, graph_id: str) -> Sequences:
+        """Remove every trace of a graph, so that a run under its id begins anew; the sequences of the records that were there.
+
+        That is all records, also those made by hand and damaged ones, all large values, and whatever tells which sequences were
+        used. Records go before the large values that they need. Stopped on the way, it is done by calling again; until it is
+        done, no sequence can be used again. No run of the graph may be under way.
+
+        A store does all that itself. Here is what can be done with the other methods: what tells of used sequences stays.
+
+        :raises DeletionError: the storage failed part-way; its ``deleted`` says which records are gone.
+        """
+        listing = await self.list(graph_id)
+        damaged = [each.sequence for each in listing.damaged if each.sequence is not None]
+        deleted = await self.delete_many(graph_id, sorted({*damaged, *(info.sequence for info in listing.infos)}))
+        await self.delete_blobs(graph_id, await self.blob_names(graph_id))
+        return deleted
+
+    async def find(self, checkpoint_id: str) -> CheckpointInfo | None:
+        """The checkpoint with this id, or None.
+
+        An id given by hand wins over an automatic one; of two records with one id, the later one is meant.
+
+        :raises CheckpointDamagedError: the id is an automatic one, and what stands in its place can't be read.
+        """
+        found = [info for info in (await self.list()).infos if info.checkpoint_id == checkpoint_id]
+        address = parse_automatic_id(checkpoint_id)
+        if found or address is None:
+            return max(found, key=lambda info: (info.manual, info.sequence), default=None)
+        listing = await self.list(address[0])
+        for damaged in listing.damaged:
+            if damaged.sequence == address[1]:
+                raise CheckpointDamagedError(damaged.reason)
+        return next((info for info in listing.infos if info.sequence == address[1]), None)
+
+    async def leftovers(self, *, remove: bool = False) -> Names:
+        """What writers that are gone left unfinished and nobody needs: temporary files, for instance, each by its name.
+
+        :param remove: take it away, too.
+        :raises BackendError: the storage failed.
+        """
+        return []
+
+    async def close(self) -> None:  # noqa: B027 - most stores have nothing to release
+        """Release threads, connections and files. The backend can't be used afterwards; closing twice is fine."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+
+async def _with_metadata(backend: CheckpointBackend, listing: Listing, query: CheckpointQuery) -> Listing:
+    found: list[CheckpointInfo] = []
+    damaged = [*listing.damaged]
+    for info in listing.infos:
+        if query.limit is not None and len(found) >= query.limit:
+            break
+        try:
+            record = await backend.get(info.graph_id, info.sequence)
+        except CheckpointDamagedError as error:
+            damaged.append(DamagedRecord(info.graph_id, info.sequence, info.checkpoint_id, str(error)))
+            continue
+        if record is not None and query.fits(record.header.metadata):
+            found.append(info)
+    return Listing(found, damaged)
+
+
+def _check_kinds(format: Any, serializer: Any) -> None:
+    if not isinstance(format, str | Format):
+        raise GraphDefinitionError(f"format={format!r}: give the name of a format, or a Format.")
+    if serializer is not None and not (hasattr(serializer, "serialize") and hasattr(serializer, "deserialize")):
+        raise GraphDefinitionError(f"serializer={serializer!r}: give a CheckpointSerializer.")

@@ -1,0 +1,71 @@
+"""Checkpoints in this process's memory: for tests, for development, and for short runs."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self, TypeAlias
+
+from spark.errors import SequenceTakenError
+from spark.graphs.checkpoint.model import CheckpointInfo
+from spark.graphs.checkpoint.records.record import Record
+from spark.graphs.checkpoint.storage.backend import CheckpointBackend
+from spark.graphs.checkpoint.storage.listing import Listing
+
+Sequences: TypeAlias = list[int]
+
+
+class InMemoryCheckpointBackend(CheckpointBackend):
+    """Keeps records in memory; they are gone with the object.
+
+    Records are stored encoded, as everywhere, so that a history here is as isolated from the run as one on disk, and
+    what can't be saved is found while testing.
+    """
+
+    name = "memory"
+    persistent: ClassVar[bool] = False
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._graphs: dict[str, dict[int, Record]] = {}
+        """Records by graph id and sequence, in the order of sequences."""
+        self._floors: dict[str, int] = {}
+        """Graph id to the highest sequence that was deleted. Neither it nor any below it is given out again."""
+
+    @classmethod
+    def from_url(cls, url: str, **options: Any) -> Self:
+        """A new store for ``memory://``."""
+        if url.rstrip("/:") != "memory":
+            raise ValueError("An in-memory store has no address; write memory://")
+        return cls(**options)
+
+    async def put(self, record: Record) -> None:
+        graph_id, sequence = record.graph_id, record.sequence
+        records = self._graphs.get(graph_id, {})
+        if sequence in records or sequence <= self._floors.get(graph_id, 0):
+            raise SequenceTakenError(f"Sequence {sequence} of graph {graph_id!r} was used before.")
+        is_latest = sequence > next(reversed(records), 0)
+        records[sequence] = record
+        self._graphs[graph_id] = records if is_latest else dict(sorted(records.items()))
+
+    async def get(self, graph_id: str, sequence: int) -> Record | None:
+        return self._graphs.get(graph_id, {}).get(sequence)
+
+    async def list(self, graph_id: str | None = None) -> Listing:
+        graphs = sorted(self._graphs) if graph_id is None else [graph_id]
+        return Listing([record.info() for graph in graphs for record in self._graphs.get(graph, {}).values()])
+
+    async def latest(self, graph_id: str) -> CheckpointInfo | None:
+        records = self._graphs.get(graph_id)
+        return next(reversed(records.values())).info() if records else None
+
+    async def next_sequence(self, graph_id: str) -> int:
+        return max(next(reversed(self._graphs.get(graph_id, {})), 0), self._floors.get(graph_id, 0)) + 1
+
+    async def delete(self, graph_id: str, sequence: int) -> bool:
+        if self._graphs.get(graph_id, {}).pop(sequence, None) is None:
+            return False
+        self._floors[graph_id] = max(sequence, self._floors.get(graph_id, 0))
+        return True
+
+    async def forget(self, graph_id: str) -> Sequences:
+        self._floors.pop(graph_id, None)
+        return [*self._graphs.pop(graph_id, {})]

@@ -1,0 +1,121 @@
+"""What a node gets to see and to change: the context of one step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from spark.graphs.state.step_state import GraphState, NodeState
+from spark.graphs.state.transactions import StateTransaction
+from spark.graphs.values.snapshots import snapshot
+
+if TYPE_CHECKING:
+    from spark.graphs.concurrency.blocking import Threads
+    from spark.graphs.definition.plan import NodePlan
+    from spark.graphs.engine.run import GraphRun
+    from spark.graphs.state.frontier import Token
+
+_UNREAD: Final = object()
+
+
+class NodeContext:
+    """One execution of one node. It belongs to that execution: don't keep it for later."""
+
+    __slots__ = (
+        "_graph_state",
+        "_has_ended",
+        "_inputs",
+        "_run",
+        "_state",
+        "graph_writes",
+        "node_writes",
+        "plan",
+        "token",
+    )
+
+    def __init__(self, run: GraphRun, plan: NodePlan, token: Token) -> None:
+        self._run = run
+        self._inputs: Any = _UNREAD
+        self._has_ended = False
+        self._graph_state: GraphState | None = None
+        self._state: NodeState | None = None
+        self.plan: NodePlan = plan
+        self.token: Token = token
+        self.graph_writes: StateTransaction | None = None
+        """What this step read and wrote of the graph's state; None while it touched nothing."""
+        self.node_writes: StateTransaction | None = None
+        """The same for the node's own state."""
+
+    @property
+    def inputs(self) -> Any:
+        """What arrived, as your own copy: the content of the output that led here, or the task's inputs at the start.
+
+        In a ``JoinNode`` it is the list of everything that arrived.
+        """
+        if self._inputs is _UNREAD:
+            self._inputs = snapshot(self.token.inputs)
+        return self._inputs
+
+    @property
+    def graph_state(self) -> GraphState:
+        """The state that all nodes share."""
+        if self._graph_state is None:
+            self.graph_writes = StateTransaction(self._run.state, writer=self.plan.key)
+            self._graph_state = GraphState(self.graph_writes)
+            if self._has_ended:
+                self._end()
+        return self._graph_state
+
+    @property
+    def state(self) -> NodeState:
+        """This node's own state: a mapping that is kept from one execution to the next, and in checkpoints."""
+        if self._state is None:
+            self.node_writes = StateTransaction(self._run.node_state(self.plan.key), writer=self.plan.key)
+            self._state = NodeState(self.node_writes)
+            if self._has_ended:
+                self._end()
+        return self._state
+
+    @property
+    def idempotency_key(self) -> str:
+        """Names this piece of work: the same when it is repeated after a crash, another for every other step and run.
+
+        Hand it to services that accept such a key, because state is kept exactly once, but side effects happen at
+        least once.
+        """
+        return f"{self._run.graph_id}/{self._run.run_id}/{self.token.lineage:x}"
+
+    @property
+    def threads(self) -> Threads:
+        """Where the run has plain nodes executed."""
+        return self._run.threads
+
+    @property
+    def node(self) -> str:
+        """The key of the node in its graph."""
+        return self.plan.key
+
+    @property
+    def graph_id(self) -> str:
+        """The id of the graph."""
+        return self._run.graph_id
+
+    @property
+    def run_id(self) -> str:
+        """The id of the run; it stays the same when the run is continued from a checkpoint."""
+        return self._run.run_id
+
+    @property
+    def iteration(self) -> int:
+        """How many node executions the run had completed when it was last at a boundary."""
+        return self._run.iteration
+
+    def _end(self) -> None:
+        """The node has returned or raised: from now on, nothing is read or written through this context."""
+        self._has_ended = True
+        if self._graph_state is not None:
+            self._graph_state._end(self.plan.ended)
+        if self._state is not None:
+            self._state._end(self.plan.ended)
+
+    def __repr__(self) -> str:
+        return f"<NodeContext of {self.node!r}, {self.idempotency_key}>"

@@ -1,0 +1,250 @@
+"""What users write: nodes, and how they are wired."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
+from weakref import WeakValueDictionary
+
+from spark.errors import GraphDefinitionError
+from spark.graphs.definition.edges import Condition, Edge, OutgoingEdge, distinct
+
+if TYPE_CHECKING:
+    from spark.graphs.definition.context import NodeContext
+
+Target = TypeVar("Target", bound="Node")
+"""What an edge leads to, and ``>>`` gives back, so that a chain knows what it ends in."""
+
+
+class Node:
+    """One piece of work. Subclass it and write ``process``, or decorate a function with ``@node``.
+
+    A node instance holds no progress of a run, so it may stand in several graphs, and run several times at once. What
+    must survive belongs into ``context.graph_state`` or ``context.state``.
+    """
+
+    name: str | None = None
+    """The name given to this node; without one, its class name is its key in the graph."""
+
+    process: Callable[..., Any]
+    """Does the work, and returns the output's content, usually a dict. Every node class writes its own.
+
+    Write it async, or plain: a plain one runs in a worker thread, so that it may block. It takes the context, or
+    nothing. What it writes to the state becomes visible together with its output, or, when it raises, not at all.
+    """
+
+    _edges: list[Edge]
+    _has_arguments: bool
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        # Here and not in __init__, so that a subclass need not call super().__init__().
+        self = super().__new__(cls)
+        object.__setattr__(self, "_edges", [])  # also of a frozen dataclass
+        object.__setattr__(self, "_has_arguments", bool(args) or bool(kwargs.keys() - {"name"}))
+        return self
+
+    def __init__(self, *, name: str | None = None) -> None:
+        if name is not None:
+            self.name = name
+
+    def on(self, condition: Condition | None = None, *, priority: int = 0, **equals: Any) -> OutgoingEdge:
+        """The beginning of an edge that fires only for some outputs: ``node.on(done=True) >> exit``.
+
+        :param condition: a plain function of the output's content.
+        :param priority: of the edges that fire, those with a higher one go first; equal ones in the order of declaration.
+        :param equals: keys of the output's content and the values they must all have. A missing key equals only None.
+        :raises GraphDefinitionError: the condition can't be called, or both kinds were given.
+        """
+        return OutgoingEdge(self, condition=condition, equals=equals, priority=priority)
+
+    @overload
+    def __rshift__(self, target: Target) -> Target: ...
+    @overload
+    def __rshift__(self, target: Iterable[Node]) -> NodeGroup: ...
+    def __rshift__(self, target: Node | Iterable[Node]) -> Node | NodeGroup:
+        return self.connect(target)
+
+    def __rrshift__(self, sources: Iterable[Node]) -> Self:
+        for source in NodeGroup.of(sources, context=f"… >> {self.label()}"):
+            source.connect(self)
+        return self
+
+    @overload
+    def connect(
+        self,
+        target: Target,
+        *,
+        condition: Condition | None = None,
+        equals: Mapping[str, Any] | None = None,
+        priority: int = 0,
+    ) -> Target: ...
+    @overload
+    def connect(
+        self,
+        target: Iterable[Node],
+        *,
+        condition: Condition | None = None,
+        equals: Mapping[str, Any] | None = None,
+        priority: int = 0,
+    ) -> NodeGroup: ...
+    def connect(
+        self,
+        target: Node | Iterable[Node],
+        *,
+        condition: Condition | None = None,
+        equals: Mapping[str, Any] | None = None,
+        priority: int = 0,
+    ) -> Node | NodeGroup:
+        """Add an edge to a node, or one to each of several; what ``>>`` does. Returns the target, for chaining.
+
+        Graphs that are built already don't change.
+
+        :raises GraphDefinitionError: the target is no node.
+        """
+        targets = NodeGroup.of(target, context=f"{self.label()} >> …")
+        for one in targets:
+            self._edges.append(Edge(self, one, condition=condition, equals=equals, priority=priority))
+        return target if isinstance(target, Node) else targets
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """The outgoing edges, in the order in which they are asked. One that was declared again is the same edge."""
+        return tuple(sorted(distinct(self._edges), key=lambda edge: -edge.priority))
+
+    def kind(self) -> str:
+        """What it is called without a name: its class, or its function."""
+        return type(self).__name__
+
+    def label(self) -> str:
+        """What messages call it where no graph is at hand."""
+        return self.name or self.kind()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.label()!r}>"
+
+
+class NodeGroup(tuple[Node, ...]):
+    """Several nodes wired at once: ``a >> [b, c] >> d``."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, nodes: Any, *, context: str) -> NodeGroup:
+        """The given node or nodes.
+
+        :raises GraphDefinitionError: one of them is no node, or there is none.
+        """
+        members = cls((nodes,) if isinstance(nodes, Node) or not isinstance(nodes, Iterable) else nodes)
+        if not members:
+            raise GraphDefinitionError(f"{context}: the list of nodes is empty.")
+        for member in members:
+            if not isinstance(member, Node):
+                hint = " It is the class; make a node of it: add ()." if isinstance(member, type) else ""
+                raise GraphDefinitionError(f"{context}: {member!r} is not a node.{hint}")
+        return members
+
+    @overload
+    def __rshift__(self, target: Target) -> Target: ...
+    @overload
+    def __rshift__(self, target: Iterable[Node]) -> NodeGroup: ...
+    def __rshift__(self, target: Node | Iterable[Node]) -> Node | NodeGroup:
+        targets = NodeGroup.of(target, context="[…] >> …")
+        for source in self:
+            source.connect(targets)
+        return target if isinstance(target, Node) else targets
+
+
+class ExitNode(Node):
+    """Passes its input's content on and adds ``success: True``."""
+
+    async def process(self, context: NodeContext) -> Any:
+        content = context.inputs
+        if isinstance(content, Mapping):
+            return {**content, "success": True}
+        return {"success": True} if content is None else {"content": content, "success": True}
+
+
+class JoinNode(Node):
+    """Waits until nothing else can still arrive, then runs once with everything that did.
+
+    ``context.inputs`` is the list of what arrived, in the order of the nodes it came from, and from one node in the order in
+    which it would arrive if all steps took equally long, whatever really finished first. It can't wait for a branch
+    that was not taken: it runs as soon as no pending work of the run can reach it any more.
+    """
+
+    async def process(self, context: NodeContext) -> Any:
+        return {"results": context.inputs}
+
+
+class FunctionNode(Node):
+    """A node made of a function by ``@node``."""
+
+    def __init__(self, function: Callable[..., Any], *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.process = function
+        self.__doc__ = function.__doc__
+        self._has_arguments = False  # its one argument is found again by name, see rebuild
+        _remember(function)
+
+    @classmethod
+    def loaded(cls, module: str, qualname: str) -> Callable[..., Any] | None:
+        """The function that ``@node`` was put on in this process, by where it was defined; nothing is imported."""
+        if (module, qualname) in _AMBIGUOUS:
+            return None
+        found = _FUNCTIONS.get((module, qualname))
+        if found is not None:
+            return found
+        same = [
+            function
+            for (where, what), function in _FUNCTIONS.items()
+            if what == qualname and "__main__" in (module, where)
+        ]
+        return same[0] if len(same) == 1 else None
+
+    def kind(self) -> str:
+        return str(getattr(self.process, "__name__", "function"))
+
+
+def _remember(function: Callable[..., Any]) -> None:
+    """Let a function be found again by name, if its name is enough to tell what it does."""
+    qualname = getattr(function, "__qualname__", None)
+    if qualname is None:
+        return
+    where = (function.__module__, qualname)
+    earlier = _FUNCTIONS.get(where)
+    # A definition at the top of a module may be made anew, as notebooks do. Lambdas, and functions made inside functions, may
+    # be there several times at once and do different things.
+    if "<" in qualname and earlier is not None and not _is_same(earlier, function):
+        _AMBIGUOUS.add(where)
+    _FUNCTIONS[where] = function
+
+
+def _is_same(earlier: Callable[..., Any], function: Callable[..., Any]) -> bool:
+    if earlier is function:
+        return True
+    code = getattr(function, "__code__", None)
+    return (
+        code is not None and getattr(earlier, "__code__", None) is code and not getattr(function, "__closure__", None)
+    )
+
+
+_AMBIGUOUS: Final[set[tuple[str, str]]] = set()
+_FUNCTIONS: Final[WeakValueDictionary[tuple[str, str], Callable[..., Any]]] = WeakValueDictionary()
+
+
+@overload
+def node(function: Callable[..., Any], /) -> FunctionNode: ...
+@overload
+def node(*, name: str | None = None) -> Callable[[Callable[..., Any]], FunctionNode]: ...
+def node(
+    function: Callable[..., Any] | None = None, /, *, name: str | None = None
+) -> FunctionNode | Callable[[Callable[..., Any]], FunctionNode]:
+    """Make a node of a function: ``@node`` or ``@node(name="fetch")``.
+
+    The function is async or plain, and takes the context or nothing, as ``Node.process`` does.
+    """
+    if function is None:
+        return lambda decorated: FunctionNode(decorated, name=name)
+    if not callable(function):
+        raise GraphDefinitionError(f"@node goes on a function; a name is given by keyword: @node(name={function!r}).")
+    return FunctionNode(function, name=name)

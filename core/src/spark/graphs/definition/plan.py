@@ -1,0 +1,85 @@
+"""How a node is executed: worked out once, when the graph is built."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+from spark.errors import GraphDefinitionError
+from spark.graphs.concurrency.blocking import run_blocking
+from spark.graphs.state.step_state import Ended
+
+if TYPE_CHECKING:
+    from spark.graphs.definition.context import NodeContext
+    from spark.graphs.definition.edges import Edge
+    from spark.graphs.definition.nodes import Node
+
+
+class NodePlan:
+    """A node under its key, with its edges in the order in which they fire."""
+
+    __slots__ = ("_is_async", "_takes_context", "edges", "ended", "key", "names", "node")
+
+    def __init__(self, key: str, node: Node) -> None:
+        process = _process_of(node)
+        self.key: str = key
+        self.node: Node = node
+        self.names: frozenset[str] = frozenset((key, node.kind(), *((node.name,) if node.name else ())))
+        """Everything that ``trigger_on_node`` may call it."""
+        self.edges: tuple[tuple[Edge, str], ...] = ()
+        """Outgoing edges, each with the key of its target."""
+        self.ended: Ended = Ended(f"This step of node {key!r}")
+        """What the state of its contexts becomes when their step has ended."""
+        self._takes_context = _takes_context(node, process)
+        self._is_async = _is_async(process)
+
+    async def execute(self, context: NodeContext) -> Any:
+        """Run the node's ``process`` to its end: async on the event loop, plain in a worker thread."""
+        process = self.node.process
+        try:
+            if self._is_async:
+                return await (process(context) if self._takes_context else process())
+            arguments = (context,) if self._takes_context else ()
+            result = await run_blocking(copy_context().run, process, *arguments, executor=context.threads)
+            return await result if inspect.isawaitable(result) else result
+        finally:
+            context._end()
+
+    def targets(self, content: Any) -> list[str]:
+        """The keys of the nodes that an output with this content goes to."""
+        return [target for edge, target in self.edges if edge.matches(content)]
+
+
+def _process_of(node: Node) -> Callable[..., Any]:
+    process = getattr(node, "process", None)
+    if process is None:
+        raise GraphDefinitionError(
+            f"{type(node).__name__} has no process(self, context); write it: it is the node's work."
+        )
+    if inspect.isgeneratorfunction(process) or inspect.isasyncgenfunction(process):
+        raise GraphDefinitionError(
+            f"The process of node {node.label()!r} is a generator; return the output's content instead of yielding it."
+        )
+    return process  # type: ignore[no-any-return]
+
+
+def _is_async(process: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(process) or inspect.iscoroutinefunction(type(process).__call__)
+
+
+def _takes_context(node: Node, process: Callable[..., Any]) -> bool:
+    try:
+        parameters = list(inspect.signature(process).parameters.values())
+    except (TypeError, ValueError):
+        return True
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL)]
+    required = [p for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
+    wanted = [p.name for p in required if p.kind is not p.VAR_POSITIONAL]
+    if len(wanted) > 1 or any(p.kind is p.KEYWORD_ONLY for p in required):
+        raise GraphDefinitionError(
+            f"The process of node {node.label()!r} takes ({', '.join(wanted)}); it is called with the context, or with "
+            "nothing. Read what arrives from context.inputs."
+        )
+    return bool(wanted) or any(p.kind is p.VAR_POSITIONAL or p.name == "context" for p in positional)

@@ -1,0 +1,191 @@
+"""The shape of a graph: which nodes can be reached from the start, under which keys, and what leads where."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+from spark.errors import GraphDefinitionError
+from spark.graphs.definition.edges import Edge, distinct
+from spark.graphs.definition.nodes import FunctionNode, JoinNode, Node
+from spark.graphs.definition.plan import NodePlan
+from spark.graphs.state.frontier import Frontier
+from spark.graphs.values.loaded import class_name, function_name
+
+
+class Topology:
+    """Nodes and edges as they were when the graph was built. Edges that are added later are not in it.
+
+    :raises GraphDefinitionError: two nodes were given one name, or a node can't be executed as written.
+    """
+
+    def __init__(self, start: Node) -> None:
+        nodes = _discover(start)
+        keys = _assign_keys(nodes)
+        self.first: Node = start
+        self.start: str = keys[id(start)]
+        self.plans: dict[str, NodePlan] = {keys[id(node)]: NodePlan(keys[id(node)], node) for node in nodes}
+        """Node key to how it is executed, in discovery order."""
+        self._declared: list[tuple[str, Edge, str]] = []
+        """The edges in the order of declaration, because that is what keys are given by when the graph is rebuilt."""
+        for node in nodes:
+            key = keys[id(node)]
+            edges = [(edge, keys[id(edge.target)]) for edge in distinct(node._edges)]
+            self._declared += [(key, edge, target) for edge, target in edges]
+            self.plans[key].edges = tuple(sorted(edges, key=lambda each: -each[0].priority))
+        self._order = {key: place for place, key in enumerate(self.plans)}
+        self._joins = [key for key, plan in self.plans.items() if isinstance(plan.node, JoinNode)]
+        self._reaches = _joins_reached(self.plans, self._joins)
+        self._data: dict[str, Any] | None = None
+        self._identities: dict[str, str] | None = None
+
+    def new_frontier(self) -> Frontier:
+        """An empty frontier that knows which nodes lead to which joins."""
+        return Frontier(joins=self._joins, reaches=self._reaches, order=self._order)
+
+    def reachable_from(self, keys: Iterable[str]) -> set[str]:
+        """These nodes and all that their edges lead to."""
+        seen = set(keys)
+        ahead = deque(seen)
+        while ahead:
+            for _, target in self.plans[ahead.popleft()].edges:
+                if target not in seen:
+                    seen.add(target)
+                    ahead.append(target)
+        return seen
+
+    def identities(self) -> dict[str, str]:
+        """Node key to the class or function that checkpoints record for it, in discovery order."""
+        if self._identities is None:
+            nodes = self.to_data()["nodes"]
+            self._identities = {data["key"]: data.get("function", data.get("class")) for data in nodes}
+        return self._identities
+
+    def to_data(self) -> dict[str, Any]:
+        """The shape as plain data, from which a checkpoint can be continued: the same dict each time. Never change it."""
+        if self._data is None:
+            self._data = {
+                "start": self.start,
+                "nodes": [_node_data(plan) for plan in self.plans.values()],
+                "edges": [_edge_data(*declared) for declared in self._declared],
+            }
+        return self._data
+
+    def mermaid(self) -> str:
+        """The shape as a Mermaid flowchart."""
+        number = {key: f"n{place}" for key, place in self._order.items()}
+        lines = ["flowchart TD"]
+        joins = frozenset(self._joins)
+        for key, plan in self.plans.items():
+            opening, closing = ("{{", "}}") if key in joins else ("([", "])") if not plan.edges else ("[", "]")
+            lines.append(f'    {number[key]}{opening}"{_escaped(key)}"{closing}')
+        for key, plan in self.plans.items():
+            for edge, target in plan.edges:
+                label = f'|"{_escaped(edge.label())}"|' if edge.label() else ""
+                lines.append(f"    {number[key]} -->{label} {number[target]}")
+        return "\n".join(lines) + "\n"
+
+
+def _discover(start: Node) -> list[Node]:
+    """All nodes along the edges. Identity counts: node classes may compare by value, and have no hash."""
+    found = {id(start): start}
+    ahead = deque([start])
+    while ahead:
+        for edge in ahead.popleft()._edges:
+            if id(edge.target) not in found:
+                found[id(edge.target)] = edge.target
+                ahead.append(edge.target)
+    return list(found.values())
+
+
+def _assign_keys(nodes: list[Node]) -> dict[int, str]:
+    """The identity of each node to its key."""
+    keys: dict[int, str] = {}
+    taken: dict[str, Node] = {}
+    for node in nodes:
+        if node.name is not None:
+            _check_name(node, taken)
+            keys[id(node)] = node.name
+            taken[node.name] = node
+    numbers: dict[str, int] = {}
+    for node in nodes:
+        if node.name is None:
+            keys[id(node)] = _free_key(node.kind(), taken, numbers)
+            taken[keys[id(node)]] = node
+    return keys
+
+
+def _check_name(node: Node, taken: dict[str, Node]) -> None:
+    if not isinstance(node.name, str) or not node.name or not node.name.isprintable():
+        raise GraphDefinitionError(f"A {node.kind()} has the name {node.name!r}; a name is printable text.")
+    if node.name in taken:
+        raise GraphDefinitionError(
+            f"Two nodes are named {node.name!r}: a {taken[node.name].kind()} and a {node.kind()}. A name is what a checkpoint "
+            "knows a node by; give each its own, or leave the name out."
+        )
+
+
+def _free_key(kind: str, taken: dict[str, Node], numbers: dict[str, int]) -> str:
+    """The first key of this kind that is free.
+
+    :param numbers: kind to the number from which to look on; those below it are taken.
+    """
+    number = numbers.get(kind, 1)
+    key = _numbered(kind, number)
+    while key in taken:
+        number += 1
+        key = _numbered(kind, number)
+    numbers[kind] = number + 1
+    return key
+
+
+def _numbered(kind: str, number: int) -> str:
+    return kind if number == 1 else f"{kind}#{number}"
+
+
+def _joins_reached(plans: dict[str, NodePlan], joins: list[str]) -> dict[str, list[str]]:
+    sources: dict[str, set[str]] = {key: set() for key in plans}
+    for plan in plans.values():
+        for _, target in plan.edges:
+            sources[target].add(plan.key)
+    reached: dict[str, list[str]] = {}
+    for join in joins:
+        seen: set[str] = set()
+        ahead = deque(sources[join])
+        while ahead:
+            key = ahead.popleft()
+            if key not in seen:
+                seen.add(key)
+                ahead.extend(sources[key])
+        for key in seen:
+            reached.setdefault(key, []).append(join)
+    return reached
+
+
+def _node_data(plan: NodePlan) -> dict[str, Any]:
+    node = plan.node
+    data: dict[str, Any] = {"key": plan.key, "name": node.name}
+    if isinstance(node, FunctionNode):
+        data["function"] = function_name(node.process)
+    else:
+        data["class"] = class_name(type(node))
+    if node._has_arguments:
+        data["has_arguments"] = True
+    return data
+
+
+def _edge_data(source: str, edge: Edge, target: str) -> dict[str, Any]:
+    data: dict[str, Any] = {"source": source, "target": target, "priority": edge.priority}
+    if edge.condition is None and all(type(value) in _PLAIN for value in edge.equals.values()):
+        data["equals"] = edge.equals
+    else:
+        data["condition"] = edge.label()
+    return data
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+_PLAIN = frozenset({str, int, bool, float, type(None)})

@@ -1,0 +1,1 @@
+"""How a graph runs: one step per turn, one commit per step."""

@@ -1,0 +1,189 @@
+"""What a run begins with: a state, and of a run that is resumed, its pending work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
+
+from spark.errors import GraphDefinitionError, InputConflictError, RunError
+from spark.graphs.checkpoint.encoding.codec import Codec
+from spark.graphs.checkpoint.maintenance.loading import load_latest, wrapped
+from spark.graphs.checkpoint.model import GraphCheckpoint
+from spark.graphs.message import Message
+from spark.graphs.resuming.inputs import differing
+
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint.storage.backend import CheckpointBackend
+
+Resume: TypeAlias = bool | Literal["state"] | GraphCheckpoint
+"""What ``run(resume=…)`` takes: whether to resume, and from what."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Origin:
+    """Where a run begins. Without a state of its own, it begins with the one that the graph has."""
+
+    graph_state: dict[str, Any] | None = None
+    """The shared state."""
+    node_states: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Node key to that node's own state."""
+    checkpoint: GraphCheckpoint | None = None
+    """Where the state comes from; None for a state that was given."""
+    pending: PendingRun | None = None
+    """The run that goes on; None for a new one."""
+    next_sequence: int | None = None
+    """What the store was to give out next when it was looked at. So whatever is found there later was written by somebody
+    else. None: it was not looked at."""
+
+    @classmethod
+    def of(cls, checkpoint: GraphCheckpoint, *, next_sequence: int | None = None) -> Self:
+        """A checkpoint that was found fit to be taken over."""
+        return cls(
+            graph_state=dict(checkpoint.graph_state),  # which set_state may edit
+            node_states=checkpoint.node_states,
+            checkpoint=checkpoint,
+            pending=PendingRun(checkpoint) if checkpoint.frontier is not None else None,
+            next_sequence=next_sequence,
+        )
+
+    @property
+    def parent(self) -> int | None:
+        """The sequence of the checkpoint that the first one of the run continues."""
+        return self.checkpoint.sequence if self.checkpoint is not None else None
+
+    def set(self, key: str, value: Any) -> None:
+        """Begin with another value under this key."""
+        if self.graph_state is not None:
+            self.graph_state[key] = value
+
+    def as_new_run(self) -> Origin:
+        """The same state for a new run.
+
+        :raises RunError: a run in it is unfinished, whose pending work would be lost.
+        """
+        if self.pending is not None and not self.pending.is_complete():
+            raise RunError(
+                f"Graph {self.pending.checkpoint.graph_id!r} has an unfinished run, {self.pending.run_id!r}, which a new one "
+                f"would cut off: it still has to run {', '.join(map(repr, self.pending.nodes()))}. Finish it with "
+                "run(resume=True). Or give it up and keep its state: await graph.load(), then graph.start = graph.start, then "
+                "run(inputs)."
+            )
+        return replace(self, pending=None)
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRun:
+    """A run that was interrupted, or had been complete, as a checkpoint that was found in order records it."""
+
+    checkpoint: GraphCheckpoint
+
+    @property
+    def frontier(self) -> dict[str, Any]:
+        """Its work."""
+        assert self.checkpoint.frontier is not None
+        return self.checkpoint.frontier
+
+    @property
+    def run_id(self) -> str | None:
+        """What it is called, if it ever began."""
+        return self.checkpoint.execution_metadata.get("run_id")
+
+    @property
+    def iteration(self) -> int:
+        """How many steps it had made."""
+        return int(self.checkpoint.execution_metadata.get("iteration", 0))
+
+    @property
+    def last_node(self) -> str | None:
+        """The key of the node that completed last."""
+        return self.checkpoint.execution_metadata.get("last_node")
+
+    @property
+    def inputs(self) -> Mapping[str, Any] | None:
+        """What it was started with; None where that was not recorded."""
+        return self.checkpoint.config.get("inputs")
+
+    def nodes(self) -> list[str]:
+        """The keys of the nodes that it still has to run, in order, each once."""
+        return list(dict.fromkeys(token["node"] for token in self.frontier["tokens"]))
+
+    def is_complete(self) -> bool:
+        """Whether nothing was left to do."""
+        return not self.frontier["tokens"]
+
+    def result(self) -> Message | None:
+        """What the last finishing node had returned, if one had finished."""
+        result = self.frontier.get("result")
+        if result is None:
+            return None
+        return Message(
+            content=result["content"], status="completed", node=result["node"], run_id=self.run_id, resumed=True
+        )
+
+    def outcome(self) -> Message:
+        """What it came to, when it is complete."""
+        return self.result() or Message(content=None, status="completed", node=None, run_id=self.run_id, resumed=True)
+
+    def check_inputs(self, given: Mapping[str, Any], *, codec: Codec) -> None:
+        """Make sure that inputs, if there are any, are those that the run was started with.
+
+        :raises InputConflictError: they are not, or nobody can tell.
+        """
+        if not given:
+            return
+        if self.inputs is None:
+            raise InputConflictError(
+                f"{self._called()} does not record its inputs, so nobody can tell whether these are the same. {self._cure()}"
+            )
+        names = differing(given, self.inputs, codec=codec)
+        if names:
+            raise InputConflictError(
+                f"{self._called()} was started with other inputs; they differ in {', '.join(names)}. {self._cure()}"
+            )
+
+    def _called(self) -> str:
+        state = "complete" if self.is_complete() else "unfinished"
+        return f"The {state} run {self.run_id!r} of graph {self.checkpoint.graph_id!r}"
+
+    def _cure(self) -> str:
+        if self.is_complete():
+            return (
+                "For its result, leave the inputs out. For a new run with these inputs in the state that it left, "
+                "run(inputs, resume='state'); for one that begins anew, run(inputs), or a graph with another id."
+            )
+        return (
+            "To finish it, leave the inputs out: run(resume=True). To work on these inputs beside it, give the graph another id; "
+            "run(inputs) gives the unfinished work up and begins anew."
+        )
+
+
+def check_resume(resume: Any, rename: Any) -> None:
+    """Whether ``run`` was asked for something that it can do.
+
+    :raises GraphDefinitionError: it was not.
+    """
+    if isinstance(resume, Mapping):
+        raise GraphDefinitionError(
+            "run(resume={…}): answers to what a run waits for are not supported by this version. Give True, 'state', or a "
+            "GraphCheckpoint."
+        )
+    if not isinstance(resume, bool | GraphCheckpoint) and resume != "state":
+        raise GraphDefinitionError(
+            f"run(resume={resume!r}): give True to resume the latest run, 'state' for a new run in the stored state, or a "
+            "GraphCheckpoint to continue from that one. An id is loaded first: await manager.load_checkpoint(id)."
+        )
+    if rename is not None and resume is False:
+        raise GraphDefinitionError(
+            "run(rename=…) says which node is which in a run that is resumed; give resume=, too."
+        )
+
+
+async def look_up(backend: CheckpointBackend, graph_id: str) -> tuple[GraphCheckpoint | None, int]:
+    """The latest checkpoint of a graph, or None; and the next sequence for a run that begins with it, or with nothing."""
+    with wrapped(backend, "looking for the latest checkpoint of graph ", graph_id):
+        # Asked first: what is written after this is either found below, or in the way of the run's first checkpoint.
+        next_sequence = await backend.next_sequence(graph_id)
+    latest = await load_latest(backend, graph_id)
+    found = latest.sequence if latest is not None and latest.sequence is not None else 0
+    return latest, max(next_sequence, found + 1)

@@ -1,0 +1,120 @@
+"""A checkpoint under other node keys: for nodes that were renamed, moved or put in another order since it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from spark.errors import GraphRestoreError
+from spark.graphs.resuming.identity import is_still, recorded_nodes
+from spark.graphs.resuming.recorded import named
+
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint.model import GraphCheckpoint
+    from spark.graphs.definition.topology import Topology
+
+
+def keys_meant(checkpoint: GraphCheckpoint, rename: Mapping[str, str], topology: Topology) -> dict[str, str]:
+    """What ``rename=`` says of this checkpoint: recorded key to new key.
+
+    :param rename: instead of a recorded key, the class or function that is recorded for it may be given.
+    :raises GraphRestoreError: a name is unknown, or two nodes would have one key.
+    """
+    recorded = recorded_nodes(checkpoint)
+    known = list(dict.fromkeys([*recorded, *_keys_in_use(checkpoint)]))
+    keys: dict[str, str] = {}
+    for old, new in rename.items():
+        meant = [old] if old in known else [key for key, what in recorded.items() if what == old]
+        if len(meant) != 1:
+            kind = "means several of its nodes: " if meant else "is none of its nodes, which are "
+            raise _unfit(checkpoint, f"{old!r} {kind}{', '.join(map(repr, meant or known))}")
+        if new not in topology.plans:
+            raise _unfit(checkpoint, f"this graph has no node {new!r}; its nodes are {_listed(topology.plans)}")
+        _check_moved(checkpoint, meant[0], new, topology)
+        keys[meant[0]] = new
+    _check_distinct(checkpoint, keys)
+    return keys
+
+
+def renamed(checkpoint: GraphCheckpoint, keys: Mapping[str, str]) -> GraphCheckpoint:
+    """The checkpoint in which pending work and node states have these keys, all renamed at once, so that two can change places.
+
+    Its topology stays as it was recorded.
+    """
+    return replace(
+        checkpoint,
+        node_states={keys.get(key, key): values for key, values in checkpoint.node_states.items()},
+        execution_metadata=_renamed(checkpoint.execution_metadata, ("last_node",), keys),
+        frontier=_renamed_frontier(checkpoint.frontier, keys),
+        config=_renamed_config(checkpoint.config, keys),
+    )
+
+
+def _keys_in_use(checkpoint: GraphCheckpoint) -> list[str]:
+    """The keys of nodes that are still to run, or have a state."""
+    tokens = checkpoint.frontier["tokens"] if checkpoint.frontier is not None else []
+    return [*checkpoint.node_states, *(token["node"] for token in tokens)]
+
+
+def _check_moved(checkpoint: GraphCheckpoint, old: str, new: str, topology: Topology) -> None:
+    """Whether the node has not left its key at all: the checkpoint was made after it had been renamed."""
+    recorded = recorded_nodes(checkpoint).get(old)
+    if (
+        old != new
+        and recorded is not None
+        and is_still(recorded, old, topology)
+        and not is_still(recorded, new, topology)
+    ):
+        raise _unfit(
+            checkpoint,
+            f"node {old!r} is {recorded}, as it was when the checkpoint was made, and {new!r} is another. Leave {old!r} out",
+        )
+
+
+def _check_distinct(checkpoint: GraphCheckpoint, keys: Mapping[str, str]) -> None:
+    olds: dict[str, str] = {}
+    for old in dict.fromkeys([*keys, *_keys_in_use(checkpoint)]):
+        new = keys.get(old, old)
+        other = olds.setdefault(new, old)
+        if other != old:
+            raise _unfit(
+                checkpoint,
+                f"{other!r} and {old!r} would both be {new!r}. Say of both what they are now: all are renamed at once",
+            )
+
+
+def _renamed_frontier(frontier: dict[str, Any] | None, keys: Mapping[str, str]) -> dict[str, Any] | None:
+    if frontier is None:
+        return None
+    tokens = [_renamed(token, ("node", "source"), keys) for token in frontier["tokens"]]
+    result = frontier.get("result")
+    return {
+        **frontier,
+        "tokens": tokens,
+        **({"result": _renamed(result, ("node",), keys)} if result is not None else {}),
+    }
+
+
+def _renamed_config(config: dict[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
+    """The config, in which a trigger names the nodes that it is due after."""
+    settings = config.get("checkpoint")
+    names = settings.get("trigger_on_node") if isinstance(settings, dict) else None
+    if not isinstance(settings, dict) or not isinstance(names, list):
+        return config
+    new_names = [keys.get(name, name) if type(name) is str else name for name in names]
+    return {**config, "checkpoint": {**settings, "trigger_on_node": new_names}}
+
+
+def _renamed(data: Mapping[str, Any], names: tuple[str, ...], keys: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        name: keys.get(value, value) if name in names and type(value) is str else value for name, value in data.items()
+    }
+
+
+def _listed(names: Mapping[str, Any]) -> str:
+    return ", ".join(map(repr, names))
+
+
+def _unfit(checkpoint: GraphCheckpoint, why: str) -> GraphRestoreError:
+    return GraphRestoreError(f"{named(checkpoint)} can't be restored with this rename=: {why}.")

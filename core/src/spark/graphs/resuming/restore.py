@@ -1,0 +1,206 @@
+"""Checkpoint → graph: where the nodes come from, and what of a run is still to do."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from spark.errors import GraphDefinitionError, GraphRestoreError, SparkWarning
+from spark.graphs.definition.nodes import ExitNode, FunctionNode, Node
+from spark.graphs.definition.topology import Topology
+from spark.graphs.resuming.identity import what_differs
+from spark.graphs.resuming.recorded import named
+from spark.graphs.resuming.renaming import keys_meant, renamed
+from spark.graphs.values.loaded import find_loaded
+
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint.model import GraphCheckpoint
+    from spark.graphs.definition.context import NodeContext
+
+
+class NothingRecorded(ExitNode):
+    """Stands for the nodes of a checkpoint that records none: its run completes at once, and says why."""
+
+    async def process(self, context: NodeContext) -> Any:
+        warnings.warn(
+            f"Graph {context.graph_id!r} was restored from a checkpoint that records neither nodes nor pending work, so its run "
+            "completed without running anything. To run nodes on the restored state, pass start= to Graph.from_checkpoint().",
+            SparkWarning,
+            stacklevel=2,
+        )
+        return await super().process(context)
+
+
+class MissingNode(Node):
+    """Keeps the place of a recorded node that can't be had here."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        self._kind = kind
+        self.reason = reason
+
+    def kind(self) -> str:
+        return self._kind
+
+    async def process(self) -> Any:
+        raise GraphRestoreError(self.reason)
+
+
+class MissingCondition:
+    """Keeps the place of an edge's condition, which is a function and was not stored."""
+
+    def __init__(self, label: str) -> None:
+        self.__name__ = label
+
+    def __call__(self, content: Any) -> bool:
+        raise GraphRestoreError(f"The condition {self.__name__} was not stored with the checkpoint.")
+
+
+def find_topology(
+    checkpoint: GraphCheckpoint, *, start: Node | None, alive: Topology | None, rename: Mapping[str, str] | None = None
+) -> tuple[Topology, GraphCheckpoint]:
+    """The topology of the graph that continues from a checkpoint, and the checkpoint under the keys that it has there.
+
+    :param checkpoint: one that was found in order.
+    :param start: what the user passed.
+    :param alive: the topology of a graph with the same id in this process.
+    :param rename: recorded key, class or function to the key of the node that it is now.
+    :raises GraphRestoreError: nobody can supply a node or a condition that the checkpoint still needs.
+    """
+    if start is not None:
+        topology = Topology(start)
+        return topology, fitted(checkpoint, topology, rename)
+    if checkpoint.topology is None and checkpoint.frontier is None:
+        topology = alive or Topology(NothingRecorded())
+        return topology, fitted(checkpoint, topology, rename)
+    if alive is not None:
+        with contextlib.suppress(GraphRestoreError):
+            return alive, fitted(checkpoint, alive, rename)
+    if rename:
+        raise GraphRestoreError(
+            f"{named(checkpoint)} can't be restored with rename= alone: pass start= with the first node of the graph that has "
+            "the new keys."
+        )
+    topology = _rebuild(checkpoint)
+    _check_supply(checkpoint, topology)
+    return topology, checkpoint
+
+
+def fitted(
+    checkpoint: GraphCheckpoint,
+    topology: Topology,
+    rename: Mapping[str, str] | None = None,
+    *,
+    for_result: bool = False,
+) -> GraphCheckpoint:
+    """The checkpoint under the keys of this topology, when everything that it may still run is there, and is what it was.
+
+    :param for_result: a run that is complete is only asked for its result, whatever has become of its nodes.
+    :raises GraphRestoreError: it is not; says what is missing or was exchanged, and what to pass.
+    """
+    keys = keys_meant(checkpoint, rename or {}, topology)
+    checkpoint = renamed(checkpoint, keys) if keys else checkpoint
+    _check_supply(checkpoint, topology)
+    pending = _pending_nodes(checkpoint, topology)
+    differs = what_differs(checkpoint, topology, pending=pending, renamed=keys) if pending or not for_result else None
+    if differs is not None:
+        raise GraphRestoreError(f"{named(checkpoint)} can't be continued: {differs}")
+    return checkpoint
+
+
+def _check_supply(checkpoint: GraphCheckpoint, topology: Topology) -> None:
+    lacking = _what_lacks(checkpoint, topology)
+    if lacking is not None:
+        raise GraphRestoreError(f"{named(checkpoint)} can't be continued: {lacking}")
+
+
+def _what_lacks(checkpoint: GraphCheckpoint, topology: Topology) -> str | None:
+    pending = _pending_nodes(checkpoint, topology)
+    for key in pending:
+        if key not in topology.plans:
+            return (
+                f"it still has to run node {key!r}, which this graph does not have; its nodes are "
+                f"{', '.join(map(repr, topology.plans))}. If one of them is that node under a new key, pass "
+                f"rename={{{key!r}: …}}. Else pass a start= that leads to it, or set graph.start to begin anew with the restored "
+                "state."
+            )
+    for key in topology.reachable_from(pending):
+        plan = topology.plans[key]
+        if isinstance(plan.node, MissingNode):
+            return plan.node.reason
+        for edge, target in plan.edges:
+            if isinstance(edge.condition, MissingCondition):
+                return (
+                    f"whether {key!r} leads to {target!r} depends on the condition {edge.label()}, a function, which is not "
+                    "stored in checkpoints. Pass start= with the graph's first node, wired as it was."
+                )
+    return None
+
+
+def _pending_nodes(checkpoint: GraphCheckpoint, topology: Topology) -> list[str]:
+    if checkpoint.frontier is None:
+        return [topology.start]
+    return [token["node"] for token in checkpoint.frontier["tokens"]]
+
+
+def _rebuild(checkpoint: GraphCheckpoint) -> Topology:
+    if checkpoint.topology is None:
+        raise GraphRestoreError(
+            f"{named(checkpoint)} records pending work but no nodes. Pass start= to Graph.from_checkpoint()."
+        )
+    try:
+        nodes = {data["key"]: _rebuild_node(data) for data in checkpoint.topology["nodes"]}
+        for data in checkpoint.topology["edges"]:
+            _rebuild_edge(nodes, data)
+        return Topology(nodes[checkpoint.topology["start"]])
+    except GraphDefinitionError as error:
+        raise GraphRestoreError(f"{named(checkpoint)} has a topology that can't be built again: {error}") from error
+
+
+def _rebuild_node(data: Mapping[str, Any]) -> Node:
+    node = _function_node(data) if "function" in data else _class_node(data)
+    if data["name"] is not None:
+        object.__setattr__(node, "name", data["name"])  # also of a frozen dataclass
+    return node
+
+
+def _function_node(data: Mapping[str, Any]) -> Node:
+    module, _, qualname = data["function"].partition(":")
+    function = FunctionNode.loaded(module, qualname)
+    if function is not None:
+        return FunctionNode(function)
+    return _missing(
+        data, qualname, f"whose function {data['function']} is not the name of one function in this program"
+    )
+
+
+def _class_node(data: Mapping[str, Any]) -> Node:
+    module, _, qualname = data["class"].partition(":")
+    kind = qualname.rpartition(".")[2]
+    if data.get("has_arguments"):
+        return _missing(data, qualname, f"a {kind} that was made with arguments, which are not stored")
+    found = find_loaded(Node, module, qualname)
+    if found is None:
+        return _missing(data, qualname, f"whose class {data['class']} is not loaded in this program")
+    try:
+        return found()
+    except Exception as error:
+        return _missing(
+            data, qualname, f"whose class {data['class']} can't be made without arguments any more ({error})"
+        )
+
+
+def _missing(data: Mapping[str, Any], qualname: str, why: str) -> Node:
+    return MissingNode(
+        qualname.rpartition(".")[2],
+        f"it still may have to run node {data['key']!r}, {why}. Import the module that defines it first, or pass start= with the "
+        "graph's first node.",
+    )
+
+
+def _rebuild_edge(nodes: Mapping[str, Node], data: Mapping[str, Any]) -> None:
+    condition = MissingCondition(data["condition"]) if "condition" in data else None
+    nodes[data["source"]].connect(
+        nodes[data["target"]], condition=condition, equals=data.get("equals"), priority=data["priority"]
+    )

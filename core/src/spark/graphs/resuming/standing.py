@@ -1,0 +1,172 @@
+"""Where a graph stands between its runs: its state, what the next run begins with, and what no checkpoint holds yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from spark.errors import GraphDefinitionError, GraphRestoreError, RunError
+from spark.graphs.checkpoint.migrations import migrated
+from spark.graphs.checkpoint.model import GraphCheckpoint
+from spark.graphs.checkpoint.recording.recorder import Capture
+from spark.graphs.resuming.inputs import differing
+from spark.graphs.resuming.origin import Origin, look_up
+from spark.graphs.resuming.recorded import checked
+from spark.graphs.resuming.restore import fitted
+from spark.graphs.state.transactions import StateStore
+
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint.encoding.codec import Codec
+    from spark.graphs.checkpoint.storage.backend import CheckpointBackend
+    from spark.graphs.definition.topology import Topology
+    from spark.graphs.message import Message
+    from spark.graphs.resuming.origin import Resume
+
+
+class Standing:
+    """What a graph keeps from one run to the next."""
+
+    def __init__(self, given: Origin) -> None:
+        self.state: StateStore
+        """The committed shared state."""
+        self.node_states: dict[str, StateStore]
+        """The committed state of each node."""
+        self.given: Origin = given
+        """What the graph was made from, with what ``edit`` changed since: a resumed run that finds nothing begins with it."""
+        self.next: Origin = Origin()
+        """What the next run begins with, unless it is told to resume."""
+        self.edits: dict[str, Any] = {}
+        """What was set between runs, and no checkpoint holds yet."""
+        self.take_over(given)
+        if given.checkpoint is None:
+            self.next = Origin()
+
+    def edit(self, key: str, value: Any) -> None:
+        """Set a value of the shared state between runs."""
+        self.state.apply({key: value}, writer="set_state")
+        self.edits[key] = value
+        for origin in (self.given, self.next):
+            origin.set(key, value)
+
+    async def choose(self, resume: Resume, stored: Stored, *, codec: Codec) -> Origin:
+        """What a run begins with that was told so to resume; nothing is changed yet.
+
+        :raises RunError: something that only this graph holds would be lost; says what to do.
+        """
+        if resume is False:
+            return self.next
+        if isinstance(resume, GraphCheckpoint):
+            origin = stored.fit(resume.isolated())
+        elif self.next.checkpoint is not None or self.given.pending is not None:
+            stored.check_not_renamed()
+            # What was given is what a run that was cut off before anything was saved began with.
+            origin = self.next if self.next.checkpoint is not None else self.given
+        else:
+            origin = await stored.look_up(self.given)
+        if origin is not self.next and origin.checkpoint is not None and origin is not self.given:
+            self._check_edits(origin.checkpoint, codec)
+        return origin.as_new_run() if resume == "state" else origin
+
+    def capture(self, topology: Topology, *, config: dict[str, Any], metadata: dict[str, Any]) -> Capture:
+        """The graph as it stands, by reference to committed values."""
+        pending = self.next.pending
+        facts = pending.checkpoint.execution_metadata if pending else {"iteration": 0, "last_node": None}
+        return Capture(
+            graph_state=self.state.capture(),
+            node_states={key: store.capture() for key, store in self.node_states.items()},
+            frontier=pending.frontier if pending else {},
+            topology=topology.to_data(),
+            config=config,
+            metadata={**facts, "reason": "manual", "metadata": metadata},
+        )
+
+    def take_over(self, origin: Origin) -> None:
+        """Stand where a run is to begin."""
+        if origin.graph_state is not None and origin is not self.next:
+            self.state = StateStore("graph_state", origin.graph_state)
+            self.node_states = {
+                key: StateStore(f"node_states[{key!r}]", values) for key, values in origin.node_states.items()
+            }
+        self.next = origin
+
+    def take_outcome(self, origin: Origin) -> Message:
+        """Stand where a complete run ended, and give its result."""
+        assert origin.pending is not None
+        if origin is self.next and self.edits:
+            raise RunError(
+                f"set_state() set {', '.join(map(repr, self.edits))} of graph {origin.pending.checkpoint.graph_id!r}, whose run "
+                "is complete, so that nothing would use it. For a new run in this state, run(inputs, resume='state')."
+            )
+        self.take_over(origin)
+        self.next = Origin()
+        return origin.pending.outcome()
+
+    def give_up(self) -> None:
+        """Keep the state, but not the work that was to be resumed."""
+        self.given = replace(self.given, pending=None)
+        self.next = Origin()
+
+    def stored(self) -> None:
+        """A checkpoint holds everything that the run began with."""
+        self.edits.clear()
+        self.given = replace(self.given, pending=None)
+
+    def _check_edits(self, checkpoint: GraphCheckpoint, codec: Codec) -> None:
+        recorded = {key: checkpoint.graph_state[key] for key in self.edits if key in checkpoint.graph_state}
+        lost = differing(self.edits, recorded, codec=codec)
+        if lost:
+            raise RunError(
+                f"set_state() set {', '.join(lost)} of graph {checkpoint.graph_id!r}, and checkpoint "
+                f"{checkpoint.checkpoint_id!r}, from which the run would be resumed, has other values. To edit the stored state: "
+                "await graph.load(), then set_state(), then run()."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The checkpoints of one graph, for nodes that may have other keys than when they were made."""
+
+    graph_id: str
+    backend: CheckpointBackend | None
+    topology: Topology
+    rename: Mapping[str, str] | None
+    for_result: bool
+    """A run that is complete is only asked for its result."""
+
+    async def look_up(self, given: Origin) -> Origin:
+        """The latest one; where there is none, what was given.
+
+        :raises GraphDefinitionError: the graph keeps no checkpoints.
+        :raises CheckpointError: it can't be used.
+        """
+        if self.backend is None:
+            raise GraphDefinitionError(
+                f"Graph {self.graph_id!r} has nothing to resume from: give it a checkpoint_config with a backend that keeps "
+                "checkpoints, for instance CheckpointConfig(backend=FileCheckpointBackend(directory=…))."
+            )
+        latest, next_sequence = await look_up(self.backend, self.graph_id)
+        if latest is None:
+            return replace(given, next_sequence=next_sequence)
+        return self.fit(latest, next_sequence=next_sequence)
+
+    def fit(self, checkpoint: GraphCheckpoint, *, next_sequence: int | None = None) -> Origin:
+        """Where a run begins that goes on from this one.
+
+        :raises GraphRestoreError: it says what no run writes, or these are other nodes; or it is another graph's.
+        """
+        if checkpoint.graph_id != self.graph_id:
+            raise GraphRestoreError(
+                f"Checkpoint {checkpoint.checkpoint_id!r} belongs to graph {checkpoint.graph_id!r}; graph {self.graph_id!r} "
+                f"can't go on from it. Take a copy under this id: checkpoint.fork({self.graph_id!r})."
+            )
+        fit = fitted(checked(migrated(checkpoint)), self.topology, self.rename, for_result=self.for_result)
+        return Origin.of(fit, next_sequence=next_sequence)
+
+    def check_not_renamed(self) -> None:
+        """Whether ``rename=`` comes too late: the graph has its checkpoint already."""
+        if self.rename is not None:
+            raise GraphDefinitionError(
+                f"run(rename=…): graph {self.graph_id!r} has its checkpoint already. Give rename= to what brought it in: "
+                "Graph.from_checkpoint(), or load()."
+            )

@@ -1,0 +1,265 @@
+"""The work of a run that is waiting, running, or held at a join, as plain data."""
+
+from __future__ import annotations
+
+import operator
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+from zlib import crc32
+
+from spark.graphs.values.containers import PlainList
+
+_PRIME: Final = 2**61 - 1
+_GENERATION: Final = 0x1B873593CC9E2D51
+_MEETING: Final = 0x09E3779B97F4A7C1
+"""A lineage is a polynomial in two arbitrary numbers, modulo a prime: cheap, and different for different ways."""
+
+_LONGEST_PATH: Final = 256
+"""So many branches are remembered one by one; then the tokens are numbered in the order that they have."""
+
+Birth: TypeAlias = tuple[int, tuple[int, ...]]
+"""How many steps led to a token, and by which branch of each fan-out; compares as in a run whose steps all take equally long.
+
+What belongs to one token only, goes on in the path of those that follow it: no path begins with that of another token.
+"""
+
+
+class Token:
+    """One pending execution of a node."""
+
+    __slots__ = ("birth", "failures", "id", "inputs", "joined", "lineage", "node", "source")
+
+    def __init__(
+        self,
+        id: int,
+        node: str,
+        inputs: Any,
+        *,
+        lineage: int,
+        source: str | None,
+        joined: bool = False,
+        failures: int = 0,
+        birth: Birth | None = None,
+    ) -> None:
+        self.id: int = id
+        """1, 2, 3… in the order in which the tokens of a run came into being."""
+        self.lineage: int = lineage
+        """Says from which work it came, by which way, so it names the same work again whatever finishes first."""
+        self.node: str = node
+        """The key of the node to execute."""
+        self.inputs: Any = inputs
+        """What the node receives; of a joined token, the list of everything that arrived."""
+        self.source: str | None = source
+        """The key of the node whose output this is; None at the start."""
+        self.joined: bool = joined
+        """The join has fired: this one is no longer held."""
+        self.failures: int = failures
+        """How many of its executions have failed."""
+        self.birth: Birth = birth or (0, (id,))
+        """Its place in an order that no scheduling changes. Without it, as in checkpoints of older releases, by id."""
+
+
+class Frontier:
+    """All tokens of a run. Each is in exactly one place: waiting, running, or held at a join.
+
+    :param reaches: node key to the joins that can be reached from there; nodes that reach none may be left out.
+    :param order: node key to its place in discovery order, in which a join sees its arrivals.
+    :param joins: the keys of the joins.
+    """
+
+    __slots__ = ("_joins", "_marks", "_order", "_pressure", "_reaches", "held", "next_id", "running", "waiting")
+
+    def __init__(
+        self,
+        *,
+        joins: Iterable[str] = (),
+        reaches: Mapping[str, Sequence[str]] | None = None,
+        order: Mapping[str, int] | None = None,
+    ) -> None:
+        self._joins = frozenset(joins)
+        self._reaches = reaches or {}
+        self._order = order or {}
+        self._pressure = dict.fromkeys(self._joins, 0)
+        """Join key to the number of tokens that can still reach it."""
+        self._marks: dict[str, int] = {}
+        """Node key to a number that stands for it in lineages."""
+        self.waiting: deque[Token] = deque()
+        self.running: dict[int, Token] = {}
+        self.held: dict[str, list[Token]] = {}
+        self.next_id: int = 1
+
+    def __bool__(self) -> bool:
+        return bool(self.waiting or self.running or self.held)
+
+    def add(self, node: str, inputs: Any, *, after: Token | None = None, branch: int = 0, of: int = 1) -> None:
+        """A new token: held if its node is a join, else waiting.
+
+        :param after: the token whose execution led here; None at the start.
+        :param branch: how many others it led to before this one.
+        :param of: to how many it leads in all.
+        """
+        lineage = ((after.lineage if after else 0) * _GENERATION + self._mark(node) + branch + 1) % _PRIME
+        birth = self._birth(after, branch, of) if after and self._joins else None
+        self._place(
+            Token(self._new_id(), node, inputs, lineage=lineage, source=after.node if after else None, birth=birth)
+        )
+
+    def start(self) -> Token:
+        """Move the token that waits longest to the running ones."""
+        token = self.waiting.popleft()
+        self.running[token.id] = token
+        return token
+
+    def finish(self, token: Token) -> None:
+        """Remove a running token: its step has committed."""
+        del self.running[token.id]
+        if self._reaches:
+            self._press(token, -1)
+
+    def put_back(self) -> None:
+        """Every running token waits again, before those that never ran."""
+        self.waiting.extendleft(reversed(self.running.values()))
+        self.running.clear()
+
+    def pending(self) -> list[Token]:
+        """All tokens: those that run first, those that are held last."""
+        pending = [*self.running.values(), *self.waiting]
+        for held in self.held.values():
+            pending += held
+        return pending
+
+    def release_joins(self) -> None:
+        """Fire every join that holds something and that no other token can still reach.
+
+        Joins that reach one another would wait forever; of those the first in discovery order fires.
+        """
+        for join in [join for join in self.held if self._pressure[join] == 0]:
+            self._fire(join)
+        if self.held and not self.waiting and not self.running:
+            self._fire(min(self._foremost(), key=lambda join: self._order.get(join, -1)))
+
+    def to_data(self) -> dict[str, Any]:
+        """All tokens as plain data, where a running token counts as waiting.
+
+        The inputs are in ``contents``, at the place that a token names; tokens with the same inputs share one, as after a
+        fan-out.
+        """
+        pending = self.pending()
+        if any(len(token.birth[1]) > 1 for token in pending):
+            _number(pending)
+        tokens = PlainList()
+        contents: list[Any] = []
+        places: dict[int, int] = {}
+        for token in pending:
+            place = places.setdefault(id(token.inputs), len(contents))
+            if place == len(contents):
+                contents.append(token.inputs)
+            tokens.append(_token_data(token, place))
+        return {"next_token": self.next_id, "tokens": tokens, "contents": contents}
+
+    def load(self, data: Mapping[str, Any]) -> None:
+        """Become what ``to_data`` described.
+
+        :raises KeyError, TypeError, IndexError: ``to_data`` never gave this.
+        """
+        self.next_id = operator.index(data["next_token"])
+        for item in data["tokens"]:
+            self._place(
+                Token(
+                    item["id"],
+                    item["node"],
+                    data["contents"][item["content"]],
+                    lineage=item["lineage"],
+                    source=item["source"],
+                    joined=item["joined"],
+                    failures=operator.index(item.get("failures", 0)),
+                    birth=_recorded_birth(item.get("order")),
+                )
+            )
+
+    def _birth(self, after: Token, branch: int, of: int) -> Birth:
+        generation, path = after.birth
+        if of == 1:
+            return generation + 1, path
+        if branch == 0 and len(path) >= _LONGEST_PATH:
+            _number([*self.pending(), after])
+            path = after.birth[1]
+        return generation + 1, (*path, branch)
+
+    def _new_id(self) -> int:
+        self.next_id += 1
+        return self.next_id - 1
+
+    def _mark(self, node: str) -> int:
+        mark = self._marks.get(node)
+        if mark is None:
+            mark = self._marks[node] = crc32(node.encode(errors="surrogatepass")) << 20  # leaves room for the branch
+        return mark
+
+    def _place(self, token: Token) -> None:
+        if token.node in self._joins and not token.joined:
+            self.held.setdefault(token.node, []).append(token)
+        else:
+            self.waiting.append(token)
+        if self._reaches:
+            self._press(token, +1)
+
+    def _press(self, token: Token, change: int) -> None:
+        held_here = token.node if token.node in self._joins and not token.joined else None
+        for join in self._reaches.get(token.node, ()):
+            if join != held_here:
+                self._pressure[join] += change
+
+    def _fire(self, join: str) -> None:
+        arrived = sorted(self.held.pop(join), key=lambda token: (self._order.get(token.source or "", -1), token.birth))
+        for token in arrived:
+            self._press(token, -1)
+        inputs = [token.inputs for token in arrived]
+        lineage = 1
+        for each in sorted(token.lineage for token in arrived):
+            lineage = (lineage * _MEETING + each) % _PRIME
+        birth = max(token.birth[0] for token in arrived), min(token.birth[1] for token in arrived)
+        self._place(
+            Token(self._new_id(), join, inputs, lineage=lineage, source=arrived[0].source, joined=True, birth=birth)
+        )
+
+    def _foremost(self) -> list[str]:
+        """The held joins that only such held joins reach as they themselves reach."""
+        reaches = self._reaches
+        return [
+            join
+            for join in self.held
+            if all(
+                other in reaches.get(join, ())
+                for other in self.held
+                if other != join and join in reaches.get(other, ())
+            )
+        ]
+
+
+def _number(tokens: list[Token]) -> None:
+    """Give these tokens short paths, in the order of those that they have."""
+    for place, token in enumerate(sorted(tokens, key=lambda token: token.birth[1])):
+        token.birth = token.birth[0], (place,)
+
+
+def _recorded_birth(order: Any) -> Birth | None:
+    return None if order is None else (operator.index(order[0]), (operator.index(order[1]),))
+
+
+def _token_data(token: Token, content: int) -> dict[str, Any]:
+    data = {
+        "id": token.id,
+        "node": token.node,
+        "lineage": token.lineage,
+        "source": token.source,
+        "joined": token.joined,
+        "content": content,
+    }
+    if token.failures:
+        data["failures"] = token.failures
+    generation, path = token.birth
+    if generation or path[0] != token.id:
+        data["order"] = [generation, path[0]]
+    return data

@@ -1,0 +1,163 @@
+"""State as one step reads and writes it: what a node finds in its context."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, MutableMapping
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from typing import Any, Final, NoReturn
+
+from spark.errors import RunError
+from spark.graphs.state.transactions import MISSING, StateTransaction, TransactionBlock, Update
+from spark.graphs.values.snapshots import snapshot
+
+
+class GraphState:
+    """The graph's shared state, as one step reads and writes it: ``context.graph_state``."""
+
+    __slots__ = ("_blocks", "_own", "_transaction")
+
+    def __init__(self, transaction: StateTransaction) -> None:
+        self._own = transaction
+        self._transaction: Any = transaction
+        """What reads and writes: its own transaction; while blocks are open, what finds the right one; at the end, nothing."""
+        self._blocks = 0
+
+    async def get(self, key: str, default: Any = None) -> Any:
+        """The value of a key as your own copy; ``default`` when there is none. Changing it changes nothing without ``set``."""
+        return snapshot(self._transaction.read(key, default))
+
+    async def peek(self, key: str, default: Any = None) -> Any:
+        """The value of a key without a copy, for large values that are only read. Never change it."""
+        return self._transaction.read(key, default)
+
+    async def set(self, key: str, value: Any) -> None:
+        """Keep a snapshot of the value under the key.
+
+        A key that was read before and that another branch commits meanwhile makes this step's commit fail with
+        ``StateConflictError``. A key that was only set, never read: the last commit wins.
+
+        :raises SerializationError: the value can't be copied.
+        """
+        self._transaction.write(key, value)
+
+    async def update(self, key: str, function: Update, default: Any = None) -> None:
+        """Replace the value by ``function(value)``, applied when this step commits, so that it never conflicts.
+
+        ``function`` is plain, may be called more than once, and gets its own copy: the committed value then, or ``default``.
+        """
+        self._transaction.update(key, function, default)
+
+    async def delete(self, key: str) -> bool:
+        """Remove a key; says whether it was there."""
+        return bool(self._transaction.delete(key))
+
+    async def has(self, key: str) -> bool:
+        """Whether the key is there."""
+        return bool(self._transaction.has(key))
+
+    async def keys(self) -> list[str]:
+        """The keys that are there."""
+        return list(self._transaction.keys())
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[GraphState]:
+        """A block whose writes are kept together: when it raises, none of them is.
+
+        The writes still become visible to other nodes only with the step's own commit. Blocks that tasks of one step have open
+        at the same time don't see each other's writes before they end.
+
+        :raises StateConflictError: at its end, when a key that it read and then set was changed by another block meanwhile.
+        """
+        block = TransactionBlock(self._transaction.itself())
+        around = _BLOCKS.get()
+        _BLOCKS.set((*around, block))
+        self._blocks += 1
+        self._transaction = _Innermost(self._own)
+        inside = GraphState(block)
+        try:
+            yield inside
+            self._transaction.itself()  # fails when the step has ended
+            block.merge()
+        finally:
+            block.has_ended = True
+            _BLOCKS.set(around)
+            inside._end(_ENDED_BLOCK)
+            self._blocks -= 1
+            if not self._blocks and type(self._transaction) is _Innermost:
+                self._transaction = self._own
+
+    def _end(self, ended: Ended) -> None:
+        """Refuse everything from now on."""
+        self._transaction = ended
+
+
+class NodeState(MutableMapping[str, Any]):
+    """A node's own state, as one of its steps reads and writes it: ``context.state``, a mapping with value semantics."""
+
+    __slots__ = ("_transaction",)
+
+    def __init__(self, transaction: StateTransaction) -> None:
+        self._transaction: Any = transaction
+
+    def __getitem__(self, key: str) -> Any:
+        value = self._transaction.read(key, MISSING)
+        if value is MISSING:
+            raise KeyError(key)
+        return snapshot(value)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._transaction.write(key, value)
+
+    def __delitem__(self, key: str) -> None:
+        if not self._transaction.delete(key):
+            raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._transaction.keys())
+
+    def __len__(self) -> int:
+        return len(self._transaction.keys())
+
+    def __repr__(self) -> str:
+        return (
+            "NodeState(of a step that has ended)" if type(self._transaction) is Ended else f"NodeState({dict(self)!r})"
+        )
+
+    def _end(self, ended: Ended) -> None:
+        """Refuse everything from now on."""
+        self._transaction = ended
+
+
+class _Innermost:
+    """Has every call made on the innermost block that the calling task is in."""
+
+    def __init__(self, transaction: StateTransaction) -> None:
+        self._transaction = transaction
+
+    def __getattr__(self, name: str) -> Any:
+        for block in reversed(_BLOCKS.get()):
+            if not block.has_ended and block.is_within(self._transaction):
+                return getattr(block, name)
+        return getattr(self._transaction, name)
+
+
+class Ended:
+    """Refuses every call: what was written now would be dropped.
+
+    :param what: has ended.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise RunError(
+            f"{self._what} has ended, so its state can be neither read nor written through this context: a write "
+            "would be lost. Await helper tasks before the end, or let another node do their work."
+        )
+
+
+_ENDED_BLOCK: Final = Ended("This transaction block")
+_BLOCKS: Final[ContextVar[tuple[TransactionBlock, ...]]] = ContextVar("spark_transaction_blocks", default=())
+"""The blocks that the current task is in, the innermost last."""

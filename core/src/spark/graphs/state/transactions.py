@@ -1,0 +1,285 @@
+"""State with value semantics: committed values, and the transaction in which one step reads and writes them.
+
+What you get is yours, what you set is a snapshot. A step reads committed values plus its own writes; its writes become
+visible to others when the step commits, all together or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from operator import is_
+from typing import Any, Final
+
+from spark.errors import RunError, SerializationError, StateConflictError
+from spark.graphs.values.containers import Captured
+from spark.graphs.values.failures import add_note
+from spark.graphs.values.snapshots import Check, snapshot
+
+MISSING: Final = object()
+DELETED: Final = object()
+
+Update = Callable[[Any], Any]
+
+
+class StateStore:
+    """The committed values of one scope: the graph's, or one node's.
+
+    A committed value is never changed in place, so a reference to it is as good as a copy.
+    """
+
+    __slots__ = (
+        "_captured",
+        "_changed",
+        "_has_other_keys",
+        "check",
+        "commits",
+        "label",
+        "values",
+        "versions",
+        "writers",
+    )
+
+    def __init__(self, label: str, values: Mapping[str, Any] | None = None, *, check: Check | None = None) -> None:
+        self.label: str = label
+        """How messages name the scope: ``graph_state``, or ``node_states['key']``."""
+        self.check: Check | None = check
+        """Whether a value can be saved where the graph keeps its checkpoints."""
+        self.values: dict[str, Any] = {}
+        self.commits: int = 0
+        """How many transactions have changed something."""
+        self.versions: dict[str, int] = {}
+        """Key to the number of the commit that last changed it."""
+        self.writers: dict[str, str] = {}
+        """Key to the node that last changed it."""
+        self._captured: Captured | None = None
+        self._changed: set[str] = set()
+        """Keys changed since the last capture."""
+        self._has_other_keys = False
+        """Whether keys came or went since the last capture."""
+        for key, value in (values or {}).items():
+            self.values[check_key(key)] = snapshot(value, path=f"{label}[{key!r}]", check=check)
+
+    def apply(self, changes: Mapping[str, Any], *, writer: str) -> None:
+        """Make prepared changes the committed values."""
+        self.commits += 1
+        values = self.values
+        size = len(values)
+        for key, value in changes.items():
+            if value is DELETED:
+                self._has_other_keys = values.pop(key, DELETED) is not DELETED or self._has_other_keys
+            else:
+                values[key] = value
+            self.versions[key] = self.commits
+            self.writers[key] = writer
+        self._has_other_keys = self._has_other_keys or len(values) != size
+        self._changed.update(changes)
+
+    def capture(self) -> Captured:
+        """The committed values now, by reference: the same dict as last time when nothing changed. Never change it."""
+        last = self._captured
+        if last is None or self._changed:
+            captured = self._captured = Captured(self.values)
+            captured.moment = object()
+            captured.before = None if last is None else last.moment
+            # Among them may be keys that were deleted and never there.
+            captured.changed = None if self._has_other_keys else [key for key in self._changed if key in captured]
+            last = captured
+            self._changed.clear()
+            self._has_other_keys = False
+        return last
+
+    def copy(self) -> dict[str, Any]:
+        """The committed values, as the caller's own."""
+        return {key: snapshot(value) for key, value in self.values.items()}
+
+
+class StateTransaction:
+    """The reads and writes of one step in one scope."""
+
+    __slots__ = ("_reads", "_updates", "_writer", "_writes", "store")
+
+    def __init__(self, store: StateStore, *, writer: str = "") -> None:
+        self.store: StateStore = store
+        """The scope."""
+        self._writer = writer
+        """The node whose step it is."""
+        self._reads: dict[str, int] = {}
+        self._writes: dict[str, Any] = {}
+        self._updates: dict[str, list[tuple[Update, Any]]] = {}
+
+    def read(self, key: str, default: Any = None) -> Any:
+        """The value as this step sees it, not copied; the caller copies or promises not to change it."""
+        if key in self._writes:
+            value = self._writes[key]
+            return default if value is DELETED else value
+        self._reads.setdefault(key, self.store.commits)
+        value = self.store.values.get(key, MISSING)
+        if key in self._updates:
+            value = self._updated(key, value)
+        return default if value is MISSING else value
+
+    def write(self, key: str, value: Any) -> None:
+        self._writes[check_key(key)] = self._kept(key, value)
+        self._updates.pop(key, None)
+
+    def update(self, key: str, function: Update, default: Any) -> None:
+        if not callable(function):
+            raise TypeError(f"update({key!r}, …) takes a function of the current value, not {function!r}.")
+        if key in self._writes:
+            current = self._writes[key]
+            self.write(key, self._applied(key, function, default if current is DELETED else current))
+        else:
+            pending = (function, snapshot(default, path=f"the default of update({key!r})"))
+            self._updates.setdefault(check_key(key), []).append(pending)
+
+    def delete(self, key: str) -> bool:
+        existed = self.has(key)
+        self._updates.pop(key, None)
+        self._writes[check_key(key)] = DELETED
+        return existed
+
+    def has(self, key: str) -> bool:
+        return self.read(key, MISSING) is not MISSING
+
+    def keys(self) -> list[str]:
+        return self._keys_over(self.store.values)
+
+    def itself(self) -> StateTransaction:
+        """This very transaction, or the innermost block that stands in for it."""
+        return self
+
+    def prepare(self, *, writer: str) -> dict[str, Any]:
+        """The changes to commit: key to value, or to ``DELETED``. Nothing is changed yet.
+
+        :raises StateConflictError: a key that this step read and then set was committed by another one meanwhile.
+        """
+        if self._reads:
+            self._check_conflicts(writer)
+        changes = self._writes
+        for key in self._updates:
+            changes[key] = self._updated(key, self.store.values.get(key, MISSING))
+        return changes
+
+    def _keys_over(self, below: Collection[str]) -> list[str]:
+        written = self._writes
+        kept = [key for key in below if written.get(key) is not DELETED]
+        new = [key for key in dict.fromkeys((*written, *self._updates)) if key not in below]
+        return kept + [key for key in new if written.get(key) is not DELETED]
+
+    def _written(self, key: str) -> tuple[Any, int]:
+        """Another value, or another number, as soon as the key is written or updated."""
+        return self._writes.get(key), len(self._updates.get(key, ()))
+
+    def _check_conflicts(self, writer: str) -> None:
+        store = self.store
+        for key, seen in self._reads.items():
+            if key in self._writes and store.versions.get(key, 0) > seen:
+                raise StateConflictError(
+                    f"Node {writer!r} read {store.label}[{key!r}] and then set it, but node {store.writers[key]!r} committed "
+                    f"a new value in between, which would be lost. {self._cure(key)}"
+                )
+
+    def _cure(self, key: str) -> str:
+        if self.store.label != "graph_state":
+            return (
+                "Executions of one node in parallel share its state: let them set different keys, or keep what they all change "
+                f"in the graph's state, with `await context.graph_state.update({key!r}, function)`."
+            )
+        return (
+            f"Use `await state.update({key!r}, function)`: it is applied at the commit and never conflicts. Or let the branches "
+            "set different keys and merge them in a join."
+        )
+
+    def _updated(self, key: str, value: Any) -> Any:
+        for function, default in self._updates[key]:
+            value = self._applied(key, function, default if value is MISSING else value)
+        return self._kept(key, value)
+
+    def _kept(self, key: str, value: Any) -> Any:
+        try:
+            return snapshot(value, path=f"{self.store.label}[{key!r}]", check=self.store.check)
+        except SerializationError as error:
+            error.add_note(f"spark-graphs: it was set by node {self._writer!r}.")
+            raise
+
+    def _applied(self, key: str, function: Update, value: Any) -> Any:
+        try:
+            result = function(snapshot(value))
+        except Exception as error:
+            add_note(error, f"raised by the function that was given to update({key!r}, …).")
+            raise
+        if hasattr(result, "__await__"):
+            if hasattr(result, "close"):
+                result.close()
+            raise TypeError(
+                f"update({key!r}, …) takes a plain function, not an async one: it is applied at the commit."
+            )
+        return result
+
+
+class TransactionBlock(StateTransaction):
+    """What is read and written inside ``async with transaction()``; all of it, or nothing, goes to what encloses the block."""
+
+    __slots__ = ("_found", "_outer", "has_ended")
+
+    def __init__(self, outer: StateTransaction) -> None:
+        super().__init__(outer.store)
+        self._outer = outer
+        self._found: dict[str, tuple[Any, int]] = {}
+        """Key to what the enclosing transaction had written when it was first read here."""
+        self.has_ended = False
+
+    def read(self, key: str, default: Any = None) -> Any:
+        if key in self._writes:
+            value = self._writes[key]
+            return default if value is DELETED else value
+        self._found.setdefault(key, self._outer._written(key))
+        value = self._outer.read(key, MISSING)
+        if key in self._updates:
+            value = self._updated(key, value)
+        return default if value is MISSING else value
+
+    def keys(self) -> list[str]:
+        return self._keys_over(self._outer.keys())
+
+    def is_within(self, transaction: StateTransaction) -> bool:
+        """Whether it belongs to this transaction."""
+        outer = self._outer
+        return outer is transaction or (isinstance(outer, TransactionBlock) and outer.is_within(transaction))
+
+    def merge(self) -> None:
+        """Hand everything to what encloses the block.
+
+        :raises StateConflictError: a key that was read and then set here was changed out there meanwhile.
+        :raises RunError: it encloses nothing any more: it has ended before.
+        """
+        outer = self._outer
+        if isinstance(outer, TransactionBlock) and outer.has_ended:
+            raise RunError(
+                "A transaction block ended after the one around it, so its writes would be lost. Await helper tasks inside the "
+                "block that they write in."
+            )
+        for key in self._found.keys() & self._writes.keys():
+            if not all(map(is_, outer._written(key), self._found[key])):
+                raise StateConflictError(
+                    f"A transaction block read {self.store.label}[{key!r}] and then set it, but another block of the same step "
+                    f"changed it in between, which would be lost. Use `await state.update({key!r}, function)`, or let the "
+                    "blocks follow each other."
+                )
+        applied = {key: self._updated(key, outer._writes[key]) for key in self._updates if key in outer._writes}
+        for key, value in (self._writes | applied).items():
+            outer._writes[key] = value
+            outer._updates.pop(key, None)
+        for key, pending in self._updates.items():
+            if key not in applied:
+                outer._updates.setdefault(key, []).extend(pending)
+
+
+def check_key(key: str) -> str:
+    """The key itself, when it is a string.
+
+    :raises TypeError: it is something else.
+    """
+    if type(key) is not str:
+        raise TypeError(f"A state key is a string, not {key!r} of type {type(key).__name__}.")
+    return key

@@ -1,0 +1,78 @@
+"""What is kept of an exception: a few plain values in a checkpoint, and notes on the exception itself."""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from traceback import walk_tb
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+LONGEST_MESSAGE: Final = 2_000
+"""Characters."""
+_LONGEST_NAME: Final = 500
+_DEEPEST_STACK: Final = 10
+_ENGINE: Final = str(Path(__file__).parents[1])
+
+
+def error_data(error: BaseException, *, node: str | None, attempt: int, time: datetime) -> dict[str, Any]:
+    """What ``execution_metadata["error"]`` says of an exception: plain values that any format can write.
+
+    :param node: the key of the node that failed; None when it was something else.
+    :param attempt: how often that step was executed: 1 for the first time.
+    """
+    return {
+        "type": _plain(_type_name(error), _LONGEST_NAME),
+        "message": _plain(message_of(error), LONGEST_MESSAGE),
+        "node": node,
+        "attempt": attempt,
+        "time": time.isoformat(),
+        "stack": _stack(error.__traceback__),
+    }
+
+
+def message_of(error: BaseException) -> str:
+    """What an exception says of itself, if it can."""
+    try:
+        return str(error)
+    except Exception:
+        return f"<{type(error).__name__} without a readable message>"
+
+
+def brief(error: BaseException) -> str:
+    """An exception in a line: its type and the beginning of what it says."""
+    return f"{type(error).__name__}: {_plain(message_of(error), 200)}"
+
+
+def add_note(error: BaseException, note: str) -> None:
+    """Put a note of ours on an exception, unless it takes none, as one whose class is a frozen dataclass."""
+    with suppress(Exception):
+        error.add_note(f"spark-graphs: {note}")
+
+
+def _type_name(error: BaseException) -> str:
+    kind = type(error)
+    return (
+        kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
+    )
+
+
+def _stack(trace: TracebackType | None) -> list[list[Any]]:
+    """File, line and function of the innermost frames, outermost first, without those in which the engine called the node."""
+    frames = deque(((frame.f_code, line) for frame, line in walk_tb(trace)), maxlen=_DEEPEST_STACK)
+    while len(frames) > 1 and frames[0][0].co_filename.startswith(_ENGINE):
+        frames.popleft()
+    return [
+        [_plain(code.co_filename, _LONGEST_NAME), line, _plain(code.co_qualname, _LONGEST_NAME)]
+        for code, line in frames
+    ]
+
+
+def _plain(text: str, longest: int) -> str:
+    """A plain string that can be written as UTF-8."""
+    short = text if len(text) <= longest else f"{text[: longest - 1]}…"
+    return short.encode("utf-8", "backslashreplace").decode()
