@@ -23,11 +23,11 @@ from spark.errors import (
     GraphDefinitionError,
     SerializationError,
 )
-from spark.graphs.checkpoint import compression
 from spark.graphs.checkpoint.encoding.cache import FragmentCache
 from spark.graphs.checkpoint.encoding.codec import Codec
 from spark.graphs.checkpoint.encoding.json_format import JsonFormat
 from spark.graphs.checkpoint.model import GraphCheckpoint
+from spark.graphs.checkpoint.records import compression
 from spark.graphs.checkpoint.records.blobs import NewBlobs
 from spark.graphs.checkpoint.records.record import Record, RecordHeader
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer

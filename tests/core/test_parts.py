@@ -23,9 +23,9 @@ from spark.graphs.checkpoint import (
     InMemoryCheckpointBackend,
     Record,
 )
-from spark.graphs.checkpoint import parts as parts_module
-from spark.graphs.checkpoint import payload as payload_module
+from spark.graphs.checkpoint.encoding import payload as payload_module
 from spark.graphs.checkpoint.encoding.cache import FragmentCache
+from spark.graphs.checkpoint.records import chunks as parts_module
 from spark.graphs.checkpoint.records.blobs import NewBlobs, birth
 from spark.graphs.checkpoint.records.checksum import checksum
 from spark.graphs.state.transactions import DELETED, StateStore

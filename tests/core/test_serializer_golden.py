@@ -20,13 +20,13 @@ from zoneinfo import ZoneInfo
 import pytest
 from dateutil import tz
 from pydantic_core import TzInfo
-from spark.graphs.checkpoint.codec import Codec
-from spark.graphs.checkpoint.json_format import JsonFormat
-from spark.graphs.checkpoint.record import Record, RecordHeader
-from spark.graphs.checkpoint.tree_reader import KNOWN_TAGS
-from spark.graphs.frontier import Frontier
 
+from spark.graphs.checkpoint.encoding.codec import Codec
+from spark.graphs.checkpoint.encoding.json_format import JsonFormat
 from spark.graphs.checkpoint.model import GraphCheckpoint
+from spark.graphs.checkpoint.records.record import Record, RecordHeader
+from spark.graphs.checkpoint.serialization.reader import KNOWN_TAGS
+from spark.graphs.state.frontier import Frontier
 from tests.core.checkpoint_values import (
     PAGES,
     Address,

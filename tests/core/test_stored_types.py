@@ -592,7 +592,7 @@ class Coin:
 
 @pytest.fixture
 def no_renames() -> Iterator[None]:
-    from spark.graphs.checkpoint import type_names
+    from spark.graphs.checkpoint.serialization import type_names
 
     before = dict(type_names._renamed)
     yield

@@ -1,4 +1,4 @@
-"""Plain tree → objects: the inverse of ``tree_writer``."""
+"""Plain tree → objects: the inverse of ``writer``."""
 
 from __future__ import annotations
 
