@@ -18,7 +18,8 @@ from benchmarks import floors
 from benchmarks.effort import Effort
 from benchmarks.measure import Comparison, in_turns
 from benchmarks.workload import disk, encoded, run_in
-from spark.graphs.checkpoint import CheckpointBackend, InMemoryCheckpointBackend, Record
+from spark.graphs.checkpoint import CheckpointBackend, InMemoryCheckpointBackend
+from spark.graphs.checkpoint.storage import Record
 from spark_backend_sql import DatabaseCheckpointBackend
 
 STEPS = 2_000

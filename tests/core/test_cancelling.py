@@ -14,7 +14,8 @@ import pytest
 
 from spark.errors import GraphDefinitionError, NodeError
 from spark.graphs import Budget, Graph, Node, NodeContext, Task
-from spark.graphs.checkpoint import CheckpointConfig, FileCheckpointBackend, InMemoryCheckpointBackend, Record
+from spark.graphs.checkpoint import CheckpointConfig, FileCheckpointBackend, InMemoryCheckpointBackend
+from spark.graphs.checkpoint.storage import Record
 from tests.core.running import Does, Failure, history
 
 DURABILITIES = pytest.mark.parametrize("durability", ["sync", "async", "exit"])

@@ -20,9 +20,9 @@ from spark.graphs.checkpoint import (
     CheckpointManager,
     FileCheckpointBackend,
     InMemoryCheckpointBackend,
-    Record,
 )
 from spark.graphs.checkpoint.records.checksum import checksum, is_right
+from spark.graphs.checkpoint.storage import Record
 
 
 def test_each_method_is_the_standard_one_over_header_and_payload() -> None:

@@ -18,7 +18,6 @@ from spark.graphs.checkpoint import (
     CheckpointConfig,
     CheckpointManager,
     CheckpointSerializer,
-    Format,
     GraphCheckpoint,
     InMemoryCheckpointBackend,
 )
@@ -26,6 +25,7 @@ from spark.graphs.checkpoint.encoding.cache import FragmentCache
 from spark.graphs.checkpoint.encoding.codec import Codec
 from spark.graphs.checkpoint.encoding.json_format import JsonFormat
 from spark.graphs.checkpoint.records.record import Record
+from spark.graphs.checkpoint.storage import Format
 from spark.graphs.state.transactions import DELETED, StateStore
 from spark.graphs.values.containers import Captured, PlainDict, PlainList, ordinary
 from spark_serializer_pickle import PickleFormat

@@ -15,9 +15,9 @@ from spark.graphs.checkpoint import (
     CheckpointManager,
     GraphCheckpoint,
     InMemoryCheckpointBackend,
-    Record,
 )
-from spark.graphs.checkpoint.policies.durability import MOST_WAITING
+from spark.graphs.checkpoint.recording.saving import MOST_WAITING
+from spark.graphs.checkpoint.storage import Record
 from tests.core.running import Does, Failure, every_step, history
 
 

@@ -10,8 +10,8 @@ import zlib
 import pytest
 
 from spark.errors import BackendError, CheckpointDamagedError
-from spark.graphs.checkpoint.records.framing import LONGEST_HEAD, frame, holds_head, read_head, unframe
 from spark.graphs.checkpoint.records.record import Record
+from spark.graphs.checkpoint.storage import LONGEST_HEAD, frame, holds_head, read_head, unframe
 from spark_testing.records import make_record
 
 PAYLOAD = b'{"graph_state": {"n": [1, 2, 3]}}'

@@ -22,16 +22,14 @@ from spark.graphs.checkpoint import (
     CheckpointConfig,
     CheckpointInfo,
     CheckpointManager,
-    Codec,
     FileCheckpointBackend,
     GraphCheckpoint,
     InMemoryCheckpointBackend,
-    Record,
-    RecordHeader,
     Retention,
 )
 from spark.graphs.checkpoint.records.blobs import SMALLEST, birth, garbage
 from spark.graphs.checkpoint.records.checksum import checksum
+from spark.graphs.checkpoint.storage import Codec, Record, RecordHeader
 from spark_backend_sql import DatabaseCheckpointBackend
 from spark_testing.records import NOON, make_record
 from tests.core.running import Failure

@@ -18,8 +18,8 @@ from spark.graphs.checkpoint import (
     DatabaseCheckpointBackend,
     FileCheckpointBackend,
     InMemoryCheckpointBackend,
-    Record,
 )
+from spark.graphs.checkpoint.storage import Record
 from tests.core.running import Does
 
 Act = Callable[[], Awaitable[Any]]

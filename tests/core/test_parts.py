@@ -17,17 +17,16 @@ from spark.graphs.checkpoint import (
     CheckpointBackend,
     CheckpointConfig,
     CheckpointManager,
-    Codec,
     FileCheckpointBackend,
     GraphCheckpoint,
     InMemoryCheckpointBackend,
-    Record,
 )
 from spark.graphs.checkpoint.encoding import payload as payload_module
 from spark.graphs.checkpoint.encoding.cache import FragmentCache
 from spark.graphs.checkpoint.records import chunks as parts_module
 from spark.graphs.checkpoint.records.blobs import NewBlobs, birth
 from spark.graphs.checkpoint.records.checksum import checksum
+from spark.graphs.checkpoint.storage import Codec, Record
 from spark.graphs.state.transactions import DELETED, StateStore
 
 MUCH: Final = 128 * 1024

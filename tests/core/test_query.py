@@ -9,7 +9,8 @@ import pytest
 
 from spark.errors import CheckpointDamagedError, GraphDefinitionError
 from spark.graphs import Graph
-from spark.graphs.checkpoint import CheckpointManager, GraphCheckpoint, InMemoryCheckpointBackend, Record
+from spark.graphs.checkpoint import CheckpointManager, GraphCheckpoint, InMemoryCheckpointBackend
+from spark.graphs.checkpoint.storage import Record
 from tests.core.running import countdown, every_step
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -13,18 +13,12 @@ from typing import Any
 import pytest
 
 from spark.errors import CheckpointDamagedError, DeserializationError, GraphDefinitionError, SerializationError
-from spark.graphs.checkpoint import (
-    Codec,
-    FileCheckpointBackend,
-    GraphCheckpoint,
-    InMemoryCheckpointBackend,
-    ReadLimits,
-    Record,
-)
+from spark.graphs.checkpoint import FileCheckpointBackend, GraphCheckpoint, InMemoryCheckpointBackend, ReadLimits
 from spark.graphs.checkpoint.records.blobs import BlobRef, NewBlobs
 from spark.graphs.checkpoint.records.checksum import checksum
 from spark.graphs.checkpoint.serialization.reader import TreeReader
 from spark.graphs.checkpoint.serialization.writer import TreeWriter
+from spark.graphs.checkpoint.storage import Codec, Record
 
 MODULUS = 2**61 - 1
 """Numbers that differ by it have one hash."""

@@ -18,10 +18,10 @@ from spark.graphs.checkpoint import (
     InMemoryCheckpointBackend,
     KeepAll,
     Listing,
-    Record,
 )
 from spark.graphs.checkpoint.observers.handlers import Audience
 from spark.graphs.checkpoint.recording.recorder import Capture, Recorder
+from spark.graphs.checkpoint.storage import Record
 from spark_testing.records import NOON
 from tests.core.running import Does, FailsOnce, Failure, countdown, every_step, history
 

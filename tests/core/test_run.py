@@ -10,7 +10,8 @@ import pytest
 
 from spark.errors import BackendError, RunError, SerializationError
 from spark.graphs import Graph, JoinNode, Node, NodeContext
-from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend, Record
+from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend
+from spark.graphs.checkpoint.storage import Record
 from tests.core.running import Countdown, Does, FailsOnce, Failure, countdown, every_step, history
 
 

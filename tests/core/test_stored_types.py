@@ -22,11 +22,12 @@ from sqlmodel import Field as Column
 from sqlmodel import SQLModel
 
 from spark.errors import CheckpointDamagedError, DeserializationError, GraphDefinitionError, SerializationError
-from spark.graphs.checkpoint import Codec, GraphCheckpoint, rename_type
+from spark.graphs.checkpoint import GraphCheckpoint, rename_type
 from spark.graphs.checkpoint.encoding.json_format import JsonFormat
 from spark.graphs.checkpoint.serialization.reader import TreeReader
 from spark.graphs.checkpoint.serialization.registered_types import register_type
 from spark.graphs.checkpoint.serialization.writer import TreeWriter
+from spark.graphs.checkpoint.storage import Codec
 from tests.core.checkpoint_values import is_same
 
 T = TypeVar("T")

@@ -8,7 +8,8 @@ import pytest
 
 from spark.errors import BackendError
 from spark.graphs import Graph, NodeContext, Task
-from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig, Durability, InMemoryCheckpointBackend, Record
+from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig, Durability, InMemoryCheckpointBackend
+from spark.graphs.checkpoint.storage import Record
 from tests.core.running import Does, Failure, history
 
 

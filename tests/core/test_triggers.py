@@ -15,10 +15,10 @@ from spark.graphs.checkpoint import (
     EveryIterations,
     EverySeconds,
     InMemoryCheckpointBackend,
-    Record,
     Trigger,
     WithinOverhead,
 )
+from spark.graphs.checkpoint.storage import Record
 from spark_testing.clock import FakeClock
 from tests.core.running import Countdown, Does, countdown, every_step, history
 

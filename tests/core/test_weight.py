@@ -12,9 +12,10 @@ import pytest
 
 from spark.errors import SerializationError
 from spark.graphs import ExitNode, Graph, Node, NodeContext
-from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend, Record
+from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend
 from spark.graphs.checkpoint.serialization.cost import weight
 from spark.graphs.checkpoint.serialization.writer import TreeWriter
+from spark.graphs.checkpoint.storage import Record
 
 
 class Watched(InMemoryCheckpointBackend):

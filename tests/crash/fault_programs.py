@@ -15,7 +15,8 @@ from typing import TypeVar
 
 from spark.errors import BackendError, BudgetExceededError, CheckpointConflictError, DeletionError, SequenceTakenError
 from spark.graphs import Budget, Task
-from spark.graphs.checkpoint import CheckpointBackend, CheckpointHandler, GraphCheckpoint, Record
+from spark.graphs.checkpoint import CheckpointBackend, CheckpointHandler, GraphCheckpoint
+from spark.graphs.checkpoint.storage import Record
 from spark_testing.records import make_record
 from tests.crash.stores import complaint_about_graph
 from tests.crash.worker_graph import build

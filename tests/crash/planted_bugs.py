@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from spark.graphs.checkpoint import Record
 from spark.graphs.checkpoint.records.blobs import birth
-from spark.graphs.checkpoint.records.framing import frame
+from spark.graphs.checkpoint.storage import Record, frame
 from spark_backend_file import FileCheckpointBackend
 from spark_backend_file.blobs import add_blobs
 from spark_backend_file.names import quote, record_name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from spark.errors import BackendError, SequenceTakenError
-from spark.graphs.checkpoint import Record, RecordHeader
+from spark.graphs.checkpoint.storage import Record, RecordHeader
 from spark_backend_s3 import S3CheckpointBackend
 from spark_backend_s3.objects import _ConditionFailed
 

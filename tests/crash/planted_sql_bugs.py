@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from spark.graphs.checkpoint import Record
+from spark.graphs.checkpoint.storage import Record
 from spark_backend_sql import DatabaseCheckpointBackend
 
 

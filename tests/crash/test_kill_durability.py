@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from spark.graphs.checkpoint import CheckpointManager, FileCheckpointBackend
-from spark.graphs.checkpoint.policies.durability import MOST_WAITING
+from spark.graphs.checkpoint.recording.saving import MOST_WAITING
 
 ROOT = Path(__file__).parents[2]
 STEPS = 60

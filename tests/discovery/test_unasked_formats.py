@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from spark.errors import DeserializationError, PluginBrokenError, SparkError
-from spark.graphs.checkpoint import CheckpointManager, Codec, GraphCheckpoint, InMemoryCheckpointBackend, Record
+from spark.graphs.checkpoint import CheckpointManager, GraphCheckpoint, InMemoryCheckpointBackend
+from spark.graphs.checkpoint.storage import Codec, Record
 from spark.hooks import format_class
 from tests.discovery.sites import Site
 from tests.plugins.cli import spark, with_store

@@ -10,9 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from spark.graphs.checkpoint import Record
 from spark.graphs.checkpoint.records.checksum import checksum
-from spark.graphs.checkpoint.records.framing import frame, unframe
+from spark.graphs.checkpoint.storage import Record, frame, unframe
 
 DEEP = b"[" * 100_000 + b"]" * 100_000
 SURROGATES = rb'{"graph_state": {"count": "\ud800\udfff\udc00"}}'

@@ -7,7 +7,8 @@ import threading
 from dataclasses import replace
 from unicodedata import normalize
 
-from spark.graphs.checkpoint import InMemoryCheckpointBackend, Listing, Record
+from spark.graphs.checkpoint import InMemoryCheckpointBackend, Listing
+from spark.graphs.checkpoint.storage import Record
 
 
 class Overwrites(InMemoryCheckpointBackend):

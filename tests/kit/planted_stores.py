@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from spark.graphs.checkpoint import InMemoryCheckpointBackend, Listing, Record
+from spark.graphs.checkpoint import InMemoryCheckpointBackend, Listing
+from spark.graphs.checkpoint.storage import Record
 
 
 class Shared(InMemoryCheckpointBackend):

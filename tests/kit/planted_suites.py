@@ -8,7 +8,8 @@ import planted_backends  # noqa: F401 - its classes are found as subclasses
 import pytest
 from planted_stores import Shared, WithBlobs
 
-from spark.graphs.checkpoint import InMemoryCheckpointBackend, Record
+from spark.graphs.checkpoint import InMemoryCheckpointBackend
+from spark.graphs.checkpoint.storage import Record
 from spark_testing import CheckpointBackendConformance, leaks
 
 leaks.PATIENCE = 0.1

@@ -19,7 +19,8 @@ import pytest
 
 from spark.errors import BackendError, CheckpointDamagedError, CheckpointError, DeletionError
 from spark.graphs import ExitNode, Graph, NodeContext
-from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager, Record
+from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager
+from spark.graphs.checkpoint.storage import Record
 from spark.graphs.concurrency import pace
 from spark_backend_file import FileCheckpointBackend
 from spark_backend_file.directory import CheckpointDirectory

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from spark.errors import BackendError, SequenceTakenError
-from spark.graphs.checkpoint.records.framing import frame
 from spark.graphs.checkpoint.records.record import Record
+from spark.graphs.checkpoint.storage import frame
 from spark_backend_file.directory import CheckpointDirectory
 from spark_backend_file.folder import GraphFolder
 from spark_backend_file.names import record_name

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from spark.errors import BackendError
-from spark.graphs.checkpoint import Record
+from spark.graphs.checkpoint.storage import Record
 from spark.graphs.concurrency import pace
 from spark_backend_file import FileCheckpointBackend
 from spark_backend_file.directory import CheckpointDirectory

@@ -14,7 +14,8 @@ import pytest
 
 from spark.errors import BackendError, CheckpointDamagedError
 from spark.graphs import Graph
-from spark.graphs.checkpoint import CheckpointManager, CheckpointQuery
+from spark.graphs.checkpoint import CheckpointManager
+from spark.graphs.checkpoint.storage import CheckpointQuery
 from spark_backend_s3 import S3CheckpointBackend
 from spark_backend_s3.names import Keys
 from spark_backend_s3.parallel import in_parallel

@@ -11,7 +11,8 @@ import pytest
 
 from spark.errors import BackendError, CheckpointConflictError, SequenceTakenError
 from spark.graphs import Graph, NodeContext, node
-from spark.graphs.checkpoint import CheckpointConfig, Record
+from spark.graphs.checkpoint import CheckpointConfig
+from spark.graphs.checkpoint.storage import Record
 from spark_backend_s3 import S3CheckpointBackend
 from spark_testing.records import make_record
 from tests.plugins.s3_faults import HANG, HANG_AFTERWARDS, INTERNAL_ERROR, PASS, Fault, FaultyProxy

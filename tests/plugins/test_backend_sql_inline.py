@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from spark.errors import CheckpointDamagedError, SequenceTakenError
-from spark.graphs.checkpoint import CheckpointQuery
+from spark.graphs.checkpoint.storage import CheckpointQuery
 from spark.graphs.concurrency import pace
 from spark_backend_sql import DatabaseCheckpointBackend, inline_commits, inline_reads
 from spark_backend_sql.connection import Database

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Connection, Executable, event, text
 
 from spark.errors import BackendError, CheckpointDamagedError, CheckpointError
-from spark.graphs.checkpoint import CheckpointQuery, Record
+from spark.graphs.checkpoint.storage import CheckpointQuery, Record
 from spark_backend_sql import DatabaseCheckpointBackend, schema
 from spark_testing.records import BLOB, HOSTILE_IDS, NOON, make_record
 from tests.plugins.sql_servers import PostgresServer, new_table

@@ -14,7 +14,8 @@ from sqlalchemy import event, text
 
 from spark.errors import CheckpointDamagedError
 from spark.graphs import Graph
-from spark.graphs.checkpoint import CheckpointBackend, CheckpointManager, CheckpointQuery
+from spark.graphs.checkpoint import CheckpointBackend, CheckpointManager
+from spark.graphs.checkpoint.storage import CheckpointQuery
 from spark_backend_sql import DatabaseCheckpointBackend
 from spark_testing.records import NOON, make_record
 from tests.core.running import countdown, every_step

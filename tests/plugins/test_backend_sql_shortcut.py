@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from spark.errors import SequenceTakenError
-from spark.graphs.checkpoint import Record
+from spark.graphs.checkpoint.storage import Record
 from spark_backend_sql import DatabaseCheckpointBackend
 from spark_backend_sql.operations import Delete, Operation, Outcome, Put
 from spark_backend_sql.shortcut import RefusedError

@@ -15,7 +15,8 @@ from sqlalchemy import event
 
 from spark.errors import BackendError, SequenceTakenError
 from spark.graphs import Graph
-from spark.graphs.checkpoint import CheckpointConfig, Record
+from spark.graphs.checkpoint import CheckpointConfig
+from spark.graphs.checkpoint.storage import Record
 from spark_backend_sql import DatabaseCheckpointBackend, connection, writer
 from spark_backend_sql.operations import Put
 from spark_testing.children import Child, Tell

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from spark.graphs.checkpoint import Codec, GraphCheckpoint, automatic_id
+from spark.graphs.checkpoint import GraphCheckpoint
+from spark.graphs.checkpoint.storage import Codec, automatic_id
 from tests.plugins.cli import damage, file_url, fill, infos, save_by_hand, sequences, spark, sqlite_url, with_store
 
 

@@ -15,7 +15,8 @@ import pytest
 
 import spark_cli
 from spark.graphs import ExitNode, Graph
-from spark.graphs.checkpoint import CheckpointManager, Codec, GraphCheckpoint, Record
+from spark.graphs.checkpoint import CheckpointManager, GraphCheckpoint
+from spark.graphs.checkpoint.storage import Codec, Record
 from spark.hooks import discovery, open_backend
 from spark_cli.output import one_line, plain
 from tests.discovery.sites import Site

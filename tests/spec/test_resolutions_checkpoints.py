@@ -16,10 +16,10 @@ from spark.graphs.checkpoint import (
     CheckpointManager,
     GraphCheckpoint,
     InMemoryCheckpointBackend,
-    Record,
     migrations,
     register_migration,
 )
+from spark.graphs.checkpoint.storage import Record
 from tests.spec.stand_ins import Count, FakeClock, checkpoints_of, iterations_of, looping
 
 NOON = datetime(2024, 6, 1, 12, tzinfo=UTC)

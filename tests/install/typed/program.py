@@ -33,7 +33,6 @@ from spark.graphs.checkpoint import (
     CheckpointSerializer,
     EveryIterations,
     EverySeconds,
-    Format,
     GraphCheckpoint,
     InMemoryCheckpointBackend,
     KeepFor,
@@ -41,6 +40,7 @@ from spark.graphs.checkpoint import (
     Retention,
     Trigger,
 )
+from spark.graphs.checkpoint.storage import Format
 from spark.hooks import PluginInfo, backend_class, format_class, open_backend, plugins, trigger_class
 
 

@@ -28,12 +28,12 @@ from spark.graphs.arguments import (
 )
 from spark.graphs.checkpoint.configuration.config import CheckpointConfig
 from spark.graphs.checkpoint.encoding.codec import Codec
-from spark.graphs.checkpoint.maintenance.loading import utc_now
 from spark.graphs.checkpoint.migrations import migrated
 from spark.graphs.checkpoint.model import GraphCheckpoint
-from spark.graphs.checkpoint.policies.durability import saving
 from spark.graphs.checkpoint.recording.recorder import Capture, Recorder
+from spark.graphs.checkpoint.recording.saving import saving
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
+from spark.graphs.clock import utc_now
 from spark.graphs.concurrency.blocking import NODE_THREADS, NodeThreads
 from spark.graphs.definition.nodes import Node
 from spark.graphs.definition.topology import Topology

@@ -10,6 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from spark.hooks.discovery import plugins as plugins
+    from spark.hooks.lookups import backend_class as backend_class
+    from spark.hooks.lookups import executor_class as executor_class
+    from spark.hooks.lookups import format_class as format_class
+    from spark.hooks.lookups import open_backend as open_backend
+    from spark.hooks.lookups import trigger_class as trigger_class
     from spark.hooks.plugin_info import PluginInfo as PluginInfo
     from spark.hooks.plugin_specs import API_VERSION as API_VERSION
     from spark.hooks.plugin_specs import BackendSpec as BackendSpec
@@ -20,11 +25,6 @@ if TYPE_CHECKING:
     from spark.hooks.redaction import is_cut_short as is_cut_short
     from spark.hooks.redaction import redact as redact
     from spark.hooks.redaction import shows_secret as shows_secret
-    from spark.hooks.registry import backend_class as backend_class
-    from spark.hooks.registry import executor_class as executor_class
-    from spark.hooks.registry import format_class as format_class
-    from spark.hooks.registry import open_backend as open_backend
-    from spark.hooks.registry import trigger_class as trigger_class
     from spark.hooks.specs import hookimpl as hookimpl
 
 _HOMES: Final = {
@@ -34,17 +34,17 @@ _HOMES: Final = {
     "PluginInfo": "plugin_info",
     "SerializerSpec": "plugin_specs",
     "TriggerSpec": "plugin_specs",
-    "backend_class": "registry",
-    "executor_class": "registry",
-    "format_class": "registry",
+    "backend_class": "lookups",
+    "executor_class": "lookups",
+    "format_class": "lookups",
     "hide_secrets": "redaction",
     "hookimpl": "specs",
     "is_cut_short": "redaction",
-    "open_backend": "registry",
+    "open_backend": "lookups",
     "plugins": "discovery",
     "redact": "redaction",
     "shows_secret": "redaction",
-    "trigger_class": "registry",
+    "trigger_class": "lookups",
 }
 
 __all__ = [

@@ -1,13 +1,14 @@
 """From a name or URL to the class that it means, imported on first use.
 
-What the core brings is looked up first, without a scan; only another name makes plugins load.
+What the core brings is looked up first, without a scan; only another name makes plugins load. Names and classes are all that
+is known here; what the classes are, ``lookups`` tells.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spark.errors import PluginConflictError, PluginError, PluginNotFoundError
 from spark.hooks import discovery
@@ -17,13 +18,10 @@ from spark.hooks.plugin_specs import Claim, PluginSpec
 from spark.hooks.suggestions import pip_line
 from spark.hooks.targets import import_target
 
-if TYPE_CHECKING:
-    from spark.graphs.checkpoint import CheckpointBackend, Format, Trigger
-
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 
 
-def open_backend(url_or_name: str, **options: Any) -> CheckpointBackend:
+def open_backend(url_or_name: str, **options: Any) -> Any:
     """The backend that a URL describes, or a new one of the named class; the options go to its constructor.
 
     :raises PluginError: as ``backend_class`` does.
@@ -32,7 +30,7 @@ def open_backend(url_or_name: str, **options: Any) -> CheckpointBackend:
     return backend.from_url(url_or_name, **options) if _scheme_of(url_or_name) else backend(**options)
 
 
-def backend_class(name_or_url: str) -> type[CheckpointBackend]:
+def backend_class(name_or_url: str) -> type[Any]:
     """The class of the backend with this name or URL scheme, or the one that this URL is meant for.
 
     :raises PluginNotFoundError: no installed plugin provides it.
@@ -46,19 +44,9 @@ def backend_class(name_or_url: str) -> type[CheckpointBackend]:
     return _class_of(("URL scheme", scheme), ("URL scheme", scheme.partition("+")[0]), asked=name_or_url)
 
 
-def format_class(name: str) -> type[Format]:
-    """The class of the format with this name; raises what ``backend_class`` raises."""
-    return _class_of(("format", name))
-
-
-def trigger_class(name: str) -> type[Trigger]:
-    """The class of the trigger with this name; raises what ``backend_class`` raises."""
-    return _class_of(("trigger", name))
-
-
-def executor_class(name: str) -> type[Any]:
-    """The class of the executor with this name; raises what ``backend_class`` raises."""
-    return _class_of(("executor", name))
+def class_of(kind: str, name: str) -> type[Any]:
+    """The class of the format, trigger or executor with this name; raises what ``backend_class`` raises."""
+    return _class_of((kind, name))
 
 
 def class_named(class_name: str) -> type[Any]:

@@ -9,7 +9,7 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from spark.graphs.checkpoint import CheckpointBackend, Pace, run_blocking
+from spark.graphs.checkpoint.storage import CheckpointBackend, Pace, run_blocking
 from spark_backend_file.directory import CheckpointDirectory
 from spark_backend_file.locations import directory_of, files_at
 from spark_backend_file.remote import RemoteDirectory
@@ -17,7 +17,14 @@ from spark_backend_file.waiting import DEFAULT
 from spark_backend_file.worker import Worker
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint import CheckpointInfo, CheckpointSerializer, Format, Listing, ReadLimits, Record
+    from spark.graphs.checkpoint.storage import (
+        CheckpointInfo,
+        CheckpointSerializer,
+        Format,
+        Listing,
+        ReadLimits,
+        Record,
+    )
 
 Names: TypeAlias = list[str]
 Sequences: TypeAlias = list[int]

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from spark.errors import BackendError, CheckpointDamagedError, DeletionError
-from spark.graphs.checkpoint import CheckpointInfo, DamagedRecord, Listing, Record, parse_automatic_id
+from spark.graphs.checkpoint.storage import CheckpointInfo, DamagedRecord, Listing, Record, parse_automatic_id
 from spark_backend_file.folder import GraphFolder
 from spark_backend_file.names import LAST_SEQUENCE, is_hashed, is_sequence, quote, unquote
 from spark_backend_file.unlinking import Release

@@ -15,8 +15,19 @@ from stat import S_ISREG
 from typing import Final, Self
 
 from spark.errors import CheckpointDamagedError, SequenceTakenError
-from spark.graphs.checkpoint import CheckpointInfo, DamagedRecord, Record, RecordHeader, automatic_id
-from spark.graphs.checkpoint.records.framing import LONGEST_HEAD, Head, check_size, frame, read_head, unframe
+from spark.graphs.checkpoint.storage import (
+    LONGEST_HEAD,
+    CheckpointInfo,
+    DamagedRecord,
+    Head,
+    Record,
+    RecordHeader,
+    automatic_id,
+    check_size,
+    frame,
+    read_head,
+    unframe,
+)
 from spark_backend_file.aliases import add_alias, read_aliases, remove_aliases
 from spark_backend_file.blobs import add_blobs, blob_names, read_blobs, remove_blobs
 from spark_backend_file.floor import raise_floor, read_floor

@@ -13,7 +13,14 @@ from threading import Lock
 from typing import Any, Final
 
 from spark.errors import BackendError, CheckpointDamagedError, DeletionError, SparkError
-from spark.graphs.checkpoint import CheckpointInfo, DamagedRecord, Listing, Record, RecordHeader, parse_automatic_id
+from spark.graphs.checkpoint.storage import (
+    CheckpointInfo,
+    DamagedRecord,
+    Listing,
+    Record,
+    RecordHeader,
+    parse_automatic_id,
+)
 from spark_backend_file.connection import Connection
 from spark_backend_file.listing import Entry
 from spark_backend_file.names import LAST_SEQUENCE, is_hashed, is_sequence, quote, unquote

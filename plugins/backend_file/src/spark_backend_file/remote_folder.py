@@ -14,8 +14,18 @@ from datetime import datetime
 from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError, SequenceTakenError
-from spark.graphs.checkpoint import CheckpointInfo, DamagedRecord, Record, RecordHeader, automatic_id
-from spark.graphs.checkpoint.records.framing import LONGEST_HEAD, check_size, frame, read_head, unframe
+from spark.graphs.checkpoint.storage import (
+    LONGEST_HEAD,
+    CheckpointInfo,
+    DamagedRecord,
+    Record,
+    RecordHeader,
+    automatic_id,
+    check_size,
+    frame,
+    read_head,
+    unframe,
+)
 from spark_backend_file.folder import misplaced
 from spark_backend_file.listing import Entry, Listing, read_listing
 from spark_backend_file.names import alias_name, floor_name, is_hashed, quote, record_name, unquote

@@ -14,7 +14,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 from weakref import finalize
 
 from spark.errors import BackendError
-from spark.graphs.checkpoint import run_blocking
+from spark.graphs.checkpoint.storage import run_blocking
 from spark_backend_file.waiting import DEFAULT, PATIENCE, Patience
 
 P = ParamSpec("P")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
 
 from spark.errors import BackendError
-from spark.graphs.checkpoint import (
+from spark.graphs.checkpoint.storage import (
     CheckpointBackend,
     CheckpointInfo,
     CheckpointQuery,
@@ -28,7 +28,7 @@ from spark_backend_s3.records import Records
 from spark_backend_s3.removal import Removal
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint import CheckpointSerializer, Format, ReadLimits
+    from spark.graphs.checkpoint.storage import CheckpointSerializer, Format, ReadLimits
 
 Names: TypeAlias = list[str]
 Sequences: TypeAlias = list[int]

@@ -7,7 +7,14 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from spark.graphs.checkpoint import CheckpointInfo, CheckpointQuery, DamagedRecord, Listing, Record, RecordHeader
+from spark.graphs.checkpoint.storage import (
+    CheckpointInfo,
+    CheckpointQuery,
+    DamagedRecord,
+    Listing,
+    Record,
+    RecordHeader,
+)
 from spark_backend_s3.names import Keys, quote
 from spark_backend_s3.objects import Objects
 from spark_backend_s3.records import Entry, Records

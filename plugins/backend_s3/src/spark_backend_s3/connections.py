@@ -16,7 +16,7 @@ from botocore.loaders import Loader, create_loader
 from s3fs import S3FileSystem
 
 from spark.errors import BackendError
-from spark.graphs.checkpoint import run_blocking
+from spark.graphs.checkpoint.storage import run_blocking
 from spark_backend_s3.location import Location
 
 PARALLEL: Final = 16

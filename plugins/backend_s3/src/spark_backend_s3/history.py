@@ -14,8 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from spark.errors import BackendError, CheckpointDamagedError, SequenceTakenError
-from spark.graphs.checkpoint import Record, RecordHeader
-from spark.graphs.checkpoint.records.framing import frame
+from spark.graphs.checkpoint.storage import Record, RecordHeader, frame
 from spark_backend_s3.bounded import keep
 from spark_backend_s3.faults import is_passing
 from spark_backend_s3.looks import Looks

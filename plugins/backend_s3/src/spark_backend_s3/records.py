@@ -8,8 +8,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from spark.errors import CheckpointDamagedError
-from spark.graphs.checkpoint import DamagedRecord, Record, RecordHeader
-from spark.graphs.checkpoint.records.framing import LONGEST_HEAD, holds_head, read_head, unframe
+from spark.graphs.checkpoint.storage import (
+    LONGEST_HEAD,
+    DamagedRecord,
+    Record,
+    RecordHeader,
+    holds_head,
+    read_head,
+    unframe,
+)
 from spark_backend_s3.bounded import keep
 from spark_backend_s3.names import Keys, quote, unquote
 from spark_backend_s3.objects import Content, Objects

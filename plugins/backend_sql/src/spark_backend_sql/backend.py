@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 from sqlalchemy import Connection, Executable, Row
 
 from spark.errors import BackendError, CheckpointDamagedError, InvalidIdError
-from spark.graphs.checkpoint import (
+from spark.graphs.checkpoint.storage import (
     CheckpointBackend,
     CheckpointInfo,
     CheckpointQuery,
@@ -28,7 +28,7 @@ from spark_backend_sql.sharing import connect
 from spark_backend_sql.statements import line_of, record_of
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint import CheckpointSerializer, Format, ReadLimits
+    from spark.graphs.checkpoint.storage import CheckpointSerializer, Format, ReadLimits
 
 Result = TypeVar("Result")
 Sequences: TypeAlias = list[int]

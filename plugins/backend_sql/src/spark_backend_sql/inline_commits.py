@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from spark.graphs.checkpoint import Pace
+from spark.graphs.checkpoint.storage import Pace
 from spark_backend_sql.ledger import Ledger
 from spark_backend_sql.operations import Operation, Put
 

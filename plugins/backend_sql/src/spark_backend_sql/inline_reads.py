@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 from sqlalchemy import Dialect, Select
 from sqlalchemy.exc import DBAPIError
 
-from spark.graphs.checkpoint import Pace
+from spark.graphs.checkpoint.storage import Pace
 from spark_backend_sql.connection import Database
 from spark_backend_sql.driver_sql import DriverStatement
 from spark_backend_sql.shortcut import DriverConnection

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from spark.errors import BackendError, SequenceTakenError
-from spark.graphs.checkpoint import Record
+from spark.graphs.checkpoint.storage import Record
 from spark_backend_sql.connection import Database
 from spark_backend_sql.dialects import overwriting, wait_less
 from spark_backend_sql.faults import is_away, is_locked, may_have_committed

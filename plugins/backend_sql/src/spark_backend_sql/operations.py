@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from spark.graphs.checkpoint import Record
+from spark.graphs.checkpoint.storage import Record
 
 Address: TypeAlias = tuple[str, int]
 """Graph id and sequence."""

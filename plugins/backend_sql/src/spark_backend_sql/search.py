@@ -17,7 +17,7 @@ from sqlalchemy import BigInteger, ColumnElement, Dialect, Select, Table, Text, 
 from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.types import TypeDecorator
 
-from spark.graphs.checkpoint import CheckpointQuery, written_members
+from spark.graphs.checkpoint.storage import CheckpointQuery, written_members
 from spark_backend_sql.dialects import position_of
 
 _LARGEST_LIMIT: Final = 2**63 - 1

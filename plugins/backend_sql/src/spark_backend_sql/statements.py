@@ -10,8 +10,14 @@ from typing import Any, Final
 from sqlalchemy import Dialect, Select, bindparam, case, delete, func, null, select
 
 from spark.errors import CheckpointDamagedError
-from spark.graphs.checkpoint import CheckpointInfo, DamagedRecord, Record, RecordHeader, automatic_id
-from spark.graphs.concurrency.pace import LARGEST
+from spark.graphs.checkpoint.storage import (
+    LARGEST_INLINE,
+    CheckpointInfo,
+    DamagedRecord,
+    Record,
+    RecordHeader,
+    automatic_id,
+)
 from spark_backend_sql.dialects import insert_missing, insert_or_keep, insert_or_raise
 from spark_backend_sql.driver_sql import Binder, DriverStatement
 from spark_backend_sql.operations import Operation, Put
@@ -117,7 +123,7 @@ class Statements:
 
 
 def _small(statement: Select[*tuple[Any, ...]], columns: Any) -> Select[*tuple[Any, ...]]:
-    payload = case((columns.size <= LARGEST, columns.payload), else_=null())
+    payload = case((columns.size <= LARGEST_INLINE, columns.payload), else_=null())
     return statement.with_only_columns(*(columns[name] for name in HEADER_FIELDS), payload.label("payload"))
 
 

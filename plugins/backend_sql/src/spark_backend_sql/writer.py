@@ -12,7 +12,7 @@ from operator import attrgetter
 from typing import Final, Protocol
 
 from spark.errors import BackendError
-from spark.graphs.checkpoint import Reply
+from spark.graphs.checkpoint.storage import Reply
 from spark_backend_sql.operations import Address, Blocked, Operation, Outcome
 from spark_backend_sql.patience import FIRST_PAUSE, WAIT, longer
 

@@ -22,7 +22,8 @@ from stat import S_ISREG
 from typing import BinaryIO, Final, Self, TypeAlias
 
 from spark.errors import CheckpointDamagedError, SequenceTakenError, SparkError
-from spark.graphs.checkpoint import CheckpointInfo, Listing, Record, RecordHeader, run_blocking
+from spark.graphs.checkpoint import CheckpointInfo, Listing
+from spark.graphs.checkpoint.storage import Record, RecordHeader, run_blocking
 
 Names: TypeAlias = list[str]
 

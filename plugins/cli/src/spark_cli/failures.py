@@ -21,7 +21,8 @@ async def failures_of(
     store: CheckpointBackend, infos: Sequence[CheckpointInfo], *, graph_id: str | None = None
 ) -> dict[tuple[str, int], Mapping[str, Any]]:
     """Graph id and sequence to what is recorded of the failure, of those of these checkpoints that were made of one."""
-    from spark.graphs.checkpoint import CheckpointManager, CheckpointQuery
+    from spark.graphs.checkpoint import CheckpointManager
+    from spark.graphs.checkpoint.storage import CheckpointQuery
 
     manager, found = CheckpointManager(store), {}
     failed = await manager.listing(CheckpointQuery(graph_id=graph_id, metadata={"reason": "failed"}))

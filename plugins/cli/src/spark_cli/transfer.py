@@ -10,16 +10,8 @@ from operator import attrgetter
 from typing import Final, NoReturn, Protocol, TypeAlias
 
 from spark.errors import CheckpointDamagedError, DeserializationError, PluginError, SequenceTakenError, SparkError
-from spark.graphs.checkpoint import (
-    BlobRef,
-    CheckpointInfo,
-    Codec,
-    DamagedRecord,
-    Listing,
-    Record,
-    RecordHeader,
-    run_blocking,
-)
+from spark.graphs.checkpoint import CheckpointInfo, DamagedRecord, Listing
+from spark.graphs.checkpoint.storage import BlobRef, Codec, Record, RecordHeader, run_blocking
 
 Names: TypeAlias = list[str]
 

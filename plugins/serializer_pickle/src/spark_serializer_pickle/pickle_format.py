@@ -9,7 +9,7 @@ import warnings
 from typing import Any, ClassVar, Final
 
 from spark.errors import SparkWarning
-from spark.graphs.checkpoint import Format
+from spark.graphs.checkpoint.storage import Format
 
 KEY_VARIABLE: Final = "SPARK_PICKLE_KEY"
 _PROTOCOL: Final = 5

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from spark.errors import BackendError
-from spark.graphs.checkpoint import CheckpointBackend, CheckpointInfo, CheckpointQuery, Codec, Listing, Record
+from spark.graphs.checkpoint.storage import CheckpointBackend, CheckpointInfo, CheckpointQuery, Codec, Listing, Record
 
 Answer = TypeVar("Answer")
 

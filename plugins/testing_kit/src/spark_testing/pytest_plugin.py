@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint import CheckpointBackend
+    from spark.graphs.checkpoint.storage import CheckpointBackend
     from spark_testing.clock import FakeClock
     from spark_testing.faults import FaultyBackend
 

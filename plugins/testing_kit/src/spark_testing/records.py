@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 from uuid import uuid4
 
-from spark.graphs.checkpoint import Record, RecordHeader, automatic_id
+from spark.graphs.checkpoint.storage import Record, RecordHeader, automatic_id
 
 NOON = datetime(2024, 2, 29, 12, 0, 0, 123457, tzinfo=UTC)
 """When the record with sequence 0 would have been made; each later one a second later."""

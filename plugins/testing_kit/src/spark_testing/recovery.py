@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from spark.graphs import Graph, Message, Task
-from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig, InMemoryCheckpointBackend
+from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend
+from spark.graphs.checkpoint.storage import CheckpointBackend
 from spark_testing.faults import FaultyBackend
 from spark_testing.instruments import Dead, Instruments, Step
 from spark_testing.recovery_report import Crash, Difference, Ending, RecoveryReport, differences

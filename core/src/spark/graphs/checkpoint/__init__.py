@@ -1,4 +1,7 @@
-"""Checkpoints: what they are, when they are made, where they go, and how to come back to them."""
+"""Checkpoints: what they are, when they are made, where they go, and how to come back to them.
+
+What authors of backends and formats need besides is in ``spark.graphs.checkpoint.storage``.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +20,10 @@ from spark.errors import (
     SerializationError,
 )
 from spark.graphs.checkpoint.configuration.config import CheckpointConfig
-from spark.graphs.checkpoint.encoding.codec import Codec
-from spark.graphs.checkpoint.ids import automatic_id, parse_automatic_id
 from spark.graphs.checkpoint.maintenance.manager import CheckpointManager
 from spark.graphs.checkpoint.maintenance.verification import Verification
 from spark.graphs.checkpoint.migrations import register_migration
-from spark.graphs.checkpoint.model import CURRENT_VERSION, CheckpointInfo, GraphCheckpoint
+from spark.graphs.checkpoint.model import CURRENT_VERSION, GraphCheckpoint
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler
 from spark.graphs.checkpoint.policies.durability import Durability
 from spark.graphs.checkpoint.policies.retention import KeepAll, KeepFor, KeepLast, Retention
@@ -34,19 +35,14 @@ from spark.graphs.checkpoint.policies.triggers import (
     Trigger,
     WithinOverhead,
 )
-from spark.graphs.checkpoint.records.blobs import BlobRef
-from spark.graphs.checkpoint.records.formats import Format
+from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.records.limits import ReadLimits
-from spark.graphs.checkpoint.records.query import CheckpointQuery, written_members
-from spark.graphs.checkpoint.records.record import Record, RecordHeader
 from spark.graphs.checkpoint.serialization.registered_types import register_type
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
 from spark.graphs.checkpoint.serialization.type_names import rename_type
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.listing import DamagedRecord, Listing
 from spark.graphs.checkpoint.storage.memory import InMemoryCheckpointBackend
-from spark.graphs.concurrency.blocking import Reply, run_blocking
-from spark.graphs.concurrency.pace import Pace
 
 if TYPE_CHECKING:
     from spark_backend_file import FileCheckpointBackend as FileCheckpointBackend
@@ -57,7 +53,6 @@ __all__ = [
     "CURRENT_VERSION",
     "AfterNode",
     "BackendError",
-    "BlobRef",
     "Boundary",
     "CheckpointBackend",
     "CheckpointConfig",
@@ -68,17 +63,14 @@ __all__ = [
     "CheckpointInfo",
     "CheckpointManager",
     "CheckpointNotFoundError",
-    "CheckpointQuery",
     "CheckpointSerializer",
     "CheckpointVersionError",
-    "Codec",
     "DamagedRecord",
     "DeletionError",
     "DeserializationError",
     "Durability",
     "EveryIterations",
     "EverySeconds",
-    "Format",
     "GraphCheckpoint",
     "GraphRestoreError",
     "InMemoryCheckpointBackend",
@@ -87,24 +79,16 @@ __all__ = [
     "KeepFor",
     "KeepLast",
     "Listing",
-    "Pace",
     "ReadLimits",
-    "Record",
-    "RecordHeader",
-    "Reply",
     "Retention",
     "SequenceTakenError",
     "SerializationError",
     "Trigger",
     "Verification",
     "WithinOverhead",
-    "automatic_id",
-    "parse_automatic_id",
     "register_migration",
     "register_type",
     "rename_type",
-    "run_blocking",
-    "written_members",
 ]
 
 

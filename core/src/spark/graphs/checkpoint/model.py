@@ -1,41 +1,21 @@
-"""What a checkpoint is: ``GraphCheckpoint`` in memory, ``CheckpointInfo`` in a listing."""
+"""What a checkpoint is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from spark.graphs.checkpoint.ids import check_checkpoint_id, check_graph_id
+from spark.graphs.checkpoint.manual import RecordStore, Told, save_checkpoint
+from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.values.snapshots import snapshot
-
-if TYPE_CHECKING:
-    from spark.graphs.checkpoint.observers.handlers import Audience
-    from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 
 CURRENT_VERSION: Final = "1.0.0"
 """The checkpoint format version that this release writes: major.minor.patch.
 
 A reader of the same major version understands it. Another major version needs a registered migration.
 """
-
-
-@dataclass(slots=True, kw_only=True, unsafe_hash=True)
-class CheckpointInfo:
-    """One line of a listing: enough to choose a checkpoint, without reading it. Never changed."""
-
-    checkpoint_id: str
-    """What ``load_checkpoint`` takes."""
-    graph_id: str
-    """The graph it belongs to."""
-    sequence: int
-    """Its place in the history of its graph; larger is later, whatever the clocks say."""
-    timestamp: datetime
-    """When it was made: an aware datetime, in UTC."""
-    size: int
-    """Stored size of the record, in bytes."""
-    manual: bool = False
-    """Made by hand, so that retention leaves it alone."""
 
 
 @dataclass(slots=True)
@@ -68,16 +48,16 @@ class GraphCheckpoint:
     """The sequence of the checkpoint that the run continued from or wrote before this one."""
     origin: str | None = None
     """Of a fork's first checkpoint: the id of the checkpoint that it was forked from."""
-    source: CheckpointBackend | None = field(default=None, repr=False, compare=False)
+    source: Any = field(default=None, repr=False, compare=False)
     """The backend that it was loaded from or saved to. Never stored."""
-    audience: Audience | None = field(default=None, repr=False, compare=False)
+    audience: Told | None = field(default=None, repr=False, compare=False)
     """Who is told when it is saved. Never stored."""
 
     def __post_init__(self) -> None:
         check_checkpoint_id(self.checkpoint_id)
         check_graph_id(self.graph_id)
 
-    async def save(self, backend: CheckpointBackend) -> CheckpointInfo:
+    async def save(self, backend: RecordStore) -> CheckpointInfo:
         """Store this checkpoint durably, replacing one with the same id, and say where it went.
 
         A checkpoint saved by hand is exempt from automatic clean-up.
@@ -86,8 +66,6 @@ class GraphCheckpoint:
         :raises CheckpointConflictError: the id belongs to a checkpoint of another graph.
         :raises BackendError: the storage failed.
         """
-        from spark.graphs.checkpoint.maintenance.loading import save_checkpoint  # the store imports this module
-
         return await save_checkpoint(self, backend)
 
     def isolated(self) -> GraphCheckpoint:

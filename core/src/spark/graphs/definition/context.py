@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from spark.graphs.state.step_state import GraphState, NodeState
-from spark.graphs.state.transactions import StateTransaction
+from spark.graphs.state.step_state import Ended, GraphState, NodeState
+from spark.graphs.state.transactions import StateStore, StateTransaction
 from spark.graphs.values.snapshots import snapshot
 
 if TYPE_CHECKING:
     from spark.graphs.concurrency.blocking import Threads
-    from spark.graphs.definition.plan import NodePlan
-    from spark.graphs.engine.run import GraphRun
     from spark.graphs.state.frontier import Token
 
 _UNREAD: Final = object()
+
+
+class Scope(Protocol):
+    """The run that a step belongs to, as the step sees it."""
+
+    @property
+    def graph_id(self) -> str: ...
+    @property
+    def run_id(self) -> str: ...
+    @property
+    def iteration(self) -> int: ...
+    @property
+    def state(self) -> StateStore: ...
+    @property
+    def threads(self) -> Threads: ...
+    def node_state(self, key: str) -> StateStore: ...
+
+
+class Plan(Protocol):
+    """How the step's node is executed, as the step and its run see it: a ``NodePlan``."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def names(self) -> frozenset[str]: ...
+    @property
+    def ended(self) -> Ended: ...
+    async def execute(self, context: NodeContext) -> Any: ...
+    def targets(self, content: Any) -> list[str]: ...
 
 
 class NodeContext:
@@ -32,13 +59,13 @@ class NodeContext:
         "token",
     )
 
-    def __init__(self, run: GraphRun, plan: NodePlan, token: Token) -> None:
+    def __init__(self, run: Scope, plan: Plan, token: Token) -> None:
         self._run = run
         self._inputs: Any = _UNREAD
         self._has_ended = False
         self._graph_state: GraphState | None = None
         self._state: NodeState | None = None
-        self.plan: NodePlan = plan
+        self.plan: Plan = plan
         self.token: Token = token
         self.graph_writes: StateTransaction | None = None
         """What this step read and wrote of the graph's state; None while it touched nothing."""

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Final, overload
+from typing import Any, Final, Generic, Protocol, TypeVar
 
-from spark.errors import ConditionError, GraphDefinitionError
-
-if TYPE_CHECKING:
-    from spark.graphs.definition.nodes import Node, NodeGroup, Target
+from spark.errors import ConditionError
 
 Condition = Callable[[Any], Any]
 """A plain function of an output's content; a true result lets the edge fire."""
 
 
-class Edge:
+class Labelled(Protocol):
+    """A node, as its edges see it."""
+
+    def label(self) -> str: ...
+
+
+End = TypeVar("End", bound=Labelled)
+
+
+class Edge(Generic[End]):
     """One arrow. It fires when the content of its source's output matches."""
 
     __slots__ = ("_expected", "condition", "equals", "priority", "source", "target")
 
     def __init__(
         self,
-        source: Node,
-        target: Node,
+        source: End,
+        target: End,
         *,
         condition: Condition | None = None,
         equals: Mapping[str, Any] | None = None,
@@ -52,7 +58,7 @@ class Edge:
             raise self._raised(error, content) from error
         return True
 
-    def is_same(self, other: Edge) -> bool:
+    def is_same(self, other: Edge[End]) -> bool:
         """Whether the other one was declared with the same words: fires for the same outputs, and leads to the same node."""
         return (
             self.source is other.source
@@ -93,45 +99,15 @@ class Edge:
         )
 
 
-class OutgoingEdge:
-    """What ``node.on(…)`` returns: the beginning of an edge, finished by ``>> target``."""
-
-    __slots__ = ("_condition", "_equals", "_priority", "_source")
-
-    def __init__(self, source: Node, *, condition: Condition | None, equals: Mapping[str, Any], priority: int) -> None:
-        if condition is not None and not callable(condition):
-            raise GraphDefinitionError(
-                f"{source.label()}.on({condition!r}): a condition is a function of the output's content. To compare a key, "
-                "name it: node.on(done=True)."
-            )
-        if condition is not None and equals:
-            raise GraphDefinitionError(
-                f"{source.label()}.on(…): give either a condition or keys to compare, not both; the condition can compare too."
-            )
-        if isinstance(priority, bool) or not isinstance(priority, int):
-            raise GraphDefinitionError(f"{source.label()}.on(priority={priority!r}): a priority is a whole number.")
-        self._source = source
-        self._condition = condition
-        self._equals = equals
-        self._priority = priority
-
-    @overload
-    def __rshift__(self, target: Target) -> Target: ...
-    @overload
-    def __rshift__(self, target: Iterable[Node]) -> NodeGroup: ...
-    def __rshift__(self, target: Node | Iterable[Node]) -> Node | NodeGroup:
-        return self._source.connect(target, condition=self._condition, equals=self._equals, priority=self._priority)
-
-
 def _shortened(content: Any) -> str:
     text = repr(content)
     return text if len(text) <= 200 else f"{text[:200]}…"
 
 
-def distinct(edges: Iterable[Edge]) -> list[Edge]:
+def distinct(edges: Iterable[Edge[End]]) -> list[Edge[End]]:
     """The edges in order, without those that were declared before: a notebook's cell may be run twice."""
-    found: list[Edge] = []
-    by_target: dict[int, list[Edge]] = {}
+    found: list[Edge[End]] = []
+    by_target: dict[int, list[Edge[End]]] = {}
     for edge in edges:
         same_target = by_target.setdefault(id(edge.target), [])
         if not any(edge.is_same(earlier) for earlier in same_target):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
 from weakref import WeakValueDictionary
 
 from spark.errors import GraphDefinitionError
-from spark.graphs.definition.edges import Condition, Edge, OutgoingEdge, distinct
+from spark.graphs.definition.edges import Condition, Edge, distinct
 
 if TYPE_CHECKING:
     from spark.graphs.definition.context import NodeContext
@@ -33,7 +33,7 @@ class Node:
     nothing. What it writes to the state becomes visible together with its output, or, when it raises, not at all.
     """
 
-    _edges: list[Edge]
+    _edges: list[Edge[Node]]
     _has_arguments: bool
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -107,7 +107,7 @@ class Node:
         return target if isinstance(target, Node) else targets
 
     @property
-    def edges(self) -> tuple[Edge, ...]:
+    def edges(self) -> tuple[Edge[Node], ...]:
         """The outgoing edges, in the order in which they are asked. One that was declared again is the same edge."""
         return tuple(sorted(distinct(self._edges), key=lambda edge: -edge.priority))
 
@@ -121,6 +121,36 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.label()!r}>"
+
+
+class OutgoingEdge:
+    """What ``node.on(…)`` returns: the beginning of an edge, finished by ``>> target``."""
+
+    __slots__ = ("_condition", "_equals", "_priority", "_source")
+
+    def __init__(self, source: Node, *, condition: Condition | None, equals: Mapping[str, Any], priority: int) -> None:
+        if condition is not None and not callable(condition):
+            raise GraphDefinitionError(
+                f"{source.label()}.on({condition!r}): a condition is a function of the output's content. To compare a key, "
+                "name it: node.on(done=True)."
+            )
+        if condition is not None and equals:
+            raise GraphDefinitionError(
+                f"{source.label()}.on(…): give either a condition or keys to compare, not both; the condition can compare too."
+            )
+        if isinstance(priority, bool) or not isinstance(priority, int):
+            raise GraphDefinitionError(f"{source.label()}.on(priority={priority!r}): a priority is a whole number.")
+        self._source = source
+        self._condition = condition
+        self._equals = equals
+        self._priority = priority
+
+    @overload
+    def __rshift__(self, target: Target) -> Target: ...
+    @overload
+    def __rshift__(self, target: Iterable[Node]) -> NodeGroup: ...
+    def __rshift__(self, target: Node | Iterable[Node]) -> Node | NodeGroup:
+        return self._source.connect(target, condition=self._condition, equals=self._equals, priority=self._priority)
 
 
 class NodeGroup(tuple[Node, ...]):

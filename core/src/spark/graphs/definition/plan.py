@@ -28,7 +28,7 @@ class NodePlan:
         self.node: Node = node
         self.names: frozenset[str] = frozenset((key, node.kind(), *((node.name,) if node.name else ())))
         """Everything that ``trigger_on_node`` may call it."""
-        self.edges: tuple[tuple[Edge, str], ...] = ()
+        self.edges: tuple[tuple[Edge[Node], str], ...] = ()
         """Outgoing edges, each with the key of its target."""
         self.ended: Ended = Ended(f"This step of node {key!r}")
         """What the state of its contexts becomes when their step has ended."""

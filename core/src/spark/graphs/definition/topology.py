@@ -27,7 +27,7 @@ class Topology:
         self.start: str = keys[id(start)]
         self.plans: dict[str, NodePlan] = {keys[id(node)]: NodePlan(keys[id(node)], node) for node in nodes}
         """Node key to how it is executed, in discovery order."""
-        self._declared: list[tuple[str, Edge, str]] = []
+        self._declared: list[tuple[str, Edge[Node], str]] = []
         """The edges in the order of declaration, because that is what keys are given by when the graph is rebuilt."""
         for node in nodes:
             key = keys[id(node)]
@@ -175,7 +175,7 @@ def _node_data(plan: NodePlan) -> dict[str, Any]:
     return data
 
 
-def _edge_data(source: str, edge: Edge, target: str) -> dict[str, Any]:
+def _edge_data(source: str, edge: Edge[Node], target: str) -> dict[str, Any]:
     data: dict[str, Any] = {"source": source, "target": target, "priority": edge.priority}
     if edge.condition is None and all(type(value) in _PLAIN for value in edge.equals.values()):
         data["equals"] = edge.equals

@@ -18,8 +18,8 @@ from spark.graphs.values.failures import add_note, brief, error_data, message_of
 from spark.graphs.values.snapshots import snapshot
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint.model import CheckpointInfo
-    from spark.graphs.checkpoint.policies.durability import SaveAtOnce
+    from spark.graphs.checkpoint.recording.saving import SaveAtOnce
+    from spark.graphs.checkpoint.records.info import CheckpointInfo
     from spark.graphs.definition.context import NodeContext
 
 OnFailure: TypeAlias = Literal["finish", "cancel"]

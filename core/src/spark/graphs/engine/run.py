@@ -21,7 +21,7 @@ from spark.graphs.values.failures import add_note
 from spark.graphs.values.snapshots import Check, snapshot
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint.policies.durability import SaveAtOnce
+    from spark.graphs.checkpoint.recording.saving import SaveAtOnce
     from spark.graphs.concurrency.blocking import NodeThreads
     from spark.graphs.definition.topology import Topology
     from spark.graphs.state.frontier import Frontier

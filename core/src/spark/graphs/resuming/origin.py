@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 from spark.errors import GraphDefinitionError, InputConflictError, RunError
+from spark.graphs.checkpoint.calls import wrapped
 from spark.graphs.checkpoint.encoding.codec import Codec
-from spark.graphs.checkpoint.maintenance.loading import load_latest, wrapped
+from spark.graphs.checkpoint.maintenance.loading import load_latest
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.message import Message
 from spark.graphs.resuming.inputs import differing

@@ -12,6 +12,22 @@ from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
+_STORED_AS: Final = {
+    "spark.graphs.definition.nodes": "spark.graphs.nodes",
+    "spark.graphs.checkpoint.configuration.config": "spark.graphs.checkpoint.config",
+    "spark.graphs.checkpoint.maintenance.verification": "spark.graphs.checkpoint.verification",
+    "spark.graphs.checkpoint.policies.retention": "spark.graphs.checkpoint.retention",
+    "spark.graphs.checkpoint.policies.triggers": "spark.graphs.checkpoint.triggers",
+    "spark.graphs.checkpoint.records.blobs": "spark.graphs.checkpoint.blobs",
+    "spark.graphs.checkpoint.records.info": "spark.graphs.checkpoint.model",
+    "spark.graphs.checkpoint.records.limits": "spark.graphs.checkpoint.limits",
+    "spark.graphs.checkpoint.records.query": "spark.graphs.checkpoint.query",
+    "spark.graphs.checkpoint.records.record": "spark.graphs.checkpoint.record",
+    "spark.graphs.checkpoint.storage.listing": "spark.graphs.checkpoint.listing",
+}
+"""Modules of ours that have moved, by the names that their classes have in what is stored: these stay as they first were."""
+_MOVED: Final = {stored: module for module, stored in _STORED_AS.items()}
+
 MAIN_MODULES: Final = frozenset({"__main__", "__mp_main__"})
 
 lineage: Final[Callable[[type], tuple[type, ...]]] = type.__dict__["__mro__"].__get__
@@ -24,7 +40,8 @@ _qualname_of: Final[Callable[[type], str]] = type.__dict__["__qualname__"].__get
 
 def class_name(cls: type) -> str:
     """What stored data calls a class: ``"module:qualname"``."""
-    return f"{cls.__module__}:{cls.__qualname__}"
+    module = str(cls.__module__)
+    return f"{_STORED_AS.get(module, module)}:{cls.__qualname__}"
 
 
 def function_name(function: Callable[..., object]) -> str:
@@ -52,6 +69,10 @@ def find_loaded(base: type[T], module: str, qualname: str) -> type[T] | None:
 
 def held_by_module(module: str, qualname: str) -> type | None:
     """The class that a loaded module holds under this name, if there is one."""
+    return _held(module, qualname) or (_held(_MOVED[module], qualname) if module in _MOVED else None)
+
+
+def _held(module: str, qualname: str) -> type | None:
     found: object = sys.modules.get(module)
     for name in qualname.split("."):
         # Not getattr: a module's or metaclass's __getattr__ could import or run something.

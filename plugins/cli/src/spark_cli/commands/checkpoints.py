@@ -38,7 +38,8 @@ def list_checkpoints(
 
 
 async def _list(url: str, graph_id: str, limit: int, newest_first: bool) -> tuple[Listing, Failures]:
-    from spark.graphs.checkpoint import CheckpointManager, CheckpointQuery
+    from spark.graphs.checkpoint import CheckpointManager
+    from spark.graphs.checkpoint.storage import CheckpointQuery
 
     query = CheckpointQuery(graph_id=graph_id or None, limit=limit or None, newest_first=newest_first)
     async with opened_store(url) as store:

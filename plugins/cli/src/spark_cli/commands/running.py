@@ -112,7 +112,8 @@ async def _run(graph: Graph, inputs: dict[str, Any] | None, resume: bool | Liter
 async def _tell_failure(graph: Graph, *, since: datetime) -> None:
     """What the checkpoint that was made of it says: the node and the attempt, which a traceback does not."""
     from spark.errors import SparkError
-    from spark.graphs.checkpoint import CheckpointManager, CheckpointQuery
+    from spark.graphs.checkpoint import CheckpointManager
+    from spark.graphs.checkpoint.storage import CheckpointQuery
 
     store = graph.checkpoint_backend
     if store is None:

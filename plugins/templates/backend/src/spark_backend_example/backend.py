@@ -12,7 +12,7 @@ from typing import Any, Self, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from spark.errors import BackendError, CheckpointDamagedError, SequenceTakenError
-from spark.graphs.checkpoint import (
+from spark.graphs.checkpoint.storage import (
     CheckpointBackend,
     CheckpointInfo,
     DamagedRecord,

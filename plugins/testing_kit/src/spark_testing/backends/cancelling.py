@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine, Generator
 from typing import Any, Final, TypeAlias
 
-from spark.graphs.checkpoint import CheckpointBackend, Record
+from spark.graphs.checkpoint.storage import CheckpointBackend, Record
 from spark_testing.backends.store import GivenStore
 from spark_testing.records import make_record
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from spark.graphs.checkpoint import CheckpointBackend
+from spark.graphs.checkpoint.storage import CheckpointBackend
 from spark_testing import leaks
 from spark_testing.backends.store import GivenStore, OpenAnother
 from spark_testing.leaks import Held, leaked_since

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from spark.graphs.checkpoint import CheckpointBackend
+from spark.graphs.checkpoint.storage import CheckpointBackend
 from spark_testing.backends.store import GivenStore
 from spark_testing.records import HOSTILE_IDS, make_record
 

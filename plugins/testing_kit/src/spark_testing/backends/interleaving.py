@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from spark.errors import SequenceTakenError
-from spark.graphs.checkpoint import CheckpointBackend, CheckpointQuery, InMemoryCheckpointBackend, Record
+from spark.graphs.checkpoint import InMemoryCheckpointBackend
+from spark.graphs.checkpoint.storage import CheckpointBackend, CheckpointQuery, Record
 from spark_testing.backends.store import GivenStore, OpenAnother
 from spark_testing.backends.writers import Second
 from spark_testing.records import BLOB, make_record

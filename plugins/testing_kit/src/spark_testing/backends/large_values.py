@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from spark.errors import SequenceTakenError
-from spark.graphs.checkpoint import CheckpointBackend, CheckpointManager
+from spark.graphs.checkpoint import CheckpointManager
+from spark.graphs.checkpoint.storage import CheckpointBackend
 from spark_testing.backends.store import GivenStore
 from spark_testing.records import BLOB, GONE, OTHER, make_record
 

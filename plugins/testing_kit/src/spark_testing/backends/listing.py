@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from spark.errors import SequenceTakenError
-from spark.graphs.checkpoint import CheckpointBackend, CheckpointQuery
+from spark.graphs.checkpoint.storage import CheckpointBackend, CheckpointQuery
 from spark_testing.backends.store import GivenStore, OpenAnother, Spoil
 from spark_testing.records import NOON, make_record
 

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from spark.errors import SequenceTakenError
-from spark.graphs.checkpoint import CheckpointBackend
+from spark.graphs.checkpoint.storage import CheckpointBackend
 from spark_testing.backends.store import GivenStore, ReadRaw
 from spark_testing.records import NOON, make_record, random_record
 

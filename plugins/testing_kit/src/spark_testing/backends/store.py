@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final, TypeAlias
 
 import pytest
 
-from spark.graphs.checkpoint import CheckpointBackend
+from spark.graphs.checkpoint.storage import CheckpointBackend
 from spark_testing.conformance import Conformance, is_of_the_kit
 from spark_testing.leaks import no_thread_left
 from spark_testing.records import HOSTILE_IDS

@@ -11,7 +11,8 @@ import pytest
 
 from spark.errors import CheckpointConflictError, CheckpointDamagedError
 from spark.graphs import Graph, Node, NodeContext
-from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig, CheckpointManager, InMemoryCheckpointBackend
+from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager, InMemoryCheckpointBackend
+from spark.graphs.checkpoint.storage import CheckpointBackend
 from spark_testing.backends.store import GivenStore, OpenAnother, Spoil
 from spark_testing.records import HOSTILE_IDS, make_record
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from spark.errors import SequenceTakenError
-from spark.graphs.checkpoint import CheckpointBackend, Record
+from spark.graphs.checkpoint.storage import CheckpointBackend, Record
 from spark_testing.backends.store import GivenStore, OpenAnother
 from spark_testing.children import Child, Tell, Work
 from spark_testing.records import make_record

@@ -25,7 +25,7 @@ def checked_backend(store: str, options: Mapping[str, Any], *, place: str) -> Ch
     :raises PluginError: no plugin provides this store.
     """
     try:
-        kind = backend_class(store)
+        kind: type[CheckpointBackend] = backend_class(store)
     except PluginError as error:
         raise type(error)(f"{place}: {error}") from error
     if not options:
@@ -38,7 +38,8 @@ def checked_backend(store: str, options: Mapping[str, Any], *, place: str) -> Ch
 
 def _opened(store: str, options: Mapping[str, Any], at: str) -> CheckpointBackend:
     try:
-        return open_backend(store, **options)
+        opened: CheckpointBackend = open_backend(store, **options)
+        return opened
     except RecursionError:  # not chained: its traceback has a thousand lines
         raise GraphDefinitionError(f"{at}: the store does not take them: they are nested too deeply") from None
     except Exception as error:

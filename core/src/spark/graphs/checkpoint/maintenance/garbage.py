@@ -9,14 +9,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from spark.errors import CheckpointDamagedError, SparkError
-from spark.graphs.checkpoint.maintenance.loading import wrapped
+from spark.graphs.checkpoint.calls import wrapped
 from spark.graphs.checkpoint.records.blobs import garbage, is_of
 from spark.graphs.concurrency.blocking import run_blocking
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from spark.graphs.checkpoint.model import CheckpointInfo
+    from spark.graphs.checkpoint.records.info import CheckpointInfo
     from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 
 _LOG = logging.getLogger("spark.checkpoint")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from spark.errors import (
@@ -12,64 +10,23 @@ from spark.errors import (
     CheckpointConflictError,
     CheckpointNotFoundError,
     DeletionError,
-    SequenceTakenError,
     SparkError,
 )
+from spark.graphs.checkpoint.calls import ATTEMPTS, failure, not_found, wrapped
 from spark.graphs.checkpoint.encoding.codec import OpenRecord
-from spark.graphs.checkpoint.ids import parse_automatic_id
-from spark.graphs.checkpoint.storage.backend import ATTEMPTS
 from spark.graphs.concurrency.blocking import run_blocking
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from spark.graphs.checkpoint.encoding.codec import Codec
-    from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
+    from spark.graphs.checkpoint.model import GraphCheckpoint
+    from spark.graphs.checkpoint.records.info import CheckpointInfo
     from spark.graphs.checkpoint.records.record import Record
     from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 
 _LIGHT: Final = 32_768
 """A record of at most so many bytes is decoded on the event loop, in less than a millisecond; a thread costs as much."""
-
-
-async def save_checkpoint(checkpoint: GraphCheckpoint, backend: CheckpointBackend) -> CheckpointInfo:
-    """Store a checkpoint made by hand under its own id; ``GraphCheckpoint.save`` says the rest."""
-    earlier = await find(backend, checkpoint.checkpoint_id)
-    if earlier is not None and earlier.graph_id != checkpoint.graph_id:
-        raise CheckpointConflictError(
-            f"The checkpoint id {checkpoint.checkpoint_id!r} belongs to graph {earlier.graph_id!r} in this store; saving it for "
-            f"graph {checkpoint.graph_id!r} would replace that one. Choose another id, or delete that checkpoint first."
-        )
-    record = await _put_next(checkpoint, backend)
-    if earlier is not None:
-        with wrapped(backend, "replacing checkpoint ", checkpoint.checkpoint_id):
-            await backend.delete(earlier.graph_id, earlier.sequence)
-    checkpoint.sequence, checkpoint.source = record.header.sequence, backend
-    info = record.info()
-    if checkpoint.audience is not None:
-        await checkpoint.audience.created(checkpoint, info)
-    return info
-
-
-async def _put_next(checkpoint: GraphCheckpoint, backend: CheckpointBackend) -> Record:
-    nonce = secrets.token_hex(12)
-    for _ in range(ATTEMPTS):
-        with wrapped(backend, "saving checkpoint ", checkpoint.checkpoint_id):
-            sequence = max(await backend.next_sequence(checkpoint.graph_id), _own_sequence(checkpoint))
-        record = await run_blocking(backend.codec.encode, checkpoint, sequence=sequence, manual=True, nonce=nonce)
-        try:
-            with wrapped(backend, "saving checkpoint ", checkpoint.checkpoint_id):
-                await backend.put(record)
-        except SequenceTakenError:
-            continue  # somebody else was faster; a checkpoint made by hand has no place to defend
-        return record
-    raise never_free(backend, checkpoint.graph_id)
-
-
-def _own_sequence(checkpoint: GraphCheckpoint) -> int:
-    """A checkpoint that a run made keeps its place when it is copied into a store where that place is free."""
-    address = parse_automatic_id(checkpoint.checkpoint_id)
-    return address[1] if address is not None and address[0] == checkpoint.graph_id else 0
 
 
 async def find(backend: CheckpointBackend, checkpoint_id: str) -> CheckpointInfo | None:
@@ -184,50 +141,3 @@ async def check_not_forgotten(backend: CheckpointBackend, graph_id: str, *, know
 def _named(infos: Sequence[CheckpointInfo]) -> str:
     first = f"checkpoint {infos[0].checkpoint_id!r}"
     return first if len(infos) == 1 else f"{first} and {len(infos) - 1} more"
-
-
-def not_found(checkpoint_id: str, backend: CheckpointBackend) -> CheckpointNotFoundError:
-    """The error for an id that nothing is stored under."""
-    return CheckpointNotFoundError(
-        f"The {backend.name} backend has no checkpoint {checkpoint_id!r}; it was never saved here, or was deleted. "
-        "CheckpointManager.list_checkpoints() shows what there is."
-    )
-
-
-def never_free(backend: CheckpointBackend, graph_id: str) -> BackendError:
-    """The error for a backend that keeps saying that a sequence is taken."""
-    return BackendError(
-        f"The {backend.name} backend offered {ATTEMPTS} sequences of graph {graph_id!r} that were all taken; its "
-        "next_sequence() and put() contradict each other. Report it to the author of the plugin."
-    )
-
-
-class wrapped:
-    """Turns what a backend raises beyond our own errors into a ``BackendError``."""
-
-    __slots__ = ("_backend", "_doing", "_what")
-
-    def __init__(self, backend: CheckpointBackend, doing: str, what: str = "") -> None:
-        self._backend = backend
-        self._doing = doing
-        self._what = what
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Exception) and not isinstance(error, SparkError):
-            doing = f"{self._doing}{self._what!r}" if self._what else self._doing
-            raise failure(self._backend, doing, error) from error
-
-
-def failure(backend: CheckpointBackend, doing: str, error: Exception) -> SparkError:
-    """What to raise for what a backend raised: our own errors as they are, any other as a ``BackendError``."""
-    if isinstance(error, SparkError):
-        return error
-    return BackendError(f"The {backend.name} backend failed at {doing}: {type(error).__name__}: {error}")
-
-
-def utc_now() -> datetime:
-    """The present, aware."""
-    return datetime.now(UTC)

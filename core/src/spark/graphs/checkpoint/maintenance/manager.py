@@ -8,12 +8,14 @@ from datetime import UTC, datetime
 from itertools import groupby
 from operator import attrgetter
 
+from spark.graphs.checkpoint.calls import not_found, wrapped
 from spark.graphs.checkpoint.maintenance.garbage import orphans, remove, sweep
-from spark.graphs.checkpoint.maintenance.loading import delete, find, forget, load, load_latest, not_found, wrapped
+from spark.graphs.checkpoint.maintenance.loading import delete, find, forget, load, load_latest
 from spark.graphs.checkpoint.maintenance.verification import Verification, verify
-from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
+from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.observers.handlers import Audience, CheckpointHandler
 from spark.graphs.checkpoint.policies.retention import Retention, surplus
+from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.records.query import CheckpointQuery, Scalar
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.listing import Listing
@@ -191,4 +193,5 @@ class CheckpointManager:
 def _opened(url: str) -> CheckpointBackend:
     from spark.hooks.registry import open_backend  # not needed by those who give a backend themselves
 
-    return open_backend(url)
+    opened: CheckpointBackend = open_backend(url)
+    return opened

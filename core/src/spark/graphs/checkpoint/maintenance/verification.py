@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from spark.errors import BackendError, CheckpointDamagedError, CheckpointNotFoundError, SparkError
+from spark.graphs.checkpoint.calls import wrapped
 from spark.graphs.checkpoint.maintenance.garbage import orphans
-from spark.graphs.checkpoint.maintenance.loading import completed, wrapped
+from spark.graphs.checkpoint.maintenance.loading import completed
 from spark.graphs.concurrency.blocking import run_blocking
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint.model import CheckpointInfo
+    from spark.graphs.checkpoint.records.info import CheckpointInfo
     from spark.graphs.checkpoint.storage.backend import CheckpointBackend
     from spark.graphs.checkpoint.storage.listing import DamagedRecord
 

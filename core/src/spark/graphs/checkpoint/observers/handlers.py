@@ -13,7 +13,8 @@ from spark.graphs.values.failures import add_note
 from spark.hooks import discovery, events
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
+    from spark.graphs.checkpoint.model import GraphCheckpoint
+    from spark.graphs.checkpoint.records.info import CheckpointInfo
 
 _LOG = logging.getLogger("spark.checkpoint")
 

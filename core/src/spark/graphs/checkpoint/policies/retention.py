@@ -9,8 +9,8 @@ from itertools import islice, pairwise
 from typing import Any, Final
 
 from spark.errors import GraphDefinitionError, RuleError
-from spark.graphs.checkpoint.model import CheckpointInfo
 from spark.graphs.checkpoint.policies.rules import CombinedRule, Rule, by_name
+from spark.graphs.checkpoint.records.info import CheckpointInfo
 
 
 class Retention(Rule, ABC):

@@ -11,7 +11,7 @@ from spark.graphs.checkpoint.records.blobs import birth
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from spark.graphs.checkpoint.model import CheckpointInfo
+    from spark.graphs.checkpoint.records.info import CheckpointInfo
     from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 
 

@@ -17,27 +17,23 @@ from spark.errors import (
     SequenceTakenError,
     SparkError,
 )
+from spark.graphs.checkpoint.calls import ATTEMPTS, failure, never_free, wrapped
 from spark.graphs.checkpoint.encoding.cache import FragmentCache
 from spark.graphs.checkpoint.ids import automatic_id
-from spark.graphs.checkpoint.maintenance.loading import (
-    check_not_forgotten,
-    delete,
-    failure,
-    never_free,
-    utc_now,
-    wrapped,
-)
-from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
+from spark.graphs.checkpoint.maintenance.loading import check_not_forgotten, delete
+from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.observers.handlers import Audience
 from spark.graphs.checkpoint.policies.retention import KeepAll, Retention, are_rising, surplus
 from spark.graphs.checkpoint.policies.triggers import Boundary, Trigger, is_due
 from spark.graphs.checkpoint.recording.blob_tracker import Upkeep
 from spark.graphs.checkpoint.recording.superseding import superseded_by
 from spark.graphs.checkpoint.records.blobs import NewBlobs
+from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.records.record import Record
 from spark.graphs.checkpoint.serialization.cost import Scale, TooHeavyError
-from spark.graphs.checkpoint.storage.backend import ATTEMPTS, CheckpointBackend
+from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.listing import Listing
+from spark.graphs.clock import utc_now
 from spark.graphs.concurrency.blocking import run_blocking
 
 _LOG = logging.getLogger("spark.checkpoint")

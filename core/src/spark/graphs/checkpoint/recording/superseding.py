@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
+    from spark.graphs.checkpoint.model import GraphCheckpoint
+    from spark.graphs.checkpoint.records.info import CheckpointInfo
     from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 
 _ENDS: Final = frozenset({"failed", "cancelled", "budget"})

@@ -10,7 +10,7 @@ from json.encoder import encode_basestring_ascii as quote
 from typing import Any, Final
 
 from spark.errors import GraphDefinitionError
-from spark.graphs.checkpoint.model import CheckpointInfo
+from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.values.containers import PlainDict
 
 Scalar = str | int | float | bool | None

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from spark.graphs.checkpoint.serialization.moments import MOMENT_WRITERS
 from spark.graphs.checkpoint.serialization.plain_classes import plain_shape
+from spark.graphs.checkpoint.serialization.protocols import Reader, Writer
 from spark.graphs.checkpoint.serialization.pydantic_models import model_class
 from spark.graphs.checkpoint.serialization.registered_types import registered_class
 from spark.graphs.checkpoint.serialization.scalars import SCALAR_WRITERS
 from spark.graphs.checkpoint.serialization.type_names import Kind
 from spark.graphs.checkpoint.serialization.unsaveable import Unsaveable, show
 from spark.graphs.values.loaded import class_name
-
-if TYPE_CHECKING:
-    from spark.graphs.checkpoint.serialization.reader import TreeReader
-    from spark.graphs.checkpoint.serialization.writer import TreeWriter
 
 _PLAIN: Final = (
     bool,
@@ -38,11 +35,11 @@ _PLAIN: Final = (
 _FACTORIES: Final[dict[str, type]] = {class_name(kind): kind for kind in (*_PLAIN, *SCALAR_WRITERS, *MOMENT_WRITERS)}
 
 
-def _write_deque(writer: TreeWriter, value: deque[Any], depth: int) -> Any:
+def _write_deque(writer: Writer, value: deque[Any], depth: int) -> Any:
     return {"$deque": [writer.write_items(value, depth + 2), value.maxlen]}
 
 
-def _write_default_dict(writer: TreeWriter, value: defaultdict[Any, Any], depth: int) -> Any:
+def _write_default_dict(writer: Writer, value: defaultdict[Any, Any], depth: int) -> Any:
     factory = value.default_factory
     if factory is not None and not (isinstance(factory, type) and _is_factory(factory)):
         raise Unsaveable(
@@ -53,8 +50,8 @@ def _write_default_dict(writer: TreeWriter, value: defaultdict[Any, Any], depth:
     return {"$defaultdict": [writer.write_dict(value, depth + 2), name]}
 
 
-def _writes_dict(tag: str) -> Callable[[TreeWriter, Any, int], Any]:
-    def write(writer: TreeWriter, value: Any, depth: int) -> Any:
+def _writes_dict(tag: str) -> Callable[[Writer, Any, int], Any]:
+    def write(writer: Writer, value: Any, depth: int) -> Any:
         if vars(value):
             raise Unsaveable(f"it carries {', '.join(vars(value))} besides its items. Keep that elsewhere.")
         return {tag: writer.write_dict(value, depth + 1)}
@@ -62,7 +59,7 @@ def _writes_dict(tag: str) -> Callable[[TreeWriter, Any, int], Any]:
     return write
 
 
-def _read_deque(reader: TreeReader, content: Any) -> deque[Any]:
+def _read_deque(reader: Reader, content: Any) -> deque[Any]:
     trees, longest = content
     items = reader.read_items(trees)
     if longest is not None and len(items) > longest:
@@ -70,13 +67,13 @@ def _read_deque(reader: TreeReader, content: Any) -> deque[Any]:
     return deque(items, longest)
 
 
-def _read_default_dict(reader: TreeReader, content: Any) -> defaultdict[Any, Any]:
+def _read_default_dict(reader: Reader, content: Any) -> defaultdict[Any, Any]:
     tree, name = content
     factory = None if name is None else _FACTORIES.get(name) or reader.names.find(name, _FACTORY)
     return defaultdict(factory, reader.read_dict(tree))
 
 
-def _read_counter(reader: TreeReader, content: Any) -> Counter[Any]:
+def _read_counter(reader: Reader, content: Any) -> Counter[Any]:
     counter: Counter[Any] = Counter()
     dict.update(counter, reader.read_dict(content))  # Counter's own would add up, and takes numbers only
     return counter
@@ -91,7 +88,7 @@ def _is_factory(kind: type) -> bool:
 
 _FACTORY: Final[Kind[type]] = Kind("a default factory", lambda kind: kind if _is_factory(kind) else None)
 
-COLLECTION_WRITERS: Final[dict[type, Callable[[TreeWriter, Any, int], Any]]] = {
+COLLECTION_WRITERS: Final[dict[type, Callable[[Writer, Any, int], Any]]] = {
     deque: _write_deque,
     defaultdict: _write_default_dict,
     Counter: _writes_dict("$counter"),
@@ -99,7 +96,7 @@ COLLECTION_WRITERS: Final[dict[type, Callable[[TreeWriter, Any, int], Any]]] = {
 }
 """Exact type → the function that makes its tag."""
 
-COLLECTION_READERS: Final[dict[str, Callable[[TreeReader, Any], Any]]] = {
+COLLECTION_READERS: Final[dict[str, Callable[[Reader, Any], Any]]] = {
     "$deque": _read_deque,
     "$defaultdict": _read_default_dict,
     "$counter": _read_counter,

@@ -18,13 +18,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from spark.errors import DeserializationError
 from spark.graphs.checkpoint.serialization.plain_classes import slots_of
+from spark.graphs.checkpoint.serialization.protocols import Reader
 from spark.graphs.checkpoint.serialization.scalars import read_name, write_text
 from spark.graphs.checkpoint.serialization.type_names import Kind
 from spark.graphs.checkpoint.serialization.unsaveable import Unsaveable
 from spark.graphs.values.loaded import class_name, is_kind_of, lineage, namespace
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint.serialization.reader import TreeReader
     from spark.graphs.checkpoint.serialization.type_names import TypeNames
 
 _ZONE_KEY: Final = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*\Z")
@@ -41,13 +41,13 @@ def write_zone(zone: tzinfo) -> dict[str, Any]:
     return {"$zone": tree if is_known else list(_foreign_zone(zone))}
 
 
-def read_zone(reader: TreeReader, content: Any) -> tzinfo | None:
+def read_zone(reader: Reader, content: Any) -> tzinfo | None:
     """What ``write_zone`` was given."""
     is_foreign = type(content) is list and len(content) > 0 and type(content[0]) is str
     return _find_foreign(reader.names, *content) if is_foreign else _find_known(content)
 
 
-def read_zoned(reader: TreeReader, content: Any) -> Any:
+def read_zoned(reader: Reader, content: Any) -> Any:
     """A ``datetime`` or ``time`` whose zone a library made."""
     kind, text, fold, *zone = content
     return _MAKERS[kind](text).replace(fold=fold, tzinfo=_find_foreign(reader.names, *zone))

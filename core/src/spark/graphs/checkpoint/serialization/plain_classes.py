@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from spark.errors import DeserializationError
+from spark.graphs.checkpoint.serialization.protocols import Reader, Writer
 from spark.graphs.checkpoint.serialization.scalars import read_int, write_int, write_text
 from spark.graphs.checkpoint.serialization.type_names import Kind
 from spark.graphs.checkpoint.serialization.type_trees import read_type, write_type
@@ -24,8 +25,6 @@ from spark.graphs.values.loaded import class_name, is_kind_of, lineage, namespac
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from spark.graphs.checkpoint.serialization.reader import TreeReader
-    from spark.graphs.checkpoint.serialization.writer import TreeWriter
 
 _ORIGINAL_CLASS: Final = "__orig_class__"
 """Where ``typing`` notes with which arguments a generic class was called."""
@@ -45,7 +44,7 @@ class EnumShape:
         members = namespace(kind).get("_member_map_") if is_kind_of(kind, Enum) else None
         return cls(kind, members) if type(members) is dict else None
 
-    def write(self, writer: TreeWriter, value: Any, depth: int) -> Any:
+    def write(self, writer: Writer, value: Any, depth: int) -> Any:
         """``{"$enum": [class name, member's name]}``; of flags, the value."""
         name: Any = value._name_
         if isinstance(value, Flag):
@@ -109,7 +108,7 @@ class NamedTupleShape:
                 return cls(kind, fields, names.get("_field_defaults", {})) if is_made and not _has_del(kind) else None
         return None
 
-    def write(self, writer: TreeWriter, value: Any, depth: int) -> Any:
+    def write(self, writer: Writer, value: Any, depth: int) -> Any:
         """``{"$namedtuple": [class name, fields]}``."""
         return {
             "$namedtuple": [class_name(self.cls), writer.write_named(self.data(value), depth + 2, step=attribute_step)]
@@ -155,7 +154,7 @@ class DataclassShape:
         fields = {name: field for name, field in found.items() if field._field_type is dataclasses._FIELD}  # type: ignore[attr-defined]
         return cls(kind, fields, slots_of(kind), bool(dicts))
 
-    def write(self, writer: TreeWriter, value: Any, depth: int) -> Any:
+    def write(self, writer: Writer, value: Any, depth: int) -> Any:
         """``{"$dataclass": [class name, attributes]}``, and what these alone would not bring back."""
         state = self.state(value)
         rest: dict[str, Any] = {}
@@ -225,19 +224,19 @@ def plain_shape(kind: type) -> PlainShape | None:
     return _shapes[kind]
 
 
-def read_enum(reader: TreeReader, content: Any) -> Any:
+def read_enum(reader: Reader, content: Any) -> Any:
     """What ``EnumShape.write`` was given."""
     name, stored = content
     return reader.names.find(name, ENUM).member(stored)
 
 
-def read_named_tuple(reader: TreeReader, content: Any) -> Any:
+def read_named_tuple(reader: Reader, content: Any) -> Any:
     """What ``NamedTupleShape.write`` was given."""
     name, trees = content
     return reader.names.find(name, NAMED_TUPLE).make(reader.read_named(trees, step=attribute_step))
 
 
-def read_dataclass(reader: TreeReader, content: Any) -> Any:
+def read_dataclass(reader: Reader, content: Any) -> Any:
     """What ``DataclassShape.write`` was given."""
     name, trees, *more = content
     rest = more[0] if more else {}
@@ -252,7 +251,7 @@ def cached_names(cls: type, names: Iterable[str]) -> list[str]:
     return [name for name in names if _is_cached(cls, name)]
 
 
-def write_cached(writer: TreeWriter, values: dict[str, Any], depth: int) -> dict[str, Any]:
+def write_cached(writer: Writer, values: dict[str, Any], depth: int) -> dict[str, Any]:
     """The trees of those cached values that can be saved; the others are computed again when somebody asks for them."""
     trees = {}
     for name, value in values.items():

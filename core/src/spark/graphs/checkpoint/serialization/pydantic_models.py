@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from spark.errors import DeserializationError
 from spark.graphs.checkpoint.serialization.plain_classes import cached_names, slots_of, write_cached
+from spark.graphs.checkpoint.serialization.protocols import Reader, Writer
 from spark.graphs.checkpoint.serialization.sameness import is_same
 from spark.graphs.checkpoint.serialization.type_names import Kind
 from spark.graphs.checkpoint.serialization.type_trees import is_parametrised, read_type, write_class
@@ -23,8 +24,6 @@ from spark.graphs.values.loaded import class_name, is_kind_of
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from spark.graphs.checkpoint.serialization.reader import TreeReader
-    from spark.graphs.checkpoint.serialization.writer import TreeWriter
 
 _PYDANTICS_OWN: Final = ("__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
 _slots: Final[WeakKeyDictionary[type, list[str]]] = WeakKeyDictionary()
@@ -45,7 +44,7 @@ def model_class(cls: type) -> type[BaseModel] | None:
 MODEL: Final[Kind[type[Any]]] = Kind("a pydantic model", model_class)
 
 
-def write_model(writer: TreeWriter, model: BaseModel, depth: int) -> dict[str, Any]:
+def write_model(writer: Writer, model: BaseModel, depth: int) -> dict[str, Any]:
     """``{"$model": [class name, fields, rest]}``; the rest says what the fields alone would not bring back.
 
     A class with arguments, such as ``Page[User]``, makes it ``{"$generic": [type, fields, rest]}``.
@@ -78,7 +77,7 @@ def write_model(writer: TreeWriter, model: BaseModel, depth: int) -> dict[str, A
     return {tag: [kind, trees, {"json": list(dumped), **rest} if dumped else rest]}
 
 
-def read_model(reader: TreeReader, content: Any) -> BaseModel:
+def read_model(reader: Reader, content: Any) -> BaseModel:
     """The model that ``write_model`` was given.
 
     :raises DeserializationError: its class is not loaded here, or does not accept what was stored.
@@ -87,7 +86,7 @@ def read_model(reader: TreeReader, content: Any) -> BaseModel:
     return _read(reader, reader.names.find(name, MODEL), field_trees, rest)
 
 
-def read_generic(reader: TreeReader, content: Any) -> BaseModel:
+def read_generic(reader: Reader, content: Any) -> BaseModel:
     """The same for a class with arguments."""
     tree, field_trees, rest = content
     cls = read_type(reader.names, tree)
@@ -96,7 +95,7 @@ def read_generic(reader: TreeReader, content: Any) -> BaseModel:
     return _read(reader, cls, field_trees, rest)
 
 
-def _read(reader: TreeReader, cls: type[BaseModel], field_trees: Any, rest: Any) -> BaseModel:
+def _read(reader: Reader, cls: type[BaseModel], field_trees: Any, rest: Any) -> BaseModel:
     values = reader.read_named(field_trees, step=attribute_step)
     by_pydantic = frozenset(rest.get("json", ()))
     for field in by_pydantic:
@@ -198,7 +197,7 @@ def _own_slots(cls: type) -> list[str]:
     return _slots[cls]
 
 
-def _write_rest(writer: TreeWriter, model: BaseModel, fields: dict[str, Any], depth: int) -> dict[str, Any]:
+def _write_rest(writer: Writer, model: BaseModel, fields: dict[str, Any], depth: int) -> dict[str, Any]:
     rest: dict[str, Any] = {}
     extra = model.__pydantic_extra__ or {}
     # A root model has neither, and its class answers with a descriptor.
@@ -217,7 +216,7 @@ def _write_rest(writer: TreeWriter, model: BaseModel, fields: dict[str, Any], de
 
 
 def _private(
-    reader: TreeReader, cls: type[BaseModel], rest: dict[str, Any], unset: Collection[str]
+    reader: Reader, cls: type[BaseModel], rest: dict[str, Any], unset: Collection[str]
 ) -> dict[str, Any] | None:
     stored = reader.read_named(rest.get("private", {}), step=attribute_step)
     new = [name for name in cls.__private_attributes__ if name not in stored and name not in unset]

@@ -1,1 +1,54 @@
-"""What authors of backends and formats import: the promises that they keep, and what is stored."""
+"""What authors of backends and formats import: the promises that they keep, what is stored, and blocking work."""
+
+from spark.graphs.checkpoint.encoding.codec import Codec
+from spark.graphs.checkpoint.ids import automatic_id, parse_automatic_id
+from spark.graphs.checkpoint.records.blobs import BlobRef
+from spark.graphs.checkpoint.records.formats import Format
+from spark.graphs.checkpoint.records.framing import (
+    LONGEST_HEAD,
+    Head,
+    check_size,
+    frame,
+    holds_head,
+    read_head,
+    unframe,
+)
+from spark.graphs.checkpoint.records.info import CheckpointInfo
+from spark.graphs.checkpoint.records.limits import ReadLimits
+from spark.graphs.checkpoint.records.query import CheckpointQuery, written_members
+from spark.graphs.checkpoint.records.record import Record, RecordHeader
+from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
+from spark.graphs.checkpoint.storage.backend import CheckpointBackend
+from spark.graphs.checkpoint.storage.listing import DamagedRecord, Listing
+from spark.graphs.concurrency.blocking import Reply, run_blocking
+from spark.graphs.concurrency.pace import LARGEST as LARGEST_INLINE
+from spark.graphs.concurrency.pace import Pace
+
+__all__ = [
+    "LARGEST_INLINE",
+    "LONGEST_HEAD",
+    "BlobRef",
+    "CheckpointBackend",
+    "CheckpointInfo",
+    "CheckpointQuery",
+    "CheckpointSerializer",
+    "Codec",
+    "DamagedRecord",
+    "Format",
+    "Head",
+    "Listing",
+    "Pace",
+    "ReadLimits",
+    "Record",
+    "RecordHeader",
+    "Reply",
+    "automatic_id",
+    "check_size",
+    "frame",
+    "holds_head",
+    "parse_automatic_id",
+    "read_head",
+    "run_blocking",
+    "unframe",
+    "written_members",
+]

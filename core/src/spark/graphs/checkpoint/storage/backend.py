@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 from spark.errors import BackendError, CheckpointDamagedError, DeletionError, GraphDefinitionError
+from spark.graphs.checkpoint.calls import ATTEMPTS
 from spark.graphs.checkpoint.encoding.codec import Codec
 from spark.graphs.checkpoint.ids import parse_automatic_id
-from spark.graphs.checkpoint.model import CheckpointInfo
 from spark.graphs.checkpoint.records.formats import Format
+from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.storage.listing import DamagedRecord, Listing
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from spark.graphs.checkpoint.records.query import CheckpointQuery
     from spark.graphs.checkpoint.records.record import Record
     from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
-
-ATTEMPTS: Final = 100
-"""How often a backend may contradict itself, as it seems, before it is considered broken; others may be writing and deleting."""
 
 Sequences: TypeAlias = list[int]
 Names: TypeAlias = list[str]

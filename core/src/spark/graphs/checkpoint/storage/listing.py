@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
 
-from spark.graphs.checkpoint.model import CheckpointInfo
+from spark.graphs.checkpoint.records.info import CheckpointInfo
 
 
 @dataclass(frozen=True, slots=True)

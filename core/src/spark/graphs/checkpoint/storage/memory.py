@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Self, TypeAlias
 
 from spark.errors import SequenceTakenError
-from spark.graphs.checkpoint.model import CheckpointInfo
+from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.records.record import Record
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.listing import Listing

@@ -1,0 +1,195 @@
+"""How a run saves: at each checkpoint that is due, behind a bounded queue, or only at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from spark.graphs.checkpoint.policies.durability import Durability
+from spark.graphs.checkpoint.policies.triggers import Boundary
+from spark.graphs.checkpoint.recording.recorder import Capture, Recorder
+from spark.graphs.checkpoint.records.info import CheckpointInfo
+
+MOST_WAITING: Final = 8
+"""With ``"async"``, as many captured checkpoints may wait to be saved; at the next one the run waits."""
+
+
+def saving(recorder: Recorder, *, durability: Durability, clock: Callable[[], float] = time.monotonic) -> SaveAtOnce:
+    """What saves the checkpoints of one run in this mode.
+
+    :param clock: seconds, by which it is measured for how long saving holds up the run.
+    """
+    return _MODES[durability](recorder, clock)
+
+
+class SaveAtOnce:
+    """``"sync"``: the next step waits until the checkpoint is durable."""
+
+    def __init__(self, recorder: Recorder, clock: Callable[[], float]) -> None:
+        self._recorder = recorder
+        self._clock = clock
+        self._took = 0.0
+        self._last_took: float | None = None
+
+    @property
+    def latest_sequence(self) -> int | None:
+        """The sequence of the graph's latest automatic checkpoint; None when there is none."""
+        return self._recorder.latest_sequence
+
+    @property
+    def latest(self) -> CheckpointInfo | None:
+        """The last checkpoint that this run has made durable."""
+        return self._recorder.latest
+
+    def now(self) -> datetime:
+        """The present, in UTC."""
+        return self._recorder.now()
+
+    def is_due(self, boundary: Boundary) -> bool:
+        """Whether a trigger asks for a checkpoint here.
+
+        :raises RuleError: a trigger raised.
+        """
+        boundary.saving, boundary.last_cost = self._took, self._last_took
+        return self._recorder.is_due(boundary)
+
+    def hurry(self) -> None:
+        """There is little time left: what has not begun to be saved gives way to the last checkpoint of the run."""
+
+    async def take(self, capture: Capture) -> None:
+        """Save a checkpoint that is due on the way.
+
+        :raises CheckpointError: it, or with other modes an earlier one, could not be saved.
+        """
+        began = self._clock()
+        try:
+            await self._take(capture)
+        finally:
+            self._last_took = self._clock() - began
+            self._took += self._last_took
+
+    async def _take(self, capture: Capture) -> None:
+        await self._recorder.record(capture)
+
+    async def finish(self, capture: Capture) -> CheckpointInfo:
+        """Save the last checkpoint of the run: when this returns, it is durable, and so are those before it."""
+        return await self._recorder.record(capture)
+
+    async def settle(self) -> None:
+        """Before the run is left, however it ends: nothing is being saved or deleted any more.
+
+        :raises CheckpointError: a checkpoint could not be saved, and nobody was told yet.
+        """
+        await self._recorder.settle()
+
+    def drop(self) -> None:
+        """There is no time left: stop what is being saved or deleted, without waiting for it."""
+        self._recorder.drop()
+
+
+class SaveBehind(SaveAtOnce):
+    """``"async"``: captured at once, saved in order beside the run, which waits only where too many are waiting.
+
+    The first that can't be saved ends the saving; the run hears of it at its next checkpoint, or at its end.
+    """
+
+    def __init__(self, recorder: Recorder, clock: Callable[[], float]) -> None:
+        super().__init__(recorder, clock)
+        self._waiting: deque[Capture] = deque()
+        """The first one is being saved."""
+        self._saving: asyncio.Task[None] | None = None
+        self._progress = asyncio.Event()
+        self._failure: Exception | None = None
+
+    async def _take(self, capture: Capture) -> None:
+        capture.timestamp = self._recorder.now()
+        while len(self._waiting) >= MOST_WAITING:
+            self._progress.clear()
+            await self._progress.wait()
+        self._raise_failure()
+        self._waiting.append(capture)
+        self._begin_saving()
+
+    async def finish(self, capture: Capture) -> CheckpointInfo:
+        await self._drain()
+        self._raise_failure()
+        return await super().finish(capture)
+
+    async def settle(self) -> None:
+        await self._drain()
+        await super().settle()
+        self._raise_failure()
+
+    def hurry(self) -> None:
+        while len(self._waiting) > 1:
+            self._waiting.pop()
+
+    def drop(self) -> None:
+        super().drop()
+        self._waiting.clear()
+        if self._saving is not None:
+            self._saving.cancel()
+
+    async def _save(self) -> None:
+        try:
+            while self._waiting:
+                await self._recorder.record(self._waiting[0])
+                self._waiting.popleft()
+                self._progress.set()
+        except Exception as error:
+            self._failure = error
+            self._waiting.clear()
+        finally:
+            self._progress.set()
+            self._saving = None
+
+    async def _drain(self) -> None:
+        """Wait until everything that was captured is saved; what a cancellation cuts off keeps its place."""
+        while self._waiting:
+            saving = self._begin_saving()
+            try:
+                await asyncio.shield(saving)
+            except asyncio.CancelledError:
+                saving.cancel()
+                await asyncio.gather(saving, return_exceptions=True)
+                raise
+
+    def _begin_saving(self) -> asyncio.Task[None]:
+        if self._saving is None:
+            self._saving = asyncio.create_task(self._save(), name="spark-graphs: saving checkpoints")
+        return self._saving
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+
+
+class SaveAtExit(SaveAtOnce):
+    """``"exit"``: of those due on the way only the last is kept, and saved when the run ends without another."""
+
+    def __init__(self, recorder: Recorder, clock: Callable[[], float]) -> None:
+        super().__init__(recorder, clock)
+        self._last: Capture | None = None
+
+    async def _take(self, capture: Capture) -> None:
+        capture.timestamp = self._recorder.now()
+        self._last = capture
+
+    async def finish(self, capture: Capture) -> CheckpointInfo:
+        info = await super().finish(capture)
+        self._last = None  # not before: what was due is better than nothing
+        return info
+
+    async def settle(self) -> None:
+        if self._last is not None:
+            await self._recorder.record(self._last)
+            self._last = None
+        await super().settle()
+
+
+_MODES: Final[dict[object, type[SaveAtOnce]]] = {"sync": SaveAtOnce, "async": SaveBehind, "exit": SaveAtExit}
