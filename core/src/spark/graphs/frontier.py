@@ -18,8 +18,8 @@ _MEETING: Final = 0x09E3779B97F4A7C1
 _LONGEST_PATH: Final = 256
 """So many branches are remembered one by one; then the tokens are numbered in the order that they have."""
 
-Birth: TypeAlias = tuple[int, tuple[int, ...]]
-"""How many steps led to a token, and by which branch of each fan-out; compares as in a run whose steps all take equally long.
+Path: TypeAlias = tuple[int, ...]
+"""By which branch of each fan-out a token came.
 
 What belongs to one token only, goes on in the path of those that follow it: no path begins with that of another token.
 """
@@ -28,7 +28,7 @@ What belongs to one token only, goes on in the path of those that follow it: no 
 class Token:
     """One pending execution of a node."""
 
-    __slots__ = ("birth", "failures", "id", "inputs", "joined", "lineage", "node", "source")
+    __slots__ = ("failures", "generation", "id", "inputs", "joined", "lineage", "node", "path", "source")
 
     def __init__(
         self,
@@ -40,7 +40,8 @@ class Token:
         source: str | None,
         joined: bool = False,
         failures: int = 0,
-        birth: Birth | None = None,
+        generation: int = 0,
+        path: Path | None = None,
     ) -> None:
         self.id: int = id
         """1, 2, 3… in the order in which the tokens of a run came into being."""
@@ -56,8 +57,10 @@ class Token:
         """The join has fired: this one is no longer held."""
         self.failures: int = failures
         """How many of its executions have failed."""
-        self.birth: Birth = birth or (0, (id,))
-        """Its place in an order that no scheduling changes. Without it, as in checkpoints of older releases, by id."""
+        self.generation: int = generation
+        """How many steps led to it."""
+        self.path: Path | None = path
+        """Decides within a generation. None, as in checkpoints of older releases and without joins: its id does."""
 
 
 class Frontier:
@@ -100,10 +103,10 @@ class Frontier:
         :param of: to how many it leads in all.
         """
         lineage = ((after.lineage if after else 0) * _GENERATION + self._mark(node) + branch + 1) % _PRIME
-        birth = self._birth(after, branch, of) if after and self._joins else None
-        self._place(
-            Token(self._new_id(), node, inputs, lineage=lineage, source=after.node if after else None, birth=birth)
-        )
+        token = Token(self._new_id(), node, inputs, lineage=lineage, source=after.node if after else None)
+        if self._joins and after is not None:
+            token.generation, token.path = after.generation + 1, self._path(after, branch, of)
+        self._place(token)
 
     def start(self) -> Token:
         """Move the token that waits longest to the running ones."""
@@ -146,7 +149,7 @@ class Frontier:
         fan-out.
         """
         pending = self.pending()
-        if any(len(token.birth[1]) > 1 for token in pending):
+        if self._joins and any(len(_path(token)) > 1 for token in pending):
             _number(pending)
         tokens = PlainList()
         contents: list[Any] = []
@@ -174,18 +177,18 @@ class Frontier:
                     source=item["source"],
                     joined=item["joined"],
                     failures=operator.index(item.get("failures", 0)),
-                    birth=_recorded_birth(item.get("order")),
+                    **_recorded_order(item.get("order")),
                 )
             )
 
-    def _birth(self, after: Token, branch: int, of: int) -> Birth:
-        generation, path = after.birth
+    def _path(self, after: Token, branch: int, of: int) -> Path:
+        path = _path(after)
         if of == 1:
-            return generation + 1, path
+            return path
         if branch == 0 and len(path) >= _LONGEST_PATH:
             _number([*self.pending(), after])
-            path = after.birth[1]
-        return generation + 1, (*path, branch)
+            path = _path(after)
+        return (*path, branch)
 
     def _new_id(self) -> int:
         self.next_id += 1
@@ -212,17 +215,19 @@ class Frontier:
                 self._pressure[join] += change
 
     def _fire(self, join: str) -> None:
-        arrived = sorted(self.held.pop(join), key=lambda token: (self._order.get(token.source or "", -1), token.birth))
+        arrived = sorted(
+            self.held.pop(join),
+            key=lambda token: (self._order.get(token.source or "", -1), token.generation, _path(token)),
+        )
         for token in arrived:
             self._press(token, -1)
         inputs = [token.inputs for token in arrived]
         lineage = 1
         for each in sorted(token.lineage for token in arrived):
             lineage = (lineage * _MEETING + each) % _PRIME
-        birth = max(token.birth[0] for token in arrived), min(token.birth[1] for token in arrived)
-        self._place(
-            Token(self._new_id(), join, inputs, lineage=lineage, source=arrived[0].source, joined=True, birth=birth)
-        )
+        token = Token(self._new_id(), join, inputs, lineage=lineage, source=arrived[0].source, joined=True)
+        token.generation, token.path = max(each.generation for each in arrived), min(map(_path, arrived))
+        self._place(token)
 
     def _foremost(self) -> list[str]:
         """The held joins that only such held joins reach as they themselves reach."""
@@ -238,14 +243,18 @@ class Frontier:
         ]
 
 
+def _path(token: Token) -> Path:
+    return token.path or (token.id,)
+
+
 def _number(tokens: list[Token]) -> None:
     """Give these tokens short paths, in the order of those that they have."""
-    for place, token in enumerate(sorted(tokens, key=lambda token: token.birth[1])):
-        token.birth = token.birth[0], (place,)
+    for place, token in enumerate(sorted(tokens, key=_path)):
+        token.path = (place,)
 
 
-def _recorded_birth(order: Any) -> Birth | None:
-    return None if order is None else (operator.index(order[0]), (operator.index(order[1]),))
+def _recorded_order(order: Any) -> dict[str, Any]:
+    return {} if order is None else {"generation": operator.index(order[0]), "path": (operator.index(order[1]),)}
 
 
 def _token_data(token: Token, content: int) -> dict[str, Any]:
@@ -259,7 +268,6 @@ def _token_data(token: Token, content: int) -> dict[str, Any]:
     }
     if token.failures:
         data["failures"] = token.failures
-    generation, path = token.birth
-    if generation or path[0] != token.id:
-        data["order"] = [generation, path[0]]
+    if token.path is not None:
+        data["order"] = [token.generation, token.path[0]]
     return data
