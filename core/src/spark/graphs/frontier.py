@@ -41,7 +41,7 @@ class Token:
         joined: bool = False,
         failures: int = 0,
         generation: int = 0,
-        path: Path | None = None,
+        path: Path = (),
     ) -> None:
         self.id: int = id
         """1, 2, 3… in the order in which the tokens of a run came into being."""
@@ -59,8 +59,8 @@ class Token:
         """How many of its executions have failed."""
         self.generation: int = generation
         """How many steps led to it."""
-        self.path: Path | None = path
-        """Decides within a generation. None, as in checkpoints of older releases and without joins: its id does."""
+        self.path: Path = path
+        """Decides within a generation; in a graph with joins, each token has one."""
 
 
 class Frontier:
@@ -95,18 +95,9 @@ class Frontier:
     def __bool__(self) -> bool:
         return bool(self.waiting or self.running or self.held)
 
-    def add(self, node: str, inputs: Any, *, after: Token | None = None, branch: int = 0, of: int = 1) -> None:
-        """A new token: held if its node is a join, else waiting.
-
-        :param after: the token whose execution led here; None at the start.
-        :param branch: how many others it led to before this one.
-        :param of: to how many it leads in all.
-        """
-        lineage = ((after.lineage if after else 0) * _GENERATION + self._mark(node) + branch + 1) % _PRIME
-        token = Token(self._new_id(), node, inputs, lineage=lineage, source=after.node if after else None)
-        if self._joins and after is not None:
-            token.generation, token.path = after.generation + 1, self._path(after, branch, of)
-        self._place(token)
+    def add(self, node: str, inputs: Any) -> None:
+        """The token that a run begins with: held if its node is a join, else waiting."""
+        self._place(Token(self._new_id(), node, inputs, lineage=(self._mark(node) + 1) % _PRIME, source=None))
 
     def start(self) -> Token:
         """Move the token that waits longest to the running ones."""
@@ -114,11 +105,25 @@ class Frontier:
         self.running[token.id] = token
         return token
 
-    def finish(self, token: Token) -> None:
-        """Remove a running token: its step has committed."""
+    def finish(self, token: Token, output: Any, targets: Sequence[str]) -> None:
+        """A running token's step has committed: in its place come those that carry the output to its targets."""
         del self.running[token.id]
         if self._reaches:
             self._press(token, -1)
+        lineage = token.lineage * _GENERATION
+        path = self._short_path(token) if self._joins else ()
+        for branch, target in enumerate(targets):
+            follower = Token(
+                self._new_id(),
+                target,
+                output,
+                lineage=(lineage + self._mark(target) + branch + 1) % _PRIME,
+                source=token.node,
+            )
+            if path:
+                follower.generation = token.generation + 1
+                follower.path = path if len(targets) == 1 else (*path, branch)
+            self._place(follower)
 
     def put_back(self) -> None:
         """Every running token waits again, before those that never ran."""
@@ -149,7 +154,7 @@ class Frontier:
         fan-out.
         """
         pending = self.pending()
-        if self._joins and any(len(_path(token)) > 1 for token in pending):
+        if self._joins and any(len(token.path) > 1 for token in pending):
             _number(pending)
         tokens = PlainList()
         contents: list[Any] = []
@@ -181,14 +186,11 @@ class Frontier:
                 )
             )
 
-    def _path(self, after: Token, branch: int, of: int) -> Path:
-        path = _path(after)
-        if of == 1:
-            return path
-        if branch == 0 and len(path) >= _LONGEST_PATH:
-            _number([*self.pending(), after])
-            path = _path(after)
-        return (*path, branch)
+    def _short_path(self, token: Token) -> Path:
+        """The path of a token, to which another branch may be added."""
+        if len(token.path) >= _LONGEST_PATH:
+            _number([*self.pending(), token])
+        return token.path
 
     def _new_id(self) -> int:
         self.next_id += 1
@@ -205,6 +207,8 @@ class Frontier:
             self.held.setdefault(token.node, []).append(token)
         else:
             self.waiting.append(token)
+        if self._joins:
+            token.path = token.path or (token.id,)  # in checkpoints of older releases, the ids decide
         if self._reaches:
             self._press(token, +1)
 
@@ -217,7 +221,7 @@ class Frontier:
     def _fire(self, join: str) -> None:
         arrived = sorted(
             self.held.pop(join),
-            key=lambda token: (self._order.get(token.source or "", -1), token.generation, _path(token)),
+            key=lambda token: (self._order.get(token.source or "", -1), token.generation, token.path),
         )
         for token in arrived:
             self._press(token, -1)
@@ -226,7 +230,8 @@ class Frontier:
         for each in sorted(token.lineage for token in arrived):
             lineage = (lineage * _MEETING + each) % _PRIME
         token = Token(self._new_id(), join, inputs, lineage=lineage, source=arrived[0].source, joined=True)
-        token.generation, token.path = max(each.generation for each in arrived), min(map(_path, arrived))
+        token.generation = max(each.generation for each in arrived)
+        token.path = min(each.path for each in arrived)
         self._place(token)
 
     def _foremost(self) -> list[str]:
@@ -243,13 +248,9 @@ class Frontier:
         ]
 
 
-def _path(token: Token) -> Path:
-    return token.path or (token.id,)
-
-
 def _number(tokens: list[Token]) -> None:
     """Give these tokens short paths, in the order of those that they have."""
-    for place, token in enumerate(sorted(tokens, key=_path)):
+    for place, token in enumerate(sorted(tokens, key=lambda token: token.path)):
         token.path = (place,)
 
 
@@ -268,6 +269,6 @@ def _token_data(token: Token, content: int) -> dict[str, Any]:
     }
     if token.failures:
         data["failures"] = token.failures
-    if token.path is not None:
+    if token.path not in ((), (token.id,)) or token.generation:
         data["order"] = [token.generation, token.path[0]]
     return data

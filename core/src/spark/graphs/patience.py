@@ -28,7 +28,9 @@ def result_of(task: asyncio.Task[Outcome]) -> Any:
 
     :raises BaseException: what was raised in it.
     """
-    result, error = ended(task)
+    if task.cancelled():
+        raise asyncio.CancelledError
+    result, error = task.result()
     if error is None:
         return result
     try:

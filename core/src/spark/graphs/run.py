@@ -209,7 +209,7 @@ class GraphRun:
             and self.iteration + len(tasks) < self._most_iterations
         ):
             step = self._begin()
-            task = asyncio.create_task(outcome_of(step.plan.execute, step), name=f"{self.graph_id}/{step.node}")
+            task = asyncio.create_task(outcome_of(step.plan.execute, step), name=f"{self.graph_id}/{step.plan.key}")
             tasks[task] = step
             task.add_done_callback(self._on_finished)
         while not self._finished:
@@ -263,9 +263,7 @@ class GraphRun:
         if node_changes:
             self._node_states[key].apply(node_changes, writer=key)
         frontier = self.frontier
-        frontier.finish(step.token)
-        for branch, target in enumerate(targets):
-            frontier.add(target, content, after=step.token, branch=branch, of=len(targets))
+        frontier.finish(step.token, content, targets)
         if not targets:
             self.result = Message(content=content, status="completed", node=key)
         if frontier.held:
