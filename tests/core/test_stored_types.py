@@ -502,7 +502,8 @@ class Page(BaseModel, Generic[T]):
 """
 WRITES = """
 import sys; from datetime import UTC, datetime; from pathlib import Path
-from spark.graphs.checkpoint import Codec, GraphCheckpoint
+from spark.graphs.checkpoint import GraphCheckpoint
+from spark.graphs.checkpoint.storage import Codec
 from shop import Page, User
 page = Page[User](items=[User(name="Ada")])
 record = Codec().encode(GraphCheckpoint("c", "g", datetime.now(UTC), {"page": page}), sequence=1, manual=False, nonce="n")
@@ -510,7 +511,7 @@ Path("record").write_bytes(record.header.to_json() + b"\\n" + bytes(record.paylo
 """
 READS = """
 from pathlib import Path
-from spark.graphs.checkpoint import Codec, Record, RecordHeader
+from spark.graphs.checkpoint.storage import Codec, Record, RecordHeader
 import shop
 header, _, payload = Path("record").read_bytes().partition(b"\\n")
 page = Codec().decode(Record(RecordHeader.from_json(header), payload)).graph_state["page"]

@@ -183,7 +183,11 @@ def test_a_target_that_does_not_fit_names_the_plugin(site: Site, target: str, sa
 @pytest.mark.parametrize(
     ("kind", "target", "said"),
     [
-        ("spark_serializers", "good_backend:GoodBackend", "is not a subclass of spark.graphs.checkpoint.Format"),
+        (
+            "spark_serializers",
+            "good_backend:GoodBackend",
+            "is not a subclass of spark.graphs.checkpoint.storage.Format",
+        ),
         ("spark_triggers", "good_backend:GoodBackend", "is not a subclass of spark.graphs.checkpoint.Trigger"),
     ],
 )

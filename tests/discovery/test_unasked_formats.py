@@ -29,7 +29,7 @@ PLUGIN = """
 
 FORMAT = """
     import pickle
-    from spark.graphs.checkpoint import Format
+    from spark.graphs.checkpoint.storage import Format
 
     class TheirFormat(Format):
         name = "{name}"

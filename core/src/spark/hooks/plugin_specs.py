@@ -88,10 +88,10 @@ class BackendSpec(PluginSpec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SerializerSpec(PluginSpec):
-    """A format that turns plain trees into bytes and back: a ``spark.graphs.checkpoint.Format``."""
+    """A format that turns plain trees into bytes and back: a ``spark.graphs.checkpoint.storage.Format``."""
 
     kind: ClassVar[str] = "format"
-    base: ClassVar[str] = "spark.graphs.checkpoint:Format"
+    base: ClassVar[str] = "spark.graphs.checkpoint.storage:Format"
 
     safe_to_load: bool = False
     """Loading bytes from an untrusted store runs no code of theirs. The class says the same, or nothing is loaded by it."""

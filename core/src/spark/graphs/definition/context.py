@@ -39,6 +39,8 @@ class Plan(Protocol):
     @property
     def names(self) -> frozenset[str]: ...
     @property
+    def output(self) -> str: ...
+    @property
     def ended(self) -> Ended: ...
     async def execute(self, context: NodeContext) -> Any: ...
     def targets(self, content: Any) -> list[str]: ...
@@ -86,7 +88,7 @@ class NodeContext:
     def graph_state(self) -> GraphState:
         """The state that all nodes share."""
         if self._graph_state is None:
-            self.graph_writes = StateTransaction(self._run.state, writer=self.plan.key)
+            self.graph_writes = StateTransaction(self._run.state, self.plan.key)
             self._graph_state = GraphState(self.graph_writes)
             if self._has_ended:
                 self._end()
@@ -96,7 +98,7 @@ class NodeContext:
     def state(self) -> NodeState:
         """This node's own state: a mapping that is kept from one execution to the next, and in checkpoints."""
         if self._state is None:
-            self.node_writes = StateTransaction(self._run.node_state(self.plan.key), writer=self.plan.key)
+            self.node_writes = StateTransaction(self._run.node_state(self.plan.key), self.plan.key)
             self._state = NodeState(self.node_writes)
             if self._has_ended:
                 self._end()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from threading import Lock
 from types import FunctionType
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -68,6 +69,15 @@ class Edge(Generic[End]):
             and _is_same_condition(self.condition, other.condition)
         )
 
+    def kind(self) -> Any:
+        """Something that can be hashed, and that the same edge has, too; most others have something else."""
+        try:
+            equals = frozenset(self._expected)
+            hash(equals)
+        except Exception:  # among the values is a list, for instance
+            equals = frozenset()
+        return id(self.target), self.priority, equals
+
     def label(self) -> str:
         """The condition in a few words, ``""`` when there is none."""
         if self.condition is not None:
@@ -99,21 +109,38 @@ class Edge(Generic[End]):
         )
 
 
+class Edges(Generic[End]):
+    """The outgoing edges of a node, in the order of declaration.
+
+    One that is declared again is the same edge: a notebook's cell may be run twice, and a program may wire a shared node for
+    each graph that it makes.
+    """
+
+    __slots__ = ("_alike", "_all")
+
+    def __init__(self) -> None:
+        self._all: list[Edge[End]] = []
+        self._alike: dict[Any, list[Edge[End]]] = {}
+        """Those among which an edge is looked for that may be the same."""
+
+    def append(self, edge: Edge[End]) -> None:
+        """Add an edge, unless it is there."""
+        with _WIRING:
+            alike = self._alike.setdefault(edge.kind(), [])
+            if not any(edge.is_same(earlier) for earlier in alike):
+                alike.append(edge)
+                self._all.append(edge)
+
+    def __iter__(self) -> Iterator[Edge[End]]:
+        return iter(tuple(self._all))
+
+    def __reduce__(self) -> tuple[type, tuple[()], None, Iterator[Edge[End]]]:
+        return Edges, (), None, iter(self)  # what a copy is looked up by are the identities of other nodes
+
+
 def _shortened(content: Any) -> str:
     text = repr(content)
     return text if len(text) <= 200 else f"{text[:200]}…"
-
-
-def distinct(edges: Iterable[Edge[End]]) -> list[Edge[End]]:
-    """The edges in order, without those that were declared before: a notebook's cell may be run twice."""
-    found: list[Edge[End]] = []
-    by_target: dict[int, list[Edge[End]]] = {}
-    for edge in edges:
-        same_target = by_target.setdefault(id(edge.target), [])
-        if not any(edge.is_same(earlier) for earlier in same_target):
-            same_target.append(edge)
-            found.append(edge)
-    return found
 
 
 def _is_same_condition(one: Condition | None, other: Condition | None) -> bool:
@@ -133,6 +160,7 @@ def _is_equal(one: object, other: object) -> bool:
         return False
 
 
+_WIRING: Final = Lock()
 _PARTS_OF_A_FUNCTION: Final = (
     "__code__",
     "__closure__",
