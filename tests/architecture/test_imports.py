@@ -15,56 +15,51 @@ CORE = ROOT / "core" / "src"
 PLUGINS = sorted(path for path in (ROOT / "plugins").glob("*/src/spark_*") if path.is_dir())
 
 LAYERS = [
-    {"spark.errors"},
-    {"spark.hooks"},
-    {
-        "spark.graphs.values.snapshots",
-        "spark.graphs.concurrency.blocking",
-        "spark.graphs.values.loaded",
-        "spark.graphs.message",
-        "spark.graphs.progress",
-        "spark.graphs.values.containers",
-        "spark.graphs.values.failures",
-        "spark.graphs.concurrency.patience",
-    },
-    {
-        "spark.graphs.definition.edges",
-        "spark.graphs.state.transactions",
-        "spark.graphs.state.frontier",
-        "spark.graphs.tasks",
-    },
-    {"spark.graphs.state.step_state"},
-    {"spark.graphs.definition.nodes", "spark.graphs.definition.plan"},
-    {"spark.graphs.definition.topology", "spark.graphs.definition.context"},
-    {
-        "spark.graphs.engine.run",
-        "spark.graphs.engine.ending",
-        "spark.graphs.resuming.restore",
-        "spark.graphs.arguments",
-        "spark.graphs.resuming.recorded",
-        "spark.graphs.resuming.identity",
-        "spark.graphs.resuming.renaming",
-        "spark.graphs.resuming.inputs",
-        "spark.graphs.resuming.origin",
-        "spark.graphs.resuming.standing",
-    },
-    {"spark.graphs.graph"},
+    ["spark.errors"],
+    ["spark.graphs.values", "spark.graphs.clock"],
+    ["spark.graphs.concurrency"],
+    ["spark.hooks"],
+    ["spark.graphs.checkpoint.ids", "spark.graphs.checkpoint.calls"],
+    ["spark.graphs.checkpoint.records"],
+    ["spark.graphs.checkpoint.serialization", "spark.graphs.checkpoint.policies"],
+    ["spark.graphs.checkpoint.manual"],
+    ["spark.graphs.checkpoint.model", "spark.graphs.checkpoint.migrations"],
+    ["spark.graphs.checkpoint.encoding", "spark.graphs.checkpoint.observers"],
+    ["spark.graphs.checkpoint.storage"],
+    ["spark.graphs.checkpoint.maintenance", "spark.graphs.checkpoint.configuration"],
+    ["spark.graphs.checkpoint.recording"],
+    ["spark.graphs.checkpoint"],
+    ["spark.hooks.lookups"],
+    ["spark.graphs.message", "spark.graphs.progress", "spark.graphs.tasks"],
+    ["spark.graphs.state"],
+    ["spark.graphs.definition"],
+    ["spark.graphs.engine"],
+    ["spark.graphs.resuming"],
+    ["spark.graphs.arguments"],
+    ["spark.graphs.graph"],
+    ["spark.graphs"],
 ]
-"""From the ground up; a module may import from its own layer and those below."""
+"""From the ground up, rooms and files, the longest name that fits counts; a file may import from its own layer and below."""
 CHECKPOINT = "spark.graphs.checkpoint"
-CHECKPOINT_USES = LAYERS[0] | LAYERS[1] | LAYERS[2]
-"""Checkpoints are handed plain data, and know nothing of graphs."""
-CHECKPOINT_USED_FROM = LAYERS[-2] | LAYERS[-1]
+CHECKPOINT_USED_FROM = {
+    "spark.graphs.engine",
+    "spark.graphs.resuming",
+    "spark.graphs.arguments",
+    "spark.graphs.graph",
+    "spark.hooks.lookups",
+}
+"""Checkpoints are handed plain data: what a graph is made of knows nothing of them, nor they of it."""
 PUBLIC = {
     "spark.errors",
     "spark.hooks",
     "spark.graphs",
     "spark.graphs.checkpoint",
-    "spark.graphs.checkpoint.records.framing",
-    "spark.graphs.concurrency.pace",
+    "spark.graphs.checkpoint.storage",
     "spark.graphs.tasks",
 }
 """What plugins may import from."""
+MOST_FILES = 16
+"""In one room, besides the file that opens it."""
 
 
 def modules(folder: Path) -> list[Path]:
@@ -76,18 +71,9 @@ def module_name(path: Path, root: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports(path: Path, *, for_types: bool = False) -> Iterator[str]:
-    """The modules that a file imports when it runs, also inside functions; those for type checkers only if asked for."""
-    tree = ast.parse(path.read_text())
-    for_types_only = {
-        inner
-        for outer in ast.walk(tree)
-        if isinstance(outer, ast.If) and ast.unparse(outer.test) == "TYPE_CHECKING" and not for_types
-        for inner in ast.walk(outer)
-    }
-    for found in ast.walk(tree):
-        if found in for_types_only:
-            continue
+def imports(path: Path) -> Iterator[str]:
+    """What a file imports, also inside functions and for type checkers only: modules, and the names out of them."""
+    for found in ast.walk(ast.parse(path.read_text())):
         if isinstance(found, ast.Import):
             yield from (alias.name for alias in found.names)
         elif isinstance(found, ast.ImportFrom):
@@ -95,42 +81,122 @@ def imports(path: Path, *, for_types: bool = False) -> Iterator[str]:
             yield from (f"{found.module}.{alias.name}" for alias in found.names)
 
 
-def layer_of(name: str) -> int | None:
-    for number, layer in enumerate(LAYERS):
-        if any(name == member or name.startswith(f"{member}.") for member in layer):
-            return number
-    return None
+def imported_files(root: Path) -> dict[str, set[str]]:
+    """Each module to the modules of the same tree that it imports; a package is only meant where a name of its own is."""
+    names = {module_name(path, root): path for path in modules(root)}
+    graph: dict[str, set[str]] = {name: set() for name in names}
+    for name, path in names.items():
+        for found in ast.walk(ast.parse(path.read_text())):
+            if isinstance(found, ast.Import):
+                graph[name] |= {alias.name for alias in found.names} & names.keys()
+            elif isinstance(found, ast.ImportFrom):
+                whole = {f"{found.module}.{alias.name}" for alias in found.names}
+                graph[name] |= whole & names.keys()
+                if not whole <= names.keys():
+                    graph[name] |= {found.module or ""} & names.keys()
+    return graph
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Those modules that can be reached from themselves, in groups that reach each other."""
+    reached = {name: reachable(graph, name) for name in graph}
+    found = {
+        tuple(sorted(other for other in reached[name] if name in reached[other]))
+        for name in graph
+        if name in reached[name]
+    }
+    return [list(group) for group in sorted(found)]
+
+
+def reachable(graph: dict[str, set[str]], start: str) -> set[str]:
+    seen: set[str] = set()
+    ahead = [start]
+    while ahead:
+        for name in graph[ahead.pop()] - seen:
+            seen.add(name)
+            ahead.append(name)
+    return seen
+
+
+def test_no_two_files_of_the_core_import_each_other_not_even_in_a_circle() -> None:
+    assert circles(imported_files(CORE)) == []
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "from core.low import Low",
+        "def late():\n    from core.low import Low",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from core import low",
+        "import core.low",
+    ],
+)
+def test_a_circle_of_imports_is_found_however_it_is_written(planted: str, tmp_path: Path) -> None:
+    files = {
+        "__init__": "",
+        "low": "from core.middle import Middle",
+        "middle": "from core import high",
+        "high": planted,
+    }
+    (tmp_path / "core").mkdir()
+    for name, source in files.items():
+        (tmp_path / "core" / f"{name}.py").write_text(source)
+
+    assert circles(imported_files(tmp_path)) == [["core.high", "core.low", "core.middle"]]
+
+    (tmp_path / "core" / "high.py").write_text("")
+    assert circles(imported_files(tmp_path)) == []
+
+
+def layer_of(name: str) -> int:
+    fitting = [
+        (len(room), number)
+        for number, layer in enumerate(LAYERS)
+        for room in layer
+        if name == room or name.startswith(f"{room}.")
+    ]
+    return max(fitting)[1]
+
+
+@pytest.mark.parametrize(("name", "imported"), sorted(imported_files(CORE).items()))
+def test_core_imports_point_downwards(name: str, imported: set[str]) -> None:
+    if name == "spark.hooks":
+        return  # exports what is inside, on first use
+    for other in imported:
+        assert layer_of(other) <= layer_of(name), f"{name} imports {other}, which stands above it"
 
 
 @pytest.mark.parametrize("path", modules(CORE), ids=lambda path: module_name(path, CORE))
-def test_core_imports_point_downwards(path: Path) -> None:
+def test_the_core_imports_no_plugin_and_graphs_know_checkpoints_only_where_they_run(path: Path) -> None:
     name = module_name(path, CORE)
-    if path.name == "__init__.py" and not name.startswith("spark.hooks"):
-        return  # packages export what is inside them
     for imported in imports(path):
-        if not imported.startswith("spark."):
-            assert not imported.startswith("spark_"), f"{name} imports the plugin {imported}"
-        elif name.startswith(CHECKPOINT):
-            assert imported.startswith(CHECKPOINT) or layer_of(imported) in (0, 1, 2, None), (
+        assert not imported.startswith("spark_") or name == CHECKPOINT, f"{name} imports the plugin {imported}"
+        if imported.startswith(CHECKPOINT) and not name.startswith(CHECKPOINT):
+            assert any(name == user or name.startswith(f"{user}.") for user in CHECKPOINT_USED_FROM), (
                 f"{name} imports {imported}"
             )
-        elif imported.startswith(CHECKPOINT):
-            assert any(name == user for user in CHECKPOINT_USED_FROM), f"{name} imports {imported}"
-        elif (theirs := layer_of(imported)) is not None:
-            mine = layer_of(name)
-            assert mine is not None, f"{name} stands in no layer; give it a place in LAYERS"
-            assert theirs <= mine, f"{name} imports {imported}, which stands above it"
+
+
+@pytest.mark.parametrize(
+    "room", [path for path in sorted(CORE.rglob("*")) if path.is_dir()], ids=lambda path: path.name
+)
+def test_a_room_can_be_taken_in_at_a_glance(room: Path) -> None:
+    assert len([path for path in room.glob("*.py") if path.name != "__init__.py"]) <= MOST_FILES
+
+
+CORE_MODULES = {module_name(path, CORE) for path in modules(CORE)}
 
 
 @pytest.mark.parametrize("path", [path for plugin in PLUGINS for path in modules(plugin)], ids=lambda path: path.stem)
 def test_plugins_import_only_public_names(path: Path) -> None:
     own = path.relative_to(ROOT).parts[3]
-    for imported in imports(path, for_types=True):
+    for imported in imports(path):
         top = imported.partition(".")[0]
         assert not top.startswith("spark_") or top == own, f"{path} imports another plugin: {imported}"
         if top == "spark":
             home = imported if imported in PUBLIC else imported.rpartition(".")[0]
             assert home in PUBLIC, f"{path} imports {imported}, which is not public"
+            assert imported in PUBLIC or imported not in CORE_MODULES, f"{path} imports {imported}, which is not public"
 
 
 @pytest.mark.parametrize(

@@ -427,7 +427,8 @@ class Other(JsonFormat):
 
 @pytest.fixture
 def _two_formats(monkeypatch: pytest.MonkeyPatch) -> None:
-    registry = SimpleNamespace(format_class={"unsafe": Unsafe, "other": Other, "json": JsonFormat}.__getitem__)
+    formats = {"unsafe": Unsafe, "other": Other, "json": JsonFormat}
+    registry = SimpleNamespace(class_of=lambda _kind, name: formats[name])
     monkeypatch.setitem(sys.modules, "spark.hooks.registry", registry)  # type: ignore[arg-type]
 
 

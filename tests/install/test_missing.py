@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from spark.hooks.suggestions import _EXTRAS
+from spark.hooks.suggestions import extras
 from tests.install.programs import SAVED_ONCE
 from tests.install.test_alone import look
 from tests.install.wheels import Environment, Workshop
@@ -80,7 +80,7 @@ def test_what_an_error_says_to_install_brings_what_was_missing(
 
 def test_no_error_speaks_of_an_extra_that_the_core_does_not_have() -> None:
     """pip would warn, and install nothing."""
-    assert set(_EXTRAS) <= set(core().project["optional-dependencies"])
+    assert {extra.name for extra in extras().values()} <= set(core().project["optional-dependencies"])
 
 
 def test_the_extra_all_is_all_that_runs_graphs() -> None:

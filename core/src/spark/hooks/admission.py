@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from spark.hooks.entry_points import Candidate, normalize
-from spark.hooks.suggestions import ALL_OWN
+from spark.hooks.suggestions import all_own
 
 ALLOW: Final = "SPARK_PLUGINS"
 BLOCK: Final = "SPARK_DISABLE_PLUGINS"
@@ -37,12 +37,12 @@ def misspelt(candidates: Iterable[Candidate], environ: Mapping[str, str]) -> lis
     return [
         f"{variable} lists {name!r}, and no installed plugin is called that.{_nearest(name, known)}"
         for variable in (ALLOW, BLOCK)
-        for name in sorted(_listed(environ.get(variable, "")) - known - ALL_OWN)
+        for name in sorted(_listed(environ.get(variable, "")) - known - all_own())
     ]
 
 
 def _nearest(name: str, known: set[str]) -> str:
-    close = difflib.get_close_matches(name[:100], sorted(known | ALL_OWN), n=1)
+    close = difflib.get_close_matches(name[:100], sorted(known | all_own()), n=1)
     if close:
         return f" Did you mean {close[0]!r}?"
     return f" There are: {', '.join(sorted(known))}." if known else ""

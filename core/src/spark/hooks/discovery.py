@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from spark.errors import PluginBrokenError, PluginError, PluginWarning
-from spark.hooks.listener import Listener
-from spark.hooks.plugin_info import Plugin, PluginInfo
+from spark.hooks.plugin_info import Listener, Plugin, PluginInfo
 
 if TYPE_CHECKING:
     import pluggy

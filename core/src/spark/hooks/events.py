@@ -15,7 +15,7 @@ from threading import Thread
 from typing import Any
 
 from spark.hooks import discovery
-from spark.hooks.listener import Listener
+from spark.hooks.plugin_info import Listener
 
 PATIENCE = 10.0
 """Seconds that a plugin's function is waited for."""

@@ -1,11 +1,16 @@
-"""What became of one plugin: loaded, blocked or broken, and why."""
+"""What is known of one plugin: what became of it, what it brings, and what it wants to be told of."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
+    from asyncio import Task
+
     import pluggy
 
     from spark.hooks.plugin_specs import Claim, PluginSpec
@@ -53,3 +58,24 @@ class Plugin:
     """Every hook that it implements; empty unless it is loaded."""
     module: Any = None
     """The object that its entry point names."""
+
+
+@dataclass(slots=True, eq=False)
+class Listener:
+    """A function that wants to be told of an event, and which of the event's arguments it declares."""
+
+    plugin: str
+    """How messages call the plugin."""
+    function: Callable[..., Any]
+    arguments: tuple[str, ...]
+    late: Task[Any] | None = field(default=None, repr=False)
+    """The last call that took too long, to be asked whether it is done."""
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the function is a coroutine function."""
+        return inspect.iscoroutinefunction(self.function)
+
+    def call_with(self, arguments: dict[str, Any]) -> Callable[[], Any]:
+        """The function with the arguments that it declares, to be called."""
+        return partial(self.function, **{name: arguments[name] for name in self.arguments})
