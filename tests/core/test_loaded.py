@@ -7,6 +7,21 @@ from types import ModuleType
 
 import pytest
 
+from spark.graphs import ExitNode, FunctionNode, Graph, JoinNode, Message, Node, Progress
+from spark.graphs.checkpoint import (
+    Boundary,
+    CheckpointConfig,
+    CheckpointInfo,
+    DamagedRecord,
+    GraphCheckpoint,
+    InMemoryCheckpointBackend,
+    KeepLast,
+    Listing,
+    ReadLimits,
+    Verification,
+)
+from spark.graphs.checkpoint.storage import BlobRef, CheckpointQuery, RecordHeader
+from spark.graphs.tasks import Budget, Task, TaskType
 from spark.graphs.values.loaded import class_name, find_loaded
 
 
@@ -90,3 +105,49 @@ def test_a_name_that_two_modules_could_mean_is_not_guessed() -> None:
 
     assert find_loaded(Base, "__main__", "Twice") is None
     assert find_loaded(Base, "third", "Twice") is None
+
+
+@pytest.mark.parametrize(
+    ("stored", "cls"),
+    [
+        ("spark.graphs.nodes:Node", Node),
+        ("spark.graphs.nodes:ExitNode", ExitNode),
+        ("spark.graphs.nodes:JoinNode", JoinNode),
+        ("spark.graphs.nodes:FunctionNode", FunctionNode),
+        ("spark.graphs.message:Message", Message),
+        ("spark.graphs.progress:Progress", Progress),
+        ("spark.graphs.tasks:Task", Task),
+        ("spark.graphs.tasks:TaskType", TaskType),
+        ("spark.graphs.tasks:Budget", Budget),
+        ("spark.graphs.checkpoint.model:GraphCheckpoint", GraphCheckpoint),
+        ("spark.graphs.checkpoint.model:CheckpointInfo", CheckpointInfo),
+        ("spark.graphs.checkpoint.config:CheckpointConfig", CheckpointConfig),
+        ("spark.graphs.checkpoint.retention:KeepLast", KeepLast),
+        ("spark.graphs.checkpoint.triggers:Boundary", Boundary),
+        ("spark.graphs.checkpoint.listing:Listing", Listing),
+        ("spark.graphs.checkpoint.listing:DamagedRecord", DamagedRecord),
+        ("spark.graphs.checkpoint.limits:ReadLimits", ReadLimits),
+        ("spark.graphs.checkpoint.verification:Verification", Verification),
+        ("spark.graphs.checkpoint.blobs:BlobRef", BlobRef),
+        ("spark.graphs.checkpoint.query:CheckpointQuery", CheckpointQuery),
+        ("spark.graphs.checkpoint.record:RecordHeader", RecordHeader),
+    ],
+)
+def test_what_is_stored_of_our_own_classes_does_not_change_when_they_move(stored: str, cls: type) -> None:
+    assert class_name(cls) == stored
+    assert find_loaded(object, *stored.split(":")) is cls
+
+
+async def test_a_checkpoint_names_our_node_classes_as_ever_and_is_continued_with_them() -> None:
+    join = JoinNode()
+    join >> ExitNode()
+    backend = InMemoryCheckpointBackend()
+    graph = Graph(join, id="moved", checkpoint_config=CheckpointConfig(backend=backend))
+    checkpoint = graph.create_checkpoint("before")
+    await checkpoint.save(backend)
+    assert checkpoint.topology is not None
+    recorded = [node["class"] for node in checkpoint.topology["nodes"]]
+    assert recorded == ["spark.graphs.nodes:JoinNode", "spark.graphs.nodes:ExitNode"]
+
+    restored = Graph.from_checkpoint(checkpoint)
+    assert (await restored.run()).status == "completed"

@@ -32,7 +32,7 @@ class Saveable(Protocol):
 class Encoder(Protocol):
     """A ``Codec``, as far as saving needs it."""
 
-    def encode(self, checkpoint: Any, *, sequence: int, manual: bool = False, nonce: str = "") -> Record: ...
+    def encode(self, checkpoint: Any, *, sequence: int, manual: bool, nonce: str) -> Record: ...
 
 
 class RecordStore(Protocol):
