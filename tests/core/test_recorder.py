@@ -19,7 +19,7 @@ from spark.graphs.checkpoint import (
     KeepAll,
     Listing,
 )
-from spark.graphs.checkpoint.observers.handlers import Audience
+from spark.graphs.checkpoint.observers.audience import Audience
 from spark.graphs.checkpoint.recording.recorder import Capture, Recorder
 from spark.graphs.checkpoint.storage import Record
 from spark_testing.records import NOON

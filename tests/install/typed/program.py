@@ -146,6 +146,8 @@ async def run(backend: CheckpointBackend) -> None:
     manager = CheckpointManager(backend)
     assert_type(await manager.list_checkpoints("typed", limit=3), list[CheckpointInfo])
     latest = assert_type(await manager.load_latest("typed"), GraphCheckpoint | None)
+    if latest is not None:
+        assert_type(await latest.save(InMemoryCheckpointBackend()), CheckpointInfo)
     assert latest is not None
     assert_type(Graph.from_checkpoint(latest), Graph)
     assert_type(latest.graph_state, dict[str, Any])

@@ -12,7 +12,7 @@ from spark.errors import GraphDefinitionError, GraphRestoreError, SparkError, Sp
 from spark.graphs.checkpoint.configuration.config import CheckpointConfig, are_seconds
 from spark.graphs.checkpoint.ids import check_graph_id
 from spark.graphs.checkpoint.model import GraphCheckpoint
-from spark.graphs.checkpoint.observers.handlers import Audience
+from spark.graphs.checkpoint.observers.audience import Audience
 from spark.graphs.checkpoint.recording.recorder import Recorder
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.memory import InMemoryCheckpointBackend

@@ -13,7 +13,8 @@ from spark.graphs.checkpoint.maintenance.garbage import orphans, remove, sweep
 from spark.graphs.checkpoint.maintenance.loading import delete, find, forget, load, load_latest
 from spark.graphs.checkpoint.maintenance.verification import Verification, verify
 from spark.graphs.checkpoint.model import GraphCheckpoint
-from spark.graphs.checkpoint.observers.handlers import Audience, CheckpointHandler
+from spark.graphs.checkpoint.observers.audience import Audience
+from spark.graphs.checkpoint.observers.handlers import CheckpointHandler
 from spark.graphs.checkpoint.policies.retention import Retention, surplus
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.records.query import CheckpointQuery, Scalar

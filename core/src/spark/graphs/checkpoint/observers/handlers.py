@@ -1,22 +1,11 @@
-"""Who is told about checkpoints: handlers given by the user, and plugins that listen to the same events."""
+"""What users write to be told about checkpoints."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
-
-from spark.errors import GraphDefinitionError
-from spark.graphs.concurrency.blocking import run_blocking
-from spark.graphs.values.failures import add_note
-from spark.hooks import discovery, events
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.model import GraphCheckpoint
-    from spark.graphs.checkpoint.records.info import CheckpointInfo
-
-_LOG = logging.getLogger("spark.checkpoint")
 
 HandlerErrors = Literal["log", "raise"]
 
@@ -35,89 +24,3 @@ class CheckpointHandler:
 
     async def on_checkpoint_deleted(self, checkpoint_id: str) -> None:
         """Called when a checkpoint was deleted, by hand or by retention."""
-
-
-class Audience:
-    """All handlers of one graph or manager, and the plugins that listen."""
-
-    def __init__(self, handlers: Iterable[CheckpointHandler] = (), *, errors: HandlerErrors = "log") -> None:
-        self._handlers = tuple(handlers)
-        self._errors = errors
-
-    @classmethod
-    def of(
-        cls, handler: CheckpointHandler | Sequence[CheckpointHandler] | None, *, errors: HandlerErrors = "log"
-    ) -> Audience:
-        """The audience for what a user passed as ``handler=``.
-
-        :raises GraphDefinitionError: one of them is no handler.
-        """
-        handlers = () if handler is None else tuple(handler) if isinstance(handler, Sequence) else (handler,)
-        for one in handlers:
-            if not isinstance(one, CheckpointHandler):
-                raise GraphDefinitionError(
-                    f"handler={one!r}: a handler is an instance of a CheckpointHandler subclass"
-                    + ("; add () to make one." if isinstance(one, type) else ".")
-                )
-        return cls(handlers, errors=errors)
-
-    async def gather(self) -> None:
-        """Find the plugins that listen, off the event loop, since the first look loads them."""
-        if not discovery.has_found():
-            await run_blocking(discovery.found)
-
-    def is_empty_for(self, event: str) -> bool:
-        """Whether nobody would hear of an event, for instance ``spark_checkpoint_created``."""
-        return not self._handlers and not events.listeners(event)
-
-    async def created(self, checkpoint: GraphCheckpoint, info: CheckpointInfo) -> None:
-        """Tell that a checkpoint is durable."""
-        await self._tell("on_checkpoint_created", checkpoint.isolated)
-        if events.listeners("spark_checkpoint_created"):
-            await events.fire("spark_checkpoint_created", checkpoint=checkpoint.isolated(), info=info)
-
-    async def restored(self, checkpoint: GraphCheckpoint) -> None:
-        """Tell that a run continues from a checkpoint."""
-        await self._tell("on_checkpoint_restored", checkpoint.isolated)
-        if events.listeners("spark_checkpoint_restored"):
-            await events.fire("spark_checkpoint_restored", checkpoint=checkpoint.isolated())
-
-    async def deleted(self, info: CheckpointInfo) -> None:
-        """Tell that a checkpoint is gone."""
-        await self._tell("on_checkpoint_deleted", lambda: info.checkpoint_id)
-        await events.fire("spark_checkpoint_deleted", checkpoint_id=info.checkpoint_id, graph_id=info.graph_id)
-
-    async def all_deleted(self, infos: Iterable[CheckpointInfo]) -> None:
-        """Tell of each checkpoint that is gone; what a handler raises goes on when everything was told."""
-        failures = []
-        for info in infos:
-            try:
-                await self.deleted(info)
-            except Exception as error:
-                failures.append(error)
-        if failures:
-            raise failures[0]
-
-    async def failed(self, graph_id: str, error: BaseException) -> None:
-        """Tell that a checkpoint could not be made."""
-        await events.fire("spark_checkpoint_failed", graph_id=graph_id, error=error)
-
-    async def _tell(self, method: str, make_argument: Callable[[], Any]) -> None:
-        for handler in self._handlers:
-            try:
-                await getattr(handler, method)(make_argument())
-            except (Exception, SystemExit, asyncio.CancelledError) as error:
-                if self._errors == "raise" or (isinstance(error, asyncio.CancelledError) and _is_being_cancelled()):
-                    add_note(error, f"raised by the handler {type(handler).__qualname__} in {method}.")
-                    raise
-                _LOG.exception(
-                    "The handler %s failed in %s; the run goes on. To stop it, pass handler_errors='raise'.",
-                    type(handler).__qualname__,
-                    method,
-                )
-
-
-def _is_being_cancelled() -> bool:
-    """Whether it is this task that somebody cancels, and not one that a handler waited for."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

@@ -22,7 +22,7 @@ from spark.graphs.checkpoint.encoding.cache import FragmentCache
 from spark.graphs.checkpoint.ids import automatic_id
 from spark.graphs.checkpoint.maintenance.loading import check_not_forgotten, delete
 from spark.graphs.checkpoint.model import GraphCheckpoint
-from spark.graphs.checkpoint.observers.handlers import Audience
+from spark.graphs.checkpoint.observers.audience import Audience
 from spark.graphs.checkpoint.policies.retention import KeepAll, Retention, are_rising, surplus
 from spark.graphs.checkpoint.policies.triggers import Boundary, Trigger, is_due
 from spark.graphs.checkpoint.recording.blob_tracker import Upkeep
