@@ -179,7 +179,7 @@ class Ending:
         await self._save_or_raise("completed")
         result = self._run.result
         assert result is not None
-        return replace(result, content=snapshot(result.content))
+        return replace(result, content=snapshot(result.content), run_id=self._run.run_id, resumed=not self._is_new)
 
     async def _leave(self, error: BaseException) -> None:
         """Stop what still runs, save the boundary that the run stands at, and note what came of it."""

@@ -97,7 +97,9 @@ class Frontier:
 
     def add(self, node: str, inputs: Any) -> None:
         """The token that a run begins with: held if its node is a join, else waiting."""
-        self._place(Token(self._new_id(), node, inputs, lineage=(self._mark(node) + 1) % _PRIME, source=None))
+        token = Token(self._new_id(), node, inputs, lineage=(self._mark(node) + 1) % _PRIME, source=None)
+        token.path = (token.id,)
+        self._place(token)
 
     def start(self) -> Token:
         """Move the token that waits longest to the running ones."""
@@ -182,7 +184,7 @@ class Frontier:
                     source=item["source"],
                     joined=item["joined"],
                     failures=operator.index(item.get("failures", 0)),
-                    **_recorded_order(item.get("order")),
+                    **_recorded_order(item),
                 )
             )
 
@@ -207,8 +209,6 @@ class Frontier:
             self.held.setdefault(token.node, []).append(token)
         else:
             self.waiting.append(token)
-        if self._joins:
-            token.path = token.path or (token.id,)  # in checkpoints of older releases, the ids decide
         if self._reaches:
             self._press(token, +1)
 
@@ -254,8 +254,10 @@ def _number(tokens: list[Token]) -> None:
         token.path = (place,)
 
 
-def _recorded_order(order: Any) -> dict[str, Any]:
-    return {} if order is None else {"generation": operator.index(order[0]), "path": (operator.index(order[1]),)}
+def _recorded_order(item: Mapping[str, Any]) -> dict[str, Any]:
+    """In checkpoints of older releases, the ids decide."""
+    generation, place = item.get("order") or (0, item["id"])
+    return {"generation": operator.index(generation), "path": (operator.index(place),)}
 
 
 def _token_data(token: Token, content: int) -> dict[str, Any]:
@@ -269,6 +271,6 @@ def _token_data(token: Token, content: int) -> dict[str, Any]:
     }
     if token.failures:
         data["failures"] = token.failures
-    if token.path not in ((), (token.id,)) or token.generation:
+    if token.generation or (token.path and token.path[0] != token.id):
         data["order"] = [token.generation, token.path[0]]
     return data

@@ -327,9 +327,7 @@ class Graph:
         self._standing.next = Origin()  # not before: a run that could not begin can be tried again
         is_stored = True
         try:
-            message = await Ending(
-                run, self._checkpoint_config, self._failure_rule, is_new=origin.pending is None
-            ).reach()
+            return await Ending(run, self._checkpoint_config, self._failure_rule, is_new=origin.pending is None).reach()
         except BaseException:
             is_stored = recorder is not None and recorder.has_saved
             raise
@@ -337,7 +335,6 @@ class Graph:
             run.threads.end()
             if is_stored:
                 self._standing.stored()
-        return replace(message, run_id=run.run_id, resumed=origin.pending is not None)
 
     def _stored(self, rename: Mapping[str, str] | None, *, for_result: bool) -> Stored:
         return Stored(self._graph_id, self._backend, self._topology, rename, for_result)

@@ -203,11 +203,8 @@ class GraphRun:
     async def _execute_in_parallel(self) -> tuple[NodeContext, Any]:
         """Start what may start, and return the step that finishes next."""
         tasks = self.tasks
-        while (
-            self.frontier.waiting
-            and len(tasks) < self._max_concurrency
-            and self.iteration + len(tasks) < self._most_iterations
-        ):
+        most = min(self._max_concurrency, self._most_iterations - self.iteration)
+        while self.frontier.waiting and len(tasks) < most:
             step = self._begin()
             task = asyncio.create_task(outcome_of(step.plan.execute, step), name=f"{self.graph_id}/{step.plan.key}")
             tasks[task] = step

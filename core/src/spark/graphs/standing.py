@@ -110,7 +110,8 @@ class Standing:
     def stored(self) -> None:
         """A checkpoint holds everything that the run began with."""
         self.edits.clear()
-        self.given = replace(self.given, pending=None)
+        if self.given.pending is not None:
+            self.given = replace(self.given, pending=None)
 
     def _check_edits(self, checkpoint: GraphCheckpoint, codec: Codec) -> None:
         recorded = {key: checkpoint.graph_state[key] for key in self.edits if key in checkpoint.graph_state}
