@@ -116,7 +116,7 @@ class Frontier:
         path = self._short_path(token) if self._joins else ()
         for branch, target in enumerate(targets):
             follower = Token(
-                self._new_id(),
+                self.next_id + branch,
                 target,
                 output,
                 lineage=(lineage + self._mark(target) + branch + 1) % _PRIME,
@@ -126,6 +126,7 @@ class Frontier:
                 follower.generation = token.generation + 1
                 follower.path = path if len(targets) == 1 else (*path, branch)
             self._place(follower)
+        self.next_id += len(targets)
 
     def put_back(self) -> None:
         """Every running token waits again, before those that never ran."""
@@ -213,9 +214,8 @@ class Frontier:
             self._press(token, +1)
 
     def _press(self, token: Token, change: int) -> None:
-        held_here = token.node if token.node in self._joins and not token.joined else None
         for join in self._reaches.get(token.node, ()):
-            if join != held_here:
+            if join != token.node or token.joined:  # what is held here does not keep its own join waiting
                 self._pressure[join] += change
 
     def _fire(self, join: str) -> None:

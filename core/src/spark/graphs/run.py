@@ -280,11 +280,10 @@ class GraphRun:
 
     async def _stand_at_boundary(self, step: NodeContext) -> None:
         now = self._clock()
-        if self.frontier:
-            if self.saving is not None and self.saving.is_due(self._boundary(step, now)):
-                await self._save(self.saving, now)
-            if self.budget is not None:
-                self._check_budget(now)
+        if self.saving is not None and self.frontier and self.saving.is_due(self._boundary(step, now)):
+            await self._save(self.saving, now)
+        if self.budget is not None and self.frontier:
+            self._check_budget(now)
         if now - self._breathed > _BREATH:
             await asyncio.sleep(0)
             self._breathed = self._clock()
