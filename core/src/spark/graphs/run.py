@@ -140,6 +140,8 @@ class GraphRun:
             if self.is_stopping:
                 return
             await self._stand_at_boundary(step)
+            if self.is_stopping:  # the run was ended while a checkpoint was being saved
+                return
         if self.result is None:
             self.result = Message(content=None, status="completed", node=None)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from spark.graphs.message import Message
     from spark.graphs.origin import Resume
     from spark.graphs.topology import Topology
+    from spark.graphs.values import Check
 
 
 class Standing:
@@ -41,6 +42,15 @@ class Standing:
         self.take_over(given)
         if given.checkpoint is None:
             self.next = Origin()
+
+    def set_node_states(self, stores: Mapping[str, StateStore], *, check: Check | None) -> None:
+        """Begin with copies of these states of nodes.
+
+        :raises SerializationError: one can't be saved.
+        """
+        states = {key: StateStore(store.label, store.values, check=check).values for key, store in stores.items()}
+        self.given.node_states = states
+        self.node_states = {key: StateStore(store.label, states[key]) for key, store in stores.items()}
 
     def edit(self, key: str, value: Any) -> None:
         """Set a value of the shared state between runs."""
@@ -89,6 +99,14 @@ class Standing:
                 key: StateStore(f"node_states[{key!r}]", values) for key, values in origin.node_states.items()
             }
         self.next = origin
+
+    def bring_in(self, origin: Origin) -> GraphCheckpoint | None:
+        """Stand where the store was asked for; the checkpoint that was found there."""
+        self.take_over(origin)
+        if origin.checkpoint is self.given.checkpoint:
+            return None  # it holds none, so this is what was given
+        self.stored()
+        return origin.checkpoint
 
     def take_outcome(self, origin: Origin) -> Message:
         """Stand where a complete run ended, and give its result."""
