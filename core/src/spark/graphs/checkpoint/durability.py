@@ -180,7 +180,10 @@ class SaveBehind(SaveAtOnce):
     def _raise_failure(self) -> None:
         if self._failure is not None:
             failure, self._failure = self._failure, None
-            raise failure
+            try:
+                raise failure
+            finally:
+                del failure  # its traceback leads to this frame
 
 
 class SaveAtExit(SaveAtOnce):
