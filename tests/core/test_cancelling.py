@@ -323,9 +323,11 @@ def test_a_grace_is_a_positive_number(grace: Any) -> None:
 
 
 PROGRAM = """
-import asyncio, sys
+import asyncio, signal, sys
 from spark.graphs import Graph, Node
 from spark.graphs.checkpoint import CheckpointConfig
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts tests in the background ignores it
 
 class Step(Node):
     async def process(self, context):

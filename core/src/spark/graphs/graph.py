@@ -28,7 +28,6 @@ from spark.graphs.arguments import (
 )
 from spark.graphs.blocking import NODE_THREADS, NodeThreads
 from spark.graphs.checkpoint.backend import CheckpointBackend
-from spark.graphs.checkpoint.codec import Codec
 from spark.graphs.checkpoint.config import CheckpointConfig
 from spark.graphs.checkpoint.durability import saving
 from spark.graphs.checkpoint.migrations import migrated
@@ -170,11 +169,10 @@ class Graph:
         try:
             check_resume(resume, rename)
             wanted = Task.of(task)
-            codec = self._backend.codec if self._backend is not None else Codec()
             stored = self._stored(rename, for_result=resume != "state")
-            origin = await self._standing.choose(resume, stored, codec=codec)
+            origin = await self._standing.choose(resume, stored)
             if origin.pending is not None:
-                origin.pending.check_inputs(wanted.inputs, codec=codec)
+                origin.pending.check_inputs(wanted.inputs, codec=stored.codec())
                 if origin.pending.is_complete():
                     self._run = None
                     return self._standing.take_outcome(origin)
@@ -365,7 +363,7 @@ class Graph:
             frontier=frontier,
             task=task,
             config=self._config_data(task, inputs),
-            saving=saving(recorder, durability=config.durability, clock=self._clock) if recorder and config else None,
+            saving=saving(recorder, durability=config.durability) if recorder and config else None,
             error=pending.checkpoint.execution_metadata.get("error") if pending else None,
             max_concurrency=self._max_concurrency,
             threads=NodeThreads(self._node_threads),
