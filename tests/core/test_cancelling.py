@@ -253,6 +253,32 @@ async def test_a_node_whose_helper_is_cancelled_has_failed(is_parallel: bool, du
     assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
 
 
+async def test_nothing_new_starts_when_it_is_cancelled_while_a_checkpoint_is_being_saved() -> None:
+    class Waits(InMemoryCheckpointBackend):
+        async def put(self, record: Record) -> None:
+            if not reached.is_set():
+                reached.set()
+                await go_on.wait()
+            await super().put(record)
+
+    reached, go_on, started = asyncio.Event(), asyncio.Event(), list[str]()
+    first, second = (Does(lambda context: started.append(context.node), name=name) for name in ("first", "second"))
+    first >> second
+    config = CheckpointConfig(backend=Waits(), trigger_on_iteration=1)
+    graph = Graph(first, id="g", checkpoint_config=config)
+    run = asyncio.create_task(graph.run())
+    await reached.wait()
+    run.cancel()
+    await asyncio.sleep(0)
+    go_on.set()
+
+    with pytest.raises(asyncio.CancelledError):
+        await run
+
+    assert started == ["first"]
+    assert [token["node"] for token in ((await history(graph))[-1].frontier or {})["tokens"]] == ["second"]
+
+
 async def test_without_the_trigger_nothing_is_saved() -> None:
     graph = graph_of(Loop(forever).node, trigger_on_cancel=False)
     with pytest.raises(TimeoutError):
@@ -297,9 +323,11 @@ def test_a_grace_is_a_positive_number(grace: Any) -> None:
 
 
 PROGRAM = """
-import asyncio, sys
+import asyncio, signal, sys
 from spark.graphs import Graph, Node
 from spark.graphs.checkpoint import CheckpointConfig
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that starts tests in the background ignores it
 
 class Step(Node):
     async def process(self, context):

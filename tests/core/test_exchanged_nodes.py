@@ -12,7 +12,14 @@ import pytest
 
 from spark.errors import GraphDefinitionError, GraphRestoreError
 from spark.graphs import ExitNode, Graph, Node, NodeContext, node
-from spark.graphs.checkpoint import CheckpointConfig, GraphCheckpoint, InMemoryCheckpointBackend
+from spark.graphs.checkpoint import (
+    AfterNode,
+    CheckpointConfig,
+    EveryIterations,
+    GraphCheckpoint,
+    InMemoryCheckpointBackend,
+    Trigger,
+)
 from tests.core.running import Failure, every_step, frontier_at, history
 
 
@@ -182,11 +189,21 @@ class TestOtherClasses:
         assert last.node_states == {"Download": {"fetched": 1}}
         assert last.execution_metadata["last_node"] == "ExitNode"
 
-    async def test_a_trigger_that_is_recorded_follows_too(self) -> None:
+    @pytest.mark.parametrize(
+        ("given", "expected"),
+        [
+            ({"trigger_on_node": ["Fetch"]}, AfterNode("Download")),
+            ({"trigger": AfterNode("Fetch")}, AfterNode("Download")),
+            (
+                {"trigger": AfterNode("Fetch", "Fails") & EveryIterations(2) | AfterNode("Fetch")},
+                AfterNode("Download", "Fails") & EveryIterations(2) | AfterNode("Download"),
+            ),
+        ],
+    )
+    async def test_a_trigger_that_is_recorded_follows_too(self, given: dict[str, Any], expected: Trigger) -> None:
         backend = InMemoryCheckpointBackend()
         start = chain(Fetch(), Fails())
-        config = CheckpointConfig(backend=backend, trigger_on_node=["Fetch"])
-        graph = Graph(start, id="with a trigger", checkpoint_config=config)
+        graph = Graph(start, id="with a trigger", checkpoint_config=CheckpointConfig(backend=backend, **given))
         with pytest.raises(Failure):
             await graph.run()
         checkpoint = (await history(graph))[-1]
@@ -196,7 +213,18 @@ class TestOtherClasses:
         graph = Graph.from_checkpoint(checkpoint, start=chain(Download(), Fails()), rename={"Fetch": "Download"})
 
         assert graph.checkpoint_config is not None
-        assert list(graph.checkpoint_config.trigger_on_node or ()) == ["Download"]
+        assert repr(graph.checkpoint_config.combined_trigger()) == repr(expected)
+
+    async def test_why_the_run_failed_is_told_of_the_node_under_its_new_key(self) -> None:
+        backend = InMemoryCheckpointBackend()
+        with pytest.raises(Failure):
+            await graph_of(Fails(name="old"), backend).run()
+        graph = graph_of(Fails(name="new"), backend)
+
+        await graph.load(rename={"old": "new"})
+        snapshot = graph.create_checkpoint()
+
+        assert snapshot.execution_metadata["error"]["node"] == "new"
 
     async def test_a_subclass_may_stand_in_for_its_base(self) -> None:
         backend = InMemoryCheckpointBackend()

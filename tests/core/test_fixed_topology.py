@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import gc
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +13,7 @@ import pytest
 from spark.errors import GraphDefinitionError
 from spark.graphs import ExitNode, Graph, JoinNode, Node, NodeContext, node
 from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend
+from spark.graphs.edges import Edge
 from tests.core.running import Does, every_step, history
 
 
@@ -116,6 +120,45 @@ class TestTheSameEdgeAgain:
             start.on(value=Array()) >> end
 
         assert len(start.edges) == 2
+
+    def test_wiring_shared_nodes_for_each_of_many_graphs_leaves_no_more_than_once(self) -> None:
+        first, last = counting("first"), counting("last")
+        ways = [{"more": True}, {"more": [1]}, {}]
+
+        def size() -> int:
+            gc.collect()
+            return sum(isinstance(each, Edge) for each in gc.get_objects())
+
+        sizes = []
+        for _ in range(3):
+            for way in ways:
+                first.on(**way) >> last
+            Graph(first)
+            sizes.append(size())
+
+        assert sizes[0] == sizes[1] == sizes[2]
+        assert [edge.equals for edge in first.edges] == ways
+
+    def test_an_edge_of_a_copied_node_is_still_the_same_when_declared_again(self) -> None:
+        loop, end = counting("loop"), counting("end")
+        loop.on(more=True) >> loop
+        loop >> end
+        copied, copied_end = copy.deepcopy((loop, end))
+
+        copied.on(more=True) >> copied
+        copied >> copied_end
+
+        assert [edge.target for edge in copied.edges] == [copied, copied_end]
+
+    def test_many_ways_to_one_node_are_wired_at_once(self) -> None:
+        router, end = counting("router"), counting("end")
+        began = time.process_time()
+        for code in range(10_000):
+            router.on(code=code) >> end
+        Graph(router)
+
+        assert time.process_time() - began < 2
+        assert len(router.edges) == 10_000
 
     def test_a_fan_out_to_many_nodes_is_built_at_once(self) -> None:
         start = JoinNode(name="start")

@@ -296,6 +296,16 @@ class TestTheNextTurn:
         assert not any(message.resumed for message in messages)
         assert [(one.sequence, one.parent) for one in await history(graph)] == [(1, None), (2, 1), (3, 2)]
 
+    async def test_inputs_that_can_not_be_saved_leave_the_graph_as_it_was(self) -> None:
+        _, graph = pages()
+        complete = await graph.run()
+
+        with pytest.raises(SerializationError):
+            await graph.run({"page": object()}, resume="state")
+        again = await graph.run(resume=True)
+
+        assert (again.content, again.run_id, again.resumed) == (complete.content, complete.run_id, True)
+
     async def test_an_unfinished_run_is_not_cut_off(self) -> None:
         backend = InMemoryCheckpointBackend()
         await unfinished(backend, day="monday")
@@ -392,6 +402,36 @@ class TestLoad:
             await graph.run({"day": "monday"}, resume=True)
 
         assert await graph.get_state("source") == ("a", 1)
+
+    async def test_a_run_that_was_cut_off_after_it_goes_on_from_there_and_not_from_an_older_restored_one(self) -> None:
+        loop, graph = pages(trigger_on_iteration=1)
+        loop.cut_off = fail
+        with pytest.raises(Failure):
+            await graph.run()
+        older = (await history(graph))[0]
+        backend = graph.checkpoint_backend
+        restored = Graph.from_checkpoint(older, checkpoint_config=CheckpointConfig(backend=backend, **RARELY))
+
+        latest = await restored.load()
+        with pytest.raises(Failure):
+            await restored.run()
+        loop.cut_off = None
+        await restored.run(resume=True)
+
+        assert older.graph_state == {"pages": [1]}
+        assert latest is not None
+        assert latest.graph_state == {"pages": [1, 2]}
+        assert (await history(restored))[-1].parent == latest.sequence
+
+    async def test_where_nothing_is_stored_it_returns_none_and_keeps_what_was_restored(self) -> None:
+        _, graph = pages()
+        await graph.run()
+        complete = (await history(graph))[-1]
+        empty = CheckpointConfig(backend=InMemoryCheckpointBackend())
+        restored = Graph.from_checkpoint(complete, checkpoint_config=empty)
+
+        assert await restored.load() is None
+        assert (await restored.run()).content == {"page": 6, "more": False, "seen": 6}
 
     async def test_where_nothing_is_stored_what_was_set_counts(self) -> None:
         graph = passing(InMemoryCheckpointBackend())

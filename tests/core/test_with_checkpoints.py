@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from spark.errors import RunError
+from spark.errors import RunError, SerializationError
 from spark.graphs import Graph, NodeContext, Progress
 from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend
 from tests.core.running import Does, countdown, every_step, history
+
+
+class Unsaveable:
+    """Can be copied, and nothing else."""
 
 
 async def test_it_has_the_nodes_the_id_and_the_state_and_other_checkpoints() -> None:
@@ -22,6 +26,31 @@ async def test_it_has_the_nodes_the_id_and_the_state_and_other_checkpoints() -> 
     assert plain.get_state_snapshot() == {"count": 2}
     assert len(await history(kept)) == 2
     assert plain.checkpoint_backend is None
+
+
+async def test_nodes_keep_the_states_that_they_have() -> None:
+    def count(context: NodeContext) -> dict[str, object]:
+        context.state["runs"] = context.state.get("runs", 0) + 1
+        return {"runs": context.state["runs"]}
+
+    plain = Graph(Does(count, name="counts"), id="g")
+    await plain.run()
+    kept = plain.with_checkpoints(every_step(InMemoryCheckpointBackend()))
+
+    assert (await kept.run()).content == {"runs": 2}
+    assert (await plain.run()).content == {"runs": 2}
+
+
+async def test_a_state_of_a_node_that_can_not_be_saved_is_refused_at_once() -> None:
+    def keep(context: NodeContext) -> dict[str, object]:
+        context.state["made"] = Unsaveable()
+        return {}
+
+    plain = Graph(Does(keep, name="keeps"), id="g")
+    await plain.run()
+
+    with pytest.raises(SerializationError, match=r"node_states\['keeps'\]\['made'\]"):
+        plain.with_checkpoints(every_step(InMemoryCheckpointBackend()))
 
 
 async def test_a_graph_without_a_name_stays_without_one() -> None:

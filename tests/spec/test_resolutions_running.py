@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import ast
+import asyncio
+import dataclasses
+import enum
+import gc
 import inspect
 import math
 import sys
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
+from fractions import Fraction
 from importlib import metadata
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import pydantic
 import pytest
@@ -344,3 +350,137 @@ async def test_large_data_belongs_in_files_that_the_state_refers_to(files: FileC
     path = PurePosixPath("/path/to/data.parquet")
 
     assert await stored_and_loaded(path, files) == path
+
+
+# Rows 28, 30 and 31
+
+
+async def test_a_store_that_lasts_is_saved_to_without_a_trigger(files: FileCheckpointBackend) -> None:
+    """Row 28: adaptively, the first time after the first step; a store in memory only at the end."""
+    clock = FakeClock()
+    stored = {}
+    for backend in (files, InMemoryCheckpointBackend()):
+        config = CheckpointConfig(backend=backend)
+        node = looping(Slow(40, clock=clock, seconds=0.01))
+        graph = Graph(node, id="g", checkpoint_config=config, clock=clock)
+        await graph.run()
+        stored[backend.name] = [each.execution_metadata["iteration"] for each in await checkpoints_of(graph)]
+
+    assert stored["memory"] == [41]
+    assert stored["file"][-1] == 41
+    assert len(stored["file"]) == config.max_checkpoints  # a clock that stands still while saving makes saving free
+
+
+@pytest.mark.parametrize(("rule", "paid"), [("finish", 1), ("cancel", 2)])
+async def test_what_runs_beside_a_failed_node_finishes_or_is_stopped(rule: Any, paid: int) -> None:
+    """Row 30: and what finished is not paid for again."""
+    calls: list[str] = []
+    has_failed = asyncio.Event()
+
+    class Pay(Node):
+        async def process(self, context: NodeContext) -> None:
+            calls.append("pay")
+            if not has_failed.is_set():
+                await has_failed.wait()
+                for _ in range(20):
+                    await asyncio.sleep(0)
+
+    class Fail(Node):
+        async def process(self, context: NodeContext) -> None:
+            if not has_failed.is_set():
+                has_failed.set()
+                raise ConnectionError("the service hung up")
+
+    start = Echo()
+    start >> Pay()
+    start >> Fail()
+    graph = Graph(start, id="g", on_failure=rule, checkpoint_config=CheckpointConfig())
+    with pytest.raises(ConnectionError):
+        await graph.run()
+    await graph.run(resume=True)
+
+    assert calls.count("pay") == paid
+
+
+async def test_a_run_that_is_cancelled_is_saved_where_it_stands() -> None:
+    """Row 31: although no trigger asked for it, and then the cancellation goes on."""
+    waits = asyncio.Event()
+
+    class Wait(Node):
+        async def process(self, context: NodeContext) -> None:
+            waits.set()
+            await asyncio.Event().wait()
+
+    start = Count()
+    start >> Wait()
+    graph = Graph(start, id="g", checkpoint_config=CheckpointConfig())
+    run = asyncio.create_task(graph.run())
+    await waits.wait()
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+
+    (saved,) = await checkpoints_of(graph)
+    assert (saved.execution_metadata["reason"], saved.graph_state) == ("cancelled", {"count": 1})
+
+
+# Rows 33 and 34
+
+
+async def test_every_rule_is_recorded_and_made_again(files: FileCheckpointBackend) -> None:
+    """Row 33: by name and options, so that a restored graph keeps what the original kept."""
+    config = CheckpointConfig(
+        backend=files,
+        trigger=checkpoint.EveryIterations(2) | checkpoint.AfterNode("Count"),
+        retention=checkpoint.KeepAll(),
+    )
+    graph = Graph(looping(Count(4)), id="g", checkpoint_config=config)
+    await graph.run()
+
+    (*_, latest) = await checkpoints_of(graph)
+    del graph
+    gc.collect()
+    restored = Graph.from_checkpoint(latest, start=looping(Count(4))).checkpoint_config
+
+    assert restored is not None
+    assert repr((restored.trigger, restored.retention)) == repr((config.trigger, config.retention))
+
+
+class Colour(enum.Enum):
+    RED = "r"
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    x: int
+    y: float = dataclasses.field(compare=False)
+
+
+class Pair(NamedTuple):
+    left: int
+    right: str
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Colour.RED,
+        Point(1, 2.5),
+        Pair(1, "b"),
+        deque([1, 2], maxlen=3),
+        defaultdict(list, {"a": [1]}),
+        Counter("aab"),
+        OrderedDict(b=1, a=2),
+        Fraction(1, 3),
+        datetime(2026, 1, 1, tzinfo=timezone(timedelta(hours=5, minutes=30), "IST")),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_types_that_everybody_has_come_back_without_being_registered(
+    files: FileCheckpointBackend, value: Any
+) -> None:
+    """Row 34: exactly, by their type and all that they hold."""
+    back = await stored_and_loaded(value, files)
+
+    assert type(back) is type(value)
+    assert repr(back) == repr(value)

@@ -59,7 +59,7 @@ class NodeContext:
     def graph_state(self) -> GraphState:
         """The state that all nodes share."""
         if self._graph_state is None:
-            self.graph_writes = StateTransaction(self._run.state, writer=self.plan.key)
+            self.graph_writes = StateTransaction(self._run.state, self.plan.key)
             self._graph_state = GraphState(self.graph_writes)
             if self._has_ended:
                 self._end()
@@ -69,7 +69,7 @@ class NodeContext:
     def state(self) -> NodeState:
         """This node's own state: a mapping that is kept from one execution to the next, and in checkpoints."""
         if self._state is None:
-            self.node_writes = StateTransaction(self._run.node_state(self.plan.key), writer=self.plan.key)
+            self.node_writes = StateTransaction(self._run.node_state(self.plan.key), self.plan.key)
             self._state = NodeState(self.node_writes)
             if self._has_ended:
                 self._end()

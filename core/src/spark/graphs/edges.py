@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from threading import Lock
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, overload
 
@@ -62,6 +63,15 @@ class Edge:
             and _is_same_condition(self.condition, other.condition)
         )
 
+    def kind(self) -> Any:
+        """Something that can be hashed, and that the same edge has, too; most others have something else."""
+        try:
+            equals = frozenset(self._expected)
+            hash(equals)
+        except Exception:  # among the values is a list, for instance
+            equals = frozenset()
+        return id(self.target), self.priority, equals
+
     def label(self) -> str:
         """The condition in a few words, ``""`` when there is none."""
         if self.condition is not None:
@@ -91,6 +101,35 @@ class Edge:
             f"The condition of {self!r} raised {type(error).__name__}: {error}. It was given the output's content "
             f"{_shortened(content)}; make it answer for this content too."
         )
+
+
+class Edges:
+    """The outgoing edges of a node, in the order of declaration.
+
+    One that is declared again is the same edge: a notebook's cell may be run twice, and a program may wire a shared node for
+    each graph that it makes.
+    """
+
+    __slots__ = ("_alike", "_all")
+
+    def __init__(self) -> None:
+        self._all: list[Edge] = []
+        self._alike: dict[Any, list[Edge]] = {}
+        """Those among which an edge is looked for that may be the same."""
+
+    def append(self, edge: Edge) -> None:
+        """Add an edge, unless it is there."""
+        with _WIRING:
+            alike = self._alike.setdefault(edge.kind(), [])
+            if not any(edge.is_same(earlier) for earlier in alike):
+                alike.append(edge)
+                self._all.append(edge)
+
+    def __iter__(self) -> Iterator[Edge]:
+        return iter(tuple(self._all))
+
+    def __reduce__(self) -> tuple[type, tuple[()], None, Iterator[Edge]]:
+        return Edges, (), None, iter(self)  # what a copy is looked up by are the identities of other nodes
 
 
 class OutgoingEdge:
@@ -128,18 +167,6 @@ def _shortened(content: Any) -> str:
     return text if len(text) <= 200 else f"{text[:200]}…"
 
 
-def distinct(edges: Iterable[Edge]) -> list[Edge]:
-    """The edges in order, without those that were declared before: a notebook's cell may be run twice."""
-    found: list[Edge] = []
-    by_target: dict[int, list[Edge]] = {}
-    for edge in edges:
-        same_target = by_target.setdefault(id(edge.target), [])
-        if not any(edge.is_same(earlier) for earlier in same_target):
-            same_target.append(edge)
-            found.append(edge)
-    return found
-
-
 def _is_same_condition(one: Condition | None, other: Condition | None) -> bool:
     if one is other:
         return True
@@ -157,6 +184,7 @@ def _is_equal(one: object, other: object) -> bool:
         return False
 
 
+_WIRING: Final = Lock()
 _PARTS_OF_A_FUNCTION: Final = (
     "__code__",
     "__closure__",

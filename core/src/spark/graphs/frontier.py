@@ -18,8 +18,8 @@ _MEETING: Final = 0x09E3779B97F4A7C1
 _LONGEST_PATH: Final = 256
 """So many branches are remembered one by one; then the tokens are numbered in the order that they have."""
 
-Birth: TypeAlias = tuple[int, tuple[int, ...]]
-"""How many steps led to a token, and by which branch of each fan-out; compares as in a run whose steps all take equally long.
+Path: TypeAlias = tuple[int, ...]
+"""By which branch of each fan-out a token came.
 
 What belongs to one token only, goes on in the path of those that follow it: no path begins with that of another token.
 """
@@ -28,7 +28,7 @@ What belongs to one token only, goes on in the path of those that follow it: no 
 class Token:
     """One pending execution of a node."""
 
-    __slots__ = ("birth", "failures", "id", "inputs", "joined", "lineage", "node", "source")
+    __slots__ = ("failures", "generation", "id", "inputs", "joined", "lineage", "node", "path", "source")
 
     def __init__(
         self,
@@ -40,7 +40,8 @@ class Token:
         source: str | None,
         joined: bool = False,
         failures: int = 0,
-        birth: Birth | None = None,
+        generation: int = 0,
+        path: Path = (),
     ) -> None:
         self.id: int = id
         """1, 2, 3… in the order in which the tokens of a run came into being."""
@@ -56,8 +57,10 @@ class Token:
         """The join has fired: this one is no longer held."""
         self.failures: int = failures
         """How many of its executions have failed."""
-        self.birth: Birth = birth or (0, (id,))
-        """Its place in an order that no scheduling changes. Without it, as in checkpoints of older releases, by id."""
+        self.generation: int = generation
+        """How many steps led to it."""
+        self.path: Path = path
+        """Decides within a generation; in a graph with joins, each token has one."""
 
 
 class Frontier:
@@ -92,18 +95,9 @@ class Frontier:
     def __bool__(self) -> bool:
         return bool(self.waiting or self.running or self.held)
 
-    def add(self, node: str, inputs: Any, *, after: Token | None = None, branch: int = 0, of: int = 1) -> None:
-        """A new token: held if its node is a join, else waiting.
-
-        :param after: the token whose execution led here; None at the start.
-        :param branch: how many others it led to before this one.
-        :param of: to how many it leads in all.
-        """
-        lineage = ((after.lineage if after else 0) * _GENERATION + self._mark(node) + branch + 1) % _PRIME
-        birth = self._birth(after, branch, of) if after and self._joins else None
-        self._place(
-            Token(self._new_id(), node, inputs, lineage=lineage, source=after.node if after else None, birth=birth)
-        )
+    def add(self, node: str, inputs: Any) -> None:
+        """The token that a run begins with: held if its node is a join, else waiting."""
+        self._place(Token(self._new_id(), node, inputs, lineage=(self._mark(node) + 1) % _PRIME, source=None))
 
     def start(self) -> Token:
         """Move the token that waits longest to the running ones."""
@@ -111,11 +105,25 @@ class Frontier:
         self.running[token.id] = token
         return token
 
-    def finish(self, token: Token) -> None:
-        """Remove a running token: its step has committed."""
+    def finish(self, token: Token, output: Any, targets: Sequence[str]) -> None:
+        """A running token's step has committed: in its place come those that carry the output to its targets."""
         del self.running[token.id]
         if self._reaches:
             self._press(token, -1)
+        lineage = token.lineage * _GENERATION
+        path = self._short_path(token) if self._joins else ()
+        for branch, target in enumerate(targets):
+            follower = Token(
+                self._new_id(),
+                target,
+                output,
+                lineage=(lineage + self._mark(target) + branch + 1) % _PRIME,
+                source=token.node,
+            )
+            if path:
+                follower.generation = token.generation + 1
+                follower.path = path if len(targets) == 1 else (*path, branch)
+            self._place(follower)
 
     def put_back(self) -> None:
         """Every running token waits again, before those that never ran."""
@@ -146,7 +154,7 @@ class Frontier:
         fan-out.
         """
         pending = self.pending()
-        if any(len(token.birth[1]) > 1 for token in pending):
+        if self._joins and any(len(token.path) > 1 for token in pending):
             _number(pending)
         tokens = PlainList()
         contents: list[Any] = []
@@ -174,18 +182,15 @@ class Frontier:
                     source=item["source"],
                     joined=item["joined"],
                     failures=operator.index(item.get("failures", 0)),
-                    birth=_recorded_birth(item.get("order")),
+                    **_recorded_order(item.get("order")),
                 )
             )
 
-    def _birth(self, after: Token, branch: int, of: int) -> Birth:
-        generation, path = after.birth
-        if of == 1:
-            return generation + 1, path
-        if branch == 0 and len(path) >= _LONGEST_PATH:
-            _number([*self.pending(), after])
-            path = after.birth[1]
-        return generation + 1, (*path, branch)
+    def _short_path(self, token: Token) -> Path:
+        """The path of a token, to which another branch may be added."""
+        if len(token.path) >= _LONGEST_PATH:
+            _number([*self.pending(), token])
+        return token.path
 
     def _new_id(self) -> int:
         self.next_id += 1
@@ -202,6 +207,8 @@ class Frontier:
             self.held.setdefault(token.node, []).append(token)
         else:
             self.waiting.append(token)
+        if self._joins:
+            token.path = token.path or (token.id,)  # in checkpoints of older releases, the ids decide
         if self._reaches:
             self._press(token, +1)
 
@@ -212,17 +219,20 @@ class Frontier:
                 self._pressure[join] += change
 
     def _fire(self, join: str) -> None:
-        arrived = sorted(self.held.pop(join), key=lambda token: (self._order.get(token.source or "", -1), token.birth))
+        arrived = sorted(
+            self.held.pop(join),
+            key=lambda token: (self._order.get(token.source or "", -1), token.generation, token.path),
+        )
         for token in arrived:
             self._press(token, -1)
         inputs = [token.inputs for token in arrived]
         lineage = 1
         for each in sorted(token.lineage for token in arrived):
             lineage = (lineage * _MEETING + each) % _PRIME
-        birth = max(token.birth[0] for token in arrived), min(token.birth[1] for token in arrived)
-        self._place(
-            Token(self._new_id(), join, inputs, lineage=lineage, source=arrived[0].source, joined=True, birth=birth)
-        )
+        token = Token(self._new_id(), join, inputs, lineage=lineage, source=arrived[0].source, joined=True)
+        token.generation = max(each.generation for each in arrived)
+        token.path = min(each.path for each in arrived)
+        self._place(token)
 
     def _foremost(self) -> list[str]:
         """The held joins that only such held joins reach as they themselves reach."""
@@ -240,12 +250,12 @@ class Frontier:
 
 def _number(tokens: list[Token]) -> None:
     """Give these tokens short paths, in the order of those that they have."""
-    for place, token in enumerate(sorted(tokens, key=lambda token: token.birth[1])):
-        token.birth = token.birth[0], (place,)
+    for place, token in enumerate(sorted(tokens, key=lambda token: token.path)):
+        token.path = (place,)
 
 
-def _recorded_birth(order: Any) -> Birth | None:
-    return None if order is None else (operator.index(order[0]), (operator.index(order[1]),))
+def _recorded_order(order: Any) -> dict[str, Any]:
+    return {} if order is None else {"generation": operator.index(order[0]), "path": (operator.index(order[1]),)}
 
 
 def _token_data(token: Token, content: int) -> dict[str, Any]:
@@ -259,7 +269,6 @@ def _token_data(token: Token, content: int) -> dict[str, Any]:
     }
     if token.failures:
         data["failures"] = token.failures
-    generation, path = token.birth
-    if generation or path[0] != token.id:
-        data["order"] = [generation, path[0]]
+    if token.path not in ((), (token.id,)) or token.generation:
+        data["order"] = [token.generation, token.path[0]]
     return data

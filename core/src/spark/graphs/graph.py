@@ -28,7 +28,6 @@ from spark.graphs.arguments import (
 )
 from spark.graphs.blocking import NODE_THREADS, NodeThreads
 from spark.graphs.checkpoint.backend import CheckpointBackend
-from spark.graphs.checkpoint.codec import Codec
 from spark.graphs.checkpoint.config import CheckpointConfig
 from spark.graphs.checkpoint.durability import saving
 from spark.graphs.checkpoint.migrations import migrated
@@ -170,11 +169,10 @@ class Graph:
         try:
             check_resume(resume, rename)
             wanted = Task.of(task)
-            codec = self._backend.codec if self._backend is not None else Codec()
             stored = self._stored(rename, for_result=resume != "state")
-            origin = await self._standing.choose(resume, stored, codec=codec)
+            origin = await self._standing.choose(resume, stored)
             if origin.pending is not None:
-                origin.pending.check_inputs(wanted.inputs, codec=codec)
+                origin.pending.check_inputs(wanted.inputs, codec=stored.codec())
                 if origin.pending.is_complete():
                     self._run = None
                     return self._standing.take_outcome(origin)
@@ -194,20 +192,19 @@ class Graph:
         self._begin("load")
         try:
             origin = await self._stored(rename, for_result=False).look_up(self._standing.given)
-            self._standing.take_over(origin)
-            self._standing.edits.clear()
+            found = self._standing.bring_in(origin)
             self._run = None
-            return origin.checkpoint.isolated() if origin.checkpoint is not None else None
+            return found.isolated() if found is not None else None
         finally:
             self._is_running = False
 
     def with_checkpoints(self, checkpoint_config: CheckpointConfig | None) -> Self:
-        """The same graph, checkpointed in another way: a new one with this one's nodes, id and committed state.
+        """The same graph, checkpointed in another way: a new one with this one's nodes, id and committed states.
 
         Pending work of a restored graph stays behind.
         """
         self._check_idle("with_checkpoints")
-        return type(self)(
+        graph = type(self)(
             self._topology,
             id=self._graph_id if self._is_named else None,
             state=self._standing.state.copy(),
@@ -217,6 +214,8 @@ class Graph:
             **self._failure_rule.to_data(),
             clock=self._clock,
         )
+        graph._standing.set_node_states(self._standing.node_states, check=graph._check())
+        return graph
 
     def create_checkpoint(
         self, checkpoint_id: str | None = None, metadata: Mapping[str, Any] | None = None
@@ -318,6 +317,8 @@ class Graph:
         return f"<Graph {self._graph_id!r} with {len(self._topology.plans)} nodes>"
 
     async def _run_from(self, origin: Origin, task: Task) -> Message:
+        if origin.pending is None:  # first of all: where they can't be saved, the graph stays as it was
+            task = replace(task, inputs=snapshot(dict(task.inputs), path="inputs", check=self._check()))
         recorder = recorder_for(self._graph_id, self._backend, self._checkpoint_config, self._audience)
         if recorder is not None:
             await recorder.open(parent=origin.parent, next_sequence=origin.next_sequence)
@@ -347,12 +348,11 @@ class Graph:
     def _new_run(self, pending: PendingRun | None, task: Task, recorder: Recorder | None) -> GraphRun:
         config = self._checkpoint_config
         frontier = self._topology.new_frontier()
-        if pending is None:
-            inputs: Mapping[str, Any] | None = snapshot(dict(task.inputs), path="inputs", check=self._check())
-            frontier.add(self._topology.start, inputs)
-        else:
-            inputs = pending.inputs
+        inputs = pending.inputs if pending is not None else task.inputs
+        if pending is not None:
             frontier.load(pending.frontier)
+        else:
+            frontier.add(self._topology.start, inputs)
         frontier.release_joins()
         return GraphRun(
             graph_id=self._graph_id,
@@ -363,7 +363,7 @@ class Graph:
             frontier=frontier,
             task=task,
             config=self._config_data(task, inputs),
-            saving=saving(recorder, durability=config.durability, clock=self._clock) if recorder and config else None,
+            saving=saving(recorder, durability=config.durability) if recorder and config else None,
             error=pending.checkpoint.execution_metadata.get("error") if pending else None,
             max_concurrency=self._max_concurrency,
             threads=NodeThreads(self._node_threads),

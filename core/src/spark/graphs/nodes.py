@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
 from weakref import WeakValueDictionary
 
 from spark.errors import GraphDefinitionError
-from spark.graphs.edges import Condition, Edge, OutgoingEdge, distinct
+from spark.graphs.edges import Condition, Edge, Edges, OutgoingEdge
 
 if TYPE_CHECKING:
     from spark.graphs.context import NodeContext
@@ -33,13 +33,13 @@ class Node:
     nothing. What it writes to the state becomes visible together with its output, or, when it raises, not at all.
     """
 
-    _edges: list[Edge]
+    _edges: Edges
     _has_arguments: bool
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         # Here and not in __init__, so that a subclass need not call super().__init__().
         self = super().__new__(cls)
-        object.__setattr__(self, "_edges", [])  # also of a frozen dataclass
+        object.__setattr__(self, "_edges", Edges())  # also of a frozen dataclass
         object.__setattr__(self, "_has_arguments", bool(args) or bool(kwargs.keys() - {"name"}))
         return self
 
@@ -109,7 +109,7 @@ class Node:
     @property
     def edges(self) -> tuple[Edge, ...]:
         """The outgoing edges, in the order in which they are asked. One that was declared again is the same edge."""
-        return tuple(sorted(distinct(self._edges), key=lambda edge: -edge.priority))
+        return tuple(sorted(self._edges, key=lambda edge: -edge.priority))
 
     def kind(self) -> str:
         """What it is called without a name: its class, or its function."""

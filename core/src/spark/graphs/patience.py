@@ -28,11 +28,13 @@ def result_of(task: asyncio.Task[Outcome]) -> Any:
 
     :raises BaseException: what was raised in it.
     """
-    result, error = ended(task)
-    try:
-        if error is not None:
-            raise error
+    if task.cancelled():
+        raise asyncio.CancelledError
+    result, error = task.result()
+    if error is None:
         return result
+    try:
+        raise error
     finally:
         del task, error  # its traceback leads to this frame, which would keep it alive
 

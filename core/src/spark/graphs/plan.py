@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class NodePlan:
     """A node under its key, with its edges in the order in which they fire."""
 
-    __slots__ = ("_is_async", "_takes_context", "edges", "ended", "key", "names", "node")
+    __slots__ = ("_is_async", "_takes_context", "edges", "ended", "key", "names", "node", "output")
 
     def __init__(self, key: str, node: Node) -> None:
         process = _process_of(node)
@@ -30,6 +30,8 @@ class NodePlan:
         """Everything that ``trigger_on_node`` may call it."""
         self.edges: tuple[tuple[Edge, str], ...] = ()
         """Outgoing edges, each with the key of its target."""
+        self.output: str = f"the output of node {key!r}"
+        """How an error names what it returned."""
         self.ended: Ended = Ended(f"This step of node {key!r}")
         """What the state of its contexts becomes when their step has ended."""
         self._takes_context = _takes_context(node, process)

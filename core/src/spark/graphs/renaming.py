@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from spark.errors import GraphRestoreError
+from spark.graphs.checkpoint.triggers import AfterNode
 from spark.graphs.identity import is_still, recorded_nodes
 from spark.graphs.recorded import named
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.model import GraphCheckpoint
     from spark.graphs.topology import Topology
+
+
+_DEEPEST_RULE: Final = 100
+"""Levels of combined rules; nobody writes more."""
 
 
 def keys_meant(checkpoint: GraphCheckpoint, rename: Mapping[str, str], topology: Topology) -> dict[str, str]:
@@ -45,7 +50,7 @@ def renamed(checkpoint: GraphCheckpoint, keys: Mapping[str, str]) -> GraphCheckp
     return replace(
         checkpoint,
         node_states={keys.get(key, key): values for key, values in checkpoint.node_states.items()},
-        execution_metadata=_renamed(checkpoint.execution_metadata, ("last_node",), keys),
+        execution_metadata=_renamed_facts(checkpoint.execution_metadata, keys),
         frontier=_renamed_frontier(checkpoint.frontier, keys),
         config=_renamed_config(checkpoint.config, keys),
     )
@@ -96,14 +101,38 @@ def _renamed_frontier(frontier: dict[str, Any] | None, keys: Mapping[str, str]) 
     }
 
 
+def _renamed_facts(facts: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
+    renamed, error = _renamed(facts, ("last_node",), keys), facts.get("error")
+    return {**renamed, "error": _renamed(error, ("node",), keys)} if isinstance(error, dict) else renamed
+
+
 def _renamed_config(config: dict[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
     """The config, in which a trigger names the nodes that it is due after."""
     settings = config.get("checkpoint")
-    names = settings.get("trigger_on_node") if isinstance(settings, dict) else None
-    if not isinstance(settings, dict) or not isinstance(names, list):
+    if not isinstance(settings, dict):
         return config
-    new_names = [keys.get(name, name) if type(name) is str else name for name in names]
-    return {**config, "checkpoint": {**settings, "trigger_on_node": new_names}}
+    new = {**settings}
+    if isinstance(settings.get("trigger_on_node"), list):
+        new["trigger_on_node"] = _renamed_names(settings["trigger_on_node"], keys)
+    if "trigger" in settings:
+        new["trigger"] = _renamed_trigger(settings["trigger"], keys)
+    return {**config, "checkpoint": new}
+
+
+def _renamed_trigger(rule: Any, keys: Mapping[str, str], *, depth: int = 0) -> Any:
+    """A rule as it is recorded, or whatever stands there instead."""
+    match rule:
+        case {AfterNode.name: {"names": [*names]}}:
+            return {AfterNode.name: {"names": _renamed_names(names, keys)}}
+        case {"any": [*rules]} if depth < _DEEPEST_RULE:
+            return {"any": [_renamed_trigger(one, keys, depth=depth + 1) for one in rules]}
+        case {"all": [*rules]} if depth < _DEEPEST_RULE:
+            return {"all": [_renamed_trigger(one, keys, depth=depth + 1) for one in rules]}
+    return rule
+
+
+def _renamed_names(names: list[Any], keys: Mapping[str, str]) -> list[Any]:
+    return [keys.get(name, name) if type(name) is str else name for name in names]
 
 
 def _renamed(data: Mapping[str, Any], names: tuple[str, ...], keys: Mapping[str, str]) -> dict[str, Any]:

@@ -109,6 +109,8 @@ class GraphRun:
         self._started = clock()
         self._breathed = self._started
         self._checkpointed = 0.0
+        self._saving_took = 0.0
+        self._last_saving_took: float | None = None
         self._last_node = last_node
         self._finished: deque[asyncio.Task[Outcome]] = deque()
         self._wake: asyncio.Future[None] | None = None
@@ -138,6 +140,8 @@ class GraphRun:
             if self.is_stopping:
                 return
             await self._stand_at_boundary(step)
+            if self.is_stopping:  # the run was ended while a checkpoint was being saved
+                return
         if self.result is None:
             self.result = Message(content=None, status="completed", node=None)
 
@@ -207,7 +211,7 @@ class GraphRun:
             and self.iteration + len(tasks) < self._most_iterations
         ):
             step = self._begin()
-            task = asyncio.create_task(outcome_of(step.plan.execute, step), name=f"{self.graph_id}/{step.node}")
+            task = asyncio.create_task(outcome_of(step.plan.execute, step), name=f"{self.graph_id}/{step.plan.key}")
             tasks[task] = step
             task.add_done_callback(self._on_finished)
         while not self._finished:
@@ -251,19 +255,17 @@ class GraphRun:
     def _commit(self, step: NodeContext, output: Any) -> None:
         """State writes, node state, output and the token's successors: all together or, when anything raises, not at all."""
         plan, key = step.plan, step.plan.key
-        content = snapshot(output, path=f"the output of node {key!r}", check=self._check)
+        content = snapshot(output, path=plan.output, check=self._check)
         targets = plan.targets(content)
-        graph_changes = step.graph_writes.prepare(writer=key) if step.graph_writes is not None else None
-        node_changes = step.node_writes.prepare(writer=key) if step.node_writes is not None else None
+        graph_changes = step.graph_writes.prepare() if step.graph_writes is not None else None
+        node_changes = step.node_writes.prepare() if step.node_writes is not None else None
         # Nothing below can fail.
         if graph_changes:
             self.state.apply(graph_changes, writer=key)
         if node_changes:
             self._node_states[key].apply(node_changes, writer=key)
         frontier = self.frontier
-        frontier.finish(step.token)
-        for branch, target in enumerate(targets):
-            frontier.add(target, content, after=step.token, branch=branch, of=len(targets))
+        frontier.finish(step.token, content, targets)
         if not targets:
             self.result = Message(content=content, status="completed", node=key)
         if frontier.held:
@@ -306,6 +308,8 @@ class GraphRun:
             raise
         finally:
             self.is_saving = False
+            self._last_saving_took = self._clock() - now
+            self._saving_took += self._last_saving_took
         self._saved_at = self.iteration
         self._checkpointed = now - self._started
 
@@ -316,7 +320,15 @@ class GraphRun:
 
     def _boundary(self, step: NodeContext, now: float) -> Boundary:
         plan = step.plan
-        return Boundary(self.iteration, plan.key, plan.names, now - self._started, self._checkpointed)
+        return Boundary(
+            self.iteration,
+            plan.key,
+            plan.names,
+            now - self._started,
+            self._checkpointed,
+            self._saving_took,
+            self._last_saving_took,
+        )
 
     def _check_budget(self, now: float) -> None:
         budget = self.budget

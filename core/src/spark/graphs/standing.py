@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from spark.errors import GraphDefinitionError, GraphRestoreError, RunError
+from spark.graphs.checkpoint.codec import Codec
 from spark.graphs.checkpoint.migrations import migrated
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.recorder import Capture
@@ -18,10 +19,10 @@ from spark.graphs.state import StateStore
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.backend import CheckpointBackend
-    from spark.graphs.checkpoint.codec import Codec
     from spark.graphs.message import Message
     from spark.graphs.origin import Resume
     from spark.graphs.topology import Topology
+    from spark.graphs.values import Check
 
 
 class Standing:
@@ -42,6 +43,15 @@ class Standing:
         if given.checkpoint is None:
             self.next = Origin()
 
+    def set_node_states(self, stores: Mapping[str, StateStore], *, check: Check | None) -> None:
+        """Begin with copies of these states of nodes.
+
+        :raises SerializationError: one can't be saved.
+        """
+        states = {key: StateStore(store.label, store.values, check=check).values for key, store in stores.items()}
+        self.given.node_states = states
+        self.node_states = {key: StateStore(store.label, states[key]) for key, store in stores.items()}
+
     def edit(self, key: str, value: Any) -> None:
         """Set a value of the shared state between runs."""
         self.state.apply({key: value}, writer="set_state")
@@ -49,7 +59,7 @@ class Standing:
         for origin in (self.given, self.next):
             origin.set(key, value)
 
-    async def choose(self, resume: Resume, stored: Stored, *, codec: Codec) -> Origin:
+    async def choose(self, resume: Resume, stored: Stored) -> Origin:
         """What a run begins with that was told so to resume; nothing is changed yet.
 
         :raises RunError: something that only this graph holds would be lost; says what to do.
@@ -65,7 +75,7 @@ class Standing:
         else:
             origin = await stored.look_up(self.given)
         if origin is not self.next and origin.checkpoint is not None and origin is not self.given:
-            self._check_edits(origin.checkpoint, codec)
+            self._check_edits(origin.checkpoint, stored.codec())
         return origin.as_new_run() if resume == "state" else origin
 
     def capture(self, topology: Topology, *, config: dict[str, Any], metadata: dict[str, Any]) -> Capture:
@@ -89,6 +99,14 @@ class Standing:
                 key: StateStore(f"node_states[{key!r}]", values) for key, values in origin.node_states.items()
             }
         self.next = origin
+
+    def bring_in(self, origin: Origin) -> GraphCheckpoint | None:
+        """Stand where the store was asked for; the checkpoint that was found there."""
+        self.take_over(origin)
+        if origin.checkpoint is self.given.checkpoint:
+            return None  # it holds none, so this is what was given
+        self.stored()
+        return origin.checkpoint
 
     def take_outcome(self, origin: Origin) -> Message:
         """Stand where a complete run ended, and give its result."""
@@ -133,6 +151,10 @@ class Stored:
     rename: Mapping[str, str] | None
     for_result: bool
     """A run that is complete is only asked for its result."""
+
+    def codec(self) -> Codec:
+        """What writes values as they are stored."""
+        return self.backend.codec if self.backend is not None else Codec()
 
     async def look_up(self, given: Origin) -> Origin:
         """The latest one; where there is none, what was given.

@@ -57,7 +57,7 @@ class StateStore:
         self._has_other_keys = False
         """Whether keys came or went since the last capture."""
         for key, value in (values or {}).items():
-            self.values[check_key(key)] = snapshot(value, path=f"{label}[{key!r}]", check=check)
+            self.values[check_key(key)] = snapshot(value, path=label, key=key, check=check)
 
     def apply(self, changes: Mapping[str, Any], *, writer: str) -> None:
         """Make prepared changes the committed values."""
@@ -98,7 +98,7 @@ class StateTransaction:
 
     __slots__ = ("_reads", "_updates", "_writer", "_writes", "store")
 
-    def __init__(self, store: StateStore, *, writer: str = "") -> None:
+    def __init__(self, store: StateStore, writer: str) -> None:
         self.store: StateStore = store
         """The scope."""
         self._writer = writer
@@ -148,13 +148,13 @@ class StateTransaction:
         """This very transaction, or the innermost block that stands in for it."""
         return self
 
-    def prepare(self, *, writer: str) -> dict[str, Any]:
+    def prepare(self) -> dict[str, Any]:
         """The changes to commit: key to value, or to ``DELETED``. Nothing is changed yet.
 
         :raises StateConflictError: a key that this step read and then set was committed by another one meanwhile.
         """
         if self._reads:
-            self._check_conflicts(writer)
+            self._check_conflicts()
         changes = self._writes
         for key in self._updates:
             changes[key] = self._updated(key, self.store.values.get(key, MISSING))
@@ -170,13 +170,13 @@ class StateTransaction:
         """Another value, or another number, as soon as the key is written or updated."""
         return self._writes.get(key), len(self._updates.get(key, ()))
 
-    def _check_conflicts(self, writer: str) -> None:
+    def _check_conflicts(self) -> None:
         store = self.store
         for key, seen in self._reads.items():
             if key in self._writes and store.versions.get(key, 0) > seen:
                 raise StateConflictError(
-                    f"Node {writer!r} read {store.label}[{key!r}] and then set it, but node {store.writers[key]!r} committed "
-                    f"a new value in between, which would be lost. {self._cure(key)}"
+                    f"Node {self._writer!r} read {store.label}[{key!r}] and then set it, but node {store.writers[key]!r} "
+                    f"committed a new value in between, which would be lost. {self._cure(key)}"
                 )
 
     def _cure(self, key: str) -> str:
@@ -196,8 +196,9 @@ class StateTransaction:
         return self._kept(key, value)
 
     def _kept(self, key: str, value: Any) -> Any:
+        store = self.store
         try:
-            return snapshot(value, path=f"{self.store.label}[{key!r}]", check=self.store.check)
+            return snapshot(value, path=store.label, key=key, check=store.check)
         except SerializationError as error:
             error.add_note(f"spark-graphs: it was set by node {self._writer!r}.")
             raise
@@ -223,7 +224,7 @@ class TransactionBlock(StateTransaction):
     __slots__ = ("_found", "_outer", "has_ended")
 
     def __init__(self, outer: StateTransaction) -> None:
-        super().__init__(outer.store)
+        super().__init__(outer.store, outer._writer)
         self._outer = outer
         self._found: dict[str, tuple[Any, int]] = {}
         """Key to what the enclosing transaction had written when it was first read here."""

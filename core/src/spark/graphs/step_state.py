@@ -15,13 +15,11 @@ from spark.graphs.values import snapshot
 class GraphState:
     """The graph's shared state, as one step reads and writes it: ``context.graph_state``."""
 
-    __slots__ = ("_blocks", "_own", "_transaction")
+    __slots__ = ("_transaction",)
 
     def __init__(self, transaction: StateTransaction) -> None:
-        self._own = transaction
         self._transaction: Any = transaction
         """What reads and writes: its own transaction; while blocks are open, what finds the right one; at the end, nothing."""
-        self._blocks = 0
 
     async def get(self, key: str, default: Any = None) -> Any:
         """The value of a key as your own copy; ``default`` when there is none. Changing it changes nothing without ``set``."""
@@ -72,8 +70,8 @@ class GraphState:
         block = TransactionBlock(self._transaction.itself())
         around = _BLOCKS.get()
         _BLOCKS.set((*around, block))
-        self._blocks += 1
-        self._transaction = _Innermost(self._own)
+        innermost = self._innermost()
+        innermost.open_blocks += 1
         inside = GraphState(block)
         try:
             yield inside
@@ -83,9 +81,15 @@ class GraphState:
             block.has_ended = True
             _BLOCKS.set(around)
             inside._end(_ENDED_BLOCK)
-            self._blocks -= 1
-            if not self._blocks and type(self._transaction) is _Innermost:
-                self._transaction = self._own
+            innermost.open_blocks -= 1
+            if not innermost.open_blocks and self._transaction is innermost:
+                self._transaction = innermost.around
+
+    def _innermost(self) -> _Innermost:
+        """What finds the right block while there are any."""
+        if type(self._transaction) is not _Innermost:
+            self._transaction = _Innermost(self._transaction)
+        return self._transaction
 
     def _end(self, ended: Ended) -> None:
         """Refuse everything from now on."""
@@ -133,13 +137,15 @@ class _Innermost:
     """Has every call made on the innermost block that the calling task is in."""
 
     def __init__(self, transaction: StateTransaction) -> None:
-        self._transaction = transaction
+        self.around = transaction
+        """What the outermost blocks are in."""
+        self.open_blocks = 0
 
     def __getattr__(self, name: str) -> Any:
         for block in reversed(_BLOCKS.get()):
-            if not block.has_ended and block.is_within(self._transaction):
+            if not block.has_ended and block.is_within(self.around):
                 return getattr(block, name)
-        return getattr(self._transaction, name)
+        return getattr(self.around, name)
 
 
 class Ended:

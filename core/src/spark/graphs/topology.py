@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from spark.errors import GraphDefinitionError
-from spark.graphs.edges import Edge, distinct
+from spark.graphs.edges import Edge
 from spark.graphs.frontier import Frontier
 from spark.graphs.loaded import class_name, function_name
 from spark.graphs.nodes import FunctionNode, JoinNode, Node
@@ -31,7 +31,7 @@ class Topology:
         """The edges in the order of declaration, because that is what keys are given by when the graph is rebuilt."""
         for node in nodes:
             key = keys[id(node)]
-            edges = [(edge, keys[id(edge.target)]) for edge in distinct(node._edges)]
+            edges = [(edge, keys[id(edge.target)]) for edge in node._edges]
             self._declared += [(key, edge, target) for edge, target in edges]
             self.plans[key].edges = tuple(sorted(edges, key=lambda each: -each[0].priority))
         self._order = {key: place for place, key in enumerate(self.plans)}

@@ -51,13 +51,14 @@ class _ManyError(Exception):
     """So much was copied that it has to be asked whether the same is copied again and again. Never seen by users."""
 
 
-def snapshot(value: Any, *, path: str = "value", check: Check | None = None) -> Any:
+def snapshot(value: Any, *, path: str = "value", key: str | None = None, check: Check | None = None) -> Any:
     """A value that shares nothing mutable with the given one. Immutable values are shared, not copied.
 
     It takes time in proportion to what is there, however often one list or dict is referred to from within the value. Whether
     two references to one list still lead to one list in the copy is not promised: what is stored and loaded again has two.
 
-    :param path: how an error names the value, for instance ``graph_state['a']``.
+    :param path: how an error names the value, for instance ``inputs``.
+    :param key: of the value, where ``path`` names the mapping that it stands in: they are put together when there is an error.
     :param check: raises what ``path`` leads to if the value can't be saved. Not asked about flat values of plain types, which
         always can.
     :raises SerializationError: the value can't be copied, or can't be saved.
@@ -69,13 +70,17 @@ def snapshot(value: Any, *, path: str = "value", check: Check | None = None) -> 
     try:
         copied = _copy(value, kind, notes)
     except (_ManyError, RecursionError):
-        copied = _copy_thoroughly(value, path)
+        copied = _copy_thoroughly(value, _whole(path, key))
         notes.append(_DOUBTFUL)
     except Exception as error:
-        raise _uncopyable(value, path, error) from error
+        raise _uncopyable(value, _whole(path, key), error) from error
     if check is not None and len(notes) > 1:
-        check(copied, path)
+        check(copied, _whole(path, key))
     return copied
+
+
+def _whole(path: str, key: str | None) -> str:
+    return path if key is None else f"{path}[{key!r}]"
 
 
 def _copies(copy_below: _Copied) -> _Copied:
@@ -166,12 +171,13 @@ def _can_be_copied(value: Any) -> bool:
 
 
 def _copy_dict(value: dict[Any, Any], copied: _Copied, state: Any) -> dict[Any, Any]:
-    items = {}
+    items = value.copy()
     for key, item in value.items():
         if type(key) is not str:
             _doubt(key, state)
         kind = type(item)
-        items[key] = item if kind in _IMMUTABLE else copied(item, kind, state)
+        if kind not in _IMMUTABLE:
+            items[key] = copied(item, kind, state)
     return items
 
 

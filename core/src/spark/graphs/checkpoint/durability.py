@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from spark.errors import GraphDefinitionError
@@ -32,22 +30,16 @@ def check_durability(durability: object) -> None:
         raise GraphDefinitionError(f"CheckpointConfig(durability={durability!r}): give 'sync', 'async' or 'exit'.")
 
 
-def saving(recorder: Recorder, *, durability: Durability, clock: Callable[[], float] = time.monotonic) -> SaveAtOnce:
-    """What saves the checkpoints of one run in this mode.
-
-    :param clock: seconds, by which it is measured for how long saving holds up the run.
-    """
-    return _MODES[durability](recorder, clock)
+def saving(recorder: Recorder, *, durability: Durability) -> SaveAtOnce:
+    """What saves the checkpoints of one run in this mode."""
+    return _MODES[durability](recorder)
 
 
 class SaveAtOnce:
     """``"sync"``: the next step waits until the checkpoint is durable."""
 
-    def __init__(self, recorder: Recorder, clock: Callable[[], float]) -> None:
+    def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
-        self._clock = clock
-        self._took = 0.0
-        self._last_took: float | None = None
 
     @property
     def latest_sequence(self) -> int | None:
@@ -68,7 +60,6 @@ class SaveAtOnce:
 
         :raises RuleError: a trigger raised.
         """
-        boundary.saving, boundary.last_cost = self._took, self._last_took
         return self._recorder.is_due(boundary)
 
     def hurry(self) -> None:
@@ -79,14 +70,6 @@ class SaveAtOnce:
 
         :raises CheckpointError: it, or with other modes an earlier one, could not be saved.
         """
-        began = self._clock()
-        try:
-            await self._take(capture)
-        finally:
-            self._last_took = self._clock() - began
-            self._took += self._last_took
-
-    async def _take(self, capture: Capture) -> None:
         await self._recorder.record(capture)
 
     async def finish(self, capture: Capture) -> CheckpointInfo:
@@ -111,15 +94,15 @@ class SaveBehind(SaveAtOnce):
     The first that can't be saved ends the saving; the run hears of it at its next checkpoint, or at its end.
     """
 
-    def __init__(self, recorder: Recorder, clock: Callable[[], float]) -> None:
-        super().__init__(recorder, clock)
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__(recorder)
         self._waiting: deque[Capture] = deque()
         """The first one is being saved."""
         self._saving: asyncio.Task[None] | None = None
         self._progress = asyncio.Event()
         self._failure: Exception | None = None
 
-    async def _take(self, capture: Capture) -> None:
+    async def take(self, capture: Capture) -> None:
         capture.timestamp = self._recorder.now()
         while len(self._waiting) >= MOST_WAITING:
             self._progress.clear()
@@ -186,11 +169,11 @@ class SaveBehind(SaveAtOnce):
 class SaveAtExit(SaveAtOnce):
     """``"exit"``: of those due on the way only the last is kept, and saved when the run ends without another."""
 
-    def __init__(self, recorder: Recorder, clock: Callable[[], float]) -> None:
-        super().__init__(recorder, clock)
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__(recorder)
         self._last: Capture | None = None
 
-    async def _take(self, capture: Capture) -> None:
+    async def take(self, capture: Capture) -> None:
         capture.timestamp = self._recorder.now()
         self._last = capture
 

@@ -34,7 +34,7 @@ class FragmentCache:
         self.retired: list[str] = []
         """Blobs that stood for a value in the payload before, and do so no more."""
         self._sections: dict[str, Section] = {}
-        self._wholes: dict[str, tuple[object, bytes]] = {}
+        self._wholes: dict[str, tuple[object, Members | bytes]] = {}
 
     def claim(self, owner: object) -> None:
         """Forget everything when somebody else's bytes are in here."""
@@ -88,8 +88,8 @@ class FragmentCache:
         if self.refs:
             self._retire_missing(name, {})
 
-    def whole(self, name: str, value: Any, encode: Callable[[str, Any], bytes]) -> bytes:
-        """The encoded member of a value that is kept as one piece."""
+    def whole(self, name: str, value: Any, encode: Callable[[str, Any], Members | bytes]) -> Members | bytes:
+        """A section that is encoded again only when it is another object."""
         last = self._wholes.get(name)
         if last is None or last[0] is not value:
             last = self._wholes[name] = (value, encode(name, value))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError, SerializationError
@@ -74,14 +74,14 @@ class PayloadWriter:
         self, checkpoint: GraphCheckpoint, cache: FragmentCache, scale: Scale | None, keep_apart: KeepApart | None
     ) -> Pieces:
         facts = _facts(checkpoint)
-
+        members = partial(self._members, cache, scale, keep_apart)
         return Pieces(
             self._format,
             {
-                "graph_state": self._members(cache, scale, keep_apart, "graph_state", checkpoint.graph_state),
-                "node_states": self._members(cache, scale, keep_apart, "node_states", checkpoint.node_states),
+                "graph_state": members("graph_state", checkpoint.graph_state),
+                "node_states": members("node_states", checkpoint.node_states),
                 "execution_metadata": self._section("execution_metadata", checkpoint.execution_metadata),
-                "config": self._members(cache, scale, keep_apart, "config", checkpoint.config),
+                "config": cache.whole("config", checkpoint.config, members),
                 "topology": cache.whole("topology", checkpoint.topology, self._section),
                 "frontier": self._frontier(checkpoint.frontier),
             }

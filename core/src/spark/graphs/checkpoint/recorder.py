@@ -157,10 +157,16 @@ class Recorder:
         :raises CheckpointConflictError: somebody else continued this graph.
         :raises BackendError: the storage failed; earlier checkpoints are intact.
         """
-        checkpoint = self._checkpoint_of(capture)
+        now = self.now()
+        checkpoint = self._checkpoint_of(capture, now)
         try:
-            latest = self._kept[-1:] if capture.is_repeat else []
-            commit = await self._commit(checkpoint, superseded=await superseded_by(checkpoint, latest, self._backend))
+            if now - self._looked_at > _PAUSE:
+                await check_not_forgotten(self._backend, self._graph_id, known=self._head)
+            self._looked_at = now
+            superseded = None
+            if capture.is_repeat and self._kept:
+                superseded = await superseded_by(checkpoint, self._kept[-1], self._backend)
+            commit = await self._commit(checkpoint, superseded=superseded)
         except Exception as error:
             await self._audience.failed(self._graph_id, error)
             raise
@@ -172,11 +178,11 @@ class Recorder:
             raise broken
         return commit.info
 
-    def _checkpoint_of(self, capture: Capture) -> GraphCheckpoint:
+    def _checkpoint_of(self, capture: Capture, now: datetime) -> GraphCheckpoint:
         return GraphCheckpoint(
             checkpoint_id=automatic_id(self._graph_id, self._next),
             graph_id=self._graph_id,
-            timestamp=capture.timestamp or self.now(),
+            timestamp=capture.timestamp or now,
             graph_state=capture.graph_state,
             node_states=capture.node_states,
             execution_metadata=capture.metadata,
@@ -189,9 +195,6 @@ class Recorder:
         )
 
     async def _commit(self, checkpoint: GraphCheckpoint, *, superseded: CheckpointInfo | None) -> Commit:
-        if (now := self.now()) - self._looked_at > _PAUSE:
-            await check_not_forgotten(self._backend, self._graph_id, known=self._head)
-        self._looked_at = now
         for _ in range(ATTEMPTS):
             try:
                 record = self._encode(checkpoint, scale=Scale(last_effort=self._cache.effort))
@@ -239,8 +242,10 @@ class Recorder:
         :raises TooHeavyError: a scale was given, and what has to be encoded is too much for it.
         """
         if scale is not None and checkpoint.frontier:
-            for content in (*checkpoint.frontier["contents"], checkpoint.frontier.get("result")):
+            for content in checkpoint.frontier["contents"]:
                 scale.add(content)
+            if "result" in checkpoint.frontier:
+                scale.add(checkpoint.frontier["result"])
         self._attempts += 1
         return self._backend.codec.encode(
             checkpoint,
@@ -305,7 +310,7 @@ class Recorder:
 
     def _count(self, info: CheckpointInfo) -> None:
         """Retention counts this one from now on."""
-        self._rising = self._rising and are_rising([*self._kept[-1:], info])
+        self._rising = self._rising and (not self._kept or self._kept[-1].timestamp <= info.timestamp)
         self._kept.append(info)
 
     def _overtaken(self, how: str) -> CheckpointConflictError:

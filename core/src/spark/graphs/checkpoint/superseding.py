@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from spark.graphs.checkpoint.backend import CheckpointBackend
     from spark.graphs.checkpoint.model import CheckpointInfo, GraphCheckpoint
@@ -16,18 +16,16 @@ _ENDS: Final = frozenset({"failed", "cancelled", "budget"})
 
 
 async def superseded_by(
-    checkpoint: GraphCheckpoint, latest: Sequence[CheckpointInfo], backend: CheckpointBackend
+    checkpoint: GraphCheckpoint, latest: CheckpointInfo, backend: CheckpointBackend
 ) -> CheckpointInfo | None:
     """The latest checkpoint, if the same run left it where this one is, when it ended there before its time.
 
     :param checkpoint: of a run that has not committed anything since it was continued from ``checkpoint.parent``.
-    :param latest: the one that may be superseded, or none.
     """
-    for info in latest:
-        with suppress(Exception):  # one that can't be read stays where it is
-            record = await backend.get(info.graph_id, info.sequence)
-            if record is not None and checkpoint.parent in (info.sequence, record.header.parent):
-                return info if _left(record.header.metadata, checkpoint.execution_metadata) else None
+    with suppress(Exception):  # one that can't be read stays where it is
+        record = await backend.get(latest.graph_id, latest.sequence)
+        if record is not None and checkpoint.parent in (latest.sequence, record.header.parent):
+            return latest if _left(record.header.metadata, checkpoint.execution_metadata) else None
     return None
 
 
