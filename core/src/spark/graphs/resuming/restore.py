@@ -12,7 +12,7 @@ from spark.graphs.definition.nodes import ExitNode, FunctionNode, Node
 from spark.graphs.definition.topology import Topology
 from spark.graphs.resuming.identity import what_differs
 from spark.graphs.resuming.recorded import named
-from spark.graphs.resuming.renaming import keys_meant, renamed
+from spark.graphs.resuming.renaming import check_rename, keys_meant, renamed
 from spark.graphs.values.loaded import find_loaded
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def find_topology(
     :param rename: recorded key, class or function to the key of the node that it is now.
     :raises GraphRestoreError: nobody can supply a node or a condition that the checkpoint still needs.
     """
+    check_rename(rename)
     if start is not None:
         topology = Topology(start)
         return topology, fitted(checkpoint, topology, rename)

@@ -14,6 +14,7 @@ from spark.graphs.checkpoint.recording.recorder import Capture
 from spark.graphs.resuming.inputs import differing
 from spark.graphs.resuming.origin import Origin, look_up
 from spark.graphs.resuming.recorded import checked
+from spark.graphs.resuming.renaming import check_rename
 from spark.graphs.resuming.restore import fitted
 from spark.graphs.state.transactions import StateStore
 
@@ -129,7 +130,8 @@ class Standing:
     def stored(self) -> None:
         """A checkpoint holds everything that the run began with."""
         self.edits.clear()
-        self.given = replace(self.given, pending=None)
+        if self.given.pending is not None:
+            self.given = replace(self.given, pending=None)
 
     def _check_edits(self, checkpoint: GraphCheckpoint, codec: Codec) -> None:
         recorded = {key: checkpoint.graph_state[key] for key in self.edits if key in checkpoint.graph_state}
@@ -152,6 +154,9 @@ class Stored:
     rename: Mapping[str, str] | None
     for_result: bool
     """A run that is complete is only asked for its result."""
+
+    def __post_init__(self) -> None:
+        check_rename(self.rename)
 
     def codec(self) -> Codec:
         """What writes values as they are stored."""
