@@ -290,6 +290,21 @@ class TestRename:
         with pytest.raises(GraphRestoreError, match=message):
             await graph_of(chain(Download(), Fails()), backend).run(resume=True, rename=rename)
 
+    @pytest.mark.parametrize(
+        "rename", ["Fetch", ["Fetch"], {"Fetch": 5}, {"Fetch": ["Download"]}, {5: "Download"}], ids=str
+    )
+    async def test_what_names_no_nodes_is_refused(self, rename: Any) -> None:
+        graph = graph_of(Fetch(), InMemoryCheckpointBackend())
+        await graph.run()
+        (checkpoint,) = await history(graph)
+
+        with pytest.raises(GraphDefinitionError, match="give a mapping of recorded node keys to present ones"):
+            await graph.run(resume=True, rename=rename)
+        with pytest.raises(GraphDefinitionError, match="give a mapping"):
+            await graph.load(rename=rename)
+        with pytest.raises(GraphDefinitionError, match="give a mapping"):
+            Graph.from_checkpoint(checkpoint, rename=rename)
+
     async def test_it_goes_with_what_is_resumed(self) -> None:
         with pytest.raises(GraphDefinitionError, match="give resume=, too"):
             await Graph(Fetch()).run(rename={"a": "b"})

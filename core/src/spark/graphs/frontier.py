@@ -97,7 +97,9 @@ class Frontier:
 
     def add(self, node: str, inputs: Any) -> None:
         """The token that a run begins with: held if its node is a join, else waiting."""
-        self._place(Token(self._new_id(), node, inputs, lineage=(self._mark(node) + 1) % _PRIME, source=None))
+        token = Token(self._new_id(), node, inputs, lineage=(self._mark(node) + 1) % _PRIME, source=None)
+        token.path = (token.id,)
+        self._place(token)
 
     def start(self) -> Token:
         """Move the token that waits longest to the running ones."""
@@ -114,7 +116,7 @@ class Frontier:
         path = self._short_path(token) if self._joins else ()
         for branch, target in enumerate(targets):
             follower = Token(
-                self._new_id(),
+                self.next_id + branch,
                 target,
                 output,
                 lineage=(lineage + self._mark(target) + branch + 1) % _PRIME,
@@ -124,6 +126,7 @@ class Frontier:
                 follower.generation = token.generation + 1
                 follower.path = path if len(targets) == 1 else (*path, branch)
             self._place(follower)
+        self.next_id += len(targets)
 
     def put_back(self) -> None:
         """Every running token waits again, before those that never ran."""
@@ -182,7 +185,7 @@ class Frontier:
                     source=item["source"],
                     joined=item["joined"],
                     failures=operator.index(item.get("failures", 0)),
-                    **_recorded_order(item.get("order")),
+                    **_recorded_order(item),
                 )
             )
 
@@ -207,15 +210,12 @@ class Frontier:
             self.held.setdefault(token.node, []).append(token)
         else:
             self.waiting.append(token)
-        if self._joins:
-            token.path = token.path or (token.id,)  # in checkpoints of older releases, the ids decide
         if self._reaches:
             self._press(token, +1)
 
     def _press(self, token: Token, change: int) -> None:
-        held_here = token.node if token.node in self._joins and not token.joined else None
         for join in self._reaches.get(token.node, ()):
-            if join != held_here:
+            if join != token.node or token.joined:  # what is held here does not keep its own join waiting
                 self._pressure[join] += change
 
     def _fire(self, join: str) -> None:
@@ -254,8 +254,10 @@ def _number(tokens: list[Token]) -> None:
         token.path = (place,)
 
 
-def _recorded_order(order: Any) -> dict[str, Any]:
-    return {} if order is None else {"generation": operator.index(order[0]), "path": (operator.index(order[1]),)}
+def _recorded_order(item: Mapping[str, Any]) -> dict[str, Any]:
+    """In checkpoints of older releases, the ids decide."""
+    generation, place = item.get("order") or (0, item["id"])
+    return {"generation": operator.index(generation), "path": (operator.index(place),)}
 
 
 def _token_data(token: Token, content: int) -> dict[str, Any]:
@@ -269,6 +271,6 @@ def _token_data(token: Token, content: int) -> dict[str, Any]:
     }
     if token.failures:
         data["failures"] = token.failures
-    if token.path not in ((), (token.id,)) or token.generation:
+    if token.generation or (token.path and token.path[0] != token.id):
         data["order"] = [token.generation, token.path[0]]
     return data

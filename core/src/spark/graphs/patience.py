@@ -28,8 +28,6 @@ def result_of(task: asyncio.Task[Outcome]) -> Any:
 
     :raises BaseException: what was raised in it.
     """
-    if task.cancelled():
-        raise asyncio.CancelledError
     result, error = task.result()
     if error is None:
         return result

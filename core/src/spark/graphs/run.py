@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from spark.errors import BudgetExceededError, NodeError, SerializationError
@@ -29,14 +28,6 @@ if TYPE_CHECKING:
 
 _BREATH: Final = 0.005
 """Seconds for which steps that never really wait may keep the event loop to themselves."""
-
-
-@dataclass(slots=True)
-class FailedStep:
-    """A step that ended in an exception, so that its token is pending again."""
-
-    step: NodeContext
-    error: BaseException
 
 
 class GraphRun:
@@ -161,9 +152,11 @@ class GraphRun:
             await self._save(self.saving, now)
         return True
 
-    def commit_finished(self) -> list[FailedStep]:
-        """Commit every step that has run to its end by now; those that could not be."""
-        failed = []
+    def commit_finished(self, tell_of_failure: Callable[[NodeContext, BaseException], None]) -> None:
+        """Commit every step that has run to its end by now.
+
+        :param tell_of_failure: called with each that could not be, and why.
+        """
         while self._finished:
             try:
                 self._commit(*self._take_finished())
@@ -171,9 +164,8 @@ class GraphRun:
                 pass  # it was stopped
             except BaseException as error:
                 assert self.current is not None
-                failed.append(FailedStep(self.current, error))
+                tell_of_failure(self.current, error)  # and keep nothing, because its traceback leads to this frame
         self.current = None
-        return failed
 
     def give_up_rest(self) -> None:
         """What has not committed by now is pending again, whatever becomes of it."""
@@ -205,11 +197,8 @@ class GraphRun:
     async def _execute_in_parallel(self) -> tuple[NodeContext, Any]:
         """Start what may start, and return the step that finishes next."""
         tasks = self.tasks
-        while (
-            self.frontier.waiting
-            and len(tasks) < self._max_concurrency
-            and self.iteration + len(tasks) < self._most_iterations
-        ):
+        most = min(self._max_concurrency, self._most_iterations - self.iteration)
+        while self.frontier.waiting and len(tasks) < most:
             step = self._begin()
             task = asyncio.create_task(outcome_of(step.plan.execute, step), name=f"{self.graph_id}/{step.plan.key}")
             tasks[task] = step
@@ -285,11 +274,10 @@ class GraphRun:
 
     async def _stand_at_boundary(self, step: NodeContext) -> None:
         now = self._clock()
-        if self.frontier:
-            if self.saving is not None and self.saving.is_due(self._boundary(step, now)):
-                await self._save(self.saving, now)
-            if self.budget is not None:
-                self._check_budget(now)
+        if self.saving is not None and self.frontier and self.saving.is_due(self._boundary(step, now)):
+            await self._save(self.saving, now)
+        if self.budget is not None and self.frontier:
+            self._check_budget(now)
         if now - self._breathed > _BREATH:
             await asyncio.sleep(0)
             self._breathed = self._clock()

@@ -14,6 +14,7 @@ from spark.graphs.checkpoint.recorder import Capture
 from spark.graphs.inputs import differing
 from spark.graphs.origin import Origin, look_up
 from spark.graphs.recorded import checked
+from spark.graphs.renaming import check_rename
 from spark.graphs.restore import fitted
 from spark.graphs.state import StateStore
 
@@ -128,7 +129,8 @@ class Standing:
     def stored(self) -> None:
         """A checkpoint holds everything that the run began with."""
         self.edits.clear()
-        self.given = replace(self.given, pending=None)
+        if self.given.pending is not None:
+            self.given = replace(self.given, pending=None)
 
     def _check_edits(self, checkpoint: GraphCheckpoint, codec: Codec) -> None:
         recorded = {key: checkpoint.graph_state[key] for key in self.edits if key in checkpoint.graph_state}
@@ -151,6 +153,9 @@ class Stored:
     rename: Mapping[str, str] | None
     for_result: bool
     """A run that is complete is only asked for its result."""
+
+    def __post_init__(self) -> None:
+        check_rename(self.rename)
 
     def codec(self) -> Codec:
         """What writes values as they are stored."""

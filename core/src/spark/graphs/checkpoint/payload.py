@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError, SerializationError
@@ -74,14 +74,17 @@ class PayloadWriter:
         self, checkpoint: GraphCheckpoint, cache: FragmentCache, scale: Scale | None, keep_apart: KeepApart | None
     ) -> Pieces:
         facts = _facts(checkpoint)
-        members = partial(self._members, cache, scale, keep_apart)
         return Pieces(
             self._format,
             {
-                "graph_state": members("graph_state", checkpoint.graph_state),
-                "node_states": members("node_states", checkpoint.node_states),
+                "graph_state": self._members(cache, scale, keep_apart, "graph_state", checkpoint.graph_state),
+                "node_states": self._members(cache, scale, keep_apart, "node_states", checkpoint.node_states),
                 "execution_metadata": self._section("execution_metadata", checkpoint.execution_metadata),
-                "config": cache.whole("config", checkpoint.config, members),
+                "config": cache.whole(
+                    "config",
+                    checkpoint.config,
+                    lambda name, values: self._whole(cache, scale, keep_apart, name, values),
+                ),
                 "topology": cache.whole("topology", checkpoint.topology, self._section),
                 "frontier": self._frontier(checkpoint.frontier),
             }
@@ -115,6 +118,23 @@ class PayloadWriter:
         if keep_apart is None or (parts := section.divided()) is None:
             return section.members.copy()
         return self._parts(parts, keep_apart)
+
+    def _whole(
+        self,
+        cache: FragmentCache,
+        scale: Scale | None,
+        keep_apart: KeepApart | None,
+        name: str,
+        values: dict[str, Any],
+    ) -> Members | bytes:
+        """A section that is encoded once: in one piece, unless there may be large values in it."""
+        if scale is not None:
+            scale.add(values)
+        data = self._section(name, values)
+        if keep_apart is not None and len(data) >= SMALLEST:
+            return self._members(cache, None, keep_apart, name, values)
+        cache.drop(name)
+        return data
 
     def _parts(self, parts: Parts, keep_apart: KeepApart) -> bytes:
         def store(content: bytes) -> tuple[str, bytes]:

@@ -324,17 +324,15 @@ class Recorder:
         """What retention gives up when this one is durable."""
         if self._keeps_all:
             return []
+        counted = [*self._kept, newest]
         if superseded is not None:
-            left = [info for info in self._kept if info is not superseded]
-            return [*self._given_up([*left, newest]), superseded]
-        return self._given_up([*self._kept, newest])
-
-    def _given_up(self, infos: Sequence[CheckpointInfo]) -> list[CheckpointInfo]:
+            counted.remove(superseded)
         try:
-            return surplus(infos, retention=self._retention, now=infos[-1].timestamp, rising=self._rising)
+            going = surplus(counted, retention=self._retention, now=newest.timestamp, rising=self._rising)
         except RuleError as error:  # the run hears of it when the checkpoint is durable
             self._broken_rule, self._retention = error, KeepAll()
-            return []
+            going = []
+        return going if superseded is None else [*going, superseded]
 
     def _unneeded(self, going: Sequence[CheckpointInfo]) -> list[str]:
         """The large values of this run that nobody needs any more when those are gone."""
