@@ -215,6 +215,19 @@ class TestOtherClasses:
         assert graph.checkpoint_config is not None
         assert repr(graph.checkpoint_config.combined_trigger()) == repr(expected)
 
+    async def test_a_recorded_trigger_whose_node_is_gone_says_what_to_pass(self) -> None:
+        backend = InMemoryCheckpointBackend()
+        config = CheckpointConfig(backend=backend, trigger_on_node="Fetch")
+        graph = Graph(chain(Fetch(), Fails()), id="trigger is gone", checkpoint_config=config)
+        with pytest.raises(Failure):
+            await graph.run()
+        checkpoint = (await history(graph))[-1]
+        del graph
+        gc.collect()
+
+        with pytest.raises(GraphDefinitionError, match=r"pass checkpoint_config= to Graph\.from_checkpoint"):
+            Graph.from_checkpoint(checkpoint, start=Fails())
+
     async def test_why_the_run_failed_is_told_of_the_node_under_its_new_key(self) -> None:
         backend = InMemoryCheckpointBackend()
         with pytest.raises(Failure):

@@ -164,19 +164,21 @@ def check_resume(resume: Any, rename: Any) -> None:
 
     :raises GraphDefinitionError: it was not.
     """
+    if resume is False and rename is not None:
+        raise GraphDefinitionError(
+            "run(rename=…) says which node is which in a run that is resumed; give resume=, too."
+        )
+    if isinstance(resume, bool):
+        return
     if isinstance(resume, Mapping):
         raise GraphDefinitionError(
             "run(resume={…}): answers to what a run waits for are not supported by this version. Give True, 'state', or a "
             "GraphCheckpoint."
         )
-    if not isinstance(resume, bool | GraphCheckpoint) and resume != "state":
+    if not isinstance(resume, GraphCheckpoint) and resume != "state":
         raise GraphDefinitionError(
             f"run(resume={resume!r}): give True to resume the latest run, 'state' for a new run in the stored state, or a "
             "GraphCheckpoint to continue from that one. An id is loaded first: await manager.load_checkpoint(id)."
-        )
-    if rename is not None and resume is False:
-        raise GraphDefinitionError(
-            "run(rename=…) says which node is which in a run that is resumed; give resume=, too."
         )
 
 

@@ -144,9 +144,9 @@ class Standing:
             )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stored:
-    """The checkpoints of one graph, for nodes that may have other keys than when they were made."""
+    """The checkpoints of one graph, for nodes that may have other keys than when they were made. Never changed."""
 
     graph_id: str
     backend: CheckpointBackend | None

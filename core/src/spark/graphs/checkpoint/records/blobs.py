@@ -15,7 +15,7 @@ from spark.errors import CheckpointDamagedError
 from spark.graphs.checkpoint.records.checksum import checksum, is_right
 from spark.graphs.checkpoint.records.chunks import joined, part_trees, values_of
 from spark.graphs.checkpoint.records.compression import compress, unpack
-from spark.graphs.checkpoint.records.limits import Inflation
+from spark.graphs.checkpoint.records.limits import DEFAULT_LIMITS, Inflation, ReadLimits
 
 SMALLEST: Final = 8192
 """Encoded values of at least this many bytes are kept as blobs; what is smaller costs less where it is used."""
@@ -83,13 +83,13 @@ class BlobRef:
 class NewBlobs:
     """The large values that a run's next record has to bring along."""
 
-    def __init__(self, writer: str) -> None:
+    def __init__(self, writer: str, limits: ReadLimits = DEFAULT_LIMITS) -> None:
         self._writer = writer
         """Tells this run's blobs from those of all others."""
         self._count = 0
         self.unstored: dict[str, bytes] = {}
         """Name to content, until a record that refers to them is durable."""
-        self.inflation = Inflation()
+        self.inflation = Inflation(limits)
 
     def add(self, content: bytes, *, sequence: int, compression: str, count: Callable[[bytes], int]) -> BlobRef:
         """Keep an encoded value as a blob of the record that is made for this sequence.

@@ -19,6 +19,7 @@ class Writer(Protocol):
     def write_named(
         self, values: Mapping[str, Any], depth: int, *, step: Callable[[str], str] = key_step
     ) -> dict[str, Any]: ...
+    def without_hook(self) -> Writer: ...
 
 
 class Reader(Protocol):
