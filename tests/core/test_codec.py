@@ -509,6 +509,8 @@ def test_bytes_that_are_no_header_are_damage(data: bytes) -> None:
         ("timestamp", "2024-05-01T12:30:15.123456"),
         ("timestamp", "2024-05-01 12:30:15.123456+00:00"),
         ("timestamp", "now"),
+        ("timestamp", "0001-01-01T00:00:00+23:59"),
+        ("timestamp", "9999-12-31T23:59:59-23:59"),
         ("graph_id", ""),
         ("graph_id", "a\x00"),
         ("checkpoint_id", "x" * 5_000),

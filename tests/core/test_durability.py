@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
 import pytest
@@ -260,6 +261,24 @@ class TestExit:
 
         assert await counts(graph) == [3]
         assert await resumed_count(backend) == 3
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there, no task runs before whoever made it waits")
+@pytest.mark.parametrize("durability", ["sync", "async", "exit"])
+async def test_a_program_with_eager_tasks_saves_and_ends_like_others(durability: str) -> None:
+    def count(context: NodeContext) -> Any:
+        return {"more": context.iteration < 20}
+
+    backend, loop = InMemoryCheckpointBackend(), Does(count, name="loop")
+    loop.on(more=True) >> loop
+    asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+    try:
+        async with asyncio.timeout(10):
+            await graph_of(loop, backend, durability).run()
+    finally:
+        asyncio.get_running_loop().set_task_factory(None)
+
+    assert len(await CheckpointManager(backend).list_checkpoints("g")) == (1 if durability == "exit" else 21)
 
 
 async def resumed_count(backend: InMemoryCheckpointBackend) -> int:

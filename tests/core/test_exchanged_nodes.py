@@ -215,6 +215,19 @@ class TestOtherClasses:
         assert graph.checkpoint_config is not None
         assert repr(graph.checkpoint_config.combined_trigger()) == repr(expected)
 
+    async def test_a_recorded_trigger_whose_node_is_gone_says_what_to_pass(self) -> None:
+        backend = InMemoryCheckpointBackend()
+        config = CheckpointConfig(backend=backend, trigger_on_node="Fetch")
+        graph = Graph(chain(Fetch(), Fails()), id="trigger is gone", checkpoint_config=config)
+        with pytest.raises(Failure):
+            await graph.run()
+        checkpoint = (await history(graph))[-1]
+        del graph
+        gc.collect()
+
+        with pytest.raises(GraphDefinitionError, match=r"pass checkpoint_config= to Graph\.from_checkpoint"):
+            Graph.from_checkpoint(checkpoint, start=Fails())
+
     async def test_why_the_run_failed_is_told_of_the_node_under_its_new_key(self) -> None:
         backend = InMemoryCheckpointBackend()
         with pytest.raises(Failure):
@@ -289,6 +302,21 @@ class TestRename:
 
         with pytest.raises(GraphRestoreError, match=message):
             await graph_of(chain(Download(), Fails()), backend).run(resume=True, rename=rename)
+
+    @pytest.mark.parametrize(
+        "rename", ["Fetch", ["Fetch"], {"Fetch": 5}, {"Fetch": ["Download"]}, {5: "Download"}], ids=str
+    )
+    async def test_what_names_no_nodes_is_refused(self, rename: Any) -> None:
+        graph = graph_of(Fetch(), InMemoryCheckpointBackend())
+        await graph.run()
+        (checkpoint,) = await history(graph)
+
+        with pytest.raises(GraphDefinitionError, match="give a mapping of recorded node keys to present ones"):
+            await graph.run(resume=True, rename=rename)
+        with pytest.raises(GraphDefinitionError, match="give a mapping"):
+            await graph.load(rename=rename)
+        with pytest.raises(GraphDefinitionError, match="give a mapping"):
+            Graph.from_checkpoint(checkpoint, rename=rename)
 
     async def test_it_goes_with_what_is_resumed(self) -> None:
         with pytest.raises(GraphDefinitionError, match="give resume=, too"):

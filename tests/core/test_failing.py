@@ -259,6 +259,18 @@ class TestRestarts:
 
         assert [each.execution_metadata["iteration"] for each in await history(again)] == [1, 2, 3, 3]
 
+    async def test_one_whose_state_was_edited_is_kept_when_the_one_before_it_is_tried_again(self) -> None:
+        stuck, config = Stuck("failed"), CheckpointConfig(trigger_on_iteration=1)
+        graph = Graph(stuck.node, id="g", checkpoint_config=config)
+        await stuck.run(graph)
+        failed = (await history(graph))[-1]
+        edited = Graph.from_checkpoint(failed, start=stuck.node)
+        await edited.set_state("edited", True)
+        await stuck.run(edited)
+        await stuck.run(Graph.from_checkpoint(failed, start=stuck.node))
+
+        assert [each.graph_state.get("edited") for each in await history(graph)][-3:] == [None, True, None]
+
     async def test_a_run_that_came_further_keeps_both(self) -> None:
         start = FailsOnce(name="start")
         start >> FailsOnce(name="next")

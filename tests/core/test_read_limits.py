@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from spark.errors import CheckpointDamagedError, DeserializationError, GraphDefinitionError, SerializationError
+from spark.graphs import Graph, NodeContext
 from spark.graphs.checkpoint import (
+    CheckpointConfig,
     Codec,
     FileCheckpointBackend,
     GraphCheckpoint,
@@ -25,9 +27,12 @@ from spark.graphs.checkpoint.blobs import BlobRef, NewBlobs
 from spark.graphs.checkpoint.checksum import checksum
 from spark.graphs.checkpoint.tree_reader import TreeReader
 from spark.graphs.checkpoint.tree_writer import TreeWriter
+from tests.core.running import Does
 
 MODULUS = 2**61 - 1
 """Numbers that differ by it have one hash."""
+EQUAL = [number * MODULUS for number in range(1, 102)]
+"""More of them than any store reads back by default."""
 
 
 def encoded(codec: Codec, state: dict[str, Any], *, blobs: NewBlobs | None = None) -> Record:
@@ -172,3 +177,41 @@ async def test_a_backend_takes_limits(tmp_path: Any) -> None:
 
     assert backend.codec.limits == ReadLimits(max_members=5_000_000)
     await backend.close()
+
+
+@pytest.mark.parametrize("keeps_blobs", [True, False])
+@pytest.mark.parametrize("value", [b"\0" * 4_000_000, [0] * 100_000], ids=["bytes", "items"])
+def test_what_a_writer_with_narrower_limits_compresses_it_can_read(value: object, keeps_blobs: bool) -> None:
+    limits = ReadLimits(max_bytes=1000, max_members=10)
+    codec = Codec(compression="gzip", limits=limits)
+    blobs = NewBlobs("x", codec.writing) if keeps_blobs else None
+
+    record = encoded(codec, {"a": value}, blobs=blobs)
+
+    assert codec.read(codec.open(record), record.blobs).graph_state == {"a": value}
+
+
+@pytest.mark.parametrize("value", [set(EQUAL[:6]), dict.fromkeys(EQUAL[:6]), {frozenset(EQUAL[:6]): 1}])
+def test_a_writer_with_narrower_limits_refuses_keys_that_it_would_not_read(value: object) -> None:
+    codec = Codec(limits=ReadLimits(max_equal_hashes=5))
+
+    with pytest.raises(SerializationError, match="more than 5 of its 6 keys have the same hash"):
+        codec.check({"a": [value]}, "graph_state['a']")
+
+    Codec(limits=ReadLimits(max_equal_hashes=6)).check({"a": [value]}, "graph_state['a']")
+
+
+def test_higher_limits_let_nobody_write_what_others_could_not_read() -> None:
+    with pytest.raises(SerializationError, match="have the same hash"):
+        Codec(limits=ReadLimits(max_equal_hashes=1000)).check(set(EQUAL), "v")
+
+
+async def test_a_node_fails_that_sets_what_its_store_would_not_read_back() -> None:
+    async def act(context: NodeContext) -> None:
+        await context.graph_state.set("keys", set(EQUAL[:6]))
+
+    backend = InMemoryCheckpointBackend(limits=ReadLimits(max_equal_hashes=5))
+    graph = Graph(Does(act, name="only"), checkpoint_config=CheckpointConfig(backend=backend))
+
+    with pytest.raises(SerializationError, match=r"graph_state\['keys'\].*have the same hash"):
+        await graph.run()

@@ -77,6 +77,20 @@ class TestWhereNodesComeFrom:
 
         assert [(one.sequence, one.parent) for one in await history(graph)] == [(1, None), (2, 1)]
 
+    async def test_it_goes_on_in_the_store_that_it_was_loaded_from_beside_a_graph_of_that_id_in_another_store(
+        self,
+    ) -> None:
+        (first, *_) = await recorded(countdown(), limit=3)
+        elsewhere = Graph(countdown(), id=first.graph_id, checkpoint_config=CheckpointConfig(trigger_on_iteration=2))
+
+        graph = Graph.from_checkpoint(first)
+        await graph.run()
+
+        assert graph.checkpoint_backend is first.source
+        assert graph.checkpoint_config is not None
+        assert graph.checkpoint_config.trigger_on_iteration == 2
+        assert await history(elsewhere) == []
+
     async def test_made_anew_from_classes_and_functions_that_are_imported(self) -> None:
         final, *_ = reversed(checkpoints := await recorded(wired()))
         for checkpoint in checkpoints:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from pathlib import PureWindowsPath
 from typing import Any
+from uuid import UUID, SafeUUID
 
 import dateutil.tz
 import pytest
@@ -356,6 +357,8 @@ def test_types_that_are_not_known_here_are_named_and_never_imported(tree: Any, s
         {"$timedelta": [10**12, 0, 0]},
         {"$decimal": "x"},
         {"$uuid": 3},
+        {"$madeuuid": ["00000000-0000-0000-0000-000000000001", 7]},
+        {"$madeuuid": "00000000-0000-0000-0000-000000000001"},
         {"$complex": [1]},
         {"$model": 1},
         {"$model": ["tests.core.checkpoint_values:Person", [], {}]},
@@ -447,3 +450,12 @@ def test_a_failing_from_data_is_named() -> None:
 
 def test_an_enum_comes_back_as_its_member() -> None:
     assert round_trip({Colour.RED: [Colour.BLUE]}) == {Colour.RED: [Colour.BLUE]}
+
+
+@pytest.mark.parametrize("is_safe", SafeUUID)
+def test_a_uuid_keeps_how_safely_it_was_made(is_safe: SafeUUID) -> None:
+    value = UUID(int=1, is_safe=is_safe)
+
+    found = TreeReader().value(JsonFormat().loads(JsonFormat().dumps(TreeWriter().tree({value: value}))))
+
+    assert [(key, key.is_safe, found[key].is_safe) for key in found] == [(value, is_safe, is_safe)]

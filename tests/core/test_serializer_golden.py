@@ -14,7 +14,7 @@ from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
-from uuid import UUID
+from uuid import UUID, SafeUUID
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -137,6 +137,7 @@ def make_state_of_types() -> dict[str, Any]:
             tz.tzoffset("X", 60),
         ],
         "zoned": [MOMENT.replace(tzinfo=TzInfo(3600), fold=1), time(1, tzinfo=tz.tzoffset(None, 60))],
+        "uuids": [UUID(int=1, is_safe=SafeUUID.unsafe)],
     }
 
 

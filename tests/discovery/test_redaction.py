@@ -35,6 +35,11 @@ from spark.hooks import hide_secrets, is_cut_short, open_backend, redact, shows_
         ("postgresql://host/db?sslpassword=secret&a=b", "postgresql://host/db?sslpassword=***&a=b"),
         ("az://box?AccountKey=secret", "az://box?AccountKey=***"),
         ("host=h PGPASSWORD=secret", "host=h PGPASSWORD=***"),
+        ("postgresql://u:secret@h/db?password=se@cret", "postgresql://u:***"),
+        ("postgresql://h:5432/db?sslpassword=se@cret@x&a=b", "postgresql://h:***&a=b"),
+        ("s3://box/a?endpoint_url=http://h:1&secret=se@cret&region=eu", "s3://box/a?endpoint_url=http:***&region=eu"),
+        ("host=h:1 password=se@cret", "host=h:***"),
+        ("postgresql://h:5432/db?p%61ssword=se@cret", "postgresql://h:***"),
     ],
 )
 def test_secrets_are_hidden_and_the_rest_shown(url: str, shown: str) -> None:

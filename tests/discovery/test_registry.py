@@ -154,6 +154,20 @@ def test_the_setting_that_the_conflict_names_decides(site: Site, run_fresh: obje
     assert printed == "GoodBackend\n"
 
 
+SECRETIVE = """
+from spark.graphs.checkpoint import InMemoryCheckpointBackend
+
+class Meta(type(InMemoryCheckpointBackend)):
+    def __getattribute__(cls, name):
+        if name == "__abstractmethods__":
+            raise RuntimeError("don't look")
+        return super().__getattribute__(name)
+
+class Thing(InMemoryCheckpointBackend, metaclass=Meta):
+    pass
+"""
+
+
 @pytest.mark.parametrize(
     ("target", "said"),
     [
@@ -166,11 +180,14 @@ def test_the_setting_that_the_conflict_names_decides(site: Site, run_fresh: obje
         ),
         ("spark.graphs.checkpoint:CheckpointBackend", "spark.graphs.checkpoint:CheckpointBackend lacks delete, get, "),
         ("exits:Thing", "importing exits:Thing failed: SystemExit: 5"),
+        ("secretive:Thing", "importing secretive:Thing failed: RuntimeError: don't look"),
     ],
 )
 def test_a_target_that_does_not_fit_names_the_plugin(site: Site, target: str, said: str) -> None:
     source = returns("spark_backends", f"[BackendSpec(name='x', target={target!r})]")
-    site.install("fake-bad", source, version="0.9", good_backend=sources.GOOD_BACKEND, exits="exit(5)")
+    site.install(
+        "fake-bad", source, version="0.9", good_backend=sources.GOOD_BACKEND, exits="exit(5)", secretive=SECRETIVE
+    )
 
     with pytest.raises(PluginBrokenError) as raised:
         backend_class("x")

@@ -388,6 +388,25 @@ async def test_a_listing_names_damaged_rows(url: str, file: Path) -> None:
         assert (await backend.query(CheckpointQuery(graph_id="g"))) == listing
 
 
+@pytest.mark.parametrize("moment", ["infinity", "-infinity", "294276-01-01 UTC", "0044-03-15 12:00 UTC BC"])
+async def test_a_moment_that_python_has_no_year_for_damages_one_row_of_postgresql(
+    postgres: PostgresServer, moment: str
+) -> None:
+    url = postgres.new_database()
+    first, last = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+    async with DatabaseCheckpointBackend(url) as backend:
+        for sequence, timestamp in enumerate((first, last, first), 1):
+            await backend.put(make_record("g", sequence, timestamp=timestamp))
+        postgres.run("UPDATE checkpoints SET timestamp = %s WHERE sequence = 3", (moment,), url=url)
+
+        listing = await backend.list("g")
+
+        assert [info.timestamp for info in listing.infos] == [first, last]
+        assert [(each.graph_id, each.sequence) for each in listing.damaged] == [("g", 3)]
+        with pytest.raises(CheckpointDamagedError, match="checkpoint 3 of graph 'g'"):
+            await backend.get("g", 3)
+
+
 async def test_a_damaged_row_is_not_passed_over_when_it_is_asked_for(url: str, file: Path) -> None:
     """Neither as the latest, which would be a guess, nor by its id, as if it had been deleted."""
     async with DatabaseCheckpointBackend(url) as backend:

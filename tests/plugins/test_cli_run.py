@@ -87,6 +87,16 @@ for last in (waits, blocks, leaves):
     before >> last
     globals()[f"that_{last.label()}"] = Graph(start=before, id="stopped", checkpoint_config=grace)
 
+@node
+async def mended(context):
+    return {}
+
+before_fails, before_mended = (node(split.process, name="before") for _ in range(2))
+before_fails >> fails
+before_mended >> mended
+was = Graph(start=before_fails, id="renamed")
+is_now = Graph(start=before_mended, id="renamed")
+
 failing = Graph(start=fails, id="failing")
 joined = Graph(start=split, id="joined")
 not_a_graph = 5
@@ -143,6 +153,24 @@ def test_a_graph_that_makes_no_checkpoints_takes_the_configuration_in_force(work
     spark("run", "graphs_of_mine:graph")
 
     assert sequences(infos("sqlite:///runs.db")) == [1, 2, 3, 4, 5]
+
+
+def test_a_run_whose_node_was_renamed_is_resumed_by_what_the_error_says() -> None:
+    store = ("--resume", "--url", "sqlite:///runs.db")
+    spark("run", "graphs_of_mine:was", *store)
+
+    refused = spark("run", "graphs_of_mine:is_now", *store)
+    done = spark("run", "graphs_of_mine:is_now", *store, "--rename", "fails=mended")
+
+    assert (refused.code, "--rename OLD=NEW" in refused.err) == (1, True)
+    assert (done.code, done.json["resumed"], done.json["node"]) == (0, True, "mended")
+
+
+@pytest.mark.parametrize("pair", ["fails", "=mended", "fails=", "fails=a=b"])
+def test_what_is_no_pair_of_keys_renames_nothing(pair: str) -> None:
+    done = spark("run", "graphs_of_mine:is_now", "--resume", "--url", "sqlite:///runs.db", "--rename", pair)
+
+    assert (done.code, f"--rename {pair!r} is to be OLD=NEW" in done.err) == (2, True)
 
 
 def test_a_killed_run_is_resumed(workplace: Path) -> None:

@@ -181,7 +181,9 @@ def check_trigger_nodes(graph_id: str, topology: Topology, config: CheckpointCon
     if unknown:
         raise GraphDefinitionError(
             f"Graph {graph_id!r} has no node {', '.join(map(repr, unknown))} to make a checkpoint after. Its nodes are "
-            f"{', '.join(map(repr, sorted(known)))}; a trigger takes a node's key, name or class name."
+            f"{', '.join(map(repr, sorted(known)))}; a trigger takes a node's key, name or class name. "
+            "A restored graph has the triggers that its checkpoint records; for others, pass checkpoint_config= to "
+            "Graph.from_checkpoint()."
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
@@ -109,7 +109,7 @@ class Ending:
             raise self._patience.cancelled from error
         finally:
             # They lead to an error, whose traceback leads back here: what is left of a run goes at once, without the collector.
-            self._driver = self._patience.cancelled = None
+            self._driver = self._patience.cancelled = self._run.budget_error = self._run.save_error = None
 
     async def _take_steps(self) -> None:
         run = self._run
@@ -200,17 +200,19 @@ class Ending:
         half = self._seconds_to_stop(error) / 2
         left = [task for task in (driver, *run.tasks) if task is not None]
         for is_last in (False, True):
-            for task in left:
-                if is_last or not (task is driver and run.is_saving):  # what is being saved may become durable
-                    task.cancel()
+            self._cancel(left, even_saving=is_last)
             left = await self._patience.wait(left, half)
         lost = [run.tasks[task].node for task in left if task in run.tasks]
         lost += [run.current.node] if driver in left and run.current is not None else []
-        for failed in run.commit_finished():
-            self._count_failure(failed.step, failed.error)
+        run.commit_finished(self._count_failure)
         run.give_up_rest()
         if lost:
             self._report_lost(lost)
+
+    def _cancel(self, tasks: Iterable[asyncio.Task[Outcome]], *, even_saving: bool) -> None:
+        for task in tasks:
+            if even_saving or not (task is self._driver and self._run.is_saving):  # that may become durable
+                task.cancel()
 
     def _seconds_to_stop(self, error: BaseException) -> float:
         if not isinstance(error, Exception):

@@ -120,7 +120,7 @@ class Graph:
         :param start: the start node of the wired graph. Without it the nodes come from a graph with the same id in this
             process, or are made anew from the node classes and ``@node`` functions that the program has imported.
         :param checkpoint_config: how the continued run is checkpointed; without it, as the graph in this process is, or as
-            the checkpoint records, in the backend that it was loaded from.
+            the checkpoint records; and always in the backend that it was loaded from, if it was.
         :param rename: recorded node key, class or function to the key of the node that it is in the wired graph.
         :raises GraphRestoreError: a node that is still to run can't be had, or is another now; or no run writes what it says.
         :raises CheckpointVersionError: it was written in an unknown major version, and no migration is registered.
@@ -132,7 +132,9 @@ class Graph:
         graph = cls(
             topology,
             id=checkpoint.graph_id,
-            checkpoint_config=checkpoint_config or (alive and alive._own_config()) or recorded_config(checkpoint),
+            checkpoint_config=checkpoint_config
+            or (alive and alive._config_in(checkpoint.source))
+            or recorded_config(checkpoint),
             max_concurrency=max_concurrency or checkpoint.config.get("max_concurrency"),
             node_threads=checkpoint.config.get("node_threads", NODE_THREADS),
             **FailureRule.recorded_in(checkpoint.config),
@@ -375,9 +377,9 @@ class Graph:
         """Whether a value can be saved where the checkpoints go, if they go anywhere."""
         return self._backend.codec.check if self._backend is not None else None
 
-    def _own_config(self) -> CheckpointConfig | None:
-        """How it is checkpointed, in the very store, so that one in memory is not left behind, and a URL not opened twice."""
-        return replace(self._checkpoint_config, backend=self._backend) if self._checkpoint_config else None
+    def _config_in(self, store: CheckpointBackend | None) -> CheckpointConfig | None:
+        """How it is checkpointed, in this store, or else in its very own, so that one in memory is not left behind."""
+        return replace(self._checkpoint_config, backend=store or self._backend) if self._checkpoint_config else None
 
     def _config_data(self, task: Task, inputs: Mapping[str, Any] | None) -> dict[str, Any]:
         """How a run was started, by whom and with what; None for inputs that nobody knows."""

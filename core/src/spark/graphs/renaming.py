@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from spark.errors import GraphRestoreError
+from spark.errors import GraphDefinitionError, GraphRestoreError
 from spark.graphs.checkpoint.triggers import AfterNode
 from spark.graphs.identity import is_still, recorded_nodes
 from spark.graphs.recorded import named
@@ -18,6 +18,18 @@ if TYPE_CHECKING:
 
 _DEEPEST_RULE: Final = 100
 """Levels of combined rules; nobody writes more."""
+
+
+def check_rename(rename: Any) -> None:
+    """Whether this can say which node is which.
+
+    :raises GraphDefinitionError: it can't.
+    """
+    is_names = isinstance(rename, Mapping) and all(isinstance(name, str) for pair in rename.items() for name in pair)
+    if rename is not None and not is_names:
+        raise GraphDefinitionError(
+            f"rename={rename!r}: give a mapping of recorded node keys to present ones, for instance {{'Fetch': 'Download'}}."
+        )
 
 
 def keys_meant(checkpoint: GraphCheckpoint, rename: Mapping[str, str], topology: Topology) -> dict[str, str]:

@@ -12,7 +12,7 @@ from spark.graphs.identity import what_differs
 from spark.graphs.loaded import find_loaded
 from spark.graphs.nodes import ExitNode, FunctionNode, Node
 from spark.graphs.recorded import named
-from spark.graphs.renaming import keys_meant, renamed
+from spark.graphs.renaming import check_rename, keys_meant, renamed
 from spark.graphs.topology import Topology
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ def find_topology(
     :param rename: recorded key, class or function to the key of the node that it is now.
     :raises GraphRestoreError: nobody can supply a node or a condition that the checkpoint still needs.
     """
+    check_rename(rename)
     if start is not None:
         topology = Topology(start)
         return topology, fitted(checkpoint, topology, rename)

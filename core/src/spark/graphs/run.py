@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from spark.errors import BudgetExceededError, NodeError, SerializationError
@@ -29,14 +28,6 @@ if TYPE_CHECKING:
 
 _BREATH: Final = 0.005
 """Seconds for which steps that never really wait may keep the event loop to themselves."""
-
-
-@dataclass(slots=True)
-class FailedStep:
-    """A step that ended in an exception, so that its token is pending again."""
-
-    step: NodeContext
-    error: BaseException
 
 
 class GraphRun:
@@ -161,9 +152,11 @@ class GraphRun:
             await self._save(self.saving, now)
         return True
 
-    def commit_finished(self) -> list[FailedStep]:
-        """Commit every step that has run to its end by now; those that could not be."""
-        failed = []
+    def commit_finished(self, tell_of_failure: Callable[[NodeContext, BaseException], None]) -> None:
+        """Commit every step that has run to its end by now.
+
+        :param tell_of_failure: called with each that could not be, and why.
+        """
         while self._finished:
             try:
                 self._commit(*self._take_finished())
@@ -171,9 +164,8 @@ class GraphRun:
                 pass  # it was stopped
             except BaseException as error:
                 assert self.current is not None
-                failed.append(FailedStep(self.current, error))
+                tell_of_failure(self.current, error)  # and keep nothing, because its traceback leads to this frame
         self.current = None
-        return failed
 
     def give_up_rest(self) -> None:
         """What has not committed by now is pending again, whatever becomes of it."""

@@ -14,6 +14,7 @@ from spark.graphs.checkpoint.recorder import Capture
 from spark.graphs.inputs import differing
 from spark.graphs.origin import Origin, look_up
 from spark.graphs.recorded import checked
+from spark.graphs.renaming import check_rename
 from spark.graphs.restore import fitted
 from spark.graphs.state import StateStore
 
@@ -152,6 +153,9 @@ class Stored:
     rename: Mapping[str, str] | None
     for_result: bool
     """A run that is complete is only asked for its result."""
+
+    def __post_init__(self) -> None:
+        check_rename(self.rename)
 
     def codec(self) -> Codec:
         """What writes values as they are stored."""

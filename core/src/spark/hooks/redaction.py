@@ -100,7 +100,14 @@ def _hide_password(url: str) -> str:
     before, at, after = url.rpartition("@")
     start = before.find("://") + 3 if "://" in before else 0
     colon = before.find(":", start)
-    return f"{before[:colon]}:{HIDDEN}@{after}" if at and colon >= 0 else _hide_in_place_of_port(url)
+    if not at or colon < 0:
+        return _hide_in_place_of_port(url)
+    last = before[colon:].rpartition("&")[2]
+    if _secret_key(last) or _secret_key(unquote(last)):
+        # That "@" stands in the value of a query key, and what follows it is more of that value, not a host.
+        _, separator, rest = after.partition("&")
+        return f"{before[:colon]}:{HIDDEN}{separator}{rest}"
+    return f"{before[:colon]}:{HIDDEN}@{after}"
 
 
 def _hide_in_place_of_port(url: str) -> str:
@@ -115,8 +122,12 @@ def _hide_in_place_of_port(url: str) -> str:
 
 def _hide_values(part: str) -> str:
     # And a secret value, which may hold ";" or blanks, ends with its part of the query.
-    secret = next((key for key in _KEY.finditer(part) if _SECRET.search(key[1])), None)
+    secret = _secret_key(part)
     return part if secret is None else part[: secret.end()] + HIDDEN
+
+
+def _secret_key(part: str) -> re.Match[str] | None:
+    return next((key for key in _KEY.finditer(part) if _SECRET.search(key[1])), None)
 
 
 def _hide_encoded(part: str) -> str:

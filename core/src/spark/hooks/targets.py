@@ -18,11 +18,12 @@ def import_target(plugin: Plugin, spec: PluginSpec) -> type[Any]:
     """
     try:
         target = _imported(spec.target)
+        flaw = _flaw(target, spec)  # whose metaclass may raise, too
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         raise _unfit(plugin, spec, f"importing {spec.target} failed: {type(error).__name__}: {error}") from error
-    if flaw := _flaw(target, spec):
+    if flaw:
         raise _unfit(plugin, spec, f"{spec.target} {flaw}")
     assert isinstance(target, type)
     return target

@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     Dialect,
     Index,
@@ -27,6 +28,9 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.visitors import InternalTraversal
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from spark.errors import BackendError
@@ -45,6 +49,29 @@ _TABLE_NAME: Final = re.compile(rf"(?:({_NAME})\.)?({_NAME})")
 _LONG_BINARY: Final = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 
 
+class _Told(ColumnElement[datetime]):
+    """A moment as it is selected; in PostgreSQL, which knows moments that Python has no year for, NULL in place of those."""
+
+    inherit_cache = True
+    _traverse_internals = [("moment", InternalTraversal.dp_clauseelement)]  # noqa: RUF012 - SQLAlchemy declares it
+
+    def __init__(self, moment: ColumnElement[datetime], type_: TypeEngine[datetime]) -> None:
+        self.moment = moment
+        self.type = type_
+
+
+@compiles(_Told)
+def _told(element: _Told, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.moment, **options)
+
+
+@compiles(_Told, "postgresql")
+def _told_in_utc(element: _Told, compiler: SQLCompiler, **options: Any) -> str:
+    # Without a time zone the driver has nothing to add to it that could leave the range of years again.
+    moment = f"({compiler.process(element.moment, **options)} AT TIME ZONE 'UTC')"
+    return f"CASE WHEN {moment} >= TIMESTAMP '0001-01-01' AND {moment} < TIMESTAMP '10000-01-01' THEN {moment} END"
+
+
 class UtcTimestamp(TypeDecorator[datetime]):
     """An instant to the microsecond, aware and in UTC in Python.
 
@@ -61,6 +88,9 @@ class UtcTimestamp(TypeDecorator[datetime]):
         if dialect.name in ("mysql", "mariadb"):
             return dialect.type_descriptor(mysql.DATETIME(fsp=6))
         return dialect.type_descriptor(Text())
+
+    def column_expression(self, column: ColumnElement[datetime]) -> ColumnElement[datetime]:
+        return _Told(column, self)
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         if value is None or dialect.name == "postgresql":

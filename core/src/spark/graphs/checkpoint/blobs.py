@@ -14,7 +14,7 @@ from typing import Any, Final
 from spark.errors import CheckpointDamagedError
 from spark.graphs.checkpoint.checksum import checksum, is_right
 from spark.graphs.checkpoint.compression import compress, unpack
-from spark.graphs.checkpoint.limits import Inflation
+from spark.graphs.checkpoint.limits import DEFAULT_LIMITS, Inflation, ReadLimits
 from spark.graphs.checkpoint.parts import joined, part_trees, values_of
 
 SMALLEST: Final = 8192
@@ -83,13 +83,13 @@ class BlobRef:
 class NewBlobs:
     """The large values that a run's next record has to bring along."""
 
-    def __init__(self, writer: str) -> None:
+    def __init__(self, writer: str, limits: ReadLimits = DEFAULT_LIMITS) -> None:
         self._writer = writer
         """Tells this run's blobs from those of all others."""
         self._count = 0
         self.unstored: dict[str, bytes] = {}
         """Name to content, until a record that refers to them is durable."""
-        self.inflation = Inflation()
+        self.inflation = Inflation(limits)
 
     def add(self, content: bytes, *, sequence: int, compression: str, count: Callable[[bytes], int]) -> BlobRef:
         """Keep an encoded value as a blob of the record that is made for this sequence.

@@ -20,7 +20,7 @@ from spark.graphs.checkpoint.checksum import checksum, is_right
 from spark.graphs.checkpoint.compression import EFFORT, compress, compression_name, unpack
 from spark.graphs.checkpoint.format import Format
 from spark.graphs.checkpoint.fragments import FragmentCache
-from spark.graphs.checkpoint.limits import Budget, Inflation, ReadLimits
+from spark.graphs.checkpoint.limits import Budget, Inflation, ReadLimits, for_writing
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.payload import PayloadReader, PayloadWriter
 from spark.graphs.checkpoint.pieces import Pieces
@@ -100,7 +100,9 @@ class Codec:
         """What one load may cost."""
         self.serializer: str = class_name(type(serializer)) if is_hook(serializer) else ""
         """The class of the serializer that every object passes; nothing where it changes none."""
-        self._writer = PayloadWriter(self.format, serializer)
+        self.writing: ReadLimits = for_writing(self.limits)
+        """What it writes stays within these."""
+        self._writer = PayloadWriter(self.format, serializer, self.writing)
         self._reader = PayloadReader(serializer)
         self._checksum = checksum
         self._signs = _is_signed(self.format)
@@ -134,7 +136,7 @@ class Codec:
             raw = bytes(raw)
         raw_size = len(raw)
         cache.effort = 0 if isinstance(raw, Pieces) else raw_size * EFFORT[self.compression]
-        packed = _packed(self.format, bytes(raw), self.compression) if self.compression else None
+        packed = _packed(self.format, bytes(raw), self.compression, self.writing) if self.compression else None
         payload, compression = (raw, "") if packed is None else (packed, self.compression)
         header = RecordHeader(
             checkpoint_id=checkpoint.checkpoint_id,
@@ -229,7 +231,7 @@ class Codec:
         opened = _parsed(header, record.payload, self._format_of(header), self.limits)
         opened.fill(blobs)
         raw = opened.format.dumps(opened.tree)
-        packed = _packed(opened.format, raw, header.compression) if header.compression else None
+        packed = _packed(opened.format, raw, header.compression, self.writing) if header.compression else None
         payload, compression = (raw, "") if packed is None else (packed, header.compression)
         whole = replace(header, size=len(payload), raw_size=len(raw), compression=compression)
         whole.checksum = checksum(self._checksum, whole.canonical(), payload)
@@ -307,12 +309,12 @@ def _check_intact(header: RecordHeader, payload: bytes) -> None:
         _raise_damaged(header, "its checksum does not match its content")
 
 
-def _packed(format: Format, raw: bytes, compression: str) -> bytes | None:
+def _packed(format: Format, raw: bytes, compression: str, limits: ReadLimits) -> bytes | None:
     """A payload compressed; None where a reader would take it for a bomb."""
     packed = compress(raw, compression)
     if packed is None or format.takes_objects:
         return packed
-    fits = Inflation().admits("payload", size=len(packed), raw_size=len(raw), members=format.count(raw))
+    fits = Inflation(limits).admits("payload", size=len(packed), raw_size=len(raw), members=format.count(raw))
     return packed if fits else None
 
 

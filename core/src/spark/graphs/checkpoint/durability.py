@@ -142,7 +142,6 @@ class SaveBehind(SaveAtOnce):
             self._waiting.clear()
         finally:
             self._progress.set()
-            self._saving = None
 
     async def _drain(self) -> None:
         """Wait until everything that was captured is saved; what a cancellation cuts off keeps its place."""
@@ -156,14 +155,17 @@ class SaveBehind(SaveAtOnce):
                 raise
 
     def _begin_saving(self) -> asyncio.Task[None]:
-        if self._saving is None:
+        if self._saving is None or self._saving.done():  # it may be when it is made, where tasks are eager
             self._saving = asyncio.create_task(self._save(), name="spark-graphs: saving checkpoints")
         return self._saving
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
             failure, self._failure = self._failure, None
-            raise failure
+            try:
+                raise failure
+            finally:
+                del failure  # its traceback leads to this frame
 
 
 class SaveAtExit(SaveAtOnce):

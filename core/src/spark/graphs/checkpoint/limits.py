@@ -23,7 +23,8 @@ MEMBERS_PER_BYTE: Final = 4
 class ReadLimits:
     """What loading one checkpoint may cost beyond what its size accounts for: ``FileCheckpointBackend(…, limits=ReadLimits(…))``.
 
-    Raise one to load what another program stored, if you trust it; no checkpoint of this library needs that.
+    Raise one to load what another program stored, if you trust it; no checkpoint of this library needs more than the defaults.
+    What a store with lower limits writes stays within those, too.
 
     :raises GraphDefinitionError: one of them is no positive integer.
     """
@@ -58,6 +59,11 @@ class ReadLimits:
 
 
 DEFAULT_LIMITS: Final = ReadLimits()
+
+
+def for_writing(limits: ReadLimits) -> ReadLimits:
+    """What a writer stays within, so that it can read what it wrote itself, and so can everybody else."""
+    return ReadLimits(**{field.name: min(getattr(limits, field.name), field.default) for field in fields(ReadLimits)})
 
 
 class Budget:
@@ -98,7 +104,8 @@ class Budget:
 class Inflation:
     """What the compressed values of a writer's current record add up to, so that what it writes stays within the limits."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: ReadLimits) -> None:
+        self._limits = limits
         self._values: dict[str, tuple[int, int]] = {}
 
     def admits(self, name: str, *, size: int, raw_size: int, members: int) -> bool:
@@ -108,7 +115,7 @@ class Inflation:
             return True
         sums = [sum(column) for column in zip(extra, *self._values.values(), strict=True)]
         # The payload, which is packed last, has the other half.
-        if sums[0] > DEFAULT_LIMITS.max_bytes // 2 or sums[1] > DEFAULT_LIMITS.max_members // 2:
+        if sums[0] > self._limits.max_bytes // 2 or sums[1] > self._limits.max_members // 2:
             return False
         self._values[name] = extra
         return True

@@ -39,9 +39,9 @@ KeepApart = Callable[[bytes], BlobRef]
 class PayloadWriter:
     """Writes payloads in one format. It keeps nothing between calls but what is in the caller's cache."""
 
-    def __init__(self, format: Format, serializer: CheckpointSerializer | None) -> None:
+    def __init__(self, format: Format, serializer: CheckpointSerializer | None, limits: ReadLimits) -> None:
         self._format = format
-        self._writer = TreeWriter(serializer)
+        self._writer = TreeWriter(serializer, most_equal_hashes=limits.max_equal_hashes)
         self._facts_writer = TreeWriter()
         self._hook = ObjectHook(serializer)
 

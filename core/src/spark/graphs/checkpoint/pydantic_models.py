@@ -63,7 +63,7 @@ def write_model(writer: TreeWriter, model: BaseModel, depth: int) -> dict[str, A
                 trees[name] = writer.write(value, depth + 3)
             except Unsaveable as problem:
                 dumped[name] = _dump_by_pydantic(model, name, problem)
-                trees[name] = type(writer)().write(dumped[name], depth + 3)
+                trees[name] = writer.without_hook().write(dumped[name], depth + 3)
         name = next(iter(dumped), "")
         if dumped:
             _check_comes_back(model, fields, dumped)
@@ -208,7 +208,7 @@ def _write_rest(writer: TreeWriter, model: BaseModel, fields: dict[str, Any], de
     if private:
         rest["private"] = writer.write_named(private, depth + 1, step=attribute_step)
     if model.__pydantic_fields_set__ != {*fields, *extra}:
-        rest["set"] = type(writer)().write(sorted(model.__pydantic_fields_set__), depth + 1)
+        rest["set"] = writer.without_hook().write(sorted(model.__pydantic_fields_set__), depth + 1)
     # As model_construct leaves it: such a model is not valid, so it must not be validated when it is read.
     unset = [name for name in (*type(model).model_fields, *type(model).__private_attributes__) if name not in fields]
     if unset := [name for name in unset if name not in (private or {})]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from json.encoder import encode_basestring_ascii as quote
 from types import NoneType
 from typing import Any, Final
@@ -247,8 +247,8 @@ def _check_values(fields: dict[str, Any]) -> None:
         check_graph_id(fields["graph_id"])
     except InvalidIdError as error:
         raise _damaged(str(error)) from error
-    if fields["timestamp"].utcoffset() is None:
-        raise _damaged("its timestamp has no time zone")
+    if not _has_a_place_in_utc(fields["timestamp"]):
+        raise _damaged("its timestamp has no time zone, or no place in UTC")
     if searchable(fields["metadata"]) != fields["metadata"]:
         raise _damaged("its metadata is none")
 
@@ -258,10 +258,18 @@ def _parse_utc(text: str) -> datetime:
         timestamp = datetime.fromisoformat(text)
     except ValueError as error:
         raise _damaged(f"its timestamp is none: {text[:40]!r}") from error
-    # fromisoformat takes many spellings; only ours is right, so that no changed byte goes unnoticed.
-    if timestamp.utcoffset() is None or _utc_text(timestamp) != text:
+    # fromisoformat takes many spellings; only ours is right, so that no changed byte goes unnoticed. And in another zone it may
+    # be a moment that UTC has no year for.
+    if timestamp.utcoffset() != timedelta(0) or _utc_text(timestamp) != text:
         raise _damaged(f"its timestamp is not in UTC as ISO 8601: {text[:40]!r}")
     return timestamp
+
+
+def _has_a_place_in_utc(timestamp: datetime) -> bool:
+    try:
+        return timestamp.utcoffset() is not None and bool(_utc_text(timestamp))
+    except OverflowError:
+        return False
 
 
 def _utc_text(timestamp: datetime) -> str:

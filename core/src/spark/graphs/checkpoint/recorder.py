@@ -93,7 +93,7 @@ class Recorder:
         """Begins the nonce of each record of ours."""
         self._attempts = 0
         self._cache = FragmentCache(divides_from=backend.divides_from if backend.keeps_blobs else None)
-        self._blobs = NewBlobs(self._writer) if backend.keeps_blobs else None
+        self._blobs = NewBlobs(self._writer, backend.codec.writing) if backend.keeps_blobs else None
         self._upkeep = Upkeep(self._writer)
         self._kept: list[CheckpointInfo] = []
         """The automatic checkpoints of the graph that retention may still give up, by sequence, as far as this writer knows."""

@@ -12,7 +12,7 @@ from fractions import Fraction
 from math import gcd
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, SafeUUID
 
 from spark.graphs.checkpoint.unsaveable import Unsaveable
 
@@ -106,6 +106,18 @@ def _writes_text(tag: str) -> Callable[[Any], Any]:
     return lambda value: {tag: str(value)}
 
 
+def _write_uuid(value: UUID) -> Any:
+    # What ``uuid1`` knows of how it was made is no part of its text, nor of what ``==`` compares.
+    return (
+        {"$uuid": str(value)} if value.is_safe is SafeUUID.unknown else {"$madeuuid": [str(value), value.is_safe.value]}
+    )
+
+
+def _read_made_uuid(content: Any) -> UUID:
+    text, is_safe = content
+    return UUID(text, is_safe=SafeUUID(is_safe))
+
+
 def _writes_base64(tag: str) -> Callable[[Any], Any]:
     return lambda value: {tag: base64.b64encode(value).decode("ascii")}
 
@@ -120,7 +132,7 @@ SCALAR_WRITERS: Final[dict[type, Callable[[Any], Any]]] = {
     complex: _write_complex,
     Decimal: _writes_text("$decimal"),
     Fraction: lambda value: {"$fraction": [write_int(value.numerator), write_int(value.denominator)]},
-    UUID: _writes_text("$uuid"),
+    UUID: _write_uuid,
     type(Path()): _writes_path("$path"),
     PurePosixPath: _writes_path("$pureposixpath"),
     PureWindowsPath: _writes_path("$purewindowspath"),
@@ -137,6 +149,7 @@ SCALAR_READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "$decimal": Decimal,
     "$fraction": _read_fraction,
     "$uuid": UUID,
+    "$madeuuid": _read_made_uuid,
     "$path": lambda content: Path(read_name(content)),
     "$pureposixpath": lambda content: PurePosixPath(read_name(content)),
     "$purewindowspath": lambda content: PureWindowsPath(read_name(content)),

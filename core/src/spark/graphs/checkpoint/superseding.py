@@ -5,6 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from spark.graphs.checkpoint.sameness import is_same
+from spark.graphs.checkpoint.store import load
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -24,9 +27,18 @@ async def superseded_by(
     """
     with suppress(Exception):  # one that can't be read stays where it is
         record = await backend.get(latest.graph_id, latest.sequence)
-        if record is not None and checkpoint.parent in (latest.sequence, record.header.parent):
-            return latest if _left(record.header.metadata, checkpoint.execution_metadata) else None
+        if record is not None and _left(record.header.metadata, checkpoint.execution_metadata):
+            if checkpoint.parent == latest.sequence:
+                return latest
+            # Where both continue the same one, somebody may have edited the state of one of them before it ran.
+            if checkpoint.parent == record.header.parent and await _has_same_state(checkpoint, latest, backend):
+                return latest
     return None
+
+
+async def _has_same_state(checkpoint: GraphCheckpoint, latest: CheckpointInfo, backend: CheckpointBackend) -> bool:
+    earlier = await load(backend, latest)
+    return is_same(earlier.graph_state, dict(checkpoint.graph_state))
 
 
 def _left(earlier: Mapping[str, Any], present: Mapping[str, Any]) -> bool:

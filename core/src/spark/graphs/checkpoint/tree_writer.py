@@ -45,8 +45,15 @@ _CONTAINER_TAGS: Final[dict[type, str]] = {tuple: "$tuple", set: "$set", frozens
 class TreeWriter:
     """Turns objects into plain trees."""
 
-    def __init__(self, serializer: CheckpointSerializer | None = None, *, unasked: int = _UNASKED) -> None:
+    def __init__(
+        self,
+        serializer: CheckpointSerializer | None = None,
+        *,
+        most_equal_hashes: int = DEFAULT_LIMITS.max_equal_hashes,
+        unasked: int = _UNASKED,
+    ) -> None:
         self._serializer = serializer
+        self._most_equal_hashes = most_equal_hashes
         self._unasked = unasked
         self._left = unasked
         """So many levels may still be entered. Threads that share this writer may miscount a little."""
@@ -98,7 +105,7 @@ class TreeWriter:
     def _write_tagged(self, value: Any, kind: type, depth: int) -> Any:
         if tag := _CONTAINER_TAGS.get(kind):
             if kind is not tuple:
-                _check_keys(value)
+                self._check_keys(value)
             return {tag: self.write_items(value, depth + 1)}
         if scalar := _SCALARS.get(kind):
             return scalar(value)
@@ -157,7 +164,7 @@ class TreeWriter:
         """The tree of a mapping whose keys are not offered to the serializer."""
         if are_names(values):
             return self.write_named(values, depth)
-        return {"$dict": self._write_pairs(values, depth + 1, key_writer=TreeWriter().write)}
+        return {"$dict": self._write_pairs(values, depth + 1, key_writer=self.without_hook().write)}
 
     def write_named(
         self, values: Mapping[str, Any], depth: int, *, step: Callable[[str], str] = key_step
@@ -191,7 +198,7 @@ class TreeWriter:
     def _write_pairs(
         self, values: Mapping[Any, Any], depth: int, *, key_writer: Callable[[Any, int], Any]
     ) -> list[list[Any]]:
-        _check_keys(values)
+        self._check_keys(values)
         below = self._one_deeper(self._one_deeper(depth))
         pairs = []
         step = ""
@@ -244,6 +251,18 @@ class TreeWriter:
             raise _ManyError
         return depth + 1
 
+    def without_hook(self) -> TreeWriter:
+        """One that does not ask the serializer."""
+        return self if self._serialize is None else TreeWriter(most_equal_hashes=self._most_equal_hashes)
+
+    def _check_keys(self, keys: Collection[Any]) -> None:
+        most = self._most_equal_hashes
+        if collides(keys, most):
+            raise Unsaveable(
+                f"more than {most} of its {len(keys)} keys have the same hash, and would be refused when they are read back. "
+                "Give their class a better __hash__, or store a list."
+            )
+
     def _report(self, write: Callable[[TreeWriter, Any, int], Any], value: Any, path: str) -> Any:
         self._left = self._unasked
         try:
@@ -251,20 +270,13 @@ class TreeWriter:
         except _ManyError:
             if is_endless(value):
                 raise Unsaveable(_ENDLESS).to_error(path) from None
-            return TreeWriter(self._serializer, unasked=sys.maxsize)._report(write, value, path)
+            patient = TreeWriter(self._serializer, most_equal_hashes=self._most_equal_hashes, unasked=sys.maxsize)
+            return patient._report(write, value, path)
         except Unsaveable as problem:
             raise problem.to_error(path) from problem.__cause__
         except RecursionError as error:
             reason = "Python's stack was nearly used up before the work began; save from a less deeply nested call."
             raise Unsaveable(reason).to_error(path) from error
-
-
-def _check_keys(keys: Collection[Any]) -> None:
-    if collides(keys, DEFAULT_LIMITS.max_equal_hashes):
-        raise Unsaveable(
-            f"more than {DEFAULT_LIMITS.max_equal_hashes} of its {len(keys)} keys have the same hash, and would be refused when "
-            "they are read back. Give their class a better __hash__, or store a list."
-        )
 
 
 class _ManyError(Exception):

@@ -32,6 +32,14 @@ def run(
     inputs: Annotated[
         str, typer.Option("--input", metavar="JSON", help="What the start node receives, an object; - reads it.")
     ] = "",
+    renamed: Annotated[
+        list[str],
+        typer.Option(
+            "--rename",
+            metavar="OLD=NEW",
+            help="With a resume: the node that the checkpoint knows by this key, class or function has that key now.",
+        ),
+    ] = [],  # noqa: B006
     url: Url = "",
 ) -> None:
     """Run a graph. Its result goes to standard output, as JSON; its progress, and what nodes print, to standard error.
@@ -43,9 +51,10 @@ def run(
     if resume and resume_state:
         refuse("give one of --resume, which finishes a run, and --resume-state, which begins another.")
     given = _inputs(inputs) if inputs else None
+    rename = dict(map(_pair, renamed)) or None
     with contextlib.redirect_stdout(sys.stderr):  # what nodes print, so that a script finds nothing but the result
         graph = _checkpointed(load_graph(target), url)
-        message = wait_for(until_stopped(_run(graph, given, "state" if resume_state else resume)))
+        message = wait_for(until_stopped(_run(graph, given, "state" if resume_state else resume, rename)))
     if message is None:
         end(fine=False)
     else:
@@ -85,18 +94,31 @@ def _checkpointed(graph: Graph, url: str) -> Graph:
     return graph
 
 
-async def _run(graph: Graph, inputs: dict[str, Any] | None, resume: bool | Literal["state"]) -> Message | None:
+def _pair(text: str) -> tuple[str, str]:
+    old, _, new = text.partition("=")
+    if not (old and new) or "=" in new:
+        refuse(f"--rename {text!r} is to be OLD=NEW, each a key of a node, with one '=' between them.")
+    return old, new
+
+
+async def _run(
+    graph: Graph, inputs: dict[str, Any] | None, resume: bool | Literal["state"], rename: dict[str, str] | None
+) -> Message | None:
     """The outcome; None when a node raised, which is shown as Python does."""
-    from spark.errors import InputConflictError, RunError, SparkError
+    from spark.errors import GraphRestoreError, InputConflictError, RunError, SparkError
     from spark_cli.watching import watched
 
     began = datetime.now(UTC)
     try:
         async with watched(graph):
-            return await graph.run(inputs, resume=resume)
+            return await graph.run(inputs, resume=resume, rename=rename)
     except RunError as error:
         if isinstance(error, InputConflictError) or resume == "state":
             error.add_note(_IN_WORDS_OF_THE_COMMAND)
+        raise
+    except GraphRestoreError as error:
+        if "rename=" in str(error):
+            error.add_note("Here, write --rename OLD=NEW.")
         raise
     except SparkError:
         raise
