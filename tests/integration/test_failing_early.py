@@ -69,6 +69,13 @@ class Updates(Node):
         return {}
 
 
+class SetsInABlock(Node):
+    async def process(self, context: NodeContext) -> dict[str, Any]:
+        async with context.graph_state.transaction() as block:
+            await block.set("results", [0, make()])
+        return {}
+
+
 class Keeps(Node):
     async def process(self, context: NodeContext) -> dict[str, Any]:
         context.state["results"] = [0, make()]
@@ -89,6 +96,7 @@ make: Callable[[], Any] = Client
 PLACES: dict[type[Node], str] = {
     Sets: "graph_state['results']",
     Updates: "graph_state['results']",
+    SetsInABlock: "graph_state['results']",
     Keeps: "node_states['Keeps']['results']",
     Returns: "the output of node 'Returns'['results']",
 }
