@@ -133,6 +133,8 @@ class ExampleCheckpointBackend(CheckpointBackend):
             with file.open("rb") as opened:
                 line = opened.readline().removesuffix(b"\n")
             return Record(_header(line, file), b"").info() if line else None
+        except FileNotFoundError:
+            return None  # its graph was forgotten since the folder was listed
         except CheckpointDamagedError as error:
             # Never left out: as long as it is there, no large value of its graph may be taken for one that nobody needs.
             return DamagedRecord(graph_id, _sequence(file), place=str(file), reason=str(error))
