@@ -57,7 +57,7 @@ def test_an_sdist_holds_the_sources_and_nothing_that_lies_about(workshop: Worksh
         "pyproject.toml",
         "src",
     }
-    assert {file.suffix for file in inside if file.parts[0] == "src"} <= {".py", ".typed"}
+    assert {file.suffix for file in inside if file.parts[0] == "src"} <= {".py", ".typed", ".json"}
 
 
 @each_member
