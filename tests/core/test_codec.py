@@ -23,7 +23,7 @@ from spark.errors import (
     GraphDefinitionError,
     SerializationError,
 )
-from spark.graphs.checkpoint.encoding.cache import FragmentCache
+from spark.graphs.checkpoint.encoding.cache import EncodingCache
 from spark.graphs.checkpoint.encoding.codec import Codec
 from spark.graphs.checkpoint.encoding.json_format import JsonFormat
 from spark.graphs.checkpoint.model import GraphCheckpoint
@@ -70,7 +70,7 @@ def test_a_checkpoint_comes_back_exactly(state: dict[Any, Any], compressed: bool
     codec = Codec(JsonFormat(pretty_print=pretty), compression=compressed)
     checkpoint = make_checkpoint(graph_state=state, origin="x")
 
-    back = codec.decode(encode(checkpoint, codec, cache=FragmentCache() if cached else None))
+    back = codec.decode(encode(checkpoint, codec, cache=EncodingCache() if cached else None))
 
     assert is_same(back.graph_state, state)
     assert back == replace(checkpoint, sequence=3, graph_state=back.graph_state)
@@ -103,7 +103,7 @@ def test_equal_checkpoints_have_equal_bytes() -> None:
     st.lists(st.dictionaries(st.sampled_from(["a", "b", "c", "$x", "é"]), st.integers(0, 3)), min_size=2, max_size=6)
 )
 def test_a_cache_never_changes_what_is_written(history: list[dict[str, int]]) -> None:
-    cache = FragmentCache()
+    cache = EncodingCache()
     objects = [[number] for number in range(4)]
     for state in history:
         checkpoint = make_checkpoint(
@@ -115,7 +115,7 @@ def test_a_cache_never_changes_what_is_written(history: list[dict[str, int]]) ->
 
 
 def test_a_cache_tells_equal_values_apart() -> None:
-    cache = FragmentCache()
+    cache = EncodingCache()
 
     states = [CODEC.decode(encode(make_checkpoint(graph_state={"a": a}), cache=cache)) for a in (1, True, 1.0, 1)]
 
@@ -130,7 +130,7 @@ def test_a_cache_encodes_only_what_is_new() -> None:
             seen.append(obj)
             return obj
 
-    codec, cache, kept = Codec(JsonFormat(), serializer=Watching()), FragmentCache(), ["kept"]
+    codec, cache, kept = Codec(JsonFormat(), serializer=Watching()), EncodingCache(), ["kept"]
     encode(make_checkpoint(graph_state={"a": kept, "b": ["old"]}), codec, cache=cache)
     seen.clear()
     encode(make_checkpoint(graph_state={"a": kept, "b": ["new"]}), codec, cache=cache)
@@ -150,10 +150,10 @@ def test_a_cache_forgets_keys_that_are_gone_and_values_that_were_replaced() -> N
         def serialize(self, obj: Any) -> Any:
             return list(obj) if isinstance(obj, Big) else obj
 
-    codec, cache, gone, replaced = Codec(JsonFormat(), serializer=AsList()), FragmentCache(), Big([1]), Big([2])
-    alive = [weakref.ref(gone), weakref.ref(replaced)]
-    encode(make_checkpoint(graph_state={"a": gone, "b": replaced}), codec, cache=cache)
-    del gone, replaced
+    codec, cache, deleted, replaced = Codec(JsonFormat(), serializer=AsList()), EncodingCache(), Big([1]), Big([2])
+    alive = [weakref.ref(deleted), weakref.ref(replaced)]
+    encode(make_checkpoint(graph_state={"a": deleted, "b": replaced}), codec, cache=cache)
+    del deleted, replaced
     encode(make_checkpoint(graph_state={"b": 1}), codec, cache=cache)
     gc.collect()
 
@@ -161,7 +161,7 @@ def test_a_cache_forgets_keys_that_are_gone_and_values_that_were_replaced() -> N
 
 
 def test_a_cache_that_served_another_codec_starts_afresh() -> None:
-    cache, checkpoint = FragmentCache(), make_checkpoint()
+    cache, checkpoint = EncodingCache(), make_checkpoint()
     encode(checkpoint, Codec(JsonFormat(), serializer=Stars()), cache=cache)
 
     assert encode(checkpoint, cache=cache) == encode(checkpoint)
@@ -182,7 +182,7 @@ class Stars(CheckpointSerializer):
 
 
 def test_a_failure_while_encoding_leaves_the_cache_right() -> None:
-    cache, good = FragmentCache(), make_checkpoint()
+    cache, good = EncodingCache(), make_checkpoint()
     encode(good, cache=cache)
     with pytest.raises(SerializationError):
         encode(make_checkpoint(graph_state={"a": 2, "b": object()}), cache=cache)
@@ -551,7 +551,7 @@ def test_a_record_with_its_large_values_put_into_it_is_the_same_checkpoint(name:
     record = encode_apart(codec)
     assert sorted(ref.name for ref in codec.references(record)) == sorted(record.blobs)
 
-    whole = Codec().put_together(record, record.blobs)
+    whole = Codec().inline_blobs(record, record.blobs)
 
     assert whole.is_intact()
     assert Codec().references(whole) == []
@@ -565,7 +565,7 @@ def test_a_large_value_that_is_missing_or_changed_is_not_put_into_a_record() -> 
 
     for blobs in ({}, dict(record.blobs) | {first: content[:-1] + b"?"}):
         with pytest.raises(CheckpointDamagedError, match="its large value"):
-            CODEC.put_together(record, blobs)
+            CODEC.inline_blobs(record, blobs)
 
 
 class Signed(JsonFormat):
@@ -585,7 +585,7 @@ def test_of_a_signed_record_what_it_needs_is_told_without_the_key_and_nothing_pu
     with pytest.raises(
         DeserializationError, match="is signed, so its large values can't be put into it without the key"
     ):
-        CODEC.put_together(record, record.blobs)
+        CODEC.inline_blobs(record, record.blobs)
 
 
 @pytest.mark.parametrize("name", ["../../x", "a/b", "", "x" * 101, "a\n", "\0", "é", "."])

@@ -21,7 +21,7 @@ from spark.graphs.checkpoint import (
     GraphCheckpoint,
     InMemoryCheckpointBackend,
 )
-from spark.graphs.checkpoint.encoding.cache import FragmentCache
+from spark.graphs.checkpoint.encoding.cache import EncodingCache
 from spark.graphs.checkpoint.encoding.codec import Codec
 from spark.graphs.checkpoint.encoding.json_format import JsonFormat
 from spark.graphs.checkpoint.records.record import Record
@@ -220,7 +220,7 @@ async def test_a_node_may_delete_a_key_that_is_not_there_while_every_step_is_sav
 
 @pytest.mark.parametrize("is_told", [True, False], ids=["told of changes", "compares"])
 def test_members_that_failed_half_way_are_not_taken_for_those_of_the_capture_before(is_told: bool) -> None:
-    store, cache = StateStore("graph_state", {"a": "old", "b": "old"}), FragmentCache()
+    store, cache = StateStore("graph_state", {"a": "old", "b": "old"}), EncodingCache()
     before = store.capture()
     cache.section("graph_state", before, encode_text)
     store.apply({"a": "new", "b": 5}, writer="n")
@@ -275,7 +275,7 @@ def make_checkpoint(graph_state: dict[str, Any], node_states: dict[str, dict[str
     )
 
 
-def save(graph: dict[str, Any], node: dict[str, Any], *, cache: FragmentCache | None) -> Record | None:
+def save(graph: dict[str, Any], node: dict[str, Any], *, cache: EncodingCache | None) -> Record | None:
     """The record, or None when something in it can't be saved."""
     try:
         return CODEC.encode(make_checkpoint(graph, {"n": node}), sequence=1, manual=False, nonce="n", cache=cache)
@@ -300,7 +300,7 @@ def test_a_cache_that_is_told_of_changes_writes_what_one_without_memory_would(
     history: list[tuple[dict[str, Any], dict[str, Any], str, int]],
 ) -> None:
     """Were this wrong, a checkpoint would hold old values, and nothing would tell."""
-    graph, node, cache = StateStore("graph_state"), StateStore("node_states['n']"), FragmentCache()
+    graph, node, cache = StateStore("graph_state"), StateStore("node_states['n']"), EncodingCache()
     expected: dict[str, Any] = {}
     captures: list[tuple[Captured, Captured, dict[str, Any]]] = []
     for graph_changes, node_changes, act, which in history:

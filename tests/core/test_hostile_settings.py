@@ -172,10 +172,10 @@ def test_whatever_the_variable_holds_works_or_is_named(folder: Path, monkeypatch
 
 
 def test_a_working_directory_that_is_gone_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = folder / "gone"
-    gone.mkdir()
-    monkeypatch.chdir(gone)
-    gone.rmdir()
+    deleted = folder / "gone"
+    deleted.mkdir()
+    monkeypatch.chdir(deleted)
+    deleted.rmdir()
 
     error = use_settings(opening=False)
 

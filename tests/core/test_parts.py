@@ -22,7 +22,7 @@ from spark.graphs.checkpoint import (
     InMemoryCheckpointBackend,
 )
 from spark.graphs.checkpoint.encoding import payload as payload_module
-from spark.graphs.checkpoint.encoding.cache import FragmentCache
+from spark.graphs.checkpoint.encoding.cache import EncodingCache
 from spark.graphs.checkpoint.records import chunks as parts_module
 from spark.graphs.checkpoint.records.blobs import NewBlobs, birth
 from spark.graphs.checkpoint.records.checksum import checksum
@@ -58,7 +58,7 @@ def graph_of(backend: CheckpointBackend, steps: int, **settings: Any) -> Graph:
     change.on(more=True) >> change
     change.on(more=False) >> ExitNode()
     config = CheckpointConfig(backend=backend, trigger_on_iteration=1, **settings)
-    backend.divides_from = MUCH
+    backend.chunked_from = MUCH
     return Graph(start=change, id="g", state=small_values(), checkpoint_config=config)
 
 
@@ -144,9 +144,9 @@ async def test_a_part_is_readable(tmp_path: Path) -> None:
 class Store:
     """A place for records and what they refer to, which keeps account of what nobody needs, as a run does."""
 
-    def __init__(self, *, divides_from: int = MUCH) -> None:
+    def __init__(self, *, chunked_from: int = MUCH) -> None:
         self.codec = Codec()
-        self.cache = FragmentCache(divides_from=divides_from)
+        self.cache = EncodingCache(chunked_from=chunked_from)
         self.new = NewBlobs("w")
         self.blobs: dict[str, bytes] = {}
         self.count = 0
@@ -213,7 +213,7 @@ def test_what_is_loaded_is_what_was_saved_and_nothing_else_is_kept(history: list
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parts_module, "_SMALLEST", 300)
         patch.setattr(payload_module, "SMALLEST", 200)
-        state, store = StateStore("graph_state"), Store(divides_from=1_000)
+        state, store = StateStore("graph_state"), Store(chunked_from=1_000)
         for changed, act in history:
             state.apply(changed, writer="n")
             if act == "go on":
@@ -224,7 +224,7 @@ def test_what_is_loaded_is_what_was_saved_and_nothing_else_is_kept(history: list
 
             assert list(store.load(record).items()) == list(state.values.items())
             assert store.blobs.keys() == {ref.name for ref in store.codec.references(record)}
-            whole = store.codec.put_together(record, store.blobs)
+            whole = store.codec.inline_blobs(record, store.blobs)
             assert list(store.codec.decode(whole).graph_state.items()) == list(state.values.items())
 
 

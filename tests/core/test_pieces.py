@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from spark.errors import CheckpointDamagedError, SerializationError
 from spark.graphs import ExitNode, Graph, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager, InMemoryCheckpointBackend
-from spark.graphs.checkpoint.encoding.cache import FragmentCache
+from spark.graphs.checkpoint.encoding.cache import EncodingCache
 from spark.graphs.checkpoint.encoding.codec import Codec
 from spark.graphs.checkpoint.encoding.json_format import JsonFormat
 from spark.graphs.checkpoint.model import GraphCheckpoint
@@ -32,7 +32,7 @@ def make_checkpoint(graph_state: dict[str, Any], node_states: dict[str, Any], **
     return GraphCheckpoint("c", "g", MOMENT, graph_state, node_states, {"iteration": 3}, **changes)
 
 
-def encode(codec: Codec, checkpoint: GraphCheckpoint, *, cache: FragmentCache | None = None) -> Record:
+def encode(codec: Codec, checkpoint: GraphCheckpoint, *, cache: EncodingCache | None = None) -> Record:
     return codec.encode(checkpoint, sequence=3, manual=False, nonce="n", cache=cache)
 
 
@@ -55,7 +55,7 @@ OBJECTS = [["0"], {"a": 1}, "é" * 30, 7]
 def test_later_checkpoints_change_nothing_in_earlier_records(
     history: list[tuple[dict[str, int], dict[str, int], bool]],
 ) -> None:
-    cache, records, expected = FragmentCache(), [], []
+    cache, records, expected = EncodingCache(), [], []
     for graph, node, is_fork in history:
         graph_state = {key: OBJECTS[number] for key, number in graph.items()}
         node_states = {key: OBJECTS[number] for key, number in node.items()}

@@ -65,11 +65,11 @@ def load(codec: Codec, record: Record, blobs: dict[str, bytes]) -> GraphCheckpoi
     return codec.read(codec.open(record), blobs)
 
 
-def put_together(codec: Codec, record: Record, blobs: dict[str, bytes]) -> Record:
-    return codec.put_together(record, blobs)
+def inline_blobs(codec: Codec, record: Record, blobs: dict[str, bytes]) -> Record:
+    return codec.inline_blobs(record, blobs)
 
 
-@pytest.mark.parametrize("use", [load, put_together])
+@pytest.mark.parametrize("use", [load, inline_blobs])
 @pytest.mark.parametrize(
     ("content", "limit"), [(list_of_lists(50_000), "max_members"), (b'"' + b"a" * 10**6 + b'"', "max_bytes")]
 )
@@ -153,9 +153,9 @@ def test_whatever_is_encoded_can_be_decoded(compression: str, keeps_blobs: bool,
 
 
 def test_large_values_that_are_replaced_do_not_use_up_the_room_for_compression() -> None:
-    from spark.graphs.checkpoint.encoding.cache import FragmentCache
+    from spark.graphs.checkpoint.encoding.cache import EncodingCache
 
-    codec, blobs, cache = Codec(compression="gzip"), NewBlobs("x"), FragmentCache()
+    codec, blobs, cache = Codec(compression="gzip"), NewBlobs("x"), EncodingCache()
     for number in range(4):
         checkpoint = GraphCheckpoint("c", "g", datetime.now(UTC), graph_state={"a": [number] * 200_000})
         codec.encode(checkpoint, sequence=number + 1, manual=False, nonce="n", blobs=blobs, cache=cache)

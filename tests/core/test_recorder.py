@@ -19,7 +19,7 @@ from spark.graphs.checkpoint import (
     KeepAll,
     Listing,
 )
-from spark.graphs.checkpoint.observers.audience import Audience
+from spark.graphs.checkpoint.observers.observers import Observers
 from spark.graphs.checkpoint.recording.recorder import Capture, Recorder
 from spark.graphs.checkpoint.storage import Record
 from spark_testing.records import NOON
@@ -400,7 +400,7 @@ class TestForgotten:
             backend=backend,
             trigger=None,
             retention=KeepAll(),
-            audience=Audience.of(None),
+            observers=Observers.of(None),
             now=lambda: moments[-1],
         )
         await recorder.open(parent=2)

@@ -36,31 +36,34 @@ def line(sequence: int, *, days_old: float = 0) -> CheckpointInfo:
     )
 
 
-def gone(retention: Retention, *checkpoints: CheckpointInfo) -> list[int]:
+def deleted(retention: Retention, *checkpoints: CheckpointInfo) -> list[int]:
     return [info.sequence for info in surplus(checkpoints, retention=retention, now=NOW)]
 
 
 class TestRules:
     def test_keep_last(self) -> None:
-        assert gone(KeepLast(2), *map(line, range(1, 6))) == [1, 2, 3]
-        assert gone(KeepLast(9), *map(line, range(1, 6))) == []
+        assert deleted(KeepLast(2), *map(line, range(1, 6))) == [1, 2, 3]
+        assert deleted(KeepLast(9), *map(line, range(1, 6))) == []
 
     def test_keep_for_is_strict(self) -> None:
-        assert gone(KeepFor(days=7), line(1, days_old=8), line(2, days_old=7), line(3, days_old=6.9), line(4)) == [1, 2]
+        assert deleted(KeepFor(days=7), line(1, days_old=8), line(2, days_old=7), line(3, days_old=6.9), line(4)) == [
+            1,
+            2,
+        ]
 
     def test_either_and_both(self) -> None:
         history = [line(n, days_old=10 - n) for n in range(1, 11)]
 
-        assert gone(KeepLast(2) | KeepFor(days=4), *history) == [1, 2, 3, 4, 5, 6]
-        assert gone(KeepLast(2) & KeepFor(days=4), *history) == [1, 2, 3, 4, 5, 6, 7, 8]
+        assert deleted(KeepLast(2) | KeepFor(days=4), *history) == [1, 2, 3, 4, 5, 6]
+        assert deleted(KeepLast(2) & KeepFor(days=4), *history) == [1, 2, 3, 4, 5, 6, 7, 8]
         assert repr(KeepLast(2) | KeepFor(days=1) & KeepAll()) == "(KeepLast(2) | (KeepFor(seconds=86400) & KeepAll()))"
 
     def test_the_latest_always_stays(self) -> None:
         """Without it there would be nothing to continue from, and no trace that somebody else writes this history."""
-        assert gone(KeepFor(days=1), line(1, days_old=9), line(2, days_old=8)) == [1]
+        assert deleted(KeepFor(days=1), line(1, days_old=9), line(2, days_old=8)) == [1]
 
     def test_age_is_by_sequence_and_not_by_clock(self) -> None:
-        assert gone(KeepLast(1), line(1, days_old=0), line(2, days_old=5)) == [1]
+        assert deleted(KeepLast(1), line(1, days_old=0), line(2, days_old=5)) == [1]
 
     @pytest.mark.parametrize("rule", [KeepFor(days=7), KeepLast(1) | KeepFor(days=7), KeepFor(days=7) & KeepAll()])
     def test_a_checkpoint_stamped_by_a_clock_that_stood_wrong_does_not_keep_those_after_it(
@@ -68,7 +71,7 @@ class TestRules:
     ) -> None:
         history = [line(1, days_old=9), line(2, days_old=-999), line(3, days_old=8), line(4, days_old=1), line(5)]
 
-        assert gone(rule, *history) == [1, 3]
+        assert deleted(rule, *history) == [1, 3]
 
     @pytest.mark.parametrize("wrong", [{}, {"days": -1}, {"hours": 0}])
     def test_a_span_is_positive(self, wrong: dict[str, float]) -> None:

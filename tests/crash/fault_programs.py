@@ -42,13 +42,13 @@ class Book:
     """Saving them failed: there is one of them, or none, and it may yet arrive."""
     fading: dict[int, Record] = field(default_factory=dict)
     """Deleting them failed: they are there, or no longer."""
-    gone: set[int] = field(default_factory=set)
+    deleted: set[int] = field(default_factory=set)
     """Their deletion was acknowledged."""
 
     @property
     def used(self) -> set[int]:
         """Sequences that must never be given away again."""
-        return {*self.stored, *self.fading, *self.gone}
+        return {*self.stored, *self.fading, *self.deleted}
 
     def check(self, sequence: int, found: Record | None) -> None:
         """Compare what is at an address with what may be there.
@@ -74,7 +74,9 @@ class Book:
             raise Complaint(f"sequences {sorted(missing)} were acknowledged, and are not listed: {sequences}")
         unknown = set(sequences) - {*self.stored, *self.doubtful, *self.fading}
         if unknown or len(set(sequences)) < len(sequences):
-            raise Complaint(f"{sequences} are listed; stored are {sorted(self.stored)}, gone are {sorted(self.gone)}")
+            raise Complaint(
+                f"{sequences} are listed; stored are {sorted(self.stored)}, gone are {sorted(self.deleted)}"
+            )
 
 
 class Writer:
@@ -113,7 +115,7 @@ class Writer:
 
         :raises Complaint: one of them can.
         """
-        for sequence in sorted(self.book.gone)[-3:]:
+        for sequence in sorted(self.book.deleted)[-3:]:
             await self._refuses(sequence)
 
     async def _put(self) -> None:
@@ -136,10 +138,10 @@ class Writer:
             self.book.stored[sequence] = record
 
     async def _reuse(self) -> None:
-        if not self.book.gone:
+        if not self.book.deleted:
             return
         with suppress(BackendError):
-            await self._refuses(self._chance.choice(sorted(self.book.gone)))
+            await self._refuses(self._chance.choice(sorted(self.book.deleted)))
 
     async def _refuses(self, sequence: int) -> None:
         try:
@@ -197,7 +199,7 @@ class Writer:
         for sequence in wanted:
             record = self.book.stored.pop(sequence)
             if sequence in deleted:
-                self.book.gone.add(sequence)
+                self.book.deleted.add(sequence)
             else:
                 self.book.fading[sequence] = record
 

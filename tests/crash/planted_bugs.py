@@ -27,7 +27,7 @@ class KeepsAllInRecords(FileCheckpointBackend):
 class AcknowledgesEarly(KeepsAllInRecords):
     """Returns from a save while the record is still being written."""
 
-    async def put_and_delete(self, record: Record, going: Sequence[int], blobs: Sequence[str] = ()) -> list[int]:
+    async def put_and_delete(self, record: Record, to_delete: Sequence[int], blobs: Sequence[str] = ()) -> list[int]:
         threading.Timer(0.005, _write_whole, [_path_of(self, record), frame(record)]).start()
         return []
 
@@ -35,7 +35,7 @@ class AcknowledgesEarly(KeepsAllInRecords):
 class WritesInPlace(KeepsAllInRecords):
     """Writes the record under its final name, bit by bit, so that a reader may see half of it."""
 
-    async def put_and_delete(self, record: Record, going: Sequence[int], blobs: Sequence[str] = ()) -> list[int]:
+    async def put_and_delete(self, record: Record, to_delete: Sequence[int], blobs: Sequence[str] = ()) -> list[int]:
         path, content = _path_of(self, record), frame(record)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb", buffering=0) as file:
@@ -47,30 +47,30 @@ class WritesInPlace(KeepsAllInRecords):
 class DropsSome(FileCheckpointBackend):
     """Acknowledges every seventh record without writing it."""
 
-    async def put_and_delete(self, record: Record, going: Sequence[int], blobs: Sequence[str] = ()) -> list[int]:
-        return await super().put_and_delete(record, going, blobs) if record.header.sequence % 7 else []
+    async def put_and_delete(self, record: Record, to_delete: Sequence[int], blobs: Sequence[str] = ()) -> list[int]:
+        return await super().put_and_delete(record, to_delete, blobs) if record.header.sequence % 7 else []
 
 
 class WritesValuesLast(FileCheckpointBackend):
     """Links the record before the large values that it refers to are there."""
 
-    async def put_and_delete(self, record: Record, going: Sequence[int], blobs: Sequence[str] = ()) -> list[int]:
-        gone = await super().put_and_delete(Record(record.header, record.payload), going, blobs)
+    async def put_and_delete(self, record: Record, to_delete: Sequence[int], blobs: Sequence[str] = ()) -> list[int]:
+        deleted = await super().put_and_delete(Record(record.header, record.payload), to_delete, blobs)
         if record.blobs:
             await asyncio.sleep(0.02)  # so that kills find the gap, however busy the machine is
             folder = os.open(_path_of(self, record).parent, os.O_RDONLY)
             add_blobs(folder, record.blobs)
             os.close(folder)
-        return gone
+        return deleted
 
 
 class CollectsTooMuch(FileCheckpointBackend):
     """Removes large values with the record that they came with, whoever else refers to them."""
 
-    async def put_and_delete(self, record: Record, going: Sequence[int], blobs: Sequence[str] = ()) -> list[int]:
-        gone, graph_id = await super().put_and_delete(record, going, blobs), record.graph_id
-        await self.delete_blobs(graph_id, [name for name in await self.blob_names(graph_id) if birth(name) in gone])
-        return gone
+    async def put_and_delete(self, record: Record, to_delete: Sequence[int], blobs: Sequence[str] = ()) -> list[int]:
+        deleted, graph_id = await super().put_and_delete(record, to_delete, blobs), record.graph_id
+        await self.delete_blobs(graph_id, [name for name in await self.blob_names(graph_id) if birth(name) in deleted])
+        return deleted
 
 
 def _path_of(backend: FileCheckpointBackend, record: Record) -> Path:

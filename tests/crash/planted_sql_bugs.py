@@ -17,28 +17,28 @@ class AcknowledgesEarly(DatabaseCheckpointBackend):
         super().__init__(*arguments, **options)
         self._saving: set[asyncio.Task[list[int]]] = set()
 
-    async def put_and_delete(self, record: Record, going: Sequence[int], blobs: Sequence[str] = ()) -> list[int]:
-        self._saving.add(asyncio.create_task(super().put_and_delete(record, going, blobs)))
-        return list(going)
+    async def put_and_delete(self, record: Record, to_delete: Sequence[int], blobs: Sequence[str] = ()) -> list[int]:
+        self._saving.add(asyncio.create_task(super().put_and_delete(record, to_delete, blobs)))
+        return list(to_delete)
 
 
 class CommitsTwice(DatabaseCheckpointBackend):
     """Writes the first half of a record in one transaction, and the whole in another."""
 
-    async def put_and_delete(self, record: Record, going: Sequence[int], blobs: Sequence[str] = ()) -> list[int]:
+    async def put_and_delete(self, record: Record, to_delete: Sequence[int], blobs: Sequence[str] = ()) -> list[int]:
         half = record.payload[: len(record.payload) // 2]
-        gone = await super().put_and_delete(Record(record.header, half, blobs=record.blobs), going, blobs)
+        deleted = await super().put_and_delete(Record(record.header, half, blobs=record.blobs), to_delete, blobs)
         records, header = self.database.tables.checkpoints, record.header
         statement = records.update().where(records.c.graph_id == header.graph_id, records.c.sequence == header.sequence)
         with self.database.writing.begin() as connection:
             connection.execute(statement.values(payload=record.payload))
-        return gone
+        return deleted
 
 
 class PrunesFirst(DatabaseCheckpointBackend):
     """Deletes what a save makes room for before the save is durable."""
 
-    async def put_and_delete(self, record: Record, going: Sequence[int], blobs: Sequence[str] = ()) -> list[int]:
-        gone = await self.delete_many(record.graph_id, going)
+    async def put_and_delete(self, record: Record, to_delete: Sequence[int], blobs: Sequence[str] = ()) -> list[int]:
+        deleted = await self.delete_many(record.graph_id, to_delete)
         await super().put_and_delete(record, (), blobs)
-        return gone
+        return deleted

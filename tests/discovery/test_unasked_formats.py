@@ -75,14 +75,14 @@ def exploit() -> Record:
 
 
 @pytest.mark.parametrize(("spec", "flag"), SAYINGS.values(), ids=SAYINGS)
-@pytest.mark.parametrize("look", ["open", "references", "put_together"])
+@pytest.mark.parametrize("look", ["open", "references", "inline_blobs"])
 def test_a_record_in_it_is_never_loaded_unasked(site: Site, spec: str, flag: str, look: str) -> None:
     install(site, spec=spec, flag=flag)
     Exploit.ran = False
     looks: dict[str, Callable[[Record], Any]] = {
         "open": Codec().decode,
         "references": Codec().references,
-        "put_together": lambda record: Codec().put_together(record, {}),
+        "inline_blobs": lambda record: Codec().inline_blobs(record, {}),
     }
 
     try:

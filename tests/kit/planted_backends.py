@@ -264,10 +264,10 @@ class MakesRoomFirst(InMemoryCheckpointBackend):
 
     found_by = "test_a_save_that_is_refused_takes_nothing_along"
 
-    async def put_and_delete(self, record, going, blobs=()):
-        gone = await self.delete_many(record.graph_id, going)
+    async def put_and_delete(self, record, to_delete, blobs=()):
+        deleted = await self.delete_many(record.graph_id, to_delete)
         await self.put(record)
-        return gone
+        return deleted
 
 
 class MakesRoomTooEarly(InMemoryCheckpointBackend):
@@ -275,13 +275,13 @@ class MakesRoomTooEarly(InMemoryCheckpointBackend):
 
     found_by = "test_a_save_that_makes_room_cancelled_at_any_await"
 
-    async def put_and_delete(self, record, going, blobs=()):
+    async def put_and_delete(self, record, to_delete, blobs=()):
         if record.sequence < await self.next_sequence(record.graph_id):
             await self.put(record)
-        gone = await self.delete_many(record.graph_id, going)
+        deleted = await self.delete_many(record.graph_id, to_delete)
         await asyncio.sleep(0)
         await self.put(record)
-        return gone
+        return deleted
 
 
 class MakesRoomEverywhere(InMemoryCheckpointBackend):
@@ -289,11 +289,11 @@ class MakesRoomEverywhere(InMemoryCheckpointBackend):
 
     found_by = "test_a_save_takes_along_only_what_is_of_its_graph"
 
-    async def put_and_delete(self, record, going, blobs=()):
+    async def put_and_delete(self, record, to_delete, blobs=()):
         await self.put(record)
         for graph_id in [*self._graphs]:
-            await self.delete_many(graph_id, going)
-        return [*going]
+            await self.delete_many(graph_id, to_delete)
+        return [*to_delete]
 
 
 class ForgetsWhatMadeRoom(InMemoryCheckpointBackend):
@@ -301,10 +301,10 @@ class ForgetsWhatMadeRoom(InMemoryCheckpointBackend):
 
     found_by = "test_sequences_that_a_save_took_along_stay_used"
 
-    async def put_and_delete(self, record, going, blobs=()):
+    async def put_and_delete(self, record, to_delete, blobs=()):
         await self.put(record)
         records = self._graphs[record.graph_id]
-        return [sequence for sequence in going if records.pop(sequence, None)]
+        return [sequence for sequence in to_delete if records.pop(sequence, None)]
 
 
 class GoesOnDeleting(InMemoryCheckpointBackend):
@@ -316,12 +316,12 @@ class GoesOnDeleting(InMemoryCheckpointBackend):
         return await asyncio.shield(asyncio.ensure_future(self._delete_many(graph_id, sequences)))
 
     async def _delete_many(self, graph_id, sequences):
-        gone = []
+        deleted = []
         for sequence in sequences:
             for _ in range(10):
                 await asyncio.sleep(0)
-            gone += [sequence] if await self.delete(graph_id, sequence) else []
-        return gone
+            deleted += [sequence] if await self.delete(graph_id, sequence) else []
+        return deleted
 
 
 class BelongsToALoop(InMemoryCheckpointBackend):

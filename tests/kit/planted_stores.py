@@ -154,9 +154,9 @@ class WithBlobs(InMemoryCheckpointBackend):
             self._blobs[record.graph_id, name] = content
 
     async def forget(self, graph_id):
-        gone = await super().forget(graph_id)
+        deleted = await super().forget(graph_id)
         await self.delete_blobs(graph_id, await self.blob_names(graph_id))
-        return gone
+        return deleted
 
     async def get_blobs(self, graph_id, names):
         return {name: self._blobs[graph_id, name] for name in names if (graph_id, name) in self._blobs}
@@ -196,13 +196,13 @@ class LosesLargeValuesOfOthers(WithBlobs):
 
     found_by = "test_a_save_takes_along_large_values_of_its_graph_only"
 
-    async def put_and_delete(self, record, going, blobs=()):
+    async def put_and_delete(self, record, to_delete, blobs=()):
         await self.put(record)
-        gone = await self.delete_many(record.graph_id, going)
+        deleted = await self.delete_many(record.graph_id, to_delete)
         for graph, name in [*self._blobs]:
             if name in blobs:
                 del self._blobs[graph, name]
-        return gone
+        return deleted
 
 
 class LosesLargeValuesWhenRefused(WithBlobs):
@@ -210,10 +210,10 @@ class LosesLargeValuesWhenRefused(WithBlobs):
 
     found_by = "test_a_save_takes_along_large_values_of_its_graph_only"
 
-    async def put_and_delete(self, record, going, blobs=()):
+    async def put_and_delete(self, record, to_delete, blobs=()):
         await self.delete_blobs(record.graph_id, blobs)
         await self.put(record)
-        return await self.delete_many(record.graph_id, going)
+        return await self.delete_many(record.graph_id, to_delete)
 
 
 class CutsLargeValues(WithBlobs):

@@ -129,9 +129,9 @@ def test_a_deletion_killed_before_any_of_its_calls_leaves_the_rest(tmp_path: Pat
     for number in count(1):
         store = filled(tmp_path / str(number), EARLIER)
         killed = is_killed(lambda store=store: store.delete("g", sequence), before=number)
-        gone = store.get("g", sequence) is None
+        deleted = store.get("g", sequence) is None
         rest = [record for record in EARLIER if record.header.sequence != sequence]
-        if gone:
+        if deleted:
             assert CheckpointDirectory(store.path).next_sequence("g") == 4
             check_store(Path(store.path), earlier=rest, maybe=None)
             with pytest.raises(SequenceTakenError):
@@ -140,7 +140,7 @@ def test_a_deletion_killed_before_any_of_its_calls_leaves_the_rest(tmp_path: Pat
             check_store(Path(store.path), earlier=EARLIER, maybe=None)
         if not killed:
             break
-    assert gone
+    assert deleted
     assert number > 5
 
 
@@ -222,8 +222,8 @@ def test_a_deletion_that_the_system_refuses_says_so(tmp_path: Path, sequence: in
             deleted = False
         if deleted:
             assert store.get("g", sequence) is None
-        gone = store.get("g", sequence) is None
-        kept = [record for record in EARLIER if not gone or record.header.sequence != sequence]
+        deleted = store.get("g", sequence) is None
+        kept = [record for record in EARLIER if not deleted or record.header.sequence != sequence]
         check_store(Path(store.path), earlier=kept, maybe=None)
         if not failed:
             break

@@ -11,7 +11,7 @@ import pytest
 
 from spark.errors import BackendError
 from spark.graphs.checkpoint.storage import Record
-from spark.graphs.concurrency import pace
+from spark.graphs.concurrency import latency_gate
 from spark_backend_file import FileCheckpointBackend
 from spark_backend_file.directory import CheckpointDirectory
 from spark_testing.records import make_record
@@ -29,8 +29,8 @@ async def backend(tmp_path: Path) -> AsyncIterator[FileCheckpointBackend]:
 @pytest.fixture
 def places(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Where each save was made."""
-    monkeypatch.setattr(pace, "TOLERABLE", 60.0)
-    monkeypatch.setattr(pace, "LONGEST", 60.0)  # however slow the disk is that the tests run on
+    monkeypatch.setattr(latency_gate, "TOLERABLE", 60.0)
+    monkeypatch.setattr(latency_gate, "LONGEST", 60.0)  # however slow the disk is that the tests run on
     seen: list[str] = []
     put, loop_thread = CheckpointDirectory.put, threading.get_ident()
 
@@ -61,8 +61,8 @@ async def test_graphs_that_save_by_turns_use_the_threads(backend: FileCheckpoint
 async def test_a_large_save_does_not_hold_up_the_event_loop(backend: FileCheckpointBackend, places: list[str]) -> None:
     small = make_record("g", 3)
     await backend.put(make_record("g", 1))
-    await backend.put(make_record("g", 2, payload=b"x" * (pace.LARGEST + 1)))
-    await backend.put(Record(small.header, small.payload, blobs={"000000000003-w-1": b"x" * pace.LARGEST}))
+    await backend.put(make_record("g", 2, payload=b"x" * (latency_gate.LARGEST + 1)))
+    await backend.put(Record(small.header, small.payload, blobs={"000000000003-w-1": b"x" * latency_gate.LARGEST}))
 
     assert places == [THERE] * 3
 
@@ -70,8 +70,8 @@ async def test_a_large_save_does_not_hold_up_the_event_loop(backend: FileCheckpo
 async def test_a_slow_disk_does_not_hold_up_the_event_loop(
     backend: FileCheckpointBackend, places: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pace, "LONGEST", 0.0)
-    monkeypatch.setattr(pace, "TOLERABLE", 0.0)
+    monkeypatch.setattr(latency_gate, "LONGEST", 0.0)
+    monkeypatch.setattr(latency_gate, "TOLERABLE", 0.0)
 
     for sequence in range(1, 5):
         await backend.put(make_record("g", sequence))

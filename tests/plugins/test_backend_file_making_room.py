@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from spark.errors import SequenceTakenError
-from spark.graphs.concurrency import pace
+from spark.graphs.concurrency import latency_gate
 from spark_backend_file import FileCheckpointBackend, worker
 from spark_backend_file.directory import CheckpointDirectory
 from spark_testing.records import BLOB, make_record
@@ -88,16 +88,16 @@ def test_a_save_is_done_whatever_becomes_of_the_old_ones(tmp_path: Path, code: i
             raise OSError(code, os.strerror(code))
 
         with watching(WatchedOs(number, refuse)):
-            gone = save(store)
+            deleted = save(store)
 
         check_store(store)
         assert 4 in sequences(store)
-        assert not set(gone) & set(sequences(store))
-        if len(gone) == 2:
+        assert not set(deleted) & set(sequences(store))
+        if len(deleted) == 2:
             assert store.blob_names("g") == []
         if not failed:
             break
-    assert gone == [1, 2]
+    assert deleted == [1, 2]
 
 
 def test_the_new_one_is_durable_before_an_old_one_goes_and_the_floor_is_up_before_that(tmp_path: Path) -> None:
@@ -126,33 +126,33 @@ def test_a_deleter_that_was_stopped_does_not_hold_up_a_save(tmp_path: Path) -> N
     """Deleters take turns, and this one sleeps in its turn."""
     store = filled(tmp_path)
     store.delete("g", 1)
-    gone: list[int] = []
+    deleted: list[int] = []
     with (tmp_path / "g" / "floor").open("rb") as floor:
         fcntl.flock(floor, fcntl.LOCK_EX)
-        saving = threading.Thread(target=lambda: gone.extend(store.put(NEW, [2])))
+        saving = threading.Thread(target=lambda: deleted.extend(store.put(NEW, [2])))
         saving.start()
         saving.join(10)
         was_held_up = saving.is_alive()
     saving.join()
 
-    assert (was_held_up, gone) == (False, [])
+    assert (was_held_up, deleted) == (False, [])
     assert sequences(store) == [2, 3, 4]
 
 
-@pytest.mark.parametrize("going", [[1, 2, 3] * 3, [5], [1, 5], [9]])
-def test_many_old_ones_and_newer_ones_are_left_to_the_caller(tmp_path: Path, going: list[int]) -> None:
+@pytest.mark.parametrize("to_delete", [[1, 2, 3] * 3, [5], [1, 5], [9]])
+def test_many_old_ones_and_newer_ones_are_left_to_the_caller(tmp_path: Path, to_delete: list[int]) -> None:
     store = filled(tmp_path)
     store.put(make_record("g", 5))
 
-    assert store.put(NEW, going) == []
+    assert store.put(NEW, to_delete) == []
     assert sequences(store) == [1, 2, 3, 4, 5]
 
 
 @pytest.fixture
 def closers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The threads that closed removed files, of which each takes long."""
-    monkeypatch.setattr(pace, "TOLERABLE", 60.0)
-    monkeypatch.setattr(pace, "LONGEST", 60.0)  # so that the first save goes to a thread, and later ones do not
+    monkeypatch.setattr(latency_gate, "TOLERABLE", 60.0)
+    monkeypatch.setattr(latency_gate, "LONGEST", 60.0)  # so that the first save goes to a thread, and later ones do not
     monkeypatch.setattr(worker, "LONG", -1.0)
     seen: list[int] = []
     close = worker.Worker._close
@@ -176,9 +176,9 @@ async def test_another_thread_waits_until_the_disk_has_taken_space_back(tmp_path
     """On a disk that is told of free blocks that takes as long as a write, and here nobody else is to wait for it."""
     async with FileCheckpointBackend(tmp_path) as backend:
         for sequence in range(1, 31):
-            gone = await backend.put_and_delete(make_record("g", sequence), [sequence - 1] if sequence > 1 else [])
+            deleted = await backend.put_and_delete(make_record("g", sequence), [sequence - 1] if sequence > 1 else [])
 
-        assert gone == [29]
+        assert deleted == [29]
 
     assert len(closers) == 29
     assert threading.get_ident() not in closers[:1]

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import event, text
 
 from spark.errors import BackendError
-from spark.graphs.concurrency import pace
+from spark.graphs.concurrency import latency_gate
 from spark.hooks import open_backend
 from spark_backend_sql import DatabaseCheckpointBackend, dialects
 from spark_backend_sql.operations import Put
@@ -87,8 +87,8 @@ async def test_a_full_disk_fails_the_save_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
     """On a fast disk the event loop's thread meets it first."""
-    monkeypatch.setattr(pace, "LONGEST", seconds)
-    monkeypatch.setattr(pace, "TOLERABLE", seconds)
+    monkeypatch.setattr(latency_gate, "LONGEST", seconds)
+    monkeypatch.setattr(latency_gate, "TOLERABLE", seconds)
     async with DatabaseCheckpointBackend(f"sqlite:///{tmp_path}/x.db") as backend:
         await backend.put(make_record("g", 2))
         fill_up(backend)

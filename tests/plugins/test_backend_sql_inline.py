@@ -14,7 +14,7 @@ import pytest
 
 from spark.errors import CheckpointDamagedError, SequenceTakenError
 from spark.graphs.checkpoint.storage import CheckpointQuery
-from spark.graphs.concurrency import pace
+from spark.graphs.concurrency import latency_gate
 from spark_backend_sql import DatabaseCheckpointBackend, inline_commits, inline_reads
 from spark_backend_sql.connection import Database
 from spark_backend_sql.shortcut import SqliteShortcut
@@ -40,8 +40,8 @@ async def backend(file: Path) -> AsyncIterator[DatabaseCheckpointBackend]:
 @pytest.fixture(autouse=True)
 def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow the disk is that the tests run on."""
-    monkeypatch.setattr(pace, "TOLERABLE", 60.0)
-    monkeypatch.setattr(pace, "LONGEST", 60.0)
+    monkeypatch.setattr(latency_gate, "TOLERABLE", 60.0)
+    monkeypatch.setattr(latency_gate, "LONGEST", 60.0)
 
 
 @pytest.fixture
@@ -78,10 +78,10 @@ async def test_what_is_saved_so_is_durable_and_gone_records_are_told(
 ) -> None:
     await save(backend, "g", 1, WARM)
 
-    gone = await backend.put_and_delete(make_record("g", 3), [1, 9])
+    deleted = await backend.put_and_delete(make_record("g", 3), [1, 9])
 
     assert places[-1] == HERE
-    assert gone == [1]
+    assert deleted == [1]
     with closing(sqlite3.connect(file)) as other:
         assert other.execute("SELECT sequence FROM checkpoints ORDER BY 1").fetchall() == [(2,), (3,)]
 
@@ -102,8 +102,8 @@ async def test_graphs_that_save_by_turns_share_the_writer(
 async def test_a_slow_disk_does_not_hold_up_the_event_loop(
     backend: DatabaseCheckpointBackend, places: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pace, "LONGEST", 0.0)
-    monkeypatch.setattr(pace, "TOLERABLE", 0.0)
+    monkeypatch.setattr(latency_gate, "LONGEST", 0.0)
+    monkeypatch.setattr(latency_gate, "TOLERABLE", 0.0)
 
     await save(backend, "g", 1, 6)
 
@@ -115,7 +115,7 @@ async def test_a_large_save_does_not_hold_up_the_event_loop(
 ) -> None:
     await save(backend, "g", 1, WARM)
 
-    await backend.put(make_record("g", 3, payload=b"x" * (pace.LARGEST + 1)))
+    await backend.put(make_record("g", 3, payload=b"x" * (latency_gate.LARGEST + 1)))
 
     assert places[-1] == THERE
 
@@ -246,7 +246,7 @@ async def test_what_another_process_commits_is_seen_at_once(
 
 
 async def test_a_large_payload_is_read_in_another_thread(backend: DatabaseCheckpointBackend, asked: list[str]) -> None:
-    large = make_record("g", 1, payload=b"x" * (pace.LARGEST + 1))
+    large = make_record("g", 1, payload=b"x" * (latency_gate.LARGEST + 1))
     await backend.put(large)
     await backend.get_latest("g")
 
@@ -257,8 +257,8 @@ async def test_a_large_payload_is_read_in_another_thread(backend: DatabaseCheckp
 async def test_a_slow_disk_is_read_in_another_thread(
     backend: DatabaseCheckpointBackend, asked: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pace, "LONGEST", 0.0)
-    monkeypatch.setattr(pace, "TOLERABLE", 0.0)
+    monkeypatch.setattr(latency_gate, "LONGEST", 0.0)
+    monkeypatch.setattr(latency_gate, "TOLERABLE", 0.0)
     await save(backend, "g", 1, 2)
 
     for _ in range(4):

@@ -25,8 +25,8 @@ async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         yield backend
 
 
-def saving(backend: DatabaseCheckpointBackend, record: Record, going: Sequence[int] = ()) -> Put:
-    return Put(record, backend._statements.values_of(record), going)
+def saving(backend: DatabaseCheckpointBackend, record: Record, to_delete: Sequence[int] = ()) -> Put:
+    return Put(record, backend._statements.values_of(record), to_delete)
 
 
 def commit(backend: DatabaseCheckpointBackend, *operations: Operation) -> Sequence[Outcome]:

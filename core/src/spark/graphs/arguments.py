@@ -12,7 +12,7 @@ from spark.errors import GraphDefinitionError, GraphRestoreError, SparkError, Sp
 from spark.graphs.checkpoint.configuration.config import CheckpointConfig, are_seconds
 from spark.graphs.checkpoint.ids import check_graph_id
 from spark.graphs.checkpoint.model import GraphCheckpoint
-from spark.graphs.checkpoint.observers.audience import Audience
+from spark.graphs.checkpoint.observers.observers import Observers
 from spark.graphs.checkpoint.recording.recorder import Recorder
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.memory import InMemoryCheckpointBackend
@@ -151,13 +151,13 @@ def _opened(backend: str, *, place: str) -> CheckpointBackend:
     return opened
 
 
-def audience_of(config: CheckpointConfig | None) -> Audience:
+def audience_of(config: CheckpointConfig | None) -> Observers:
     """Who the configuration says is to be told."""
-    return Audience() if config is None else Audience.of(config.handler, errors=config.handler_errors)
+    return Observers() if config is None else Observers.of(config.handler, errors=config.handler_errors)
 
 
 def recorder_for(
-    graph_id: str, backend: CheckpointBackend | None, config: CheckpointConfig | None, audience: Audience
+    graph_id: str, backend: CheckpointBackend | None, config: CheckpointConfig | None, observers: Observers
 ) -> Recorder | None:
     """What writes the checkpoints of a run; None when it makes none."""
     if backend is None or config is None:
@@ -167,7 +167,7 @@ def recorder_for(
         backend=backend,
         trigger=config.trigger_for(backend),
         retention=config.combined_retention(),
-        audience=audience,
+        observers=observers,
     )
 
 

@@ -90,7 +90,7 @@ class Graph:
         self._checkpoint_config = checked_config(checkpoint_config)
         self._backend = opened_backend(self._checkpoint_config, graph_id=self._graph_id)
         self._standing = Standing(Origin(graph_state=StateStore("graph_state", state, check=self._check()).values))
-        self._audience = audience_of(self._checkpoint_config)
+        self._observers = audience_of(self._checkpoint_config)
         self._max_concurrency = checked_concurrency(max_concurrency)
         self._node_threads = checked_threads(node_threads)
         self._failure_rule = checked_failure_rule(on_failure, failure_grace)
@@ -244,7 +244,7 @@ class Graph:
             config=capture.config,
             topology=capture.topology,
             frontier=capture.frontier or None,
-            audience=self._audience,
+            observers=self._observers,
         ).isolated()
 
     async def get_state(self, key: str, default: Any = None) -> Any:
@@ -321,13 +321,13 @@ class Graph:
     async def _run_from(self, origin: Origin, task: Task) -> Message:
         if origin.pending is None:  # first of all: where they can't be saved, the graph stays as it was
             task = replace(task, inputs=snapshot(dict(task.inputs), path="inputs", check=self._check()))
-        recorder = recorder_for(self._graph_id, self._backend, self._checkpoint_config, self._audience)
+        recorder = recorder_for(self._graph_id, self._backend, self._checkpoint_config, self._observers)
         if recorder is not None:
             await recorder.open(parent=origin.parent, next_sequence=origin.next_sequence)
         self._standing.take_over(origin)
         self._run = None
         if origin.pending is not None:
-            await self._audience.restored(origin.pending.checkpoint)
+            await self._observers.restored(origin.pending.checkpoint)
         run = self._run = self._new_run(origin.pending, task, recorder)
         self._standing.next = Origin()  # not before: a run that could not begin can be tried again
         is_stored = True

@@ -17,8 +17,8 @@ def explain_absence(wanted: Sequence[Claim], *, asked: str, plugins: Sequence[Pl
     :param asked: the URL that the user gave, if it was one; shown without its secrets.
     """
     what = _describe(wanted[0], asked)
-    culprit = next((plugin for plugin in plugins if _would_provide(plugin, wanted)), None)
-    return _not_found(what, wanted, plugins) if culprit is None else _unavailable(what, culprit)
+    unserializable = next((plugin for plugin in plugins if _would_provide(plugin, wanted)), None)
+    return _not_found(what, wanted, plugins) if unserializable is None else _unavailable(what, unserializable)
 
 
 def _describe(claim: Claim, asked: str) -> str:
@@ -36,8 +36,8 @@ def _would_provide(plugin: Plugin, wanted: Sequence[Claim]) -> bool:
     return plugin.info.distribution in own_distributions(wanted) or plugin.info.name in {name for _, name in wanted}
 
 
-def _unavailable(what: str, culprit: Plugin) -> PluginBrokenError:
-    info = culprit.info
+def _unavailable(what: str, unserializable: Plugin) -> PluginBrokenError:
+    info = unserializable.info
     error = PluginBrokenError(
         f"The {what} can't be used: the {info.label}, which provides it, is {info.status}. {info.reason}"
     )

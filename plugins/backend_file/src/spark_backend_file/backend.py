@@ -9,7 +9,7 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from spark.graphs.checkpoint.storage import CheckpointBackend, Pace, run_blocking
+from spark.graphs.checkpoint.storage import CheckpointBackend, LatencyGate, run_blocking
 from spark_backend_file.directory import CheckpointDirectory
 from spark_backend_file.locations import directory_of, files_at
 from spark_backend_file.remote import RemoteDirectory
@@ -68,7 +68,7 @@ class FileCheckpointBackend(CheckpointBackend):
         self.keeps_blobs: bool = self._local is not None
         self.directory: str = self._files.path
         self._worker = Worker("file backend", patience=_checked(lock_timeout) * (1 if self._local else 10))
-        self._pace = Pace()
+        self._gate = LatencyGate()
         """Of saves on a disk of this machine."""
 
     @classmethod
@@ -85,15 +85,15 @@ class FileCheckpointBackend(CheckpointBackend):
     async def put(self, record: Record) -> None:
         await self.put_and_delete(record, ())
 
-    async def put_and_delete(self, record: Record, going: Sequence[int], blobs: Sequence[str] = ()) -> Sequences:
+    async def put_and_delete(self, record: Record, to_delete: Sequence[int], blobs: Sequence[str] = ()) -> Sequences:
         if self._local is None:
             await self._worker.run(self._files.put, record)
             return []
-        work = partial(self._timed_put, self._local, record, going, blobs)
-        if self._pace.allows_save(record.graph_id, record.weight):
+        work = partial(self._timed_put, self._local, record, to_delete, blobs)
+        if self._gate.allows_save(record.graph_id, record.nbytes):
             self._worker.check_open()
-            return work(self._pace.took)
-        return await self._worker.run(work, self._pace.took_elsewhere)
+            return work(self._gate.took)
+        return await self._worker.run(work, self._gate.took_elsewhere)
 
     async def get(self, graph_id: str, sequence: int) -> Record | None:
         return await self._worker.run(self._files.get, graph_id, sequence)
@@ -138,14 +138,14 @@ class FileCheckpointBackend(CheckpointBackend):
         self,
         local: CheckpointDirectory,
         record: Record,
-        going: Sequence[int],
+        to_delete: Sequence[int],
         blobs: Sequence[str],
         tell: Callable[[float], None],
     ) -> Sequences:
         began = time.perf_counter()
-        gone = local.put(record, going, blobs, release=self._worker.release)
+        deleted = local.put(record, to_delete, blobs, release=self._worker.release)
         tell(time.perf_counter() - began)
-        return gone
+        return deleted
 
     async def close(self) -> None:
         await self._worker.close()

@@ -28,7 +28,7 @@ class CheckpointDirectory:
         self._settled: set[str] = set()
 
     def put(
-        self, record: Record, going: Sequence[int] = (), blobs: Sequence[str] = (), *, release: Release = os.close
+        self, record: Record, to_delete: Sequence[int] = (), blobs: Sequence[str] = (), *, release: Release = os.close
     ) -> list[int]:
         """See ``CheckpointBackend.put_and_delete``.
 
@@ -40,7 +40,9 @@ class CheckpointDirectory:
             raise BackendError(f"The file backend can't {action}: sequences go from 1 to {LAST_SEQUENCE:,}.")
         with self._told(action), self._settled_folder(quote(header.graph_id)) as folder:
             folder.add(record)
-            return folder.make_room(going, blobs, before=header.sequence, release=release) if going else []
+            return (
+                folder.delete_superseded(to_delete, blobs, before=header.sequence, release=release) if to_delete else []
+            )
 
     def get(self, graph_id: str, sequence: int) -> Record | None:
         """See ``CheckpointBackend.get``."""
@@ -82,16 +84,16 @@ class CheckpointDirectory:
 
     def forget(self, graph_id: str) -> list[int]:
         """See ``CheckpointBackend.forget``."""
-        gone: list[int] = []
+        deleted: list[int] = []
         self._settled.discard(quote(graph_id))
         try:
             with self._told(f"forget graph {graph_id[:80]!r}"), self._folder(graph_id) as folder:
                 if folder:
-                    folder.forget(gone)
+                    folder.forget(deleted)
                     _make_durable(self.path)
         except BackendError as error:
-            raise DeletionError(str(error), deleted=gone) from error.__cause__
-        return gone
+            raise DeletionError(str(error), deleted=deleted) from error.__cause__
+        return deleted
 
     def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
         """See ``CheckpointBackend.get_blobs``."""

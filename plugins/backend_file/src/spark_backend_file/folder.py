@@ -202,16 +202,18 @@ class GraphFolder:
             os.fsync(self._folder)
         return True
 
-    def forget(self, gone: list[int]) -> None:
+    def forget(self, deleted: list[int]) -> None:
         """Remove all there is, and the folder.
 
-        :param gone: takes the sequences of records that were there, as they go.
+        :param deleted: takes the sequences of records that were there, as they go.
         """
-        empty_folder(self._folder, self.sequences(), gone)
+        empty_folder(self._folder, self.sequences(), deleted)
         with suppress(FileNotFoundError):
             os.rmdir(self.path)
 
-    def make_room(self, going: Sequence[int], blobs: Sequence[str], *, before: int, release: Release) -> list[int]:
+    def delete_superseded(
+        self, to_delete: Sequence[int], blobs: Sequence[str], *, before: int, release: Release
+    ) -> list[int]:
         """Remove records that a durable one makes superfluous, and the large values that only they need, if they are few.
 
         Many, or what the system refuses to remove, are left for ``remove``, which says why.
@@ -220,28 +222,28 @@ class GraphFolder:
         :param release: see ``unlink``.
         :return: the sequences of those that were there and are gone.
         """
-        if len(going) + len(blobs) > _FEW or max(going) >= before:
+        if len(to_delete) + len(blobs) > _FEW or max(to_delete) >= before:
             return []
-        gone: list[int] = []
+        deleted: list[int] = []
         # The record has just been saved, and nothing that goes wrong here may look as if it were not.
         with suppress(OSError):
-            there = [sequence for sequence in going if self._exists(record_name(sequence))]
+            there = [sequence for sequence in to_delete if self._exists(record_name(sequence))]
             if there:
                 raise_floor(self._folder, max(there), durable=False, wait=False)
             for sequence in there:
                 if unlink(record_name(sequence), self._folder, release):
-                    gone.append(sequence)  # noqa: PERF401 - those before an error are gone as well
-            self._forget_ids(gone)
-            self._remove_last(blobs, gone, release)
-        return gone
+                    deleted.append(sequence)  # noqa: PERF401 - those before an error are gone as well
+            self._forget_ids(deleted)
+            self._remove_last(blobs, deleted, release)
+        return deleted
 
-    def _remove_last(self, blobs: Sequence[str], gone: list[int], release: Release) -> None:
+    def _remove_last(self, blobs: Sequence[str], deleted: list[int], release: Release) -> None:
         """Remove large values; or, to have somebody try again who says why it can't be done, let a record count as not gone."""
         try:
             if blobs:
                 remove_blobs(self._folder, blobs, release)
         except OSError:
-            del gone[-1:]
+            del deleted[-1:]
 
     def sweep(self) -> None:
         """Remove the temporary files of writers that are gone."""

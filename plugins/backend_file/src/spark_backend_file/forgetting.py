@@ -16,18 +16,18 @@ from spark_backend_file.subfolders import subfolder
 from spark_backend_file.temporaries import PREFIX
 
 
-def empty_folder(folder: int, sequences: Sequence[int], gone: list[int]) -> None:
+def empty_folder(folder: int, sequences: Sequence[int], deleted: list[int]) -> None:
     """Leave nothing of a graph in its folder.
 
     :param folder: a descriptor of it.
     :param sequences: of its records.
-    :param gone: takes the sequences of those that were there, as they go.
+    :param deleted: takes the sequences of those that were there, as they go.
     """
     if sequences:
         raise_floor(folder, max(sequences), durable=True)
     for sequence in sequences:
         if _remove(record_name(sequence), folder):
-            gone.append(sequence)  # noqa: PERF401 - those before an error are gone as well
+            deleted.append(sequence)  # noqa: PERF401 - those before an error are gone as well
     os.fsync(folder)
     for name in (ALIASES, BLOBS):
         with suppress(FileNotFoundError):

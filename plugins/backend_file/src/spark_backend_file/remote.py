@@ -93,14 +93,14 @@ class RemoteDirectory:
 
     def forget(self, graph_id: str) -> list[int]:
         """See ``CheckpointBackend.forget``."""
-        gone: list[int] = []
+        deleted: list[int] = []
         try:
             with self._folder(f"forget graph {graph_id[:80]!r}", graph_id, writing=True) as folder:
-                folder.forget(gone)
+                folder.forget(deleted)
         except BackendError as error:
-            raise DeletionError(str(error), deleted=gone) from error.__cause__
+            raise DeletionError(str(error), deleted=deleted) from error.__cause__
         self._swept.discard(graph_id)
-        return gone
+        return deleted
 
     def find(self, checkpoint_id: str) -> CheckpointInfo | None:
         """See ``CheckpointBackend.find``. Of records of two graphs with one id, the higher sequence is meant."""

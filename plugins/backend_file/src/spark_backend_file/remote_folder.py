@@ -154,17 +154,17 @@ class RemoteFolder:
         self._remove_hints(listing.alias_names(sequence))
         return True
 
-    def forget(self, gone: list[int]) -> None:
+    def forget(self, deleted: list[int]) -> None:
         """Remove all there is, and the folder: records first, and last what tells which sequences were used.
 
-        :param gone: takes the sequences of records that were there, as they go.
+        :param deleted: takes the sequences of records that were there, as they go.
         """
         listing = self._listing()
         if listing.records:
             self._raise_floor(max(listing.records), listing)
         for sequence in sorted(listing.records):
             if self._remove_file(self._file(sequence)):
-                gone.append(sequence)  # noqa: PERF401 - those before an error are gone as well
+                deleted.append(sequence)  # noqa: PERF401 - those before an error are gone as well
         left = read_listing(self._filesystem, self._path)
         if left is None:
             return

@@ -43,6 +43,6 @@ class Litter:
         old = [sequence for at, sequence in emptied if at < before][:PAGE]
         if len(old) <= ENOUGH:
             return []
-        going = set(old) - {max(old)}
-        self._emptied[name] = deque(entry for entry in emptied if entry[1] not in going)
-        return sorted(going)
+        to_delete = set(old) - {max(old)}
+        self._emptied[name] = deque(entry for entry in emptied if entry[1] not in to_delete)
+        return sorted(to_delete)

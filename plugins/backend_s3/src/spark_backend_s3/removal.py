@@ -112,9 +112,9 @@ class Removal:
         found = [entry for entry in entries if entry is not None]
         return found if len(found) == len(entries) else None
 
-    async def _remove_known(self, name: str, going: Sequence[Entry], deleted: Sequences, *, action: str) -> None:
-        aliases = self._aliases_of(going)
-        await self._empty(going, deleted, action=action)
+    async def _remove_known(self, name: str, to_delete: Sequence[Entry], deleted: Sequences, *, action: str) -> None:
+        aliases = self._aliases_of(to_delete)
+        await self._empty(to_delete, deleted, action=action)
         old = self._litter.take_old(name, self._looks.timing)
         await self._give_up(name, old, beside=aliases, action=action)
 
@@ -126,14 +126,14 @@ class Removal:
             await look_on(survey, self._objects, self._keys, name, action=action)
             keep(self._swept, name, None, most=_REMEMBERED)
         wanted = set(sequences)
-        going = [entry for entry in survey.entries(name) if entry.sequence in wanted]
-        await self._records.headers_of(going, action=action)  # for their ids
-        aliases, settled = self._aliases_of(going), survey.settled(self._looks.timing)
-        await self._empty([entry for entry in going if entry.sequence not in settled], deleted, action=action)
-        old = [entry for entry in going if entry.sequence in settled]
+        to_delete = [entry for entry in survey.entries(name) if entry.sequence in wanted]
+        await self._records.headers_of(to_delete, action=action)  # for their ids
+        aliases, settled = self._aliases_of(to_delete), survey.settled(self._looks.timing)
+        await self._empty([entry for entry in to_delete if entry.sequence not in settled], deleted, action=action)
+        old = [entry for entry in to_delete if entry.sequence in settled]
         await self._clear(name, survey, old, deleted, aliases=aliases, action=action)
 
-    async def _empty(self, going: Sequence[Entry], deleted: Sequences, *, action: str) -> None:
+    async def _empty(self, to_delete: Sequence[Entry], deleted: Sequences, *, action: str) -> None:
         """Take the content out of records that keep their places."""
 
         async def empty(entry: Entry) -> SparkError | None:
@@ -147,7 +147,7 @@ class Removal:
                 return error  # once the others have ended, so that what they did is known
             return None
 
-        for error in await in_parallel(empty, going):
+        for error in await in_parallel(empty, to_delete):
             if error is not None:
                 raise error
 
@@ -155,7 +155,7 @@ class Removal:
         self,
         name: str,
         survey: Survey,
-        going: Sequence[Entry],
+        to_delete: Sequence[Entry],
         deleted: Sequences,
         *,
         aliases: Sequence[str],
@@ -164,13 +164,13 @@ class Removal:
         """Remove records whose places may be given up, and with them what else has become useless."""
         settled = survey.settled(self._looks.timing)
         emptied = [sequence for sequence, found in survey.places.items() if sequence in settled and not found.size]
-        if not going and len(emptied) < ENOUGH:
+        if not to_delete and len(emptied) < ENOUGH:
             emptied = []
-        sequences = [*(entry.sequence for entry in going), *emptied]
+        sequences = [*(entry.sequence for entry in to_delete), *emptied]
         stale = survey.stale_floors(self._looks.timing) if sequences else []
         refused = await self._give_up(name, sequences, beside=[*aliases, *stale], action=action)
-        deleted += [entry.sequence for entry in going if entry.key not in refused]
-        kept = [entry for entry in going if entry.key in refused]
+        deleted += [entry.sequence for entry in to_delete if entry.key not in refused]
+        kept = [entry for entry in to_delete if entry.key in refused]
         if kept:
             raise self._objects.refusal(action, refused[kept[0].key])
 
@@ -186,10 +186,10 @@ class Removal:
         keys = [self._keys.record(name, sequence) for sequence in sequences]
         return await self._objects.remove([*keys, *beside], action=action)
 
-    def _aliases_of(self, going: Sequence[Entry]) -> list[str]:
+    def _aliases_of(self, to_delete: Sequence[Entry]) -> list[str]:
         return [
             self._keys.alias(header.checkpoint_id, entry.name, entry.sequence)
-            for entry in going
+            for entry in to_delete
             if (header := self._records.known(entry.key, entry.etag)) and header.manual
         ]
 

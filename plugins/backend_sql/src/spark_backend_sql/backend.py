@@ -61,7 +61,7 @@ class DatabaseCheckpointBackend(CheckpointBackend):
 
     name = "sql"
     keeps_blobs = True
-    divides_from = 64 * 1024
+    chunked_from = 64 * 1024
 
     def __init__(
         self,
@@ -102,21 +102,21 @@ class DatabaseCheckpointBackend(CheckpointBackend):
     async def put(self, record: Record) -> None:
         await self.put_and_delete(record, ())
 
-    async def put_and_delete(self, record: Record, going: Sequence[int], blobs: Sequence[str] = ()) -> Sequences:
+    async def put_and_delete(self, record: Record, to_delete: Sequence[int], blobs: Sequence[str] = ()) -> Sequences:
         _check(record)
-        return await self._write(Put(record, self._statements.values_of(record), going, blobs))
+        return await self._write(Put(record, self._statements.values_of(record), to_delete, blobs))
 
     async def delete(self, graph_id: str, sequence: int) -> bool:
         return await self.delete_many(graph_id, [sequence]) != []
 
     async def delete_many(self, graph_id: str, sequences: Sequence[int]) -> Sequences:
-        going = [sequence for sequence in sequences if _can_exist(graph_id, sequence)]
-        return await self._write(Delete(graph_id, going)) if going else []
+        to_delete = [sequence for sequence in sequences if _can_exist(graph_id, sequence)]
+        return await self._write(Delete(graph_id, to_delete)) if to_delete else []
 
     async def delete_blobs(self, graph_id: str, names: Sequence[str]) -> None:
-        going = [name for name in names if _is_text(name)]
-        if _is_text(graph_id) and going:
-            await self._write(Delete(graph_id, blobs_going=going))
+        to_delete = [name for name in names if _is_text(name)]
+        if _is_text(graph_id) and to_delete:
+            await self._write(Delete(graph_id, blobs_to_delete=to_delete))
 
     async def forget(self, graph_id: str) -> Sequences:
         return await self._write(Forget(graph_id)) if _is_text(graph_id) else []

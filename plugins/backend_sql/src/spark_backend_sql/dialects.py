@@ -136,10 +136,10 @@ def overwriting(connection: Connection) -> Iterator[None]:
         connection.exec_driver_sql("PRAGMA secure_delete=OFF")
 
 
-def hurry(connection: Any, *, hurried: bool) -> None:
+def hurry(connection: Any, *, no_wait: bool) -> None:
     """Make a connection of SQLite wait for no lock and leave the log as it is, up to a length; or the contrary of both."""
-    connection.execute(f"PRAGMA busy_timeout={0 if hurried else int(SLICE * 1000)}")
-    connection.execute(f"PRAGMA wal_autocheckpoint={_LONG_LOG if hurried else _SHORT_LOG}")
+    connection.execute(f"PRAGMA busy_timeout={0 if no_wait else int(SLICE * 1000)}")
+    connection.execute(f"PRAGMA wal_autocheckpoint={_LONG_LOG if no_wait else _SHORT_LOG}")
 
 
 _SHORT_LOG: Final = 800

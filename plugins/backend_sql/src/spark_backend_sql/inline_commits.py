@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from spark.graphs.checkpoint.storage import Pace
+from spark.graphs.checkpoint.storage import LatencyGate
 from spark_backend_sql.ledger import Ledger
 from spark_backend_sql.operations import Operation, Put
 
@@ -30,27 +30,27 @@ class InlineCommits:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._pace = Pace()
+        self._gate = LatencyGate()
         """Of commits of one save."""
         self._logged = 0
         """Bytes since the writer's thread made a save."""
 
     def suits(self, operation: Operation) -> bool:
         """Whether to try it here. Asked about every operation, in order."""
-        is_allowed = self._pace.allows_save(operation.graph_id, operation.weight)
+        is_allowed = self._gate.allows_save(operation.graph_id, operation.nbytes)
         return is_allowed and self._logged < LOG_SIZE and isinstance(operation, Put)
 
     def commit(self, operation: Operation) -> list[int] | None:
         """What the save answers once it is durable; None when that did not succeed: it is the writer's thread's."""
         assert isinstance(operation, Put)
         began = time.perf_counter()
-        gone = self._ledger.commit_at_once(operation)
-        if gone is not None:
-            self._logged += operation.weight + _ROUND
-            self._pace.took(time.perf_counter() - began)
-        return gone
+        deleted = self._ledger.commit_at_once(operation)
+        if deleted is not None:
+            self._logged += operation.nbytes + _ROUND
+            self._gate.took(time.perf_counter() - began)
+        return deleted
 
     def handed_over(self, seconds: float) -> None:
         """The writer's thread has made one save, in this time."""
         self._logged = 0
-        self._pace.took_elsewhere(seconds)
+        self._gate.took_elsewhere(seconds)

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 from sqlalchemy import Dialect, Select
 from sqlalchemy.exc import DBAPIError
 
-from spark.graphs.checkpoint.storage import Pace
+from spark.graphs.checkpoint.storage import LatencyGate
 from spark_backend_sql.connection import Database
 from spark_backend_sql.driver_sql import DriverStatement
 from spark_backend_sql.shortcut import DriverConnection
@@ -35,12 +35,12 @@ class InlineReads:
         self._connection = DriverConnection(database.reading)
         self._turn = threading.Lock()
         """Held while the connection is used."""
-        self._pace = Pace()
+        self._gate = LatencyGate()
         self._question = lru_cache(maxsize=100)(self._compiled)
 
     def rows(self, statement: Reading, values: Mapping[str, Any]) -> Rows | None:
         """The answer; None when it was not got here: then a reader's thread gets it, or finds out what is wrong."""
-        if not self._pace.is_fast():
+        if not self._gate.is_fast():
             return None
         with self._database.no_fork:
             return self._rows(statement, values)
@@ -50,8 +50,8 @@ class InlineReads:
             return None
         try:
             began = time.perf_counter()
-            rows = self._connection.run(self._question(statement).ask, values, hurried=True)
-            self._pace.took(time.perf_counter() - began)
+            rows = self._connection.run(self._question(statement).ask, values, no_wait=True)
+            self._gate.took(time.perf_counter() - began)
         except DBAPIError:
             return None
         finally:
@@ -60,10 +60,10 @@ class InlineReads:
 
     def read_elsewhere(self, seconds: float) -> None:
         """A reader's thread, which is the caller, has got an answer in this time."""
-        self._pace.took_elsewhere(seconds)
+        self._gate.took_elsewhere(seconds)
         with self._database.no_fork, self._turn, suppress(DBAPIError):  # whatever it is, reads go on in this thread
             if not self._connection.is_open:
-                self._connection.run(_nothing, hurried=True)
+                self._connection.run(_nothing, no_wait=True)
 
     def after_fork(self) -> None:
         """In a child process: leave the parent's connection to the parent, unclosed, and make our own."""

@@ -69,14 +69,14 @@ class Ledger:
         try:
             with self._database.no_fork:
                 if self.connection.is_open:
-                    return self.connection.run(self.shortcut.store, put, hurried=True)
+                    return self.connection.run(self.shortcut.store, put, no_wait=True)
                 return None
         except RefusedError:
             return None
         except DBAPIError as error:
             # Most often somebody's lock, or a full disk, and nothing happened.
             if may_have_committed(error):
-                self._left_in_doubt[put] = list(put.going)
+                self._left_in_doubt[put] = list(put.to_delete)
             return None
 
     def doubts_about(self, operations: Sequence[Operation]) -> dict[Operation, list[int]]:
@@ -122,11 +122,11 @@ class Ledger:
         refused = self._put(connection, puts, together=together) if puts else {}
         done = [operation for operation in ordered if operation not in refused]
         self._exchange_blobs(connection, done)
-        gone = self._remove(connection, done)
+        deleted = self._remove(connection, done)
         for operation in done:
             if isinstance(operation, Forget):
-                gone[operation] = self._forget(connection, operation.graph_id)
-        return {operation: gone[operation] if operation in gone else refused[operation] for operation in ordered}
+                deleted[operation] = self._forget(connection, operation.graph_id)
+        return {operation: deleted[operation] if operation in deleted else refused[operation] for operation in ordered}
 
     def is_stored(self, connection: Connection, record: Record) -> bool:
         """Whether the record at this address is this very one."""
@@ -184,32 +184,36 @@ class Ledger:
         coming = [blob for operation in operations if isinstance(operation, Put) for blob in blobs_of(operation)]
         if coming:
             self._statements.insert_blob.run_many(connection, coming)
-        going = [name for operation in operations for name in names_of(operation)]
-        if going:
-            self._statements.delete_blob.run_many(connection, going)
+        to_delete = [name for operation in operations for name in names_of(operation)]
+        if to_delete:
+            self._statements.delete_blob.run_many(connection, to_delete)
 
     def _remove(self, connection: Connection, operations: Sequence[Operation]) -> dict[Operation, list[int]]:
         """Remove what each of them wants gone; the sequences that there were."""
-        gone: dict[Operation, list[int]] = {}
+        deleted: dict[Operation, list[int]] = {}
         floors: dict[str, int] = {}
         for operation in operations:
             graph_id = operation.graph_id
-            gone[operation] = [each for each in operation.going if self._remove_row(connection, (graph_id, each))]
-            floors[graph_id] = max(floors.get(graph_id, 0), *gone[operation], 0)
+            deleted[operation] = [
+                each for each in operation.to_delete if self._remove_row(connection, (graph_id, each))
+            ]
+            floors[graph_id] = max(floors.get(graph_id, 0), *deleted[operation], 0)
         raised = [{"graph_id": graph_id, "deleted_up_to": floor} for graph_id, floor in sorted(floors.items()) if floor]
         if raised:
             self._statements.raise_floor.run_many(connection, raised)
-        return gone
+        return deleted
 
     def _forget(self, connection: Connection, graph_id: str) -> list[int]:
         """Leave no row of a graph; the sequences of the records that there were."""
         graph = {"graph": graph_id}
         there = connection.scalars(self._statements.sequences, graph).all()
         with overwriting(connection):
-            gone = [each for each in there if isinstance(each, int) and self._remove_row(connection, (graph_id, each))]
+            deleted = [
+                each for each in there if isinstance(each, int) and self._remove_row(connection, (graph_id, each))
+            ]
             for statement in self._statements.forget:
                 connection.execute(statement, graph)
-        return gone
+        return deleted
 
     def _remove_row(self, connection: Connection, address: Address) -> bool:
         graph_id, sequence = address
@@ -269,15 +273,15 @@ class _Attempt:
         if not self._ledger.connection.is_open:
             self._ledger.connection.open()
         try:
-            gone = self._ledger.connection.run(shortcut.store, put)
+            deleted = self._ledger.connection.run(shortcut.store, put)
         except RefusedError:
             return
         except Exception as error:
             if may_have_committed(error):
                 # Records that a further try does not find were, as far as can be known, removed by this one.
-                self.in_doubt = {put: list(put.going)}
+                self.in_doubt = {put: list(put.to_delete)}
             raise
-        self.decided[put] = gone
+        self.decided[put] = deleted
 
     def _carry_out(self, connection: Connection, operations: Sequence[Operation]) -> Outcomes:
         try:
@@ -318,9 +322,9 @@ class _Attempt:
 def _named(operation: Operation) -> str:
     if isinstance(operation, Forget):
         return f"all that tells of graph {operation.graph_id[:80]!r}"
-    if isinstance(operation, Delete) and not operation.going:
+    if isinstance(operation, Delete) and not operation.to_delete:
         return f"large values of graph {operation.graph_id[:80]!r}"
-    first, *more = [operation.record.sequence] if isinstance(operation, Put) else operation.going
+    first, *more = [operation.record.sequence] if isinstance(operation, Put) else operation.to_delete
     others = f" and {len(more)} more" if more else ""
     return f"checkpoint {first}{others} of graph {operation.graph_id[:80]!r}"
 

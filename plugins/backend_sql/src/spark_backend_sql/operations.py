@@ -19,17 +19,17 @@ class Put:
     record: Record
     values: Mapping[str, Any]
     """What is inserted, by column; made by the caller, so that the writer need only hand it on."""
-    going: Sequence[int] = ()
+    to_delete: Sequence[int] = ()
     """The sequences that go when the record is stored,"""
-    blobs_going: Sequence[str] = ()
+    blobs_to_delete: Sequence[str] = ()
     """and the names of the large values that go with them."""
-    weight: int = field(init=False)
+    nbytes: int = field(init=False)
     """How many bytes it adds to a transaction, about."""
     is_wanted: bool = True
     """False when the caller was cancelled after its transaction had begun: one that failed need not be tried again."""
 
     def __post_init__(self) -> None:
-        self.weight = self.record.weight
+        self.nbytes = self.record.nbytes
 
     @property
     def graph_id(self) -> str:
@@ -44,7 +44,7 @@ class Put:
     @property
     def touched(self) -> list[Address]:
         """Every address that this changes."""
-        return [self.address, *((self.graph_id, sequence) for sequence in self.going)]
+        return [self.address, *((self.graph_id, sequence) for sequence in self.to_delete)]
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
@@ -52,18 +52,18 @@ class Delete:
     """Remove records of a graph, or large values. Never changed, but for ``is_wanted``."""
 
     graph_id: str
-    going: Sequence[int] = ()
+    to_delete: Sequence[int] = ()
     """The sequences that go."""
-    blobs_going: Sequence[str] = ()
+    blobs_to_delete: Sequence[str] = ()
     """The names of the large values that go."""
-    weight: int = 0
+    nbytes: int = 0
     is_wanted: bool = True
     """As with ``Put``."""
 
     @property
     def touched(self) -> list[Address]:
         """Every address that this changes."""
-        return [(self.graph_id, sequence) for sequence in self.going]
+        return [(self.graph_id, sequence) for sequence in self.to_delete]
 
 
 @dataclass(slots=True, frozen=True)
@@ -83,4 +83,4 @@ class Forget(Delete):
 
 Operation: TypeAlias = Put | Delete
 Outcome: TypeAlias = list[int] | Exception
-"""Those of ``going`` that there were, or the error to raise in the caller."""
+"""Those of ``to_delete`` that there were, or the error to raise in the caller."""

@@ -85,10 +85,10 @@ class DriverConnection:
         """
         self.run(lambda connection: None)
 
-    def run(self, work: Callable[..., Result], *arguments: Any, hurried: bool = False) -> Result:
+    def run(self, work: Callable[..., Result], *arguments: Any, no_wait: bool = False) -> Result:
         """What the work returns, given the connection and the arguments.
 
-        :param hurried: SQLite shall wait for nobody's lock, and leave its checkpoint to others.
+        :param no_wait: SQLite shall wait for nobody's lock, and leave its checkpoint to others.
 
         What fails costs the connection, as does what is refused: a transaction may still be open, and of statements sent in
         one piece with one that failed, nobody knows which the server has prepared.
@@ -99,9 +99,9 @@ class DriverConnection:
         try:
             if self._connection is None:
                 self._connection, self._is_hurried = self._new(), False
-            if hurried is not self._is_hurried:
-                hurry(self._connection, hurried=hurried)
-                self._is_hurried = hurried
+            if no_wait is not self._is_hurried:
+                hurry(self._connection, no_wait=no_wait)
+                self._is_hurried = no_wait
             return work(self._connection, *arguments)
         except dialect.loaded_dbapi.Error as error:
             is_lost = dialect.is_disconnect(error, self._connection, None)
@@ -154,7 +154,7 @@ class SqliteShortcut:
         self._raise_floor = statements.raise_floor
 
     def store(self, connection: Any, put: Put) -> list[int]:
-        if not put.going and not put.record.blobs:
+        if not put.to_delete and not put.record.blobs:
             self._insert_into(connection, put)
             return []
         connection.execute("BEGIN IMMEDIATE")
@@ -164,12 +164,12 @@ class SqliteShortcut:
         for name in names_of(put):
             connection.execute(self._delete_blob.text, self._delete_blob.arranged(name))
         graph_id = put.record.graph_id
-        gone = [sequence for sequence in put.going if self._remove(connection, graph_id, sequence)]
-        if gone:
-            floor = {"graph_id": graph_id, "deleted_up_to": max(gone)}
+        deleted = [sequence for sequence in put.to_delete if self._remove(connection, graph_id, sequence)]
+        if deleted:
+            floor = {"graph_id": graph_id, "deleted_up_to": max(deleted)}
             connection.execute(self._raise_floor.text, self._raise_floor.arranged(floor))
         connection.execute("COMMIT")
-        return gone
+        return deleted
 
     def _insert_into(self, connection: Any, put: Put) -> None:
         if connection.execute(self._insert.text, self._insert.arranged(put.values)).rowcount != 1:
@@ -200,10 +200,11 @@ class PsycopgShortcut:
         divisor = case((or_(was_deleted, is_unsound), literal_column("0")), else_=literal_column("1"))
         self._check = DriverStatement(select(literal_column("1").op("/")(divisor)), dialect)
         address = (records.c.graph_id == bindparam("graph_id"), records.c.sequence == bindparam("sequence"))
-        gone = delete(records).where(*address).returning(records.c.graph_id, records.c.sequence).cte("gone")
+        deleted = delete(records).where(*address).returning(records.c.graph_id, records.c.sequence).cte("gone")
         raise_floor = insert_or_raise(graphs, name=dialect.name, key="graph_id", column="deleted_up_to")
         self._delete = DriverStatement(
-            raise_floor.from_select(["graph_id", "deleted_up_to"], select(gone.c.graph_id, gone.c.sequence)), dialect
+            raise_floor.from_select(["graph_id", "deleted_up_to"], select(deleted.c.graph_id, deleted.c.sequence)),
+            dialect,
         )
 
     def store(self, connection: Any, put: Put) -> list[int]:
@@ -211,7 +212,7 @@ class PsycopgShortcut:
 
         graph_id = put.record.graph_id
         # Made before anything is sent: where the pipeline ends, be it by an error, what it was given is committed.
-        coming, going = blobs_of(put), names_of(put)
+        coming, to_delete = blobs_of(put), names_of(put)
         try:
             # Outside of BEGIN and COMMIT, what is sent in one piece is one transaction.
             with connection.pipeline():
@@ -219,12 +220,12 @@ class PsycopgShortcut:
                 connection.execute(self._check.text, put.values)
                 for blob in coming:
                     connection.execute(self._insert_blob.text, blob)
-                for name in going:
+                for name in to_delete:
                     connection.execute(self._delete_blob.text, name)
                 removed = [
                     connection.execute(self._delete.text, {"graph_id": graph_id, "sequence": sequence})
-                    for sequence in put.going
+                    for sequence in put.to_delete
                 ]
         except (DivisionByZero, UniqueViolation):
             raise RefusedError from None
-        return [sequence for sequence, result in zip(put.going, removed, strict=True) if result.rowcount == 1]
+        return [sequence for sequence, result in zip(put.to_delete, removed, strict=True) if result.rowcount == 1]

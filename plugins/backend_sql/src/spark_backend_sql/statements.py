@@ -134,7 +134,7 @@ def blobs_of(put: Put) -> list[dict[str, Any]]:
 
 def names_of(operation: Operation) -> list[dict[str, Any]]:
     """What the removals of an operation's large values bind."""
-    return [{"graph_id": operation.graph_id, "name": name} for name in operation.blobs_going]
+    return [{"graph_id": operation.graph_id, "name": name} for name in operation.blobs_to_delete]
 
 
 def record_of(row: Sequence[Any]) -> Record:

@@ -123,13 +123,13 @@ class Writer:
         call = Call(operation, time.monotonic() + self._wait)
         self._add(call)
         try:
-            gone: list[int] = await call.reply.wait()
+            deleted: list[int] = await call.reply.wait()
         except asyncio.CancelledError:
             if not self._withdraw(call):
                 operation.is_wanted = False
-                await call.reply.outlast()
+                await call.reply.wait_uncancellable()
             raise
-        return gone
+        return deleted
 
     def stop(self) -> None:
         """Commit what waits, and end the thread. Blocks."""
@@ -274,12 +274,12 @@ def _first_of(queue: deque[Call]) -> list[Call]:
     """The first of these calls, as many as one transaction may hold, taken out of the queue."""
     calls: list[Call] = []
     touched: set[Address] = set()
-    weight = 0
+    nbytes = 0
     while queue and len(calls) < MOST_OPERATIONS:
         operation = queue[0].operation
-        weight += operation.weight
+        nbytes += operation.nbytes
         # What is done to one record twice is done in order, in transactions of their own.
-        if calls and (weight > MOST_BYTES or not touched.isdisjoint(operation.touched)):
+        if calls and (nbytes > MOST_BYTES or not touched.isdisjoint(operation.touched)):
             break
         touched.update(operation.touched)
         calls.append(queue.popleft())

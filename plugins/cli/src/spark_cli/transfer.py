@@ -184,7 +184,7 @@ class _Transfer:
         try:
             await run_blocking(_check, [ref for ref in found.refs if ref.name in needed], blobs)
             if not keeps_blobs:
-                return await run_blocking(self._codec.put_together, record, blobs)
+                return await run_blocking(self._codec.inline_blobs, record, blobs)
         except _CANT_BE_CARRIED as error:
             self._note(info, error)
             return None

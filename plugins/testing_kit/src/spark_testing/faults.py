@@ -40,7 +40,7 @@ class FaultyBackend(CheckpointBackend):
         self.codec: Codec = inner.codec
         self.name: str = inner.name
         self.keeps_blobs: bool = inner.keeps_blobs
-        self.divides_from: int = inner.divides_from
+        self.chunked_from: int = inner.chunked_from
         self.persistent: bool = inner.persistent  # type: ignore[misc]
         self.calls: list[str] = []
         """The methods that were called, in order."""
@@ -100,8 +100,8 @@ class FaultyBackend(CheckpointBackend):
     async def put(self, record: Record) -> None:
         await self._call("put", lambda: self.inner.put(record))
 
-    async def put_and_delete(self, record: Record, going: Sequence[int], blobs: Sequence[str] = ()) -> Any:
-        return await self._call("put_and_delete", lambda: self.inner.put_and_delete(record, going, blobs))
+    async def put_and_delete(self, record: Record, to_delete: Sequence[int], blobs: Sequence[str] = ()) -> Any:
+        return await self._call("put_and_delete", lambda: self.inner.put_and_delete(record, to_delete, blobs))
 
     async def get(self, graph_id: str, sequence: int) -> Record | None:
         return await self._call("get", lambda: self.inner.get(graph_id, sequence))

@@ -26,7 +26,7 @@ class Saveable(Protocol):
     graph_id: str
     sequence: int | None
     source: Any
-    audience: Told | None
+    observers: Told | None
 
 
 class Encoder(Protocol):
@@ -68,8 +68,8 @@ async def save_checkpoint(checkpoint: Saveable, backend: RecordStore) -> Checkpo
             await backend.delete(earlier.graph_id, earlier.sequence)
     checkpoint.sequence, checkpoint.source = record.header.sequence, backend
     info = record.info()
-    if checkpoint.audience is not None:
-        await checkpoint.audience.created(checkpoint, info)
+    if checkpoint.observers is not None:
+        await checkpoint.observers.created(checkpoint, info)
     return info
 
 

@@ -50,7 +50,7 @@ class GraphCheckpoint:
     """Of a fork's first checkpoint: the id of the checkpoint that it was forked from."""
     source: Any = field(default=None, repr=False, compare=False)
     """The backend that it was loaded from or saved to. Never stored."""
-    audience: Told | None = field(default=None, repr=False, compare=False)
+    observers: Told | None = field(default=None, repr=False, compare=False)
     """Who is told when it is saved. Never stored."""
 
     def __post_init__(self) -> None:

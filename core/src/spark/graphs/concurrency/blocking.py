@@ -49,7 +49,7 @@ async def run_blocking(
         if not call.give_up():
             if on_cancel is not None:
                 on_cancel()
-            await call.reply.outlast()
+            await call.reply.wait_uncancellable()
         raise
 
 
@@ -72,7 +72,7 @@ class Reply:
         """
         return await self._future
 
-    async def outlast(self) -> None:
+    async def wait_uncancellable(self) -> None:
         """Wait until something was given, however often the waiting is cancelled."""
         if self._is_here:
             return

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from spark.errors import ConditionError, StateConflictError
 from spark.graphs.checkpoint.configuration.config import CheckpointConfig
-from spark.graphs.concurrency.patience import Outcome, Patience, ended, outcome_of, result_of
+from spark.graphs.concurrency.grace_period import GracePeriod, Outcome, ended, outcome_of, result_of
 from spark.graphs.engine.run import GraphRun, escaped
 from spark.graphs.message import Message
 from spark.graphs.values.failures import add_note, brief, error_data, message_of
 from spark.graphs.values.snapshots import snapshot
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint.recording.saving import SaveAtOnce
+    from spark.graphs.checkpoint.recording.saving import SyncSaver
     from spark.graphs.checkpoint.records.info import CheckpointInfo
     from spark.graphs.definition.context import NodeContext
 
@@ -68,7 +68,7 @@ class Ending:
         self._failure_rule = failure_rule
         self._is_new = is_new
         self._driver: asyncio.Task[Outcome] | None = None
-        self._patience = Patience(self._config.cancel_grace)
+        self._grace_period = GracePeriod(self._config.cancel_grace)
         self._caller: asyncio.Task[Any] | None = None
         self._until = float("inf")
         """When the budget is used up, by the clock of the event loop."""
@@ -102,14 +102,14 @@ class Ending:
             await self._leave(error)
             for note in self._notes:
                 add_note(error, note)
-            if self._patience.cancelled is None or not isinstance(error, Exception):
+            if self._grace_period.cancelled is None or not isinstance(error, Exception):
                 raise
             for note in self._notes:
-                add_note(self._patience.cancelled, note)
-            raise self._patience.cancelled from error
+                add_note(self._grace_period.cancelled, note)
+            raise self._grace_period.cancelled from error
         finally:
             # They lead to an error, whose traceback leads back here: what is left of a run goes at once, without the collector.
-            self._driver = self._patience.cancelled = self._run.budget_error = self._run.save_error = None
+            self._driver = self._grace_period.cancelled = self._run.budget_error = self._run.save_error = None
 
     async def _take_steps(self) -> None:
         run = self._run
@@ -187,7 +187,7 @@ class Ending:
             self._drop()
             return
         if not isinstance(error, Exception):
-            self._patience.hurry()
+            self._grace_period.hurry()
             self._blame = self._blame or "the run was cancelled; "
         await self._stop_steps(error)
         if self._saving is not None:
@@ -201,7 +201,7 @@ class Ending:
         left = [task for task in (driver, *run.tasks) if task is not None]
         for is_last in (False, True):
             self._cancel(left, even_saving=is_last)
-            left = await self._patience.wait(left, half)
+            left = await self._grace_period.wait(left, half)
         lost = [run.tasks[task].node for task in left if task in run.tasks]
         lost += [run.current.node] if driver in left and run.current is not None else []
         run.commit_finished(self._count_failure)
@@ -216,7 +216,7 @@ class Ending:
 
     def _seconds_to_stop(self, error: BaseException) -> float:
         if not isinstance(error, Exception):
-            return self._patience.left / 2  # the other half is for saving
+            return self._grace_period.left / 2  # the other half is for saving
         if self._failure_rule.on_failure == "cancel" and self._failure_rule.grace is not None:
             return self._failure_rule.grace
         return TO_STOP
@@ -226,11 +226,11 @@ class Ending:
         self._notes.append(text)
         _LOG.warning("Graph %r: %s.", self._run.graph_id, text)
 
-    async def _save_as_it_stands(self, saving: SaveAtOnce, error: BaseException) -> None:
+    async def _save_as_it_stands(self, saving: SyncSaver, error: BaseException) -> None:
         reason = self._reason(error)
         timer = None
-        if reason is not None and self._patience.left < float("inf"):
-            timer = asyncio.get_running_loop().call_later(self._patience.left / 2, saving.hurry)
+        if reason is not None and self._grace_period.left < float("inf"):
+            timer = asyncio.get_running_loop().call_later(self._grace_period.left / 2, saving.hurry)
         before = saving.latest
         failure = await self._save(reason)
         if timer is not None:
@@ -267,10 +267,10 @@ class Ending:
             return
         failure = await self._save(reason)
         try:
-            if self._patience.cancelled is not None:
+            if self._grace_period.cancelled is not None:
                 if failure is not None:
                     self._notes.append(f"and its last checkpoint could not be saved: {brief(failure)}")
-                raise self._patience.cancelled
+                raise self._grace_period.cancelled
             if failure is not None:
                 if self._saved is None:
                     self._run.save_error = failure
@@ -288,7 +288,7 @@ class Ending:
             task = asyncio.create_task(
                 outcome_of(self._finish, reason), name="spark-graphs: saving the last checkpoint"
             )
-            if await self._patience.wait([task]):
+            if await self._grace_period.wait([task]):
                 self._saving.drop()
                 task.cancel()
                 with suppress(asyncio.CancelledError):
@@ -296,7 +296,7 @@ class Ending:
                 return TimeoutError(f"it took longer than the {self._config.cancel_grace:g} s of cancel_grace")
             _, error = ended(task)
             # Whoever ends an event loop cancels all its tasks, this one too.
-            if not isinstance(error, asyncio.CancelledError) or self._patience.cancelled is None:
+            if not isinstance(error, asyncio.CancelledError) or self._grace_period.cancelled is None:
                 return error
 
     async def _finish(self, reason: str | None) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from spark.errors import BudgetExceededError, NodeError, SerializationError
 from spark.graphs.checkpoint.policies.triggers import Boundary
 from spark.graphs.checkpoint.recording.recorder import Capture
-from spark.graphs.concurrency.patience import Outcome, outcome_of, result_of
+from spark.graphs.concurrency.grace_period import Outcome, outcome_of, result_of
 from spark.graphs.definition.context import NodeContext
 from spark.graphs.message import Message
 from spark.graphs.progress import Progress
@@ -20,7 +20,7 @@ from spark.graphs.values.failures import add_note
 from spark.graphs.values.snapshots import Check, snapshot
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint.recording.saving import SaveAtOnce
+    from spark.graphs.checkpoint.recording.saving import SyncSaver
     from spark.graphs.concurrency.blocking import NodeThreads
     from spark.graphs.definition.topology import Topology
     from spark.graphs.state.frontier import Frontier
@@ -47,7 +47,7 @@ class GraphRun:
         frontier: Frontier,
         task: Task,
         config: dict[str, Any],
-        saving: SaveAtOnce | None,
+        saving: SyncSaver | None,
         max_concurrency: int | None,
         threads: NodeThreads,
         clock: Callable[[], float],
@@ -282,7 +282,7 @@ class GraphRun:
             await asyncio.sleep(0)
             self._breathed = self._clock()
 
-    async def _save(self, saving: SaveAtOnce, now: float) -> None:
+    async def _save(self, saving: SyncSaver, now: float) -> None:
         before = saving.latest
         self.is_saving = True
         try:

@@ -176,10 +176,10 @@ def prune(
 
     Without --keep and --days, by the retention that the configuration in force sets.
     """
-    going = wait_for(_prune(url, graph_id, _retention(keep, days), dry_run))
-    _print_infos(going, as_json)
+    to_delete = wait_for(_prune(url, graph_id, _retention(keep, days), dry_run))
+    _print_infos(to_delete, as_json)
     if not as_json:
-        say(f"{len(going)} {'would be deleted' if dry_run else 'deleted'}")
+        say(f"{len(to_delete)} {'would be deleted' if dry_run else 'deleted'}")
 
 
 async def _prune(url: str, graph_id: str, retention: Retention, dry_run: bool) -> list[CheckpointInfo]:

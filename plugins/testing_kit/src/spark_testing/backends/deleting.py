@@ -105,12 +105,12 @@ class Deleting(GivenStore):
         for sequence in (1, 2, 3):
             await backend.put(make_record("g", sequence))
 
-        gone = await backend.put_and_delete(make_record("g", 4), [1, 2, 9])
+        deleted = await backend.put_and_delete(make_record("g", 4), [1, 2, 9])
 
-        assert set(gone) <= {1, 2}, (
+        assert set(deleted) <= {1, 2}, (
             "put_and_delete() was told to remove 1, 2 and 9, which is not there: it may say 1 and 2 at most."
         )
-        left = [sequence for sequence in (1, 2) if sequence not in gone]
+        left = [sequence for sequence in (1, 2) if sequence not in deleted]
         assert [info.sequence for info in (await backend.list("g")).infos] == [*left, 3, 4], (
             "What put_and_delete() says it removed must be gone, all else must be there, and so must its own record."
         )
@@ -119,7 +119,7 @@ class Deleting(GivenStore):
         for graph_id in ("g", "h"):
             await backend.put(make_record(graph_id, 1, checkpoint_id=f"first of {graph_id}"))
 
-        gone = await backend.put_and_delete(make_record("g", 2), [1])
+        deleted = await backend.put_and_delete(make_record("g", 2), [1])
 
         assert await backend.get("h", 1) is not None, (
             "put_and_delete of graph 'g' was told to remove sequence 1, and removed that of graph 'h'"
@@ -127,8 +127,8 @@ class Deleting(GivenStore):
         assert await backend.find("first of h") is not None, (
             "put_and_delete of graph 'g' removed an id that was given by hand in graph 'h'"
         )
-        assert (await backend.find("first of g") is None) is (list(gone) == [1]), (
-            f"put_and_delete says that it removed {list(gone)}; the id 'first of g' of sequence 1 has to agree with that"
+        assert (await backend.find("first of g") is None) is (list(deleted) == [1]), (
+            f"put_and_delete says that it removed {list(deleted)}; the id 'first of g' of sequence 1 has to agree with that"
         )
 
     async def test_sequences_that_a_save_took_along_stay_used(
@@ -137,7 +137,7 @@ class Deleting(GivenStore):
         for sequence in (1, 2, 3):
             await backend.put(make_record("g", sequence))
 
-        gone = await backend.put_and_delete(make_record("g", 4), [1, 2])
+        deleted = await backend.put_and_delete(make_record("g", 4), [1, 2])
         await backend.delete_many("g", [1, 2])
 
         for sequence in (1, 2):
@@ -145,7 +145,7 @@ class Deleting(GivenStore):
             with pytest.raises(SequenceTakenError):
                 await backend.put(make_record("g", sequence))
         assert await backend.next_sequence("g") == 5, (
-            f"put_and_delete removed {list(gone)} of [1, 2], delete_many the rest; sequences stay used, so 5 is the next one"
+            f"put_and_delete removed {list(deleted)} of [1, 2], delete_many the rest; sequences stay used, so 5 is the next one"
         )
 
     async def test_a_save_that_is_refused_takes_nothing_along(self, backend: CheckpointBackend) -> None:

@@ -106,10 +106,10 @@ class Forgetting(GivenStore):
                         torn.append(name)
             return torn
 
-        torn, gone = await asyncio.gather(look(), backend.forget("g"))
+        torn, deleted = await asyncio.gather(look(), backend.forget("g"))
 
         assert torn == [], "a record is there whose large value is not"
-        assert sorted(gone) == [1, 2], (
+        assert sorted(deleted) == [1, 2], (
             "A graph with two records was forgotten while somebody looked: forget() must name both."
         )
 

@@ -67,8 +67,8 @@ class Ids(GivenStore):
                 "A checkpoint was saved by hand under this id, and find() does not find it among many."
             )
             assert found.graph_id == hostile, "find() gives a checkpoint whose id only looks like the one asked for."
-        going, staying = HOSTILE_IDS[::2], HOSTILE_IDS[1::2]
-        assert all(await asyncio.gather(*(backend.delete(hostile, 1) for hostile in going))), (
+        to_delete, staying = HOSTILE_IDS[::2], HOSTILE_IDS[1::2]
+        assert all(await asyncio.gather(*(backend.delete(hostile, 1) for hostile in to_delete))), (
             "deleting the only record of a graph id must return True, whatever other ids look alike"
         )
         left = [info.graph_id for info in (await backend.list()).infos]

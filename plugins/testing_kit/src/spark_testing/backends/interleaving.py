@@ -37,9 +37,9 @@ class Interleaving(GivenStore):
                     (_delete_many(backend), _delete(second)),
                     (_make_room(backend), _delete_many(second)),
                 ):
-                    going, sequence = sequence, sequence + 2
-                    await backend.put(make_record("g", going + 1))
-                    told = await asyncio.gather(first(going), _later(turns, other(going)))
+                    to_delete, sequence = sequence, sequence + 2
+                    await backend.put(make_record("g", to_delete + 1))
+                    told = await asyncio.gather(first(to_delete), _later(turns, other(to_delete)))
                     assert sum(told) == 1, (
                         f"{first.__name__} and, {turns} turns of the event loop later, {other.__name__} deleted one record: "
                         f"{told} say that they did it, and exactly one must"

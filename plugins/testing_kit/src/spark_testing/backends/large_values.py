@@ -69,8 +69,8 @@ class LargeValues(GivenStore):
         for sequence, name in ((1, BLOB), (2, OTHER)):
             await backend.put(make_record("g", sequence, blobs={name: b"x"}))
 
-        gone = await backend.put_and_delete(make_record("g", 3), [1], [BLOB])
-        if not gone:
+        deleted = await backend.put_and_delete(make_record("g", 3), [1], [BLOB])
+        if not deleted:
             await backend.delete_many("g", [1])
             await backend.delete_blobs("g", [BLOB])
 

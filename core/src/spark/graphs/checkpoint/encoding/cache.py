@@ -8,33 +8,33 @@ from itertools import compress
 from operator import is_not
 from typing import Any
 
-from spark.graphs.checkpoint.records.chunks import Parts
-from spark.graphs.checkpoint.records.members import Members
+from spark.graphs.checkpoint.records.chunks import ChunkedSection
+from spark.graphs.checkpoint.records.members import EncodedItems
 from spark.graphs.checkpoint.serialization.writer import are_names
 from spark.graphs.values.containers import Captured
 
 
-class FragmentCache:
+class EncodingCache:
     """The encoded members of one run's last checkpoint. Only for values that are never changed once they were encoded.
 
     A member is taken again when its value is the very same object as last time. It holds nothing of keys that are gone.
     One cache serves one codec and one call at a time.
 
-    :param divides_from: bytes of a section's members from which on it is divided into parts; None for never.
+    :param chunked_from: bytes of a section's members from which on it is divided into parts; None for never.
     """
 
-    def __init__(self, *, divides_from: int | None = None) -> None:
-        self.divides_from = divides_from
+    def __init__(self, *, chunked_from: int | None = None) -> None:
+        self.chunked_from = chunked_from
         self.owner: object = None
         """The codec whose bytes these are."""
-        self.effort = 0
+        self.last_cost = 0
         """To put the last payload together took as long as to hash so many bytes; 0 when it could stay in pieces."""
         self.refs: dict[tuple[str, str], str] = {}
         """Section and key to the name of the blob that stands for the value."""
         self.retired: list[str] = []
         """Blobs that stood for a value in the payload before, and do so no more."""
         self._sections: dict[str, Section] = {}
-        self._wholes: dict[str, tuple[object, Members | bytes]] = {}
+        self._wholes: dict[str, tuple[object, EncodedItems | bytes]] = {}
 
     def claim(self, owner: object) -> None:
         """Forget everything when somebody else's bytes are in here."""
@@ -88,7 +88,7 @@ class FragmentCache:
         if self.refs:
             self._retire_missing(name, {})
 
-    def whole(self, name: str, value: Any, encode: Callable[[str, Any], Members | bytes]) -> Members | bytes:
+    def whole(self, name: str, value: Any, encode: Callable[[str, Any], EncodedItems | bytes]) -> EncodedItems | bytes:
         """A section that is encoded again only when it is another object."""
         last = self._wholes.get(name)
         if last is None or last[0] is not value:
@@ -112,7 +112,7 @@ class FragmentCache:
                 changed.append(len(members))
                 member = encode(key, value)
             members.append(member)
-        new = Section(self, name, list(values), list(values.values()), Members.of(members))
+        new = Section(self, name, list(values), list(values.values()), EncodedItems.of(members))
         new.follow(last or new, changed)
         self._sections[name] = new
         new.moment = values.moment if type(values) is Captured else None
@@ -131,17 +131,21 @@ class Section:
 
     __slots__ = ("_parts", "_places", "keys", "members", "moment", "values")
 
-    def __init__(self, cache: FragmentCache, name: str, keys: list[str], values: list[Any], members: Members) -> None:
+    def __init__(
+        self, cache: EncodingCache, name: str, keys: list[str], values: list[Any], members: EncodedItems
+    ) -> None:
         self.keys = keys
         self.values = values
         self.members = members
         """The next change is made in here: whoever keeps them, copies them."""
         self.moment: object = None
         """Which capture the members were made from, if it was one."""
-        self._parts: Parts | None = None
-        if cache.divides_from is not None:
+        self._parts: ChunkedSection | None = None
+        if cache.chunked_from is not None:
             # Nothing of this section in it: the parts outlive it.
-            self._parts = Parts(cache.divides_from, is_large=partial(cache.is_large, name), retired=cache.retired)
+            self._parts = ChunkedSection(
+                cache.chunked_from, is_large=partial(cache.is_large, name), retired=cache.retired
+            )
         self._places: dict[str, int] = {}
 
     def follows(self, captured: Captured) -> bool:
@@ -173,7 +177,7 @@ class Section:
     def by_key(self) -> dict[str, tuple[Any, bytes]]:
         return dict(zip(self.keys, zip(self.values, self.members, strict=True), strict=True))
 
-    def divided(self) -> Parts | None:
+    def divided(self) -> ChunkedSection | None:
         """Its parts, if it is divided. Asked once for each checkpoint."""
         is_divided = self._parts is not None and self._parts.divide(self.keys, self.members)
         return self._parts if is_divided else None

@@ -15,18 +15,18 @@ from spark.errors import (
     SerializationError,
     SparkError,
 )
-from spark.graphs.checkpoint.encoding.cache import FragmentCache
+from spark.graphs.checkpoint.encoding.cache import EncodingCache
 from spark.graphs.checkpoint.encoding.payload import PayloadReader, PayloadWriter
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.records.blobs import BlobRef, NewBlobs, Reference, join_parts, references
 from spark.graphs.checkpoint.records.checksum import checksum, is_right
-from spark.graphs.checkpoint.records.compression import EFFORT, compress, compression_name, unpack
-from spark.graphs.checkpoint.records.deferred import Pieces
+from spark.graphs.checkpoint.records.compression import COST_FACTOR, compress, compression_name, unpack
+from spark.graphs.checkpoint.records.deferred import DeferredPayload
 from spark.graphs.checkpoint.records.formats import Format
 from spark.graphs.checkpoint.records.limits import Budget, Inflation, ReadLimits, for_writing
 from spark.graphs.checkpoint.records.query import searchable
 from spark.graphs.checkpoint.records.record import Record, RecordHeader
-from spark.graphs.checkpoint.serialization.cost import Scale
+from spark.graphs.checkpoint.serialization.cost import CostBudget
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer, is_hook
 from spark.graphs.checkpoint.serialization.unsaveable import describe
 from spark.graphs.values.loaded import class_name
@@ -116,26 +116,26 @@ class Codec:
         sequence: int,
         manual: bool,
         nonce: str,
-        cache: FragmentCache | None = None,
-        scale: Scale | None = None,
+        cache: EncodingCache | None = None,
+        cost_budget: CostBudget | None = None,
         blobs: NewBlobs | None = None,
     ) -> Record:
         """The record of a checkpoint. With a cache, only values that are new since its last use are encoded.
 
         :param blobs: where large values go; without it the payload holds them all.
-        :raises TooHeavyError: what has to be encoded is too much for the scale, if one was given.
+        :raises CostExceededError: what has to be encoded is more than the cost budget allows, if one was given.
         :raises SerializationError: a value can't be saved; the error has the path to it.
         """
-        cache = FragmentCache() if cache is None else cache
+        cache = EncodingCache() if cache is None else cache
         keep_apart = None
         if blobs is not None:
             blobs.inflation.forget(cache.retired)
             keep_apart = partial(blobs.add, sequence=sequence, compression=self.compression, count=self.format.count)
-        raw = self._writer.write(checkpoint, cache=cache, scale=scale, keep_apart=keep_apart)
+        raw = self._writer.write(checkpoint, cache=cache, cost_budget=cost_budget, keep_apart=keep_apart)
         if not self._defers:
             raw = bytes(raw)
         raw_size = len(raw)
-        cache.effort = 0 if isinstance(raw, Pieces) else raw_size * EFFORT[self.compression]
+        cache.last_cost = 0 if isinstance(raw, DeferredPayload) else raw_size * COST_FACTOR[self.compression]
         packed = _packed(self.format, bytes(raw), self.compression, self.writing) if self.compression else None
         payload, compression = (raw, "") if packed is None else (packed, self.compression)
         header = RecordHeader(
@@ -155,7 +155,7 @@ class Codec:
             references_in_payload=True,
         )
         record = Record(header, payload)
-        if not isinstance(payload, Pieces):
+        if not isinstance(payload, DeferredPayload):
             self._seal(header, payload)
         if blobs is not None:
             record.blobs = dict(blobs.unstored)
@@ -208,7 +208,7 @@ class Codec:
             reference.ref for reference in _parsed(header, payload, self._format_of(header), self.limits).references
         ]
 
-    def put_together(self, record: Record, blobs: Mapping[str, bytes]) -> Record:
+    def inline_blobs(self, record: Record, blobs: Mapping[str, bytes]) -> Record:
         """The same record with its large values in its payload, for a store that keeps none beside it.
 
         :param blobs: name to content of the large values that it refers to.

@@ -7,7 +7,7 @@ from json.encoder import encode_basestring_ascii
 from typing import Any, ClassVar
 
 from spark.graphs.checkpoint.records.formats import Format, Sections
-from spark.graphs.checkpoint.records.members import Members
+from spark.graphs.checkpoint.records.members import EncodedItems
 
 
 class JsonFormat(Format):
@@ -47,7 +47,7 @@ class JsonFormat(Format):
         # One join of everything: a payload may be long, and each copy of it costs more than the rest of this.
         pieces: list[bytes] = []
         for key, value in zip(_section_keys(tuple(sections)), sections.values(), strict=True):
-            if not isinstance(value, Members):
+            if not isinstance(value, EncodedItems):
                 pieces += (key, value)
             elif value:
                 pieces += (key, b"{", value[0][1:], *value[1:], b"}")  # the first member comes without its comma
@@ -59,7 +59,7 @@ class JsonFormat(Format):
     def composed_size(self, sections: Sections) -> int:
         size = sum(map(len, _section_keys(tuple(sections)))) + 1
         for value in sections.values():
-            if not isinstance(value, Members):
+            if not isinstance(value, EncodedItems):
                 size += len(value)
             elif value:
                 size += 1 + value.size  # the first member's comma goes, two braces come

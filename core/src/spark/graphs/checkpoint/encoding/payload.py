@@ -8,16 +8,16 @@ from functools import lru_cache
 from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError, SerializationError
-from spark.graphs.checkpoint.encoding.cache import FragmentCache
-from spark.graphs.checkpoint.encoding.culprit import find_culprit
+from spark.graphs.checkpoint.encoding.cache import EncodingCache
+from spark.graphs.checkpoint.encoding.unserializable import find_unserializable
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.records.blobs import SMALLEST, BlobRef
-from spark.graphs.checkpoint.records.chunks import Parts
-from spark.graphs.checkpoint.records.deferred import Pieces
+from spark.graphs.checkpoint.records.chunks import ChunkedSection
+from spark.graphs.checkpoint.records.deferred import DeferredPayload
 from spark.graphs.checkpoint.records.formats import Format
 from spark.graphs.checkpoint.records.limits import DEFAULT_LIMITS, ReadLimits
-from spark.graphs.checkpoint.records.members import Members
-from spark.graphs.checkpoint.serialization.cost import Scale
+from spark.graphs.checkpoint.records.members import EncodedItems
+from spark.graphs.checkpoint.serialization.cost import CostBudget
 from spark.graphs.checkpoint.serialization.object_hook import ObjectHook
 from spark.graphs.checkpoint.serialization.reader import TreeReader
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
@@ -31,7 +31,7 @@ _SECTIONS: Final = ("graph_state", "node_states", "execution_metadata", "config"
 _FACTS: Final = ("timestamp", "origin")
 """What the header has no place for; written only where it says something."""
 
-_NO_MEMBERS: Final = Members.of(())
+_NO_MEMBERS: Final = EncodedItems.of(())
 
 KeepApart = Callable[[bytes], BlobRef]
 
@@ -46,20 +46,25 @@ class PayloadWriter:
         self._hook = ObjectHook(serializer)
 
     def write(
-        self, checkpoint: GraphCheckpoint, *, cache: FragmentCache, scale: Scale | None, keep_apart: KeepApart | None
-    ) -> bytes | Pieces:
+        self,
+        checkpoint: GraphCheckpoint,
+        *,
+        cache: EncodingCache,
+        cost_budget: CostBudget | None,
+        keep_apart: KeepApart | None,
+    ) -> bytes | DeferredPayload:
         """The payload, in pieces where the format composes: then of the two states only what the cache lacks is encoded.
 
         :param keep_apart: takes an encoded value that is large, and gives the reference that stands for it; None keeps all
             values in the payload, as do formats that don't compose.
-        :raises TooHeavyError: what has to be encoded is too much for the scale, if one was given.
+        :raises CostExceededError: what has to be encoded is more than the cost budget allows, if one was given.
         :raises SerializationError: a value can't be saved; the error has the path to it.
         """
         if self._format.composes:
             cache.claim(self._format)
-            return self._compose(checkpoint, cache, scale, keep_apart)
-        if scale is not None:
-            scale.add((checkpoint.graph_state, checkpoint.node_states))
+            return self._compose(checkpoint, cache, cost_budget, keep_apart)
+        if cost_budget is not None:
+            cost_budget.add((checkpoint.graph_state, checkpoint.node_states))
         return self._dump(self._objects(checkpoint) if self._format.takes_objects else self._tree(checkpoint))
 
     def tree(self, value: Any, path: str = "") -> Any:
@@ -71,19 +76,23 @@ class PayloadWriter:
         self._dump(self._hook.value(value, path) if self._format.takes_objects else self.tree(value, path), path)
 
     def _compose(
-        self, checkpoint: GraphCheckpoint, cache: FragmentCache, scale: Scale | None, keep_apart: KeepApart | None
-    ) -> Pieces:
+        self,
+        checkpoint: GraphCheckpoint,
+        cache: EncodingCache,
+        cost_budget: CostBudget | None,
+        keep_apart: KeepApart | None,
+    ) -> DeferredPayload:
         facts = _facts(checkpoint)
-        return Pieces(
+        return DeferredPayload(
             self._format,
             {
-                "graph_state": self._members(cache, scale, keep_apart, "graph_state", checkpoint.graph_state),
-                "node_states": self._members(cache, scale, keep_apart, "node_states", checkpoint.node_states),
+                "graph_state": self._members(cache, cost_budget, keep_apart, "graph_state", checkpoint.graph_state),
+                "node_states": self._members(cache, cost_budget, keep_apart, "node_states", checkpoint.node_states),
                 "execution_metadata": self._section("execution_metadata", checkpoint.execution_metadata),
                 "config": cache.whole(
                     "config",
                     checkpoint.config,
-                    lambda name, values: self._whole(cache, scale, keep_apart, name, values),
+                    lambda name, values: self._whole(cache, cost_budget, keep_apart, name, values),
                 ),
                 "topology": cache.whole("topology", checkpoint.topology, self._section),
                 "frontier": self._frontier(checkpoint.frontier),
@@ -93,15 +102,15 @@ class PayloadWriter:
 
     def _members(
         self,
-        cache: FragmentCache,
-        scale: Scale | None,
+        cache: EncodingCache,
+        cost_budget: CostBudget | None,
         keep_apart: KeepApart | None,
         name: str,
         values: dict[str, Any],
-    ) -> Members | bytes:
+    ) -> EncodedItems | bytes:
         def encode(key: str, value: Any) -> bytes:
-            if scale is not None:
-                scale.add(value)
+            if cost_budget is not None:
+                cost_budget.add(value)
             path = _path(name, key)
             data = self._dump(self._writer.tree(value, path), path)
             if keep_apart is not None:
@@ -121,29 +130,29 @@ class PayloadWriter:
 
     def _whole(
         self,
-        cache: FragmentCache,
-        scale: Scale | None,
+        cache: EncodingCache,
+        cost_budget: CostBudget | None,
         keep_apart: KeepApart | None,
         name: str,
         values: dict[str, Any],
-    ) -> Members | bytes:
+    ) -> EncodedItems | bytes:
         """A section that is encoded once: in one piece, unless there may be large values in it."""
-        if scale is not None:
-            scale.add(values)
+        if cost_budget is not None:
+            cost_budget.add(values)
         data = self._section(name, values)
         if keep_apart is not None and len(data) >= SMALLEST:
             return self._members(cache, None, keep_apart, name, values)
         cache.drop(name)
         return data
 
-    def _parts(self, parts: Parts, keep_apart: KeepApart) -> bytes:
+    def _parts(self, parts: ChunkedSection, keep_apart: KeepApart) -> bytes:
         def store(content: bytes) -> tuple[str, bytes]:
             ref = keep_apart(content)
             return ref.name, self._dump(ref.tree())
 
         return parts.compose(store, self._format.compose)
 
-    def _referred(self, cache: FragmentCache, keep_apart: KeepApart, place: tuple[str, str], data: bytes) -> bytes:
+    def _referred(self, cache: EncodingCache, keep_apart: KeepApart, place: tuple[str, str], data: bytes) -> bytes:
         """What stands in the payload for an encoded value: itself, or a reference where it is large."""
         if len(data) < SMALLEST:
             cache.refer(place, None)
@@ -189,7 +198,7 @@ class PayloadWriter:
             raise self._explain(tree, path, error) from error
 
     def _explain(self, tree: Any, path: str, error: Exception) -> SerializationError:
-        steps, part = find_culprit(tree, self._can_write)
+        steps, part = find_unserializable(tree, self._can_write)
         whole = path + steps if path else _section_path(steps)
         return SerializationError(
             f"{whole or 'The checkpoint'} can't be saved: the format {self._format.name!r} can't write a "

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("spark.checkpoint")
 
 
-async def sweep(backend: CheckpointBackend, graph_id: str, *, but: str = "") -> int:
+async def collect_garbage(backend: CheckpointBackend, graph_id: str, *, but: str = "") -> int:
     """Remove the blobs of a graph that no record refers to, also beside a run; returns how many.
 
     When a record can't be read, everything stays: it may need any of them.
@@ -72,16 +72,16 @@ async def orphans(
             f"It is not known which large values graph {graph_id!r} needs, since a checkpoint of it can't be read. "
             f"{damaged.reason}"
         )
-    unneeded = [*set(names).difference(chain.from_iterable(known.values()))]
+    unreferenced = [*set(names).difference(chain.from_iterable(known.values()))]
     if not at_rest:
         automatic = [info.sequence for info in listing.infos if not info.manual]
-        unneeded = garbage(unneeded, latest=automatic[-1] if automatic else 0)
+        unreferenced = garbage(unreferenced, latest=automatic[-1] if automatic else 0)
     # Those made by hand come last: they are large, and refer to nothing unless they are somebody else's.
     for info in sorted(listing.infos, key=attrgetter("manual")):
-        if unneeded and info.sequence not in known:
+        if unreferenced and info.sequence not in known:
             needed = await _needed(backend, info)
-            unneeded = [] if needed is None else [name for name in unneeded if name not in needed]
-    return unneeded
+            unreferenced = [] if needed is None else [name for name in unreferenced if name not in needed]
+    return unreferenced
 
 
 async def _needed(backend: CheckpointBackend, info: CheckpointInfo) -> set[str] | None:

@@ -9,12 +9,12 @@ from itertools import groupby
 from operator import attrgetter
 
 from spark.graphs.checkpoint.calls import not_found, wrapped
-from spark.graphs.checkpoint.maintenance.garbage import orphans, remove, sweep
+from spark.graphs.checkpoint.maintenance.garbage import collect_garbage, orphans, remove
 from spark.graphs.checkpoint.maintenance.loading import delete, find, forget, load, load_latest
 from spark.graphs.checkpoint.maintenance.verification import Verification, verify
 from spark.graphs.checkpoint.model import GraphCheckpoint
-from spark.graphs.checkpoint.observers.audience import Audience
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler
+from spark.graphs.checkpoint.observers.observers import Observers
 from spark.graphs.checkpoint.policies.retention import Retention, surplus
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.records.query import CheckpointQuery, Scalar
@@ -37,7 +37,7 @@ class CheckpointManager:
         handler: CheckpointHandler | Sequence[CheckpointHandler] | None = None,
     ) -> None:
         self.backend: CheckpointBackend = _opened(backend) if isinstance(backend, str) else backend
-        self._audience = Audience.of(handler)
+        self._observers = Observers.of(handler)
 
     async def list_checkpoints(
         self,
@@ -119,11 +119,11 @@ class CheckpointManager:
         """
         with wrapped(self.backend, "listing the checkpoints of graph ", graph_id):
             infos = (await self.backend.list(graph_id)).infos
-        gone, failed = await forget(self.backend, graph_id)
-        await self._audience.all_deleted(info for info in infos if info.sequence in {*gone})
+        deleted, failed = await forget(self.backend, graph_id)
+        await self._observers.all_deleted(info for info in infos if info.sequence in {*deleted})
         if failed is not None:
             raise failed
-        return len(gone)
+        return len(deleted)
 
     async def cleanup_before(self, cutoff: datetime, *, graph_id: str | None = None) -> int:
         """Delete what is strictly older than the cutoff, also what was made by hand; returns how many.
@@ -146,14 +146,14 @@ class CheckpointManager:
         """
         automatic = [info for info in await self.list_checkpoints(graph_id) if not info.manual]
         now = datetime.now(UTC)
-        going = [
+        to_delete = [
             info
             for _, infos in groupby(automatic, key=attrgetter("graph_id"))
             for info in surplus(list(infos), retention=retention, now=now)
         ]
         if not dry_run:
-            await self._delete(going)
-        return going
+            await self._delete(to_delete)
+        return to_delete
 
     async def verify(
         self, graph_id: str | None = None, *, report: Callable[[int, int], None] | None = None
@@ -183,11 +183,11 @@ class CheckpointManager:
         for graph_id, infos in groupby(checkpoints, key=attrgetter("graph_id")):
             deleted, failed = await delete(self.backend, list(infos))
             count += len(deleted)
-            await self._audience.all_deleted(deleted)
+            await self._observers.all_deleted(deleted)
             if failed:
                 raise failed
             if deleted and self.backend.keeps_blobs:
-                await sweep(self.backend, graph_id)
+                await collect_garbage(self.backend, graph_id)
         return count
 
 

@@ -142,7 +142,7 @@ def surplus(
         that stood wrong for a while leaves some that don't.
     :raises RuleError: the rule raised.
     """
-    going = []
+    to_delete = []
     age = len(checkpoints)
     for checkpoint in islice(checkpoints, age - 1):
         age -= 1
@@ -154,10 +154,10 @@ def surplus(
                 f"checkpoint {checkpoint.checkpoint_id!r}, which stays, as do all others."
             ) from error
         if not is_kept:
-            going.append(checkpoint)
+            to_delete.append(checkpoint)
         elif rising and retention.keeps_younger:
             break
-    return going
+    return to_delete
 
 
 def are_rising(checkpoints: Sequence[CheckpointInfo]) -> bool:

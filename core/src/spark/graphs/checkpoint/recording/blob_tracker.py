@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
-from spark.graphs.checkpoint.maintenance.garbage import sweep
+from spark.graphs.checkpoint.maintenance.garbage import collect_garbage
 from spark.graphs.checkpoint.records.blobs import birth
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 
 
-class Upkeep:
+class BlobTracker:
     """Knows for each large value that this run wrote how long it is needed; of earlier runs', only that there may be some."""
 
     def __init__(self, writer: str) -> None:
@@ -26,7 +26,7 @@ class Upkeep:
         """The sequence of the last record of earlier runs."""
         self._pruned = 0
         """How many of those went since the last sweep."""
-        self._has_swept = False
+        self._has_collected = False
 
     def begin(self, *, after: int) -> None:
         """The run adds to a history whose last record has this sequence; 0 for none."""
@@ -37,7 +37,7 @@ class Upkeep:
         """Whether it knows of any that may have to go one day."""
         return bool(self._spans)
 
-    def unneeded(self, kept: Sequence[int], *, retired: Iterable[str], until: int) -> list[str]:
+    def unreferenced(self, kept: Sequence[int], *, retired: Iterable[str], until: int) -> list[str]:
         """The large values that nobody needs once a record is stored and only the kept ones remain beside it.
 
         :param kept: sequences, rising.
@@ -60,20 +60,20 @@ class Upkeep:
         """These records go."""
         self._pruned += sum(info.sequence <= self._began_after for info in infos)
 
-    def is_sweep_due(self, kept: Sequence[CheckpointInfo]) -> bool:
+    def is_collection_due(self, kept: Sequence[CheckpointInfo]) -> bool:
         """Whether to look for what records of earlier runs have left behind.
 
         A sweep reads every record that remains. So there is one at first, for runs that are killed over and over prune little
         each; then one for as many records as have gone; and one after the last of them.
         """
-        if not self._has_swept or self._pruned >= len(kept):
+        if not self._has_collected or self._pruned >= len(kept):
             return True
         return self._pruned > 0 and kept[0].sequence > self._began_after
 
-    async def sweep(self, backend: CheckpointBackend, graph_id: str) -> None:
+    async def collect_garbage(self, backend: CheckpointBackend, graph_id: str) -> None:
         """Remove what other runs have left behind and no record refers to."""
-        self._pruned, self._has_swept = 0, True
-        await sweep(backend, graph_id, but=self._writer)
+        self._pruned, self._has_collected = 0, True
+        await collect_garbage(backend, graph_id, but=self._writer)
 
 
 def _spans(retired: Iterable[str], until: int) -> dict[str, tuple[int, int]]:

@@ -18,19 +18,19 @@ from spark.errors import (
     SparkError,
 )
 from spark.graphs.checkpoint.calls import ATTEMPTS, failure, never_free, wrapped
-from spark.graphs.checkpoint.encoding.cache import FragmentCache
+from spark.graphs.checkpoint.encoding.cache import EncodingCache
 from spark.graphs.checkpoint.ids import automatic_id
 from spark.graphs.checkpoint.maintenance.loading import check_not_forgotten, delete
 from spark.graphs.checkpoint.model import GraphCheckpoint
-from spark.graphs.checkpoint.observers.audience import Audience
+from spark.graphs.checkpoint.observers.observers import Observers
 from spark.graphs.checkpoint.policies.retention import KeepAll, Retention, are_rising, surplus
 from spark.graphs.checkpoint.policies.triggers import Boundary, Trigger, is_due
-from spark.graphs.checkpoint.recording.blob_tracker import Upkeep
+from spark.graphs.checkpoint.recording.blob_tracker import BlobTracker
 from spark.graphs.checkpoint.recording.superseding import superseded_by
 from spark.graphs.checkpoint.records.blobs import NewBlobs
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.records.record import Record
-from spark.graphs.checkpoint.serialization.cost import Scale, TooHeavyError
+from spark.graphs.checkpoint.serialization.cost import CostBudget, CostExceededError
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.listing import Listing
 from spark.graphs.clock import utc_now
@@ -62,11 +62,11 @@ class Commit:
     """A checkpoint that is durable, and what retention gives up for it."""
 
     info: CheckpointInfo
-    going: list[CheckpointInfo]
+    to_delete: list[CheckpointInfo]
     """What may go now."""
-    unneeded: list[str]
+    unreferenced: list[str]
     """Large values that nobody needs when those are gone."""
-    gone: Collection[int]
+    deleted: Collection[int]
     """The sequences of those among them that the store removed in the same act."""
 
 
@@ -80,7 +80,7 @@ class Recorder:
         backend: CheckpointBackend,
         trigger: Trigger | None,
         retention: Retention,
-        audience: Audience,
+        observers: Observers,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._graph_id = graph_id
@@ -89,15 +89,15 @@ class Recorder:
         self._retention = retention
         self._keeps_all = isinstance(retention, KeepAll)
         self._broken_rule: RuleError | None = None
-        self._audience = audience
+        self._observers = observers
         self.now = now
         """The present, in UTC."""
         self._writer = secrets.token_hex(8)
         """Begins the nonce of each record of ours."""
         self._attempts = 0
-        self._cache = FragmentCache(divides_from=backend.divides_from if backend.keeps_blobs else None)
+        self._cache = EncodingCache(chunked_from=backend.chunked_from if backend.keeps_blobs else None)
         self._blobs = NewBlobs(self._writer, backend.codec.writing) if backend.keeps_blobs else None
-        self._upkeep = Upkeep(self._writer)
+        self._blob_tracker = BlobTracker(self._writer)
         self._kept: list[CheckpointInfo] = []
         """The automatic checkpoints of the graph that retention may still give up, by sequence, as far as this writer knows."""
         self._latest = 0
@@ -123,7 +123,7 @@ class Recorder:
         :param next_sequence: what the store was to give out next when it was asked what to continue from; None when it was not.
             So whatever is found there now was written by somebody else.
         """
-        await self._audience.gather()
+        await self._observers.gather()
         with wrapped(self._backend, "opening the history of graph ", self._graph_id):
             # Asked before looking: what is written after this is in the way of the run's first checkpoint.
             self._next = next_sequence or await self._backend.next_sequence(self._graph_id)
@@ -133,7 +133,7 @@ class Recorder:
         self._latest = self._kept[-1].sequence if self._kept else 0
         if next_sequence is not None and any(info.sequence == parent for info in self._kept):
             self._anchor = parent
-        self._upkeep.begin(after=self._latest)
+        self._blob_tracker.begin(after=self._latest)
         if self._keeps_all:
             self._kept.clear()
         self._rising = are_rising(self._kept)
@@ -171,10 +171,10 @@ class Recorder:
                 superseded = await superseded_by(checkpoint, self._kept[-1], self._backend)
             commit = await self._commit(checkpoint, superseded=superseded)
         except Exception as error:
-            await self._audience.failed(self._graph_id, error)
+            await self._observers.failed(self._graph_id, error)
             raise
-        if not self._audience.is_empty_for("spark_checkpoint_created"):
-            await self._audience.created(checkpoint, commit.info)
+        if not self._observers.is_empty_for("spark_checkpoint_created"):
+            await self._observers.created(checkpoint, commit.info)
         await self._prune(commit)
         if self._broken_rule is not None:
             broken, self._broken_rule = self._broken_rule, None
@@ -200,15 +200,15 @@ class Recorder:
     async def _commit(self, checkpoint: GraphCheckpoint, *, superseded: CheckpointInfo | None) -> Commit:
         for _ in range(ATTEMPTS):
             try:
-                record = self._encode(checkpoint, scale=Scale(last_effort=self._cache.effort))
-            except TooHeavyError:
+                record = self._encode(checkpoint, cost_budget=CostBudget(last_cost=self._cache.last_cost))
+            except CostExceededError:
                 record = await run_blocking(self._encode, checkpoint)
             info = record.info()
-            going = self._surplus(info, superseded)
-            unneeded = self._unneeded(going)
-            gone: Collection[int] = ()
+            to_delete = self._surplus(info, superseded)
+            unreferenced = self._unneeded(to_delete)
+            deleted: Collection[int] = ()
             try:
-                gone = await self._store(record, going, unneeded)
+                deleted = await self._store(record, to_delete, unreferenced)
             except SequenceTakenError as taken:
                 if not await self._is_stored(record):
                     await self._go_past(checkpoint, taken)
@@ -218,7 +218,7 @@ class Recorder:
             except Exception as error:
                 raise failure(self._backend, f"saving checkpoint {checkpoint.checkpoint_id!r}", error) from error
             self._advance(info)
-            return Commit(info, going, unneeded, gone)
+            return Commit(info, to_delete, unreferenced, deleted)
         raise never_free(self._backend, self._graph_id)
 
     def _advance(self, info: CheckpointInfo) -> None:
@@ -228,27 +228,29 @@ class Recorder:
         self._next += 1
         if not self._keeps_all:
             self._count(info)
-            self._upkeep.stored(self._cache.retired, until=info.sequence)
+            self._blob_tracker.stored(self._cache.retired, until=info.sequence)
         self._cache.retired.clear()
         if self._blobs is not None:
             self._blobs.unstored.clear()
 
-    async def _store(self, record: Record, going: Sequence[CheckpointInfo], unneeded: Sequence[str]) -> Collection[int]:
-        if going:
-            return await self._backend.put_and_delete(record, [info.sequence for info in going], unneeded)
+    async def _store(
+        self, record: Record, to_delete: Sequence[CheckpointInfo], unreferenced: Sequence[str]
+    ) -> Collection[int]:
+        if to_delete:
+            return await self._backend.put_and_delete(record, [info.sequence for info in to_delete], unreferenced)
         await self._backend.put(record)
         return ()
 
-    def _encode(self, checkpoint: GraphCheckpoint, *, scale: Scale | None = None) -> Record:
+    def _encode(self, checkpoint: GraphCheckpoint, *, cost_budget: CostBudget | None = None) -> Record:
         """The record under the next sequence.
 
-        :raises TooHeavyError: a scale was given, and what has to be encoded is too much for it.
+        :raises CostExceededError: a cost budget was given, and what has to be encoded exceeds it.
         """
-        if scale is not None and checkpoint.frontier:
+        if cost_budget is not None and checkpoint.frontier:
             for content in checkpoint.frontier["contents"]:
-                scale.add(content)
+                cost_budget.add(content)
             if "result" in checkpoint.frontier:
-                scale.add(checkpoint.frontier["result"])
+                cost_budget.add(checkpoint.frontier["result"])
         self._attempts += 1
         return self._backend.codec.encode(
             checkpoint,
@@ -256,7 +258,7 @@ class Recorder:
             manual=False,
             nonce=f"{self._writer}-{self._attempts}",
             cache=self._cache,
-            scale=scale,
+            cost_budget=cost_budget,
             blobs=self._blobs,
         )
 
@@ -331,19 +333,19 @@ class Recorder:
         if superseded is not None:
             counted.remove(superseded)
         try:
-            going = surplus(counted, retention=self._retention, now=newest.timestamp, rising=self._rising)
+            to_delete = surplus(counted, retention=self._retention, now=newest.timestamp, rising=self._rising)
         except RuleError as error:  # the run hears of it when the checkpoint is durable
             self._broken_rule, self._retention = error, KeepAll()
-            going = []
-        return going if superseded is None else [*going, superseded]
+            to_delete = []
+        return to_delete if superseded is None else [*to_delete, superseded]
 
-    def _unneeded(self, going: Sequence[CheckpointInfo]) -> list[str]:
+    def _unneeded(self, to_delete: Sequence[CheckpointInfo]) -> list[str]:
         """The large values of this run that nobody needs any more when those are gone."""
-        if not going or self._blobs is None or not (self._cache.retired or self._upkeep.has_large_values):
+        if not to_delete or self._blobs is None or not (self._cache.retired or self._blob_tracker.has_large_values):
             return []
-        gone = {info.sequence for info in going}
-        kept = [info.sequence for info in self._kept if info.sequence not in gone]
-        return self._upkeep.unneeded(kept, retired=self._cache.retired, until=self._next)
+        deleted = {info.sequence for info in to_delete}
+        kept = [info.sequence for info in self._kept if info.sequence not in deleted]
+        return self._blob_tracker.unreferenced(kept, retired=self._cache.retired, until=self._next)
 
     async def _prune(self, commit: Commit) -> None:
         """Delete what retention gives up, as far as the store has not done so, and tell of it.
@@ -353,19 +355,19 @@ class Recorder:
         """
         if self._pruning is not None:
             await self.settle()
-        if not commit.going:
+        if not commit.to_delete:
             return
-        for info in commit.going:
+        for info in commit.to_delete:
             self._kept.remove(info)
-        self._upkeep.pruned(commit.going)
-        if commit.gone:
-            await self._tell_deleted([info for info in commit.going if info.sequence in commit.gone])
-        left = [info for info in commit.going if info.sequence not in commit.gone]
+        self._blob_tracker.pruned(commit.to_delete)
+        if commit.deleted:
+            await self._tell_deleted([info for info in commit.to_delete if info.sequence in commit.deleted])
+        left = [info for info in commit.to_delete if info.sequence not in commit.deleted]
         if not left:
-            self._upkeep.removed(commit.unneeded)
-            if not self._is_sweep_due():
+            self._blob_tracker.removed(commit.unreferenced)
+            if not self._is_collection_due():
                 return
-        deleting = self._delete(left, commit.unneeded)
+        deleting = self._delete(left, commit.unreferenced)
         if self._backend.persistent:
             self._pruning = asyncio.create_task(deleting, name=f"{self._graph_id}/retention")
         else:
@@ -390,21 +392,21 @@ class Recorder:
         if self._pruning is not None:
             self._pruning.cancel()
 
-    async def _delete(self, going: list[CheckpointInfo], unneeded: list[str]) -> None:
-        deleted, failed = await delete(self._backend, going, unneeded) if going else ([], None)
+    async def _delete(self, to_delete: list[CheckpointInfo], unreferenced: list[str]) -> None:
+        deleted, failed = await delete(self._backend, to_delete, unreferenced) if to_delete else ([], None)
         if failed:
             _LOG.warning("%s (The run goes on, and tries again after its next checkpoint.)", failed)
-            left = [info for info in going if info not in deleted]
+            left = [info for info in to_delete if info not in deleted]
             self._kept = sorted([*self._kept, *left], key=lambda info: info.sequence)
         else:
-            self._upkeep.removed(unneeded)
-            if self._is_sweep_due():
-                await self._upkeep.sweep(self._backend, self._graph_id)
+            self._blob_tracker.removed(unreferenced)
+            if self._is_collection_due():
+                await self._blob_tracker.collect_garbage(self._backend, self._graph_id)
         await self._tell_deleted(deleted)
 
-    def _is_sweep_due(self) -> bool:
-        return self._backend.keeps_blobs and self._upkeep.is_sweep_due(self._kept)
+    def _is_collection_due(self) -> bool:
+        return self._backend.keeps_blobs and self._blob_tracker.is_collection_due(self._kept)
 
     async def _tell_deleted(self, deleted: Sequence[CheckpointInfo]) -> None:
-        if not self._audience.is_empty_for("spark_checkpoint_deleted"):
-            await self._audience.all_deleted(deleted)
+        if not self._observers.is_empty_for("spark_checkpoint_deleted"):
+            await self._observers.all_deleted(deleted)

@@ -16,12 +16,12 @@ MOST_WAITING: Final = 8
 """With ``"async"``, as many captured checkpoints may wait to be saved; at the next one the run waits."""
 
 
-def saving(recorder: Recorder, *, durability: Durability) -> SaveAtOnce:
+def saving(recorder: Recorder, *, durability: Durability) -> SyncSaver:
     """What saves the checkpoints of one run in this mode."""
     return _MODES[durability](recorder)
 
 
-class SaveAtOnce:
+class SyncSaver:
     """``"sync"``: the next step waits until the checkpoint is durable."""
 
     def __init__(self, recorder: Recorder) -> None:
@@ -74,7 +74,7 @@ class SaveAtOnce:
         self._recorder.drop()
 
 
-class SaveBehind(SaveAtOnce):
+class AsyncSaver(SyncSaver):
     """``"async"``: captured at once, saved in order beside the run, which waits only where too many are waiting.
 
     The first that can't be saved ends the saving; the run hears of it at its next checkpoint, or at its end.
@@ -154,7 +154,7 @@ class SaveBehind(SaveAtOnce):
                 del failure  # its traceback leads to this frame
 
 
-class SaveAtExit(SaveAtOnce):
+class ExitSaver(SyncSaver):
     """``"exit"``: of those due on the way only the last is kept, and saved when the run ends without another."""
 
     def __init__(self, recorder: Recorder) -> None:
@@ -177,4 +177,4 @@ class SaveAtExit(SaveAtOnce):
         await super().settle()
 
 
-_MODES: Final[dict[object, type[SaveAtOnce]]] = {"sync": SaveAtOnce, "async": SaveBehind, "exit": SaveAtExit}
+_MODES: Final[dict[object, type[SyncSaver]]] = {"sync": SyncSaver, "async": AsyncSaver, "exit": ExitSaver}

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError
 from spark.graphs.checkpoint.records.checksum import checksum, is_right
-from spark.graphs.checkpoint.records.chunks import joined, part_trees, values_of
+from spark.graphs.checkpoint.records.chunks import chunk_trees, joined, values_of
 from spark.graphs.checkpoint.records.compression import compress, unpack
 from spark.graphs.checkpoint.records.limits import DEFAULT_LIMITS, Inflation, ReadLimits
 
@@ -164,7 +164,7 @@ def join_parts(tree: dict[str, Any]) -> None:
 
 def _mappings(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """What may hold references: a section's values, or its parts and the values of those that are in the payload."""
-    parts = part_trees(values)
+    parts = chunk_trees(values)
     if parts is None:
         yield values
         return

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError
-from spark.graphs.checkpoint.records.members import Members
+from spark.graphs.checkpoint.records.members import EncodedItems
 
 _SMALLEST: Final = 16 * 1024
 """Bytes that a part has at first, about,"""
@@ -25,25 +25,25 @@ _VALUES: Final = "values"
 
 Store = Callable[[bytes], tuple[str, bytes]]
 """Keeps what a part holds as a blob: its name, and the encoded reference that stands for it."""
-Compose = Callable[[dict[str, Members | bytes]], bytes]
+Compose = Callable[[dict[str, EncodedItems | bytes]], bytes]
 """That of a format."""
 
 
-class Parts:
+class ChunkedSection:
     """How the members of one section are divided, and what stands for each part; also whether it is to be divided at all.
 
     Keys that come or go change the parts where they do, and leave the others as they are.
 
-    :param divides_from: bytes of a section from which on it is divided; half of it is what a part costs beside its bytes.
+    :param chunked_from: bytes of a section from which on it is divided; half of it is what a part costs beside its bytes.
     :param is_large: whether a reference to a large value is the member of this key.
     :param retired: gets the names of blobs that stand for a part no more.
     """
 
-    def __init__(self, divides_from: int, *, is_large: Callable[[str], bool], retired: list[str]) -> None:
-        self._divides_from = divides_from
+    def __init__(self, chunked_from: int, *, is_large: Callable[[str], bool], retired: list[str]) -> None:
+        self._divides_from = chunked_from
         self._is_large = is_large
         self._retired = retired
-        self._parts: list[_Part] = []
+        self._parts: list[_Chunk] = []
         self._starts: list[int] = []
         """Where in the section each part begins."""
         self._is_stale = True
@@ -55,7 +55,7 @@ class Parts:
         self._patience = 1
         """How many it takes."""
 
-    def divide(self, keys: Sequence[str], members: Members) -> bool:
+    def divide(self, keys: Sequence[str], members: EncodedItems) -> bool:
         """Whether the section, as it is now, is divided; asked once for each checkpoint."""
         if not self._parts:
             if self._is_calm(members):
@@ -73,7 +73,7 @@ class Parts:
             self._patience = min(8 * self._patience, _MOST_PATIENCE)
         return bool(self._parts)
 
-    def _is_calm(self, members: Members) -> bool:
+    def _is_calm(self, members: EncodedItems) -> bool:
         if members.size < self._divides_from:
             return False
         in_part = max(len(members) * _size_of_parts(members) // members.size, 1)
@@ -81,7 +81,7 @@ class Parts:
         self._calm = 0 if self._costs_more(changed, members) else self._calm + 1
         return self._calm >= self._patience
 
-    def _costs_more(self, parts: int, members: Members) -> bool:
+    def _costs_more(self, parts: int, members: EncodedItems) -> bool:
         """Whether to write so many parts costs more than to write all members."""
         return parts * self._divides_from > 2 * members.size
 
@@ -105,7 +105,7 @@ class Parts:
         if not self._parts:
             self._changed.update(changed)
 
-    def _arrange(self, keys: Sequence[str], members: Members) -> None:
+    def _arrange(self, keys: Sequence[str], members: EncodedItems) -> None:
         self._size = _size_of_parts(members)
         before = self._parts
         self._parts = list(self._divided(keys, members))
@@ -127,13 +127,13 @@ class Parts:
 
     def compose(self, store: Store, compose: Compose) -> bytes:
         """The section's encoded tree. Parts that changed are stored anew."""
-        parts: dict[str, Members | bytes] = {}
+        parts: dict[str, EncodedItems | bytes] = {}
         for number, part in enumerate(self._parts):
             parts[str(number)] = self._encode(part, store, compose) if part.encoded is None else part.encoded
         return compose({_TAG: compose(parts)})
 
-    def _encode(self, part: _Part, store: Store, compose: Compose) -> bytes:
-        content = compose({_VALUES: Members.of(part.members)})
+    def _encode(self, part: _Chunk, store: Store, compose: Compose) -> bytes:
+        content = compose({_VALUES: EncodedItems.of(part.members)})
         if part.is_of_large:
             part.encoded = content
             return content
@@ -143,23 +143,25 @@ class Parts:
         part.name = name
         return part.encoded
 
-    def _divided(self, keys: Sequence[str], members: Members) -> Iterator[_Part]:
+    def _divided(self, keys: Sequence[str], members: EncodedItems) -> Iterator[_Chunk]:
         """The parts: those of before, where they have the same members."""
         owners = {key: part for part in self._parts for key in part.keys}
-        current: _Part | None = None
-        origin: _Part | None = None
+        current: _Chunk | None = None
+        origin: _Chunk | None = None
         for key, member in zip(keys, members, strict=True):
             owner, is_large = owners.get(key), self._is_large(key)
             if current is not None and self._ends(current, origin, owner, member, is_large=is_large):
                 yield _same_or(origin, current)
                 current = None
             if current is None:
-                current, origin = _Part(is_of_large=is_large), owner
+                current, origin = _Chunk(is_of_large=is_large), owner
             current.add(key, member)
         if current is not None:
             yield _same_or(origin, current)
 
-    def _ends(self, part: _Part, origin: _Part | None, owner: _Part | None, member: bytes, *, is_large: bool) -> bool:
+    def _ends(
+        self, part: _Chunk, origin: _Chunk | None, owner: _Chunk | None, member: bytes, *, is_large: bool
+    ) -> bool:
         """Whether a part that was begun, with members of ``origin``, ends before this member of ``owner``."""
         if part.is_of_large is not is_large:
             return True
@@ -168,11 +170,11 @@ class Parts:
         return owner is not None and owner is not origin and part.size >= self._size // 4
 
 
-def _size_of_parts(members: Members) -> int:
+def _size_of_parts(members: EncodedItems) -> int:
     return max(_SMALLEST, members.size // _MOST)
 
 
-class _Part:
+class _Chunk:
     __slots__ = ("encoded", "is_of_large", "keys", "members", "name", "size")
 
     def __init__(self, *, is_of_large: bool) -> None:
@@ -197,12 +199,12 @@ class _Part:
         self.encoded = None
 
 
-def _same_or(origin: _Part | None, part: _Part) -> _Part:
+def _same_or(origin: _Chunk | None, part: _Chunk) -> _Chunk:
     is_same = origin is not None and origin.encoded is not None and origin.members == part.members
     return origin if origin is not None and is_same else part
 
 
-def part_trees(values: dict[str, Any]) -> dict[str, Any] | None:
+def chunk_trees(values: dict[str, Any]) -> dict[str, Any] | None:
     """The trees of a section's parts by their numbers, or None where it is not divided.
 
     :raises CheckpointDamagedError: it is meant to be, and is not.
@@ -231,7 +233,7 @@ def joined(values: dict[str, Any]) -> dict[str, Any]:
 
     :raises CheckpointDamagedError: its parts are none.
     """
-    parts = part_trees(values)
+    parts = chunk_trees(values)
     if parts is None:
         return values
     whole: dict[str, Any] = {}

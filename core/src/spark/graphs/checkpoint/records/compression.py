@@ -12,7 +12,7 @@ from spark.errors import CheckpointDamagedError, DeserializationError, GraphDefi
 
 NAMES: Final = ("gzip", "zstd")
 """Of all compressions; what ``zstd`` needs is only imported when it is used."""
-EFFORT: Final = {"": 1, "gzip": 35, "zstd": 8}
+COST_FACTOR: Final = {"": 1, "gzip": 35, "zstd": 8}
 """By name, as many bytes are hashed in the time that one byte is hashed and packed; measured on text."""
 LARGEST_RATIO: Final = 200
 """A payload that was compressed more than this is taken for a gzip bomb, …"""

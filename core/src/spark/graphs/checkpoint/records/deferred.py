@@ -5,7 +5,7 @@ from __future__ import annotations
 from spark.graphs.checkpoint.records.formats import Format, Sections
 
 
-class Pieces:
+class DeferredPayload:
     """The encoded parts of one payload. What did not change, it shares with the payloads before and after it.
 
     ``bytes(pieces)`` is the payload, and ``len(pieces)`` its length, which is known without putting it together.

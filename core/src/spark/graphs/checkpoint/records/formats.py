@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from spark.graphs.checkpoint.records.members import Members
+from spark.graphs.checkpoint.records.members import EncodedItems
 
-Sections = Mapping[str, Members | bytes]
+Sections = Mapping[str, EncodedItems | bytes]
 """The values of a mapping by their names: each as its bytes, or as the members of a mapping."""
 
 

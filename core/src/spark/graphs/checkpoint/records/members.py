@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Self
 
 
-class Members(list[bytes]):
+class EncodedItems(list[bytes]):
     """The members of a mapping, each as its bytes, and their total length. Made by ``of`` and changed only by ``put``."""
 
     __slots__ = ("size",)
@@ -26,8 +26,8 @@ class Members(list[bytes]):
         self.size += len(member) - len(self[place])
         self[place] = member
 
-    def copy(self) -> Members:
+    def copy(self) -> EncodedItems:
         """The same members in a list of their own."""
-        made = Members(self)
+        made = EncodedItems(self)
         made.size = self.size
         return made

@@ -13,7 +13,7 @@ from typing import Any, Final
 from spark.errors import CheckpointDamagedError, InvalidIdError
 from spark.graphs.checkpoint.ids import automatic_id, check_checkpoint_id, check_graph_id
 from spark.graphs.checkpoint.records.checksum import checksum, is_right
-from spark.graphs.checkpoint.records.deferred import Pieces
+from spark.graphs.checkpoint.records.deferred import DeferredPayload
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.records.query import Scalar, searchable, written_all
 
@@ -120,7 +120,7 @@ class Record:
     __slots__ = ("_header", "_payload", "blobs")
 
     def __init__(
-        self, header: RecordHeader, payload: bytes | Pieces, *, blobs: Mapping[str, bytes] | None = None
+        self, header: RecordHeader, payload: bytes | DeferredPayload, *, blobs: Mapping[str, bytes] | None = None
     ) -> None:
         """A record; with a payload in pieces, the header's checksum is still missing.
 
@@ -143,7 +143,7 @@ class Record:
     def header(self) -> RecordHeader:
         """What is known without decoding the payload."""
         header = self._header
-        if not header.checksum and isinstance(self._payload, Pieces):
+        if not header.checksum and isinstance(self._payload, DeferredPayload):
             header.checksum = checksum("crc32", header.canonical(), bytes(self._payload))
         return header
 
@@ -163,7 +163,7 @@ class Record:
         return self._header.sequence
 
     @property
-    def weight(self) -> int:
+    def nbytes(self) -> int:
         """How many bytes it adds to a store, about: payload and large values."""
         return self._header.size + sum(map(len, self.blobs.values()))
 

@@ -18,29 +18,29 @@ _OVER_AND_OVER: Final = 100
 """More values than that are endless, if there are this many times fewer."""
 
 
-class TooHeavyError(Exception):
+class CostExceededError(Exception):
     """There is more to encode than the event loop should wait for. Never seen by users."""
 
 
-class Scale:
+class CostBudget:
     """Adds up what one checkpoint has to encode, and stops it where that is more than about a millisecond's work."""
 
     __slots__ = ("_allowed",)
 
-    def __init__(self, *, last_effort: int) -> None:
-        """A new scale.
+    def __init__(self, *, last_cost: int) -> None:
+        """A budget for one checkpoint.
 
-        :param last_effort: as long as it takes to hash so many bytes, the last checkpoint took when it was put together.
-        :raises TooHeavyError: that is too much.
+        :param last_cost: what composing the last checkpoint cost, in bytes that could have been hashed in the same time.
+        :raises CostExceededError: it exceeds the budget alone.
         """
-        if last_effort > _LIGHT_BYTES:
-            raise TooHeavyError
+        if last_cost > _LIGHT_BYTES:
+            raise CostExceededError
         self._allowed = _LIGHT_VALUES
 
     def add(self, value: Any) -> None:
-        """Put a value on the scale.
+        """Take the cost of encoding a value from the budget.
 
-        :raises TooHeavyError: it is too much.
+        :raises CostExceededError: less than that was left.
         """
         kind = type(value)
         if kind in _SINGLE:
@@ -48,12 +48,12 @@ class Scale:
         elif kind is dict and _SINGLE.issuperset(map(type, value.values())):  # as what most nodes return
             self._allowed -= 1 + len(value)
         else:
-            self._allowed -= weight(value, limit=self._allowed)
+            self._allowed -= encoding_cost(value, limit=self._allowed)
         if self._allowed < 0:
-            raise TooHeavyError
+            raise CostExceededError
 
 
-def weight(value: Any, *, limit: int) -> int:
+def encoding_cost(value: Any, *, limit: int) -> int:
     """About how many small values a value amounts to. It stops counting past the limit, also where a value contains itself."""
     total, pending = 0, [value]
     while pending and total <= limit:

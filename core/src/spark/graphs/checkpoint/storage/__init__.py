@@ -21,8 +21,8 @@ from spark.graphs.checkpoint.serialization.serializer import CheckpointSerialize
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.listing import DamagedRecord, Listing
 from spark.graphs.concurrency.blocking import Reply, run_blocking
-from spark.graphs.concurrency.pace import LARGEST as LARGEST_INLINE
-from spark.graphs.concurrency.pace import Pace
+from spark.graphs.concurrency.latency_gate import LARGEST as LARGEST_INLINE
+from spark.graphs.concurrency.latency_gate import LatencyGate
 
 __all__ = [
     "LARGEST_INLINE",
@@ -36,8 +36,8 @@ __all__ = [
     "DamagedRecord",
     "Format",
     "Head",
+    "LatencyGate",
     "Listing",
-    "Pace",
     "ReadLimits",
     "Record",
     "RecordHeader",

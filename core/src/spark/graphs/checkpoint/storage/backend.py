@@ -44,7 +44,7 @@ class CheckpointBackend(ABC):
     keeps_blobs: bool = False
     """It has ``get_blobs``, ``delete_blobs`` and ``blob_names``, and stores a record's ``blobs`` with it. A run's large values
     are then kept once for each change, and records only refer to them."""
-    divides_from: int = 512 * 1024
+    chunked_from: int = 512 * 1024
     """With ``keeps_blobs``: as many bytes as the store takes in the time that one more blob takes it. Where a run's small values
     come to so many, they are kept in parts, each a blob, and a checkpoint writes those that changed."""
 
@@ -87,13 +87,13 @@ class CheckpointBackend(ABC):
         :raises BackendError: the storage failed. Earlier records are intact; nothing half-written is visible.
         """
 
-    async def put_and_delete(self, record: Record, going: Sequence[int], blobs: Sequence[str] = ()) -> Sequences:
+    async def put_and_delete(self, record: Record, to_delete: Sequence[int], blobs: Sequence[str] = ()) -> Sequences:
         """Store a record as ``put`` does and, where that costs the caller no further wait, remove others of its graph.
 
         A database does both in one transaction. Nothing is removed unless the record is stored.
 
-        :param blobs: names of large values that only records among ``going`` need. They go if all of those do.
-        :return: which of ``going`` there were and are gone now; the caller deletes the others, and with them the blobs.
+        :param blobs: names of large values that only records among ``to_delete`` need. They go if all of those do.
+        :return: which of ``to_delete`` there were and are gone now; the caller deletes the others, and with them the blobs.
         """
         await self.put(record)
         return []

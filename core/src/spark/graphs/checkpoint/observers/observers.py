@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("spark.checkpoint")
 
 
-class Audience:
+class Observers:
     """All handlers of one graph or manager, and the plugins that listen."""
 
     def __init__(self, handlers: Iterable[CheckpointHandler] = (), *, errors: HandlerErrors = "log") -> None:
@@ -30,7 +30,7 @@ class Audience:
     @classmethod
     def of(
         cls, handler: CheckpointHandler | Sequence[CheckpointHandler] | None, *, errors: HandlerErrors = "log"
-    ) -> Audience:
+    ) -> Observers:
         """The audience for what a user passed as ``handler=``.
 
         :raises GraphDefinitionError: one of them is no handler.

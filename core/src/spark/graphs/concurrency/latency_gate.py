@@ -20,7 +20,7 @@ _NEWEST: Final = 0.3
 """The weight of the last one in the mean."""
 
 
-class Pace:
+class LatencyGate:
     """How long one kind of work takes in the event loop's thread: a running mean, slow until a trial was fast."""
 
     def __init__(self) -> None:

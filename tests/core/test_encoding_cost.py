@@ -13,7 +13,7 @@ import pytest
 from spark.errors import SerializationError
 from spark.graphs import ExitNode, Graph, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend
-from spark.graphs.checkpoint.serialization.cost import weight
+from spark.graphs.checkpoint.serialization.cost import encoding_cost
 from spark.graphs.checkpoint.serialization.writer import TreeWriter
 from spark.graphs.checkpoint.storage import Record
 
@@ -123,7 +123,7 @@ class Slotted:
     ],
 )
 def test_whatever_holds_values_is_weighed_by_them(make: Callable[[], Any]) -> None:
-    assert weight([make()], limit=2_000) > 2_000
+    assert encoding_cost([make()], limit=2_000) > 2_000
 
 
 @pytest.mark.parametrize("wrap", [lambda inner: deque([inner, inner]), lambda inner: Slotted([inner, inner])])

@@ -37,7 +37,7 @@ def result_of(task: asyncio.Task[Outcome]) -> Any:
         del task, error  # its traceback leads to this frame, which would keep it alive
 
 
-class Patience:
+class GracePeriod:
     """Waits for tasks, however often the waiting is cancelled, but from the first cancellation for ``grace`` seconds at most."""
 
     def __init__(self, grace: float) -> None:

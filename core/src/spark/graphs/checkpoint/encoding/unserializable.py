@@ -10,7 +10,7 @@ from spark.graphs.checkpoint.serialization.unsaveable import attribute_step, key
 _LONGEST_SEARCH: Final = 100
 
 
-def find_culprit(value: Any, can_write: Callable[[Any], bool]) -> tuple[str, Any]:
+def find_unserializable(value: Any, can_write: Callable[[Any], bool]) -> tuple[str, Any]:
     """The path to, and the innermost part of, a value that can't be written."""
     path = ""
     for _ in range(_LONGEST_SEARCH):
