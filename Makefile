@@ -12,7 +12,7 @@ JOBS ?= 2
 URL_OF_file := file://{directory}
 URL_OF_sqlite := sqlite:///{directory}/checkpoints.db
 URL_OF_s3 := {s3}
-BESIDE_s3 := python -m tests.plugins.with_s3
+BESIDE_s3 := python -m tests.plugins.support.s3.with_s3
 # A step takes longer there: so a writer lives longer before it is killed.
 CRASH_s3 := --longest 0.3
 DIST := dist
@@ -57,7 +57,7 @@ docs: .venv/.synced ## the documentation as a site, in site/; a link that leads 
 	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict
 
 test-s3-ceph: .venv/.synced ## the tests of the S3 backend against Ceph: apt-get install radosgw ceph-mon ceph-osd ceph-common
-	$(RUN) python -m tests.plugins.with_s3 --server ceph pytest -n 0 $(or $(ARGS),tests/plugins tests/crash -k s3)
+	$(RUN) python -m tests.plugins.support.s3.with_s3 --server ceph pytest -n 0 $(or $(ARGS),tests/plugins tests/crash -k s3)
 
 test-s3rver: .venv/.synced $(S3RVER) ## the S3 backend refuses s3rver, a server that ignores conditions; needs npm
 	$(RUN) pytest -n 0 -k s3rver tests/plugins

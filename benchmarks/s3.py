@@ -20,7 +20,7 @@ from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager
 
 if TYPE_CHECKING:
     from spark_backend_s3 import S3CheckpointBackend
-    from tests.plugins.s3_servers import S3Server
+    from tests.plugins.support.s3.servers import S3Server
 
 STEPS = 200
 STEPS_FAR_AWAY = 40
@@ -79,7 +79,7 @@ class _Bench:
 
     def retention_far_away(self) -> Comparison:
         """Here a deletion that the run waited for would show as twice the time."""
-        from tests.plugins.s3_faults import Fault, FaultyProxy
+        from tests.plugins.support.s3.faults import Fault, FaultyProxy
 
         far_away = Fault("at once", "trickle", pause=PAUSE)
         proxy = self._own.run_until_complete(
@@ -105,7 +105,7 @@ class _Bench:
         )
 
     def _opened(self, endpoint_url: str) -> S3CheckpointBackend:
-        from tests.plugins.s3_stores import open_store
+        from tests.plugins.support.s3.stores import open_store
 
         backend = open_store(self._server, self._bucket, endpoint_url=endpoint_url)
         self._own.run_until_complete(self._stack.enter_async_context(backend))
@@ -167,7 +167,7 @@ async def _run(backend: S3CheckpointBackend, steps: int, *, keep_all: bool) -> s
 @contextmanager
 def _server() -> Iterator[S3Server]:
     """The server that the environment names, or one of our own."""
-    from tests.plugins.s3_servers import given_server, running_server
+    from tests.plugins.support.s3.servers import given_server, running_server
 
     with closing(given) if (given := given_server()) else running_server() as server:
         yield server

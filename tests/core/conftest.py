@@ -9,7 +9,7 @@ import pytest
 
 from spark.graphs.checkpoint import CheckpointBackend, FileCheckpointBackend
 from spark_backend_sql import DatabaseCheckpointBackend
-from tests.plugins.s3_stores import open_store
+from tests.plugins.support.s3.stores import open_store
 
 
 @pytest.fixture(params=["file", "sqlite", "s3"])

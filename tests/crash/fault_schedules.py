@@ -28,9 +28,9 @@ from typing import Any
 from spark_backend_s3 import S3CheckpointBackend
 from spark_testing.records import make_record
 from tests.crash.fault_programs import PATIENCE, Writer, check_in_the_end, run_graph
-from tests.plugins.s3_faults import PASS, AtRandom, FaultyProxy, Request, in_order
-from tests.plugins.s3_servers import S3Server, given_server, running_server
-from tests.plugins.s3_stores import set_patience, set_timing
+from tests.plugins.support.s3.faults import PASS, AtRandom, FaultyProxy, Request, in_order
+from tests.plugins.support.s3.servers import S3Server, given_server, running_server
+from tests.plugins.support.s3.stores import set_patience, set_timing
 
 LANES_OF_A_SERVER = 20
 """A server that keeps all in memory is replaced after so many."""

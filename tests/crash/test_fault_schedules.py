@@ -9,7 +9,7 @@ import pytest
 
 from tests.crash.fault_programs import Complaint
 from tests.crash.fault_schedules import Sweep, run_lanes
-from tests.plugins.s3_servers import S3Server
+from tests.plugins.support.s3.servers import S3Server
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.plugins.s3_servers import S3Server
+from tests.plugins.support.s3.servers import S3Server
 
 
 def run_harness(*options: str, server: S3Server | None = None) -> subprocess.CompletedProcess[str]:

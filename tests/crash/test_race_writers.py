@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from tests.plugins.s3_servers import S3Server
+from tests.plugins.support.s3.servers import S3Server
 
 
 def run_race(server: S3Server, *options: str) -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from spark.hooks import discovery
-from tests.discovery.sites import Site
+from tests.support.sites import Site
 
 WORKSPACE_PLUGINS = "spark-graphs-backend-file,spark-graphs-serializer-pickle"
 

@@ -7,8 +7,8 @@ import pytest
 from spark.errors import PluginBrokenError, PluginWarning
 from spark.hooks import backend_class, plugins
 from tests.discovery.conftest import WORKSPACE_PLUGINS
-from tests.discovery.sites import Site
 from tests.discovery.sources import GOOD, GOOD_BACKEND
+from tests.support.sites import Site
 
 NOISY = "print('imported')"
 

@@ -9,8 +9,8 @@ from spark.errors import PluginWarning
 from spark.hooks import backend_class, plugins
 from tests.discovery import sources
 from tests.discovery.conftest import WORKSPACE_PLUGINS
-from tests.discovery.sites import Site
 from tests.discovery.sources import returns
+from tests.support.sites import Site
 
 BROKEN = {
     "fails on import": (

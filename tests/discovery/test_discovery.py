@@ -11,8 +11,8 @@ import pytest
 
 from spark.errors import PluginWarning
 from spark.hooks import PluginInfo, backend_class, discovery, plugins
-from tests.discovery.sites import Site
 from tests.discovery.sources import GOOD, GOOD_BACKEND
+from tests.support.sites import Site
 
 
 def report(name: str) -> PluginInfo:

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 import pytest
 
 from spark.hooks import events
-from tests.discovery.sites import Site
+from tests.support.sites import Site
 
 PLAIN = """
     from spark.hooks import hookimpl

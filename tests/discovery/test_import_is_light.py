@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from tests.discovery.sites import Site
 from tests.discovery.sources import FAILS_ON_IMPORT
+from tests.support.sites import Site
 
 
 def test_importing_the_room_scans_nothing_and_loads_no_pluggy(site: Site, run_fresh: Callable[..., str]) -> None:

@@ -8,8 +8,8 @@ from spark.errors import PluginBrokenError, PluginConflictError, PluginNotFoundE
 from spark.hooks import backend_class, executor_class, format_class, open_backend, trigger_class
 from spark.hooks.registry import class_named
 from tests.discovery import sources
-from tests.discovery.sites import Site
 from tests.discovery.sources import claims, returns
+from tests.support.sites import Site
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from spark.errors import DeserializationError, PluginBrokenError, SparkError
 from spark.graphs.checkpoint import CheckpointManager, GraphCheckpoint, InMemoryCheckpointBackend
 from spark.graphs.checkpoint.storage import Codec, Record
 from spark.hooks import format_class
-from tests.discovery.sites import Site
-from tests.plugins.cli import spark, with_store
+from tests.plugins.support.command_line import spark, with_store
+from tests.support.sites import Site
 
 PLUGIN = """
     from spark.hooks import SerializerSpec, hookimpl

@@ -19,7 +19,7 @@ from spark.errors import SparkWarning
 from spark.graphs import Graph
 from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig, CheckpointManager, InMemoryCheckpointBackend
 from tests.spec.page import Block, blocks, imported_on_the_page
-from tests.spec.stand_ins import Count, looping
+from tests.support.stand_ins import Count, looping
 
 BACKENDS = {"FileCheckpointBackend", "DatabaseCheckpointBackend"}
 """What the page takes as imported, whether or not it is installed."""

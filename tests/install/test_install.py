@@ -10,7 +10,7 @@ import pytest
 
 from tests.install.programs import COUNT_TO_SIX, IN_MEMORY
 from tests.install.wheels import Environment
-from tests.plugins.s3_servers import S3Server
+from tests.plugins.support.s3.servers import S3Server
 
 
 def test_the_core_alone_runs_a_graph_that_checkpoints_in_memory(core_only: Environment, tmp_path: Path) -> None:

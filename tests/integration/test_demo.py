@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugins.s3_servers import S3Server
+from tests.plugins.support.s3.servers import S3Server
 from tests.spec.page import ROOT
 
 EXAMPLES = ROOT / "examples"

@@ -11,7 +11,7 @@ from spark.errors import BackendError
 from spark.graphs import Budget, Graph, Task
 from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig, CheckpointManager, EverySeconds
 from spark_testing import FakeClock, FaultyBackend, make_record
-from tests.core.running import Does, countdown
+from tests.support.running import Does, countdown
 
 
 def test_faults_reach_every_method_of_a_backend() -> None:

@@ -10,8 +10,8 @@ import pytest
 from spark.graphs import Graph
 from spark.graphs.checkpoint import CheckpointConfig
 from spark_testing.leaks import Held, leaked_since
-from tests.plugins.s3_servers import S3Server
-from tests.spec.stand_ins import Count
+from tests.plugins.support.s3.servers import S3Server
+from tests.support.stand_ins import Count
 
 
 @pytest.fixture(params=["file", "s3"])

@@ -12,7 +12,7 @@ from spark.graphs import Graph
 from spark.graphs.checkpoint import CheckpointConfig
 from tests.spec import page
 from tests.spec.conftest import PageBlock
-from tests.spec.stand_ins import Count, checkpoints_of, iterations_of, looping
+from tests.support.stand_ins import Count, checkpoints_of, iterations_of, looping
 
 
 @pytest.mark.block("CheckpointConfig")

@@ -13,7 +13,7 @@ from spark.graphs.checkpoint import (
     FileCheckpointBackend,
     InMemoryCheckpointBackend,
 )
-from tests.spec.stand_ins import Count, checkpoints_of, looping
+from tests.support.stand_ins import Count, checkpoints_of, looping
 
 
 def test_a_backend_says_whether_it_is_persistent() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from spark.graphs import ExitNode, Graph, Node
 from tests.spec.conftest import PageBlock
-from tests.spec.stand_ins import Count, FakeClock, Slow, checkpoints_of, iterations_of, looping
+from tests.support.stand_ins import Count, FakeClock, Slow, checkpoints_of, iterations_of, looping
 
 
 @pytest.mark.block("Iteration-Based Triggers")

@@ -14,7 +14,7 @@ from spark.graphs.checkpoint import (
     InMemoryCheckpointBackend,
 )
 from tests.spec.conftest import PageBlock
-from tests.spec.stand_ins import Count, checkpoints_of, iterations_of, looping
+from tests.support.stand_ins import Count, checkpoints_of, iterations_of, looping
 
 
 @pytest.mark.block("1. Not Enabling Persistent Backend")

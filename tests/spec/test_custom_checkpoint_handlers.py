@@ -15,7 +15,7 @@ from spark.graphs.checkpoint import (
     InMemoryCheckpointBackend,
 )
 from tests.spec.conftest import PageBlock
-from tests.spec.stand_ins import Flaky, looping
+from tests.support.stand_ins import Flaky, looping
 
 
 class Calls(list[Any]):

@@ -13,7 +13,7 @@ from spark.graphs import Graph
 from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager, GraphCheckpoint, InMemoryCheckpointBackend
 from tests.spec import page
 from tests.spec.conftest import PageBlock
-from tests.spec.stand_ins import Count, checkpoints_of, looping
+from tests.support.stand_ins import Count, checkpoints_of, looping
 
 COMPONENTS = [row[0] for row in page.table("Checkpoint Contents")]
 

@@ -13,7 +13,7 @@ from spark.graphs.checkpoint import (
     InMemoryCheckpointBackend,
 )
 from tests.spec.conftest import PageBlock
-from tests.spec.stand_ins import Count, Flaky, looping
+from tests.support.stand_ins import Count, Flaky, looping
 
 
 @pytest.mark.block("Manual Checkpoint Creation")

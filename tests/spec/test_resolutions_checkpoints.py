@@ -20,7 +20,7 @@ from spark.graphs.checkpoint import (
     register_migration,
 )
 from spark.graphs.checkpoint.storage import Record
-from tests.spec.stand_ins import Count, FakeClock, checkpoints_of, iterations_of, looping
+from tests.support.stand_ins import Count, FakeClock, checkpoints_of, iterations_of, looping
 
 NOON = datetime(2024, 6, 1, 12, tzinfo=UTC)
 

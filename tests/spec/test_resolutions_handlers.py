@@ -15,7 +15,7 @@ from spark.graphs.checkpoint import (
     GraphCheckpoint,
     InMemoryCheckpointBackend,
 )
-from tests.spec.stand_ins import Count, Flaky, checkpoints_of, looping
+from tests.support.stand_ins import Count, Flaky, checkpoints_of, looping
 
 NOON = datetime(2024, 6, 1, 12, tzinfo=UTC)
 

@@ -18,7 +18,7 @@ from spark.graphs.checkpoint import (
     GraphCheckpoint,
     InMemoryCheckpointBackend,
 )
-from tests.spec.stand_ins import Count, FailingNode, Flaky, WorkingNode, checkpoints_of, looping
+from tests.support.stand_ins import Count, FailingNode, Flaky, WorkingNode, checkpoints_of, looping
 
 
 class Step(Node):

@@ -38,7 +38,7 @@ from spark.graphs.checkpoint import (
     InMemoryCheckpointBackend,
 )
 from spark.hooks import discovery
-from tests.spec.stand_ins import Count, FakeClock, Flaky, Slow, checkpoints_of, looping
+from tests.support.stand_ins import Count, FakeClock, Flaky, Slow, checkpoints_of, looping
 
 
 class Echo(Node):

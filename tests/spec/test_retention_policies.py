@@ -9,7 +9,7 @@ import pytest
 from spark.graphs import Graph
 from spark.graphs.checkpoint import CheckpointManager, GraphCheckpoint, InMemoryCheckpointBackend
 from tests.spec.conftest import PageBlock
-from tests.spec.stand_ins import Count, iterations_of, looping
+from tests.support.stand_ins import Count, iterations_of, looping
 
 
 @pytest.mark.block("Max Checkpoints")

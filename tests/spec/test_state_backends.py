@@ -22,10 +22,10 @@ from spark.graphs.checkpoint import (
     FileCheckpointBackend,
     InMemoryCheckpointBackend,
 )
-from tests.plugins.sql_servers import PostgresServer
+from tests.plugins.support.sql_servers import PostgresServer
 from tests.spec import page
 from tests.spec.conftest import PageBlock
-from tests.spec.stand_ins import Count, looping
+from tests.support.stand_ins import Count, looping
 
 SQLITE = "sqlite:///checkpoints.db"
 POSTGRESQL = "postgresql://user:pass@localhost/spark"

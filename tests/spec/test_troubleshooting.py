@@ -11,7 +11,7 @@ from spark.errors import SerializationError
 from spark.graphs import Graph
 from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager, GraphCheckpoint, InMemoryCheckpointBackend
 from tests.spec.conftest import PageBlock
-from tests.spec.stand_ins import Count, iterations_of, looping
+from tests.support.stand_ins import Count, iterations_of, looping
 
 
 class Unknown:

@@ -1,0 +1,205 @@
+"""Who is told about checkpoints, when, and what happens when a listener fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+from typing import Any
+
+import pytest
+
+from spark.graphs import Graph
+from spark.graphs.checkpoint import (
+    CheckpointConfig,
+    CheckpointHandler,
+    CheckpointManager,
+    GraphCheckpoint,
+    InMemoryCheckpointBackend,
+)
+from spark.hooks import discovery
+from tests.support.running import FailsOnce, Failure, countdown, every_step, history
+
+
+class Diary(CheckpointHandler):
+    """Writes down what it is told, and what could be loaded at that moment."""
+
+    def __init__(self, backend: InMemoryCheckpointBackend) -> None:
+        self.backend = backend
+        self.entries: list[tuple[str, Any, list[int]]] = []
+
+    async def _write(self, event: str, what: Any) -> None:
+        self.entries.append((event, what, [info.sequence for info in (await self.backend.list()).infos]))
+
+    async def on_checkpoint_created(self, checkpoint: GraphCheckpoint) -> None:
+        await self._write("created", checkpoint.sequence)
+
+    async def on_checkpoint_restored(self, checkpoint: GraphCheckpoint) -> None:
+        await self._write("restored", checkpoint.sequence)
+
+    async def on_checkpoint_deleted(self, checkpoint_id: str) -> None:
+        await self._write("deleted", checkpoint_id)
+
+
+class Broken(CheckpointHandler):
+    async def on_checkpoint_created(self, checkpoint: GraphCheckpoint) -> None:
+        raise Failure("of the handler")
+
+
+class Silent(CheckpointHandler):
+    """Neither calls the base's constructor nor writes a method."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+
+@pytest.fixture
+def backend() -> InMemoryCheckpointBackend:
+    return InMemoryCheckpointBackend()
+
+
+@pytest.fixture
+def diary(backend: InMemoryCheckpointBackend) -> Diary:
+    return Diary(backend)
+
+
+async def test_created_comes_when_it_is_durable_and_deleted_when_it_is_gone(
+    backend: InMemoryCheckpointBackend, diary: Diary
+) -> None:
+    config = every_step(backend, auto_cleanup=True, max_checkpoints=1, handler=diary)
+    await Graph(countdown(), id="g", checkpoint_config=config).run({"limit": 2})
+
+    assert diary.entries == [
+        ("created", 1, [1]),
+        ("created", 2, [1, 2]),
+        ("deleted", "ckpt_g_000001", [2]),
+    ]
+
+
+async def test_restored_comes_once_at_the_start_of_the_first_run_that_continues(
+    backend: InMemoryCheckpointBackend, diary: Diary
+) -> None:
+    config = CheckpointConfig(backend=backend, handler=diary)
+    start = FailsOnce(name="fails")
+    with pytest.raises(Failure):
+        await Graph(start, id="g", checkpoint_config=config).run()
+    (checkpoint,) = [await CheckpointManager(backend).load_checkpoint("ckpt_g_000001")]
+    restored = Graph.from_checkpoint(checkpoint, start=start, checkpoint_config=config)
+    assert [event for event, *_ in diary.entries] == ["created"]
+
+    await restored.run()
+    await restored.run()
+
+    assert [event for event, *_ in diary.entries] == ["created", "restored", "created", "created"]
+
+
+async def test_restored_comes_with_resume_too_and_not_when_nothing_is_left_to_do(
+    backend: InMemoryCheckpointBackend, diary: Diary
+) -> None:
+    graph = Graph(FailsOnce(name="fails"), checkpoint_config=CheckpointConfig(backend=backend, handler=diary))
+    with pytest.raises(Failure):
+        await graph.run()
+    await graph.run(resume=True)
+    await graph.run(resume=True)
+
+    assert [event for event, *_ in diary.entries] == ["created", "restored", "created"]
+
+
+async def test_a_failing_handler_is_logged_with_its_name_and_the_others_are_told(
+    backend: InMemoryCheckpointBackend, diary: Diary, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = CheckpointConfig(backend=backend, handler=[Broken(), diary, Silent(1)])
+    with caplog.at_level(logging.ERROR, "spark.checkpoint"):
+        message = await Graph(countdown(), checkpoint_config=config).run({"limit": 1})
+
+    assert message.content["count"] == 1
+    assert [event for event, *_ in diary.entries] == ["created"]
+    (logged,) = caplog.records
+    assert "The handler Broken failed in on_checkpoint_created; the run goes on" in logged.message
+    assert logged.exc_info is not None
+
+
+class Quits(CheckpointHandler):
+    """Does what ends a program, or looks like a cancelled run."""
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+
+    async def on_checkpoint_created(self, checkpoint: GraphCheckpoint) -> None:
+        if self.how == "exits":
+            sys.exit(3)
+        helper = asyncio.create_task(asyncio.sleep(60))
+        helper.cancel()
+        await helper
+
+
+@pytest.mark.parametrize("how", ["exits", "cancels a helper of its own"])
+async def test_a_handler_that_quits_does_not_end_the_run_unless_that_is_wanted(
+    backend: InMemoryCheckpointBackend, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    message = await Graph(countdown(), checkpoint_config=every_step(backend, handler=Quits(how))).run({"limit": 1})
+
+    assert message.content["count"] == 1
+    assert "The handler Quits failed in on_checkpoint_created; the run goes on" in caplog.text
+
+    config = every_step(backend, handler=Quits(how), handler_errors="raise")
+    with pytest.raises((SystemExit, asyncio.CancelledError)):
+        await Graph(countdown(), checkpoint_config=config).run({"limit": 1})
+
+
+async def test_a_failing_handler_stops_the_run_where_that_is_wanted(backend: InMemoryCheckpointBackend) -> None:
+    config = every_step(backend, handler=Broken(), handler_errors="raise")
+    graph = Graph(countdown(), checkpoint_config=config)
+
+    with pytest.raises(Failure, match="of the handler"):
+        await graph.run({"limit": 5})
+
+    assert await graph.get_state("count") == 1
+    assert len(await history(graph)) == 1
+
+
+async def test_each_handler_gets_a_copy_of_its_own(backend: InMemoryCheckpointBackend) -> None:
+    class Careless(CheckpointHandler):
+        seen: int | None = None
+
+        async def on_checkpoint_created(self, checkpoint: GraphCheckpoint) -> None:
+            self.seen = checkpoint.graph_state["count"]
+            checkpoint.graph_state["count"] = 1000
+
+    handlers = [Careless(), Careless()]
+    graph = Graph(countdown(), checkpoint_config=every_step(backend, handler=handlers))
+    await graph.run({"limit": 1})
+
+    assert [handler.seen for handler in handlers] == [1, 1]
+    assert await graph.get_state("count") == 1
+    assert (await history(graph))[0].graph_state == {"count": 1}
+
+
+async def test_saving_by_hand_and_deleting_by_hand_are_told_too(
+    backend: InMemoryCheckpointBackend, diary: Diary
+) -> None:
+    graph = Graph(countdown(), checkpoint_config=CheckpointConfig(backend=backend, handler=diary))
+    await graph.create_checkpoint("mine").save(backend)
+    await CheckpointManager(backend, handler=diary).delete_checkpoint("mine")
+
+    assert diary.entries == [("created", 1, [1]), ("deleted", "mine", [])]
+
+
+async def test_plugins_that_listen_are_loaded_off_the_event_loop(
+    backend: InMemoryCheckpointBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first look imports whatever is installed, which may take long."""
+    scanned_by: list[str] = []
+    scan = discovery._scan
+
+    def note_and_scan() -> discovery.Found:
+        scanned_by.append(threading.current_thread().name)
+        return scan()
+
+    monkeypatch.setattr(discovery, "_scan", note_and_scan)
+    discovery.reset()
+    await Graph(countdown(), id="g", checkpoint_config=every_step(backend)).run({"limit": 2})
+
+    assert len(scanned_by) == 1
+    assert scanned_by[0] != threading.main_thread().name

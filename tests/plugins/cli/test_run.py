@@ -1,0 +1,361 @@
+"""``spark run`` and ``spark graph``, on graphs in modules of the working directory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from spark.graphs import Graph, Progress
+from spark_cli.watching import line
+from tests.plugins.support.command_line import counting_graph, file_url, infos, records, sequences, spark
+
+MODULE = """
+import os, signal
+from spark.graphs import ExitNode, Graph, JoinNode, Node, node
+from spark.graphs.checkpoint import CheckpointConfig
+
+class Count(Node):
+    async def process(self, context):
+        count = await context.graph_state.get("count", 0) + 1
+        if count == int(os.environ.get("DIE_AT", 0)):
+            os.kill(os.getpid(), signal.SIGKILL)
+        await context.graph_state.set("count", count)
+        return {"done": count >= 4, "hello": context.inputs.get("name")}
+
+count = Count()
+count.on(done=False) >> count
+count.on(done=True) >> ExitNode()
+graph = Graph(start=count, id="four")
+stepwise = Graph(start=count, id="four", checkpoint_config=CheckpointConfig(trigger_on_iteration=1))
+
+@node
+async def fails(context):
+    raise ConnectionError("the service is down")
+
+@node
+async def odd(context):
+    print("said by a node")
+    return {"bytes": b"\\xff", "set": {1}, "name": context.inputs["name"]}
+
+@node
+async def split(context):
+    return {}
+
+@node
+async def left(context):
+    return {}
+
+@node
+async def right(context):
+    return {}
+
+class Report(JoinNode):
+    async def process(self, context):
+        return {}
+
+split >> [left, right] >> Report(name="a <report>")
+
+def build():
+    return Graph(start=odd, id="odd")
+
+@node
+async def waits(context):
+    print("reached", flush=True)
+    await __import__("asyncio").Event().wait()
+
+@node
+def blocks(context):
+    print("reached", flush=True)
+    __import__("time").sleep(3600)
+
+@node
+async def leaves(context):
+    raise SystemExit(7)
+
+grace = CheckpointConfig(trigger_on_iteration=1000, cancel_grace=0.5)
+for last in (waits, blocks, leaves):
+    before = node(split.process, name=f"before {last.label()}")
+    before >> last
+    globals()[f"that_{last.label()}"] = Graph(start=before, id="stopped", checkpoint_config=grace)
+
+@node
+async def mended(context):
+    return {}
+
+before_fails, before_mended = (node(split.process, name="before") for _ in range(2))
+before_fails >> fails
+before_mended >> mended
+was = Graph(start=before_fails, id="renamed")
+is_now = Graph(start=before_mended, id="renamed")
+
+failing = Graph(start=fails, id="failing")
+joined = Graph(start=split, id="joined")
+not_a_graph = 5
+"""
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working directory with the module in it, of which nothing stays behind."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SPARK_CHECKPOINT_URL", raising=False)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    (tmp_path / "graphs_of_mine.py").write_text(MODULE)
+    yield tmp_path
+    sys.modules.pop("graphs_of_mine", None)
+
+
+def test_a_run_prints_its_result_as_json_and_its_progress_beside_it() -> None:
+    done = spark("run", "graphs_of_mine:graph")
+
+    result = done.json
+    assert isinstance(result.pop("run_id"), str)
+    assert (done.code, result) == (
+        0,
+        {
+            "graph_id": "four",
+            "resumed": False,
+            "status": "completed",
+            "node": "ExitNode",
+            "content": {"done": True, "hello": None, "success": True},
+        },
+    )
+    assert done.err == "5 steps · last ExitNode\n"
+
+
+def test_a_function_may_make_the_graph_and_inputs_are_given_as_json() -> None:
+    done = spark("run", "graphs_of_mine:build", "--input", '{"name": "world"}')
+
+    assert done.json["content"] == {"bytes": "_w==", "set": [1], "name": "world"}
+    assert "said by a node" in done.err
+
+
+def test_checkpoints_go_to_the_store_of_the_url() -> None:
+    done = spark("run", "graphs_of_mine:graph", "--url", "sqlite:///runs.db")
+
+    made = sequences(infos("sqlite:///runs.db"))
+    assert f"checkpoint {made[-1]}\n" in done.err
+
+
+def test_a_graph_that_makes_no_checkpoints_takes_the_configuration_in_force(workplace: Path) -> None:
+    (workplace / "spark.toml").write_text('[checkpoint]\nurl = "sqlite:///runs.db"\ntrigger_on_iteration = 1\n')
+
+    spark("run", "graphs_of_mine:graph")
+
+    assert sequences(infos("sqlite:///runs.db")) == [1, 2, 3, 4, 5]
+
+
+def test_a_run_whose_node_was_renamed_is_resumed_by_what_the_error_says() -> None:
+    store = ("--resume", "--url", "sqlite:///runs.db")
+    spark("run", "graphs_of_mine:was", *store)
+
+    refused = spark("run", "graphs_of_mine:is_now", *store)
+    done = spark("run", "graphs_of_mine:is_now", *store, "--rename", "fails=mended")
+
+    assert (refused.code, "--rename OLD=NEW" in refused.err) == (1, True)
+    assert (done.code, done.json["resumed"], done.json["node"]) == (0, True, "mended")
+
+
+@pytest.mark.parametrize("pair", ["fails", "=mended", "fails=", "fails=a=b"])
+def test_what_is_no_pair_of_keys_renames_nothing(pair: str) -> None:
+    done = spark("run", "graphs_of_mine:is_now", "--resume", "--url", "sqlite:///runs.db", "--rename", pair)
+
+    assert (done.code, f"--rename {pair!r} is to be OLD=NEW" in done.err) == (2, True)
+
+
+def test_a_killed_run_is_resumed(workplace: Path) -> None:
+    store = file_url(workplace / "store")
+    arguments = [sys.executable, "-m", "spark_cli", "run", "graphs_of_mine:stepwise", "--resume", "--url", store]
+
+    killed = subprocess.run(arguments, capture_output=True, env=os.environ | {"DIE_AT": "3"}, timeout=30)
+    assert sequences(infos(store)) == [1, 2]
+    resumed = subprocess.run(arguments, capture_output=True, text=True, timeout=30)
+
+    assert killed.returncode == -signal.SIGKILL
+    assert json.loads(resumed.stdout)["status"] == "completed"
+    assert resumed.stderr == "5 steps · last ExitNode · checkpoint 5\n"
+    assert sequences(infos(store)) == [1, 2, 3, 4, 5]
+
+
+def test_a_complete_run_gives_its_result_again_and_takes_no_other_inputs() -> None:
+    run = ["run", "graphs_of_mine:graph", "--url", "sqlite:///runs.db"]
+    first = spark(*run, "--input", '{"name": "monday"}').json
+
+    again = spark(*run, "--resume").json
+    same = spark(*run, "--resume", "--input", '{"name": "monday"}').json
+    other = spark(*run, "--resume", "--input", '{"name": "tuesday"}')
+
+    assert again == same == {**first, "resumed": True}
+    assert (other.code, other.out) == (1, "")
+    assert "was started with other inputs" in other.err
+    assert "--resume-state with --input begins a new run in the stored state" in other.err
+
+
+def test_a_new_run_in_the_stored_state_takes_new_inputs() -> None:
+    run = ["run", "graphs_of_mine:graph", "--url", "sqlite:///runs.db"]
+    first = spark(*run, "--input", '{"name": "monday"}').json
+
+    second = spark(*run, "--resume-state", "--input", '{"name": "tuesday"}')
+
+    assert second.json["run_id"] != first["run_id"]
+    assert second.json["content"] == {"done": True, "hello": "tuesday", "success": True}
+    assert "2 steps" in second.err  # the count of the first run is at its end already
+
+
+def test_an_unfinished_run_is_not_cut_off_by_a_new_one() -> None:
+    run = ["run", "graphs_of_mine:failing", "--url", "sqlite:///runs.db"]
+    spark(*run)
+
+    done = spark(*run, "--resume-state")
+
+    assert (done.code, done.out) == (1, "")
+    assert "has an unfinished run" in done.err
+    assert "--resume without --input finishes the run" in done.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("last", ["waits", "blocks"])
+def test_a_run_that_is_asked_to_end_is_saved_and_ends_by_the_signal(
+    last: str, number: signal.Signals, workplace: Path
+) -> None:
+    store = file_url(workplace / "store")
+    arguments = [sys.executable, "-m", "spark_cli", "run", f"graphs_of_mine:that_{last}", "--url", store]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while process.stderr.readline() != "reached\n":
+            assert process.poll() is None
+        process.send_signal(number)
+        _, told = process.communicate(timeout=30)
+
+    assert process.returncode == -number
+    assert f"stopped by {number.name}" in told
+    assert "checkpoint 'ckpt_stopped_000001'" in told
+    (record,) = records(store)
+    assert record.header.metadata["reason"] == "cancelled"
+
+
+def test_a_node_that_exits_gives_the_exit_code_and_the_run_is_saved() -> None:
+    done = spark("run", "graphs_of_mine:that_leaves", "--url", "sqlite:///runs.db")
+
+    assert done.code == 7
+    assert "checkpoint 'ckpt_stopped_000001'" in done.err
+
+
+def test_what_a_node_raises_is_shown_with_the_checkpoint_to_go_on_from() -> None:
+    done = spark("run", "graphs_of_mine:failing", "--url", "sqlite:///runs.db")
+
+    assert (done.code, done.out) == (1, "")
+    assert "ConnectionError: the service is down" in done.err
+    assert "checkpoint 'ckpt_failing_000001'" in done.err
+    assert "spark: ConnectionError: the service is down\nspark:     in node 'fails', attempt 1, at 20" in done.err
+    assert "graphs_of_mine.py:22 in fails\n" in done.err
+
+    listed = spark("checkpoints", "list", "--url", "sqlite:///runs.db")
+    shown = spark("checkpoints", "show", "ckpt_failing_000001", "--url", "sqlite:///runs.db")
+
+    assert "failed: ConnectionError in fails\n" in listed.out
+    assert "    error: ConnectionError: the service is down\n        in node 'fails', attempt 1, at 20" in shown.out
+
+
+def test_an_earlier_failure_is_not_told_of_a_later_one(workplace: Path) -> None:
+    (workplace / "spark.toml").write_text('[checkpoint]\nurl = "sqlite:///runs.db"\n')
+    spark("run", "graphs_of_mine:failing")
+    (workplace / "spark.toml").write_text('[checkpoint]\nurl = "sqlite:///runs.db"\ntrigger_on_failure = false\n')
+
+    done = spark("run", "graphs_of_mine:failing")
+
+    assert "ConnectionError: the service is down" in done.err
+    assert "spark:     in node" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["graphs_of_mine"], "write module:name"),
+        (["graphs_of_mine:nothing"], "has no attribute 'nothing'"),
+        (["graphs_of_mine:not_a_graph"], "is int, not a graph"),
+        (["no_such_module:graph"], "there is no module 'no_such_module'"),
+        (["graphs_of_mine:graph", "--input", "{"], "--input is no JSON"),
+        (["graphs_of_mine:graph", "--resume", "--resume-state"], "give one of --resume"),
+        (["graphs_of_mine:graph", "--input", "[1]"], "--input is to be a JSON object"),
+    ],
+)
+def test_wrong_usage_is_told_in_a_sentence(arguments: list[str], told: str) -> None:
+    done = spark("run", *arguments)
+
+    assert (done.code, done.out) == (2, "")
+    assert told in done.err
+    assert "Traceback" not in done.err
+
+
+def test_what_is_wrong_within_the_module_is_shown_as_it_is(workplace: Path) -> None:
+    (workplace / "graphs_of_mine.py").write_text("import a_module_that_is_not_there")
+
+    done = spark("run", "graphs_of_mine:graph")
+
+    assert done.code == 1
+    assert "ModuleNotFoundError: No module named 'a_module_that_is_not_there'" in done.err
+    assert 'graphs_of_mine.py", line 1' in done.err
+
+
+def test_resuming_without_a_store_says_what_is_missing() -> None:
+    done = spark("run", "graphs_of_mine:graph", "--resume")
+
+    assert done.code == 1
+    assert "has nothing to resume from" in done.err
+
+
+def test_a_graph_is_drawn_as_mermaid() -> None:
+    done = spark("graph", "graphs_of_mine:graph")
+
+    assert done.code == 0
+    assert done.out.startswith("flowchart TD\n")
+    assert done.out == spark("graph", "graphs_of_mine:graph", "--mermaid").out
+
+
+@pytest.mark.parametrize(("graph", "nodes", "edges"), [("graph", 2, 2), ("joined", 4, 4)])
+def test_a_graph_is_drawn_as_svg(graph: str, nodes: int, edges: int) -> None:
+    svg = ElementTree.fromstring(spark("graph", f"graphs_of_mine:{graph}", "--svg").out)
+
+    name = "{http://www.w3.org/2000/svg}"
+    assert len([each for each in svg.iter(f"{name}path") if each.get("class") == "edge"]) == edges
+    texts = [each.text for each in svg.iter(f"{name}text") if each.get("class") is None]
+    assert len(texts) == nodes
+    assert (graph == "joined") == ("a <report>" in texts)
+
+
+@pytest.mark.parametrize(
+    ("progress", "text"),
+    [
+        (Progress(3, "parse", ("parse", "walk"), 2, 7), "3 steps · running parse, walk · 2 waiting · checkpoint 7"),
+        (Progress(0, None, (), 0, None), "0 steps"),
+        (Progress(9, "x", tuple("abcdef"), 0, None), "9 steps · running a, b, c, d, e …"),
+    ],
+)
+def test_progress_is_one_line(progress: Progress, text: str) -> None:
+    assert line(progress) == text
+
+
+def test_a_graph_says_how_far_its_run_is() -> None:
+    graph = counting_graph()
+    seen: list[Progress | None] = []
+
+    async def run(graph: Graph) -> None:
+        assert graph.progress is None
+        running = asyncio.create_task(graph.run({"to": 3}))
+        running.add_done_callback(lambda _: seen.append(graph.progress))
+        await running
+
+    asyncio.run(run(graph))
+
+    assert seen == [Progress(iteration=4, last_node="ExitNode", running=(), waiting=0, checkpoint=None)]

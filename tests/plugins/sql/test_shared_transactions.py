@@ -1,0 +1,81 @@
+"""What the database refuses one save of in a transaction that several share, the others are saved all the same."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from spark.errors import BackendError
+from spark_backend_sql import DatabaseCheckpointBackend, connection
+from spark_backend_sql.operations import Put
+from spark_testing.records import make_record
+from tests.plugins.support.sql_servers import PostgresServer, new_table
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        "RAISE EXCEPTION USING ERRCODE = 'disk_full'",
+        "RAISE EXCEPTION USING ERRCODE = 'out_of_memory'",
+        "RAISE EXCEPTION USING ERRCODE = 'query_canceled'",
+        "RAISE EXCEPTION USING ERRCODE = 'serialization_failure'",
+        "RAISE EXCEPTION USING ERRCODE = 'deadlock_detected'",
+        "RAISE EXCEPTION USING ERRCODE = 'check_violation'",
+        "RAISE EXCEPTION USING ERRCODE = 'program_limit_exceeded'",
+        "PERFORM pg_terminate_backend(pg_backend_pid()), pg_sleep(10)",
+    ],
+    ids=lambda refusal: refusal.split("'")[1] if "'" in refusal else "connection ended",
+)
+async def test_whatever_one_save_fails_of_in_a_shared_transaction_the_others_are_saved(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, refusal: str
+) -> None:
+    monkeypatch.setattr(connection, "PAUSES", (0.001,) * 2)
+    async with DatabaseCheckpointBackend(postgres.url, new_table()) as backend:
+        await backend.put(make_record("first", 1))
+        refuse(postgres, backend.table_name, refusal)
+
+        *saved, failed = commit_together(backend, "a", "b", "victim")
+
+        assert saved == [[], []]
+        assert isinstance(failed, BackendError)
+        assert "checkpoint 1 of graph 'victim'" in str(failed)
+        assert ("not known" in str(failed)) is ("terminate" in refusal)
+        assert [info.graph_id for info in (await backend.list()).infos] == ["a", "b", "first"]
+
+
+def refuse(postgres: PostgresServer, table: str, refusal: str) -> None:
+    """Let the server do this instead of storing a checkpoint of the graph "victim"."""
+    postgres.run(f"""
+        CREATE FUNCTION refuse_{table}() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN IF NEW.graph_id = 'victim' THEN {refusal}; END IF; RETURN NEW; END $$;
+        CREATE TRIGGER refuse BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION refuse_{table}()
+    """)
+
+
+@pytest.mark.parametrize("how", ["ABORT", "FAIL", "ROLLBACK"])
+async def test_whatever_sqlite_refuses_in_a_shared_transaction_the_others_are_saved(tmp_path: Path, how: str) -> None:
+    """As with a full disk or a failing one, SQLite may end the whole transaction by itself."""
+    async with DatabaseCheckpointBackend(f"sqlite:///{tmp_path}/c.db") as backend:
+        await backend.put(make_record("first", 1))
+        with closing(sqlite3.connect(tmp_path / "c.db")) as other:
+            other.execute(
+                "CREATE TRIGGER refuse BEFORE INSERT ON checkpoints WHEN NEW.graph_id = 'victim' "
+                f"BEGIN SELECT RAISE({how}, 'refused'); END"
+            )
+
+        *saved, failed = commit_together(backend, "a", "b", "victim")
+
+        assert saved == [[], []]
+        assert isinstance(failed, BackendError)
+        assert "not known" not in str(failed)
+        assert [info.graph_id for info in (await backend.list()).infos] == ["a", "b", "first"]
+
+
+def commit_together(backend: DatabaseCheckpointBackend, *graph_ids: str) -> Sequence[object]:
+    """What becomes of one save of each graph when they share a transaction."""
+    records = [make_record(graph_id, 1) for graph_id in graph_ids]
+    return backend._writer._commit([Put(record, backend._statements.values_of(record)) for record in records])

@@ -1,0 +1,93 @@
+"""Backends over the tests' S3 server, with a look at the requests that they make, and a hold on them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from spark_backend_s3 import S3CheckpointBackend
+from spark_backend_s3.attempts import Patience
+from spark_backend_s3.clock import Timing
+from tests.plugins.support.s3.servers import S3Server
+
+AT_ONCE = -10.0
+"""As ``grace``: everything that was written counts as old."""
+
+
+@dataclass
+class Clock:
+    """A writer's own clock, which goes on when it is told to."""
+
+    time: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+@dataclass
+class Gate:
+    """Sees each request of a backend before it is sent, and stops it where it is told to."""
+
+    requests: list[str] = field(default_factory=list)
+    """``"put_object"``, ``"list_objects_v2"``…, in order."""
+    stop_before: int = -1
+    """The number of the request that waits, counted from 0."""
+    is_stopped: asyncio.Event = field(default_factory=asyncio.Event)
+    may_go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def pass_through(self, method: str) -> None:
+        number = len(self.requests)
+        self.requests.append(method)
+        if number == self.stop_before:
+            self.is_stopped.set()
+            await self.may_go_on.wait()
+
+
+def open_store(server: S3Server, bucket: str, prefix: str = "runs", **options: Any) -> S3CheckpointBackend:
+    """A backend of this bucket."""
+    given = {"endpoint_url": server.endpoint_url, "region": server.region, "key": server.key, "secret": server.secret}
+    return S3CheckpointBackend(bucket, prefix, **given | options)
+
+
+def set_timing(
+    backend: S3CheckpointBackend,
+    *,
+    grace: float = 60.0,
+    window: float = 10.0,
+    clock: Callable[[], float] | None = None,
+) -> None:
+    """Give a backend another idea of time."""
+    backend._looks.timing = Timing(grace=grace, window=window, now=clock or Clock())
+
+
+def set_patience(backend: S3CheckpointBackend, timeout: float) -> None:
+    """Give a backend that has reached its store another bound for each request, in seconds."""
+    backend._objects._patience = Patience(timeout)
+    backend._objects._patience.note_answer()
+
+
+def list_at_most(backend: S3CheckpointBackend, count: int) -> None:
+    """Have a backend's store list so many objects at a time, as a store may that is asked for more."""
+    call: Callable[..., Awaitable[Any]] = backend._objects._call
+
+    async def bounded(method: str, **arguments: Any) -> Any:
+        if "MaxKeys" in arguments:
+            arguments["MaxKeys"] = min(arguments["MaxKeys"], count)
+        return await call(method, **arguments)
+
+    backend._objects._call = bounded  # type: ignore[method-assign]
+
+
+def watch(backend: S3CheckpointBackend, *, stop_before: int = -1) -> Gate:
+    """Put a gate between a backend and its store."""
+    gate = Gate(stop_before=stop_before)
+    call: Callable[..., Awaitable[Any]] = backend._objects._call
+
+    async def watched(method: str, **arguments: Any) -> Any:
+        await gate.pass_through(method)
+        return await call(method, **arguments)
+
+    backend._objects._call = watched  # type: ignore[method-assign]
+    return gate
