@@ -238,12 +238,7 @@ class Graph:
             checkpoint_id=checkpoint_id,
             graph_id=self._graph_id,
             timestamp=now,
-            graph_state=capture.graph_state,
-            node_states=capture.node_states,
-            execution_metadata=capture.metadata,
-            config=capture.config,
-            topology=capture.topology,
-            frontier=capture.frontier or None,
+            **capture.sections,
             observers=self._observers,
         ).isolated()
 

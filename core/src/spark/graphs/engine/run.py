@@ -337,12 +337,14 @@ class GraphRun:
         if self.error is not None:
             facts = {**facts, "error": self.error}
         return Capture(
-            graph_state=self.state.capture(),
-            node_states={key: store.capture() for key, store in self._node_states.items() if store.values},
-            frontier=frontier,
-            topology=self._topology.to_data(),
-            config=self._config,
-            metadata=facts if metadata is None else {**facts, "metadata": metadata},
+            {
+                "graph_state": self.state.capture(),
+                "node_states": {key: store.capture() for key, store in self._node_states.items() if store.values},
+                "frontier": frontier,
+                "topology": self._topology.to_data(),
+                "config": self._config,
+                "execution_metadata": facts if metadata is None else {**facts, "metadata": metadata},
+            }
         )
 
     def progress(self) -> Progress:

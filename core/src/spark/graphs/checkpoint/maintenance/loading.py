@@ -13,7 +13,7 @@ from spark.errors import (
     SparkError,
 )
 from spark.graphs.checkpoint.calls import ATTEMPTS, failure, not_found, wrapped
-from spark.graphs.checkpoint.encoding.codec import OpenRecord
+from spark.graphs.checkpoint.encoding.decoder import OpenRecord
 from spark.graphs.concurrency.blocking import run_blocking
 
 if TYPE_CHECKING:

@@ -45,12 +45,8 @@ _PAUSE: Final = timedelta(seconds=10)
 class Capture:
     """A graph at a boundary, by reference to committed values, which never change."""
 
-    graph_state: dict[str, Any]
-    node_states: dict[str, dict[str, Any]]
-    frontier: dict[str, Any]
-    topology: dict[str, Any]
-    config: dict[str, Any]
-    metadata: dict[str, Any]
+    sections: dict[str, Any]
+    """What ``GraphCheckpoint`` holds, by the names of its sections."""
     timestamp: datetime | None = None
     """When it was taken, if it is saved later."""
     is_repeat: bool = False
@@ -186,15 +182,10 @@ class Recorder:
             checkpoint_id=automatic_id(self._graph_id, self._next),
             graph_id=self._graph_id,
             timestamp=capture.timestamp or now,
-            graph_state=capture.graph_state,
-            node_states=capture.node_states,
-            execution_metadata=capture.metadata,
-            config=capture.config,
-            topology=capture.topology,
-            frontier=capture.frontier,
             sequence=self._next,
             parent=self._parent,
             source=self._backend,
+            **capture.sections,
         )
 
     async def _commit(self, checkpoint: GraphCheckpoint, *, superseded: CheckpointInfo | None) -> Commit:
@@ -246,11 +237,6 @@ class Recorder:
 
         :raises CostExceededError: a cost budget was given, and what has to be encoded exceeds it.
         """
-        if cost_budget is not None and checkpoint.frontier:
-            for content in checkpoint.frontier["contents"]:
-                cost_budget.add(content)
-            if "result" in checkpoint.frontier:
-                cost_budget.add(checkpoint.frontier["result"])
         self._attempts += 1
         return self._backend.codec.encode(
             checkpoint,
