@@ -19,7 +19,12 @@ LAYERS = [
     ["spark.graphs.values", "spark.graphs.clock"],
     ["spark.graphs.concurrency"],
     ["spark.hooks"],
-    ["spark.graphs.checkpoint.ids", "spark.graphs.checkpoint.calls", "spark.graphs.checkpoint.sections"],
+    [
+        "spark.graphs.checkpoint.ids",
+        "spark.graphs.checkpoint.calls",
+        "spark.graphs.checkpoint.links",
+        "spark.graphs.checkpoint.sections",
+    ],
     ["spark.graphs.checkpoint.records"],
     ["spark.graphs.checkpoint.serialization", "spark.graphs.checkpoint.policies"],
     ["spark.graphs.checkpoint.manual"],

@@ -27,6 +27,7 @@ from spark.graphs.arguments import (
     warn_of_random_id,
 )
 from spark.graphs.checkpoint.configuration.config import CheckpointConfig
+from spark.graphs.checkpoint.links import link, links_of
 from spark.graphs.checkpoint.migrations import migrated
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.recording.recorder import Capture, Recorder
@@ -125,6 +126,7 @@ class Graph:
         :raises GraphRestoreError: a node that is still to run can't be had, or is another now; or no run writes what it says.
         :raises CheckpointVersionError: it was written in an unknown major version, and no migration is registered.
         """
+        store = links_of(checkpoint).store
         checkpoint = checked(migrated(checkpoint.isolated()))
         alive = _newest_alive(checkpoint.graph_id)
         known = alive._topology if alive is not None else None
@@ -133,8 +135,8 @@ class Graph:
             topology,
             id=checkpoint.graph_id,
             checkpoint_config=checkpoint_config
-            or (alive and alive._config_in(checkpoint.source))
-            or recorded_config(checkpoint),
+            or (alive and alive._config_in(store))
+            or recorded_config(checkpoint, store),
             max_concurrency=max_concurrency or checkpoint.config.get("max_concurrency"),
             node_threads=checkpoint.config.get("node_threads", NODE_THREADS),
             **FailureRule.recorded_in(checkpoint.config),
@@ -234,13 +236,8 @@ class Graph:
         now = utc_now()
         if checkpoint_id is None:  # an empty one is refused, like any other that can't be used
             checkpoint_id = f"ckpt_{now:%Y%m%d_%H%M%S}_m{secrets.token_hex(4)}"
-        return GraphCheckpoint(
-            checkpoint_id=checkpoint_id,
-            graph_id=self._graph_id,
-            timestamp=now,
-            **capture.sections,
-            observers=self._observers,
-        ).isolated()
+        checkpoint = GraphCheckpoint(checkpoint_id, self._graph_id, now, **capture.sections)
+        return link(checkpoint.isolated(), observers=self._observers)
 
     async def get_state(self, key: str, default: Any = None) -> Any:
         """A committed value of the shared state, as your own copy."""

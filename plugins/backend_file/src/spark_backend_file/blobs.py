@@ -7,19 +7,18 @@ that does not exist, and is swept up with other orphans.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from errno import EISDIR
 from stat import S_ISREG
 from typing import Final
 
+from spark.graphs.checkpoint.storage import is_blob_name
 from spark_backend_file.names import BLOBS
 from spark_backend_file.subfolders import make_subfolder, subfolder
 from spark_backend_file.unlinking import Release, unlink
 from spark_backend_file.writing import write_fully
 
-_NAME: Final = re.compile(r"[A-Za-z0-9-]{1,100}")
 _ENDING: Final = ".blob"
 # O_NONBLOCK, so that a pipe put in the place of a value is found out instead of waited for.
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -102,6 +101,6 @@ def _read(place: int, name: str) -> bytes:
 
 def _file(name: str) -> str:
     # Names come from records, and so from whoever may write in the directory: none may lead out of it.
-    if not _NAME.fullmatch(name):
+    if not is_blob_name(name):
         raise FileNotFoundError(name)
     return name + _ENDING

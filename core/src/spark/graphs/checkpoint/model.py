@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from spark.graphs.checkpoint.ids import check_checkpoint_id, check_graph_id
-from spark.graphs.checkpoint.manual import RecordStore, Told, save_checkpoint
+from spark.graphs.checkpoint.links import linked_as
+from spark.graphs.checkpoint.manual import RecordStore, save_checkpoint
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.sections import Fact, Section, facts_of, sections_of
 from spark.graphs.values.snapshots import snapshot
@@ -27,7 +28,7 @@ def _is_none(origin: Any) -> bool:
     return origin is None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class GraphCheckpoint:
     """A complete snapshot of one graph at one boundary of a run: what it takes to continue from there.
 
@@ -62,10 +63,6 @@ class GraphCheckpoint:
     """The sequence of the checkpoint that the run continued from or wrote before this one."""
     origin: str | None = field(default=None, metadata=Fact(str, is_in_header=_is_none).declared())
     """Of a fork's first checkpoint: the id of the checkpoint that it was forked from."""
-    source: Any = field(default=None, repr=False, compare=False)
-    """The backend that it was loaded from or saved to. Never stored."""
-    observers: Told | None = field(default=None, repr=False, compare=False)
-    """Who is told when it is saved. Never stored."""
 
     def __post_init__(self) -> None:
         check_checkpoint_id(self.checkpoint_id)
@@ -84,22 +81,21 @@ class GraphCheckpoint:
 
     def isolated(self) -> GraphCheckpoint:
         """A copy that shares nothing mutable with this one."""
-        return replace(self, **{name: snapshot(getattr(self, name), path=name) for name in SECTIONS})
+        copies = {name: snapshot(getattr(self, name), path=name) for name in SECTIONS}
+        return linked_as(self, replace(self, **copies))
 
     def fork(self, graph_id: str, *, checkpoint_id: str | None = None) -> GraphCheckpoint:
         """The same snapshot as the beginning of another graph id, naming this one as its origin."""
-        return replace(
-            self,
-            checkpoint_id=checkpoint_id or f"fork_{graph_id}",
-            graph_id=graph_id,
-            timestamp=datetime.now(UTC),
-            sequence=None,
-            parent=None,
-            origin=self.checkpoint_id,
-        ).isolated()
+        fork = self.isolated()
+        fork.checkpoint_id = check_checkpoint_id(checkpoint_id or f"fork_{graph_id}")
+        fork.graph_id = check_graph_id(graph_id)
+        fork.timestamp = datetime.now(UTC)
+        fork.sequence = fork.parent = None
+        fork.origin = self.checkpoint_id
+        return fork
 
 
 SECTIONS: Final = sections_of(GraphCheckpoint)
-"""THE list of sections: name to how it is treated. Whatever encodes, reads, copies, compares or shows checkpoints goes by it."""
+"""The sections of a checkpoint by their names. Whatever encodes, reads, copies, compares or shows checkpoints goes by this."""
 FACTS: Final = facts_of(GraphCheckpoint)
 """Name to what is stored beside the sections where it says something."""

@@ -225,24 +225,22 @@ class _Sections:
         encoded: dict[str, EncodedItems | bytes] = {}
         for name, section in SECTIONS.items():
             values = getattr(checkpoint, name)
-            if section.is_keyed:
-                encoded[name] = self._items(name, section, values)
-            elif not section.is_kept:
-                if values is not None or not section.may_be_absent:
-                    encoded[name] = self._whole(name, section, values)
-            elif (kept := self._cache.kept(name, values)) is not None:
+            if section.is_kept and (kept := self._cache.kept(name, values)) is not None:
                 encoded[name] = kept
-            else:
-                encoded[name] = self._cache.keep(name, values, self._whole(name, section, values))
+            elif isinstance(values, dict):
+                items = self._items(name, values) if section.is_keyed else self._whole(name, section, values)
+                encoded[name] = self._cache.keep(name, values, items) if section.is_kept else items
+            elif not section.takes(values):
+                raise _no_section(name, values)
+            elif not section.may_be_absent:
+                encoded[name] = self._encoder.dump(None, name)
         return encoded
 
-    def _items(self, name: str, section: Section, values: dict[str, Any]) -> EncodedItems | bytes:
-        """A section key by key; in chunks where it has many items."""
-        if not values and section.takes(values):  # as the node states of many a graph
+    def _items(self, name: str, values: dict[str, Any]) -> EncodedItems | bytes:
+        """A mapping key by key; in chunks where it has many items."""
+        if not values:  # as the node states of many a graph
             self._cache.drop(name)
             return _NO_ITEMS
-        if not section.takes(values):
-            raise _no_section(name, values)
         cached = self._cache.mapping(name, values, self._item)
         if cached is None:
             return self._encode(name, values)
@@ -269,22 +267,20 @@ class _Sections:
 
         return chunks.compose(store, self._encoder.format.compose)
 
-    def _whole(self, name: str, section: Section, values: dict[str, Any] | None) -> EncodedItems | bytes:
+    def _whole(self, name: str, section: Section, values: dict[str, Any]) -> EncodedItems | bytes:
         """A section in one piece, unless there are large values in it."""
-        if not section.takes(values):
-            raise _no_section(name, values)
         if self._budget is not None:
             self._budget.add(values)
         data = self._encode(name, values)
-        if values is None or not section.is_keyed_if_large:
+        if not section.is_keyed_if_large:
             return data
         if self._keep_apart is not None and len(data) >= self._cache.large_from:
-            return self._items(name, section, values)
+            return self._items(name, values)
         self._cache.drop(name)
         return data
 
-    def _encode(self, name: str, values: dict[str, Any] | None) -> bytes:
-        return self._encoder.dump(None if values is None else self._writer.mapping(values, name), name)
+    def _encode(self, name: str, values: dict[str, Any]) -> bytes:
+        return self._encoder.dump(self._writer.mapping(values, name), name)
 
 
 def compressed(raw: bytes, compression: str, *, format: Format, limits: ReadLimits) -> bytes | None:

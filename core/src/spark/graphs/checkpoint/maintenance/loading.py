@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from spark.errors import (
@@ -14,6 +13,7 @@ from spark.errors import (
 )
 from spark.graphs.checkpoint.calls import ATTEMPTS, failure, not_found, wrapped
 from spark.graphs.checkpoint.encoding.decoder import OpenRecord
+from spark.graphs.checkpoint.links import link
 from spark.graphs.concurrency.blocking import run_blocking
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ async def _decoded(backend: CheckpointBackend, record: Record) -> GraphCheckpoin
         opened = await run_blocking(_opened, backend.codec, record)
     else:
         opened = _opened(backend.codec, record)
-    checkpoint = await completed(backend, opened) if isinstance(opened, OpenRecord) else opened
-    return replace(checkpoint, sequence=record.header.sequence, source=backend)
+    return link(await completed(backend, opened) if isinstance(opened, OpenRecord) else opened, store=backend)
 
 
 def _opened(codec: Codec, record: Record) -> OpenRecord | GraphCheckpoint:

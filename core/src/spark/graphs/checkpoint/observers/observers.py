@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from spark.errors import GraphDefinitionError
+from spark.graphs.checkpoint.links import link
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler, HandlerErrors
 from spark.graphs.concurrency.blocking import run_blocking
 from spark.graphs.values.failures import add_note
@@ -53,11 +54,12 @@ class Observers:
         """Whether nobody would hear of an event, for instance ``spark_checkpoint_created``."""
         return not self._handlers and not events.listeners(event)
 
-    async def created(self, checkpoint: GraphCheckpoint, info: CheckpointInfo) -> None:
-        """Tell that a checkpoint is durable."""
-        await self._tell("on_checkpoint_created", checkpoint.isolated)
+    async def created(self, checkpoint: GraphCheckpoint, info: CheckpointInfo, *, store: object) -> None:
+        """Tell that a checkpoint is durable in this store. Whoever restores a graph from what is told goes on there."""
+        await self._tell("on_checkpoint_created", lambda: link(checkpoint.isolated(), store=store))
         if events.listeners("spark_checkpoint_created"):
-            await events.fire("spark_checkpoint_created", checkpoint=checkpoint.isolated(), info=info)
+            told = link(checkpoint.isolated(), store=store)
+            await events.fire("spark_checkpoint_created", checkpoint=told, info=info)
 
     async def restored(self, checkpoint: GraphCheckpoint) -> None:
         """Tell that a run continues from a checkpoint."""

@@ -170,7 +170,7 @@ class Recorder:
             await self._observers.failed(self._graph_id, error)
             raise
         if not self._observers.is_empty_for("spark_checkpoint_created"):
-            await self._observers.created(checkpoint, commit.info)
+            await self._observers.created(checkpoint, commit.info, store=self._backend)
         await self._prune(commit)
         if self._broken_rule is not None:
             broken, self._broken_rule = self._broken_rule, None
@@ -184,7 +184,6 @@ class Recorder:
             timestamp=capture.timestamp or now,
             sequence=self._next,
             parent=self._parent,
-            source=self._backend,
             **capture.sections,
         )
 
