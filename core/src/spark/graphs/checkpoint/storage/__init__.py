@@ -19,7 +19,7 @@ from spark.graphs.checkpoint.records.query import CheckpointQuery, written_membe
 from spark.graphs.checkpoint.records.record import Record, RecordHeader
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
-from spark.graphs.checkpoint.storage.listing import DamagedRecord, Listing
+from spark.graphs.checkpoint.storage.listing import DamagedRecord, LatestHeaders, Listing, Records, in_batches, page_of
 from spark.graphs.concurrency.blocking import Reply, run_blocking
 from spark.graphs.concurrency.latency_gate import LARGEST as LARGEST_INLINE
 from spark.graphs.concurrency.latency_gate import LatencyGate
@@ -37,15 +37,19 @@ __all__ = [
     "Format",
     "Head",
     "LatencyGate",
+    "LatestHeaders",
     "Listing",
     "ReadLimits",
     "Record",
     "RecordHeader",
+    "Records",
     "Reply",
     "automatic_id",
     "check_size",
     "frame",
     "holds_head",
+    "in_batches",
+    "page_of",
     "parse_automatic_id",
     "read_head",
     "run_blocking",
