@@ -19,6 +19,7 @@ from spark.graphs.checkpoint.records.query import CheckpointQuery, written_membe
 from spark.graphs.checkpoint.records.record import Record, RecordHeader
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
+from spark.graphs.checkpoint.storage.io import InlineLimits, SmallIO, split_inline_io
 from spark.graphs.checkpoint.storage.listing import DamagedRecord, LatestHeaders, Listing, Records, in_batches, page_of
 from spark.graphs.concurrency.blocking import Reply, run_blocking
 from spark.graphs.concurrency.latency_gate import LARGEST as LARGEST_INLINE
@@ -36,6 +37,7 @@ __all__ = [
     "DamagedRecord",
     "Format",
     "Head",
+    "InlineLimits",
     "LatencyGate",
     "LatestHeaders",
     "Listing",
@@ -44,6 +46,7 @@ __all__ = [
     "RecordHeader",
     "Records",
     "Reply",
+    "SmallIO",
     "automatic_id",
     "check_size",
     "frame",
@@ -53,6 +56,7 @@ __all__ = [
     "parse_automatic_id",
     "read_head",
     "run_blocking",
+    "split_inline_io",
     "unframe",
     "written_members",
 ]
