@@ -5,7 +5,8 @@ import traceback
 
 import pytest
 
-from spark.hooks import hide_secrets, is_cut_short, open_backend, redact, shows_secret
+from spark.graphs.checkpoint import open_backend
+from spark.hooks import hide_secrets, is_cut_short, redact, shows_secret
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from spark.errors import GraphDefinitionError, PluginError, SparkError
 from spark.graphs.checkpoint.configuration.errors import did_you_mean, kind_of, shown
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
-from spark.hooks.registry import backend_class, open_backend
+from spark.graphs.checkpoint.storage.opening import backend_class, open_backend
 
 
 def checked_backend(store: str, options: Mapping[str, Any], *, place: str) -> CheckpointBackend | str:
@@ -25,7 +25,7 @@ def checked_backend(store: str, options: Mapping[str, Any], *, place: str) -> Ch
     :raises PluginError: no plugin provides this store.
     """
     try:
-        kind: type[CheckpointBackend] = backend_class(store)
+        kind = backend_class(store)
     except PluginError as error:
         raise type(error)(f"{place}: {error}") from error
     if not options:
@@ -38,8 +38,7 @@ def checked_backend(store: str, options: Mapping[str, Any], *, place: str) -> Ch
 
 def _opened(store: str, options: Mapping[str, Any], at: str) -> CheckpointBackend:
     try:
-        opened: CheckpointBackend = open_backend(store, **options)
-        return opened
+        return open_backend(store, **options)
     except RecursionError:  # not chained: its traceback has a thousand lines
         raise GraphDefinitionError(f"{at}: the store does not take them: they are nested too deeply") from None
     except Exception as error:

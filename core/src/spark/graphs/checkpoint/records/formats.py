@@ -76,3 +76,15 @@ class Format(ABC):
     def verify(self, message: bytes, signature: str) -> bool:
         """Whether ``signature`` is right for ``message``; True when the format has no key. Asked before ``loads``."""
         return True
+
+
+def format_class(name: str) -> type[Format]:
+    """The class of the format with this name.
+
+    :raises PluginNotFoundError: no installed plugin provides it.
+    :raises PluginConflictError: two do.
+    :raises PluginBrokenError: one does, and can't be used.
+    """
+    from spark.hooks.registry import class_of  # not needed by those who give a format themselves
+
+    return class_of(("format", name))
