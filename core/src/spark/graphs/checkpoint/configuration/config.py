@@ -118,9 +118,7 @@ class CheckpointConfig:
         :raises GraphDefinitionError: a setting is unknown or wrong; says the file, the key and the nearest right name.
         :raises PluginError: the chosen store can't be used.
         """
-        from spark.graphs.checkpoint.configuration.resolve import (
-            values_in_force,  # what reads settings is slow to import
-        )
+        from spark.graphs.checkpoint.configuration.resolve import values_in_force  # pydantic is slow to import
 
         known = [each.name for each in fields(cls) if each.name != "sources"]
         values, sources = values_in_force(overrides, known=known)
@@ -196,22 +194,9 @@ class CheckpointConfig:
         return config, lost
 
 
-_PLAIN: Final = (
-    "enabled",
-    "trigger_on_iteration",
-    "trigger_on_seconds",
-    "trigger_on_node",
-    "max_checkpoints",
-    "auto_cleanup",
-    "handler_errors",
-    "trigger_on_failure",
-    "trigger_on_start",
-    "durability",
-    "trigger_on_cancel",
-    "cancel_grace",
-    "record_errors",
-    "max_overhead",
-)
+_OBJECTS: Final = frozenset({"backend", "handler", "trigger", "retention", "sources"})
+_PLAIN: Final = tuple(each.name for each in fields(CheckpointConfig) if each.name not in _OBJECTS)
+"""The arguments that are recorded as they are."""
 
 Recorded = TypeVar("Recorded", bound=Rule)
 
