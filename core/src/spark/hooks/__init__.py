@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from spark.hooks.discovery import plugins as plugins
     from spark.hooks.plugin import PluginInfo as PluginInfo
-    from spark.hooks.redaction import hide_secrets as hide_secrets
     from spark.hooks.redaction import is_cut_short as is_cut_short
     from spark.hooks.redaction import redact as redact
-    from spark.hooks.redaction import shows_secret as shows_secret
+    from spark.hooks.redaction import secrets_of as secrets_of
+    from spark.hooks.redaction import without_secrets as without_secrets
     from spark.hooks.registry import class_of as class_of
     from spark.hooks.specs import API_VERSION as API_VERSION
     from spark.hooks.specs import BackendSpec as BackendSpec
@@ -31,12 +31,12 @@ _HOMES: Final = {
     "SerializerSpec": "specs",
     "TriggerSpec": "specs",
     "class_of": "registry",
-    "hide_secrets": "redaction",
     "hookimpl": "specs",
     "is_cut_short": "redaction",
     "plugins": "discovery",
     "redact": "redaction",
-    "shows_secret": "redaction",
+    "secrets_of": "redaction",
+    "without_secrets": "redaction",
 }
 
 __all__ = [
@@ -47,12 +47,12 @@ __all__ = [
     "SerializerSpec",
     "TriggerSpec",
     "class_of",
-    "hide_secrets",
     "hookimpl",
     "is_cut_short",
     "plugins",
     "redact",
-    "shows_secret",
+    "secrets_of",
+    "without_secrets",
 ]
 
 
