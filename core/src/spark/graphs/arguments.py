@@ -16,6 +16,7 @@ from spark.graphs.checkpoint.observers.observers import Observers
 from spark.graphs.checkpoint.recording.recorder import Recorder
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.memory import InMemoryCheckpointBackend
+from spark.graphs.checkpoint.storage.opening import open_backend
 from spark.graphs.definition.nodes import Node
 from spark.graphs.definition.topology import Topology
 from spark.graphs.engine.ending import FailureRule
@@ -140,15 +141,14 @@ def recorded_config(checkpoint: GraphCheckpoint) -> CheckpointConfig | None:
 
 
 def _opened(backend: str, *, place: str) -> CheckpointBackend:
-    from spark.hooks import open_backend, redact  # not needed by those who give a backend themselves
+    from spark.hooks import redact  # not needed by those who give a backend themselves
 
     try:
-        opened: CheckpointBackend = open_backend(backend)
+        return open_backend(backend)
     except Exception as error:
         if isinstance(error, SparkError) and not isinstance(error, ValueError):
             raise
-        raise GraphDefinitionError(f"{place}: {redact(backend)!r} is no store: {error}") from error
-    return opened
+        raise GraphDefinitionError(f"{place}: {redact(backend)!r} is not a store: {error}") from error
 
 
 def audience_of(config: CheckpointConfig | None) -> Observers:

@@ -20,6 +20,7 @@ from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.records.query import CheckpointQuery, Scalar
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.listing import Listing
+from spark.graphs.checkpoint.storage.opening import open_backend
 
 _LOG = logging.getLogger("spark.checkpoint")
 
@@ -36,7 +37,7 @@ class CheckpointManager:
         backend: CheckpointBackend | str,
         handler: CheckpointHandler | Sequence[CheckpointHandler] | None = None,
     ) -> None:
-        self.backend: CheckpointBackend = _opened(backend) if isinstance(backend, str) else backend
+        self.backend: CheckpointBackend = open_backend(backend) if isinstance(backend, str) else backend
         self._observers = Observers.of(handler)
 
     async def list_checkpoints(
@@ -189,10 +190,3 @@ class CheckpointManager:
             if deleted and self.backend.keeps_blobs:
                 await collect_garbage(self.backend, graph_id)
         return count
-
-
-def _opened(url: str) -> CheckpointBackend:
-    from spark.hooks.registry import open_backend  # not needed by those who give a backend themselves
-
-    opened: CheckpointBackend = open_backend(url)
-    return opened

@@ -3,7 +3,7 @@
 from spark.graphs.checkpoint.encoding.codec import Codec
 from spark.graphs.checkpoint.ids import automatic_id, parse_automatic_id
 from spark.graphs.checkpoint.records.blobs import BlobRef
-from spark.graphs.checkpoint.records.formats import Format
+from spark.graphs.checkpoint.records.formats import Format, format_class
 from spark.graphs.checkpoint.records.framing import (
     LONGEST_HEAD,
     Head,
@@ -49,6 +49,7 @@ __all__ = [
     "SmallIO",
     "automatic_id",
     "check_size",
+    "format_class",
     "frame",
     "holds_head",
     "in_batches",
