@@ -375,8 +375,8 @@ class Graph:
     def _check_idle(self, what: str) -> None:
         if self._is_running:
             raise RunError(
-                f"Graph {self.graph_id!r} is running, so {what} has to wait: await the run first, or use another Graph with an id "
-                "of its own."
+                f"Graph {self.graph_id!r} is running, so {what} has to wait: await the run first, or use another Graph with an "
+                "id of its own."
             )
 
 

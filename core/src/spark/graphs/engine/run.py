@@ -247,8 +247,8 @@ class GraphRun:
         plan, key = step.plan, step.plan.key
         content = snapshot(output, path=plan.output, check=self._check)
         targets = plan.targets(content)
-        graph_changes = step.graph_writes.prepare() if step.graph_writes is not None else None
-        node_changes = step.node_writes.prepare() if step.node_writes is not None else None
+        graph_changes = step.graph_writes.prepare(self.state) if step.graph_writes is not None else None
+        node_changes = step.node_writes.prepare(self.node_state(key)) if step.node_writes is not None else None
         # Nothing below can fail.
         if graph_changes:
             self.state.apply(graph_changes, writer=key)
