@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
 
@@ -21,6 +21,7 @@ from spark.graphs.checkpoint.records.query import CheckpointQuery, Scalar
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.listing import Listing
 from spark.graphs.checkpoint.storage.opening import open_backend
+from spark.graphs.clock import SYSTEM_CLOCK, Clock
 
 _LOG = logging.getLogger("spark.checkpoint")
 
@@ -30,15 +31,19 @@ class CheckpointManager:
 
     :param backend: the backend, or its URL or name.
     :param handler: who is told about what is deleted here.
+    :param clock: the present, for rules of retention that go by age; tests pass their own.
     """
 
     def __init__(
         self,
         backend: CheckpointBackend | str,
         handler: CheckpointHandler | Sequence[CheckpointHandler] | None = None,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.backend: CheckpointBackend = open_backend(backend) if isinstance(backend, str) else backend
         self._observers = Observers.of(handler)
+        self._clock = clock
 
     async def list_checkpoints(
         self,
@@ -146,7 +151,7 @@ class CheckpointManager:
         :param dry_run: only say what would be deleted.
         """
         automatic = [info for info in await self.list_checkpoints(graph_id) if not info.manual]
-        now = datetime.now(UTC)
+        now = self._clock.utc_now()
         to_delete = [
             info
             for _, infos in groupby(automatic, key=attrgetter("graph_id"))

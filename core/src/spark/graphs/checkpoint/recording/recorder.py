@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from random import Random
 from typing import Any, Final
 
 from spark.errors import (
@@ -33,7 +33,7 @@ from spark.graphs.checkpoint.records.record import Record
 from spark.graphs.checkpoint.serialization.cost import CostBudget, CostExceededError
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.listing import Listing
-from spark.graphs.clock import utc_now
+from spark.graphs.clock import SYSTEM_CLOCK, SYSTEM_RANDOM, Clock, random_hex
 from spark.graphs.concurrency.blocking import run_blocking
 
 _LOG = logging.getLogger("spark.checkpoint")
@@ -81,7 +81,8 @@ class Recorder:
         trigger: Trigger | None,
         retention: Retention,
         observers: Observers,
-        now: Callable[[], datetime] = utc_now,
+        clock: Clock = SYSTEM_CLOCK,
+        random: Random = SYSTEM_RANDOM,
     ) -> None:
         self._graph_id = graph_id
         self._backend = backend
@@ -90,9 +91,9 @@ class Recorder:
         self._keeps_all = isinstance(retention, KeepAll)
         self._broken_rule: RuleError | None = None
         self._observers = observers
-        self.now = now
+        self.now = clock.utc_now
         """The present, in UTC."""
-        self._writer = secrets.token_hex(8)
+        self._writer = random_hex(random, size=8)
         """Begins the nonce of each record of ours."""
         self._attempts = 0
         self._cache = EncodingCache(chunked_from=backend.chunked_from if backend.keeps_blobs else None)
@@ -105,7 +106,7 @@ class Recorder:
         self._rising = True
         """Whether their timestamps rise with their sequences."""
         self._opened_at = self._next = 1
-        self._looked_at = now()
+        self._looked_at = self.now()
         self._head = 0
         """The history is known up to this sequence. Whatever has a higher one was made by hand, by this run, or by a rival."""
         self._anchor: int | None = None
