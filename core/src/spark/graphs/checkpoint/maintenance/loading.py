@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from spark.errors import (
     BackendError,
-    CheckpointConflictError,
     CheckpointNotFoundError,
     DeletionError,
     SparkError,
@@ -122,20 +121,6 @@ async def forget(backend: CheckpointBackend, graph_id: str) -> tuple[list[int], 
         failed = failure(backend, f"forgetting graph {graph_id!r}", error)
         failed.__cause__ = failed.__cause__ if failed is error else error
         return [*error.deleted] if isinstance(error, DeletionError) else [], failed
-
-
-async def check_not_forgotten(backend: CheckpointBackend, graph_id: str, *, known: int) -> None:
-    """See that a store still knows of a history up to a sequence; of a forgotten graph it would refuse nothing.
-
-    :raises CheckpointConflictError: it does not.
-    """
-    with wrapped(backend, "looking for the history of graph ", graph_id):
-        free = await backend.next_sequence(graph_id)
-    if free <= known:
-        raise CheckpointConflictError(
-            f"This run of graph {graph_id!r} stopped: the store knows nothing of checkpoint {known} any more. The graph was "
-            "forgotten meanwhile, or the store was brought back from an older copy. Nothing was written. Start a new run."
-        )
 
 
 def _named(infos: Sequence[CheckpointInfo]) -> str:

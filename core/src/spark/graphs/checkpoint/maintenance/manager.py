@@ -120,7 +120,7 @@ class CheckpointManager:
         with wrapped(self.backend, "listing the checkpoints of graph ", graph_id):
             infos = (await self.backend.list(graph_id)).infos
         deleted, failed = await forget(self.backend, graph_id)
-        await self._observers.all_deleted(info for info in infos if info.sequence in {*deleted})
+        await self._observers.deleted(info for info in infos if info.sequence in {*deleted})
         if failed is not None:
             raise failed
         return len(deleted)
@@ -183,7 +183,7 @@ class CheckpointManager:
         for graph_id, infos in groupby(checkpoints, key=attrgetter("graph_id")):
             deleted, failed = await delete(self.backend, list(infos))
             count += len(deleted)
-            await self._observers.all_deleted(deleted)
+            await self._observers.deleted(deleted)
             if failed:
                 raise failed
             if deleted and self.backend.keeps_blobs:
