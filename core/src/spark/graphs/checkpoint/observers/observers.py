@@ -1,4 +1,4 @@
-"""All who are told about checkpoints: the user's handlers, and plugins that listen to the same events."""
+"""Who is notified of checkpoints: the user's handlers, and plugins that listen to the same events."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Observers:
     def of(
         cls, handler: CheckpointHandler | Sequence[CheckpointHandler] | None, *, errors: HandlerErrors = "log"
     ) -> Observers:
-        """The audience for what a user passed as ``handler=``.
+        """Those that a user passed as ``handler=``.
 
         :raises GraphDefinitionError: one of them is no handler.
         """

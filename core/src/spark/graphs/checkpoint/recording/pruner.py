@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from spark.errors import RuleError
-from spark.graphs.checkpoint.maintenance.loading import delete
+from spark.graphs.checkpoint.maintenance.deleting import delete
 from spark.graphs.checkpoint.observers.observers import Observers
 from spark.graphs.checkpoint.policies.retention import KeepAll, Retention, surplus
 from spark.graphs.checkpoint.recording.blob_tracker import BlobTracker
@@ -88,7 +88,7 @@ class Pruner:
         if surplus.checkpoints:
             left = await self._note_deleted(surplus)
             if not (left or self._is_collection_due()):
-                self._blob_tracker.removed(surplus.blobs)
+                self._blob_tracker.deleted(surplus.blobs)
             elif self._backend.persistent:
                 deleting = self._delete(left, surplus.blobs)
                 self._deleting = asyncio.create_task(deleting, name=f"{self._history.graph_id}/retention")
@@ -149,7 +149,7 @@ class Pruner:
             _LOG.warning("%s (The run continues, and tries again after its next checkpoint.)", failed)
             self._history.restore([info for info in checkpoints if info not in deleted])
         else:
-            self._blob_tracker.removed(blobs)
+            self._blob_tracker.deleted(blobs)
             if self._is_collection_due():
                 await self._blob_tracker.collect_garbage(self._backend, self._history.graph_id)
         await self._observers.deleted(deleted)
