@@ -21,8 +21,7 @@ from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.records.blobs import BlobRef, NewBlobs, Reference, join_parts, references
 from spark.graphs.checkpoint.records.checksum import checksum, is_right
 from spark.graphs.checkpoint.records.compression import COST_FACTOR, compress, compression_name, unpack
-from spark.graphs.checkpoint.records.deferred import DeferredPayload
-from spark.graphs.checkpoint.records.formats import Format
+from spark.graphs.checkpoint.records.formats import DeferredPayload, Format
 from spark.graphs.checkpoint.records.limits import Budget, Inflation, ReadLimits, for_writing
 from spark.graphs.checkpoint.records.query import searchable
 from spark.graphs.checkpoint.records.record import Record, RecordHeader
