@@ -14,7 +14,8 @@ from spark.graphs.arguments import Arguments, check_reachable, chosen_id, record
 from spark.graphs.checkpoint.configuration.config import CheckpointConfig
 from spark.graphs.checkpoint.migrations import migrated
 from spark.graphs.checkpoint.model import GraphCheckpoint
-from spark.graphs.checkpoint.recording.recorder import Capture, Recorder
+from spark.graphs.checkpoint.recording.capture import Capture
+from spark.graphs.checkpoint.recording.recorder import Recorder
 from spark.graphs.checkpoint.recording.saving import saving
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.clock import SYSTEM_CLOCK, SYSTEM_RANDOM, Clock, random_hex
@@ -322,7 +323,7 @@ class Graph:
                 run, self._given.checkpoint_config, self._given.failure_rule, is_new=origin.pending is None
             ).reach()
         except BaseException:
-            is_stored = recorder is not None and recorder.has_saved
+            is_stored = recorder is not None and recorder.history.has_grown
             raise
         finally:
             run.threads.end()

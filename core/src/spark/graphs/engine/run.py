@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from spark.errors import BudgetExceededError, NodeError, SerializationError
 from spark.graphs.checkpoint.policies.triggers import Boundary
-from spark.graphs.checkpoint.recording.recorder import Capture
+from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.concurrency.grace_period import Outcome, outcome_of, result_of
 from spark.graphs.definition.context import NodeContext
 from spark.graphs.message import Message
