@@ -15,16 +15,13 @@ CORE = ROOT / "core" / "src"
 PLUGINS = sorted(path for path in (ROOT / "plugins").glob("*/src/spark_*") if path.is_dir())
 
 LAYERS = [
-    ["spark.errors"],
+    ["spark.errors", "spark.wording"],
     ["spark.graphs.values", "spark.graphs.clock"],
     ["spark.graphs.concurrency"],
     ["spark.hooks"],
-    [
-        "spark.graphs.checkpoint.ids",
-        "spark.graphs.checkpoint.calls",
-        "spark.graphs.checkpoint.links",
-        "spark.graphs.checkpoint.sections",
-    ],
+    ["spark.builtin"],
+    ["spark.graphs.checkpoint.ids", "spark.graphs.checkpoint.calls"],
+    ["spark.graphs.checkpoint.links", "spark.graphs.checkpoint.sections"],
     ["spark.graphs.checkpoint.records"],
     ["spark.graphs.checkpoint.serialization", "spark.graphs.checkpoint.policies"],
     ["spark.graphs.checkpoint.manual"],
@@ -34,7 +31,6 @@ LAYERS = [
     ["spark.graphs.checkpoint.maintenance", "spark.graphs.checkpoint.configuration"],
     ["spark.graphs.checkpoint.recording"],
     ["spark.graphs.checkpoint"],
-    ["spark.hooks.lookups"],
     ["spark.graphs.message", "spark.graphs.progress", "spark.graphs.tasks"],
     ["spark.graphs.state"],
     ["spark.graphs.definition"],
@@ -51,7 +47,6 @@ CHECKPOINT_USED_FROM = {
     "spark.graphs.resuming",
     "spark.graphs.arguments",
     "spark.graphs.graph",
-    "spark.hooks.lookups",
 }
 """Checkpoints are handed plain data: what a graph is made of knows nothing of them, nor they of it."""
 PUBLIC = {
@@ -230,7 +225,7 @@ OUR_PLUGINS = {
     "spark_serializer_pickle",
     "spark_testing",
 }
-HEAVY = {"pluggy", "pydantic", "sqlalchemy", "fsspec", "s3fs", "importlib.metadata", *OUR_PLUGINS}
+HEAVY = {"pluggy", "pydantic", "sqlalchemy", "fsspec", "s3fs", "importlib.metadata", "importlib_metadata", *OUR_PLUGINS}
 
 
 def loaded_after(statement: str) -> set[str]:

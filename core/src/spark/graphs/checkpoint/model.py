@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from spark.graphs.checkpoint.ids import check_checkpoint_id, check_graph_id
@@ -11,6 +11,7 @@ from spark.graphs.checkpoint.links import linked_as
 from spark.graphs.checkpoint.manual import RecordStore, save_checkpoint
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.sections import Fact, Section, facts_of, sections_of
+from spark.graphs.clock import SYSTEM_CLOCK, Clock
 from spark.graphs.values.snapshots import snapshot
 
 CURRENT_VERSION: Final = "1.0.0"
@@ -84,12 +85,12 @@ class GraphCheckpoint:
         copies = {name: snapshot(getattr(self, name), path=name) for name in SECTIONS}
         return linked_as(self, replace(self, **copies))
 
-    def fork(self, graph_id: str, *, checkpoint_id: str | None = None) -> GraphCheckpoint:
+    def fork(self, graph_id: str, *, checkpoint_id: str | None = None, clock: Clock = SYSTEM_CLOCK) -> GraphCheckpoint:
         """The same snapshot as the beginning of another graph id, naming this one as its origin."""
         fork = self.isolated()
         fork.checkpoint_id = check_checkpoint_id(checkpoint_id or f"fork_{graph_id}")
         fork.graph_id = check_graph_id(graph_id)
-        fork.timestamp = datetime.now(UTC)
+        fork.timestamp = clock.utc_now()
         fork.sequence = fork.parent = None
         fork.origin = self.checkpoint_id
         return fork

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from spark.errors import DeserializationError
-from spark.graphs.checkpoint.encoding.decoder import Decoder, check_intact, format_class, name_of
+from spark.graphs.checkpoint.encoding.decoder import Decoder, check_intact, name_of
 from spark.graphs.checkpoint.encoding.encoder import Checksum, Encoder, compressed
 from spark.graphs.checkpoint.records.checksum import checksum as made_checksum
 from spark.graphs.checkpoint.records.compression import compression_name
-from spark.graphs.checkpoint.records.formats import Format
+from spark.graphs.checkpoint.records.formats import Format, format_class
 from spark.graphs.checkpoint.records.limits import ReadLimits, for_writing
 from spark.graphs.checkpoint.records.record import Record
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer, is_hook

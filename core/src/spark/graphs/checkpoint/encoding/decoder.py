@@ -11,7 +11,7 @@ from spark.graphs.checkpoint.model import FACTS, SECTIONS, GraphCheckpoint
 from spark.graphs.checkpoint.records.blobs import BlobRef, Place, Reference, join_chunks, references
 from spark.graphs.checkpoint.records.checksum import is_right
 from spark.graphs.checkpoint.records.compression import unpack
-from spark.graphs.checkpoint.records.formats import Format, is_signed
+from spark.graphs.checkpoint.records.formats import Format, format_class, is_signed
 from spark.graphs.checkpoint.records.limits import Budget, ReadLimits
 from spark.graphs.checkpoint.records.record import Record, RecordHeader
 from spark.graphs.checkpoint.serialization.object_hook import ObjectHook
@@ -191,13 +191,6 @@ class Decoder:
 
 
 _ALWAYS_THERE = {name for name, section in SECTIONS.items() if not section.may_be_absent}
-
-
-def format_class(name: str) -> type[Format]:
-    """The class of an installed format."""
-    from spark.hooks.registry import class_of  # not needed by those who give a format themselves
-
-    return class_of("format", name)
 
 
 def check_intact(header: RecordHeader, payload: bytes) -> None:

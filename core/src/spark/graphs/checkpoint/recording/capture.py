@@ -1,0 +1,43 @@
+"""What a run hands over to be saved: itself, as it stands at a boundary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from spark.graphs.checkpoint.model import GraphCheckpoint
+
+
+@dataclass(slots=True)
+class Capture:
+    """A graph at a boundary, by reference to committed values, which never change."""
+
+    sections: dict[str, Any]
+    """What ``GraphCheckpoint`` holds, by the names of its sections."""
+    timestamp: datetime | None = None
+    """When it was taken, if it is saved later."""
+    is_repeat: bool = False
+    """The run ends where it began: the checkpoint that it left here the last time is superseded."""
+
+    def checkpoint(
+        self,
+        checkpoint_id: str,
+        *,
+        graph_id: str,
+        timestamp: datetime,
+        sequence: int | None = None,
+        parent: int | None = None,
+    ) -> GraphCheckpoint:
+        """The checkpoint with this address. It shares the values.
+
+        :param timestamp: the present, for a capture that is saved at once.
+        """
+        return GraphCheckpoint(
+            checkpoint_id=checkpoint_id,
+            graph_id=graph_id,
+            timestamp=self.timestamp or timestamp,
+            sequence=sequence,
+            parent=parent,
+            **self.sections,
+        )
