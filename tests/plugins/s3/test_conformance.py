@@ -17,8 +17,8 @@ from spark.graphs import Graph
 from spark.graphs.checkpoint import CheckpointManager
 from spark.graphs.checkpoint.storage import CheckpointQuery
 from spark_backend_s3 import S3CheckpointBackend
+from spark_backend_s3.calls import in_parallel
 from spark_backend_s3.names import Keys
-from spark_backend_s3.parallel import in_parallel
 from spark_testing import CheckpointBackendConformance, OpenAnother, ReadRaw, Spoil
 from spark_testing.records import make_record
 from tests.plugins.support.file_faults import start_in_child
@@ -306,10 +306,9 @@ async def test_more_than_a_page_is_listed_found_and_deleted(backend: S3Checkpoin
 
 @pytest.mark.parametrize("newest_first", [True, False])
 async def test_a_limited_search_of_a_graph_reads_no_more_pages_than_it_needs(
-    backend: S3CheckpointBackend, monkeypatch: pytest.MonkeyPatch, newest_first: bool
+    backend: S3CheckpointBackend, newest_first: bool
 ) -> None:
-    monkeypatch.setattr("spark_backend_s3.survey.PAGE", 2)
-    monkeypatch.setattr("spark_backend_s3.survey.newest_first.__kwdefaults__", {"limit": 2})
+    list_at_most(backend, 2)
     for sequence in range(1, 8):
         await backend.put(make_record("g", sequence))
     gate = watch(backend)

@@ -11,11 +11,11 @@ import pytest
 
 from spark.errors import SequenceTakenError
 from spark_backend_s3 import S3CheckpointBackend
-from spark_backend_s3.clock import Timing
 from spark_backend_s3.names import Keys
+from spark_backend_s3.scan import Trust
 from spark_testing.records import BLOB, make_record
 from tests.plugins.support.s3.servers import S3Server
-from tests.plugins.support.s3.stores import AT_ONCE, Clock, Gate, open_store, set_timing, watch
+from tests.plugins.support.s3.stores import AT_ONCE, Clock, Gate, open_store, trusting, watch
 
 HOUR = 3600.0
 
@@ -34,10 +34,10 @@ class Store:
         self._stack = stack
 
     async def open(
-        self, *, grace: float = 60.0, clock: Clock | None = None, single_writer: bool = False
+        self, *, grace: float = 60.0, batch: int = 100, clock: Clock | None = None, single_writer: bool = False
     ) -> S3CheckpointBackend:
-        backend = open_store(self.server, self.bucket, self.prefix, single_writer=single_writer)
-        set_timing(backend, grace=grace, clock=clock)
+        trust = trusting(grace=grace, batch=batch, clock=clock)
+        backend = open_store(self.server, self.bucket, self.prefix, single_writer=single_writer, trust=trust)
         return await self._stack.enter_async_context(backend)
 
     def names(self, graph_id: str = "g") -> list[str]:
@@ -255,10 +255,10 @@ async def test_many_old_records_go_in_one_request(store: Store) -> None:
     assert await backend.delete("g", 5) is True
     gate.requests.clear()
     assert await backend.delete_many("g", [5, 6, 4]) == [6]
-    assert gate.requests == ["list_objects_v2", "delete_objects"], "the floor was raised above it before"
+    assert gate.requests == ["list_objects_v2", "delete_objects"], "a marker above it was written before"
 
 
-async def test_emptied_places_are_swept_with_the_next_removal(store: Store) -> None:
+async def test_emptied_places_are_removed_with_the_next_deletion(store: Store) -> None:
     young, old = await store.open(), await store.open(grace=AT_ONCE)
     await put_all(young, *range(1, 7))
     await young.delete_many("g", [1, 2, 3])
@@ -271,27 +271,21 @@ async def test_emptied_places_are_swept_with_the_next_removal(store: Store) -> N
     assert gate.requests.count("delete_objects") == 1
 
 
-async def test_many_emptied_places_that_others_left_are_swept_without_one(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("spark_backend_s3.removal.ENOUGH", 3)
+async def test_many_emptied_places_that_others_left_are_removed_without_one(store: Store) -> None:
     backend = await store.open()
     await put_all(backend, *range(1, 7))
     await backend.delete_many("g", [1, 2, 3])
 
-    await (await store.open(grace=AT_ONCE)).delete("g", 6)
+    await (await store.open(grace=AT_ONCE, batch=3)).delete("g", 6)
 
     assert [store.size(sequence) for sequence in (1, 2, 3)] == [None] * 3
     assert store.size(6) == 0
 
 
-async def test_a_busy_graph_deletes_with_one_request_and_leaves_no_trail(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """All that it deletes is young, and leaves an empty place: these go together when they are old."""
-    monkeypatch.setattr("spark_backend_s3.litter.ENOUGH", 5)
+async def test_a_busy_graph_deletes_with_one_request_and_leaves_no_trail(store: Store) -> None:
+    """All that it deletes is young, and leaves an empty place: these are removed together when they are old."""
     clock = Clock()
-    backend = await store.open(clock=clock)
+    backend = await store.open(clock=clock, batch=5)
     await put_all(backend, 1, 2)
     await backend.delete("g", 1)
     gate = watch(backend)
@@ -300,7 +294,7 @@ async def test_a_busy_graph_deletes_with_one_request_and_leaves_no_trail(
         assert await backend.delete("g", sequence - 1) is True
         clock.time += 5
 
-    # A minute's worth of places, a handful that waits for company, the record, and a floor or two.
+    # A minute's worth of places, a handful that waits for company, the record, and a marker or two.
     assert len(store.names()) <= 60 / 5 + 5 + 4
     assert gate.requests.count("delete_objects") <= 38 / 5
     assert gate.requests.count("put_object") - gate.requests.count("delete_objects") <= 2 * 38
@@ -319,54 +313,53 @@ async def test_a_record_that_others_deleted_is_not_deleted_again(store: Store) -
     assert await one.delete("g", 2) is False
 
 
-async def test_only_the_highest_floors_stay(store: Store) -> None:
+async def test_only_the_highest_markers_stay(store: Store) -> None:
     backend = await store.open(grace=AT_ONCE)
     for sequence in range(1, 8):
         await put_all(backend, sequence)
         await backend.delete_many("g", [sequence - 2])
 
-    floors = [name for name in store.names() if name.startswith(".floor/")]
+    markers = [name for name in store.names() if name.startswith(".floor/")]
 
-    assert 1 <= len(floors) <= 2
+    assert 1 <= len(markers) <= 2
     assert await sequences(backend) == [6, 7]
 
 
-async def test_a_floor_is_not_removed_while_a_listing_may_have_passed_its_successor(store: Store) -> None:
-    """A listing need not be one instant: it may pass the new floor's place too early, and the old one's too late."""
+async def test_a_marker_is_not_removed_while_a_listing_may_have_passed_its_successor(store: Store) -> None:
+    """A listing need not be one instant: it may pass the new marker's place too early, and the old one's too late."""
     backend = await store.open(grace=AT_ONCE)
     await put_all(backend, 1, 2, 3)
     await backend.delete("g", 1)
     await put_all(backend, 4, 5, 6, 7)
     careful = await store.open()
-    set_timing(careful, grace=60)
 
-    survey = await careful._looks.look("g", action="look")
+    scan = await careful._views.look("g", action="look")
 
-    assert survey.floor == 3
-    assert survey.stale_floors(careful._looks.timing) == []
+    assert scan.deleted_up_to == 3
+    assert scan.stale_markers(careful._views.trust) == []
 
 
 async def test_an_old_record_stays_in_its_place_while_all_above_it_are_young(store: Store) -> None:
     """For the same reason: a listing has to see one of the two."""
     backend = await store.open(grace=0.0)
     await put_all(backend, 1, 2)
-    survey = await backend._looks.look("g", action="look")
-    young, old = survey.places[2].written, survey.places[1].written
+    scan = await backend._views.look("g", action="look")
+    young, old = scan.places[2].written, scan.places[1].written
 
-    moment = Timing(grace=10.0)
-    survey.now = old
-    assert survey.settled(moment) == set()
-    survey.now = max(young, old).replace(year=2100)
-    assert survey.settled(moment) == {1}
+    moment = Trust(grace=10.0)
+    scan.now = old
+    assert scan.removable(moment) == set()
+    scan.now = max(young, old).replace(year=2100)
+    assert scan.removable(moment) == {1}
 
 
 async def test_without_the_time_of_the_store_every_place_is_kept(store: Store) -> None:
     backend = await store.open(grace=AT_ONCE)
     await put_all(backend, 1, 2, 3)
-    survey = await backend._looks.look("g", action="look")
-    survey.now = None
+    scan = await backend._views.look("g", action="look")
+    scan.now = None
 
-    assert survey.settled(backend._looks.timing) == set()
+    assert scan.removable(backend._views.trust) == set()
 
 
 async def test_the_id_of_a_deleted_record_leaves_nothing_behind(store: Store) -> None:
