@@ -16,6 +16,7 @@ from spark.graphs.checkpoint.encoding.codec import Codec
 from spark.graphs.checkpoint.ids import parse_automatic_id
 from spark.graphs.checkpoint.records.formats import Format
 from spark.graphs.checkpoint.records.info import CheckpointInfo
+from spark.graphs.checkpoint.storage.io import InlineLimits, checked_inline_io
 from spark.graphs.checkpoint.storage.listing import DamagedRecord, LatestHeaders, Listing, Records, in_batches, page_of
 
 if TYPE_CHECKING:
@@ -61,6 +62,8 @@ class CheckpointBackend(ABC):
     chunked_from: int = 512 * 1024
     """With ``keeps_blobs``: as many bytes as the store takes in the time that one more blob takes it. Where a run's small values
     come to so many, they are kept in chunks, each a blob, and a checkpoint writes those that changed."""
+    inline_limits: ClassVar[InlineLimits] = InlineLimits()
+    """For how long the backend's I/O may hold up the event loop where ``inline_io`` lets it."""
 
     def __init__(
         self,
@@ -70,8 +73,11 @@ class CheckpointBackend(ABC):
         pretty_print: bool = False,
         serializer: CheckpointSerializer | None = None,
         limits: ReadLimits | Mapping[str, int] | None = None,
+        inline_io: bool = True,
     ) -> None:
         _check_kinds(format, serializer)
+        self.inline_io: bool = checked_inline_io(inline_io)
+        """Small and fast I/O may run in the event loop's thread (see ``SmallIO``); False: no I/O ever does."""
         self.codec: Codec = Codec(
             format=format,
             compression=compression,

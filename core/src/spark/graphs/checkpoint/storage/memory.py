@@ -9,6 +9,7 @@ from spark.errors import SequenceTakenError
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.records.record import Record
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
+from spark.graphs.checkpoint.storage.io import split_inline_io
 from spark.graphs.checkpoint.storage.listing import LatestHeaders, Listing, Records, page_of
 
 Sequences: TypeAlias = list[int]
@@ -35,9 +36,10 @@ class InMemoryCheckpointBackend(CheckpointBackend):
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
         """A new store for ``memory://``."""
-        if url.rstrip("/:") != "memory":
+        address, common = split_inline_io(url)
+        if address.rstrip("/:") != "memory":
             raise ValueError("An in-memory store has no address; write memory://")
-        return cls(**options)
+        return cls(**common | options)
 
     async def put(self, record: Record) -> None:
         graph_id, sequence = record.graph_id, record.sequence
