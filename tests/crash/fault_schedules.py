@@ -26,7 +26,7 @@ from functools import partial
 from typing import Any
 
 from spark_backend_s3 import S3CheckpointBackend
-from spark_backend_s3.scan import TRUST, Trust
+from spark_backend_s3.scan import TRUST, BootClock, Trust
 from spark_testing.records import make_record
 from tests.crash.fault_programs import PATIENCE, Writer, check_in_the_end, run_graph
 from tests.plugins.support.s3.faults import PASS, AtRandom, FaultyProxy, Request, in_order
@@ -103,7 +103,7 @@ class Lane:
             await stack.enter_async_context(proxy.listening())
             clean = await stack.enter_async_context(self._backend(S3CheckpointBackend, self._server.endpoint_url))
             kind = _imported(self._sweep.backend)
-            trust = trusting(clock=lambda: time.monotonic() + proxy.ahead)
+            trust = trusting(clock=Ahead(proxy))
             faulty = await stack.enter_async_context(self._backend(kind, proxy.endpoint_url, trust=trust))
             await faulty.put(make_record("warm"))  # connected, before the short time begins
             set_timeout(faulty, self._sweep.timeout)
@@ -161,6 +161,16 @@ def _without_faults(proxy: FaultyProxy, faulty: S3CheckpointBackend, timeout: fl
     yield
     proxy.schedule = faults
     set_timeout(faulty, timeout)
+
+
+class Ahead(BootClock):
+    """A clock that goes ahead as the proxy says."""
+
+    def __init__(self, proxy: FaultyProxy) -> None:
+        self._proxy = proxy
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self._proxy.ahead
 
 
 class _named:

@@ -13,9 +13,10 @@ from spark.errors import SequenceTakenError
 from spark_backend_s3 import S3CheckpointBackend
 from spark_backend_s3.names import Keys
 from spark_backend_s3.scan import Trust
+from spark_testing import FakeClock
 from spark_testing.records import BLOB, make_record
 from tests.plugins.support.s3.servers import S3Server
-from tests.plugins.support.s3.stores import AT_ONCE, Clock, Gate, open_store, trusting, watch
+from tests.plugins.support.s3.stores import AT_ONCE, Gate, open_store, trusting, watch
 
 HOUR = 3600.0
 
@@ -34,7 +35,7 @@ class Store:
         self._stack = stack
 
     async def open(
-        self, *, grace: float = 60.0, batch: int = 100, clock: Clock | None = None, single_writer: bool = False
+        self, *, grace: float = 60.0, batch: int = 100, clock: FakeClock | None = None, single_writer: bool = False
     ) -> S3CheckpointBackend:
         trust = trusting(grace=grace, batch=batch, clock=clock)
         backend = open_store(self.server, self.bucket, self.prefix, single_writer=single_writer, trust=trust)
@@ -80,7 +81,7 @@ async def test_a_writer_that_slept_does_not_use_what_was_used_and_removed(
     store: Store, stop_before: int, checkpoint_id: str | None
 ) -> None:
     """Stopped before each of its requests in turn, while others go on and remove what was in its way."""
-    clock = Clock()
+    clock = FakeClock(1000.0)
     sleeper, rival = await store.open(clock=clock), await store.open(grace=AT_ONCE)
     await put_all(sleeper, 1, 2)
     await sleeper.next_sequence("g")
@@ -93,7 +94,7 @@ async def test_a_writer_that_slept_does_not_use_what_was_used_and_removed(
         await put_all(rival, 3)
     await put_all(rival, 4, 5, 6)
     assert await rival.delete_many("g", [1, 2, 3, 4]) == [1, 2, 3, 4]
-    clock.time += HOUR
+    clock.advance(HOUR)
     gate.may_go_on.set()
     (outcome,) = await asyncio.gather(saving, return_exceptions=True)
 
@@ -134,14 +135,14 @@ async def _stopped(gate: Gate, saving: asyncio.Task[None]) -> None:
 
 async def test_a_writer_that_goes_on_and_on_still_looks(store: Store) -> None:
     """That its own PUTs succeed proves nothing of the sequences above: somebody may have used and removed those."""
-    clock = Clock()
+    clock = FakeClock(1000.0)
     busy, ahead = await store.open(clock=clock), await store.open(grace=AT_ONCE)
     await put_all(busy, 1)
-    clock.time += 9
+    clock.advance(9)
     await put_all(ahead, 5, 6, 7)
     for sequence in (2, 3, 4):
         await put_all(busy, sequence)
-        clock.time += 9
+        clock.advance(9)
     await ahead.delete("g", 5)
     assert store.size(5) is None
 
@@ -177,25 +178,25 @@ async def test_a_sequence_below_the_highest_can_be_used_once(store: Store) -> No
 
 
 async def test_a_save_within_the_window_is_one_request(store: Store) -> None:
-    clock = Clock()
+    clock = FakeClock(1000.0)
     backend = await store.open(clock=clock)
     await put_all(backend, 1)
     gate = watch(backend)
 
     for sequence in range(2, 6):
-        clock.time += 2
+        clock.advance(2)
         await put_all(backend, sequence)
 
     assert gate.requests == ["put_object"] * 4
 
 
 async def test_after_a_pause_one_look_comes_before_a_save(store: Store) -> None:
-    clock = Clock()
+    clock = FakeClock(1000.0)
     backend = await store.open(clock=clock)
     await put_all(backend, 1)
     gate = watch(backend)
 
-    clock.time += 10.1
+    clock.advance(10.1)
     await put_all(backend, 2)
 
     assert gate.requests == ["list_objects_v2", "put_object"]
@@ -203,14 +204,14 @@ async def test_after_a_pause_one_look_comes_before_a_save(store: Store) -> None:
 
 async def test_a_look_is_trusted_from_its_beginning_to_the_end_of_the_save(store: Store) -> None:
     """A PUT that took long is one that others could overtake."""
-    clock = Clock()
+    clock = FakeClock(1000.0)
     backend = await store.open(clock=clock)
     await put_all(backend, 1)
     gate = watch(backend, stop_before=0)
     saving = asyncio.create_task(backend.put(make_record("g", 2)))
     await gate.is_stopped.wait()
 
-    clock.time += 10.1
+    clock.advance(10.1)
     gate.may_go_on.set()
     await saving
 
@@ -284,7 +285,7 @@ async def test_many_emptied_places_that_others_left_are_removed_without_one(stor
 
 async def test_a_busy_graph_deletes_with_one_request_and_leaves_no_trail(store: Store) -> None:
     """All that it deletes is young, and leaves an empty place: these are removed together when they are old."""
-    clock = Clock()
+    clock = FakeClock(1000.0)
     backend = await store.open(clock=clock, batch=5)
     await put_all(backend, 1, 2)
     await backend.delete("g", 1)
@@ -292,7 +293,7 @@ async def test_a_busy_graph_deletes_with_one_request_and_leaves_no_trail(store: 
     for sequence in range(3, 41):
         await put_all(backend, sequence)
         assert await backend.delete("g", sequence - 1) is True
-        clock.time += 5
+        clock.advance(5)
 
     # A minute's worth of places, a handful that waits for company, the record, and a marker or two.
     assert len(store.names()) <= 60 / 5 + 5 + 4
@@ -399,7 +400,7 @@ async def test_a_damaged_object_in_the_way_is_not_overwritten(store: Store) -> N
 
 
 async def test_a_single_writer_looks_before_it_writes(store: Store) -> None:
-    clock = Clock()
+    clock = FakeClock(1000.0)
     backend = await store.open(grace=AT_ONCE, clock=clock, single_writer=True)
     gate = watch(backend)
     await put_all(backend, 1, 2, 3)
@@ -409,7 +410,7 @@ async def test_a_single_writer_looks_before_it_writes(store: Store) -> None:
     for sequence in (1, 2):
         with pytest.raises(SequenceTakenError):
             await put_all(backend, sequence)
-    clock.time += HOUR
+    clock.advance(HOUR)
     for sequence in (1, 2):
         with pytest.raises(SequenceTakenError):
             await put_all(backend, sequence)
@@ -467,12 +468,12 @@ async def test_forgetting_stopped_before_any_request_is_done_by_calling_again(st
 
 async def test_a_process_that_knew_a_forgotten_graph_begins_it_anew_and_removes_nothing_of_it(store: Store) -> None:
     """It remembers places that it has emptied, to remove them later; they are no longer empty."""
-    clock = Clock()
+    clock = FakeClock(1000.0)
     backend, rival = await store.open(clock=clock), await store.open()
     await put_all(backend, *range(1, 110))
     await backend.delete_many("g", range(1, 105))
     await rival.forget("g")
-    clock.time += HOUR
+    clock.advance(HOUR)
 
     assert await backend.next_sequence("g") == 1
     await put_all(backend, *range(1, 8))

@@ -116,7 +116,7 @@ class S3CheckpointBackend(CheckpointBackend):
             views=self._views,
             is_single_writer=single_writer,
         )
-        self._reader = RecordReader(self._objects, keys, records)
+        self._reader = RecordReader(self._objects, keys, records, clock=trust.clock)
         self._deleter = RecordDeleter(
             self._objects, keys, records=records, views=self._views, has_conditions=not single_writer
         )

@@ -124,7 +124,7 @@ class RecordDeleter:
                 # Whoever changed it meanwhile has emptied it, and was told so.
                 if await self._objects.empty(entry.key, etag=entry.etag, action=action):
                     deleted.append(entry.sequence)
-                    tombstones.add(entry.sequence, at=self._views.trust.now())
+                    tombstones.add(entry.sequence, at=self._views.trust.clock.monotonic())
             except SparkError as error:
                 return error  # once the others have ended, so that what they did is known
             return None

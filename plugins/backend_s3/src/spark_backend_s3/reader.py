@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias, TypeVar
 
+from spark.graphs import Clock
 from spark.graphs.checkpoint.storage import (
     CheckpointInfo,
     CheckpointQuery,
@@ -37,19 +37,21 @@ _HANDED_FOR: Final = 1.0
 class RecordReader:
     """The records of one store, as somebody reads them."""
 
-    def __init__(
-        self, objects: Objects, keys: Keys, records: Records, *, now: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, objects: Objects, keys: Keys, records: Records, *, clock: Clock) -> None:
         self._objects = objects
         self._keys = keys
         self._records = records
-        self._now = now
+        self._clock = clock
         self._handed: _Handed | None = None
 
     async def get(self, graph_id: str, sequence: int, *, action: str) -> Record | None:
         """The record at an address, or None."""
         handed, self._handed = self._handed, None
-        if handed is not None and handed.is_of(graph_id, sequence) and self._now() - handed.read_at < _HANDED_FOR:
+        if (
+            handed is not None
+            and handed.is_of(graph_id, sequence)
+            and self._clock.monotonic() - handed.read_at < _HANDED_FOR
+        ):
             return handed.record
         return await self._records.read_at(quote(graph_id), sequence, action=action)
 
@@ -163,7 +165,7 @@ class RecordReader:
         if entry.size > _READ_WHOLE or self._records.known(entry.key, entry.etag):
             return await self._records.header_of(entry, action=action)
         record = await self._records.read_at(entry.name, entry.sequence, action=action)
-        self._handed = _Handed(record, self._now()) if record else None
+        self._handed = _Handed(record, self._clock.monotonic()) if record else None
         return record.header if record else None
 
     async def _sequences_in(self, name: str, wanted: range, *, action: str) -> list[int]:

@@ -6,11 +6,12 @@ S3 lists by key, and keys are in falling order of sequence: the newest records c
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from spark.graphs import Clock
 from spark_backend_s3.calls import SLOWEST
 from spark_backend_s3.names import Keys
 from spark_backend_s3.objects import PAGE, Listed, Objects
@@ -159,12 +160,17 @@ def entry_of(found: Listed, keys: Keys) -> Entry | None:
     return Entry(*split, found.key, found.etag, found.size) if split and found.size else None
 
 
-_CLOCK: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
+class BootClock:
+    """The clock of this machine, also of the time for which it was suspended: a writer that slept has not looked."""
+
+    def monotonic(self) -> float:
+        return time.monotonic() if _BOOT is None else time.clock_gettime(_BOOT)
+
+    def utc_now(self) -> datetime:
+        return datetime.now(UTC)
 
 
-def _elapsed() -> float:
-    # Of the clocks that a system has, one that goes on while it is suspended: a writer that slept has not looked.
-    return time.monotonic() if _CLOCK is None else time.clock_gettime(_CLOCK)
+_BOOT: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,8 +187,8 @@ class Trust:
     """An object younger than so many seconds, by the store's clock, is not removed from its place."""
     batch: int = 100
     """So many emptied places are worth a request of their own."""
-    now: Callable[[], float] = _elapsed
-    """Seconds by the writer's own clock."""
+    clock: Clock = field(default_factory=BootClock)
+    """The writer's own; only ``monotonic`` is asked for."""
 
     def is_old(self, found: Listed, *, now: datetime | None) -> bool:
         """Whether an object is so old that nobody can be writing to its place who has not looked since it was there.

@@ -30,7 +30,7 @@ class ViewCache:
         :param name: the quoted graph id.
         :param limit: how many objects one request may list.
         """
-        began, scan = self.trust.now(), GraphScan(self._objects, self._keys, name, action=action)
+        began, scan = self.trust.clock.monotonic(), GraphScan(self._objects, self._keys, name, action=action)
         await scan.list_newest(limit=limit)
         known = self._views.get(name, View())
         if scan.highest < max(known.highest, known.deleted_up_to):
@@ -53,7 +53,7 @@ class ViewCache:
 
     def is_recent(self, name: str) -> bool:
         """Whether this process has looked at a graph within the window."""
-        return 0 <= self.trust.now() - self.view(name).seen_at <= self.trust.window
+        return 0 <= self.trust.clock.monotonic() - self.view(name).seen_at <= self.trust.window
 
     def proves_unused(self, name: str, sequence: int) -> bool:
         """Whether a PUT of this sequence that was just answered can't have followed another use of it.
@@ -104,7 +104,7 @@ class Tombstones:
 
         The highest of the old ones stays, for the reason that ``GraphScan.removable`` gives.
         """
-        before = trust.now() - trust.grace
+        before = trust.clock.monotonic() - trust.grace
         old = [sequence for at, sequence in self._emptied if at < before][:PAGE]
         if len(old) <= trust.batch:
             return []

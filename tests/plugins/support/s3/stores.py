@@ -8,23 +8,15 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from spark.graphs import Clock
 from spark_backend_s3 import S3CheckpointBackend
 from spark_backend_s3.calls import RetryBudget
 from spark_backend_s3.scan import Trust
+from spark_testing import FakeClock
 from tests.plugins.support.s3.servers import S3Server
 
 AT_ONCE = -10.0
 """As ``grace``: everything that was written counts as old."""
-
-
-@dataclass
-class Clock:
-    """A writer's own clock, which goes on when it is told to."""
-
-    time: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.time
 
 
 @dataclass
@@ -52,11 +44,9 @@ def open_store(server: S3Server, bucket: str, prefix: str = "runs", **options: A
     return S3CheckpointBackend(bucket, prefix, **given | options)
 
 
-def trusting(
-    *, grace: float = 60.0, window: float = 10.0, batch: int = 100, clock: Callable[[], float] | None = None
-) -> Trust:
+def trusting(*, grace: float = 60.0, window: float = 10.0, batch: int = 100, clock: Clock | None = None) -> Trust:
     """An idea of time for a backend, whose own clock stands still if none is given."""
-    return Trust(grace=grace, window=window, batch=batch, now=clock or Clock())
+    return Trust(grace=grace, window=window, batch=batch, clock=clock or FakeClock(1000.0))
 
 
 def set_timeout(backend: S3CheckpointBackend, seconds: float) -> None:
