@@ -34,6 +34,7 @@ from tests.plugins.support.threads import no_thread_left
 
 class TestFileBackend(CheckpointBackendConformance):
     capabilities = ("persistent", "processes", "concurrent_processes", "keeps_blobs", "deletes_along")
+    many_graphs = 200  # each save waits for the disk
 
     @pytest.fixture
     async def backend(self, tmp_path: Path) -> AsyncIterator[FileCheckpointBackend]:
