@@ -205,9 +205,11 @@ class TestWhatCanNotBeHad:
         [
             {},
             {"tokens": 5},
-            {"tokens": [{"node": "Countdown"}]},
-            {"next_token": "x", "tokens": []},
-            {"next_token": 1, "tokens": [5]},
+            {"next_token": 2, "tokens": {"1": {"node": "Countdown"}}, "contents": {}},
+            {"next_token": "x", "tokens": {}, "contents": {}},
+            {"next_token": 2, "tokens": {"1": 5}, "contents": {}},
+            {"next_token": 1, "tokens": [5], "contents": []},
+            {"next_token": 1, "tokens": [], "contents": {}},
         ],
         ids=str,
     )

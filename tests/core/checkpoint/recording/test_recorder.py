@@ -404,7 +404,7 @@ class TestForgotten:
             now=lambda: moments[-1],
         )
         await recorder.open(parent=2)
-        capture = Capture({}, {}, frontier={"contents": []}, topology={}, config={}, metadata={})
+        capture = Capture({}, {}, frontier={"contents": {}}, topology={}, config={}, metadata={})
         if has_saved:
             await recorder.record(capture)
 

@@ -6,10 +6,12 @@ Whoever may write in a store may write anything. A record can be intact and stil
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from spark.errors import GraphRestoreError
 from spark.graphs.checkpoint.configuration.config import are_seconds
+from spark.graphs.state.token import Token
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.model import GraphCheckpoint
@@ -18,7 +20,7 @@ _LARGEST: Final = 2**63 - 1
 
 
 def checked(checkpoint: GraphCheckpoint) -> GraphCheckpoint:
-    """The checkpoint itself, when a graph can take it over.
+    """The checkpoint, in the present shape, when a graph can take it over.
 
     :raises GraphRestoreError: it says something that no run writes; says where.
     """
@@ -28,7 +30,9 @@ def checked(checkpoint: GraphCheckpoint) -> GraphCheckpoint:
         if checkpoint.topology is not None:
             _check_topology(checkpoint.topology)
         if checkpoint.frontier is not None:
-            _check_frontier(checkpoint.frontier)
+            frontier = _by_id(checkpoint.frontier)
+            _check_frontier(frontier)
+            checkpoint = replace(checkpoint, frontier=frontier)
             _check_progress(checkpoint.execution_metadata)
     except _Impossible as found:
         raise GraphRestoreError(
@@ -79,37 +83,67 @@ def _check_progress(metadata: Any) -> None:
     _check(_is_text_or_none(run_id), part, f"run_id is {_shown(run_id)}")
 
 
-def _check_frontier(frontier: Any) -> None:
+def _check_frontier(frontier: Mapping[str, Any]) -> None:
     part = "frontier"
-    _check_names(frontier, part, "it")
-    next_token, tokens, contents = (frontier.get(name) for name in ("next_token", "tokens", "contents"))
+    next_token: Any = frontier.get("next_token")
+    tokens: Any = frontier.get("tokens")
+    contents: Any = frontier.get("contents")
     _check(_is_number(next_token, 1), part, f"next_token is {_shown(next_token)}")
-    _check(isinstance(tokens, list), part, f"tokens is {_shown(tokens)}")
-    _check(isinstance(contents, list), part, f"contents is {_shown(contents)}")
-    for token in tokens:
-        _check_token(token, next_token, len(contents))
-    _check(len({token["id"] for token in tokens}) == len(tokens), part, "two tokens have one id")
+    _check_names(tokens, part, "tokens")
+    _check_names(contents, part, "contents")
+    for id, token in tokens.items():
+        _check_token(id, token, next_token, contents)
     result = frontier.get("result")
     if result is not None:
         _check_names(result, part, "the result")
         _check("content" in result and _is_text_or_none(result.get("node", 0)), part, "the result names no node")
 
 
-def _check_token(token: Any, next_token: int, contents: int) -> None:
+def _check_token(id: str, token: Any, next_token: int, contents: Mapping[str, Any]) -> None:
     part = "frontier"
-    _check_names(token, part, "a token")
-    _check(_is_number(token.get("id"), 1, next_token - 1), part, f"a token's id is {_shown(token.get('id'))}")
-    _check(type(token.get("node")) is str, part, f"a token's node is {_shown(token.get('node'))}")
-    _check(_is_number(token.get("lineage"), 0), part, f"a token's lineage is {_shown(token.get('lineage'))}")
-    _check(_is_text_or_none(token.get("source", 0)), part, f"a token's source is {_shown(token.get('source'))}")
-    _check(type(token.get("joined")) is bool, part, f"a token's joined is {_shown(token.get('joined'))}")
-    failures = token.get("failures", 0)
-    _check(_is_number(failures, 0), part, f"a token's failures are {_shown(failures)}")
+    _check(_is_id(id, next_token), part, f"a token's id is {_shown(id)}, and the next one is {next_token}")
+    _check_names(token, part, f"token {id}")
+    wrong = Token.wrong_field(token)
+    _check(wrong is None, part, f"{wrong} of token {id} is {_shown(token.get(wrong))}")
+    content = token["content"]
+    is_there = _is_id(content, next_token) and content in contents
+    _check(is_there, part, f"content of token {id} is {_shown(content)}, which is not in contents")
+
+
+def _is_id(value: str, next_token: int) -> bool:
+    return len(value) <= 19 and value.isdecimal() and 1 <= int(value) < next_token and value == str(int(value))
+
+
+def _by_id(frontier: Any) -> Any:
+    """A frontier in which tokens and contents are by id; in those of older releases they are lists."""
+    part = "frontier"
+    _check_names(frontier, part, "it")
+    tokens, contents = frontier.get("tokens"), frontier.get("contents")
+    if type(tokens) is not list or type(contents) is not list:
+        return frontier
+    ids: list[str] = [""] * len(contents)
+    """Place of a content to its id: that of the first token with it."""
+    by_id: dict[str, Any] = {}
+    for token in tokens:
+        _check_names(token, part, "a token")
+        id, place = token.get("id"), token.get("content")
+        _check(_is_number(id, 1), part, f"a token's id is {_shown(id)}")
+        _check(_is_number(place, 0, len(contents) - 1), part, f"content of token {id} is {_shown(place)}")
+        ids[place] = ids[place] or str(id)
+        by_id[str(id)] = _with_path(token) | {"content": ids[place]}
+    _check(len(by_id) == len(tokens), part, "two tokens have one id")
+    return {**frontier, "tokens": by_id, "contents": {id: contents[place] for place, id in enumerate(ids) if id}}
+
+
+def _with_path(token: Mapping[str, Any]) -> dict[str, Any]:
+    """A token of an older release, which had generation and path in ``order``."""
+    data = {name: value for name, value in token.items() if name not in ("id", "order")}
     order = token.get("order")
-    is_order = isinstance(order, list) and len(order) == 2 and all(_is_number(each, 0) for each in order)
-    _check(order is None or is_order, part, f"a token's order is {_shown(order)}")
-    place = token.get("content")
-    _check(_is_number(place, 0, contents - 1), part, f"a token's content is {_shown(place)}, of {contents}")
+    if order is None:
+        return data
+    is_order = type(order) is list and len(order) == 2
+    _check(is_order, "frontier", f"order of token {token['id']} is {_shown(order)}")
+    return data | {"generation": order[0], "path": [order[1]]}
 
 
 def _check_topology(topology: Any) -> None:

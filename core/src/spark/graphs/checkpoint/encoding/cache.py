@@ -151,12 +151,13 @@ class Section:
     def follows(self, captured: Captured) -> bool:
         """Whether the members are those of the capture before this one, so that its list of changes is enough."""
         return self.moment is not None and (
-            captured.moment is self.moment or (captured.before is self.moment and captured.changed is not None)
+            captured.moment is self.moment
+            or (captured.before is self.moment and not captured.removed and len(captured) == len(self.keys))
         )
 
     def take_changes(self, captured: Captured, encode: Callable[[str, Any], bytes]) -> None:
         """Encode again what changed between the last capture and this one."""
-        if captured.moment is self.moment or captured.changed is None:
+        if captured.moment is self.moment:
             return
         if not self._places:
             self._places = {key: place for place, key in enumerate(self.keys)}

@@ -23,7 +23,7 @@ from spark.graphs.checkpoint.serialization.reader import TreeReader
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
 from spark.graphs.checkpoint.serialization.unsaveable import describe
 from spark.graphs.checkpoint.serialization.writer import TreeWriter
-from spark.graphs.values.containers import PlainList, ordinary
+from spark.graphs.values.containers import Captured, PlainDict, ordinary
 from spark.graphs.values.loaded import class_name
 
 _SECTIONS: Final = ("graph_state", "node_states", "execution_metadata", "config", "topology", "frontier")
@@ -162,10 +162,14 @@ class PayloadWriter:
         return self._dump(ref.tree())
 
     def _frontier(self, frontier: dict[str, Any] | None) -> bytes:
-        if type(frontier) is not dict or type(frontier.get("tokens")) is not PlainList or self._writer.has_hook:
+        if (
+            type(frontier) is not dict
+            or type(frontier.get("tokens")) not in (Captured, PlainDict)
+            or self._writer.has_hook
+        ):
             return self._section("frontier", frontier)
         # Made by the engine: only what nodes gave it has to be looked at.
-        tree = {**frontier, "tokens": list(frontier["tokens"])}
+        tree = {**frontier, "tokens": dict(frontier["tokens"])}
         tree["contents"] = self._writer.tree(frontier["contents"], "frontier['contents']")
         if "result" in frontier:
             tree["result"] = self._writer.tree(frontier["result"], "frontier['result']")

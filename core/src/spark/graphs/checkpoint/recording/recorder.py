@@ -247,7 +247,7 @@ class Recorder:
         :raises CostExceededError: a cost budget was given, and what has to be encoded exceeds it.
         """
         if cost_budget is not None and checkpoint.frontier:
-            for content in checkpoint.frontier["contents"]:
+            for content in checkpoint.frontier["contents"].values():
                 cost_budget.add(content)
             if "result" in checkpoint.frontier:
                 cost_budget.add(checkpoint.frontier["result"])

@@ -21,7 +21,7 @@ from spark.graphs.checkpoint.serialization.registered_types import RegisteredTyp
 from spark.graphs.checkpoint.serialization.scalars import SCALAR_WRITERS, write_float, write_int, write_text
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer, is_hook
 from spark.graphs.checkpoint.serialization.unsaveable import Unsaveable, attribute_step, describe, key_step, show
-from spark.graphs.values.containers import Captured, PlainDict, PlainList, ordinary
+from spark.graphs.values.containers import Captured, PlainDict, ordinary
 from spark.graphs.values.loaded import class_name
 
 MAX_DEPTH: Final = 190
@@ -96,8 +96,8 @@ class TreeWriter:
             return self.write_dict(value, depth)
         if kind is list:
             return self.write_items(value, depth)
-        if kind is PlainList:
-            return list(value)
+        if kind is PlainDict:
+            return dict(value)
         if kind is Captured:
             return self.write_mapping(value, depth)
         return self._write_tagged(value, kind, depth)
