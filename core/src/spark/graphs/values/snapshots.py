@@ -13,8 +13,8 @@ from types import FunctionType, NoneType
 from typing import Any, Final
 
 from spark.errors import SerializationError
+from spark.graphs.values.paths import find_unserializable
 
-_LONGEST_SEARCH: Final = 100
 _MANY: Final = 100_000
 """So many parts are copied without asking whether they were met before; of more, because one is met over and over."""
 
@@ -138,25 +138,12 @@ def _deepcopy(value: Any, path: str) -> Any:
 
 
 def _uncopyable(value: Any, path: str, error: Exception) -> SerializationError:
-    path, value = _culprit(value, path)
+    path, value = find_unserializable(value, _can_be_copied, path=path)
     return SerializationError(
         f"{path} holds a {type(value).__qualname__} that can't be copied ({error}). State and outputs are values: keep "
         "connections, locks and open files on the node itself, and put plain data here.",
         path=path,
     )
-
-
-def _culprit(value: Any, path: str) -> tuple[str, Any]:
-    """The innermost part that can't be copied, and the path to it; asked only after copying has failed."""
-    for _ in range(_LONGEST_SEARCH):
-        steps = (
-            value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
-        )
-        found = next(((step, part) for step, part in steps if not _can_be_copied(part)), None)
-        if found is None:
-            break
-        path, value = f"{path}[{found[0]!r}]", found[1]
-    return path, value
 
 
 def _can_be_copied(value: Any) -> bool:

@@ -9,7 +9,7 @@ from operator import is_not
 from typing import Any
 
 from spark.graphs.checkpoint.records.chunks import ChunkedSection
-from spark.graphs.checkpoint.records.members import EncodedItems
+from spark.graphs.checkpoint.records.formats import EncodedItems
 from spark.graphs.checkpoint.serialization.writer import are_names
 from spark.graphs.values.containers import Captured
 

@@ -6,8 +6,7 @@ from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import Any, ClassVar
 
-from spark.graphs.checkpoint.records.formats import Format, Sections
-from spark.graphs.checkpoint.records.members import EncodedItems
+from spark.graphs.checkpoint.records.formats import EncodedItems, Format, Sections
 
 
 class JsonFormat(Format):

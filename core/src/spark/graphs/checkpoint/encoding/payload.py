@@ -9,14 +9,11 @@ from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError, SerializationError
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
-from spark.graphs.checkpoint.encoding.unserializable import find_unserializable
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.records.blobs import SMALLEST, BlobRef
 from spark.graphs.checkpoint.records.chunks import ChunkedSection
-from spark.graphs.checkpoint.records.deferred import DeferredPayload
-from spark.graphs.checkpoint.records.formats import Format
+from spark.graphs.checkpoint.records.formats import DeferredPayload, EncodedItems, Format
 from spark.graphs.checkpoint.records.limits import DEFAULT_LIMITS, ReadLimits
-from spark.graphs.checkpoint.records.members import EncodedItems
 from spark.graphs.checkpoint.serialization.cost import CostBudget
 from spark.graphs.checkpoint.serialization.object_hook import ObjectHook
 from spark.graphs.checkpoint.serialization.reader import TreeReader
@@ -25,6 +22,7 @@ from spark.graphs.checkpoint.serialization.unsaveable import describe
 from spark.graphs.checkpoint.serialization.writer import TreeWriter
 from spark.graphs.values.containers import Captured, PlainDict, ordinary
 from spark.graphs.values.loaded import class_name
+from spark.graphs.values.paths import find_unserializable
 
 _SECTIONS: Final = ("graph_state", "node_states", "execution_metadata", "config", "topology", "frontier")
 """The parts of a checkpoint that map names to a user's values; the last two may be None."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError
-from spark.graphs.checkpoint.records.members import EncodedItems
+from spark.graphs.checkpoint.records.formats import EncodedItems
 
 _SMALLEST: Final = 16 * 1024
 """Bytes that a part has at first, about,"""

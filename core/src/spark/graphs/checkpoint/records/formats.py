@@ -1,15 +1,41 @@
-"""The promise that a format makes: plain tree ↔ bytes."""
+"""The promise that a format makes: plain tree ↔ bytes; and what a payload is composed of."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Self
 
-from spark.graphs.checkpoint.records.members import EncodedItems
+
+class EncodedItems(list[bytes]):
+    """The items of a mapping, each as its bytes, and their total length. Made by ``of`` and changed only by ``put``."""
+
+    __slots__ = ("size",)
+
+    size: int
+    """The total length of all items, in bytes."""
+
+    @classmethod
+    def of(cls, items: Iterable[bytes]) -> Self:
+        """These items, in this order."""
+        made = cls(items)
+        made.size = sum(map(len, made))
+        return made
+
+    def put(self, place: int, item: bytes) -> None:
+        """Put another item in the place of one."""
+        self.size += len(item) - len(self[place])
+        self[place] = item
+
+    def copy(self) -> EncodedItems:
+        """The same items in a list of their own."""
+        made = EncodedItems(self)
+        made.size = self.size
+        return made
+
 
 Sections = Mapping[str, EncodedItems | bytes]
-"""The values of a mapping by their names: each as its bytes, or as the members of a mapping."""
+"""The values of a mapping by their names: each as its bytes, or as the items of a mapping."""
 
 
 class Format(ABC):
@@ -76,3 +102,35 @@ class Format(ABC):
     def verify(self, message: bytes, signature: str) -> bool:
         """Whether ``signature`` is right for ``message``; True when the format has no key. Asked before ``loads``."""
         return True
+
+
+class DeferredPayload:
+    """A payload that is composed only when somebody reads it. What did not change, it shares with those before and after it.
+
+    ``bytes(payload)`` is the payload, and ``len(payload)`` its length, which is known without composing it.
+    """
+
+    __slots__ = ("_format", "_sections")
+
+    def __init__(self, format: Format, sections: Sections) -> None:
+        """Of ``sections``, nothing may be changed afterwards."""
+        self._format = format
+        self._sections = sections
+
+    def __len__(self) -> int:
+        return self._format.composed_size(self._sections)
+
+    def __bytes__(self) -> bytes:
+        return self._format.compose(self._sections)
+
+
+def format_class(name: str) -> type[Format]:
+    """The class of the format with this name.
+
+    :raises PluginNotFoundError: no installed plugin provides it.
+    :raises PluginConflictError: two do.
+    :raises PluginBrokenError: one does, and can't be used.
+    """
+    from spark.hooks.registry import class_of  # not needed by those who give a format themselves
+
+    return class_of(("format", name))

@@ -13,8 +13,9 @@ from spark.graphs.checkpoint.serialization.pydantic_models import model_class
 from spark.graphs.checkpoint.serialization.registered_types import registered_class
 from spark.graphs.checkpoint.serialization.scalars import SCALAR_WRITERS
 from spark.graphs.checkpoint.serialization.type_names import Kind
-from spark.graphs.checkpoint.serialization.unsaveable import Unsaveable, show
+from spark.graphs.checkpoint.serialization.unsaveable import Unsaveable
 from spark.graphs.values.loaded import class_name
+from spark.graphs.values.paths import show
 
 _PLAIN: Final = (
     bool,

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from spark.errors import DeserializationError
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer, is_hook
-from spark.graphs.checkpoint.serialization.unsaveable import Unsaveable, describe, key_step, show
+from spark.graphs.checkpoint.serialization.unsaveable import Unsaveable, describe
 from spark.graphs.checkpoint.serialization.writer import MAX_DEPTH
+from spark.graphs.values.paths import key_step, show
 
 _SEQUENCES: Final = frozenset({list, tuple, set, frozenset})
 

@@ -19,8 +19,9 @@ from spark.graphs.checkpoint.serialization.protocols import Reader, Writer
 from spark.graphs.checkpoint.serialization.scalars import read_int, write_int, write_text
 from spark.graphs.checkpoint.serialization.type_names import Kind
 from spark.graphs.checkpoint.serialization.type_trees import read_type, write_type
-from spark.graphs.checkpoint.serialization.unsaveable import Unsaveable, attribute_step, show
+from spark.graphs.checkpoint.serialization.unsaveable import Unsaveable
 from spark.graphs.values.loaded import class_name, is_kind_of, lineage, namespace
+from spark.graphs.values.paths import attribute_step, show
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from spark.graphs.checkpoint.serialization.type_names import TypeNames
-from spark.graphs.checkpoint.serialization.unsaveable import key_step
+from spark.graphs.values.paths import key_step
 
 
 class Writer(Protocol):

@@ -18,8 +18,9 @@ from spark.graphs.checkpoint.serialization.protocols import Reader, Writer
 from spark.graphs.checkpoint.serialization.sameness import is_same
 from spark.graphs.checkpoint.serialization.type_names import Kind
 from spark.graphs.checkpoint.serialization.type_trees import is_parametrised, read_type, write_class
-from spark.graphs.checkpoint.serialization.unsaveable import Unsaveable, attribute_step, show
+from spark.graphs.checkpoint.serialization.unsaveable import Unsaveable
 from spark.graphs.values.loaded import class_name, is_kind_of
+from spark.graphs.values.paths import attribute_step, show
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

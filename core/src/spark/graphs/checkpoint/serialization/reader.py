@@ -15,7 +15,8 @@ from spark.graphs.checkpoint.serialization.registered_types import registered_na
 from spark.graphs.checkpoint.serialization.scalars import SCALAR_READERS
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer, is_hook
 from spark.graphs.checkpoint.serialization.type_names import TypeNames
-from spark.graphs.checkpoint.serialization.unsaveable import attribute_step, describe, key_step, show
+from spark.graphs.checkpoint.serialization.unsaveable import describe
+from spark.graphs.values.paths import attribute_step, key_step, show
 
 _CONTAINERS: Final[dict[str, Callable[[list[Any]], Any]]] = {"$tuple": tuple, "$set": set, "$frozenset": frozenset}
 

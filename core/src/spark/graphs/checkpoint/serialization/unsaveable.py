@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from itertools import accumulate
-from reprlib import Repr
 
 from spark.errors import SerializationError
 
 _LONGEST_PATH_SHOWN = 300
-_short = Repr()
-_short.maxstring = _short.maxother = 60
 _PICKLE = "Or keep checkpoints with format='pickle', which takes it, in a store that nobody else can write to."
 
 
@@ -40,27 +37,9 @@ class Unsaveable(Exception):
         )
 
 
-def key_step(key: object) -> str:
-    """The step from a dict to the value of a key."""
-    return f"[{show(key)}]"
-
-
-def attribute_step(name: str) -> str:
-    """The step from an object to its attribute."""
-    return f".{name}"
-
-
 def describe(error: BaseException) -> str:
     """An error of somebody else's code, by its type and message."""
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
-def show(value: object) -> str:
-    """A short repr that never raises."""
-    try:
-        return _short.repr(value)
-    except Exception:
-        return f"<{type(value).__name__}>"
 
 
 def _can_be_pickled(value: object) -> bool:

@@ -20,9 +20,10 @@ from spark.graphs.checkpoint.serialization.pydantic_models import is_model, writ
 from spark.graphs.checkpoint.serialization.registered_types import RegisteredType, registered_class
 from spark.graphs.checkpoint.serialization.scalars import SCALAR_WRITERS, write_float, write_int, write_text
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer, is_hook
-from spark.graphs.checkpoint.serialization.unsaveable import Unsaveable, attribute_step, describe, key_step, show
+from spark.graphs.checkpoint.serialization.unsaveable import Unsaveable, describe
 from spark.graphs.values.containers import Captured, PlainDict, ordinary
 from spark.graphs.values.loaded import class_name
+from spark.graphs.values.paths import attribute_step, key_step, show
 
 MAX_DEPTH: Final = 190
 """The levels of lists and dicts that one value's tree may have.
