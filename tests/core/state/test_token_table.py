@@ -199,6 +199,8 @@ def test_a_path_stays_short_and_keeps_its_order() -> None:
         frontier.waiting.remove(loop)
         frontier.waiting.appendleft(loop)
         frontier.finish(frontier.start(), {}, ["start", "work"])
+
+        assert frontier.capture() == plain(frontier)
     pending = sorted(frontier.pending(), key=lambda token: token.path)
 
     assert max(len(token.path) for token in pending) <= 33

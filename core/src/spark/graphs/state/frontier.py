@@ -8,8 +8,7 @@ from typing import Any, Final
 from zlib import crc32
 
 from spark.graphs.state.token import Token
-from spark.graphs.state.tracked import TrackedMapping
-from spark.graphs.values.containers import Captured, PlainDict
+from spark.graphs.state.token_table import TokenTable
 
 _PRIME: Final = 2**61 - 1
 _STEP_FACTOR: Final = 0x1B873593CC9E2D51
@@ -18,9 +17,6 @@ _JOIN_FACTOR: Final = 0x09E3779B97F4A7C1
 
 _LONGEST_PATH: Final = 32
 """So many fan-outs are remembered one by one; then all tokens get short paths that keep their order."""
-
-_MANY: Final = 16
-"""From so many tokens on it costs less to know what changed than to look at each."""
 
 
 class Frontier:
@@ -32,8 +28,6 @@ class Frontier:
     """
 
     __slots__ = (
-        "_content_uses",
-        "_contents",
         "_joins",
         "_node_hashes",
         "_order",
@@ -59,12 +53,7 @@ class Frontier:
         self._reach_counts = dict.fromkeys(self._joins, 0)
         """Join key to the number of tokens that can still reach it."""
         self._node_hashes: dict[str, int] = {}
-        self._tokens = TrackedMapping[Token](Token.to_data)
-        """All tokens by id, in the order of their ids."""
-        self._contents = TrackedMapping[Any]()
-        """The inputs of all tokens by their ids, as of the last capture."""
-        self._content_uses: dict[str, int] = {}
-        """Content id to the number of tokens with these inputs, as of the last capture."""
+        self._tokens = TokenTable()
         self.waiting: deque[Token] = deque()
         self.running: dict[str, Token] = {}
         self.at_join: dict[str, list[Token]] = {}
@@ -133,10 +122,9 @@ class Frontier:
     def capture(self) -> dict[str, Any]:
         """All tokens as plain data, where a running token counts as waiting. Never change what is in there.
 
-        ``tokens`` are by their ids, and so are their inputs in ``contents``. Where there are many, both say what changed since
-        the last capture.
+        ``tokens`` are by their ids, and so are their inputs in ``contents``: the key of one is a token's ``content``.
         """
-        tokens, contents = self._capture_few() if len(self._tokens.values) < _MANY else self._capture_many()
+        tokens, contents = self._tokens.capture_all()
         return {"next_token": self.next_id, "tokens": tokens, "contents": contents}
 
     def load(self, data: Mapping[str, Any]) -> None:
@@ -208,9 +196,8 @@ class Frontier:
     def _hash_of(self, node: str) -> int:
         hash = self._node_hashes.get(node)
         if hash is None:
-            hash = self._node_hashes[node] = (
-                crc32(node.encode(errors="surrogatepass")) << 20
-            )  # leaves room for the branch
+            text = node.encode(errors="surrogatepass")
+            hash = self._node_hashes[node] = crc32(text) << 20  # leaves room for the branch
         return hash
 
     def _path_to_extend(self, token: Token, branches: int) -> tuple[int, ...]:
@@ -220,43 +207,11 @@ class Frontier:
         return _path(token)
 
     def _shorten_paths(self, finished: Token) -> None:
+        """Give all tokens, and one that is finished, paths of one number each, in the order that they have."""
         for place, token in enumerate(sorted([*self.pending(), finished], key=_path)):
             token.path = (place,)
             if token is not finished:
                 self._tokens.put(token.id, token)
-
-    def _capture_few(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        if self._tokens.captured is not None:
-            self._tokens.stop_tracking()
-            self._contents = TrackedMapping()
-            self._content_uses.clear()
-        tokens, contents = PlainDict(), {}
-        for id, token in self._tokens.values.items():
-            tokens[id] = token.to_data()
-            contents[token.content] = token.inputs
-        return tokens, contents
-
-    def _capture_many(self) -> tuple[Captured, Captured]:
-        before, tokens = self._tokens.captured, self._tokens.capture()
-        if tokens is not before:
-            self._update_contents(before or {}, tokens)
-        return tokens, self._contents.capture()
-
-    def _update_contents(self, before: Mapping[str, Any], tokens: Captured) -> None:
-        """Let the contents be those of the tokens that were just captured."""
-        uses = self._content_uses
-        for id in tokens.changed:
-            if id not in before:
-                content = tokens[id]["content"]
-                if content not in uses:
-                    self._contents.put(content, self._tokens.values[id].inputs)
-                uses[content] = uses.get(content, 0) + 1
-        for id in tokens.removed:
-            content = before[id]["content"]
-            uses[content] -= 1
-            if not uses[content]:
-                del uses[content]
-                self._contents.remove(content)
 
 
 def _path(token: Token) -> tuple[int, ...]:
