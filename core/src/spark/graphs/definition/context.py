@@ -10,7 +10,7 @@ from spark.graphs.values.snapshots import snapshot
 
 if TYPE_CHECKING:
     from spark.graphs.concurrency.blocking import Threads
-    from spark.graphs.state.frontier import Token
+    from spark.graphs.state.token import Token
 
 _UNREAD: Final = object()
 

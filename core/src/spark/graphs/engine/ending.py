@@ -150,7 +150,7 @@ class Ending:
 
     def _count_failure(self, step: NodeContext | None, error: BaseException) -> None:
         if step is not None:
-            step.token.failures += 1
+            self._run.frontier.count_failure(step.token)
         if self._has_failed:
             self._notes.append(f"besides, {_blame(step, error)}{brief(error)}")
             return

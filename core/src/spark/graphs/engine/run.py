@@ -172,7 +172,7 @@ class GraphRun:
         """What has not committed by now is pending again, whatever becomes of it."""
         self.is_over = True
         self.tasks.clear()
-        self.frontier.put_back()
+        self.frontier.requeue_running()
 
     def over_budget(self, limit: str) -> BudgetExceededError:
         """The error for a budget that is used up."""
@@ -258,11 +258,11 @@ class GraphRun:
         frontier.finish(step.token, content, targets)
         if not targets:
             self.result = Message(content=content, status="completed", node=key)
-        if frontier.held:
+        if frontier.at_join:
             frontier.release_joins()
         self.iteration += 1
         self._last_node = key
-        if self.error is not None:
+        if self.error is not None and step.token.failures:
             self._forget_past_error()
 
     def _forget_past_error(self) -> None:
@@ -329,7 +329,7 @@ class GraphRun:
 
     def capture(self, *, reason: str, metadata: dict[str, Any] | None = None) -> Capture:
         """The graph at the last boundary, by reference to committed values."""
-        frontier = self.frontier.to_data()
+        frontier = self.frontier.capture()
         if self.result is not None:
             frontier["result"] = {"content": self.result.content, "node": self.result.node}
         facts: dict[str, Any] = PlainDict(
@@ -355,7 +355,7 @@ class GraphRun:
             iteration=self.iteration,
             last_node=self._last_node,
             running=tuple(token.node for token in frontier.running.values()),
-            waiting=len(frontier.waiting) + sum(map(len, frontier.held.values())),
+            waiting=len(frontier.waiting) + sum(map(len, frontier.at_join.values())),
             checkpoint=self.saving.latest_sequence if self.saving is not None else None,
         )
 
