@@ -20,11 +20,9 @@ import pytest
 from spark.errors import BackendError, CheckpointDamagedError, CheckpointError, DeletionError
 from spark.graphs import ExitNode, Graph, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager
-from spark.graphs.checkpoint.storage import Record
 from spark_backend_file import FileCheckpointBackend
-from spark_backend_file.directory import CheckpointDirectory
-from spark_backend_file.folder import GraphFolder
-from spark_backend_file.temporaries import is_leftover, new_temporary
+from spark_backend_file.local_directory import LocalDirectory
+from spark_backend_file.names import is_leftover, new_temporary
 from spark_testing import HOSTILE_IDS, CheckpointBackendConformance, OpenAnother, ReadRaw, Spoil
 from spark_testing.records import make_record
 from tests.plugins.support.file_faults import WatchedOs, run_in_child, watching
@@ -424,7 +422,7 @@ async def test_a_save_that_has_not_begun_never_does_when_cancelled(backend: File
     with watching(WatchedOs(1, gate.wait)):
         running = asyncio.create_task(backend.put(make_record("g", 1)))
         await asyncio.to_thread(gate.reached.wait, 10)
-        others = [asyncio.create_task(backend._worker.run(gate.opened.wait, 10)) for _ in range(3)]
+        others = [asyncio.create_task(backend._threads.run(gate.opened.wait, 10)) for _ in range(3)]
         queued = asyncio.create_task(backend.put(make_record("queued", 1)))
         for _ in range(3):
             await asyncio.sleep(0)
@@ -587,21 +585,18 @@ async def test_what_is_not_the_backends_own_keeps_a_graph_from_being_forgotten(b
     assert list(Path(backend.directory).iterdir()) == []
 
 
-async def test_a_writer_that_is_stopped_while_its_graph_is_forgotten_is_refused(
-    backend: FileCheckpointBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_writer_that_is_stopped_while_its_graph_is_forgotten_is_refused(backend: FileCheckpointBackend) -> None:
     """Its folder is gone, and one of the same name, made for a new run, is another one."""
     await backend.put(make_record("g", 1))
-    other = CheckpointDirectory(backend.directory)
+    other = LocalDirectory(backend.directory)
 
-    def forget_meanwhile(folder: GraphFolder, record: Record) -> None:
-        monkeypatch.undo()
-        other.forget("g")
-        other.put(make_record("g", 1))
-        folder.add(record)
+    def forget_meanwhile(name: str) -> None:
+        with watching(WatchedOs()):
+            other.forget("g")
+            other.put(make_record("g", 1))
 
-    monkeypatch.setattr(GraphFolder, "add", forget_meanwhile)
-    with pytest.raises(BackendError, match="No such file"):
+    # Before its second call: the first has opened the folder.
+    with watching(WatchedOs(2, forget_meanwhile)), pytest.raises(BackendError, match="No such file"):
         await backend.put(make_record("g", 2))
 
     assert [info.sequence for info in (await backend.list("g")).infos] == [1]

@@ -10,8 +10,9 @@ from urllib.parse import unquote, urlsplit
 
 from spark.hooks import is_cut_short, redact
 from spark_backend_file.connection import Connection
-from spark_backend_file.directory import CheckpointDirectory
-from spark_backend_file.remote import RemoteDirectory
+from spark_backend_file.directory import GraphDirectory
+from spark_backend_file.local_directory import LocalDirectory
+from spark_backend_file.remote_directory import RemoteDirectory
 
 GENERIC: Final = "fsspec+"
 """``fsspec+memory://folder`` means ``memory://folder`` where a scheme alone would belong to somebody else."""
@@ -22,9 +23,7 @@ _OF_S3: Final = frozenset({"s3", "s3a"})
 _READ_ONLY: Final = frozenset({"http", "https"})
 
 
-def files_at(
-    directory: str | os.PathLike[str], storage_options: Mapping[str, Any] | None
-) -> CheckpointDirectory | RemoteDirectory:
+def directory_at(directory: str | os.PathLike[str], storage_options: Mapping[str, Any] | None) -> GraphDirectory:
     """Where the checkpoints of this directory are: local paths are written durably, other URLs through fsspec.
 
     :raises ValueError: it can't be a directory of this backend, or ``storage_options`` come with a local path.
@@ -41,7 +40,7 @@ def files_at(
             f"storage_options are for URLs of fsspec, such as sftp://host/folder; {redact(path)!r} is a path of this "
             "machine, which the file backend writes itself. Leave them out."
         )
-    return CheckpointDirectory(_absolute(local_path(path) if _URL.match(path) else _expanded(path)))
+    return LocalDirectory(_absolute(local_path(path) if _URL.match(path) else _expanded(path)))
 
 
 def directory_of(url: str) -> str:

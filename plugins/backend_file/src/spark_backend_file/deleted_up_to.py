@@ -15,70 +15,71 @@ from functools import partial
 from stat import S_ISREG
 from typing import Final
 
-from spark_backend_file.names import FLOOR
-from spark_backend_file.waiting import Patience, patience
+from spark_backend_file.names import DELETED_UP_TO
+from spark_backend_file.threads import LockTimeout, lock_timeout
 
 # O_NONBLOCK, so that a pipe put in its place is found out instead of waited for.
 _WRITE: Final = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
-def read_floor(folder: int) -> int:
+def read_deleted_up_to(folder: int) -> int:
     """The highest sequence deleted so far, 0 for none.
 
     :param folder: a descriptor of the graph's folder.
     """
     try:
-        status = os.stat(FLOOR, dir_fd=folder, follow_symlinks=False)
+        status = os.stat(DELETED_UP_TO, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return 0
     if not S_ISREG(status.st_mode):
-        raise OSError(EISDIR, "Not a regular file", FLOOR)
+        raise OSError(EISDIR, "Not a regular file", DELETED_UP_TO)
     return status.st_size
 
 
-def raise_floor(folder: int, sequence: int, *, durable: bool, wait: bool = True) -> None:
-    """Make the floor at least ``sequence``; on return every process sees it.
+def raise_deleted_up_to(folder: int, sequence: int, *, durable: bool, wait: bool = True) -> None:
+    """Make it at least ``sequence``; on return every process sees it.
 
     :param durable: also after a power failure. Only needed when no higher record remains to be counted on from:
         otherwise nobody who holds a stale sequence outlives the failure.
     :param wait: for other deleters, one of which may have been stopped, as long as this call may.
     :raises TimeoutError: one of them held the lock for too long, or it was not to be waited for.
     """
-    floor = os.open(FLOOR, _WRITE, 0o600, dir_fd=folder)
+    file = os.open(DELETED_UP_TO, _WRITE, 0o600, dir_fd=folder)
     try:
-        if not S_ISREG(os.fstat(floor).st_mode):
-            raise OSError(EISDIR, "Not a regular file", FLOOR)
-        if os.fstat(floor).st_size < sequence:
-            _raise(floor, sequence, patience() if wait else Patience(0))
+        status = os.fstat(file)
+        if not S_ISREG(status.st_mode):
+            raise OSError(EISDIR, "Not a regular file", DELETED_UP_TO)
+        if status.st_size < sequence:
+            _raise(file, sequence, lock_timeout() if wait else LockTimeout(0))
         if durable:
-            os.fsync(floor)
+            os.fsync(file)
             os.fsync(folder)
     finally:
-        os.close(floor)
+        os.close(file)
 
 
-def _raise(floor: int, sequence: int, allowed: Patience) -> None:
-    # The lock is between deleters only, so that the floor never sinks. Closing the descriptor releases it.
-    if not allowed.lasts(partial(_lock, floor)):
+def _raise(file: int, sequence: int, timeout: LockTimeout) -> None:
+    # The lock is between deleters only, so that the length never sinks. Closing the descriptor releases it.
+    if not timeout.acquire(partial(_lock, file)):
         raise TimeoutError(
-            ETIMEDOUT, f"{_holder(floor)} has held the lock of the file {FLOOR!r} for {allowed.seconds:g} s"
+            ETIMEDOUT, f"{_holder(file)} has held the lock of the file {DELETED_UP_TO!r} for {timeout.seconds:g} s"
         )
-    if os.fstat(floor).st_size < sequence:
-        os.ftruncate(floor, sequence)
+    if os.fstat(file).st_size < sequence:
+        os.ftruncate(file, sequence)
 
 
-def _lock(floor: int, seconds: float) -> bool:
+def _lock(file: int, seconds: float) -> bool:
     time.sleep(seconds)
     try:
-        fcntl.flock(floor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
 
 
-def _holder(floor: int) -> str:
+def _holder(file: int) -> str:
     """Who holds the lock, as far as this machine knows."""
-    inode = os.fstat(floor).st_ino
+    inode = os.fstat(file).st_ino
     with suppress(OSError), open("/proc/locks", encoding="ascii") as locks:
         # "1: FLOCK  ADVISORY  WRITE 4711 08:01:1234567 0 EOF"
         for words in map(str.split, locks):
