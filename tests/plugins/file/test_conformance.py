@@ -191,6 +191,43 @@ async def test_the_latest_of_many_is_one_stat(backend: FileCheckpointBackend) ->
     assert [step.name for step in watched.log].count("stat") == 1
 
 
+async def test_a_page_of_graph_ids_looks_into_no_more_folders_than_it_needs(backend: FileCheckpointBackend) -> None:
+    for number in range(100):
+        await backend.put(make_record(f"g{number:02d}", 1))
+    await backend.delete("g51", 1)
+
+    with watching(WatchedOs()) as watched:
+        assert await backend.graph_ids("g", after="g49", limit=3) == ["g50", "g52", "g53"]
+
+    opened = [step.paths[0] for step in watched.log if step.name == "open"]
+    assert [os.path.basename(path) for path in opened] == ["g50", "g51", "g52", "g53"]
+
+
+async def test_a_link_in_the_place_of_a_graph_is_among_the_graph_ids(
+    backend: FileCheckpointBackend, tmp_path: Path
+) -> None:
+    """It may be the user's own, moved away: whoever asks which graphs there are must not think that it is none."""
+    await backend.put(make_record("h", 1))
+    Path(backend.directory, "g").symlink_to(tmp_path)
+
+    assert await backend.graph_ids() == ["g", "h"]
+
+
+async def test_many_records_are_read_in_one_go(backend: FileCheckpointBackend) -> None:
+    """One look into the folder tells which of a range there are, however long that is, and headers need no payload."""
+    for sequence in (1, 2, 3, 5):
+        await backend.put(make_record("g", sequence, payload=b"x" * 100_000))
+
+    with watching(WatchedOs()) as watched:
+        found = await backend.get_many("g", range(2, 10**12))
+        headers = (await backend.latest_headers(["g", "h"])).headers
+
+    assert [*found.records] == [2, 3, 5]
+    assert [step.name for step in watched.log].count("listdir") == 2
+    assert {graph_id: header.sequence for graph_id, header in headers.items()} == {"g": 5}
+    assert [step.name for step in watched.log].count("read") == 2 * 3 + 1
+
+
 async def test_files_that_are_not_named_like_checkpoints_are_passed_over(backend: FileCheckpointBackend) -> None:
     await backend.put(make_record("g", 1))
     folder = file_of(backend, 1).parent
@@ -301,8 +338,10 @@ async def test_a_symbolic_link_in_the_place_of_a_checkpoint_is_not_followed(
     outside = file_of(backend, 1).rename(tmp_path / "outside")
     file_of(backend, 1).symlink_to(outside)
 
-    with pytest.raises(BackendError, match="symbolic link"):
+    with pytest.raises(CheckpointDamagedError, match="is not a file"):
         await backend.get("g", 1)
+    assert [each.sequence for each in (await backend.get_many("g", [1])).damaged] == [1]
+    assert [each.sequence for each in (await backend.latest_headers(["g"])).damaged] == [1]
 
 
 async def test_a_symbolic_link_in_the_place_of_a_graph_is_not_followed(

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
         CheckpointInfo,
         CheckpointSerializer,
         Format,
+        LatestHeaders,
         Listing,
         ReadLimits,
         Record,
+        Records,
     )
 
 Names: TypeAlias = list[str]
@@ -98,6 +100,15 @@ class FileCheckpointBackend(CheckpointBackend):
 
     async def get(self, graph_id: str, sequence: int) -> Record | None:
         return await self._threads.run(self._graphs.get, graph_id, sequence)
+
+    async def get_many(self, graph_id: str, sequences: Sequence[int]) -> Records:
+        return await self._threads.run(self._graphs.get_many, graph_id, sequences)
+
+    async def latest_headers(self, graph_ids: Sequence[str]) -> LatestHeaders:
+        return await self._threads.run(self._graphs.latest_headers, graph_ids)
+
+    async def graph_ids(self, prefix: str = "", *, after: str | None = None, limit: int | None = None) -> Names:
+        return await self._threads.run(self._graphs.graph_ids, prefix, after, limit)
 
     async def list(self, graph_id: str | None = None) -> Listing:
         return await self._threads.run(self._graphs.listing, graph_id)

@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
 
 from spark.errors import BackendError, SparkError
-from spark.hooks import hide_secrets, redact, shows_secret
+from spark.hooks import redact, secrets_of, without_secrets
 from spark_backend_file.threads import locked
 
 _PACKAGES: Final = {
@@ -27,7 +26,6 @@ _PACKAGES: Final = {
 _ORDINARY: Final = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError)
 """What a filesystem answers, while its connection is sound."""
 _SECONDS_TO_CLOSE: Final = 10
-_HIDDEN: Final = "***"
 
 
 class Connection:
@@ -41,7 +39,7 @@ class Connection:
     def __init__(self, url: str, options: Mapping[str, Any]) -> None:
         self._url = url
         self._options = options
-        self._secrets = _secrets_of(url, options)
+        self._secrets = secrets_of(url, options)
         self.shown = redact(url if url.endswith("://") else url.rstrip("/"))
         """The URL without its secrets."""
         self.protocol = _protocols(url)[0]
@@ -76,9 +74,7 @@ class Connection:
 
     def cleaned(self, error: Exception) -> Exception:
         """The error itself; or, where a secret of this connection shows in it, one that says the rest."""
-        if not shows_secret(error, self._secrets):
-            return error
-        return BackendError(hide_secrets(f"{type(error).__name__}: {error}", self._secrets))
+        return without_secrets(error, self._secrets)
 
     def _open(self, holder: _Holder) -> tuple[Any, str]:
         with locked(holder.opening, "the connection"):
@@ -172,31 +168,3 @@ def _close(filesystem: Any) -> None:
         client = getattr(filesystem, name, None)
         if client is not None and hasattr(client, "close"):
             sync(filesystem.loop, client.close, timeout=_SECONDS_TO_CLOSE)
-
-
-def _secrets_of(url: str, options: Mapping[str, Any]) -> frozenset[str]:
-    """The password, and every value whose name sounds like a secret."""
-    values = [value for link in url.split("::") for value in _secrets_in_url(link)] + list(_secrets_in_options(options))
-    return frozenset(filter(None, values))
-
-
-def _secrets_in_url(url: str) -> Iterator[str]:
-    # Passwords are often pasted raw, with "/" or "?" in them: so this one ends at the last "@" of all.
-    before, at, _ = url.partition("://")[2].rpartition("@")
-    if at:
-        yield before.partition(":")[2]
-    elif not (port := url.partition("://")[2].partition("/")[0].partition(":")[2]).isdecimal():
-        yield port  # "@host" was forgotten
-    yield from (value for key, value in parse_qsl(urlsplit(url).query) if _is_secret(key))
-
-
-def _secrets_in_options(options: Mapping[str, Any]) -> Iterator[str]:
-    for key, value in options.items():
-        if isinstance(value, Mapping):
-            yield from _secrets_in_options(value)
-        elif isinstance(value, str) and _is_secret(key):
-            yield value
-
-
-def _is_secret(key: str) -> bool:
-    return _HIDDEN in redact(f"x://h/d?{key}=value") or _HIDDEN in redact(f"{key}=value")

@@ -10,10 +10,20 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import islice
 from typing import Any, ClassVar, Final, Protocol
 
 from spark.errors import BackendError, CheckpointDamagedError, DeletionError
-from spark.graphs.checkpoint.storage import CheckpointInfo, DamagedRecord, Listing, Record, parse_automatic_id
+from spark.graphs.checkpoint.storage import (
+    CheckpointInfo,
+    DamagedRecord,
+    LatestHeaders,
+    Listing,
+    Record,
+    Records,
+    page_of,
+    parse_automatic_id,
+)
 from spark_backend_file.folder import GraphFolder
 from spark_backend_file.names import LAST_SEQUENCE, is_hashed, is_sequence, quote, unquote
 from spark_backend_file.threads import CloseFile
@@ -99,9 +109,45 @@ class GraphDirectory(ABC):
                     return record  # else it was deleted between the two
         return None
 
+    def get_many(self, graph_id: str, sequences: Sequence[int]) -> Records:
+        """See ``CheckpointBackend.get_many``."""
+        found = Records({})
+        with self._folder(f"read checkpoints of graph {graph_id[:80]!r}", graph_id) as folder:
+            if folder is None:
+                return found
+            for sequence in _existing(folder, sequences):
+                try:
+                    if record := self._read(folder, graph_id, sequence):
+                        found.records[sequence] = record
+                except CheckpointDamagedError as error:
+                    found.damaged.append(DamagedRecord(graph_id, sequence, folder.place(sequence), str(error)))
+        return found
+
+    def latest_headers(self, graph_ids: Sequence[str]) -> LatestHeaders:
+        """See ``CheckpointBackend.latest_headers``."""
+        found = LatestHeaders({})
+        for graph_id in dict.fromkeys(graph_ids):
+            with self._folder(f"find the latest checkpoint of graph {graph_id[:80]!r}", graph_id) as folder:
+                header = folder.latest_header(graph_id) if folder else None
+            if isinstance(header, DamagedRecord):
+                found.damaged.append(header)
+            elif header is not None:
+                found.headers[graph_id] = header
+        return found
+
     def listing(self, graph_id: str | None) -> Listing:
         """See ``CheckpointBackend.list``."""
         return Listing.of(self._everything() if graph_id is None else self._listed(graph_id, quote(graph_id)))
+
+    def graph_ids(self, prefix: str, after: str | None, limit: int | None) -> list[str]:
+        """See ``CheckpointBackend.graph_ids``. Records are looked for in as many folders as the page has ids."""
+        with self.session("list its graphs") as session:
+            folders = {_graph_id_of(session, name): name for name in session.folder_names()}
+            damaged = {each.graph_id for each in session.damaged_folders()}
+            known = [each for each in folders.keys() | damaged if each is not None]
+            wanted = page_of(known, prefix, after=after, limit=None)
+            existing = (each for each in wanted if each in damaged or _has_records(session, folders[each]))
+            return [*islice(existing, limit)]
 
     def latest(self, graph_id: str) -> CheckpointInfo | None:
         """See ``CheckpointBackend.latest``."""
@@ -201,6 +247,18 @@ class GraphDirectory(ABC):
 def is_of_graph(name: str) -> bool:
     """Whether the folder of a graph can have this name."""
     return is_hashed(name) or unquote(name) is not None
+
+
+def _existing(folder: GraphFolder[Any], sequences: Sequence[int]) -> list[int]:
+    """Those of these that are there; where they are few, all of them, in order."""
+    if isinstance(sequences, range):
+        return [sequence for sequence in folder.names().sequences if sequence in sequences]
+    return sorted({*sequences})
+
+
+def _has_records(session: Session, name: str) -> bool:
+    with session.folder(name) as folder:
+        return folder is not None and folder.names().sequences != []
 
 
 def _graph_id_of(session: Session, name: str) -> str | None:

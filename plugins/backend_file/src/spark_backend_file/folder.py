@@ -134,6 +134,19 @@ class GraphFolder(ABC, Generic[Names]):
         infos = (self.info(graph_id, sequence, names) for sequence in reversed(names.sequences))
         return next((info for info in infos if info), None)
 
+    def latest_header(self, graph_id: str) -> RecordHeader | DamagedRecord | None:
+        """The header of the last record, or what is damaged in its place; None when there is no record."""
+        names = self.names()
+        for sequence in reversed(names.sequences):
+            for _, header in self.headers(names, [sequence]):
+                if isinstance(header, RecordHeader) and (header.graph_id, header.sequence) != (graph_id, sequence):
+                    header = misplaced(self.place(sequence), header)
+                if isinstance(header, CheckpointDamagedError):
+                    return DamagedRecord(graph_id, sequence, self.place(sequence), str(header))
+                if header is not None:
+                    return header
+        return None
+
     def info(self, graph_id: str, sequence: int, names: Names | None = None) -> CheckpointInfo | None:
         """The line of one record, or None.
 
@@ -195,5 +208,5 @@ def misplaced(place: str, header: RecordHeader) -> CheckpointDamagedError:
 
 
 def no_file(place: str) -> CheckpointDamagedError:
-    """The error for a folder, a pipe or a link in the place of a record."""
+    """The error for a folder, a pipe or a symbolic link in the place of a record."""
     return CheckpointDamagedError(f"{place} is not a file, so it is no checkpoint. Remove it, or restore the file.")

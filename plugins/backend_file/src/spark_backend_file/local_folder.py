@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from errno import ELOOP, ENXIO
 from functools import cached_property
 from stat import S_ISREG
 from typing import Final, Self
@@ -348,6 +349,10 @@ class LocalFolder(GraphFolder[LocalNames]):
             return os.open(record_name(sequence), READ, dir_fd=self._folder)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            if error.errno not in (ELOOP, ENXIO):
+                raise
+            raise no_file(self.place(sequence)) from error  # a symbolic link, which is not followed, or a socket
 
     def _read_head(self, record: int, place: str) -> tuple[Head, bytes, int]:
         status = os.fstat(record)

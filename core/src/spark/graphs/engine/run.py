@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from spark.errors import BudgetExceededError, NodeError, SerializationError
 from spark.graphs.checkpoint.policies.triggers import Boundary
-from spark.graphs.checkpoint.recording.recorder import Capture
+from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.concurrency.grace_period import Outcome, outcome_of, result_of
 from spark.graphs.definition.context import NodeContext
 from spark.graphs.message import Message
@@ -21,6 +21,7 @@ from spark.graphs.values.snapshots import Check, snapshot
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.recording.saving import SyncSaver
+    from spark.graphs.clock import Clock
     from spark.graphs.concurrency.blocking import NodeThreads
     from spark.graphs.definition.topology import Topology
     from spark.graphs.state.frontier import Frontier
@@ -50,7 +51,7 @@ class GraphRun:
         saving: SyncSaver | None,
         max_concurrency: int | None,
         threads: NodeThreads,
-        clock: Callable[[], float],
+        clock: Clock,
         iteration: int = 0,
         last_node: str | None = None,
         result: Message | None = None,
@@ -96,8 +97,8 @@ class GraphRun:
         self.saving = saving
         self._max_concurrency = max_concurrency or float("inf")
         self._most_iterations = (task.budget and task.budget.max_iterations) or float("inf")
-        self._clock = clock
-        self._started = clock()
+        self._clock = clock.monotonic
+        self._started = clock.monotonic()
         self._breathed = self._started
         self._checkpointed = 0.0
         self._saving_took = 0.0
@@ -246,8 +247,8 @@ class GraphRun:
         plan, key = step.plan, step.plan.key
         content = snapshot(output, path=plan.output, check=self._check)
         targets = plan.targets(content)
-        graph_changes = step.graph_writes.prepare() if step.graph_writes is not None else None
-        node_changes = step.node_writes.prepare() if step.node_writes is not None else None
+        graph_changes = step.graph_writes.prepare(self.state) if step.graph_writes is not None else None
+        node_changes = step.node_writes.prepare(self.node_state(key)) if step.node_writes is not None else None
         # Nothing below can fail.
         if graph_changes:
             self.state.apply(graph_changes, writer=key)
