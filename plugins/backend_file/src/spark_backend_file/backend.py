@@ -82,7 +82,7 @@ class FileCheckpointBackend(CheckpointBackend):
 
         A query may say ``inline_io=false``.
 
-        :raises ValueError: a ``file:`` URL names a host, holds another query, or no absolute path; or nobody can write there.
+        :raises ValueError: a ``file:`` URL names a host, holds another query, or no absolute path; or a filesystem is read-only.
         """
         address, common = split_inline_io(url)
         return cls(directory_of(address), **common | options)

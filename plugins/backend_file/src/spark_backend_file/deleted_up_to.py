@@ -1,7 +1,7 @@
 """The highest sequence that was ever deleted from a graph's folder, so that it is never used again.
 
-It is the length of a sparse file. Reading it is one ``stat``, which can't see half of an update and waits for nobody;
-raising it takes no space, so that checkpoints can be deleted from a full disk.
+It is the length of a sparse file. Reading it is one ``stat``, which never sees half of an update and never waits; raising it
+takes no space, so that checkpoints can be deleted from a full disk.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def raise_deleted_up_to(folder: int, sequence: int, *, durable: bool, wait: bool
     """Make it at least ``sequence``; on return every process sees it.
 
     :param durable: also after a power failure. Only needed when no higher record remains to be counted on from:
-        otherwise nobody who holds a stale sequence outlives the failure.
+        otherwise no process that holds a stale sequence outlives the failure.
     :param wait: for other deleters, one of which may have been stopped, as long as this call may.
     :raises TimeoutError: one of them held the lock for too long, or it was not to be waited for.
     """

@@ -68,7 +68,7 @@ class GraphFolder(ABC, Generic[Names]):
 
     @abstractmethod
     def forget(self, deleted: list[int]) -> None:
-        """Remove all there is, and the folder: records first, and last what tells which sequences were used.
+        """Remove all there is, and the folder: records first, and ``deleted_up_to`` last.
 
         :param deleted: takes the sequences of records that were there, as they go.
         """

@@ -1,6 +1,6 @@
 """The folder of one graph on a disk of this machine: the life of a record there, from ``put`` to ``forget``.
 
-In which order that is done, and why, is told in docs/file-backend.md.
+docs/file-backend.md gives the reasons for the order of the calls.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ class LocalFolder(GraphFolder[LocalNames]):
         if len(to_delete) + len(blobs) > _FEW or max(to_delete) >= saved:
             return []
         deleted: list[int] = []
-        # The record has just been saved, and nothing that goes wrong here may look as if it were not.
+        # The record is saved, and a failure to delete others must not look like a failure to save.
         with suppress(OSError):
             there = [sequence for sequence in to_delete if self._exists(sequence)]
             if there:
@@ -203,8 +203,8 @@ class LocalFolder(GraphFolder[LocalNames]):
     def delete(self, sequence: int) -> bool:
         """Remove a record, never to use its sequence again; False when there is none.
 
-        An older record that is removed may be back after a power failure: whole, and no trouble to anybody. The last
-        one may not: it would be continued from.
+        An older record that is removed may be back after a power failure, whole, which does no harm. The last one may not:
+        a run would resume from it.
         """
         if not self._exists(sequence):
             return False
@@ -220,8 +220,8 @@ class LocalFolder(GraphFolder[LocalNames]):
     def forget(self, deleted: list[int]) -> None:
         """Remove all there is, and the folder.
 
-        Records go first, and durably: none is ever there whose large values are not. What tells which sequences were used goes
-        last: until then nobody can use one again, and what was stopped on the way is done by beginning anew.
+        Records are removed first, and durably: none ever stands there without its large values. ``deleted_up_to`` is removed
+        last: until then no sequence can be used again, and a call that was stopped on the way is completed by another one.
 
         :param deleted: takes the sequences of records that were there, as they go.
         """

@@ -56,7 +56,7 @@ def local_path(url: str) -> str:
     """The path that ``file:///path/to/directory`` or ``local:///path/to/directory`` names. A ``~`` at its beginning means the
     user's home, after two slashes or three, and ``%7E`` a folder of that name.
 
-    :raises ValueError: the URL names a host, holds a query, or no absolute path; or it begins with the home of nobody.
+    :raises ValueError: the URL names a host, holds a query, or no absolute path; or it begins with the home of an unknown user.
     """
     parts = urlsplit(url)
     is_of_home = parts.netloc.startswith("~")
@@ -106,7 +106,7 @@ def _checked(url: str) -> str:
 def _expanded(path: str) -> str:
     """The path with the home that ``~`` or ``~user`` at its beginning means.
 
-    :raises ValueError: nobody has this home.
+    :raises ValueError: there is no such home.
     """
     expanded = os.path.expanduser(path)
     if path.startswith("~") and expanded == path:

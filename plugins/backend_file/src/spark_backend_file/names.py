@@ -154,7 +154,7 @@ def _start_of(pid: int) -> str:
 
 @lru_cache(maxsize=4)
 def _machine(pid: int) -> str:
-    """What tells this boot of this computer, and this container, from others that see the same folder."""
+    """What identifies this boot of this computer, and this container, among others that see the same folder."""
     witnesses = [os.uname().nodename]
     with suppress(OSError), open("/proc/sys/kernel/random/boot_id", encoding="ascii") as boot:
         witnesses.append(boot.read().strip())

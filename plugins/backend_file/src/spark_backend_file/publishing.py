@@ -38,7 +38,7 @@ class CreateWhole(PublishStrategy):
 
 
 class CreateInMemory(CreateWhole):
-    """The same in fsspec's memory filesystem, which looks first; no other process ever sees it."""
+    """The same in fsspec's memory filesystem, which checks and then writes; no other process ever sees it."""
 
     is_exclusive = False
 
@@ -58,14 +58,14 @@ class RenameOverSftp(PublishStrategy):
             filesystem.ftp.rename(temporary, target)
         except BaseException as error:
             _discard(filesystem, temporary)
-            # What is in the way has no error number of its own in this version of the protocol.
+            # In this version of the protocol, a name that is taken has no error number of its own.
             if isinstance(error, OSError) and _exists(filesystem, target):
                 raise FileExistsError(target) from error
             raise
 
 
 class MoveIntoPlace(PublishStrategy):
-    """A temporary file, a look whether the name is free, and a move: for filesystems that nobody has told us about."""
+    """A temporary file, a check whether the name is free, and a move: for filesystems of which nothing better is known."""
 
     is_exclusive = False
     has_folders = True

@@ -1,6 +1,6 @@
 """A folder of a filesystem that fsspec speaks to, as a directory of graphs.
 
-What is promised there, and what is not, is told in docs/file-backend.md.
+docs/file-backend.md says what is promised there, and what is not.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class RemoteSession:
         yield self.directory.opened(name, self.filesystem, self.root, to_write=True)
 
     def damaged_folders(self) -> list[DamagedRecord]:
-        """None: where there are links, they can't be told from what they lead to."""
+        """Always empty: these filesystems don't distinguish a link from what it leads to."""
         return []
 
 

@@ -1,4 +1,4 @@
-"""The file backend's own threads, and how long a call in one of them waits for a lock: not for ever, and not for nobody."""
+"""The file backend's own threads, and for how long a call in one of them waits for a lock."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class LockTimeout:
         self._is_given_up = False
 
     def give_up(self) -> None:
-        """Let the call end where it waits, from another thread: nobody wants its outcome any more."""
+        """End the call where it waits, from another thread: its caller was cancelled."""
         self._is_given_up = True
 
     def acquire(self, attempt: Callable[[float], bool]) -> bool:
@@ -152,7 +152,7 @@ _OF_CALL: ContextVar[LockTimeout] = ContextVar("LOCK_TIMEOUT")
 
 
 def lock_timeout() -> LockTimeout:
-    """That of the call which this thread makes; the default where nobody set one."""
+    """That of the call which this thread is making, or the default."""
     return _OF_CALL.get(None) or LockTimeout()
 
 
@@ -183,7 +183,7 @@ def _with_timeout(timeout: LockTimeout, call: Callable[[], T]) -> T:
 class ThreadPool:
     """At most so many threads, which take calls from one queue, with half the work of a ``ThreadPoolExecutor``.
 
-    They end with ``end``, or when nobody holds this any more. They are daemons: a program that forgets to close the
+    They end with ``end``, or when this object is collected. They are daemons: a program that forgets to close the
     backend still ends.
     """
 
@@ -216,7 +216,7 @@ class ThreadPool:
         self._end()
 
     async def ended(self) -> None:
-        """Wait until all have, having been told to."""
+        """Wait until they have ended; ``end`` was called before."""
         for thread in self._threads:
             pause = 0.0005
             while thread.is_alive():
