@@ -69,7 +69,8 @@ def _raise(file: int, sequence: int, timeout: LockTimeout) -> None:
 
 
 def _lock(file: int, seconds: float) -> bool:
-    time.sleep(seconds)
+    if seconds:  # even sleep(0) lets other processes take their turn
+        time.sleep(seconds)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
