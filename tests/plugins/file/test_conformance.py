@@ -21,7 +21,6 @@ from spark.errors import BackendError, CheckpointDamagedError, CheckpointError, 
 from spark.graphs import ExitNode, Graph, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager
 from spark.graphs.checkpoint.storage import Record
-from spark.graphs.concurrency import latency_gate
 from spark_backend_file import FileCheckpointBackend
 from spark_backend_file.directory import CheckpointDirectory
 from spark_backend_file.folder import GraphFolder
@@ -60,11 +59,9 @@ class TestFileBackend(CheckpointBackendConformance):
 
 
 @pytest.fixture
-async def backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FileCheckpointBackend]:
-    """One that takes the disk for a slow one, and so writes in threads of its own."""
-    monkeypatch.setattr(latency_gate, "LONGEST", 0.0)
-    monkeypatch.setattr(latency_gate, "TOLERABLE", 0.0)
-    async with FileCheckpointBackend(tmp_path / "store") as backend:
+async def backend(tmp_path: Path) -> AsyncIterator[FileCheckpointBackend]:
+    """One that saves in threads of its own, where a test can hold it up."""
+    async with FileCheckpointBackend(tmp_path / "store", inline_io=False) as backend:
         yield backend
 
 

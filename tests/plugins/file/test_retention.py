@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from spark.errors import SequenceTakenError
-from spark.graphs.concurrency import latency_gate
 from spark_backend_file import FileCheckpointBackend, worker
 from spark_backend_file.directory import CheckpointDirectory
 from spark_testing.records import BLOB, make_record
+from tests.plugins.support.disks import OnAFastDisk
 from tests.plugins.support.file_faults import WatchedOs, complaints, is_killed, run_in_child, watching
 
 EARLIER = [
@@ -151,8 +151,6 @@ def test_many_old_ones_and_newer_ones_are_left_to_the_caller(tmp_path: Path, to_
 @pytest.fixture
 def closers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The threads that closed removed files, of which each takes long."""
-    monkeypatch.setattr(latency_gate, "TOLERABLE", 60.0)
-    monkeypatch.setattr(latency_gate, "LONGEST", 60.0)  # so that the first save goes to a thread, and later ones do not
     monkeypatch.setattr(worker, "LONG", -1.0)
     seen: list[int] = []
     close = worker.Worker._close
@@ -174,7 +172,7 @@ def removed_files_held(path: Path) -> list[str]:
 
 async def test_another_thread_waits_until_the_disk_has_taken_space_back(tmp_path: Path, closers: list[int]) -> None:
     """On a disk that is told of free blocks that takes as long as a write, and here nobody else is to wait for it."""
-    async with FileCheckpointBackend(tmp_path) as backend:
+    async with OnAFastDisk(tmp_path) as backend:
         for sequence in range(1, 31):
             deleted = await backend.put_and_delete(make_record("g", sequence), [sequence - 1] if sequence > 1 else [])
 
@@ -190,7 +188,7 @@ async def test_on_other_disks_no_thread_is_asked(
 ) -> None:
     """Most give blocks back in memory, in less time than it takes to wake a thread."""
     monkeypatch.setattr(worker, "LONG", 60.0)
-    async with FileCheckpointBackend(tmp_path) as backend:
+    async with OnAFastDisk(tmp_path) as backend:
         for sequence in range(1, 6):
             await backend.put_and_delete(make_record("g", sequence), [sequence - 1] if sequence > 1 else [])
 

@@ -63,6 +63,7 @@ class TestS3Backend(CheckpointBackendConformance):
     random_records = 10
     kills = 1
     megabytes = 1
+    many_graphs = 60
 
     @pytest.fixture
     async def backend(self, s3_server: S3Server, bucket: str, prefix: str) -> AsyncIterator[S3CheckpointBackend]:

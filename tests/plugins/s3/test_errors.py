@@ -14,7 +14,7 @@ from datetime import timedelta
 import pytest
 
 from spark.errors import BackendError, DeletionError, SequenceTakenError
-from spark.hooks import open_backend
+from spark.graphs.checkpoint import open_backend
 from spark_backend_s3 import S3CheckpointBackend
 from spark_testing.records import NOON, make_record
 from tests.plugins.support.s3.faults import (

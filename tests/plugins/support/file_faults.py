@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,6 +23,8 @@ class Operation:
 
     name: str
     paths: tuple[str, ...]
+    thread: int = field(default_factory=threading.get_ident, compare=False)
+    """The one that made it."""
 
 
 @dataclass

@@ -18,6 +18,7 @@ from spark.graphs.checkpoint.recording.recorder import Recorder
 from spark.graphs.checkpoint.recording.saving import saving
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.memory import InMemoryCheckpointBackend
+from spark.graphs.checkpoint.storage.opening import open_backend
 from spark.graphs.clock import Clock, random_hex
 from spark.graphs.definition.nodes import Node
 from spark.graphs.definition.topology import Topology
@@ -319,12 +320,11 @@ def _backend_of(config: CheckpointConfig) -> CheckpointBackend:
 
 
 def _opened(backend: str, *, place: str) -> CheckpointBackend:
-    from spark.hooks import open_backend, redact  # not needed by those who give a backend themselves
+    from spark.hooks import redact  # not needed by those who give a backend themselves
 
     try:
-        opened: CheckpointBackend = open_backend(backend)
+        return open_backend(backend)
     except Exception as error:
         if isinstance(error, SparkError) and not isinstance(error, ValueError):
             raise
-        raise GraphDefinitionError(f"{place}: {redact(backend)!r} is no store: {error}") from error
-    return opened
+        raise GraphDefinitionError(f"{place}: {redact(backend)!r} is not a store: {error}") from error

@@ -13,7 +13,7 @@ from spark.graphs.arguments import Arguments, check_reachable, chosen_id, record
 from spark.graphs.checkpoint.configuration.config import CheckpointConfig
 from spark.graphs.checkpoint.migrations import migrated
 from spark.graphs.checkpoint.model import GraphCheckpoint
-from spark.graphs.checkpoint.recording.recorder import Capture
+from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.clock import SYSTEM_CLOCK, SYSTEM_RANDOM, Clock, random_hex
 from spark.graphs.concurrency.blocking import NODE_THREADS
@@ -323,7 +323,7 @@ class Graph:
         try:
             return await Ending(run).reach()
         except BaseException:
-            is_stored = recorder is not None and recorder.has_saved
+            is_stored = recorder is not None and recorder.history.has_grown
             raise
         finally:
             run.services.executor.close()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from spark.graphs.checkpoint.storage import CheckpointBackend, LatencyGate, run_blocking
+from spark.graphs.checkpoint.storage import CheckpointBackend, SmallIO, run_blocking, split_inline_io
 from spark_backend_file.directory import CheckpointDirectory
 from spark_backend_file.locations import directory_of, files_at
 from spark_backend_file.remote import RemoteDirectory
@@ -40,6 +39,8 @@ class FileCheckpointBackend(CheckpointBackend):
     :param pretty_print: indent it, where the format is readable.
     :param serializer: turns objects of your own into plain values and back.
     :param limits: what loading one checkpoint may cost beyond what its size accounts for.
+    :param inline_io: whether the event loop's thread may make small saves itself while the disk is fast; docs/file-backend.md
+        says for how long that may hold up the loop. False: all I/O runs in other threads, as it does behind a URL of fsspec.
     :param storage_options: what fsspec hands to the filesystem behind a URL: credentials, timeouts.
     :param lock_timeout: seconds that a call waits for a lock of another process, which may have been stopped. Behind a URL of
         fsspec, where calls wait for each other's transfers, ten times as long.
@@ -56,11 +57,17 @@ class FileCheckpointBackend(CheckpointBackend):
         serializer: CheckpointSerializer | None = None,
         *,
         limits: ReadLimits | Mapping[str, int] | None = None,
+        inline_io: bool = True,
         storage_options: Mapping[str, Any] | None = None,
         lock_timeout: float = DEFAULT,
     ) -> None:
         super().__init__(
-            format=format, compression=compression, pretty_print=pretty_print, serializer=serializer, limits=limits
+            format=format,
+            compression=compression,
+            pretty_print=pretty_print,
+            serializer=serializer,
+            limits=limits,
+            inline_io=inline_io,
         )
         self._files = files_at(directory, storage_options)
         self._local = self._files if isinstance(self._files, CheckpointDirectory) else None
@@ -68,16 +75,19 @@ class FileCheckpointBackend(CheckpointBackend):
         self.keeps_blobs: bool = self._local is not None
         self.directory: str = self._files.path
         self._worker = Worker("file backend", patience=_checked(lock_timeout) * (1 if self._local else 10))
-        self._gate = LatencyGate()
-        """Of saves on a disk of this machine."""
+        self._saves = SmallIO(inline_io, run_in_thread=self._worker.run, limits=self.inline_limits)
+        """On a disk of this machine."""
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
         """The backend of the directory that ``file:///path`` names, or of a folder behind another URL of fsspec.
 
-        :raises ValueError: a ``file:`` URL names a host, holds a query, or no absolute path; or nobody can write there.
+        A query may say ``inline_io=false``.
+
+        :raises ValueError: a ``file:`` URL names a host, holds another query, or no absolute path; or nobody can write there.
         """
-        return cls(directory_of(url), **options)
+        address, common = split_inline_io(url)
+        return cls(directory_of(address), **common | options)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.directory!r})"
@@ -89,11 +99,9 @@ class FileCheckpointBackend(CheckpointBackend):
         if self._local is None:
             await self._worker.run(self._files.put, record)
             return []
-        work = partial(self._timed_put, self._local, record, to_delete, blobs)
-        if self._gate.allows_save(record.graph_id, record.nbytes):
-            self._worker.check_open()
-            return work(self._gate.took)
-        return await self._worker.run(work, self._gate.took_elsewhere)
+        self._worker.check_open()
+        save = partial(self._local.put, record, to_delete, blobs, release=self._worker.release)
+        return await self._saves.run(save, nbytes=record.nbytes, graph_id=record.graph_id)
 
     async def get(self, graph_id: str, sequence: int) -> Record | None:
         return await self._worker.run(self._files.get, graph_id, sequence)
@@ -133,19 +141,6 @@ class FileCheckpointBackend(CheckpointBackend):
 
     async def leftovers(self, *, remove: bool = False) -> Names:
         return await self._worker.run(self._files.leftovers, remove)
-
-    def _timed_put(
-        self,
-        local: CheckpointDirectory,
-        record: Record,
-        to_delete: Sequence[int],
-        blobs: Sequence[str],
-        tell: Callable[[float], None],
-    ) -> Sequences:
-        began = time.perf_counter()
-        deleted = local.put(record, to_delete, blobs, release=self._worker.release)
-        tell(time.perf_counter() - began)
-        return deleted
 
     async def close(self) -> None:
         await self._worker.close()

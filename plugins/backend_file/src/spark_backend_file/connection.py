@@ -10,8 +10,7 @@ from threading import Lock
 from typing import Any, Final
 
 from spark.errors import BackendError, SparkError
-from spark.hooks import redact
-from spark_backend_file.secrecy import secrets_of, without_secrets
+from spark.hooks import redact, secrets_of, without_secrets
 from spark_backend_file.waiting import held
 
 _PACKAGES: Final = {

@@ -13,6 +13,7 @@ from spark.graphs.checkpoint.storage import (
     Listing,
     Record,
     parse_automatic_id,
+    split_inline_io,
 )
 from spark_backend_s3.blobs import Blobs
 from spark_backend_s3.catalog import Catalog
@@ -51,6 +52,7 @@ class S3CheckpointBackend(CheckpointBackend):
     :param pretty_print: indent it, where the format is readable.
     :param serializer: turns objects of your own into plain values and back.
     :param limits: what loading one checkpoint may cost beyond what its size accounts for.
+    :param inline_io: makes no difference, since nothing here blocks the event loop; taken because every backend takes it.
     :raises ValueError: an argument can't be used.
     """
 
@@ -75,9 +77,15 @@ class S3CheckpointBackend(CheckpointBackend):
         pretty_print: bool = False,
         serializer: CheckpointSerializer | None = None,
         limits: ReadLimits | Mapping[str, int] | None = None,
+        inline_io: bool = True,
     ) -> None:
         super().__init__(
-            format=format, compression=compression, pretty_print=pretty_print, serializer=serializer, limits=limits
+            format=format,
+            compression=compression,
+            pretty_print=pretty_print,
+            serializer=serializer,
+            limits=limits,
+            inline_io=inline_io,
         )
         if not timeout > 0:
             raise ValueError(f"timeout={timeout!r}: the s3 backend takes a positive number of seconds.")
@@ -107,7 +115,8 @@ class S3CheckpointBackend(CheckpointBackend):
 
         :raises ValueError: the URL names no bucket, or its query holds what is not known.
         """
-        return cls(**options_of(url) | options)
+        address, common = split_inline_io(url)
+        return cls(**options_of(address) | common | options)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._location.shown!r})"

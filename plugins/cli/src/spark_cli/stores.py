@@ -62,7 +62,8 @@ async def opened_store(url: str) -> AsyncIterator[CheckpointBackend]:
 def opened(url: str) -> CheckpointBackend:
     """The store behind a URL or name; a URL that can't be one is wrong usage."""
     from spark.errors import SparkError
-    from spark.hooks import open_backend, redact
+    from spark.graphs.checkpoint import open_backend
+    from spark.hooks import redact
 
     try:
         store: CheckpointBackend = open_backend(url)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from spark_backend_example.backend import ExampleCheckpointBackend
 
-from spark.hooks import open_backend
+from spark.graphs.checkpoint import open_backend
 from spark_testing import CheckpointBackendConformance, OpenAnother, ReadRaw, Spoil
 
 

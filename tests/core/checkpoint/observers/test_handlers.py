@@ -116,7 +116,7 @@ async def test_a_failing_handler_is_logged_with_its_name_and_the_others_are_told
     assert message.content["count"] == 1
     assert [event for event, *_ in diary.entries] == ["created"]
     (logged,) = caplog.records
-    assert "The handler Broken failed in on_checkpoint_created; the run goes on" in logged.message
+    assert "The handler Broken failed in on_checkpoint_created; the run continues" in logged.message
     assert logged.exc_info is not None
 
 
@@ -141,7 +141,7 @@ async def test_a_handler_that_quits_does_not_end_the_run_unless_that_is_wanted(
     message = await Graph(countdown(), checkpoint_config=every_step(backend, handler=Quits(how))).run({"limit": 1})
 
     assert message.content["count"] == 1
-    assert "The handler Quits failed in on_checkpoint_created; the run goes on" in caplog.text
+    assert "The handler Quits failed in on_checkpoint_created; the run continues" in caplog.text
 
     config = every_step(backend, handler=Quits(how), handler_errors="raise")
     with pytest.raises((SystemExit, asyncio.CancelledError)):

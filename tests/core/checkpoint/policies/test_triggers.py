@@ -65,7 +65,7 @@ class TestRules:
         )
 
     def test_what_is_no_trigger_can_not_be_combined(self) -> None:
-        with pytest.raises(GraphDefinitionError, match="5 is no trigger"):
+        with pytest.raises(GraphDefinitionError, match="5 is not a trigger"):
             EveryIterations(2) | 5  # type: ignore[operator]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from spark.errors import SerializationError
-from spark.graphs.checkpoint.recording.recorder import Capture
+from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.definition.plan import NodePlan
 from spark.graphs.definition.step import StepInput
 from spark.graphs.engine.outcome import Cause, Failed, Finished, Outcome, Stop

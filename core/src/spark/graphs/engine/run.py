@@ -8,7 +8,7 @@ from collections.abc import Collection
 from typing import Any, Final
 
 from spark.errors import BudgetExceededError
-from spark.graphs.checkpoint.recording.recorder import Capture
+from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.definition.step import StepInput
 from spark.graphs.engine.autosave import Autosave
 from spark.graphs.engine.executors import is_being_cancelled

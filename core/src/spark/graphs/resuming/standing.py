@@ -10,7 +10,7 @@ from spark.errors import GraphDefinitionError, GraphRestoreError, RunError
 from spark.graphs.checkpoint.encoding.codec import Codec
 from spark.graphs.checkpoint.migrations import migrated
 from spark.graphs.checkpoint.model import GraphCheckpoint
-from spark.graphs.checkpoint.recording.recorder import Capture
+from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.resuming.inputs import differing
 from spark.graphs.resuming.origin import Origin, look_up
 from spark.graphs.resuming.recorded import checked

@@ -1,4 +1,4 @@
-"""Saving by hand, and loading: a codec and a backend put together."""
+"""Finding and loading checkpoints: what a backend stores, read by its codec."""
 
 from __future__ import annotations
 
@@ -7,18 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 from spark.errors import (
     BackendError,
-    CheckpointConflictError,
     CheckpointNotFoundError,
-    DeletionError,
-    SparkError,
 )
-from spark.graphs.checkpoint.calls import ATTEMPTS, failure, not_found, wrapped
+from spark.graphs.checkpoint.calls import ATTEMPTS, not_found, wrapped
 from spark.graphs.checkpoint.encoding.codec import OpenRecord
 from spark.graphs.concurrency.blocking import run_blocking
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from spark.graphs.checkpoint.encoding.codec import Codec
     from spark.graphs.checkpoint.model import GraphCheckpoint
     from spark.graphs.checkpoint.records.info import CheckpointInfo
@@ -92,52 +87,3 @@ async def load_latest(backend: CheckpointBackend, graph_id: str) -> GraphCheckpo
     raise BackendError(
         f"The {backend.name} backend gives records of graph {graph_id!r} whose large values are not there."
     )
-
-
-async def delete(
-    backend: CheckpointBackend, infos: Sequence[CheckpointInfo], blobs: Sequence[str] = ()
-) -> tuple[list[CheckpointInfo], SparkError | None]:
-    """Delete checkpoints of one graph: those that are gone by this call, and what kept the others from it, if anything did.
-
-    :param infos: lines of one graph's listing, at least one.
-    :param blobs: large values that nobody needs when all of those are gone; they go last.
-    """
-    failed, deleted = None, []
-    try:
-        deleted = await backend.delete_many(infos[0].graph_id, [info.sequence for info in infos])
-        if blobs:
-            await backend.delete_blobs(infos[0].graph_id, blobs)
-    except Exception as error:
-        deleted = error.deleted if isinstance(error, DeletionError) else deleted
-        failed = failure(backend, f"deleting {_named(infos)}", error)
-        failed.__cause__ = None if failed is error else error
-    return [info for info in infos if info.sequence in deleted], failed
-
-
-async def forget(backend: CheckpointBackend, graph_id: str) -> tuple[list[int], SparkError | None]:
-    """Remove every trace of a graph: the sequences of the records that are gone by this, and what stopped it, if anything did."""
-    try:
-        return await backend.forget(graph_id), None
-    except Exception as error:
-        failed = failure(backend, f"forgetting graph {graph_id!r}", error)
-        failed.__cause__ = failed.__cause__ if failed is error else error
-        return [*error.deleted] if isinstance(error, DeletionError) else [], failed
-
-
-async def check_not_forgotten(backend: CheckpointBackend, graph_id: str, *, known: int) -> None:
-    """See that a store still knows of a history up to a sequence; of a forgotten graph it would refuse nothing.
-
-    :raises CheckpointConflictError: it does not.
-    """
-    with wrapped(backend, "looking for the history of graph ", graph_id):
-        free = await backend.next_sequence(graph_id)
-    if free <= known:
-        raise CheckpointConflictError(
-            f"This run of graph {graph_id!r} stopped: the store knows nothing of checkpoint {known} any more. The graph was "
-            "forgotten meanwhile, or the store was brought back from an older copy. Nothing was written. Start a new run."
-        )
-
-
-def _named(infos: Sequence[CheckpointInfo]) -> str:
-    first = f"checkpoint {infos[0].checkpoint_id!r}"
-    return first if len(infos) == 1 else f"{first} and {len(infos) - 1} more"

@@ -1,4 +1,4 @@
-"""What people do with stored checkpoints: look, load, delete."""
+"""What people do with stored checkpoints: list, load, verify, delete."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from itertools import groupby
 from operator import attrgetter
 
 from spark.graphs.checkpoint.calls import not_found, wrapped
-from spark.graphs.checkpoint.maintenance.garbage import collect_garbage, orphans, remove
-from spark.graphs.checkpoint.maintenance.loading import delete, find, forget, load, load_latest
+from spark.graphs.checkpoint.maintenance.deleting import delete, forget
+from spark.graphs.checkpoint.maintenance.garbage import collect_garbage, delete_blobs, find_orphans
+from spark.graphs.checkpoint.maintenance.loading import find, load, load_latest
 from spark.graphs.checkpoint.maintenance.verification import Verification, verify
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler
@@ -20,6 +21,7 @@ from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.records.query import CheckpointQuery, Scalar
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.listing import Listing
+from spark.graphs.checkpoint.storage.opening import open_backend
 from spark.graphs.clock import SYSTEM_CLOCK, Clock
 
 _LOG = logging.getLogger("spark.checkpoint")
@@ -29,7 +31,7 @@ class CheckpointManager:
     """The checkpoints of one backend.
 
     :param backend: the backend, or its URL or name.
-    :param handler: who is told about what is deleted here.
+    :param handler: notified of what is deleted here.
     :param clock: the present, for rules of retention that go by age; tests pass their own.
     """
 
@@ -40,7 +42,7 @@ class CheckpointManager:
         *,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self.backend: CheckpointBackend = _opened(backend) if isinstance(backend, str) else backend
+        self.backend: CheckpointBackend = open_backend(backend) if isinstance(backend, str) else backend
         self._observers = Observers.of(handler)
         self._clock = clock
 
@@ -108,8 +110,8 @@ class CheckpointManager:
     async def delete_all_checkpoints(self, graph_id: str) -> int:
         """Delete every checkpoint of a graph, also those made by hand; returns how many.
 
-        Large values of a run that might still be going on stay; ``remove_orphans`` takes them away. So does the graph id, with
-        the sequences that were used, so that no writer uses them again; ``forget`` removes that, too.
+        Large values that a run may be about to refer to stay; ``remove_orphans`` deletes them. The graph id stays with the
+        sequences that were used, so that no run uses them again; ``forget`` removes these, too.
         """
         return await self._delete(await self.list_checkpoints(graph_id))
 
@@ -117,15 +119,15 @@ class CheckpointManager:
         """Remove every trace of a graph; returns how many checkpoints that were.
 
         That is all checkpoints, also those made by hand and damaged ones, all large values, and the graph id itself: a run under
-        it begins anew. Call it only while no run of the graph is under way. Whoever is told of deletions is told of each
-        checkpoint that was listed. Where it is stopped on the way, call it again.
+        it begins anew. Call it only while no run of the graph is under way. Observers are notified of each checkpoint that was
+        listed. If it is stopped part-way, call it again.
 
         :raises BackendError: the storage failed; what is left is whole.
         """
         with wrapped(self.backend, "listing the checkpoints of graph ", graph_id):
             infos = (await self.backend.list(graph_id)).infos
         deleted, failed = await forget(self.backend, graph_id)
-        await self._observers.all_deleted(info for info in infos if info.sequence in {*deleted})
+        await self._observers.deleted(info for info in infos if info.sequence in {*deleted})
         if failed is not None:
             raise failed
         return len(deleted)
@@ -163,10 +165,10 @@ class CheckpointManager:
     async def verify(
         self, graph_id: str | None = None, *, report: Callable[[int, int], None] | None = None
     ) -> Verification:
-        """Load every checkpoint, and say what is damaged, and what is stored that nobody needs. Nothing is changed.
+        """Load every checkpoint, and report what is damaged, and which large values no checkpoint needs. Nothing is changed.
 
         :param graph_id: only those of this graph; None means all.
-        :param report: told how many of how many were loaded.
+        :param report: called with how many of how many were loaded.
         :raises BackendError: the storage failed.
         """
         return await verify(self.backend, graph_id, report)
@@ -174,30 +176,24 @@ class CheckpointManager:
     async def remove_orphans(self, graph_id: str, *, at_rest: bool = True) -> int:
         """Remove the large values of a graph that no checkpoint needs; returns how many.
 
-        Runs do so by themselves as they go on. This is for what is left when a graph does not run again: call it only while no
-        run of this graph is under way, for it takes away what a run may be about to refer to.
+        Runs do so by themselves. This is for what is left when a graph does not run again: call it only while no run of this
+        graph is under way, because it deletes what a run may be about to refer to.
 
-        :param at_rest: False when a run may be under way: then only what even that can't come to need, as ``verify`` tells it.
+        :param at_rest: False when a run may be under way: then only what it can't come to need, as ``verify`` reports it.
         :raises CheckpointDamagedError: a checkpoint can't be read, so that it is not known what it needs. Nothing was removed.
         :raises BackendError: the storage failed.
         """
-        return await remove(self.backend, graph_id, await orphans(self.backend, graph_id, at_rest=at_rest))
+        orphans = await find_orphans(self.backend, graph_id, at_rest=at_rest)
+        return await delete_blobs(self.backend, graph_id, orphans)
 
     async def _delete(self, checkpoints: Iterable[CheckpointInfo]) -> int:
         count = 0
         for graph_id, infos in groupby(checkpoints, key=attrgetter("graph_id")):
             deleted, failed = await delete(self.backend, list(infos))
             count += len(deleted)
-            await self._observers.all_deleted(deleted)
+            await self._observers.deleted(deleted)
             if failed:
                 raise failed
             if deleted and self.backend.keeps_blobs:
                 await collect_garbage(self.backend, graph_id)
         return count
-
-
-def _opened(url: str) -> CheckpointBackend:
-    from spark.hooks.registry import open_backend  # not needed by those who give a backend themselves
-
-    opened: CheckpointBackend = open_backend(url)
-    return opened

@@ -1,4 +1,4 @@
-"""Is everything that is stored still what was written, and is there anything that nobody needs?"""
+"""Is everything that is stored still what was written, and are there large values that no checkpoint needs?"""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from spark.errors import BackendError, CheckpointDamagedError, CheckpointNotFoundError, SparkError
 from spark.graphs.checkpoint.calls import wrapped
-from spark.graphs.checkpoint.maintenance.garbage import orphans
+from spark.graphs.checkpoint.maintenance.garbage import find_orphans
 from spark.graphs.checkpoint.maintenance.loading import completed
 from spark.graphs.concurrency.blocking import run_blocking
 
@@ -43,7 +43,7 @@ class Verification:
 async def verify(
     backend: CheckpointBackend, graph_id: str | None, report: Callable[[int, int], None] | None
 ) -> Verification:
-    """Load every checkpoint of a graph, or of all graphs, and look for large values that none of them needs."""
+    """Load every checkpoint of a graph, or of all graphs, and find the large values that none of them needs."""
     with wrapped(backend, "listing checkpoints"):
         listing = await backend.list(graph_id)
     infos, found = listing.infos, Verification(unlisted=listing.damaged)
@@ -56,13 +56,13 @@ async def verify(
             report(number, len(infos))
     for each in sorted(needed):
         if all(info.graph_id != each for info, _ in (*found.damaged, *found.unreadable)):
-            with suppress(CheckpointDamagedError):  # told already: something there can't be listed
-                found.orphans += [(each, name) for name in await orphans(backend, each, known=needed[each])]
+            with suppress(CheckpointDamagedError):  # reported already: something there can't be listed
+                found.orphans += [(each, name) for name in await find_orphans(backend, each, known=needed[each])]
     return found
 
 
 async def _load(backend: CheckpointBackend, info: CheckpointInfo, found: Verification) -> list[str] | None:
-    """See whether it loads; the names of the large values that it needs, or None where that can't be told."""
+    """Try whether it loads. Returns the names of the large values that it needs, or None where that can't be told."""
     try:
         with wrapped(backend, "loading checkpoint ", info.checkpoint_id):
             record = await backend.get(info.graph_id, info.sequence)

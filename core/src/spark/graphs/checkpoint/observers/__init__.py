@@ -1,1 +1,1 @@
-"""Who is told about checkpoints."""
+"""Who is notified of checkpoints."""

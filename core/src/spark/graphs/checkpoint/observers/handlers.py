@@ -1,4 +1,4 @@
-"""What users write to be told about checkpoints."""
+"""What users write to be notified of checkpoints."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""All who are told about checkpoints: the user's handlers, and plugins that listen to the same events."""
+"""Who is notified of checkpoints: the user's handlers, and plugins that listen to the same events."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from spark.errors import GraphDefinitionError
@@ -31,7 +32,7 @@ class Observers:
     def of(
         cls, handler: CheckpointHandler | Sequence[CheckpointHandler] | None, *, errors: HandlerErrors = "log"
     ) -> Observers:
-        """The audience for what a user passed as ``handler=``.
+        """Those that a user passed as ``handler=``.
 
         :raises GraphDefinitionError: one of them is no handler.
         """
@@ -44,48 +45,43 @@ class Observers:
                 )
         return cls(handlers, errors=errors)
 
-    async def gather(self) -> None:
-        """Find the plugins that listen, off the event loop, since the first look loads them."""
+    async def discover(self) -> None:
+        """Find the plugins that listen: off the event loop, because the first time loads them."""
         if not discovery.has_found():
             await run_blocking(discovery.found)
 
-    def is_empty_for(self, event: str) -> bool:
-        """Whether nobody would hear of an event, for instance ``spark_checkpoint_created``."""
-        return not self._handlers and not events.listeners(event)
-
     async def created(self, checkpoint: GraphCheckpoint, info: CheckpointInfo) -> None:
-        """Tell that a checkpoint is durable."""
-        await self._tell("on_checkpoint_created", checkpoint.isolated)
+        """A checkpoint is durable."""
+        if self._handlers:
+            await self._call("on_checkpoint_created", checkpoint.isolated)
         if events.listeners("spark_checkpoint_created"):
             await events.fire("spark_checkpoint_created", checkpoint=checkpoint.isolated(), info=info)
 
     async def restored(self, checkpoint: GraphCheckpoint) -> None:
-        """Tell that a run continues from a checkpoint."""
-        await self._tell("on_checkpoint_restored", checkpoint.isolated)
+        """A run continues from a checkpoint."""
+        await self._call("on_checkpoint_restored", checkpoint.isolated)
         if events.listeners("spark_checkpoint_restored"):
             await events.fire("spark_checkpoint_restored", checkpoint=checkpoint.isolated())
 
-    async def deleted(self, info: CheckpointInfo) -> None:
-        """Tell that a checkpoint is gone."""
-        await self._tell("on_checkpoint_deleted", lambda: info.checkpoint_id)
-        await events.fire("spark_checkpoint_deleted", checkpoint_id=info.checkpoint_id, graph_id=info.graph_id)
-
-    async def all_deleted(self, infos: Iterable[CheckpointInfo]) -> None:
-        """Tell of each checkpoint that is gone; what a handler raises goes on when everything was told."""
+    async def deleted(self, infos: Iterable[CheckpointInfo]) -> None:
+        """These checkpoints were deleted. What a handler raises is raised when all have been reported."""
+        if not self._handlers and not events.listeners("spark_checkpoint_deleted"):
+            return
         failures = []
         for info in infos:
             try:
-                await self.deleted(info)
+                await self._call("on_checkpoint_deleted", partial(str, info.checkpoint_id))
+                await events.fire("spark_checkpoint_deleted", checkpoint_id=info.checkpoint_id, graph_id=info.graph_id)
             except Exception as error:
                 failures.append(error)
         if failures:
             raise failures[0]
 
     async def failed(self, graph_id: str, error: BaseException) -> None:
-        """Tell that a checkpoint could not be made."""
+        """A checkpoint could not be made."""
         await events.fire("spark_checkpoint_failed", graph_id=graph_id, error=error)
 
-    async def _tell(self, method: str, make_argument: Callable[[], Any]) -> None:
+    async def _call(self, method: str, make_argument: Callable[[], Any]) -> None:
         for handler in self._handlers:
             try:
                 await getattr(handler, method)(make_argument())
@@ -94,7 +90,7 @@ class Observers:
                     add_note(error, f"raised by the handler {type(handler).__qualname__} in {method}.")
                     raise
                 _LOG.exception(
-                    "The handler %s failed in %s; the run goes on. To stop it, pass handler_errors='raise'.",
+                    "The handler %s failed in %s; the run continues. To stop it, pass handler_errors='raise'.",
                     type(handler).__qualname__,
                     method,
                 )

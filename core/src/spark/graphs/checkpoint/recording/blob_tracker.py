@@ -1,22 +1,21 @@
-"""A run's own account of large values: which of them go when checkpoints go, and when to look for those of earlier runs."""
+"""Which large values of this run become unreferenced when checkpoints are deleted, and when to look for those of earlier runs."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
 from spark.graphs.checkpoint.maintenance.garbage import collect_garbage
 from spark.graphs.checkpoint.records.blobs import birth
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from spark.graphs.checkpoint.records.info import CheckpointInfo
-    from spark.graphs.checkpoint.storage.backend import CheckpointBackend
+from spark.graphs.checkpoint.records.info import CheckpointInfo
+from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 
 
 class BlobTracker:
-    """Knows for each large value that this run wrote how long it is needed; of earlier runs', only that there may be some."""
+    """Knows which records refer to each large value of this run; of earlier runs', only that there may be some.
+
+    :param writer: what the names of this run's large values have in common.
+    """
 
     def __init__(self, writer: str) -> None:
         self._writer = writer
@@ -25,7 +24,7 @@ class BlobTracker:
         self._began_after = 0
         """The sequence of the last record of earlier runs."""
         self._pruned = 0
-        """How many of those went since the last sweep."""
+        """How many of those were deleted since garbage was last collected."""
         self._has_collected = False
 
     def begin(self, *, after: int) -> None:
@@ -34,14 +33,14 @@ class BlobTracker:
 
     @property
     def has_large_values(self) -> bool:
-        """Whether it knows of any that may have to go one day."""
+        """Whether it knows of any that may become unreferenced."""
         return bool(self._spans)
 
     def unreferenced(self, kept: Sequence[int], *, retired: Iterable[str], until: int) -> list[str]:
-        """The large values that nobody needs once a record is stored and only the kept ones remain beside it.
+        """The large values that nothing refers to once a record is stored and only the kept ones remain beside it.
 
         :param kept: sequences, rising.
-        :param retired: what that record refers to no more.
+        :param retired: what that record no longer refers to.
         :param until: its sequence.
         """
         spans = self._spans | _spans(retired, until)
@@ -51,29 +50,29 @@ class BlobTracker:
         """The record with sequence ``until`` is the first that does not refer to these."""
         self._spans |= _spans(retired, until)
 
-    def removed(self, names: Iterable[str]) -> None:
-        """They are gone."""
+    def deleted(self, names: Iterable[str]) -> None:
+        """These were deleted."""
         for name in names:
             self._spans.pop(name, None)
 
     def pruned(self, infos: Iterable[CheckpointInfo]) -> None:
-        """These records go."""
+        """These records are being deleted."""
         self._pruned += sum(info.sequence <= self._began_after for info in infos)
 
     def is_collection_due(self, kept: Sequence[CheckpointInfo]) -> bool:
-        """Whether to look for what records of earlier runs have left behind.
+        """Whether to look for what earlier runs have left behind.
 
-        A sweep reads every record that remains. So there is one at first, for runs that are killed over and over prune little
-        each; then one for as many records as have gone; and one after the last of them.
+        That reads every record that remains. So it is done at first, because runs that are killed over and over prune little
+        each; then once for as many records as were deleted; and after the last record of earlier runs.
         """
         if not self._has_collected or self._pruned >= len(kept):
             return True
         return self._pruned > 0 and kept[0].sequence > self._began_after
 
     async def collect_garbage(self, backend: CheckpointBackend, graph_id: str) -> None:
-        """Remove what other runs have left behind and no record refers to."""
+        """Delete what other runs have left behind and no record refers to."""
         self._pruned, self._has_collected = 0, True
-        await collect_garbage(backend, graph_id, but=self._writer)
+        await collect_garbage(backend, graph_id, except_writer=self._writer)
 
 
 def _spans(retired: Iterable[str], until: int) -> dict[str, tuple[int, int]]:

@@ -9,7 +9,8 @@ from typing import Final
 
 from spark.graphs.checkpoint.policies.durability import Durability
 from spark.graphs.checkpoint.policies.triggers import Boundary
-from spark.graphs.checkpoint.recording.recorder import Capture, Recorder
+from spark.graphs.checkpoint.recording.capture import Capture
+from spark.graphs.checkpoint.recording.recorder import Recorder
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 
 MOST_WAITING: Final = 8
@@ -30,12 +31,12 @@ class SyncSaver:
     @property
     def latest_sequence(self) -> int | None:
         """The sequence of the graph's latest automatic checkpoint; None when there is none."""
-        return self._recorder.latest_sequence
+        return self._recorder.history.latest_sequence or None
 
     @property
     def latest(self) -> CheckpointInfo | None:
         """The last checkpoint that this run has made durable."""
-        return self._recorder.latest
+        return self._recorder.history.latest
 
     def now(self) -> datetime:
         """The present, in UTC."""

@@ -1,43 +1,45 @@
-"""Is this plugin fit to take part? Its hooks are compared with the specs, and what they return is checked.
+"""Are the hooks of a plugin written as they should be, and do they return what they should?
 
 pluggy ignores a function that is not marked, and never calls a misspelt hook. Both are mistakes, and reported as such.
 """
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 import pluggy
 
 from spark.errors import PluginBrokenError
 from spark.hooks import specs
-from spark.hooks.plugin_specs import API_VERSION, PluginSpec
+from spark.hooks.specs import API_VERSION, PluginSpec
+from spark.wording import did_you_mean
 
 HOOKS = {name: tuple(inspect.signature(getattr(specs, name)).parameters) for name in (*specs.PROVIDING, *specs.EVENTS)}
 """Every hook, and its arguments."""
 
+Hooks: TypeAlias = list[tuple[str, pluggy.HookImpl]]
+"""The hooks that a plugin implements, each with its implementation."""
 
-def examine(plugin: Any, name: str) -> list[tuple[str, pluggy.HookImpl]]:
-    """The hooks that a plugin implements, each with its implementation.
+
+def validate(plugin: Any, name: str) -> Hooks:
+    """The hooks that a plugin implements.
 
     :raises PluginBrokenError: a hook is unknown, unmarked, or declared wrongly; the message is the reason and the cure.
     """
-    _refuse_unmarked(plugin)
-    hooks = _implementations(plugin, name)
-    for hook, implementation in hooks:
-        _check_name(hook, implementation)
-        _check_shape(hook, implementation)
-        _check_arguments(hook, implementation)
-    return hooks
+    try:
+        return _validated(plugin, name)
+    except PluginBrokenError:
+        raise
+    except Exception as error:  # an entry point may name any object, which may raise whenever it is looked at
+        raise PluginBrokenError(f"Looking for its hooks failed: {type(error).__name__}: {error}.") from error
 
 
-def collect(hooks: Iterable[tuple[str, pluggy.HookImpl]]) -> list[PluginSpec]:
-    """What the plugin's providing hooks return; whether it fits is ``check_specs``'s question.
+def collect_specs(hooks: Hooks) -> list[PluginSpec]:
+    """What the plugin's providing hooks return; ``check_specs`` says whether it fits.
 
-    :raises PluginBrokenError: a hook raised, or returned something else than a list of its specs.
+    :raises PluginBrokenError: a hook raised, or did not return a list of its specs.
     """
     return [spec for hook, implementation in hooks if hook in specs.PROVIDING for spec in _call(hook, implementation)]
 
@@ -61,7 +63,17 @@ def accepted(hook: str, implementation: pluggy.HookImpl) -> tuple[str, ...]:
     return tuple(name for name in HOOKS[hook] if name in declared)
 
 
-def _implementations(plugin: Any, name: str) -> list[tuple[str, pluggy.HookImpl]]:
+def _validated(plugin: Any, name: str) -> Hooks:
+    _refuse_unmarked(plugin)
+    hooks = _implementations(plugin, name)
+    for hook, implementation in hooks:
+        _check_name(hook, implementation)
+        _check_shape(hook, implementation)
+        _check_arguments(hook, implementation)
+    return hooks
+
+
+def _implementations(plugin: Any, name: str) -> Hooks:
     # A manager without specs takes any hook, and leaves the judgement, and the words, to us.
     manager = pluggy.PluginManager(specs.PROJECT)
     manager.register(plugin, name)
@@ -76,13 +88,15 @@ def _refuse_unmarked(plugin: Any) -> None:
         if name.startswith("spark_") and not is_marked and (is_own or name in HOOKS):
             raise PluginBrokenError(
                 f"Its function {name} is not marked, so nothing would call it. "
-                f"Put @hookimpl (from spark.hooks) above it, or rename it if it is no hook.{_nearest_hook(name)}"
+                f"Put @hookimpl (from spark.hooks) above it, or rename it if it is not a hook.{did_you_mean(name, HOOKS)}"
             )
 
 
 def _check_name(hook: str, implementation: pluggy.HookImpl) -> None:
     if hook not in HOOKS and not implementation.optionalhook:
-        raise PluginBrokenError(f"There is no hook {hook}.{_nearest_hook(hook)} The hooks are: {', '.join(HOOKS)}.")
+        raise PluginBrokenError(
+            f"There is no hook {hook}.{did_you_mean(hook, HOOKS)} The hooks are: {', '.join(HOOKS)}."
+        )
 
 
 def _check_shape(hook: str, implementation: pluggy.HookImpl) -> None:
@@ -90,7 +104,7 @@ def _check_shape(hook: str, implementation: pluggy.HookImpl) -> None:
         raise PluginBrokenError(f"Its {hook} is a hook wrapper, which is not supported. Mark it with a bare @hookimpl.")
     if hook in specs.PROVIDING and inspect.iscoroutinefunction(implementation.function):
         raise PluginBrokenError(
-            f"Its {hook} is async; this hook is called outside of any event loop. Make it a plain def."
+            f"Its {hook} is async; this hook is called outside any event loop. Make it a plain def."
         )
 
 
@@ -102,8 +116,8 @@ def _check_arguments(hook: str, implementation: pluggy.HookImpl) -> None:
     ]
     if wrong:
         raise PluginBrokenError(
-            f"Its {hook} takes {', '.join(wrong)}, which nobody would pass. "
-            f"The hook is {hook}({', '.join(HOOKS[hook])}); declare those arguments of it that you need."
+            f"Its {hook} takes {', '.join(wrong)}, which nothing would pass. "
+            f"The hook is {hook}({', '.join(HOOKS[hook])}); declare those of its arguments that you need."
         )
 
 
@@ -138,11 +152,6 @@ def _check_version(spec: PluginSpec) -> None:
         return
     newer = "spark-graphs" if spec.api_version > API_VERSION else "the plugin"
     raise PluginBrokenError(
-        f"Its {spec.kind} {spec.name!r} is written for plugin API version {spec.api_version}, and this spark-graphs "
-        f"speaks version {API_VERSION}. Upgrade {newer}."
+        f"Its {spec.kind} {spec.name!r} is written for plugin API version {spec.api_version}, but this spark-graphs "
+        f"uses version {API_VERSION}. Upgrade {newer}."
     )
-
-
-def _nearest_hook(name: str) -> str:
-    nearest = difflib.get_close_matches(name, HOOKS, n=1)
-    return f" Did you mean {nearest[0]}?" if nearest and nearest[0] != name else ""

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from spark.errors import PluginBrokenError, PluginWarning
-from spark.hooks import backend_class, plugins
+from spark.graphs.checkpoint import backend_class
+from spark.hooks import plugins
 from tests.discovery.conftest import WORKSPACE_PLUGINS
 from tests.discovery.sources import GOOD, GOOD_BACKEND
 from tests.support.sites import Site
@@ -82,7 +83,7 @@ def test_an_allow_list_admits_by_entry_point_or_distribution(
         (
             "SPARK_DISABLE_PLUGINS",
             f"fake-good,{WORKSPACE_PLUGINS}",
-            "SPARK_DISABLE_PLUGINS lists 'fake-good'. To use it, take it off that list.",
+            "SPARK_DISABLE_PLUGINS lists 'fake-good'. To use it, remove it from that list.",
         ),
     ],
 )
@@ -119,14 +120,14 @@ def test_a_misspelt_name_in_a_list_is_told_with_the_nearest_right_one(
         plugins()
 
     assert [str(each.message) for each in caught] == [
-        f"{setting} lists {listed!r}, and no installed plugin is called that. {cure}"
+        f"{setting} lists {listed!r}, but no installed plugin has this name. {cure}"
     ]
 
 
 def test_a_distribution_of_ours_may_be_blocked_where_it_is_not_installed(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spark.hooks.entry_points._mentions_group", lambda found: found.name.startswith("fake-"))
+    site.hide_our_plugins()
     monkeypatch.setenv("SPARK_DISABLE_PLUGINS", "spark-graphs-serializer-pickle")
     site.install("fake-good", GOOD)
 

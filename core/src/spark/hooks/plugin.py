@@ -1,10 +1,10 @@
-"""What is known of one plugin: what became of it, what it brings, and what it wants to be told of."""
+"""What is known about one plugin: its status, what it provides, and the events it listens to."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     import pluggy
 
-    from spark.hooks.plugin_specs import Claim, PluginSpec
+    from spark.hooks.specs import Claim, PluginSpec
 
 Status: TypeAlias = Literal["loaded", "blocked", "broken"]
 
@@ -58,6 +58,16 @@ class Plugin:
     """Every hook that it implements; empty unless it is loaded."""
     module: Any = None
     """The object that its entry point names."""
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it takes part."""
+        return self.info.status == "loaded"
+
+    def broken_by(self, error: Exception) -> Plugin:
+        """The same plugin, out of service. It keeps its specs, so that asking for one of them can say what is wrong."""
+        info = replace(self.info, status="broken", reason=str(error), provides=(), claims=frozenset(), error=error)
+        return replace(self, info=info, hooks=())
 
 
 @dataclass(slots=True, eq=False)

@@ -1,4 +1,7 @@
-"""The core's own plugin: memory and JSON arrive by the same hooks as everybody's."""
+"""The core's own plugin: the memory backend and the JSON format arrive by the same hooks as everybody's.
+
+It stands outside of ``spark.graphs``, so that asking which plugins are installed loads no engine.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ def spark_backends() -> list[BackendSpec]:
             target="spark.graphs.checkpoint.storage.memory:InMemoryCheckpointBackend",
             schemes=("memory",),
             class_names=("InMemoryCheckpointBackend",),
-            summary="Checkpoints in this process's memory; gone when it ends.",
+            summary="Checkpoints in the memory of this process, lost when it ends.",
         )
     ]
 

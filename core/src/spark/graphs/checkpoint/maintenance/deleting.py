@@ -1,0 +1,54 @@
+"""Deleting checkpoints, and forgetting whole graphs: what was deleted is known even where the storage fails part-way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from spark.errors import DeletionError, SparkError
+from spark.graphs.checkpoint.calls import failure
+from spark.graphs.checkpoint.records.info import CheckpointInfo
+from spark.graphs.checkpoint.storage.backend import CheckpointBackend
+
+
+async def delete(
+    backend: CheckpointBackend, infos: Sequence[CheckpointInfo], blobs: Sequence[str] = ()
+) -> tuple[list[CheckpointInfo], SparkError | None]:
+    """Delete checkpoints of one graph. Returns those that were deleted, and what kept the others from it, if anything did.
+
+    :param infos: lines of one graph's listing, at least one.
+    :param blobs: large values that only these refer to; they are deleted last.
+    """
+    graph_id, deleted = infos[0].graph_id, list[int]()
+    failed = None
+    try:
+        deleted = await backend.delete_many(graph_id, [info.sequence for info in infos])
+        if blobs:
+            await backend.delete_blobs(graph_id, blobs)
+    except Exception as error:
+        deleted = [*_deleted_before(error, deleted)]
+        failed = _failure(backend, f"deleting {_named(infos)}", error)
+    return [info for info in infos if info.sequence in deleted], failed
+
+
+async def forget(backend: CheckpointBackend, graph_id: str) -> tuple[list[int], SparkError | None]:
+    """Remove every trace of a graph. Returns the sequences of the deleted records, and what stopped it, if anything did."""
+    try:
+        return await backend.forget(graph_id), None
+    except Exception as error:
+        return [*_deleted_before(error)], _failure(backend, f"forgetting graph {graph_id!r}", error)
+
+
+def _deleted_before(error: Exception, known: Sequence[int] = ()) -> Sequence[int]:
+    return error.deleted if isinstance(error, DeletionError) else known
+
+
+def _failure(backend: CheckpointBackend, doing: str, error: Exception) -> SparkError:
+    failed = failure(backend, doing, error)
+    if failed is not error:
+        failed.__cause__ = error
+    return failed
+
+
+def _named(infos: Sequence[CheckpointInfo]) -> str:
+    first = f"checkpoint {infos[0].checkpoint_id!r}"
+    return first if len(infos) == 1 else f"{first} and {len(infos) - 1} more"

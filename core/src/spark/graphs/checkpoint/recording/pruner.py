@@ -1,0 +1,158 @@
+"""What retention gives up of a graph's checkpoints, and how it is deleted: along with a new one, or beside the run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from spark.errors import RuleError
+from spark.graphs.checkpoint.maintenance.deleting import delete
+from spark.graphs.checkpoint.observers.observers import Observers
+from spark.graphs.checkpoint.policies.retention import KeepAll, Retention, surplus
+from spark.graphs.checkpoint.recording.blob_tracker import BlobTracker
+from spark.graphs.checkpoint.recording.history import History
+from spark.graphs.checkpoint.records.info import CheckpointInfo
+from spark.graphs.checkpoint.storage.backend import CheckpointBackend
+
+_LOG = logging.getLogger("spark.checkpoint")
+
+
+@dataclass(slots=True)
+class Surplus:
+    """What may be deleted once a new checkpoint is durable."""
+
+    checkpoints: list[CheckpointInfo]
+    blobs: list[str]
+    """Large values that only these refer to."""
+    deleted: Collection[int] = ()
+    """The sequences of those that the store deleted when it stored the new one."""
+
+    def sequences(self) -> list[int]:
+        """Those of the checkpoints."""
+        return [info.sequence for info in self.checkpoints]
+
+
+class Pruner:
+    """Deletes for one run what retention gives up, and the large values that nothing refers to then."""
+
+    def __init__(
+        self, history: History, backend: CheckpointBackend, *, retention: Retention, observers: Observers, writer: str
+    ) -> None:
+        self._history = history
+        self._backend = backend
+        self._retention = retention
+        self._observers = observers
+        self._blob_tracker = BlobTracker(writer)
+        self._broken_rule: RuleError | None = None
+        """Raised by the retention, and not by the run yet: first the checkpoint has to be durable."""
+        self._deleting: asyncio.Task[None] | None = None
+        """What is being deleted beside the run."""
+
+    def begin(self) -> None:
+        """The run begins to add to the history."""
+        self._blob_tracker.begin(after=self._history.latest_sequence)
+
+    def choose(self, newest: CheckpointInfo, *, superseded: CheckpointInfo | None, retired: Sequence[str]) -> Surplus:
+        """What may be deleted once a checkpoint is durable.
+
+        :param superseded: the checkpoint whose place it takes, if there is one.
+        :param retired: large values that it no longer refers to.
+        """
+        if not self._history.remembers:
+            return Surplus([], [])
+        counted = [*self._history.checkpoints, newest]
+        if superseded is not None:
+            counted.remove(superseded)
+        checkpoints = self._given_up(counted, newest)
+        if superseded is not None:
+            checkpoints.append(superseded)
+        return Surplus(checkpoints, self._unreferenced_without(checkpoints, newest, retired) if checkpoints else [])
+
+    def stored(self, newest: CheckpointInfo, *, retired: Sequence[str]) -> None:
+        """That checkpoint is durable."""
+        if self._history.remembers:
+            self._blob_tracker.stored(retired, until=newest.sequence)
+
+    async def prune(self, surplus: Surplus) -> None:
+        """Delete what the store has not deleted along with the new checkpoint, and notify observers of all of it.
+
+        Where deleting waits for a disk or a network, the run continues meanwhile: it waits before it prunes again, and before
+        it ends.
+
+        :raises RuleError: the retention rule raised. Nothing was deleted.
+        """
+        if self._deleting is not None:
+            await self.settle()
+        if surplus.checkpoints:
+            left = await self._note_deleted(surplus)
+            if not (left or self._is_collection_due()):
+                self._blob_tracker.deleted(surplus.blobs)
+            elif self._backend.persistent:
+                deleting = self._delete(left, surplus.blobs)
+                self._deleting = asyncio.create_task(deleting, name=f"{self._history.graph_id}/retention")
+            else:
+                await self._delete(left, surplus.blobs)
+        if self._broken_rule is not None:
+            broken, self._broken_rule = self._broken_rule, None
+            raise broken
+
+    async def settle(self) -> None:
+        """Wait until nothing is being deleted any more.
+
+        :raises Exception: a handler failed, and was to end the run.
+        """
+        if self._deleting is not None:
+            deleting, self._deleting = self._deleting, None
+            try:
+                await asyncio.shield(deleting)
+            except asyncio.CancelledError:
+                deleting.cancel()
+                await asyncio.gather(deleting, return_exceptions=True)
+                raise
+
+    def drop(self) -> None:
+        """Stop deleting, without waiting for it."""
+        if self._deleting is not None:
+            self._deleting.cancel()
+
+    def _given_up(self, counted: Sequence[CheckpointInfo], newest: CheckpointInfo) -> list[CheckpointInfo]:
+        rising = self._history.is_rising
+        try:
+            return surplus(counted, retention=self._retention, now=newest.timestamp, rising=rising)
+        except RuleError as error:
+            self._broken_rule, self._retention = error, KeepAll()
+            return []
+
+    def _unreferenced_without(
+        self, checkpoints: Sequence[CheckpointInfo], newest: CheckpointInfo, retired: Sequence[str]
+    ) -> list[str]:
+        if not (retired or self._blob_tracker.has_large_values):
+            return []
+        to_delete = {info.sequence for info in checkpoints}
+        kept = [info.sequence for info in self._history.checkpoints if info.sequence not in to_delete]
+        return self._blob_tracker.unreferenced(kept, retired=retired, until=newest.sequence)
+
+    async def _note_deleted(self, surplus: Surplus) -> list[CheckpointInfo]:
+        """Of what is to be deleted, the rest that the store has not deleted yet."""
+        self._history.remove(surplus.checkpoints)
+        self._blob_tracker.pruned(surplus.checkpoints)
+        if not surplus.deleted:
+            return surplus.checkpoints
+        await self._observers.deleted([info for info in surplus.checkpoints if info.sequence in surplus.deleted])
+        return [info for info in surplus.checkpoints if info.sequence not in surplus.deleted]
+
+    async def _delete(self, checkpoints: list[CheckpointInfo], blobs: list[str]) -> None:
+        deleted, failed = await delete(self._backend, checkpoints, blobs) if checkpoints else ([], None)
+        if failed:
+            _LOG.warning("%s (The run continues, and tries again after its next checkpoint.)", failed)
+            self._history.restore([info for info in checkpoints if info not in deleted])
+        else:
+            self._blob_tracker.deleted(blobs)
+            if self._is_collection_due():
+                await self._blob_tracker.collect_garbage(self._backend, self._history.graph_id)
+        await self._observers.deleted(deleted)
+
+    def _is_collection_due(self) -> bool:
+        return self._backend.keeps_blobs and self._blob_tracker.is_collection_due(self._history.checkpoints)
