@@ -190,7 +190,7 @@ class Ending:
         reason = self._reason(error)
         timer = None
         if reason is not None and self._grace_period.remaining < float("inf"):
-            timer = asyncio.get_running_loop().call_later(self._grace_period.remaining / 2, saver.hurry)
+            timer = asyncio.get_running_loop().call_later(self._grace_period.remaining / 2, saver.expedite)
         before = saver.latest
         failure = await self._save(saver, reason)
         if timer is not None:
@@ -251,7 +251,7 @@ class Ending:
         while True:
             task = asyncio.create_task(self._finish(saver, reason), name="spark-graphs: saving the last checkpoint")
             if await self._grace_period.wait([task]):
-                saver.drop()
+                saver.abort()
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait([task], timeout=_LAST_CHANCE)
