@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from spark.errors import GraphDefinitionError, GraphRestoreError
 from spark.graphs.checkpoint.policies.triggers import AfterNode
 from spark.graphs.resuming.identity import is_same_node, recorded_nodes
-from spark.graphs.resuming.recorded import named
+from spark.graphs.resuming.validation import named
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.model import GraphCheckpoint

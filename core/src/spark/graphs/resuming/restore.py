@@ -11,8 +11,8 @@ from spark.errors import GraphDefinitionError, GraphRestoreError, SparkWarning
 from spark.graphs.definition.nodes import ExitNode, FunctionNode, Node
 from spark.graphs.definition.topology import Topology
 from spark.graphs.resuming.identity import exchanged_node
-from spark.graphs.resuming.recorded import named
 from spark.graphs.resuming.renaming import check_rename, new_keys, with_new_keys
+from spark.graphs.resuming.validation import named
 from spark.graphs.values.loaded import find_loaded
 
 if TYPE_CHECKING:
