@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from spark.graphs.checkpoint.model import GraphCheckpoint
 
 
-def checked(checkpoint: GraphCheckpoint) -> GraphCheckpoint:
+def validated(checkpoint: GraphCheckpoint) -> GraphCheckpoint:
     """The checkpoint when a graph can take it over, with a frontier as this release writes it.
 
     :raises GraphRestoreError: it holds what no run would write; says where.
