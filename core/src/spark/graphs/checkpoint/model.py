@@ -56,7 +56,7 @@ class GraphCheckpoint:
     """The format version it was written in."""
     topology: dict[str, Any] | None = field(default=None, metadata=Section(is_kept=True, is_shown=False).declared())
     """The nodes and edges of the graph, as plain values; None in a checkpoint made by hand."""
-    frontier: dict[str, Any] | None = field(default=None, metadata=Section().declared())
+    frontier: dict[str, Any] | None = field(default=None, metadata=Section(tables=("tokens", "contents")).declared())
     """The work that was pending, as plain values; None in a checkpoint made by hand."""
     sequence: int | None = None
     """Its place in the history of its graph; None until it is saved."""

@@ -21,6 +21,8 @@ class Section:
     """It is encoded again only when it is another object."""
     is_keyed_if_large: bool = False
     """There may be large values in it, which become blobs; as long as it is small, it is encoded in one piece."""
+    tables: tuple[str, ...] = ()
+    """These of its values are mappings that change key by key: of those that say what changed, only that is encoded."""
     may_be_none: bool = False
     """A checkpoint made by hand need not have it: None is the field's default."""
     may_be_absent: bool = False

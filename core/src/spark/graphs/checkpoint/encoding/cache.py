@@ -45,6 +45,8 @@ class EncodingCache:
         self.retired: list[str] = []
         """Blobs that stood for a value in the payload before, and no longer do."""
         self._mappings: dict[str, CachedMapping] = {}
+        self._tables: list[str] = []
+        """Which of these are inside a section."""
         self._kept: dict[str, tuple[object, EncodedItems | bytes]] = {}
 
     def claim(self, owner: object) -> None:
@@ -73,14 +75,21 @@ class EncodingCache:
         """Whether a blob stands for the value of this key."""
         return (mapping, key) in self.refs
 
-    def mapping(self, name: str, values: dict[str, Any], encode: Encode) -> CachedMapping | None:
+    def mapping(
+        self, name: str, values: dict[str, Any], encode: Encode, *, is_table: bool = False
+    ) -> CachedMapping | None:
         """The encoded items of a mapping, in order; None when its keys can't be those of a plain object.
 
         ``encode`` is called for the keys whose value is not the object that it was last time.
+
+        :param is_table: it is inside a section, so nothing stands for its values, and it is not divided into chunks.
         """
         cached = self._mappings.get(name)
         if cached is not None and type(values) is Captured and cached.follows(values):
-            cached.take_changes(values, encode)
+            if values.moment is not cached.moment:
+                for key in values.removed if self.refs else ():
+                    self.refer((name, key), None)
+                cached.take_changes(values, encode)
             return cached
         if cached is not None and list(values) == list(cached.values):
             cached.replace(compress(values, map(is_not, values.values(), cached.values.values())), values, encode)
@@ -90,7 +99,9 @@ class EncodingCache:
             self._drop_items(name)
             return None
         if cached is None:
-            cached = self._mappings[name] = CachedMapping(self, name)
+            cached = self._mappings[name] = CachedMapping(self, name, is_chunked=not is_table)
+            if is_table:
+                self._tables.append(name)
         cached.take_all(values, encode)
         return cached
 
@@ -99,6 +110,11 @@ class EncodingCache:
         self._drop_items(name)
         if self.refs:
             self._retire_missing(name, {})
+
+    def drop_tables(self) -> None:
+        """Forget the mappings that are inside a section."""
+        while self._tables:
+            self._mappings.pop(self._tables.pop(), None)
 
     def kept(self, name: str, values: object) -> EncodedItems | bytes | None:
         """What was kept of a section, if it is the very same object."""
@@ -124,11 +140,12 @@ class CachedMapping:
     """Values and encoded items of one mapping by their keys, in the same order.
 
     :param cache: that it belongs to.
+    :param is_chunked: it may be divided into chunks.
     """
 
     __slots__ = ("_chunks", "_name", "_size", "encoded", "moment", "values")
 
-    def __init__(self, cache: EncodingCache, name: str) -> None:
+    def __init__(self, cache: EncodingCache, name: str, *, is_chunked: bool) -> None:
         self._name = name
         self.values: dict[str, Any] = {}
         self.encoded: dict[str, bytes] = {}
@@ -137,7 +154,7 @@ class CachedMapping:
         self.moment: object = None
         """Which capture the items were made from, if it was one."""
         self._chunks: Chunks | None = None
-        if cache.chunked_from is not None:
+        if is_chunked and cache.chunked_from is not None:
             is_large = partial(cache.is_large, name)
             self._chunks = Chunks(
                 cache.chunked_from, chunk_size=cache.chunk_size, is_large=is_large, retired=cache.retired
@@ -155,17 +172,40 @@ class CachedMapping:
         return self._chunks if is_divided else None
 
     def follows(self, captured: Captured) -> bool:
-        """Whether the items are those of the capture before this one, so that its list of changes is enough."""
-        return self.moment is not None and (
-            captured.moment is self.moment
-            or (captured.before is self.moment and not captured.removed and len(captured) == len(self.values))
+        """Whether the items are those of this capture, or of the one before it, so that its list of changes is enough."""
+        if self.moment is None or captured.moment is self.moment:
+            return self.moment is not None
+        if captured.before is not self.moment:
+            return False
+        # Where keys came or went, those that are there now must still be those of a plain object.
+        return self._has_keys_of(captured) or (
+            are_names(captured.changed) and (len(captured) > 1 or are_names(captured))
         )
 
     def take_changes(self, captured: Captured, encode: Encode) -> None:
-        """Encode again what changed between the last capture and this one."""
-        if captured.moment is not self.moment:
+        """Follow what changed between the last capture and this one."""
+        if self._has_keys_of(captured):
             values = self.values
             self.replace([key for key in captured.changed if captured[key] is not values[key]], captured, encode)
+            return
+        self.moment = None  # should one of them fail, the items are those of no capture
+        for key in captured.removed:
+            del self.values[key]
+            self._size -= len(self.encoded.pop(key))
+        for key in captured.changed:
+            value = captured[key]
+            if value is not self.values.get(key, _NEW):
+                item = encode(self._name, key, value)
+                self._size += len(item) - len(self.encoded.get(key, b""))
+                self.encoded[key] = item
+                self.values[key] = value
+        if self._chunks is not None:
+            self._chunks.follow(captured.changed)
+        self.moment = captured.moment
+
+    def _has_keys_of(self, captured: Captured) -> bool:
+        """Whether no key came or went between the last capture and this one."""
+        return not captured.removed and len(captured) == len(self.values)
 
     def replace(self, keys: Iterable[str], values: dict[str, Any], encode: Encode) -> None:
         """Encode the values of these keys again; all others are as they were."""

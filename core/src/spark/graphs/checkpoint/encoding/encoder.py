@@ -14,7 +14,7 @@ from spark.graphs.checkpoint.records.blobs import BlobRef, NewBlobs
 from spark.graphs.checkpoint.records.checksum import checksum
 from spark.graphs.checkpoint.records.chunks import Chunks
 from spark.graphs.checkpoint.records.compression import COST_FACTOR, compress
-from spark.graphs.checkpoint.records.formats import DeferredPayload, EncodedItems, Format, is_signed
+from spark.graphs.checkpoint.records.formats import DeferredPayload, EncodedItems, Format, Sections, is_signed
 from spark.graphs.checkpoint.records.limits import Inflation, ReadLimits
 from spark.graphs.checkpoint.records.query import searchable
 from spark.graphs.checkpoint.records.record import Record, RecordHeader
@@ -24,7 +24,7 @@ from spark.graphs.checkpoint.serialization.object_hook import ObjectHook
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
 from spark.graphs.checkpoint.serialization.unsaveable import describe
 from spark.graphs.checkpoint.serialization.writer import TreeWriter
-from spark.graphs.values.containers import ordinary
+from spark.graphs.values.containers import Captured, ordinary
 from spark.graphs.values.loaded import class_name
 from spark.graphs.values.paths import find_unserializable
 
@@ -220,13 +220,15 @@ class _Sections:
         self._budget = cost_budget
         self._keep_apart = keep_apart
 
-    def encoded(self, checkpoint: GraphCheckpoint) -> dict[str, EncodedItems | bytes]:
+    def encoded(self, checkpoint: GraphCheckpoint) -> dict[str, EncodedItems | bytes | Sections]:
         """Each section by its name."""
-        encoded: dict[str, EncodedItems | bytes] = {}
+        encoded: dict[str, EncodedItems | bytes | Sections] = {}
         for name, section in SECTIONS.items():
             values = getattr(checkpoint, name)
             if section.is_kept and (kept := self._cache.kept(name, values)) is not None:
                 encoded[name] = kept
+            elif section.tables and isinstance(values, dict):
+                encoded[name] = self._with_tables(name, section, values)
             elif isinstance(values, dict):
                 items = self._items(name, values) if section.is_keyed else self._whole(name, section, values)
                 encoded[name] = self._cache.keep(name, values, items) if section.is_kept else items
@@ -248,17 +250,37 @@ class _Sections:
             return cached.items()
         return self._chunked(chunks, self._keep_apart)
 
+    def _with_tables(self, name: str, section: Section, values: dict[str, Any]) -> EncodedItems | bytes | Sections:
+        """A section whose tables are encoded key by key, if they say what changed, and each of its other values as a whole."""
+        tables = [key for key in section.tables if type(values.get(key)) is Captured]
+        if not tables or self._writer.has_hook:  # which is asked about every value each time
+            self._cache.drop_tables()
+            return self._whole(name, section, values)
+        return {key: self._table(_path(name, key), values[key]) for key in tables} | {
+            key: self._value(_path(name, key), value) for key, value in values.items() if key not in tables
+        }
+
+    def _table(self, name: str, values: Captured) -> EncodedItems | bytes:
+        table = self._cache.mapping(name, values, self._table_item, is_table=True)
+        return table.items() if table is not None else self._encode(name, values)
+
+    def _table_item(self, name: str, key: str, value: Any) -> bytes:
+        return self._encoder.format.member(key, self._value(f"{name}[{key!r}]", value))
+
     def _item(self, name: str, key: str, value: Any) -> bytes:
         """One value, or the reference that stands for it where it is large."""
-        if self._budget is not None:
-            self._budget.add(value)
         encoder, path = self._encoder, _path(name, key)
-        data = encoder.dump(self._writer.tree(value, path), path)
+        data = self._value(path, value)
         if self._keep_apart is not None:
             ref = None if len(data) < self._cache.large_from else self._keep_apart(data)
             self._cache.refer((name, key), None if ref is None else ref.name)
             data = data if ref is None else encoder.dump(ref.tree(), path)
         return encoder.format.member(key, data)
+
+    def _value(self, path: str, value: Any) -> bytes:
+        if self._budget is not None:
+            self._budget.add(value)
+        return self._encoder.dump(self._writer.tree(value, path), path)
 
     def _chunked(self, chunks: Chunks, keep_apart: KeepApart) -> bytes:
         def store(content: bytes) -> tuple[str, bytes]:

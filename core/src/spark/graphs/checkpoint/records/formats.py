@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeAlias
 
 
 class EncodedItems(list[bytes]):
@@ -23,8 +23,8 @@ class EncodedItems(list[bytes]):
         return made
 
 
-Sections = Mapping[str, EncodedItems | bytes]
-"""The values of a mapping by their names: each as its bytes, or as the items of a mapping."""
+Sections: TypeAlias = "Mapping[str, EncodedItems | bytes | Sections]"
+"""The values of a mapping by their names: each as its bytes, as the items of a mapping, or as a mapping of such values again."""
 
 
 class Format(ABC):
