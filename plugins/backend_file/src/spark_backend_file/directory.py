@@ -29,6 +29,7 @@ from spark_backend_file.names import LAST_SEQUENCE, is_hashed, is_sequence, quot
 from spark_backend_file.threads import CloseFile
 
 _MOST_REMEMBERED: Final = 10_000
+_ATTEMPTS: Final = 100
 
 
 class Session(Protocol):
@@ -101,11 +102,15 @@ class GraphDirectory(ABC):
 
     def get_latest(self, graph_id: str) -> Record | None:
         """See ``CheckpointBackend.get_latest``."""
-        with self._folder(f"read the latest checkpoint of graph {graph_id[:80]!r}", graph_id) as folder:
-            while folder and (info := folder.latest(graph_id)):
-                if record := self._read(folder, graph_id, info.sequence):
-                    return record  # else it was deleted between the two
-        return None
+        action = f"read the latest checkpoint of graph {graph_id[:80]!r}"
+        with self._folder(action, graph_id) as folder:
+            for _ in range(_ATTEMPTS):
+                info = folder.latest(graph_id) if folder else None
+                record = self._read(folder, graph_id, info.sequence) if folder and info else None
+                if info is None or record is not None:
+                    return record
+                # Deleted between the two, so there is a newer one, or none.
+        raise BackendError(f"The file backend could not {action} in {self.path}: it is listed and can't be found.")
 
     def get_many(self, graph_id: str, sequences: Sequence[int]) -> Records:
         """See ``CheckpointBackend.get_many``."""
