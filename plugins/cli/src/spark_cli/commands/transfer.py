@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spark_cli.ending import end, refuse
-from spark_cli.meters import meter
+from spark_cli.exit_codes import end, refuse
+from spark_cli.options import Graphs, Json, Url
 from spark_cli.output import say, say_json, tell
-from spark_cli.stores import Graphs, Url, opened_store, wait_for
+from spark_cli.progress import bar
+from spark_cli.stores import opened_store, wait_for
 
 if TYPE_CHECKING:
     from spark_cli.transfer import Outcome, Problem
 
-Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
 File = Annotated[Path, typer.Argument(metavar="FILE", callback=Path.expanduser)]
 
 
@@ -34,7 +34,7 @@ def copy(
 async def _copy(url: str, to: str, graph_ids: list[str]) -> Outcome:
     from spark_cli.transfer import transfer
 
-    with meter("copying") as report:
+    with bar("copying") as report:
         async with opened_store(url) as source, opened_store(to) as target:
             if not target.persistent:
                 refuse(f"{target.name!r} keeps nothing beyond this command.")
@@ -50,7 +50,7 @@ async def _export(url: str, file: Path, graph_ids: list[str]) -> Outcome:
     from spark_cli.archive import Archive
     from spark_cli.transfer import transfer
 
-    with meter("exporting") as report:
+    with bar("exporting") as report:
         async with opened_store(url) as source:
             with closing(Archive.write(file)) as archive:
                 outcome = await transfer(source, archive, graph_ids=graph_ids, report=report)
@@ -73,7 +73,7 @@ async def _import(url: str, file: Path, graph_ids: list[str]) -> tuple[Outcome, 
     from spark_cli.archive import Archive
     from spark_cli.transfer import transfer
 
-    with meter("importing") as report:
+    with bar("importing") as report:
         async with opened_store(url) as target:
             with closing(Archive.read(file)) as archive:
                 return await transfer(archive, target, graph_ids=graph_ids, report=report), archive.flaw

@@ -1,24 +1,45 @@
-"""A view of a run on standard error: one line that changes on a terminal, a line now and then elsewhere."""
+"""What is under way, on standard error: a bar for a count, and a line for a run, which changes in place on a terminal."""
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from spark.graphs import Graph, Progress
 from spark_cli.output import one_line, tell
 
-_BLINK: Final = 0.1
-_PLAIN: Final = 5.0
-"""Seconds between two looks, on a terminal and elsewhere."""
+if TYPE_CHECKING:
+    from spark.graphs import Graph, Progress
+
+Report: TypeAlias = Callable[[int, int], None]
+"""Called with how many are done, and how many there are."""
+
+_ON_TERMINAL: Final = 0.1
+_ELSEWHERE: Final = 5.0
+"""Seconds between two views of a run."""
+
+
+@contextmanager
+def bar(doing: str) -> Iterator[Report]:
+    """A progress bar, if standard error is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(doing, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 @asynccontextmanager
 async def watched(graph: Graph) -> AsyncIterator[None]:
-    """Show how far a graph is while it runs, and how far it came."""
+    """Show how far a graph is while it runs, and how far it came in the end."""
+    import asyncio  # not needed by those who show a bar, and slow to import
+
     with _view() as (show, pause):
         watching = asyncio.create_task(_watch(graph, show, pause), name="spark run: watching")
         try:
@@ -46,6 +67,8 @@ def line(progress: Progress) -> str:
 
 
 async def _watch(graph: Graph, show: Callable[[str], None], pause: float) -> None:
+    import asyncio
+
     while True:
         await asyncio.sleep(pause)
         if graph.progress is not None:
@@ -55,7 +78,7 @@ async def _watch(graph: Graph, show: Callable[[str], None], pause: float) -> Non
 @contextmanager
 def _view() -> Iterator[tuple[Callable[[str], None], float]]:
     if not sys.stderr.isatty():
-        yield tell, _PLAIN
+        yield tell, _ELSEWHERE
         return
     from rich.console import Console
     from rich.progress import Progress as Bars
@@ -64,4 +87,4 @@ def _view() -> Iterator[tuple[Callable[[str], None], float]]:
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task("starting", total=None)
-        yield lambda text: bars.update(task, description=one_line(text)), _BLINK
+        yield lambda text: bars.update(task, description=one_line(text)), _ON_TERMINAL

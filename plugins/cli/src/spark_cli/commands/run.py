@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from spark_cli.ending import end, refuse
+from spark_cli.exit_codes import end, refuse
 from spark_cli.failures import failures_of, in_lines
+from spark_cli.options import Target, Url
 from spark_cli.output import say_json, tell, tell_lines
-from spark_cli.stores import Url, wait_for
-from spark_cli.targets import Target, load_graph
+from spark_cli.stores import wait_for
+from spark_cli.targets import load_graph
 
 if TYPE_CHECKING:
     from spark.graphs import Graph, Message
@@ -106,7 +107,7 @@ async def _run(
 ) -> Message | None:
     """The outcome; None when a node raised, which is shown as Python does."""
     from spark.errors import GraphRestoreError, InputConflictError, RunError, SparkError
-    from spark_cli.watching import watched
+    from spark_cli.progress import watched
 
     began = datetime.now(UTC)
     try:

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from spark_cli.ending import refuse
+from spark_cli.exit_codes import refuse
+from spark_cli.options import Target
 from spark_cli.output import say_lines
-from spark_cli.targets import Target, load_graph
+from spark_cli.targets import load_graph
 
 
 def draw(
