@@ -246,7 +246,7 @@ async def test_another_record_in_a_store_that_keeps_no_large_values_is_a_conflic
     assert [each.sequence for each in outcome.conflicts] == [1]
 
 
-@pytest.mark.filterwarnings("ignore:The pickle format runs unsigned")
+@pytest.mark.filterwarnings("ignore:Checkpoints in the pickle format are not signed")
 def test_a_format_that_holds_everything_is_carried_without_being_loaded(tmp_path: Path) -> None:
     source, target = file_url(tmp_path / "source"), sqlite_url(tmp_path / "target")
     fill_large(source, options={"format": "pickle"})

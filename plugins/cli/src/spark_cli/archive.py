@@ -86,7 +86,7 @@ class Archive:
             raise ArchiveError(f"{path} can't be read: {error.strerror}.") from error
         if not archive._length:
             archive.close()
-            raise ArchiveError(f"{path} is no file of records that `spark checkpoints export` wrote.")
+            raise ArchiveError(f"{path} is not a file that `spark checkpoints export` wrote.")
         return archive
 
     @classmethod
@@ -96,7 +96,7 @@ class Archive:
         :raises ArchiveError: the file exists, somebody else is writing it, or it can't be written.
         """
         if path.exists():
-            raise ArchiveError(f"{path} exists. Choose another name, or remove it.")
+            raise ArchiveError(f"{path} already exists. Choose another name, or remove it.")
         partial = _partial(path)
         try:
             file = os.fdopen(_opened(partial, os.O_RDWR | os.O_CREAT), "r+b")
@@ -164,7 +164,9 @@ class Archive:
             self._file.write(content)
             self._file.flush()
         except OSError as error:
-            raise ArchiveError(f"{self.path} can't be written: {error.strerror}. What is in it stays.") from error
+            raise ArchiveError(
+                f"{self.path} can't be written: {error.strerror}. What was written before is kept."
+            ) from error
 
     def _finish(self) -> None:
         self._write(b"end %d\n" % len(self._entries))
@@ -208,7 +210,7 @@ class Archive:
             yield end
         end_line = _END.fullmatch(line)
         if end_line is None or int(end_line[1]) != len(self._entries) or self._file.tell() != size:
-            self.flaw = "its end is missing" if not line else "after its last whole record stands something else"
+            self.flaw = "its end is missing" if not line else "its last whole record is followed by something else"
 
     def _take_record(self, head: bytes, payload: bytes, start: int) -> None:
         header = RecordHeader.from_json(head)
@@ -242,9 +244,9 @@ def _names_in(head: bytes) -> tuple[str, str]:
         fields = json.loads(head)
         graph_id, name = fields["graph_id"], fields["name"]
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise CheckpointDamagedError("what stands before a large value in it does not say whose it is") from error
+        raise CheckpointDamagedError("the header of a large value in it is not valid") from error
     if not isinstance(graph_id, str) or not isinstance(name, str):
-        raise CheckpointDamagedError("what stands before a large value in it does not say whose it is")
+        raise CheckpointDamagedError("the header of a large value in it is not valid")
     return graph_id, name
 
 

@@ -131,7 +131,7 @@ class _Transfer:
         """See that the same is there; the large values that it refers to."""
         found = await self._read(info)
         if found is not None and not await self._holds(found.record):
-            self._refuse(info, "another record has its place")
+            self._refuse(info, "another record has its sequence")
         self.outcome.present += found is not None
         self._tick()
         return found.names if found else []
@@ -144,7 +144,7 @@ class _Transfer:
             try:
                 await self._target.put(record)
             except SequenceTakenError:
-                self._refuse(info, "its place was used there before")
+                self._refuse(info, "its sequence was used there before")
             self.outcome.copied += 1
         self._tick()
         return found.names if found and record else []

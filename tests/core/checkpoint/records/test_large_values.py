@@ -164,7 +164,7 @@ async def test_memory_keeps_values_where_they_are() -> None:
     assert not backend.keeps_blobs
 
 
-@pytest.mark.filterwarnings("ignore:The pickle format runs unsigned")
+@pytest.mark.filterwarnings("ignore:Checkpoints in the pickle format are not signed")
 @pytest.mark.parametrize("options", [{"format": "pickle"}, {"pretty_print": True}])
 async def test_formats_that_write_everything_at_once_keep_values_in_the_record(tmp_path: Path, options: Any) -> None:
     async with FileCheckpointBackend(tmp_path, **options) as backend:
@@ -476,7 +476,7 @@ def break_time(path: Path, sequence: int) -> None:
         database.execute("UPDATE checkpoints SET timestamp = 'no time' WHERE sequence = ?", (sequence,))
 
 
-@pytest.mark.filterwarnings("ignore:The pickle format runs unsigned")
+@pytest.mark.filterwarnings("ignore:Checkpoints in the pickle format are not signed")
 async def test_records_that_hold_everything_need_not_be_loaded_to_tell_what_nobody_needs(tmp_path: Path) -> None:
     async with FileCheckpointBackend(tmp_path, format="pickle") as backend:
         await graph_of(backend, Loop(2)).run()

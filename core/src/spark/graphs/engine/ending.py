@@ -222,7 +222,7 @@ class Ending:
         return TO_STOP
 
     def _report_lost(self, nodes: list[str]) -> None:
-        text = f"{', '.join(map(repr, nodes))} did not stop when cancelled, and was left to itself; its result does not count"
+        text = f"{', '.join(map(repr, nodes))} did not stop when cancelled, and was left behind; its result is ignored"
         self._notes.append(text)
         _LOG.warning("Graph %r: %s.", self._run.graph_id, text)
 

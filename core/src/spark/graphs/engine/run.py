@@ -178,7 +178,7 @@ class GraphRun:
         """The error for a budget that is used up."""
         self.budget_error = BudgetExceededError(
             f"The run of graph {self.graph_id!r} used up its budget of {limit} after {self.iteration} iterations, with work "
-            "left. To go on from there, call run(task, resume=True) with a new budget."
+            "left. To continue from there, call run(task, resume=True) with a new budget."
         )
         return self.budget_error
 
@@ -305,7 +305,7 @@ class GraphRun:
     def explain(self, error: Exception) -> None:
         """Say who made a value that can't be saved, where that is known."""
         if isinstance(error, SerializationError) and error.path.startswith("frontier"):
-            add_note(error, f"{error.path} is in what node {self._last_node!r}, or one before it, returned.")
+            add_note(error, f"{error.path} comes from the output of node {self._last_node!r}, or of one before it.")
 
     def _boundary(self, step: NodeContext, now: float) -> Boundary:
         plan = step.plan

@@ -23,7 +23,7 @@ Failures: TypeAlias = Mapping[tuple[str, int], Mapping[str, Any]]
 def list_checkpoints(
     graph_id: OneGraph = "",
     url: Url = "",
-    limit: Annotated[int, typer.Option(help="At most so many; 0 means all.", min=0)] = 0,
+    limit: Annotated[int, typer.Option(help="At most this many; 0 for all.", min=0)] = 0,
     newest_first: Annotated[bool, typer.Option("--newest-first", help="The newest ones, newest first.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -166,8 +166,8 @@ async def _forget(url: str, graph_id: str) -> int:
 def prune(
     graph_id: OneGraph = "",
     url: Url = "",
-    keep: Annotated[int, typer.Option(help="Keep so many of each graph.", min=0)] = 0,
-    days: Annotated[float, typer.Option(help="Keep what is younger than so many days.", min=0)] = 0,
+    keep: Annotated[int, typer.Option(help="Keep this many of each graph.", min=0)] = 0,
+    days: Annotated[float, typer.Option(help="Keep those younger than this many days.", min=0)] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
     as_json: Json = False,
 ) -> None:

@@ -291,7 +291,7 @@ def _instant(timestamp: datetime) -> datetime:
         return timestamp.astimezone(UTC)
     except (AttributeError, OverflowError, OSError, ValueError) as error:
         raise SerializationError(
-            f"The timestamp {timestamp!r} is no moment that can be told in UTC. Nothing was written.", path="timestamp"
+            f"The timestamp {timestamp!r} can't be expressed in UTC. Nothing was written.", path="timestamp"
         ) from error
 
 

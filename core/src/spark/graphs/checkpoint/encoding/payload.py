@@ -231,7 +231,7 @@ class PayloadReader:
         :raises DeserializationError: the type of a value is not known here, or a value is more than the limits allow.
         """
         if type(tree) is not dict or not tree.keys() >= {*_SECTIONS}:
-            raise CheckpointDamagedError("its payload is no checkpoint, or lacks parts of one")
+            raise CheckpointDamagedError("its payload is not a checkpoint, or parts of it are missing")
         reader = TreeReader(self._serializer, limits=limits)
         read_section = self._section_reader(reader, format, is_plain=is_plain)
         content: dict[str, Any] = {}
@@ -253,7 +253,7 @@ class PayloadReader:
             name: tree[name] if format.takes_objects else reader.value(tree[name], name) for name in written
         }
         if type(facts.get("timestamp", _MOMENT)) is not datetime or type(facts.get("origin", "")) is not str:
-            raise CheckpointDamagedError("its timestamp or origin is none")
+            raise CheckpointDamagedError("its timestamp or origin is not valid")
         return facts
 
     def _lift(self, values: Any, name: str) -> dict[str, Any]:
@@ -262,7 +262,7 @@ class PayloadReader:
 
 def _as_it_is(values: Any, name: str) -> dict[str, Any]:
     if type(values) is not dict:
-        raise CheckpointDamagedError(f"its {name} is no mapping")
+        raise CheckpointDamagedError(f"its {name} is not a mapping")
     return values
 
 

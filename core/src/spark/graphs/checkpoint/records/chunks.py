@@ -213,7 +213,7 @@ def chunk_trees(values: dict[str, Any]) -> dict[str, Any] | None:
         return None
     parts = values[_TAG]
     if type(parts) is not dict:
-        raise CheckpointDamagedError("a section of it is divided into what are no parts")
+        raise CheckpointDamagedError("the chunks of one of its sections are not valid")
     return parts
 
 
@@ -224,7 +224,7 @@ def values_of(part: Any) -> dict[str, Any]:
     """
     values = part.get(_VALUES) if type(part) is dict and len(part) == 1 else None
     if type(values) is not dict:
-        raise CheckpointDamagedError("a part of one of its sections is none")
+        raise CheckpointDamagedError("a chunk of one of its sections is not valid")
     return values
 
 
