@@ -12,7 +12,7 @@ import pytest
 from spark.errors import BackendError
 from spark.graphs.checkpoint.storage import InlineLimits, Record
 from spark_backend_file import FileCheckpointBackend
-from spark_backend_file.directory import CheckpointDirectory
+from spark_backend_file.local_directory import LocalDirectory
 from spark_testing.records import make_record
 from tests.plugins.support.disks import OnAFastDisk
 from tests.plugins.support.file_faults import WatchedOs, watching
@@ -31,13 +31,13 @@ async def backend(tmp_path: Path) -> AsyncIterator[FileCheckpointBackend]:
 def places(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Where each save was made."""
     seen: list[str] = []
-    put, loop_thread = CheckpointDirectory.put, threading.get_ident()
+    put, loop_thread = LocalDirectory.put, threading.get_ident()
 
-    def watched(self: CheckpointDirectory, record: Record, *arguments: Any, **options: Any) -> Any:
+    def watched(self: LocalDirectory, record: Record, *arguments: Any, **options: Any) -> Any:
         seen.append(HERE if threading.get_ident() == loop_thread else THERE)
         return put(self, record, *arguments, **options)
 
-    monkeypatch.setattr(CheckpointDirectory, "put", watched)
+    monkeypatch.setattr(LocalDirectory, "put", watched)
     return seen
 
 

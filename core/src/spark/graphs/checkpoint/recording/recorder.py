@@ -131,6 +131,6 @@ class Recorder:
         """
         await self._pruner.settle()
 
-    def drop(self) -> None:
+    def abort(self) -> None:
         """Stop deleting, without waiting for it."""
-        self._pruner.drop()
+        self._pruner.abort()

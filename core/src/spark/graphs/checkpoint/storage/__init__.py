@@ -24,6 +24,7 @@ from spark.graphs.checkpoint.storage.listing import DamagedRecord, LatestHeaders
 from spark.graphs.concurrency.blocking import Reply, run_blocking
 from spark.graphs.concurrency.latency_gate import LARGEST as LARGEST_INLINE
 from spark.graphs.concurrency.latency_gate import LatencyGate
+from spark.graphs.concurrency.uncancellable import wait_uncancellable
 
 __all__ = [
     "LARGEST_INLINE",
@@ -59,5 +60,6 @@ __all__ = [
     "run_blocking",
     "split_inline_io",
     "unframe",
+    "wait_uncancellable",
     "written_members",
 ]

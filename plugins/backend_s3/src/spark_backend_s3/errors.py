@@ -1,4 +1,4 @@
-"""What S3, its client and the network can answer, and what each means to us and to the user."""
+"""What S3, its client and the network can answer, what it means, and what a user can do about it."""
 
 from __future__ import annotations
 
