@@ -13,7 +13,7 @@ _CONTENT: Final = ("graph_state", "node_states", "execution_metadata", "frontier
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One value that is not the same."""
+    """One value that differs."""
 
     path: str
     change: Literal["added", "removed", "changed"]
@@ -22,7 +22,7 @@ class Difference:
 
 
 def differences(before: GraphCheckpoint, after: GraphCheckpoint) -> list[Difference]:
-    """What has to change in one to make it the other. Mappings are compared key by key, everything else as a whole."""
+    """What has to change in the first to make it the second. Mappings are compared key by key, everything else as a whole."""
     return [
         difference for name in _CONTENT for difference in _compare(name, getattr(before, name), getattr(after, name))
     ]

@@ -35,7 +35,7 @@ def load_graph(target: str) -> Graph:
 
 
 def import_module(name: str) -> Any:
-    """The module, also when it lies in the working directory. What it raises itself goes on."""
+    """The module, which may be in the working directory. What importing it raises is passed on."""
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:

@@ -47,7 +47,7 @@ async def _list(url: str, graph_id: str, limit: int, newest_first: bool) -> tupl
 
 
 def show(checkpoint_id: Id, url: Url = "", imports: Imports = [], as_json: Json = False) -> None:  # noqa: B006
-    """Show one checkpoint with the state in it."""
+    """Show one checkpoint with its state."""
     import_all(imports)
     (checkpoint,) = wait_for(_load(url, [checkpoint_id]))
     content = _content(checkpoint)
@@ -113,7 +113,7 @@ def delete(
     url: Url = "",
     as_json: Json = False,
 ) -> None:
-    """Delete checkpoints, by id or all of a graph. Exit code 1 when an id is not there."""
+    """Delete checkpoints, by id or all of a graph. Exit code 1 when an id does not exist."""
     if bool(checkpoint_ids) == bool(graph):
         refuse("give ids of checkpoints, or --graph.")
     deleted, missing = wait_for(_delete(url, checkpoint_ids, graph))
@@ -145,7 +145,7 @@ def forget(
 ) -> None:
     """Remove every trace of a graph: all checkpoints, what they refer to, and the id itself.
 
-    No run of the graph may be under way. There is no way back.
+    No run of the graph may be under way. This can't be undone.
     """
     if not yes:
         confirm(f"Remove every trace of graph {graph_id!r}?", otherwise="--yes")
@@ -173,7 +173,7 @@ def prune(
 ) -> None:
     """Delete old checkpoints, except the latest of each graph and those made by hand.
 
-    Without --keep and --days, by the retention that the configuration in force sets.
+    Without --keep and --days, the retention of the configuration in force decides.
     """
     to_delete = wait_for(_prune(url, graph_id, _retention(keep, days), dry_run))
     _print_infos(to_delete, as_json)

@@ -134,7 +134,7 @@ async def _run(
 
 
 async def _tell_failure(graph: Graph, *, since: datetime) -> None:
-    """What the checkpoint that was made of it says: the node and the attempt, which a traceback does not."""
+    """Show what the checkpoint of the failure says: the node and the attempt, which a traceback does not."""
     from spark.errors import SparkError
     from spark.graphs.checkpoint import CheckpointManager
     from spark.graphs.checkpoint.storage import CheckpointQuery

@@ -1,4 +1,4 @@
-"""``spark checkpoints copy | export | import``: records carried as they are."""
+"""``spark checkpoints copy | export | import``: records transferred as they are stored."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def copy(
     url: Url = "",
     as_json: Json = False,
 ) -> None:
-    """Copy checkpoints into another store, unchanged. Once more goes on where it stopped."""
+    """Copy checkpoints to another store, unchanged. Done again, it resumes where it stopped."""
     _conclude(wait_for(_copy(url, to, graph_ids)), as_json)
 
 
@@ -42,7 +42,7 @@ async def _copy(url: str, to: str, graph_ids: list[str]) -> Outcome:
 
 
 def export(file: File, graph_ids: Graphs = [], url: Url = "", as_json: Json = False) -> None:  # noqa: B006
-    """Write checkpoints into one file, unchanged. Once more goes on where it stopped."""
+    """Write checkpoints to one file, unchanged. Done again, it resumes where it stopped."""
     _conclude(wait_for(_export(url, file, graph_ids)), as_json)
 
 
@@ -62,7 +62,7 @@ async def _export(url: str, file: Path, graph_ids: list[str]) -> Outcome:
 
 
 def import_(file: File, graph_ids: Graphs = [], url: Url = "", as_json: Json = False) -> None:  # noqa: B006
-    """Store the checkpoints of an exported file, unchanged. Once more goes on where it stopped."""
+    """Store the checkpoints of an exported file, unchanged. Done again, it resumes where it stopped."""
     outcome, flaw = wait_for(_import(url, file, graph_ids))
     if flaw:
         tell(f"spark: {file} is damaged: {flaw}. What precedes the damage was imported.")
