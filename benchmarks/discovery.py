@@ -18,7 +18,7 @@ sys.path.append({site!r})
 import asyncio
 from spark.graphs import ExitNode, Graph
 from spark.graphs.checkpoint import CheckpointConfig
-from spark.hooks import open_backend
+from spark.graphs.checkpoint import open_backend
 {first}
 exit_node = ExitNode()
 began = time.process_time()

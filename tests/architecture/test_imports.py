@@ -15,10 +15,11 @@ CORE = ROOT / "core" / "src"
 PLUGINS = sorted(path for path in (ROOT / "plugins").glob("*/src/spark_*") if path.is_dir())
 
 LAYERS = [
-    ["spark.errors"],
+    ["spark.errors", "spark.wording"],
     ["spark.graphs.values", "spark.graphs.clock"],
     ["spark.graphs.concurrency"],
     ["spark.hooks"],
+    ["spark.builtin"],
     ["spark.graphs.checkpoint.ids", "spark.graphs.checkpoint.calls"],
     ["spark.graphs.checkpoint.records"],
     ["spark.graphs.checkpoint.serialization", "spark.graphs.checkpoint.policies"],
@@ -29,7 +30,6 @@ LAYERS = [
     ["spark.graphs.checkpoint.maintenance", "spark.graphs.checkpoint.configuration"],
     ["spark.graphs.checkpoint.recording"],
     ["spark.graphs.checkpoint"],
-    ["spark.hooks.lookups"],
     ["spark.graphs.message", "spark.graphs.progress", "spark.graphs.tasks"],
     ["spark.graphs.state"],
     ["spark.graphs.definition"],
@@ -46,7 +46,6 @@ CHECKPOINT_USED_FROM = {
     "spark.graphs.resuming",
     "spark.graphs.arguments",
     "spark.graphs.graph",
-    "spark.hooks.lookups",
 }
 """Checkpoints are handed plain data: what a graph is made of knows nothing of them, nor they of it."""
 PUBLIC = {
@@ -225,7 +224,7 @@ OUR_PLUGINS = {
     "spark_serializer_pickle",
     "spark_testing",
 }
-HEAVY = {"pluggy", "pydantic", "sqlalchemy", "fsspec", "s3fs", "importlib.metadata", *OUR_PLUGINS}
+HEAVY = {"pluggy", "pydantic", "sqlalchemy", "fsspec", "s3fs", "importlib.metadata", "importlib_metadata", *OUR_PLUGINS}
 
 
 def loaded_after(statement: str) -> set[str]:

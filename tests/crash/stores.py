@@ -6,8 +6,7 @@ import asyncio
 import importlib
 from collections.abc import Callable
 
-from spark.graphs.checkpoint import CheckpointBackend, CheckpointManager
-from spark.hooks.registry import backend_class
+from spark.graphs.checkpoint import CheckpointBackend, CheckpointManager, backend_class
 from tests.crash.worker_graph import KEPT, complaint_about
 
 MakeBackend = Callable[[], CheckpointBackend]

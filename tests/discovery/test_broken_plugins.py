@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 
 from spark.errors import PluginWarning
-from spark.hooks import backend_class, plugins
+from spark.graphs.checkpoint import backend_class
+from spark.hooks import plugins
 from tests.discovery import sources
 from tests.discovery.conftest import WORKSPACE_PLUGINS
 from tests.discovery.sources import returns
@@ -23,7 +24,7 @@ BROKEN = {
         ["Importing fake_bad_plugin failed: CancelledError: not here"],
     ),
     "hook exits": (returns("spark_backends", "exit(4)"), ["spark_backends() raised SystemExit: 4"]),
-    "misspelt hook": (sources.MISSPELT_HOOK, ["no hook spark_backend.", "Did you mean spark_backends?"]),
+    "misspelt hook": (sources.MISSPELT_HOOK, ["no hook spark_backend.", "Did you mean 'spark_backends'?"]),
     "misspelt argument": (
         sources.MISSPELT_ARGUMENT,
         ["spark_checkpoint_created takes chekpoint", "spark_checkpoint_created(checkpoint, info)"],
@@ -35,10 +36,10 @@ BROKEN = {
         @hookimpl
         def spark_checkpoint_deleted(**everything): ...
         """,
-        ["takes **everything, which nobody would pass"],
+        ["takes **everything, which nothing would pass"],
     ),
     "unmarked hook": (sources.UNMARKED_HOOK, ["spark_backends is not marked", "@hookimpl"]),
-    "unmarked and misspelt": ("def spark_checkpoint_create(): ...", ["Did you mean spark_checkpoint_created?"]),
+    "unmarked and misspelt": ("def spark_checkpoint_create(): ...", ["Did you mean 'spark_checkpoint_created'?"]),
     "wrapper": (
         """
         from spark.hooks import hookimpl
@@ -59,10 +60,10 @@ BROKEN = {
         """,
         ["spark_backends is async", "plain def"],
     ),
-    "future version": (sources.FUTURE_VERSION, ["plugin API version 99", "speaks version 1", "Upgrade spark-graphs"]),
+    "future version": (sources.FUTURE_VERSION, ["plugin API version 99", "uses version 1", "Upgrade spark-graphs"]),
     "past version": (
         returns("spark_triggers", "[TriggerSpec(name='t', target='m:C', api_version=0)]"),
-        ["plugin API version 0", "speaks version 1", "Upgrade the plugin"],
+        ["plugin API version 0", "uses version 1", "Upgrade the plugin"],
     ),
     "hook raises": (returns("spark_backends", "1 / 0"), ["spark_backends() raised ZeroDivisionError"]),
     "returns nothing": (returns("spark_backends", "None"), ["returned NoneType", "Return a list of BackendSpec"]),
@@ -108,7 +109,8 @@ def test_all_of_them_at_once_in_a_new_process(site: Site, run_fresh: Callable[..
 
     printed = run_fresh(
         """
-        from spark.hooks import backend_class, plugins
+        from spark.graphs.checkpoint import backend_class
+        from spark.hooks import plugins
         print(backend_class("good").__name__)
         plugins(), plugins()
         """,

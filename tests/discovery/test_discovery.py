@@ -5,12 +5,14 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
 from spark.errors import PluginWarning
-from spark.hooks import PluginInfo, backend_class, discovery, plugins
+from spark.graphs.checkpoint import backend_class
+from spark.hooks import PluginInfo, discovery, plugins
 from tests.discovery.sources import GOOD, GOOD_BACKEND
 from tests.support.sites import Site
 
@@ -25,7 +27,8 @@ def test_an_installed_plugin_is_there_in_a_new_process(site: Site, run_fresh: Ca
     printed = run_fresh(
         """
         import sys
-        from spark.hooks import open_backend, plugins
+        from spark.graphs.checkpoint import open_backend
+        from spark.hooks import plugins
         info = next(info for info in plugins() if info.name == "good")
         print(info.distribution, info.version, info.status, info.provides, "good_backend" in sys.modules)
         backend = open_backend("good://place", depth=3)
@@ -46,6 +49,7 @@ def test_the_core_heads_the_report(site: Site) -> None:
     first = plugins()[0]
 
     assert (first.name, first.distribution, first.status) == ("builtin", "spark-graphs", "loaded")
+    assert first.version == metadata.version("spark-graphs")
     assert first.provides == ("backend:memory", "format:json")
     assert [info.name for info in plugins()].count("builtin") == 1
 
@@ -92,7 +96,7 @@ def test_the_scan_happens_once_whatever_the_number_of_threads(site: Site) -> Non
 
 
 def test_a_malformed_distribution_of_somebody_else_does_no_harm(site: Site) -> None:
-    """``importlib.metadata.entry_points()`` fails on the first bad file of any project."""
+    """``entry_points()`` of the library fails on the first bad file of any project."""
     site.install("fake-good", GOOD)
     site.add_dist_info("aaa-malformed", "1.0", "[console_scripts]\nthis is no entry point\n")
     (site.folder / "aab_binary-1.0.dist-info").mkdir()
@@ -120,7 +124,8 @@ def test_a_plugin_in_an_archive_on_the_path_is_found(
         f"""
         import sys
         sys.path.append({archive!r})
-        from spark.hooks import backend_class, plugins
+        from spark.graphs.checkpoint import backend_class
+        from spark.hooks import plugins
         print([(info.distribution, info.version, info.status) for info in plugins() if info.name == "good"])
         print(sys.modules[backend_class("good://x").__module__].__file__)
         """,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spark.hooks import BackendSpec, ExecutorSpec, SerializerSpec, TriggerSpec, admission, specs
+from spark.hooks import BackendSpec, ExecutorSpec, SerializerSpec, TriggerSpec, entry_points, specs
 
 PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text()
 HOOKS = [name for name, value in vars(specs).items() if hasattr(value, f"{specs.PROJECT}_spec")]
@@ -34,6 +34,6 @@ def test_every_field_of_every_spec_is_documented(kind: type) -> None:
     assert [field.name for field in fields(kind) if f"`{field.name}`" not in PAGE] == []
 
 
-@pytest.mark.parametrize("setting", [admission.ALLOW, admission.BLOCK])
+@pytest.mark.parametrize("setting", [entry_points.ALLOW, entry_points.BLOCK])
 def test_every_setting_is_documented(setting: str) -> None:
     assert f"`{setting}`" in PAGE

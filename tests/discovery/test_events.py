@@ -157,16 +157,15 @@ async def test_a_plain_listener_does_not_hold_the_event_loop_up(site: Site) -> N
 
 @pytest.mark.parametrize("kind", ["def", "async def"])
 async def test_a_slow_listener_is_left_behind_and_named(
-    site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, kind: str
+    site: Site, caplog: pytest.LogCaptureFixture, kind: str
 ) -> None:
-    monkeypatch.setattr(events, "PATIENCE", 0.05)
     site.install("fake-slow", SLOW[kind])
     site.install("fake-zealous", PLAIN)
     import fake_slow_plugin
     import fake_zealous_plugin
 
-    await events.fire("spark_checkpoint_deleted", checkpoint_id="c", graph_id="first")
-    await events.fire("spark_checkpoint_deleted", checkpoint_id="c", graph_id="second")
+    await events.fire("spark_checkpoint_deleted", longest=0.05, checkpoint_id="c", graph_id="first")
+    await events.fire("spark_checkpoint_deleted", longest=0.05, checkpoint_id="c", graph_id="second")
 
     assert fake_zealous_plugin.heard == ["first", "second"]
     assert fake_slow_plugin.heard == ["first"]

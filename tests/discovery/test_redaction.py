@@ -5,7 +5,8 @@ import traceback
 
 import pytest
 
-from spark.hooks import hide_secrets, is_cut_short, open_backend, redact, shows_secret
+from spark.graphs.checkpoint import open_backend
+from spark.hooks import is_cut_short, redact, secrets_of, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -142,20 +143,38 @@ def test_what_ends_a_password_depends_on_the_parser() -> None:
 def test_a_password_that_is_a_word_leaves_the_rest_of_the_message_alone(password: str) -> None:
     said = f"connection failed on port 5432: user:{password}@host, password='{password}'"
 
-    shown = hide_secrets(said, [password])
+    shown = str(without_secrets(OSError(said), [password]))
 
     assert "user:***@host, password='***'" in shown
-    assert hide_secrets("OperationalError: pollution by ports", [password]) == "OperationalError: pollution by ports"
+    harmless = OSError("OperationalError: pollution by ports")
+    assert without_secrets(harmless, [password]) is harmless
     if len(password) < 4:
-        assert shown.startswith("connection failed on port 5432")
+        assert shown.startswith("OSError: connection failed on port 5432")
 
 
 def test_a_secret_is_found_in_whatever_an_error_comes_from() -> None:
     error = OSError("no connection")
     error.__cause__ = ValueError("bad dsn: user:hunter2hunter2@host")
 
-    assert shows_secret(error, ["hunter2hunter2"])
-    assert not shows_secret(error, ["o", ""])
+    cleaned = without_secrets(error, ["hunter2hunter2"])
+
+    assert (str(cleaned), cleaned.__cause__) == ("OSError: no connection", None)
+    assert without_secrets(error, ["o", ""]) is error
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "found"),
+    [
+        ("sftp://me:p@ss/word@host/runs", {}, {"p@ss/word"}),
+        ("sftp://me:secret", {}, {"secret"}),
+        ("sftp://host:22/runs?user=me", {"username": "me", "port": 22}, set()),
+        ("postgresql://h/d?sslpassword=secret&user=me", {}, {"secret"}),
+        ("simplecache::sftp://me:secret@host", {"sftp": {"password": "other"}, "key": 5}, {"secret", "other"}),
+        ("", {"password": "secret", "host": ("h1", "h2"), "token": ("a", "b")}, {"secret", "a", "b"}),
+    ],
+)
+def test_the_secrets_of_a_url_and_of_options_are_found(url: str, options: dict[str, object], found: set[str]) -> None:
+    assert secrets_of(url, options) == found
 
 
 async def test_a_one_letter_password_does_not_garble_what_the_driver_says() -> None:

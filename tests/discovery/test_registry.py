@@ -5,11 +5,16 @@ import sys
 import pytest
 
 from spark.errors import PluginBrokenError, PluginConflictError, PluginNotFoundError, PluginWarning
-from spark.hooks import backend_class, executor_class, format_class, open_backend, trigger_class
-from spark.hooks.registry import class_named
+from spark.graphs.checkpoint import backend_class, open_backend, trigger_class
+from spark.graphs.checkpoint.storage import format_class
+from spark.hooks.registry import class_of, class_to_import
 from tests.discovery import sources
 from tests.discovery.sources import claims, returns
 from tests.support.sites import Site
+
+
+def executor_class(name: str) -> type[object]:
+    return class_of(("executor", name))
 
 
 @pytest.fixture
@@ -75,11 +80,9 @@ def test_the_json_format_costs_no_scan(site: Site) -> None:
         (trigger_class, "zzz", "provides the trigger 'zzz'; installed: none. Check the spelling"),
     ],
 )
-def test_an_unknown_name_comes_with_the_cure(
-    good: Site, monkeypatch: pytest.MonkeyPatch, look_up: object, asked: str, said: str
-) -> None:
+def test_an_unknown_name_comes_with_the_cure(good: Site, look_up: object, asked: str, said: str) -> None:
     # Our own distributions are installed beside this test; hide them, as if they were not.
-    monkeypatch.setattr("spark.hooks.entry_points._mentions_group", lambda found: found.name.startswith("fake-"))
+    good.hide_our_plugins()
 
     with pytest.raises(PluginNotFoundError) as raised:
         look_up(asked)  # type: ignore[operator]
@@ -104,7 +107,7 @@ def test_no_message_shows_a_password(good: Site) -> None:
 @pytest.mark.parametrize("path", ["~/ck", "/var/ck", "./ck", "C\\ck"])
 def test_a_path_in_the_place_of_a_url_says_how_to_write_it(site: Site, path: str) -> None:
     with pytest.raises(
-        PluginNotFoundError, match=r"A folder is given as FileCheckpointBackend\(directory=…\), or as a URL"
+        PluginNotFoundError, match=r"Give a folder as FileCheckpointBackend\(directory=…\), or as a URL"
     ):
         open_backend(path)
 
@@ -118,7 +121,7 @@ def test_two_claims_to_one_name_name_both_and_the_setting(site: Site, monkeypatc
 
     assert str(raised.value) == (
         "The backend 'same' is claimed by the plugin 'one' of fake-one 1.1 and the plugin 'two' of fake-two 2.2. "
-        "Uninstall one of them, or decide with SPARK_DISABLE_PLUGINS=fake-two, which names the one not to use."
+        "Uninstall one of them, or set SPARK_DISABLE_PLUGINS=fake-two to use the other."
     )
 
 
@@ -139,12 +142,13 @@ def test_the_setting_that_the_conflict_names_decides(site: Site, run_fresh: obje
     printed = run_fresh(  # type: ignore[operator]
         """
         from spark.errors import PluginConflictError
-        from spark.hooks import backend_class, discovery
+        from spark.graphs.checkpoint import backend_class
+        from spark.hooks import discovery
         import os
         try:
             backend_class("good")
         except PluginConflictError as error:
-            os.environ["SPARK_DISABLE_PLUGINS"] = str(error).partition("SPARK_DISABLE_PLUGINS=")[2].split(",")[0]
+            os.environ["SPARK_DISABLE_PLUGINS"] = str(error).partition("SPARK_DISABLE_PLUGINS=")[2].split()[0]
         discovery.reset()
         print(backend_class("good").__name__)
         """,
@@ -233,27 +237,25 @@ def test_asking_for_a_plugin_of_another_version_names_both_versions(site: Site) 
     """Its entry point has another name; what it said before it was refused still tells whose backend it is."""
     site.install("fake-later", sources.FUTURE_VERSION)
 
-    with pytest.warns(PluginWarning), pytest.raises(PluginBrokenError, match=r"version 99, and .* version 1") as raised:
+    with pytest.warns(PluginWarning), pytest.raises(PluginBrokenError, match=r"version 99, but .* version 1") as raised:
         backend_class("future")
 
     assert "fake-later 1.0" in str(raised.value)
 
 
 def test_a_class_of_a_plugin_can_be_imported_by_name(good: Site) -> None:
-    assert class_named("GoodBackend").__module__ == "good_backend"
+    assert class_to_import("GoodBackend", module="spark.graphs.checkpoint").__module__ == "good_backend"
 
 
 @pytest.mark.parametrize(
     ("class_name", "extra"),
     [("FileCheckpointBackend", "file"), ("DatabaseCheckpointBackend", "sql"), ("S3CheckpointBackend", "s3")],
 )
-def test_a_known_class_that_is_not_installed_says_what_to_install(
-    good: Site, monkeypatch: pytest.MonkeyPatch, class_name: str, extra: str
-) -> None:
-    monkeypatch.setattr("spark.hooks.entry_points._mentions_group", lambda found: found.name.startswith("fake-"))
+def test_a_known_class_that_is_not_installed_says_what_to_install(good: Site, class_name: str, extra: str) -> None:
+    good.hide_our_plugins()
 
     with pytest.raises(ImportError) as raised:
-        class_named(class_name)
+        class_to_import(class_name, module="spark.graphs.checkpoint")
 
     assert class_name in str(raised.value)
     assert str(raised.value).endswith(f"pip install 'spark-graphs[{extra}]'")
@@ -266,7 +268,7 @@ def test_a_known_class_whose_plugin_is_broken_is_an_import_error_with_the_cause(
     monkeypatch.setenv("SPARK_DISABLE_PLUGINS", "spark-graphs-serializer-pickle")
 
     with pytest.warns(PluginWarning), pytest.raises(ImportError) as raised:
-        class_named("FileCheckpointBackend")
+        class_to_import("FileCheckpointBackend", module="spark.graphs.checkpoint")
 
     assert "spark-graphs-backend-file 9.9, which provides it, is broken" in str(raised.value)
     assert raised.value.__cause__ is not None
@@ -275,11 +277,11 @@ def test_a_known_class_whose_plugin_is_broken_is_an_import_error_with_the_cause(
 
 def test_a_class_nobody_knows_is_an_attribute_error(good: Site) -> None:
     with pytest.raises(AttributeError, match=r"'spark.graphs.checkpoint' has no attribute 'Nonsense'"):
-        class_named("Nonsense")
+        class_to_import("Nonsense", module="spark.graphs.checkpoint")
 
 
 def test_private_names_cost_no_scan(site: Site) -> None:
     site.install("fake-bad", sources.FAILS_ON_IMPORT)  # a scan would warn
 
     with pytest.raises(AttributeError):
-        class_named("__path__")
+        class_to_import("__path__", module="spark.graphs.checkpoint")

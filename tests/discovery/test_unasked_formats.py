@@ -14,8 +14,7 @@ import pytest
 
 from spark.errors import DeserializationError, PluginBrokenError, SparkError
 from spark.graphs.checkpoint import CheckpointManager, GraphCheckpoint, InMemoryCheckpointBackend
-from spark.graphs.checkpoint.storage import Codec, Record
-from spark.hooks import format_class
+from spark.graphs.checkpoint.storage import Codec, Record, format_class
 from tests.plugins.support.command_line import spark, with_store
 from tests.support.sites import Site
 

@@ -57,13 +57,15 @@ WHAT_IS_THERE = """
 import json
 from spark.errors import PluginError
 from spark.graphs import checkpoint
-from spark.hooks import backend_class, executor_class, format_class, plugins, trigger_class
+from spark.graphs.checkpoint import backend_class, trigger_class
+from spark.graphs.checkpoint.storage import format_class
+from spark.hooks import class_of, plugins
 
 FIND = {
     "URL scheme": lambda scheme: backend_class(f"{scheme}://somewhere"),
     "backend": backend_class,
     "class name": lambda name: getattr(checkpoint, name),
-    "executor": executor_class,
+    "executor": lambda name: class_of(("executor", name)),
     "format": format_class,
     "trigger": trigger_class,
 }

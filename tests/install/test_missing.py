@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from spark.hooks.suggestions import extras
+from spark.hooks.missing_plugin import extras
 from tests.install.programs import SAVED_ONCE
 from tests.install.test_alone import look
 from tests.install.wheels import Environment, Workshop

@@ -20,7 +20,8 @@ NEWER_THAN_THE_CORE = """
 import warnings
 warnings.simplefilter("default")
 from spark.errors import PluginError
-from spark.hooks import backend_class, plugins
+from spark.graphs.checkpoint import backend_class
+from spark.hooks import plugins
 
 print(backend_class("file").__name__)
 try:

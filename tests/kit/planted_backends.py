@@ -86,7 +86,7 @@ class Forgets(InMemoryCheckpointBackend):
 
     async def delete(self, graph_id, sequence):
         deleted = await super().delete(graph_id, sequence)
-        self._floors.clear()
+        self._deleted_up_to.clear()
         return deleted
 
 
@@ -96,7 +96,7 @@ class TellsTwice(InMemoryCheckpointBackend):
     found_by = "test_deleting_what_is_not_there_says_so"
 
     async def delete(self, graph_id, sequence):
-        return await super().delete(graph_id, sequence) or sequence <= self._floors.get(graph_id, 0)
+        return await super().delete(graph_id, sequence) or sequence <= self._deleted_up_to.get(graph_id, 0)
 
 
 class GoesOn(InMemoryCheckpointBackend):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from spark.errors import CheckpointDamagedError
 from spark.graphs.checkpoint import InMemoryCheckpointBackend, Listing
-from spark.graphs.checkpoint.storage import Record
+from spark.graphs.checkpoint.storage import CheckpointBackend, LatestHeaders, Record, Records
 
 
 class Shared(InMemoryCheckpointBackend):
@@ -16,7 +17,7 @@ class Shared(InMemoryCheckpointBackend):
     def __init__(self, first: Shared | None = None) -> None:
         super().__init__()
         if first is not None:
-            self._graphs, self._floors = first._graphs, first._floors
+            self._graphs, self._deleted_up_to = first._graphs, first._deleted_up_to
 
 
 class Remembers(Shared):
@@ -134,6 +135,101 @@ class LooksAndThenSaves(Shared):
             self._graphs.setdefault(record.graph_id, {})[record.sequence] = record
 
 
+class NamesWhatCanBeRead(Shared):
+    """Names the graphs of those records that it can read."""
+
+    found_by = "test_a_graph_of_which_everything_is_damaged_is_named"
+
+    async def graph_ids(self, prefix="", *, after=None, limit=None):
+        infos = (await self.list()).infos
+        named = sorted({info.graph_id for info in infos if info.size > len(b"something else")})
+        return [each for each in named if each.startswith(prefix) and (after is None or each > after)][:limit]
+
+
+class RemembersGraphIds(Shared):
+    """Asks once, and pages through its memory."""
+
+    found_by = "test_graphs_that_stay_are_named_once_while_others_come_and_go"
+
+    async def graph_ids(self, prefix="", *, after=None, limit=None):
+        if "_named" not in vars(self):
+            await asyncio.sleep(0)
+            self._named = await super().graph_ids()
+        return [each for each in self._named if each.startswith(prefix) and (after is None or each > after)][:limit]
+
+
+class StopsAtDamage(Shared):
+    """Lets one damaged record hide the latest of all other graphs."""
+
+    found_by = "test_a_damaged_latest_record_is_reported"
+
+    async def latest_headers(self, graph_ids):
+        latest = await super().latest_headers(graph_ids)
+        for header in latest.headers.values():
+            if header.size == len(b"something else"):
+                raise CheckpointDamagedError(f"graph {header.graph_id!r} is damaged")
+        return latest
+
+
+class GoesBackPastDamage(Shared):
+    """Gives an older header where the latest is damaged."""
+
+    found_by = "test_a_damaged_latest_record_is_reported"
+
+    async def latest_headers(self, graph_ids):
+        intact = {
+            each: [
+                one.header for one in self._graphs.get(each, {}).values() if one.header.size != len(b"something else")
+            ]
+            for each in graph_ids
+        }
+        return LatestHeaders({each: headers[-1] for each, headers in intact.items() if headers})
+
+
+class FailsForDamage(Shared):
+    """Lets one damaged record hide all others."""
+
+    found_by = "test_a_damaged_record_among_many"
+
+    async def get_many(self, graph_id, sequences):
+        found = await super().get_many(graph_id, sequences)
+        for record in found.records.values():
+            if record.payload == b"something else":
+                raise CheckpointDamagedError(f"checkpoint {record.sequence} is damaged")
+        return found
+
+
+class SkipsDamage(Shared):
+    """Leaves out what it can't read, and says nothing."""
+
+    found_by = "test_a_damaged_record_among_many"
+
+    async def get_many(self, graph_id, sequences):
+        found = await super().get_many(graph_id, sequences)
+        return Records(
+            {sequence: record for sequence, record in found.records.items() if record.payload != b"something else"}
+        )
+
+
+class LooksAndThenReads(Shared):
+    """Takes for damage what was deleted between its look and its reading."""
+
+    found_by = "test_many_records_are_read_while_others_save_and_delete"
+
+    async def get_many(self, graph_id, sequences):
+        there = [each for each in self._graphs.get(graph_id, {}) if each in sequences]
+        await asyncio.sleep(0)
+        return Records({sequence: self._graphs[graph_id][sequence] for sequence in there})
+
+
+class Inherits(Shared):
+    """Sound: everything that is optional is inherited from the contract."""
+
+    graph_ids = CheckpointBackend.graph_ids
+    latest_headers = CheckpointBackend.latest_headers
+    get_many = CheckpointBackend.get_many
+
+
 class WithBlobs(InMemoryCheckpointBackend):
     """Large values, kept as they should be."""
 
@@ -145,7 +241,7 @@ class WithBlobs(InMemoryCheckpointBackend):
 
     async def put(self, record):
         is_free = record.sequence not in self._graphs.get(record.graph_id, {})
-        if is_free and record.sequence > self._floors.get(record.graph_id, 0):
+        if is_free and record.sequence > self._deleted_up_to.get(record.graph_id, 0):
             await self._keep(record)
         await super().put(record)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import planted_backends  # noqa: F401 - its classes are found as subclasses
+import planted_asking  # noqa: F401 - its classes are found as subclasses
+import planted_backends  # noqa: F401 - as above
 import pytest
 from planted_stores import Shared, WithBlobs
 
@@ -18,6 +19,7 @@ leaks.PATIENCE = 0.1
 class Planted(CheckpointBackendConformance):
     capabilities = ()
     hostile_ids = ("A",)
+    many_graphs = 60
 
     @pytest.fixture
     def backend(self):

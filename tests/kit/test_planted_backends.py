@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit import planted_backends, planted_stores
+from tests.kit import planted_asking, planted_backends, planted_stores
 from tests.kit.test_guard import run_pytest
 
-SOUND = ("Shared", "WithBlobs")
+SOUND = ("Shared", "WithBlobs", "Inherits")
 BUGS = {
     kind.__name__: kind.found_by
-    for module in (planted_backends, planted_stores)
+    for module in (planted_asking, planted_backends, planted_stores)
     for kind in vars(module).values()
     if hasattr(kind, "found_by")
 }
@@ -23,7 +23,7 @@ BUGS = {
 def report(tmp_path_factory: pytest.TempPathFactory) -> str:
     """What pytest says when each planted bug meets the test that finds it, and the backends without a bug meet all of these."""
     folder = tmp_path_factory.mktemp("planted")
-    for module in (planted_backends, planted_stores):
+    for module in (planted_asking, planted_backends, planted_stores):
         shutil.copy(module.__file__, folder)
     suites = Path(__file__).with_name("planted_suites.py").read_text()
     tests = " or ".join([*sorted(set(BUGS.values())), "test_a_graph_goes_on_where_it_was"])

@@ -7,8 +7,9 @@ from functools import partial
 import pytest
 
 from spark.graphs import ExitNode, Graph, Node
+from spark_testing.clock import FakeClock
 from tests.spec.conftest import PageBlock
-from tests.support.stand_ins import Count, FakeClock, Slow, checkpoints_of, iterations_of, looping
+from tests.support.stand_ins import Count, Slow, checkpoints_of, iterations_of, looping
 
 
 @pytest.mark.block("Iteration-Based Triggers")

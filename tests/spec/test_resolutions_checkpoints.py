@@ -20,7 +20,8 @@ from spark.graphs.checkpoint import (
     register_migration,
 )
 from spark.graphs.checkpoint.storage import Record
-from tests.support.stand_ins import Count, FakeClock, checkpoints_of, iterations_of, looping
+from spark_testing.clock import FakeClock
+from tests.support.stand_ins import Count, checkpoints_of, iterations_of, looping
 
 NOON = datetime(2024, 6, 1, 12, tzinfo=UTC)
 
@@ -173,11 +174,11 @@ async def test_a_long_node_is_caught_up_by_one_checkpoint() -> None:
     class Waiting(Count):
         async def process(self, context: Any) -> dict[str, Any]:
             output = await super().process(context)
-            clock.now += {1: 70}.get(output["count"], 10)
+            clock.advance({1: 70}.get(output["count"], 10))
             return output
 
     graph = Graph(start=looping(Waiting(6)), checkpoint_config=CheckpointConfig(trigger_on_seconds=30), clock=clock)
-    clock.now += 1000
+    clock.advance(1000)
     await graph.run()
 
     # The boundaries are at 70, 80, 90, 100, 110 and 120 seconds; the exit takes no time.
@@ -190,7 +191,7 @@ async def test_several_triggers_at_one_boundary_make_one_checkpoint() -> None:
 
     class Waiting(Count):
         async def process(self, context: Any) -> dict[str, Any]:
-            clock.now += 60
+            clock.advance(60)
             return await super().process(context)
 
     config = CheckpointConfig(trigger_on_iteration=1, trigger_on_seconds=1, trigger_on_node=["Waiting"])

@@ -38,7 +38,8 @@ from spark.graphs.checkpoint import (
     InMemoryCheckpointBackend,
 )
 from spark.hooks import discovery
-from tests.support.stand_ins import Count, FakeClock, Flaky, Slow, checkpoints_of, looping
+from spark_testing.clock import FakeClock
+from tests.support.stand_ins import Count, Flaky, Slow, checkpoints_of, looping
 
 
 class Echo(Node):

@@ -7,6 +7,7 @@ from typing import Any
 
 from spark.graphs import Graph, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager, GraphCheckpoint, InMemoryCheckpointBackend
+from spark_testing.clock import FakeClock
 
 Work = Callable[[NodeContext], Any]
 
@@ -44,6 +45,18 @@ def countdown() -> Node:
     loop = Countdown()
     loop.on(done=False) >> loop
     return loop
+
+
+class Ticking(FakeClock):
+    """A clock on which some seconds pass whenever it is asked."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._tick = seconds
+
+    def monotonic(self) -> float:
+        self.advance(self._tick)
+        return super().monotonic()
 
 
 class Failure(Exception):

@@ -6,6 +6,7 @@ from typing import Any
 
 from spark.graphs import ExitNode, Graph, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointManager, GraphCheckpoint
+from spark_testing.clock import FakeClock
 
 
 class Count(Node):
@@ -45,16 +46,6 @@ class WorkingNode(Node):
         return {"success": True}
 
 
-class FakeClock:
-    """Seconds that pass when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class Slow(Count):
     """Counts, and each time takes some seconds of a fake clock."""
 
@@ -64,7 +55,7 @@ class Slow(Count):
         self.seconds = seconds
 
     async def process(self, context: NodeContext) -> dict[str, Any]:
-        self.clock.now += self.seconds
+        self.clock.advance(self.seconds)
         return await super().process(context)
 
 

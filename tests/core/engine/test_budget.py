@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from spark.errors import BudgetExceededError
 from spark.graphs import Budget, Graph, NodeContext, Task, TaskType
 from spark.graphs.checkpoint import CheckpointConfig
-from tests.support.running import Does, countdown, history
+from tests.support.running import Does, Ticking, countdown, history
 
 
 async def test_a_hanging_node_is_stopped_when_the_seconds_are_over() -> None:
@@ -38,8 +37,7 @@ async def test_a_hanging_node_is_stopped_when_the_seconds_are_over() -> None:
 
 async def test_seconds_are_measured_at_every_boundary_too() -> None:
     """Steps that never wait give a timer no chance; the clock is asked after each."""
-    clock = itertools.count()
-    graph = Graph(countdown(), clock=lambda: next(clock))
+    graph = Graph(countdown(), clock=Ticking(1))
 
     with pytest.raises(BudgetExceededError):
         await graph.run(Task(inputs={"limit": 10**9}, budget=Budget(max_seconds=50)))

@@ -25,8 +25,8 @@ from spark.graphs.checkpoint import (
     KeepLast,
     Retention,
     Trigger,
+    open_backend,
 )
-from spark.hooks import open_backend
 from tests.support.running import Does, FailsOnce, Failure, every_step, history
 
 

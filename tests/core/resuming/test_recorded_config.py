@@ -35,9 +35,7 @@ from spark.graphs.checkpoint import (
     Trigger,
     WithinOverhead,
 )
-from spark.graphs.checkpoint.policies.retention import RETENTIONS
-from spark.graphs.checkpoint.policies.rules import rule_from_data, rule_to_data
-from spark.graphs.checkpoint.policies.triggers import TRIGGERS
+from spark.graphs.checkpoint.policies.lookup import retention_from_data, rule_to_data, trigger_from_data
 from tests.support.running import Countdown, countdown
 
 OTHERS: dict[str, Any] = {
@@ -126,14 +124,14 @@ def test_a_recorded_setting_comes_back_as_it_was(backend: InMemoryCheckpointBack
     ],
 )
 def test_every_trigger_is_recorded_by_its_name_and_options(rule: Trigger) -> None:
-    assert repr(rule_from_data(json.loads(json.dumps(rule_to_data(rule, TRIGGERS))), TRIGGERS)) == repr(rule)
+    assert repr(trigger_from_data(json.loads(json.dumps(rule_to_data(rule))))) == repr(rule)
 
 
 @pytest.mark.parametrize(
     "rule", [KeepLast(3), KeepFor(hours=1.5), KeepAll(), KeepLast(1) | KeepFor(days=2) & KeepAll()]
 )
 def test_every_rule_of_retention_is_recorded_by_its_name_and_options(rule: Retention) -> None:
-    assert repr(rule_from_data(json.loads(json.dumps(rule_to_data(rule, RETENTIONS))), RETENTIONS)) == repr(rule)
+    assert repr(retention_from_data(json.loads(json.dumps(rule_to_data(rule))))) == repr(rule)
 
 
 def test_what_is_recorded_is_plain_and_reads_as_what_it_says() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from spark.graphs import Graph, JoinNode, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig, GraphCheckpoint, InMemoryCheckpointBackend
-from tests.support.running import Does, countdown, frontier_at, history
+from tests.support.running import Does, Ticking, countdown, frontier_at, history
 
 
 class Recording:
@@ -166,9 +166,8 @@ class TestConcurrency:
                 ticks += 1
                 await asyncio.sleep(0)
 
-        clock = itertools.count(step=0.01)
         ticking = asyncio.create_task(tick())
-        await Graph(countdown(), clock=lambda: next(clock)).run({"limit": 50})
+        await Graph(countdown(), clock=Ticking(0.01)).run({"limit": 50})
         ticking.cancel()
 
         assert ticks >= 40

@@ -39,9 +39,12 @@ from spark.graphs.checkpoint import (
     KeepLast,
     Retention,
     Trigger,
+    backend_class,
+    open_backend,
+    trigger_class,
 )
-from spark.graphs.checkpoint.storage import Format
-from spark.hooks import PluginInfo, backend_class, format_class, open_backend, plugins, trigger_class
+from spark.graphs.checkpoint.storage import Format, format_class
+from spark.hooks import PluginInfo, plugins
 
 
 class Fetch(Node):

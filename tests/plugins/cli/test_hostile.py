@@ -15,9 +15,9 @@ import pytest
 
 import spark_cli
 from spark.graphs import ExitNode, Graph
-from spark.graphs.checkpoint import CheckpointManager, GraphCheckpoint
+from spark.graphs.checkpoint import CheckpointManager, GraphCheckpoint, open_backend
 from spark.graphs.checkpoint.storage import Codec, Record
-from spark.hooks import discovery, open_backend
+from spark.hooks import discovery
 from spark_cli.output import one_line, plain
 from tests.plugins.support.command_line import Done, damage, file_url, spark, sqlite_url, with_store
 from tests.support.sites import Site

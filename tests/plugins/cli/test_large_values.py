@@ -12,10 +12,9 @@ from uuid import uuid4
 
 import pytest
 
-from spark.graphs.checkpoint import CheckpointBackend, CheckpointManager, InMemoryCheckpointBackend
+from spark.graphs.checkpoint import CheckpointBackend, CheckpointManager, InMemoryCheckpointBackend, open_backend
 from spark.graphs.checkpoint.records.checksum import checksum
 from spark.graphs.checkpoint.storage import Record
-from spark.hooks import open_backend
 from spark_backend_file import FileCheckpointBackend
 from spark_cli.archive import Archive
 from spark_cli.transfer import transfer

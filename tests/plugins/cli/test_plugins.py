@@ -88,7 +88,6 @@ def test_two_that_claim_one_scheme_are_shown_as_conflicting(site: Site) -> None:
 
 HEAVY = {
     "pydantic",
-    "pydantic_settings",
     "asyncio",
     "sqlalchemy",
     "spark.graphs",

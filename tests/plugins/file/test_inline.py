@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from spark.errors import BackendError
-from spark.graphs.checkpoint.storage import Record
-from spark.graphs.concurrency import latency_gate
+from spark.graphs.checkpoint.storage import InlineLimits, Record
 from spark_backend_file import FileCheckpointBackend
-from spark_backend_file.directory import CheckpointDirectory
+from spark_backend_file.local_directory import LocalDirectory
 from spark_testing.records import make_record
+from tests.plugins.support.disks import OnAFastDisk
+from tests.plugins.support.file_faults import WatchedOs, watching
 
 HERE = "the event loop's thread"
 THERE = "a thread of the backend's"
@@ -22,23 +23,21 @@ THERE = "a thread of the backend's"
 
 @pytest.fixture
 async def backend(tmp_path: Path) -> AsyncIterator[FileCheckpointBackend]:
-    async with FileCheckpointBackend(tmp_path) as backend:
+    async with OnAFastDisk(tmp_path) as backend:
         yield backend
 
 
 @pytest.fixture
 def places(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Where each save was made."""
-    monkeypatch.setattr(latency_gate, "TOLERABLE", 60.0)
-    monkeypatch.setattr(latency_gate, "LONGEST", 60.0)  # however slow the disk is that the tests run on
     seen: list[str] = []
-    put, loop_thread = CheckpointDirectory.put, threading.get_ident()
+    put, loop_thread = LocalDirectory.put, threading.get_ident()
 
-    def watched(self: CheckpointDirectory, record: Record, *arguments: Any, **options: Any) -> Any:
+    def watched(self: LocalDirectory, record: Record, *arguments: Any, **options: Any) -> Any:
         seen.append(HERE if threading.get_ident() == loop_thread else THERE)
         return put(self, record, *arguments, **options)
 
-    monkeypatch.setattr(CheckpointDirectory, "put", watched)
+    monkeypatch.setattr(LocalDirectory, "put", watched)
     return seen
 
 
@@ -61,22 +60,10 @@ async def test_graphs_that_save_by_turns_use_the_threads(backend: FileCheckpoint
 async def test_a_large_save_does_not_hold_up_the_event_loop(backend: FileCheckpointBackend, places: list[str]) -> None:
     small = make_record("g", 3)
     await backend.put(make_record("g", 1))
-    await backend.put(make_record("g", 2, payload=b"x" * (latency_gate.LARGEST + 1)))
-    await backend.put(Record(small.header, small.payload, blobs={"000000000003-w-1": b"x" * latency_gate.LARGEST}))
+    await backend.put(make_record("g", 2, payload=b"x" * (InlineLimits().nbytes + 1)))
+    await backend.put(Record(small.header, small.payload, blobs={"000000000003-w-1": b"x" * InlineLimits().nbytes}))
 
     assert places == [THERE] * 3
-
-
-async def test_a_slow_disk_does_not_hold_up_the_event_loop(
-    backend: FileCheckpointBackend, places: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(latency_gate, "LONGEST", 0.0)
-    monkeypatch.setattr(latency_gate, "TOLERABLE", 0.0)
-
-    for sequence in range(1, 5):
-        await backend.put(make_record("g", sequence))
-
-    assert places == [THERE] * 4
 
 
 async def test_a_closed_backend_refuses_such_a_save_too(backend: FileCheckpointBackend, places: list[str]) -> None:
@@ -86,3 +73,42 @@ async def test_a_closed_backend_refuses_such_a_save_too(backend: FileCheckpointB
     with pytest.raises(BackendError, match="is closed"):
         await backend.put(make_record("g", 2))
     assert places == [THERE]
+
+
+async def use(backend: FileCheckpointBackend) -> None:
+    """Everything that a backend does, with small records."""
+    large = {"000000000001-w-1": b"x"}
+    for sequence in range(1, 6):
+        await backend.put(make_record("g", sequence, blobs=large if sequence == 1 else {}))
+    await backend.put_and_delete(make_record("g", 6, checkpoint_id="by hand"), [2])
+    await backend.get("g", 6)
+    await backend.get_latest("g")
+    await backend.list()
+    await backend.find("by hand")
+    await backend.next_sequence("g")
+    await backend.get_blobs("g", [*large])
+    await backend.delete_blobs("g", await backend.blob_names("g"))
+    await backend.delete("g", 1)
+    await backend.leftovers(remove=True)
+    await backend.forget("g")
+
+
+@pytest.mark.parametrize("how", ["argument", "url"])
+async def test_with_inline_io_off_the_event_loops_thread_makes_no_call_to_the_system(tmp_path: Path, how: str) -> None:
+    url = f"file://{tmp_path}?inline_io=false"
+    backend = OnAFastDisk(tmp_path, inline_io=False) if how == "argument" else OnAFastDisk.from_url(url)
+    async with backend:
+        with watching(WatchedOs()) as watched:
+            await use(backend)
+
+    assert {"open", "write", "fsync", "link", "unlink", "stat", "mkdir"} <= {call.name for call in watched.log}
+    assert threading.get_ident() not in {call.thread for call in watched.log}
+
+
+async def test_by_default_it_makes_those_of_a_small_save(backend: FileCheckpointBackend) -> None:
+    with watching(WatchedOs()) as watched:
+        await use(backend)
+
+    here = [call.name for call in watched.log if call.thread == threading.get_ident()]
+    assert {"open", "write", "fsync", "link", "unlink"} <= set(here)
+    assert here.count("link") == 5

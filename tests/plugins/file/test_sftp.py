@@ -46,6 +46,7 @@ class TestOverSftp(CheckpointBackendConformance):
     random_records = 10
     kills = 1
     megabytes = 1
+    many_graphs = 60
 
     @pytest.fixture
     async def backend(self, sftp_server: SftpServer, tmp_path: Path) -> AsyncIterator[FileCheckpointBackend]:

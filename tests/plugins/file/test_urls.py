@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from spark.errors import BackendError
-from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend
-from spark.hooks import open_backend
+from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend, open_backend
 from spark_backend_file import FileCheckpointBackend
 from spark_testing.records import make_record
 from tests.plugins.support.remote_stores import QUICK, remove_from_memory

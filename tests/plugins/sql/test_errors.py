@@ -16,8 +16,8 @@ import pytest
 from sqlalchemy import event, text
 
 from spark.errors import BackendError
+from spark.graphs.checkpoint import open_backend
 from spark.graphs.concurrency import latency_gate
-from spark.hooks import open_backend
 from spark_backend_sql import DatabaseCheckpointBackend, dialects
 from spark_backend_sql.operations import Put
 from spark_testing.records import make_record

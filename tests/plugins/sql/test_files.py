@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from spark.errors import BackendError
-from spark.hooks import open_backend
+from spark.graphs.checkpoint import open_backend
 from spark_backend_sql import DatabaseCheckpointBackend
 from spark_testing.records import make_record
 

@@ -15,8 +15,7 @@ import pytest
 
 from spark.errors import BackendError
 from spark.graphs import Graph
-from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager
-from spark.hooks import open_backend
+from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager, open_backend
 from spark_backend_sql import DatabaseCheckpointBackend
 from spark_testing.children import Child, Tell
 from spark_testing.leaks import Held, leaked_since

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from spark.graphs import ExitNode, Graph, Node, NodeContext
-from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig, CheckpointInfo
+from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig, CheckpointInfo, open_backend
 from spark.graphs.checkpoint.storage import Record
-from spark.hooks import open_backend
 from spark_cli.main import main
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
-from spark_backend_file import aliases, blobs, directory, floor, folder, forgetting, subfolders, unlinking, writing
+from spark_backend_file import deleted_up_to, local_directory, local_files, local_folder
 
 Act = Callable[[str], None]
 
@@ -22,6 +23,8 @@ class Operation:
 
     name: str
     paths: tuple[str, ...]
+    thread: int = field(default_factory=threading.get_ident, compare=False)
+    """The one that made it."""
 
 
 @dataclass
@@ -99,7 +102,7 @@ _WATCHED = {
 def watching(watched: WatchedOs) -> Iterator[WatchedOs]:
     """The file backend calls ``watched`` instead of ``os``."""
     with ExitStack() as patches:
-        for module in (aliases, blobs, directory, floor, folder, forgetting, subfolders, unlinking, writing):
+        for module in (deleted_up_to, local_directory, local_files, local_folder):
             patches.enter_context(mock.patch.object(module, "os", watched))
         yield watched
 

@@ -1,5 +1,6 @@
 """Async graphs whose runs survive: write nodes, wire them with ``>>``, and ``await graph.run()``."""
 
+from spark.graphs.clock import Clock
 from spark.graphs.definition.context import NodeContext
 from spark.graphs.definition.nodes import ExitNode, FunctionNode, JoinNode, Node, node
 from spark.graphs.graph import Graph
@@ -10,6 +11,7 @@ from spark.graphs.tasks import Budget, Task, TaskType
 
 __all__ = [
     "Budget",
+    "Clock",
     "ExitNode",
     "FunctionNode",
     "Graph",

@@ -1,12 +1,13 @@
-"""What a graph was given, checked: each function returns what can be used, or says what to give instead."""
+"""What a graph was given, checked: what can be used is kept, and of everything else it is said what to give instead."""
 
 from __future__ import annotations
 
 import logging
-import secrets
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any, Final, Self
 
 from spark.errors import GraphDefinitionError, GraphRestoreError, SparkError, SparkWarning
 from spark.graphs.checkpoint.configuration.config import CheckpointConfig, are_seconds
@@ -14,102 +15,207 @@ from spark.graphs.checkpoint.ids import check_graph_id
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.observers.observers import Observers
 from spark.graphs.checkpoint.recording.recorder import Recorder
+from spark.graphs.checkpoint.recording.saving import saving
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.memory import InMemoryCheckpointBackend
+from spark.graphs.checkpoint.storage.opening import open_backend
+from spark.graphs.clock import Clock, random_hex
 from spark.graphs.definition.nodes import Node
 from spark.graphs.definition.topology import Topology
-from spark.graphs.engine.ending import FailureRule
+from spark.graphs.engine.executors import LocalExecutor
+from spark.graphs.engine.run import GraphRun
+from spark.graphs.engine.spec import FailureRule, RunSpec, Services
+from spark.graphs.resuming.origin import Origin
 from spark.graphs.resuming.recorded import named
 from spark.graphs.resuming.restore import NothingRecorded
+from spark.graphs.resuming.standing import Standing
+from spark.graphs.tasks import Task
+from spark.graphs.values.snapshots import Check
 
+_DEFAULTS: Final = CheckpointConfig()
 _LOG = logging.getLogger("spark.checkpoint")
 
 
-def chosen_id(id: str | None, graph_id: str | None) -> tuple[str, bool]:
-    """The graph id that was given, or a random one; and whether it was given."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    """What a graph was given, checked, and what follows from it for its runs."""
+
+    graph_id: str
+    is_named: bool
+    """Whether the id was given, and is not a random one."""
+    checkpoint_config: CheckpointConfig | None
+    backend: CheckpointBackend | None
+    """Where checkpoints go; None when none are made."""
+    observers: Observers
+    max_concurrency: int | None
+    node_threads: int
+    failure_rule: FailureRule
+    clock: Clock
+    random: Random
+
+    @classmethod
+    def checked(
+        cls,
+        *,
+        id: str | None,
+        checkpoint_config: Any,
+        max_concurrency: Any,
+        node_threads: Any,
+        on_failure: Any,
+        failure_grace: Any,
+        clock: Clock,
+        random: Random,
+    ) -> Self:
+        """The arguments of ``Graph``.
+
+        :param id: None for a random one.
+        :raises GraphDefinitionError: one of them can't be used.
+        """
+        graph_id = check_graph_id(id) if id is not None else f"graph_{random_hex(random, size=6)}"
+        config = _checked_config(checkpoint_config)
+        return cls(
+            graph_id=graph_id,
+            is_named=id is not None,
+            checkpoint_config=config,
+            backend=_opened_backend(config, graph_id=graph_id),
+            observers=Observers() if config is None else Observers.of(config.handler, errors=config.handler_errors),
+            max_concurrency=_checked_concurrency(max_concurrency),
+            node_threads=_checked_threads(node_threads),
+            failure_rule=_checked_failure_rule(on_failure, failure_grace),
+            clock=clock,
+            random=random,
+        )
+
+    def to_repeat(self) -> dict[str, Any]:
+        """Those arguments of ``Graph`` that a copy has, too, wherever its checkpoints go."""
+        return {
+            "max_concurrency": self.max_concurrency,
+            "node_threads": self.node_threads,
+            **self.failure_rule.to_data(),
+            "clock": self.clock,
+            "random": self.random,
+        }
+
+    @property
+    def check(self) -> Check | None:
+        """Whether a value can be saved where the checkpoints go, if they go anywhere."""
+        return self.backend.codec.check if self.backend is not None else None
+
+    def config_in(self, store: CheckpointBackend | None) -> CheckpointConfig | None:
+        """How the graph is checkpointed, in this store, or else in its very own, so that one in memory is not left behind."""
+        return replace(self.checkpoint_config, backend=store or self.backend) if self.checkpoint_config else None
+
+    def new_recorder(self) -> Recorder | None:
+        """What writes the checkpoints of a run; None when it makes none."""
+        if self.backend is None or self.checkpoint_config is None:
+            return None
+        return Recorder(
+            graph_id=self.graph_id,
+            backend=self.backend,
+            trigger=self.checkpoint_config.trigger_for(self.backend),
+            retention=self.checkpoint_config.combined_retention(),
+            observers=self.observers,
+            clock=self.clock,
+            random=self.random,
+        )
+
+    def new_run(
+        self,
+        topology: Topology,
+        origin: Origin,
+        task: Task,
+        *,
+        inputs: Mapping[str, Any] | None,
+        standing: Standing,
+        recorder: Recorder | None,
+    ) -> GraphRun:
+        """A run that begins where the graph stands, with what the origin leaves to be done."""
+        pending, config = origin.pending, self.checkpoint_config or _DEFAULTS
+        spec = RunSpec(
+            graph_id=self.graph_id,
+            run_id=(pending.run_id if pending else None) or random_hex(self.random, size=8),
+            topology=topology,
+            config=self.to_data(task, inputs),
+            budget=task.budget,
+            max_concurrency=self.max_concurrency,
+            failure_rule=self.failure_rule,
+            checkpoint_config=config,
+            is_resumed=pending is not None,
+        )
+        position = origin.position(
+            topology, inputs, state=standing.state, node_states=standing.node_states, check=self.check
+        )
+        services = Services(
+            executor=LocalExecutor(topology.plans, threads=self.node_threads),
+            saver=saving(recorder, durability=config.durability) if recorder is not None else None,
+            clock=self.clock,
+        )
+        return GraphRun(spec, position, services)
+
+    def to_data(self, task: Task, inputs: Mapping[str, Any] | None) -> dict[str, Any]:
+        """What checkpoints record of how a run was started, and with what; None for inputs that nobody knows."""
+        return {
+            "enable_state": True,
+            "mode": str(task.type),
+            "max_concurrency": self.max_concurrency,
+            "node_threads": self.node_threads,
+            **self.failure_rule.to_data(),
+            "checkpoint": self.checkpoint_config.to_data() if self.checkpoint_config else None,
+            "serializer": self.backend.codec.serializer if self.backend is not None else "",
+            **({"inputs": inputs} if inputs is not None else {}),
+        }
+
+    def check_trigger_nodes(self, topology: Topology) -> None:
+        """Whether the graph has the nodes that its triggers name.
+
+        :raises GraphDefinitionError: it has not.
+        """
+        trigger = self.checkpoint_config.combined_trigger() if self.checkpoint_config else None
+        if trigger is None or isinstance(topology.first, NothingRecorded):
+            return
+        known = frozenset[str]().union(*(plan.names for plan in topology.plans.values()))
+        unknown = sorted(trigger.nodes() - known)
+        if unknown:
+            raise GraphDefinitionError(
+                f"Graph {self.graph_id!r} has no node {', '.join(map(repr, unknown))} to make a checkpoint after. Its nodes are "
+                f"{', '.join(map(repr, sorted(known)))}; a trigger takes a node's key, name or class name. "
+                "A restored graph has the triggers that its checkpoint records; for others, pass checkpoint_config= to "
+                "Graph.from_checkpoint()."
+            )
+
+    def warn_of_random_id(self) -> None:
+        """Say, where it is so, that nobody will find these checkpoints again."""
+        if self.is_named or self.backend is None or not self.backend.persistent:
+            return
+        warnings.warn(
+            f"The graph keeps checkpoints in the {self.backend.name} backend under the random id {self.graph_id!r}, which "
+            "another process could not find again. Give it one: Graph(id='…').",
+            SparkWarning,
+            stacklevel=3,
+        )
+
+
+def chosen_id(id: str | None, graph_id: str | None) -> str | None:
+    """The graph id that was given in one of two ways, if any was."""
     if id is not None and graph_id is not None and id != graph_id:
         raise GraphDefinitionError(f"Graph(id={id!r}, graph_id={graph_id!r}): both mean the same; give one.")
-    chosen = id if id is not None else graph_id
-    return (f"graph_{secrets.token_hex(6)}", False) if chosen is None else (check_graph_id(chosen), True)
-
-
-def checked_start(start: Any) -> Node:
-    """The start itself, when it is a node."""
-    if isinstance(start, Node):
-        return start
-    hint = " It is the class; make a node of it: add ()." if isinstance(start, type) and issubclass(start, Node) else ""
-    raise GraphDefinitionError(f"Graph(start={start!r}): the start is a node.{hint}")
+    return id if id is not None else graph_id
 
 
 def topology_from(start: Any) -> Topology:
     """The shape of the graph that begins with this node, as it is wired now; or the shape that was given."""
-    return start if isinstance(start, Topology) else Topology(checked_start(start))
+    return start if isinstance(start, Topology) else Topology(_checked_start(start))
 
 
-def checked_config(config: Any) -> CheckpointConfig | None:
-    """The configuration itself, when it is one."""
-    if config is None or isinstance(config, CheckpointConfig):
-        return config
-    raise GraphDefinitionError(
-        f"Graph(checkpoint_config={config!r}): give a CheckpointConfig, for instance CheckpointConfig(trigger_on_iteration=10)."
-    )
-
-
-def checked_concurrency(limit: Any) -> int | None:
-    """The limit itself, when it is one."""
-    if limit is None or (isinstance(limit, int) and not isinstance(limit, bool) and limit >= 1):
-        return limit
-    raise GraphDefinitionError(
-        f"Graph(max_concurrency={limit!r}): give a whole number of at least 1, or None for no limit."
-    )
-
-
-def checked_threads(most: Any) -> int:
-    """The number itself, when threads can be that many."""
-    if isinstance(most, int) and not isinstance(most, bool) and most >= 1:
-        return most
-    raise GraphDefinitionError(f"Graph(node_threads={most!r}): give a whole number of at least 1.")
-
-
-def checked_failure_rule(on_failure: Any, failure_grace: Any) -> FailureRule:
-    """What is to happen to the others when a node fails, when this says so."""
-    if on_failure not in ("finish", "cancel"):
-        raise GraphDefinitionError(f"Graph(on_failure={on_failure!r}): give 'finish' or 'cancel'.")
-    if failure_grace is not None and not are_seconds(failure_grace):
+def check_reachable(topology: Topology, nodes: Sequence[Node]) -> None:
+    """Whether all these nodes are in the graph."""
+    reachable = {id(plan.node) for plan in topology.plans.values()}
+    lost = [node.label() for node in nodes if id(node) not in reachable]
+    if lost:
         raise GraphDefinitionError(
-            f"Graph(failure_grace={failure_grace!r}): give a positive number of seconds, or None for the usual one."
+            f"No edge leads from the start {topology.first.label()!r} to {', '.join(map(repr, lost))}; wire it with >>, or "
+            "leave it out of nodes=."
         )
-    return FailureRule(on_failure, failure_grace)
-
-
-def opened_backend(config: CheckpointConfig | None, *, graph_id: str) -> CheckpointBackend | None:
-    """The backend that the configuration means; None when nothing is to be checkpointed.
-
-    That checkpoints which were asked for end with the process is logged.
-    """
-    if config is None or not config.enabled:
-        return None
-    backend = _backend_of(config)
-    if not backend.persistent and config.combined_trigger() is not None:
-        _LOG.info(
-            "Graph %r makes checkpoints in memory, so they end with this process. To keep them, give CheckpointConfig a backend, "
-            "for instance backend='sqlite:///runs.db'.",
-            graph_id,
-        )
-    return backend
-
-
-def _backend_of(config: CheckpointConfig) -> CheckpointBackend:
-    backend = config.backend
-    if backend is None:
-        return InMemoryCheckpointBackend()
-    if isinstance(backend, str):
-        return _opened(backend, place=config.sources.get("backend", "CheckpointConfig(backend=…)"))
-    if isinstance(backend, CheckpointBackend):
-        return backend
-    raise GraphDefinitionError(
-        f"CheckpointConfig(backend={backend!r}): give a CheckpointBackend, its URL or name, or None for one in memory."
-    )
 
 
 def recorded_config(checkpoint: GraphCheckpoint) -> CheckpointConfig | None:
@@ -139,70 +245,86 @@ def recorded_config(checkpoint: GraphCheckpoint) -> CheckpointConfig | None:
     return config
 
 
+def _checked_start(start: Any) -> Node:
+    """The start itself, when it is a node."""
+    if isinstance(start, Node):
+        return start
+    hint = " It is the class; make a node of it: add ()." if isinstance(start, type) and issubclass(start, Node) else ""
+    raise GraphDefinitionError(f"Graph(start={start!r}): the start is a node.{hint}")
+
+
+def _checked_config(config: Any) -> CheckpointConfig | None:
+    """The configuration itself, when it is one."""
+    if config is None or isinstance(config, CheckpointConfig):
+        return config
+    raise GraphDefinitionError(
+        f"Graph(checkpoint_config={config!r}): give a CheckpointConfig, for instance CheckpointConfig(trigger_on_iteration=10)."
+    )
+
+
+def _checked_concurrency(limit: Any) -> int | None:
+    """The limit itself, when it is one."""
+    if limit is None or (isinstance(limit, int) and not isinstance(limit, bool) and limit >= 1):
+        return limit
+    raise GraphDefinitionError(
+        f"Graph(max_concurrency={limit!r}): give a whole number of at least 1, or None for no limit."
+    )
+
+
+def _checked_threads(most: Any) -> int:
+    """The number itself, when threads can be that many."""
+    if isinstance(most, int) and not isinstance(most, bool) and most >= 1:
+        return most
+    raise GraphDefinitionError(f"Graph(node_threads={most!r}): give a whole number of at least 1.")
+
+
+def _checked_failure_rule(on_failure: Any, failure_grace: Any) -> FailureRule:
+    """What is to happen to the others when a node fails, when this says so."""
+    if on_failure not in ("finish", "cancel"):
+        raise GraphDefinitionError(f"Graph(on_failure={on_failure!r}): give 'finish' or 'cancel'.")
+    if failure_grace is not None and not are_seconds(failure_grace):
+        raise GraphDefinitionError(
+            f"Graph(failure_grace={failure_grace!r}): give a positive number of seconds, or None for the usual one."
+        )
+    return FailureRule(on_failure, failure_grace)
+
+
+def _opened_backend(config: CheckpointConfig | None, *, graph_id: str) -> CheckpointBackend | None:
+    """The backend that the configuration means; None when nothing is to be checkpointed.
+
+    That checkpoints which were asked for end with the process is logged.
+    """
+    if config is None or not config.enabled:
+        return None
+    backend = _backend_of(config)
+    if not backend.persistent and config.combined_trigger() is not None:
+        _LOG.info(
+            "Graph %r makes checkpoints in memory, so they end with this process. To keep them, give CheckpointConfig a backend, "
+            "for instance backend='sqlite:///runs.db'.",
+            graph_id,
+        )
+    return backend
+
+
+def _backend_of(config: CheckpointConfig) -> CheckpointBackend:
+    backend = config.backend
+    if backend is None:
+        return InMemoryCheckpointBackend()
+    if isinstance(backend, str):
+        return _opened(backend, place=config.sources.get("backend", "CheckpointConfig(backend=…)"))
+    if isinstance(backend, CheckpointBackend):
+        return backend
+    raise GraphDefinitionError(
+        f"CheckpointConfig(backend={backend!r}): give a CheckpointBackend, its URL or name, or None for one in memory."
+    )
+
+
 def _opened(backend: str, *, place: str) -> CheckpointBackend:
-    from spark.hooks import open_backend, redact  # not needed by those who give a backend themselves
+    from spark.hooks import redact  # not needed by those who give a backend themselves
 
     try:
-        opened: CheckpointBackend = open_backend(backend)
+        return open_backend(backend)
     except Exception as error:
         if isinstance(error, SparkError) and not isinstance(error, ValueError):
             raise
-        raise GraphDefinitionError(f"{place}: {redact(backend)!r} is no store: {error}") from error
-    return opened
-
-
-def audience_of(config: CheckpointConfig | None) -> Observers:
-    """Who the configuration says is to be told."""
-    return Observers() if config is None else Observers.of(config.handler, errors=config.handler_errors)
-
-
-def recorder_for(
-    graph_id: str, backend: CheckpointBackend | None, config: CheckpointConfig | None, observers: Observers
-) -> Recorder | None:
-    """What writes the checkpoints of a run; None when it makes none."""
-    if backend is None or config is None:
-        return None
-    return Recorder(
-        graph_id=graph_id,
-        backend=backend,
-        trigger=config.trigger_for(backend),
-        retention=config.combined_retention(),
-        observers=observers,
-    )
-
-
-def check_trigger_nodes(graph_id: str, topology: Topology, config: CheckpointConfig | None) -> None:
-    """Whether the graph has the nodes that its triggers name."""
-    trigger = config.combined_trigger() if config else None
-    if trigger is None or isinstance(topology.first, NothingRecorded):
-        return
-    known = frozenset[str]().union(*(plan.names for plan in topology.plans.values()))
-    unknown = sorted(trigger.nodes() - known)
-    if unknown:
-        raise GraphDefinitionError(
-            f"Graph {graph_id!r} has no node {', '.join(map(repr, unknown))} to make a checkpoint after. Its nodes are "
-            f"{', '.join(map(repr, sorted(known)))}; a trigger takes a node's key, name or class name. "
-            "A restored graph has the triggers that its checkpoint records; for others, pass checkpoint_config= to "
-            "Graph.from_checkpoint()."
-        )
-
-
-def check_reachable(topology: Topology, nodes: Sequence[Node]) -> None:
-    """Whether all these nodes are in the graph."""
-    reachable = {id(plan.node) for plan in topology.plans.values()}
-    lost = [node.label() for node in nodes if id(node) not in reachable]
-    if lost:
-        raise GraphDefinitionError(
-            f"No edge leads from the start {topology.first.label()!r} to {', '.join(map(repr, lost))}; wire it with >>, or "
-            "leave it out of nodes=."
-        )
-
-
-def warn_of_random_id(graph_id: str, backend: CheckpointBackend) -> None:
-    """Say that nobody will find these checkpoints again."""
-    warnings.warn(
-        f"The graph keeps checkpoints in the {backend.name} backend under the random id {graph_id!r}, which another process "
-        "could not find again. Give it one: Graph(id='…').",
-        SparkWarning,
-        stacklevel=3,
-    )
+        raise GraphDefinitionError(f"{place}: {redact(backend)!r} is not a store: {error}") from error

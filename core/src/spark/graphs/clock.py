@@ -1,10 +1,36 @@
-"""The present."""
+"""Where a graph gets the time and its random ids from: the system, unless a test passes its own."""
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
+from random import Random, SystemRandom
+from typing import Final, Protocol
 
 
-def utc_now() -> datetime:
-    """The present, aware."""
-    return datetime.now(UTC)
+class Clock(Protocol):
+    """The time, as graphs and their checkpoints ask for it: ``Graph(clock=…)``."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back, for what takes time: time triggers and budgets."""
+
+    def utc_now(self) -> datetime:
+        """The present, aware, for timestamps."""
+
+
+class SystemClock:
+    """The clock of this machine."""
+
+    monotonic = staticmethod(time.monotonic)
+
+    def utc_now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+SYSTEM_CLOCK: Final[Clock] = SystemClock()
+SYSTEM_RANDOM: Final[Random] = SystemRandom()
+
+
+def random_hex(random: Random, *, size: int) -> str:
+    """So many random bytes as hexadecimal text."""
+    return random.randbytes(size).hex()

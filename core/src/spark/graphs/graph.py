@@ -2,52 +2,35 @@
 
 from __future__ import annotations
 
-import secrets
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from itertools import count
+from random import Random
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
 from spark.errors import RunError
-from spark.graphs.arguments import (
-    audience_of,
-    check_reachable,
-    check_trigger_nodes,
-    checked_concurrency,
-    checked_config,
-    checked_failure_rule,
-    checked_threads,
-    chosen_id,
-    opened_backend,
-    recorded_config,
-    recorder_for,
-    topology_from,
-    warn_of_random_id,
-)
+from spark.graphs.arguments import Arguments, check_reachable, chosen_id, recorded_config, topology_from
 from spark.graphs.checkpoint.configuration.config import CheckpointConfig
 from spark.graphs.checkpoint.migrations import migrated
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.recording.capture import Capture
-from spark.graphs.checkpoint.recording.recorder import Recorder
-from spark.graphs.checkpoint.recording.saving import saving
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
-from spark.graphs.clock import utc_now
-from spark.graphs.concurrency.blocking import NODE_THREADS, NodeThreads
+from spark.graphs.clock import SYSTEM_CLOCK, SYSTEM_RANDOM, Clock, random_hex
+from spark.graphs.concurrency.blocking import NODE_THREADS
 from spark.graphs.definition.nodes import Node
 from spark.graphs.definition.topology import Topology
-from spark.graphs.engine.ending import Ending, FailureRule, OnFailure
+from spark.graphs.engine.ending import Ending
 from spark.graphs.engine.run import GraphRun
+from spark.graphs.engine.spec import FailureRule, OnFailure
 from spark.graphs.message import Message
 from spark.graphs.progress import Progress
-from spark.graphs.resuming.origin import Origin, PendingRun, Resume, check_resume
+from spark.graphs.resuming.origin import Origin, Resume, check_resume
 from spark.graphs.resuming.recorded import checked
 from spark.graphs.resuming.restore import find_topology
 from spark.graphs.resuming.standing import Standing, Stored
 from spark.graphs.state.transactions import StateStore, check_key
 from spark.graphs.tasks import Task
-from spark.graphs.values.snapshots import Check, snapshot
+from spark.graphs.values.snapshots import snapshot
 
 _ALIVE: WeakValueDictionary[int, Graph] = WeakValueDictionary()
 """Every graph in this process, in the order of their making. Several may have one id, and the newest need not live longest."""
@@ -68,7 +51,8 @@ class Graph:
     :param nodes: nodes that must be reachable from the start, to have that checked.
     :param on_failure: whether running nodes may ``"finish"`` when another one fails, and count, or are stopped: ``"cancel"``.
     :param failure_grace: seconds that they get for it; None: 600 to finish, after which they are stopped, or 5 to stop.
-    :param clock: seconds, for time triggers and budgets; tests pass their own.
+    :param clock: the time, for triggers, budgets and timestamps; tests pass their own.
+    :param random: where random ids come from; tests pass their own.
     :raises GraphDefinitionError: the graph can't be run as written.
     """
 
@@ -85,25 +69,27 @@ class Graph:
         nodes: Sequence[Node] = (),
         on_failure: OnFailure = "finish",
         failure_grace: float | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = SYSTEM_CLOCK,
+        random: Random = SYSTEM_RANDOM,
     ) -> None:
-        self._graph_id, self._is_named = chosen_id(id, graph_id)
-        self._checkpoint_config = checked_config(checkpoint_config)
-        self._backend = opened_backend(self._checkpoint_config, graph_id=self._graph_id)
-        self._standing = Standing(Origin(graph_state=StateStore("graph_state", state, check=self._check()).values))
-        self._observers = audience_of(self._checkpoint_config)
-        self._max_concurrency = checked_concurrency(max_concurrency)
-        self._node_threads = checked_threads(node_threads)
-        self._failure_rule = checked_failure_rule(on_failure, failure_grace)
-        self._clock = clock
+        self._given = Arguments.checked(
+            id=chosen_id(id, graph_id),
+            checkpoint_config=checkpoint_config,
+            max_concurrency=max_concurrency,
+            node_threads=node_threads,
+            on_failure=on_failure,
+            failure_grace=failure_grace,
+            clock=clock,
+            random=random,
+        )
+        self._standing = Standing(Origin(graph_state=StateStore("graph_state", state, check=self._given.check).values))
         self._run: GraphRun | None = None
         """The run that is under way, or the last one."""
         self._is_running = False
         self._topology = topology_from(start)
-        check_trigger_nodes(self._graph_id, self._topology, self._checkpoint_config)
+        self._given.check_trigger_nodes(self._topology)
         check_reachable(self._topology, nodes)
-        if self._backend is not None and self._backend.persistent and not self._is_named:
-            warn_of_random_id(self._graph_id, self._backend)
+        self._given.warn_of_random_id()
         _ALIVE[next(_NUMBERS)] = self
 
     @classmethod
@@ -134,12 +120,13 @@ class Graph:
             topology,
             id=checkpoint.graph_id,
             checkpoint_config=checkpoint_config
-            or (alive and alive._config_in(checkpoint.source))
+            or (alive and alive._given.config_in(checkpoint.source))
             or recorded_config(checkpoint),
             max_concurrency=max_concurrency or checkpoint.config.get("max_concurrency"),
             node_threads=checkpoint.config.get("node_threads", NODE_THREADS),
             **FailureRule.recorded_in(checkpoint.config),
-            clock=alive._clock if alive is not None else time.monotonic,
+            clock=alive._given.clock if alive is not None else SYSTEM_CLOCK,
+            random=alive._given.random if alive is not None else SYSTEM_RANDOM,
         )
         graph._standing = Standing(Origin.of(checkpoint))
         return graph
@@ -209,15 +196,12 @@ class Graph:
         self._check_idle("with_checkpoints")
         graph = type(self)(
             self._topology,
-            id=self._graph_id if self._is_named else None,
+            id=self.graph_id if self._given.is_named else None,
             state=self._standing.state.copy(),
             checkpoint_config=checkpoint_config,
-            max_concurrency=self._max_concurrency,
-            node_threads=self._node_threads,
-            **self._failure_rule.to_data(),
-            clock=self._clock,
+            **self._given.to_repeat(),
         )
-        graph._standing.set_node_states(self._standing.node_states, check=graph._check())
+        graph._standing.set_node_states(self._standing.node_states, check=graph._given.check)
         return graph
 
     def create_checkpoint(
@@ -232,12 +216,12 @@ class Graph:
         :raises InvalidIdError: the id can't be used.
         """
         capture = self._capture(dict(metadata or {}))
-        now = utc_now()
+        now = self._given.clock.utc_now()
         if checkpoint_id is None:  # an empty one is refused, like any other that can't be used
-            checkpoint_id = f"ckpt_{now:%Y%m%d_%H%M%S}_m{secrets.token_hex(4)}"
+            checkpoint_id = f"ckpt_{now:%Y%m%d_%H%M%S}_m{random_hex(self._given.random, size=4)}"
         return GraphCheckpoint(
             checkpoint_id=checkpoint_id,
-            graph_id=self._graph_id,
+            graph_id=self._given.graph_id,
             timestamp=now,
             graph_state=capture.graph_state,
             node_states=capture.node_states,
@@ -245,7 +229,7 @@ class Graph:
             config=capture.config,
             topology=capture.topology,
             frontier=capture.frontier or None,
-            observers=self._observers,
+            observers=self._given.observers,
         ).isolated()
 
     async def get_state(self, key: str, default: Any = None) -> Any:
@@ -258,7 +242,7 @@ class Graph:
         :raises RunError: a run is under way.
         """
         self._check_idle("set_state")
-        self._standing.edit(check_key(key), snapshot(value, path=f"graph_state[{key!r}]", check=self._check()))
+        self._standing.edit(check_key(key), snapshot(value, path=f"graph_state[{key!r}]", check=self._given.check))
 
     def get_state_snapshot(self) -> dict[str, Any]:
         """All committed values of the shared state, as your own copy."""
@@ -276,12 +260,12 @@ class Graph:
     @property
     def graph_id(self) -> str:
         """What checkpoints know the graph by."""
-        return self._graph_id
+        return self._given.graph_id
 
     @property
     def id(self) -> str:
         """The same as ``graph_id``."""
-        return self._graph_id
+        return self._given.graph_id
 
     @property
     def nodes(self) -> dict[str, Node]:
@@ -291,12 +275,12 @@ class Graph:
     @property
     def checkpoint_config(self) -> CheckpointConfig | None:
         """How the graph is checkpointed."""
-        return self._checkpoint_config
+        return self._given.checkpoint_config
 
     @property
     def checkpoint_backend(self) -> CheckpointBackend | None:
         """Where its checkpoints go; None when it makes none."""
-        return self._backend
+        return self._given.backend
 
     @property
     def start(self) -> Node:
@@ -311,95 +295,49 @@ class Graph:
     def start(self, node: Node) -> None:
         self._check_idle("start")
         topology = topology_from(node)
-        check_trigger_nodes(self._graph_id, topology, self._checkpoint_config)
+        self._given.check_trigger_nodes(topology)
         self._topology = topology
         self._standing.give_up()
         self._run = None
 
     def __repr__(self) -> str:
-        return f"<Graph {self._graph_id!r} with {len(self._topology.plans)} nodes>"
+        return f"<Graph {self._given.graph_id!r} with {len(self._topology.plans)} nodes>"
 
     async def _run_from(self, origin: Origin, task: Task) -> Message:
-        if origin.pending is None:  # first of all: where they can't be saved, the graph stays as it was
-            task = replace(task, inputs=snapshot(dict(task.inputs), path="inputs", check=self._check()))
-        recorder = recorder_for(self._graph_id, self._backend, self._checkpoint_config, self._observers)
+        if origin.pending is not None:
+            inputs = origin.pending.inputs
+        else:  # first of all: where they can't be saved, the graph stays as it was
+            inputs = snapshot(dict(task.inputs), path="inputs", check=self._given.check)
+        recorder = self._given.new_recorder()
         if recorder is not None:
             await recorder.open(parent=origin.parent, next_sequence=origin.next_sequence)
         self._standing.take_over(origin)
         self._run = None
         if origin.pending is not None:
-            await self._observers.restored(origin.pending.checkpoint)
-        run = self._run = self._new_run(origin.pending, task, recorder)
+            await self._given.observers.restored(origin.pending.checkpoint)
+        run = self._run = self._given.new_run(
+            self._topology, origin, task, inputs=inputs, standing=self._standing, recorder=recorder
+        )
         self._standing.next = Origin()  # not before: a run that could not begin can be tried again
         is_stored = True
         try:
-            return await Ending(run, self._checkpoint_config, self._failure_rule, is_new=origin.pending is None).reach()
+            return await Ending(run).reach()
         except BaseException:
             is_stored = recorder is not None and recorder.history.has_grown
             raise
         finally:
-            run.threads.end()
+            run.services.executor.close()
             if is_stored:
                 self._standing.stored()
 
     def _stored(self, rename: Mapping[str, str] | None, *, for_result: bool) -> Stored:
-        return Stored(self._graph_id, self._backend, self._topology, rename, for_result)
-
-    def _new_run(self, pending: PendingRun | None, task: Task, recorder: Recorder | None) -> GraphRun:
-        config = self._checkpoint_config
-        frontier = self._topology.new_frontier()
-        inputs = pending.inputs if pending is not None else task.inputs
-        if pending is not None:
-            frontier.load(pending.frontier)
-        else:
-            frontier.add(self._topology.start, inputs)
-        frontier.release_joins()
-        return GraphRun(
-            graph_id=self._graph_id,
-            run_id=(pending.run_id if pending else None) or secrets.token_hex(8),
-            topology=self._topology,
-            state=self._standing.state,
-            node_states=self._standing.node_states,
-            frontier=frontier,
-            task=task,
-            config=self._config_data(task, inputs),
-            saving=saving(recorder, durability=config.durability) if recorder and config else None,
-            error=pending.checkpoint.execution_metadata.get("error") if pending else None,
-            max_concurrency=self._max_concurrency,
-            threads=NodeThreads(self._node_threads),
-            clock=self._clock,
-            iteration=pending.iteration if pending else 0,
-            last_node=pending.last_node if pending else None,
-            result=pending.result() if pending else None,
-            check=self._check(),
-        )
-
-    def _check(self) -> Check | None:
-        """Whether a value can be saved where the checkpoints go, if they go anywhere."""
-        return self._backend.codec.check if self._backend is not None else None
-
-    def _config_in(self, store: CheckpointBackend | None) -> CheckpointConfig | None:
-        """How it is checkpointed, in this store, or else in its very own, so that one in memory is not left behind."""
-        return replace(self._checkpoint_config, backend=store or self._backend) if self._checkpoint_config else None
-
-    def _config_data(self, task: Task, inputs: Mapping[str, Any] | None) -> dict[str, Any]:
-        """How a run was started, by whom and with what; None for inputs that nobody knows."""
-        return {
-            "enable_state": True,
-            "mode": str(task.type),
-            "max_concurrency": self._max_concurrency,
-            "node_threads": self._node_threads,
-            **self._failure_rule.to_data(),
-            "checkpoint": self._checkpoint_config.to_data() if self._checkpoint_config else None,
-            "serializer": self._backend.codec.serializer if self._backend is not None else "",
-            **({"inputs": inputs} if inputs is not None else {}),
-        }
+        return Stored(self._given.graph_id, self._given.backend, self._topology, rename, for_result)
 
     def _capture(self, metadata: dict[str, Any]) -> Capture:
         if self._run is not None:
             return self._run.capture(reason="manual", metadata=metadata)
         pending = self._standing.next.pending
-        config = self._config_data(Task(), pending.inputs if pending else None)
+        config = self._given.to_data(Task(), pending.inputs if pending else None)
         return self._standing.capture(self._topology, config=config, metadata=metadata)
 
     def _begin(self, what: str) -> None:
@@ -409,10 +347,10 @@ class Graph:
     def _check_idle(self, what: str) -> None:
         if self._is_running:
             raise RunError(
-                f"Graph {self._graph_id!r} is running, so {what} has to wait: await the run first, or use another Graph with an "
+                f"Graph {self.graph_id!r} is running, so {what} has to wait: await the run first, or use another Graph with an "
                 "id of its own."
             )
 
 
 def _newest_alive(graph_id: str) -> Graph | None:
-    return next((graph for graph in reversed(list(_ALIVE.values())) if graph._graph_id == graph_id), None)
+    return next((graph for graph in reversed(list(_ALIVE.values())) if graph.graph_id == graph_id), None)

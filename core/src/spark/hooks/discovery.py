@@ -1,22 +1,31 @@
-"""Find, block, load and check every installed plugin, once per process; a broken one is named and skipped.
+"""Find, load and check every installed plugin, once per process; one that is broken is named and skipped.
 
-Nothing happens before somebody asks: importing this module scans nothing, and loads neither pluggy nor
-``importlib.metadata``. What the core itself brings is found without a scan.
+Nothing happens before somebody asks: importing this module scans nothing, and loads neither pluggy nor ``importlib-metadata``.
+What the core itself provides is found without a scan.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import threading
+import time
 import warnings
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
 
 from spark.errors import PluginBrokenError, PluginError, PluginWarning
-from spark.hooks.plugin_info import Listener, Plugin, PluginInfo
+from spark.hooks.plugin import Listener, Plugin, PluginInfo
 
 if TYPE_CHECKING:
     import pluggy
+
+    from spark.hooks.entry_points import Candidate
+
+CORE: Final = "spark-graphs"
+BUILTIN: Final = "builtin"
+_BUILTIN_MODULE: Final = "spark.builtin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +36,6 @@ class Found:
     """The core's own first, then by distribution and name."""
     listeners: dict[str, tuple[Listener, ...]] = field(default_factory=dict)
     """Every event, and those who want to be told of it, in the order of the call."""
-    misspelt: tuple[str, ...] = ()
-    """What is wrong with the lists of plugins to use and not to use."""
 
 
 _lock = threading.RLock()
@@ -53,9 +60,11 @@ def found() -> Found:
     with _lock:
         if _found is not None:
             return _found
-        _found = fresh = _scan_unless_scanning()
+        fresh, complaints = _scan_unless_scanning()
+        _found = fresh
     # Only now, so that a filter that turns warnings into errors hits once and leaves nothing half done.
-    _warn_of_flaws(fresh)
+    for complaint in complaints:
+        warnings.warn(complaint, PluginWarning, stacklevel=2)
     return fresh
 
 
@@ -65,13 +74,12 @@ def has_found() -> bool:
 
 
 def core() -> Plugin:
-    """What the core brings by itself, found without a scan."""
+    """What the core provides by itself, found without a scan. Its version is only known to a scan."""
     global _core
     with _lock:
         if _core is None:
-            from spark.hooks.loading import load_core
-
-            _core = load_core()
+            plugin = Plugin(info=PluginInfo(name=BUILTIN, distribution=CORE, version="unknown", status="loaded"))
+            _core = _described(plugin, importlib.import_module(_BUILTIN_MODULE))
         return _core
 
 
@@ -82,7 +90,7 @@ def reset() -> None:
         _found = None
 
 
-def _scan_unless_scanning() -> Found:
+def _scan_unless_scanning() -> tuple[Found, list[str]]:
     global _is_scanning
     if _is_scanning:
         raise PluginError(
@@ -96,58 +104,106 @@ def _scan_unless_scanning() -> Found:
         _is_scanning = False
 
 
-def _scan() -> Found:
-    from spark.hooks.admission import misspelt
-    from spark.hooks.entry_points import find_candidates
-    from spark.hooks.loading import is_core, load_plugin
+def _scan() -> tuple[Found, list[str]]:
+    from spark.hooks.entry_points import find_candidates, unknown_names
+    from spark.hooks.specs import EVENTS
 
-    own = core()
-    candidates = [candidate for candidate in find_candidates() if not is_core(candidate)]
-    others = [load_plugin(candidate, environ=os.environ, core=own) for candidate in candidates]
-    return _register([own, *others], misspelt(candidates, os.environ))
-
-
-def _register(everyone: list[Plugin], misspelt: list[str]) -> Found:
-    import pluggy
-
-    from spark.hooks import specs
-
-    manager = pluggy.PluginManager(specs.PROJECT)
-    manager.add_hookspecs(specs)
-    registered = tuple(_register_one(plugin, manager) for plugin in everyone)
-    return Found(registered, {event: _listeners(event, manager) for event in specs.EVENTS}, tuple(misspelt))
+    own, candidates = core(), find_candidates()
+    for candidate in candidates:
+        if candidate.is_called(CORE, BUILTIN):
+            own = replace(own, info=replace(own.info, version=candidate.version))
+    others = [candidate for candidate in candidates if not candidate.is_called(CORE, BUILTIN)]
+    plugins = _without_twins([own, *(_load(candidate, own) for candidate in others)])
+    complaints = [f"The {each.info.label} is skipped. {each.info.reason}" for each in plugins if each.info.error]
+    listeners = {event: _listeners(event, plugins) for event in EVENTS}
+    return Found(tuple(plugins), listeners), complaints + unknown_names(others, os.environ)
 
 
-def _register_one(plugin: Plugin, manager: pluggy.PluginManager) -> Plugin:
-    from spark.hooks.loading import broken
+def _load(candidate: Candidate, own: Plugin) -> Plugin:
+    """A plugin and its status. It is imported only when the settings allow it; whatever it does wrong harms no other."""
+    from spark.hooks.entry_points import reason_to_block
+    from spark.hooks.validation import check_specs
 
-    if plugin.info.status != "loaded":
-        return plugin
-    try:
-        manager.register(plugin.module, plugin.info.label)
-    except ValueError:
-        twin = manager.get_name(plugin.module)
-        return broken(
-            plugin, PluginBrokenError(f"It is the same object as {twin}. Remove one of the two entry points.")
+    plugin = Plugin(
+        info=PluginInfo(
+            name=candidate.name, distribution=candidate.distribution, version=candidate.version, status="loaded"
         )
-    return plugin
+    )
+    if reason := reason_to_block(candidate, os.environ):
+        return replace(plugin, info=replace(plugin.info, status="blocked", reason=reason))
+    started = time.perf_counter()
+    try:
+        plugin = _described(plugin, _import(candidate))
+        check_specs(plugin.specs)
+        _refuse_names_of(own, plugin)
+    except PluginBrokenError as error:
+        plugin = plugin.broken_by(error)
+    return replace(plugin, info=replace(plugin.info, load_seconds=time.perf_counter() - started))
 
 
-def _listeners(event: str, manager: pluggy.PluginManager) -> tuple[Listener, ...]:
-    from spark.hooks.examination import accepted
+def _import(candidate: Candidate) -> Any:
+    if candidate.flaw:
+        raise PluginBrokenError(candidate.flaw)
+    try:
+        return candidate.load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise PluginBrokenError(
+            f"Importing {candidate.entry_point.value} failed: {type(error).__name__}: {error}. Reinstall or upgrade "
+            f"{candidate.distribution}, or set SPARK_DISABLE_PLUGINS={candidate.distribution} to do without it."
+        ) from error
 
-    implementations = sorted(getattr(manager.hook, event).get_hookimpls(), key=_place)
-    return tuple(Listener(each.plugin_name, each.function, accepted(event, each)) for each in implementations)
+
+def _described(plugin: Plugin, module: Any) -> Plugin:
+    """The plugin with what its hooks say about it."""
+    from spark.hooks.specs import EVENTS
+    from spark.hooks.validation import collect_specs, validate
+
+    hooks = validate(module, plugin.info.label)
+    specs = collect_specs(hooks)
+    provides = (
+        *(f"{spec.kind}:{spec.name}" for spec in specs),
+        *(f"event:{hook}" for hook, _ in hooks if hook in EVENTS),
+    )
+    claims = frozenset[tuple[str, str]]().union(*(spec.claims() for spec in specs))
+    info = replace(plugin.info, provides=provides, claims=claims)
+    return replace(plugin, info=info, specs=tuple(specs), hooks=tuple(hooks), module=module)
+
+
+def _refuse_names_of(own: Plugin, plugin: Plugin) -> None:
+    for spec in plugin.specs:
+        for kind, name in sorted(spec.claims() & own.info.claims):
+            raise PluginBrokenError(
+                f"It claims the {kind} {name!r}, which {CORE} itself provides and which can't be replaced. "
+                f"Give the plugin's {spec.kind} a name of its own."
+            )
+
+
+def _without_twins(plugins: Iterable[Plugin]) -> list[Plugin]:
+    """The plugins, of which those that name the object of an earlier one are broken: it would be told everything twice."""
+    owners: dict[int, Plugin] = {}
+    found = []
+    for plugin in plugins:
+        twin = owners.setdefault(id(plugin.module), plugin) if plugin.is_loaded else plugin
+        if twin is not plugin:
+            error = PluginBrokenError(
+                f"It is the same object as {twin.info.label}. Remove one of the two entry points."
+            )
+            plugin = plugin.broken_by(error)
+        found.append(plugin)
+    return found
+
+
+def _listeners(event: str, plugins: Iterable[Plugin]) -> tuple[Listener, ...]:
+    from spark.hooks.validation import accepted
+
+    implementations = [each for plugin in plugins for hook, each in plugin.hooks if hook == event]
+    return tuple(
+        Listener(each.plugin_name, each.function, accepted(event, each)) for each in sorted(implementations, key=_place)
+    )
 
 
 def _place(implementation: pluggy.HookImpl) -> tuple[bool, bool, str]:
     """``tryfirst`` before all others, ``trylast`` after them, and by the plugin's name among equals."""
     return (implementation.trylast, not implementation.tryfirst, implementation.plugin_name)
-
-
-def _warn_of_flaws(fresh: Found) -> None:
-    for info in (plugin.info for plugin in fresh.plugins):
-        if info.status == "broken":
-            warnings.warn(f"The {info.label} is skipped. {info.reason}", PluginWarning, stacklevel=3)
-    for sentence in fresh.misspelt:
-        warnings.warn(sentence, PluginWarning, stacklevel=3)

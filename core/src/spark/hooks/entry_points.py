@@ -1,15 +1,25 @@
-"""Which plugins are installed: the entry points of the group ``spark.graphs``, nothing imported yet."""
+"""Which plugins are installed, and which of them may be imported? Answered before any of them is.
+
+Entry points are read with ``importlib-metadata``, so that a malformed file means the same on every version of Python.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Any, Final
+
+import importlib_metadata as metadata
+
+from spark.hooks.missing_plugin import our_plugins
+from spark.wording import did_you_mean
 
 GROUP: Final = "spark.graphs"
 UNKNOWN: Final = "unknown"
+
+ALLOW: Final = "SPARK_PLUGINS"
+BLOCK: Final = "SPARK_DISABLE_PLUGINS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +30,21 @@ class Candidate:
     distribution: str
     version: str
     flaw: str = ""
-    """What is wrong with the file that declares it, which nothing can be loaded by; empty when nothing is."""
+    """Why nothing can be loaded: the file that declares it is malformed; empty when it is not."""
 
     @property
     def name(self) -> str:
         """The name of the entry point."""
         return self.entry_point.name
+
+    @property
+    def names(self) -> set[str]:
+        """What the two lists of plugins may call it, normalized."""
+        return {normalize(self.name), normalize(self.distribution)}
+
+    def is_called(self, distribution: str, name: str) -> bool:
+        """Whether it is this entry point of this distribution."""
+        return normalize(self.distribution) == distribution and self.name == name
 
     def load(self) -> Any:
         """The module, or other object, that the entry point names; raises whatever its import raises."""
@@ -38,29 +57,61 @@ def find_candidates() -> list[Candidate]:
     return [found[key] for key in sorted(found)]
 
 
+def reason_to_block(candidate: Candidate, environ: Mapping[str, str]) -> str:
+    """Why the plugin must not be imported, and what to do about it; empty when it may be.
+
+    Both lists are separated by commas and name entry points or distributions. Without an allow-list everything may be
+    imported; with an empty one nothing. The block-list wins.
+    """
+    blocked = candidate.names & _listed(environ.get(BLOCK, ""))
+    if blocked:
+        return f"{BLOCK} lists {sorted(blocked)[0]!r}. To use it, remove it from that list."
+    if ALLOW in environ and not candidate.names & _listed(environ[ALLOW]):
+        return f"{ALLOW}={environ[ALLOW]!r} does not list it. To use it, add {candidate.distribution!r} to that list."
+    return ""
+
+
+def unknown_names(candidates: Iterable[Candidate], environ: Mapping[str, str]) -> list[str]:
+    """A sentence for each name in the two lists that no installed plugin has, with the nearest name that one has.
+
+    Our own distributions may be listed even where they are not installed.
+    """
+    installed = {name for each in candidates for name in each.names}
+    known = installed | our_plugins()
+    return [
+        f"{variable} lists {name!r}, but no installed plugin has this name."
+        + (did_you_mean(name, known) or f" Installed plugins: {', '.join(sorted(installed)) or 'none'}.")
+        for variable in (ALLOW, BLOCK)
+        for name in sorted(_listed(environ.get(variable, "")) - known)
+    ]
+
+
 def normalize(name: str) -> str:
     """The name as pip compares it: ``Spark_Graphs`` is ``spark-graphs``."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def _listed(value: str) -> set[str]:
+    return {normalize(name.strip()) for name in value.split(",") if name.strip()}
+
+
 def _candidates() -> Iterator[Candidate]:
-    for found in metadata.distributions():
-        if _mentions_group(found):
-            yield from _candidates_of(_first_on_path(found))
+    for distribution in metadata.Distribution.discover():
+        if _mentions_group(distribution):
+            yield from _candidates_of(*_first_on_path(distribution))
 
 
-def _candidates_of(distribution: metadata.Distribution) -> list[Candidate]:
-    name, version = _name_of(distribution), _version_of(distribution)
+def _candidates_of(distribution: metadata.Distribution, name: str, version: str) -> list[Candidate]:
     try:
         entry_points = list(distribution.entry_points.select(group=GROUP))
-    except Exception as error:  # a malformed file: which error it is differs between releases of Python
+    except Exception as error:
         flaw = f"Its entry_points.txt is malformed ({type(error).__name__}: {error}). Reinstall or upgrade {name}."
         return [Candidate(metadata.EntryPoint(name, "malformed", GROUP), name, version, flaw)]
     return [Candidate(entry_point, name, version) for entry_point in entry_points]
 
 
 def _mentions_group(distribution: metadata.Distribution) -> bool:
-    # Asked first, so that the malformed file of any other project is none of our concern.
+    # Asked first, so that the malformed file of any other project does no harm, and costs no time.
     try:
         return f"[{GROUP}]" in (distribution.read_text("entry_points.txt") or "")
     except UnicodeDecodeError as error:
@@ -69,24 +120,19 @@ def _mentions_group(distribution: metadata.Distribution) -> bool:
         return False
 
 
-def _first_on_path(distribution: metadata.Distribution) -> metadata.Distribution:
-    """The one that an import would find, when a distribution is on the path twice: editable and installed, say."""
+def _first_on_path(distribution: metadata.Distribution) -> tuple[metadata.Distribution, str, str]:
+    """The one that an import would find, with its name and version: one may be there twice, editable and installed."""
+    name, version = _name_and_version(distribution)
     try:
-        return metadata.distribution(_name_of(distribution))
-    except (metadata.PackageNotFoundError, ValueError):
-        return distribution
+        first: metadata.Distribution = metadata.Distribution.from_name(name)
+    except metadata.PackageNotFoundError:
+        return distribution, name, version
+    return first, *_name_and_version(first)
 
 
-def _name_of(distribution: metadata.Distribution) -> str:
-    return _field(distribution, "Name")
-
-
-def _version_of(distribution: metadata.Distribution) -> str:
-    return _field(distribution, "Version")
-
-
-def _field(distribution: metadata.Distribution, field: str) -> str:
+def _name_and_version(distribution: metadata.Distribution) -> tuple[str, str]:
     try:
-        return str(distribution.metadata[field] or UNKNOWN)
-    except Exception:  # a distribution without METADATA: Python 3.15 raises a new error, earlier ones various
-        return UNKNOWN
+        fields = distribution.metadata  # parsed anew each time that it is asked for
+        return fields["Name"] or UNKNOWN, fields["Version"] or UNKNOWN
+    except Exception:  # a distribution without METADATA: releases of the library before 9 raise various errors
+        return UNKNOWN, UNKNOWN

@@ -1,4 +1,4 @@
-"""Tell plugins what happened, one after another: none can end what goes on, nor hold it up for long.
+"""Tell plugins what happened, one after another: none of them can end a run, nor hold it up for long.
 
 A plain function is called in a thread of its own, an ``async`` one in a task of its own. pluggy knows neither.
 """
@@ -12,60 +12,63 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Thread
-from typing import Any
+from typing import Any, Final
 
 from spark.hooks import discovery
-from spark.hooks.plugin_info import Listener
+from spark.hooks.plugin import Listener
 
-PATIENCE = 10.0
+LONGEST: Final = 10.0
 """Seconds that a plugin's function is waited for."""
 
 _log = logging.getLogger("spark.hooks")
 
 
-async def fire(event: str, **arguments: Any) -> list[tuple[str, BaseException]]:
+async def fire(event: str, /, *, longest: float = LONGEST, **arguments: Any) -> list[tuple[str, BaseException]]:
     """Tell every plugin that listens, one after another; returns what went wrong, each with the plugin's name.
 
-    What a function raises, ``SystemExit`` included, is logged. One that takes longer than ``PATIENCE`` is left to itself: the
-    plugin is named in the log, and not told of this event again before that call has ended. The arguments are those of the hook.
+    What a function raises, ``SystemExit`` included, is logged. One that takes longer is left to itself: the
+    plugin is named in the log, and not told of this event again before that call has ended.
+
+    :param longest: seconds that each function is waited for.
+    :param arguments: those of the hook.
     """
     return [
         (listener.plugin, error)
         for listener in listeners(event)
-        if (error := await _tell(listener, event, arguments)) is not None
+        if (error := await _tell(listener, event, arguments, longest)) is not None
     ]
 
 
 def listeners(event: str) -> tuple[Listener, ...]:
-    """Who wants to be told of an event: after the first call, a look into a dict. The first call loads the plugins.
+    """Who wants to be told of an event: after the first call, a look-up in a dict. The first call loads the plugins.
 
     :raises KeyError: there is no such event.
     """
     return discovery.found().listeners[event]
 
 
-async def _tell(listener: Listener, event: str, arguments: dict[str, Any]) -> BaseException | None:
+async def _tell(listener: Listener, event: str, arguments: dict[str, Any], longest: float) -> BaseException | None:
     if listener.late is not None and not (listener.late.done() or listener.late.get_loop().is_closed()):
         _log.warning("The %s is not told of %s: an earlier call has not ended yet.", listener.plugin, event)
         return TimeoutError(f"an earlier call of {event} has not ended yet")
     call = asyncio.create_task(_outcome(listener, arguments), name=f"{event} of the {listener.plugin}")
     try:
-        await asyncio.wait([call], timeout=PATIENCE)
+        await asyncio.wait([call], timeout=longest)
     finally:
         if not call.done() and listener.is_async:
             call.cancel()
     if not call.done():
         listener.late = call
         _log.error(
-            "The %s took longer than %g s in its hook %s; the run goes on without it. Let it hand long work over to something "
-            "of its own.",
+            "The %s took longer than %g s in its hook %s; the run continues without it. A hook should hand long work to a thread "
+            "or task of its own.",
             listener.plugin,
-            PATIENCE,
+            longest,
             event,
         )
-        return TimeoutError(f"{event} took longer than {PATIENCE:g} s")
+        return TimeoutError(f"{event} took longer than {longest:g} s")
     if (error := call.result()) is not None:
-        _log.error("The %s raised in its hook %s; the run goes on.", listener.plugin, event, exc_info=error)
+        _log.error("The %s raised in its hook %s; the run continues.", listener.plugin, event, exc_info=error)
     return error
 
 

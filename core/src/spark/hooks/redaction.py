@@ -1,12 +1,17 @@
-"""What of a URL may be shown: everything but its secrets. It is decided before anybody parses it: parsers differ, and a
-password that one of them cuts short shows as the name of a host."""
+"""What of a URL and of an error may be shown: everything but secrets.
+
+This is decided before anybody parses the URL: parsers differ, and a password that one of them cuts short shows as the name of a
+host.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from typing import Final
-from urllib.parse import quote, quote_plus, unquote
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+from urllib.parse import parse_qs, quote, quote_plus, unquote, urlsplit
+
+from spark.errors import BackendError
 
 HIDDEN = "***"
 
@@ -43,21 +48,54 @@ def is_cut_short(url: str, *, ends: str = "@") -> bool:
     return "@" in place or any("@" in part and "=" not in part.partition("@")[0] for part in re.split("[&#]", query))
 
 
-def hide_secrets(text: str, secrets: Iterable[str]) -> str:
-    """The text with these secrets replaced by ``***``, however they are spelt in it, and nothing else of it changed.
+def secrets_of(url: str, options: Mapping[str, Any]) -> frozenset[str]:
+    """The password of a URL, and every value in it or in the options that ``redact`` would hide.
 
-    A short secret is only looked for where a value may stand, since its letters also stand in words.
+    :param url: also a chain of several, as fsspec takes it.
     """
-    for spelling in sorted(_spellings(secrets), key=len, reverse=True):
-        text = _pattern(spelling).sub(HIDDEN, text)
-    return text
+    found = [secret for link in url.split("::") for secret in _secrets_of_url(link)]
+    return frozenset(filter(None, [*found, *_secrets_of_options(options)]))
 
 
-def shows_secret(error: BaseException, secrets: Iterable[str]) -> bool:
-    """Whether the text of an error, or of one that it comes from, holds any of these secrets."""
-    patterns = [_pattern(spelling) for spelling in _spellings(secrets)]
+def without_secrets(error: Exception, secrets: Iterable[str], *, said: str = "") -> Exception:
+    """The error itself; or, where its text or that of a cause of it holds a secret, one that says the rest.
+
+    A secret is hidden however it is spelt. A short one is only looked for where a value may stand, since its letters also stand
+    in words.
+
+    :param said: what the new error says, if not the text of this one.
+    """
+    patterns = [_pattern(spelling) for spelling in sorted(_spellings(secrets), key=len, reverse=True)]
     texts = [text for link in _origins(error) for text in (str(link), repr(link))] if patterns else []
-    return any(pattern.search(text) for pattern in patterns for text in texts)
+    if not any(pattern.search(text) for pattern in patterns for text in texts):
+        return error
+    shown = said or f"{type(error).__name__}: {error}"
+    for pattern in patterns:
+        shown = pattern.sub(HIDDEN, shown)
+    return BackendError(shown)
+
+
+def _secrets_of_url(url: str) -> Iterator[str]:
+    # Passwords are often pasted raw, with "/" or "?" in them: so this one ends at the last "@" of all.
+    before, at, _ = url.partition("://")[2].rpartition("@")
+    if at:
+        yield before.partition(":")[2]
+    elif not (port := url.partition("://")[2].partition("/")[0].partition(":")[2]).isdecimal():
+        yield port  # "@host" was forgotten
+    yield from _secrets_of_options(parse_qs(urlsplit(url).query))
+
+
+def _secrets_of_options(options: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in options.items():
+        if isinstance(value, Mapping):
+            yield from _secrets_of_options(value)
+        for each in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(each, str) and (_is_hidden(f"x://h/d?{key}={each}") or _is_hidden(f"{key}=value")):
+                yield each
+
+
+def _is_hidden(url: str) -> bool:
+    return redact(url) != url
 
 
 def _spellings(secrets: Iterable[str]) -> set[str]:

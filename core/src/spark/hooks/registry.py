@@ -1,83 +1,60 @@
-"""From a name or URL to the class that it means, imported on first use.
+"""From a name to the class that it stands for, imported on first use and checked to be what its spec says.
 
-What the core brings is looked up first, without a scan; only another name makes plugins load. Names and classes are all that
-is known here; what the classes are, ``lookups`` tells.
+What the core provides is looked up first, without a scan; only another name makes plugins load. Names and classes are all that
+is known here: who knows what such a class is looks it up with the right type.
 """
 
 from __future__ import annotations
 
-import re
+import functools
+import importlib
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from spark.errors import PluginConflictError, PluginError, PluginNotFoundError
+from spark.errors import PluginBrokenError, PluginConflictError, PluginError, PluginNotFoundError
 from spark.hooks import discovery
-from spark.hooks.absence import explain_absence
-from spark.hooks.plugin_info import Plugin
-from spark.hooks.plugin_specs import Claim, PluginSpec
-from spark.hooks.suggestions import pip_line
-from spark.hooks.targets import import_target
+from spark.hooks.missing_plugin import explain_missing, extras
+from spark.hooks.plugin import Plugin
 
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+if TYPE_CHECKING:
+    from spark.hooks.specs import Claim, PluginSpec
 
 
-def open_backend(url_or_name: str, **options: Any) -> Any:
-    """The backend that a URL describes, or a new one of the named class; the options go to its constructor.
+def class_of(*wanted: Claim, asked: str = "") -> type[Any]:
+    """The class behind the first of these claims that a plugin makes: ``class_of(("executor", "ray"))``.
 
-    :raises PluginError: as ``backend_class`` does.
-    """
-    backend = backend_class(url_or_name)
-    return backend.from_url(url_or_name, **options) if _scheme_of(url_or_name) else backend(**options)
-
-
-def backend_class(name_or_url: str) -> type[Any]:
-    """The class of the backend with this name or URL scheme, or the one that this URL is meant for.
-
+    :param asked: the URL in which the name stood, for messages.
     :raises PluginNotFoundError: no installed plugin provides it.
     :raises PluginConflictError: two do.
     :raises PluginBrokenError: one does, and can't be used.
     """
-    scheme = _scheme_of(name_or_url)
-    if not scheme:
-        return _class_of(("backend", name_or_url), ("URL scheme", name_or_url), asked=name_or_url)
-    # postgresql+asyncpg: whoever speaks postgresql knows what to do with the driver.
-    return _class_of(("URL scheme", scheme), ("URL scheme", scheme.partition("+")[0]), asked=name_or_url)
+    plugin, spec = _owner_among([discovery.core()], wanted) or _owner_installed(wanted, asked)
+    return _import_target(plugin, spec)
 
 
-def class_of(kind: str, name: str) -> type[Any]:
-    """The class of the format, trigger or executor with this name; raises what ``backend_class`` raises."""
-    return _class_of((kind, name))
-
-
-def class_named(class_name: str) -> type[Any]:
-    """The class that a plugin makes importable from ``spark.graphs.checkpoint``; for that module's ``__getattr__``.
+def class_to_import(name: str, *, module: str) -> type[Any]:
+    """The class that a plugin makes importable from a module of ours; for that module's ``__getattr__``.
 
     :raises ImportError: the class is known but its plugin is not installed, or can't be used; says what to do.
     :raises AttributeError: nobody knows a class of this name.
     """
-    wanted = ("class name", class_name)
-    if class_name.startswith("_"):  # Python itself asks for many of these; none is worth a scan
-        raise _no_attribute(class_name)
+    claim = ("class name", name)
+    unknown = AttributeError(f"module {module!r} has no attribute {name!r}")
+    if name.startswith("_"):  # Python itself asks for many of these; none is worth a scan
+        raise unknown
     try:
-        return _class_of(wanted)
-    except PluginNotFoundError as error:
-        if not pip_line([wanted]):
-            raise _no_attribute(class_name) from None
-        raise ImportError(str(error), name="spark.graphs.checkpoint") from error
+        return class_of(claim)
     except PluginError as error:
-        raise ImportError(str(error), name="spark.graphs.checkpoint") from error
-
-
-def _class_of(*wanted: Claim, asked: str = "") -> type[Any]:
-    plugin, spec = _owner_among([discovery.core()], wanted) or _owner_installed(wanted, asked)
-    return import_target(plugin, spec)
+        if isinstance(error, PluginNotFoundError) and claim not in extras():
+            raise unknown from None
+        raise ImportError(str(error), name=module) from error
 
 
 def _owner_installed(wanted: tuple[Claim, ...], asked: str) -> tuple[Plugin, PluginSpec]:
     plugins = discovery.found().plugins
-    owner = _owner_among([plugin for plugin in plugins if plugin.info.status == "loaded"], wanted)
+    owner = _owner_among([plugin for plugin in plugins if plugin.is_loaded], wanted)
     if owner is None:
-        raise explain_absence(wanted, asked=asked, plugins=plugins)
+        raise explain_missing(wanted, asked=asked, plugins=plugins)
     return owner
 
 
@@ -97,15 +74,43 @@ def _conflict(claim: Claim, plugins: list[Plugin]) -> PluginConflictError:
     distributions = {plugin.info.distribution for plugin in plugins}
     loser = plugins[-1].info.distribution if len(distributions) > 1 else plugins[-1].info.name
     return PluginConflictError(
-        f"The {kind} {name!r} is claimed by the {labels}. Uninstall one of them, or decide with "
-        f"SPARK_DISABLE_PLUGINS={loser}, which names the one not to use."
+        f"The {kind} {name!r} is claimed by the {labels}. Uninstall one of them, or set SPARK_DISABLE_PLUGINS={loser} to "
+        "use the other."
     )
 
 
-def _no_attribute(class_name: str) -> AttributeError:
-    return AttributeError(f"module 'spark.graphs.checkpoint' has no attribute {class_name!r}")
+def _import_target(plugin: Plugin, spec: PluginSpec) -> type[Any]:
+    try:
+        target = _imported(spec.target)
+        flaw = _flaw(target, spec)  # whose metaclass may raise, too
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise _unfit(plugin, spec, f"importing {spec.target} failed: {type(error).__name__}: {error}") from error
+    if flaw:
+        raise _unfit(plugin, spec, f"{spec.target} {flaw}")
+    assert isinstance(target, type)
+    return target
 
 
-def _scheme_of(name_or_url: str) -> str:
-    match = _SCHEME.match(name_or_url)
-    return match[1].lower() if match else ""
+def _imported(path: str) -> Any:
+    module_name, _, inner = path.partition(":")
+    return functools.reduce(getattr, inner.split("."), importlib.import_module(module_name))
+
+
+def _flaw(target: Any, spec: PluginSpec) -> str:
+    """What is wrong with a class; empty when it is what the spec says."""
+    if not isinstance(target, type):
+        return "is not a class"
+    if spec.base and not issubclass(target, _imported(spec.base)):
+        return f"is not a subclass of {spec.base.replace(':', '.')}"
+    if missing := sorted(getattr(target, "__abstractmethods__", ())):
+        return f"lacks {', '.join(missing)}"
+    return spec.mismatch(target)
+
+
+def _unfit(plugin: Plugin, spec: PluginSpec, reason: str) -> PluginBrokenError:
+    return PluginBrokenError(
+        f"The {spec.kind} {spec.name!r} of the {plugin.info.label} can't be used: {reason}. "
+        f"Reinstall or upgrade {plugin.info.distribution}."
+    )

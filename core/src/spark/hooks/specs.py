@@ -1,4 +1,4 @@
-"""Every hook that a plugin can implement.
+"""Every hook that a plugin can implement, and the specs that the providing ones return.
 
 A plugin is a small module named by an entry point of the group ``spark.graphs``. Each function in it that is marked
 with ``@hookimpl`` implements the hook of its name; it declares those of the hook's arguments that it wants, in any
@@ -11,17 +11,145 @@ each, and what one of them raises is logged and changes nothing.
 
 from __future__ import annotations
 
-from typing import Any, Final
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, TypeAlias
 
 import pluggy
 
-from spark.hooks.plugin_specs import BackendSpec, ExecutorSpec, PluginSpec, SerializerSpec, TriggerSpec
-
 PROJECT: Final = "spark_graphs"
 """What pluggy calls us."""
+API_VERSION: Final = 1
+"""The version of the plugin contract that this release speaks; it grows when a plugin written for it would break."""
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+
+Claim: TypeAlias = tuple[str, str]
+"""What is claimed, and the name: ``("backend", "file")``, ``("URL scheme", "s3")``."""
+
+_NAME = re.compile(r"[a-z][a-z0-9_.-]*")
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+_TARGET = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginSpec:
+    """What every spec has in common. One that can't be right fails where it is written."""
+
+    kind: ClassVar[str]
+    """What it is called in messages, for instance ``"backend"``."""
+    base: ClassVar[str] = ""
+    """The class that its target is a subclass of, as ``"module:Class"``; empty when any class will do."""
+
+    name: str
+    """What users write to choose it: lower case letters, digits, ``_``, ``.`` and ``-``."""
+    target: str
+    """The class, as ``"module:Class"``; imported on first use."""
+    api_version: int = 1
+    """The contract it was written for. A spec that does not say was written for version 1, whatever is installed."""
+    summary: str = ""
+    """One line for people who choose."""
+
+    def __post_init__(self) -> None:
+        self._check("name", self.name, _NAME, "lower case letters, digits, '_', '.' and '-', a letter first")
+        self._check("target", self.target, _TARGET, 'written as "module:Class"')
+        if not isinstance(self.api_version, int):
+            raise TypeError(
+                f"The api_version {self.api_version!r} of {type(self).__name__} {self.name!r} is not an integer."
+            )
+
+    def claims(self) -> frozenset[Claim]:
+        """Everything that only one plugin can be."""
+        return frozenset({(self.kind, self.name)})
+
+    def mismatch(self, target: type[Any]) -> str:
+        """What a class contradicts of this spec; empty when it contradicts nothing."""
+        return ""
+
+    def _check(self, field: str, value: object, pattern: re.Pattern[str], allowed: str) -> None:
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise ValueError(f"The {field} {value!r} of {type(self).__name__} {self.name!r} is not {allowed}.")
+
+    def _check_each(self, field: str, values: Iterable[str], pattern: re.Pattern[str], allowed: str) -> None:
+        if isinstance(values, str):  # it would be read as a tuple of its letters
+            raise TypeError(f"{field} of {type(self).__name__} {self.name!r} is a string; write ({values!r},).")
+        for value in values:
+            self._check(field, value, pattern, allowed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendSpec(PluginSpec):
+    """A place where checkpoints are kept: a ``spark.graphs.checkpoint.CheckpointBackend``."""
+
+    kind: ClassVar[str] = "backend"
+    base: ClassVar[str] = "spark.graphs.checkpoint:CheckpointBackend"
+
+    schemes: tuple[str, ...] = ()
+    """The URL schemes that it answers to, for instance ``("file",)``. ``x+driver://`` goes to the owner of ``x``."""
+    class_names: tuple[str, ...] = ()
+    """The class names that can be imported from ``spark.graphs.checkpoint``."""
+    capabilities: frozenset[str] = frozenset()
+    """What it can do beyond the promise of a backend."""
+
+    def __post_init__(self) -> None:
+        PluginSpec.__post_init__(self)  # super() does not work in a dataclass with slots before Python 3.14
+        self._check_each("schemes", self.schemes, _SCHEME, "a URL scheme in lower case")
+        self._check_each("class_names", self.class_names, re.compile(r"[^\W\d_]\w*"), "a public class name")
+        self._check_each("capabilities", self.capabilities, _NAME, "a lower case word")
+
+    def claims(self) -> frozenset[Claim]:
+        """Its name, its URL schemes and its importable class names."""
+        schemes = {("URL scheme", scheme) for scheme in self.schemes}
+        class_names = {("class name", name) for name in self.class_names}
+        return frozenset({(self.kind, self.name)} | schemes | class_names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SerializerSpec(PluginSpec):
+    """A format that turns plain trees into bytes and back: a ``spark.graphs.checkpoint.storage.Format``."""
+
+    kind: ClassVar[str] = "format"
+    base: ClassVar[str] = "spark.graphs.checkpoint.storage:Format"
+
+    safe_to_load: bool = False
+    """Loading bytes from an untrusted store runs no code of theirs. The class says the same, or nothing is loaded by it."""
+
+    def __post_init__(self) -> None:
+        PluginSpec.__post_init__(self)
+        if not isinstance(self.safe_to_load, bool):
+            raise TypeError(
+                f"The safe_to_load {self.safe_to_load!r} of SerializerSpec {self.name!r} is not True or False."
+            )
+
+    def mismatch(self, target: type[Any]) -> str:
+        """A name or a promise of safety that the class does not share: records carry the class's, and are read by them."""
+        name, is_safe = getattr(target, "name", None), target.safe_to_load
+        if name != self.name:
+            return f"has name = {name!r}, but its SerializerSpec has name={self.name!r}"
+        if is_safe is not self.safe_to_load:
+            return (
+                f"has safe_to_load = {is_safe!r}, but its SerializerSpec has safe_to_load={self.safe_to_load!r}; nothing is "
+                "loaded with it until the two agree"
+            )
+        return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TriggerSpec(PluginSpec):
+    """A rule that says when a checkpoint is due."""
+
+    kind: ClassVar[str] = "trigger"
+    base: ClassVar[str] = "spark.graphs.checkpoint:Trigger"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutorSpec(PluginSpec):
+    """A place where the work of nodes is done."""
+
+    kind: ClassVar[str] = "executor"
+
 
 PROVIDING: Final[dict[str, type[PluginSpec]]] = {
     "spark_backends": BackendSpec,

@@ -1,7 +1,7 @@
 """Large values: each an object of its own, there before the record that refers to it.
 
 A name is used once, ever, and what is written under it never changes, so these objects need no conditions. What a killed
-save leaves is swept up with other orphans.
+save leaves behind is removed with other orphans.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
 from spark.errors import BackendError
+from spark_backend_s3.calls import in_parallel
 from spark_backend_s3.names import Keys, quote
 from spark_backend_s3.objects import LARGEST, Objects
-from spark_backend_s3.parallel import in_parallel
 
 Names: TypeAlias = list[str]
 
@@ -33,7 +33,7 @@ class Blobs:
             if len(content) > LARGEST:
                 raise BackendError(
                     f"The s3 backend can't {action}: its large value {name!r} takes {len(content):,} bytes, and S3 takes "
-                    f"{LARGEST:,} in one act. Keep it outside of the state, or compress. Nothing was written."
+                    f"{LARGEST:,} in one PUT. Keep it outside of the state, or compress. Nothing was written."
                 )
 
         async def write(blob: tuple[str, bytes]) -> None:

@@ -6,7 +6,6 @@ import errno
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
 from typing import Final
 
 from sqlalchemy import URL
@@ -14,9 +13,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from spark.errors import BackendError, SparkError
-from spark.hooks import hide_secrets, redact, shows_secret
-
-HIDDEN: Final = "***"
+from spark.hooks import redact, secrets_of, without_secrets
 
 
 def is_passing(error: BaseException) -> bool:
@@ -63,7 +60,8 @@ def explained(error: Exception, doing: str, url: URL) -> Exception:
     """
     if isinstance(error, SparkError):
         return error
-    cause = _without_secrets(error, url)
+    secrets = secrets_of("", {"password": url.password, **url.query})
+    cause = without_secrets(error, secrets, said=_text_of(error))
     text = " ".join(_text_of(cause).split())
     ours = BackendError(
         f"The sql backend could not {doing} in {shown(url)}: {text}. {_advice(error)} Checkpoints saved earlier are intact."
@@ -131,20 +129,6 @@ def _sqlite_code(error: sqlite3.Error) -> int:
 def _text_of(error: BaseException) -> str:
     driver = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     return f"{type(driver).__name__}: {driver}".rstrip(" .")
-
-
-def _without_secrets(error: Exception, url: URL) -> Exception:
-    """The error itself; or, where its text or that of a cause of it holds a secret, one that says the rest."""
-    secrets = list(_secrets_of(url))
-    return BackendError(hide_secrets(_text_of(error), secrets)) if shows_secret(error, secrets) else error
-
-
-def _secrets_of(url: URL) -> Iterator[str]:
-    """The password, and whatever else of the URL is not shown."""
-    yield str(url.password or "")
-    for key, value in url.query.items():
-        several = [value] if isinstance(value, str) else value
-        yield from (each for each in several if HIDDEN in redact(f"x://h/d?{key}={each}"))
 
 
 _GENERAL: Final = "Check the database and its logs, then run again."

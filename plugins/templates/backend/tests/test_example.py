@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from spark_backend_example.backend import ExampleCheckpointBackend
 
-from spark.hooks import open_backend
+from spark.graphs.checkpoint import open_backend
 from spark_testing import CheckpointBackendConformance, OpenAnother, ReadRaw, Spoil
 
 
 class TestExample(CheckpointBackendConformance):
     capabilities = ("persistent", "processes", "concurrent_processes")
+    many_graphs = 100  # each save waits for the disk twice
 
     @pytest.fixture
     async def backend(self, tmp_path: Path) -> AsyncIterator[ExampleCheckpointBackend]:

@@ -8,7 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from spark.errors import BackendError
-from spark.graphs.checkpoint.storage import CheckpointBackend, CheckpointInfo, CheckpointQuery, Codec, Listing, Record
+from spark.graphs.checkpoint.storage import (
+    CheckpointBackend,
+    CheckpointInfo,
+    CheckpointQuery,
+    Codec,
+    LatestHeaders,
+    Listing,
+    Record,
+    Records,
+)
 
 Answer = TypeVar("Answer")
 
@@ -114,6 +123,15 @@ class FaultyBackend(CheckpointBackend):
 
     async def get_latest(self, graph_id: str) -> Record | None:
         return await self._call("get_latest", lambda: self.inner.get_latest(graph_id))
+
+    async def get_many(self, graph_id: str, sequences: Sequence[int]) -> Records:
+        return await self._call("get_many", lambda: self.inner.get_many(graph_id, sequences))
+
+    async def latest_headers(self, graph_ids: Sequence[str]) -> LatestHeaders:
+        return await self._call("latest_headers", lambda: self.inner.latest_headers(graph_ids))
+
+    async def graph_ids(self, prefix: str = "", *, after: str | None = None, limit: int | None = None) -> Any:
+        return await self._call("graph_ids", lambda: self.inner.graph_ids(prefix, after=after, limit=limit))
 
     async def next_sequence(self, graph_id: str) -> int:
         return await self._call("next_sequence", lambda: self.inner.next_sequence(graph_id))

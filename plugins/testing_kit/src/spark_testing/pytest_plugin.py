@@ -52,7 +52,7 @@ def spark_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Chec
     """A new, empty checkpoint store, of the kind that the setting ``spark_store`` names; closed after the test."""
     import asyncio
 
-    from spark.hooks import open_backend
+    from spark.graphs.checkpoint import open_backend
 
     url = str(request.config.getini("spark_store"))
     backend: CheckpointBackend = open_backend(url.replace("{directory}", str(tmp_path / "spark_store")))

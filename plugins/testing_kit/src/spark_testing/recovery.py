@@ -96,10 +96,8 @@ class _Checking:
             graph = self._graph_on(store)
             instruments = Instruments(graph)
             ending = await self._ending(graph, resume=False)
-            records = [
-                await store.get(info.graph_id, info.sequence) for info in (await store.list(graph.graph_id)).infos
-            ]
-        metadata = [record.header.metadata for record in records if record is not None]
+            records = (await store.get_many(graph.graph_id, range(2**63))).records.values()
+        metadata = [record.header.metadata for record in records]
         nodes = [str(one["last_node"]) for one in metadata]
         return instruments.in_order(nodes), ending
 

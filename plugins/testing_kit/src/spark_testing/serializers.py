@@ -14,8 +14,7 @@ import pytest
 from spark.errors import PluginNotFoundError
 from spark.graphs import Graph, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend
-from spark.graphs.checkpoint.storage import Format
-from spark.hooks import format_class
+from spark.graphs.checkpoint.storage import Format, format_class
 from spark_testing.conformance import Conformance
 
 TREES: Final[list[Any]] = [

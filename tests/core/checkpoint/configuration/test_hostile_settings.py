@@ -156,7 +156,7 @@ def test_what_is_no_file_of_settings_is_no_absence(
     assert isinstance(error, GraphDefinitionError)
     assert str(error).startswith(f"{file} can't be read: ")
     assert said in str(error)
-    assert str(error).endswith("Mend it, or remove it.")
+    assert str(error).endswith("Repair or remove it.")
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_a_working_directory_that_is_gone_is_named(folder: Path, monkeypatch: py
     error = use_settings(opening=False)
 
     assert isinstance(error, GraphDefinitionError)
-    assert "the working directory, which can't be found" in str(error)
+    assert "the working directory can't be found" in str(error)
     monkeypatch.chdir(folder)
 
 

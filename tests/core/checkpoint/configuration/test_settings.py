@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from spark.errors import GraphDefinitionError, PluginNotFoundError
 from spark.graphs import ExitNode, Graph
 from spark.graphs.checkpoint import CheckpointConfig, CheckpointInfo, InMemoryCheckpointBackend
+from spark.graphs.checkpoint.configuration.settings import CheckpointSettings
 
 URL = "SPARK_CHECKPOINT_URL"
 
@@ -141,7 +143,7 @@ def test_options_stay_with_the_store_that_they_were_written_for(project: Path, m
     ("settings", "expected"),
     [
         ("trigger_on_iterations = 5", "trigger_on_iterations: there is no such setting. Did you mean 'trigger_on_iteration'?"),
-        ("zzz = 5", "zzz: there is no such setting. There are: url, backend, options, enabled, "),
+        ("zzz = 5", "zzz: there is no such setting. Known settings: url, backend, options, enabled, "),
         ('trigger_on_iteration = "five"', "trigger_on_iteration: input should be a valid integer; it is text."),
         ("trigger_on_iteration = true", "trigger_on_iteration: input should be a valid integer; it is true or false."),
         ("max_checkpoints = 0", "max_checkpoints: input should be greater than 0; it is a whole number."),
@@ -150,18 +152,18 @@ def test_options_stay_with_the_store_that_they_were_written_for(project: Path, m
         ("trigger_on_node = 5", "trigger_on_node: input should be a valid string; it is a whole number."),
         ("retention = {lst = 5}", "retention.lst: there is no such setting. Did you mean 'last'?"),
         ('retention = {days = "7"}', "retention.days: input should be a valid number; it is text."),
-        ("retention = 5", "retention: it is to be a table; it is a whole number."),
+        ("retention = 5", "retention: it must be a table; it is a whole number."),
         ('url = "memory://"\nbackend = "file"', "url: spark.toml:[checkpoint] backend is set, too."),
         ("options = {a = 1}", "options: options belong to a store; set url or backend in the same place."),
         ('backend = "file"\noptions = {directry = "x"}', "options.directry: the file backend has no such option. "
          "Did you mean 'directory'?"),
         ('backend = "file"\noptions = {directory = 5}', "options.directory: it is a whole number; the file backend takes str"),
-        ('backend = "file"\noptions = {compression = "gzop", directory = "x"}', "options: the store does not take them: "),
+        ('backend = "file"\noptions = {compression = "gzop", directory = "x"}', "options: the store rejects them: "),
         ('backend = "memory"\noptions = {pretty_prin = true}', "options.pretty_prin: the memory backend has no such option. "
          "Did you mean 'pretty_print'?"),
         ('backend = "memory"\noptions = {pretty_print = 1}', "options.pretty_print: it is a whole number; the memory backend "
          "takes bool."),
-        ('backend = "file"\noptions = {format = "json"}', "options: the store does not take them: "),
+        ('backend = "file"\noptions = {format = "json"}', "options: the store rejects them: "),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named_with_file_key_and_cure(project: Path, settings: str, expected: str) -> None:
@@ -170,6 +172,12 @@ def test_a_mistake_is_named_with_file_key_and_cure(project: Path, settings: str,
     message = complaint()
 
     assert message.startswith(f"spark.toml:[checkpoint] {expected}"), message
+
+
+def test_every_argument_that_is_a_plain_value_can_be_set_in_a_file() -> None:
+    objects = {"backend", "handler", "trigger", "retention", "sources"}
+
+    assert {each.name for each in fields(CheckpointConfig)} - objects <= CheckpointSettings.model_fields.keys()
 
 
 def test_all_mistakes_are_told_at_once(project: Path) -> None:
@@ -186,11 +194,11 @@ def test_all_mistakes_are_told_at_once(project: Path) -> None:
     ("file", "content", "expected"),
     [
         ("spark.toml", "[checkpont]\nurl = 'memory://'", "spark.toml: there is no table [checkpont]; "),
-        ("spark.toml", "checkpoint = 5", "spark.toml:[checkpoint] is to be a table."),
+        ("spark.toml", "checkpoint = 5", "spark.toml:[checkpoint] must be a table."),
         ("spark.toml", "[checkpoint\n", "spark.toml can't be read: "),
         ("spark.toml", "a = '\udcff'", "spark.toml can't be read: "),
         ("pyproject.toml", "[tool.spark.checkpont]\nurl = 'memory://'", "pyproject.toml:[tool.spark] checkpont: there is no"),
-        ("pyproject.toml", "[tool]\nspark = 5", "pyproject.toml:[tool.spark] is to be a table."),
+        ("pyproject.toml", "[tool]\nspark = 5", "pyproject.toml:[tool.spark] must be a table."),
     ],
 )  # fmt: skip
 def test_a_file_that_does_not_say_what_it_seems_to_is_named(
@@ -265,11 +273,11 @@ def test_a_graph_without_a_configuration_reads_none(project: Path, monkeypatch: 
     )
 
 
-def test_the_settings_library_is_imported_by_load_alone(project: Path) -> None:
+def test_pydantic_is_imported_by_load_alone(project: Path) -> None:
     program = (
         "import sys, spark.graphs, spark.graphs.checkpoint as c; c.CheckpointConfig(); "
-        "before = 'pydantic_settings' in sys.modules; c.CheckpointConfig.load(); "
-        "print(before, 'pydantic_settings' in sys.modules)"
+        "before = 'pydantic' in sys.modules; c.CheckpointConfig.load(); "
+        "print(before, 'pydantic' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=project, env=dict(os.environ), capture_output=True, text=True, check=True

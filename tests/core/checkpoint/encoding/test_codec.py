@@ -428,7 +428,7 @@ class Other(JsonFormat):
 @pytest.fixture
 def _two_formats(monkeypatch: pytest.MonkeyPatch) -> None:
     formats = {"unsafe": Unsafe, "other": Other, "json": JsonFormat}
-    registry = SimpleNamespace(class_of=lambda _kind, name: formats[name])
+    registry = SimpleNamespace(class_of=lambda claim: formats[claim[1]])
     monkeypatch.setitem(sys.modules, "spark.hooks.registry", registry)  # type: ignore[arg-type]
 
 

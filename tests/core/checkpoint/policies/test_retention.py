@@ -79,7 +79,7 @@ class TestRules:
             KeepFor(**wrong)
 
     def test_what_is_no_rule_can_not_be_combined(self) -> None:
-        with pytest.raises(GraphDefinitionError, match="5 is no retention rule"):
+        with pytest.raises(GraphDefinitionError, match="5 is not a retention rule"):
             KeepLast(2) & 5  # type: ignore[operator]
 
 

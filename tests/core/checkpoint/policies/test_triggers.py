@@ -65,7 +65,7 @@ class TestRules:
         )
 
     def test_what_is_no_trigger_can_not_be_combined(self) -> None:
-        with pytest.raises(GraphDefinitionError, match="5 is no trigger"):
+        with pytest.raises(GraphDefinitionError, match="5 is not a trigger"):
             EveryIterations(2) | 5  # type: ignore[operator]
 
 
@@ -106,33 +106,31 @@ class TestRuns:
         assert await iterations(graph) == [3, 4]
 
     async def test_seconds_with_a_node_that_takes_longer_than_several_multiples(self) -> None:
-        now = 100.0
+        clock = FakeClock(100.0)
         ends = [110.0, 130.0, 135.0, 228.0, 249.0, 250.0]
 
         async def work(context: NodeContext) -> Any:
-            nonlocal now
-            now = ends[context.iteration]
+            clock.advance(ends[context.iteration] - clock.seconds)
             return {"more": context.iteration < len(ends) - 1}
 
         loop = Does(work, name="loop")
         loop.on(more=True) >> loop
-        graph = Graph(loop, checkpoint_config=CheckpointConfig(trigger_on_seconds=30.0), clock=lambda: now)
+        graph = Graph(loop, checkpoint_config=CheckpointConfig(trigger_on_seconds=30.0), clock=clock)
         await graph.run()
 
         # Due at 130, caught up once at 228 for 160, 190 and 220, and next due at 250, which is the end.
         assert await iterations(graph) == [2, 4, 6]
 
     async def test_the_clock_starts_with_each_run(self) -> None:
-        now = 0.0
+        clock = FakeClock()
 
         async def work(context: NodeContext) -> Any:
-            nonlocal now
-            now += 20
+            clock.advance(20)
             return {"more": context.iteration % 2 == 0}
 
         loop = Does(work, name="loop")
         loop.on(more=True) >> loop
-        graph = Graph(loop, checkpoint_config=CheckpointConfig(trigger_on_seconds=30.0), clock=lambda: now)
+        graph = Graph(loop, checkpoint_config=CheckpointConfig(trigger_on_seconds=30.0), clock=clock)
         await graph.run()
         await graph.run()
 
@@ -146,7 +144,7 @@ class TestRuns:
                 seen.append(boundary)
                 return False
 
-        graph = Graph(countdown(), checkpoint_config=CheckpointConfig(trigger=Own()), clock=lambda: 7.0)
+        graph = Graph(countdown(), checkpoint_config=CheckpointConfig(trigger=Own()), clock=FakeClock())
         await graph.run({"limit": 3})
 
         assert seen == [Boundary(n, "Countdown", frozenset({"Countdown"}), 0.0, 0.0) for n in (1, 2)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -22,7 +21,7 @@ from spark.graphs.checkpoint import (
 from spark.graphs.checkpoint.observers.observers import Observers
 from spark.graphs.checkpoint.recording.recorder import Capture, Recorder
 from spark.graphs.checkpoint.storage import Record
-from spark_testing.records import NOON
+from spark_testing.clock import FakeClock
 from tests.support.running import Does, FailsOnce, Failure, countdown, every_step, history
 
 Act = Callable[[], Awaitable[Any]]
@@ -393,7 +392,7 @@ class TestForgotten:
     @pytest.mark.parametrize("has_saved", [True, False])
     async def test_a_writer_that_was_stopped_while_its_graph_was_forgotten_is_refused(self, has_saved: bool) -> None:
         """Nothing in the store would do so: its next sequence is free again."""
-        backend, moments = InMemoryCheckpointBackend(), [NOON]
+        backend, clock = InMemoryCheckpointBackend(), FakeClock()
         await rival(backend, steps=2)()
         recorder = Recorder(
             graph_id="g",
@@ -401,7 +400,7 @@ class TestForgotten:
             trigger=None,
             retention=KeepAll(),
             observers=Observers.of(None),
-            now=lambda: moments[-1],
+            clock=clock,
         )
         await recorder.open(parent=2)
         capture = Capture({}, {}, frontier={"contents": []}, topology={}, config={}, metadata={})
@@ -409,7 +408,7 @@ class TestForgotten:
             await recorder.record(capture)
 
         await backend.forget("g")
-        moments.append(NOON + timedelta(seconds=11))
+        clock.advance(11)
 
         with pytest.raises(CheckpointConflictError, match="forgotten meanwhile"):
             await recorder.record(capture)

@@ -26,6 +26,7 @@ from spark.graphs.checkpoint.migrations import register_migration
 from spark.graphs.checkpoint.model import CURRENT_VERSION, GraphCheckpoint
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler
 from spark.graphs.checkpoint.policies.durability import Durability
+from spark.graphs.checkpoint.policies.lookup import trigger_class
 from spark.graphs.checkpoint.policies.retention import KeepAll, KeepFor, KeepLast, Retention
 from spark.graphs.checkpoint.policies.triggers import (
     AfterNode,
@@ -43,6 +44,7 @@ from spark.graphs.checkpoint.serialization.type_names import rename_type
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.listing import DamagedRecord, Listing
 from spark.graphs.checkpoint.storage.memory import InMemoryCheckpointBackend
+from spark.graphs.checkpoint.storage.opening import backend_class, open_backend
 
 if TYPE_CHECKING:
     from spark_backend_file import FileCheckpointBackend as FileCheckpointBackend
@@ -86,9 +88,12 @@ __all__ = [
     "Trigger",
     "Verification",
     "WithinOverhead",
+    "backend_class",
+    "open_backend",
     "register_migration",
     "register_type",
     "rename_type",
+    "trigger_class",
 ]
 
 
@@ -96,7 +101,7 @@ if not TYPE_CHECKING:  # or a misspelt import would have a type: Any
 
     def __getattr__(name: str) -> Any:
         """The backends that plugins bring, such as ``FileCheckpointBackend``: imported from the installed plugin on first use."""
-        from spark.hooks.registry import class_named
+        from spark.hooks.registry import class_to_import
 
-        value = globals()[name] = class_named(name)
+        value = globals()[name] = class_to_import(name, module=__name__)
         return value

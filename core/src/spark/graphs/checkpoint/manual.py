@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+from random import Random
 from typing import Any, Protocol
 
 from spark.errors import CheckpointConflictError, SequenceTakenError
@@ -10,6 +10,7 @@ from spark.graphs.checkpoint.calls import ATTEMPTS, never_free, wrapped
 from spark.graphs.checkpoint.ids import parse_automatic_id
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.records.record import Record
+from spark.graphs.clock import SYSTEM_RANDOM, random_hex
 from spark.graphs.concurrency.blocking import run_blocking
 
 
@@ -53,7 +54,9 @@ class RecordStore(Protocol):
     async def delete(self, graph_id: str, sequence: int) -> bool: ...
 
 
-async def save_checkpoint(checkpoint: Saveable, backend: RecordStore) -> CheckpointInfo:
+async def save_checkpoint(
+    checkpoint: Saveable, backend: RecordStore, *, random: Random = SYSTEM_RANDOM
+) -> CheckpointInfo:
     """Store a checkpoint made by hand under its own id; ``GraphCheckpoint.save`` says the rest."""
     with wrapped(backend, "looking for checkpoint ", checkpoint.checkpoint_id):
         earlier = await backend.find(checkpoint.checkpoint_id)
@@ -62,7 +65,7 @@ async def save_checkpoint(checkpoint: Saveable, backend: RecordStore) -> Checkpo
             f"The checkpoint id {checkpoint.checkpoint_id!r} belongs to graph {earlier.graph_id!r} in this store; saving it for "
             f"graph {checkpoint.graph_id!r} would replace that one. Choose another id, or delete that checkpoint first."
         )
-    record = await _put_next(checkpoint, backend)
+    record = await _put_next(checkpoint, backend, nonce=random_hex(random, size=12))
     if earlier is not None:
         with wrapped(backend, "replacing checkpoint ", checkpoint.checkpoint_id):
             await backend.delete(earlier.graph_id, earlier.sequence)
@@ -73,8 +76,7 @@ async def save_checkpoint(checkpoint: Saveable, backend: RecordStore) -> Checkpo
     return info
 
 
-async def _put_next(checkpoint: Saveable, backend: RecordStore) -> Record:
-    nonce = secrets.token_hex(12)
+async def _put_next(checkpoint: Saveable, backend: RecordStore, *, nonce: str) -> Record:
     for _ in range(ATTEMPTS):
         with wrapped(backend, "saving checkpoint ", checkpoint.checkpoint_id):
             sequence = max(await backend.next_sequence(checkpoint.graph_id), _own_sequence(checkpoint))

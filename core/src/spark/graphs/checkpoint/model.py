@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from spark.graphs.checkpoint.ids import check_checkpoint_id, check_graph_id
 from spark.graphs.checkpoint.manual import RecordStore, Told, save_checkpoint
 from spark.graphs.checkpoint.records.info import CheckpointInfo
+from spark.graphs.clock import SYSTEM_CLOCK, Clock
 from spark.graphs.values.snapshots import snapshot
 
 CURRENT_VERSION: Final = "1.0.0"
@@ -72,13 +73,13 @@ class GraphCheckpoint:
         """A copy that shares nothing mutable with this one."""
         return replace(self, **{name: snapshot(getattr(self, name), path=name) for name in _CONTENT})
 
-    def fork(self, graph_id: str, *, checkpoint_id: str | None = None) -> GraphCheckpoint:
+    def fork(self, graph_id: str, *, checkpoint_id: str | None = None, clock: Clock = SYSTEM_CLOCK) -> GraphCheckpoint:
         """The same snapshot as the beginning of another graph id, naming this one as its origin."""
         return replace(
             self,
             checkpoint_id=checkpoint_id or f"fork_{graph_id}",
             graph_id=graph_id,
-            timestamp=datetime.now(UTC),
+            timestamp=clock.utc_now(),
             sequence=None,
             parent=None,
             origin=self.checkpoint_id,

@@ -7,18 +7,47 @@ visible to others when the step commits, all together or not at all.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from enum import Enum
 from operator import is_
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from spark.errors import RunError, SerializationError, StateConflictError
 from spark.graphs.values.containers import Captured
 from spark.graphs.values.failures import add_note
 from spark.graphs.values.snapshots import Check, snapshot
 
-MISSING: Final = object()
-DELETED: Final = object()
+
+class Absent(Enum):
+    """Stands for a value that is not there. The same object wherever it is sent."""
+
+    MISSING = "missing"
+    DELETED = "deleted"
+
+
+MISSING: Final = Absent.MISSING
+DELETED: Final = Absent.DELETED
 
 Update = Callable[[Any], Any]
+
+
+class StateView(Protocol):
+    """The committed values of one scope, as the steps that read them see it."""
+
+    @property
+    def label(self) -> str:
+        """How messages name the scope: ``graph_state``, or ``node_states['key']``."""
+
+    @property
+    def check(self) -> Check | None:
+        """Whether a value can be saved where the graph keeps its checkpoints."""
+
+    @property
+    def commits(self) -> int:
+        """How many transactions have changed something."""
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """Key to value. Neither is ever changed in place."""
 
 
 class StateStore:
@@ -93,129 +122,122 @@ class StateStore:
         return {key: snapshot(value) for key, value in self.values.items()}
 
 
-class StateTransaction:
-    """The reads and writes of one step in one scope."""
+class StateWrites:
+    """What one step did in one scope, as plain data: all that its commit has to know."""
 
-    __slots__ = ("_reads", "_updates", "_writer", "_writes", "store")
+    __slots__ = ("reads", "updates", "writer", "writes")
 
-    def __init__(self, store: StateStore, writer: str) -> None:
-        self.store: StateStore = store
-        """The scope."""
-        self._writer = writer
+    def __init__(self, writer: str) -> None:
+        self.writer: str = writer
         """The node whose step it is."""
-        self._reads: dict[str, int] = {}
-        self._writes: dict[str, Any] = {}
-        self._updates: dict[str, list[tuple[Update, Any]]] = {}
+        self.reads: dict[str, int] = {}
+        """Key to the number of the commit up to which it had been seen when it was first read."""
+        self.writes: dict[str, Any] = {}
+        """Key to its new value, or to ``DELETED``."""
+        self.updates: dict[str, list[tuple[Update, Any]]] = {}
+        """Key to functions of the committed value, each with what stands in for a missing one."""
+
+    def prepare(self, store: StateStore) -> dict[str, Any]:
+        """The changes to commit: key to value, or to ``DELETED``. Nothing is changed yet.
+
+        :raises StateConflictError: a key that this step read and then set was committed by another one meanwhile.
+        """
+        if self.reads:
+            self._check_conflicts(store)
+        changes = self.writes
+        for key in self.updates:
+            changes[key] = self.updated(key, store.values.get(key, MISSING), store)
+        return changes
+
+    def updated(self, key: str, value: Any, view: StateView) -> Any:
+        """The value after the updates of this key."""
+        for function, default in self.updates[key]:
+            value = _applied(key, function, default if value is MISSING else value)
+        return self.kept(key, value, view)
+
+    def kept(self, key: str, value: Any, view: StateView) -> Any:
+        """A snapshot of a value that is to be set.
+
+        :raises SerializationError: it can't be copied, or not be saved.
+        """
+        try:
+            return snapshot(value, path=view.label, key=key, check=view.check)
+        except SerializationError as error:
+            error.add_note(f"spark-graphs: it was set by node {self.writer!r}.")
+            raise
+
+    def _check_conflicts(self, store: StateStore) -> None:
+        for key, seen in self.reads.items():
+            if key in self.writes and store.versions.get(key, 0) > seen:
+                raise StateConflictError(
+                    f"Node {self.writer!r} read {store.label}[{key!r}] and then set it, but node {store.writers[key]!r} "
+                    f"committed a new value in between, which would be lost. {_cure(store, key)}"
+                )
+
+
+class StateTransaction(StateWrites):
+    """The reads and writes of one step in one scope, while the step runs."""
+
+    __slots__ = ("view",)
+
+    def __init__(self, view: StateView, writer: str) -> None:
+        self.view: StateView = view
+        """What was committed in the scope."""
+        self.writer = writer
+        self.reads = {}
+        self.writes = {}
+        self.updates = {}
 
     def read(self, key: str, default: Any = None) -> Any:
         """The value as this step sees it, not copied; the caller copies or promises not to change it."""
-        if key in self._writes:
-            value = self._writes[key]
+        if key in self.writes:
+            value = self.writes[key]
             return default if value is DELETED else value
-        self._reads.setdefault(key, self.store.commits)
-        value = self.store.values.get(key, MISSING)
-        if key in self._updates:
-            value = self._updated(key, value)
+        self.reads.setdefault(key, self.view.commits)
+        value = self.view.values.get(key, MISSING)
+        if key in self.updates:
+            value = self.updated(key, value, self.view)
         return default if value is MISSING else value
 
     def write(self, key: str, value: Any) -> None:
-        self._writes[check_key(key)] = self._kept(key, value)
-        self._updates.pop(key, None)
+        self.writes[check_key(key)] = self.kept(key, value, self.view)
+        self.updates.pop(key, None)
 
     def update(self, key: str, function: Update, default: Any) -> None:
         if not callable(function):
             raise TypeError(f"update({key!r}, …) takes a function of the current value, not {function!r}.")
-        if key in self._writes:
-            current = self._writes[key]
-            self.write(key, self._applied(key, function, default if current is DELETED else current))
+        if key in self.writes:
+            current = self.writes[key]
+            self.write(key, _applied(key, function, default if current is DELETED else current))
         else:
             pending = (function, snapshot(default, path=f"the default of update({key!r})"))
-            self._updates.setdefault(check_key(key), []).append(pending)
+            self.updates.setdefault(check_key(key), []).append(pending)
 
     def delete(self, key: str) -> bool:
         existed = self.has(key)
-        self._updates.pop(key, None)
-        self._writes[check_key(key)] = DELETED
+        self.updates.pop(key, None)
+        self.writes[check_key(key)] = DELETED
         return existed
 
     def has(self, key: str) -> bool:
         return self.read(key, MISSING) is not MISSING
 
     def keys(self) -> list[str]:
-        return self._keys_over(self.store.values)
+        return self._keys_over(self.view.values)
 
     def itself(self) -> StateTransaction:
         """This very transaction, or the innermost block that stands in for it."""
         return self
 
-    def prepare(self) -> dict[str, Any]:
-        """The changes to commit: key to value, or to ``DELETED``. Nothing is changed yet.
-
-        :raises StateConflictError: a key that this step read and then set was committed by another one meanwhile.
-        """
-        if self._reads:
-            self._check_conflicts()
-        changes = self._writes
-        for key in self._updates:
-            changes[key] = self._updated(key, self.store.values.get(key, MISSING))
-        return changes
-
     def _keys_over(self, below: Collection[str]) -> list[str]:
-        written = self._writes
+        written = self.writes
         kept = [key for key in below if written.get(key) is not DELETED]
-        new = [key for key in dict.fromkeys((*written, *self._updates)) if key not in below]
+        new = [key for key in dict.fromkeys((*written, *self.updates)) if key not in below]
         return kept + [key for key in new if written.get(key) is not DELETED]
 
     def _written(self, key: str) -> tuple[Any, int]:
         """Another value, or another number, as soon as the key is written or updated."""
-        return self._writes.get(key), len(self._updates.get(key, ()))
-
-    def _check_conflicts(self) -> None:
-        store = self.store
-        for key, seen in self._reads.items():
-            if key in self._writes and store.versions.get(key, 0) > seen:
-                raise StateConflictError(
-                    f"Node {self._writer!r} read {store.label}[{key!r}] and then set it, but node {store.writers[key]!r} "
-                    f"committed a new value in between, which would be lost. {self._cure(key)}"
-                )
-
-    def _cure(self, key: str) -> str:
-        if self.store.label != "graph_state":
-            return (
-                "Executions of one node in parallel share its state: let them set different keys, or keep what they all change "
-                f"in the graph's state, with `await context.graph_state.update({key!r}, function)`."
-            )
-        return (
-            f"Use `await state.update({key!r}, function)`: it is applied at the commit and never conflicts. Or let the branches "
-            "set different keys and merge them in a join."
-        )
-
-    def _updated(self, key: str, value: Any) -> Any:
-        for function, default in self._updates[key]:
-            value = self._applied(key, function, default if value is MISSING else value)
-        return self._kept(key, value)
-
-    def _kept(self, key: str, value: Any) -> Any:
-        store = self.store
-        try:
-            return snapshot(value, path=store.label, key=key, check=store.check)
-        except SerializationError as error:
-            error.add_note(f"spark-graphs: it was set by node {self._writer!r}.")
-            raise
-
-    def _applied(self, key: str, function: Update, value: Any) -> Any:
-        try:
-            result = function(snapshot(value))
-        except Exception as error:
-            add_note(error, f"raised by the function that was given to update({key!r}, …).")
-            raise
-        if hasattr(result, "__await__"):
-            if hasattr(result, "close"):
-                result.close()
-            raise TypeError(
-                f"update({key!r}, …) takes a plain function, not an async one: it is applied at the commit."
-            )
-        return result
+        return self.writes.get(key), len(self.updates.get(key, ()))
 
 
 class TransactionBlock(StateTransaction):
@@ -224,20 +246,20 @@ class TransactionBlock(StateTransaction):
     __slots__ = ("_found", "_outer", "has_ended")
 
     def __init__(self, outer: StateTransaction) -> None:
-        super().__init__(outer.store, outer._writer)
+        super().__init__(outer.view, outer.writer)
         self._outer = outer
         self._found: dict[str, tuple[Any, int]] = {}
         """Key to what the enclosing transaction had written when it was first read here."""
         self.has_ended = False
 
     def read(self, key: str, default: Any = None) -> Any:
-        if key in self._writes:
-            value = self._writes[key]
+        if key in self.writes:
+            value = self.writes[key]
             return default if value is DELETED else value
         self._found.setdefault(key, self._outer._written(key))
         value = self._outer.read(key, MISSING)
-        if key in self._updates:
-            value = self._updated(key, value)
+        if key in self.updates:
+            value = self.updated(key, value, self.view)
         return default if value is MISSING else value
 
     def keys(self) -> list[str]:
@@ -260,20 +282,20 @@ class TransactionBlock(StateTransaction):
                 "A transaction block ended after the one around it, so its writes would be lost. Await helper tasks inside the "
                 "block that they write in."
             )
-        for key in self._found.keys() & self._writes.keys():
+        for key in self._found.keys() & self.writes.keys():
             if not all(map(is_, outer._written(key), self._found[key])):
                 raise StateConflictError(
-                    f"A transaction block read {self.store.label}[{key!r}] and then set it, but another block of the same step "
+                    f"A transaction block read {self.view.label}[{key!r}] and then set it, but another block of the same step "
                     f"changed it in between, which would be lost. Use `await state.update({key!r}, function)`, or let the "
                     "blocks follow each other."
                 )
-        applied = {key: self._updated(key, outer._writes[key]) for key in self._updates if key in outer._writes}
-        for key, value in (self._writes | applied).items():
-            outer._writes[key] = value
-            outer._updates.pop(key, None)
-        for key, pending in self._updates.items():
+        applied = {key: self.updated(key, outer.writes[key], self.view) for key in self.updates if key in outer.writes}
+        for key, value in (self.writes | applied).items():
+            outer.writes[key] = value
+            outer.updates.pop(key, None)
+        for key, pending in self.updates.items():
             if key not in applied:
-                outer._updates.setdefault(key, []).extend(pending)
+                outer.updates.setdefault(key, []).extend(pending)
 
 
 def check_key(key: str) -> str:
@@ -284,3 +306,28 @@ def check_key(key: str) -> str:
     if type(key) is not str:
         raise TypeError(f"A state key is a string, not {key!r} of type {type(key).__name__}.")
     return key
+
+
+def _applied(key: str, function: Update, value: Any) -> Any:
+    try:
+        result = function(snapshot(value))
+    except Exception as error:
+        add_note(error, f"raised by the function that was given to update({key!r}, …).")
+        raise
+    if hasattr(result, "__await__"):
+        if hasattr(result, "close"):
+            result.close()
+        raise TypeError(f"update({key!r}, …) takes a plain function, not an async one: it is applied at the commit.")
+    return result
+
+
+def _cure(store: StateStore, key: str) -> str:
+    if store.label != "graph_state":
+        return (
+            "Executions of one node in parallel share its state: let them set different keys, or keep what they all change "
+            f"in the graph's state, with `await context.graph_state.update({key!r}, function)`."
+        )
+    return (
+        f"Use `await state.update({key!r}, function)`: it is applied at the commit and never conflicts. Or let the branches "
+        "set different keys and merge them in a join."
+    )

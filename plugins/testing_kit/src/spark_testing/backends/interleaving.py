@@ -233,6 +233,12 @@ async def _ask(backend: CheckpointBackend) -> dict[str, Any]:
         "query": [info.sequence for info in (await backend.query(CheckpointQuery(newest_first=True, limit=2))).infos],
         "blob_names": sorted(await backend.blob_names("g")),
     }
+    many, latest_headers = await backend.get_many("g", range(10)), await backend.latest_headers(["g"])
+    answers |= {
+        "graph_ids": await backend.graph_ids(),
+        "get_many": {sequence: record.header.nonce for sequence, record in many.records.items()},
+        "latest_headers": {graph_id: header.nonce for graph_id, header in latest_headers.headers.items()},
+    }
     for checkpoint_id in ("mine", "ckpt_g_000001", "ckpt_g_000003"):
         found = await backend.find(checkpoint_id)
         answers[f"find({checkpoint_id!r})"] = found and found.sequence

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from spark_testing.backends.asking_many import AskingMany
 from spark_testing.backends.cancelling import Cancelling
 from spark_testing.backends.closing import Closing
 from spark_testing.backends.declaring import Declaring
@@ -22,6 +23,7 @@ from spark_testing.backends.writers import Writers
 class CheckpointBackendConformance(
     Saving,
     Listing,
+    AskingMany,
     Deleting,
     Forgetting,
     LargeValues,

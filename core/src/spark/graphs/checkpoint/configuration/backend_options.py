@@ -1,4 +1,4 @@
-"""Do these options fit this backend? Asked of those that are written in a file, where no type checker looks."""
+"""Do these options fit this backend? Checked for those from a file, which no type checker sees."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from typing import Any, get_type_hints
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
 from spark.errors import GraphDefinitionError, PluginError, SparkError
-from spark.graphs.checkpoint.configuration.errors import did_you_mean, kind_of, shown
+from spark.graphs.checkpoint.configuration.errors import kind_of
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
-from spark.hooks.registry import backend_class, open_backend
+from spark.graphs.checkpoint.storage.opening import backend_class, open_backend
+from spark.wording import did_you_mean, shown_name
 
 
 def checked_backend(store: str, options: Mapping[str, Any], *, place: str) -> CheckpointBackend | str:
-    """The store as ``CheckpointConfig`` takes it: as it was given, or with options opened.
+    """The store as ``CheckpointConfig`` takes it: the URL or name as given, or opened when there are options.
 
-    :param store: its URL, or the name of a backend.
-    :param place: where it was given, for messages.
-    :raises GraphDefinitionError: an option is unknown, of the wrong type, or not taken.
+    :param store: a URL, or the name of a backend.
+    :param place: where it was set, for messages.
+    :raises GraphDefinitionError: an option is unknown, has the wrong type, or is rejected.
     :raises PluginError: no plugin provides this store.
     """
     try:
-        kind: type[CheckpointBackend] = backend_class(store)
+        kind = backend_class(store)
     except PluginError as error:
         raise type(error)(f"{place}: {error}") from error
     if not options:
@@ -38,21 +39,20 @@ def checked_backend(store: str, options: Mapping[str, Any], *, place: str) -> Ch
 
 def _opened(store: str, options: Mapping[str, Any], at: str) -> CheckpointBackend:
     try:
-        opened: CheckpointBackend = open_backend(store, **options)
-        return opened
+        return open_backend(store, **options)
     except RecursionError:  # not chained: its traceback has a thousand lines
-        raise GraphDefinitionError(f"{at}: the store does not take them: they are nested too deeply") from None
+        raise GraphDefinitionError(f"{at}: the store rejects them: they are nested too deeply") from None
     except Exception as error:
         if isinstance(error, SparkError) and not isinstance(error, ValueError):
             raise type(error)(f"{at}: {error}") from error
-        raise GraphDefinitionError(f"{at}: the store does not take them: {error}") from error
+        raise GraphDefinitionError(f"{at}: the store rejects them: {error}") from error
 
 
 def _check(name: str, value: Any, kind: type[CheckpointBackend], at: str) -> None:
     known = _parameters(kind)
     if name not in known:
-        near = did_you_mean(name, known) or f" There are: {', '.join(known)}."
-        raise GraphDefinitionError(f"{at}.{shown(name)}: the {kind.name} backend has no such option.{near}")
+        near = did_you_mean(name, known) or f" Known options: {', '.join(known)}."
+        raise GraphDefinitionError(f"{at}.{shown_name(name)}: the {kind.name} backend has no such option.{near}")
     expected = _type_of(known[name], kind)
     try:
         TypeAdapter(expected).validate_python(value, strict=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import reduce
 from operator import or_
@@ -12,10 +12,15 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from spark.errors import GraphDefinitionError
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler, HandlerErrors
 from spark.graphs.checkpoint.policies.durability import Durability, check_durability
-from spark.graphs.checkpoint.policies.retention import RETENTIONS, KeepAll, KeepLast, Retention
-from spark.graphs.checkpoint.policies.rules import Rule, UnknownRuleError, rule_from_data, rule_to_data
+from spark.graphs.checkpoint.policies.lookup import (
+    UnknownRuleError,
+    retention_from_data,
+    rule_to_data,
+    trigger_from_data,
+)
+from spark.graphs.checkpoint.policies.retention import KeepAll, KeepLast, Retention
+from spark.graphs.checkpoint.policies.rules import Rule
 from spark.graphs.checkpoint.policies.triggers import (
-    TRIGGERS,
     AfterNode,
     EveryIterations,
     EverySeconds,
@@ -113,9 +118,7 @@ class CheckpointConfig:
         :raises GraphDefinitionError: a setting is unknown or wrong; says the file, the key and the nearest right name.
         :raises PluginError: the chosen store can't be used.
         """
-        from spark.graphs.checkpoint.configuration.resolve import (
-            values_in_force,  # what reads settings is slow to import
-        )
+        from spark.graphs.checkpoint.configuration.resolve import values_in_force  # pydantic is slow to import
 
         known = [each.name for each in fields(cls) if each.name != "sources"]
         values, sources = values_in_force(overrides, known=known)
@@ -163,9 +166,9 @@ class CheckpointConfig:
         data = {name: getattr(self, name) for name in _PLAIN}
         data["trigger_on_node"] = _names(self.trigger_on_node)
         if self.trigger is not None:
-            data["trigger"] = rule_to_data(self.trigger, TRIGGERS)
+            data["trigger"] = rule_to_data(self.trigger)
         if self.retention is not None:
-            data["retention"] = rule_to_data(self.retention, RETENTIONS)
+            data["retention"] = rule_to_data(self.retention)
         if handlers := _all(self.handler):
             data["handlers"] = [class_name(type(handler)) for handler in handlers]
         return data
@@ -182,40 +185,27 @@ class CheckpointConfig:
             return None, []
         config = cls(backend=backend, **{name: data[name] for name in _PLAIN if name in data})
         lost = [f"{str(one)[:200]} is not told of checkpoints" for one in _all(data.get("handlers"))]
-        if data.get("trigger") is not None:
-            config.trigger = _recorded(
-                data["trigger"], TRIGGERS, WithinOverhead(config.max_overhead or 0.05), "trigger", lost
-            )
-        if data.get("retention") is not None:
-            config.retention = _recorded(data["retention"], RETENTIONS, KeepAll(), "retention", lost)
+        if (trigger := data.get("trigger")) is not None:
+            measured: Trigger = WithinOverhead(config.max_overhead or 0.05)
+            config.trigger = _recorded("trigger", trigger, trigger_from_data, measured, lost)
+        if (retention := data.get("retention")) is not None:
+            everything: Retention = KeepAll()
+            config.retention = _recorded("retention", retention, retention_from_data, everything, lost)
         return config, lost
 
 
-_PLAIN: Final = (
-    "enabled",
-    "trigger_on_iteration",
-    "trigger_on_seconds",
-    "trigger_on_node",
-    "max_checkpoints",
-    "auto_cleanup",
-    "handler_errors",
-    "trigger_on_failure",
-    "trigger_on_start",
-    "durability",
-    "trigger_on_cancel",
-    "cancel_grace",
-    "record_errors",
-    "max_overhead",
-)
+_OBJECTS: Final = frozenset({"backend", "handler", "trigger", "retention", "sources"})
+_PLAIN: Final = tuple(each.name for each in fields(CheckpointConfig) if each.name not in _OBJECTS)
+"""The arguments that are recorded as they are."""
 
 Recorded = TypeVar("Recorded", bound=Rule)
 
 
 def _recorded(
-    data: Any, known: Mapping[str, type[Recorded]], instead: Recorded, what: str, lost: list[str]
+    what: str, data: Any, from_data: Callable[[Any], Recorded], instead: Recorded, lost: list[str]
 ) -> Recorded:
     try:
-        return rule_from_data(data, known)
+        return from_data(data)
     except UnknownRuleError as error:
         lost.append(f"{what}: {error}, so it is {instead!r}")
         return instead

@@ -1,14 +1,14 @@
-"""What is wrong with a setting: the file, the key and the nearest right name. Values are never shown, for some are secrets."""
+"""What is wrong with a setting: the file, the key and the nearest right name. Values are never shown, since some are secrets."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from spark.errors import GraphDefinitionError
+from spark.wording import did_you_mean, shown_name
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -24,18 +24,6 @@ def explained(error: ValidationError, *, places: Mapping[str, str], model: type[
     return GraphDefinitionError("\n".join(dict.fromkeys(complaints)))
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """``" Did you mean …?"``, or nothing when no known name is near."""
-    close = difflib.get_close_matches(name[:_LONGEST], sorted(known), n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
-
-
-def shown(key: str) -> str:
-    """A key as messages show it: as it is, unless it is long, or something else than text."""
-    short = key if len(key) <= _LONGEST else f"{key[:_LONGEST]}…"
-    return short if short.isprintable() else repr(short)
-
-
 def kind_of(value: object) -> str:
     """What kind of value this is, in the words of TOML."""
     return _KINDS.get(type(value), type(value).__name__)
@@ -46,11 +34,11 @@ def _complaint(one: ErrorDetails, places: Mapping[str, str], model: type[BaseMod
     place = places[keys[0]]
     if one["type"] == "extra_forbidden":
         known = _fields(model, keys[:-1])
-        inner = f".{shown(keys[-1])}" if keys[:-1] else ""
+        inner = f".{shown_name(keys[-1])}" if keys[:-1] else ""
         return f"{place}{inner}: there is no such setting.{did_you_mean(keys[-1], known) or _listed(known)}"
     # Deeper keys are those of a nested table; or, in a union, the name of one of its types, which nobody wrote.
     inner = f".{keys[1]}" if keys[1:] and keys[1] in _fields(model, keys[:1]) else ""
-    expected = "it is to be a table" if one["type"] == "model_type" else f"{one['msg'][0].lower()}{one['msg'][1:]}"
+    expected = "it must be a table" if one["type"] == "model_type" else f"{one['msg'][0].lower()}{one['msg'][1:]}"
     return f"{place}{inner}: {expected}; it is {kind_of(one['input'])}."
 
 
@@ -66,10 +54,9 @@ def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
 
 
 def _listed(names: list[str]) -> str:
-    return f" There are: {', '.join(names)}."
+    return f" Known settings: {', '.join(names)}."
 
 
-_LONGEST = 80
 _KINDS = {
     str: "text",
     bool: "true or false",

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any, Final
 
-from pydantic_settings import BaseSettings, TomlConfigSettingsSource
-
 from spark.errors import GraphDefinitionError
-from spark.graphs.checkpoint.configuration.errors import did_you_mean, shown
+from spark.wording import did_you_mean, shown_name
 
 _TABLE: Final = "checkpoint"
 _LARGEST: Final = 2**20
@@ -30,48 +29,50 @@ class Table:
 
     def place(self, key: str) -> str:
         """How messages call one of them."""
-        return self.where if self.is_variable else f"{self.where} {shown(key)}"
+        return self.where if self.is_variable else f"{self.where} {shown_name(key)}"
 
 
-def tables(directory: Path, settings: type[BaseSettings]) -> Iterator[Table]:
-    """The tables that apply to a program in this directory: ``spark.toml`` before ``pyproject.toml``.
+def tables(directory: Path) -> Iterator[Table]:
+    """The tables that apply to a program in this directory, ``spark.toml`` before ``pyproject.toml``.
 
-    :raises GraphDefinitionError: a file can't be read, or holds something else in place of the table.
+    :raises GraphDefinitionError: a file can't be read, or has something else in place of the table.
     """
     folders = [directory, *directory.parents]
     for folder in folders:
         if _is_there(file := folder / "spark.toml", directory):
-            yield _own_table(file, directory, settings)
+            yield _own_table(file, directory)
             break
     for folder in folders:
         file = folder / "pyproject.toml"
-        if _is_there(file, directory) and (table := _pyproject_table(file, directory, settings)) is not None:
+        if _is_there(file, directory) and (table := _pyproject_table(file, directory)) is not None:
             yield table
             break
 
 
-def _own_table(file: Path, directory: Path, settings: type[BaseSettings]) -> Table:
-    document, name = _read(file, directory, settings), _name(file, directory)
+def _own_table(file: Path, directory: Path) -> Table:
+    document, name = _read(file, directory), _name(file, directory)
     for key in document:
         if key != _TABLE:
-            raise GraphDefinitionError(f"{name}: there is no table [{shown(key)}]; settings stand in [{_TABLE}].")
+            raise GraphDefinitionError(
+                f"{name}: there is no table [{shown_name(key)}]; settings belong into [{_TABLE}]."
+            )
     return Table(f"{name}:[{_TABLE}]", _inner(document, _TABLE, f"{name}:[{_TABLE}]"))
 
 
-def _pyproject_table(file: Path, directory: Path, settings: type[BaseSettings]) -> Table | None:
-    document, name = _read(file, directory, settings), _name(file, directory)
+def _pyproject_table(file: Path, directory: Path) -> Table | None:
+    document, name = _read(file, directory), _name(file, directory)
     tools = _inner(document, "tool", f"{name}:[tool]")
     ours = _inner(tools, "spark", f"{name}:[tool.spark]")
     for key in ours:
-        # The table may be somebody else's as well, so that only a likely slip is reported.
+        # Another tool may use this table as well, so only a likely misspelling is reported.
         if key != _TABLE and (nearest := did_you_mean(key, [_TABLE])):
-            raise GraphDefinitionError(f"{name}:[tool.spark] {shown(key)}: there is no such table.{nearest}")
+            raise GraphDefinitionError(f"{name}:[tool.spark] {shown_name(key)}: there is no such table.{nearest}")
     where = f"{name}:[tool.spark.{_TABLE}]"
     return Table(where, _inner(ours, _TABLE, where)) if _TABLE in ours else None
 
 
 def _is_there(file: Path, directory: Path) -> bool:
-    """Whether anything stands there. What can't be read is no absence: somebody believes that it is in force."""
+    """Whether there is anything by this name. A file that can't be read counts: somebody believes that it is in force."""
     try:
         return bool(os.lstat(file))
     except (FileNotFoundError, NotADirectoryError):
@@ -80,11 +81,11 @@ def _is_there(file: Path, directory: Path) -> bool:
         raise _unreadable(file, directory, error) from error
 
 
-def _read(file: Path, directory: Path, settings: type[BaseSettings]) -> dict[str, Any]:
+def _read(file: Path, directory: Path) -> dict[str, Any]:
     try:
         _check_file(file)
-        return TomlConfigSettingsSource(settings, toml_file=file).toml_data
-    except (OSError, ValueError) as error:  # TOML that is none is a ValueError, and so is text that is no UTF-8
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:  # invalid TOML is a ValueError, and so is text that is not UTF-8
         raise _unreadable(file, directory, error) from error
     except RecursionError:  # not chained: its traceback has a thousand lines
         raise _unreadable(file, directory, "it is nested too deeply") from None
@@ -101,13 +102,13 @@ def _check_file(file: Path) -> None:
 
 def _unreadable(file: Path, directory: Path, reason: object) -> GraphDefinitionError:
     said = reason.strerror if isinstance(reason, OSError) else reason
-    return GraphDefinitionError(f"{_name(file, directory)} can't be read: {said}. Mend it, or remove it.")
+    return GraphDefinitionError(f"{_name(file, directory)} can't be read: {said}. Repair or remove it.")
 
 
 def _inner(table: dict[str, Any], key: str, where: str) -> dict[str, Any]:
     inner = table.get(key, {})
     if not isinstance(inner, dict):
-        raise GraphDefinitionError(f"{where} is to be a table.")
+        raise GraphDefinitionError(f"{where} must be a table.")
     return inner
 
 

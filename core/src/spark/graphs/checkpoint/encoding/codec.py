@@ -21,7 +21,7 @@ from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.records.blobs import BlobRef, NewBlobs, Reference, join_parts, references
 from spark.graphs.checkpoint.records.checksum import checksum, is_right
 from spark.graphs.checkpoint.records.compression import COST_FACTOR, compress, compression_name, unpack
-from spark.graphs.checkpoint.records.formats import DeferredPayload, Format
+from spark.graphs.checkpoint.records.formats import DeferredPayload, Format, format_class
 from spark.graphs.checkpoint.records.limits import Budget, Inflation, ReadLimits, for_writing
 from spark.graphs.checkpoint.records.query import searchable
 from spark.graphs.checkpoint.records.record import Record, RecordHeader
@@ -260,7 +260,7 @@ class Codec:
             header.signature = self.format.sign(sealed + payload)
 
     def _kind_of(self, header: RecordHeader) -> type[Format]:
-        return type(self.format) if header.format == self.format.name else _format_class(header.format)
+        return type(self.format) if header.format == self.format.name else format_class(header.format)
 
     def _format_of(self, header: RecordHeader) -> Format:
         if header.format == self.format.name:
@@ -275,19 +275,13 @@ class Codec:
 
 
 def _make_format(name: str, *, pretty_print: bool) -> Format:
-    kind: Any = _format_class(name)
+    kind: Any = format_class(name)
     made: Format = kind(pretty_print=pretty_print) if kind.text else kind()
     return made
 
 
 def _is_signed(format: Format) -> bool:
     return type(format).sign is not Format.sign or type(format).verify is not Format.verify
-
-
-def _format_class(name: str) -> type[Format]:
-    from spark.hooks.registry import class_of  # not needed by those who give a format themselves
-
-    return class_of("format", name)
 
 
 def _instant(timestamp: datetime) -> datetime:

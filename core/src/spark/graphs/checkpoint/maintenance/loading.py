@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from spark.errors import (
-    BackendError,
-    CheckpointNotFoundError,
-)
+from spark.errors import BackendError, CheckpointDamagedError, CheckpointNotFoundError
 from spark.graphs.checkpoint.calls import ATTEMPTS, not_found, wrapped
 from spark.graphs.checkpoint.encoding.codec import OpenRecord
 from spark.graphs.concurrency.blocking import run_blocking
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from spark.graphs.checkpoint.encoding.codec import Codec
     from spark.graphs.checkpoint.model import GraphCheckpoint
     from spark.graphs.checkpoint.records.info import CheckpointInfo
@@ -41,6 +40,21 @@ async def load(backend: CheckpointBackend, info: CheckpointInfo) -> GraphCheckpo
     if record is None:
         raise not_found(info.checkpoint_id, backend)
     return await _decoded(backend, record)
+
+
+async def read_batch(
+    backend: CheckpointBackend, batch: Sequence[CheckpointInfo]
+) -> dict[int, Record | CheckpointDamagedError]:
+    """The records behind lines of one graph's listing, by sequence, or what is wrong with them. Without those deleted meanwhile.
+
+    :param batch: a group that ``in_batches`` has made.
+    """
+    with wrapped(backend, "reading checkpoints of graph ", batch[0].graph_id):
+        found = await backend.get_many(batch[0].graph_id, [info.sequence for info in batch])
+    damaged = {
+        each.sequence: CheckpointDamagedError(each.reason) for each in found.damaged if each.sequence is not None
+    }
+    return {**found.records, **damaged}
 
 
 async def _decoded(backend: CheckpointBackend, record: Record) -> GraphCheckpoint:

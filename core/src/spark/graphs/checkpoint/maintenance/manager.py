@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
 
@@ -18,9 +18,11 @@ from spark.graphs.checkpoint.observers.handlers import CheckpointHandler
 from spark.graphs.checkpoint.observers.observers import Observers
 from spark.graphs.checkpoint.policies.retention import Retention, surplus
 from spark.graphs.checkpoint.records.info import CheckpointInfo
-from spark.graphs.checkpoint.records.query import CheckpointQuery, Scalar
+from spark.graphs.checkpoint.records.query import CheckpointQuery, Scalar, check_limit
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.listing import Listing
+from spark.graphs.checkpoint.storage.opening import open_backend
+from spark.graphs.clock import SYSTEM_CLOCK, Clock
 
 _LOG = logging.getLogger("spark.checkpoint")
 
@@ -30,15 +32,19 @@ class CheckpointManager:
 
     :param backend: the backend, or its URL or name.
     :param handler: notified of what is deleted here.
+    :param clock: the present, for rules of retention that go by age; tests pass their own.
     """
 
     def __init__(
         self,
         backend: CheckpointBackend | str,
         handler: CheckpointHandler | Sequence[CheckpointHandler] | None = None,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        self.backend: CheckpointBackend = _opened(backend) if isinstance(backend, str) else backend
+        self.backend: CheckpointBackend = open_backend(backend) if isinstance(backend, str) else backend
         self._observers = Observers.of(handler)
+        self._clock = clock
 
     async def list_checkpoints(
         self,
@@ -79,6 +85,18 @@ class CheckpointManager:
         """
         with wrapped(self.backend, "listing checkpoints"):
             return await (self.backend.list() if query is None else self.backend.query(query))
+
+    async def graph_ids(self, prefix: str = "", *, after: str | None = None, limit: int | None = None) -> list[str]:
+        """The ids of the graphs that have checkpoints, in the order of code points.
+
+        :param prefix: only ids that begin with this text.
+        :param after: only ids that come after this text: the last id of a page asks for the next one.
+        :param limit: at most so many.
+        :raises GraphDefinitionError: an argument is not what it should be.
+        """
+        check_limit(limit)
+        with wrapped(self.backend, "listing graph ids"):
+            return await self.backend.graph_ids(prefix, after=after, limit=limit)
 
     async def load_checkpoint(self, checkpoint_id: str) -> GraphCheckpoint:
         """The whole checkpoint.
@@ -146,7 +164,7 @@ class CheckpointManager:
         :param dry_run: only say what would be deleted.
         """
         automatic = [info for info in await self.list_checkpoints(graph_id) if not info.manual]
-        now = datetime.now(UTC)
+        now = self._clock.utc_now()
         to_delete = [
             info
             for _, infos in groupby(automatic, key=attrgetter("graph_id"))
@@ -191,10 +209,3 @@ class CheckpointManager:
             if deleted and self.backend.keeps_blobs:
                 await collect_garbage(self.backend, graph_id)
         return count
-
-
-def _opened(url: str) -> CheckpointBackend:
-    from spark.hooks.registry import open_backend  # not needed by those who give a backend themselves
-
-    opened: CheckpointBackend = open_backend(url)
-    return opened

@@ -6,10 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import islice, pairwise
-from typing import Any, Final
+from typing import Any
 
 from spark.errors import GraphDefinitionError, RuleError
-from spark.graphs.checkpoint.policies.rules import CombinedRule, Rule, by_name
+from spark.graphs.checkpoint.policies.rules import CombinedRule, Rule
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 
 
@@ -128,10 +128,6 @@ class AllRetentions(CombinedRule, Retention):
         return f"({' & '.join(map(repr, self.rules))})"
 
 
-RETENTIONS: Final = by_name(KeepLast, KeepFor, KeepAll, AnyRetention, AllRetentions)
-"""Name to the rule of retention that checkpoints record by it."""
-
-
 def surplus(
     checkpoints: Sequence[CheckpointInfo], *, retention: Retention, now: datetime, rising: bool = False
 ) -> list[CheckpointInfo]:
@@ -168,6 +164,6 @@ def are_rising(checkpoints: Sequence[CheckpointInfo]) -> bool:
 def _checked(rule: Any) -> Retention:
     if not isinstance(rule, Retention):
         raise GraphDefinitionError(
-            f"{rule!r} is no retention rule; combine rules with | and &, for instance KeepLast(5)."
+            f"{rule!r} is not a retention rule; combine rules with | and &, for instance KeepLast(5)."
         )
     return rule

@@ -6,10 +6,10 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from spark.errors import GraphDefinitionError, RuleError
-from spark.graphs.checkpoint.policies.rules import CombinedRule, Rule, by_name
+from spark.graphs.checkpoint.policies.rules import CombinedRule, Rule
 
 
 @dataclass(slots=True)
@@ -184,10 +184,6 @@ class AllTriggers(CombinedRule, Trigger):
         return " & ".join(f"({rule!r})" if isinstance(rule, AnyTrigger) else repr(rule) for rule in self.rules)
 
 
-TRIGGERS: Final = by_name(EveryIterations, EverySeconds, AfterNode, WithinOverhead, AnyTrigger, AllTriggers)
-"""Name to the trigger that checkpoints record by it."""
-
-
 def is_due(trigger: Trigger, boundary: Boundary) -> bool:
     """Whether a trigger says that a checkpoint is due here.
 
@@ -222,6 +218,6 @@ def _flattened(rules: Iterable[Trigger], kind: type[AnyTrigger | AllTriggers]) -
 def _checked(rule: Any) -> Trigger:
     if not isinstance(rule, Trigger):
         raise GraphDefinitionError(
-            f"{rule!r} is no trigger; combine triggers with | and &, for instance EveryIterations(5)."
+            f"{rule!r} is not a trigger; combine triggers with | and &, for instance EveryIterations(5)."
         )
     return rule

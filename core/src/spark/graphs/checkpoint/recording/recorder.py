@@ -7,9 +7,8 @@ and how a run encodes its checkpoints of ``encoder``.
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable
 from datetime import datetime
+from random import Random
 
 from spark.errors import SequenceTakenError
 from spark.graphs.checkpoint.calls import ATTEMPTS, never_free, raise_as_ours
@@ -25,7 +24,7 @@ from spark.graphs.checkpoint.recording.pruner import Pruner, Surplus
 from spark.graphs.checkpoint.recording.superseding import superseded_by
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
-from spark.graphs.clock import utc_now
+from spark.graphs.clock import SYSTEM_CLOCK, SYSTEM_RANDOM, Clock, random_hex
 
 
 class Recorder:
@@ -39,9 +38,10 @@ class Recorder:
         trigger: Trigger | None,
         retention: Retention,
         observers: Observers,
-        now: Callable[[], datetime] = utc_now,
+        clock: Clock = SYSTEM_CLOCK,
+        random: Random = SYSTEM_RANDOM,
     ) -> None:
-        writer = secrets.token_hex(8)
+        writer = random_hex(random, size=8)
         self._graph_id = graph_id
         self._backend = backend
         self._trigger = trigger
@@ -50,7 +50,7 @@ class Recorder:
         self.history = History(graph_id, backend, writer=writer, remembers=not isinstance(retention, KeepAll))
         """What is stored of the graph, as far as this run knows."""
         self._pruner = Pruner(self.history, backend, retention=retention, observers=observers, writer=writer)
-        self.now = now
+        self.now = clock.utc_now
         """The present, in UTC."""
 
     async def open(self, *, parent: int | None, next_sequence: int | None = None) -> None:
@@ -132,6 +132,6 @@ class Recorder:
         """
         await self._pruner.settle()
 
-    def drop(self) -> None:
+    def abort(self) -> None:
         """Stop deleting, without waiting for it."""
-        self._pruner.drop()
+        self._pruner.abort()

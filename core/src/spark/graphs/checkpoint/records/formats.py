@@ -122,3 +122,15 @@ class DeferredPayload:
 
     def __bytes__(self) -> bytes:
         return self._format.compose(self._sections)
+
+
+def format_class(name: str) -> type[Format]:
+    """The class of the format with this name.
+
+    :raises PluginNotFoundError: no installed plugin provides it.
+    :raises PluginConflictError: two do.
+    :raises PluginBrokenError: one does, and can't be used.
+    """
+    from spark.hooks.registry import class_of  # not needed by those who give a format themselves
+
+    return class_of(("format", name))

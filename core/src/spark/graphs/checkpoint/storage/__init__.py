@@ -3,7 +3,7 @@
 from spark.graphs.checkpoint.encoding.codec import Codec
 from spark.graphs.checkpoint.ids import automatic_id, parse_automatic_id
 from spark.graphs.checkpoint.records.blobs import BlobRef
-from spark.graphs.checkpoint.records.formats import Format
+from spark.graphs.checkpoint.records.formats import Format, format_class
 from spark.graphs.checkpoint.records.framing import (
     LONGEST_HEAD,
     Head,
@@ -19,10 +19,12 @@ from spark.graphs.checkpoint.records.query import CheckpointQuery, written_membe
 from spark.graphs.checkpoint.records.record import Record, RecordHeader
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
-from spark.graphs.checkpoint.storage.listing import DamagedRecord, Listing
+from spark.graphs.checkpoint.storage.io import InlineLimits, SmallIO, split_inline_io
+from spark.graphs.checkpoint.storage.listing import DamagedRecord, LatestHeaders, Listing, Records, in_batches, page_of
 from spark.graphs.concurrency.blocking import Reply, run_blocking
 from spark.graphs.concurrency.latency_gate import LARGEST as LARGEST_INLINE
 from spark.graphs.concurrency.latency_gate import LatencyGate
+from spark.graphs.concurrency.uncancellable import wait_uncancellable
 
 __all__ = [
     "LARGEST_INLINE",
@@ -36,19 +38,28 @@ __all__ = [
     "DamagedRecord",
     "Format",
     "Head",
+    "InlineLimits",
     "LatencyGate",
+    "LatestHeaders",
     "Listing",
     "ReadLimits",
     "Record",
     "RecordHeader",
+    "Records",
     "Reply",
+    "SmallIO",
     "automatic_id",
     "check_size",
+    "format_class",
     "frame",
     "holds_head",
+    "in_batches",
+    "page_of",
     "parse_automatic_id",
     "read_head",
     "run_blocking",
+    "split_inline_io",
     "unframe",
+    "wait_uncancellable",
     "written_members",
 ]

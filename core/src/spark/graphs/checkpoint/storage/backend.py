@@ -1,6 +1,6 @@
-"""The promise that a storage backend makes.
+"""The contract of a storage backend, in this order: write, read one, read many, list, delete, large values, housekeeping.
 
-A backend stores records and hands them back. It sees headers and bytes; formats, compression, checksums and signatures
+A backend stores records and gives them back. It sees headers and bytes; formats, compression, checksums and signatures
 are done before ``put`` and after ``get``, the same for every backend.
 """
 
@@ -16,7 +16,8 @@ from spark.graphs.checkpoint.encoding.codec import Codec
 from spark.graphs.checkpoint.ids import parse_automatic_id
 from spark.graphs.checkpoint.records.formats import Format
 from spark.graphs.checkpoint.records.info import CheckpointInfo
-from spark.graphs.checkpoint.storage.listing import DamagedRecord, Listing
+from spark.graphs.checkpoint.storage.io import InlineLimits, checked_inline_io
+from spark.graphs.checkpoint.storage.listing import DamagedRecord, LatestHeaders, Listing, Records, in_batches, page_of
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.records.limits import ReadLimits
@@ -31,10 +32,24 @@ Names: TypeAlias = list[str]
 class CheckpointBackend(ABC):
     """Where checkpoints are kept.
 
-    The address of a record is (graph id, sequence). A sequence is used once: never overwritten, and never used again
-    after its record was deleted. All methods may be called concurrently, from several processes, and from one event loop
-    after another; none of them blocks the event loop. When a call is cancelled, its effect has either
-    happened or never will: nothing goes on behind the caller's back.
+    Six methods are abstract: ``put``, ``get``, ``latest``, ``list``, ``next_sequence`` and ``delete``. The others work by
+    these, and a store overrides them where it can do the same in one act: a transaction, a request, a look at a folder.
+
+    **Addresses.** The address of a record is (graph id, sequence). A sequence is used once: never overwritten, and never used
+    again after its record was deleted. Only ``forget`` frees the sequences of a graph.
+
+    **Callers.** All methods may be called concurrently, from several processes, and from one event loop after another; none
+    of them blocks the event loop. When a call is cancelled, its effect has either happened or never will: nothing goes on
+    behind the caller's back.
+
+    **Damage.** What stands in the place of a record and can't be read as one is never passed over. A method that returns one
+    record raises ``CheckpointDamagedError``; one that returns many reports it among the ``damaged``, and it hides no other.
+
+    **Large values.** A record may refer to values that are stored beside it, by name (``keeps_blobs``). Its header declares
+    whether its payload tells which: ``references_in_payload``, stored and returned like every other field. As long as there is
+    a record that does not tell, or that is damaged, the core removes no large value of its graph.
+
+    **Failures.** Any method may raise ``BackendError``: the storage failed. Earlier records are intact then.
     """
 
     name: str = ""
@@ -46,7 +61,9 @@ class CheckpointBackend(ABC):
     are then kept once for each change, and records only refer to them."""
     chunked_from: int = 512 * 1024
     """With ``keeps_blobs``: as many bytes as the store takes in the time that one more blob takes it. Where a run's small values
-    come to so many, they are kept in parts, each a blob, and a checkpoint writes those that changed."""
+    come to so many, they are kept in chunks, each a blob, and a checkpoint writes those that changed."""
+    inline_limits: ClassVar[InlineLimits] = InlineLimits()
+    """For how long the backend's I/O may hold up the event loop where ``inline_io`` lets it."""
 
     def __init__(
         self,
@@ -56,8 +73,11 @@ class CheckpointBackend(ABC):
         pretty_print: bool = False,
         serializer: CheckpointSerializer | None = None,
         limits: ReadLimits | Mapping[str, int] | None = None,
+        inline_io: bool = True,
     ) -> None:
         _check_kinds(format, serializer)
+        self.inline_io: bool = checked_inline_io(inline_io)
+        """Small and fast I/O may run in the event loop's thread (see ``SmallIO``); False: no I/O ever does."""
         self.codec: Codec = Codec(
             format=format,
             compression=compression,
@@ -75,6 +95,8 @@ class CheckpointBackend(ABC):
         """
         raise NotImplementedError(f"{cls.__name__} can't be made from a URL; construct it instead.")
 
+    # Write.
+
     @abstractmethod
     async def put(self, record: Record) -> None:
         """Store a record under its (graph id, sequence), and return when it is durable.
@@ -84,53 +106,38 @@ class CheckpointBackend(ABC):
         before it can be seen.
 
         :raises SequenceTakenError: the sequence is in use, or was used once and deleted. Nothing was written.
-        :raises BackendError: the storage failed. Earlier records are intact; nothing half-written is visible.
+        :raises BackendError: the storage failed. Nothing half-written is visible.
         """
 
     async def put_and_delete(self, record: Record, to_delete: Sequence[int], blobs: Sequence[str] = ()) -> Sequences:
-        """Store a record as ``put`` does and, where that costs the caller no further wait, remove others of its graph.
+        """Store a record as ``put`` does and, where that costs the caller no further wait, delete others of its graph.
 
-        A database does both in one transaction. Nothing is removed unless the record is stored.
+        A database does both in one transaction. Nothing is deleted unless the record is stored.
 
         :param blobs: names of large values that only records among ``to_delete`` need. They go if all of those do.
-        :return: which of ``to_delete`` there were and are gone now; the caller deletes the others, and with them the blobs.
+        :return: which of ``to_delete`` this call deleted; the caller deletes the others, and with them the blobs.
         """
         await self.put(record)
         return []
+
+    @abstractmethod
+    async def next_sequence(self, graph_id: str) -> int:
+        """The lowest sequence above every one that was ever used for this graph; 1 for a new graph."""
+
+    # Read one.
 
     @abstractmethod
     async def get(self, graph_id: str, sequence: int) -> Record | None:
         """The whole record at an address, or None when there is none.
 
         :raises CheckpointDamagedError: something is stored there that can't be a record.
-        :raises BackendError: the storage failed.
-        """
-
-    async def query(self, query: CheckpointQuery) -> Listing:
-        """The checkpoints that a query asks for, and the damaged records that the search came upon.
-
-        A store that can search does so itself. Here names are looked at first, and headers only where metadata is asked for.
-        """
-        listing = await self.list(query.graph_id)
-        wanted = [info for info in query.ordered(listing.infos) if query.covers(info.timestamp)]
-        if not query.metadata:
-            return Listing(wanted[: query.limit], listing.damaged)
-        return await _with_metadata(self, Listing(wanted, listing.damaged), query)
-
-    @abstractmethod
-    async def list(self, graph_id: str | None = None) -> Listing:
-        """The checkpoints of a graph, by sequence; with None those of all graphs, by graph id and sequence.
-
-        It reads names or headers, never payloads. What it finds in the place of a record and can't read is among the
-        ``damaged``, as is all that might belong to the graph: it is never left out, and hides no other record. An unknown
-        graph id is an empty listing.
         """
 
     @abstractmethod
     async def latest(self, graph_id: str) -> CheckpointInfo | None:
         """The checkpoint with the highest sequence, or None when the graph has none.
 
-        :raises CheckpointDamagedError: what stands in the last place can't be read; to pass it over would be a guess.
+        :raises CheckpointDamagedError: what stands in the last place can't be read; an older one would be a guess.
         """
 
     async def get_latest(self, graph_id: str) -> Record | None:
@@ -138,7 +145,7 @@ class CheckpointBackend(ABC):
 
         A store that can answer in one act does so. Here it is ``latest``, and then ``get``.
 
-        :raises CheckpointDamagedError: something is stored there that can't be a record.
+        :raises CheckpointDamagedError: what stands in the last place can't be read; an older one would be a guess.
         """
         for _ in range(ATTEMPTS):
             info = await self.latest(graph_id)
@@ -149,64 +156,6 @@ class CheckpointBackend(ABC):
         raise BackendError(
             f"The {self.name} backend lists a latest checkpoint of graph {graph_id!r} that it can't read."
         )
-
-    @abstractmethod
-    async def next_sequence(self, graph_id: str) -> int:
-        """The lowest sequence above every one that was ever used for this graph; 1 for a new graph."""
-
-    @abstractmethod
-    async def delete(self, graph_id: str, sequence: int) -> bool:
-        """Remove a record; False when there is none. Its sequence stays used."""
-
-    async def delete_many(self, graph_id: str, sequences: Sequence[int]) -> Sequences:
-        """Remove several records of a graph; those that were there, each gone when this returns.
-
-        A store that can remove many in one request does so. Here one goes after the other, in the order given.
-
-        :raises DeletionError: the storage failed part-way; its ``deleted`` says which are gone.
-        """
-        deleted: Sequences = []
-        for sequence in sequences:
-            try:
-                if await self.delete(graph_id, sequence):
-                    deleted.append(sequence)
-            except Exception as error:
-                if not deleted:
-                    raise
-                raise DeletionError(
-                    f"The {self.name} backend deleted {len(deleted)} of {len(sequences)} checkpoints of graph {graph_id!r}, and "
-                    f"failed at sequence {sequence}: {type(error).__name__}: {error}",
-                    deleted=deleted,
-                ) from error
-        return deleted
-
-    async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
-        """Name to content of these large values of a graph, as far as they are there."""
-        return {}
-
-    async def delete_blobs(self, graph_id: str, names: Sequence[str]) -> None:  # noqa: B027 - as above
-        """Remove large values that no record needs any more; those that are not there are gone already."""
-
-    async def blob_names(self, graph_id: str) -> Names:
-        """The names of all large values of a graph, in any order."""
-        return []
-
-    async def forget(self, graph_id: str) -> Sequences:
-        """Remove every trace of a graph, so that a run under its id begins anew; the sequences of the records that were there.
-
-        That is all records, also those made by hand and damaged ones, all large values, and whatever tells which sequences were
-        used. Records go before the large values that they need. Stopped on the way, it is done by calling again; until it is
-        done, no sequence can be used again. No run of the graph may be under way.
-
-        A store does all that itself. Here is what can be done with the other methods: what tells of used sequences stays.
-
-        :raises DeletionError: the storage failed part-way; its ``deleted`` says which records are gone.
-        """
-        listing = await self.list(graph_id)
-        damaged = [each.sequence for each in listing.damaged if each.sequence is not None]
-        deleted = await self.delete_many(graph_id, sorted({*damaged, *(info.sequence for info in listing.infos)}))
-        await self.delete_blobs(graph_id, await self.blob_names(graph_id))
-        return deleted
 
     async def find(self, checkpoint_id: str) -> CheckpointInfo | None:
         """The checkpoint with this id, or None.
@@ -225,11 +174,144 @@ class CheckpointBackend(ABC):
                 raise CheckpointDamagedError(damaged.reason)
         return next((info for info in listing.infos if info.sequence == address[1]), None)
 
-    async def leftovers(self, *, remove: bool = False) -> Names:
-        """What writers that are gone left unfinished and nobody needs: temporary files, for instance, each by its name.
+    # Read many.
 
-        :param remove: take it away, too.
-        :raises BackendError: the storage failed.
+    async def get_many(self, graph_id: str, sequences: Sequence[int]) -> Records:
+        """The records of a graph at these sequences, as far as there are any.
+
+        They are all held in memory, so ask for as many as fit; ``in_batches`` divides a listing. A store that reads many in one
+        request does so. Here one is read after the other.
+
+        :param sequences: in any order. A ``range`` asks for every record in it, however long it is: only what exists is read.
+        """
+        if isinstance(sequences, range):
+            sequences = [sequence for sequence in (await self.list(graph_id)).sequences() if sequence in sequences]
+        found = Records({})
+        for sequence in sorted({*sequences}):
+            try:
+                record = await self.get(graph_id, sequence)
+            except CheckpointDamagedError as error:
+                found.damaged.append(DamagedRecord(graph_id, sequence, _place(graph_id, sequence), str(error)))
+            else:
+                if record is not None:
+                    found.records[sequence] = record
+        return found
+
+    async def latest_headers(self, graph_ids: Sequence[str]) -> LatestHeaders:
+        """The header of the record with the highest sequence of each of these graphs, as far as they have any.
+
+        A store that reads headers alone, or those of many graphs in one request, does so. Here it is ``get_latest`` of one graph
+        after the other.
+        """
+        found = LatestHeaders({})
+        for graph_id in dict.fromkeys(graph_ids):
+            try:
+                record = await self.get_latest(graph_id)
+            except CheckpointDamagedError as error:
+                found.damaged.append(DamagedRecord(graph_id, None, _place(graph_id), str(error)))
+            else:
+                if record is not None:
+                    found.headers[graph_id] = record.header
+        return found
+
+    # List.
+
+    @abstractmethod
+    async def list(self, graph_id: str | None = None) -> Listing:
+        """The checkpoints of a graph, by sequence; with None those of all graphs, by graph id and sequence.
+
+        It reads names or headers, never payloads. What it finds in the place of a record and can't read is among the
+        ``damaged``, as is all that might belong to the graph. An unknown graph id is an empty listing.
+        """
+
+    async def query(self, query: CheckpointQuery) -> Listing:
+        """The checkpoints that a query asks for, and the damaged records that the search came upon.
+
+        A store that can search does so itself. Here names are looked at first, and records only where metadata is asked for.
+        """
+        listing = await self.list(query.graph_id)
+        wanted = [info for info in query.ordered(listing.infos) if query.covers(info.timestamp)]
+        if not query.metadata:
+            return Listing(wanted[: query.limit], listing.damaged)
+        return await _with_metadata(self, Listing(wanted, listing.damaged), query)
+
+    async def graph_ids(self, prefix: str = "", *, after: str | None = None, limit: int | None = None) -> Names:
+        """The ids of the graphs that have records, in the order of code points.
+
+        Damaged ones count, too. Only where a store can't tell the graph of a damaged record, it names none; ``list`` reports
+        the damage in any case. A store that finds ids without looking at each record does so. Here it is ``list``.
+
+        :param prefix: only ids that begin with this text.
+        :param after: only ids that come after this text: the last id of a page asks for the next one.
+        :param limit: at most so many; None means all.
+        """
+        listing = await self.list()
+        readable = {info.graph_id for info in listing.infos}
+        damaged = {each.graph_id for each in listing.damaged if each.graph_id is not None}
+        return page_of(readable | damaged, prefix, after=after, limit=limit)
+
+    # Delete.
+
+    @abstractmethod
+    async def delete(self, graph_id: str, sequence: int) -> bool:
+        """Delete a record; False when there is none. Its sequence stays used."""
+
+    async def delete_many(self, graph_id: str, sequences: Sequence[int]) -> Sequences:
+        """Delete several records of a graph; the sequences of those that this call deleted.
+
+        A store that can delete many in one request does so. Here one is deleted after the other, in the order given.
+
+        :raises DeletionError: the storage failed part-way; its ``deleted`` says which are deleted.
+        """
+        deleted: Sequences = []
+        for sequence in sequences:
+            try:
+                if await self.delete(graph_id, sequence):
+                    deleted.append(sequence)
+            except Exception as error:
+                if not deleted:
+                    raise
+                raise DeletionError(
+                    f"The {self.name} backend deleted {len(deleted)} of {len(sequences)} checkpoints of graph {graph_id!r}, and "
+                    f"failed at sequence {sequence}: {type(error).__name__}: {error}",
+                    deleted=deleted,
+                ) from error
+        return deleted
+
+    async def forget(self, graph_id: str) -> Sequences:
+        """Remove every trace of a graph, so that a run under its id begins anew; the sequences of the records that were there.
+
+        That is all records, also those made by hand and damaged ones, all large values, and whatever tells which sequences were
+        used. Records go before the large values that they need. Stopped part-way, it is finished by calling it again; until then,
+        no sequence can be used again. No run of the graph may be under way.
+
+        A store does all that itself. Here is what can be done with the other methods: what tells of used sequences stays.
+
+        :raises DeletionError: the storage failed part-way; its ``deleted`` says which records are deleted.
+        """
+        deleted = await self.delete_many(graph_id, (await self.list(graph_id)).sequences())
+        await self.delete_blobs(graph_id, await self.blob_names(graph_id))
+        return deleted
+
+    # Large values: for a store with ``keeps_blobs``, which has all three.
+
+    async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
+        """Name to content of these large values of a graph, as far as they are there."""
+        return {}
+
+    async def blob_names(self, graph_id: str) -> Names:
+        """The names of all large values of a graph, in any order."""
+        return []
+
+    async def delete_blobs(self, graph_id: str, names: Sequence[str]) -> None:  # noqa: B027 - most stores have none
+        """Delete large values that no record needs any more, as far as they are there."""
+
+    # Housekeeping.
+
+    async def leftovers(self, *, remove: bool = False) -> Names:
+        """What crashed writers left behind and nobody needs: temporary files, for instance, each by its name.
+
+        :param remove: delete them, too.
         """
         return []
 
@@ -246,17 +328,20 @@ class CheckpointBackend(ABC):
 async def _with_metadata(backend: CheckpointBackend, listing: Listing, query: CheckpointQuery) -> Listing:
     found: list[CheckpointInfo] = []
     damaged = [*listing.damaged]
-    for info in listing.infos:
+    for batch in in_batches(listing.infos):
+        read = await backend.get_many(batch[0].graph_id, [info.sequence for info in batch])
+        damaged += read.damaged
+        records = read.records
+        found += [
+            info for info in batch if info.sequence in records and query.fits(records[info.sequence].header.metadata)
+        ]
         if query.limit is not None and len(found) >= query.limit:
             break
-        try:
-            record = await backend.get(info.graph_id, info.sequence)
-        except CheckpointDamagedError as error:
-            damaged.append(DamagedRecord(info.graph_id, info.sequence, info.checkpoint_id, str(error)))
-            continue
-        if record is not None and query.fits(record.header.metadata):
-            found.append(info)
-    return Listing(found, damaged)
+    return Listing(found[: query.limit], damaged)
+
+
+def _place(graph_id: str, sequence: int | None = None) -> str:
+    return f"{'the latest checkpoint' if sequence is None else f'checkpoint {sequence}'} of graph {graph_id!r}"
 
 
 def _check_kinds(format: Any, serializer: Any) -> None:

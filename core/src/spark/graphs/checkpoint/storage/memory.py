@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self, TypeAlias
 
 from spark.errors import SequenceTakenError
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.records.record import Record
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
-from spark.graphs.checkpoint.storage.listing import Listing
+from spark.graphs.checkpoint.storage.io import split_inline_io
+from spark.graphs.checkpoint.storage.listing import LatestHeaders, Listing, Records, page_of
 
 Sequences: TypeAlias = list[int]
+Names: TypeAlias = list[str]
 
 
 class InMemoryCheckpointBackend(CheckpointBackend):
@@ -27,20 +30,21 @@ class InMemoryCheckpointBackend(CheckpointBackend):
         super().__init__(**options)
         self._graphs: dict[str, dict[int, Record]] = {}
         """Records by graph id and sequence, in the order of sequences."""
-        self._floors: dict[str, int] = {}
-        """Graph id to the highest sequence that was deleted. Neither it nor any below it is given out again."""
+        self._deleted_up_to: dict[str, int] = {}
+        """Graph id to the highest sequence that was deleted. Neither it nor any below it is used again."""
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
         """A new store for ``memory://``."""
-        if url.rstrip("/:") != "memory":
+        address, common = split_inline_io(url)
+        if address.rstrip("/:") != "memory":
             raise ValueError("An in-memory store has no address; write memory://")
-        return cls(**options)
+        return cls(**common | options)
 
     async def put(self, record: Record) -> None:
         graph_id, sequence = record.graph_id, record.sequence
         records = self._graphs.get(graph_id, {})
-        if sequence in records or sequence <= self._floors.get(graph_id, 0):
+        if sequence in records or sequence <= self._deleted_up_to.get(graph_id, 0):
             raise SequenceTakenError(f"Sequence {sequence} of graph {graph_id!r} was used before.")
         is_latest = sequence > next(reversed(records), 0)
         records[sequence] = record
@@ -48,6 +52,23 @@ class InMemoryCheckpointBackend(CheckpointBackend):
 
     async def get(self, graph_id: str, sequence: int) -> Record | None:
         return self._graphs.get(graph_id, {}).get(sequence)
+
+    async def get_many(self, graph_id: str, sequences: Sequence[int]) -> Records:
+        records = self._graphs.get(graph_id, {})
+        there = records if isinstance(sequences, range) else sorted({*sequences})
+        return Records(
+            {sequence: records[sequence] for sequence in there if sequence in sequences and sequence in records}
+        )
+
+    async def latest_headers(self, graph_ids: Sequence[str]) -> LatestHeaders:
+        histories = {graph_id: self._graphs.get(graph_id) for graph_id in graph_ids}
+        return LatestHeaders(
+            {graph_id: next(reversed(records.values())).header for graph_id, records in histories.items() if records}
+        )
+
+    async def graph_ids(self, prefix: str = "", *, after: str | None = None, limit: int | None = None) -> Names:
+        there = (graph_id for graph_id, records in self._graphs.items() if records)
+        return page_of(there, prefix, after=after, limit=limit)
 
     async def list(self, graph_id: str | None = None) -> Listing:
         graphs = sorted(self._graphs) if graph_id is None else [graph_id]
@@ -58,14 +79,14 @@ class InMemoryCheckpointBackend(CheckpointBackend):
         return next(reversed(records.values())).info() if records else None
 
     async def next_sequence(self, graph_id: str) -> int:
-        return max(next(reversed(self._graphs.get(graph_id, {})), 0), self._floors.get(graph_id, 0)) + 1
+        return max(next(reversed(self._graphs.get(graph_id, {})), 0), self._deleted_up_to.get(graph_id, 0)) + 1
 
     async def delete(self, graph_id: str, sequence: int) -> bool:
         if self._graphs.get(graph_id, {}).pop(sequence, None) is None:
             return False
-        self._floors[graph_id] = max(sequence, self._floors.get(graph_id, 0))
+        self._deleted_up_to[graph_id] = max(sequence, self._deleted_up_to.get(graph_id, 0))
         return True
 
     async def forget(self, graph_id: str) -> Sequences:
-        self._floors.pop(graph_id, None)
+        self._deleted_up_to.pop(graph_id, None)
         return [*self._graphs.pop(graph_id, {})]

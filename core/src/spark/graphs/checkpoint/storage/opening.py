@@ -1,0 +1,52 @@
+"""From a URL or a name to a backend."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from spark.errors import PluginNotFoundError
+from spark.graphs.checkpoint.storage.backend import CheckpointBackend
+
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+
+
+def open_backend(url_or_name: str, **options: Any) -> CheckpointBackend:
+    """The backend that a URL describes, or a new one of the named class; the options go to its constructor.
+
+    :raises PluginError: as ``backend_class`` does.
+    """
+    backend = backend_class(url_or_name)
+    return backend.from_url(url_or_name, **options) if _scheme_of(url_or_name) else backend(**options)
+
+
+def backend_class(url_or_name: str) -> type[CheckpointBackend]:
+    """The class of the backend that this URL is meant for, or that has this name.
+
+    :raises PluginNotFoundError: no installed plugin provides it.
+    :raises PluginConflictError: two do.
+    :raises PluginBrokenError: one does, and can't be used.
+    """
+    from spark.hooks.registry import class_of  # not needed by those who make a backend themselves
+
+    scheme = _scheme_of(url_or_name)
+    if scheme:
+        # postgresql+asyncpg: whoever speaks postgresql knows what to do with the driver.
+        return class_of(("URL scheme", scheme), ("URL scheme", scheme.partition("+")[0]), asked=url_or_name)
+    _refuse_path(url_or_name)
+    return class_of(("backend", url_or_name), ("URL scheme", url_or_name), asked=url_or_name)
+
+
+def _scheme_of(url_or_name: str) -> str:
+    match = _SCHEME.match(url_or_name)
+    return match[1].lower() if match else ""
+
+
+def _refuse_path(name: str) -> None:
+    if set("/\\") & set(name):
+        from spark.hooks.redaction import redact
+
+        raise PluginNotFoundError(
+            f"{redact(name)!r} is neither a URL nor the name of a backend. Give a folder as FileCheckpointBackend(directory=…), "
+            "or as a URL: file:///absolute/path, file://~/path."
+        )

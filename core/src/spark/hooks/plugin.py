@@ -1,0 +1,91 @@
+"""What is known about one plugin: its status, what it provides, and the events it listens to."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from asyncio import Task
+
+    import pluggy
+
+    from spark.hooks.specs import Claim, PluginSpec
+
+Status: TypeAlias = Literal["loaded", "blocked", "broken"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginInfo:
+    """One line of the report on plugins."""
+
+    name: str
+    """The name of its entry point."""
+    distribution: str
+    """The distribution that installed it: what ``pip uninstall`` takes."""
+    version: str
+    """The distribution's version, or ``"unknown"``."""
+    status: Status
+    """Whether it takes part."""
+    reason: str = ""
+    """Why it is blocked or broken, and what to do about it; empty when it is loaded."""
+    provides: tuple[str, ...] = ()
+    """What it brings, as ``"kind:name"``, for instance ``"backend:file"`` or ``"event:spark_checkpoint_created"``."""
+    claims: frozenset[Claim] = frozenset()
+    """Everything that it is and only one plugin can be, as ``("URL scheme", "s3")``; empty unless it is loaded."""
+    load_seconds: float = 0.0
+    """How long its import and its hooks took."""
+    error: BaseException | None = field(default=None, repr=False, compare=False)
+    """What it raised, when it is broken."""
+
+    @property
+    def label(self) -> str:
+        """How messages call it: name, distribution and version."""
+        return f"plugin {self.name!r} of {self.distribution} {self.version}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugin:
+    """A plugin as the rest of this room sees it: the line of the report, and what it said."""
+
+    info: PluginInfo
+    specs: tuple[PluginSpec, ...] = ()
+    """What it provides; of a broken plugin, what it would have provided, as far as that is known."""
+    hooks: tuple[tuple[str, pluggy.HookImpl], ...] = ()
+    """Every hook that it implements; empty unless it is loaded."""
+    module: Any = None
+    """The object that its entry point names."""
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it takes part."""
+        return self.info.status == "loaded"
+
+    def broken_by(self, error: Exception) -> Plugin:
+        """The same plugin, out of service. It keeps its specs, so that asking for one of them can say what is wrong."""
+        info = replace(self.info, status="broken", reason=str(error), provides=(), claims=frozenset(), error=error)
+        return replace(self, info=info, hooks=())
+
+
+@dataclass(slots=True, eq=False)
+class Listener:
+    """A function that wants to be told of an event, and which of the event's arguments it declares."""
+
+    plugin: str
+    """How messages call the plugin."""
+    function: Callable[..., Any]
+    arguments: tuple[str, ...]
+    late: Task[Any] | None = field(default=None, repr=False)
+    """The last call that took too long, to be asked whether it is done."""
+
+    @property
+    def is_async(self) -> bool:
+        """Whether the function is a coroutine function."""
+        return inspect.iscoroutinefunction(self.function)
+
+    def call_with(self, arguments: dict[str, Any]) -> Callable[[], Any]:
+        """The function with the arguments that it declares, to be called."""
+        return partial(self.function, **{name: arguments[name] for name in self.arguments})

@@ -1,0 +1,32 @@
+"""How messages quote what somebody wrote: shortened, on one line, and with the nearest right name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+_LONGEST_NAME: Final = 80
+
+
+def shortened(text: str, longest: int = 200) -> str:
+    """The text, cut off where it is longer than so many characters."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def shown_name(name: str) -> str:
+    """A name as messages show it: as it is, unless it is long or holds what can't be printed."""
+    short = shortened(name, _LONGEST_NAME)
+    return short if short.isprintable() else repr(short)
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like this one, if any is like it at all."""
+    import difflib  # only who made a mistake waits for it
+
+    return next(iter(difflib.get_close_matches(name[:_LONGEST_NAME], sorted(known), n=1)), None)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """``" Did you mean 'trigger'?"``, or nothing when no known name is near."""
+    close = nearest(name, known)
+    return f" Did you mean {close!r}?" if close and close != name else ""

@@ -1,0 +1,167 @@
+"""As ``planted_backends.py``: what may go wrong where many graphs or records are asked for in one go."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from spark.graphs.checkpoint import InMemoryCheckpointBackend
+from spark.graphs.checkpoint.storage import LatestHeaders, Records
+
+_IN_ORDER = "test_graph_ids_are_in_the_order_of_code_points"
+_BY_PREFIX = "test_graph_ids_are_found_by_their_beginning_and_from_a_cursor_on"
+_WITH_RECORDS = "test_only_graphs_with_records_have_their_ids_listed"
+_PAGES = "test_many_graphs_are_walked_through_page_by_page"
+_LATEST = "test_gives_the_latest_headers_of_many_graphs"
+_MANY = "test_reads_many_records_by_rising_sequence"
+_RANGE = "test_a_range_of_records_may_be_of_any_length"
+_BESIDE = "test_many_records_are_read_while_others_save_and_delete"
+
+
+class OrdersAsUtf16(InMemoryCheckpointBackend):
+    """Compares ids as JavaScript does, and some databases."""
+
+    found_by = _IN_ORDER
+
+    async def graph_ids(self, prefix="", *, after=None, limit=None):
+        return sorted(
+            await super().graph_ids(prefix, after=after, limit=limit), key=lambda each: each.encode("utf-16-be")
+        )
+
+
+class NamesGraphsForEachRecord(InMemoryCheckpointBackend):
+    """Has forgotten the DISTINCT."""
+
+    found_by = _IN_ORDER
+
+    async def graph_ids(self, prefix="", *, after=None, limit=None):
+        infos = (await self.list()).infos
+        named = [info.graph_id for info in infos if info.graph_id.startswith(prefix) and info.graph_id > (after or "")]
+        return named[:limit]
+
+
+class TakesAPrefixForAPattern(InMemoryCheckpointBackend):
+    """Puts the prefix into a pattern as it is."""
+
+    found_by = _BY_PREFIX
+
+    async def graph_ids(self, prefix="", *, after=None, limit=None):
+        found = await super().graph_ids(after=after)
+        return [each for each in found if fnmatchcase(each, f"{prefix}*")][:limit]
+
+
+class TakesPrefixesWithoutCase(InMemoryCheckpointBackend):
+    """As SQLite's LIKE."""
+
+    found_by = _BY_PREFIX
+
+    async def graph_ids(self, prefix="", *, after=None, limit=None):
+        found = await super().graph_ids(after=after)
+        return [each for each in found if each.lower().startswith(prefix.lower())][:limit]
+
+
+class BeginsAtTheCursor(InMemoryCheckpointBackend):
+    """Begins a page with the last one of the page before."""
+
+    found_by = _BY_PREFIX
+
+    async def graph_ids(self, prefix="", *, after=None, limit=None):
+        found = await super().graph_ids(prefix)
+        return [each for each in found if after is None or each >= after][:limit]
+
+
+class LimitsBeforeTheCursor(InMemoryCheckpointBackend):
+    """Cuts off first, and then looks for where to begin."""
+
+    found_by = _PAGES
+
+    async def graph_ids(self, prefix="", *, after=None, limit=None):
+        found = (await super().graph_ids(prefix))[:limit]
+        return [each for each in found if after is None or each > after]
+
+
+class NamesWhatIsDeleted(InMemoryCheckpointBackend):
+    """Names a graph as long as it remembers its sequences."""
+
+    found_by = _WITH_RECORDS
+
+    async def graph_ids(self, prefix="", *, after=None, limit=None):
+        named = sorted({*self._graphs, *self._deleted_up_to})
+        return [each for each in named if each.startswith(prefix) and (after is None or each > after)][:limit]
+
+
+class TrustsTheClockOfMany(InMemoryCheckpointBackend):
+    """Takes the newest header of each graph for the latest."""
+
+    found_by = _LATEST
+
+    async def latest_headers(self, graph_ids):
+        histories = {each: self._graphs[each].values() for each in graph_ids if self._graphs.get(each)}
+        return LatestHeaders(
+            {
+                each: max((one.header for one in history), key=lambda one: one.timestamp)
+                for each, history in histories.items()
+            }
+        )
+
+
+class PassesOverManual(InMemoryCheckpointBackend):
+    """Gives the latest automatic headers."""
+
+    found_by = _LATEST
+
+    async def latest_headers(self, graph_ids):
+        automatic = {
+            each: [one.header for one in self._graphs.get(each, {}).values() if not one.header.manual]
+            for each in graph_ids
+        }
+        return LatestHeaders({each: headers[-1] for each, headers in automatic.items() if headers})
+
+
+class AnswersInTheOrderAsked(InMemoryCheckpointBackend):
+    """Gives records in the order in which they were asked for."""
+
+    found_by = _MANY
+
+    async def get_many(self, graph_id, sequences):
+        found = (await super().get_many(graph_id, sequences)).records
+        return Records({sequence: found[sequence] for sequence in sequences if sequence in found})
+
+
+class ReadsOfAnyGraph(InMemoryCheckpointBackend):
+    """Has forgotten to say of which graph."""
+
+    found_by = _MANY
+
+    async def get_many(self, graph_id, sequences):
+        return await super().get_many("h", sequences)
+
+
+class FailsForWhatIsMissing(InMemoryCheckpointBackend):
+    """Takes for granted that whatever is asked for is there."""
+
+    found_by = _MANY
+
+    async def get_many(self, graph_id, sequences):
+        if isinstance(sequences, range):
+            return await super().get_many(graph_id, sequences)
+        return Records({sequence: self._graphs[graph_id][sequence] for sequence in sorted({*sequences})})
+
+
+class ReadsAFewOfARange(InMemoryCheckpointBackend):
+    """Looks for the records of a range one by one, and gives up some time."""
+
+    found_by = _RANGE
+
+    async def get_many(self, graph_id, sequences):
+        return await super().get_many(graph_id, sequences[:10_000])
+
+
+class ReadsBetweenEnds(InMemoryCheckpointBackend):
+    """Takes a range for all between its ends."""
+
+    found_by = _RANGE
+
+    async def get_many(self, graph_id, sequences):
+        if isinstance(sequences, range) and sequences:
+            sequences = range(min(sequences[0], sequences[-1]), max(sequences[0], sequences[-1]) + 1)
+        return await super().get_many(graph_id, sequences)
