@@ -64,7 +64,7 @@ def _cure(key: str, recorded: Mapping[str, str], present: Mapping[str, str]) -> 
             f"{recorded[key]} is now node {moves[key]!r}: pass rename={moves!r}, and give your nodes names, so that their order "
             "does not matter."
         )
-    return f"To let the new node take over, pass rename={ {key: key}!r}; or else put the old one back."
+    return f"If it replaces that node, pass rename={ {key: key}!r}; otherwise put that node back."
 
 
 def _new_key(what: str, recorded: Mapping[str, str], present: Mapping[str, str]) -> str | None:

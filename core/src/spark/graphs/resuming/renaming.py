@@ -44,7 +44,7 @@ def new_keys(checkpoint: GraphCheckpoint, rename: Mapping[str, str], topology: T
     for old, new in rename.items():
         found = [old] if old in known else [key for key, what in recorded.items() if what == old]
         if len(found) != 1:
-            kind = "could be any of its nodes " if found else "is not one of its nodes, which are "
+            kind = "matches several of its nodes: " if found else "is not one of its nodes, which are "
             raise _refused(checkpoint, f"{old!r} {kind}{_listed(found or known)}")
         if new not in topology.plans:
             raise _refused(checkpoint, f"this graph has no node {new!r}; its nodes are {_listed(topology.plans)}")
@@ -97,7 +97,7 @@ def _check_distinct(checkpoint: GraphCheckpoint, keys: Mapping[str, str]) -> Non
         if other != old:
             raise _refused(
                 checkpoint,
-                f"{other!r} and {old!r} would both be {new!r}. Give new keys for both: all nodes are renamed at once",
+                f"{other!r} and {old!r} would both be {new!r}. Rename both: all nodes are renamed at once",
             )
 
 
