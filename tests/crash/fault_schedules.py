@@ -26,11 +26,12 @@ from functools import partial
 from typing import Any
 
 from spark_backend_s3 import S3CheckpointBackend
+from spark_backend_s3.scan import TRUST, BootClock, Trust
 from spark_testing.records import make_record
 from tests.crash.fault_programs import PATIENCE, Writer, check_in_the_end, run_graph
 from tests.plugins.support.s3.faults import PASS, AtRandom, FaultyProxy, Request, in_order
 from tests.plugins.support.s3.servers import S3Server, given_server, running_server
-from tests.plugins.support.s3.stores import set_patience, set_timing
+from tests.plugins.support.s3.stores import set_timeout, trusting
 
 LANES_OF_A_SERVER = 20
 """A server that keeps all in memory is replaced after so many."""
@@ -102,10 +103,10 @@ class Lane:
             await stack.enter_async_context(proxy.listening())
             clean = await stack.enter_async_context(self._backend(S3CheckpointBackend, self._server.endpoint_url))
             kind = _imported(self._sweep.backend)
-            faulty = await stack.enter_async_context(self._backend(kind, proxy.endpoint_url))
-            set_timing(faulty, clock=lambda: time.monotonic() + proxy.ahead)
+            trust = trusting(clock=Ahead(proxy))
+            faulty = await stack.enter_async_context(self._backend(kind, proxy.endpoint_url, trust=trust))
             await faulty.put(make_record("warm"))  # connected, before the short time begins
-            set_patience(faulty, self._sweep.timeout)
+            set_timeout(faulty, self._sweep.timeout)
             proxy.schedule = AtRandom(self._chance, rate=self._sweep.rate)
             for schedule in range(self._sweep.length(self._number)):
                 with _named(f"seed {self._sweep.seed}, lane {self._number}, schedule {schedule}", proxy):
@@ -139,18 +140,37 @@ class Lane:
                 await writer.try_used()
             await check_in_the_end(clean, graph_id, writer.book)
 
-    def _backend(self, kind: type[S3CheckpointBackend], endpoint_url: str) -> S3CheckpointBackend:
+    def _backend(
+        self, kind: type[S3CheckpointBackend], endpoint_url: str, *, trust: Trust = TRUST
+    ) -> S3CheckpointBackend:
         server = self._server
-        return kind(self._bucket, endpoint_url=endpoint_url, region=server.region, key=server.key, secret=server.secret)
+        return kind(
+            self._bucket,
+            endpoint_url=endpoint_url,
+            region=server.region,
+            key=server.key,
+            secret=server.secret,
+            trust=trust,
+        )
 
 
 @contextmanager
 def _without_faults(proxy: FaultyProxy, faulty: S3CheckpointBackend, timeout: float) -> Iterator[None]:
     faults, proxy.schedule = proxy.schedule, in_order()
-    set_patience(faulty, PATIENCE)
+    set_timeout(faulty, PATIENCE)
     yield
     proxy.schedule = faults
-    set_patience(faulty, timeout)
+    set_timeout(faulty, timeout)
+
+
+class Ahead(BootClock):
+    """A clock that goes ahead as the proxy says."""
+
+    def __init__(self, proxy: FaultyProxy) -> None:
+        self._proxy = proxy
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self._proxy.ahead
 
 
 class _named:

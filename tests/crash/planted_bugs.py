@@ -12,7 +12,7 @@ from typing import Any
 from spark.graphs.checkpoint.records.blobs import birth
 from spark.graphs.checkpoint.storage import Record, frame
 from spark_backend_file import FileCheckpointBackend
-from spark_backend_file.blobs import add_blobs
+from spark_backend_file.local_files import write_blobs
 from spark_backend_file.names import quote, record_name
 
 
@@ -59,7 +59,7 @@ class WritesValuesLast(FileCheckpointBackend):
         if record.blobs:
             await asyncio.sleep(0.02)  # so that kills find the gap, however busy the machine is
             folder = os.open(_path_of(self, record).parent, os.O_RDONLY)
-            add_blobs(folder, record.blobs)
+            write_blobs(folder, record.blobs)
             os.close(folder)
         return deleted
 

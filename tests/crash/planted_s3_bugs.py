@@ -15,7 +15,7 @@ class TakesARefusalForSuccess(S3CheckpointBackend):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._history._own_etag = self._accept  # type: ignore[method-assign]
+        self._writer._own_etag = self._accept  # type: ignore[method-assign]
 
     async def _accept(self, name: str, header: RecordHeader, *, action: str) -> str:
         return "an etag"
@@ -26,7 +26,7 @@ class ForgetsWhatItWrote(S3CheckpointBackend):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._history._own_etag = self._refuse  # type: ignore[method-assign]
+        self._writer._own_etag = self._refuse  # type: ignore[method-assign]
 
     async def _refuse(self, name: str, header: RecordHeader, *, action: str) -> str:
         raise SequenceTakenError(f"Sequence {header.sequence} is in use.")
@@ -37,8 +37,8 @@ class ForgetsTheFloor(S3CheckpointBackend):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._history._check_not_given_up = self._trust  # type: ignore[method-assign]
-        self._history._look_back = self._trust  # type: ignore[method-assign]
+        self._writer._check_unused = self._trust  # type: ignore[method-assign]
+        self._writer._check_not_deleted = self._trust  # type: ignore[method-assign]
 
     async def _trust(self, *arguments: Any, **options: Any) -> None:
         return None

@@ -288,7 +288,7 @@ def own_leftover(other: Path) -> Path:
     import subprocess
     import sys
 
-    code = "from spark_backend_file.temporaries import new_temporary; print(new_temporary())"
+    code = "from spark_backend_file.names import new_temporary; print(new_temporary())"
     name = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     other.with_name(name).write_text("half a checkpoint")
     return other.with_name(name)

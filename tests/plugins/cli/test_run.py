@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 import pytest
 
 from spark.graphs import Graph, Progress
-from spark_cli.watching import line
+from spark_cli.progress import line
 from tests.plugins.support.command_line import counting_graph, file_url, infos, records, sequences, spark
 
 MODULE = """

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spark_cli.meters import meter
-from spark_cli.watching import watched
+from spark_cli.progress import bar, watched
 from tests.plugins.support.command_line import counting_graph, file_url, fill, spark
 
 
@@ -28,7 +27,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 
 
 def test_a_bar_shows_how_many_are_done(terminal: Terminal) -> None:
-    with redirect_stderr(terminal), meter("copying") as report:
+    with redirect_stderr(terminal), bar("copying") as report:
         report(3, 8)
         report(8, 8)
 

@@ -20,11 +20,9 @@ import pytest
 from spark.errors import BackendError, CheckpointDamagedError, CheckpointError, DeletionError
 from spark.graphs import ExitNode, Graph, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager
-from spark.graphs.checkpoint.storage import Record
 from spark_backend_file import FileCheckpointBackend
-from spark_backend_file.directory import CheckpointDirectory
-from spark_backend_file.folder import GraphFolder
-from spark_backend_file.temporaries import is_leftover, new_temporary
+from spark_backend_file.local_directory import LocalDirectory
+from spark_backend_file.names import is_leftover, new_temporary
 from spark_testing import HOSTILE_IDS, CheckpointBackendConformance, OpenAnother, ReadRaw, Spoil
 from spark_testing.records import make_record
 from tests.plugins.support.file_faults import WatchedOs, run_in_child, watching
@@ -34,6 +32,7 @@ from tests.plugins.support.threads import no_thread_left
 
 class TestFileBackend(CheckpointBackendConformance):
     capabilities = ("persistent", "processes", "concurrent_processes", "keeps_blobs", "deletes_along")
+    many_graphs = 200  # each save waits for the disk
 
     @pytest.fixture
     async def backend(self, tmp_path: Path) -> AsyncIterator[FileCheckpointBackend]:
@@ -193,6 +192,43 @@ async def test_the_latest_of_many_is_one_stat(backend: FileCheckpointBackend) ->
     assert [step.name for step in watched.log].count("stat") == 1
 
 
+async def test_a_page_of_graph_ids_looks_into_no_more_folders_than_it_needs(backend: FileCheckpointBackend) -> None:
+    for number in range(100):
+        await backend.put(make_record(f"g{number:02d}", 1))
+    await backend.delete("g51", 1)
+
+    with watching(WatchedOs()) as watched:
+        assert await backend.graph_ids("g", after="g49", limit=3) == ["g50", "g52", "g53"]
+
+    opened = [step.paths[0] for step in watched.log if step.name == "open"]
+    assert [os.path.basename(path) for path in opened] == ["g50", "g51", "g52", "g53"]
+
+
+async def test_a_link_in_the_place_of_a_graph_is_among_the_graph_ids(
+    backend: FileCheckpointBackend, tmp_path: Path
+) -> None:
+    """It may be the user's own, moved away: whoever asks which graphs there are must not think that it is none."""
+    await backend.put(make_record("h", 1))
+    Path(backend.directory, "g").symlink_to(tmp_path)
+
+    assert await backend.graph_ids() == ["g", "h"]
+
+
+async def test_many_records_are_read_in_one_go(backend: FileCheckpointBackend) -> None:
+    """One look into the folder tells which of a range there are, however long that is, and headers need no payload."""
+    for sequence in (1, 2, 3, 5):
+        await backend.put(make_record("g", sequence, payload=b"x" * 100_000))
+
+    with watching(WatchedOs()) as watched:
+        found = await backend.get_many("g", range(2, 10**12))
+        headers = (await backend.latest_headers(["g", "h"])).headers
+
+    assert [*found.records] == [2, 3, 5]
+    assert [step.name for step in watched.log].count("listdir") == 2
+    assert {graph_id: header.sequence for graph_id, header in headers.items()} == {"g": 5}
+    assert [step.name for step in watched.log].count("read") == 2 * 3 + 1
+
+
 async def test_files_that_are_not_named_like_checkpoints_are_passed_over(backend: FileCheckpointBackend) -> None:
     await backend.put(make_record("g", 1))
     folder = file_of(backend, 1).parent
@@ -303,8 +339,10 @@ async def test_a_symbolic_link_in_the_place_of_a_checkpoint_is_not_followed(
     outside = file_of(backend, 1).rename(tmp_path / "outside")
     file_of(backend, 1).symlink_to(outside)
 
-    with pytest.raises(BackendError, match="symbolic link"):
+    with pytest.raises(CheckpointDamagedError, match="is not a file"):
         await backend.get("g", 1)
+    assert [each.sequence for each in (await backend.get_many("g", [1])).damaged] == [1]
+    assert [each.sequence for each in (await backend.latest_headers(["g"])).damaged] == [1]
 
 
 async def test_a_symbolic_link_in_the_place_of_a_graph_is_not_followed(
@@ -424,7 +462,7 @@ async def test_a_save_that_has_not_begun_never_does_when_cancelled(backend: File
     with watching(WatchedOs(1, gate.wait)):
         running = asyncio.create_task(backend.put(make_record("g", 1)))
         await asyncio.to_thread(gate.reached.wait, 10)
-        others = [asyncio.create_task(backend._worker.run(gate.opened.wait, 10)) for _ in range(3)]
+        others = [asyncio.create_task(backend._threads.run(gate.opened.wait, 10)) for _ in range(3)]
         queued = asyncio.create_task(backend.put(make_record("queued", 1)))
         for _ in range(3):
             await asyncio.sleep(0)
@@ -587,21 +625,18 @@ async def test_what_is_not_the_backends_own_keeps_a_graph_from_being_forgotten(b
     assert list(Path(backend.directory).iterdir()) == []
 
 
-async def test_a_writer_that_is_stopped_while_its_graph_is_forgotten_is_refused(
-    backend: FileCheckpointBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_writer_that_is_stopped_while_its_graph_is_forgotten_is_refused(backend: FileCheckpointBackend) -> None:
     """Its folder is gone, and one of the same name, made for a new run, is another one."""
     await backend.put(make_record("g", 1))
-    other = CheckpointDirectory(backend.directory)
+    other = LocalDirectory(backend.directory)
 
-    def forget_meanwhile(folder: GraphFolder, record: Record) -> None:
-        monkeypatch.undo()
-        other.forget("g")
-        other.put(make_record("g", 1))
-        folder.add(record)
+    def forget_meanwhile(name: str) -> None:
+        with watching(WatchedOs()):
+            other.forget("g")
+            other.put(make_record("g", 1))
 
-    monkeypatch.setattr(GraphFolder, "add", forget_meanwhile)
-    with pytest.raises(BackendError, match="No such file"):
+    # Before its second call: the first has opened the folder.
+    with watching(WatchedOs(2, forget_meanwhile)), pytest.raises(BackendError, match="No such file"):
         await backend.put(make_record("g", 2))
 
     assert [info.sequence for info in (await backend.list("g")).infos] == [1]

@@ -8,14 +8,15 @@ from collections.abc import Callable
 from functools import partial
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from spark.errors import BackendError, SequenceTakenError
 from spark.graphs.checkpoint.records.record import Record
 from spark.graphs.checkpoint.storage import frame
-from spark_backend_file.directory import CheckpointDirectory
-from spark_backend_file.folder import GraphFolder
+from spark_backend_file.local_directory import LocalDirectory
+from spark_backend_file.local_folder import LocalFolder
 from spark_backend_file.names import record_name
 from spark_testing.records import make_record
 from tests.plugins.support.file_faults import WatchedOs, complaints, is_killed, run_in_child, start_in_child, watching
@@ -30,8 +31,8 @@ SAVED = {
 }
 
 
-def filled(path: Path, records: list[Record]) -> CheckpointDirectory:
-    store = CheckpointDirectory(str(path))
+def filled(path: Path, records: list[Record]) -> LocalDirectory:
+    store = LocalDirectory(str(path))
     for record in records:
         store.put(record)
     return store
@@ -43,7 +44,7 @@ def leftovers(path: Path) -> list[str]:
 
 def check_store(path: Path, *, earlier: list[Record], maybe: Record | None) -> None:
     """The acknowledged records are there, the one in question is whole or absent, and the store goes on."""
-    store = CheckpointDirectory(str(path))
+    store = LocalDirectory(str(path))
     for record in earlier:
         assert store.get("g", record.header.sequence) == record
     stored = store.get("g", maybe.header.sequence) if maybe else None
@@ -77,7 +78,7 @@ def kill_everywhere(tmp_path: Path, earlier: list[Record], record: Record) -> in
         check_store(path, earlier=earlier, maybe=record)
         assert leftovers(path) == []
         if not killed:
-            assert CheckpointDirectory(str(path)).get("g", record.header.sequence) == record
+            assert LocalDirectory(str(path)).get("g", record.header.sequence) == record
             return number - 1
     raise AssertionError("unreachable")
 
@@ -97,8 +98,8 @@ def test_the_first_save_of_all_can_be_killed_too(tmp_path: Path, checkpoint_id: 
     assert kills >= 15
 
 
-def write_straight_to_the_name(folder: GraphFolder, record: Record) -> None:
-    from spark_backend_file import folder as module
+def write_straight_to_the_name(folder: LocalFolder, record: Record, *arguments: Any, **options: Any) -> list[int]:
+    from spark_backend_file import local_folder as module
 
     file = module.os.open(
         record_name(record.header.sequence), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder._folder
@@ -107,18 +108,19 @@ def write_straight_to_the_name(folder: GraphFolder, record: Record) -> None:
         module.os.write(file, half)
     module.os.fsync(file)
     os.close(file)
+    return []
 
 
-def never_sweep(folder: GraphFolder) -> None:
-    pass
+def never_sweep(folder: LocalFolder, *, remove: bool) -> list[str]:
+    return []
 
 
-@pytest.mark.parametrize(("method", "bug"), [("add", write_straight_to_the_name), ("sweep", never_sweep)])
+@pytest.mark.parametrize(("method", "bug"), [("put", write_straight_to_the_name), ("leftovers", never_sweep)])
 def test_the_killing_finds_planted_bugs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, bug: Callable[..., None]
 ) -> None:
     """Otherwise its silence would mean nothing."""
-    monkeypatch.setattr(GraphFolder, method, bug)
+    monkeypatch.setattr(LocalFolder, method, bug)
 
     with pytest.raises((AssertionError, ValueError)):
         kill_everywhere(tmp_path, EARLIER, SAVED["plain"])
@@ -132,7 +134,7 @@ def test_a_deletion_killed_before_any_of_its_calls_leaves_the_rest(tmp_path: Pat
         deleted = store.get("g", sequence) is None
         rest = [record for record in EARLIER if record.header.sequence != sequence]
         if deleted:
-            assert CheckpointDirectory(store.path).next_sequence("g") == 4
+            assert LocalDirectory(store.path).next_sequence("g") == 4
             check_store(Path(store.path), earlier=rest, maybe=None)
             with pytest.raises(SequenceTakenError):
                 store.put(EARLIER[sequence - 1])
@@ -183,7 +185,7 @@ def test_a_save_that_the_system_refuses_leaves_nothing(tmp_path: Path, kind: str
     for number in count(1):
         path = tmp_path / str(number)
         filled(path, EARLIER)
-        store = CheckpointDirectory(str(path))  # a new one, so that the first save in a folder is meant
+        store = LocalDirectory(str(path))  # a new one, so that the first save in a folder is meant
         failed: list[str] = []
 
         def refuse(name: str, failed: list[str] = failed) -> None:
@@ -272,7 +274,7 @@ def test_large_values_are_durable_before_the_record_that_refers_to_them(tmp_path
 
 @pytest.mark.parametrize("checkpoint_id", [None, "by hand"])
 def test_a_first_save_makes_every_new_folder_durable(tmp_path: Path, checkpoint_id: str | None) -> None:
-    store = CheckpointDirectory(str(tmp_path / "a" / "b" / "store"))
+    store = LocalDirectory(str(tmp_path / "a" / "b" / "store"))
 
     with watching(WatchedOs()) as watched:
         store.put(make_record("g", 1, checkpoint_id=checkpoint_id))
@@ -285,7 +287,7 @@ def test_a_first_save_makes_every_new_folder_durable(tmp_path: Path, checkpoint_
 def test_a_folder_made_by_somebody_else_is_not_trusted_to_be_durable(tmp_path: Path) -> None:
     """Its maker may have died before its fsync."""
     (tmp_path / "store" / "g").mkdir(parents=True)
-    store = CheckpointDirectory(str(tmp_path / "store"))
+    store = LocalDirectory(str(tmp_path / "store"))
 
     with watching(WatchedOs()) as watched:
         store.put(make_record("g", 1))
@@ -322,9 +324,9 @@ def test_a_writer_that_slept_can_not_bring_a_deleted_sequence_back(tmp_path: Pat
     for number in count(1):
         path = tmp_path / str(number)
         store = filled(path, [make_record("g", 1)])
-        rival = CheckpointDirectory(str(path))
+        rival = LocalDirectory(str(path))
 
-        def overtake(name: str, rival: CheckpointDirectory = rival) -> None:
+        def overtake(name: str, rival: LocalDirectory = rival) -> None:
             with watching(WatchedOs()):
                 for sequence in (2, 3, 4):
                     try:
@@ -357,7 +359,7 @@ def test_a_stale_writer_that_is_killed_leaves_nothing_behind(tmp_path: Path) -> 
     for number in count(1):
         store = filled(tmp_path / str(number), EARLIER)
         store.delete("g", 2)
-        stale = CheckpointDirectory(store.path)
+        stale = LocalDirectory(store.path)
 
         killed = is_killed(lambda stale=stale: suppressed(stale.put, EARLIER[1]), before=number)
 
@@ -378,7 +380,7 @@ def test_processes_that_race_for_sequences_win_each_once(tmp_path: Path) -> None
     def race(racer: int) -> str:
         os.close(start)
         os.read(go, 1)  # ends when the parent closes its end
-        return _race(CheckpointDirectory(str(tmp_path)), racer)
+        return _race(LocalDirectory(str(tmp_path)), racer)
 
     children = [start_in_child(partial(race, racer)) for racer in range(2)]
     os.close(go)
@@ -386,7 +388,7 @@ def test_processes_that_race_for_sequences_win_each_once(tmp_path: Path) -> None
     results = [wait() for wait in children]
 
     won = [set(result.split()) for result in results]
-    store = CheckpointDirectory(str(tmp_path))
+    store = LocalDirectory(str(tmp_path))
     assert won[0].isdisjoint(won[1])
     assert won[0] | won[1] == {str(sequence) for sequence in range(1, 61)}
     for sequence in range(1, 61):
@@ -395,7 +397,7 @@ def test_processes_that_race_for_sequences_win_each_once(tmp_path: Path) -> None
         assert str(sequence) in won[int(record.payload)]
 
 
-def _race(store: CheckpointDirectory, racer: int) -> str:
+def _race(store: LocalDirectory, racer: int) -> str:
     won = []
     for sequence in range(1, 61):
         try:
@@ -412,7 +414,7 @@ def test_a_live_writers_temporary_file_is_left_alone(tmp_path: Path) -> None:
 
     def sweep_meanwhile(name: str) -> None:
         with watching(WatchedOs()):
-            assert run_in_child(lambda: CheckpointDirectory(str(tmp_path)).put(make_record("g", 9))) == "[]"
+            assert run_in_child(lambda: LocalDirectory(str(tmp_path)).put(make_record("g", 9))) == "[]"
         seen.append(leftovers(tmp_path))
 
     with watching(WatchedOs()) as counted:

@@ -68,4 +68,4 @@ def test_only_the_exact_form_is_the_name_of_a_record(name: str) -> None:
 
 @given(any_text)
 def test_an_alias_holds_id_and_sequence(text: str) -> None:
-    assert split_alias(alias_name(text, 7)) == (quote(text), 7)
+    assert split_alias(alias_name(quote(text), 7)) == (quote(text), 7)

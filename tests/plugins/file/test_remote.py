@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import shutil
 from collections.abc import AsyncIterator, Callable
@@ -15,9 +16,9 @@ import pytest
 
 from spark.errors import CheckpointDamagedError, SequenceTakenError
 from spark_backend_file import FileCheckpointBackend
-from spark_backend_file.publishing import CreateWhole, MoveIntoPlace
+from spark_backend_file.names import new_temporary
+from spark_backend_file.publishing import CreateWhole, MoveIntoPlace, PublishStrategy
 from spark_backend_file.remote_folder import RemoteFolder
-from spark_backend_file.temporaries import new_temporary
 from spark_testing import CheckpointBackendConformance, OpenAnother, ReadRaw, Spoil
 from spark_testing.records import make_record
 from tests.plugins.support.file_faults import run_in_child
@@ -162,16 +163,16 @@ def test_a_writer_that_was_overtaken_takes_its_record_back() -> None:
     """Its sequence was used and deleted while it was paused: the name is free, and must not be used again."""
     memory, path = fsspec.filesystem("memory"), f"/{uuid4().hex}/g"
 
-    def folder(way: CreateWhole) -> RemoteFolder:
-        return RemoteFolder(memory, path, shown="memory://…/g", way=way, headers={})
+    def folder(strategy: PublishStrategy) -> RemoteFolder:
+        return RemoteFolder(memory, path, path="memory://…/g", strategy=strategy, headers={})
 
     def others() -> None:
         for sequence in (1, 2):
-            folder(CreateWhole()).add(make_record("g", sequence), sweep=False)
-        folder(CreateWhole()).remove(1)
+            folder(CreateWhole()).put(make_record("g", sequence), close_file=os.close)
+        folder(CreateWhole()).delete(1)
 
     with pytest.raises(SequenceTakenError, match="has been deleted"):
-        folder(Overtaken(others)).add(make_record("g", 1), sweep=False)
+        folder(Overtaken(others)).put(make_record("g", 1), close_file=os.close)
 
     assert folder(CreateWhole()).read(1) is None
     assert folder(CreateWhole()).next_sequence() == 3

@@ -10,12 +10,14 @@ import threading
 from functools import partial
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from spark.errors import SequenceTakenError
-from spark_backend_file import FileCheckpointBackend, worker
-from spark_backend_file.directory import CheckpointDirectory
+from spark_backend_file import deleted_up_to
+from spark_backend_file.local_directory import LocalDirectory
+from spark_backend_file.threads import BackendThreads
 from spark_testing.records import BLOB, make_record
 from tests.plugins.support.disks import OnAFastDisk
 from tests.plugins.support.file_faults import WatchedOs, complaints, is_killed, run_in_child, watching
@@ -28,22 +30,22 @@ EARLIER = [
 NEW = make_record("g", 4)
 
 
-def filled(path: Path) -> CheckpointDirectory:
-    store = CheckpointDirectory(str(path))
+def filled(path: Path) -> LocalDirectory:
+    store = LocalDirectory(str(path))
     for record in EARLIER:
         store.put(record)
     return store
 
 
-def save(store: CheckpointDirectory) -> list[int]:
+def save(store: LocalDirectory) -> list[int]:
     return store.put(NEW, [1, 2], [BLOB])
 
 
-def sequences(store: CheckpointDirectory) -> list[int]:
+def sequences(store: LocalDirectory) -> list[int]:
     return [info.sequence for info in store.listing("g").infos]
 
 
-def check_store(store: CheckpointDirectory) -> None:
+def check_store(store: LocalDirectory) -> None:
     """Nothing older is gone without the new one; what is gone is so for ever; what is there is whole."""
     there = sequences(store)
     assert 3 in there
@@ -64,7 +66,7 @@ def test_a_save_that_makes_room_can_be_killed_before_any_of_its_calls(tmp_path: 
     for number in count(1):
         store = filled(tmp_path / str(number))
         killed = is_killed(partial(save, store), before=number)
-        check_store(CheckpointDirectory(store.path))
+        check_store(LocalDirectory(store.path))
         seen.add(tuple(sequences(store)))
         if not killed:
             break
@@ -139,6 +141,17 @@ def test_a_deleter_that_was_stopped_does_not_hold_up_a_save(tmp_path: Path) -> N
     assert sequences(store) == [2, 3, 4]
 
 
+def test_a_save_does_not_sleep_for_a_lock_that_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for no time either, which gives the processor away: on a busy machine, a millisecond of the event loop's."""
+    store = filled(tmp_path)
+    slept: list[float] = []
+    monkeypatch.setattr(deleted_up_to, "time", SimpleNamespace(sleep=slept.append))
+
+    assert save(store) == [1, 2]
+
+    assert slept == []
+
+
 @pytest.mark.parametrize("to_delete", [[1, 2, 3] * 3, [5], [1, 5], [9]])
 def test_many_old_ones_and_newer_ones_are_left_to_the_caller(tmp_path: Path, to_delete: list[int]) -> None:
     store = filled(tmp_path)
@@ -148,19 +161,23 @@ def test_many_old_ones_and_newer_ones_are_left_to_the_caller(tmp_path: Path, to_
     assert sequences(store) == [1, 2, 3, 4, 5]
 
 
-@pytest.fixture
-def closers(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The threads that closed removed files, of which each takes long."""
-    monkeypatch.setattr(worker, "LONG", -1.0)
-    seen: list[int] = []
-    close = worker.Worker._close
+class CloseClock:
+    """A clock by which closing a file takes so many seconds, and which threads asked it: those that close one."""
 
-    def watched(self: worker.Worker, file: int) -> None:
-        seen.append(threading.get_ident())
-        close(self, file)
+    def __init__(self, seconds: float) -> None:
+        self.now = 0.0
+        self.seconds = seconds
+        self.threads: list[int] = []
 
-    monkeypatch.setattr(worker.Worker, "_close", watched)
-    return seen
+    def __call__(self) -> float:
+        self.now += self.seconds
+        self.threads.append(threading.get_ident())
+        return self.now
+
+    @property
+    def closers(self) -> list[int]:
+        """The thread of each closing, which asks before and after."""
+        return self.threads[::2]
 
 
 def removed_files_held(path: Path) -> list[str]:
@@ -170,56 +187,77 @@ def removed_files_held(path: Path) -> list[str]:
     return [name for name in found if name.startswith(str(path)) and name.endswith("(deleted)")]
 
 
-async def test_another_thread_waits_until_the_disk_has_taken_space_back(tmp_path: Path, closers: list[int]) -> None:
+async def save_30_and_keep_one(path: Path, threads: BackendThreads) -> None:
+    store = LocalDirectory(str(path))
+    await threads.run(store.put, make_record("g", 1))  # starts a thread
+    for sequence in range(2, 31):
+        assert store.put(make_record("g", sequence), [sequence - 1], close_file=threads.close_file) == [sequence - 1]
+    await threads.close()
+
+
+async def test_another_thread_waits_until_the_disk_has_taken_space_back(tmp_path: Path) -> None:
     """On a disk that is told of free blocks that takes as long as a write, and here nobody else is to wait for it."""
-    async with OnAFastDisk(tmp_path) as backend:
-        for sequence in range(1, 31):
-            deleted = await backend.put_and_delete(make_record("g", sequence), [sequence - 1] if sequence > 1 else [])
+    clock = CloseClock(1.0)
 
-        assert deleted == [29]
+    await save_30_and_keep_one(tmp_path, BackendThreads("test", clock=clock))
 
-    assert len(closers) == 29
-    assert threading.get_ident() not in closers[:1]
+    assert len(clock.threads) == 2 * 29
+    assert clock.threads[0] == threading.get_ident()  # finds out how long it takes
+    assert len(set(clock.threads)) >= 2
     assert removed_files_held(tmp_path) == []
 
 
-async def test_on_other_disks_no_thread_is_asked(
-    tmp_path: Path, closers: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_on_other_disks_no_thread_is_asked(tmp_path: Path) -> None:
     """Most give blocks back in memory, in less time than it takes to wake a thread."""
-    monkeypatch.setattr(worker, "LONG", 60.0)
+    clock = CloseClock(0.00001)
+
+    await save_30_and_keep_one(tmp_path, BackendThreads("test", clock=clock))
+
+    assert clock.closers == [threading.get_ident()] * 29
+    assert removed_files_held(tmp_path) == []
+
+
+async def test_a_backend_has_its_threads_close_what_a_save_deletes(tmp_path: Path) -> None:
     async with OnAFastDisk(tmp_path) as backend:
-        for sequence in range(1, 6):
-            await backend.put_and_delete(make_record("g", sequence), [sequence - 1] if sequence > 1 else [])
+        for sequence in range(1, 31):
+            deleted = await backend.put_and_delete(make_record("g", sequence), [sequence - 1] if sequence > 1 else [])
+            assert deleted == ([sequence - 1] if sequence > 1 else [])
 
-    assert closers == [threading.get_ident()] * 4
+        assert backend._threads._last_close > 0
+    assert removed_files_held(tmp_path) == []
 
 
-async def test_a_file_given_back_after_the_backend_was_closed_is_closed_at_once(
-    tmp_path: Path, closers: list[int]
-) -> None:
+async def slow_to_close(path: Path) -> tuple[BackendThreads, CloseClock]:
+    """Threads that have found out that closing takes long."""
+    clock = CloseClock(1.0)
+    threads = BackendThreads("test", clock=clock)
+    await threads.run(os.getpid)
+    threads.close_file(os.open(path, os.O_RDONLY))
+    clock.threads.clear()
+    return threads, clock
+
+
+async def test_a_file_given_back_after_the_backend_was_closed_is_closed_at_once(tmp_path: Path) -> None:
     """As by a save that was under way: the threads were told to end, and take nothing up any more."""
-    backend = FileCheckpointBackend(tmp_path)
-    await backend.put(make_record("g", 1))
-    await backend.close()
+    threads, clock = await slow_to_close(tmp_path)
+    await threads.close()
 
-    backend._worker.release(os.open(tmp_path, os.O_RDONLY))
+    threads.close_file(os.open(tmp_path, os.O_RDONLY))
 
-    assert closers == [threading.get_ident()]
+    assert clock.closers == [threading.get_ident()]
 
 
-def test_a_file_given_back_in_another_process_is_closed_at_once(tmp_path: Path, closers: list[int]) -> None:
+def test_a_file_given_back_in_another_process_is_closed_at_once(tmp_path: Path) -> None:
     """A fork has none of the threads, and perhaps a lock that one of them held."""
-    backend = FileCheckpointBackend(tmp_path)
-    asyncio.run(backend.put(make_record("g", 1)))
+    threads, clock = asyncio.run(slow_to_close(tmp_path))
 
     def give_back() -> bool:
-        backend._worker.release(os.open(tmp_path, os.O_RDONLY))
-        asyncio.run(backend.close())
-        return closers == [threading.get_ident()]
+        threads.close_file(os.open(tmp_path, os.O_RDONLY))
+        asyncio.run(threads.close())
+        return clock.closers == [threading.get_ident()]
 
-    with backend._worker._lock:
+    with threads._lock:
         told = run_in_child(give_back)
-    asyncio.run(backend.close())
+    asyncio.run(threads.close())
 
     assert told == "True"

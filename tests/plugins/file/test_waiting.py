@@ -191,12 +191,12 @@ def test_a_backend_that_another_thread_closes_strands_no_call(tmp_path: Path, di
 
 async def test_one_call_over_a_connection_does_not_hold_others_up_for_ever() -> None:
     """Writers of one place take turns within a process; whoever never gives its turn back is left out of account."""
-    from spark_backend_file import remote
+    from spark_backend_file import remote_directory
 
     backend = FileCheckpointBackend("memory://turns", lock_timeout=0.01)
     async with backend:
         with (
-            remote._turn(f"{backend.directory}/g"),
+            remote_directory._lock_of(f"{backend.directory}/g"),
             pytest.raises(BackendError, match=r"could not save checkpoint 1 of graph 'g' in memory://turns.*for 0.1 s"),
         ):
             await backend.put(make_record("g", 1))

@@ -17,8 +17,8 @@ from spark.graphs import Graph
 from spark.graphs.checkpoint import CheckpointManager
 from spark.graphs.checkpoint.storage import CheckpointQuery
 from spark_backend_s3 import S3CheckpointBackend
+from spark_backend_s3.calls import in_parallel
 from spark_backend_s3.names import Keys
-from spark_backend_s3.parallel import in_parallel
 from spark_testing import CheckpointBackendConformance, OpenAnother, ReadRaw, Spoil
 from spark_testing.records import make_record
 from tests.plugins.support.file_faults import start_in_child
@@ -306,10 +306,9 @@ async def test_more_than_a_page_is_listed_found_and_deleted(backend: S3Checkpoin
 
 @pytest.mark.parametrize("newest_first", [True, False])
 async def test_a_limited_search_of_a_graph_reads_no_more_pages_than_it_needs(
-    backend: S3CheckpointBackend, monkeypatch: pytest.MonkeyPatch, newest_first: bool
+    backend: S3CheckpointBackend, newest_first: bool
 ) -> None:
-    monkeypatch.setattr("spark_backend_s3.survey.PAGE", 2)
-    monkeypatch.setattr("spark_backend_s3.survey.newest_first.__kwdefaults__", {"limit": 2})
+    list_at_most(backend, 2)
     for sequence in range(1, 8):
         await backend.put(make_record("g", sequence))
     gate = watch(backend)
@@ -318,6 +317,50 @@ async def test_a_limited_search_of_a_graph_reads_no_more_pages_than_it_needs(
 
     assert [info.sequence for info in found] == ([7, 6] if newest_first else [1, 2])
     assert len(gate.requests) == (1 if newest_first else 4)
+
+
+async def test_the_ids_of_graphs_cost_one_listing_for_each_and_not_for_their_records(
+    backend: S3CheckpointBackend,
+) -> None:
+    for graph_id in ("a", "b 1", "b 2", "c"):
+        for sequence in range(1, 8):
+            await backend.put(make_record(graph_id, sequence))
+    await backend.delete_many("b 2", range(1, 8))
+    list_at_most(backend, 3)
+    gate = watch(backend)
+
+    assert await backend.graph_ids("b ") == ["b 1"]
+    assert len(gate.requests) <= 4, "one for the seven records of the first, and three for the places of the second"
+
+
+async def test_the_latest_headers_cost_one_listing_and_one_read_for_each_graph(
+    s3_server: S3Server, bucket: str, prefix: str
+) -> None:
+    async with open_store(s3_server, bucket, prefix) as writer, open_store(s3_server, bucket, prefix) as reader:
+        for graph_id in ("a", "b", "c"):
+            for sequence in range(1, 4):
+                await writer.put(make_record(graph_id, sequence))
+        gate = watch(reader)
+
+        first = await reader.latest_headers(["a", "b", "c", "nobody"])
+        assert sorted(gate.requests) == ["get_object"] * 3 + ["list_objects_v2"] * 4
+        gate.requests.clear()
+
+        assert await reader.latest_headers(["a", "b", "c", "nobody"]) == first
+        assert gate.requests == ["list_objects_v2"] * 4, "headers are read once"
+
+
+async def test_a_range_is_listed_from_its_end_to_its_beginning_only(backend: S3CheckpointBackend) -> None:
+    for sequence in range(1, 15):
+        await backend.put(make_record("g", sequence))
+    list_at_most(backend, 2)
+    gate = watch(backend)
+
+    assert [*(await backend.get_many("g", range(5, 8))).records] == [5, 6, 7]
+    assert sorted(gate.requests) == ["get_object"] * 3 + ["list_objects_v2"] * 2
+    gate.requests.clear()
+    assert [*(await backend.get_many("g", [9, 4, 20])).records] == [4, 9]
+    assert gate.requests == ["get_object"] * 3
 
 
 # event loops, threads, processes

@@ -17,7 +17,7 @@ from spark_backend_s3 import S3CheckpointBackend
 from spark_testing.records import make_record
 from tests.plugins.support.s3.faults import HANG, HANG_AFTERWARDS, INTERNAL_ERROR, PASS, Fault, FaultyProxy
 from tests.plugins.support.s3.servers import S3Server
-from tests.plugins.support.s3.stores import AT_ONCE, open_store, set_patience, set_timing, watch
+from tests.plugins.support.s3.stores import AT_ONCE, open_store, set_timeout, trusting, watch
 
 MINUTE = 60.0
 
@@ -30,7 +30,7 @@ class Pair:
 
     def fail_saves(self, fault: Fault) -> None:
         """From now on, none of the first writer's saves is answered; it gives up soon."""
-        set_patience(self.first, 0.3)
+        set_timeout(self.first, 0.3)
         self.proxy.schedule = lambda kind: fault if kind == "PUT" else PASS
 
 
@@ -50,10 +50,9 @@ async def pair(s3_server: S3Server, bucket: str, numbers: Iterator[int]) -> Asyn
     prefix = f"pair {next(numbers)}"
     async with AsyncExitStack() as stack:
         proxy = await stack.enter_async_context(FaultyProxy(s3_server.endpoint_url, lambda _: PASS).listening())
-        first = open_store(s3_server, bucket, prefix, endpoint_url=proxy.endpoint_url)
-        second = open_store(s3_server, bucket, prefix)
-        set_timing(first, window=-1.0)  # it looks before each save, and after
-        set_timing(second, grace=AT_ONCE)
+        looking = trusting(window=-1.0)  # it looks before each save, and after
+        first = open_store(s3_server, bucket, prefix, endpoint_url=proxy.endpoint_url, trust=looking)
+        second = open_store(s3_server, bucket, prefix, trust=trusting(grace=AT_ONCE))
         for number, backend in enumerate((first, second), 1):
             await (await stack.enter_async_context(backend)).put(make_record("g", number))
         yield Pair(first, second, proxy)
@@ -122,7 +121,7 @@ async def test_a_save_that_is_not_answered_is_told_that_others_went_on(pair: Pai
 
 
 async def test_nor_does_it_matter_that_the_others_have_deleted_what_was_in_the_way(pair: Pair) -> None:
-    set_timing(pair.first)  # it trusts its look
+    pair.first._views.trust = trusting()  # from now on it trusts its look
     await pair.first.next_sequence("g")
     for sequence in range(3, 25):
         await pair.second.put(make_record("g", sequence))

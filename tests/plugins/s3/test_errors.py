@@ -30,7 +30,7 @@ from tests.plugins.support.s3.faults import (
     refusal,
 )
 from tests.plugins.support.s3.servers import S3Server
-from tests.plugins.support.s3.stores import open_store, set_patience, watch
+from tests.plugins.support.s3.stores import open_store, set_timeout, watch
 
 SECRET = "sEcReT/with+signs="
 OpenWith = Callable[..., S3CheckpointBackend]
@@ -56,7 +56,7 @@ async def backend(
         s3_server, bucket, f"errors {abs(hash(request.node.name))}", endpoint_url=proxy.endpoint_url
     ) as backend:
         await backend.put(make_record("g", 1))
-        set_patience(backend, 6)
+        set_timeout(backend, 6)
         proxy.take_counts()
         yield backend
 
@@ -272,9 +272,9 @@ async def test_credentials_come_from_the_environment(
 async def test_a_record_too_large_for_one_put_is_refused_before_anything_is_written(
     backend: S3CheckpointBackend, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spark_backend_s3.history.LARGEST", 1000)
+    monkeypatch.setattr("spark_backend_s3.writer.LARGEST", 1000)
 
-    with pytest.raises(BackendError, match="S3 takes 1,000 in one act"):
+    with pytest.raises(BackendError, match="S3 takes 1,000 in one PUT"):
         await backend.put(make_record("g", 2, payload=b"x" * 1000))
 
     assert not proxy.take_counts()
@@ -355,7 +355,7 @@ async def test_a_deletion_that_is_refused_without_reason_is_no_silence(
 async def test_what_does_not_pass_in_time_is_an_error(s3_server: S3Server, bucket: str, proxy: FaultyProxy) -> None:
     async with open_store(s3_server, bucket, "late", endpoint_url=proxy.endpoint_url) as backend:
         await backend.list()  # connected, before the short time begins
-        set_patience(backend, 1.5)
+        set_timeout(backend, 1.5)
         proxy.schedule = lambda _: INTERNAL_ERROR
         proxy.take_counts()
         with pytest.raises(BackendError, match="the store answered 500 InternalError"):
@@ -367,7 +367,7 @@ async def test_what_does_not_pass_in_time_is_an_error(s3_server: S3Server, bucke
 async def test_a_hanging_store_is_an_error_in_time(s3_server: S3Server, bucket: str, proxy: FaultyProxy) -> None:
     async with open_store(s3_server, bucket, "hangs", endpoint_url=proxy.endpoint_url) as backend:
         await backend.list()  # connected, before the short time begins
-        set_patience(backend, 1.5)
+        set_timeout(backend, 1.5)
         proxy.schedule = lambda _: Fault("never", "hang")
         with pytest.raises(BackendError, match=r"did not answer in time|ReadTimeout"):
             await backend.get("g", 1)
@@ -377,7 +377,7 @@ async def test_a_large_answer_gets_more_time(backend: S3CheckpointBackend, proxy
     """What could be saved slowly can be loaded slowly; the bound is for answers that don't come."""
     record = make_record("g", 2, payload=bytes(2**20))
     await backend.put(record)
-    set_patience(backend, 0.6)
+    set_timeout(backend, 0.6)
     proxy.schedule = lambda _: Fault("at once", "trickle", pause=0.04)
 
     assert await backend.get("g", 2) == record
@@ -390,7 +390,7 @@ async def test_an_earlier_error_is_not_taken_for_the_present_one(
     """Whoever comes back while handling an error has it as the context of all that fails after it."""
     async with open_store(s3_server, bucket, "twice", endpoint_url=proxy.endpoint_url) as backend:
         await backend.list()  # connected, before the short time begins
-        set_patience(backend, 3.0)
+        set_timeout(backend, 3.0)
         proxy.take_counts()
         proxy.schedule = in_order(refusal(403, "AccessDenied"), HANG)
         try:
@@ -478,7 +478,7 @@ async def test_what_was_left_of_trying_a_store_out_is_a_leftover_after_a_day(
         s3_server.write(bucket, place, b"a probe")
     async with open_store(s3_server, bucket) as backend:
         assert await backend.leftovers(remove=True) == [], "somebody may be trying the store out at this moment"
-        monkeypatch.setattr("spark_backend_s3.probe._STALE", timedelta(seconds=-10))
+        monkeypatch.setattr("spark_backend_s3.writer._STALE", timedelta(seconds=-10))
 
         assert await backend.leftovers() == ["probe/left"]
         assert await backend.leftovers(remove=True) == ["probe/left"]

@@ -11,11 +11,12 @@ import pytest
 
 from spark.errors import SequenceTakenError
 from spark_backend_s3 import S3CheckpointBackend
-from spark_backend_s3.clock import Timing
 from spark_backend_s3.names import Keys
+from spark_backend_s3.scan import Trust
+from spark_testing import FakeClock
 from spark_testing.records import BLOB, make_record
 from tests.plugins.support.s3.servers import S3Server
-from tests.plugins.support.s3.stores import AT_ONCE, Clock, Gate, open_store, set_timing, watch
+from tests.plugins.support.s3.stores import AT_ONCE, Gate, open_store, trusting, watch
 
 HOUR = 3600.0
 
@@ -34,10 +35,10 @@ class Store:
         self._stack = stack
 
     async def open(
-        self, *, grace: float = 60.0, clock: Clock | None = None, single_writer: bool = False
+        self, *, grace: float = 60.0, batch: int = 100, clock: FakeClock | None = None, single_writer: bool = False
     ) -> S3CheckpointBackend:
-        backend = open_store(self.server, self.bucket, self.prefix, single_writer=single_writer)
-        set_timing(backend, grace=grace, clock=clock)
+        trust = trusting(grace=grace, batch=batch, clock=clock)
+        backend = open_store(self.server, self.bucket, self.prefix, single_writer=single_writer, trust=trust)
         return await self._stack.enter_async_context(backend)
 
     def names(self, graph_id: str = "g") -> list[str]:
@@ -80,7 +81,7 @@ async def test_a_writer_that_slept_does_not_use_what_was_used_and_removed(
     store: Store, stop_before: int, checkpoint_id: str | None
 ) -> None:
     """Stopped before each of its requests in turn, while others go on and remove what was in its way."""
-    clock = Clock()
+    clock = FakeClock(1000.0)
     sleeper, rival = await store.open(clock=clock), await store.open(grace=AT_ONCE)
     await put_all(sleeper, 1, 2)
     await sleeper.next_sequence("g")
@@ -93,7 +94,7 @@ async def test_a_writer_that_slept_does_not_use_what_was_used_and_removed(
         await put_all(rival, 3)
     await put_all(rival, 4, 5, 6)
     assert await rival.delete_many("g", [1, 2, 3, 4]) == [1, 2, 3, 4]
-    clock.time += HOUR
+    clock.advance(HOUR)
     gate.may_go_on.set()
     (outcome,) = await asyncio.gather(saving, return_exceptions=True)
 
@@ -134,14 +135,14 @@ async def _stopped(gate: Gate, saving: asyncio.Task[None]) -> None:
 
 async def test_a_writer_that_goes_on_and_on_still_looks(store: Store) -> None:
     """That its own PUTs succeed proves nothing of the sequences above: somebody may have used and removed those."""
-    clock = Clock()
+    clock = FakeClock(1000.0)
     busy, ahead = await store.open(clock=clock), await store.open(grace=AT_ONCE)
     await put_all(busy, 1)
-    clock.time += 9
+    clock.advance(9)
     await put_all(ahead, 5, 6, 7)
     for sequence in (2, 3, 4):
         await put_all(busy, sequence)
-        clock.time += 9
+        clock.advance(9)
     await ahead.delete("g", 5)
     assert store.size(5) is None
 
@@ -177,25 +178,25 @@ async def test_a_sequence_below_the_highest_can_be_used_once(store: Store) -> No
 
 
 async def test_a_save_within_the_window_is_one_request(store: Store) -> None:
-    clock = Clock()
+    clock = FakeClock(1000.0)
     backend = await store.open(clock=clock)
     await put_all(backend, 1)
     gate = watch(backend)
 
     for sequence in range(2, 6):
-        clock.time += 2
+        clock.advance(2)
         await put_all(backend, sequence)
 
     assert gate.requests == ["put_object"] * 4
 
 
 async def test_after_a_pause_one_look_comes_before_a_save(store: Store) -> None:
-    clock = Clock()
+    clock = FakeClock(1000.0)
     backend = await store.open(clock=clock)
     await put_all(backend, 1)
     gate = watch(backend)
 
-    clock.time += 10.1
+    clock.advance(10.1)
     await put_all(backend, 2)
 
     assert gate.requests == ["list_objects_v2", "put_object"]
@@ -203,14 +204,14 @@ async def test_after_a_pause_one_look_comes_before_a_save(store: Store) -> None:
 
 async def test_a_look_is_trusted_from_its_beginning_to_the_end_of_the_save(store: Store) -> None:
     """A PUT that took long is one that others could overtake."""
-    clock = Clock()
+    clock = FakeClock(1000.0)
     backend = await store.open(clock=clock)
     await put_all(backend, 1)
     gate = watch(backend, stop_before=0)
     saving = asyncio.create_task(backend.put(make_record("g", 2)))
     await gate.is_stopped.wait()
 
-    clock.time += 10.1
+    clock.advance(10.1)
     gate.may_go_on.set()
     await saving
 
@@ -255,10 +256,10 @@ async def test_many_old_records_go_in_one_request(store: Store) -> None:
     assert await backend.delete("g", 5) is True
     gate.requests.clear()
     assert await backend.delete_many("g", [5, 6, 4]) == [6]
-    assert gate.requests == ["list_objects_v2", "delete_objects"], "the floor was raised above it before"
+    assert gate.requests == ["list_objects_v2", "delete_objects"], "a marker above it was written before"
 
 
-async def test_emptied_places_are_swept_with_the_next_removal(store: Store) -> None:
+async def test_emptied_places_are_removed_with_the_next_deletion(store: Store) -> None:
     young, old = await store.open(), await store.open(grace=AT_ONCE)
     await put_all(young, *range(1, 7))
     await young.delete_many("g", [1, 2, 3])
@@ -271,36 +272,30 @@ async def test_emptied_places_are_swept_with_the_next_removal(store: Store) -> N
     assert gate.requests.count("delete_objects") == 1
 
 
-async def test_many_emptied_places_that_others_left_are_swept_without_one(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("spark_backend_s3.removal.ENOUGH", 3)
+async def test_many_emptied_places_that_others_left_are_removed_without_one(store: Store) -> None:
     backend = await store.open()
     await put_all(backend, *range(1, 7))
     await backend.delete_many("g", [1, 2, 3])
 
-    await (await store.open(grace=AT_ONCE)).delete("g", 6)
+    await (await store.open(grace=AT_ONCE, batch=3)).delete("g", 6)
 
     assert [store.size(sequence) for sequence in (1, 2, 3)] == [None] * 3
     assert store.size(6) == 0
 
 
-async def test_a_busy_graph_deletes_with_one_request_and_leaves_no_trail(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """All that it deletes is young, and leaves an empty place: these go together when they are old."""
-    monkeypatch.setattr("spark_backend_s3.litter.ENOUGH", 5)
-    clock = Clock()
-    backend = await store.open(clock=clock)
+async def test_a_busy_graph_deletes_with_one_request_and_leaves_no_trail(store: Store) -> None:
+    """All that it deletes is young, and leaves an empty place: these are removed together when they are old."""
+    clock = FakeClock(1000.0)
+    backend = await store.open(clock=clock, batch=5)
     await put_all(backend, 1, 2)
     await backend.delete("g", 1)
     gate = watch(backend)
     for sequence in range(3, 41):
         await put_all(backend, sequence)
         assert await backend.delete("g", sequence - 1) is True
-        clock.time += 5
+        clock.advance(5)
 
-    # A minute's worth of places, a handful that waits for company, the record, and a floor or two.
+    # A minute's worth of places, a handful that waits for company, the record, and a marker or two.
     assert len(store.names()) <= 60 / 5 + 5 + 4
     assert gate.requests.count("delete_objects") <= 38 / 5
     assert gate.requests.count("put_object") - gate.requests.count("delete_objects") <= 2 * 38
@@ -319,54 +314,53 @@ async def test_a_record_that_others_deleted_is_not_deleted_again(store: Store) -
     assert await one.delete("g", 2) is False
 
 
-async def test_only_the_highest_floors_stay(store: Store) -> None:
+async def test_only_the_highest_markers_stay(store: Store) -> None:
     backend = await store.open(grace=AT_ONCE)
     for sequence in range(1, 8):
         await put_all(backend, sequence)
         await backend.delete_many("g", [sequence - 2])
 
-    floors = [name for name in store.names() if name.startswith(".floor/")]
+    markers = [name for name in store.names() if name.startswith(".floor/")]
 
-    assert 1 <= len(floors) <= 2
+    assert 1 <= len(markers) <= 2
     assert await sequences(backend) == [6, 7]
 
 
-async def test_a_floor_is_not_removed_while_a_listing_may_have_passed_its_successor(store: Store) -> None:
-    """A listing need not be one instant: it may pass the new floor's place too early, and the old one's too late."""
+async def test_a_marker_is_not_removed_while_a_listing_may_have_passed_its_successor(store: Store) -> None:
+    """A listing need not be one instant: it may pass the new marker's place too early, and the old one's too late."""
     backend = await store.open(grace=AT_ONCE)
     await put_all(backend, 1, 2, 3)
     await backend.delete("g", 1)
     await put_all(backend, 4, 5, 6, 7)
     careful = await store.open()
-    set_timing(careful, grace=60)
 
-    survey = await careful._looks.look("g", action="look")
+    scan = await careful._views.look("g", action="look")
 
-    assert survey.floor == 3
-    assert survey.stale_floors(careful._looks.timing) == []
+    assert scan.deleted_up_to == 3
+    assert scan.stale_markers(careful._views.trust) == []
 
 
 async def test_an_old_record_stays_in_its_place_while_all_above_it_are_young(store: Store) -> None:
     """For the same reason: a listing has to see one of the two."""
     backend = await store.open(grace=0.0)
     await put_all(backend, 1, 2)
-    survey = await backend._looks.look("g", action="look")
-    young, old = survey.places[2].written, survey.places[1].written
+    scan = await backend._views.look("g", action="look")
+    young, old = scan.places[2].written, scan.places[1].written
 
-    moment = Timing(grace=10.0)
-    survey.now = old
-    assert survey.settled(moment) == set()
-    survey.now = max(young, old).replace(year=2100)
-    assert survey.settled(moment) == {1}
+    moment = Trust(grace=10.0)
+    scan.now = old
+    assert scan.removable(moment) == set()
+    scan.now = max(young, old).replace(year=2100)
+    assert scan.removable(moment) == {1}
 
 
 async def test_without_the_time_of_the_store_every_place_is_kept(store: Store) -> None:
     backend = await store.open(grace=AT_ONCE)
     await put_all(backend, 1, 2, 3)
-    survey = await backend._looks.look("g", action="look")
-    survey.now = None
+    scan = await backend._views.look("g", action="look")
+    scan.now = None
 
-    assert survey.settled(backend._looks.timing) == set()
+    assert scan.removable(backend._views.trust) == set()
 
 
 async def test_the_id_of_a_deleted_record_leaves_nothing_behind(store: Store) -> None:
@@ -406,7 +400,7 @@ async def test_a_damaged_object_in_the_way_is_not_overwritten(store: Store) -> N
 
 
 async def test_a_single_writer_looks_before_it_writes(store: Store) -> None:
-    clock = Clock()
+    clock = FakeClock(1000.0)
     backend = await store.open(grace=AT_ONCE, clock=clock, single_writer=True)
     gate = watch(backend)
     await put_all(backend, 1, 2, 3)
@@ -416,7 +410,7 @@ async def test_a_single_writer_looks_before_it_writes(store: Store) -> None:
     for sequence in (1, 2):
         with pytest.raises(SequenceTakenError):
             await put_all(backend, sequence)
-    clock.time += HOUR
+    clock.advance(HOUR)
     for sequence in (1, 2):
         with pytest.raises(SequenceTakenError):
             await put_all(backend, sequence)
@@ -474,12 +468,12 @@ async def test_forgetting_stopped_before_any_request_is_done_by_calling_again(st
 
 async def test_a_process_that_knew_a_forgotten_graph_begins_it_anew_and_removes_nothing_of_it(store: Store) -> None:
     """It remembers places that it has emptied, to remove them later; they are no longer empty."""
-    clock = Clock()
+    clock = FakeClock(1000.0)
     backend, rival = await store.open(clock=clock), await store.open()
     await put_all(backend, *range(1, 110))
     await backend.delete_many("g", range(1, 105))
     await rival.forget("g")
-    clock.time += HOUR
+    clock.advance(HOUR)
 
     assert await backend.next_sequence("g") == 1
     await put_all(backend, *range(1, 8))

@@ -56,17 +56,17 @@ def test_a_key_says_what_it_was_made_from(text: str, sequence: int) -> None:
     keys, name = Keys("a prefix/"), quote(text)
 
     assert keys.split_record(keys.record(name, sequence)) == (name, sequence)
-    assert keys.split_floor(keys.floor(name, sequence)) == sequence
+    assert keys.split_marker(keys.marker(name, sequence)) == sequence
     assert keys.split_alias(keys.alias(text, name, sequence), text) == (name, sequence)
-    assert keys.split_record(keys.floor(name, sequence)) is None
-    assert keys.split_floor(keys.record(name, sequence)) is None
+    assert keys.split_record(keys.marker(name, sequence)) is None
+    assert keys.split_marker(keys.record(name, sequence)) is None
 
 
 @given(sequences, sequences)
-def test_floors_come_first_and_then_the_newest(one: int, other: int) -> None:
+def test_markers_come_first_and_then_the_newest(one: int, other: int) -> None:
     keys = Keys("")
 
-    assert keys.floor("g", one) < keys.record("g", other)
+    assert keys.marker("g", one) < keys.record("g", other)
     assert (keys.record("g", one) < keys.record("g", other)) == (one > other)
     assert keys.before_record("g", one) < keys.record("g", one)
 

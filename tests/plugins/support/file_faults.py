@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
-from spark_backend_file import aliases, blobs, directory, floor, folder, forgetting, subfolders, unlinking, writing
+from spark_backend_file import deleted_up_to, local_directory, local_files, local_folder
 
 Act = Callable[[str], None]
 
@@ -102,7 +102,7 @@ _WATCHED = {
 def watching(watched: WatchedOs) -> Iterator[WatchedOs]:
     """The file backend calls ``watched`` instead of ``os``."""
     with ExitStack() as patches:
-        for module in (aliases, blobs, directory, floor, folder, forgetting, subfolders, unlinking, writing):
+        for module in (deleted_up_to, local_directory, local_files, local_folder):
             patches.enter_context(mock.patch.object(module, "os", watched))
         yield watched
 

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from spark.errors import GraphDefinitionError, GraphRestoreError, SparkError, SparkWarning
 from spark.graphs.checkpoint.configuration.config import CheckpointConfig, are_seconds
@@ -15,18 +15,24 @@ from spark.graphs.checkpoint.ids import check_graph_id
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.observers.observers import Observers
 from spark.graphs.checkpoint.recording.recorder import Recorder
+from spark.graphs.checkpoint.recording.saving import saving
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.memory import InMemoryCheckpointBackend
 from spark.graphs.checkpoint.storage.opening import open_backend
 from spark.graphs.clock import Clock, random_hex
 from spark.graphs.definition.nodes import Node
 from spark.graphs.definition.topology import Topology
-from spark.graphs.engine.ending import FailureRule
+from spark.graphs.engine.executors import LocalExecutor
+from spark.graphs.engine.run import GraphRun
+from spark.graphs.engine.spec import FailureRule, RunSpec, Services
+from spark.graphs.resuming.origin import Origin
 from spark.graphs.resuming.recorded import named
 from spark.graphs.resuming.restore import NothingRecorded
+from spark.graphs.resuming.standing import Standing
 from spark.graphs.tasks import Task
 from spark.graphs.values.snapshots import Check
 
+_DEFAULTS: Final = CheckpointConfig()
 _LOG = logging.getLogger("spark.checkpoint")
 
 
@@ -113,6 +119,39 @@ class Arguments:
             random=self.random,
         )
 
+    def new_run(
+        self,
+        topology: Topology,
+        origin: Origin,
+        task: Task,
+        *,
+        inputs: Mapping[str, Any] | None,
+        standing: Standing,
+        recorder: Recorder | None,
+    ) -> GraphRun:
+        """A run that begins where the graph stands, with what the origin leaves to be done."""
+        pending, config = origin.pending, self.checkpoint_config or _DEFAULTS
+        spec = RunSpec(
+            graph_id=self.graph_id,
+            run_id=(pending.run_id if pending else None) or random_hex(self.random, size=8),
+            topology=topology,
+            config=self.to_data(task, inputs),
+            budget=task.budget,
+            max_concurrency=self.max_concurrency,
+            failure_rule=self.failure_rule,
+            checkpoint_config=config,
+            is_resumed=pending is not None,
+        )
+        position = origin.position(
+            topology, inputs, state=standing.state, node_states=standing.node_states, check=self.check
+        )
+        services = Services(
+            executor=LocalExecutor(topology.plans, threads=self.node_threads),
+            saver=saving(recorder, durability=config.durability) if recorder is not None else None,
+            clock=self.clock,
+        )
+        return GraphRun(spec, position, services)
+
     def to_data(self, task: Task, inputs: Mapping[str, Any] | None) -> dict[str, Any]:
         """What checkpoints record of how a run was started, and with what; None for inputs that nobody knows."""
         return {
@@ -179,19 +218,19 @@ def check_reachable(topology: Topology, nodes: Sequence[Node]) -> None:
         )
 
 
-def recorded_config(checkpoint: GraphCheckpoint) -> CheckpointConfig | None:
-    """How the graph was checkpointed that this checkpoint is from, in the store that it was loaded from.
+def recorded_config(checkpoint: GraphCheckpoint, store: CheckpointBackend | None) -> CheckpointConfig | None:
+    """How the graph was checkpointed that this checkpoint is from, in the store that it was loaded from, if it was.
 
     What of it can't be made again is said in a warning.
     """
     try:
-        config, lost = CheckpointConfig.from_data(checkpoint.config.get("checkpoint"), backend=checkpoint.source)
+        config, lost = CheckpointConfig.from_data(checkpoint.config.get("checkpoint"), backend=store)
     except Exception as error:  # whatever may be written there
         raise GraphRestoreError(
             f"{named(checkpoint)} records a checkpoint configuration that can't be used ({error}). Pass checkpoint_config= to "
             "Graph.from_checkpoint()."
         ) from error
-    wrote, reads = checkpoint.config.get("serializer"), checkpoint.source.codec.serializer if checkpoint.source else ""
+    wrote, reads = checkpoint.config.get("serializer"), store.codec.serializer if store is not None else ""
     if config is not None and wrote and wrote != reads:
         lost.append(
             f"its values passed the serializer {str(wrote)[:200]}, which the backend that it was loaded from lacks"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import count
 from random import Random
 from typing import Any, Self
@@ -12,21 +11,21 @@ from weakref import WeakValueDictionary
 from spark.errors import RunError
 from spark.graphs.arguments import Arguments, check_reachable, chosen_id, recorded_config, topology_from
 from spark.graphs.checkpoint.configuration.config import CheckpointConfig
+from spark.graphs.checkpoint.links import link, links_of
 from spark.graphs.checkpoint.migrations import migrated
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.recording.capture import Capture
-from spark.graphs.checkpoint.recording.recorder import Recorder
-from spark.graphs.checkpoint.recording.saving import saving
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.clock import SYSTEM_CLOCK, SYSTEM_RANDOM, Clock, random_hex
-from spark.graphs.concurrency.blocking import NODE_THREADS, NodeThreads
+from spark.graphs.concurrency.blocking import NODE_THREADS
 from spark.graphs.definition.nodes import Node
 from spark.graphs.definition.topology import Topology
-from spark.graphs.engine.ending import Ending, FailureRule, OnFailure
+from spark.graphs.engine.ending import Ending
 from spark.graphs.engine.run import GraphRun
+from spark.graphs.engine.spec import FailureRule, OnFailure
 from spark.graphs.message import Message
 from spark.graphs.progress import Progress
-from spark.graphs.resuming.origin import Origin, PendingRun, Resume, check_resume
+from spark.graphs.resuming.origin import Origin, Resume, check_resume
 from spark.graphs.resuming.recorded import checked
 from spark.graphs.resuming.restore import find_topology
 from spark.graphs.resuming.standing import Standing, Stored
@@ -114,6 +113,7 @@ class Graph:
         :raises GraphRestoreError: a node that is still to run can't be had, or is another now; or no run writes what it says.
         :raises CheckpointVersionError: it was written in an unknown major version, and no migration is registered.
         """
+        store = links_of(checkpoint).store
         checkpoint = checked(migrated(checkpoint.isolated()))
         alive = _newest_alive(checkpoint.graph_id)
         known = alive._topology if alive is not None else None
@@ -122,8 +122,8 @@ class Graph:
             topology,
             id=checkpoint.graph_id,
             checkpoint_config=checkpoint_config
-            or (alive and alive._given.config_in(checkpoint.source))
-            or recorded_config(checkpoint),
+            or (alive and alive._given.config_in(store))
+            or recorded_config(checkpoint, store),
             max_concurrency=max_concurrency or checkpoint.config.get("max_concurrency"),
             node_threads=checkpoint.config.get("node_threads", NODE_THREADS),
             **FailureRule.recorded_in(checkpoint.config),
@@ -221,18 +221,8 @@ class Graph:
         now = self._given.clock.utc_now()
         if checkpoint_id is None:  # an empty one is refused, like any other that can't be used
             checkpoint_id = f"ckpt_{now:%Y%m%d_%H%M%S}_m{random_hex(self._given.random, size=4)}"
-        return GraphCheckpoint(
-            checkpoint_id=checkpoint_id,
-            graph_id=self._given.graph_id,
-            timestamp=now,
-            graph_state=capture.graph_state,
-            node_states=capture.node_states,
-            execution_metadata=capture.metadata,
-            config=capture.config,
-            topology=capture.topology,
-            frontier=capture.frontier or None,
-            observers=self._given.observers,
-        ).isolated()
+        checkpoint = capture.checkpoint(checkpoint_id, graph_id=self._given.graph_id, timestamp=now)
+        return link(checkpoint.isolated(), observers=self._given.observers)
 
     async def get_state(self, key: str, default: Any = None) -> Any:
         """A committed value of the shared state, as your own copy."""
@@ -306,8 +296,10 @@ class Graph:
         return f"<Graph {self._given.graph_id!r} with {len(self._topology.plans)} nodes>"
 
     async def _run_from(self, origin: Origin, task: Task) -> Message:
-        if origin.pending is None:  # first of all: where they can't be saved, the graph stays as it was
-            task = replace(task, inputs=snapshot(dict(task.inputs), path="inputs", check=self._given.check))
+        if origin.pending is not None:
+            inputs = origin.pending.inputs
+        else:  # first of all: where they can't be saved, the graph stays as it was
+            inputs = snapshot(dict(task.inputs), path="inputs", check=self._given.check)
         recorder = self._given.new_recorder()
         if recorder is not None:
             await recorder.open(parent=origin.parent, next_sequence=origin.next_sequence)
@@ -315,52 +307,23 @@ class Graph:
         self._run = None
         if origin.pending is not None:
             await self._given.observers.restored(origin.pending.checkpoint)
-        run = self._run = self._new_run(origin.pending, task, recorder)
+        run = self._run = self._given.new_run(
+            self._topology, origin, task, inputs=inputs, standing=self._standing, recorder=recorder
+        )
         self._standing.next = Origin()  # not before: a run that could not begin can be tried again
         is_stored = True
         try:
-            return await Ending(
-                run, self._given.checkpoint_config, self._given.failure_rule, is_new=origin.pending is None
-            ).reach()
+            return await Ending(run).reach()
         except BaseException:
             is_stored = recorder is not None and recorder.history.has_grown
             raise
         finally:
-            run.threads.end()
+            run.services.executor.close()
             if is_stored:
                 self._standing.stored()
 
     def _stored(self, rename: Mapping[str, str] | None, *, for_result: bool) -> Stored:
         return Stored(self._given.graph_id, self._given.backend, self._topology, rename, for_result)
-
-    def _new_run(self, pending: PendingRun | None, task: Task, recorder: Recorder | None) -> GraphRun:
-        config = self._given.checkpoint_config
-        frontier = self._topology.new_frontier()
-        inputs = pending.inputs if pending is not None else task.inputs
-        if pending is not None:
-            frontier.load(pending.frontier)
-        else:
-            frontier.add(self._topology.start, inputs)
-        frontier.release_joins()
-        return GraphRun(
-            graph_id=self._given.graph_id,
-            run_id=(pending.run_id if pending else None) or random_hex(self._given.random, size=8),
-            topology=self._topology,
-            state=self._standing.state,
-            node_states=self._standing.node_states,
-            frontier=frontier,
-            task=task,
-            config=self._given.to_data(task, inputs),
-            saving=saving(recorder, durability=config.durability) if recorder and config else None,
-            error=pending.checkpoint.execution_metadata.get("error") if pending else None,
-            max_concurrency=self._given.max_concurrency,
-            threads=NodeThreads(self._given.node_threads),
-            clock=self._given.clock,
-            iteration=pending.iteration if pending else 0,
-            last_node=pending.last_node if pending else None,
-            result=pending.result() if pending else None,
-            check=self._given.check,
-        )
 
     def _capture(self, metadata: dict[str, Any]) -> Capture:
         if self._run is not None:

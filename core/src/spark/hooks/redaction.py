@@ -1,7 +1,7 @@
 """What of a URL and of an error may be shown: everything but secrets.
 
-It is decided before anybody parses the URL: parsers differ, and a password that one of them cuts short is shown as the name
-of a host.
+This is decided before anybody parses the URL: parsers differ, and a password that one of them cuts short shows as the name of a
+host.
 """
 
 from __future__ import annotations

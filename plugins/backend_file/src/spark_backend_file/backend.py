@@ -9,20 +9,19 @@ from math import inf
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from spark.graphs.checkpoint.storage import CheckpointBackend, SmallIO, run_blocking, split_inline_io
-from spark_backend_file.directory import CheckpointDirectory
-from spark_backend_file.locations import directory_of, files_at
-from spark_backend_file.remote import RemoteDirectory
-from spark_backend_file.waiting import DEFAULT
-from spark_backend_file.worker import Worker
+from spark_backend_file.locations import directory_at, directory_of
+from spark_backend_file.threads import LOCK_TIMEOUT, BackendThreads
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.storage import (
         CheckpointInfo,
         CheckpointSerializer,
         Format,
+        LatestHeaders,
         Listing,
         ReadLimits,
         Record,
+        Records,
     )
 
 Names: TypeAlias = list[str]
@@ -59,7 +58,7 @@ class FileCheckpointBackend(CheckpointBackend):
         limits: ReadLimits | Mapping[str, int] | None = None,
         inline_io: bool = True,
         storage_options: Mapping[str, Any] | None = None,
-        lock_timeout: float = DEFAULT,
+        lock_timeout: float = LOCK_TIMEOUT,
     ) -> None:
         super().__init__(
             format=format,
@@ -69,14 +68,13 @@ class FileCheckpointBackend(CheckpointBackend):
             limits=limits,
             inline_io=inline_io,
         )
-        self._files = files_at(directory, storage_options)
-        self._local = self._files if isinstance(self._files, CheckpointDirectory) else None
+        self._graphs = directory_at(directory, storage_options)
+        is_local = self._graphs.is_local
         # Elsewhere a record is all that is written at once, so it holds everything.
-        self.keeps_blobs: bool = self._local is not None
-        self.directory: str = self._files.path
-        self._worker = Worker("file backend", patience=_checked(lock_timeout) * (1 if self._local else 10))
-        self._saves = SmallIO(inline_io, run_in_thread=self._worker.run, limits=self.inline_limits)
-        """On a disk of this machine."""
+        self.keeps_blobs: bool = is_local
+        self.directory: str = self._graphs.path
+        self._threads = BackendThreads("file backend", lock_timeout=_checked(lock_timeout) * (1 if is_local else 10))
+        self._saves = SmallIO(inline_io and is_local, run_in_thread=self._threads.run, limits=self.inline_limits)
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
@@ -84,7 +82,7 @@ class FileCheckpointBackend(CheckpointBackend):
 
         A query may say ``inline_io=false``.
 
-        :raises ValueError: a ``file:`` URL names a host, holds another query, or no absolute path; or nobody can write there.
+        :raises ValueError: a ``file:`` URL names a host, holds another query, or no absolute path; or a filesystem is read-only.
         """
         address, common = split_inline_io(url)
         return cls(directory_of(address), **common | options)
@@ -96,56 +94,60 @@ class FileCheckpointBackend(CheckpointBackend):
         await self.put_and_delete(record, ())
 
     async def put_and_delete(self, record: Record, to_delete: Sequence[int], blobs: Sequence[str] = ()) -> Sequences:
-        if self._local is None:
-            await self._worker.run(self._files.put, record)
-            return []
-        self._worker.check_open()
-        save = partial(self._local.put, record, to_delete, blobs, release=self._worker.release)
+        self._threads.check_open()
+        save = partial(self._graphs.put, record, to_delete, blobs, close_file=self._threads.close_file)
         return await self._saves.run(save, nbytes=record.nbytes, graph_id=record.graph_id)
 
     async def get(self, graph_id: str, sequence: int) -> Record | None:
-        return await self._worker.run(self._files.get, graph_id, sequence)
+        return await self._threads.run(self._graphs.get, graph_id, sequence)
+
+    async def get_many(self, graph_id: str, sequences: Sequence[int]) -> Records:
+        return await self._threads.run(self._graphs.get_many, graph_id, sequences)
+
+    async def latest_headers(self, graph_ids: Sequence[str]) -> LatestHeaders:
+        return await self._threads.run(self._graphs.latest_headers, graph_ids)
+
+    async def graph_ids(self, prefix: str = "", *, after: str | None = None, limit: int | None = None) -> Names:
+        return await self._threads.run(self._graphs.graph_ids, prefix, after, limit)
 
     async def list(self, graph_id: str | None = None) -> Listing:
-        return await self._worker.run(self._files.listing, graph_id)
+        return await self._threads.run(self._graphs.listing, graph_id)
 
     async def latest(self, graph_id: str) -> CheckpointInfo | None:
-        return await self._worker.run(self._files.latest, graph_id)
+        return await self._threads.run(self._graphs.latest, graph_id)
 
     async def get_latest(self, graph_id: str) -> Record | None:
-        if self._local:
-            return await self._worker.run(self._local.get_latest, graph_id)
-        return await super().get_latest(graph_id)
+        return await self._threads.run(self._graphs.get_latest, graph_id)
 
     async def next_sequence(self, graph_id: str) -> int:
-        return await self._worker.run(self._files.next_sequence, graph_id)
+        return await self._threads.run(self._graphs.next_sequence, graph_id)
 
     async def delete(self, graph_id: str, sequence: int) -> bool:
-        return await self._worker.run(self._files.delete, graph_id, sequence)
+        return await self._threads.run(self._graphs.delete, graph_id, sequence)
 
     async def forget(self, graph_id: str) -> Sequences:
-        return await self._worker.run(self._files.forget, graph_id)
+        return await self._threads.run(self._graphs.forget, graph_id)
 
     async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
-        return await self._worker.run(self._local.get_blobs, graph_id, names) if self._local else {}
+        return await self._threads.run(self._graphs.get_blobs, graph_id, names) if self.keeps_blobs else {}
 
     async def delete_blobs(self, graph_id: str, names: Sequence[str]) -> None:
-        if self._local:
-            await self._worker.run(self._local.delete_blobs, graph_id, names)
+        if self.keeps_blobs:
+            await self._threads.run(self._graphs.delete_blobs, graph_id, names)
 
     async def blob_names(self, graph_id: str) -> Names:
-        return await self._worker.run(self._local.blob_names, graph_id) if self._local else []
+        return await self._threads.run(self._graphs.blob_names, graph_id) if self.keeps_blobs else []
 
     async def find(self, checkpoint_id: str) -> CheckpointInfo | None:
-        return await self._worker.run(self._files.find, checkpoint_id)
+        return await self._threads.run(self._graphs.find, checkpoint_id)
 
     async def leftovers(self, *, remove: bool = False) -> Names:
-        return await self._worker.run(self._files.leftovers, remove)
+        return await self._threads.run(self._graphs.leftovers, remove)
 
     async def close(self) -> None:
-        await self._worker.close()
-        if isinstance(self._files, RemoteDirectory):
-            await run_blocking(self._files.close)
+        await self._threads.close()
+        if not self._graphs.is_local:
+            await run_blocking(self._graphs.close)
 
 
 def _checked(lock_timeout: float) -> float:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from spark.errors import BackendError, SparkError
 from spark.hooks import redact, secrets_of, without_secrets
-from spark_backend_file.waiting import held
+from spark_backend_file.threads import locked
 
 _PACKAGES: Final = {
     "abfs": "adlfs",
@@ -46,41 +46,41 @@ class Connection:
         """The filesystem's name in fsspec."""
         for protocol in _protocols(url):
             _import_filesystem(protocol, shown=self.shown)
-        self._holders: dict[int, _Holder] = {}
+        self._processes: dict[int, _ProcessFilesystem] = {}
 
     @contextmanager
     def filesystem(self) -> Iterator[tuple[Any, str]]:
         """The filesystem and the path of the folder in it; a synchronous one is lent to one thread at a time."""
-        # A fork inherits the holder of its parent: a connection, and perhaps a lock that nobody there will release.
-        holder = self._holders.setdefault(os.getpid(), _Holder())
-        filesystem, root = self._open(holder)
+        # A fork inherits that of its parent: a connection, and perhaps a lock that is never released there.
+        process = self._processes.setdefault(os.getpid(), _ProcessFilesystem())
+        filesystem, root = self._open(process)
         if filesystem.async_impl:
             yield filesystem, root
             return
-        with held(holder.turn, "the connection"):
+        with locked(process.turn, "the connection"):
             try:
                 # Whoever had the turn before may have lost the connection.
-                yield self._open(holder)
+                yield self._open(process)
             except (SparkError, *_ORDINARY):
                 raise
             except Exception:
-                holder.drop()
+                process.drop()
                 raise
 
     def close(self) -> None:
         """Close what this process opened. Blocks."""
-        if holder := self._holders.pop(os.getpid(), None):
-            holder.drop()
+        if process := self._processes.pop(os.getpid(), None):
+            process.drop()
 
     def cleaned(self, error: Exception) -> Exception:
         """The error itself; or, where a secret of this connection shows in it, one that says the rest."""
         return without_secrets(error, self._secrets)
 
-    def _open(self, holder: _Holder) -> tuple[Any, str]:
-        with held(holder.opening, "the connection"):
-            if holder.opened is None:
-                holder.opened = self._opened()
-            return holder.opened
+    def _open(self, process: _ProcessFilesystem) -> tuple[Any, str]:
+        with locked(process.opening, "the connection"):
+            if process.opened is None:
+                process.opened = self._opened()
+            return process.opened
 
     def _opened(self) -> tuple[Any, str]:
         from fsspec.core import url_to_fs
@@ -96,8 +96,8 @@ class Connection:
         return options if isinstance(options, Mapping) else {}
 
 
-class _Holder:
-    """What one process has open."""
+class _ProcessFilesystem:
+    """The filesystem that one process has open, if it has."""
 
     def __init__(self) -> None:
         self.opened: tuple[Any, str] | None = None

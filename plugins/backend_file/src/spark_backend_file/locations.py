@@ -10,8 +10,9 @@ from urllib.parse import unquote, urlsplit
 
 from spark.hooks import is_cut_short, redact
 from spark_backend_file.connection import Connection
-from spark_backend_file.directory import CheckpointDirectory
-from spark_backend_file.remote import RemoteDirectory
+from spark_backend_file.directory import GraphDirectory
+from spark_backend_file.local_directory import LocalDirectory
+from spark_backend_file.remote_directory import RemoteDirectory
 
 GENERIC: Final = "fsspec+"
 """``fsspec+memory://folder`` means ``memory://folder`` where a scheme alone would belong to somebody else."""
@@ -22,9 +23,7 @@ _OF_S3: Final = frozenset({"s3", "s3a"})
 _READ_ONLY: Final = frozenset({"http", "https"})
 
 
-def files_at(
-    directory: str | os.PathLike[str], storage_options: Mapping[str, Any] | None
-) -> CheckpointDirectory | RemoteDirectory:
+def directory_at(directory: str | os.PathLike[str], storage_options: Mapping[str, Any] | None) -> GraphDirectory:
     """Where the checkpoints of this directory are: local paths are written durably, other URLs through fsspec.
 
     :raises ValueError: it can't be a directory of this backend, or ``storage_options`` come with a local path.
@@ -41,7 +40,7 @@ def files_at(
             f"storage_options are for URLs of fsspec, such as sftp://host/folder; {redact(path)!r} is a path of this "
             "machine, which the file backend writes itself. Leave them out."
         )
-    return CheckpointDirectory(_absolute(local_path(path) if _URL.match(path) else _expanded(path)))
+    return LocalDirectory(_absolute(local_path(path) if _URL.match(path) else _expanded(path)))
 
 
 def directory_of(url: str) -> str:
@@ -57,7 +56,7 @@ def local_path(url: str) -> str:
     """The path that ``file:///path/to/directory`` or ``local:///path/to/directory`` names. A ``~`` at its beginning means the
     user's home, after two slashes or three, and ``%7E`` a folder of that name.
 
-    :raises ValueError: the URL names a host, holds a query, or no absolute path; or it begins with the home of nobody.
+    :raises ValueError: the URL names a host, holds a query, or no absolute path; or it begins with the home of an unknown user.
     """
     parts = urlsplit(url)
     is_of_home = parts.netloc.startswith("~")
@@ -107,7 +106,7 @@ def _checked(url: str) -> str:
 def _expanded(path: str) -> str:
     """The path with the home that ``~`` or ``~user`` at its beginning means.
 
-    :raises ValueError: nobody has this home.
+    :raises ValueError: there is no such home.
     """
     expanded = os.path.expanduser(path)
     if path.startswith("~") and expanded == path:

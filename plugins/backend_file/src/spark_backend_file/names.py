@@ -1,8 +1,11 @@
-"""Ids and sequences ↔ file names: whatever the string, the name stays in its folder, and no two share one."""
+"""Ids, sequences and writers ↔ file names: whatever the string, the name stays in its folder, and no two share one."""
 
 from __future__ import annotations
 
+import os
 import re
+import secrets
+from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
 from typing import Final
@@ -11,18 +14,23 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 LONGEST_NAME: Final = 150
 """Names are at most this many bytes, so that a sequence can be appended; file systems allow 255."""
 LAST_SEQUENCE: Final = 10**12 - 1
-"""Twelve digits: names sort like numbers, and the floor file stays below the longest file that ext4 allows."""
+"""Twelve digits: names sort like numbers, and they are lengths that a sparse file may have on ext4."""
 ALIASES: Final = "ids"
 """The folder of the ids given by hand, inside the graph's folder."""
 BLOBS: Final = "blobs"
 """The folder of the large values, inside the graph's folder."""
-FLOOR: Final = "floor"
+DELETED_UP_TO: Final = "floor"
 """The file whose length is the highest sequence that was deleted, inside the graph's folder."""
+TEMPORARY: Final = ".tmp-"
+"""How the names of files begin that are being written."""
+STALE_SECONDS: Final = 24 * 3600
+"""A file of a process that can't be seen from here is a leftover after a day; writing one takes seconds at most."""
 
 _READABLE: Final = 80
+_UNKNOWN_START: Final = "0"
 _HASHED = re.compile(r"[A-Za-z0-9_.%-]{0,80}~[0-9a-f]{64}\Z")
 _RECORD = re.compile(r"([0-9]{12})\.ckpt\Z")
-_FLOOR = re.compile(r"([0-9]{12})\.floor\Z")
+_DELETED_UP_TO = re.compile(r"([0-9]{12})\.floor\Z")
 _ALIAS = re.compile(r"([A-Za-z0-9_.%~-]+)@([0-9]{12})\Z")
 
 
@@ -70,20 +78,20 @@ def is_sequence(sequence: int) -> bool:
     return 0 < sequence <= LAST_SEQUENCE
 
 
-def floor_name(sequence: int) -> str:
-    """The name that says: sequences up to this one were used, and the last of them is deleted."""
+def deleted_up_to_name(sequence: int) -> str:
+    """The name of a file that says, where names say everything: sequences up to this one were used, and it is deleted."""
     return f"{sequence:012d}.floor"
 
 
-def floor_of(name: str) -> int | None:
-    """The sequence in the name of a floor, or None for another file."""
-    match = _FLOOR.match(name)
+def deleted_up_to_of(name: str) -> int | None:
+    """The sequence in the name of such a file, or None for another file."""
+    match = _DELETED_UP_TO.match(name)
     return int(match[1]) if match else None
 
 
-def alias_name(checkpoint_id: str, sequence: int) -> str:
+def alias_name(quoted_id: str, sequence: int) -> str:
     """The name that says: the record with this sequence was given this id by hand."""
-    return f"{quote(checkpoint_id)}@{sequence:012d}"
+    return f"{quoted_id}@{sequence:012d}"
 
 
 def split_alias(name: str) -> tuple[str, int] | None:
@@ -92,6 +100,64 @@ def split_alias(name: str) -> tuple[str, int] | None:
     return (match[1], int(match[2])) if match else None
 
 
+def new_temporary() -> str:
+    """A name for a file to be written that no other file of any process has; it says which process writes it."""
+    pid = os.getpid()
+    return f"{TEMPORARY}{_machine(pid)}-{pid}-{_own_start(pid)}-{secrets.token_hex(6)}"
+
+
+def is_leftover(name: str, *, age: float) -> bool:
+    """Whether this is a temporary file whose process can't be writing it any more.
+
+    :param age: seconds since the file was last changed.
+    """
+    parts = name.removeprefix(TEMPORARY).split("-")
+    if not name.startswith(TEMPORARY) or len(parts) != 4 or not parts[1].isdecimal():
+        return False
+    machine, pid, start, _ = parts
+    if machine != _machine(os.getpid()):
+        # Another computer, another container, or before the last boot: its process ids mean nothing here.
+        return age > STALE_SECONDS
+    if not _is_alive(int(pid)):
+        return True
+    # Alive, and perhaps another one with the same id. Where a start time is unknown, the doubt is the file's benefit.
+    return _UNKNOWN_START not in (start, now := _start_of(int(pid))) and start != now
+
+
 def _readable(name: str) -> str:
     # A percent sign is followed by two digits; what the cut leaves of one is dropped.
     return re.sub(r"%.?\Z", "", name[:_READABLE])
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@lru_cache(maxsize=4)  # by process id, because a fork inherits the cache
+def _own_start(pid: int) -> str:
+    return _start_of(pid)
+
+
+def _start_of(pid: int) -> str:
+    """When the process started, in ticks since boot: with its id it means one process only. "0" where unknown."""
+    with suppress(OSError, IndexError), open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
+        # The second field, a name in brackets, may hold spaces; the start time is the 22nd.
+        return stat.read().rpartition(")")[2].split()[19]
+    return _UNKNOWN_START
+
+
+@lru_cache(maxsize=4)
+def _machine(pid: int) -> str:
+    """What identifies this boot of this computer, and this container, among others that see the same folder."""
+    witnesses = [os.uname().nodename]
+    with suppress(OSError), open("/proc/sys/kernel/random/boot_id", encoding="ascii") as boot:
+        witnesses.append(boot.read().strip())
+    with suppress(OSError):
+        witnesses.append(os.readlink(f"/proc/{pid}/ns/pid"))
+    return sha256("\0".join(witnesses).encode()).hexdigest()[:12]

@@ -1,6 +1,6 @@
 """How a record comes to stand under its name on a filesystem without ``link``: whole, and never over another one.
 
-Which way is taken depends on what the filesystem can do; docs/file-backend.md says what follows from it. Each way
+Which strategy is taken depends on what the filesystem can do; docs/file-backend.md says what follows from it. Each
 raises FileExistsError when the name is taken; then nothing was written.
 """
 
@@ -11,13 +11,13 @@ from contextlib import suppress
 from io import BytesIO
 from typing import Any, ClassVar, Final
 
-from spark_backend_file.temporaries import new_temporary
+from spark_backend_file.names import new_temporary
 
 
-class Way(ABC):
+class PublishStrategy(ABC):
     """One way to publish."""
 
-    arbitrates: ClassVar[bool]
+    is_exclusive: ClassVar[bool]
     """The store itself refuses the slower of two processes that write one name at the same time."""
     has_folders: ClassVar[bool]
     """A folder must be made before anything is written in it."""
@@ -27,10 +27,10 @@ class Way(ABC):
         """Let the content appear under this name, whole, if nothing is there."""
 
 
-class CreateWhole(Way):
+class CreateWhole(PublishStrategy):
     """One request that says "if absent": of a store where an object appears when it is complete."""
 
-    arbitrates = True
+    is_exclusive = True
     has_folders = False
 
     def publish(self, filesystem: Any, folder: str, name: str, content: bytes) -> None:
@@ -38,15 +38,15 @@ class CreateWhole(Way):
 
 
 class CreateInMemory(CreateWhole):
-    """The same in fsspec's memory filesystem, which looks first; no other process ever sees it."""
+    """The same in fsspec's memory filesystem, which checks and then writes; no other process ever sees it."""
 
-    arbitrates = False
+    is_exclusive = False
 
 
-class RenameOverSftp(Way):
+class RenameOverSftp(PublishStrategy):
     """A temporary file, and then SFTP's rename, which does not replace: OpenSSH makes it with ``link``."""
 
-    arbitrates = True
+    is_exclusive = True
     has_folders = True
 
     def publish(self, filesystem: Any, folder: str, name: str, content: bytes) -> None:
@@ -58,16 +58,16 @@ class RenameOverSftp(Way):
             filesystem.ftp.rename(temporary, target)
         except BaseException as error:
             _discard(filesystem, temporary)
-            # What is in the way has no error number of its own in this version of the protocol.
+            # In this version of the protocol, a name that is taken has no error number of its own.
             if isinstance(error, OSError) and _exists(filesystem, target):
                 raise FileExistsError(target) from error
             raise
 
 
-class MoveIntoPlace(Way):
-    """A temporary file, a look whether the name is free, and a move: for filesystems that nobody has told us about."""
+class MoveIntoPlace(PublishStrategy):
+    """A temporary file, a check whether the name is free, and a move: for filesystems of which nothing better is known."""
 
-    arbitrates = False
+    is_exclusive = False
     has_folders = True
 
     def publish(self, filesystem: Any, folder: str, name: str, content: bytes) -> None:
@@ -82,16 +82,16 @@ class MoveIntoPlace(Way):
             raise
 
 
-_WAYS: Final[dict[str, Way]] = {
+_STRATEGIES: Final[dict[str, PublishStrategy]] = {
     **dict.fromkeys(("gs", "gcs", "az", "abfs", "abfss"), CreateWhole()),
     **dict.fromkeys(("sftp", "ssh"), RenameOverSftp()),
     "memory": CreateInMemory(),
 }
 
 
-def way_of(protocol: str) -> Way:
-    """The way to publish on the filesystem that fsspec knows by this name."""
-    return _WAYS.get(protocol) or MoveIntoPlace()
+def strategy_for(protocol: str) -> PublishStrategy:
+    """How to publish on the filesystem that fsspec knows by this name."""
+    return _STRATEGIES.get(protocol) or MoveIntoPlace()
 
 
 def _exists(filesystem: Any, path: str) -> bool:
@@ -104,6 +104,6 @@ def _exists(filesystem: Any, path: str) -> bool:
 
 
 def _discard(filesystem: Any, temporary: str) -> None:
-    # What can't be removed is swept later; the outcome does not depend on it.
+    # What can't be removed is a leftover; the outcome does not depend on it.
     with suppress(Exception):
         filesystem.rm_file(temporary)

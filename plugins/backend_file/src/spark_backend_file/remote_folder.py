@@ -1,23 +1,22 @@
-"""The records of one graph on a filesystem without ``link`` and fsync. Every function here blocks.
+"""The folder of one graph on a filesystem without ``link`` and fsync: the life of a record there, from ``put`` to ``forget``.
 
 All is said by names in one folder, so that one listing answers what is there: a record, ``000000000042.ckpt``; the
-highest sequence that was deleted, ``000000000041.floor``; an id given by hand, ``mine@000000000042``. Errors of the
-filesystem leave this file as they are; ``remote.py`` turns them into the errors of the project.
+highest sequence that was deleted, ``000000000041.floor``; an id given by hand, ``mine@000000000042``.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final
 
-from spark.errors import CheckpointDamagedError, SequenceTakenError
+from spark.errors import CheckpointDamagedError
 from spark.graphs.checkpoint.storage import (
     LONGEST_HEAD,
     CheckpointInfo,
-    DamagedRecord,
     Record,
     RecordHeader,
     automatic_id,
@@ -26,155 +25,199 @@ from spark.graphs.checkpoint.storage import (
     read_head,
     unframe,
 )
-from spark_backend_file.folder import misplaced
-from spark_backend_file.listing import Entry, Listing, read_listing
-from spark_backend_file.names import alias_name, floor_name, is_hashed, quote, record_name, unquote
-from spark_backend_file.publishing import Way
-from spark_backend_file.temporaries import is_leftover
+from spark_backend_file.folder import GraphFolder, misplaced, no_file, refuse_deleted, sequence_taken
+from spark_backend_file.names import (
+    TEMPORARY,
+    alias_name,
+    deleted_up_to_name,
+    deleted_up_to_of,
+    is_leftover,
+    quote,
+    record_name,
+    sequence_of,
+    split_alias,
+)
+from spark_backend_file.publishing import PublishStrategy
+from spark_backend_file.threads import CloseFile
 
 FIRST_READ: Final = 4_096
 """Most headers are shorter than this."""
 _AT_ONCE: Final = 100
+_MARKS: Final = ("mtime", "created", "last_modified", "LastModified", "updated", "etag", "generation", "md5Hash")
+"""By which the filesystems tell that a file is another one than before."""
 
 
-class RemoteFolder:
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a listing says of a record's file; equal as long as it is the same file."""
+
+    type: str
+    """``"file"`` for all that can be a record."""
+    size: int
+    """Its length in bytes."""
+    marks: tuple[str, ...]
+    """Whatever else tells it from a file of the same name and length."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteNames:
+    """What one listing of a folder says."""
+
+    records: dict[int, Entry] = field(default_factory=dict)
+    """By sequence."""
+    aliases: list[tuple[str, int]] = field(default_factory=list)
+    """Quoted id and sequence of every id given by hand."""
+    deleted: list[int] = field(default_factory=list)
+    """Sequences that were deleted; only the highest counts."""
+    temporaries: dict[str, datetime | None] = field(default_factory=dict)
+    """Names of files being written, or left by a dead writer, and when they changed if that is known."""
+
+    @property
+    def sequences(self) -> list[int]:
+        """Of the records that are there, in order."""
+        return sorted(self.records)
+
+    @property
+    def deleted_up_to(self) -> int:
+        """The highest sequence that was ever deleted, 0 for none."""
+        return max(self.deleted, default=0)
+
+    def alias_names(self, *, of: int | None = None) -> list[str]:
+        """The names of the files that give records an id, or this record."""
+        return [alias_name(alias, sequence) for alias, sequence in self.aliases if of in (None, sequence)]
+
+    def leftovers(self) -> list[str]:
+        """The names of the temporary files of dead writers."""
+        # Where the filesystem does not tell its age, only the file of a dead process of this machine is a leftover.
+        return [
+            name
+            for name, changed in self.temporaries.items()
+            if is_leftover(name, age=time.time() - changed.timestamp() if changed else 0)
+        ]
+
+
+class RemoteFolder(GraphFolder[RemoteNames]):
     """One graph's folder.
 
-    :param path: of the folder, on its filesystem.
-    :param shown: the folder as messages name it.
-    :param headers: those that were read before: path to what the listing said of the file, and its header.
+    :param root: the path of the folder on its filesystem.
+    :param path: the folder as messages name it.
+    :param headers: those that were read before: the file's path to what the listing said of it, and its header.
+    :param removes_leftovers: a save also removes the temporary files of dead writers.
     """
 
     def __init__(
-        self, filesystem: Any, path: str, *, shown: str, way: Way, headers: dict[str, tuple[Entry, RecordHeader]]
+        self,
+        filesystem: Any,
+        root: str,
+        *,
+        path: str,
+        strategy: PublishStrategy,
+        headers: dict[str, tuple[Entry, RecordHeader]],
+        removes_leftovers: bool = False,
     ) -> None:
+        super().__init__(path, root.rpartition("/")[2])
         self._filesystem = filesystem
-        self._path = path
-        self._name = path.rpartition("/")[2]
-        self._shown = shown
-        self._way = way
+        self._root = root
+        self._strategy = strategy
         self._headers = headers
+        self._removes_leftovers = removes_leftovers
 
-    def add(self, record: Record, *, sweep: bool) -> None:
-        """Store a record, or leave nothing of it.
+    # saving
 
-        :param sweep: also remove the temporary files of writers that are gone.
-        :raises SequenceTakenError: its sequence is or was in use.
+    def put(
+        self, record: Record, to_delete: Sequence[int] = (), blobs: Sequence[str] = (), *, close_file: CloseFile
+    ) -> list[int]:
+        """Store a record, or leave nothing of it. To delete others takes further requests, so that is left to the caller.
+
+        :raises SequenceTakenError: the record's sequence is or was in use.
         """
         header = record.header
         content = frame(record)
-        listing = self._prepared()
-        if sweep:
-            self._sweep(listing)
-        _refuse_deleted(header, listing)
-        if header.sequence in listing.records:
-            raise _taken(header, "is in use")
+        names = self._listed_or_made()
+        if self._removes_leftovers and self._strategy.has_folders:
+            self._delete_hints(names.leftovers())
+        refuse_deleted(header, names.deleted_up_to)
+        if header.sequence in names.records:
+            raise sequence_taken(header)
         if header.manual:
             # Before the record, which so appears with its id; until then it means nothing.
-            self._write_hint(alias_name(header.checkpoint_id, header.sequence))
+            self._write_hint(alias_name(quote(header.checkpoint_id), header.sequence))
         try:
-            self._way.publish(self._filesystem, self._path, record_name(header.sequence), content)
+            self._strategy.publish(self._filesystem, self._root, record_name(header.sequence), content)
         except FileExistsError as error:
-            raise _taken(header, "is in use") from error
-        if self._way.arbitrates:
+            raise sequence_taken(header) from error
+        if self._strategy.is_exclusive:
             self._withdraw_if_deleted(header)
+        return []
 
-    def read(self, sequence: int) -> Record | None:
-        """The record with this sequence, or None."""
-        path, place = self._file(sequence), self._place(sequence)
-        try:
-            status = self._filesystem.info(path)
-            if status["type"] != "file":
-                raise _no_file(place)
-            size = status["size"]
-            beginning = self._bytes(path, 0, min(size, LONGEST_HEAD))
-            # Only when the length is right is anything read that is as long as the file claims to be.
-            check_size(read_head(beginning, place=place), size, place=place)
-            return unframe(beginning + self._bytes(path, len(beginning), size), place=place)
-        except FileNotFoundError:
-            return None
+    def _listed_or_made(self) -> RemoteNames:
+        names = self._list()
+        if names is None and self._strategy.has_folders:
+            self._make_folder()
+        return names or RemoteNames()
 
-    def next_sequence(self) -> int:
-        """The lowest sequence above every one that was ever used here."""
-        listing = self._listing()
-        return max(max(listing.records, default=0), listing.floor) + 1
+    def _make_folder(self) -> None:
+        # Others make the folders above at the same time; whenever that is in the way, one more of them is there.
+        for depth in range(self._root.count("/"), -1, -1):
+            try:
+                self._filesystem.makedirs(self._root, exist_ok=True)
+            except Exception:
+                if self._filesystem.isdir(self._root):
+                    return
+                if not depth:
+                    raise
+            else:
+                return
 
-    def found(self, graph_id: str | None) -> Iterator[CheckpointInfo | DamagedRecord]:
-        """A line for every record, by sequence, or what is damaged in its place.
+    def _withdraw_if_deleted(self, header: RecordHeader) -> None:
+        # Between the first listing and the commit, others may have used this sequence and deleted it. Deleting says so
+        # before it removes, so if ours could be created because theirs was deleted, it shows.
+        deleted_up_to = self.names().deleted_up_to
+        if header.sequence <= deleted_up_to:
+            self._remove(self._file(header.sequence))
+            refuse_deleted(header, deleted_up_to)
 
-        :param graph_id: None where no record can tell it, so that all of them are damaged.
-        """
-        listing = self._listing()
-        for sequence, found in self._read_headers(listing, sorted(listing.records)):
-            if isinstance(found, RecordHeader) and found.graph_id == graph_id and found.sequence == sequence:
-                yield _info(graph_id, sequence, found, listing.records[sequence])
-            elif found is not None:  # else it was deleted meanwhile
-                damage = misplaced(self._place(sequence), found) if isinstance(found, RecordHeader) else found
-                yield DamagedRecord(graph_id, sequence, self._place(sequence), str(damage))
+    # deleting
 
-    def latest(self, graph_id: str) -> CheckpointInfo | None:
-        """The line of the last record.
-
-        :raises CheckpointDamagedError: what stands in the last place is no record; to pass it over would be a guess.
-        """
-        listing = self._listing()
-        infos = (self._line(graph_id, sequence, listing) for sequence in sorted(listing.records, reverse=True))
-        return next((info for info in infos if info), None)
-
-    def info(self, graph_id: str, sequence: int) -> CheckpointInfo | None:
-        """The line of one record."""
-        listing = self._listing()
-        return self._line(graph_id, sequence, listing) if sequence in listing.records else None
-
-    def find(self, checkpoint_id: str) -> CheckpointInfo | None:
-        """The last record that was given this id by hand."""
-        name, listing = quote(checkpoint_id), self._listing()
-        aliased = {sequence for alias, sequence in listing.aliases if alias == name}
-        for sequence in sorted(aliased & listing.records.keys(), reverse=True):
-            graph_id = self._graph_id_in(listing)
-            info = self._line(graph_id, sequence, listing) if graph_id is not None else None
-            if info and info.manual and info.checkpoint_id == checkpoint_id:
-                return info
-        return None
-
-    def graph_id(self) -> str | None:
-        """The graph that this folder belongs to; None when no record can tell."""
-        return self._graph_id_in(self._listing()) if is_hashed(self._name) else unquote(self._name)
-
-    def remove(self, sequence: int) -> bool:
-        """Remove a record, never to use its sequence again; False when there is none."""
-        listing = self._listing()
-        if sequence not in listing.records:
+    def delete(self, sequence: int) -> bool:
+        names = self.names()
+        if sequence not in names.records:
             return False
-        self._raise_floor(sequence, listing)
-        try:
-            self._filesystem.rm_file(self._file(sequence))
-        except FileNotFoundError:
+        self._raise_deleted_up_to(sequence, names)
+        if not self._remove(self._file(sequence)):
             return False
-        self._remove_hints(listing.alias_names(sequence))
+        self._delete_hints(names.alias_names(of=sequence))
         return True
 
     def forget(self, deleted: list[int]) -> None:
-        """Remove all there is, and the folder: records first, and last what tells which sequences were used.
-
-        :param deleted: takes the sequences of records that were there, as they go.
-        """
-        listing = self._listing()
-        if listing.records:
-            self._raise_floor(max(listing.records), listing)
-        for sequence in sorted(listing.records):
-            if self._remove_file(self._file(sequence)):
-                deleted.append(sequence)  # noqa: PERF401 - those before an error are gone as well
-        left = read_listing(self._filesystem, self._path)
+        names = self.names()
+        if names.records:
+            self._raise_deleted_up_to(max(names.records), names)
+        for sequence in names.sequences:
+            if self._remove(self._file(sequence)):
+                deleted.append(sequence)  # noqa: PERF401 - those before an error are deleted as well
+        left = self._list()
         if left is None:
             return
-        aliases = [f"{alias}@{sequence:012d}" for alias, sequence in left.aliases]
-        for name in (*left.temporaries, *aliases, *map(floor_name, left.floors)):
-            self._remove_file(f"{self._path}/{name}")
-        if self._way.has_folders:
-            self._filesystem.rmdir(self._path)
+        for name in (*left.temporaries, *left.alias_names(), *map(deleted_up_to_name, left.deleted)):
+            self._remove(f"{self._root}/{name}")
+        if self._strategy.has_folders:
+            self._filesystem.rmdir(self._root)
 
-    def _remove_file(self, path: str) -> bool:
+    def leftovers(self, *, remove: bool) -> list[str]:
+        found = self.names().leftovers()
+        if remove:
+            self._delete_hints(found)
+        return found
+
+    def _raise_deleted_up_to(self, sequence: int, names: RemoteNames) -> None:
+        if sequence > names.deleted_up_to:
+            self._write_hint(deleted_up_to_name(sequence))
+        # Only lower ones than what is there: so it never sinks, whoever else raises it at the same time.
+        highest = max(sequence, names.deleted_up_to)
+        self._delete_hints(deleted_up_to_name(each) for each in names.deleted if each < highest)
+
+    def _remove(self, path: str) -> bool:
         self._headers.pop(path, None)
         try:
             self._filesystem.rm_file(path)
@@ -182,112 +225,81 @@ class RemoteFolder:
             return False
         return True
 
-    def leftovers(self, remove: bool) -> list[str]:
-        """The names of the temporary files of writers that are gone; those that can be removed are, if asked for."""
-        listing = self._listing()
-        if remove:
-            self._sweep(listing)
-        return sorted(_leftovers_of(listing))
-
-    def _prepared(self) -> Listing:
-        listing = read_listing(self._filesystem, self._path)
-        if listing is None and self._way.has_folders:
-            self._make_folder()
-        return listing or Listing()
-
-    def _make_folder(self) -> None:
-        # Others make the folders above at the same time; whenever that is in the way, one more of them is there.
-        for depth in range(self._path.count("/"), -1, -1):
-            try:
-                self._filesystem.makedirs(self._path, exist_ok=True)
-            except Exception:
-                if self._filesystem.isdir(self._path):
-                    return
-                if not depth:
-                    raise
-            else:
-                return
-
-    def _sweep(self, listing: Listing) -> None:
-        self._remove_hints(_leftovers_of(listing))
-
-    def _withdraw_if_deleted(self, header: RecordHeader) -> None:
-        # Between the first look and the commit, others may have used this sequence and deleted it. Deleting raises the
-        # floor before it removes, so if ours could be created because theirs was gone, it shows.
-        if header.sequence <= self._listing().floor:
-            with suppress(FileNotFoundError):
-                self._filesystem.rm_file(self._file(header.sequence))
-            _refuse_deleted(header, self._listing())
-
-    def _raise_floor(self, sequence: int, listing: Listing) -> None:
-        if sequence > listing.floor:
-            self._write_hint(floor_name(sequence))
-        # Only lower ones than what is there: so the floor never sinks, whoever else raises it at the same time.
-        self._remove_hints(floor_name(floor) for floor in listing.floors if floor < max(sequence, listing.floor))
-
     def _write_hint(self, name: str) -> None:
         # Its name says all. It is not empty, because some filesystems take an empty object for a folder.
-        self._filesystem.pipe_file(f"{self._path}/{name}", f"{name}\n".encode())
+        self._filesystem.pipe_file(f"{self._root}/{name}", f"{name}\n".encode())
 
-    def _remove_hints(self, names: Iterable[str]) -> None:
+    def _delete_hints(self, names: Iterable[str]) -> None:
         for name in names:
             with suppress(Exception):  # one that stays means nothing, and costs a line in the listing
-                self._filesystem.rm_file(f"{self._path}/{name}")
+                self._filesystem.rm_file(f"{self._root}/{name}")
 
-    def _line(self, graph_id: str, sequence: int, listing: Listing) -> CheckpointInfo | None:
-        ((_, found),) = self._read_headers(listing, [sequence])
-        if isinstance(found, CheckpointDamagedError):
-            raise found
-        return _info(graph_id, sequence, found, listing.records[sequence]) if found else None
+    # reading
 
-    def _graph_id_in(self, listing: Listing) -> str | None:
-        if not is_hashed(self._name):
-            return unquote(self._name)
-        for _, found in self._read_headers(listing, sorted(listing.records)):
-            if isinstance(found, RecordHeader) and quote(found.graph_id) == self._name:
-                return found.graph_id
-        return None
+    def read(self, sequence: int) -> Record | None:
+        file, place = self._file(sequence), self.place(sequence)
+        try:
+            status = self._filesystem.info(file)
+            if status["type"] != "file":
+                raise no_file(place)
+            size = status["size"]
+            beginning = self._bytes(file, 0, min(size, LONGEST_HEAD))
+            # Only when the length is right is anything read that is as long as the file claims to be.
+            check_size(read_head(beginning, place=place), size, place=place)
+            return unframe(beginning + self._bytes(file, len(beginning), size), place=place)
+        except FileNotFoundError:
+            return None
+
+    def names(self) -> RemoteNames:
+        return self._list() or RemoteNames()
+
+    def infos(
+        self, graph_id: str | None, names: RemoteNames, sequences: Sequence[int]
+    ) -> Iterator[tuple[int, CheckpointInfo | CheckpointDamagedError | None]]:
+        for sequence, header in self.headers(names, sequences):
+            if not isinstance(header, RecordHeader):
+                yield sequence, header
+            elif graph_id is None or (header.graph_id, header.sequence) != (graph_id, sequence):
+                yield sequence, misplaced(self.place(sequence), header)
+            else:
+                yield sequence, _info(header, names.records[sequence])
+
+    def headers(
+        self, names: RemoteNames, sequences: Sequence[int]
+    ) -> Iterator[tuple[int, RecordHeader | CheckpointDamagedError | None]]:
+        for start in range(0, len(sequences), _AT_ONCE):
+            yield from self._read_headers(names, sequences[start : start + _AT_ONCE])
 
     def _read_headers(
-        self, listing: Listing, sequences: list[int]
+        self, names: RemoteNames, sequences: Sequence[int]
     ) -> Iterator[tuple[int, RecordHeader | CheckpointDamagedError | None]]:
-        """The header of each of these records; None for one that is gone, the error for one that is damaged."""
-        for start in range(0, len(sequences), _AT_ONCE):
-            yield from self._read_some_headers(listing, sequences[start : start + _AT_ONCE])
-
-    def _read_some_headers(
-        self, listing: Listing, sequences: list[int]
-    ) -> Iterator[tuple[int, RecordHeader | CheckpointDamagedError | None]]:
-        known = {sequence: self._known(sequence, listing) for sequence in sequences}
-        unread = [(sequence, listing.records[sequence]) for sequence in sequences if known[sequence] is None]
-        beginnings = self._beginnings([(sequence, entry.size) for sequence, entry in unread])
-        for sequence in sequences:
+        entries = {sequence: names.records[sequence] for sequence in sequences if sequence in names.records}
+        known = {sequence: self._known_header(sequence, entry) for sequence, entry in entries.items()}
+        beginnings = self._beginnings({each: entry.size for each, entry in entries.items() if known[each] is None})
+        for sequence, entry in entries.items():
             try:
-                header = known[sequence] or self._parsed(sequence, listing.records[sequence], beginnings[sequence])
-                yield sequence, header
+                yield sequence, known[sequence] or self._header(sequence, entry, beginnings[sequence])
             except FileNotFoundError:
                 yield sequence, None
             except CheckpointDamagedError as error:
                 yield sequence, error
 
-    def _known(self, sequence: int, listing: Listing) -> RecordHeader | None:
-        entry, header = self._headers.get(self._file(sequence), (None, None))
-        return header if entry == listing.records[sequence] else None
+    def _known_header(self, sequence: int, entry: Entry) -> RecordHeader | None:
+        known, header = self._headers.get(self._file(sequence), (None, None))
+        return header if known == entry else None
 
-    def _beginnings(self, wanted: list[tuple[int, int]]) -> dict[int, bytes | Exception]:
-        """Of each sequence and size the first bytes, in as few exchanges as the filesystem can."""
-        filled = [(sequence, min(size, FIRST_READ)) for sequence, size in wanted if size]
-        paths = [self._file(sequence) for sequence, _ in filled]
-        ends = [end for _, end in filled]
+    def _beginnings(self, sizes: dict[int, int]) -> dict[int, bytes | Exception]:
+        """The first bytes of each sequence of this size, in as few exchanges as the filesystem can."""
+        filled = [sequence for sequence, size in sizes.items() if size]
+        paths = [self._file(sequence) for sequence in filled]
+        ends = [min(sizes[sequence], FIRST_READ) for sequence in filled]
         read = self._filesystem.cat_ranges(paths, [0] * len(paths), ends, on_error="return") if paths else []
-        return {sequence: b"" for sequence, _ in wanted} | dict(
-            zip([sequence for sequence, _ in filled], read, strict=True)
-        )
+        return dict.fromkeys(sizes, b"") | dict(zip(filled, read, strict=True))
 
-    def _parsed(self, sequence: int, entry: Entry, beginning: bytes | Exception) -> RecordHeader:
-        place = self._place(sequence)
+    def _header(self, sequence: int, entry: Entry, beginning: bytes | Exception) -> RecordHeader:
+        place = self.place(sequence)
         if entry.type != "file":
-            raise _no_file(place)
+            raise no_file(place)
         if isinstance(beginning, Exception):
             raise beginning
         try:
@@ -300,52 +312,48 @@ class RemoteFolder:
         self._headers[self._file(sequence)] = (entry, header)
         return header
 
-    def _bytes(self, path: str, start: int, end: int) -> bytes:
+    def _bytes(self, file: str, start: int, end: int) -> bytes:
         # Many stores refuse to read nothing.
-        return bytes(self._filesystem.cat_file(path, start=start, end=end)) if end > start else b""
-
-    def _listing(self) -> Listing:
-        return read_listing(self._filesystem, self._path) or Listing()
+        return bytes(self._filesystem.cat_file(file, start=start, end=end)) if end > start else b""
 
     def _file(self, sequence: int) -> str:
-        return f"{self._path}/{record_name(sequence)}"
+        return f"{self._root}/{record_name(sequence)}"
 
-    def _place(self, sequence: int) -> str:
-        return f"{self._shown}/{record_name(sequence)}"
+    def _list(self) -> RemoteNames | None:
+        """What is in the folder; None when there is no such folder."""
+        try:
+            found = self._filesystem.ls(self._root, detail=True)
+        except FileNotFoundError:
+            return None
+        names = RemoteNames()
+        for status in found:
+            _sort_in(names, status["name"].rstrip("/").rpartition("/")[2], status)
+        return names
 
 
-def _leftovers_of(listing: Listing) -> list[str]:
-    # Where the filesystem does not tell its age, only the file of a dead process of this machine is a leftover.
-    return [
-        name
-        for name, changed in listing.temporaries.items()
-        if is_leftover(name, age=time.time() - changed.timestamp() if changed else 0)
-    ]
+def _sort_in(names: RemoteNames, name: str, status: dict[str, Any]) -> None:
+    if (sequence := sequence_of(name)) is not None:
+        marks = tuple(str(status.get(key)) for key in _MARKS)
+        names.records[sequence] = Entry(status["type"], status["size"] or 0, marks)
+    elif (deleted := deleted_up_to_of(name)) is not None:
+        names.deleted.append(deleted)
+    elif (alias := split_alias(name)) is not None:
+        names.aliases.append(alias)
+    elif name.startswith(TEMPORARY):
+        names.temporaries[name] = _changed(status)
 
 
-def _info(graph_id: str, sequence: int, header: RecordHeader, entry: Entry) -> CheckpointInfo:
-    timestamp: datetime = header.timestamp
+def _changed(status: dict[str, Any]) -> datetime | None:
+    changed = status.get("mtime")
+    return datetime.fromtimestamp(changed, UTC) if isinstance(changed, int | float) else changed
+
+
+def _info(header: RecordHeader, entry: Entry) -> CheckpointInfo:
     return CheckpointInfo(
-        checkpoint_id=header.checkpoint_id if header.manual else automatic_id(graph_id, sequence),
-        graph_id=graph_id,
-        sequence=sequence,
-        timestamp=timestamp,
+        checkpoint_id=header.checkpoint_id if header.manual else automatic_id(header.graph_id, header.sequence),
+        graph_id=header.graph_id,
+        sequence=header.sequence,
+        timestamp=header.timestamp,
         size=entry.size,
         manual=header.manual,
     )
-
-
-def _refuse_deleted(header: RecordHeader, listing: Listing) -> None:
-    if header.sequence <= listing.floor:
-        raise _taken(header, "was used before and its checkpoint, or a later one, has been deleted")
-
-
-def _taken(header: RecordHeader, reason: str) -> SequenceTakenError:
-    return SequenceTakenError(
-        f"The file backend did not save checkpoint {header.sequence} of graph {header.graph_id[:80]!r}: this sequence "
-        f"{reason}. Nothing was written. Read the latest checkpoint and continue from there."
-    )
-
-
-def _no_file(place: str) -> CheckpointDamagedError:
-    return CheckpointDamagedError(f"{place} is not a file, so it is no checkpoint. Remove it, or restore the file.")

@@ -10,23 +10,24 @@ from spark.graphs.checkpoint.storage import (
     CheckpointBackend,
     CheckpointInfo,
     CheckpointQuery,
+    LatestHeaders,
     Listing,
     Record,
     parse_automatic_id,
     split_inline_io,
 )
+from spark.graphs.checkpoint.storage import Records as FoundRecords
 from spark_backend_s3.blobs import Blobs
-from spark_backend_s3.catalog import Catalog
-from spark_backend_s3.clock import Timing
-from spark_backend_s3.history import History
+from spark_backend_s3.calls import Call
+from spark_backend_s3.deleter import RecordDeleter
 from spark_backend_s3.location import Location, options_of
-from spark_backend_s3.looks import Looks
 from spark_backend_s3.names import LAST_SEQUENCE, Keys, is_sequence, quote
 from spark_backend_s3.objects import Objects
-from spark_backend_s3.parallel import Whole
-from spark_backend_s3.probe import check_conditional_writes, forgotten_probes
+from spark_backend_s3.reader import RecordReader
 from spark_backend_s3.records import Records
-from spark_backend_s3.removal import Removal
+from spark_backend_s3.scan import TRUST, Trust
+from spark_backend_s3.view_cache import ViewCache
+from spark_backend_s3.writer import RecordWriter
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.storage import CheckpointSerializer, Format, ReadLimits
@@ -47,6 +48,7 @@ class S3CheckpointBackend(CheckpointBackend):
         or role of the machine gives them.
     :param single_writer: accept a store without conditional writes. Nobody else may then write to the same graph ids.
     :param timeout: seconds after which a request that does not succeed, tried over and over, fails.
+    :param trust: how long what was seen of a graph counts, for a store whose clocks differ by more than usual, and for tests.
     :param format: how the payload is written.
     :param compression: True or ``"gzip"`` to compress it.
     :param pretty_print: indent it, where the format is readable.
@@ -72,6 +74,7 @@ class S3CheckpointBackend(CheckpointBackend):
         token: str | None = None,
         single_writer: bool = False,
         timeout: float = 60.0,
+        trust: Trust = TRUST,
         format: str | Format = "json",
         compression: bool | str = False,
         pretty_print: bool = False,
@@ -99,15 +102,24 @@ class S3CheckpointBackend(CheckpointBackend):
             secret=secret,
             token=token,
         )
-        self._is_single_writer = single_writer
-        self._keys = Keys(self._location.root)
         self._objects = Objects(self._location, timeout=timeout, has_conditions=not single_writer)
-        records = Records(self._objects, self._keys, bucket=bucket)
-        self._looks = Looks(self._objects, self._keys, timing=Timing())
-        self._history = History(self._objects, self._keys, records, self._looks, is_single_writer=single_writer)
-        self._removal = Removal(self._objects, self._keys, records, self._looks, has_conditions=not single_writer)
-        self._catalog = Catalog(self._objects, self._keys, records)
-        self._blobs = Blobs(self._objects, self._keys)
+        keys = Keys(self._location.root)
+        records = Records(self._objects, keys, bucket=bucket)
+        self._views = ViewCache(self._objects, keys, trust=trust)
+        self._blobs = Blobs(self._objects, keys)
+        self._writer = RecordWriter(
+            self._objects,
+            keys,
+            self._location,
+            records=records,
+            blobs=self._blobs,
+            views=self._views,
+            is_single_writer=single_writer,
+        )
+        self._reader = RecordReader(self._objects, keys, records, clock=trust.clock)
+        self._deleter = RecordDeleter(
+            self._objects, keys, records=records, views=self._views, has_conditions=not single_writer
+        )
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
@@ -126,29 +138,86 @@ class S3CheckpointBackend(CheckpointBackend):
             "An s3 backend can't be pickled or copied, as its credentials would go with it; make a new one from its URL."
         )
 
+    # Write.
+
     async def put(self, record: Record) -> None:
         header = record.header
         action = f"save checkpoint {header.sequence} of graph {header.graph_id[:80]!r}"
         if not is_sequence(header.sequence):
             raise BackendError(f"The s3 backend can't {action}: sequences go from 1 to {LAST_SEQUENCE:,}.")
-        call = Whole()
-        await call.run(self._put(record, call, action))
+        call = Call()
+        await call.wait_uncancellable(self._writer.put(record, action=action, call=call))
 
-    async def _put(self, record: Record, call: Whole, action: str) -> None:
+    async def next_sequence(self, graph_id: str) -> int:
+        action = f"find the next sequence of graph {graph_id[:80]!r}"
+        return (await self._views.look(quote(graph_id), action=action)).highest + 1
+
+    # Read one.
+
+    async def get(self, graph_id: str, sequence: int) -> Record | None:
+        if not is_sequence(sequence):
+            return None
+        action = f"read checkpoint {sequence} of graph {graph_id[:80]!r}"
+        return await self._reader.get(graph_id, sequence, action=action)
+
+    async def latest(self, graph_id: str) -> CheckpointInfo | None:
+        return await self._reader.latest(graph_id, action=f"find the latest checkpoint of graph {graph_id[:80]!r}")
+
+    async def find(self, checkpoint_id: str) -> CheckpointInfo | None:
+        action = f"look for checkpoint {checkpoint_id[:80]!r}"
+        given = await self._reader.find_given(checkpoint_id, action=action)
+        address = parse_automatic_id(checkpoint_id)
+        if given is not None or address is None or not is_sequence(address[1]):
+            return given
+        return await self._reader.line(*address, action=action)
+
+    # Read many.
+
+    async def get_many(self, graph_id: str, sequences: Sequence[int]) -> FoundRecords:
+        return await self._reader.get_many(graph_id, sequences, action=f"read checkpoints of graph {graph_id[:80]!r}")
+
+    async def latest_headers(self, graph_ids: Sequence[str]) -> LatestHeaders:
+        return await self._reader.latest_headers(graph_ids, action="find the latest checkpoints of graphs")
+
+    # List.
+
+    async def list(self, graph_id: str | None = None) -> Listing:
+        action = "list all checkpoints" if graph_id is None else f"list the checkpoints of graph {graph_id[:80]!r}"
+        return await self._reader.query(CheckpointQuery(graph_id=graph_id), action=action)
+
+    async def query(self, query: CheckpointQuery) -> Listing:
+        return await self._reader.query(query, action="search for checkpoints")
+
+    async def graph_ids(self, prefix: str = "", *, after: str | None = None, limit: int | None = None) -> Names:
+        return await self._reader.graph_ids(prefix, after=after, limit=limit, action="list the ids of graphs")
+
+    # Delete.
+
+    async def delete(self, graph_id: str, sequence: int) -> bool:
+        action = f"delete checkpoint {sequence} of graph {graph_id[:80]!r}"
+        return bool(await self._delete(graph_id, [sequence], action))
+
+    async def delete_many(self, graph_id: str, sequences: Sequence[int]) -> Sequences:
+        action = f"delete {len(sequences)} checkpoints of graph {graph_id[:80]!r}"
+        return await self._delete(graph_id, sequences, action)
+
+    async def _delete(self, graph_id: str, sequences: Sequence[int], action: str) -> Sequences:
+        possible = [sequence for sequence in sequences if is_sequence(sequence)]
+        if not possible:
+            return []
         try:
-            await self._write(record, call, action)
-        except BackendError as error:
-            # Others may have gone on while the store did not answer. They may even be the reason: it was we who were stopped.
-            if not call.is_wanted or not await self._history.is_stored_after(error, record, action=action):
-                raise
+            return await Call().wait_uncancellable(self._deleter.delete(graph_id, possible, action=action))
+        finally:
+            self._reader.forget(graph_id)
 
-    async def _write(self, record: Record, call: Whole, action: str) -> None:
-        if not self._is_single_writer:
-            await check_conditional_writes(self._objects, self._keys, self._location)
-        if call.is_wanted and record.blobs:
-            await self._blobs.add(record.graph_id, record.blobs, action=action)
-        if call.is_wanted:
-            await self._history.add(record, action=action, is_wanted=lambda: call.is_wanted)
+    async def forget(self, graph_id: str) -> Sequences:
+        action = f"forget graph {graph_id[:80]!r}"
+        try:
+            return await Call().wait_uncancellable(self._deleter.forget(graph_id, action=action))
+        finally:
+            self._reader.forget(graph_id)
+
+    # Large values.
 
     async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
         return await self._blobs.read(graph_id, names, action=f"read large values of graph {graph_id[:80]!r}")
@@ -157,65 +226,14 @@ class S3CheckpointBackend(CheckpointBackend):
         return await self._blobs.names(graph_id, action=f"list the large values of graph {graph_id[:80]!r}")
 
     async def delete_blobs(self, graph_id: str, names: Sequence[str]) -> None:
-        action = f"remove large values of graph {graph_id[:80]!r}"
-        await Whole().run(self._blobs.remove(graph_id, names, action=action))
+        action = f"delete large values of graph {graph_id[:80]!r}"
+        await Call().wait_uncancellable(self._blobs.remove(graph_id, names, action=action))
 
-    async def get(self, graph_id: str, sequence: int) -> Record | None:
-        if not is_sequence(sequence):
-            return None
-        action = f"read checkpoint {sequence} of graph {graph_id[:80]!r}"
-        return await self._catalog.read(quote(graph_id), sequence, action=action)
-
-    async def query(self, query: CheckpointQuery) -> Listing:
-        return await self._catalog.query(query, action="search for checkpoints")
-
-    async def list(self, graph_id: str | None = None) -> Listing:
-        action = "list all checkpoints" if graph_id is None else f"list the checkpoints of graph {graph_id[:80]!r}"
-        return await self._catalog.query(CheckpointQuery(graph_id=graph_id), action=action)
-
-    async def latest(self, graph_id: str) -> CheckpointInfo | None:
-        action = f"find the latest checkpoint of graph {graph_id[:80]!r}"
-        return await self._catalog.latest(quote(graph_id), action=action)
-
-    async def next_sequence(self, graph_id: str) -> int:
-        action = f"find the next sequence of graph {graph_id[:80]!r}"
-        return (await self._looks.look(quote(graph_id), action=action)).highest + 1
-
-    async def delete(self, graph_id: str, sequence: int) -> bool:
-        return bool(
-            await self._remove(graph_id, [sequence], f"delete checkpoint {sequence} of graph {graph_id[:80]!r}")
-        )
-
-    async def delete_many(self, graph_id: str, sequences: Sequence[int]) -> Sequences:
-        action = f"delete {len(sequences)} checkpoints of graph {graph_id[:80]!r}"
-        return await self._remove(graph_id, sequences, action)
-
-    async def _remove(self, graph_id: str, sequences: Sequence[int], action: str) -> Sequences:
-        possible = [sequence for sequence in sequences if is_sequence(sequence)]
-        if not possible:
-            return []
-        try:
-            return await Whole().run(self._removal.remove(graph_id, possible, action=action))
-        finally:
-            self._catalog.forget(graph_id)
-
-    async def forget(self, graph_id: str) -> Sequences:
-        try:
-            return await Whole().run(self._removal.forget(graph_id, action=f"forget graph {graph_id[:80]!r}"))
-        finally:
-            self._catalog.forget(graph_id)
-
-    async def find(self, checkpoint_id: str) -> CheckpointInfo | None:
-        action = f"look for checkpoint {checkpoint_id[:80]!r}"
-        given = await self._catalog.find_given(checkpoint_id, action=action)
-        address = parse_automatic_id(checkpoint_id)
-        if given is not None or address is None or not is_sequence(address[1]):
-            return given
-        return await self._catalog.line(quote(address[0]), address[1], action=action)
+    # Housekeeping.
 
     async def leftovers(self, *, remove: bool = False) -> Names:
         action = "look for leftovers"
-        found = await forgotten_probes(self._objects, self._keys, action=action)
+        found = await self._writer.leftovers(action=action)
         if found and remove:
             refused = await self._objects.remove(found, action=action)
             for code in refused.values():

@@ -1,23 +1,21 @@
 """Large values: each an object of its own, there before the record that refers to it.
 
 A name is used once, ever, and what is written under it never changes, so these objects need no conditions. What a killed
-save leaves is swept up with other orphans.
+save leaves behind is removed with other orphans.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from spark.errors import BackendError
+from spark.graphs.checkpoint.storage import is_blob_name
+from spark_backend_s3.calls import in_parallel
 from spark_backend_s3.names import Keys, quote
 from spark_backend_s3.objects import LARGEST, Objects
-from spark_backend_s3.parallel import in_parallel
 
 Names: TypeAlias = list[str]
-
-_NAME: Final = re.compile(r"[A-Za-z0-9-]{1,100}")
 
 
 class Blobs:
@@ -33,7 +31,7 @@ class Blobs:
             if len(content) > LARGEST:
                 raise BackendError(
                     f"The s3 backend can't {action}: its large value {name!r} takes {len(content):,} bytes, and S3 takes "
-                    f"{LARGEST:,} in one act. Keep it outside of the state, or compress. Nothing was written."
+                    f"{LARGEST:,} in one PUT. Keep it outside of the state, or compress. Nothing was written."
                 )
 
         async def write(blob: tuple[str, bytes]) -> None:
@@ -70,4 +68,4 @@ class Blobs:
 
 def _possible(names: Sequence[str]) -> Names:
     # Names come from records, and so from whoever may write to the store: none may lead elsewhere.
-    return [name for name in names if _NAME.fullmatch(name)]
+    return [name for name in names if is_blob_name(name)]

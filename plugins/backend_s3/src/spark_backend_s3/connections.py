@@ -19,8 +19,6 @@ from spark.errors import BackendError
 from spark.graphs.checkpoint.storage import run_blocking
 from spark_backend_s3.location import Location
 
-PARALLEL: Final = 16
-"""So many requests of one operation are under way at once."""
 _POOL: Final = 64
 _LONGEST_CONNECT: Final = 5.0
 _BESIDE_AWS: Final = {
@@ -156,7 +154,7 @@ def _new_filesystem(location: Location, session: AioSession, *, read_timeout: fl
         skip_instance_cache=True,
         use_listings_cache=False,
     )
-    # Tried again is in one place only, `attempts.py`, which must know of each request that was sent.
+    # Requests are tried again in one place only, `calls.py`, which has to know of each that was sent.
     filesystem.retries = 1
     return filesystem
 

@@ -1,4 +1,4 @@
-"""Ids and sequences ↔ keys of objects: whatever the string, the key stays in its place, and no two share one.
+"""Ids and sequences ↔ keys of objects: whatever the string, its key stays below the prefix, and no two share one.
 
 Beside letters and digits only ``-``, ``_``, ``.`` and ``!`` are used, which every S3 store and tool takes as they are. Keys of a
 graph are in falling order of sequence, since S3 lists by key and the newest is what is asked for most.
@@ -23,16 +23,12 @@ _PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 _HASHED = re.compile(r"[A-Za-z0-9_.!-]{0,80}!![0-9a-f]{64}\Z")
 _RANKED = re.compile(r"([0-9]{12})-([0-9]{12})\Z")
 _RECORD_END: Final = ".ckpt"
-_FLOOR: Final = ".floor/"
+_MARKER: Final = ".floor/"
 
 
 def quote(text: str) -> str:
     """The name that stands for an id, and for no other."""
-    # Lone surrogates have no UTF-8; "surrogatepass" still gives each its own bytes.
-    octets = text.encode("utf-8", "surrogatepass")
-    name = "".join(chr(octet) if octet in _PLAIN else f"!{octet:02X}" for octet in octets)
-    if name.startswith("."):
-        name = "!2E" + name[1:]
+    name = _spelt(text)
     if len(name) > LONGEST_NAME:
         return re.sub(r"!.?\Z", "", name[:_READABLE]) + "!!" + sha256(name.encode()).hexdigest()
     return name or "!"
@@ -62,7 +58,7 @@ def is_sequence(sequence: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys of one store: ``graphs/`` with records and floors, ``blobs/`` with large values, ``ids/`` with the ids given by
+    """The keys of one store: ``graphs/`` with records and markers, ``blobs/`` with large values, ``ids/`` with the ids given by
     hand, ``probe/``."""
 
     root: str
@@ -73,12 +69,21 @@ class Keys:
         """What the keys of all graphs begin with."""
         return f"{self.root}graphs/"
 
+    def graphs_like(self, prefix: str) -> str:
+        """What the keys of all graphs begin with whose ids begin with a text; those of some others begin with it, too."""
+        # Of a name that is cut, the first characters stand, but for the two of an escape that the cut divided.
+        return self.graphs + _spelt(prefix)[: _READABLE - 2]
+
     def graph(self, name: str) -> str:
         """What the keys of one graph begin with.
 
         :param name: its quoted id.
         """
         return f"{self.graphs}{name}/"
+
+    def after_graph(self, name: str) -> str:
+        """A key just after all of one graph, to begin a listing at the next one."""
+        return f"{self.graphs}{name}0"  # "0" comes after "/"
 
     def record(self, name: str, sequence: int) -> str:
         """The key of a record. It depends on the address and nothing else, so that there can be only one."""
@@ -88,9 +93,9 @@ class Keys:
         """A key just before that of a record, to begin a listing at it."""
         return self.record(name, sequence)[: -len(_RECORD_END)]
 
-    def floor(self, name: str, sequence: int) -> str:
-        """The key that says: of this graph's sequences, those up to this one are used; listed before the records."""
-        return f"{self.graph(name)}{_FLOOR}{_ranked(sequence)}"
+    def marker(self, name: str, deleted_up_to: int) -> str:
+        """The key that says: of this graph's sequences, none up to this one may be used any more; listed before the records."""
+        return f"{self.graph(name)}{_MARKER}{_ranked(deleted_up_to)}"
 
     def blobs(self, name: str) -> str:
         """What the keys of the large values of one graph begin with.
@@ -131,16 +136,23 @@ class Keys:
         sequence = _sequence_of(rest.removesuffix(_RECORD_END)) if rest.endswith(_RECORD_END) else None
         return None if sequence is None else (name, sequence)
 
-    def split_floor(self, key: str) -> int | None:
-        """The sequence in a floor's key, or None for another key."""
+    def split_marker(self, key: str) -> int | None:
+        """The sequence in a marker's key, or None for another key."""
         _, _, rest = key.removeprefix(self.graphs).partition("/")
-        return _sequence_of(rest.removeprefix(_FLOOR)) if rest.startswith(_FLOOR) else None
+        return _sequence_of(rest.removeprefix(_MARKER)) if rest.startswith(_MARKER) else None
 
     def split_alias(self, key: str, checkpoint_id: str) -> tuple[str, int] | None:
         """The quoted graph id and the sequence in the key of an alias of this id, or None for another key."""
         name, _, rest = key.removeprefix(self.ids(checkpoint_id)).partition("/")
         sequence = _sequence_of(rest)
         return None if sequence is None else (name, sequence)
+
+
+def _spelt(text: str) -> str:
+    # Lone surrogates have no UTF-8; "surrogatepass" still gives each its own bytes.
+    octets = text.encode("utf-8", "surrogatepass")
+    name = "".join(chr(octet) if octet in _PLAIN else f"!{octet:02X}" for octet in octets)
+    return "!2E" + name[1:] if name.startswith(".") else name
 
 
 def _ranked(sequence: int) -> str:

@@ -1,19 +1,19 @@
-"""The few requests that the backend makes of S3, each tried again within bounds; errors leave here as the project's."""
+"""The few requests that the backend makes of S3, each tried again within bounds. Errors leave here as the project's."""
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from random import Random, SystemRandom
 from typing import Any, Final, TypeVar
 
 from spark.errors import BackendError, SparkError
-from spark_backend_s3.attempts import Attempts, Patience
+from spark_backend_s3.calls import Attempts, RetryBudget
 from spark_backend_s3.connections import Connections
-from spark_backend_s3.faults import failure, is_beyond_end, is_missing, is_taken, refusal
+from spark_backend_s3.errors import failure, is_beyond_end, is_missing, is_taken, refusal
 from spark_backend_s3.location import Location
 
 T = TypeVar("T")
@@ -24,6 +24,7 @@ PAGE: Final = 1000
 """S3 lists, and removes, at most so many objects in one request."""
 _CONDITIONS: Final = frozenset({"IfMatch", "IfNoneMatch"})
 _MARK: Final = "emptied-by"
+_RANDOM: Final = SystemRandom()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,23 +64,29 @@ class Content:
 class Objects:
     """The objects of one store."""
 
-    def __init__(self, location: Location, *, timeout: float, has_conditions: bool) -> None:
+    def __init__(self, location: Location, *, timeout: float, has_conditions: bool, random: Random = _RANDOM) -> None:
         """The store at this place.
 
         :param timeout: seconds within which a request has to succeed, or fail for good.
         :param has_conditions: whether the store is asked to check conditions; without, every write is made.
+        :param random: decides on the pauses between attempts, and marks what is emptied.
         """
         self._location = location
-        self._patience = Patience(timeout)
+        self._budget = RetryBudget(timeout, random=random)
+        self._random = random
         self._has_conditions = has_conditions
         self._quotes_etags = True
         """As HTTP has it, and AWS; Ceph 16 compares what stands between the quotes with what was sent."""
         self.connections = Connections(location, read_timeout=timeout / 4)
 
     @property
-    def patience(self) -> float:
+    def attempt_timeout(self) -> float:
         """Seconds that one attempt of a request may take."""
-        return self._patience.timeout / 3
+        return self._budget.timeout / 3
+
+    def token(self) -> str:
+        """Some text that nobody else uses."""
+        return self._random.randbytes(12).hex()
 
     async def create(
         self, key: str, content: bytes, *, action: str, is_wanted: Callable[[], bool] = lambda: True
@@ -104,7 +111,7 @@ class Objects:
 
         :raises BackendError: the store failed, or refuses although the object has this etag.
         """
-        mark = secrets.token_hex(8)
+        mark = self.token()
         for is_quoted in (self._quotes_etags, not self._quotes_etags):
             condition = etag if is_quoted else etag.strip('"')
             if await self._replace(key, b"", condition, mark=mark, action=action):
@@ -151,7 +158,7 @@ class Objects:
         """Objects by key, in order.
 
         :param after: begin after this key.
-        :param more: go on with an earlier listing.
+        :param more: continue an earlier listing.
         """
         place = {"ContinuationToken": more} if more else {"StartAfter": after} if after else {}
 
@@ -238,8 +245,8 @@ class Objects:
         size: int = 0,
         is_wanted: Callable[[], bool] = lambda: True,
     ) -> T:
-        await self.connections.filesystem()  # to open it is work of ours, and not on the store's account
-        attempts = Attempts(self._patience, size=size, is_wanted=is_wanted)
+        await self.connections.filesystem()  # opening it is our own work, and does not count as the store's delay
+        attempts = Attempts(self._budget, size=size, is_wanted=is_wanted)
         return await attempts.run(lambda: request(attempts))
 
     async def _call(self, method: str, **arguments: Any) -> Any:
@@ -252,7 +259,7 @@ class _ConditionFailed(Exception):
 
 
 def _cause(error: Exception) -> BaseException | None:
-    # Errors of our own go on as they are, with the cause that they have.
+    # Errors of our own are raised as they are, with the cause that they have.
     return error.__cause__ if isinstance(error, SparkError) else error
 
 

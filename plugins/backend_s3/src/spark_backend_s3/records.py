@@ -1,10 +1,9 @@
-"""Reading what is stored: whole records, and the headers that a listing needs, each of which is read once."""
+"""Records and headers, read from where they are stored. A header is read once."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from spark.errors import CheckpointDamagedError
@@ -17,31 +16,19 @@ from spark.graphs.checkpoint.storage import (
     read_head,
     unframe,
 )
-from spark_backend_s3.bounded import keep
+from spark_backend_s3.calls import in_parallel
 from spark_backend_s3.names import Keys, quote, unquote
 from spark_backend_s3.objects import Content, Objects
-from spark_backend_s3.parallel import in_parallel
+from spark_backend_s3.scan import Entry
+from spark_backend_s3.view_cache import keep
 
 _FIRST_LOOK: Final = 4096
 """Most headers are within so many bytes."""
 _REMEMBERED: Final = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """The place of a record as a listing shows it."""
-
-    name: str
-    """The quoted graph id."""
-    sequence: int
-    key: str
-    etag: str
-    size: int
-    """In bytes. Nothing is left of a record but its place where this is 0."""
-
-
 class Records:
-    """The records of one store. Headers that were read are kept, as long as the object is the same."""
+    """The records of one store. A header that was read is kept for as long as the object is the same."""
 
     def __init__(self, objects: Objects, keys: Keys, *, bucket: str) -> None:
         self._objects = objects
@@ -88,6 +75,14 @@ class Records:
         self.remember(key, content.etag, record.header)
         return record
 
+    async def record_or_damage(self, name: str, sequence: int, *, action: str) -> Record | DamagedRecord | None:
+        """The same, with what is damaged as data."""
+        try:
+            return await self.read_at(name, sequence, action=action)
+        except CheckpointDamagedError as error:
+            place = self._place(self._keys.record(name, sequence))
+            return DamagedRecord(unquote(name), sequence, place, str(error))
+
     async def header_at(self, name: str, sequence: int, *, action: str) -> RecordHeader | None:
         """The header of a record, or None when there is none.
 
@@ -103,19 +98,20 @@ class Records:
         return header
 
     async def header_of(self, entry: Entry, *, action: str) -> RecordHeader | None:
-        """The header of a record that was listed; None when it is gone meanwhile."""
+        """The header of a record that was listed; None when it was deleted since."""
         return self.known(entry.key, entry.etag) or await self.header_at(entry.name, entry.sequence, action=action)
+
+    async def header_or_damage(self, entry: Entry, *, action: str) -> RecordHeader | DamagedRecord | None:
+        """The same, with what is damaged as data."""
+        try:
+            return await self.header_of(entry, action=action)
+        except CheckpointDamagedError as error:
+            return DamagedRecord(unquote(entry.name), entry.sequence, self._place(entry.key), str(error))
 
     async def headers_of(self, entries: Sequence[Entry], *, action: str) -> list[RecordHeader | DamagedRecord]:
         """The headers of records that were listed, and what is damaged in their places."""
-
-        async def read(entry: Entry) -> RecordHeader | DamagedRecord | None:
-            try:
-                return await self.header_of(entry, action=action)
-            except CheckpointDamagedError as error:
-                return DamagedRecord(unquote(entry.name), entry.sequence, self._place(entry.key), str(error))
-
-        return [found for found in await in_parallel(read, entries) if found]
+        found = await in_parallel(lambda entry: self.header_or_damage(entry, action=action), entries)
+        return [each for each in found if each]
 
     async def _beginning(self, key: str, *, action: str) -> Content | None:
         content = await self._objects.read(key, action=action, first=_FIRST_LOOK)

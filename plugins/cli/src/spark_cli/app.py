@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import typer
 
-from spark_cli.commands import checkpoints, doctor, drawing, moving, plugins, running
+from spark_cli.commands import checkpoints, doctor, graph, plugins, run, transfer
+from spark_cli.exit_codes import end
+from spark_cli.options import Json
 
 # Plain help and plain errors: those of typer in colour take three times as long to come.
 app = typer.Typer(
     name="spark",
-    help="Run graphs whose runs survive, and look after their checkpoints.",
+    help="Run durable graphs, and manage their checkpoints.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    epilog="Exit codes: 0 fine, 1 something failed or was found, 2 wrong usage.",
+    epilog="Exit codes: 0 success, 1 something failed or was found, 2 wrong usage.",
 )
 store = typer.Typer(
-    help="Look at the checkpoints in a store, move and remove them.", no_args_is_help=True, rich_markup_mode=None
+    help="Show, copy, verify and delete the checkpoints in a store.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(store, name="checkpoints")
 
-app.command("plugins")(plugins.show_plugins)
-app.command("run")(running.run)
-app.command("graph")(drawing.draw)
+app.command("run")(run.run)
+app.command("graph")(graph.draw)
 app.command("doctor")(doctor.examine)
 store.command("list")(checkpoints.list_checkpoints)
 store.command("show")(checkpoints.show)
@@ -31,6 +32,12 @@ store.command("delete")(checkpoints.delete)
 store.command("forget")(checkpoints.forget)
 store.command("prune")(checkpoints.prune)
 store.command("verify")(doctor.verify)
-store.command("copy")(moving.copy)
-store.command("export")(moving.export)
-store.command("import")(moving.import_)
+store.command("copy")(transfer.copy)
+store.command("export")(transfer.export)
+store.command("import")(transfer.import_)
+
+
+@app.command("plugins")
+def show_plugins(as_json: Json = False) -> None:
+    """Show the installed plugins. Exit code 1 when one is broken, or two claim one name."""
+    end(fine=plugins.show_plugins(as_json))

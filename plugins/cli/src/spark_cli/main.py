@@ -1,4 +1,4 @@
-"""Where the process begins, and what becomes of errors."""
+"""Where the process begins, and where errors end."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def _tried(words: list[str]) -> int:
 
 def _run(words: list[str]) -> int:
     if words in (["plugins"], ["plugins", "--json"]):
-        # The one command that is quicker than typer, which to read any arguments imports pydantic as well.
-        from spark_cli.plugin_report import report_plugins
+        # The one command that is quicker than typer, which imports pydantic to read any arguments.
+        from spark_cli.commands.plugins import show_plugins
 
-        return 0 if report_plugins(as_json=len(words) == 2) else 1
+        return 0 if show_plugins(as_json=len(words) == 2) else 1
     from spark_cli.app import app
 
     app(words)

@@ -1,43 +1,15 @@
-"""Which store does a command work on, and which graphs in it? The store of ``--url``, or that of the configuration in force."""
+"""Which store does a command work on? The one of ``--url``, or that of the configuration in force."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import typer
-
-from spark_cli.ending import refuse
+from spark_cli.exit_codes import refuse
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint import CheckpointBackend
-
-Url: TypeAlias = Annotated[
-    str, typer.Option(help="The store. Without it: SPARK_CHECKPOINT_URL, spark.toml, pyproject.toml.", metavar="URL")
-]
-
-
-def not_a_url(graph_id: str) -> str:
-    """The graph id, unless it is a URL, which is wrong usage."""
-    if "://" in graph_id:
-        from spark.hooks import redact
-
-        raise typer.BadParameter(f"{redact(graph_id)!r} is a URL, not a graph id; name the store with --url.")
-    return graph_id
-
-
-def _no_urls(graph_ids: list[str]) -> list[str]:
-    return [not_a_url(graph_id) for graph_id in graph_ids]
-
-
-OneGraph: TypeAlias = Annotated[
-    str, typer.Argument(metavar="[GRAPH_ID]", help="Only of this graph.", show_default=False, callback=not_a_url)
-]
-Graphs: TypeAlias = Annotated[
-    list[str],
-    typer.Argument(metavar="[GRAPH_ID]...", help="Only of these graphs.", show_default=False, callback=_no_urls),
-]
 
 Result = TypeVar("Result")
 
@@ -66,12 +38,11 @@ def opened(url: str) -> CheckpointBackend:
     from spark.hooks import redact
 
     try:
-        store: CheckpointBackend = open_backend(url)
+        return open_backend(url)
     except Exception as error:
         if isinstance(error, SparkError) and not isinstance(error, ValueError):
             raise
-        refuse(f"{redact(url)!r} is no store: {error}")
-    return store
+        refuse(f"{redact(url)!r} is not a store: {error}")
 
 
 def _configured() -> CheckpointBackend:

@@ -8,22 +8,12 @@ import os
 import sys
 from collections.abc import Iterable
 from functools import reduce
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from spark_cli.ending import refuse
+from spark_cli.exit_codes import refuse
 
 if TYPE_CHECKING:
     from spark.graphs import Graph
-
-Target: TypeAlias = Annotated[
-    str, typer.Argument(metavar="MODULE:GRAPH", help="A graph, or a function that makes one.")
-]
-Imports: TypeAlias = Annotated[
-    list[str],
-    typer.Option("--import", metavar="MODULE", help="Import it first: it defines types that are in the state."),
-]
 
 
 def load_graph(target: str) -> Graph:

@@ -15,6 +15,7 @@ from spark_testing import CheckpointBackendConformance, OpenAnother, ReadRaw, Sp
 
 class TestExample(CheckpointBackendConformance):
     capabilities = ("persistent", "processes", "concurrent_processes")
+    many_graphs = 100  # each save waits for the disk twice
 
     @pytest.fixture
     async def backend(self, tmp_path: Path) -> AsyncIterator[ExampleCheckpointBackend]:

@@ -12,6 +12,7 @@ from spark.errors import (
     CheckpointConflictError,
     CheckpointNotFoundError,
     DeletionError,
+    GraphDefinitionError,
     InvalidIdError,
 )
 from spark.graphs import Graph
@@ -23,6 +24,7 @@ from spark.graphs.checkpoint import (
     InMemoryCheckpointBackend,
     KeepLast,
 )
+from spark.graphs.checkpoint.links import links_of
 from tests.support.running import countdown, every_step
 
 
@@ -42,6 +44,21 @@ def made(checkpoint_id: str, *, graph_id: str = "g", at: datetime | None = None,
 
 async def ids(manager: CheckpointManager, graph_id: str | None = None) -> list[str]:
     return [info.checkpoint_id for info in await manager.list_checkpoints(graph_id)]
+
+
+class TestGraphIds:
+    async def test_are_given_page_by_page(self, backend: InMemoryCheckpointBackend, manager: CheckpointManager) -> None:
+        for graph_id in ("order 2", "order 10", "order 1", "other"):
+            await made(graph_id, graph_id=graph_id).save(backend)
+
+        assert await manager.graph_ids() == ["order 1", "order 10", "order 2", "other"]
+        assert await manager.graph_ids("order ", limit=2) == ["order 1", "order 10"]
+        assert await manager.graph_ids("order ", after="order 10", limit=2) == ["order 2"]
+
+    @pytest.mark.parametrize("limit", [-1, 1.0, True, "1"])
+    async def test_a_limit_that_is_no_number_is_refused(self, manager: CheckpointManager, limit: Any) -> None:
+        with pytest.raises(GraphDefinitionError, match="limit="):
+            await manager.graph_ids(limit=limit)
 
 
 class TestListing:
@@ -77,7 +94,7 @@ class TestLoading:
 
         assert loaded == saved
         assert (info.sequence, info.manual) == (1, True)
-        assert loaded.source is backend
+        assert links_of(loaded).store is backend
 
     @pytest.mark.parametrize(
         "checkpoint_id", ["nope", "", "ckpt_g_000001", "ckpt_g_" + "9" * 5000, "x" * 5000, "../x", "\0"]

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from spark.errors import GraphDefinitionError
-from spark.graphs.checkpoint import InMemoryCheckpointBackend
+from spark.graphs.checkpoint import InMemoryCheckpointBackend, open_backend
 from spark.graphs.checkpoint.storage import InlineLimits, SmallIO, split_inline_io
-from spark.hooks import open_backend
 
 LIMITS = InlineLimits()
 FAST, SLOW = LIMITS.mean_seconds / 4, LIMITS.mean_seconds * 4

@@ -5,25 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
+from spark.graphs import Clock
 from spark_backend_s3 import S3CheckpointBackend
-from spark_backend_s3.attempts import Patience
-from spark_backend_s3.clock import Timing
+from spark_backend_s3.calls import RetryBudget
+from spark_backend_s3.scan import Trust
+from spark_testing import FakeClock
 from tests.plugins.support.s3.servers import S3Server
 
 AT_ONCE = -10.0
 """As ``grace``: everything that was written counts as old."""
-
-
-@dataclass
-class Clock:
-    """A writer's own clock, which goes on when it is told to."""
-
-    time: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.time
 
 
 @dataclass
@@ -51,21 +44,15 @@ def open_store(server: S3Server, bucket: str, prefix: str = "runs", **options: A
     return S3CheckpointBackend(bucket, prefix, **given | options)
 
 
-def set_timing(
-    backend: S3CheckpointBackend,
-    *,
-    grace: float = 60.0,
-    window: float = 10.0,
-    clock: Callable[[], float] | None = None,
-) -> None:
-    """Give a backend another idea of time."""
-    backend._looks.timing = Timing(grace=grace, window=window, now=clock or Clock())
+def trusting(*, grace: float = 60.0, window: float = 10.0, batch: int = 100, clock: Clock | None = None) -> Trust:
+    """An idea of time for a backend, whose own clock stands still if none is given."""
+    return Trust(grace=grace, window=window, batch=batch, clock=clock or FakeClock(1000.0))
 
 
-def set_patience(backend: S3CheckpointBackend, timeout: float) -> None:
-    """Give a backend that has reached its store another bound for each request, in seconds."""
-    backend._objects._patience = Patience(timeout)
-    backend._objects._patience.note_answer()
+def set_timeout(backend: S3CheckpointBackend, seconds: float) -> None:
+    """Give a backend that has reached its store another bound for each request."""
+    backend._objects._budget = RetryBudget(seconds, random=Random())
+    backend._objects._budget.note_answer()
 
 
 def list_at_most(backend: S3CheckpointBackend, count: int) -> None:

@@ -14,6 +14,8 @@ from functools import partial
 from threading import Lock
 from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
+from spark.graphs.concurrency.uncancellable import wait_until_done
+
 Result = TypeVar("Result")
 
 
@@ -77,10 +79,7 @@ class Reply:
         if self._is_here:
             return
         self._future = self.loop.create_future()  # cancelling the coroutine cancelled the one that it waited for
-        while not self._future.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([self._future])
-        self._future.exception()  # seen, so that asyncio does not complain that nobody looked
+        await wait_until_done(self._future)
 
     def send(self, outcome: Any, *, is_error: bool = False) -> None:
         """Give it, from any thread."""

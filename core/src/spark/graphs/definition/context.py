@@ -2,73 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final
 
+from spark.graphs.definition.step import StepInput
 from spark.graphs.state.step_state import Ended, GraphState, NodeState
-from spark.graphs.state.transactions import StateStore, StateTransaction
+from spark.graphs.state.transactions import StateTransaction
 from spark.graphs.values.snapshots import snapshot
 
-if TYPE_CHECKING:
-    from spark.graphs.concurrency.blocking import Threads
-    from spark.graphs.state.frontier import Token
-
 _UNREAD: Final = object()
-
-
-class Scope(Protocol):
-    """The run that a step belongs to, as the step sees it."""
-
-    @property
-    def graph_id(self) -> str: ...
-    @property
-    def run_id(self) -> str: ...
-    @property
-    def iteration(self) -> int: ...
-    @property
-    def state(self) -> StateStore: ...
-    @property
-    def threads(self) -> Threads: ...
-    def node_state(self, key: str) -> StateStore: ...
-
-
-class Plan(Protocol):
-    """How the step's node is executed, as the step and its run see it: a ``NodePlan``."""
-
-    @property
-    def key(self) -> str: ...
-    @property
-    def names(self) -> frozenset[str]: ...
-    @property
-    def output(self) -> str: ...
-    @property
-    def ended(self) -> Ended: ...
-    async def execute(self, context: NodeContext) -> Any: ...
-    def targets(self, content: Any) -> list[str]: ...
 
 
 class NodeContext:
     """One execution of one node. It belongs to that execution: don't keep it for later."""
 
-    __slots__ = (
-        "_graph_state",
-        "_has_ended",
-        "_inputs",
-        "_run",
-        "_state",
-        "graph_writes",
-        "node_writes",
-        "plan",
-        "token",
-    )
+    __slots__ = ("_ended", "_graph_state", "_has_ended", "_inputs", "_state", "_step", "graph_writes", "node_writes")
 
-    def __init__(self, run: Scope, plan: Plan, token: Token) -> None:
-        self._run = run
-        self._inputs: Any = _UNREAD
+    def __init__(self, step: StepInput, ended: Ended) -> None:
+        self._step = step
+        self._ended = ended
+        """What its state becomes when the step has ended."""
         self._has_ended = False
+        self._inputs: Any = _UNREAD
         self._graph_state: GraphState | None = None
         self._state: NodeState | None = None
-        self.plan: Plan = plan
-        self.token: Token = token
         self.graph_writes: StateTransaction | None = None
         """What this step read and wrote of the graph's state; None while it touched nothing."""
         self.node_writes: StateTransaction | None = None
@@ -81,14 +37,14 @@ class NodeContext:
         In a ``JoinNode`` it is the list of everything that arrived.
         """
         if self._inputs is _UNREAD:
-            self._inputs = snapshot(self.token.inputs)
+            self._inputs = snapshot(self._step.token.inputs)
         return self._inputs
 
     @property
     def graph_state(self) -> GraphState:
         """The state that all nodes share."""
         if self._graph_state is None:
-            self.graph_writes = StateTransaction(self._run.state, self.plan.key)
+            self.graph_writes = StateTransaction(self._step.scope.state, self.node)
             self._graph_state = GraphState(self.graph_writes)
             if self._has_ended:
                 self._end()
@@ -98,7 +54,7 @@ class NodeContext:
     def state(self) -> NodeState:
         """This node's own state: a mapping that is kept from one execution to the next, and in checkpoints."""
         if self._state is None:
-            self.node_writes = StateTransaction(self._run.node_state(self.plan.key), self.plan.key)
+            self.node_writes = StateTransaction(self._step.scope.node_state(self.node), self.node)
             self._state = NodeState(self.node_writes)
             if self._has_ended:
                 self._end()
@@ -111,40 +67,35 @@ class NodeContext:
         Hand it to services that accept such a key, because state is kept exactly once, but side effects happen at
         least once.
         """
-        return f"{self._run.graph_id}/{self._run.run_id}/{self.token.lineage:x}"
-
-    @property
-    def threads(self) -> Threads:
-        """Where the run has plain nodes executed."""
-        return self._run.threads
+        return self._step.idempotency_key
 
     @property
     def node(self) -> str:
         """The key of the node in its graph."""
-        return self.plan.key
+        return self._step.token.node
 
     @property
     def graph_id(self) -> str:
         """The id of the graph."""
-        return self._run.graph_id
+        return self._step.scope.graph_id
 
     @property
     def run_id(self) -> str:
         """The id of the run; it stays the same when the run is continued from a checkpoint."""
-        return self._run.run_id
+        return self._step.scope.run_id
 
     @property
     def iteration(self) -> int:
         """How many node executions the run had completed when it was last at a boundary."""
-        return self._run.iteration
+        return self._step.scope.iteration
 
     def _end(self) -> None:
         """The node has returned or raised: from now on, nothing is read or written through this context."""
         self._has_ended = True
         if self._graph_state is not None:
-            self._graph_state._end(self.plan.ended)
+            self._graph_state._end(self._ended)
         if self._state is not None:
-            self._state._end(self.plan.ended)
+            self._state._end(self._ended)
 
     def __repr__(self) -> str:
         return f"<NodeContext of {self.node!r}, {self.idempotency_key}>"

@@ -1,26 +1,21 @@
-"""How a node is executed: worked out once, when the graph is built."""
+"""How a node is executed, and where its output goes: worked out once, when the graph is built."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from contextvars import copy_context
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spark.errors import GraphDefinitionError
-from spark.graphs.concurrency.blocking import run_blocking
+from spark.graphs.definition.edges import Edge
+from spark.graphs.definition.nodes import Node
 from spark.graphs.state.step_state import Ended
-
-if TYPE_CHECKING:
-    from spark.graphs.definition.context import NodeContext
-    from spark.graphs.definition.edges import Edge
-    from spark.graphs.definition.nodes import Node
 
 
 class NodePlan:
     """A node under its key, with its edges in the order in which they fire."""
 
-    __slots__ = ("_is_async", "_takes_context", "edges", "ended", "key", "names", "node", "output")
+    __slots__ = ("edges", "ended", "is_async", "key", "names", "node", "output", "takes_context")
 
     def __init__(self, key: str, node: Node) -> None:
         process = _process_of(node)
@@ -34,20 +29,9 @@ class NodePlan:
         """How an error names what it returned."""
         self.ended: Ended = Ended(f"This step of node {key!r}")
         """What the state of its contexts becomes when their step has ended."""
-        self._takes_context = _takes_context(node, process)
-        self._is_async = _is_async(process)
-
-    async def execute(self, context: NodeContext) -> Any:
-        """Run the node's ``process`` to its end: async on the event loop, plain in a worker thread."""
-        process = self.node.process
-        try:
-            if self._is_async:
-                return await (process(context) if self._takes_context else process())
-            arguments = (context,) if self._takes_context else ()
-            result = await run_blocking(copy_context().run, process, *arguments, executor=context.threads)
-            return await result if inspect.isawaitable(result) else result
-        finally:
-            context._end()
+        self.takes_context: bool = _takes_context(node, process)
+        self.is_async: bool = _is_async(process)
+        """Whether it runs on the event loop; a plain one needs a thread."""
 
     def targets(self, content: Any) -> list[str]:
         """The keys of the nodes that an output with this content goes to."""

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 from spark.errors import GraphDefinitionError, InputConflictError, RunError
 from spark.graphs.checkpoint.calls import wrapped
 from spark.graphs.checkpoint.encoding.codec import Codec
 from spark.graphs.checkpoint.maintenance.loading import load_latest
 from spark.graphs.checkpoint.model import GraphCheckpoint
+from spark.graphs.checkpoint.storage.backend import CheckpointBackend
+from spark.graphs.definition.topology import Topology
+from spark.graphs.engine.position import RunPosition
 from spark.graphs.message import Message
 from spark.graphs.resuming.inputs import differing
-
-if TYPE_CHECKING:
-    from spark.graphs.checkpoint.storage.backend import CheckpointBackend
+from spark.graphs.state.transactions import StateStore
+from spark.graphs.values.snapshots import Check
 
 Resume: TypeAlias = bool | Literal["state"] | GraphCheckpoint
 """What ``run(resume=…)`` takes: whether to resume, and from what."""
@@ -52,6 +54,39 @@ class Origin:
     def parent(self) -> int | None:
         """The sequence of the checkpoint that the first one of the run continues."""
         return self.checkpoint.sequence if self.checkpoint is not None else None
+
+    def position(
+        self,
+        topology: Topology,
+        inputs: Any,
+        *,
+        state: StateStore,
+        node_states: dict[str, StateStore],
+        check: Check | None,
+    ) -> RunPosition:
+        """Where the run stands when it begins.
+
+        :param inputs: of a new run.
+        :param state: the committed state to begin with.
+        :param check: whether a value can be saved where the checkpoints go.
+        """
+        frontier, pending = topology.new_frontier(), self.pending
+        if pending is None:
+            frontier.add(topology.start, inputs)
+            frontier.release_joins()
+            return RunPosition(state=state, node_states=node_states, frontier=frontier, check=check)
+        frontier.load(pending.frontier)
+        frontier.release_joins()
+        return RunPosition(
+            state=state,
+            node_states=node_states,
+            frontier=frontier,
+            iteration=pending.iteration,
+            last_node=pending.last_node,
+            result=pending.result(),
+            error=pending.error,
+            check=check,
+        )
 
     def set(self, key: str, value: Any) -> None:
         """Begin with another value under this key."""
@@ -99,6 +134,12 @@ class PendingRun:
     def last_node(self) -> str | None:
         """The key of the node that completed last."""
         return self.checkpoint.execution_metadata.get("last_node")
+
+    @property
+    def error(self) -> dict[str, Any] | None:
+        """Why it failed, if it did."""
+        error = self.checkpoint.execution_metadata.get("error")
+        return error if isinstance(error, dict) else None
 
     @property
     def inputs(self) -> Mapping[str, Any] | None:

@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from spark_cli.ending import confirm, end, refuse
+from spark_cli.exit_codes import confirm, end, refuse
 from spark_cli.failures import failures_of, in_a_word, in_lines
+from spark_cli.options import Id, Imports, Json, OneGraph, Url, not_a_url
 from spark_cli.output import plain, say, say_json, say_table, tell
-from spark_cli.stores import OneGraph, Url, not_a_url, opened_store, wait_for
-from spark_cli.targets import Imports, import_all
+from spark_cli.stores import opened_store, wait_for
+from spark_cli.targets import import_all
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint import CheckpointInfo, GraphCheckpoint, Listing, Retention
 
-Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
 Failures: TypeAlias = Mapping[tuple[str, int], Mapping[str, Any]]
-Id = Annotated[str, typer.Argument(metavar="CHECKPOINT_ID")]
 
 
 def list_checkpoints(
@@ -72,11 +71,11 @@ def _print_failure(error: dict[str, Any]) -> None:
 
 
 def _content(checkpoint: GraphCheckpoint) -> dict[str, Any]:
-    names = (
-        *("checkpoint_id", "graph_id", "sequence", "parent", "timestamp", "version", "origin"),
-        *("execution_metadata", "graph_state", "node_states", "frontier", "config"),
-    )
-    return {name: getattr(checkpoint, name) for name in names}
+    from spark.graphs.checkpoint.storage import SECTIONS
+
+    facts = ("checkpoint_id", "graph_id", "sequence", "parent", "timestamp", "version", "origin", "execution_metadata")
+    shown = (name for name, section in SECTIONS.items() if section.is_shown)
+    return {name: getattr(checkpoint, name) for name in (*facts, *shown)}
 
 
 def diff(

@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spark_cli.ending import end, refuse
-from spark_cli.meters import meter
+from spark_cli.exit_codes import end, refuse
+from spark_cli.options import Imports, Json, OneGraph, Url
 from spark_cli.output import say, say_json
-from spark_cli.stores import OneGraph, Url, opened_store, wait_for
-from spark_cli.targets import Imports, import_all
+from spark_cli.progress import bar
+from spark_cli.stores import opened_store, wait_for
+from spark_cli.targets import import_all
 
 if TYPE_CHECKING:
     from spark.errors import SparkError
     from spark.graphs.checkpoint import CheckpointBackend, CheckpointInfo, CheckpointManager, Verification
-
-Json = Annotated[bool, typer.Option("--json", help="For scripts.")]
 
 
 def verify(
@@ -40,7 +39,7 @@ def verify(
 async def _verify(url: str, graph_id: str) -> Verification:
     from spark.graphs.checkpoint import CheckpointManager
 
-    with meter("verifying") as report:
+    with bar("verifying") as report:
         async with opened_store(url) as store:
             return await CheckpointManager(store).verify(graph_id or None, report=report)
 
@@ -100,7 +99,7 @@ class _Examination:
 async def _examine(url: str, mend: bool, at_rest: Sequence[str]) -> _Examination:
     from spark.graphs.checkpoint import CheckpointManager
 
-    with meter("looking") as report:
+    with bar("looking") as report:
         async with opened_store(url) as store:
             manager = CheckpointManager(store)
             seen = _Examination(await manager.verify(report=report), await store.leftovers())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeAlias
@@ -19,6 +19,7 @@ from spark.graphs.checkpoint.storage import (
     Listing,
     Record,
     RecordHeader,
+    Records,
     run_blocking,
 )
 
@@ -68,6 +69,11 @@ class ExampleCheckpointBackend(CheckpointBackend):
     async def delete(self, graph_id: str, sequence: int) -> bool:
         return await run_blocking(self._delete, self._file(graph_id, sequence))
 
+    # Optional: what the store does better than the defaults, which work by the methods above.
+
+    async def get_many(self, graph_id: str, sequences: Sequence[int]) -> Records:
+        return await run_blocking(self._get_many, graph_id, sequences)
+
     async def forget(self, graph_id: str) -> Sequences:
         return await run_blocking(self._forget, graph_id)
 
@@ -86,6 +92,20 @@ class ExampleCheckpointBackend(CheckpointBackend):
         except FileNotFoundError:
             return None
         return Record(_header(line, file), payload) if line else None
+
+    def _get_many(self, graph_id: str, sequences: Sequence[int]) -> Records:
+        wanted = sequences if isinstance(sequences, range) else {*sequences}  # a range may be of any length
+        found = Records({})
+        for file in sorted(self._files(graph_id)):
+            if (sequence := _sequence(file)) in wanted:
+                try:
+                    record = self._get(file)
+                except CheckpointDamagedError as error:
+                    found.damaged.append(DamagedRecord(graph_id, sequence, place=str(file), reason=str(error)))
+                    continue
+                if record is not None:  # an empty file is a deleted record
+                    found.records[sequence] = record
+        return found
 
     def _list(self, graph_id: str | None) -> Listing:
         listing = Listing.of(found for file in self._files(graph_id) if (found := self._line(file, graph_id)))

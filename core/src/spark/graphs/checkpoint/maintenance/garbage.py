@@ -10,10 +10,11 @@ from types import MappingProxyType
 
 from spark.errors import CheckpointDamagedError, SparkError
 from spark.graphs.checkpoint.calls import wrapped
+from spark.graphs.checkpoint.maintenance.loading import read_batch
 from spark.graphs.checkpoint.records.blobs import garbage, is_of
-from spark.graphs.checkpoint.records.info import CheckpointInfo
+from spark.graphs.checkpoint.records.record import Record
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
-from spark.graphs.checkpoint.storage.listing import Listing
+from spark.graphs.checkpoint.storage.listing import Listing, in_batches
 from spark.graphs.concurrency.blocking import run_blocking
 
 _LOG = logging.getLogger("spark.checkpoint")
@@ -68,9 +69,12 @@ async def find_orphans(
         automatic = [info.sequence for info in listing.infos if not info.manual]
         orphans = garbage(orphans, latest=automatic[-1] if automatic else 0)
     # Those made by hand come last: they are large, and refer to nothing unless something else has made them.
-    for info in sorted(listing.infos, key=attrgetter("manual")):
-        if orphans and info.sequence not in known:
-            referenced = await _references(backend, info)
+    unknown = [info for info in sorted(listing.infos, key=attrgetter("manual")) if info.sequence not in known]
+    for batch in in_batches(unknown):
+        if not orphans:
+            break
+        for record in (await read_batch(backend, batch)).values():
+            referenced = await _references(backend, record)
             orphans = [] if referenced is None else [name for name in orphans if name not in referenced]
     return orphans
 
@@ -86,12 +90,10 @@ async def _listing(backend: CheckpointBackend, graph_id: str) -> Listing:
     return listing
 
 
-async def _references(backend: CheckpointBackend, info: CheckpointInfo) -> set[str] | None:
+async def _references(backend: CheckpointBackend, record: Record | CheckpointDamagedError) -> set[str] | None:
     """The blobs that a record refers to; None when that can't be told, since something else than the core has made it."""
-    with wrapped(backend, "reading checkpoint ", info.checkpoint_id):
-        record = await backend.get(info.graph_id, info.sequence)
-    if record is None:
-        return set()  # it was deleted meanwhile
+    if isinstance(record, CheckpointDamagedError):
+        raise record
     if not record.header.references_in_payload:
         return None
     return {ref.name for ref in await run_blocking(backend.codec.references, record)}

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from spark.errors import (
-    BackendError,
-    CheckpointNotFoundError,
-)
+from spark.errors import BackendError, CheckpointDamagedError, CheckpointNotFoundError
 from spark.graphs.checkpoint.calls import ATTEMPTS, not_found, wrapped
-from spark.graphs.checkpoint.encoding.codec import OpenRecord
+from spark.graphs.checkpoint.encoding.decoder import OpenRecord
+from spark.graphs.checkpoint.links import link
 from spark.graphs.concurrency.blocking import run_blocking
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from spark.graphs.checkpoint.encoding.codec import Codec
     from spark.graphs.checkpoint.model import GraphCheckpoint
     from spark.graphs.checkpoint.records.info import CheckpointInfo
@@ -43,13 +42,27 @@ async def load(backend: CheckpointBackend, info: CheckpointInfo) -> GraphCheckpo
     return await _decoded(backend, record)
 
 
+async def read_batch(
+    backend: CheckpointBackend, batch: Sequence[CheckpointInfo]
+) -> dict[int, Record | CheckpointDamagedError]:
+    """The records behind lines of one graph's listing, by sequence, or what is wrong with them. Without those deleted meanwhile.
+
+    :param batch: a group that ``in_batches`` has made.
+    """
+    with wrapped(backend, "reading checkpoints of graph ", batch[0].graph_id):
+        found = await backend.get_many(batch[0].graph_id, [info.sequence for info in batch])
+    damaged = {
+        each.sequence: CheckpointDamagedError(each.reason) for each in found.damaged if each.sequence is not None
+    }
+    return {**found.records, **damaged}
+
+
 async def _decoded(backend: CheckpointBackend, record: Record) -> GraphCheckpoint:
     if record.header.raw_size > _LIGHT:
         opened = await run_blocking(_opened, backend.codec, record)
     else:
         opened = _opened(backend.codec, record)
-    checkpoint = await completed(backend, opened) if isinstance(opened, OpenRecord) else opened
-    return replace(checkpoint, sequence=record.header.sequence, source=backend)
+    return link(await completed(backend, opened) if isinstance(opened, OpenRecord) else opened, store=backend)
 
 
 def _opened(codec: Codec, record: Record) -> OpenRecord | GraphCheckpoint:

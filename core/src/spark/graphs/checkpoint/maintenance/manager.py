@@ -18,7 +18,7 @@ from spark.graphs.checkpoint.observers.handlers import CheckpointHandler
 from spark.graphs.checkpoint.observers.observers import Observers
 from spark.graphs.checkpoint.policies.retention import Retention, surplus
 from spark.graphs.checkpoint.records.info import CheckpointInfo
-from spark.graphs.checkpoint.records.query import CheckpointQuery, Scalar
+from spark.graphs.checkpoint.records.query import CheckpointQuery, Scalar, check_limit
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.listing import Listing
 from spark.graphs.checkpoint.storage.opening import open_backend
@@ -85,6 +85,18 @@ class CheckpointManager:
         """
         with wrapped(self.backend, "listing checkpoints"):
             return await (self.backend.list() if query is None else self.backend.query(query))
+
+    async def graph_ids(self, prefix: str = "", *, after: str | None = None, limit: int | None = None) -> list[str]:
+        """The ids of the graphs that have checkpoints, in the order of code points.
+
+        :param prefix: only ids that begin with this text.
+        :param after: only ids that come after this text: the last id of a page asks for the next one.
+        :param limit: at most so many.
+        :raises GraphDefinitionError: an argument is not what it should be.
+        """
+        check_limit(limit)
+        with wrapped(self.backend, "listing graph ids"):
+            return await self.backend.graph_ids(prefix, after=after, limit=limit)
 
     async def load_checkpoint(self, checkpoint_id: str) -> GraphCheckpoint:
         """The whole checkpoint.

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 from spark.errors import BackendError, CheckpointDamagedError, CheckpointNotFoundError, SparkError
 from spark.graphs.checkpoint.calls import wrapped
 from spark.graphs.checkpoint.maintenance.garbage import find_orphans
-from spark.graphs.checkpoint.maintenance.loading import completed
+from spark.graphs.checkpoint.maintenance.loading import completed, read_batch
+from spark.graphs.checkpoint.storage.listing import in_batches
 from spark.graphs.concurrency.blocking import run_blocking
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.records.info import CheckpointInfo
+    from spark.graphs.checkpoint.records.record import Record
     from spark.graphs.checkpoint.storage.backend import CheckpointBackend
     from spark.graphs.checkpoint.storage.listing import DamagedRecord
 
@@ -48,12 +50,16 @@ async def verify(
         listing = await backend.list(graph_id)
     infos, found = listing.infos, Verification(unlisted=listing.damaged)
     needed: dict[str, dict[int, list[str]]] = {info.graph_id: {} for info in infos}
-    for number, info in enumerate(infos, 1):
-        names = await _load(backend, info, found)
-        if names is not None:
-            needed[info.graph_id][info.sequence] = names
-        if report is not None:
-            report(number, len(infos))
+    done = 0
+    for batch in in_batches(infos):
+        records = await read_batch(backend, batch)
+        for info in batch:
+            names = await _load(backend, info, records.get(info.sequence), found)
+            if names is not None:
+                needed[info.graph_id][info.sequence] = names
+            done += 1
+            if report is not None:
+                report(done, len(infos))
     for each in sorted(needed):
         if all(info.graph_id != each for info, _ in (*found.damaged, *found.unreadable)):
             with suppress(CheckpointDamagedError):  # reported already: something there can't be listed
@@ -61,13 +67,18 @@ async def verify(
     return found
 
 
-async def _load(backend: CheckpointBackend, info: CheckpointInfo, found: Verification) -> list[str] | None:
+async def _load(
+    backend: CheckpointBackend,
+    info: CheckpointInfo,
+    record: Record | CheckpointDamagedError | None,
+    found: Verification,
+) -> list[str] | None:
     """Try whether it loads. Returns the names of the large values that it needs, or None where that can't be told."""
     try:
-        with wrapped(backend, "loading checkpoint ", info.checkpoint_id):
-            record = await backend.get(info.graph_id, info.sequence)
         if record is None:
             return None  # deleted since it was listed
+        if isinstance(record, CheckpointDamagedError):
+            raise record
         opened = await run_blocking(backend.codec.open, record)
         await completed(backend, opened)
     except CheckpointNotFoundError:

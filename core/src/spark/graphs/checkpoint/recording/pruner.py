@@ -15,6 +15,7 @@ from spark.graphs.checkpoint.recording.blob_tracker import BlobTracker
 from spark.graphs.checkpoint.recording.history import History
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
+from spark.graphs.concurrency.uncancellable import wait_uncancellable
 
 _LOG = logging.getLogger("spark.checkpoint")
 
@@ -105,14 +106,9 @@ class Pruner:
         """
         if self._deleting is not None:
             deleting, self._deleting = self._deleting, None
-            try:
-                await asyncio.shield(deleting)
-            except asyncio.CancelledError:
-                deleting.cancel()
-                await asyncio.gather(deleting, return_exceptions=True)
-                raise
+            await wait_uncancellable(deleting, on_cancel=deleting.cancel)
 
-    def drop(self) -> None:
+    def abort(self) -> None:
         """Stop deleting, without waiting for it."""
         if self._deleting is not None:
             self._deleting.cancel()

@@ -12,6 +12,7 @@ from spark.graphs.checkpoint.policies.triggers import Boundary
 from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.checkpoint.recording.recorder import Recorder
 from spark.graphs.checkpoint.records.info import CheckpointInfo
+from spark.graphs.concurrency.uncancellable import wait_uncancellable
 
 MOST_WAITING: Final = 8
 """With ``"async"``, as many captured checkpoints may wait to be saved; at the next one the run waits."""
@@ -49,7 +50,7 @@ class SyncSaver:
         """
         return self._recorder.is_due(boundary)
 
-    def hurry(self) -> None:
+    def expedite(self) -> None:
         """There is little time left: what has not begun to be saved gives way to the last checkpoint of the run."""
 
     async def take(self, capture: Capture) -> None:
@@ -70,9 +71,9 @@ class SyncSaver:
         """
         await self._recorder.settle()
 
-    def drop(self) -> None:
+    def abort(self) -> None:
         """There is no time left: stop what is being saved or deleted, without waiting for it."""
-        self._recorder.drop()
+        self._recorder.abort()
 
 
 class AsyncSaver(SyncSaver):
@@ -108,12 +109,12 @@ class AsyncSaver(SyncSaver):
         await super().settle()
         self._raise_failure()
 
-    def hurry(self) -> None:
+    def expedite(self) -> None:
         while len(self._waiting) > 1:
             self._waiting.pop()
 
-    def drop(self) -> None:
-        super().drop()
+    def abort(self) -> None:
+        super().abort()
         self._waiting.clear()
         if self._saving is not None:
             self._saving.cancel()
@@ -134,12 +135,7 @@ class AsyncSaver(SyncSaver):
         """Wait until everything that was captured is saved; what a cancellation cuts off keeps its place."""
         while self._waiting:
             saving = self._begin_saving()
-            try:
-                await asyncio.shield(saving)
-            except asyncio.CancelledError:
-                saving.cancel()
-                await asyncio.gather(saving, return_exceptions=True)
-                raise
+            await wait_uncancellable(saving, on_cancel=saving.cancel)
 
     def _begin_saving(self) -> asyncio.Task[None]:
         if self._saving is None or self._saving.done():  # it may be when it is made, where tasks are eager

@@ -44,8 +44,7 @@ class CheckpointQuery:
     def __post_init__(self) -> None:
         object.__setattr__(self, "after", _moment("after", self.after))
         object.__setattr__(self, "before", _moment("before", self.before))
-        if self.limit is not None and (type(self.limit) is not int or self.limit < 0):
-            raise GraphDefinitionError(f"limit={self.limit!r}: give a whole number of at least 0, or None for all.")
+        check_limit(self.limit)
         for key, value in self.metadata.items():
             if type(key) is not str or type(value) not in _SCALARS:
                 raise GraphDefinitionError(
@@ -67,6 +66,15 @@ class CheckpointQuery:
         """In the order asked for: graph by graph, by sequence."""
         rising = sorted(infos, key=lambda info: (info.graph_id, info.sequence))
         return rising[::-1] if self.newest_first else rising
+
+
+def check_limit(limit: int | None) -> None:
+    """See that this can be a limit.
+
+    :raises GraphDefinitionError: it can't.
+    """
+    if limit is not None and (type(limit) is not int or limit < 0):
+        raise GraphDefinitionError(f"limit={limit!r}: give a whole number of at least 0, or None for all.")
 
 
 def searchable(execution_metadata: Mapping[str, Any]) -> dict[str, Scalar]:

@@ -2,7 +2,8 @@
 
 from spark.graphs.checkpoint.encoding.codec import Codec
 from spark.graphs.checkpoint.ids import automatic_id, parse_automatic_id
-from spark.graphs.checkpoint.records.blobs import BlobRef
+from spark.graphs.checkpoint.model import SECTIONS
+from spark.graphs.checkpoint.records.blobs import BlobRef, is_blob_name
 from spark.graphs.checkpoint.records.formats import Format, format_class
 from spark.graphs.checkpoint.records.framing import (
     LONGEST_HEAD,
@@ -17,6 +18,7 @@ from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.records.limits import ReadLimits
 from spark.graphs.checkpoint.records.query import CheckpointQuery, written_members
 from spark.graphs.checkpoint.records.record import Record, RecordHeader
+from spark.graphs.checkpoint.sections import Section
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.io import InlineLimits, SmallIO, split_inline_io
@@ -25,10 +27,12 @@ from spark.graphs.concurrency.blocking import Reply, run_blocking
 from spark.graphs.concurrency.forks import ForkGate, renew_after_fork
 from spark.graphs.concurrency.latency_gate import LARGEST as LARGEST_INLINE
 from spark.graphs.concurrency.latency_gate import LatencyGate
+from spark.graphs.concurrency.uncancellable import wait_uncancellable
 
 __all__ = [
     "LARGEST_INLINE",
     "LONGEST_HEAD",
+    "SECTIONS",
     "BlobRef",
     "CheckpointBackend",
     "CheckpointInfo",
@@ -48,6 +52,7 @@ __all__ = [
     "RecordHeader",
     "Records",
     "Reply",
+    "Section",
     "SmallIO",
     "automatic_id",
     "check_size",
@@ -55,6 +60,7 @@ __all__ = [
     "frame",
     "holds_head",
     "in_batches",
+    "is_blob_name",
     "page_of",
     "parse_automatic_id",
     "read_head",
@@ -62,5 +68,6 @@ __all__ = [
     "run_blocking",
     "split_inline_io",
     "unframe",
+    "wait_uncancellable",
     "written_members",
 ]

@@ -1,0 +1,35 @@
+"""Waiting that a cancellation does not cut off, so that nothing goes on behind the back of whoever was cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+async def wait_uncancellable(work: Awaitable[Result], *, on_cancel: Callable[[], object] | None = None) -> Result:
+    """What the work returns or raises. When the caller is cancelled, its ``CancelledError`` is raised once the work has ended.
+
+    :param work: a future, a task, or a coroutine, which then runs in a task of its own.
+    :param on_cancel: called when the caller is cancelled, so that the work ends sooner; ``task.cancel``, for instance.
+    """
+    future = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        if on_cancel is not None:
+            on_cancel()
+        await wait_until_done(future)
+        raise
+
+
+async def wait_until_done(future: asyncio.Future[Any]) -> None:
+    """Wait until there is an outcome, however often the waiting is cancelled; the outcome is not looked at."""
+    while not future.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([future])
+    if not future.cancelled():
+        future.exception()  # seen, so that asyncio does not complain that nobody looked

@@ -1,0 +1,55 @@
+"""What one execution of a node is given: plain data, and what it may read of committed state."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from spark.graphs.state.frontier import Token
+from spark.graphs.state.transactions import StateView
+
+
+class Scope(Protocol):
+    """The run that a step belongs to, as the step sees it: plain values, and views of what is committed."""
+
+    @property
+    def graph_id(self) -> str: ...
+
+    @property
+    def run_id(self) -> str: ...
+
+    @property
+    def iteration(self) -> int: ...
+
+    @property
+    def state(self) -> StateView: ...
+
+    def node_state(self, key: str) -> StateView: ...
+
+
+class StepInput:
+    """One execution of one node, as its executor gets it."""
+
+    __slots__ = ("scope", "token")
+
+    def __init__(self, scope: Scope, token: Token) -> None:
+        self.scope: Scope = scope
+        self.token: Token = token
+        """What is executed, with its inputs: plain data."""
+
+    @property
+    def node(self) -> str:
+        """The key of the node to execute."""
+        return self.token.node
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first execution; one more after each that failed."""
+        return self.token.failures + 1
+
+    @property
+    def idempotency_key(self) -> str:
+        """Names this piece of work: the same for each attempt, another for every other step and run."""
+        return f"{self.scope.graph_id}/{self.scope.run_id}/{self.token.lineage:x}"
+
+    def __repr__(self) -> str:
+        return f"<StepInput of {self.node!r}, {self.idempotency_key}>"

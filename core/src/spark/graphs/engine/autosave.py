@@ -1,0 +1,73 @@
+"""The checkpoints that a run makes on its way: at boundaries where a trigger asks for one."""
+
+from __future__ import annotations
+
+from spark.graphs.checkpoint.policies.triggers import Boundary
+from spark.graphs.checkpoint.recording.saving import SyncSaver
+from spark.graphs.clock import Clock
+from spark.graphs.definition.plan import NodePlan
+from spark.graphs.engine.outcome import Cause, Stop
+from spark.graphs.engine.position import RunPosition
+from spark.graphs.engine.spec import RunSpec
+
+
+class Autosave:
+    """Asks at a boundary whether a checkpoint is due, has it saved, and keeps account of the time that takes."""
+
+    def __init__(self, saver: SyncSaver, spec: RunSpec, position: RunPosition, clock: Clock) -> None:
+        self._saver = saver
+        self._spec = spec
+        self._position = position
+        self._clock = clock.monotonic
+        self._began = self._clock()
+        self._captured_at = 0.0
+        """Seconds from the beginning to the boundary that was saved last."""
+        self._took = 0.0
+        """Seconds that the run has waited for all of them."""
+        self._last_took: float | None = None
+        self._saved_iteration: int | None = None
+        self.is_saving = False
+        """A checkpoint is being saved right now, and may become durable."""
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether the present boundary has been saved."""
+        return self._saved_iteration == self._position.iteration
+
+    def is_due(self, plan: NodePlan, now: float) -> bool:
+        """Whether to save the boundary after a step of this node.
+
+        :raises RuleError: a trigger raised.
+        """
+        if not self._position.frontier:  # that one is saved as the end of the run
+            return False
+        boundary = Boundary(
+            self._position.iteration,
+            plan.key,
+            plan.names,
+            now - self._began,
+            self._captured_at,
+            self._took,
+            self._last_took,
+        )
+        return self._saver.is_due(boundary)
+
+    async def save(self, now: float) -> Stop | None:
+        """Save the present boundary; or why the run can't go on."""
+        before = self._saver.latest
+        self.is_saving = True
+        try:
+            await self._saver.take(self._position.capture(self._spec, reason="trigger"))
+        except Exception as error:
+            self._position.explain(error)
+            if self._saver.latest is before:
+                return Stop(Cause.SAVING, error)
+            self._saved_iteration = self._position.iteration
+            return Stop(Cause.FAILURE, error)  # a rule or a handler raised: the checkpoint is durable
+        finally:
+            self.is_saving = False
+            self._last_took = self._clock() - now
+            self._took += self._last_took
+        self._saved_iteration = self._position.iteration
+        self._captured_at = now - self._began
+        return None

@@ -1,0 +1,67 @@
+"""Where the code of nodes runs. An executor gets one step and says what became of it; it knows nothing of the run."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Mapping
+from contextvars import copy_context
+from typing import Any, Protocol
+
+from spark.graphs.concurrency.blocking import NodeThreads, run_blocking
+from spark.graphs.definition.context import NodeContext
+from spark.graphs.definition.plan import NodePlan
+from spark.graphs.definition.step import StepInput
+from spark.graphs.engine.outcome import Cancelled, Failed, Finished, Outcome
+
+
+class Executor(Protocol):
+    """Executes the steps of one run."""
+
+    async def execute(self, step: StepInput) -> Outcome:
+        """Execute a node to its end, and say what became of it: raises nothing. Cancelling the call stops the node."""
+
+    def close(self) -> None:
+        """The run has ended, and no more steps come."""
+
+
+class LocalExecutor:
+    """Executes nodes in this process: async ones on the event loop, plain ones in threads.
+
+    :param plans: node key to how it is executed.
+    :param threads: how many plain nodes may run at the same time.
+    """
+
+    def __init__(self, plans: Mapping[str, NodePlan], *, threads: int) -> None:
+        self._plans = plans
+        self._threads = NodeThreads(threads)
+
+    async def execute(self, step: StepInput) -> Outcome:
+        plan = self._plans[step.token.node]
+        context = NodeContext(step, plan.ended)
+        process = plan.node.process
+        try:
+            if plan.is_async:
+                output = await (process(context) if plan.takes_context else process())
+            else:
+                output = await self._execute_in_thread(process, *((context,) if plan.takes_context else ()))
+        except asyncio.CancelledError as error:
+            return Cancelled(error) if is_being_cancelled() else Failed.escaped(plan.key, error)
+        except BaseException as error:  # a SystemExit that left a task would end the event loop
+            return Failed(error)
+        finally:
+            context._end()
+        return Finished(output, context.graph_writes, context.node_writes)
+
+    def close(self) -> None:
+        self._threads.end()
+
+    async def _execute_in_thread(self, process: Callable[..., Any], *arguments: Any) -> Any:
+        result = await run_blocking(copy_context().run, process, *arguments, executor=self._threads)
+        return await result if inspect.isawaitable(result) else result
+
+
+def is_being_cancelled() -> bool:
+    """Whether somebody cancelled this task, and not only something that it awaits."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

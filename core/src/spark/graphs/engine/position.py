@@ -1,0 +1,135 @@
+"""Where a run stands: what a step's commit changes, and what a checkpoint captures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from spark.errors import SerializationError
+from spark.graphs.checkpoint.recording.capture import Capture
+from spark.graphs.definition.plan import NodePlan
+from spark.graphs.definition.step import StepInput
+from spark.graphs.engine.outcome import Cause, Failed, Finished, Outcome, Stop
+from spark.graphs.engine.spec import RunSpec
+from spark.graphs.message import Message
+from spark.graphs.state.frontier import Frontier
+from spark.graphs.state.transactions import StateStore
+from spark.graphs.values.containers import PlainDict
+from spark.graphs.values.failures import add_note
+from spark.graphs.values.snapshots import Check, snapshot
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class RunPosition:
+    """Committed state and pending work. It is a consistent snapshot at every moment, because nothing changes it but commits."""
+
+    state: StateStore
+    node_states: dict[str, StateStore]
+    frontier: Frontier
+    iteration: int = 0
+    """How many steps were committed since the run began, counted on across a resume."""
+    last_node: str | None = None
+    """The key of the node whose step was committed last."""
+    result: Message | None = None
+    """What the last finishing node returned; None while none has finished."""
+    error: dict[str, Any] | None = None
+    """Why the run failed, as checkpoints tell it, for as long as what failed is still to be done."""
+    check: Check | None = None
+    """Whether a value can be saved where the checkpoints go."""
+
+    def __post_init__(self) -> None:
+        for store in (self.state, *self.node_states.values()):
+            store.check = self.check
+        self._drop_error_once_done()
+
+    def commit(self, step: StepInput, plan: NodePlan, outcome: Outcome) -> Stop | None:
+        """State writes, node state, output and the token's successors: all together or, when anything raises, not at all.
+
+        Where the step has not finished, or can't be committed, that is why the run stops.
+        """
+        if not isinstance(outcome, Finished):
+            return Stop(Cause.FAILURE if isinstance(outcome, Failed) else Cause.CANCELLATION, outcome.error, step)
+        key, graph_writes, node_writes = plan.key, outcome.graph_writes, outcome.node_writes
+        try:
+            content = snapshot(outcome.output, path=plan.output, check=self.check)
+            targets = plan.targets(content)
+            graph_changes = graph_writes.prepare(self.state) if graph_writes is not None else None
+            node_changes = node_writes.prepare(self.node_state(key)) if node_writes is not None else None
+        except BaseException as error:
+            return Stop(Cause.FAILURE, error, step)
+        # Nothing below can fail.
+        if graph_changes:
+            self.state.apply(graph_changes, writer=key)
+        if node_changes:
+            self.node_states[key].apply(node_changes, writer=key)
+        frontier = self.frontier
+        frontier.finish(step.token, content, targets)
+        if not targets:
+            self.result = Message(content=content, status="completed", node=key)
+        if frontier.held:
+            frontier.release_joins()
+        self.iteration += 1
+        self.last_node = key
+        if self.error is not None:
+            self._drop_error_once_done()
+        return None
+
+    def node_state(self, key: str) -> StateStore:
+        """The committed state of one node."""
+        store = self.node_states.get(key)
+        if store is None:
+            store = self.node_states[key] = StateStore(f"node_states[{key!r}]", check=self.check)
+        return store
+
+    def capture(self, spec: RunSpec, *, reason: str, metadata: dict[str, Any] | None = None) -> Capture:
+        """The run at its last boundary, by reference to committed values."""
+        frontier = self.frontier.to_data()
+        if self.result is not None:
+            frontier["result"] = {"content": self.result.content, "node": self.result.node}
+        facts: dict[str, Any] = PlainDict(
+            iteration=self.iteration, last_node=self.last_node, run_id=spec.run_id, reason=reason
+        )
+        if self.error is not None:
+            facts = {**facts, "error": self.error}
+        return Capture(
+            {
+                "graph_state": self.state.capture(),
+                "node_states": {key: store.capture() for key, store in self.node_states.items() if store.values},
+                "frontier": frontier,
+                "topology": spec.topology.to_data(),
+                "config": spec.config,
+                "execution_metadata": facts if metadata is None else {**facts, "metadata": metadata},
+            }
+        )
+
+    def explain(self, error: BaseException) -> None:
+        """Say who made a value that can't be saved, where that is known."""
+        if isinstance(error, SerializationError) and error.path.startswith("frontier"):
+            add_note(error, f"{error.path} is in what node {self.last_node!r}, or one before it, returned.")
+
+    def _drop_error_once_done(self) -> None:
+        error = self.error
+        if error is not None and not any(
+            token.node == error.get("node") and token.failures == error.get("attempt")
+            for token in self.frontier.pending()
+        ):
+            self.error = None
+
+
+class RunScope:
+    """What the steps of a run see of it: what is committed at the moment when they look."""
+
+    __slots__ = ("_position", "graph_id", "run_id", "state")
+
+    def __init__(self, spec: RunSpec, position: RunPosition) -> None:
+        self._position = position
+        self.graph_id: str = spec.graph_id
+        self.run_id: str = spec.run_id
+        self.state: StateStore = position.state
+
+    @property
+    def iteration(self) -> int:
+        return self._position.iteration
+
+    def node_state(self, key: str) -> StateStore:
+        return self._position.node_state(key)

@@ -1,0 +1,76 @@
+"""What a run is, and what it uses: fixed when it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+from spark.graphs.checkpoint.configuration.config import CheckpointConfig
+from spark.graphs.checkpoint.recording.saving import SyncSaver
+from spark.graphs.clock import Clock
+from spark.graphs.definition.topology import Topology
+from spark.graphs.engine.executors import Executor
+from spark.graphs.tasks import Budget
+
+OnFailure: TypeAlias = Literal["finish", "cancel"]
+
+TO_FINISH: Final = 600.0
+TO_STOP: Final = 5.0
+"""Seconds that running nodes get when another one has failed, unless the graph says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailureRule:
+    """What happens to the nodes that are running when another one fails."""
+
+    on_failure: OnFailure = "finish"
+    """``"finish"``: they run to their end, and what they did counts; ``"cancel"``: they are stopped at once, and repeated."""
+    grace: float | None = None
+    """Seconds that they get to finish, or to stop; None: 600 to finish, 5 to stop."""
+
+    @property
+    def seconds_to_finish(self) -> float:
+        """How long the run waits for them where they may finish."""
+        return self.grace or TO_FINISH
+
+    @property
+    def seconds_to_stop(self) -> float:
+        """How long it waits for them once they are stopped."""
+        return self.grace if self.on_failure == "cancel" and self.grace is not None else TO_STOP
+
+    def to_data(self) -> dict[str, Any]:
+        """The arguments of ``Graph`` that it was made of, which is also what checkpoints record."""
+        return {"on_failure": self.on_failure, "failure_grace": self.grace}
+
+    @classmethod
+    def recorded_in(cls, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of ``Graph`` that the configuration in a checkpoint records; older releases recorded none."""
+        return {name: config[name] for name in cls().to_data() if name in config}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpec:
+    """What a run is."""
+
+    graph_id: str
+    run_id: str
+    topology: Topology
+    config: dict[str, Any]
+    """What checkpoints record of how it was started."""
+    budget: Budget | None
+    max_concurrency: int | None
+    failure_rule: FailureRule
+    checkpoint_config: CheckpointConfig
+    is_resumed: bool
+    """Whether it continues from a checkpoint."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What a run uses."""
+
+    executor: Executor
+    saver: SyncSaver | None
+    """Saves its checkpoints; None when it makes none."""
+    clock: Clock

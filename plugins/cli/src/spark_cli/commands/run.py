@@ -1,0 +1,155 @@
+"""``spark run``: run a graph, watch it, and print its result."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import traceback
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import typer
+
+from spark_cli.exit_codes import end, refuse
+from spark_cli.failures import failures_of, in_lines
+from spark_cli.options import Target, Url
+from spark_cli.output import say_json, tell, tell_lines
+from spark_cli.stores import wait_for
+from spark_cli.targets import load_graph
+
+if TYPE_CHECKING:
+    from spark.graphs import Graph, Message
+
+
+def run(
+    target: Target,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the latest checkpoint, if there is one.")
+    ] = False,
+    resume_state: Annotated[
+        bool, typer.Option("--resume-state", help="Begin a new run in the state of the latest checkpoint.")
+    ] = False,
+    inputs: Annotated[
+        str, typer.Option("--input", metavar="JSON", help="What the start node receives, an object; - reads it.")
+    ] = "",
+    renamed: Annotated[
+        list[str],
+        typer.Option(
+            "--rename",
+            metavar="OLD=NEW",
+            help="With a resume: the node that the checkpoint knows by this key, class or function has that key now.",
+        ),
+    ] = [],  # noqa: B006
+    url: Url = "",
+) -> None:
+    """Run a graph. Its result goes to standard output, as JSON; its progress, and what nodes print, to standard error.
+
+    With --url, or when the graph itself makes no checkpoints and a store is configured, they go there.
+    """
+    from spark_cli.signals import until_stopped  # asyncio takes long to import
+
+    if resume and resume_state:
+        refuse("give one of --resume, which finishes a run, and --resume-state, which begins another.")
+    given = _inputs(inputs) if inputs else None
+    rename = dict(map(_pair, renamed)) or None
+    with contextlib.redirect_stdout(sys.stderr):  # what nodes print, so that a script finds nothing but the result
+        graph = _checkpointed(load_graph(target), url)
+        message = wait_for(until_stopped(_run(graph, given, "state" if resume_state else resume, rename)))
+    if message is None:
+        end(fine=False)
+    else:
+        say_json(
+            {
+                "graph_id": graph.graph_id,
+                "run_id": message.run_id,
+                "resumed": message.resumed,
+                "status": message.status,
+                "node": message.node,
+                "content": message.content,
+            }
+        )
+
+
+def _inputs(text: str) -> dict[str, Any]:
+    import json
+
+    try:
+        given = json.loads(sys.stdin.read() if text == "-" else text)
+    except ValueError as error:
+        refuse(f"--input is no JSON: {error}")
+    if not isinstance(given, dict):
+        refuse('--input is to be a JSON object, for instance \'{"name": "world"}\'.')
+    return given
+
+
+def _checkpointed(graph: Graph, url: str) -> Graph:
+    from spark.graphs.checkpoint import CheckpointConfig
+
+    own = graph.checkpoint_config
+    if url:
+        # What else the configuration in force says does not hold for this store, so that it is not even read.
+        return graph.with_checkpoints(replace(own or CheckpointConfig(), backend=url, enabled=True))
+    if own is None and (config := CheckpointConfig.load()).backend is not None:
+        return graph.with_checkpoints(config)
+    return graph
+
+
+def _pair(text: str) -> tuple[str, str]:
+    old, _, new = text.partition("=")
+    if not (old and new) or "=" in new:
+        refuse(f"--rename {text!r} is to be OLD=NEW, each a key of a node, with one '=' between them.")
+    return old, new
+
+
+async def _run(
+    graph: Graph, inputs: dict[str, Any] | None, resume: bool | Literal["state"], rename: dict[str, str] | None
+) -> Message | None:
+    """The outcome; None when a node raised, which is shown as Python does."""
+    from spark.errors import GraphRestoreError, InputConflictError, RunError, SparkError
+    from spark_cli.progress import watched
+
+    began = datetime.now(UTC)
+    try:
+        async with watched(graph):
+            return await graph.run(inputs, resume=resume, rename=rename)
+    except RunError as error:
+        if isinstance(error, InputConflictError) or resume == "state":
+            error.add_note(_IN_WORDS_OF_THE_COMMAND)
+        raise
+    except GraphRestoreError as error:
+        if "rename=" in str(error):
+            error.add_note("Here, write --rename OLD=NEW.")
+        raise
+    except SparkError:
+        raise
+    except Exception:
+        tell_lines(traceback.format_exc())
+        await _tell_failure(graph, since=began)
+        return None
+    finally:
+        if graph.checkpoint_backend is not None:
+            await graph.checkpoint_backend.close()
+
+
+async def _tell_failure(graph: Graph, *, since: datetime) -> None:
+    """What the checkpoint that was made of it says: the node and the attempt, which a traceback does not."""
+    from spark.errors import SparkError
+    from spark.graphs.checkpoint import CheckpointManager
+    from spark.graphs.checkpoint.storage import CheckpointQuery
+
+    store = graph.checkpoint_backend
+    if store is None:
+        return
+    with contextlib.suppress(SparkError):  # what matters was told
+        query = CheckpointQuery(graph_id=graph.graph_id, limit=1, newest_first=True)
+        made = [info for info in (await CheckpointManager(store).listing(query)).infos if info.timestamp >= since]
+        for error in (await failures_of(store, made, graph_id=graph.graph_id)).values():
+            for line in in_lines(error) if error else ():
+                tell(f"spark: {line}")
+
+
+_IN_WORDS_OF_THE_COMMAND: Final = (
+    "Here, --resume without --input finishes the run, or shows its result; --resume-state with --input begins a new run in the "
+    "stored state; and without either, a run begins anew."
+)
