@@ -25,12 +25,9 @@ from spark.graphs.checkpoint.storage.io import InlineLimits, SmallIO, split_inli
 from spark.graphs.checkpoint.storage.listing import DamagedRecord, LatestHeaders, Listing, Records, in_batches, page_of
 from spark.graphs.concurrency.blocking import Reply, run_blocking
 from spark.graphs.concurrency.forks import ForkGate, renew_after_fork
-from spark.graphs.concurrency.latency_gate import LARGEST as LARGEST_INLINE
-from spark.graphs.concurrency.latency_gate import LatencyGate
 from spark.graphs.concurrency.uncancellable import wait_uncancellable
 
 __all__ = [
-    "LARGEST_INLINE",
     "LONGEST_HEAD",
     "SECTIONS",
     "BlobRef",
@@ -44,7 +41,6 @@ __all__ = [
     "Format",
     "Head",
     "InlineLimits",
-    "LatencyGate",
     "LatestHeaders",
     "Listing",
     "ReadLimits",
