@@ -158,7 +158,8 @@ class DatabaseCheckpointBackend(CheckpointBackend):
     async def get_many(self, graph_id: str, sequences: Sequence[int]) -> Records:
         found = Records({})
         if isinstance(sequences, range):
-            batches: Sequence[Sequence[int]] = [sequences] if sequences else []
+            possible = _possible(sequences)
+            batches: Sequence[Sequence[int]] = [possible] if possible else []
         else:
             batches = [*_batched(sorted({each for each in sequences if _can_exist(graph_id, each)}))]
         doing = f"read checkpoints of graph {graph_id[:80]!r}"
@@ -306,6 +307,13 @@ def _is_text(value: str) -> bool:
 
 def _can_exist(graph_id: str, sequence: int) -> bool:
     return _is_text(graph_id) and 0 < sequence <= LAST_SEQUENCE
+
+
+def _possible(sequences: range) -> range:
+    """Those of the sequences that can exist, rising."""
+    rising = sequences if sequences.step > 0 else sequences[::-1]
+    first, step = rising.start, rising.step
+    return rising[max(0, -((first - 1) // step)) : max(0, (LAST_SEQUENCE - first) // step + 1)]
 
 
 def _check(record: Record) -> None:

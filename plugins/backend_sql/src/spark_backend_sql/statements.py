@@ -123,12 +123,11 @@ class Statements:
         return select(self._blobs.name, self._blobs.content).where(of_graph, _one_of(self._blobs.name, count))
 
     def records(self, graph_id: str, sequences: Sequence[int]) -> Bound:
-        """What reads the records of a graph at these sequences."""
+        """What reads the records of a graph at these sequences: some, or a rising range. A database can hold each of them."""
         if isinstance(sequences, range):
-            rising = sequences if sequences.step > 0 else sequences[::-1]
-            step = min(rising.step, LAST_SEQUENCE)
-            bound = {"first": max(rising[0], 1), "last": min(rising[-1], LAST_SEQUENCE), "step": step}
-            return self.get_range, {"graph": graph_id, **bound, "offset": rising[0] % step}
+            step = min(sequences.step, LAST_SEQUENCE)  # a longer one leads nowhere
+            bound = {"first": sequences[0], "last": sequences[-1], "step": step, "offset": sequences[0] % step}
+            return self.get_range, {"graph": graph_id, **bound}
         padded = _padded(sequences)
         return self._records_at(len(padded)), {"graph": graph_id} | _numbered(padded)
 
