@@ -1,4 +1,4 @@
-"""How requests are made: tried again within bounds, many at once, and to their end even when the caller is cancelled."""
+"""How requests are made: tried again within bounds, and many at once."""
 
 from __future__ import annotations
 
@@ -97,34 +97,6 @@ class Attempts:
                 self._budget.note_answer()
                 return result
             await asyncio.sleep(pause)
-
-
-class Call:
-    """A call of the backend that, once begun, is awaited to its end even when its caller is cancelled."""
-
-    def __init__(self) -> None:
-        self.is_wanted = True
-        """Whether the caller still waits for the result."""
-
-    async def wait_uncancellable(self, work: Awaitable[Result]) -> Result:
-        """What the work returns or raises. A cancellation is passed on when it has ended."""
-        task = asyncio.ensure_future(work)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            self.is_wanted = False
-            await _ended(task)
-            raise
-
-
-async def _ended(task: asyncio.Future[Result]) -> None:
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError:
-            continue  # cancelled once more; the first one is already on its way to the caller
-    if not task.cancelled():
-        task.exception()  # seen, so that asyncio does not complain that nobody looked
 
 
 async def in_parallel(function: Callable[[Item], Awaitable[Result]], items: Iterable[Item]) -> list[Result]:

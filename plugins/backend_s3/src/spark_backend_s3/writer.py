@@ -16,7 +16,6 @@ from typing import Final
 from spark.errors import BackendError, CheckpointDamagedError, SequenceTakenError
 from spark.graphs.checkpoint.storage import Record, RecordHeader, frame
 from spark_backend_s3.blobs import Blobs
-from spark_backend_s3.calls import Call
 from spark_backend_s3.errors import is_passing
 from spark_backend_s3.location import Location
 from spark_backend_s3.names import Keys, quote
@@ -56,32 +55,33 @@ class RecordWriter:
         self._acknowledged: OrderedDict[str, None] = OrderedDict()
         """The nonces of records whose writing was reported as done."""
 
-    async def put(self, record: Record, *, action: str, call: Call) -> None:
+    async def put(self, record: Record, *, action: str, cancelled: asyncio.Event) -> None:
         """Store a record in one act.
 
+        :param cancelled: set when the caller was cancelled: then nothing is tried again.
         :raises SequenceTakenError: its sequence is or was in use.
         """
         try:
-            await self._put(record, action=action, call=call)
+            await self._put(record, action=action, cancelled=cancelled)
         except BackendError as error:
             # Others may have gone on while the store did not answer. They may even be the reason: it was we who were stopped.
-            if not call.is_wanted or not await self._is_stored_after(error, record, action=action):
+            if cancelled.is_set() or not await self._is_stored_after(error, record, action=action):
                 raise
 
-    async def _put(self, record: Record, *, action: str, call: Call) -> None:
+    async def _put(self, record: Record, *, action: str, cancelled: asyncio.Event) -> None:
         header, name, content = record.header, quote(record.graph_id), _framed(record, action=action)
         if not self._is_single_writer:
             await self._check_conditional_writes()
-        if call.is_wanted and record.blobs:
+        if record.blobs and not cancelled.is_set():
             await self._blobs.add(record.graph_id, record.blobs, action=action)
-        if not call.is_wanted:
+        if cancelled.is_set():
             return
         await self._check_unused(name, header, action=action)
         if header.manual:
             # Before the record, which so appears with its id in one act. Whether an alias is true, the record says.
             await self._objects.write(self._keys.alias(header.checkpoint_id, name, header.sequence), b"", action=action)
         key = self._keys.record(name, header.sequence)
-        etag = await self._objects.create(key, content, action=action, is_wanted=lambda: call.is_wanted)
+        etag = await self._objects.create(key, content, action=action, is_wanted=lambda: not cancelled.is_set())
         if etag is None:
             etag = await self._own_etag(name, header, action=action)
         await self._conclude(name, header, etag, action=action)
