@@ -14,10 +14,10 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from fractions import Fraction
-from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+import importlib_metadata as metadata
 import pydantic
 import pytest
 
@@ -301,8 +301,12 @@ def _scanned_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("_scanned_anew")
 def test_a_backend_that_is_not_installed_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Row 26: an ``ImportError`` with the line to type."""
-    installed = [each for each in metadata.distributions() if each.name != "spark-graphs-backend-file"]
-    monkeypatch.setattr(metadata, "distributions", lambda: iter(installed))
+    discover = metadata.Distribution.discover
+
+    def all_but_files(**wanted: Any) -> Iterator[metadata.Distribution]:
+        return (each for each in discover(**wanted) if each.name != "spark-graphs-backend-file")
+
+    monkeypatch.setattr(metadata.Distribution, "discover", all_but_files)
 
     with pytest.raises(ImportError, match=r"pip install 'spark-graphs\[file\]'"):
         from spark.graphs.checkpoint import FileCheckpointBackend  # noqa: F401

@@ -83,7 +83,7 @@ class Recorder:
         except Exception as error:
             await self._observers.failed(self._graph_id, error)
             raise
-        await self._observers.created(checkpoint, info)
+        await self._observers.created(checkpoint, info, store=self._backend)
         await self._pruner.prune(surplus)
         return info
 
@@ -121,7 +121,6 @@ class Recorder:
             timestamp=now,
             sequence=sequence,
             parent=self.history.parent,
-            source=self._backend,
         )
 
     async def settle(self) -> None:
