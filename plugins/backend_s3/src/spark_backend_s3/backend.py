@@ -14,18 +14,18 @@ from spark.graphs.checkpoint.storage import (
     LatestHeaders,
     Listing,
     Record,
+    Records,
     parse_automatic_id,
     split_inline_io,
     wait_uncancellable,
 )
-from spark.graphs.checkpoint.storage import Records as FoundRecords
 from spark_backend_s3.blobs import Blobs
 from spark_backend_s3.deleter import RecordDeleter
 from spark_backend_s3.location import Location, options_of
 from spark_backend_s3.names import LAST_SEQUENCE, Keys, is_sequence, quote
 from spark_backend_s3.objects import Objects
 from spark_backend_s3.reader import RecordReader
-from spark_backend_s3.records import Records
+from spark_backend_s3.records import RecordObjects
 from spark_backend_s3.scan import TRUST, Trust
 from spark_backend_s3.view_cache import ViewCache
 from spark_backend_s3.writer import RecordWriter
@@ -105,7 +105,7 @@ class S3CheckpointBackend(CheckpointBackend):
         )
         self._objects = Objects(self._location, timeout=timeout, has_conditions=not single_writer)
         keys = Keys(self._location.root)
-        records = Records(self._objects, keys, bucket=bucket)
+        records = RecordObjects(self._objects, keys, bucket=bucket)
         self._views = ViewCache(self._objects, keys, trust=trust)
         self._blobs = Blobs(self._objects, keys)
         self._writer = RecordWriter(
@@ -174,7 +174,7 @@ class S3CheckpointBackend(CheckpointBackend):
 
     # Read many.
 
-    async def get_many(self, graph_id: str, sequences: Sequence[int]) -> FoundRecords:
+    async def get_many(self, graph_id: str, sequences: Sequence[int]) -> Records:
         return await self._reader.get_many(graph_id, sequences, action=f"read checkpoints of graph {graph_id[:80]!r}")
 
     async def latest_headers(self, graph_ids: Sequence[str]) -> LatestHeaders:

@@ -18,7 +18,7 @@ from spark.errors import DeletionError, SparkError
 from spark_backend_s3.calls import in_parallel
 from spark_backend_s3.names import Keys, quote
 from spark_backend_s3.objects import PAGE, Objects
-from spark_backend_s3.records import Records
+from spark_backend_s3.records import RecordObjects
 from spark_backend_s3.scan import Entry, GraphScan
 from spark_backend_s3.view_cache import ViewCache
 
@@ -32,7 +32,7 @@ class RecordDeleter:
     """Deletes records of all graphs in one store."""
 
     def __init__(
-        self, objects: Objects, keys: Keys, *, records: Records, views: ViewCache, has_conditions: bool
+        self, objects: Objects, keys: Keys, *, records: RecordObjects, views: ViewCache, has_conditions: bool
     ) -> None:
         self._objects = objects
         self._keys = keys

@@ -27,8 +27,8 @@ _FIRST_LOOK: Final = 4096
 _REMEMBERED: Final = 4096
 
 
-class Records:
-    """The records of one store. A header that was read is kept for as long as the object is the same."""
+class RecordObjects:
+    """The objects that are records. A header that was read is kept for as long as the object is the same."""
 
     def __init__(self, objects: Objects, keys: Keys, *, bucket: str) -> None:
         self._objects = objects

@@ -20,13 +20,11 @@ from spark_backend_s3.errors import is_passing
 from spark_backend_s3.location import Location
 from spark_backend_s3.names import Keys, quote
 from spark_backend_s3.objects import LARGEST, Objects
-from spark_backend_s3.records import Records
+from spark_backend_s3.records import RecordObjects
 from spark_backend_s3.view_cache import ViewCache, keep
 
 _REMEMBERED: Final = 10_000
 _DELETED: Final = "was used before and its checkpoint, or a later one, has been deleted"
-_STALE: Final = timedelta(days=1)
-"""A probe of this age is a leftover. Trying out takes seconds, and to remove a probe meanwhile would make a store seem unfit."""
 _PROVEN: Final[set[tuple[str, str]]] = set()
 """Endpoint and bucket of the stores that were found to honour conditional writes, in this process."""
 
@@ -40,7 +38,7 @@ class RecordWriter:
         keys: Keys,
         location: Location,
         *,
-        records: Records,
+        records: RecordObjects,
         blobs: Blobs,
         views: ViewCache,
         is_single_writer: bool,
@@ -188,10 +186,11 @@ class RecordWriter:
 
     async def leftovers(self, *, action: str) -> list[str]:
         """The keys of probes that were left behind by processes that ended while they tried the store out."""
+        stale = timedelta(seconds=self._views.trust.probe_age)
         found, more = [], None
         while True:
             page = await self._objects.page(self._keys.probes, action=action, more=more)
-            found += [each.key for each in page.objects if page.now is not None and page.now - each.written > _STALE]
+            found += [each.key for each in page.objects if page.now is not None and page.now - each.written > stale]
             more = page.more
             if more is None:
                 return found
