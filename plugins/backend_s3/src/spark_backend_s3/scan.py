@@ -188,7 +188,7 @@ class Trust:
     batch: int = 100
     """So many emptied places are worth a request of their own."""
     probe_age: float = 86_400.0
-    """What a store was tried out with is a leftover after so many seconds. Removed earlier, it would make the store seem unfit."""
+    """A probe of so many seconds is a leftover. To remove it earlier would make the store seem unfit to whoever tries it out."""
     clock: Clock = field(default_factory=BootClock)
     """The writer's own; only ``monotonic`` is asked for."""
 
