@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 PARALLEL: Final = 16
 """So many requests of one operation are under way at once."""
 SLOWEST: Final = 1024 * 1024
-"""Bytes per second: a transfer slower than this is given up."""
+"""Bytes per second: a slower transfer is abandoned."""
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
 
@@ -67,7 +67,7 @@ class Attempts:
             self._limit.reschedule(ends + more)
 
     async def run(self, request: Callable[[], Awaitable[Result]]) -> Result:
-        """What the request returns at last.
+        """What the request returns when an attempt succeeds.
 
         :raises Exception: what the last attempt failed with.
         """

@@ -121,7 +121,7 @@ class RecordDeleter:
         async def empty(entry: Entry) -> SparkError | None:
             self._records.forget(entry.key)
             try:
-                # Whoever changed it meanwhile has emptied it, and was told so.
+                # Whoever changed it meanwhile has emptied it, and has reported that.
                 if await self._objects.empty(entry.key, etag=entry.etag, action=action):
                     deleted.append(entry.sequence)
                     tombstones.add(entry.sequence, at=self._views.trust.clock.monotonic())
@@ -143,7 +143,7 @@ class RecordDeleter:
         aliases: Sequence[str],
         action: str,
     ) -> None:
-        """Remove records whose places may be given up, and with them what else has become useless."""
+        """Remove records whose places need not be kept, and with them other objects that mean nothing any more."""
         trust = self._views.trust
         emptied = [sequence for sequence in scan.removable(trust) if not scan.places[sequence].size]
         if not old and len(emptied) < trust.batch:
@@ -194,7 +194,7 @@ class RecordDeleter:
         ]
 
     def _lock_of(self, name: str) -> asyncio.Lock:
-        """Deleters of one graph in this event loop take turns, so that one of them is told."""
+        """Deleters of one graph in this event loop take turns, so that one of them reports each deletion."""
         at = (id(asyncio.get_running_loop()), name)
         lock = self._locks.get(at)
         if lock is None:

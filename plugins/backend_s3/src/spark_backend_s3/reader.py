@@ -58,7 +58,7 @@ class RecordReader:
     async def latest(self, graph_id: str, *, action: str) -> CheckpointInfo | None:
         """The line of the last record.
 
-        :raises CheckpointDamagedError: what stands in the last place is no record; to pass it over would be a guess.
+        :raises CheckpointDamagedError: what stands in the last place can't be read as a record; an older one would be a guess.
         """
         header = await self._newest(
             quote(graph_id), lambda entry: self._header_of_latest(entry, action=action), action=action

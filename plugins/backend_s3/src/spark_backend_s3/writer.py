@@ -62,7 +62,7 @@ class RecordWriter:
         try:
             await self._put(record, action=action, cancelled=cancelled)
         except BackendError as error:
-            # Others may have gone on while the store did not answer. They may even be the reason: it was we who were stopped.
+            # Others may have continued while the store did not answer, for instance because this process was stopped.
             if cancelled.is_set() or not await self._is_stored_after(error, record, action=action):
                 raise
 
