@@ -19,7 +19,7 @@ from tests.plugins.support.sftp_servers import PASSWORD, SftpServer
 
 @pytest.mark.parametrize("scheme", ["file://", "local://", "fsspec+file://", "fsspec+local://"])
 async def test_a_url_of_a_local_path_takes_the_durable_way(tmp_path: Path, scheme: str) -> None:
-    """The files show it: only that one keeps the floor as a length, and the checkpoint's time at its file."""
+    """The files show it: only that one keeps deleted_up_to as a length, and the checkpoint's time at its file."""
     record = make_record("g", 1)
     async with FileCheckpointBackend(f"{scheme}{tmp_path}/a%20b") as backend:
         await backend.put(record)
