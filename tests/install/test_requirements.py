@@ -78,7 +78,7 @@ def test_a_plugin_for_a_later_contract_is_skipped_and_named_and_the_others_go_on
     done = environment.run(NEWER_THAN_THE_CORE, directory=tmp_path)
 
     reason = (
-        "Its backend 'shelf' is written for plugin API version 2, and this spark-graphs speaks version 1. "
+        "Its backend 'shelf' is written for plugin API version 2, but this spark-graphs uses version 1. "
         "Upgrade spark-graphs."
     )
     assert done.stdout.splitlines() == [

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spark.graphs import ExitNode, Graph, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointManager, GraphCheckpoint
-from spark_testing.clock import FakeClock
+
+if TYPE_CHECKING:  # where the page runs with the core alone, there is no testing kit
+    from spark_testing.clock import FakeClock
 
 
 class Count(Node):

@@ -218,27 +218,27 @@ def check_reachable(topology: Topology, nodes: Sequence[Node]) -> None:
         )
 
 
-def recorded_config(checkpoint: GraphCheckpoint) -> CheckpointConfig | None:
-    """How the graph was checkpointed that this checkpoint is from, in the store that it was loaded from.
+def recorded_config(checkpoint: GraphCheckpoint, store: CheckpointBackend | None) -> CheckpointConfig | None:
+    """How the graph was checkpointed that this checkpoint is from, in the store that it was loaded from, if it was.
 
     What of it can't be made again is said in a warning.
     """
     try:
-        config, lost = CheckpointConfig.from_data(checkpoint.config.get("checkpoint"), backend=checkpoint.source)
+        config, lost = CheckpointConfig.from_data(checkpoint.config.get("checkpoint"), backend=store)
     except Exception as error:  # whatever may be written there
         raise GraphRestoreError(
             f"{named(checkpoint)} records a checkpoint configuration that can't be used ({error}). Pass checkpoint_config= to "
             "Graph.from_checkpoint()."
         ) from error
-    wrote, reads = checkpoint.config.get("serializer"), checkpoint.source.codec.serializer if checkpoint.source else ""
+    wrote, reads = checkpoint.config.get("serializer"), store.codec.serializer if store is not None else ""
     if config is not None and wrote and wrote != reads:
         lost.append(
-            f"its values passed the serializer {str(wrote)[:200]}, which the backend that it was loaded from lacks"
+            f"its values passed the serializer {str(wrote)[:200]}, which the backend that it was loaded from does not have"
         )
     if lost:
         warnings.warn(
-            f"{named(checkpoint)} does not record all of how its graph was checkpointed: {'; '.join(lost)}. To say it anew, pass "
-            "checkpoint_config= to Graph.from_checkpoint().",
+            f"{named(checkpoint)} does not record all of how its graph was checkpointed: {'; '.join(lost)}. To set it again, "
+            "pass checkpoint_config= to Graph.from_checkpoint().",
             SparkWarning,
             stacklevel=3,
         )
@@ -249,7 +249,7 @@ def _checked_start(start: Any) -> Node:
     """The start itself, when it is a node."""
     if isinstance(start, Node):
         return start
-    hint = " It is the class; make a node of it: add ()." if isinstance(start, type) and issubclass(start, Node) else ""
+    hint = " This is the class; add () to make a node." if isinstance(start, type) and issubclass(start, Node) else ""
     raise GraphDefinitionError(f"Graph(start={start!r}): the start is a node.{hint}")
 
 
@@ -284,7 +284,7 @@ def _checked_failure_rule(on_failure: Any, failure_grace: Any) -> FailureRule:
         raise GraphDefinitionError(f"Graph(on_failure={on_failure!r}): give 'finish' or 'cancel'.")
     if failure_grace is not None and not are_seconds(failure_grace):
         raise GraphDefinitionError(
-            f"Graph(failure_grace={failure_grace!r}): give a positive number of seconds, or None for the usual one."
+            f"Graph(failure_grace={failure_grace!r}): give a positive number of seconds, or None for the default."
         )
     return FailureRule(on_failure, failure_grace)
 

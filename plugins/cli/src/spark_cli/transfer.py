@@ -1,4 +1,4 @@
-"""Records carried from one place to another as they are stored, so that doing it again goes on where it stopped."""
+"""Records copied from one place to another as they are stored. Done again, it resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Final, NoReturn, Protocol, TypeAlias
 
 from spark.errors import CheckpointDamagedError, DeserializationError, PluginError, SequenceTakenError, SparkError
 from spark.graphs.checkpoint import CheckpointInfo, DamagedRecord, Listing
-from spark.graphs.checkpoint.storage import BlobRef, Codec, Record, RecordHeader, run_blocking
+from spark.graphs.checkpoint.storage import BlobRef, Codec, Record, RecordHeader, Records, in_batches, run_blocking
 
 Names: TypeAlias = list[str]
 
-_CANT_BE_CARRIED: Final = (CheckpointDamagedError, DeserializationError, PluginError)
+_NOT_COPIED: Final = (CheckpointDamagedError, DeserializationError, PluginError)
 
 
 class Place(Protocol):
@@ -31,6 +31,9 @@ class Place(Protocol):
     async def get(self, graph_id: str, sequence: int) -> Record | None:
         """The whole record at an address, or None."""
 
+    async def get_many(self, graph_id: str, sequences: Sequence[int]) -> Records:
+        """The records of a graph at these sequences, as far as there are any, and what is damaged there."""
+
     async def put(self, record: Record) -> None:
         """Store a record and its large values durably, where its sequence was never used."""
 
@@ -43,7 +46,7 @@ class Place(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A checkpoint that was not carried, and why."""
+    """A checkpoint that was not copied, and why."""
 
     graph_id: str
     sequence: int
@@ -53,56 +56,56 @@ class Problem:
 
 @dataclass(slots=True)
 class Outcome:
-    """What was carried, and what was not."""
+    """What was copied, and what was not."""
 
     copied: int = 0
     present: int = 0
-    """Those that were there already, the same."""
+    """Those that were there already, byte for byte."""
     conflicts: list[Problem] = field(default_factory=list)
-    """Those in whose place something else is, or was. One for each graph of which, therefore, nothing more was carried."""
+    """Those whose sequence another record has or had: one for each graph of which nothing more was copied for that reason."""
     damaged: list[Problem] = field(default_factory=list)
-    """Those that are not what was written, where they come from, or lack a large value."""
+    """Those that are damaged in the source, or lack a large value there."""
     unlisted: list[DamagedRecord] = field(default_factory=list)
-    """What stands in the place of a checkpoint, where they come from, and could not even be listed."""
+    """What is in the place of a checkpoint in the source, and could not even be listed."""
     unreadable: list[Problem] = field(default_factory=list)
-    """Those that are intact, and need a format that is not here to tell their large values, or a key to take them in."""
+    """Those that are intact, but need a format that is not installed to name their large values, or a key to include them."""
 
     @property
     def is_fine(self) -> bool:
-        """Whether everything is there now."""
+        """Whether the target has everything now."""
         return not (self.conflicts or self.damaged or self.unlisted or self.unreadable)
 
 
 async def transfer(
     source: Place, target: Place, *, graph_ids: Sequence[str] = (), report: Callable[[int, int], None] | None = None
 ) -> Outcome:
-    """Carry records, graph by graph and by rising sequence, so that whatever stops it, the target holds whole beginnings.
+    """Copy records, graph by graph and by rising sequence, so that whenever it stops, the target has whole beginnings.
 
-    Large values go with the first record that needs them. A target that keeps none gets them inside of the records.
+    Large values are sent with the first record that needs them. A target that keeps none gets them inside the records.
 
-    :param graph_ids: only those of these graphs; none means all.
-    :param report: told how many of how many are done.
+    :param graph_ids: only those of these graphs; all when empty.
+    :param report: called with how many are done, and how many there are.
     """
     listings = [await source.list(graph_id) for graph_id in graph_ids or (None,)]
     infos = [info for listing in listings for info in listing.infos]
     work = _Transfer(source, target, total=len(infos), report=report)
     work.outcome.unlisted += [damaged for listing in listings for damaged in listing.damaged]
     for graph_id, group in groupby(infos, attrgetter("graph_id")):
-        await work.carry_graph(graph_id, list(group))
+        await work.copy_graph(graph_id, list(group))
     return work.outcome
 
 
 class _Conflict(Exception):
-    """Nothing more of this graph is to be carried."""
+    """Nothing more of this graph is to be copied."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
     record: Record
     names: Names
-    """The large values that it may need,"""
+    """The large values that it may need."""
     refs: list[BlobRef]
-    """and what its payload says of them, where that names them."""
+    """What its payload says about them, if it names them."""
 
 
 class _Transfer:
@@ -115,55 +118,68 @@ class _Transfer:
         self._codec = Codec()
         self.outcome = Outcome()
 
-    async def carry_graph(self, graph_id: str, infos: Sequence[CheckpointInfo]) -> None:
+    async def copy_graph(self, graph_id: str, infos: Sequence[CheckpointInfo]) -> None:
         there = {info.sequence for info in (await self._target.list(graph_id)).infos}
         with suppress(_Conflict):
             # Before anything is added: two histories must not be mixed.
-            kept = [name for info in infos if info.sequence in there for name in await self._compare(info)]
+            kept: Names = []
+            for batch in in_batches(info for info in infos if info.sequence in there):
+                kept += await self._compare(batch)
             # What a record over there refers to was durable before it, and need not be sent again. Any other value is, also
             # one that is there: a copy that was killed may have left half of it.
             held = set(kept) & set(await self._target.blob_names(graph_id)) if kept else set()
-            for info in infos:
-                if info.sequence not in there:
-                    held.update(await self._carry(info, held))
+            for batch in in_batches(info for info in infos if info.sequence not in there):
+                for info, found in await self._read(batch):
+                    held.update(await self._carry(info, found, held))
 
-    async def _compare(self, info: CheckpointInfo) -> Names:
-        """See that the same is there; the large values that it refers to."""
-        found = await self._read(info)
-        if found is not None and not await self._holds(found.record):
-            self._refuse(info, "another record has its place")
-        self.outcome.present += found is not None
-        self._tick()
-        return found.names if found else []
+    async def _compare(self, batch: Sequence[CheckpointInfo]) -> Names:
+        """See that the same records are there; the large values that they refer to."""
+        theirs = (await self._target.get_many(batch[0].graph_id, [info.sequence for info in batch])).records
+        names: Names = []
+        for info, found in await self._read(batch):
+            if found is not None and not self._is_same(found.record, theirs.get(info.sequence)):
+                self._refuse(info, "another record has its sequence")
+            self.outcome.present += found is not None
+            self._tick()
+            names += found.names if found else []
+        return names
 
-    async def _carry(self, info: CheckpointInfo, held: set[str]) -> Names:
+    async def _carry(self, info: CheckpointInfo, found: _Found | None, held: set[str]) -> Names:
         """Bring it there; the large values that are there with it."""
-        found = await self._read(info)
         record = None if found is None else await self._packed(info, found, held)
         if record is not None:
             try:
                 await self._target.put(record)
             except SequenceTakenError:
-                self._refuse(info, "its place was used there before")
+                self._refuse(info, "its sequence was used there before")
             self.outcome.copied += 1
         self._tick()
         return found.names if found and record else []
 
-    async def _read(self, info: CheckpointInfo) -> _Found | None:
-        """The record, or None when it was deleted since it was listed, or can't be carried, which is noted."""
+    async def _read(self, batch: Sequence[CheckpointInfo]) -> list[tuple[CheckpointInfo, _Found | None]]:
+        """The records; None for one that was deleted since it was listed, or can't be carried, which is noted."""
+        read = await self._source.get_many(batch[0].graph_id, [info.sequence for info in batch])
+        damaged = {each.sequence: each.reason for each in read.damaged}
+        return [
+            (info, await self._checked(info, read.records.get(info.sequence), damaged.get(info.sequence)))
+            for info in batch
+        ]
+
+    async def _checked(self, info: CheckpointInfo, record: Record | None, damage: str | None) -> _Found | None:
         try:
-            record = await self._source.get(info.graph_id, info.sequence)
+            if damage is not None:
+                raise CheckpointDamagedError(damage)
             if record is None:
                 return None
             if not record.is_intact():
                 raise CheckpointDamagedError("its checksum does not match its content")
             return await self._found(record)
-        except _CANT_BE_CARRIED as error:
+        except _NOT_COPIED as error:
             self._note(info, error)
             return None
 
     async def _found(self, record: Record) -> _Found:
-        """The record with what it may need: any large value of its graph, where its payload does not tell."""
+        """The record with what it may need: any large value of its graph, if its payload does not name them."""
         if not self._source.keeps_blobs:
             return _Found(record, [], [])
         if not record.header.references_in_payload:
@@ -185,16 +201,12 @@ class _Transfer:
             await run_blocking(_check, [ref for ref in found.refs if ref.name in needed], blobs)
             if not keeps_blobs:
                 return await run_blocking(self._codec.inline_blobs, record, blobs)
-        except _CANT_BE_CARRIED as error:
+        except _NOT_COPIED as error:
             self._note(info, error)
             return None
         return record.with_blobs(blobs)
 
-    async def _holds(self, record: Record) -> bool:
-        try:
-            theirs = await self._target.get(record.graph_id, record.sequence)
-        except CheckpointDamagedError:
-            return False
+    def _is_same(self, record: Record, theirs: Record | None) -> bool:
         if theirs is None or self._source.keeps_blobs == self._target.keeps_blobs:
             return theirs == record
         # One of the two holds large values inside. All else is the same, and the nonce is that of one record only.

@@ -182,7 +182,7 @@ class Ending:
         return self._spec.failure_rule.seconds_to_stop
 
     def _report_abandoned(self, nodes: list[str]) -> None:
-        text = f"{', '.join(map(repr, nodes))} did not stop when cancelled, and was left to itself; its result does not count"
+        text = f"{', '.join(map(repr, nodes))} did not stop when cancelled, and was left behind; its result is ignored"
         self._notes.append(text)
         _LOG.warning("Graph %r: %s.", self._spec.graph_id, text)
 

@@ -92,18 +92,20 @@ class RunPosition:
         if self.error is not None:
             facts = {**facts, "error": self.error}
         return Capture(
-            graph_state=self.state.capture(),
-            node_states={key: store.capture() for key, store in self.node_states.items() if store.values},
-            frontier=frontier,
-            topology=spec.topology.to_data(),
-            config=spec.config,
-            metadata=facts if metadata is None else {**facts, "metadata": metadata},
+            {
+                "graph_state": self.state.capture(),
+                "node_states": {key: store.capture() for key, store in self.node_states.items() if store.values},
+                "frontier": frontier,
+                "topology": spec.topology.to_data(),
+                "config": spec.config,
+                "execution_metadata": facts if metadata is None else {**facts, "metadata": metadata},
+            }
         )
 
     def explain(self, error: BaseException) -> None:
         """Say who made a value that can't be saved, where that is known."""
         if isinstance(error, SerializationError) and error.path.startswith("frontier"):
-            add_note(error, f"{error.path} is in what node {self.last_node!r}, or one before it, returned.")
+            add_note(error, f"{error.path} comes from the output of node {self.last_node!r}, or of one before it.")
 
     def _drop_error_once_done(self) -> None:
         error = self.error

@@ -123,8 +123,8 @@ def _what_lacks(checkpoint: GraphCheckpoint, topology: Topology) -> str | None:
             return (
                 f"it still has to run node {key!r}, which this graph does not have; its nodes are "
                 f"{', '.join(map(repr, topology.plans))}. If one of them is that node under a new key, pass "
-                f"rename={{{key!r}: …}}. Else pass a start= that leads to it, or set graph.start to begin anew with the restored "
-                "state."
+                f"rename={{{key!r}: …}}. Else pass a start= that leads to it, or set graph.start to start again with the "
+                "restored state."
             )
     for key in topology.reachable_from(pending):
         plan = topology.plans[key]
@@ -188,14 +188,14 @@ def _class_node(data: Mapping[str, Any]) -> Node:
         return found()
     except Exception as error:
         return _missing(
-            data, qualname, f"whose class {data['class']} can't be made without arguments any more ({error})"
+            data, qualname, f"whose class {data['class']} can no longer be created without arguments ({error})"
         )
 
 
 def _missing(data: Mapping[str, Any], qualname: str, why: str) -> Node:
     return MissingNode(
         qualname.rpartition(".")[2],
-        f"it still may have to run node {data['key']!r}, {why}. Import the module that defines it first, or pass start= with the "
+        f"it may still have to run node {data['key']!r}, {why}. Import the module that defines it first, or pass start= with the "
         "graph's first node.",
     )
 
