@@ -73,7 +73,7 @@ class Graph:
         clock: Clock = SYSTEM_CLOCK,
         random: Random = SYSTEM_RANDOM,
     ) -> None:
-        self._given = Arguments.checked(
+        self._arguments = Arguments.checked(
             id=chosen_id(id, graph_id),
             checkpoint_config=checkpoint_config,
             max_concurrency=max_concurrency,
@@ -83,14 +83,16 @@ class Graph:
             clock=clock,
             random=random,
         )
-        self._standing = Standing(Origin(graph_state=StateStore("graph_state", state, check=self._given.check).values))
+        self._standing = Standing(
+            Origin(graph_state=StateStore("graph_state", state, check=self._arguments.check).values)
+        )
         self._run: GraphRun | None = None
         """The run that is under way, or the last one."""
         self._is_running = False
         self._topology = topology_from(start)
-        self._given.check_trigger_nodes(self._topology)
+        self._arguments.check_trigger_nodes(self._topology)
         check_reachable(self._topology, nodes)
-        self._given.warn_of_random_id()
+        self._arguments.warn_of_random_id()
         _ALIVE[next(_NUMBERS)] = self
 
     @classmethod
@@ -122,13 +124,13 @@ class Graph:
             topology,
             id=checkpoint.graph_id,
             checkpoint_config=checkpoint_config
-            or (alive and alive._given.config_in(store))
+            or (alive and alive._arguments.config_in(store))
             or recorded_config(checkpoint, store),
             max_concurrency=max_concurrency or checkpoint.config.get("max_concurrency"),
             node_threads=checkpoint.config.get("node_threads", NODE_THREADS),
             **FailureRule.recorded_in(checkpoint.config),
-            clock=alive._given.clock if alive is not None else SYSTEM_CLOCK,
-            random=alive._given.random if alive is not None else SYSTEM_RANDOM,
+            clock=alive._arguments.clock if alive is not None else SYSTEM_CLOCK,
+            random=alive._arguments.random if alive is not None else SYSTEM_RANDOM,
         )
         graph._standing = Standing(Origin.of(checkpoint))
         return graph
@@ -198,12 +200,12 @@ class Graph:
         self._check_idle("with_checkpoints")
         graph = type(self)(
             self._topology,
-            id=self.graph_id if self._given.is_named else None,
+            id=self.graph_id if self._arguments.is_named else None,
             state=self._standing.state.copy(),
             checkpoint_config=checkpoint_config,
-            **self._given.to_repeat(),
+            **self._arguments.to_repeat(),
         )
-        graph._standing.set_node_states(self._standing.node_states, check=graph._given.check)
+        graph._standing.set_node_states(self._standing.node_states, check=graph._arguments.check)
         return graph
 
     def create_checkpoint(
@@ -218,11 +220,11 @@ class Graph:
         :raises InvalidIdError: the id can't be used.
         """
         capture = self._capture(dict(metadata or {}))
-        now = self._given.clock.utc_now()
+        now = self._arguments.clock.utc_now()
         if checkpoint_id is None:  # an empty one is refused, like any other that can't be used
-            checkpoint_id = f"ckpt_{now:%Y%m%d_%H%M%S}_m{random_hex(self._given.random, size=4)}"
-        checkpoint = capture.checkpoint(checkpoint_id, graph_id=self._given.graph_id, timestamp=now)
-        return link(checkpoint.isolated(), observers=self._given.observers)
+            checkpoint_id = f"ckpt_{now:%Y%m%d_%H%M%S}_m{random_hex(self._arguments.random, size=4)}"
+        checkpoint = capture.checkpoint(checkpoint_id, graph_id=self._arguments.graph_id, timestamp=now)
+        return link(checkpoint.isolated(), observers=self._arguments.observers)
 
     async def get_state(self, key: str, default: Any = None) -> Any:
         """A committed value of the shared state, as your own copy."""
@@ -234,7 +236,7 @@ class Graph:
         :raises RunError: a run is under way.
         """
         self._check_idle("set_state")
-        self._standing.edit(check_key(key), snapshot(value, path=f"graph_state[{key!r}]", check=self._given.check))
+        self._standing.edit(check_key(key), snapshot(value, path=f"graph_state[{key!r}]", check=self._arguments.check))
 
     def get_state_snapshot(self) -> dict[str, Any]:
         """All committed values of the shared state, as your own copy."""
@@ -252,12 +254,12 @@ class Graph:
     @property
     def graph_id(self) -> str:
         """What checkpoints know the graph by."""
-        return self._given.graph_id
+        return self._arguments.graph_id
 
     @property
     def id(self) -> str:
         """The same as ``graph_id``."""
-        return self._given.graph_id
+        return self._arguments.graph_id
 
     @property
     def nodes(self) -> dict[str, Node]:
@@ -267,12 +269,12 @@ class Graph:
     @property
     def checkpoint_config(self) -> CheckpointConfig | None:
         """How the graph is checkpointed."""
-        return self._given.checkpoint_config
+        return self._arguments.checkpoint_config
 
     @property
     def checkpoint_backend(self) -> CheckpointBackend | None:
         """Where its checkpoints go; None when it makes none."""
-        return self._given.backend
+        return self._arguments.backend
 
     @property
     def start(self) -> Node:
@@ -287,27 +289,27 @@ class Graph:
     def start(self, node: Node) -> None:
         self._check_idle("start")
         topology = topology_from(node)
-        self._given.check_trigger_nodes(topology)
+        self._arguments.check_trigger_nodes(topology)
         self._topology = topology
         self._standing.give_up()
         self._run = None
 
     def __repr__(self) -> str:
-        return f"<Graph {self._given.graph_id!r} with {len(self._topology.plans)} nodes>"
+        return f"<Graph {self._arguments.graph_id!r} with {len(self._topology.plans)} nodes>"
 
     async def _run_from(self, origin: Origin, task: Task) -> Message:
         if origin.pending is not None:
             inputs = origin.pending.inputs
         else:  # first of all: where they can't be saved, the graph stays as it was
-            inputs = snapshot(dict(task.inputs), path="inputs", check=self._given.check)
-        recorder = self._given.new_recorder()
+            inputs = snapshot(dict(task.inputs), path="inputs", check=self._arguments.check)
+        recorder = self._arguments.new_recorder()
         if recorder is not None:
             await recorder.open(parent=origin.parent, next_sequence=origin.next_sequence)
         self._standing.take_over(origin)
         self._run = None
         if origin.pending is not None:
-            await self._given.observers.restored(origin.pending.checkpoint)
-        run = self._run = self._given.new_run(
+            await self._arguments.observers.restored(origin.pending.checkpoint)
+        run = self._run = self._arguments.new_run(
             self._topology, origin, task, inputs=inputs, standing=self._standing, recorder=recorder
         )
         self._standing.next = Origin()  # not before: a run that could not begin can be tried again
@@ -323,13 +325,13 @@ class Graph:
                 self._standing.stored()
 
     def _stored(self, rename: Mapping[str, str] | None, *, for_result: bool) -> Stored:
-        return Stored(self._given.graph_id, self._given.backend, self._topology, rename, for_result)
+        return Stored(self._arguments.graph_id, self._arguments.backend, self._topology, rename, for_result)
 
     def _capture(self, metadata: dict[str, Any]) -> Capture:
         if self._run is not None:
             return self._run.capture(reason="manual", metadata=metadata)
         pending = self._standing.next.pending
-        config = self._given.to_data(Task(), pending.inputs if pending else None)
+        config = self._arguments.to_data(Task(), pending.inputs if pending else None)
         return self._standing.capture(self._topology, config=config, metadata=metadata)
 
     def _begin(self, what: str) -> None:
