@@ -319,7 +319,7 @@ class TestRename:
             Graph.from_checkpoint(checkpoint, rename=rename)
 
     async def test_it_goes_with_what_is_resumed(self) -> None:
-        with pytest.raises(GraphDefinitionError, match="give resume=, too"):
+        with pytest.raises(GraphDefinitionError, match="pass resume=, too"):
             await Graph(Fetch()).run(rename={"a": "b"})
 
     async def test_it_is_not_dropped_where_the_checkpoint_is_there_already(self) -> None:

@@ -34,7 +34,7 @@ from spark.graphs.tasks import Task
 from spark.graphs.values.snapshots import snapshot
 
 _ALIVE: WeakValueDictionary[int, Graph] = WeakValueDictionary()
-"""Every graph in this process, in the order of their making. Several may have one id, and the newest need not live longest."""
+"""The graphs of this process, in the order in which they were made. Several may have the same id."""
 _NUMBERS = count()
 
 
@@ -105,14 +105,14 @@ class Graph:
         max_concurrency: int | None = None,
         rename: Mapping[str, str] | None = None,
     ) -> Self:
-        """A graph that stands where the checkpoint was made; its next ``run`` goes on from there.
+        """A graph that stands where the checkpoint was made; its next ``run`` continues from there.
 
         :param start: the start node of the wired graph. Without it the nodes come from a graph with the same id in this
-            process, or are made anew from the node classes and ``@node`` functions that the program has imported.
+            process, or are made again from the node classes and ``@node`` functions that the program has imported.
         :param checkpoint_config: how the continued run is checkpointed; without it, as the graph in this process is, or as
             the checkpoint records; and always in the backend that it was loaded from, if it was.
         :param rename: recorded node key, class or function to the key of the node that it is in the wired graph.
-        :raises GraphRestoreError: a node that is still to run can't be had, or is another now; or no run writes what it says.
+        :raises GraphRestoreError: a pending node is not available, or is a different one now; or the checkpoint is inconsistent.
         :raises CheckpointVersionError: it was written in an unknown major version, and no migration is registered.
         """
         store = links_of(checkpoint).store
@@ -144,14 +144,14 @@ class Graph:
     ) -> Message:
         """Run until nothing is left to do.
 
-        A run begins at the start, with the state that the graph has, unless there is one to resume. Nothing that was given is
-        dropped: inputs must be those that the resumed run was started with, or be left out. A run that was complete gives its
-        stored result again, and runs nothing.
+        A run begins at the start, with the state that the graph has, unless there is one to resume. No input is silently
+        dropped: give a resumed run the inputs that it was started with, or none. A run that is complete returns its stored
+        result again, and executes nothing.
 
         :param task: what to do: a ``Task``, the inputs of one, or nothing.
-        :param resume: ``True`` goes on from the latest checkpoint of this graph id and, when there is none, begins with what
-            the graph was made with. ``"state"`` begins a new run, with new inputs, in the state of the latest checkpoint. A
-            ``GraphCheckpoint`` goes on from that one. ``False`` resumes what ``from_checkpoint`` or ``load`` brought in.
+        :param resume: ``True`` continues from the latest checkpoint of this graph id; without one, the run begins with what the
+            graph was made with. ``"state"`` begins a new run, with new inputs, in the state of the latest checkpoint. A
+            ``GraphCheckpoint`` continues from that one. ``False`` resumes what ``from_checkpoint`` or ``load`` brought in.
         :param rename: recorded node key, class or function to the key of the node that it is in this graph.
         :raises InputConflictError: the run to resume was started with other inputs.
         :raises RunError: a run is under way, or something that only this graph holds would be lost; says what to do.
@@ -175,7 +175,7 @@ class Graph:
             self._is_running = False
 
     async def load(self, *, rename: Mapping[str, str] | None = None) -> GraphCheckpoint | None:
-        """Bring the latest checkpoint of this graph id into the graph; the next ``run`` goes on from it.
+        """Bring the latest checkpoint of this graph id into the graph; the next ``run`` continues from it.
 
         Until then ``set_state`` edits its state. Without a checkpoint, the graph stands where it was made, and this returns None.
 
@@ -195,7 +195,7 @@ class Graph:
     def with_checkpoints(self, checkpoint_config: CheckpointConfig | None) -> Self:
         """The same graph, checkpointed in another way: a new one with this one's nodes, id and committed states.
 
-        Pending work of a restored graph stays behind.
+        Pending work of a restored graph is not taken along.
         """
         self._check_idle("with_checkpoints")
         graph = type(self)(
@@ -248,7 +248,7 @@ class Graph:
 
     @property
     def progress(self) -> Progress | None:
-        """How far the run is that is under way, or how far the last one came; None before the first."""
+        """The progress of the current run, or of the last one; None before the first."""
         return self._run.progress() if self._run is not None else None
 
     @property
@@ -280,8 +280,8 @@ class Graph:
     def start(self) -> Node:
         """The node that a run begins with.
 
-        Setting it builds the graph anew, with the edges that there are now. It keeps the state and drops pending work that was
-        to be resumed: the next run begins at the new start.
+        Setting it builds the graph anew, with the edges that there are now. It keeps the state and discards pending work: the
+        next run begins at the new start.
         """
         return self._topology.first
 
@@ -300,7 +300,7 @@ class Graph:
     async def _run_from(self, origin: Origin, task: Task) -> Message:
         if origin.pending is not None:
             inputs = origin.pending.inputs
-        else:  # first of all: where they can't be saved, the graph stays as it was
+        else:  # first: if they can't be saved, the graph is unchanged
             inputs = snapshot(dict(task.inputs), path="inputs", check=self._arguments.check)
         recorder = self._arguments.new_recorder()
         if recorder is not None:
@@ -312,7 +312,7 @@ class Graph:
         run = self._run = self._arguments.new_run(
             self._topology, origin, task, inputs=inputs, standing=self._standing, recorder=recorder
         )
-        self._standing.next = Origin()  # not before: a run that could not begin can be tried again
+        self._standing.next = Origin()  # only now: a run that could not begin can be tried again
         is_stored = True
         try:
             return await Ending(run).reach()
