@@ -290,7 +290,7 @@ class TestRename:
     @pytest.mark.parametrize(
         ("rename", "message"),
         [
-            ({"Gone": "Download"}, r"'Gone' is none of its nodes, which are 'Fetch', 'Fails'"),
+            ({"Gone": "Download"}, r"'Gone' is not one of its nodes, which are 'Fetch', 'Fails'"),
             ({"Fetch": "Gone"}, r"this graph has no node 'Gone'; its nodes are 'Download', 'Fails'"),
             ({"Fetch": "Fails"}, r"'Fetch' and 'Fails' would both be 'Fails'"),
         ],
@@ -319,7 +319,7 @@ class TestRename:
             Graph.from_checkpoint(checkpoint, rename=rename)
 
     async def test_it_goes_with_what_is_resumed(self) -> None:
-        with pytest.raises(GraphDefinitionError, match="pass resume=, too"):
+        with pytest.raises(GraphDefinitionError, match="give resume= as well"):
             await Graph(Fetch()).run(rename={"a": "b"})
 
     async def test_it_is_not_dropped_where_the_checkpoint_is_there_already(self) -> None:

@@ -271,12 +271,12 @@ def test_the_doctor_mends_only_when_told_to(files: Path) -> None:
 
     looked = spark("doctor", "--url", file_url(files), "--json")
     assert sorted(path.name for path in files.rglob("*")) == before
-    mended = spark("doctor", "--mend", "--url", file_url(files), "--json")
+    repaired = spark("doctor", "--repair", "--url", file_url(files), "--json")
 
-    assert (looked.code, mended.code) == (1, 0)
+    assert (looked.code, repaired.code) == (1, 0)
     assert looked.json["leftovers"] == [f"counting/{ours.name}"], "the other one may belong to another machine"
-    assert looked.json["mended"] == []
-    assert mended.json["mended"] == ["ckpt_counting_000005", f"counting/{ours.name}"]
+    assert looked.json["repaired"] == []
+    assert repaired.json["repaired"] == ["ckpt_counting_000005", f"counting/{ours.name}"]
     assert leftover.exists()
     assert not ours.exists()
     assert spark("doctor", "--url", file_url(files)).code == 0

@@ -237,7 +237,7 @@ def recorded_config(checkpoint: GraphCheckpoint, store: CheckpointBackend | None
         )
     if lost:
         warnings.warn(
-            f"{named(checkpoint)} does not record all of how its graph was checkpointed: {'; '.join(lost)}. To configure it, "
+            f"{named(checkpoint)} does not record all of how its graph was checkpointed: {'; '.join(lost)}. To set it again, "
             "pass checkpoint_config= to Graph.from_checkpoint().",
             SparkWarning,
             stacklevel=3,
@@ -249,7 +249,7 @@ def _checked_start(start: Any) -> Node:
     """The start itself, when it is a node."""
     if isinstance(start, Node):
         return start
-    hint = " It is the class; make a node of it: add ()." if isinstance(start, type) and issubclass(start, Node) else ""
+    hint = " This is the class; add () to make a node." if isinstance(start, type) and issubclass(start, Node) else ""
     raise GraphDefinitionError(f"Graph(start={start!r}): the start is a node.{hint}")
 
 
@@ -284,7 +284,7 @@ def _checked_failure_rule(on_failure: Any, failure_grace: Any) -> FailureRule:
         raise GraphDefinitionError(f"Graph(on_failure={on_failure!r}): give 'finish' or 'cancel'.")
     if failure_grace is not None and not are_seconds(failure_grace):
         raise GraphDefinitionError(
-            f"Graph(failure_grace={failure_grace!r}): give a positive number of seconds, or None for the usual one."
+            f"Graph(failure_grace={failure_grace!r}): give a positive number of seconds, or None for the default."
         )
     return FailureRule(on_failure, failure_grace)
 

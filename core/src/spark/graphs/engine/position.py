@@ -105,7 +105,7 @@ class RunPosition:
     def explain(self, error: BaseException) -> None:
         """Add a note that names the node that made a value which can't be saved, where that is known."""
         if isinstance(error, SerializationError) and error.path.startswith("frontier"):
-            add_note(error, f"{error.path} is in what node {self.last_node!r}, or one before it, returned.")
+            add_note(error, f"{error.path} comes from the output of node {self.last_node!r}, or of one before it.")
 
     def _drop_error_once_done(self) -> None:
         error = self.error

@@ -111,7 +111,7 @@ class GraphRun:
             Cause.BUDGET,
             BudgetExceededError(
                 f"The run of graph {self.spec.graph_id!r} used up its budget of {limit} after {self.position.iteration} "
-                "iterations, with work left. To continue, call run(task, resume=True) with a new budget."
+                "iterations, with work left. To continue from there, call run(task, resume=True) with a new budget."
             ),
         )
 

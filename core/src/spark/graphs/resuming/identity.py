@@ -60,7 +60,7 @@ def _cure(key: str, recorded: Mapping[str, str], present: Mapping[str, str]) -> 
         return (
             f"That one is now node {moves[key]!r}: pass rename={moves!r}, and give nodes names, which no order changes."
         )
-    return f"If it is to take that one's place, pass rename={ {key: key}!r}; else put that one back."
+    return f"If it replaces that node, pass rename={ {key: key}!r}; otherwise put that node back."
 
 
 def _place_of(what: str, recorded: Mapping[str, str], present: Mapping[str, str]) -> str | None:

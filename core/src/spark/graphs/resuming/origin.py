@@ -100,9 +100,9 @@ class Origin:
         """
         if self.pending is not None and not self.pending.is_complete():
             raise RunError(
-                f"Graph {self.pending.checkpoint.graph_id!r} has an unfinished run, {self.pending.run_id!r}, which a new "
-                f"one would discard: it still has to run {', '.join(map(repr, self.pending.nodes()))}. Finish it with "
-                "run(resume=True). Or discard it and keep its state: await graph.load(), then graph.start = graph.start, then "
+                f"Graph {self.pending.checkpoint.graph_id!r} has an unfinished run, {self.pending.run_id!r}, which a new one "
+                f"would abandon: it still has to run {', '.join(map(repr, self.pending.nodes()))}. Finish it with "
+                "run(resume=True). Or abandon it and keep its state: await graph.load(), then graph.start = graph.start, then "
                 "run(inputs)."
             )
         return replace(self, pending=None)
@@ -176,7 +176,7 @@ class PendingRun:
             return
         if self.inputs is None:
             raise InputConflictError(
-                f"{self._called()} does not record its inputs, so these can't be compared with them. {self._cure()}"
+                f"{self._called()} does not record its inputs, so it can't be checked whether these are the same. {self._cure()}"
             )
         names = differing(given, self.inputs, codec=codec)
         if names:
@@ -192,11 +192,11 @@ class PendingRun:
         if self.is_complete():
             return (
                 "For its result, leave the inputs out. For a new run with these inputs in the state that it left, "
-                "run(inputs, resume='state'); for one that begins anew, run(inputs), or a graph with another id."
+                "run(inputs, resume='state'); for one that starts from scratch, run(inputs), or a graph with another id."
             )
         return (
-            "To finish it, leave the inputs out: run(resume=True). To process these inputs as well, give the graph another id; "
-            "run(inputs) discards the unfinished work and begins anew."
+            "To finish it, leave the inputs out: run(resume=True). To work on these inputs beside it, give the graph another id; "
+            "run(inputs) abandons the unfinished work and starts from scratch."
         )
 
 
@@ -206,7 +206,7 @@ def check_resume(resume: Any, rename: Any) -> None:
     :raises GraphDefinitionError: they can't be used.
     """
     if resume is False and rename is not None:
-        raise GraphDefinitionError("run(rename=…) maps the nodes of a run that is resumed; pass resume=, too.")
+        raise GraphDefinitionError("run(rename=…) maps the nodes of a run that is resumed; give resume= as well.")
     if isinstance(resume, bool):
         return
     if isinstance(resume, Mapping):
@@ -217,7 +217,7 @@ def check_resume(resume: Any, rename: Any) -> None:
     if not isinstance(resume, GraphCheckpoint) and resume != "state":
         raise GraphDefinitionError(
             f"run(resume={resume!r}): give True to resume the latest run, 'state' for a new run in the stored state, or a "
-            "GraphCheckpoint to continue from that one. An id is loaded first: await manager.load_checkpoint(id)."
+            "GraphCheckpoint to continue from that one. To use an id, load it first: await manager.load_checkpoint(id)."
         )
 
 

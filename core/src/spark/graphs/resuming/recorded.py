@@ -32,7 +32,7 @@ def checked(checkpoint: GraphCheckpoint) -> GraphCheckpoint:
             _check_progress(checkpoint.execution_metadata)
     except _Impossible as found:
         raise GraphRestoreError(
-            f"{named(checkpoint)} has a {found.part} that no run writes: {found}. Take another checkpoint, or correct this one. "
+            f"{named(checkpoint)} has a {found.part} that no run writes: {found}. Use another checkpoint, or correct this one. "
             "Without its topology and frontier, and with start= for Graph.from_checkpoint(), it is a state to begin with."
         ) from None
     return checkpoint
@@ -67,7 +67,7 @@ def _check_config(config: Any) -> None:
     rule, grace = config.get("on_failure", "finish"), config.get("failure_grace")
     _check(rule in ("finish", "cancel"), "config", f"on_failure is {_shown(rule)}")
     _check(grace is None or are_seconds(grace), "config", f"failure_grace is {_shown(grace)}")
-    _check(isinstance(config.get("inputs", {}), Mapping), "config", "the inputs are no mapping")
+    _check(isinstance(config.get("inputs", {}), Mapping), "config", "the inputs are not a mapping")
 
 
 def _check_progress(metadata: Any) -> None:
@@ -88,7 +88,7 @@ def _check_frontier(frontier: Any) -> None:
     _check(isinstance(contents, list), part, f"contents is {_shown(contents)}")
     for token in tokens:
         _check_token(token, next_token, len(contents))
-    _check(len({token["id"] for token in tokens}) == len(tokens), part, "two tokens have one id")
+    _check(len({token["id"] for token in tokens}) == len(tokens), part, "two tokens have the same id")
     result = frontier.get("result")
     if result is not None:
         _check_names(result, part, "the result")
@@ -121,9 +121,9 @@ def _check_topology(topology: Any) -> None:
     for node in nodes:
         _check_node(node)
     keys = {node["key"] for node in nodes}
-    _check(len(keys) == len(nodes), part, "two nodes have one key")
+    _check(len(keys) == len(nodes), part, "two nodes have the same key")
     start = topology.get("start")
-    _check(type(start) is str and start in keys, part, f"start is {_shown(start)}, which is no node")
+    _check(type(start) is str and start in keys, part, f"start is {_shown(start)}, which is not a node")
     for edge in edges:
         _check_edge(edge, keys)
 
@@ -146,7 +146,7 @@ def _check_edge(edge: Any, keys: set[str]) -> None:
     _check_names(edge, part, "an edge")
     for end in ("source", "target"):
         key = edge.get(end)
-        _check(type(key) is str and key in keys, part, f"an edge's {end} is {_shown(key)}, which is no node")
+        _check(type(key) is str and key in keys, part, f"an edge's {end} is {_shown(key)}, which is not a node")
     priority, condition, equals = edge.get("priority"), edge.get("condition", ""), edge.get("equals", {})
     _check(_is_number(priority, -_LARGEST), part, f"an edge's priority is {_shown(priority)}")
     _check(type(condition) is str, part, f"an edge's condition is {_shown(condition)}")
@@ -160,9 +160,9 @@ def _check(holds: bool, part: str, what: str) -> None:
 
 def _check_names(value: Any, part: str, what: str) -> None:
     """Whether it maps names to values."""
-    _check(isinstance(value, Mapping), part, f"{what} is {_shown(value)}, no mapping")
+    _check(isinstance(value, Mapping), part, f"{what} is {_shown(value)}, not a mapping")
     strange = next((key for key in value if type(key) is not str), None)
-    _check(strange is None, part, f"{what} has the key {_shown(strange)}, which is no text")
+    _check(strange is None, part, f"{what} has the key {_shown(strange)}, which is not text")
 
 
 def _is_number(value: Any, smallest: int, largest: int = _LARGEST) -> bool:

@@ -44,7 +44,7 @@ def keys_meant(checkpoint: GraphCheckpoint, rename: Mapping[str, str], topology:
     for old, new in rename.items():
         meant = [old] if old in known else [key for key, what in recorded.items() if what == old]
         if len(meant) != 1:
-            kind = "means several of its nodes: " if meant else "is none of its nodes, which are "
+            kind = "matches several of its nodes: " if meant else "is not one of its nodes, which are "
             raise _unfit(checkpoint, f"{old!r} {kind}{', '.join(map(repr, meant or known))}")
         if new not in topology.plans:
             raise _unfit(checkpoint, f"this graph has no node {new!r}; its nodes are {_listed(topology.plans)}")
@@ -97,7 +97,7 @@ def _check_distinct(checkpoint: GraphCheckpoint, keys: Mapping[str, str]) -> Non
         if other != old:
             raise _unfit(
                 checkpoint,
-                f"{other!r} and {old!r} would both be {new!r}. Say of both what they are now: all are renamed at once",
+                f"{other!r} and {old!r} would both be {new!r}. Rename both: all nodes are renamed at once",
             )
 
 

@@ -123,8 +123,8 @@ def _what_is_missing(checkpoint: GraphCheckpoint, topology: Topology) -> str | N
             return (
                 f"it still has to run node {key!r}, which this graph does not have; its nodes are "
                 f"{', '.join(map(repr, topology.plans))}. If one of them is that node under a new key, pass "
-                f"rename={{{key!r}: …}}. Else pass a start= that leads to it, or set graph.start to begin anew with the restored "
-                "state."
+                f"rename={{{key!r}: …}}. Else pass a start= that leads to it, or set graph.start to start again with the "
+                "restored state."
             )
     for key in topology.reachable_from(pending):
         plan = topology.plans[key]
@@ -188,7 +188,7 @@ def _class_node(data: Mapping[str, Any]) -> Node:
         return found()
     except Exception as error:
         return _missing(
-            data, qualname, f"whose class {data['class']} can no longer be made without arguments ({error})"
+            data, qualname, f"whose class {data['class']} can no longer be created without arguments ({error})"
         )
 
 

@@ -118,7 +118,7 @@ class Standing:
         if origin is self.next and self.edits:
             raise RunError(
                 f"set_state() set {', '.join(map(repr, self.edits))} of graph {origin.pending.checkpoint.graph_id!r}, whose run "
-                "is complete, so that nothing would use it. For a new run in this state, run(inputs, resume='state')."
+                "is complete, so nothing would use it. For a new run in this state, run(inputs, resume='state')."
             )
         self.take_over(origin)
         self.next = Origin()
@@ -188,7 +188,7 @@ class Stored:
         if checkpoint.graph_id != self.graph_id:
             raise GraphRestoreError(
                 f"Checkpoint {checkpoint.checkpoint_id!r} belongs to graph {checkpoint.graph_id!r}; graph {self.graph_id!r} "
-                f"can't go on from it. Take a copy under this id: checkpoint.fork({self.graph_id!r})."
+                f"can't continue from it. Make a copy under this id: checkpoint.fork({self.graph_id!r})."
             )
         fit = fitted(checked(migrated(checkpoint)), self.topology, self.rename, for_result=self.for_result)
         return Origin.of(fit, next_sequence=next_sequence)
@@ -197,6 +197,6 @@ class Stored:
         """Whether ``rename=`` comes too late: the graph has its checkpoint already."""
         if self.rename is not None:
             raise GraphDefinitionError(
-                f"run(rename=…): graph {self.graph_id!r} has its checkpoint already. Give rename= to what brought it in: "
+                f"run(rename=…): graph {self.graph_id!r} has its checkpoint already. Give rename= where it was loaded: "
                 "Graph.from_checkpoint(), or load()."
             )

@@ -286,8 +286,8 @@ class TransactionBlock(StateTransaction):
             if not all(map(is_, outer._written(key), self._found[key])):
                 raise StateConflictError(
                     f"A transaction block read {self.view.label}[{key!r}] and then set it, but another block of the same step "
-                    f"changed it in between, which would be lost. Use `await state.update({key!r}, function)`, or let the "
-                    "blocks follow each other."
+                    f"changed it in between, which would be lost. Use `await state.update({key!r}, function)`, or run the "
+                    "blocks one after another."
                 )
         applied = {key: self.updated(key, outer.writes[key], self.view) for key in self.updates if key in outer.writes}
         for key, value in (self.writes | applied).items():

@@ -207,7 +207,7 @@ def chunk_trees(values: dict[str, Any]) -> dict[str, Any] | None:
         return None
     chunks = values[_TAG]
     if type(chunks) is not dict:
-        raise CheckpointDamagedError("a section of it is divided into what are not chunks")
+        raise CheckpointDamagedError("the chunks of one of its sections are not valid")
     return chunks
 
 

@@ -34,8 +34,8 @@ pydantic's JSON reader takes 201; a scalar's tag and the codec's sections need t
 _UNASKED: Final = 200_000
 """So many lists and dicts of one value are written without asking whether they would ever end."""
 _ENDLESS: Final = (
-    "it refers to the same lists or dicts over and over, and its text would hold each of them as often as that. Store such a "
-    "part once, under a key of its own, and that key in its places."
+    "it refers to the same lists or dicts over and over, and each would be written as often as that. Store such a part once, "
+    "under a key of its own, and refer to it by that key."
 )
 _SMALLEST, _LARGEST = -(2**63) + 1, 2**63 - 1
 _TRIVIAL: Final = frozenset({bool, type(None)})
@@ -305,10 +305,10 @@ def _why_not(kind: type) -> str:
     base = next((base for base in kind.__mro__[1:] if base in known), None)
     if base is None:
         return (
-            f"its type {name} is not one that checkpoints know. Convert it to plain values, register the type with "
+            f"its type {name} is not supported. Convert it to plain values, register the type with "
             "register_type, or give the backend a serializer."
         )
     return (
-        f"its type {name} is a kind of {base.__name__}, and would come back as a plain one. Convert it with "
+        f"its type {name} is a subclass of {base.__name__}, and would come back as a plain {base.__name__}. Convert it with "
         f"{base.__name__}(…), register the type with register_type, or give the backend a serializer."
     )
