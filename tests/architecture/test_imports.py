@@ -21,6 +21,7 @@ LAYERS = [
     ["spark.hooks"],
     ["spark.builtin"],
     ["spark.graphs.checkpoint.ids", "spark.graphs.checkpoint.calls"],
+    ["spark.graphs.checkpoint.links", "spark.graphs.checkpoint.sections"],
     ["spark.graphs.checkpoint.records"],
     ["spark.graphs.checkpoint.serialization", "spark.graphs.checkpoint.policies"],
     ["spark.graphs.checkpoint.manual"],

@@ -262,7 +262,7 @@ class CountsAlike(InMemoryCheckpointBackend):
 class MakesRoomFirst(InMemoryCheckpointBackend):
     """Deletes, and then finds that it can't save."""
 
-    found_by = "test_a_save_that_is_refused_takes_nothing_along"
+    found_by = "test_a_save_that_is_refused_deletes_nothing"
 
     async def put_and_delete(self, record, to_delete, blobs=()):
         deleted = await self.delete_many(record.graph_id, to_delete)
@@ -273,7 +273,7 @@ class MakesRoomFirst(InMemoryCheckpointBackend):
 class MakesRoomTooEarly(InMemoryCheckpointBackend):
     """Looks whether it can save, deletes, and saves only then."""
 
-    found_by = "test_a_save_that_makes_room_cancelled_at_any_await"
+    found_by = "test_a_save_that_deletes_others_cancelled_at_any_await"
 
     async def put_and_delete(self, record, to_delete, blobs=()):
         if record.sequence < await self.next_sequence(record.graph_id):
@@ -287,7 +287,7 @@ class MakesRoomTooEarly(InMemoryCheckpointBackend):
 class MakesRoomEverywhere(InMemoryCheckpointBackend):
     """Forgets to say of which graph."""
 
-    found_by = "test_a_save_takes_along_only_what_is_of_its_graph"
+    found_by = "test_a_save_deletes_only_records_of_its_graph"
 
     async def put_and_delete(self, record, to_delete, blobs=()):
         await self.put(record)
@@ -299,7 +299,7 @@ class MakesRoomEverywhere(InMemoryCheckpointBackend):
 class ForgetsWhatMadeRoom(InMemoryCheckpointBackend):
     """Notes of what is deleted that it was used, but not of what makes room."""
 
-    found_by = "test_sequences_that_a_save_took_along_stay_used"
+    found_by = "test_sequences_that_a_save_deleted_stay_used"
 
     async def put_and_delete(self, record, to_delete, blobs=()):
         await self.put(record)

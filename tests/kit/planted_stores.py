@@ -290,7 +290,7 @@ class KeepsLargeValuesLast(WithBlobs):
 class LosesLargeValuesOfOthers(WithBlobs):
     """Takes along large values of that name in any graph."""
 
-    found_by = "test_a_save_takes_along_large_values_of_its_graph_only"
+    found_by = "test_a_save_deletes_large_values_of_its_graph_only"
 
     async def put_and_delete(self, record, to_delete, blobs=()):
         await self.put(record)
@@ -304,7 +304,7 @@ class LosesLargeValuesOfOthers(WithBlobs):
 class LosesLargeValuesWhenRefused(WithBlobs):
     """Takes large values along before it knows whether it saves."""
 
-    found_by = "test_a_save_takes_along_large_values_of_its_graph_only"
+    found_by = "test_a_save_deletes_large_values_of_its_graph_only"
 
     async def put_and_delete(self, record, to_delete, blobs=()):
         await self.delete_blobs(record.graph_id, blobs)

@@ -13,7 +13,7 @@ from spark.graphs.checkpoint import InMemoryCheckpointBackend
 from spark.graphs.checkpoint.storage import Record
 from spark_testing import CheckpointBackendConformance, leaks
 
-leaks.PATIENCE = 0.1
+leaks.LONGEST_WAIT = 0.1
 
 
 class Planted(CheckpointBackendConformance):

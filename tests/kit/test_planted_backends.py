@@ -26,7 +26,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
     for module in (planted_asking, planted_backends, planted_stores):
         shutil.copy(module.__file__, folder)
     suites = Path(__file__).with_name("planted_suites.py").read_text()
-    tests = " or ".join([*sorted(set(BUGS.values())), "test_a_graph_goes_on_where_it_was"])
+    tests = " or ".join([*sorted(set(BUGS.values())), "test_a_graph_resumes_where_it_stopped"])
     chosen = [f"(Test{bug} and {test})" for bug, test in BUGS.items()]
     chosen += [f"(Test{sound} and ({tests}))" for sound in SOUND]
     return run_pytest(folder, suites, "-oasyncio_mode=auto", "--tb=no", "-rfp", "-k", " or ".join(chosen)).stdout
@@ -39,6 +39,6 @@ def test_a_planted_bug_is_found(report: str, bug: str, test: str) -> None:
 
 @pytest.mark.parametrize("sound", SOUND)
 def test_a_backend_without_a_bug_is_not_blamed(report: str, sound: str) -> None:
-    for test in (*BUGS.values(), "test_a_graph_goes_on_where_it_was"):
+    for test in (*BUGS.values(), "test_a_graph_resumes_where_it_stopped"):
         assert f"PASSED test_theirs.py::Test{sound}::{test}" in report
     assert f"FAILED test_theirs.py::Test{sound}" not in report

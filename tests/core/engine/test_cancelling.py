@@ -280,6 +280,24 @@ async def test_nothing_new_starts_when_it_is_cancelled_while_a_checkpoint_is_bei
     assert [token["node"] for token in ((await history(graph))[-1].frontier or {})["tokens"]] == ["second"]
 
 
+def test_a_run_that_is_closed_and_not_awaited_to_its_end_stops_all_its_steps() -> None:
+    """As the garbage collector does: then there is nobody who could wait."""
+    loop = asyncio.new_event_loop()
+    running = fan(lambda context: forever(), lambda context: forever()).run()
+    task = loop.create_task(running)
+    for _ in range(3):
+        loop.run_until_complete(asyncio.sleep(0))
+    steps = [each for each in asyncio.all_tasks(loop) if each is not task]
+    running.close()
+    loop.run_until_complete(asyncio.wait(steps, timeout=5))
+    task.cancel()  # or asyncio tells that it was never awaited
+    loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+    loop.close()
+
+    assert len(steps) == 3
+    assert all(each.done() for each in steps)
+
+
 async def test_without_the_trigger_nothing_is_saved() -> None:
     graph = graph_of(Loop(forever).node, trigger_on_cancel=False)
     with pytest.raises(TimeoutError):

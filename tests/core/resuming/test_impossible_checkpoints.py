@@ -13,6 +13,7 @@ import pytest
 from spark.errors import CheckpointDamagedError, GraphRestoreError, SparkError
 from spark.graphs import Budget, Graph, JoinNode, Node, NodeContext, Task
 from spark.graphs.checkpoint import CheckpointConfig, EverySeconds, GraphCheckpoint, InMemoryCheckpointBackend, KeepFor
+from spark.graphs.checkpoint.links import link
 from tests.support.running import every_step, history
 
 SECTIONS: Final = ("frontier", "topology", "execution_metadata", "config", "node_states", "graph_state")
@@ -184,9 +185,10 @@ async def test_what_no_run_writes_is_named_and_nothing_runs(
 
 
 async def test_a_configuration_that_no_graph_has_is_named_with_the_cure(intact: GraphCheckpoint) -> None:
-    intact.source = InMemoryCheckpointBackend()
+    backend = InMemoryCheckpointBackend()
+    link(intact, store=backend)
     intact.config["checkpoint"]["durability"] = ["sync"]
-    graph = graph_on(intact.source)
+    graph = graph_on(backend)
     del graph
 
     with pytest.raises(GraphRestoreError, match=r"checkpoint configuration that can't be used.*checkpoint_config="):

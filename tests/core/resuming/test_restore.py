@@ -24,6 +24,7 @@ from spark.graphs.checkpoint import (
     migrations,
     register_migration,
 )
+from spark.graphs.checkpoint.links import links_of
 from tests.support.restorable import Branch, Made, wired
 from tests.support.running import Does, FailsOnce, Failure, countdown, every_step, frontier_at, history
 
@@ -86,7 +87,7 @@ class TestWhereNodesComeFrom:
         graph = Graph.from_checkpoint(first)
         await graph.run()
 
-        assert graph.checkpoint_backend is first.source
+        assert graph.checkpoint_backend is links_of(first).store
         assert graph.checkpoint_config is not None
         assert graph.checkpoint_config.trigger_on_iteration == 2
         assert await history(elsewhere) == []

@@ -219,22 +219,22 @@ async def test_a_node_may_delete_a_key_that_is_not_there_while_every_step_is_sav
 
 
 @pytest.mark.parametrize("is_told", [True, False], ids=["told of changes", "compares"])
-def test_members_that_failed_half_way_are_not_taken_for_those_of_the_capture_before(is_told: bool) -> None:
+def test_items_that_failed_half_way_are_not_taken_for_those_of_the_capture_before(is_told: bool) -> None:
     store, cache = StateStore("graph_state", {"a": "old", "b": "old"}), EncodingCache()
     before = store.capture()
-    cache.section("graph_state", before, encode_text)
+    cache.mapping("graph_state", before, encode_text)
     store.apply({"a": "new", "b": 5}, writer="n")
     after = store.capture()
     after.changed = ["a", "b"] if is_told else None
     with pytest.raises(TypeError):
-        cache.section("graph_state", after, encode_text)
+        cache.mapping("graph_state", after, encode_text)
 
-    section = cache.section("graph_state", before, encode_text)
-    assert section is not None
-    assert section.members == [b"a=old", b"b=old"]
+    cached = cache.mapping("graph_state", before, encode_text)
+    assert cached is not None
+    assert cached.items() == [b"a=old", b"b=old"]
 
 
-def encode_text(key: str, value: str) -> bytes:
+def encode_text(mapping: str, key: str, value: str) -> bytes:
     return (key + "=" + value).encode()
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from spark.errors import BackendError
 from spark.graphs.checkpoint.storage import InlineLimits, Record
 from spark_backend_file import FileCheckpointBackend
-from spark_backend_file.local_directory import LocalDirectory
 from spark_testing.records import make_record
 from tests.plugins.support.disks import OnAFastDisk
 from tests.plugins.support.file_faults import WatchedOs, watching
@@ -28,51 +26,49 @@ async def backend(tmp_path: Path) -> AsyncIterator[FileCheckpointBackend]:
 
 
 @pytest.fixture
-def places(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Where each save was made."""
-    seen: list[str] = []
-    put, loop_thread = LocalDirectory.put, threading.get_ident()
-
-    def watched(self: LocalDirectory, record: Record, *arguments: Any, **options: Any) -> Any:
-        seen.append(HERE if threading.get_ident() == loop_thread else THERE)
-        return put(self, record, *arguments, **options)
-
-    monkeypatch.setattr(LocalDirectory, "put", watched)
-    return seen
+def saves() -> Iterator[WatchedOs]:
+    """The calls to the system that are made meanwhile."""
+    with watching(WatchedOs()) as watched:
+        yield watched
 
 
-async def test_a_lone_graph_saves_without_another_thread(backend: FileCheckpointBackend, places: list[str]) -> None:
+def places(saves: WatchedOs) -> list[str]:
+    """Where each save was made: the thread that linked the record."""
+    return [HERE if call.thread == threading.get_ident() else THERE for call in saves.log if call.name == "link"]
+
+
+async def test_a_lone_graph_saves_without_another_thread(backend: FileCheckpointBackend, saves: WatchedOs) -> None:
     for sequence in range(1, 6):
         await backend.put(make_record("g", sequence))
 
-    assert places == [THERE, HERE, HERE, HERE, HERE]
+    assert places(saves) == [THERE, HERE, HERE, HERE, HERE]
     assert [info.sequence for info in (await backend.list("g")).infos] == [1, 2, 3, 4, 5]
 
 
-async def test_graphs_that_save_by_turns_use_the_threads(backend: FileCheckpointBackend, places: list[str]) -> None:
+async def test_graphs_that_save_by_turns_use_the_threads(backend: FileCheckpointBackend, saves: WatchedOs) -> None:
     for sequence in range(1, 4):
         await backend.put(make_record("g", sequence))
         await backend.put(make_record("h", sequence))
 
-    assert places == [THERE] * 6
+    assert places(saves) == [THERE] * 6
 
 
-async def test_a_large_save_does_not_hold_up_the_event_loop(backend: FileCheckpointBackend, places: list[str]) -> None:
+async def test_a_large_save_does_not_hold_up_the_event_loop(backend: FileCheckpointBackend, saves: WatchedOs) -> None:
     small = make_record("g", 3)
     await backend.put(make_record("g", 1))
     await backend.put(make_record("g", 2, payload=b"x" * (InlineLimits().nbytes + 1)))
     await backend.put(Record(small.header, small.payload, blobs={"000000000003-w-1": b"x" * InlineLimits().nbytes}))
 
-    assert places == [THERE] * 3
+    assert places(saves) == [THERE] * 3
 
 
-async def test_a_closed_backend_refuses_such_a_save_too(backend: FileCheckpointBackend, places: list[str]) -> None:
+async def test_a_closed_backend_refuses_such_a_save_too(backend: FileCheckpointBackend, saves: WatchedOs) -> None:
     await backend.put(make_record("g", 1))
     await backend.close()
 
     with pytest.raises(BackendError, match="is closed"):
         await backend.put(make_record("g", 2))
-    assert places == [THERE]
+    assert places(saves) == [THERE]
 
 
 async def use(backend: FileCheckpointBackend) -> None:

@@ -218,19 +218,19 @@ def check_reachable(topology: Topology, nodes: Sequence[Node]) -> None:
         )
 
 
-def recorded_config(checkpoint: GraphCheckpoint) -> CheckpointConfig | None:
-    """How the graph was checkpointed that this checkpoint is from, in the store that it was loaded from.
+def recorded_config(checkpoint: GraphCheckpoint, store: CheckpointBackend | None) -> CheckpointConfig | None:
+    """How the graph was checkpointed that this checkpoint is from, in the store that it was loaded from, if it was.
 
     What of it can't be made again is said in a warning.
     """
     try:
-        config, lost = CheckpointConfig.from_data(checkpoint.config.get("checkpoint"), backend=checkpoint.source)
+        config, lost = CheckpointConfig.from_data(checkpoint.config.get("checkpoint"), backend=store)
     except Exception as error:  # whatever may be written there
         raise GraphRestoreError(
             f"{named(checkpoint)} records a checkpoint configuration that can't be used ({error}). Pass checkpoint_config= to "
             "Graph.from_checkpoint()."
         ) from error
-    wrote, reads = checkpoint.config.get("serializer"), checkpoint.source.codec.serializer if checkpoint.source else ""
+    wrote, reads = checkpoint.config.get("serializer"), store.codec.serializer if store is not None else ""
     if config is not None and wrote and wrote != reads:
         lost.append(
             f"its values passed the serializer {str(wrote)[:200]}, which the backend that it was loaded from does not have"

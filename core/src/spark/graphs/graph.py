@@ -11,6 +11,7 @@ from weakref import WeakValueDictionary
 from spark.errors import RunError
 from spark.graphs.arguments import Arguments, check_reachable, chosen_id, recorded_config, topology_from
 from spark.graphs.checkpoint.configuration.config import CheckpointConfig
+from spark.graphs.checkpoint.links import link, links_of
 from spark.graphs.checkpoint.migrations import migrated
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.recording.capture import Capture
@@ -112,6 +113,7 @@ class Graph:
         :raises GraphRestoreError: a node that is still to run can't be had, or is another now; or no run writes what it says.
         :raises CheckpointVersionError: it was written in an unknown major version, and no migration is registered.
         """
+        store = links_of(checkpoint).store
         checkpoint = checked(migrated(checkpoint.isolated()))
         alive = _newest_alive(checkpoint.graph_id)
         known = alive._topology if alive is not None else None
@@ -120,8 +122,8 @@ class Graph:
             topology,
             id=checkpoint.graph_id,
             checkpoint_config=checkpoint_config
-            or (alive and alive._given.config_in(checkpoint.source))
-            or recorded_config(checkpoint),
+            or (alive and alive._given.config_in(store))
+            or recorded_config(checkpoint, store),
             max_concurrency=max_concurrency or checkpoint.config.get("max_concurrency"),
             node_threads=checkpoint.config.get("node_threads", NODE_THREADS),
             **FailureRule.recorded_in(checkpoint.config),
@@ -219,18 +221,8 @@ class Graph:
         now = self._given.clock.utc_now()
         if checkpoint_id is None:  # an empty one is refused, like any other that can't be used
             checkpoint_id = f"ckpt_{now:%Y%m%d_%H%M%S}_m{random_hex(self._given.random, size=4)}"
-        return GraphCheckpoint(
-            checkpoint_id=checkpoint_id,
-            graph_id=self._given.graph_id,
-            timestamp=now,
-            graph_state=capture.graph_state,
-            node_states=capture.node_states,
-            execution_metadata=capture.metadata,
-            config=capture.config,
-            topology=capture.topology,
-            frontier=capture.frontier or None,
-            observers=self._given.observers,
-        ).isolated()
+        checkpoint = capture.checkpoint(checkpoint_id, graph_id=self._given.graph_id, timestamp=now)
+        return link(checkpoint.isolated(), observers=self._given.observers)
 
     async def get_state(self, key: str, default: Any = None) -> Any:
         """A committed value of the shared state, as your own copy."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from typing import Any, ClassVar, Final, Protocol
 
@@ -29,6 +29,7 @@ from spark_backend_file.names import LAST_SEQUENCE, is_hashed, is_sequence, quot
 from spark_backend_file.threads import CloseFile
 
 _MOST_REMEMBERED: Final = 10_000
+_ATTEMPTS: Final = 100
 
 
 class Session(Protocol):
@@ -60,16 +61,14 @@ class GraphDirectory(ABC):
         """The names of folders in which this object has saved: they are durable, and leftovers were removed."""
 
     @abstractmethod
-    def session(self, action: str) -> AbstractContextManager[Session]:
+    def session(self, action: str, *, writes: str = "") -> AbstractContextManager[Session]:
         """Reach the graphs for one action.
 
         :param action: what for, in words that go on after "could not".
+        :param writes: the name of a graph's folder. Where the filesystem can't tell which of two writers was first, other
+            writers of this process are kept out meanwhile.
         :raises BackendError: within, the filesystem failed.
         """
-
-    def turn(self, action: str, name: str) -> AbstractContextManager[None]:
-        """Keep other writers of a graph's folder out meanwhile, where the filesystem can't tell who was first."""
-        return nullcontext()
 
     def close(self) -> None:  # noqa: B027 - a disk has none
         """End connections, if there are any."""
@@ -91,7 +90,7 @@ class GraphDirectory(ABC):
         if not is_sequence(header.sequence):
             raise BackendError(f"The file backend can't {action}: sequences go from 1 to {LAST_SEQUENCE:,}.")
         name = quote(header.graph_id)
-        with self.turn(action, name), self.session(action) as session, session.folder_to_write(name) as folder:
+        with self.session(action, writes=name) as session, session.folder_to_write(name) as folder:
             deleted = folder.put(record, to_delete, blobs, close_file=close_file)
         self._remember(name)
         return deleted
@@ -103,11 +102,15 @@ class GraphDirectory(ABC):
 
     def get_latest(self, graph_id: str) -> Record | None:
         """See ``CheckpointBackend.get_latest``."""
-        with self._folder(f"read the latest checkpoint of graph {graph_id[:80]!r}", graph_id) as folder:
-            while folder and (info := folder.latest(graph_id)):
-                if record := self._read(folder, graph_id, info.sequence):
-                    return record  # else it was deleted between the two
-        return None
+        action = f"read the latest checkpoint of graph {graph_id[:80]!r}"
+        with self._folder(action, graph_id) as folder:
+            for _ in range(_ATTEMPTS):
+                info = folder.latest(graph_id) if folder else None
+                record = self._read(folder, graph_id, info.sequence) if folder and info else None
+                if info is None or record is not None:
+                    return record
+                # Deleted between the two, so there is a newer one, or none.
+        raise BackendError(f"The file backend could not {action} in {self.path}: it is listed and can't be found.")
 
     def get_many(self, graph_id: str, sequences: Sequence[int]) -> Records:
         """See ``CheckpointBackend.get_many``."""
@@ -174,16 +177,15 @@ class GraphDirectory(ABC):
     def delete(self, graph_id: str, sequence: int) -> bool:
         """See ``CheckpointBackend.delete``."""
         action = f"delete checkpoint {sequence} of graph {graph_id[:80]!r}"
-        with self.turn(action, quote(graph_id)), self._folder(action, graph_id) as folder:
+        with self._folder(action, graph_id, is_writer=True) as folder:
             return folder.delete(sequence) if folder and is_sequence(sequence) else False
 
     def forget(self, graph_id: str) -> list[int]:
         """See ``CheckpointBackend.forget``."""
         deleted: list[int] = []
-        action, name = f"forget graph {graph_id[:80]!r}", quote(graph_id)
-        self._prepared.discard(name)
+        self._prepared.discard(quote(graph_id))
         try:
-            with self.turn(action, name), self._folder(action, graph_id) as folder:
+            with self._folder(f"forget graph {graph_id[:80]!r}", graph_id, is_writer=True) as folder:
                 if folder:
                     folder.forget(deleted)
         except BackendError as error:
@@ -212,8 +214,9 @@ class GraphDirectory(ABC):
             return [found for name in sorted(session.folder_names()) for found in _leftovers_in(session, name, remove)]
 
     @contextmanager
-    def _folder(self, action: str, graph_id: str) -> Iterator[GraphFolder[Any] | None]:
-        with self.session(action) as session, session.folder(quote(graph_id)) as folder:
+    def _folder(self, action: str, graph_id: str, *, is_writer: bool = False) -> Iterator[GraphFolder[Any] | None]:
+        name = quote(graph_id)
+        with self.session(action, writes=name if is_writer else "") as session, session.folder(name) as folder:
             yield folder
 
     def _read(self, folder: GraphFolder[Any], graph_id: str, sequence: int) -> Record | None:

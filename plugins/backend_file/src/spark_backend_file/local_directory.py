@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import ClassVar, Final, Self
 
 from spark.errors import BackendError
@@ -22,7 +22,7 @@ class LocalDirectory(GraphDirectory):
     is_local: ClassVar[bool] = True
 
     @contextmanager
-    def session(self, action: str) -> Iterator[Self]:
+    def session(self, action: str, *, writes: str = "") -> Iterator[Self]:
         try:
             yield self
         except OSError as error:
@@ -52,8 +52,7 @@ class LocalDirectory(GraphDirectory):
         with folder:
             yield folder
 
-    @contextmanager
-    def folder_to_write(self, name: str) -> Iterator[LocalFolder]:
+    def folder_to_write(self, name: str) -> LocalFolder:
         """The same folder, made if need be; nothing saved in it is lost with it."""
         try:
             folder = LocalFolder(self.path, name)
@@ -61,10 +60,9 @@ class LocalDirectory(GraphDirectory):
             self._prepared.clear()
             _make_folder(os.path.join(self.path, name))
             folder = LocalFolder(self.path, name)
-        with folder:
-            if name not in self._prepared:
-                self._prepare(folder)
-            yield folder
+        if name not in self._prepared:
+            self._prepare(folder)
+        return folder
 
     def damaged_folders(self) -> list[DamagedRecord]:
         """Links in the places of graphs' folders, which are not followed."""
@@ -75,13 +73,16 @@ class LocalDirectory(GraphDirectory):
             return []
 
     def _prepare(self, folder: LocalFolder) -> None:
-        # Whoever made a folder may have died before its entry was durable. Nothing is saved in it before we know.
-        if not self._prepared:
-            # The parent belongs to somebody else; where it can't be opened, the directory was there before us.
-            with suppress(PermissionError):
-                make_durable(os.path.dirname(self.path))
-        make_durable(self.path)
-        folder.leftovers(remove=True)
+        with ExitStack() as stack:
+            stack.push(folder)
+            # Whoever made a folder may have died before its entry was durable. Nothing is saved in it before we know.
+            if not self._prepared:
+                # The parent belongs to somebody else; where it can't be opened, the directory was there before us.
+                with suppress(PermissionError):
+                    make_durable(os.path.dirname(self.path))
+            make_durable(self.path)
+            folder.leftovers(remove=True)
+            stack.pop_all()  # it stays open
 
 
 def _link(entry: os.DirEntry[str]) -> DamagedRecord:

@@ -6,13 +6,13 @@ Folders are given as descriptors, and a link put in the place of a file or folde
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from errno import EISDIR
 from stat import S_ISREG
 from typing import Final
 
+from spark.graphs.checkpoint.storage import is_blob_name
 from spark_backend_file.names import ALIASES, BLOBS, alias_name, quote, record_name, split_alias
 from spark_backend_file.threads import CloseFile
 
@@ -21,7 +21,6 @@ FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
-_BLOB_NAME: Final = re.compile(r"[A-Za-z0-9-]{1,100}")
 _BLOB_ENDING: Final = ".blob"
 
 
@@ -100,7 +99,7 @@ def _read_blob(place: int, name: str) -> bytes:
 
 def _blob_file(name: str) -> str:
     # Names come from records, and so from whoever may write in the directory: none may lead out of it.
-    if not _BLOB_NAME.fullmatch(name):
+    if not is_blob_name(name):
         raise FileNotFoundError(name)
     return name + _BLOB_ENDING
 

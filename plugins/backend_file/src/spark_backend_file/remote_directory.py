@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, ClassVar, Final
@@ -44,9 +44,10 @@ class RemoteDirectory(GraphDirectory):
         self._connection.close()
 
     @contextmanager
-    def session(self, action: str) -> Iterator[RemoteSession]:
+    def session(self, action: str, *, writes: str = "") -> Iterator[RemoteSession]:
         try:
-            with self._connection.filesystem() as (filesystem, root):
+            # The lock before the connection: whoever waits for the one must not keep the other from others.
+            with self._only_writer(writes), self._connection.filesystem() as (filesystem, root):
                 yield RemoteSession(self, filesystem, root)
         except SparkError:
             raise
@@ -54,15 +55,8 @@ class RemoteDirectory(GraphDirectory):
             cause = self._connection.cleaned(error)
             raise BackendError(_failed(action, self.path, error, cause)) from cause
 
-    @contextmanager
-    def turn(self, action: str, name: str) -> Iterator[None]:
-        # Taken before the connection: whoever waits for it must not keep the connection from others.
-        with ExitStack() as stack:
-            try:
-                stack.enter_context(locked(_lock_of(f"{self.path}/{name}"), f"a folder in {self.path}"))
-            except TimeoutError as error:
-                raise BackendError(_failed(action, self.path, error, error)) from error
-            yield
+    def _only_writer(self, name: str) -> AbstractContextManager[None]:
+        return locked(_lock_of(f"{self.path}/{name}"), f"a folder in {self.path}") if name else nullcontext()
 
     def opened(self, name: str, filesystem: Any, root: str, *, to_write: bool = False) -> RemoteFolder:
         """The folder of a graph."""

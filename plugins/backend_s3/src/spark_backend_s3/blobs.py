@@ -6,18 +6,16 @@ save leaves behind is removed with other orphans.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from spark.errors import BackendError
+from spark.graphs.checkpoint.storage import is_blob_name
 from spark_backend_s3.calls import in_parallel
 from spark_backend_s3.names import Keys, quote
 from spark_backend_s3.objects import LARGEST, Objects
 
 Names: TypeAlias = list[str]
-
-_NAME: Final = re.compile(r"[A-Za-z0-9-]{1,100}")
 
 
 class Blobs:
@@ -70,4 +68,4 @@ class Blobs:
 
 def _possible(names: Sequence[str]) -> Names:
     # Names come from records, and so from whoever may write to the store: none may lead elsewhere.
-    return [name for name in names if _NAME.fullmatch(name)]
+    return [name for name in names if is_blob_name(name)]

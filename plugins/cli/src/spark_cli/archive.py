@@ -23,7 +23,7 @@ from typing import BinaryIO, Final, Self, TypeAlias
 
 from spark.errors import CheckpointDamagedError, SequenceTakenError, SparkError
 from spark.graphs.checkpoint import CheckpointInfo, Listing
-from spark.graphs.checkpoint.storage import Record, RecordHeader, run_blocking
+from spark.graphs.checkpoint.storage import Record, RecordHeader, Records, run_blocking
 
 Names: TypeAlias = list[str]
 
@@ -116,6 +116,11 @@ class Archive:
         """The record with this address, or None."""
         entry = self._entries.get((graph_id, sequence))
         return None if entry is None else await run_blocking(self._record, entry)
+
+    async def get_many(self, graph_id: str, sequences: Sequence[int]) -> Records:
+        """The records with these addresses, as far as there are any."""
+        read = {sequence: await self.get(graph_id, sequence) for sequence in sorted({*sequences})}
+        return Records({sequence: record for sequence, record in read.items() if record is not None})
 
     async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
         """Name to content of these large values of a graph, as far as they are there."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from spark.graphs.checkpoint import GraphCheckpoint
-
-_CONTENT: Final = ("graph_state", "node_states", "execution_metadata", "frontier", "topology", "config", "version")
+from spark.graphs.checkpoint.storage import SECTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +23,9 @@ class Difference:
 def differences(before: GraphCheckpoint, after: GraphCheckpoint) -> list[Difference]:
     """What has to change in the first to make it the second. Mappings are compared key by key, everything else as a whole."""
     return [
-        difference for name in _CONTENT for difference in _compare(name, getattr(before, name), getattr(after, name))
+        difference
+        for name in (*SECTIONS, "version")
+        for difference in _compare(name, getattr(before, name), getattr(after, name))
     ]
 
 

@@ -11,7 +11,7 @@ from typing import Final, NoReturn, Protocol, TypeAlias
 
 from spark.errors import CheckpointDamagedError, DeserializationError, PluginError, SequenceTakenError, SparkError
 from spark.graphs.checkpoint import CheckpointInfo, DamagedRecord, Listing
-from spark.graphs.checkpoint.storage import BlobRef, Codec, Record, RecordHeader, run_blocking
+from spark.graphs.checkpoint.storage import BlobRef, Codec, Record, RecordHeader, Records, in_batches, run_blocking
 
 Names: TypeAlias = list[str]
 
@@ -30,6 +30,9 @@ class Place(Protocol):
 
     async def get(self, graph_id: str, sequence: int) -> Record | None:
         """The whole record at an address, or None."""
+
+    async def get_many(self, graph_id: str, sequences: Sequence[int]) -> Records:
+        """The records of a graph at these sequences, as far as there are any, and what is damaged there."""
 
     async def put(self, record: Record) -> None:
         """Store a record and its large values durably, where its sequence was never used."""
@@ -119,26 +122,30 @@ class _Transfer:
         there = {info.sequence for info in (await self._target.list(graph_id)).infos}
         with suppress(_Conflict):
             # Before anything is added: two histories must not be mixed.
-            kept = [name for info in infos if info.sequence in there for name in await self._compare(info)]
+            kept: Names = []
+            for batch in in_batches(info for info in infos if info.sequence in there):
+                kept += await self._compare(batch)
             # What a record over there refers to was durable before it, and need not be sent again. Any other value is, also
             # one that is there: a copy that was killed may have left half of it.
             held = set(kept) & set(await self._target.blob_names(graph_id)) if kept else set()
-            for info in infos:
-                if info.sequence not in there:
-                    held.update(await self._copy(info, held))
+            for batch in in_batches(info for info in infos if info.sequence not in there):
+                for info, found in await self._read(batch):
+                    held.update(await self._carry(info, found, held))
 
-    async def _compare(self, info: CheckpointInfo) -> Names:
-        """Check that the target has the same; returns the large values that it refers to."""
-        found = await self._read(info)
-        if found is not None and not await self._holds(found.record):
-            self._refuse(info, "another record has its sequence")
-        self.outcome.present += found is not None
-        self._tick()
-        return found.names if found else []
+    async def _compare(self, batch: Sequence[CheckpointInfo]) -> Names:
+        """See that the same records are there; the large values that they refer to."""
+        theirs = (await self._target.get_many(batch[0].graph_id, [info.sequence for info in batch])).records
+        names: Names = []
+        for info, found in await self._read(batch):
+            if found is not None and not self._is_same(found.record, theirs.get(info.sequence)):
+                self._refuse(info, "another record has its sequence")
+            self.outcome.present += found is not None
+            self._tick()
+            names += found.names if found else []
+        return names
 
-    async def _copy(self, info: CheckpointInfo, held: set[str]) -> Names:
-        """Copy it; returns the large values that the target has with it."""
-        found = await self._read(info)
+    async def _carry(self, info: CheckpointInfo, found: _Found | None, held: set[str]) -> Names:
+        """Bring it there; the large values that are there with it."""
         record = None if found is None else await self._packed(info, found, held)
         if record is not None:
             try:
@@ -149,10 +156,19 @@ class _Transfer:
         self._tick()
         return found.names if found and record else []
 
-    async def _read(self, info: CheckpointInfo) -> _Found | None:
-        """The record, or None when it was deleted since it was listed, or can't be copied, which is noted."""
+    async def _read(self, batch: Sequence[CheckpointInfo]) -> list[tuple[CheckpointInfo, _Found | None]]:
+        """The records; None for one that was deleted since it was listed, or can't be carried, which is noted."""
+        read = await self._source.get_many(batch[0].graph_id, [info.sequence for info in batch])
+        damaged = {each.sequence: each.reason for each in read.damaged}
+        return [
+            (info, await self._checked(info, read.records.get(info.sequence), damaged.get(info.sequence)))
+            for info in batch
+        ]
+
+    async def _checked(self, info: CheckpointInfo, record: Record | None, damage: str | None) -> _Found | None:
         try:
-            record = await self._source.get(info.graph_id, info.sequence)
+            if damage is not None:
+                raise CheckpointDamagedError(damage)
             if record is None:
                 return None
             if not record.is_intact():
@@ -190,11 +206,7 @@ class _Transfer:
             return None
         return record.with_blobs(blobs)
 
-    async def _holds(self, record: Record) -> bool:
-        try:
-            theirs = await self._target.get(record.graph_id, record.sequence)
-        except CheckpointDamagedError:
-            return False
+    def _is_same(self, record: Record, theirs: Record | None) -> bool:
         if theirs is None or self._source.keeps_blobs == self._target.keeps_blobs:
             return theirs == record
         # One of the two holds large values inside. All else is the same, and the nonce is that of one record only.

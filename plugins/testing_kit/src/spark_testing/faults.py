@@ -34,7 +34,7 @@ class Fault:
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when it has happened."""
     released: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set it to let a call that hangs go on."""
+    """Set it to let a call that hangs continue."""
 
 
 class FaultyBackend(CheckpointBackend):

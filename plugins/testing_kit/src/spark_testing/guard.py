@@ -39,14 +39,14 @@ class Guard:
 
     def complaints(self, session: pytest.Session) -> list[pytest.Item]:
         """Items that fail, so that whoever reads only the end of a report sees it."""
-        told = [
+        complaints = [
             *(
                 f"not one test of {name} was collected: name the class Test…, and give it no __init__"
                 for name in self._uncollected
             ),
             *(f"{said}; the tests of the testing kit are the contract, so none is optional" for said in self._excused),
         ]
-        return [_Complaint.from_parent(session, name=f"conformance: {said}", said=said) for said in told]
+        return [_Complaint.from_parent(session, name=f"conformance: {said}", said=said) for said in complaints]
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-PATIENCE = 5
-"""Seconds that something which was told to end may take to do so."""
+LONGEST_WAIT = 5
+"""Seconds that a thread, a task or a connection may take to end."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Held:
 
 
 async def leaked_since(before: Held, *, lasting: Sequence[str] = ()) -> list[str]:
-    """What came since, and is not gone in a while: threads and connections may end a moment after they are told to."""
-    deadline = asyncio.get_running_loop().time() + PATIENCE
+    """What came since, and does not end in a while: threads and connections may take a moment to do so."""
+    deadline = asyncio.get_running_loop().time() + LONGEST_WAIT
     while True:
         leaked = Held.now().leaked_since(before, lasting=lasting)
         if not leaked or asyncio.get_running_loop().time() > deadline:
@@ -54,7 +54,7 @@ def no_thread_left(*, lasting: Sequence[str] = ()) -> Iterator[None]:
     before = set(threading.enumerate())
     yield
     started = [thread for thread in set(threading.enumerate()) - before if not _lasts(thread, lasting)]
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + LONGEST_WAIT
     for thread in started:
         thread.join(max(0, deadline - time.monotonic()))
     left = sorted(thread.name for thread in started if thread.is_alive())

@@ -589,7 +589,7 @@ def test_of_a_signed_record_what_it_needs_is_told_without_the_key_and_nothing_pu
 
 
 @pytest.mark.parametrize("name", ["../../x", "a/b", "", "x" * 101, "a\n", "\0", "é", "."])
-def test_a_reference_by_what_is_no_name_is_damage(name: str) -> None:
+def test_a_reference_by_an_impossible_name_is_damage(name: str) -> None:
     """Names become parts of paths and keys."""
     record = encode_apart()
     tree = json.loads(record.payload)

@@ -24,6 +24,7 @@ from spark.graphs.checkpoint import (
     InMemoryCheckpointBackend,
     KeepLast,
 )
+from spark.graphs.checkpoint.links import links_of
 from tests.support.running import countdown, every_step
 
 
@@ -93,7 +94,7 @@ class TestLoading:
 
         assert loaded == saved
         assert (info.sequence, info.manual) == (1, True)
-        assert loaded.source is backend
+        assert links_of(loaded).store is backend
 
     @pytest.mark.parametrize(
         "checkpoint_id", ["nope", "", "ckpt_g_000001", "ckpt_g_" + "9" * 5000, "x" * 5000, "../x", "\0"]

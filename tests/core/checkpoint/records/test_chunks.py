@@ -21,9 +21,7 @@ from spark.graphs.checkpoint import (
     GraphCheckpoint,
     InMemoryCheckpointBackend,
 )
-from spark.graphs.checkpoint.encoding import payload as payload_module
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
-from spark.graphs.checkpoint.records import chunks as parts_module
 from spark.graphs.checkpoint.records.blobs import NewBlobs, birth
 from spark.graphs.checkpoint.records.checksum import checksum
 from spark.graphs.checkpoint.storage import Codec, Record
@@ -144,9 +142,9 @@ async def test_a_part_is_readable(tmp_path: Path) -> None:
 class Store:
     """A place for records and what they refer to, which keeps account of what nobody needs, as a run does."""
 
-    def __init__(self, *, chunked_from: int = MUCH) -> None:
+    def __init__(self, *, chunked_from: int = MUCH, **thresholds: int) -> None:
         self.codec = Codec()
-        self.cache = EncodingCache(chunked_from=chunked_from)
+        self.cache = EncodingCache(chunked_from=chunked_from, **thresholds)
         self.new = NewBlobs("w")
         self.blobs: dict[str, bytes] = {}
         self.count = 0
@@ -210,22 +208,19 @@ acts = st.sampled_from(["save", "save", "save", "lose", "go on"])
 @example([(much, "save"), ({"k0": 1}, "save"), (everything_goes | {"$x": 1}, "save")])
 def test_what_is_loaded_is_what_was_saved_and_nothing_else_is_kept(history: list[tuple[dict[str, Any], str]]) -> None:
     """Were this wrong, a checkpoint would lack a value, or a store would grow for ever."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parts_module, "_SMALLEST", 300)
-        patch.setattr(payload_module, "SMALLEST", 200)
-        state, store = StateStore("graph_state"), Store(chunked_from=1_000)
-        for changed, act in history:
-            state.apply(changed, writer="n")
-            if act == "go on":
-                continue
-            record = store.save(state.capture(), is_stored=act == "save")
-            if act == "lose":
-                continue
+    state, store = StateStore("graph_state"), Store(large_from=200, chunked_from=1_000, chunk_size=300)
+    for changed, act in history:
+        state.apply(changed, writer="n")
+        if act == "go on":
+            continue
+        record = store.save(state.capture(), is_stored=act == "save")
+        if act == "lose":
+            continue
 
-            assert list(store.load(record).items()) == list(state.values.items())
-            assert store.blobs.keys() == {ref.name for ref in store.codec.references(record)}
-            whole = store.codec.inline_blobs(record, store.blobs)
-            assert list(store.codec.decode(whole).graph_state.items()) == list(state.values.items())
+        assert list(store.load(record).items()) == list(state.values.items())
+        assert store.blobs.keys() == {ref.name for ref in store.codec.references(record)}
+        whole = store.codec.inline_blobs(record, store.blobs)
+        assert list(store.codec.decode(whole).graph_state.items()) == list(state.values.items())
 
 
 def test_a_change_leaves_the_other_parts_as_they_are() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
@@ -27,19 +27,19 @@ from spark.graphs.checkpoint import (
     InMemoryCheckpointBackend,
     Retention,
 )
-from spark.graphs.checkpoint.records.blobs import SMALLEST, birth, garbage
+from spark.graphs.checkpoint.records.blobs import LARGE_FROM, birth, garbage
 from spark.graphs.checkpoint.records.checksum import checksum
-from spark.graphs.checkpoint.storage import Codec, Record, RecordHeader
+from spark.graphs.checkpoint.storage import Codec, Record, RecordHeader, Records
 from spark_backend_sql import DatabaseCheckpointBackend
 from spark_testing.records import NOON, make_record
 from tests.support.running import Failure
 
-STEADY = "steady " * SMALLEST
+STEADY = "steady " * LARGE_FROM
 
 
 def text_of(step: int) -> str:
     """A large value that tells which step set it."""
-    return f"step {step} " * SMALLEST
+    return f"step {step} " * LARGE_FROM
 
 
 class Loop(Node):
@@ -107,7 +107,7 @@ async def test_a_small_value_stays_in_the_record(backend: CheckpointBackend) -> 
 
     class Shrinks(Node):
         async def process(self, context: NodeContext) -> Any:
-            await context.graph_state.set("steady", "x" * (SMALLEST - 3))
+            await context.graph_state.set("steady", "x" * (LARGE_FROM - 3))
             return {}
 
     await graph_of(backend, Shrinks(), max_checkpoints=1).run()
@@ -135,7 +135,7 @@ async def test_a_value_that_looks_like_a_reference_is_a_value(backend: Checkpoin
     class Says(Node):
         async def process(self, context: NodeContext) -> Any:
             await context.graph_state.set("small", lookalike)
-            await context.graph_state.set("large", [lookalike] * SMALLEST)
+            await context.graph_state.set("large", [lookalike] * LARGE_FROM)
             return {}
 
     await graph_of(backend, Says()).run()
@@ -143,7 +143,7 @@ async def test_a_value_that_looks_like_a_reference_is_a_value(backend: Checkpoin
     latest = await CheckpointManager(backend).load_latest("g")
     assert latest is not None
     assert latest.graph_state["small"] == lookalike
-    assert latest.graph_state["large"] == [lookalike] * SMALLEST
+    assert latest.graph_state["large"] == [lookalike] * LARGE_FROM
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
@@ -510,6 +510,11 @@ async def test_verify_reads_each_record_once(tmp_path: Path) -> None:
         async def get(self, graph_id: str, sequence: int) -> Record | None:
             self.reads += 1
             return await super().get(graph_id, sequence)
+
+        async def get_many(self, graph_id: str, sequences: Sequence[int]) -> Records:
+            records = await super().get_many(graph_id, sequences)
+            self.reads += len(records.records)
+            return records
 
     async with Counting(tmp_path) as backend:
         await graph_of(backend, Loop(3), auto_cleanup=False).run()

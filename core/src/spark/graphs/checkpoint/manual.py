@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from spark.errors import CheckpointConflictError, SequenceTakenError
 from spark.graphs.checkpoint.calls import ATTEMPTS, never_free, wrapped
 from spark.graphs.checkpoint.ids import parse_automatic_id
+from spark.graphs.checkpoint.links import link, links_of
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.records.record import Record
 from spark.graphs.clock import SYSTEM_RANDOM, random_hex
@@ -17,7 +18,7 @@ from spark.graphs.concurrency.blocking import run_blocking
 class Told(Protocol):
     """Who is told of what was saved."""
 
-    async def created(self, checkpoint: Any, info: CheckpointInfo) -> None: ...
+    async def created(self, checkpoint: Any, info: CheckpointInfo, *, store: object) -> None: ...
 
 
 class Saveable(Protocol):
@@ -26,8 +27,6 @@ class Saveable(Protocol):
     checkpoint_id: str
     graph_id: str
     sequence: int | None
-    source: Any
-    observers: Told | None
 
 
 class Encoder(Protocol):
@@ -69,10 +68,11 @@ async def save_checkpoint(
     if earlier is not None:
         with wrapped(backend, "replacing checkpoint ", checkpoint.checkpoint_id):
             await backend.delete(earlier.graph_id, earlier.sequence)
-    checkpoint.sequence, checkpoint.source = record.header.sequence, backend
+    checkpoint.sequence = record.header.sequence
     info = record.info()
-    if checkpoint.observers is not None:
-        await checkpoint.observers.created(checkpoint, info)
+    observers: Told | None = links_of(link(checkpoint, store=backend)).observers
+    if observers is not None:
+        await observers.created(checkpoint, info, store=backend)
     return info
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from spark.graphs.checkpoint.ids import check_checkpoint_id, check_graph_id
-from spark.graphs.checkpoint.manual import RecordStore, Told, save_checkpoint
+from spark.graphs.checkpoint.links import linked_as
+from spark.graphs.checkpoint.manual import RecordStore, save_checkpoint
 from spark.graphs.checkpoint.records.info import CheckpointInfo
+from spark.graphs.checkpoint.sections import Fact, Section, facts_of, sections_of
 from spark.graphs.clock import SYSTEM_CLOCK, Clock
 from spark.graphs.values.snapshots import snapshot
 
@@ -19,40 +21,49 @@ A reader of the same major version understands it. Another major version needs a
 """
 
 
-@dataclass(slots=True)
+def _is_utc(timestamp: Any) -> bool:
+    return type(timestamp) is datetime and timestamp.tzinfo is UTC
+
+
+def _is_none(origin: Any) -> bool:
+    return origin is None
+
+
+@dataclass(slots=True, weakref_slot=True)
 class GraphCheckpoint:
-    """A complete snapshot of one graph at one boundary of a run: what it takes to continue from there."""
+    """A complete snapshot of one graph at one boundary of a run: what it takes to continue from there.
+
+    Each field that is a ``Section`` is stored, loaded, copied, compared and shown as its declaration says.
+    """
 
     checkpoint_id: str
     """Unique in its store. A run derives it from graph id and sequence; by hand it is whatever you like."""
     graph_id: str
     """The graph it belongs to."""
-    timestamp: datetime
+    timestamp: datetime = field(metadata=Fact(datetime, is_in_header=_is_utc).declared())
     """When it was made. Naive datetimes mean local time and come back naive."""
-    graph_state: dict[str, Any] = field(default_factory=dict)
+    graph_state: dict[str, Any] = field(default_factory=dict, metadata=Section(is_keyed=True).declared())
     """The shared state: key to value."""
-    node_states: dict[str, Any] = field(default_factory=dict)
+    node_states: dict[str, Any] = field(default_factory=dict, metadata=Section(is_keyed=True).declared())
     """Node key to that node's own state, key to value."""
-    execution_metadata: dict[str, Any] = field(default_factory=dict)
+    execution_metadata: dict[str, Any] = field(default_factory=dict, metadata=Section().declared())
     """``iteration``, ``last_node``, ``run_id``, ``reason``, and under ``metadata`` what the user added."""
-    config: dict[str, Any] = field(default_factory=dict)
-    """The graph's configuration, as plain values."""
+    config: dict[str, Any] = field(
+        default_factory=dict, metadata=Section(is_kept=True, is_keyed_if_large=True).declared()
+    )
+    """The graph's configuration and the run's inputs."""
     version: str = CURRENT_VERSION
     """The format version it was written in."""
-    topology: dict[str, Any] | None = None
+    topology: dict[str, Any] | None = field(default=None, metadata=Section(is_kept=True, is_shown=False).declared())
     """The nodes and edges of the graph, as plain values; None in a checkpoint made by hand."""
-    frontier: dict[str, Any] | None = None
+    frontier: dict[str, Any] | None = field(default=None, metadata=Section().declared())
     """The work that was pending, as plain values; None in a checkpoint made by hand."""
     sequence: int | None = None
     """Its place in the history of its graph; None until it is saved."""
     parent: int | None = None
     """The sequence of the checkpoint that the run continued from or wrote before this one."""
-    origin: str | None = None
+    origin: str | None = field(default=None, metadata=Fact(str, is_in_header=_is_none).declared())
     """Of a fork's first checkpoint: the id of the checkpoint that it was forked from."""
-    source: Any = field(default=None, repr=False, compare=False)
-    """The backend that it was loaded from or saved to. Never stored."""
-    observers: Told | None = field(default=None, repr=False, compare=False)
-    """Who is told when it is saved. Never stored."""
 
     def __post_init__(self) -> None:
         check_checkpoint_id(self.checkpoint_id)
@@ -71,19 +82,21 @@ class GraphCheckpoint:
 
     def isolated(self) -> GraphCheckpoint:
         """A copy that shares nothing mutable with this one."""
-        return replace(self, **{name: snapshot(getattr(self, name), path=name) for name in _CONTENT})
+        copies = {name: snapshot(getattr(self, name), path=name) for name in SECTIONS}
+        return linked_as(self, replace(self, **copies))
 
     def fork(self, graph_id: str, *, checkpoint_id: str | None = None, clock: Clock = SYSTEM_CLOCK) -> GraphCheckpoint:
         """The same snapshot as the beginning of another graph id, naming this one as its origin."""
-        return replace(
-            self,
-            checkpoint_id=checkpoint_id or f"fork_{graph_id}",
-            graph_id=graph_id,
-            timestamp=clock.utc_now(),
-            sequence=None,
-            parent=None,
-            origin=self.checkpoint_id,
-        ).isolated()
+        fork = self.isolated()
+        fork.checkpoint_id = check_checkpoint_id(checkpoint_id or f"fork_{graph_id}")
+        fork.graph_id = check_graph_id(graph_id)
+        fork.timestamp = clock.utc_now()
+        fork.sequence = fork.parent = None
+        fork.origin = self.checkpoint_id
+        return fork
 
 
-_CONTENT: Final = ("graph_state", "node_states", "execution_metadata", "config", "topology", "frontier")
+SECTIONS: Final = sections_of(GraphCheckpoint)
+"""The sections of a checkpoint by their names. Whatever encodes, reads, copies, compares or shows checkpoints goes by this."""
+FACTS: Final = facts_of(GraphCheckpoint)
+"""Name to what is stored beside the sections where it says something."""

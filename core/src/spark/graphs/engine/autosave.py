@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from spark.errors import RuleError
 from spark.graphs.checkpoint.policies.triggers import Boundary
 from spark.graphs.checkpoint.recording.saving import SyncSaver
 from spark.graphs.clock import Clock
@@ -35,15 +34,26 @@ class Autosave:
         """Whether the present boundary has been saved."""
         return self._saved_iteration == self._position.iteration
 
-    async def save_if_due(self, plan: NodePlan, now: float) -> Stop | None:
-        """At the boundary after a step: save it if a trigger says so; or why the run can't go on."""
-        try:
-            is_due = bool(self._position.frontier) and self._saver.is_due(self._boundary(plan, now))
-        except RuleError as error:
-            return Stop(Cause.FAILURE, error)
-        return await self._save(now) if is_due else None
+    def is_due(self, plan: NodePlan, now: float) -> bool:
+        """Whether to save the boundary after a step of this node.
 
-    async def _save(self, now: float) -> Stop | None:
+        :raises RuleError: a trigger raised.
+        """
+        if not self._position.frontier:  # that one is saved as the end of the run
+            return False
+        boundary = Boundary(
+            self._position.iteration,
+            plan.key,
+            plan.names,
+            now - self._began,
+            self._captured_at,
+            self._took,
+            self._last_took,
+        )
+        return self._saver.is_due(boundary)
+
+    async def save(self, now: float) -> Stop | None:
+        """Save the present boundary; or why the run can't go on."""
         before = self._saver.latest
         self.is_saving = True
         try:
@@ -61,14 +71,3 @@ class Autosave:
         self._saved_iteration = self._position.iteration
         self._captured_at = now - self._began
         return None
-
-    def _boundary(self, plan: NodePlan, now: float) -> Boundary:
-        return Boundary(
-            self._position.iteration,
-            plan.key,
-            plan.names,
-            now - self._began,
-            self._captured_at,
-            self._took,
-            self._last_took,
-        )

@@ -92,12 +92,14 @@ class RunPosition:
         if self.error is not None:
             facts = {**facts, "error": self.error}
         return Capture(
-            graph_state=self.state.capture(),
-            node_states={key: store.capture() for key, store in self.node_states.items() if store.values},
-            frontier=frontier,
-            topology=spec.topology.to_data(),
-            config=spec.config,
-            metadata=facts if metadata is None else {**facts, "metadata": metadata},
+            {
+                "graph_state": self.state.capture(),
+                "node_states": {key: store.capture() for key, store in self.node_states.items() if store.values},
+                "frontier": frontier,
+                "topology": spec.topology.to_data(),
+                "config": spec.config,
+                "execution_metadata": facts if metadata is None else {**facts, "metadata": metadata},
+            }
         )
 
     def explain(self, error: BaseException) -> None:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Collection
 from typing import Any, Final
 
-from spark.errors import BudgetExceededError
+from spark.errors import BudgetExceededError, RuleError
 from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.definition.step import StepInput
 from spark.graphs.engine.autosave import Autosave
@@ -48,8 +48,6 @@ class GraphRun:
         self._most_iterations = (spec.budget and spec.budget.max_iterations) or float("inf")
         self._clock = services.clock.monotonic
         self._started = self._breathed = self._clock()
-        self._has_duties = self.autosave is not None or spec.budget is not None
-        """Something is to be done at each boundary."""
         self._ended: deque[asyncio.Task[Outcome]] = deque()
         self._wake: asyncio.Future[None] | None = None
 
@@ -66,8 +64,13 @@ class GraphRun:
         return stop
 
     async def _take_steps(self) -> Stop | None:
-        position, plans, scope = self.position, self._plans, self._scope
-        frontier, execute, clock = position.frontier, self.services.executor.execute, self._clock
+        position, plans, scope, autosave = self.position, self._plans, self._scope, self.autosave
+        frontier, execute, clock, budget = (
+            position.frontier,
+            self.services.executor.execute,
+            self._clock,
+            self.spec.budget,
+        )
         stop = self._check_budget(clock())  # a run that is continued may have used it up before
         while frontier and stop is None:
             if not frontier.running and len(frontier.waiting) == 1:  # the only token there is needs no task of its own
@@ -77,26 +80,23 @@ class GraphRun:
                     return None
             else:
                 step, outcome = await self._next_in_parallel()
-            stop = position.commit(step, plans[step.token.node], outcome)
-            if self.is_stopping:
+            plan = plans[step.token.node]
+            stop = position.commit(step, plan, outcome)
+            if stop is not None or self.is_stopping:
                 return stop
             now = clock()
-            if stop is None and (self._has_duties or now - self._breathed > _BREATH):
-                stop = await self._stand_at_boundary(step, now)
-                if self.is_stopping:  # the run was ended while a checkpoint was being saved
+            if autosave is not None and autosave.is_due(plan, now):
+                stop = await autosave.save(now)
+                if self.is_stopping:  # the run was ended meanwhile
                     return stop
+            if budget is not None and stop is None:
+                stop = self._check_budget(now)
+            if now - self._breathed > _BREATH:
+                await asyncio.sleep(0)
+                self._breathed = clock()
         if not frontier and position.result is None:
             position.result = Message(content=None, status="completed", node=None)
         return stop
-
-    async def _stand_at_boundary(self, step: StepInput, now: float) -> Stop | None:
-        stop = None
-        if self.autosave is not None:
-            stop = await self.autosave.save_if_due(self._plans[step.node], now)
-        if now - self._breathed > _BREATH:
-            await asyncio.sleep(0)
-            self._breathed = self._clock()
-        return stop or self._check_budget(now)
 
     def _check_budget(self, now: float) -> Stop | None:
         budget = self.spec.budget
@@ -165,10 +165,15 @@ class GraphRun:
     async def commit_next(self) -> Stop | None:
         """Commit a step that has ended, and save where that is due, but begin none; or why that could not be done."""
         step, outcome = self._take_ended()
-        stop = self.position.commit(step, self._plans[step.node], outcome)
-        if stop is None and self.autosave is not None:
-            stop = await self.autosave.save_if_due(self._plans[step.node], self._clock())
-        return stop
+        plan, now = self._plans[step.node], self._clock()
+        stop = self.position.commit(step, plan, outcome)
+        if stop is not None or self.autosave is None:
+            return stop
+        try:
+            is_due = self.autosave.is_due(plan, now)
+        except RuleError as error:
+            return Stop(Cause.FAILURE, error)
+        return await self.autosave.save(now) if is_due else None
 
     def commit_ended(self) -> list[Stop]:
         """Commit every step that has ended by now; those that failed instead, and why."""

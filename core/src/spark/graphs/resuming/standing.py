@@ -85,12 +85,14 @@ class Standing:
         pending = self.next.pending
         facts = pending.checkpoint.execution_metadata if pending else {"iteration": 0, "last_node": None}
         return Capture(
-            graph_state=self.state.capture(),
-            node_states={key: store.capture() for key, store in self.node_states.items()},
-            frontier=pending.frontier if pending else {},
-            topology=topology.to_data(),
-            config=config,
-            metadata={**facts, "reason": "manual", "metadata": metadata},
+            {
+                "graph_state": self.state.capture(),
+                "node_states": {key: store.capture() for key, store in self.node_states.items()},
+                "frontier": pending.frontier if pending else None,
+                "topology": topology.to_data(),
+                "config": config,
+                "execution_metadata": {**facts, "reason": "manual", "metadata": metadata},
+            }
         )
 
     def take_over(self, origin: Origin) -> None:

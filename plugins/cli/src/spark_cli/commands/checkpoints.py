@@ -71,11 +71,11 @@ def _print_failure(error: dict[str, Any]) -> None:
 
 
 def _content(checkpoint: GraphCheckpoint) -> dict[str, Any]:
-    names = (
-        *("checkpoint_id", "graph_id", "sequence", "parent", "timestamp", "version", "origin"),
-        *("execution_metadata", "graph_state", "node_states", "frontier", "config"),
-    )
-    return {name: getattr(checkpoint, name) for name in names}
+    from spark.graphs.checkpoint.storage import SECTIONS
+
+    facts = ("checkpoint_id", "graph_id", "sequence", "parent", "timestamp", "version", "origin", "execution_metadata")
+    shown = (name for name, section in SECTIONS.items() if section.is_shown)
+    return {name: getattr(checkpoint, name) for name in (*facts, *shown)}
 
 
 def diff(

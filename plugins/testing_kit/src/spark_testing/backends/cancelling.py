@@ -78,7 +78,7 @@ class Cancelling(GivenStore):
                 return
         raise AssertionError(f"delete waits more than {_MOST_WAITS} times")
 
-    async def test_a_save_that_makes_room_cancelled_at_any_await_removes_nothing_unless_it_is_stored(
+    async def test_a_save_that_deletes_others_cancelled_at_any_await_removes_nothing_unless_it_is_stored(
         self, backend: CheckpointBackend
     ) -> None:
         await backend.put(make_record("g", 1))
@@ -166,7 +166,7 @@ class CancelledAtAwait:
             waiting += 1
             if waiting == self._number:
                 self.is_reached = True
-                # Not before the task has been told what it waits for: that is what is cancelled then.
+                # Not before the task waits for something: that is what is cancelled then.
                 asyncio.get_running_loop().call_soon(self._cancel)
             resume = None
             try:
@@ -201,7 +201,7 @@ async def _check_unchanged(backend: CheckpointBackend, seen: Seen) -> None:
 
 
 async def _outwait(backend: CheckpointBackend) -> None:
-    """Let a save or a deletion that goes on behind its caller's back come to its end: others, begun later, take as long."""
+    """Let a save or a deletion that continues behind its caller's back come to its end: others, begun later, take as long."""
     for _ in range(2):
         await backend.put(make_record("other", await backend.next_sequence("other")))
     for _ in range(_TURNS[-1]):

@@ -51,7 +51,7 @@ class Closing(GivenStore):
         calls += [asyncio.create_task(used.delete("h", 1)), asyncio.create_task(used.find("nobody"))]
         await asyncio.sleep(0)
         await used.close()
-        _, stranded = await asyncio.wait(calls, timeout=leaks.PATIENCE)
+        _, stranded = await asyncio.wait(calls, timeout=leaks.LONGEST_WAIT)
         for call in stranded:
             call.cancel()
         assert not stranded, f"{len(stranded)} calls that were under way when the backend was closed never ended"

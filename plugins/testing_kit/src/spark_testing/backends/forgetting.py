@@ -41,7 +41,9 @@ class Forgetting(GivenStore):
             "Graph 'g' was forgotten, and with it an id that was given by hand in graph 'h'."
         )
         assert await backend.get_blobs("h", [BLOB]) == blobs, "large values of another graph were removed"
-        assert await backend.forget("g") == [], "what is gone is said to be removed once more"
+        assert await backend.forget("g") == [], (
+            "forget() of a graph that was forgotten before must return an empty list"
+        )
         assert await backend.forget("unknown") == [], "forget() of a graph that is not there must return an empty list."
 
     async def test_a_forgotten_graph_begins_anew(
@@ -117,8 +119,8 @@ class Forgetting(GivenStore):
         for sequence in (1, 2, 3):
             await backend.put(make_record("g", sequence))
 
-        told = await asyncio.gather(*(backend.forget("g") for _ in range(3)))
+        answers = await asyncio.gather(*(backend.forget("g") for _ in range(3)))
 
-        assert sorted(sequence for each in told for sequence in each) == [1, 2, 3], (
-            "Three callers forgot one graph at once: of each record, exactly one of them must be told."
+        assert sorted(sequence for each in answers for sequence in each) == [1, 2, 3], (
+            "Three callers forgot one graph at once: for each record, exactly one of them must report the deletion."
         )

@@ -35,14 +35,14 @@ class Interleaving(GivenStore):
                     (_delete(backend), _delete(second)),
                     (_delete(backend), _delete(backend)),
                     (_delete_many(backend), _delete(second)),
-                    (_make_room(backend), _delete_many(second)),
+                    (_put_and_delete(backend), _delete_many(second)),
                 ):
                     to_delete, sequence = sequence, sequence + 2
                     await backend.put(make_record("g", to_delete + 1))
-                    told = await asyncio.gather(first(to_delete), _later(turns, other(to_delete)))
-                    assert sum(told) == 1, (
+                    answers = await asyncio.gather(first(to_delete), _later(turns, other(to_delete)))
+                    assert sum(answers) == 1, (
                         f"{first.__name__} and, {turns} turns of the event loop later, {other.__name__} deleted one record: "
-                        f"{told} say that they did it, and exactly one must"
+                        f"they report {answers} deletions, and exactly one must be reported"
                     )
                     if await backend.get("g", sequence) is None:
                         await backend.put(make_record("g", sequence))
@@ -50,7 +50,7 @@ class Interleaving(GivenStore):
     async def test_of_two_that_save_one_sequence_one_wins_whenever_the_second_begins(
         self, backend: CheckpointBackend, open_another: OpenAnother | None
     ) -> None:
-        """Also of a save that makes room, and where another writer's record was deleted meanwhile."""
+        """Also of a save that deletes others, and where another writer's record was deleted meanwhile."""
         async with Second(backend, open_another) as second:
             for sequence, turns in enumerate(TURNS, 1):
                 records = [make_record("g", sequence, payload=str(number).encode()) for number in range(2)]
@@ -69,7 +69,7 @@ class Interleaving(GivenStore):
                     f"succeed, but they came to {results}"
                 )
                 assert any(isinstance(result, SequenceTakenError) for result in results), (
-                    f"who comes second to a sequence must be told SequenceTakenError, but the two came to {results}"
+                    f"who comes second to a sequence must get SequenceTakenError, but the two came to {results}"
                 )
                 assert await backend.get("g", sequence) == winners[0], (
                     f"sequence {sequence} holds another record than that of the writer whose save succeeded"
@@ -144,19 +144,19 @@ class Interleaving(GivenStore):
                 await change(backend)
                 await change(model)
                 there = await _ask(model) | {"blob_names": [*blobs] if await model.next_sequence("g") > 1 else []}
-                told = await _ask(reader)
-                assert told == there, (
+                answers = await _ask(reader)
+                assert answers == there, (
                     f"after {done} by one backend, another on the same store answers wrongly: "
                     + "; ".join(
-                        f"{question} is {told[question]} instead of {there[question]}"
-                        for question in told
-                        if told[question] != there[question]
+                        f"{question} is {answers[question]} instead of {there[question]}"
+                        for question in answers
+                        if answers[question] != there[question]
                     )
                 )
 
 
 class VanishingBlobs(Mapping[str, bytes]):
-    """Large values that are gone when the nth content is asked for."""
+    """Large values that vanish when the nth content is asked for."""
 
     def __init__(self, blobs: Mapping[str, bytes], *, at: int) -> None:
         self.all = dict(blobs)
@@ -170,7 +170,7 @@ class VanishingBlobs(Mapping[str, bytes]):
         content = self.all[name]
         self._left -= 1
         if self.have_vanished:
-            raise OSError(f"the large value {name} is gone; the testing kit took it away")
+            raise OSError(f"the large value {name} has vanished: the testing kit took it away")
         return content
 
     def __iter__(self) -> Iterator[str]:
@@ -204,7 +204,7 @@ def _delete_many(backend: CheckpointBackend) -> Deletes:
     return delete_many
 
 
-def _make_room(backend: CheckpointBackend) -> Deletes:
+def _put_and_delete(backend: CheckpointBackend) -> Deletes:
     async def put_and_delete(sequence: int) -> int:
         return len(await backend.put_and_delete(make_record("g", sequence + 2), [sequence]))
 

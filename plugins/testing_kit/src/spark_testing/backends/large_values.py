@@ -75,10 +75,10 @@ class LargeValues(GivenStore):
             await backend.delete_blobs("g", [BLOB])
 
         assert await backend.blob_names("g") == [OTHER], (
-            "A record went with the large value that only it needed: that must be gone, and the other one stay."
+            "A record was deleted with the large value that only it needed: the other large value must stay."
         )
 
-    async def test_a_save_takes_along_large_values_of_its_graph_only_and_only_when_it_succeeds(
+    async def test_a_save_deletes_large_values_of_its_graph_only_and_only_when_it_succeeds(
         self, backend: CheckpointBackend
     ) -> None:
         if not backend.keeps_blobs:
@@ -105,7 +105,7 @@ class LargeValues(GivenStore):
             assert await backend.get_blobs("g", [hostile]) == {}, hostile
             await backend.delete_blobs("g", [hostile])
         assert await backend.blob_names("g") == ([BLOB] if backend.keeps_blobs else []), (
-            "Names that are none of its own were asked for and deleted: the large value that is there must stay."
+            "Names that are not names of large values were asked for and deleted: the large value that is there must stay."
         )
 
     async def test_large_values_may_be_large(self, backend: CheckpointBackend) -> None:

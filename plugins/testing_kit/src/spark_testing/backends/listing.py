@@ -109,7 +109,9 @@ class Listing(GivenStore):
             assert lines | damaged == {1, 2, 3}, f"of sequences 1 to 3, with 2 damaged, a listing names {listing}"
             assert damaged <= {2}, f"records that are whole are listed as damaged: {listing.damaged}"
             assert all(each.place and each.reason for each in listing.damaged), "no place or reason is given"
-        assert ([info.sequence for info in other.infos], other.damaged) == ([1], []), "damage of g is told of graph h"
+        assert ([info.sequence for info in other.infos], other.damaged) == ([1], []), (
+            "damage of graph 'g' is reported for 'h'"
+        )
 
     async def test_the_latest_may_be_one_made_by_hand(self, backend: CheckpointBackend) -> None:
         """And when it is deleted, the one before it is the latest."""

@@ -172,7 +172,7 @@ class Saving(GivenStore):
         winners = [record for record, result in zip(records, results, strict=True) if result is None]
         assert len(winners) == 1, "Twelve writers saved one sequence at once: exactly one must succeed."
         assert all(isinstance(result, SequenceTakenError) for result in results if result is not None), (
-            "Of twelve writers of one sequence, all that lose must be told SequenceTakenError."
+            "Of twelve writers of one sequence, all that lose must get SequenceTakenError."
         )
         assert await backend.get("g", 1) == winners[0], (
             "Twelve writers saved one sequence at once, and what is stored is not what the winner put."

@@ -14,8 +14,8 @@ from spark_testing.backends.ids import Ids
 from spark_testing.backends.interleaving import Interleaving
 from spark_testing.backends.large_values import LargeValues
 from spark_testing.backends.listing import Listing
+from spark_testing.backends.running import Running
 from spark_testing.backends.saving import Saving
-from spark_testing.backends.whole import Whole
 from spark_testing.backends.writers import Writers
 
 
@@ -33,7 +33,7 @@ class CheckpointBackendConformance(
     Cancelling,
     Closing,
     Declaring,
-    Whole,
+    Running,
 ):
     """What every storage backend must do, whatever it stores in.
 

@@ -32,7 +32,7 @@ class Writers(GivenStore):
                     "Two backends on one store saved one sequence at once: exactly one must succeed."
                 )
                 assert sum(isinstance(result, SequenceTakenError) for result in results) == 1, (
-                    "Of two backends that saved one sequence at once, the one that lost must be told SequenceTakenError."
+                    "Of two backends that saved one sequence at once, the one that lost must get SequenceTakenError."
                 )
                 assert await backend.get("g", sequence) == winners[0] == await second.get("g", sequence), (
                     "Both backends must read the winner's record."
@@ -120,18 +120,16 @@ class Writers(GivenStore):
         assert open_another is not None, "Declaring 'concurrent_processes' takes a fixture 'open_another'."
 
         children = [Child.start(_racing(open_another, writer)) for writer in range(3)]
-        told = [child.wait() for child in children]
+        written = [child.wait() for child in children]
 
-        won = sorted(line for lines in told for line in lines)
+        won = sorted(line for lines in written for line in lines)
         assert [line.split()[0] for line in won] == [str(sequence) for sequence in range(1, 10)], (
             "Three processes saved nine sequences at once: exactly one must have won each."
         )
         for line in won:
             record = await backend.get("g", int(line.split()[0]))
-            assert record is not None, "A process was told that it had saved a record, and it is not there."
-            assert record.payload == line.encode(), (
-                "A process was told that it had won a sequence, and another's record is there."
-            )
+            assert record is not None, "put() returned in a process, and its record is not there."
+            assert record.payload == line.encode(), "put() returned in a process, and another's record is in its place."
 
     async def test_what_was_acknowledged_before_a_kill_is_there(
         self, backend: CheckpointBackend, open_another: OpenAnother | None
@@ -142,10 +140,10 @@ class Writers(GivenStore):
         assert open_another is not None, "Declaring 'processes' takes a fixture 'open_another'."
         for number in range(self.kills):
             child = Child.start(_writing(open_another))
-            told = [child.next_line() for _ in range(3 + number)]
-            told += child.kill()
+            lines = [child.next_line() for _ in range(3 + number)]
+            lines += child.kill()
 
-            acknowledged = [int(line) for line in told]
+            acknowledged = [int(line) for line in lines]
             listed = [info.sequence for info in (await backend.list("g")).infos]
             assert set(acknowledged) <= set(listed), (
                 "A process was killed after put() had returned, and what it saved is not there."

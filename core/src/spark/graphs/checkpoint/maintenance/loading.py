@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from spark.errors import BackendError, CheckpointDamagedError, CheckpointNotFoundError
 from spark.graphs.checkpoint.calls import ATTEMPTS, not_found, wrapped
-from spark.graphs.checkpoint.encoding.codec import OpenRecord
+from spark.graphs.checkpoint.encoding.decoder import OpenRecord
+from spark.graphs.checkpoint.links import link
 from spark.graphs.concurrency.blocking import run_blocking
 
 if TYPE_CHECKING:
@@ -62,8 +62,7 @@ async def _decoded(backend: CheckpointBackend, record: Record) -> GraphCheckpoin
         opened = await run_blocking(_opened, backend.codec, record)
     else:
         opened = _opened(backend.codec, record)
-    checkpoint = await completed(backend, opened) if isinstance(opened, OpenRecord) else opened
-    return replace(checkpoint, sequence=record.header.sequence, source=backend)
+    return link(await completed(backend, opened) if isinstance(opened, OpenRecord) else opened, store=backend)
 
 
 def _opened(codec: Codec, record: Record) -> OpenRecord | GraphCheckpoint:

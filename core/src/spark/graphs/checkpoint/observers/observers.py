@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from spark.errors import GraphDefinitionError
+from spark.graphs.checkpoint.links import link
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler, HandlerErrors
 from spark.graphs.concurrency.blocking import run_blocking
 from spark.graphs.values.failures import add_note
@@ -50,12 +51,13 @@ class Observers:
         if not discovery.has_found():
             await run_blocking(discovery.found)
 
-    async def created(self, checkpoint: GraphCheckpoint, info: CheckpointInfo) -> None:
-        """A checkpoint is durable."""
+    async def created(self, checkpoint: GraphCheckpoint, info: CheckpointInfo, *, store: object) -> None:
+        """A checkpoint is durable in this store. Whoever restores a graph from what they get here continues there."""
         if self._handlers:
-            await self._call("on_checkpoint_created", checkpoint.isolated)
+            await self._call("on_checkpoint_created", lambda: link(checkpoint.isolated(), store=store))
         if events.listeners("spark_checkpoint_created"):
-            await events.fire("spark_checkpoint_created", checkpoint=checkpoint.isolated(), info=info)
+            copy = link(checkpoint.isolated(), store=store)
+            await events.fire("spark_checkpoint_created", checkpoint=copy, info=info)
 
     async def restored(self, checkpoint: GraphCheckpoint) -> None:
         """A run continues from a checkpoint."""

@@ -7,20 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from spark.graphs.checkpoint.model import GraphCheckpoint
-from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 
 
 @dataclass(slots=True)
 class Capture:
     """A graph at a boundary, by reference to committed values, which never change."""
 
-    graph_state: dict[str, Any]
-    node_states: dict[str, dict[str, Any]]
-    frontier: dict[str, Any]
-    """Empty for a graph that no run has begun with, as one that is saved by hand may be."""
-    topology: dict[str, Any]
-    config: dict[str, Any]
-    metadata: dict[str, Any]
+    sections: dict[str, Any]
+    """What ``GraphCheckpoint`` holds, by the names of its sections."""
     timestamp: datetime | None = None
     """When it was taken, if it is saved later."""
     is_repeat: bool = False
@@ -34,7 +28,6 @@ class Capture:
         timestamp: datetime,
         sequence: int | None = None,
         parent: int | None = None,
-        source: CheckpointBackend | None = None,
     ) -> GraphCheckpoint:
         """The checkpoint with this address. It shares the values.
 
@@ -44,13 +37,7 @@ class Capture:
             checkpoint_id=checkpoint_id,
             graph_id=graph_id,
             timestamp=self.timestamp or timestamp,
-            graph_state=self.graph_state,
-            node_states=self.node_states,
-            execution_metadata=self.metadata,
-            config=self.config,
-            topology=self.topology,
-            frontier=self.frontier or None,
             sequence=sequence,
             parent=parent,
-            source=source,
+            **self.sections,
         )

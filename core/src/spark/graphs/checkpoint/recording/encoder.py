@@ -46,11 +46,6 @@ class RunEncoder:
             self._blobs.unstored.clear()
 
     def _encode(self, checkpoint: GraphCheckpoint, sequence: int, cost_budget: CostBudget | None = None) -> Record:
-        if cost_budget is not None and checkpoint.frontier:
-            for content in checkpoint.frontier["contents"]:
-                cost_budget.add(content)
-            if "result" in checkpoint.frontier:
-                cost_budget.add(checkpoint.frontier["result"])
         self._attempts += 1
         return self._codec.encode(
             checkpoint,

@@ -11,7 +11,7 @@ from datetime import datetime
 from random import Random
 
 from spark.errors import SequenceTakenError
-from spark.graphs.checkpoint.calls import ATTEMPTS, never_free, wrapped
+from spark.graphs.checkpoint.calls import ATTEMPTS, never_free, raise_as_ours
 from spark.graphs.checkpoint.ids import automatic_id
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.observers.observers import Observers
@@ -83,7 +83,7 @@ class Recorder:
         except Exception as error:
             await self._observers.failed(self._graph_id, error)
             raise
-        await self._observers.created(checkpoint, info)
+        await self._observers.created(checkpoint, info, store=self._backend)
         await self._pruner.prune(surplus)
         return info
 
@@ -98,15 +98,16 @@ class Recorder:
             info = record.info()
             surplus = pruner.choose(info, superseded=superseded, retired=encoder.retired)
             try:
-                with wrapped(backend, "saving checkpoint ", info.checkpoint_id):
-                    if surplus.checkpoints:
-                        surplus.deleted = await backend.put_and_delete(record, surplus.sequences(), surplus.blobs)
-                    else:
-                        await backend.put(record)
+                if surplus.checkpoints:
+                    surplus.deleted = await backend.put_and_delete(record, surplus.sequences(), surplus.blobs)
+                else:
+                    await backend.put(record)
             except SequenceTakenError as taken:
                 if not await history.holds(record):
                     await history.skip_taken(taken)
                     continue
+            except Exception as error:
+                raise_as_ours(backend, f"saving checkpoint {info.checkpoint_id!r}", error)
             history.append(info, at=now)
             pruner.stored(info, retired=encoder.retired)
             encoder.stored()
@@ -121,7 +122,6 @@ class Recorder:
             timestamp=now,
             sequence=sequence,
             parent=self.history.parent,
-            source=self._backend,
         )
 
     async def settle(self) -> None:

@@ -27,13 +27,13 @@ async def superseded_by(capture: Capture, history: History, backend: CheckpointB
     latest = history.checkpoints[-1]
     with suppress(Exception):  # one that can't be read stays where it is
         record = await backend.get(latest.graph_id, latest.sequence)
-        if record is not None and _left_by_same_run(record.header.metadata, capture.metadata):
+        if record is not None and _left_by_same_run(record.header.metadata, capture.sections["execution_metadata"]):
             if history.parent == latest.sequence:
                 return latest
             # Where both continue the same one, somebody may have edited the state of one of them before it ran.
             if history.parent == record.header.parent:
                 earlier = await load(backend, latest)
-                return latest if is_same(earlier.graph_state, dict(capture.graph_state)) else None
+                return latest if is_same(earlier.graph_state, dict(capture.sections["graph_state"])) else None
     return None
 
 

@@ -7,7 +7,7 @@ sequence of that record, so names alone say what may be collected; see ``docs/de
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,14 +17,15 @@ from spark.graphs.checkpoint.records.chunks import chunk_trees, joined, values_o
 from spark.graphs.checkpoint.records.compression import compress, unpack
 from spark.graphs.checkpoint.records.limits import DEFAULT_LIMITS, Inflation, ReadLimits
 
-SMALLEST: Final = 8192
+LARGE_FROM: Final = 8192
 """Encoded values of at least this many bytes are kept as blobs; what is smaller costs less where it is used."""
 
 _TAG: Final = "$blob"
 _NAME: Final = re.compile(r"[A-Za-z0-9-]{1,100}")
-_SECTIONS: Final = ("graph_state", "node_states", "config")
-"""What may hold references: the inputs of a run stand in its config."""
 _DIGITS: Final = 12
+
+Place = tuple[dict[str, Any], str]
+"""Where in a payload's tree a mapping stands in which blobs and chunks may stand for values: what holds it, and its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class BlobRef:
         if type(fields) is not list or [type(field) for field in fields] != [str, int, int, str, str]:
             raise CheckpointDamagedError("a reference to a large value is not valid")
         # Names become parts of paths and keys, and come from whoever may write in a store: none may lead elsewhere.
-        if not _NAME.fullmatch(fields[0]):
+        if not is_blob_name(fields[0]):
             raise CheckpointDamagedError(f"it refers to a large value by {fields[0][:40]!r}, which is not a valid name")
         return cls(*fields)
 
@@ -115,6 +116,11 @@ class NewBlobs:
         return ref
 
 
+def is_blob_name(name: str) -> bool:
+    """Whether a large value can have this name: it can be a part of any path or key, and leads nowhere else."""
+    return _NAME.fullmatch(name) is not None
+
+
 def birth(name: str) -> int | None:
     """The sequence of the record that a blob was written for, or None where the name is none of ours."""
     digits, _, rest = name.partition("-")
@@ -137,41 +143,41 @@ class Reference:
     """under this key."""
 
 
-def references(tree: Mapping[str, Any]) -> list[Reference]:
-    """The references in a payload's tree.
+def references(places: Iterable[Place]) -> list[Reference]:
+    """The references in the mappings at these places of a payload's tree.
 
-    :raises CheckpointDamagedError: one of them is none, or a section is divided into what are no parts.
+    :raises CheckpointDamagedError: one of them is not a reference, or a mapping is divided into what are not chunks.
     """
     return [
         Reference(ref, mapping, key)
-        for section in _SECTIONS
-        if type(values := tree.get(section)) is dict
+        for holder, name in places
+        if type(values := holder.get(name)) is dict
         for mapping in _mappings(values)
         for key, value in mapping.items()
         if type(value) is dict and (ref := BlobRef.of(value))
     ]
 
 
-def join_parts(tree: dict[str, Any]) -> None:
-    """Make whole the sections that are divided, when what was referred to stands in the place of all references.
+def join_chunks(places: Iterable[Place]) -> None:
+    """Make whole the mappings that are divided, when what was referred to stands in the place of all references.
 
-    :raises CheckpointDamagedError: one of them is divided into what are no parts.
+    :raises CheckpointDamagedError: one of them is divided into what are not chunks.
     """
-    for section in _SECTIONS:
-        if type(values := tree.get(section)) is dict:
-            tree[section] = joined(values)
+    for holder, name in places:
+        if type(values := holder.get(name)) is dict:
+            holder[name] = joined(values)
 
 
 def _mappings(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """What may hold references: a section's values, or its parts and the values of those that are in the payload."""
-    parts = chunk_trees(values)
-    if parts is None:
+    """What may hold references: a mapping's values, or its chunks and the values of those that are in the payload."""
+    chunks = chunk_trees(values)
+    if chunks is None:
         yield values
         return
-    yield parts
-    for part in parts.values():
-        if BlobRef.of(part) is None:
-            yield values_of(part)
+    yield chunks
+    for chunk in chunks.values():
+        if BlobRef.of(chunk) is None:
+            yield values_of(chunk)
 
 
 def garbage(names: Iterable[str], *, latest: int) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 
 class EncodedItems(list[bytes]):
-    """The items of a mapping, each as its bytes, and their total length. Made by ``of`` and changed only by ``put``."""
+    """The items of a mapping, each as its bytes, and their total length. Never changed once it is made."""
 
     __slots__ = ("size",)
 
@@ -20,17 +20,6 @@ class EncodedItems(list[bytes]):
         """These items, in this order."""
         made = cls(items)
         made.size = sum(map(len, made))
-        return made
-
-    def put(self, place: int, item: bytes) -> None:
-        """Put another item in the place of one."""
-        self.size += len(item) - len(self[place])
-        self[place] = item
-
-    def copy(self) -> EncodedItems:
-        """The same items in a list of their own."""
-        made = EncodedItems(self)
-        made.size = self.size
         return made
 
 
@@ -102,6 +91,11 @@ class Format(ABC):
     def verify(self, message: bytes, signature: str) -> bool:
         """Whether ``signature`` is right for ``message``; True when the format has no key. Asked before ``loads``."""
         return True
+
+
+def is_signed(format: Format) -> bool:
+    """Whether its records are signed, when it has a key."""
+    return type(format).sign is not Format.sign or type(format).verify is not Format.verify
 
 
 class DeferredPayload:

@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Collection
 from typing import Any, Final, cast
 
+from spark.graphs.values.containers import PlainDict
+
 _LIGHT_VALUES: Final = 2_000
 """About a millisecond's worth of small values."""
 _LIGHT_BYTES: Final = 1_000_000
@@ -45,8 +47,8 @@ class CostBudget:
         kind = type(value)
         if kind in _SINGLE:
             self._allowed -= 1
-        elif kind is dict and _SINGLE.issuperset(map(type, value.values())):  # as what most nodes return
-            self._allowed -= 1 + len(value)
+        elif kind is PlainDict or (kind is dict and _SINGLE.issuperset(map(type, value.values()))):
+            self._allowed -= 1 + len(value)  # as what most nodes return
         else:
             self._allowed -= encoding_cost(value, limit=self._allowed)
         if self._allowed < 0:

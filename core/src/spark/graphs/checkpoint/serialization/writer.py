@@ -67,7 +67,10 @@ class TreeWriter:
 
         :raises SerializationError: something in it can't be saved; the error has the path to it.
         """
-        if type(value) is str and value.isascii() and self._serialize is None:
+        kind = type(value)
+        if self._serialize is None and (
+            kind in _TRIVIAL or (kind is str and value.isascii()) or (kind is int and _SMALLEST <= value <= _LARGEST)
+        ):
             return value
         return self._report(TreeWriter.write, value, path)
 

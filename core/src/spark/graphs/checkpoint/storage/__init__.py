@@ -2,7 +2,8 @@
 
 from spark.graphs.checkpoint.encoding.codec import Codec
 from spark.graphs.checkpoint.ids import automatic_id, parse_automatic_id
-from spark.graphs.checkpoint.records.blobs import BlobRef
+from spark.graphs.checkpoint.model import SECTIONS
+from spark.graphs.checkpoint.records.blobs import BlobRef, is_blob_name
 from spark.graphs.checkpoint.records.formats import Format, format_class
 from spark.graphs.checkpoint.records.framing import (
     LONGEST_HEAD,
@@ -17,6 +18,7 @@ from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.records.limits import ReadLimits
 from spark.graphs.checkpoint.records.query import CheckpointQuery, written_members
 from spark.graphs.checkpoint.records.record import Record, RecordHeader
+from spark.graphs.checkpoint.sections import Section
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.io import InlineLimits, SmallIO, split_inline_io
@@ -29,6 +31,7 @@ from spark.graphs.concurrency.uncancellable import wait_uncancellable
 __all__ = [
     "LARGEST_INLINE",
     "LONGEST_HEAD",
+    "SECTIONS",
     "BlobRef",
     "CheckpointBackend",
     "CheckpointInfo",
@@ -47,6 +50,7 @@ __all__ = [
     "RecordHeader",
     "Records",
     "Reply",
+    "Section",
     "SmallIO",
     "automatic_id",
     "check_size",
@@ -54,6 +58,7 @@ __all__ = [
     "frame",
     "holds_head",
     "in_batches",
+    "is_blob_name",
     "page_of",
     "parse_automatic_id",
     "read_head",

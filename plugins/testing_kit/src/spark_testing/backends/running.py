@@ -1,4 +1,4 @@
-"""A graph on the backend, and a history carried elsewhere: what the backend is for."""
+"""A graph that runs on the backend, and a history that is copied elsewhere: what the backend is for."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class PowerCut(BaseException):
 
 
 class Count(Node):
-    """Counts to eight, with a large value in the state, and does something in one of its steps if it is told to."""
+    """Counts to eight, with a large value in the state, and acts in one of its steps."""
 
     def __init__(self, *, at: int, act: Act) -> None:
         super().__init__()
@@ -45,10 +45,10 @@ class Count(Node):
         return {"count": count, "done": count == 8}
 
 
-class Whole(GivenStore):
-    """A graph on the backend, and a history carried elsewhere: what the backend is for."""
+class Running(GivenStore):
+    """A graph that runs on the backend, and a history that is copied elsewhere: what the backend is for."""
 
-    async def test_a_graph_goes_on_where_it_was(self, backend: CheckpointBackend) -> None:
+    async def test_a_graph_resumes_where_it_stopped(self, backend: CheckpointBackend) -> None:
         """With retention, which deletes behind it, and a large value that changes now and then."""
         with pytest.raises(PowerCut):
             await _counting(backend, at=5).run()
@@ -85,7 +85,7 @@ class Whole(GivenStore):
     async def test_a_damaged_checkpoint_is_an_error_and_never_a_guess(
         self, backend: CheckpointBackend, open_another: OpenAnother | None, spoil: Spoil | None
     ) -> None:
-        """To go on from an older one, or from the start, would be one; and what is intact stays in sight."""
+        """Continuing from an older one, or from the start, would be one; and what is intact is still found."""
         if open_another is None or spoil is None:
             return
         with pytest.raises(PowerCut):

@@ -1,0 +1,255 @@
+"""Record → checkpoint, top to bottom: checksum, signature, compression, format, large values, sections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from spark.errors import CheckpointDamagedError, DeserializationError, InvalidIdError, SparkError
+from spark.graphs.checkpoint.model import FACTS, SECTIONS, GraphCheckpoint
+from spark.graphs.checkpoint.records.blobs import BlobRef, Place, Reference, join_chunks, references
+from spark.graphs.checkpoint.records.checksum import is_right
+from spark.graphs.checkpoint.records.compression import unpack
+from spark.graphs.checkpoint.records.formats import Format, format_class, is_signed
+from spark.graphs.checkpoint.records.limits import Budget, ReadLimits
+from spark.graphs.checkpoint.records.record import Record, RecordHeader
+from spark.graphs.checkpoint.serialization.object_hook import ObjectHook
+from spark.graphs.checkpoint.serialization.reader import TreeReader
+from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
+from spark.graphs.checkpoint.serialization.unsaveable import describe
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRecord:
+    """A record whose payload was found intact, and parsed."""
+
+    header: RecordHeader
+    format: Format
+    tree: Any
+    """What the format loaded."""
+    is_plain: bool
+    """Nothing in the tree is a tag that stands for something else, whatever it looks like."""
+    references: list[Reference]
+    """To the large values that it needs."""
+    budget: Budget
+    """What the rest of the load may take."""
+
+    def blob_names(self) -> list[str]:
+        """The names of the large values that it needs."""
+        return list(dict.fromkeys(reference.ref.name for reference in self.references))
+
+    def fill(self, blobs: Mapping[str, bytes]) -> None:
+        """Put the large values where the references to them stand.
+
+        :param blobs: name to content.
+        :raises CheckpointDamagedError: one of them is missing, or not what was written.
+        :raises DeserializationError: together they are more than the limits allow.
+        """
+        if self.is_plain or type(self.tree) is not dict:
+            return
+        values: dict[str, tuple[Any, int]] = {}
+        for reference in self.references:
+            ref = reference.ref
+            if ref.name not in values:
+                values[ref.name] = self._large_value(ref, blobs)
+            else:
+                self.budget.take(members=values[ref.name][1])
+            reference.mapping[reference.key] = values[ref.name][0]
+        try:
+            join_chunks(_keyed_mappings(self.tree))
+        except CheckpointDamagedError as error:
+            raise_damaged(self.header, str(error), cause=error)
+
+    def _large_value(self, ref: BlobRef, blobs: Mapping[str, bytes]) -> tuple[Any, int]:
+        """The value, and how many values it is made of at most."""
+        stored = blobs.get(ref.name)
+        if stored is None:
+            raise_damaged(self.header, f"its large value {ref.name!r} is missing")
+        try:
+            content = ref.content(stored)
+        except CheckpointDamagedError as error:
+            raise_damaged(self.header, str(error), cause=error)
+        members = self.format.count(content)
+        self.budget.take(members=members)
+        return _load(self.format, self.header, content), members
+
+
+class Decoder:
+    """Reads records of any installed format that is safe to load, and of one that was named."""
+
+    def __init__(self, format: Format, *, serializer: CheckpointSerializer | None, limits: ReadLimits) -> None:
+        self.format = format
+        self.limits = limits
+        """What one load may cost."""
+        self._serializer = serializer
+        self._hook = ObjectHook(serializer)
+
+    def decode(self, record: Record) -> GraphCheckpoint:
+        """The checkpoint that a record without references to large values was made from: ``open`` and ``read`` in one."""
+        return self.read(self.open(record), {})
+
+    def open(self, record: Record) -> OpenRecord:
+        """A record whose payload was checked and parsed, so that it can be told which large values it refers to.
+
+        :raises CheckpointDamagedError: it is not what was written.
+        :raises DeserializationError: it is intact, but its format can't be used here, or it is more than the limits allow.
+        :raises PluginNotFoundError: its format is not installed.
+        """
+        header, payload = record.header, record.payload
+        check_intact(header, payload)
+        format = self._format_of(header)
+        if is_signed(format) and not format.verify(header.canonical() + payload, header.signature):
+            raise_damaged(header, f"its {format.name} signature is missing, or was not made with the key in use here")
+        return self._parsed(header, payload, format)
+
+    def read(self, opened: OpenRecord, blobs: Mapping[str, bytes]) -> GraphCheckpoint:
+        """The checkpoint that the record was made from.
+
+        :param blobs: name to content of the large values that it refers to.
+        :raises CheckpointDamagedError: one of them is missing or not what was written, or the payload is no checkpoint.
+        :raises DeserializationError: a type in it can't be used here.
+        """
+        header = opened.header
+        opened.fill(blobs)
+        try:
+            content = self._content(opened)
+        except DeserializationError as error:
+            raise DeserializationError(f"{name_of(header)} is intact, but can't be loaded: {error}") from error
+        except CheckpointDamagedError as error:
+            raise_damaged(header, str(error), cause=error)
+        names = ("checkpoint_id", "graph_id", "timestamp", "sequence", "parent", "version")
+        try:
+            return GraphCheckpoint(**{name: getattr(header, name) for name in names} | content)
+        except InvalidIdError as error:
+            raise_damaged(header, str(error), cause=error)
+
+    def references(self, record: Record) -> list[BlobRef]:
+        """The large values that a record refers to. Neither its types nor the key of its signature are needed.
+
+        :raises CheckpointDamagedError: it is not what was written.
+        :raises DeserializationError: it is intact, but its format can't be used here, or it is more than the limits allow.
+        :raises PluginNotFoundError: its format is not installed.
+        """
+        check_intact(record.header, record.payload)
+        if self._kind_of(record.header).takes_objects:
+            return []  # such formats write a checkpoint in one piece
+        return [reference.ref for reference in self.parsed(record).references]
+
+    def parsed(self, record: Record) -> OpenRecord:
+        """An intact record, opened without a look at its signature."""
+        return self._parsed(record.header, record.payload, self._format_of(record.header))
+
+    def _parsed(self, header: RecordHeader, payload: bytes, format: Format) -> OpenRecord:
+        budget = Budget(self.limits, name_of(header))
+        budget.stored(len(payload))
+        raw = _unpack(header, payload)
+        if not format.takes_objects:  # whoever unpickles trusts the store
+            budget.take(size=len(raw), members=format.count(raw))
+        tree = _load(format, header, raw)
+        is_plain = format.takes_objects or format.is_plain(raw)
+        try:
+            found = [] if is_plain or type(tree) is not dict else references(_keyed_mappings(tree))
+        except CheckpointDamagedError as error:
+            raise_damaged(header, str(error), cause=error)
+        for ref in {reference.ref.name: reference.ref for reference in found}.values():
+            budget.stored(ref.size)
+        budget.take(size=sum(reference.ref.raw_size for reference in found))
+        return OpenRecord(header, format, tree, is_plain, found, budget)
+
+    def _content(self, opened: OpenRecord) -> dict[str, Any]:
+        """What the payload holds by the names of ``GraphCheckpoint``'s fields."""
+        tree = opened.tree
+        if type(tree) is not dict or not tree.keys() >= _ALWAYS_THERE:
+            raise CheckpointDamagedError("its payload is not a checkpoint, or lacks parts of one")
+        reader = TreeReader(self._serializer, limits=self.limits)
+        content: dict[str, Any] = {}
+        read_section = self._section_reader(reader, opened)
+        for name, section in SECTIONS.items():
+            values = tree.get(name)
+            content[name] = None if values is None and section.takes(None) else read_section(values, name)
+        return content | _facts(reader.without_hook(), opened)
+
+    def _section_reader(self, reader: TreeReader, opened: OpenRecord) -> Callable[[Any, str], dict[str, Any]]:
+        if opened.format.takes_objects:
+            return lambda values, name: self._hook.lift(_mapping(values, name), name)
+        return _mapping if opened.is_plain and not reader.has_hook else reader.mapping
+
+    def _kind_of(self, header: RecordHeader) -> type[Format]:
+        return type(self.format) if header.format == self.format.name else format_class(header.format)
+
+    def _format_of(self, header: RecordHeader) -> Format:
+        if header.format == self.format.name:
+            return self.format
+        kind = self._kind_of(header)
+        if not kind.safe_to_load:
+            raise DeserializationError(
+                f"{name_of(header)} was written in the format {header.format!r}. Loading that can run code, so it is "
+                f"only done where it is asked for: if you trust this store, open it with format={header.format!r}."
+            )
+        return kind()
+
+
+_ALWAYS_THERE = {name for name, section in SECTIONS.items() if not section.may_be_absent}
+
+
+def check_intact(header: RecordHeader, payload: bytes) -> None:
+    """Compare a payload with what its header says of it.
+
+    :raises CheckpointDamagedError: it is not what was written.
+    """
+    if len(payload) != header.size:
+        raise_damaged(header, f"it has {len(payload)} bytes instead of {header.size}")
+    if not is_right(header.checksum, header.canonical(), payload):
+        raise_damaged(header, "its checksum does not match its content")
+
+
+def raise_damaged(header: RecordHeader, reason: str, *, cause: BaseException | None = None) -> NoReturn:
+    """Say which record is damaged, in what way, and what to do."""
+    raise CheckpointDamagedError(
+        f"{name_of(header)} is damaged: {reason}. It was changed after it was written, or something else wrote it. "
+        "An earlier checkpoint of this graph may be intact: list them, and load one of those."
+    ) from cause
+
+
+def name_of(header: RecordHeader) -> str:
+    """What messages call the checkpoint."""
+    return f"Checkpoint {header.checkpoint_id!r} (graph {header.graph_id!r}, sequence {header.sequence})"
+
+
+def _keyed_mappings(tree: dict[str, Any]) -> Iterator[Place]:
+    """Where in a payload's tree blobs and chunks may stand for values."""
+    return ((tree, name) for name, section in SECTIONS.items() if section.has_references)
+
+
+def _unpack(header: RecordHeader, payload: bytes) -> bytes:
+    try:
+        return unpack(payload, header.compression, raw_size=header.raw_size, what=name_of(header))
+    except CheckpointDamagedError as error:
+        raise_damaged(header, str(error), cause=error)
+
+
+def _load(format: Format, header: RecordHeader, raw: bytes) -> Any:
+    try:
+        return format.loads(raw)
+    except SparkError:
+        raise
+    except Exception as error:
+        raise_damaged(header, f"its payload is not the {format.name} it should be ({describe(error)})", cause=error)
+
+
+def _facts(reader: TreeReader, opened: OpenRecord) -> dict[str, Any]:
+    """Those that were written."""
+    facts = {}
+    for name in FACTS.keys() & opened.tree.keys():
+        value = opened.tree[name]
+        facts[name] = value if opened.format.takes_objects else reader.value(value, name)
+        if type(facts[name]) is not FACTS[name].kind:
+            raise CheckpointDamagedError(f"its {name} is not valid")
+    return facts
+
+
+def _mapping(values: Any, name: str) -> dict[str, Any]:
+    if type(values) is not dict:
+        raise CheckpointDamagedError(f"its {name} is not a mapping")
+    return values

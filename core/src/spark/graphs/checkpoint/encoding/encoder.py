@@ -1,0 +1,328 @@
+"""Checkpoint → record, top to bottom: sections, payload, compression, header, checksum, signature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import lru_cache, partial
+from typing import Any, Final, Literal
+
+from spark.errors import SerializationError
+from spark.graphs.checkpoint.encoding.cache import EncodingCache
+from spark.graphs.checkpoint.model import FACTS, SECTIONS, GraphCheckpoint
+from spark.graphs.checkpoint.records.blobs import BlobRef, NewBlobs
+from spark.graphs.checkpoint.records.checksum import checksum
+from spark.graphs.checkpoint.records.chunks import Chunks
+from spark.graphs.checkpoint.records.compression import COST_FACTOR, compress
+from spark.graphs.checkpoint.records.formats import DeferredPayload, EncodedItems, Format, is_signed
+from spark.graphs.checkpoint.records.limits import Inflation, ReadLimits
+from spark.graphs.checkpoint.records.query import searchable
+from spark.graphs.checkpoint.records.record import Record, RecordHeader
+from spark.graphs.checkpoint.sections import Section
+from spark.graphs.checkpoint.serialization.cost import CostBudget
+from spark.graphs.checkpoint.serialization.object_hook import ObjectHook
+from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
+from spark.graphs.checkpoint.serialization.unsaveable import describe
+from spark.graphs.checkpoint.serialization.writer import TreeWriter
+from spark.graphs.values.containers import ordinary
+from spark.graphs.values.loaded import class_name
+from spark.graphs.values.paths import find_unserializable
+
+Checksum = Literal["sha256", "crc32"]
+KeepApart = Callable[[bytes], BlobRef]
+"""Keeps an encoded value as a blob: the reference that stands for it."""
+
+_NO_ITEMS: Final = EncodedItems.of(())
+
+
+class Encoder:
+    """Writes records in one format. Between calls it keeps nothing but what is in the caller's cache."""
+
+    def __init__(
+        self,
+        format: Format,
+        *,
+        compression: str,
+        serializer: CheckpointSerializer | None,
+        checksum: Checksum,
+        limits: ReadLimits,
+    ) -> None:
+        self.format = format
+        self.compression = compression
+        """``"gzip"``, ``"zstd"``, or ``""`` for none."""
+        self.writing = limits
+        """What it writes stays within these, so that everybody can read it."""
+        self._writer = TreeWriter(serializer, most_equal_hashes=limits.max_equal_hashes)
+        self._facts_writer = TreeWriter()
+        self._hook = ObjectHook(serializer)
+        self._checksum = checksum
+        self._signs = is_signed(format)
+        self._defers = checksum == "crc32" and not compression and not self._signs
+        """Records stay in this process, where whoever reads one can compose it."""
+
+    def encode(
+        self,
+        checkpoint: GraphCheckpoint,
+        *,
+        sequence: int,
+        manual: bool,
+        nonce: str,
+        cache: EncodingCache | None = None,
+        cost_budget: CostBudget | None = None,
+        blobs: NewBlobs | None = None,
+    ) -> Record:
+        """The record of a checkpoint. With a cache, only values that are new since its last use are encoded.
+
+        :param blobs: where large values go; without it the payload holds them all.
+        :raises CostExceededError: what has to be encoded is more than the cost budget allows, if one was given.
+        :raises SerializationError: a value can't be saved; the error has the path to it.
+        """
+        cache = EncodingCache() if cache is None else cache
+        keep_apart = None
+        if blobs is not None:
+            blobs.inflation.forget(cache.retired)
+            keep_apart = partial(blobs.add, sequence=sequence, compression=self.compression, count=self.format.count)
+        payload = self._payload(checkpoint, cache, cost_budget, keep_apart)
+        raw_size = size = len(payload)
+        compression = ""
+        if isinstance(payload, bytes):
+            cache.last_cost = raw_size * COST_FACTOR[self.compression]
+            packed = compressed(payload, self.compression, format=self.format, limits=self.writing)
+            if packed is not None:
+                payload, size, compression = packed, len(packed), self.compression
+        else:
+            cache.last_cost = 0
+        header = RecordHeader(
+            checkpoint_id=checkpoint.checkpoint_id,
+            graph_id=checkpoint.graph_id,
+            sequence=sequence,
+            parent=checkpoint.parent,
+            timestamp=_instant(checkpoint.timestamp),
+            manual=manual,
+            version=checkpoint.version,
+            format=self.format.name,
+            compression=compression,
+            size=size,
+            raw_size=raw_size,
+            nonce=nonce,
+            metadata=searchable(checkpoint.execution_metadata),
+            references_in_payload=True,
+        )
+        if isinstance(payload, bytes):
+            self._seal(header, payload)
+        record = Record(header, payload)
+        if blobs is not None:
+            record.blobs = dict(blobs.unstored)
+        return record
+
+    def tree(self, value: Any, path: str = "") -> Any:
+        """The plain tree of a value, as records hold it in formats that write trees.
+
+        :raises SerializationError: something in it can't be saved; the error has the path to it.
+        """
+        return self._writer.tree(value, path)
+
+    def check(self, value: Any, path: str) -> None:
+        """Make sure that a value can be saved.
+
+        :raises SerializationError: something in it can't be; the error has the path to it.
+        """
+        self.dump(self._hook.value(value, path) if self.format.takes_objects else self._writer.tree(value, path), path)
+
+    def dump(self, tree: Any, path: str) -> bytes:
+        """A tree in the format.
+
+        :raises SerializationError: the format can't write it; the error has the path to what it can't.
+        """
+        try:
+            return self.format.dumps(tree)
+        except Exception as error:
+            raise self._unserializable(tree, path, error) from error
+
+    def _payload(
+        self,
+        checkpoint: GraphCheckpoint,
+        cache: EncodingCache,
+        cost_budget: CostBudget | None,
+        keep_apart: KeepApart | None,
+    ) -> bytes | DeferredPayload:
+        if self.format.composes:
+            cache.claim(self.format)
+            encoded = _Sections(self, self._writer, cache, cost_budget, keep_apart).encoded(checkpoint)
+            encoded.update((name, self.dump(tree, name)) for name, tree in self._facts(checkpoint).items())
+            return DeferredPayload(self.format, encoded) if self._defers else self.format.compose(encoded)
+        if cost_budget is not None:
+            for name in SECTIONS:
+                cost_budget.add(getattr(checkpoint, name))
+        return self.dump(self._objects(checkpoint) if self.format.takes_objects else self._tree(checkpoint), "")
+
+    def _tree(self, checkpoint: GraphCheckpoint) -> dict[str, Any]:
+        tree = {}
+        for name, values in _written_sections(checkpoint):
+            tree[name] = None if values is None else self._writer.mapping(values, name)
+        return tree | self._facts(checkpoint)
+
+    def _objects(self, checkpoint: GraphCheckpoint) -> dict[str, Any]:
+        objects: dict[str, Any] = {}
+        for name, values in _written_sections(checkpoint):
+            content = None if values is None else {key: ordinary(value) for key, value in values.items()}
+            objects[name] = None if content is None else self._hook.lower(content, name)
+        return objects | self._facts(checkpoint)
+
+    def _facts(self, checkpoint: GraphCheckpoint) -> dict[str, Any]:
+        facts = {}
+        for name, fact in FACTS.items():
+            value = getattr(checkpoint, name)
+            if not fact.is_in_header(value):
+                facts[name] = value if self.format.takes_objects else self._facts_writer.tree(value, name)
+        return facts
+
+    def _seal(self, header: RecordHeader, payload: bytes) -> None:
+        sealed = header.canonical()
+        header.checksum = checksum(self._checksum, sealed, payload)
+        if self._signs:
+            header.signature = self.format.sign(sealed + payload)
+
+    def _unserializable(self, tree: Any, path: str, error: Exception) -> SerializationError:
+        steps, part = find_unserializable(tree, self._can_write)
+        whole = path + steps if path else _section_path(steps)
+        return SerializationError(
+            f"{whole or 'The checkpoint'} can't be saved: the format {self.format.name!r} can't write a "
+            f"{class_name(type(part))}: {describe(error)}. Convert it to plain values, or give the backend a "
+            "serializer. Nothing was written.",
+            path=whole,
+        )
+
+    def _can_write(self, value: Any) -> bool:
+        try:
+            self.format.dumps(value)
+        except Exception:
+            return False
+        return True
+
+
+class _Sections:
+    """The sections of one checkpoint, in a format that composes: only what the cache lacks is encoded."""
+
+    __slots__ = ("_budget", "_cache", "_encoder", "_keep_apart", "_writer")
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        writer: TreeWriter,
+        cache: EncodingCache,
+        cost_budget: CostBudget | None,
+        keep_apart: KeepApart | None,
+    ) -> None:
+        self._encoder = encoder
+        self._writer = writer
+        self._cache = cache
+        self._budget = cost_budget
+        self._keep_apart = keep_apart
+
+    def encoded(self, checkpoint: GraphCheckpoint) -> dict[str, EncodedItems | bytes]:
+        """Each section by its name."""
+        encoded: dict[str, EncodedItems | bytes] = {}
+        for name, section in SECTIONS.items():
+            values = getattr(checkpoint, name)
+            if section.is_kept and (kept := self._cache.kept(name, values)) is not None:
+                encoded[name] = kept
+            elif isinstance(values, dict):
+                items = self._items(name, values) if section.is_keyed else self._whole(name, section, values)
+                encoded[name] = self._cache.keep(name, values, items) if section.is_kept else items
+            elif not section.takes(values):
+                raise _no_section(name, values)
+            elif not section.may_be_absent:
+                encoded[name] = self._encoder.dump(None, name)
+        return encoded
+
+    def _items(self, name: str, values: dict[str, Any]) -> EncodedItems | bytes:
+        """A mapping key by key; in chunks where it has many items."""
+        if not values:  # as the node states of many a graph
+            self._cache.drop(name)
+            return _NO_ITEMS
+        cached = self._cache.mapping(name, values, self._item)
+        if cached is None:
+            return self._encode(name, values)
+        if self._keep_apart is None or (chunks := cached.chunks()) is None:
+            return cached.items()
+        return self._chunked(chunks, self._keep_apart)
+
+    def _item(self, name: str, key: str, value: Any) -> bytes:
+        """One value, or the reference that stands for it where it is large."""
+        if self._budget is not None:
+            self._budget.add(value)
+        encoder, path = self._encoder, _path(name, key)
+        data = encoder.dump(self._writer.tree(value, path), path)
+        if self._keep_apart is not None:
+            ref = None if len(data) < self._cache.large_from else self._keep_apart(data)
+            self._cache.refer((name, key), None if ref is None else ref.name)
+            data = data if ref is None else encoder.dump(ref.tree(), path)
+        return encoder.format.member(key, data)
+
+    def _chunked(self, chunks: Chunks, keep_apart: KeepApart) -> bytes:
+        def store(content: bytes) -> tuple[str, bytes]:
+            ref = keep_apart(content)
+            return ref.name, self._encoder.dump(ref.tree(), "")
+
+        return chunks.compose(store, self._encoder.format.compose)
+
+    def _whole(self, name: str, section: Section, values: dict[str, Any]) -> EncodedItems | bytes:
+        """A section in one piece, unless there are large values in it."""
+        if self._budget is not None:
+            self._budget.add(values)
+        data = self._encode(name, values)
+        if not section.is_keyed_if_large:
+            return data
+        if self._keep_apart is not None and len(data) >= self._cache.large_from:
+            return self._items(name, values)
+        self._cache.drop(name)
+        return data
+
+    def _encode(self, name: str, values: dict[str, Any]) -> bytes:
+        return self._encoder.dump(self._writer.mapping(values, name), name)
+
+
+def compressed(raw: bytes, compression: str, *, format: Format, limits: ReadLimits) -> bytes | None:
+    """A payload compressed; None without compression, and where a reader would take it for a bomb."""
+    packed = compress(raw, compression) if compression else None
+    if packed is None or format.takes_objects:
+        return packed
+    fits = Inflation(limits).admits("payload", size=len(packed), raw_size=len(raw), members=format.count(raw))
+    return packed if fits else None
+
+
+def _written_sections(checkpoint: GraphCheckpoint) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    for name, section in SECTIONS.items():
+        values = getattr(checkpoint, name)
+        if not section.takes(values):
+            raise _no_section(name, values)
+        if values is not None or not section.may_be_absent:
+            yield name, values
+
+
+def _no_section(name: str, values: object) -> SerializationError:
+    return SerializationError(f"{name} is a {type(values).__name__}, not a dict. Nothing was written.", path=name)
+
+
+def _instant(timestamp: datetime) -> datetime:
+    if type(timestamp) is datetime and timestamp.tzinfo is UTC:
+        return timestamp
+    try:
+        return timestamp.astimezone(UTC)
+    except (AttributeError, OverflowError, OSError, ValueError) as error:
+        raise SerializationError(
+            f"The timestamp {timestamp!r} has no equivalent in UTC. Nothing was written.", path="timestamp"
+        ) from error
+
+
+@lru_cache(maxsize=1024)
+def _path(section: str, key: str) -> str:
+    """What an error would call the value. The same few keys change in every checkpoint."""
+    return f"{section}[{key!r}]"
+
+
+def _section_path(steps: str) -> str:
+    """``['graph_state'][…]`` of a whole checkpoint, as users know it: ``graph_state[…]``."""
+    name = next((name for name in (*SECTIONS, *FACTS) if steps.startswith(f"['{name}']")), "")
+    return name + steps[len(name) + 4 :] if name else steps

@@ -1,0 +1,57 @@
+"""What this process knows of a checkpoint besides its data: the store that it is from, and who is notified when it is saved.
+
+It is kept here and not in the checkpoint, which so stays plain data: it can be compared, copied, pickled and sent elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final, TypeVar
+from weakref import ref
+
+Checkpoint = TypeVar("Checkpoint")
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """What belongs to one checkpoint, as long as that is alive."""
+
+    store: Any = None
+    """The backend that it was loaded from or saved to."""
+    observers: Any = None
+    """Who is notified when it is saved by hand."""
+
+
+_NONE: Final = Links()
+_LINKS: Final[dict[int, tuple[ref[Any], Links]]] = {}
+"""By the id of the checkpoint, which leaves this mapping when it dies: checkpoints can't be hashed, for they can be changed."""
+
+
+def links_of(checkpoint: object) -> Links:
+    """What belongs to this very object."""
+    found = _LINKS.get(id(checkpoint))
+    return _NONE if found is None else found[1]
+
+
+def link(checkpoint: Checkpoint, **links: Any) -> Checkpoint:
+    """The checkpoint, to which a store or observers belong from now on, too."""
+    _set(checkpoint, replace(links_of(checkpoint), **links))
+    return checkpoint
+
+
+def linked_as(original: object, copy: Checkpoint) -> Checkpoint:
+    """The copy, to which belongs what belongs to the original."""
+    links = links_of(original)
+    if links is not _NONE:
+        _set(copy, links)
+    return copy
+
+
+def _set(checkpoint: object, links: Links) -> None:
+    number = id(checkpoint)
+    _LINKS[number] = ref(checkpoint, partial(_forget, number)), links
+
+
+def _forget(number: int, _: object) -> None:
+    _LINKS.pop(number, None)
