@@ -15,7 +15,7 @@ from spark.graphs.checkpoint.ids import check_graph_id
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.observers.observers import Observers
 from spark.graphs.checkpoint.recording.recorder import Recorder
-from spark.graphs.checkpoint.recording.saving import saving
+from spark.graphs.checkpoint.recording.saving import saver_for
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.memory import InMemoryCheckpointBackend
 from spark.graphs.checkpoint.storage.opening import open_backend
@@ -147,7 +147,7 @@ class Arguments:
         )
         services = Services(
             executor=LocalExecutor(topology.plans, threads=self.node_threads),
-            saver=saving(recorder, durability=config.durability) if recorder is not None else None,
+            saver=saver_for(recorder, durability=config.durability) if recorder is not None else None,
             clock=self.clock,
         )
         return GraphRun(spec, position, services)
