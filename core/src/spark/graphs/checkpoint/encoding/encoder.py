@@ -236,8 +236,10 @@ class _Sections:
                     kept[name] = values, encoded[name]
             elif not section.takes(values):
                 raise _no_section(name, values)
-            elif not section.may_be_absent:
-                encoded[name] = self._encoder.dump(None, name)
+            else:
+                self._cache.drop(name)
+                if not section.may_be_absent:
+                    encoded[name] = self._encoder.dump(None, name)
         return encoded
 
     def _items(self, name: str, values: dict[str, Any]) -> Encoded:
