@@ -15,7 +15,7 @@ from spark.graphs.checkpoint.ids import check_graph_id
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.observers.observers import Observers
 from spark.graphs.checkpoint.recording.recorder import Recorder
-from spark.graphs.checkpoint.recording.saving import saving
+from spark.graphs.checkpoint.recording.saving import saver_for
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.memory import InMemoryCheckpointBackend
 from spark.graphs.checkpoint.storage.opening import open_backend
@@ -26,9 +26,9 @@ from spark.graphs.engine.executors import LocalExecutor
 from spark.graphs.engine.run import GraphRun
 from spark.graphs.engine.spec import FailureRule, RunSpec, Services
 from spark.graphs.resuming.origin import Origin
-from spark.graphs.resuming.recorded import named
 from spark.graphs.resuming.restore import NothingRecorded
 from spark.graphs.resuming.standing import Standing
+from spark.graphs.resuming.validation import named
 from spark.graphs.tasks import Task
 from spark.graphs.values.snapshots import Check
 
@@ -147,7 +147,7 @@ class Arguments:
         )
         services = Services(
             executor=LocalExecutor(topology.plans, threads=self.node_threads),
-            saver=saving(recorder, durability=config.durability) if recorder is not None else None,
+            saver=saver_for(recorder, durability=config.durability) if recorder is not None else None,
             clock=self.clock,
         )
         return GraphRun(spec, position, services)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spark.graphs.checkpoint.policies.triggers import Boundary
-from spark.graphs.checkpoint.recording.saving import SyncSaver
+from spark.graphs.checkpoint.recording.saving import Saver
 from spark.graphs.clock import Clock
 from spark.graphs.definition.plan import NodePlan
 from spark.graphs.engine.outcome import Cause, Stop
@@ -14,7 +14,7 @@ from spark.graphs.engine.spec import RunSpec
 class Autosave:
     """Decides at a boundary whether a checkpoint is due, has it saved, and measures how long the run waits for it."""
 
-    def __init__(self, saver: SyncSaver, spec: RunSpec, position: RunPosition, clock: Clock) -> None:
+    def __init__(self, saver: Saver, spec: RunSpec, position: RunPosition, clock: Clock) -> None:
         self._saver = saver
         self._spec = spec
         self._position = position
@@ -57,7 +57,7 @@ class Autosave:
         before = self._saver.latest
         self.is_saving = True
         try:
-            await self._saver.take(self._position.capture(self._spec, reason="trigger"))
+            await self._saver.save(self._position.capture(self._spec, reason="trigger"))
         except Exception as error:
             self._position.explain(error)
             if self._saver.latest is before:

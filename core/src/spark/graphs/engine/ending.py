@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from spark.errors import ConditionError, StateConflictError
-from spark.graphs.checkpoint.recording.saving import SyncSaver
+from spark.graphs.checkpoint.recording.saving import Saver
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.concurrency.grace_period import GracePeriod
 from spark.graphs.engine.outcome import Cause, Stop
@@ -121,7 +121,7 @@ class Ending:
         step, error = stop.step, stop.error
         node, attempt = (step.node, step.attempt) if step is not None else (None, 1)
         if step is not None:
-            step.token.failures += 1
+            self._position.frontier.count_failure(step.token)
         if self._has_failed:
             self._notes.append(f"in addition, {_what_failed(stop)}{brief(error)}")
             return
@@ -188,7 +188,7 @@ class Ending:
         self._notes.append(text)
         _LOG.warning("Graph %r: %s.", self._spec.graph_id, text)
 
-    async def _save_where_it_stands(self, saver: SyncSaver, error: BaseException) -> None:
+    async def _save_where_it_stands(self, saver: Saver, error: BaseException) -> None:
         reason = self._reason(error)
         timer = None
         if reason is not None and self._grace_period.remaining < float("inf"):
@@ -212,9 +212,7 @@ class Ending:
             return None  # it can't be saved; or it is saved, and an observer or a rule raised after that
         return "failed" if self._config.trigger_on_failure else None
 
-    def _note_save(
-        self, saver: SyncSaver, reason: str | None, failure: BaseException | None, *, is_durable: bool
-    ) -> None:
+    def _note_save(self, saver: Saver, reason: str | None, failure: BaseException | None, *, is_durable: bool) -> None:
         if failure is not None and not (reason and is_durable):
             what = "the last boundary could not be saved" if reason else "checkpoints in progress could not be finished"
             self._notes.append(f"{what}: {type(failure).__name__}: {message_of(failure)}")
@@ -245,7 +243,7 @@ class Ending:
         finally:
             del failure  # its traceback leads to this frame
 
-    async def _save(self, saver: SyncSaver, reason: str | None) -> BaseException | None:
+    async def _save(self, saver: Saver, reason: str | None) -> BaseException | None:
         """Save the present boundary if there is a reason to, and wait until nothing is being saved or deleted any more.
 
         A task of its own does that, so that cancelling the run does not cut it off. Returns what went wrong.
@@ -263,20 +261,20 @@ class Ending:
             if not isinstance(failure, asyncio.CancelledError) or self._grace_period.cancelled is None:
                 return failure
 
-    async def _finish(self, saver: SyncSaver, reason: str | None) -> BaseException | None:
+    async def _finish(self, saver: Saver, reason: str | None) -> BaseException | None:
         failure = await _error_of(self._save_boundary(saver, reason)) if reason is not None else None
         if failure is not None and not isinstance(failure, Exception):
             return failure
         unsettled = await _error_of(saver.settle())
         return failure or unsettled
 
-    async def _save_boundary(self, saver: SyncSaver, reason: str) -> None:
+    async def _save_boundary(self, saver: Saver, reason: str) -> None:
         run, position = self._run, self._position
         position.error = self._error_data or position.error
         capture = position.capture(self._spec, reason=reason)
         capture.is_repeat = self._spec.is_resumed and run.is_where_it_began() and reason != "completed"
         try:
-            self._saved = await saver.finish(capture)
+            self._saved = await saver.save_last(capture)
         except Exception as error:
             position.explain(error)
             raise

@@ -148,7 +148,7 @@ class GraphRun:
         """All work that is not committed is pending again; steps that are still running no longer count."""
         self.is_over = True
         self.parallel.abandon()
-        self.position.frontier.put_back()
+        self.position.frontier.requeue_running()
 
     def is_where_it_began(self) -> bool:
         """Whether nothing has changed since the run began."""
@@ -165,6 +165,6 @@ class GraphRun:
             iteration=self.position.iteration,
             last_node=self.position.last_node,
             running=tuple(token.node for token in frontier.running.values()),
-            waiting=len(frontier.waiting) + sum(map(len, frontier.held.values())),
+            waiting=len(frontier.pending()) - len(frontier.running),
             checkpoint=saver.latest_sequence if saver is not None else None,
         )
