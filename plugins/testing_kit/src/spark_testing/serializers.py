@@ -138,16 +138,18 @@ class SerializerConformance(Conformance):
     def test_composes_what_it_would_write_at_once(self, format: Format) -> None:
         """Sections that did not change are not encoded again; the payload must be the same to whoever reads it."""
         if format.composes:
-            sections = {
+            sections: dict[str, Any] = {
                 "first": format.dumps({"a": 1}),
                 "second é": format.dumps([1, 2]),
-                "third": format.dumps({}),
+                "third": {"inner": format.dumps({}), "other": format.dumps(1)},
             }
             composed = format.compose(sections)
 
-            assert format.loads(composed) == {"first": {"a": 1}, "second é": [1, 2], "third": {}}, (
-                "What compose() makes of sections must load as one mapping of them."
-            )
+            assert format.loads(composed) == {
+                "first": {"a": 1},
+                "second é": [1, 2],
+                "third": {"inner": {}, "other": 1},
+            }, "What compose() makes of sections, also inside a section, must load as one mapping of them."
             assert format.composed_size(sections) == len(composed), (
                 "composed_size() must be the length of what compose() makes."
             )

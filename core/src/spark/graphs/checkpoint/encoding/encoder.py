@@ -255,10 +255,20 @@ class _Sections:
         tables = [key for key in section.tables if type(values.get(key)) is Captured]
         if not tables or self._writer.has_hook:  # which is asked about every value each time
             self._cache.drop_tables()
-            return self._whole(name, section, values)
-        return {key: self._table(_path(name, key), values[key]) for key in tables} | {
-            key: self._value(_path(name, key), value) for key, value in values.items() if key not in tables
+            self._charge(section, values)
+            return self._encode(name, values)
+        return {
+            key: (self._table if key in tables else self._value)(_path(name, key), value)
+            for key, value in values.items()
         }
+
+    def _charge(self, section: Section, values: dict[str, Any]) -> None:
+        """Take the values from the budget one by one, which is quicker than to go through the section."""
+        if self._budget is None:
+            return
+        for key, value in values.items():
+            for part in value.values() if key in section.tables and type(value) is dict else (value,):
+                self._budget.add(part)
 
     def _table(self, name: str, values: Captured) -> EncodedItems | bytes:
         table = self._cache.mapping(name, values, self._table_item, is_table=True)
