@@ -91,7 +91,7 @@ class TestTwoFunctionsOfOneName:
         backend = InMemoryCheckpointBackend()
         checkpoint = await pending(self.in_order("download", "upload", calls=calls), backend)
         assert checkpoint.frontier is not None
-        assert [token["node"] for token in checkpoint.frontier["tokens"]] == ["run#2"]
+        assert [token["node"] for token in checkpoint.frontier["tokens"].values()] == ["run#2"]
         start = self.in_order("upload", "download", calls=calls)
         told = (
             r"node 'run#2' was upload:run when it was made, and is download:run in this graph\. That one is now node 'run': "

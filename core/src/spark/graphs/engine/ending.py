@@ -121,7 +121,7 @@ class Ending:
         step, error = stop.step, stop.error
         node, attempt = (step.node, step.attempt) if step is not None else (None, 1)
         if step is not None:
-            step.token.failures += 1
+            self._position.frontier.count_failure(step.token)
         if self._has_failed:
             self._notes.append(f"besides, {_what_failed(stop)}{brief(error)}")
             return

@@ -66,7 +66,7 @@ class RunPosition:
         frontier.finish(step.token, content, targets)
         if not targets:
             self.result = Message(content=content, status="completed", node=key)
-        if frontier.held:
+        if frontier.at_join:
             frontier.release_joins()
         self.iteration += 1
         self.last_node = key
@@ -83,7 +83,7 @@ class RunPosition:
 
     def capture(self, spec: RunSpec, *, reason: str, metadata: dict[str, Any] | None = None) -> Capture:
         """The run at its last boundary, by reference to committed values."""
-        frontier = self.frontier.to_data()
+        frontier = self.frontier.capture()
         if self.result is not None:
             frontier["result"] = {"content": self.result.content, "node": self.result.node}
         facts: dict[str, Any] = PlainDict(

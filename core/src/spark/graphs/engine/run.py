@@ -198,7 +198,7 @@ class GraphRun:
         """What has not been committed by now is pending again, whatever becomes of it."""
         self.is_over = True
         self.steps.clear()
-        self.position.frontier.put_back()
+        self.position.frontier.requeue_running()
 
     def is_where_it_began(self) -> bool:
         """Whether neither a step of this call nor anybody else has changed anything yet."""
@@ -215,6 +215,6 @@ class GraphRun:
             iteration=self.position.iteration,
             last_node=self.position.last_node,
             running=tuple(token.node for token in frontier.running.values()),
-            waiting=len(frontier.waiting) + sum(map(len, frontier.held.values())),
+            waiting=len(frontier.pending()) - len(frontier.running),
             checkpoint=saver.latest_sequence if saver is not None else None,
         )

@@ -148,7 +148,7 @@ class PendingRun:
 
     def nodes(self) -> list[str]:
         """The keys of the nodes that it still has to run, in order, each once."""
-        return list(dict.fromkeys(token["node"] for token in self.frontier["tokens"]))
+        return list(dict.fromkeys(token["node"] for token in self.frontier["tokens"].values()))
 
     def is_complete(self) -> bool:
         """Whether nothing was left to do."""

@@ -1,26 +1,26 @@
-"""What a checkpoint may say of a graph and its run, checked where a graph takes it over.
+"""Is a checkpoint one that a run may have written? Asked before a graph takes it over.
 
-Whoever may write in a store may write anything. A record can be intact and still hold what no run ever wrote.
+Whoever may write to a store may write anything: a record can be intact and still hold what no run would write.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from spark.errors import GraphRestoreError
 from spark.graphs.checkpoint.configuration.config import are_seconds
+from spark.graphs.state.token import LARGEST, Token, is_count, is_text, is_text_or_none
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.model import GraphCheckpoint
 
-_LARGEST: Final = 2**63 - 1
-
 
 def checked(checkpoint: GraphCheckpoint) -> GraphCheckpoint:
-    """The checkpoint itself, when a graph can take it over.
+    """The checkpoint when a graph can take it over, with a frontier as this release writes it.
 
-    :raises GraphRestoreError: it says something that no run writes; says where.
+    :raises GraphRestoreError: it holds what no run would write; says where.
     """
     try:
         _check_states(checkpoint)
@@ -28,12 +28,12 @@ def checked(checkpoint: GraphCheckpoint) -> GraphCheckpoint:
         if checkpoint.topology is not None:
             _check_topology(checkpoint.topology)
         if checkpoint.frontier is not None:
-            _check_frontier(checkpoint.frontier)
+            checkpoint = replace(checkpoint, frontier=_present_frontier(checkpoint.frontier))
             _check_progress(checkpoint.execution_metadata)
-    except _Impossible as found:
+    except _InvalidError as found:
         raise GraphRestoreError(
-            f"{named(checkpoint)} has a {found.part} that no run writes: {found}. Use another checkpoint, or correct this one. "
-            "Without its topology and frontier, and with start= for Graph.from_checkpoint(), it is a state to begin with."
+            f"{named(checkpoint)} has an invalid {found.section}: {found}. Use another checkpoint, or correct this one. To keep "
+            "only its state, set its topology and frontier to None, and pass start= to Graph.from_checkpoint()."
         ) from None
     return checkpoint
 
@@ -43,140 +43,165 @@ def named(checkpoint: GraphCheckpoint) -> str:
     return f"Checkpoint {checkpoint.checkpoint_id!r} of graph {checkpoint.graph_id!r}"
 
 
-class _Impossible(Exception):
-    """Something in a checkpoint is none of what can be there."""
+class _InvalidError(Exception):
+    """A section of a checkpoint holds what no run would write there."""
 
-    def __init__(self, part: str, what: str) -> None:
+    def __init__(self, section: str, what: str) -> None:
         super().__init__(what)
-        self.part = part
+        self.section = section
+
+
+class _Checks:
+    """Checks what one section holds."""
+
+    def __init__(self, section: str) -> None:
+        self._section = section
+
+    def that(self, is_valid: bool, what: str) -> None:
+        if not is_valid:
+            raise _InvalidError(self._section, what)
+
+    def value(self, name: str, value: Any, is_valid: bool) -> None:
+        if not is_valid:
+            raise _InvalidError(self._section, f"{name} is {_shown(value)}")
+
+    def mapping(self, name: str, value: Any) -> None:
+        """It maps strings to values."""
+        self.that(isinstance(value, Mapping), f"{name} is {_shown(value)}, not a mapping")
+        key = next((key for key in value if type(key) is not str), None)
+        self.that(key is None, f"{name} has the key {_shown(key)}, which is not a string")
 
 
 def _check_states(checkpoint: GraphCheckpoint) -> None:
-    _check_names(checkpoint.graph_state, "graph_state", "it")
-    _check_names(checkpoint.node_states, "node_states", "it")
+    _Checks("graph_state").mapping("it", checkpoint.graph_state)
+    check = _Checks("node_states")
+    check.mapping("it", checkpoint.node_states)
     for key, values in checkpoint.node_states.items():
-        _check_names(values, "node_states", f"that of {_shown(key)}")
+        check.mapping(f"the state of {_shown(key)}", values)
 
 
 def _check_config(config: Any) -> None:
-    _check_names(config, "config", "it")
-    limit = config.get("max_concurrency")
-    _check(limit is None or _is_number(limit, 1), "config", f"max_concurrency is {_shown(limit)}")
-    threads = config.get("node_threads", 1)
-    _check(_is_number(threads, 1), "config", f"node_threads is {_shown(threads)}")
+    check = _Checks("config")
+    check.mapping("it", config)
+    limit, threads = config.get("max_concurrency"), config.get("node_threads", 1)
     rule, grace = config.get("on_failure", "finish"), config.get("failure_grace")
-    _check(rule in ("finish", "cancel"), "config", f"on_failure is {_shown(rule)}")
-    _check(grace is None or are_seconds(grace), "config", f"failure_grace is {_shown(grace)}")
-    _check(isinstance(config.get("inputs", {}), Mapping), "config", "the inputs are not a mapping")
+    check.value("max_concurrency", limit, limit is None or _is_positive(limit))
+    check.value("node_threads", threads, _is_positive(threads))
+    check.value("on_failure", rule, rule in ("finish", "cancel"))
+    check.value("failure_grace", grace, grace is None or are_seconds(grace))
+    check.that(isinstance(config.get("inputs", {}), Mapping), "inputs is not a mapping")
 
 
 def _check_progress(metadata: Any) -> None:
-    part = "execution_metadata"
-    _check_names(metadata, part, "it")
+    check = _Checks("execution_metadata")
+    check.mapping("it", metadata)
     iteration, last_node, run_id = metadata.get("iteration", 0), metadata.get("last_node"), metadata.get("run_id")
-    _check(_is_number(iteration, 0), part, f"iteration is {_shown(iteration)}")
-    _check(_is_text_or_none(last_node), part, f"last_node is {_shown(last_node)}")
-    _check(_is_text_or_none(run_id), part, f"run_id is {_shown(run_id)}")
+    check.value("iteration", iteration, is_count(iteration))
+    check.value("last_node", last_node, is_text_or_none(last_node))
+    check.value("run_id", run_id, is_text_or_none(run_id))
 
 
-def _check_frontier(frontier: Any) -> None:
-    part = "frontier"
-    _check_names(frontier, part, "it")
-    next_token, tokens, contents = (frontier.get(name) for name in ("next_token", "tokens", "contents"))
-    _check(_is_number(next_token, 1), part, f"next_token is {_shown(next_token)}")
-    _check(isinstance(tokens, list), part, f"tokens is {_shown(tokens)}")
-    _check(isinstance(contents, list), part, f"contents is {_shown(contents)}")
-    for token in tokens:
-        _check_token(token, next_token, len(contents))
-    _check(len({token["id"] for token in tokens}) == len(tokens), part, "two tokens have the same id")
+def _present_frontier(frontier: Any) -> dict[str, Any]:
+    """A valid frontier, as this release writes it."""
+    check = _Checks("frontier")
+    check.mapping("it", frontier)
+    next_token: Any = frontier.get("next_token")
+    check.value("next_token", next_token, _is_positive(next_token))
+    if type(frontier.get("tokens")) is list and type(frontier.get("contents")) is list:
+        frontier = _by_id(frontier)
+    tokens, contents = frontier.get("tokens"), frontier.get("contents")
+    check.mapping("tokens", tokens)
+    check.mapping("contents", contents)
+    for id, token in tokens.items():
+        _check_token(id, token, next_token, contents)
     result = frontier.get("result")
     if result is not None:
-        _check_names(result, part, "the result")
-        _check("content" in result and _is_text_or_none(result.get("node", 0)), part, "the result names no node")
+        check.mapping("the result", result)
+        check.that("content" in result and is_text_or_none(result.get("node", 0)), "the result names no node")
+    return frontier  # type: ignore[no-any-return]
 
 
-def _check_token(token: Any, next_token: int, contents: int) -> None:
-    part = "frontier"
-    _check_names(token, part, "a token")
-    _check(_is_number(token.get("id"), 1, next_token - 1), part, f"a token's id is {_shown(token.get('id'))}")
-    _check(type(token.get("node")) is str, part, f"a token's node is {_shown(token.get('node'))}")
-    _check(_is_number(token.get("lineage"), 0), part, f"a token's lineage is {_shown(token.get('lineage'))}")
-    _check(_is_text_or_none(token.get("source", 0)), part, f"a token's source is {_shown(token.get('source'))}")
-    _check(type(token.get("joined")) is bool, part, f"a token's joined is {_shown(token.get('joined'))}")
-    failures = token.get("failures", 0)
-    _check(_is_number(failures, 0), part, f"a token's failures are {_shown(failures)}")
-    order = token.get("order")
-    is_order = isinstance(order, list) and len(order) == 2 and all(_is_number(each, 0) for each in order)
-    _check(order is None or is_order, part, f"a token's order is {_shown(order)}")
-    place = token.get("content")
-    _check(_is_number(place, 0, contents - 1), part, f"a token's content is {_shown(place)}, of {contents}")
+def _check_token(id: str, token: Any, next_token: int, contents: Mapping[str, Any]) -> None:
+    check = _Checks("frontier")
+    check.that(_is_id(id, next_token), f"a token has the id {_shown(id)}, and next_token is {next_token}")
+    check.mapping(f"token {id}", token)
+    wrong = Token.wrong_field(token)
+    check.that(wrong is None, f"{wrong} of token {id} is {_shown(token.get(wrong))}")
+    content = token["content"]
+    is_there = _is_id(content, next_token) and content in contents
+    check.that(is_there, f"content of token {id} is {_shown(content)}, which is not in contents")
+
+
+def _is_id(value: str, next_token: int) -> bool:
+    is_number = value.isdecimal() and len(value) <= len(str(next_token))
+    return is_number and 1 <= int(value) < next_token and value == str(int(value))
+
+
+def _by_id(frontier: Mapping[str, Any]) -> dict[str, Any]:
+    """A frontier of an older release, whose tokens and contents are lists. Each content gets the id of its first token."""
+    check = _Checks("frontier")
+    contents: list[Any] = frontier["contents"]
+    ids: dict[int, str] = {}
+    tokens: dict[str, Any] = {}
+    for token in frontier["tokens"]:
+        check.mapping("a token", token)
+        number, place, order = token.get("id"), token.get("content"), token.get("order")
+        check.value("a token's id", number, _is_positive(number))
+        check.value(f"content of token {number}", place, is_count(place) and place < len(contents))
+        check.value(f"order of token {number}", order, order is None or (type(order) is list and len(order) == 2))
+        id = str(number)
+        tokens[id] = {name: value for name, value in token.items() if name not in ("id", "order")}
+        tokens[id]["content"] = ids.setdefault(place, id)
+        if order is not None:
+            tokens[id] |= {"generation": order[0], "path": [order[1]]}
+    check.that(len(tokens) == len(frontier["tokens"]), "two tokens have the same id")
+    return {**frontier, "tokens": tokens, "contents": {id: contents[place] for place, id in ids.items()}}
 
 
 def _check_topology(topology: Any) -> None:
-    part = "topology"
-    _check_names(topology, part, "it")
-    nodes, edges = topology.get("nodes"), topology.get("edges")
-    _check(isinstance(nodes, list), part, f"nodes is {_shown(nodes)}")
-    _check(isinstance(edges, list), part, f"edges is {_shown(edges)}")
+    check = _Checks("topology")
+    check.mapping("it", topology)
+    nodes, edges, start = topology.get("nodes"), topology.get("edges"), topology.get("start")
+    check.value("nodes", nodes, isinstance(nodes, list))
+    check.value("edges", edges, isinstance(edges, list))
     for node in nodes:
-        _check_node(node)
+        _check_node(check, node)
     keys = {node["key"] for node in nodes}
-    _check(len(keys) == len(nodes), part, "two nodes have the same key")
-    start = topology.get("start")
-    _check(type(start) is str and start in keys, part, f"start is {_shown(start)}, which is not a node")
+    check.that(len(keys) == len(nodes), "two nodes have the same key")
+    check.that(type(start) is str and start in keys, f"start is {_shown(start)}, which is not a node")
     for edge in edges:
-        _check_edge(edge, keys)
+        _check_edge(check, edge, keys)
 
 
-def _check_node(node: Any) -> None:
-    part = "topology"
-    _check_names(node, part, "a node")
+def _check_node(check: _Checks, node: Any) -> None:
+    check.mapping("a node", node)
     key, name = node.get("key"), node.get("name", 0)
-    _check(type(key) is str, part, f"a node's key is {_shown(key)}")
-    _check(
-        name is None or (type(name) is str and name == key), part, f"the name of node {_shown(key)} is {_shown(name)}"
-    )
-    _check(("function" in node) is not ("class" in node), part, f"node {_shown(key)} has no class, or a function too")
+    check.value("the key of a node", key, is_text(key))
+    check.value(f"the name of node {_shown(key)}", name, name is None or (is_text(name) and name == key))
+    check.that(("function" in node) is not ("class" in node), f"node {_shown(key)} has no class, or a function too")
     what = node.get("function", node.get("class"))
-    _check(type(what) is str, part, f"the class or function of node {_shown(key)} is {_shown(what)}")
+    check.value(f"the class or function of node {_shown(key)}", what, is_text(what))
 
 
-def _check_edge(edge: Any, keys: set[str]) -> None:
-    part = "topology"
-    _check_names(edge, part, "an edge")
+def _check_edge(check: _Checks, edge: Any, keys: set[str]) -> None:
+    check.mapping("an edge", edge)
     for end in ("source", "target"):
         key = edge.get(end)
-        _check(type(key) is str and key in keys, part, f"an edge's {end} is {_shown(key)}, which is not a node")
-    priority, condition, equals = edge.get("priority"), edge.get("condition", ""), edge.get("equals", {})
-    _check(_is_number(priority, -_LARGEST), part, f"an edge's priority is {_shown(priority)}")
-    _check(type(condition) is str, part, f"an edge's condition is {_shown(condition)}")
-    _check_names(equals, part, "what an edge compares")
+        check.that(is_text(key) and key in keys, f"the {end} of an edge is {_shown(key)}, which is not a node")
+    priority, condition = edge.get("priority"), edge.get("condition", "")
+    check.value("the priority of an edge", priority, type(priority) is int and abs(priority) <= LARGEST)
+    check.value("the condition of an edge", condition, is_text(condition))
+    check.mapping("what an edge compares", edge.get("equals", {}))
 
 
-def _check(holds: bool, part: str, what: str) -> None:
-    if not holds:
-        raise _Impossible(part, what)
-
-
-def _check_names(value: Any, part: str, what: str) -> None:
-    """Whether it maps names to values."""
-    _check(isinstance(value, Mapping), part, f"{what} is {_shown(value)}, not a mapping")
-    strange = next((key for key in value if type(key) is not str), None)
-    _check(strange is None, part, f"{what} has the key {_shown(strange)}, which is not text")
-
-
-def _is_number(value: Any, smallest: int, largest: int = _LARGEST) -> bool:
-    return type(value) is int and smallest <= value <= largest
-
-
-def _is_text_or_none(value: Any) -> bool:
-    return value is None or type(value) is str
+def _is_positive(value: Any) -> bool:
+    return is_count(value) and value > 0
 
 
 def _shown(value: Any) -> str:
-    """A value in a message: a hostile one may be long, or know no end."""
-    if type(value) is int and abs(value) > _LARGEST:
-        return "a number of many digits"
+    """A value in a message, cut short: a hostile one may be long, or have no end."""
+    if type(value) is int and abs(value) > LARGEST:
+        return "a number with many digits"
     if value is None or type(value) in (bool, int, float):
         return repr(value)
     if type(value) is str:

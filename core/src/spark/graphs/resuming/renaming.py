@@ -70,8 +70,8 @@ def renamed(checkpoint: GraphCheckpoint, keys: Mapping[str, str]) -> GraphCheckp
 
 def _keys_in_use(checkpoint: GraphCheckpoint) -> list[str]:
     """The keys of nodes that are still to run, or have a state."""
-    tokens = checkpoint.frontier["tokens"] if checkpoint.frontier is not None else []
-    return [*checkpoint.node_states, *(token["node"] for token in tokens)]
+    tokens = checkpoint.frontier["tokens"] if checkpoint.frontier is not None else {}
+    return [*checkpoint.node_states, *(token["node"] for token in tokens.values())]
 
 
 def _check_moved(checkpoint: GraphCheckpoint, old: str, new: str, topology: Topology) -> None:
@@ -104,7 +104,7 @@ def _check_distinct(checkpoint: GraphCheckpoint, keys: Mapping[str, str]) -> Non
 def _renamed_frontier(frontier: dict[str, Any] | None, keys: Mapping[str, str]) -> dict[str, Any] | None:
     if frontier is None:
         return None
-    tokens = [_renamed(token, ("node", "source"), keys) for token in frontier["tokens"]]
+    tokens = {id: _renamed(token, ("node", "source"), keys) for id, token in frontier["tokens"].items()}
     result = frontier.get("result")
     return {
         **frontier,

@@ -142,7 +142,7 @@ def _what_lacks(checkpoint: GraphCheckpoint, topology: Topology) -> str | None:
 def _pending_nodes(checkpoint: GraphCheckpoint, topology: Topology) -> list[str]:
     if checkpoint.frontier is None:
         return [topology.start]
-    return [token["node"] for token in checkpoint.frontier["tokens"]]
+    return [token["node"] for token in checkpoint.frontier["tokens"].values()]
 
 
 def _rebuild(checkpoint: GraphCheckpoint) -> Topology:
