@@ -30,7 +30,7 @@ from spark.graphs.values.paths import find_unserializable
 
 Checksum = Literal["sha256", "crc32"]
 KeepApart = Callable[[bytes], BlobRef]
-"""Keeps an encoded value as a blob: the reference that stands for it."""
+"""Stores an encoded value as a blob; returns the reference to it."""
 
 _NO_ITEMS: Final = EncodedItems.of(())
 
@@ -58,7 +58,7 @@ class Encoder:
         self._checksum = checksum
         self._signs = is_signed(format)
         self._defers = checksum == "crc32" and not compression and not self._signs
-        """Records stay in this process, where whoever reads one can compose it."""
+        """Records stay in this process, so that a payload need not be composed before it is read."""
 
     def encode(
         self,
@@ -255,7 +255,7 @@ class _Sections:
         return self._chunked(chunks, self._keep_apart)
 
     def _item(self, name: str, key: str, value: Any) -> bytes:
-        """One value, or the reference that stands for it where it is large."""
+        """One value, or the reference to it where it is large."""
         if self._budget is not None:
             self._budget.add(value)
         encoder, path = self._encoder, _path(name, key)

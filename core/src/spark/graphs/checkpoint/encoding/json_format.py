@@ -33,7 +33,7 @@ class JsonFormat(Format):
         return self._from_json(data, allow_inf_nan=False)
 
     def is_plain(self, data: bytes) -> bool:
-        # A key may be spelt with an escape by somebody else, but then it is none of ours: no tag, and no harm.
+        # Somebody else may spell a key with an escape, but then it is not a tag that we wrote, and does no harm.
         return b'"$' not in data
 
     def count(self, data: bytes) -> int:
@@ -69,7 +69,7 @@ class JsonFormat(Format):
 
 @lru_cache(maxsize=16)
 def _section_keys(names: tuple[str, ...]) -> tuple[list[bytes], int]:
-    """What stands before the value of each section, and how many bytes that is in all."""
+    """What precedes the value of each section, and the total length of that."""
     keys = [(b"," if place else b"{") + _key(name) for place, name in enumerate(names)]
     return keys, sum(map(len, keys))
 
