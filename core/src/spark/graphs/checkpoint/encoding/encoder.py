@@ -149,7 +149,7 @@ class Encoder:
         if self.format.composes:
             if cache.owner is not self.format:
                 cache.claim(self.format)
-            encoded = _Sections(self, self._writer, cache, cost_budget, keep_apart).encoded(checkpoint)
+            encoded = _SectionEncoder(self, self._writer, cache, cost_budget, keep_apart).encode(checkpoint)
             for name, fact in facts_of(checkpoint).items():
                 encoded[name] = self.dump(self._facts_writer.tree(fact, name), name)
             return DeferredPayload(self.format, encoded) if self._defers else self.format.compose(encoded)
@@ -201,8 +201,8 @@ class Encoder:
         return True
 
 
-class _Sections:
-    """The sections of one checkpoint, in a format that composes: only what the cache lacks is encoded."""
+class _SectionEncoder:
+    """Encodes the sections of one checkpoint, for a format that composes payloads: only what the cache lacks is encoded."""
 
     __slots__ = ("_budget", "_cache", "_encoder", "_keep_apart", "_writer")
 
@@ -220,8 +220,8 @@ class _Sections:
         self._budget = cost_budget
         self._keep_apart = keep_apart
 
-    def encoded(self, checkpoint: GraphCheckpoint) -> dict[str, Encoded]:
-        """Each section by its name."""
+    def encode(self, checkpoint: GraphCheckpoint) -> dict[str, Encoded]:
+        """Each section, encoded, by its name."""
         encoded: dict[str, Encoded] = {}
         kept = self._cache.kept
         for name, section in SECTIONS.items():
