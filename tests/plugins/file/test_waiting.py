@@ -32,7 +32,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def stopped(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A process that was stopped while it holds the lock of a graph's floor, and four checkpoints of that graph."""
+    """A process that was stopped while it holds the lock of a graph's file `floor`, and four checkpoints of that graph."""
 
     async def fill() -> None:
         async with FileCheckpointBackend(tmp_path) as backend:

@@ -15,12 +15,11 @@ from typing import Any, ClassVar, Final
 from spark.errors import BackendError, SparkError
 from spark.graphs.checkpoint.storage import DamagedRecord, RecordHeader
 from spark_backend_file.connection import Connection
-from spark_backend_file.directory import GraphDirectory, is_of_graph
+from spark_backend_file.directory import MOST_REMEMBERED, GraphDirectory, is_of_graph
 from spark_backend_file.publishing import strategy_for
 from spark_backend_file.remote_folder import Entry, RemoteFolder
 from spark_backend_file.threads import locked
 
-_MOST_REMEMBERED: Final = 10_000
 _SHARED_LOCKS: Final = 64
 
 
@@ -60,7 +59,7 @@ class RemoteDirectory(GraphDirectory):
 
     def opened(self, name: str, filesystem: Any, root: str, *, to_write: bool = False) -> RemoteFolder:
         """The folder of a graph."""
-        if len(self._headers) >= _MOST_REMEMBERED:
+        if len(self._headers) >= MOST_REMEMBERED:
             self._headers.clear()
         return RemoteFolder(
             filesystem,

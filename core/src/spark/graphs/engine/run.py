@@ -1,4 +1,4 @@
-"""The loop: one step per turn, one commit per step, one boundary after each commit."""
+"""The run loop: execute a step, commit it, stand at a boundary; again, until no work is left."""
 
 from __future__ import annotations
 
@@ -23,10 +23,7 @@ _BREATH: Final = 0.005
 
 
 class GraphRun:
-    """One call of ``graph.run()``: takes steps, commits each, and stands at a boundary after each.
-
-    How it ends, and what is saved then, is the business of ``Ending``.
-    """
+    """One call of ``graph.run()`` while it takes steps. ``Ending`` decides how it ends and what is saved then."""
 
     def __init__(self, spec: RunSpec, position: RunPosition, services: Services) -> None:
         self.spec = spec
@@ -36,11 +33,11 @@ class GraphRun:
         if services.saver is not None:
             self.autosave = Autosave(services.saver, spec, position, services.clock)
         self.steps: dict[asyncio.Task[Outcome], StepInput] = {}
-        """Those that run in parallel, and those that have ended and wait for their commit."""
+        """Steps that run in parallel, and those that have ended and are not committed yet."""
         self.is_stopping = False
         """The step that is being executed is the last."""
         self.is_over = False
-        """Not even that one counts any more."""
+        """Nothing is committed any more."""
         self._plans = spec.topology.plans
         self._scope = RunScope(spec, position)
         self._began_at = position.iteration
@@ -52,7 +49,7 @@ class GraphRun:
         self._wake: asyncio.Future[None] | None = None
 
     async def drive(self) -> Stop | None:
-        """Execute and commit steps until nothing is left; otherwise, why not. Raises nothing."""
+        """Take steps until no work is left, or until something stops the run. Never raises."""
         try:
             stop = await self._take_steps()
         except asyncio.CancelledError as error:
@@ -119,7 +116,7 @@ class GraphRun:
         )
 
     async def _next_in_parallel(self) -> tuple[StepInput, Outcome]:
-        """Start what may start, and return the step that ends next."""
+        """Start the steps that may start, and return the next one that ends."""
         frontier, steps = self.position.frontier, self.steps
         most = min(self._most_steps, self._most_iterations - self.position.iteration)
         while frontier.waiting and len(steps) < most:
@@ -148,7 +145,7 @@ class GraphRun:
         return self.steps.pop(task), Cancelled(asyncio.CancelledError()) if task.cancelled() else task.result()
 
     async def has_ended(self, *, until: float) -> bool:
-        """Whether a step that runs ends in time.
+        """Wait for a running step to end; False if none does in time.
 
         :param until: a time of the event loop's clock.
         """
@@ -163,7 +160,7 @@ class GraphRun:
         return bool(self._ended)
 
     async def commit_next(self) -> Stop | None:
-        """Commit a step that has ended, and save where that is due, but begin none; or why that could not be done."""
+        """Commit a step that has ended, and save if that is due, but start none. Returns what prevents that."""
         step, outcome = self._take_ended()
         plan, now = self._plans[step.node], self._clock()
         stop = self.position.commit(step, plan, outcome)
@@ -176,7 +173,7 @@ class GraphRun:
         return await self.autosave.save(now) if is_due else None
 
     def commit_ended(self) -> list[Stop]:
-        """Commit every step that has ended by now; those that failed instead, and why."""
+        """Commit every step that has ended by now. Returns the failures."""
         failed = []
         while self._ended:
             step, outcome = self._take_ended()
@@ -186,7 +183,7 @@ class GraphRun:
         return failed
 
     def still_running(self, left: Collection[asyncio.Task[Any]]) -> list[str]:
-        """The keys of the nodes that one of these tasks executes.
+        """The keys of the nodes that these tasks execute.
 
         :param left: tasks that have not ended.
         """
@@ -195,13 +192,13 @@ class GraphRun:
         return [token.node for token in self.position.frontier.running.values()] if left else []
 
     def requeue_uncommitted(self) -> None:
-        """What has not been committed by now is pending again, whatever becomes of it."""
+        """All work that is not committed is pending again; steps that are still running no longer count."""
         self.is_over = True
         self.steps.clear()
         self.position.frontier.requeue_running()
 
     def is_where_it_began(self) -> bool:
-        """Whether neither a step of this call nor anybody else has changed anything yet."""
+        """Whether nothing has changed since the run began."""
         return self.position.iteration == self._began_at and not self.position.state.commits
 
     def capture(self, *, reason: str, metadata: dict[str, Any] | None = None) -> Capture:

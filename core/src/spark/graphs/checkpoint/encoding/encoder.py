@@ -9,12 +9,12 @@ from typing import Any, Final, Literal
 
 from spark.errors import SerializationError
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
-from spark.graphs.checkpoint.model import FACTS, SECTIONS, GraphCheckpoint
+from spark.graphs.checkpoint.model import FACTS, SECTIONS, GraphCheckpoint, facts_of
 from spark.graphs.checkpoint.records.blobs import BlobRef, NewBlobs
 from spark.graphs.checkpoint.records.checksum import checksum
 from spark.graphs.checkpoint.records.chunks import Chunks
 from spark.graphs.checkpoint.records.compression import COST_FACTOR, compress
-from spark.graphs.checkpoint.records.formats import DeferredPayload, EncodedItems, Format, Sections, is_signed
+from spark.graphs.checkpoint.records.formats import DeferredPayload, Encoded, EncodedItems, Format, is_signed
 from spark.graphs.checkpoint.records.limits import Inflation, ReadLimits
 from spark.graphs.checkpoint.records.query import searchable
 from spark.graphs.checkpoint.records.record import Record, RecordHeader
@@ -147,9 +147,11 @@ class Encoder:
         keep_apart: KeepApart | None,
     ) -> bytes | DeferredPayload:
         if self.format.composes:
-            cache.claim(self.format)
+            if cache.owner is not self.format:
+                cache.claim(self.format)
             encoded = _Sections(self, self._writer, cache, cost_budget, keep_apart).encoded(checkpoint)
-            encoded.update((name, self.dump(tree, name)) for name, tree in self._facts(checkpoint).items())
+            for name, fact in facts_of(checkpoint).items():
+                encoded[name] = self.dump(self._facts_writer.tree(fact, name), name)
             return DeferredPayload(self.format, encoded) if self._defers else self.format.compose(encoded)
         if cost_budget is not None:
             for name in SECTIONS:
@@ -170,12 +172,10 @@ class Encoder:
         return objects | self._facts(checkpoint)
 
     def _facts(self, checkpoint: GraphCheckpoint) -> dict[str, Any]:
-        facts = {}
-        for name, fact in FACTS.items():
-            value = getattr(checkpoint, name)
-            if not fact.is_in_header(value):
-                facts[name] = value if self.format.takes_objects else self._facts_writer.tree(value, name)
-        return facts
+        facts = facts_of(checkpoint)
+        return (
+            facts if self.format.takes_objects else {name: self._facts_writer.tree(facts[name], name) for name in facts}
+        )
 
     def _seal(self, header: RecordHeader, payload: bytes) -> None:
         sealed = header.canonical()
@@ -220,25 +220,27 @@ class _Sections:
         self._budget = cost_budget
         self._keep_apart = keep_apart
 
-    def encoded(self, checkpoint: GraphCheckpoint) -> dict[str, EncodedItems | bytes | Sections]:
+    def encoded(self, checkpoint: GraphCheckpoint) -> dict[str, Encoded]:
         """Each section by its name."""
-        encoded: dict[str, EncodedItems | bytes | Sections] = {}
+        encoded: dict[str, Encoded] = {}
+        kept = self._cache.kept
         for name, section in SECTIONS.items():
             values = getattr(checkpoint, name)
-            if section.is_kept and (kept := self._cache.kept(name, values)) is not None:
-                encoded[name] = kept
-            elif section.tables and isinstance(values, dict):
-                encoded[name] = self._with_tables(name, section, values)
+            if section.is_keyed and isinstance(values, dict):
+                encoded[name] = self._items(name, values)
+            elif section.is_kept and name in kept and kept[name][0] is values:
+                encoded[name] = kept[name][1]
             elif isinstance(values, dict):
-                items = self._items(name, values) if section.is_keyed else self._whole(name, section, values)
-                encoded[name] = self._cache.keep(name, values, items) if section.is_kept else items
+                encoded[name] = self._whole(name, section, values)
+                if section.is_kept:
+                    kept[name] = values, encoded[name]
             elif not section.takes(values):
                 raise _no_section(name, values)
             elif not section.may_be_absent:
                 encoded[name] = self._encoder.dump(None, name)
         return encoded
 
-    def _items(self, name: str, values: dict[str, Any]) -> EncodedItems | bytes:
+    def _items(self, name: str, values: dict[str, Any]) -> Encoded:
         """A mapping key by key; in chunks where it has many items."""
         if not values:  # as the node states of many a graph
             self._cache.drop(name)
@@ -250,47 +252,17 @@ class _Sections:
             return cached.items()
         return self._chunked(chunks, self._keep_apart)
 
-    def _with_tables(self, name: str, section: Section, values: dict[str, Any]) -> EncodedItems | bytes | Sections:
-        """A section whose tables are encoded key by key, if they say what changed, and each of its other values as a whole."""
-        tables = [key for key in section.tables if type(values.get(key)) is Captured]
-        if not tables or self._writer.has_hook:  # which is asked about every value each time
-            self._cache.drop_tables()
-            self._charge(section, values)
-            return self._encode(name, values)
-        return {
-            key: (self._table if key in tables else self._value)(_path(name, key), value)
-            for key, value in values.items()
-        }
-
-    def _charge(self, section: Section, values: dict[str, Any]) -> None:
-        """Take the values from the budget one by one, which is quicker than to go through the section."""
-        if self._budget is None:
-            return
-        for key, value in values.items():
-            for part in value.values() if key in section.tables and type(value) is dict else (value,):
-                self._budget.add(part)
-
-    def _table(self, name: str, values: Captured) -> EncodedItems | bytes:
-        table = self._cache.mapping(name, values, self._table_item, is_table=True)
-        return table.items() if table is not None else self._encode(name, values)
-
-    def _table_item(self, name: str, key: str, value: Any) -> bytes:
-        return self._encoder.format.member(key, self._value(f"{name}[{key!r}]", value))
-
     def _item(self, name: str, key: str, value: Any) -> bytes:
         """One value, or the reference that stands for it where it is large."""
+        if self._budget is not None:
+            self._budget.add(value)
         encoder, path = self._encoder, _path(name, key)
-        data = self._value(path, value)
+        data = encoder.dump(self._writer.tree(value, path), path)
         if self._keep_apart is not None:
             ref = None if len(data) < self._cache.large_from else self._keep_apart(data)
             self._cache.refer((name, key), None if ref is None else ref.name)
             data = data if ref is None else encoder.dump(ref.tree(), path)
         return encoder.format.member(key, data)
-
-    def _value(self, path: str, value: Any) -> bytes:
-        if self._budget is not None:
-            self._budget.add(value)
-        return self._encoder.dump(self._writer.tree(value, path), path)
 
     def _chunked(self, chunks: Chunks, keep_apart: KeepApart) -> bytes:
         def store(content: bytes) -> tuple[str, bytes]:
@@ -299,10 +271,12 @@ class _Sections:
 
         return chunks.compose(store, self._encoder.format.compose)
 
-    def _whole(self, name: str, section: Section, values: dict[str, Any]) -> EncodedItems | bytes:
+    def _whole(self, name: str, section: Section, values: dict[str, Any]) -> Encoded:
         """A section in one piece, unless there are large values in it."""
+        if section.keyed_members and (keyed := self._keyed_members(name, section, values)):
+            return self._composed(name, values, keyed)
         if self._budget is not None:
-            self._budget.add(values)
+            self._budget.add_mapping(values)
         data = self._encode(name, values)
         if not section.is_keyed_if_large:
             return data
@@ -310,6 +284,29 @@ class _Sections:
             return self._items(name, values)
         self._cache.drop(name)
         return data
+
+    def _keyed_members(self, name: str, section: Section, values: dict[str, Any]) -> dict[str, str]:
+        """Those of a section's mappings that say what changed in them, each to its name in messages."""
+        keyed = {}
+        for member in section.keyed_members:
+            if type(values.get(member)) is Captured and not self._writer.has_hook:
+                keyed[member] = _path(name, member)
+            elif (path := _path(name, member)) in self._cache:
+                self._cache.drop(path)
+        return keyed
+
+    def _composed(self, name: str, values: dict[str, Any], keyed: dict[str, str]) -> DeferredPayload:
+        """A section with mappings in it that change key by key."""
+        encoded: dict[str, Encoded] = {}
+        for key, value in values.items():
+            if key in keyed:
+                encoded[key] = self._items(keyed[key], value)
+            else:
+                if self._budget is not None:
+                    self._budget.add(value)
+                path = _path(name, key)
+                encoded[key] = self._encoder.dump(self._writer.tree(value, path), path)
+        return DeferredPayload(self._encoder.format, encoded)
 
     def _encode(self, name: str, values: dict[str, Any]) -> bytes:
         return self._encoder.dump(self._writer.mapping(values, name), name)

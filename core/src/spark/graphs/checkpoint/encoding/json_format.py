@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import Any, ClassVar
 
-from spark.graphs.checkpoint.records.formats import Format, Sections
+from spark.graphs.checkpoint.records.formats import EncodedItems, Format, Sections
 
 
 class JsonFormat(Format):
@@ -46,35 +45,26 @@ class JsonFormat(Format):
     def compose(self, sections: Sections) -> bytes:
         # One join of everything: a payload may be long, and each copy of it costs more than the rest of this.
         pieces: list[bytes] = []
-        _add_pieces(pieces, sections)
+        for key, value in zip(_section_keys(tuple(sections)), sections.values(), strict=True):
+            if not isinstance(value, EncodedItems):
+                pieces += (key, bytes(value))
+            elif value:
+                pieces += (key, b"{", value[0][1:], *value[1:], b"}")  # the first member comes without its comma
+            else:
+                pieces += (key, b"{}")
+        pieces.append(b"}")
         return b"".join(pieces)
 
     def composed_size(self, sections: Sections) -> int:
         size = sum(map(len, _section_keys(tuple(sections)))) + 1
         for value in sections.values():
-            if isinstance(value, bytes):
+            if not isinstance(value, EncodedItems):
                 size += len(value)
-            elif isinstance(value, Mapping):
-                size += self.composed_size(value)
             elif value:
                 size += 1 + value.size  # the first member's comma goes, two braces come
             else:
                 size += 2
         return size
-
-
-def _add_pieces(pieces: list[bytes], sections: Sections) -> None:
-    for key, value in zip(_section_keys(tuple(sections)), sections.values(), strict=True):
-        if isinstance(value, bytes):
-            pieces += (key, value)
-        elif isinstance(value, Mapping):
-            pieces.append(key)
-            _add_pieces(pieces, value)
-        elif value:
-            pieces += (key, b"{", value[0][1:], *value[1:], b"}")  # the first member comes without its comma
-        else:
-            pieces += (key, b"{}")
-    pieces.append(b"}")
 
 
 @lru_cache(maxsize=16)

@@ -23,8 +23,10 @@ class EncodedItems(list[bytes]):
         return made
 
 
-Sections: TypeAlias = "Mapping[str, EncodedItems | bytes | Sections]"
-"""The values of a mapping by their names: each as its bytes, as the items of a mapping, or as a mapping of such values again."""
+Encoded: TypeAlias = "EncodedItems | DeferredPayload | bytes"
+"""A value of a mapping: as its bytes, as the items of a mapping, or as an object with the ``len()`` and ``bytes()`` of these."""
+Sections = Mapping[str, Encoded]
+"""The values of a mapping by their names."""
 
 
 class Format(ABC):
