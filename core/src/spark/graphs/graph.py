@@ -112,7 +112,7 @@ class Graph:
         :param checkpoint_config: how the continued run is checkpointed; without it, as the graph in this process is, or as
             the checkpoint records; and always in the backend that it was loaded from, if it was.
         :param rename: recorded node key, class or function to the key of the node that it is in the wired graph.
-        :raises GraphRestoreError: a pending node is not available, or is a different one now; or the checkpoint is inconsistent.
+        :raises GraphRestoreError: a pending node is not available, or is a different one now; or the checkpoint is invalid.
         :raises CheckpointVersionError: it was written in an unknown major version, and no migration is registered.
         """
         store = links_of(checkpoint).store

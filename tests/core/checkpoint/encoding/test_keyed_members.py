@@ -93,7 +93,7 @@ def test_only_what_changed_is_encoded() -> None:
     apply(tokens, [(str(number), {"node": f"n{number}"}) for number in range(1, 1001)])
     encode({"tokens": tokens.capture(), "contents": Captured()}, codec, cache=cache)
 
-    assert "frontier['tokens']" not in cache, "a serializer has to be asked about the mapping itself"
+    assert "frontier['tokens']" not in cache.mappings, "a serializer has to be asked about the mapping itself"
 
     codec, cache, written = Codec(checksum="crc32"), EncodingCache(), list[Any]()
     encode({"tokens": tokens.capture(), "contents": {}}, codec, cache=cache)
