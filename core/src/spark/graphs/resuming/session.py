@@ -11,7 +11,7 @@ from spark.graphs.checkpoint.encoding.codec import Codec
 from spark.graphs.checkpoint.migrations import migrated
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.recording.capture import Capture
-from spark.graphs.resuming.inputs import differing
+from spark.graphs.resuming.comparison import differing_names
 from spark.graphs.resuming.origin import Origin, look_up
 from spark.graphs.resuming.renaming import check_rename
 from spark.graphs.resuming.restore import fitted
@@ -138,7 +138,7 @@ class GraphSession:
 
     def _check_edits(self, checkpoint: GraphCheckpoint, codec: Codec) -> None:
         recorded = {key: checkpoint.graph_state[key] for key in self.edits if key in checkpoint.graph_state}
-        lost = differing(self.edits, recorded, codec=codec)
+        lost = differing_names(self.edits, recorded, codec=codec)
         if lost:
             raise RunError(
                 f"set_state() set {', '.join(lost)} of graph {checkpoint.graph_id!r}, and checkpoint "
