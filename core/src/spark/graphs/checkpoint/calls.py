@@ -32,9 +32,8 @@ class wrapped:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Exception) and not isinstance(error, SparkError):
-            raise failure(
-                self._backend, f"{self._doing}{self._what!r}" if self._what else self._doing, error
-            ) from error
+            doing = f"{self._doing}{self._what!r}" if self._what else self._doing
+            raise failure(self._backend, doing, error) from error
 
 
 def failure(backend: Named, doing: str, error: Exception) -> SparkError:
