@@ -123,9 +123,11 @@ async def test_indexes_serve_what_is_asked_often(kind: str, url: str, postgres: 
             postgres.run(f"ANALYZE {backend.table_name}")
         statements = backend.database.statements
         plans = {
-            "latest": plan_of(backend, statements.newest, {"graph": "g1", "count": 1}),
-            "newest ten": plan_of(backend, statements.newest, {"graph": "g1", "count": 10}),
-            "get": plan_of(backend, statements.get, {"graph": "g1", "at": 7}),
+            "newest ten": plan_of(
+                backend, *statements.search(CheckpointQuery(graph_id="g1", newest_first=True, limit=10))
+            ),
+            "get": plan_of(backend, statements.get, {"graph": "g1", "at": 7, "most": 2**63 - 1}),
+            "latest": plan_of(backend, statements.get_latest, {"graph": "g1", "most": 2**63 - 1}),
             "used": plan_of(backend, statements.used, {"graph": "g1"}),
             "range": plan_of(backend, *statements.records("g1", range(3, 9))),
             "latest headers": plan_of(backend, *statements.latest_headers(["g1", "g3", "g7"])),

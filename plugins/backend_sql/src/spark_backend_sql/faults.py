@@ -10,7 +10,6 @@ from typing import Final
 
 from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from spark.errors import BackendError, SparkError
 from spark.hooks import redact, secrets_of, without_secrets
@@ -79,8 +78,6 @@ def _advice(error: Exception) -> str:
         )
     if isinstance(driver, sqlite3.Error):
         return _SQLITE_ADVICE.get(_sqlite_code(driver) & 0xFF, _GENERAL)
-    if isinstance(error, PoolTimeoutError):
-        return "Too many reads wait at once; run fewer, or look for what keeps the database busy."
     if isinstance(error, NoSuchModuleError):
         return "Check the driver's name in the URL."
     code, text = _code_of(error), str(driver).lower()
