@@ -17,7 +17,6 @@ from fractions import Fraction
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-import importlib_metadata as metadata
 import pydantic
 import pytest
 
@@ -39,6 +38,7 @@ from spark.graphs.checkpoint import (
 )
 from spark.hooks import discovery
 from spark_testing.clock import FakeClock
+from tests.support.sites import Site
 from tests.support.stand_ins import Count, Flaky, Slow, checkpoints_of, looping
 
 
@@ -299,14 +299,10 @@ def _scanned_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_scanned_anew")
-def test_a_backend_that_is_not_installed_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backend_that_is_not_installed_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Row 26: an ``ImportError`` with the line to type."""
-    discover = metadata.Distribution.discover
-
-    def all_but_files(**wanted: Any) -> Iterator[metadata.Distribution]:
-        return (each for each in discover(**wanted) if each.name != "spark-graphs-backend-file")
-
-    monkeypatch.setattr(metadata.Distribution, "discover", all_but_files)
+    monkeypatch.syspath_prepend(tmp_path)
+    Site(tmp_path).hide_our_plugins()
 
     with pytest.raises(ImportError, match=r"pip install 'spark-graphs\[file\]'"):
         from spark.graphs.checkpoint import FileCheckpointBackend  # noqa: F401

@@ -30,7 +30,7 @@ class TestNodes:
     @pytest.mark.parametrize(
         ("start", "message"),
         [
-            (ExitNode, r"the start is a node\. It is the class; make a node of it: add \(\)"),
+            (ExitNode, r"the start is a node\. This is the class; add \(\) to make a node"),
             (None, "the start is a node"),
         ],
     )
@@ -54,7 +54,7 @@ class TestNodes:
         class Idle(Node):
             pass
 
-        with pytest.raises(GraphDefinitionError, match=r"Idle has no process\(self, context\); write it"):
+        with pytest.raises(GraphDefinitionError, match=r"Idle has no process\(self, context\)\. Write it"):
             Graph(Idle())
 
     def test_a_process_that_yields_is_refused(self) -> None:

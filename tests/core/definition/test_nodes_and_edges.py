@@ -158,7 +158,7 @@ class TestWiring:
     @pytest.mark.parametrize(
         ("target", "message"),
         [
-            (ExitNode, r"a >> …: <class '.*ExitNode'> is not a node\. It is the class; make a node of it: add \(\)"),
+            (ExitNode, r"a >> …: <class '.*ExitNode'> is not a node\. This is the class; add \(\) to make a node"),
             ([], "a >> …: the list of nodes is empty"),
             (None, "None is not a node"),
             ([JoinNode(), "b"], "'b' is not a node"),

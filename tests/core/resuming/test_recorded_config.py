@@ -162,7 +162,7 @@ async def test_retention_that_can_not_be_recorded_is_named_and_everything_is_kep
     checkpoint = await saved(backend, retention=rule)
 
     with pytest.warns(
-        SparkWarning, match=r"retention: a rule of your own is not recorded: .*Keep\w+, so it is KeepAll\(\)"
+        SparkWarning, match=r"retention: a rule of your own is not recorded: .*Keep\w+, so KeepAll\(\) is used"
     ):
         graph = Graph.from_checkpoint(checkpoint)
 
@@ -179,7 +179,7 @@ async def test_a_trigger_and_handlers_that_can_not_be_recorded_are_named(backend
     message = str(caught[0].message)
     assert caught[0].filename == __file__
     assert "Checkpoint 'ckpt_recorded_000001' of graph 'recorded'" in message
-    assert "tests.core.resuming.test_recorded_config:Tells is not told of checkpoints" in message
+    assert "tests.core.resuming.test_recorded_config:Tells is not called" in message
     assert "trigger: a rule of your own is not recorded: tests.core.resuming.test_recorded_config:Odd" in message
     assert "pass checkpoint_config= to Graph.from_checkpoint()" in message
     assert graph.checkpoint_config is not None

@@ -245,7 +245,7 @@ class TestInputs:
             await restored().run({"day": "tuesday"})
         assert (await restored().run({"day": "monday"})).resumed
 
-    @pytest.mark.filterwarnings("ignore:The pickle format runs unsigned")
+    @pytest.mark.filterwarnings("ignore:Checkpoints in the pickle format are not signed")
     @pytest.mark.parametrize("format", ["json", "pickle"])
     async def test_those_that_can_not_be_saved_are_refused_before_anything_runs(self, format: str) -> None:
         """Every checkpoint records them, so none could be made."""

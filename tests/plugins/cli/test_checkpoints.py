@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from spark.graphs.checkpoint import GraphCheckpoint
-from spark.graphs.checkpoint.storage import Codec, automatic_id
+from spark.graphs.checkpoint.storage import CheckpointBackend, Codec, automatic_id
 from tests.plugins.support.command_line import (
     damage,
     file_url,
@@ -152,6 +152,37 @@ def test_a_difference_names_what_came_and_went(url: str) -> None:
     assert changes["execution_metadata['metadata']"] == "added"
 
 
+def test_pending_work_is_shown_and_compared_token_by_token(tmp_path: Path) -> None:
+    """Older releases wrote lists of tokens and contents, which are shown as they are stored."""
+    token = {"node": "Count", "lineage": 1, "source": None, "content": "1"}
+    old = {**token, "id": 1, "joined": False, "content": 0}
+    frontiers: dict[str, dict[str, Any]] = {
+        "old": {"next_token": 2, "tokens": [old], "contents": [{}]},
+        "new": {"next_token": 2, "tokens": {"1": token}, "contents": {"1": {}}},
+        "next": {"next_token": 3, "tokens": {"2": {**token, "content": "2"}}, "contents": {"2": {}}},
+    }
+    store = file_url(tmp_path / "store")
+
+    async def save(backend: CheckpointBackend) -> None:
+        for name, frontier in frontiers.items():
+            await GraphCheckpoint(name, "g", datetime.now(UTC), frontier=frontier).save(backend)
+
+    with_store(store, save)
+
+    for name, frontier in frontiers.items():
+        assert spark("checkpoints", "show", name, "--url", store, "--json").json["frontier"] == frontier
+    older = spark("checkpoints", "diff", "old", "new", "--url", store, "--json")
+    newer = spark("checkpoints", "diff", "new", "next", "--url", store, "--json")
+    assert [each["path"] for each in older.json] == ["frontier['tokens']", "frontier['contents']"]
+    assert [(each["path"], each["change"]) for each in newer.json] == [
+        ("frontier['next_token']", "changed"),
+        ("frontier['tokens']['1']", "removed"),
+        ("frontier['tokens']['2']", "added"),
+        ("frontier['contents']['1']", "removed"),
+        ("frontier['contents']['2']", "added"),
+    ]
+
+
 def test_checkpoints_are_deleted_by_id(url: str) -> None:
     done = spark("checkpoints", "delete", "ckpt_counting_000002", "by hand", "ckpt_x_000001", "--url", url, "--json")
 
@@ -271,12 +302,12 @@ def test_the_doctor_mends_only_when_told_to(files: Path) -> None:
 
     looked = spark("doctor", "--url", file_url(files), "--json")
     assert sorted(path.name for path in files.rglob("*")) == before
-    mended = spark("doctor", "--mend", "--url", file_url(files), "--json")
+    repaired = spark("doctor", "--repair", "--url", file_url(files), "--json")
 
-    assert (looked.code, mended.code) == (1, 0)
+    assert (looked.code, repaired.code) == (1, 0)
     assert looked.json["leftovers"] == [f"counting/{ours.name}"], "the other one may belong to another machine"
-    assert looked.json["mended"] == []
-    assert mended.json["mended"] == ["ckpt_counting_000005", f"counting/{ours.name}"]
+    assert looked.json["repaired"] == []
+    assert repaired.json["repaired"] == ["ckpt_counting_000005", f"counting/{ours.name}"]
     assert leftover.exists()
     assert not ours.exists()
     assert spark("doctor", "--url", file_url(files)).code == 0

@@ -122,7 +122,7 @@ def test_no_subcommand_prints_what_a_terminal_would_obey(store: str, tmp_path: P
         ["checkpoints", "copy", "--to", other],
         ["checkpoints", "export", str(tmp_path / "records")],
         ["checkpoints", "prune", "--keep", "1", "--dry-run"],
-        ["doctor", "--mend"],
+        ["doctor", "--repair"],
         ["checkpoints", "prune", "--keep", "1"],
         ["checkpoints", "delete", f"nothing{NAME}"],
         ["checkpoints", "delete", f"by hand{NAME}"],
@@ -131,7 +131,7 @@ def test_no_subcommand_prints_what_a_terminal_would_obey(store: str, tmp_path: P
         ["checkpoints", "forget", f"graph{NAME}", "--yes"],
     ]
     for command in commands:
-        for form in ([], ["--json"]) if not {"--mend", "delete", "forget"} & {*command} else ([],):
+        for form in ([], ["--json"]) if not {"--repair", "delete", "forget"} & {*command} else ([],):
             done = spark(*command, *form, "--url", store)
             check(done)
             assert done.code in (0, 1) or command[1] == "forget", (command, done)

@@ -246,7 +246,7 @@ async def test_another_record_in_a_store_that_keeps_no_large_values_is_a_conflic
     assert [each.sequence for each in outcome.conflicts] == [1]
 
 
-@pytest.mark.filterwarnings("ignore:The pickle format runs unsigned")
+@pytest.mark.filterwarnings("ignore:Checkpoints in the pickle format are not signed")
 def test_a_format_that_holds_everything_is_carried_without_being_loaded(tmp_path: Path) -> None:
     source, target = file_url(tmp_path / "source"), sqlite_url(tmp_path / "target")
     fill_large(source, options={"format": "pickle"})
@@ -404,7 +404,7 @@ def test_a_missing_value_is_damage_of_the_checkpoints_that_need_it(source: str, 
     assert (done.code, done.json["intact"]) == (1, 2)
     assert [each["sequence"] for each in done.json["damaged"]] == [3, 4]
     assert f"its large value '{file.stem}' is missing" in done.json["damaged"][0]["reason"]
-    assert spark("doctor", "--mend", "--url", source).code == 0
+    assert spark("doctor", "--repair", "--url", source).code == 0
     assert states(source) == EXPECTED[:2]
 
 
@@ -413,18 +413,18 @@ def test_the_doctor_shows_values_that_nobody_needs_and_removes_them_when_told_to
     orphan, coming = place / "000000000002-killed-1.blob", place / "000000000009-running-1.blob"
     for each in (orphan, coming):
         each.write_bytes(b'"left"')
-    shown = f"needed by no checkpoint: large value {orphan.stem} of graph 'growing'\n"
+    shown = f"unreferenced: large value {orphan.stem} of graph 'growing'\n"
 
     assert verified(source).code == 0, "it harms nobody"
     looked = spark("doctor", "--url", source)
     assert (looked.code, orphan.exists()) == (1, True)
-    mended = spark("doctor", "--mend", "--url", source)
+    repaired = spark("doctor", "--repair", "--url", source)
 
     assert shown in looked.out
-    assert (mended.code, mended.out) == (0, f"4 intact, 0 damaged\n{shown}large values removed: 1\n")
+    assert (repaired.code, repaired.out) == (0, f"4 intact, 0 damaged\n{shown}large values removed: 1\n")
     assert (orphan.exists(), coming.exists()) == (False, True), "a run may be about to refer to the other one"
     assert spark("doctor", "--url", source).code == 0
-    assert spark("doctor", "--mend", "--at-rest", "growing", "--url", source, "--json").json["freed"] == 1
+    assert spark("doctor", "--repair", "--at-rest", "growing", "--url", source, "--json").json["freed"] == 1
     assert not coming.exists()
     assert states(source) == EXPECTED
 
@@ -434,5 +434,5 @@ def test_what_is_left_of_a_graph_without_checkpoints_goes_when_it_is_said_to_be_
     assert blobs(source) != {}
 
     assert spark("doctor", "--at-rest", "growing", "--url", source).code == 2
-    assert spark("doctor", "--mend", "--at-rest", "growing", "--url", source).code == 0
+    assert spark("doctor", "--repair", "--at-rest", "growing", "--url", source).code == 0
     assert blobs(source) == {}

@@ -170,7 +170,7 @@ def test_a_run_whose_node_was_renamed_is_resumed_by_what_the_error_says() -> Non
 def test_what_is_no_pair_of_keys_renames_nothing(pair: str) -> None:
     done = spark("run", "graphs_of_mine:is_now", "--resume", "--url", "sqlite:///runs.db", "--rename", pair)
 
-    assert (done.code, f"--rename {pair!r} is to be OLD=NEW" in done.err) == (2, True)
+    assert (done.code, f"--rename {pair!r} must be OLD=NEW" in done.err) == (2, True)
 
 
 def test_a_killed_run_is_resumed(workplace: Path) -> None:
@@ -285,9 +285,9 @@ def test_an_earlier_failure_is_not_told_of_a_later_one(workplace: Path) -> None:
         (["graphs_of_mine:nothing"], "has no attribute 'nothing'"),
         (["graphs_of_mine:not_a_graph"], "is int, not a graph"),
         (["no_such_module:graph"], "there is no module 'no_such_module'"),
-        (["graphs_of_mine:graph", "--input", "{"], "--input is no JSON"),
+        (["graphs_of_mine:graph", "--input", "{"], "--input is not JSON"),
         (["graphs_of_mine:graph", "--resume", "--resume-state"], "give one of --resume"),
-        (["graphs_of_mine:graph", "--input", "[1]"], "--input is to be a JSON object"),
+        (["graphs_of_mine:graph", "--input", "[1]"], "--input must be a JSON object"),
     ],
 )
 def test_wrong_usage_is_told_in_a_sentence(arguments: list[str], told: str) -> None:

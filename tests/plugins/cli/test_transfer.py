@@ -111,7 +111,7 @@ def test_a_graph_whose_place_is_taken_is_left_alone_and_others_are_carried(sourc
 
     assert done.code == 1
     assert [(each["graph_id"], each["sequence"]) for each in done.json["conflicts"]] == [("a", 1)]
-    assert "histories don't mix" in done.err
+    assert "histories are not mixed" in done.err
     assert [record for record in records(target) if record.graph_id == "a"] == before
     assert len([record for record in records(target) if record.graph_id == "b/ü"]) == 3
 
@@ -124,7 +124,7 @@ def test_a_place_that_was_used_and_freed_is_a_conflict(source: str, tmp_path: Pa
     done = spark("checkpoints", "copy", "a", "--url", source, "--to", target, "--json")
 
     assert done.code == 1
-    assert done.json["conflicts"][0]["reason"] == "its place was used there before"
+    assert done.json["conflicts"][0]["reason"] == "its sequence was used there before"
     assert infos(target) == []
 
 
@@ -196,7 +196,7 @@ def test_what_a_stopped_export_of_another_store_left_is_not_added_to(source: str
     done = spark("checkpoints", "export", file, "a", "--url", source)
 
     assert done.code == 1
-    assert "all.records.partial is of another store; remove it to begin anew" in done.err
+    assert "all.records.partial belongs to another store; remove it to start again" in done.err
     assert not file.exists()
     assert (tmp_path / "all.records.partial").read_bytes() == left
 
@@ -266,7 +266,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     done = spark("checkpoints", "import", file, "--url", sqlite_url(tmp_path / "target"))
 
     assert done.code == 1
-    assert "is no file of records" in done.err
+    assert "is not a file that" in done.err
 
 
 def test_a_copy_can_be_continued_from(source: str, tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def test_what_can_not_be_listed_is_named_and_not_carried(source: str, tmp_path: 
 
     assert (done.code, done.json["copied"]) == (1, 8)
     assert "000000000009.ckpt" in done.json["unlisted"][0]["place"]
-    assert "damaged, and not carried" in done.err
+    assert "damaged, and not copied" in done.err
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])

@@ -129,7 +129,7 @@ def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 def test_running_unsigned_warns_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pickle_format, "_has_warned", False)
 
-    with pytest.warns(SparkWarning, match="unsigned"):
+    with pytest.warns(SparkWarning, match="not signed"):
         PickleFormat()
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,10 +1,10 @@
 """Records in one file: what ``export`` writes and ``import`` reads.
 
-The file is a line ``spark-graphs records 1``, then for each record a line ``record H P``, H bytes of header, P bytes of payload
-and a newline, and at the end a line ``end N``, N being the number of records. Headers and payloads stand there as backends store
-them. A large value stands before the first record that refers to it: a line ``blob H P``, H bytes of JSON that name its graph,
+The file has a line ``spark-graphs records 1``, then for each record a line ``record H P``, H bytes of header, P bytes of payload
+and a newline, and at the end a line ``end N``, N being the number of records. Headers and payloads are written as backends store
+them. A large value precedes the first record that refers to it: a line ``blob H P``, H bytes of JSON that name its graph,
 itself and a checksum over these two and its content, P bytes of content and a newline. A file that is being written is called
-``….partial``; what is whole in it stays, and is gone on from.
+``….partial``; an export that is done again resumes after its last whole record.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LONGEST_LINE: Final = 64
 
 
 class ArchiveError(SparkError):
-    """A file of records can't be written, or is none."""
+    """A file of records can't be read or written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,10 @@ class _Blob:
 
 
 class Archive:
-    """An open file of records: a place that records are carried from or to."""
+    """An open file of records: a place to copy records from or to."""
 
     keeps_blobs = True
-    """Large values are kept by themselves, each once."""
+    """Large values are kept apart from the records, each once."""
 
     def __init__(self, file: BinaryIO, path: Path) -> None:
         self.path = path
@@ -78,7 +78,7 @@ class Archive:
     def read(cls, path: Path) -> Self:
         """The records of a finished file, or the whole ones of an unfinished one.
 
-        :raises ArchiveError: there is no such file, or it is none of ours.
+        :raises ArchiveError: there is no such file, or `export` did not write it.
         """
         try:
             archive = cls(os.fdopen(_opened(path, os.O_RDONLY), "rb"), path)
@@ -86,17 +86,17 @@ class Archive:
             raise ArchiveError(f"{path} can't be read: {error.strerror}.") from error
         if not archive._length:
             archive.close()
-            raise ArchiveError(f"{path} is no file of records that `spark checkpoints export` wrote.")
+            raise ArchiveError(f"{path} is not a file that `spark checkpoints export` wrote.")
         return archive
 
     @classmethod
     def write(cls, path: Path) -> Self:
-        """A file to add records to: a new one, or what a stopped export left.
+        """A file to add records to: a new one, or the one of an export that was stopped.
 
         :raises ArchiveError: the file exists, somebody else is writing it, or it can't be written.
         """
         if path.exists():
-            raise ArchiveError(f"{path} exists. Choose another name, or remove it.")
+            raise ArchiveError(f"{path} already already exists. Choose another name, or remove it.")
         partial = _partial(path)
         try:
             file = os.fdopen(_opened(partial, os.O_RDWR | os.O_CREAT), "r+b")
@@ -169,7 +169,9 @@ class Archive:
             self._file.write(content)
             self._file.flush()
         except OSError as error:
-            raise ArchiveError(f"{self.path} can't be written: {error.strerror}. What is in it stays.") from error
+            raise ArchiveError(
+                f"{self.path} can't be written: {error.strerror}. What was written before is kept."
+            ) from error
 
     def _finish(self) -> None:
         self._write(b"end %d\n" % len(self._entries))
@@ -189,14 +191,14 @@ class Archive:
         self.flaw = ""
 
     def _index(self) -> int:
-        """Find what is whole; returns where the last of it ends, or 0 when this is no archive."""
+        """Find the whole records; returns where the last one ends, or 0 when this is not an archive."""
         if self._file.readline(_LONGEST_LINE) != _TITLE:
             return 0
         ends = [self._file.tell(), *self._take_frames()]
         return ends[-1]
 
     def _take_frames(self) -> Iterator[int]:
-        """Take in one after the other; where each ends."""
+        """Read one after another; yields where each ends."""
         size = os.fstat(self._file.fileno()).st_size
         while frame := _FRAME.fullmatch(line := self._file.readline(_LONGEST_LINE)):
             start = self._file.tell() + int(frame[2])
@@ -213,7 +215,7 @@ class Archive:
             yield end
         end_line = _END.fullmatch(line)
         if end_line is None or int(end_line[1]) != len(self._entries) or self._file.tell() != size:
-            self.flaw = "its end is missing" if not line else "after its last whole record stands something else"
+            self.flaw = "its end is missing" if not line else "its last whole record is followed by something else"
 
     def _take_record(self, head: bytes, payload: bytes, start: int) -> None:
         header = RecordHeader.from_json(head)
@@ -247,9 +249,9 @@ def _names_in(head: bytes) -> tuple[str, str]:
         fields = json.loads(head)
         graph_id, name = fields["graph_id"], fields["name"]
     except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise CheckpointDamagedError("what stands before a large value in it does not say whose it is") from error
+        raise CheckpointDamagedError("the header of a large value in it is not valid") from error
     if not isinstance(graph_id, str) or not isinstance(name, str):
-        raise CheckpointDamagedError("what stands before a large value in it does not say whose it is")
+        raise CheckpointDamagedError("the header of a large value in it is not valid")
     return graph_id, name
 
 

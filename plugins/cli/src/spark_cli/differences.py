@@ -12,7 +12,7 @@ from spark.graphs.checkpoint.storage import SECTIONS
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One value that is not the same."""
+    """One value that differs."""
 
     path: str
     change: Literal["added", "removed", "changed"]
@@ -21,7 +21,7 @@ class Difference:
 
 
 def differences(before: GraphCheckpoint, after: GraphCheckpoint) -> list[Difference]:
-    """What has to change in one to make it the other. Mappings are compared key by key, everything else as a whole."""
+    """What has to change in the first to make it the second. Mappings are compared key by key, everything else as a whole."""
     return [
         difference
         for name in (*SECTIONS, "version")

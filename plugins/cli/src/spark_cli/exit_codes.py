@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, and what is said on the way out."""
+"""How a command ends: its exit code, and its last words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spark_cli.output import one_line, tell_lines
 
 FINE: Final = 0
 FAILED: Final = 1
-"""Something failed, or something was found that has to be looked at."""
+"""Something failed, or something was found that needs attention."""
 WRONG_USAGE: Final = 2
 
 
@@ -22,12 +22,12 @@ def refuse(message: str) -> NoReturn:
 
 
 def confirm(question: str, *, otherwise: str) -> None:
-    """Go on when a person at the terminal says yes; end with exit code 2 when there is none, and with 1 for no.
+    """Continue when a person at the terminal says yes; end with exit code 2 when there is no terminal, and with 1 for no.
 
-    :param otherwise: the option that answers beforehand.
+    :param otherwise: the option that answers in advance.
     """
     if not sys.stdin.isatty():
-        refuse(f"nobody can be asked here; give {otherwise} if you are sure.")
+        refuse(f"there is no terminal to ask at; give {otherwise} if you are sure.")
     if not typer.confirm(one_line(question), err=True):
         end(fine=False)
 

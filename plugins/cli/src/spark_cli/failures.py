@@ -1,4 +1,4 @@
-"""Why a run failed, as a checkpoint records it in ``execution_metadata["error"]``: in a word, and in lines.
+"""Why a run failed, as a checkpoint records it in ``execution_metadata["error"]``: in a word, and in several lines.
 
 Anybody may have written it, so whatever is not as expected is shown as it is, or left out.
 """
@@ -20,7 +20,7 @@ _LONGEST = 200
 async def failures_of(
     store: CheckpointBackend, infos: Sequence[CheckpointInfo], *, graph_id: str | None = None
 ) -> dict[tuple[str, int], Mapping[str, Any]]:
-    """Graph id and sequence to what is recorded of the failure, of those of these checkpoints that were made of one."""
+    """By graph id and sequence, what is recorded of the failure, for those of these checkpoints that were made because of one."""
     from spark.graphs.checkpoint import CheckpointManager
     from spark.graphs.checkpoint.storage import CheckpointQuery
 

@@ -1,7 +1,7 @@
-"""The one border to the terminal: JSON for scripts, aligned columns for people, and nothing in either that a terminal obeys.
+"""The only place that writes to the terminal: JSON for scripts, aligned columns for people, and no control characters in either.
 
 What a store holds, a plugin says or an error quotes may hold escape sequences, newlines that look like another row, or marks
-that turn the order of letters around. So nothing else in this package prints.
+that reverse the direction of text. So nothing else in this package prints.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def say(line: str) -> None:
 
 
 def say_lines(text: str) -> None:
-    """Several, where whoever made the text put the newlines."""
+    """Several lines of it, where the text has its newlines."""
     _write(text, sys.stdout)
 
 
@@ -36,7 +36,7 @@ def tell_lines(text: str) -> None:
 
 
 def say_json(value: Any) -> None:
-    """Any value as JSON, in ASCII; what JSON has no word for is shown as Python would."""
+    """Any value as JSON, in ASCII; what JSON can't express is shown as Python would."""
     say_lines(json.dumps(plain(value), indent=2))
 
 
@@ -68,7 +68,7 @@ def plain(value: Any) -> Any:
 
 @contextmanager
 def spelling_out() -> Iterator[None]:
-    """Meanwhile, warnings and what is logged without a handler come out by this border, too."""
+    """Within it, warnings and what is logged without a handler are written here, too."""
     last_resort, logging.lastResort = logging.lastResort, _Teller(logging.WARNING)
     try:
         with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: what runs is cancelled, so that it is saved, and then the process dies of the signal as anybody expects."""
+"""SIGINT and SIGTERM: the run is cancelled, so that it is saved, and then the process dies of the signal, as parents expect."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ENDING: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 async def until_stopped(work: Coroutine[Any, Any, Result]) -> Result:
-    """What the work returns; when a signal stops it, or something in it exits, what was noted on that is told first."""
+    """What the work returns; when a signal stops it, or something in it exits, the notes on the exception are shown first."""
     with _cancelling(asyncio.current_task()) as received:
         try:
             return await work
@@ -34,7 +34,7 @@ async def until_stopped(work: Coroutine[Any, Any, Result]) -> Result:
 
 @contextmanager
 def _cancelling(task: asyncio.Task[Any] | None) -> Iterator[list[signal.Signals]]:
-    """Meanwhile, such a signal cancels the task, and is noted."""
+    """Within it, such a signal cancels the task, and is recorded."""
     received: list[signal.Signals] = []
 
     def on_signal(number: signal.Signals) -> None:
@@ -55,7 +55,7 @@ def _cancelling(task: asyncio.Task[Any] | None) -> Iterator[list[signal.Signals]
 
 
 def _die_of(number: signal.Signals) -> None:
-    """End at once: an orderly end would wait for nodes that block a thread, for as long as they like."""
+    """End at once: an orderly exit would wait without bound for nodes that block a thread."""
     sys.stdout.flush()
     sys.stderr.flush()
     signal.signal(number, signal.SIG_DFL)

@@ -22,12 +22,12 @@ def load_graph(target: str) -> Graph:
 
     module_name, colon, path = target.partition(":")
     if not (module_name and colon and path):
-        refuse(f"{target!r} is no graph; write module:name, for instance countdown:graph.")
+        refuse(f"{target!r} is not a graph; write module:name, for instance countdown:graph.")
     module = import_module(module_name)
     try:
         found: Any = reduce(getattr, path.split("."), module)
     except AttributeError as error:
-        refuse(f"{target!r} is no graph: {error}.")
+        refuse(f"{target!r} is not a graph: {error}.")
     graph = found if isinstance(found, Graph) or not callable(found) else found()
     if not isinstance(graph, Graph):
         refuse(f"{target!r} is {type(graph).__name__}, not a graph, and not a function that makes one.")
@@ -35,7 +35,7 @@ def load_graph(target: str) -> Graph:
 
 
 def import_module(name: str) -> Any:
-    """The module, also when it lies in the working directory. What it raises itself goes on."""
+    """The module, which may be in the working directory. What importing it raises is passed on."""
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:

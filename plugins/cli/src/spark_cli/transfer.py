@@ -1,4 +1,4 @@
-"""Records carried from one place to another as they are stored, so that doing it again goes on where it stopped."""
+"""Records copied from one place to another as they are stored. Done again, it resumes where it stopped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from spark.graphs.checkpoint.storage import BlobRef, Codec, Record, RecordHeader
 
 Names: TypeAlias = list[str]
 
-_CANT_BE_CARRIED: Final = (CheckpointDamagedError, DeserializationError, PluginError)
+_NOT_COPIED: Final = (CheckpointDamagedError, DeserializationError, PluginError)
 
 
 class Place(Protocol):
@@ -46,7 +46,7 @@ class Place(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A checkpoint that was not carried, and why."""
+    """A checkpoint that was not copied, and why."""
 
     graph_id: str
     sequence: int
@@ -56,56 +56,56 @@ class Problem:
 
 @dataclass(slots=True)
 class Outcome:
-    """What was carried, and what was not."""
+    """What was copied, and what was not."""
 
     copied: int = 0
     present: int = 0
-    """Those that were there already, the same."""
+    """Those that were there already, byte for byte."""
     conflicts: list[Problem] = field(default_factory=list)
-    """Those in whose place something else is, or was. One for each graph of which, therefore, nothing more was carried."""
+    """Those whose sequence another record has or had: one for each graph of which nothing more was copied for that reason."""
     damaged: list[Problem] = field(default_factory=list)
-    """Those that are not what was written, where they come from, or lack a large value."""
+    """Those that are damaged in the source, or lack a large value there."""
     unlisted: list[DamagedRecord] = field(default_factory=list)
-    """What stands in the place of a checkpoint, where they come from, and could not even be listed."""
+    """What is in the place of a checkpoint in the source, and could not even be listed."""
     unreadable: list[Problem] = field(default_factory=list)
-    """Those that are intact, and need a format that is not here to tell their large values, or a key to take them in."""
+    """Those that are intact, but need a format that is not installed to name their large values, or a key to include them."""
 
     @property
     def is_fine(self) -> bool:
-        """Whether everything is there now."""
+        """Whether the target has everything now."""
         return not (self.conflicts or self.damaged or self.unlisted or self.unreadable)
 
 
 async def transfer(
     source: Place, target: Place, *, graph_ids: Sequence[str] = (), report: Callable[[int, int], None] | None = None
 ) -> Outcome:
-    """Carry records, graph by graph and by rising sequence, so that whatever stops it, the target holds whole beginnings.
+    """Copy records, graph by graph and by rising sequence, so that whenever it stops, the target has whole beginnings.
 
-    Large values go with the first record that needs them. A target that keeps none gets them inside of the records.
+    Large values are sent with the first record that needs them. A target that keeps none gets them inside the records.
 
-    :param graph_ids: only those of these graphs; none means all.
-    :param report: told how many of how many are done.
+    :param graph_ids: only those of these graphs; all when empty.
+    :param report: called with how many are done, and how many there are.
     """
     listings = [await source.list(graph_id) for graph_id in graph_ids or (None,)]
     infos = [info for listing in listings for info in listing.infos]
     work = _Transfer(source, target, total=len(infos), report=report)
     work.outcome.unlisted += [damaged for listing in listings for damaged in listing.damaged]
     for graph_id, group in groupby(infos, attrgetter("graph_id")):
-        await work.carry_graph(graph_id, list(group))
+        await work.copy_graph(graph_id, list(group))
     return work.outcome
 
 
 class _Conflict(Exception):
-    """Nothing more of this graph is to be carried."""
+    """Nothing more of this graph is to be copied."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
     record: Record
     names: Names
-    """The large values that it may need,"""
+    """The large values that it may need."""
     refs: list[BlobRef]
-    """and what its payload says of them, where that names them."""
+    """What its payload says about them, if it names them."""
 
 
 class _Transfer:
@@ -118,7 +118,7 @@ class _Transfer:
         self._codec = Codec()
         self.outcome = Outcome()
 
-    async def carry_graph(self, graph_id: str, infos: Sequence[CheckpointInfo]) -> None:
+    async def copy_graph(self, graph_id: str, infos: Sequence[CheckpointInfo]) -> None:
         there = {info.sequence for info in (await self._target.list(graph_id)).infos}
         with suppress(_Conflict):
             # Before anything is added: two histories must not be mixed.
@@ -138,7 +138,7 @@ class _Transfer:
         names: Names = []
         for info, found in await self._read(batch):
             if found is not None and not self._is_same(found.record, theirs.get(info.sequence)):
-                self._refuse(info, "another record has its place")
+                self._refuse(info, "another record has its sequence")
             self.outcome.present += found is not None
             self._tick()
             names += found.names if found else []
@@ -151,7 +151,7 @@ class _Transfer:
             try:
                 await self._target.put(record)
             except SequenceTakenError:
-                self._refuse(info, "its place was used there before")
+                self._refuse(info, "its sequence was used there before")
             self.outcome.copied += 1
         self._tick()
         return found.names if found and record else []
@@ -174,12 +174,12 @@ class _Transfer:
             if not record.is_intact():
                 raise CheckpointDamagedError("its checksum does not match its content")
             return await self._found(record)
-        except _CANT_BE_CARRIED as error:
+        except _NOT_COPIED as error:
             self._note(info, error)
             return None
 
     async def _found(self, record: Record) -> _Found:
-        """The record with what it may need: any large value of its graph, where its payload does not tell."""
+        """The record with what it may need: any large value of its graph, if its payload does not name them."""
         if not self._source.keeps_blobs:
             return _Found(record, [], [])
         if not record.header.references_in_payload:
@@ -201,7 +201,7 @@ class _Transfer:
             await run_blocking(_check, [ref for ref in found.refs if ref.name in needed], blobs)
             if not keeps_blobs:
                 return await run_blocking(self._codec.inline_blobs, record, blobs)
-        except _CANT_BE_CARRIED as error:
+        except _NOT_COPIED as error:
             self._note(info, error)
             return None
         return record.with_blobs(blobs)

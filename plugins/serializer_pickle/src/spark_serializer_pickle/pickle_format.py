@@ -59,7 +59,7 @@ def _warn_once() -> None:
         return
     _has_warned = True
     warnings.warn(
-        "The pickle format runs unsigned: whoever can write to the checkpoint store can run code in this program. "
+        "Checkpoints in the pickle format are not signed: whoever can write to the store can run code in this program. "
         f"Set {KEY_VARIABLE}, or pass PickleFormat(signing_key=…).",
         SparkWarning,
         stacklevel=3,

@@ -595,7 +595,7 @@ def test_a_reference_by_an_impossible_name_is_damage(name: str) -> None:
     tree = json.loads(record.payload)
     tree["graph_state"]["big"]["$blob"][0] = name
 
-    with pytest.raises(CheckpointDamagedError, match="which can't be the name of one"):
+    with pytest.raises(CheckpointDamagedError, match="which is not a valid name"):
         CODEC.references(forge(record, json.dumps(tree).encode()))
 
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
@@ -29,7 +29,7 @@ from spark.graphs.checkpoint import (
 )
 from spark.graphs.checkpoint.records.blobs import LARGE_FROM, birth, garbage
 from spark.graphs.checkpoint.records.checksum import checksum
-from spark.graphs.checkpoint.storage import Codec, Record, RecordHeader
+from spark.graphs.checkpoint.storage import Codec, Record, RecordHeader, Records
 from spark_backend_sql import DatabaseCheckpointBackend
 from spark_testing.records import NOON, make_record
 from tests.support.running import Failure
@@ -164,7 +164,7 @@ async def test_memory_keeps_values_where_they_are() -> None:
     assert not backend.keeps_blobs
 
 
-@pytest.mark.filterwarnings("ignore:The pickle format runs unsigned")
+@pytest.mark.filterwarnings("ignore:Checkpoints in the pickle format are not signed")
 @pytest.mark.parametrize("options", [{"format": "pickle"}, {"pretty_print": True}])
 async def test_formats_that_write_everything_at_once_keep_values_in_the_record(tmp_path: Path, options: Any) -> None:
     async with FileCheckpointBackend(tmp_path, **options) as backend:
@@ -476,7 +476,7 @@ def break_time(path: Path, sequence: int) -> None:
         database.execute("UPDATE checkpoints SET timestamp = 'no time' WHERE sequence = ?", (sequence,))
 
 
-@pytest.mark.filterwarnings("ignore:The pickle format runs unsigned")
+@pytest.mark.filterwarnings("ignore:Checkpoints in the pickle format are not signed")
 async def test_records_that_hold_everything_need_not_be_loaded_to_tell_what_nobody_needs(tmp_path: Path) -> None:
     async with FileCheckpointBackend(tmp_path, format="pickle") as backend:
         await graph_of(backend, Loop(2)).run()
@@ -510,6 +510,11 @@ async def test_verify_reads_each_record_once(tmp_path: Path) -> None:
         async def get(self, graph_id: str, sequence: int) -> Record | None:
             self.reads += 1
             return await super().get(graph_id, sequence)
+
+        async def get_many(self, graph_id: str, sequences: Sequence[int]) -> Records:
+            records = await super().get_many(graph_id, sequences)
+            self.reads += len(records.records)
+            return records
 
     async with Counting(tmp_path) as backend:
         await graph_of(backend, Loop(3), auto_cleanup=False).run()

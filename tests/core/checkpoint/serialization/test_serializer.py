@@ -321,7 +321,7 @@ def test_a_model_whose_class_has_new_fields_gets_their_defaults() -> None:
     [
         ({"$model": ["os:system", {}, {}]}, "Import 'os'"),
         ({"$model": ["subprocess:Popen", {}, {}]}, "stored as a pydantic model"),
-        ({"$generic": [{"of": "subprocess:Popen", "args": [None]}, {}, {}]}, "no pydantic model"),
+        ({"$generic": [{"of": "subprocess:Popen", "args": [None]}, {}, {}]}, "not a pydantic model"),
         ({"$dataclass": ["subprocess:Popen", {}]}, "stored as a dataclass"),
         ({"$namedtuple": ["no_such_module:X", {}]}, "no_such_module"),
         ({"$enum": ["subprocess:Popen", "X"]}, "stored as an enum"),

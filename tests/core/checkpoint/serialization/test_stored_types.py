@@ -269,9 +269,9 @@ class Boxed(BaseModel, Generic[T]):
     [
         (DyingNote, "", "register_type"),
         (lambda: Failed("x"), "", "register_type"),
-        (Listed, "", "a kind of list"),
+        (Listed, "", "a subclass of list"),
         (lambda: Logged([1]), "", "register_type"),
-        (lambda: Tally("a"), "", "a kind of dict"),
+        (lambda: Tally("a"), "", "a subclass of dict"),
         (lambda: defaultdict(lambda: 1), "", "default_factory"),
         (lambda: {"a": defaultdict(Lock)}, "['a']", "default_factory"),
         (tagged_ordered_dict, "", "note"),
@@ -657,7 +657,7 @@ def test_a_renaming_that_can_t_be_meant_is_refused(old: Any, new: Any) -> None:
 def test_a_renaming_to_a_class_of_another_kind_is_named() -> None:
     rename_type("old:Name", Moved)
 
-    with pytest.raises(DeserializationError, match=r"stored as 'old:Name' is an enum.*test_stored_types:Moved"):
+    with pytest.raises(DeserializationError, match=r"'old:Name' was stored as an enum, .*test_stored_types:Moved"):
         TreeReader().value({"$enum": ["old:Name", "ONE"]})
 
 

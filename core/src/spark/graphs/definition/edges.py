@@ -98,14 +98,14 @@ class Edge(Generic[End]):
         if hasattr(answer, "close"):
             answer.close()
         raise ConditionError(
-            f"The condition of {self!r} is async; conditions are plain functions, asked at the commit of a step. "
-            "Do the awaiting in the node and put what it found into the output."
+            f"The condition of {self!r} is async; conditions are plain functions, called when a step commits. "
+            "Await in the node, and put the result into the output."
         )
 
     def _raised(self, error: Exception, content: Any) -> ConditionError:
         return ConditionError(
             f"The condition of {self!r} raised {type(error).__name__}: {error}. It was given the output's content "
-            f"{_shortened(content)}; make it answer for this content too."
+            f"{_shortened(content)}; make it handle this content as well."
         )
 
 

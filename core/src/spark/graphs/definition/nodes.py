@@ -169,7 +169,7 @@ class NodeGroup(tuple[Node, ...]):
             raise GraphDefinitionError(f"{context}: the list of nodes is empty.")
         for member in members:
             if not isinstance(member, Node):
-                hint = " It is the class; make a node of it: add ()." if isinstance(member, type) else ""
+                hint = " This is the class; add () to make a node." if isinstance(member, type) else ""
                 raise GraphDefinitionError(f"{context}: {member!r} is not a node.{hint}")
         return members
 
@@ -276,5 +276,5 @@ def node(
     if function is None:
         return lambda decorated: FunctionNode(decorated, name=name)
     if not callable(function):
-        raise GraphDefinitionError(f"@node goes on a function; a name is given by keyword: @node(name={function!r}).")
+        raise GraphDefinitionError(f"@node decorates a function; a name is given by keyword: @node(name={function!r}).")
     return FunctionNode(function, name=name)

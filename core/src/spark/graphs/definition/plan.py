@@ -42,7 +42,7 @@ def _process_of(node: Node) -> Callable[..., Any]:
     process = getattr(node, "process", None)
     if process is None:
         raise GraphDefinitionError(
-            f"{type(node).__name__} has no process(self, context); write it: it is the node's work."
+            f"{type(node).__name__} has no process(self, context). Write it: it does the node's work."
         )
     if inspect.isgeneratorfunction(process) or inspect.isasyncgenfunction(process):
         raise GraphDefinitionError(

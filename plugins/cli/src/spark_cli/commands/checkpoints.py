@@ -23,7 +23,7 @@ Failures: TypeAlias = Mapping[tuple[str, int], Mapping[str, Any]]
 def list_checkpoints(
     graph_id: OneGraph = "",
     url: Url = "",
-    limit: Annotated[int, typer.Option(help="At most so many; 0 means all.", min=0)] = 0,
+    limit: Annotated[int, typer.Option(help="At most this many; 0 for all.", min=0)] = 0,
     newest_first: Annotated[bool, typer.Option("--newest-first", help="The newest ones, newest first.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -47,7 +47,7 @@ async def _list(url: str, graph_id: str, limit: int, newest_first: bool) -> tupl
 
 
 def show(checkpoint_id: Id, url: Url = "", imports: Imports = [], as_json: Json = False) -> None:  # noqa: B006
-    """Show one checkpoint with the state in it."""
+    """Show one checkpoint with its state."""
     import_all(imports)
     (checkpoint,) = wait_for(_load(url, [checkpoint_id]))
     content = _content(checkpoint)
@@ -113,7 +113,7 @@ def delete(
     url: Url = "",
     as_json: Json = False,
 ) -> None:
-    """Delete checkpoints, by id or all of a graph. Exit code 1 when an id is not there."""
+    """Delete checkpoints, by id or all of a graph. Exit code 1 when an id does not exist."""
     if bool(checkpoint_ids) == bool(graph):
         refuse("give ids of checkpoints, or --graph.")
     deleted, missing = wait_for(_delete(url, checkpoint_ids, graph))
@@ -145,7 +145,7 @@ def forget(
 ) -> None:
     """Remove every trace of a graph: all checkpoints, what they refer to, and the id itself.
 
-    No run of the graph may be under way. There is no way back.
+    No run of the graph may be under way. This can't be undone.
     """
     if not yes:
         confirm(f"Remove every trace of graph {graph_id!r}?", otherwise="--yes")
@@ -166,14 +166,14 @@ async def _forget(url: str, graph_id: str) -> int:
 def prune(
     graph_id: OneGraph = "",
     url: Url = "",
-    keep: Annotated[int, typer.Option(help="Keep so many of each graph.", min=0)] = 0,
-    days: Annotated[float, typer.Option(help="Keep what is younger than so many days.", min=0)] = 0,
+    keep: Annotated[int, typer.Option(help="Keep this many of each graph.", min=0)] = 0,
+    days: Annotated[float, typer.Option(help="Keep those younger than this many days.", min=0)] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
     as_json: Json = False,
 ) -> None:
     """Delete old checkpoints, except the latest of each graph and those made by hand.
 
-    Without --keep and --days, by the retention that the configuration in force sets.
+    Without --keep and --days, the retention of the configuration in force decides.
     """
     to_delete = wait_for(_prune(url, graph_id, _retention(keep, days), dry_run))
     _print_infos(to_delete, as_json)

@@ -1,4 +1,4 @@
-"""``spark doctor`` and ``spark checkpoints verify``: is a store healthy, and if not, shall it be mended?"""
+"""``spark doctor`` and ``spark checkpoints verify``: is a store healthy, and can it be repaired?"""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def verify(
     imports: Imports = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
-    """Load every checkpoint, and say which are damaged. Exit code 1 when one is. Nothing is changed."""
+    """Load every checkpoint, and name those that are damaged. Exit code 1 when one is. Nothing is changed."""
     import_all(imports)
     found = wait_for(_verify(url, graph_id))
     if as_json:
@@ -46,30 +46,33 @@ async def _verify(url: str, graph_id: str) -> Verification:
 
 def examine(
     url: Url = "",
-    mend: Annotated[
-        bool, typer.Option("--mend", help="Delete what is damaged, and remove what nobody needs, also beside runs.")
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="Delete damaged checkpoints, leftovers and unreferenced values, even during runs."
+        ),
     ] = False,
     at_rest: Annotated[
         list[str],
         typer.Option(
             metavar="GRAPH_ID",
-            help="With --mend: no run of this graph is under way; remove all its large values that no checkpoint needs.",
+            help="With --repair: no run of this graph is under way, so remove all its unreferenced values.",
         ),
     ] = [],  # noqa: B006
     imports: Imports = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
-    """Look for what is damaged, and for what dead writers left. Exit code 1 when there is something left to mend."""
-    if at_rest and not mend:
-        refuse("--at-rest says what --mend may remove; give both.")
+    """Find damaged checkpoints, and what crashed writers left behind. Exit code 1 when there is something left to repair."""
+    if at_rest and not repair:
+        refuse("--at-rest needs --repair.")
     import_all(imports)
-    seen = wait_for(_examine(url, mend, at_rest))
+    seen = wait_for(_examine(url, repair, at_rest))
     if as_json:
         say_json(
             {
                 "verification": _content(seen.found),
                 "leftovers": seen.leftovers,
-                "mended": seen.mended,
+                "repaired": seen.repaired,
                 "freed": seen.freed,
             }
         )
@@ -82,33 +85,33 @@ def examine(
 class _Examination:
     found: Verification
     leftovers: list[str]
-    mended: list[str] = field(default_factory=list)
+    repaired: list[str] = field(default_factory=list)
     """The ids of the checkpoints that were deleted, and the names of the leftovers that were removed."""
     freed: int = 0
     """How many large values were removed."""
-    is_mended: bool = False
+    is_repaired: bool = False
 
     @property
     def is_well(self) -> bool:
-        """Whether nothing is left to mend."""
+        """Whether nothing is left to repair."""
         if self.found.unlisted:
             return False
-        return self.is_mended or not (self.found.damaged or self.found.orphans or self.leftovers)
+        return self.is_repaired or not (self.found.damaged or self.found.orphans or self.leftovers)
 
 
-async def _examine(url: str, mend: bool, at_rest: Sequence[str]) -> _Examination:
+async def _examine(url: str, repair: bool, at_rest: Sequence[str]) -> _Examination:
     from spark.graphs.checkpoint import CheckpointManager
 
-    with bar("looking") as report:
+    with bar("examining") as report:
         async with opened_store(url) as store:
             manager = CheckpointManager(store)
             seen = _Examination(await manager.verify(report=report), await store.leftovers())
-            if mend:
-                await _mend(seen, store, manager, at_rest)
+            if repair:
+                await _repair(seen, store, manager, at_rest)
             return seen
 
 
-async def _mend(
+async def _repair(
     seen: _Examination, store: CheckpointBackend, manager: CheckpointManager, at_rest: Sequence[str]
 ) -> None:
     damaged = [info.checkpoint_id for info, _ in seen.found.damaged]
@@ -118,8 +121,8 @@ async def _mend(
     for graph_id in dict.fromkeys(at_rest):
         seen.freed += await manager.remove_orphans(graph_id)
     removed = await store.leftovers(remove=True)
-    seen.mended = [*deleted, *removed]
-    seen.is_mended = deleted == damaged and {*seen.leftovers} <= {*removed}
+    seen.repaired = [*deleted, *removed]
+    seen.is_repaired = deleted == damaged and {*seen.leftovers} <= {*removed}
 
 
 def _content(found: Verification) -> dict[str, Any]:
@@ -145,7 +148,7 @@ def _print_examination(seen: _Examination) -> None:
     _print(seen.found)
     for each in seen.leftovers:
         say(f"leftover: {each}")
-    for each in seen.mended:
+    for each in seen.repaired:
         say(f"removed: {each}")
     if seen.freed:
         say(f"large values removed: {seen.freed}")
@@ -161,4 +164,4 @@ def _print(found: Verification) -> None:
     for _, error in found.unreadable:
         say(f"not readable here: {error}")
     for graph_id, name in found.orphans:
-        say(f"needed by no checkpoint: large value {name} of graph {graph_id!r}")
+        say(f"unreferenced: large value {name} of graph {graph_id!r}")

@@ -17,7 +17,7 @@ def draw(
     mermaid: Annotated[bool, typer.Option("--mermaid", help="As a Mermaid flowchart, which is the default.")] = False,
     svg: Annotated[bool, typer.Option("--svg", help="As an SVG drawing.")] = False,
 ) -> None:
-    """Draw a graph, to standard output."""
+    """Draw a graph; the drawing goes to standard output."""
     if mermaid and svg:
         refuse("give one of --mermaid and --svg.")
     graph = load_graph(target)

@@ -47,7 +47,7 @@ def _line(info: PluginInfo, found: Sequence[PluginInfo]) -> dict[str, Any]:
 
 
 def _rivals(info: PluginInfo, found: Sequence[PluginInfo]) -> str:
-    """Why it is in conflict with others; empty when it is not. Events may be heard by any number of plugins."""
+    """Why it conflicts with others; empty when it does not. Any number of plugins may listen to one event."""
     claims = Counter(claim for each in found for claim in each.claims)
     shared = [claim for claim in info.claims if claims[claim] > 1]
     if not shared:

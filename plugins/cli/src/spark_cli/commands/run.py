@@ -25,20 +25,21 @@ if TYPE_CHECKING:
 def run(
     target: Target,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the latest checkpoint, if there is one.")
+        bool, typer.Option("--resume", help="Continue from the latest checkpoint, if there is one.")
     ] = False,
     resume_state: Annotated[
         bool, typer.Option("--resume-state", help="Begin a new run in the state of the latest checkpoint.")
     ] = False,
     inputs: Annotated[
-        str, typer.Option("--input", metavar="JSON", help="What the start node receives, an object; - reads it.")
+        str,
+        typer.Option("--input", metavar="JSON", help="Inputs of the start node, an object; - reads standard input."),
     ] = "",
     renamed: Annotated[
         list[str],
         typer.Option(
             "--rename",
             metavar="OLD=NEW",
-            help="With a resume: the node that the checkpoint knows by this key, class or function has that key now.",
+            help="With a resume: the checkpoint's node OLD, a key, class or function, has the key NEW now.",
         ),
     ] = [],  # noqa: B006
     url: Url = "",
@@ -77,9 +78,9 @@ def _inputs(text: str) -> dict[str, Any]:
     try:
         given = json.loads(sys.stdin.read() if text == "-" else text)
     except ValueError as error:
-        refuse(f"--input is no JSON: {error}")
+        refuse(f"--input is not JSON: {error}")
     if not isinstance(given, dict):
-        refuse('--input is to be a JSON object, for instance \'{"name": "world"}\'.')
+        refuse('--input must be a JSON object, for instance \'{"name": "world"}\'.')
     return given
 
 
@@ -98,7 +99,7 @@ def _checkpointed(graph: Graph, url: str) -> Graph:
 def _pair(text: str) -> tuple[str, str]:
     old, _, new = text.partition("=")
     if not (old and new) or "=" in new:
-        refuse(f"--rename {text!r} is to be OLD=NEW, each a key of a node, with one '=' between them.")
+        refuse(f"--rename {text!r} must be OLD=NEW: two keys of nodes, with one '=' between them.")
     return old, new
 
 
@@ -133,7 +134,7 @@ async def _run(
 
 
 async def _tell_failure(graph: Graph, *, since: datetime) -> None:
-    """What the checkpoint that was made of it says: the node and the attempt, which a traceback does not."""
+    """Show what the checkpoint of the failure says: the node and the attempt, which a traceback does not."""
     from spark.errors import SparkError
     from spark.graphs.checkpoint import CheckpointManager
     from spark.graphs.checkpoint.storage import CheckpointQuery
@@ -151,5 +152,5 @@ async def _tell_failure(graph: Graph, *, since: datetime) -> None:
 
 _IN_WORDS_OF_THE_COMMAND: Final = (
     "Here, --resume without --input finishes the run, or shows its result; --resume-state with --input begins a new run in the "
-    "stored state; and without either, a run begins anew."
+    "stored state; and without either, the run starts from scratch."
 )

@@ -1,4 +1,4 @@
-"""``spark checkpoints copy | export | import``: records carried as they are."""
+"""``spark checkpoints copy | export | import``: records transferred as they are stored."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def copy(
     url: Url = "",
     as_json: Json = False,
 ) -> None:
-    """Copy checkpoints into another store, unchanged. Once more goes on where it stopped."""
+    """Copy checkpoints to another store, unchanged. Done again, it resumes where it stopped."""
     _conclude(wait_for(_copy(url, to, graph_ids)), as_json)
 
 
@@ -37,12 +37,12 @@ async def _copy(url: str, to: str, graph_ids: list[str]) -> Outcome:
     with bar("copying") as report:
         async with opened_store(url) as source, opened_store(to) as target:
             if not target.persistent:
-                refuse(f"{target.name!r} keeps nothing beyond this command.")
+                refuse(f"{target.name!r} keeps nothing after this command.")
             return await transfer(source, target, graph_ids=graph_ids, report=report)
 
 
 def export(file: File, graph_ids: Graphs = [], url: Url = "", as_json: Json = False) -> None:  # noqa: B006
-    """Write checkpoints into one file, unchanged. Once more goes on where it stopped."""
+    """Write checkpoints to one file, unchanged. Done again, it resumes where it stopped."""
     _conclude(wait_for(_export(url, file, graph_ids)), as_json)
 
 
@@ -55,17 +55,17 @@ async def _export(url: str, file: Path, graph_ids: list[str]) -> Outcome:
             with closing(Archive.write(file)) as archive:
                 outcome = await transfer(source, archive, graph_ids=graph_ids, report=report)
                 if outcome.conflicts:
-                    tell(f"spark: {archive.partial} is of another store; remove it to begin anew.")
+                    tell(f"spark: {archive.partial} belongs to another store; remove it to start again.")
                 else:
                     await archive.finish()
                 return outcome
 
 
 def import_(file: File, graph_ids: Graphs = [], url: Url = "", as_json: Json = False) -> None:  # noqa: B006
-    """Store the checkpoints of an exported file, unchanged. Once more goes on where it stopped."""
+    """Store the checkpoints of an exported file, unchanged. Done again, it resumes where it stopped."""
     outcome, flaw = wait_for(_import(url, file, graph_ids))
     if flaw:
-        tell(f"spark: {file} is damaged: {flaw}. What is whole before that was taken.")
+        tell(f"spark: {file} is damaged: {flaw}. What precedes the damage was imported.")
     _conclude(outcome, as_json, fine=not flaw)
 
 
@@ -96,7 +96,7 @@ def _conclude(outcome: Outcome, as_json: bool, *, fine: bool = True) -> None:
         for each in problems:
             tell(f"spark: checkpoint {each.checkpoint_id!r} is {what}: {each.reason}")
     for damaged in outcome.unlisted:
-        tell(f"spark: damaged, and not carried: {damaged.reason}")
+        tell(f"spark: damaged, and not copied: {damaged.reason}")
     for graph_id in sorted({each.graph_id for each in outcome.conflicts}):
-        tell(f"spark: nothing more of graph {graph_id!r} was carried, so that histories don't mix.")
+        tell(f"spark: nothing more of graph {graph_id!r} was copied, so that histories are not mixed.")
     end(fine=fine and outcome.is_fine)

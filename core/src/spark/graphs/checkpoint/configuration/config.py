@@ -184,7 +184,7 @@ class CheckpointConfig:
         if not isinstance(data, Mapping) or backend is None:
             return None, []
         config = cls(backend=backend, **{name: data[name] for name in _PLAIN if name in data})
-        lost = [f"{str(one)[:200]} is not told of checkpoints" for one in _all(data.get("handlers"))]
+        lost = [f"{str(one)[:200]} is not called" for one in _all(data.get("handlers"))]
         if (trigger := data.get("trigger")) is not None:
             measured: Trigger = WithinOverhead(config.max_overhead or 0.05)
             config.trigger = _recorded("trigger", trigger, trigger_from_data, measured, lost)
@@ -207,7 +207,7 @@ def _recorded(
     try:
         return from_data(data)
     except UnknownRuleError as error:
-        lost.append(f"{what}: {error}, so it is {instead!r}")
+        lost.append(f"{what}: {error}, so {instead!r} is used")
         return instead
 
 

@@ -53,9 +53,7 @@ def _own_table(file: Path, directory: Path) -> Table:
     document, name = _read(file, directory), _name(file, directory)
     for key in document:
         if key != _TABLE:
-            raise GraphDefinitionError(
-                f"{name}: there is no table [{shown_name(key)}]; settings belong into [{_TABLE}]."
-            )
+            raise GraphDefinitionError(f"{name}: there is no table [{shown_name(key)}]; settings go into [{_TABLE}].")
     return Table(f"{name}:[{_TABLE}]", _inner(document, _TABLE, f"{name}:[{_TABLE}]"))
 
 

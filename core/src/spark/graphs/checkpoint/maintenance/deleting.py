@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from spark.errors import DeletionError, SparkError
 from spark.graphs.checkpoint.calls import failure
@@ -18,14 +18,14 @@ async def delete(
     :param infos: lines of one graph's listing, at least one.
     :param blobs: large values that only these refer to; they are deleted last.
     """
-    graph_id, deleted = infos[0].graph_id, list[int]()
-    failed = None
+    graph_id, failed = infos[0].graph_id, None
+    deleted: Collection[int] = ()
     try:
         deleted = await backend.delete_many(graph_id, [info.sequence for info in infos])
         if blobs:
             await backend.delete_blobs(graph_id, blobs)
     except Exception as error:
-        deleted = [*_deleted_before(error, deleted)]
+        deleted = _deleted_before(error, deleted)
         failed = _failure(backend, f"deleting {_named(infos)}", error)
     return [info for info in infos if info.sequence in deleted], failed
 
@@ -38,7 +38,7 @@ async def forget(backend: CheckpointBackend, graph_id: str) -> tuple[list[int], 
         return [*_deleted_before(error)], _failure(backend, f"forgetting graph {graph_id!r}", error)
 
 
-def _deleted_before(error: Exception, known: Sequence[int] = ()) -> Sequence[int]:
+def _deleted_before(error: Exception, known: Collection[int] = ()) -> Collection[int]:
     return error.deleted if isinstance(error, DeletionError) else known
 
 

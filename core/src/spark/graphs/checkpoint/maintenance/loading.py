@@ -98,5 +98,5 @@ async def load_latest(backend: CheckpointBackend, graph_id: str) -> GraphCheckpo
         except CheckpointNotFoundError:
             continue  # deleted before its large values were read, so there is a newer one or none
     raise BackendError(
-        f"The {backend.name} backend gives records of graph {graph_id!r} whose large values are not there."
+        f"The {backend.name} backend gives records of graph {graph_id!r} whose large values are missing."
     )

@@ -149,7 +149,7 @@ class History:
         there += [damaged.sequence or 0 for damaged in listing.damaged]
         ahead = sum(info.sequence > self._known_to for info in listing.infos)
         if self._anchor is not None and max(there, default=0) < self._anchor and ahead < free - 1 - self._known_to:
-            raise self._overtaken(f"wrote up to sequence {free - 1}, and all of it was deleted since") from taken
+            raise self._overtaken(f"wrote up to sequence {free - 1}, but all of it has been deleted since") from taken
 
     async def _check_own(self, info: CheckpointInfo, taken: SequenceTakenError) -> None:
         record = await self._backend.get(info.graph_id, info.sequence)

@@ -87,7 +87,14 @@ class Pruner:
         if self._deleting is not None:
             await self.settle()
         if surplus.checkpoints:
-            left = await self._note_deleted(surplus)
+            self._history.remove(surplus.checkpoints)
+            self._blob_tracker.pruned(surplus.checkpoints)
+            left = surplus.checkpoints
+            if surplus.deleted:
+                left = [info for info in left if info.sequence not in surplus.deleted]
+                await self._observers.deleted(
+                    [info for info in surplus.checkpoints if info.sequence in surplus.deleted]
+                )
             if not (left or self._is_collection_due()):
                 self._blob_tracker.deleted(surplus.blobs)
             elif self._backend.persistent:
@@ -129,15 +136,6 @@ class Pruner:
         to_delete = {info.sequence for info in checkpoints}
         kept = [info.sequence for info in self._history.checkpoints if info.sequence not in to_delete]
         return self._blob_tracker.unreferenced(kept, retired=retired, until=newest.sequence)
-
-    async def _note_deleted(self, surplus: Surplus) -> list[CheckpointInfo]:
-        """Of what is to be deleted, the rest that the store has not deleted yet."""
-        self._history.remove(surplus.checkpoints)
-        self._blob_tracker.pruned(surplus.checkpoints)
-        if not surplus.deleted:
-            return surplus.checkpoints
-        await self._observers.deleted([info for info in surplus.checkpoints if info.sequence in surplus.deleted])
-        return [info for info in surplus.checkpoints if info.sequence not in surplus.deleted]
 
     async def _delete(self, checkpoints: list[CheckpointInfo], blobs: list[str]) -> None:
         deleted, failed = await delete(self._backend, checkpoints, blobs) if checkpoints else ([], None)

@@ -57,12 +57,10 @@ class BlobRef:
             return None
         fields = tree[_TAG]
         if type(fields) is not list or [type(field) for field in fields] != [str, int, int, str, str]:
-            raise CheckpointDamagedError("a reference in it to a large value is not valid")
+            raise CheckpointDamagedError("a reference to a large value is not valid")
         # Names become parts of paths and keys, and come from whoever may write in a store: none may lead elsewhere.
         if not is_blob_name(fields[0]):
-            raise CheckpointDamagedError(
-                f"it refers to a large value by {fields[0][:40]!r}, which can't be the name of one"
-            )
+            raise CheckpointDamagedError(f"it refers to a large value by {fields[0][:40]!r}, which is not a valid name")
         return cls(*fields)
 
     def is_intact(self, stored: bytes) -> bool:

@@ -31,7 +31,7 @@ def compression_name(compression: bool | str) -> str:
     """
     name = {True: "gzip", False: "", "gzip": "gzip", "zstd": "zstd", "": ""}.get(compression)
     if name is None:
-        raise GraphDefinitionError(f"compression={compression!r} is not known; use True, False, 'gzip' or 'zstd'.")
+        raise GraphDefinitionError(f"compression={compression!r} is unknown; use True, False, 'gzip' or 'zstd'.")
     if name == "zstd":
         try:
             _zstd()
@@ -64,7 +64,7 @@ def unpack(stored: bytes, name: str, *, raw_size: int, what: str) -> bytes:
             "Load it with the release that wrote it, or a newer one."
         )
     if not is_plausible(size=len(stored), raw_size=raw_size) or (not name and raw_size != len(stored)):
-        raise CheckpointDamagedError(f"it is said that {len(stored)} bytes hold {raw_size}")
+        raise CheckpointDamagedError(f"its header says that {len(stored)} bytes unpack to {raw_size}")
     if not name:
         return stored
     try:
@@ -72,7 +72,7 @@ def unpack(stored: bytes, name: str, *, raw_size: int, what: str) -> bytes:
     except ImportError as error:
         raise DeserializationError(f"{what} is intact, but can't be unpacked: {error}.") from error
     except MemoryError as error:
-        raise CheckpointDamagedError(f"there is no memory for its {raw_size} bytes") from error
+        raise CheckpointDamagedError(f"there is not enough memory for its {raw_size} bytes") from error
 
 
 def _decompress(packed: bytes, name: str, raw_size: int) -> bytes:
@@ -82,7 +82,7 @@ def _decompress(packed: bytes, name: str, raw_size: int) -> bytes:
     except broken as error:
         raise CheckpointDamagedError(f"its {name} stream is broken ({error})") from error
     if len(raw) != raw_size or not unpacker.eof or unpacker.unused_data:
-        raise CheckpointDamagedError(f"it does not unpack to the {raw_size} bytes that it is said to hold")
+        raise CheckpointDamagedError(f"it does not unpack to the {raw_size} bytes that its header announces")
     return raw
 
 

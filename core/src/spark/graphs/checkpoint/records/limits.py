@@ -96,8 +96,8 @@ class Budget:
 
     def _refuse(self, how: str, limit: str) -> NoReturn:
         raise DeserializationError(
-            f"{self._what} {how} than any that this library writes in so little space. If you trust who wrote it, "
-            f"give the backend a higher limit: limits=ReadLimits({limit}=…)."
+            f"{self._what} {how} than this library would write in so little space. If you trust its writer, raise the "
+            f"backend's limit: limits=ReadLimits({limit}=…)."
         )
 
 

@@ -81,7 +81,7 @@ class RecordHeader:
         if (
             header.to_json() != data
         ):  # JSON has several spellings for one value; a changed bit may turn one into another
-            raise _damaged("it is not spelt as it was written")
+            raise _damaged("its text is not what this library writes")
         return header
 
     @classmethod
@@ -95,7 +95,7 @@ class RecordHeader:
             raise _damaged(f"it has the fields {sorted(fields)}, not {sorted(_FIELD_TYPES)}")
         for name, types in _FIELD_TYPES.items():
             if type(fields[name]) not in types:
-                raise _damaged(f"its {name} is of the wrong type: {type(fields[name]).__name__}")
+                raise _damaged(f"its {name} has the wrong type: {type(fields[name]).__name__}")
         _check_values(fields)
         return cls(**fields)
 
@@ -218,7 +218,7 @@ def _undeclared(header: RecordHeader, payload: bytes) -> RecordHeader:
     """The header with the statement that what the record needs can't be told from its payload."""
     if header.signature:
         raise ValueError(
-            f"Record {header.checkpoint_id!r} is signed as one whose payload names its large values, and is given other ones. "
+            f"Record {header.checkpoint_id!r} is signed as one whose payload names its large values, but other ones were given. "
             "Use with_blobs() for values that its payload refers to, or sign a header with references_in_payload=False."
         )
     changed = replace(header, references_in_payload=False)
@@ -231,9 +231,9 @@ def _parse_object(data: bytes) -> dict[str, Any]:
     try:
         fields = json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise _damaged(f"it is no JSON ({error})") from error
+        raise _damaged(f"it is not JSON ({error})") from error
     if not isinstance(fields, dict):
-        raise _damaged("it is no JSON object")
+        raise _damaged("it is not a JSON object")
     return fields
 
 
@@ -248,16 +248,16 @@ def _check_values(fields: dict[str, Any]) -> None:
     except InvalidIdError as error:
         raise _damaged(str(error)) from error
     if not _has_a_place_in_utc(fields["timestamp"]):
-        raise _damaged("its timestamp has no time zone, or no place in UTC")
+        raise _damaged("its timestamp has no time zone, or can't be expressed in UTC")
     if searchable(fields["metadata"]) != fields["metadata"]:
-        raise _damaged("its metadata is none")
+        raise _damaged("its metadata is not valid")
 
 
 def _parse_utc(text: str) -> datetime:
     try:
         timestamp = datetime.fromisoformat(text)
     except ValueError as error:
-        raise _damaged(f"its timestamp is none: {text[:40]!r}") from error
+        raise _damaged(f"its timestamp is not valid: {text[:40]!r}") from error
     # fromisoformat takes many spellings; only ours is right, so that no changed byte goes unnoticed. And in another zone it may
     # be a moment that UTC has no year for.
     if timestamp.utcoffset() != timedelta(0) or _utc_text(timestamp) != text:

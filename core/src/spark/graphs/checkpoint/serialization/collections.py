@@ -54,7 +54,7 @@ def _write_default_dict(writer: Writer, value: defaultdict[Any, Any], depth: int
 def _writes_dict(tag: str) -> Callable[[Writer, Any, int], Any]:
     def write(writer: Writer, value: Any, depth: int) -> Any:
         if vars(value):
-            raise Unsaveable(f"it carries {', '.join(vars(value))} besides its items. Keep that elsewhere.")
+            raise Unsaveable(f"it carries {', '.join(vars(value))} besides its items. Keep them elsewhere.")
         return {tag: writer.write_dict(value, depth + 1)}
 
     return write
@@ -64,7 +64,7 @@ def _read_deque(reader: Reader, content: Any) -> deque[Any]:
     trees, longest = content
     items = reader.read_items(trees)
     if longest is not None and len(items) > longest:
-        raise ValueError(f"it holds {len(items)} items, and may hold {longest}")
+        raise ValueError(f"it holds {len(items)} items, but its maxlen is {longest}")
     return deque(items, longest)
 
 

@@ -101,7 +101,7 @@ def _zone_info(key: str) -> ZoneInfo:
         return ZoneInfo(_checked_key(key))
     except (ZoneInfoNotFoundError, OSError) as error:
         raise DeserializationError(
-            f"The time zone {key!r} is unknown on this machine. Install the system's zones or `pip install tzdata`."
+            f"The time zone {key!r} is unknown on this machine. Install the system's time zone data, or `pip install tzdata`."
         ) from error
 
 
@@ -184,7 +184,7 @@ def _find_dateutil(module: Any, key: str) -> tzinfo | None:
 def _checked_key(key: Any) -> str:
     # Files and packages are looked for by this name, so it must not be able to leave their folder.
     if type(key) is not str or not _ZONE_KEY.match(key):
-        raise ValueError(f"{key!r} is no time zone's key")
+        raise ValueError(f"{key!r} is not the key of a time zone")
     return key
 
 

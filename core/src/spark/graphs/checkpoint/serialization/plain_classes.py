@@ -50,10 +50,12 @@ class EnumShape:
         name: Any = value._name_
         if isinstance(value, Flag):
             if not self._is_combined_by_enum():
-                raise Unsaveable(f"{class_name(self.cls)} makes its combined members in its own way. Register it.")
+                raise Unsaveable(
+                    f"{class_name(self.cls)} creates its combined members in its own way. Register the class."
+                )
             return {"$enum": [class_name(self.cls), write_int(value._value_)]}
         if self.members.get(name) is not value:
-            raise Unsaveable(f"it is no member of {class_name(self.cls)} that could be found by its name {name!r}.")
+            raise Unsaveable(f"it is not a member of {class_name(self.cls)} that can be found by its name {name!r}.")
         return {"$enum": [class_name(self.cls), name]}
 
     def member(self, stored: Any) -> Any:
@@ -118,7 +120,7 @@ class NamedTupleShape:
     def data(self, value: Any) -> dict[str, Any]:
         """The fields by their names."""
         if getattr(value, "__dict__", None):
-            raise Unsaveable(f"it carries {', '.join(vars(value))} outside its fields. Keep that in a field.")
+            raise Unsaveable(f"it carries {', '.join(vars(value))} outside its fields. Keep it in a field.")
         return dict(zip(self.fields, tuple.__iter__(value), strict=True))
 
     def make(self, stored: dict[str, Any]) -> Any:
@@ -178,7 +180,7 @@ class DataclassShape:
         state = {**own, **{name: slot.__get__(value) for name, slot in self.slots.items() if _is_set(slot, value)}}
         for name in state:
             if type(name) is not str or type(write_text(name)) is not str:
-                raise Unsaveable(f"it has an attribute by the name of {show(name)}.")
+                raise Unsaveable(f"it has an attribute named {show(name)}.")
         return state
 
     def data(self, value: Any) -> dict[str, Any]:
@@ -188,7 +190,7 @@ class DataclassShape:
             name for name, field in self.fields.items() if name not in state and (field.init or _has_default(field))
         ]
         if lost:
-            raise Unsaveable(f"its {', '.join(lost)} is not set, and could not be read back so.")
+            raise Unsaveable(f"its {', '.join(lost)} is not set, and an unset field can't be read back.")
         return state
 
     def make(self, stored: dict[str, Any], *, unset: Collection[str] = ()) -> Any:

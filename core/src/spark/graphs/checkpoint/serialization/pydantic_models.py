@@ -92,7 +92,7 @@ def read_generic(reader: Reader, content: Any) -> BaseModel:
     tree, field_trees, rest = content
     cls = read_type(reader.names, tree)
     if not isinstance(cls, type) or model_class(cls) is None:
-        raise DeserializationError(f"{show(tree)} is no pydantic model.")
+        raise DeserializationError(f"{show(tree)} is not a pydantic model.")
     return _read(reader, cls, field_trees, rest)
 
 

@@ -64,7 +64,7 @@ class TreeReader:
         elif kind is list:
             value = self.read_items(tree)
         elif kind is not dict:
-            raise TypeError(f"a plain tree holds no {kind.__name__}")
+            raise TypeError(f"a plain tree can't contain a {kind.__name__}")
         elif is_tag(tree):
             ((tag, content),) = tree.items()
             value = self._read_tag(tag, content)
@@ -160,8 +160,8 @@ class TreeReader:
         most = self._limits.max_equal_hashes
         if collides(keys, most):
             raise DeserializationError(
-                f"More than {most} of its {len(keys)} keys have the same hash, so that it would take very long to put them "
-                "together. If you trust who wrote it, give the backend a higher limit: limits=ReadLimits(max_equal_hashes=…)."
+                f"More than {most} of its {len(keys)} keys have the same hash, so that it would take very long to build them "
+                "together. If you trust its writer, raise the backend's limit: limits=ReadLimits(max_equal_hashes=…)."
             )
 
     def _read_registered(self, content: Any) -> Any:
@@ -171,7 +171,7 @@ class TreeReader:
             raise DeserializationError(
                 f"The type {name!r} is not registered in this program. Import the module that defines it, "
                 "with @register_type on the class, before loading. If it was moved or renamed, call "
-                f"rename_type({name!r}, …) with the class that it is now."
+                f"rename_type({name!r}, …) with its present class."
             )
         data = self._read_data(data_tree)
         try:
@@ -239,7 +239,7 @@ class _Unreadable(Exception):
             return DeserializationError(
                 f"{where} can't be rebuilt: Python's stack is nearly used up; load from a less deeply nested call."
             )
-        return CheckpointDamagedError(f"{where} is not what a checkpoint holds there: {describe(self.cause)}.")
+        return CheckpointDamagedError(f"{where} is not what a checkpoint should hold there: {describe(self.cause)}.")
 
 
 def is_tag(tree: dict[str, Any]) -> bool:

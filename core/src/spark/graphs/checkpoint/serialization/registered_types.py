@@ -138,7 +138,7 @@ def _known_shape(cls: type) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]
     if shape is not None:
         return shape.data, shape.make
     raise GraphDefinitionError(
-        f"{class_name(cls)} is no plain dataclass, enum or named tuple: "
+        f"{class_name(cls)} is not a plain dataclass, enum or named tuple: "
         "register_type needs to know how to save it. Pass to_data= and from_data=."
     )
 

@@ -81,7 +81,7 @@ def _read_fraction(content: Any) -> Fraction:
     numerator, denominator = map(read_int, content)
     # A fraction is stored in lowest terms, and to look for a common divisor of long numbers takes long.
     if denominator < 1 or (denominator.bit_length() < _LONG and gcd(numerator, denominator) != 1):
-        raise ValueError("it is no fraction in lowest terms")
+        raise ValueError("it is not a fraction in lowest terms")
     return _fraction(numerator, denominator)
 
 
@@ -98,7 +98,7 @@ def _writes_path(tag: str) -> Callable[[Any], Any]:
 def _path_text(path: PurePath) -> str:
     # Half of a Windows share, such as //a/, reads as another path than it was made from.
     if type(path)(str(path)) != path:
-        raise Unsaveable("it is a path that its own text does not lead back to. Store str(path).")
+        raise Unsaveable("it is a path that can't be made again from its text. Store str(path).")
     return str(path)
 
 

@@ -39,7 +39,7 @@ def rename_type(old: str, new: type) -> None:
             f'rename_type takes the name that is stored, such as "package.module:Class", not {old!r}.'
         )
     if not isinstance(new, type):
-        raise GraphDefinitionError(f"rename_type({old!r}, …) takes the class that it is now, not {new!r}.")
+        raise GraphDefinitionError(f"rename_type({old!r}, …) takes its present class, not {new!r}.")
     other = _renamed.get(old) or _still_there(old)
     # The same class defined again, as in a notebook or after a reload, takes the place of its older self.
     if other is not None and class_name(other) != class_name(new):
@@ -89,8 +89,8 @@ class TypeNames:
             shape = kind.shape(cls)
             if shape is None:
                 raise DeserializationError(
-                    f"What was stored as {name!r} is {kind.label}; rename_type says that it is {class_name(cls)} now, which "
-                    "is none. Rename it to one that is."
+                    f"{name!r} was stored as {kind.label}, but rename_type() names {class_name(cls)}, which is not. Rename it to "
+                    "one that is."
                 )
             return shape
         held = held_by_module(module, qualname)
@@ -115,7 +115,7 @@ class TypeNames:
 
 def _not_found(name: str, kind: Kind[Any], held: type | None) -> str:
     module = name.partition(":")[0]
-    cure = f"If it was moved or renamed, call rename_type({name!r}, …) with the class that it is now."
+    cure = f"If it was moved or renamed, call rename_type({name!r}, …) with its present class."
     if held is not None:
-        return f"{name!r} was stored as {kind.label}, and the class of this name is none, or can't be rebuilt. {cure}"
+        return f"{name!r} was stored as {kind.label}, but the class of this name is not, or can't be rebuilt. {cure}"
     return f"{name!r}, {kind.label}, is not loaded in this program. Import {module!r} before loading. {cure}"

@@ -60,7 +60,7 @@ def write_class(model: type) -> Any:
         tree = write_type(model)
         # Found by no name but this, so it must lead to this very class, not to one that looks like it.
         if read_type(TypeNames(), tree) is not model:
-            raise Unsaveable(f"its class {class_name(model)} is made anew, and of other types than {tree}.")
+            raise Unsaveable(f"its class {class_name(model)} can't be made again from {tree}.")
         _written[model] = tree
     return _written[model]
 

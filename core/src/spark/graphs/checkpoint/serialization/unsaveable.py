@@ -7,7 +7,7 @@ from itertools import accumulate
 from spark.errors import SerializationError
 
 _LONGEST_PATH_SHOWN = 300
-_PICKLE = "Or keep checkpoints with format='pickle', which takes it, in a store that nobody else can write to."
+_PICKLE = "Or keep checkpoints with format='pickle', which can save it, in a store that nobody else can write to."
 
 
 class Unsaveable(Exception):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import tzinfo
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from spark.graphs.checkpoint.records.limits import DEFAULT_LIMITS, collides
 from spark.graphs.checkpoint.serialization.collections import COLLECTION_WRITERS
@@ -21,7 +21,7 @@ from spark.graphs.checkpoint.serialization.registered_types import RegisteredTyp
 from spark.graphs.checkpoint.serialization.scalars import SCALAR_WRITERS, write_float, write_int, write_text
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer, is_hook
 from spark.graphs.checkpoint.serialization.unsaveable import Unsaveable, describe
-from spark.graphs.values.containers import Captured, PlainDict, PlainList, ordinary
+from spark.graphs.values.containers import Captured, PlainDict, ordinary
 from spark.graphs.values.loaded import class_name
 from spark.graphs.values.paths import attribute_step, key_step, show
 
@@ -34,8 +34,8 @@ pydantic's JSON reader takes 201; a scalar's tag and the codec's sections need t
 _UNASKED: Final = 200_000
 """So many lists and dicts of one value are written without asking whether they would ever end."""
 _ENDLESS: Final = (
-    "it refers to the same lists or dicts over and over, and its text would hold each of them as often as that. Store such a "
-    "part once, under a key of its own, and that key in its places."
+    "it refers to the same lists or dicts over and over, and each would be written as often as that. Store such a part once, "
+    "under a key of its own, and refer to it by that key."
 )
 _SMALLEST, _LARGEST = -(2**63) + 1, 2**63 - 1
 _TRIVIAL: Final = frozenset({bool, type(None)})
@@ -100,8 +100,8 @@ class TreeWriter:
             return self.write_dict(value, depth)
         if kind is list:
             return self.write_items(value, depth)
-        if kind is PlainList:
-            return list(value)
+        if kind is PlainDict:
+            return dict(value)
         if kind is Captured:
             return self.write_mapping(value, depth)
         return self._write_tagged(value, kind, depth)
@@ -135,7 +135,10 @@ class TreeWriter:
 
     def write_items(self, items: Iterable[Any], depth: int) -> list[Any]:
         """The trees of items, in their order."""
-        below = self._one_deeper(depth)
+        self._left -= 1
+        if depth >= MAX_DEPTH or self._left < 0:
+            self._stop(depth)
+        below = depth + 1
         write = self.write
         is_hooked = self._serialize is not None
         trees: list[Any] = []
@@ -174,7 +177,10 @@ class TreeWriter:
         self, values: Mapping[str, Any], depth: int, *, step: Callable[[str], str] = key_step
     ) -> dict[str, Any]:
         """The trees of values by their names, which are written as they are."""
-        below = self._one_deeper(depth)
+        self._left -= 1
+        if depth >= MAX_DEPTH or self._left < 0:
+            self._stop(depth)
+        below = depth + 1
         write = self.write
         is_hooked = self._serialize is not None
         tree = {}
@@ -203,7 +209,10 @@ class TreeWriter:
         self, values: Mapping[Any, Any], depth: int, *, key_writer: Callable[[Any, int], Any]
     ) -> list[list[Any]]:
         self._check_keys(values)
-        below = self._one_deeper(self._one_deeper(depth))
+        below = depth + 2
+        self._left -= 2
+        if depth + 1 >= MAX_DEPTH or self._left < 0:
+            self._stop(depth + 1)
         pairs = []
         step = ""
         try:
@@ -218,7 +227,10 @@ class TreeWriter:
         return pairs
 
     def _write_registered(self, value: Any, registered: RegisteredType, depth: int) -> Any:
-        below = self._one_deeper(self._one_deeper(depth))
+        below = depth + 2
+        self._left -= 2
+        if depth + 1 >= MAX_DEPTH or self._left < 0:
+            self._stop(depth + 1)
         try:
             data = self._data_of(value, registered)
             if type(data) is dict and are_names(data):
@@ -244,16 +256,13 @@ class TreeWriter:
         except Exception as error:
             raise Unsaveable(f"serialize() of the serializer raised {describe(error)}.") from error
 
-    def _one_deeper(self, depth: int) -> int:
+    def _stop(self, depth: int) -> NoReturn:
         if depth >= MAX_DEPTH:
             raise Unsaveable(
                 f"it is nested deeper than {MAX_DEPTH} levels, more than can be read back. Store it flatter.",
                 too_deep=True,
             )
-        self._left -= 1
-        if self._left < 0:
-            raise _ManyError
-        return depth + 1
+        raise _ManyError
 
     def without_hook(self) -> TreeWriter:
         """One that does not ask the serializer."""
@@ -287,7 +296,7 @@ class _ManyError(Exception):
     """So much was written that it has to be asked whether it would ever end. Never seen by users."""
 
 
-def are_names(keys: Mapping[Any, Any]) -> bool:
+def are_names(keys: Collection[Any]) -> bool:
     """Whether the keys of a mapping can be the keys of a plain object that is no tag."""
     for key in keys:
         if type(key) is not str or not (key.isascii() or _is_text(key)):
@@ -305,10 +314,10 @@ def _why_not(kind: type) -> str:
     base = next((base for base in kind.__mro__[1:] if base in known), None)
     if base is None:
         return (
-            f"its type {name} is not one that checkpoints know. Convert it to plain values, register the type with "
+            f"its type {name} is not supported. Convert it to plain values, register the type with "
             "register_type, or give the backend a serializer."
         )
     return (
-        f"its type {name} is a kind of {base.__name__}, and would come back as a plain one. Convert it with "
+        f"its type {name} is a subclass of {base.__name__}, and would come back as a plain {base.__name__}. Convert it with "
         f"{base.__name__}(…), register the type with register_type, or give the backend a serializer."
     )
