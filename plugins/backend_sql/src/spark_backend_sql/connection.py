@@ -86,9 +86,10 @@ class Database:
         """
         return self._until_done(work, work, RetryBudget(self.wait, is_wanted), outlasts_locks=False)
 
-    def read(self, work: Callable[[Any], Result], doing: str, budget: RetryBudget | None = None) -> Result:
+    def read(self, work: Callable[[Any], Result], doing: str, budget: RetryBudget) -> Result:
         """What the work returns, given the driver's connection, to run statements that read. Tried again while that may help.
 
+        :param doing: says in messages what could not be done.
         :raises BackendError: the database failed.
         """
 
@@ -99,14 +100,15 @@ class Database:
             finally:
                 self._return(connection)
 
-        return self._until_done(once, doing, budget or RetryBudget(self.wait), outlasts_locks=True)
+        return self._until_done(once, doing, budget, outlasts_locks=True)
 
     def read_now(self, work: Callable[[Any], Result]) -> Result | None:
         """The same, without waiting for anything but the disk. None where it fails, and where no connection is open and free."""
         with self.no_fork:
-            if not self._readers:
+            try:
+                connection = self._readers.pop()
+            except IndexError:
                 return None
-            connection = self._readers.pop()
             try:
                 return connection.run(work, no_wait=True)
             except DBAPIError:
