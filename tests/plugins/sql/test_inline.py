@@ -172,6 +172,18 @@ async def test_now_and_then_the_writer_saves_and_shortens_the_log(
     assert Path(f"{file}-wal").stat().st_size < 2 * writer.LOG_SIZE
 
 
+async def test_an_inline_call_is_told_to_wait_for_no_lock(file: Path) -> None:
+    async with OnAFastDisk(f"sqlite:///{file}") as backend:
+        with statements_by_thread(backend) as seen:
+            await save(backend, "g", 1, WARM + 1)
+            await backend.get_latest("g")
+            await backend.get_latest("g")
+
+    here = [text for text, thread in seen if thread == threading.get_ident()]
+    assert here.count("PRAGMA busy_timeout=0") == 2, "on the connection that writes, and on the one that reads"
+    assert "PRAGMA busy_timeout" in here[0]
+
+
 async def test_somebody_elses_lock_is_waited_for_in_the_other_thread(
     backend: DatabaseCheckpointBackend, file: Path, places: Places
 ) -> None:
