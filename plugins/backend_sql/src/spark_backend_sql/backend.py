@@ -55,7 +55,7 @@ class DatabaseCheckpointBackend(CheckpointBackend):
     :param pretty_print: indent it, where the format is readable.
     :param serializer: turns objects of your own into plain values and back.
     :param limits: what loading one checkpoint may cost beyond what its size accounts for.
-    :param wait: seconds that a call waits at most for somebody else's lock, and for a server that is away.
+    :param wait: seconds that a call waits at most for another program's lock, and for a server that is away.
     :param inline_io: with SQLite, small calls may run in the event loop's thread while the disk is fast; False keeps all of
         them in threads.
 
@@ -277,7 +277,7 @@ def _batched(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
 
 
 def _only(listing: Listing) -> CheckpointInfo | None:
-    """The line that there is, if any."""
+    """The only line of a listing, if it has one."""
     for damaged in listing.damaged:
         raise CheckpointDamagedError(damaged.reason)
     return listing.infos[0] if listing.infos else None

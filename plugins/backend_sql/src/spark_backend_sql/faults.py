@@ -1,4 +1,4 @@
-"""What went wrong in the database: passing or lasting, and what to do about it; said without secrets."""
+"""What went wrong in the database, whether it will pass, and what to do about it, in messages without secrets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def is_passing(error: BaseException) -> bool:
 
 
 def is_away(error: BaseException | None) -> bool:
-    """Whether the connection was lost or could not be made: nobody's transaction can succeed before it is back."""
+    """Whether the connection was lost or could not be made: no transaction can succeed before it is back."""
     if not isinstance(error, DBAPIError):
         return False
     code = _code_of(error)
@@ -29,7 +29,7 @@ def is_away(error: BaseException | None) -> bool:
 
 
 def is_locked(error: BaseException | None) -> bool:
-    """Whether somebody else's lock was in the way; nothing was changed."""
+    """Whether another connection's lock was in the way; nothing was changed."""
     driver = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(driver, sqlite3.Error):
         return _sqlite_code(driver) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
