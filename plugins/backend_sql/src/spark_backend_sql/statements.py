@@ -75,9 +75,8 @@ class Statements:
         )
         """With NULL for a payload that is longer than ``most``."""
         is_in_range = columns.sequence.between(bindparam("first"), bindparam("last"))
-        is_on_step = (columns.sequence - bindparam("offset", type_=BigInteger)) % bindparam(
-            "step", type_=BigInteger
-        ) == 0
+        offset, step = (bindparam(name, type_=BigInteger) for name in ("offset", "step"))
+        is_on_step = (columns.sequence - offset) % step == 0
         self.get_range = self._record.where(of_graph, is_in_range, is_on_step).order_by(columns.sequence)
         self.listing = select(*(columns[name] for name in INFO_FIELDS))
         self.info = self.listing.where(of_graph, at)
@@ -164,6 +163,7 @@ class Statements:
         start = column > first if is_exclusive else column >= first
         found = select(func.min(column).label("graph_id")).where(start, *before_end).cte("found", recursive=True)
         beyond = select(func.min(column)).where(column > found.c.graph_id, *before_end).scalar_subquery()
+        # Each id leads to the next, so they come in order; a sort would need all of them before the first.
         ids = found.union_all(select(beyond).where(found.c.graph_id.is_not(None)))
         statement = select(ids.c.graph_id).where(ids.c.graph_id.is_not(None))
         return statement.limit(bindparam("limit", type_=BigInteger)) if "limit" in bound else statement
