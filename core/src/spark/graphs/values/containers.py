@@ -1,4 +1,4 @@
-"""The engine's own containers: lists and dicts that say something about themselves which saves work."""
+"""The engine's own containers: lists and dicts that carry facts about their content, which saves work."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Captured(dict[str, Any]):
     __slots__ = ("before", "changed", "moment")
 
     moment: object
-    """Stands for this capture."""
+    """Identifies this capture."""
     before: object
-    """Stands for the capture that was taken before this one, if any."""
+    """Identifies the capture that was taken before this one, if any."""
     changed: list[str] | None
     """The keys with other values than in that one; None when there are other keys."""
 

@@ -7,7 +7,7 @@ from collections import deque
 from datetime import datetime
 from typing import Final
 
-from spark.graphs.checkpoint.policies.durability import Durability
+from spark.graphs.checkpoint.configuration.config import Durability
 from spark.graphs.checkpoint.policies.triggers import Boundary
 from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.checkpoint.recording.recorder import Recorder
