@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import logging
 import os
 import random
@@ -26,7 +27,6 @@ from sqlalchemy import event
 from spark.errors import BackendError
 from spark.graphs.checkpoint import CheckpointBackend, CheckpointHandler, GraphCheckpoint
 from spark.hooks import events
-from spark_backend_sql import connection
 from tests.crash.children import answer_of_child, be_a_child, read_all
 from tests.crash.postgres_server import KillableServer, killable_server
 from tests.crash.stores import MakeBackend, complaint_about_store, maker
@@ -35,10 +35,12 @@ from tests.crash.worker_graph import build
 GRAPHS = 3
 PATIENCE = 40
 """Seconds in which writers have to go on."""
+PATIENT, IMPATIENT = 30.0, 0.001
+"""Seconds that the backend's calls wait for a server that is away."""
 _NEWS = struct.Struct("<iq")
 """The number of a graph, and the sequence that was acknowledged."""
 _CUT_OFF = _NEWS.pack(-1, 0)
-"""A connection was lost under a transaction."""
+"""A transaction failed with its connection."""
 
 
 class Tell(CheckpointHandler):
@@ -150,9 +152,7 @@ def _complaint(make: MakeBackend, acknowledged: Acknowledged) -> str:
 async def _write(make: MakeBackend, pipe: int, *, is_patient: bool) -> None:
     """Be the writers, until killed."""
     logging.disable()  # what fails is the point
-    if not is_patient:
-        connection.PAUSES = ()  # type: ignore[misc]
-    async with make() as backend:
+    async with make(wait=PATIENT if is_patient else IMPATIENT) as backend:
         _tell_what_is_cut_off(backend, pipe)
         await asyncio.gather(*(_run_on(backend, pipe, graph) for graph in range(GRAPHS)))
 
@@ -166,10 +166,14 @@ async def _run_on(backend: CheckpointBackend, pipe: int, graph: int) -> None:
 
 
 def _tell_what_is_cut_off(backend: CheckpointBackend, pipe: int) -> None:
-    def note(*_: object) -> None:
-        os.write(pipe, _CUT_OFF)
+    """Tell of each connection that replaces one on which a transaction failed."""
+    connections = itertools.count()
 
-    event.listen(backend.database.writing, "invalidate", note)  # type: ignore[attr-defined]
+    def note(*_: object) -> None:
+        if next(connections):
+            os.write(pipe, _CUT_OFF)
+
+    event.listen(backend.database.writing, "connect", note)  # type: ignore[attr-defined]
 
 
 def _graph_id(graph: int) -> str:

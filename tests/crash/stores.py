@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import importlib
 from collections.abc import Callable
+from functools import partial
 
 from spark.graphs.checkpoint import CheckpointBackend, CheckpointManager, backend_class
 from tests.crash.worker_graph import KEPT, complaint_about
 
-MakeBackend = Callable[[], CheckpointBackend]
+MakeBackend = Callable[..., CheckpointBackend]
+"""Options of the backend to a new one."""
 
 
 def maker(url: str, *, named: str = "") -> MakeBackend:
@@ -20,7 +22,7 @@ def maker(url: str, *, named: str = "") -> MakeBackend:
     # Imported and looked at now, in the parent: what that reads from disk is not read again in every child.
     kind = _imported(named) if named else backend_class(url)
     asyncio.run(_look_at(kind.from_url(url)))
-    return lambda: kind.from_url(url)
+    return partial(kind.from_url, url)
 
 
 async def _look_at(backend: CheckpointBackend) -> None:

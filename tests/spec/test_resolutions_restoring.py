@@ -257,7 +257,7 @@ async def test_a_failing_run_leaves_its_last_boundary_with_the_failed_work_pendi
 
     assert checkpoint.execution_metadata["reason"] == "failed"
     assert checkpoint.frontier is not None
-    assert [token["node"] for token in checkpoint.frontier["tokens"]] == ["FailingNode"]
+    assert [token["node"] for token in checkpoint.frontier["tokens"].values()] == ["FailingNode"]
 
 
 async def test_the_exception_of_a_node_is_raised_unchanged_with_a_note_that_names_the_checkpoint() -> None:
@@ -349,7 +349,7 @@ async def test_a_manual_checkpoint_during_a_run_stands_at_the_last_boundary() ->
 
     assert taken[0].graph_state == {"ran": ["First"]}
     assert taken[0].frontier is not None
-    assert [token["node"] for token in taken[0].frontier["tokens"]] == ["Taking"]
+    assert [token["node"] for token in taken[0].frontier["tokens"].values()] == ["Taking"]
 
 
 async def test_a_manual_checkpoint_of_a_graph_that_never_ran_starts_at_the_start() -> None:

@@ -94,5 +94,5 @@ async def history(graph: Graph) -> list[GraphCheckpoint]:
 
 def frontier_at(node: str, inputs: Any = None) -> dict[str, Any]:
     """The frontier of a run in which only this node is pending."""
-    token = {"id": 1, "node": node, "lineage": 1, "source": None, "joined": False, "content": 0}
-    return {"next_token": 2, "tokens": [token], "contents": [inputs or {}]}
+    token = {"node": node, "lineage": 1, "source": None, "content": "1"}
+    return {"next_token": 2, "tokens": {"1": token}, "contents": {"1": inputs or {}}}

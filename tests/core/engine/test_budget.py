@@ -32,7 +32,7 @@ async def test_a_hanging_node_is_stopped_when_the_seconds_are_over() -> None:
     assert checkpoint.checkpoint_id in caught.value.__notes__[0]
     assert checkpoint.execution_metadata["reason"] == "budget"
     assert checkpoint.config["mode"] == "LONG_RUNNING"
-    assert [token["node"] for token in checkpoint.frontier["tokens"]] == ["a", "b"]
+    assert [token["node"] for token in checkpoint.frontier["tokens"].values()] == ["a", "b"]
 
 
 async def test_seconds_are_measured_at_every_boundary_too() -> None:

@@ -70,7 +70,7 @@ async def last(graph: Graph) -> tuple[str, Any, list[str]]:
     """Why the latest checkpoint was made, its count, and what was pending."""
     checkpoint = (await history(graph))[-1]
     assert checkpoint.frontier is not None
-    pending = [token["node"] for token in checkpoint.frontier["tokens"]]
+    pending = [token["node"] for token in checkpoint.frontier["tokens"].values()]
     return checkpoint.execution_metadata["reason"], checkpoint.graph_state.get("count"), pending
 
 
@@ -277,7 +277,7 @@ async def test_nothing_new_starts_when_it_is_cancelled_while_a_checkpoint_is_bei
         await run
 
     assert started == ["first"]
-    assert [token["node"] for token in ((await history(graph))[-1].frontier or {})["tokens"]] == ["second"]
+    assert [token["node"] for token in ((await history(graph))[-1].frontier or {})["tokens"].values()] == ["second"]
 
 
 def test_a_run_that_is_closed_and_not_awaited_to_its_end_stops_all_its_steps() -> None:

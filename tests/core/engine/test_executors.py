@@ -193,7 +193,7 @@ async def hangs(context: NodeContext) -> Any:
 def stepping(work: Any) -> tuple[LocalExecutor, StepInput]:
     topology = Topology(Does(work, name="node"))
     scope = PlainScope("g", "r", 0, PlainView("graph_state", {}, 0))
-    return LocalExecutor(topology.plans, threads=1), StepInput(scope, Token(1, "node", {}, lineage=1, source=None))
+    return LocalExecutor(topology.plans, threads=1), StepInput(scope, Token("1", {}, "node", 1, None, "1"))
 
 
 @pytest.mark.parametrize(

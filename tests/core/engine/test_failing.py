@@ -36,7 +36,7 @@ async def last(graph: Graph) -> GraphCheckpoint:
 
 def pending(checkpoint: GraphCheckpoint) -> list[str]:
     assert checkpoint.frontier is not None
-    return [token["node"] for token in checkpoint.frontier["tokens"]]
+    return [token["node"] for token in checkpoint.frontier["tokens"].values()]
 
 
 class Fails(Node):

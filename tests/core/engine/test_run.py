@@ -59,7 +59,7 @@ class TestFailure:
 
         frontier = (await history(graph))[-1].frontier
         assert frontier is not None
-        (token,) = frontier["tokens"]
+        (token,) = frontier["tokens"].values()
         assert (token["node"], frontier["contents"][token["content"]]) == ("fails", {"from": "start"})
 
     async def test_it_goes_on_with_the_failed_work_only(self) -> None:
@@ -89,7 +89,7 @@ class TestFailure:
         latest = (await history(graph))[-1]
         assert cancelled.is_set()
         assert latest.frontier is not None
-        assert [token["node"] for token in latest.frontier["tokens"]] == ["waits", "fails"]
+        assert [token["node"] for token in latest.frontier["tokens"].values()] == ["waits", "fails"]
         assert latest.graph_state == {}
 
     async def test_two_that_fail_at_once_are_both_pending_again(self) -> None:
@@ -277,7 +277,7 @@ class TestManualCheckpoints:
         (checkpoint,) = taken
 
         assert checkpoint.graph_state == {"k": "old"}
-        assert [token["node"] for token in checkpoint.frontier["tokens"]] == ["second"]
+        assert [token["node"] for token in checkpoint.frontier["tokens"].values()] == ["second"]
         assert checkpoint.execution_metadata["metadata"] == {"why": "risky"}
         assert checkpoint.execution_metadata["reason"] == "manual"
 

@@ -206,21 +206,23 @@ class TestWhatCanNotBeHad:
         [
             {},
             {"tokens": 5},
-            {"tokens": [{"node": "Countdown"}]},
-            {"next_token": "x", "tokens": []},
-            {"next_token": 1, "tokens": [5]},
+            {"next_token": 2, "tokens": {"1": {"node": "Countdown"}}, "contents": {}},
+            {"next_token": "x", "tokens": {}, "contents": {}},
+            {"next_token": 2, "tokens": {"1": 5}, "contents": {}},
+            {"next_token": 1, "tokens": [5], "contents": []},
+            {"next_token": 1, "tokens": [], "contents": {}},
         ],
         ids=str,
     )
     def test_a_frontier_that_no_run_writes_is_refused(self, frontier: dict[str, Any]) -> None:
-        with pytest.raises(GraphRestoreError, match="has a frontier that no run writes"):
+        with pytest.raises(GraphRestoreError, match="has an invalid frontier"):
             Graph.from_checkpoint(by_hand(frontier=frontier), start=countdown())
 
     @pytest.mark.parametrize(
         "topology", [{}, {"start": "x", "nodes": [], "edges": []}, {"start": "x", "nodes": [5], "edges": []}], ids=str
     )
     def test_a_topology_that_no_run_writes_is_refused(self, topology: dict[str, Any]) -> None:
-        with pytest.raises(GraphRestoreError, match="has a topology that no run writes"):
+        with pytest.raises(GraphRestoreError, match="has an invalid topology"):
             Graph.from_checkpoint(by_hand(graph_id="malformed", topology=topology))
 
 

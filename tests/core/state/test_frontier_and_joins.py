@@ -14,7 +14,7 @@ import pytest
 
 from spark.graphs import Graph, JoinNode, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig, GraphCheckpoint, InMemoryCheckpointBackend
-from tests.support.running import Does, Ticking, countdown, frontier_at, history
+from tests.support.running import Does, Ticking, countdown, history
 
 
 class Recording:
@@ -373,7 +373,7 @@ class TestJoins:
         await graph.run()
         first = (await history(graph))[0]
         assert first.frontier is not None
-        longest = max(len(json.dumps(token)) for token in first.frontier["tokens"])
+        longest = max(len(json.dumps(token)) for token in first.frontier["tokens"].values())
         await Graph.from_checkpoint(first, start=wired(), checkpoint_config=CheckpointConfig(enabled=False)).run()
 
         assert gathered == [list(range(1, rounds + 1))] * 2
@@ -384,7 +384,9 @@ class TestJoins:
     ) -> None:
         start, join = recording.node("start"), recording.join("join")
         start >> recording.node("a") >> join
-        tokens = [frontier_at("join")["tokens"][0] | {"id": id, "source": "a", "content": id - 3} for id in (4, 3)]
+        tokens = [
+            {"id": id, "node": "join", "lineage": 1, "source": "a", "joined": False, "content": id - 3} for id in (4, 3)
+        ]
         old = GraphCheckpoint(
             "old",
             "g",

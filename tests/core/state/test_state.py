@@ -11,6 +11,7 @@ import pytest
 
 from spark.errors import RunError, SerializationError, StateConflictError
 from spark.graphs import Graph, Node, NodeContext, node
+from spark.graphs.state.transactions import DELETED, StateStore
 from tests.support.running import Does, Failure, Work, fan_out
 
 
@@ -485,3 +486,11 @@ class TestBetweenRuns:
 class Passing(Node):
     async def process(self, context: NodeContext) -> Any:
         return context.inputs
+
+
+def test_deleting_a_key_that_is_not_there_changes_nothing() -> None:
+    store = StateStore("graph_state", {"a": 1})
+    before = store.capture()
+    store.apply({"missing": DELETED}, writer="n")
+
+    assert store.capture() is before

@@ -27,10 +27,10 @@ from spark.graphs.checkpoint.encoding.json_format import JsonFormat
 from spark.graphs.checkpoint.records.record import Record
 from spark.graphs.checkpoint.storage import Format
 from spark.graphs.state.transactions import DELETED, StateStore
-from spark.graphs.values.containers import Captured, PlainDict, PlainList, ordinary
+from spark.graphs.values.containers import Captured, PlainDict, ordinary
 from spark_serializer_pickle import PickleFormat
 
-OWN: Final = (PlainList, PlainDict, Captured)
+OWN: Final = (PlainDict, Captured)
 CODEC = Codec(JsonFormat())
 
 
@@ -38,10 +38,10 @@ def captured_from(**values: Any) -> Captured:
     return StateStore("graph_state", values).capture()
 
 
-# for others, they are lists and dicts
+# for others, they are dicts
 
 
-@pytest.mark.parametrize("container", [PlainList(["a", [1]]), PlainDict(a=1), captured_from(a=[1])], ids=repr)
+@pytest.mark.parametrize("container", [PlainDict(a=1), captured_from(a=[1])], ids=repr)
 @pytest.mark.parametrize(
     "way",
     [
@@ -52,16 +52,16 @@ def captured_from(**values: Any) -> Captured:
         *(lambda value, p=protocol: pickle.loads(pickle.dumps(value, p)) for protocol in range(6)),
     ],
 )
-def test_a_copy_is_an_ordinary_list_or_dict(container: Any, way: Callable[[Any], Any]) -> None:
+def test_a_copy_is_an_ordinary_dict(container: Any, way: Callable[[Any], Any]) -> None:
     other = way(container)
 
-    assert type(other) in (list, dict)
+    assert type(other) is dict
     assert other == container
 
 
 def test_a_pickle_of_one_names_no_class_of_the_engine() -> None:
     """It must load in a release whose engine is built differently."""
-    assert b"spark" not in pickle.dumps([PlainList([1]), PlainDict(a=1), captured_from(a=1)])
+    assert b"spark" not in pickle.dumps([PlainDict(a=1), captured_from(a=1)])
 
 
 class Fan(Node):
@@ -160,45 +160,8 @@ async def test_every_format_brings_back_the_same_checkpoint() -> None:
     for checkpoint in loaded:
         assert checkpoint.frontier == loaded[0].frontier
         assert (checkpoint.graph_state, checkpoint.node_states) == (loaded[0].graph_state, loaded[0].node_states)
-        assert type(checkpoint.frontier["tokens"]) is list
+        assert type(checkpoint.frontier["tokens"]) is dict
         assert {type(own) for own in checkpoint.node_states.values()} == {dict}
-
-
-# what a capture says of changes
-
-
-def test_a_capture_names_what_changed_since_the_one_before() -> None:
-    store = StateStore("graph_state", {"a": 1, "b": 2})
-    first = store.capture()
-    store.apply({"a": 3}, writer="n")
-    second = store.capture()
-
-    assert second == {"a": 3, "b": 2}
-    assert first == {"a": 1, "b": 2}
-    assert (second.before, second.changed) == (first.moment, ["a"])
-
-
-def test_without_a_change_a_capture_is_the_one_before() -> None:
-    store = StateStore("graph_state", {"a": 1})
-
-    assert store.capture() is store.capture()
-
-
-@pytest.mark.parametrize("changes", [{"c": 1}, {"a": DELETED}, {"a": DELETED, "c": 1}], ids=["added", "gone", "both"])
-def test_a_capture_with_other_keys_says_so(changes: dict[str, Any]) -> None:
-    store = StateStore("graph_state", {"a": 1, "b": 2})
-    store.capture()
-    store.apply(changes, writer="n")
-
-    assert store.capture().changed is None
-
-
-def test_deleting_a_key_that_is_not_there_changes_none() -> None:
-    store = StateStore("graph_state", {"a": 1})
-    store.capture()
-    store.apply({"missing": DELETED}, writer="n")
-
-    assert store.capture().changed == []
 
 
 async def test_a_node_may_delete_a_key_that_is_not_there_while_every_step_is_saved() -> None:
@@ -225,7 +188,7 @@ def test_items_that_failed_half_way_are_not_taken_for_those_of_the_capture_befor
     cache.mapping("graph_state", before, encode_text)
     store.apply({"a": "new", "b": 5}, writer="n")
     after = store.capture()
-    after.changed = ["a", "b"] if is_told else None
+    after.before = after.before if is_told else None
     with pytest.raises(TypeError):
         cache.mapping("graph_state", after, encode_text)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from spark.graphs.checkpoint import GraphCheckpoint
-from spark.graphs.checkpoint.storage import Codec, automatic_id
+from spark.graphs.checkpoint.storage import CheckpointBackend, Codec, automatic_id
 from tests.plugins.support.command_line import (
     damage,
     file_url,
@@ -150,6 +150,37 @@ def test_a_difference_names_what_came_and_went(url: str) -> None:
     changes = {each["path"]: each["change"] for each in done.json}
     assert changes["graph_state['count']"] == "removed"
     assert changes["execution_metadata['metadata']"] == "added"
+
+
+def test_pending_work_is_shown_and_compared_token_by_token(tmp_path: Path) -> None:
+    """Older releases wrote lists of tokens and contents, which are shown as they are stored."""
+    token = {"node": "Count", "lineage": 1, "source": None, "content": "1"}
+    old = {**token, "id": 1, "joined": False, "content": 0}
+    frontiers: dict[str, dict[str, Any]] = {
+        "old": {"next_token": 2, "tokens": [old], "contents": [{}]},
+        "new": {"next_token": 2, "tokens": {"1": token}, "contents": {"1": {}}},
+        "next": {"next_token": 3, "tokens": {"2": {**token, "content": "2"}}, "contents": {"2": {}}},
+    }
+    store = file_url(tmp_path / "store")
+
+    async def save(backend: CheckpointBackend) -> None:
+        for name, frontier in frontiers.items():
+            await GraphCheckpoint(name, "g", datetime.now(UTC), frontier=frontier).save(backend)
+
+    with_store(store, save)
+
+    for name, frontier in frontiers.items():
+        assert spark("checkpoints", "show", name, "--url", store, "--json").json["frontier"] == frontier
+    older = spark("checkpoints", "diff", "old", "new", "--url", store, "--json")
+    newer = spark("checkpoints", "diff", "new", "next", "--url", store, "--json")
+    assert [each["path"] for each in older.json] == ["frontier['tokens']", "frontier['contents']"]
+    assert [(each["path"], each["change"]) for each in newer.json] == [
+        ("frontier['next_token']", "changed"),
+        ("frontier['tokens']['1']", "removed"),
+        ("frontier['tokens']['2']", "added"),
+        ("frontier['contents']['1']", "removed"),
+        ("frontier['contents']['2']", "added"),
+    ]
 
 
 def test_checkpoints_are_deleted_by_id(url: str) -> None:

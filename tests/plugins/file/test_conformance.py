@@ -207,7 +207,7 @@ async def test_a_page_of_graph_ids_looks_into_no_more_folders_than_it_needs(back
 async def test_a_link_in_the_place_of_a_graph_is_among_the_graph_ids(
     backend: FileCheckpointBackend, tmp_path: Path
 ) -> None:
-    """It may be the user's own, moved away: whoever asks which graphs there are must not think that it is none."""
+    """The folder may have been moved elsewhere by its owner: the graph still exists."""
     await backend.put(make_record("h", 1))
     Path(backend.directory, "g").symlink_to(tmp_path)
 
@@ -362,7 +362,7 @@ async def test_a_symbolic_link_in_the_place_of_a_graph_is_not_followed(
     assert "symbolic link" in listing.damaged[0].reason
 
 
-async def test_a_floor_that_is_no_file_is_reported(backend: FileCheckpointBackend) -> None:
+async def test_a_deleted_up_to_that_is_no_file_is_reported(backend: FileCheckpointBackend) -> None:
     """Its length would be a wrong number."""
     await backend.put(make_record("g", 1))
     (file_of(backend, 1).parent / "floor").symlink_to("/etc/passwd")
@@ -476,7 +476,7 @@ async def test_a_save_that_has_not_begun_never_does_when_cancelled(backend: File
 
 
 async def test_a_cancelled_save_that_fails_is_still_cancelled(backend: FileCheckpointBackend) -> None:
-    """And nobody is told of an exception that was never retrieved."""
+    """And asyncio does not complain of an exception that was never retrieved."""
     gate = Gate()
 
     def fail(name: str) -> None:
@@ -612,7 +612,7 @@ async def test_nothing_is_left_of_small_graphs_that_are_forgotten(backend: FileC
 
 
 async def test_what_is_not_the_backends_own_keeps_a_graph_from_being_forgotten(backend: FileCheckpointBackend) -> None:
-    """It is not ours to remove, and tells of the graph: so whoever asked is told."""
+    """It is not ours to remove, and it may hold traces of the graph: so the caller gets an error."""
     await backend.put(make_record())
     file_of(backend, 1).with_name("notes.txt").touch()
 
@@ -626,7 +626,7 @@ async def test_what_is_not_the_backends_own_keeps_a_graph_from_being_forgotten(b
 
 
 async def test_a_writer_that_is_stopped_while_its_graph_is_forgotten_is_refused(backend: FileCheckpointBackend) -> None:
-    """Its folder is gone, and one of the same name, made for a new run, is another one."""
+    """Its folder was deleted, and one of the same name, made for a new run, is another one."""
     await backend.put(make_record("g", 1))
     other = LocalDirectory(backend.directory)
 

@@ -111,11 +111,13 @@ def write_straight_to_the_name(folder: LocalFolder, record: Record, *arguments: 
     return []
 
 
-def never_sweep(folder: LocalFolder, *, remove: bool) -> list[str]:
+def never_remove_leftovers(folder: LocalFolder, *, remove: bool) -> list[str]:
     return []
 
 
-@pytest.mark.parametrize(("method", "bug"), [("put", write_straight_to_the_name), ("leftovers", never_sweep)])
+@pytest.mark.parametrize(
+    ("method", "bug"), [("put", write_straight_to_the_name), ("leftovers", never_remove_leftovers)]
+)
 def test_the_killing_finds_planted_bugs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, bug: Callable[..., None]
 ) -> None:
@@ -355,7 +357,7 @@ def test_a_writer_that_slept_can_not_bring_a_deleted_sequence_back(tmp_path: Pat
 
 
 def test_a_stale_writer_that_is_killed_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Asked only after the link, the floor would not be asked at all by one that dies between the two."""
+    """If deleted_up_to were read only after the link, one that dies between the two would not read it at all."""
     for number in count(1):
         store = filled(tmp_path / str(number), EARLIER)
         store.delete("g", 2)
@@ -412,7 +414,7 @@ def test_a_live_writers_temporary_file_is_left_alone(tmp_path: Path) -> None:
     store = filled(tmp_path, EARLIER)
     seen: list[list[str]] = []
 
-    def sweep_meanwhile(name: str) -> None:
+    def save_meanwhile(name: str) -> None:
         with watching(WatchedOs()):
             assert run_in_child(lambda: LocalDirectory(str(tmp_path)).put(make_record("g", 9))) == "[]"
         seen.append(leftovers(tmp_path))
@@ -420,7 +422,7 @@ def test_a_live_writers_temporary_file_is_left_alone(tmp_path: Path) -> None:
     with watching(WatchedOs()) as counted:
         store.put(SAVED["plain"])
     link = [operation.name for operation in counted.log].index("link") + 1
-    with watching(WatchedOs(link, sweep_meanwhile)):
+    with watching(WatchedOs(link, save_meanwhile)):
         store.put(make_record("g", 10))
 
     assert len(seen[0]) == 1

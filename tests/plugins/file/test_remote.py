@@ -149,7 +149,7 @@ async def test_a_filesystem_that_caches_its_listings_does_not_here() -> None:
 
 
 class Overtaken(CreateWhole):
-    """Others do something between a writer's first look and its commit."""
+    """Others do something between a writer's first listing and its commit."""
 
     def __init__(self, others: Callable[[], object]) -> None:
         self._others = others
@@ -180,7 +180,7 @@ def test_a_writer_that_was_overtaken_takes_its_record_back() -> None:
 
 
 def test_a_move_that_would_replace_a_record_is_not_made(tmp_path: Path) -> None:
-    """A look just before it; two processes that move in the same instant are the user's to keep apart."""
+    """It checks just before; two processes that move in the same instant are the user's to keep apart."""
     local = fsspec.filesystem("file")
     (tmp_path / "1").write_bytes(b"theirs")
 
@@ -200,7 +200,7 @@ async def test_a_file_put_in_the_place_of_another_is_read_anew(unknown: FileChec
     assert [info.checkpoint_id for info in (await unknown.list()).infos] == ["two"]
 
 
-async def test_deleting_does_not_gather_floors(unknown: FileCheckpointBackend, tmp_path: Path) -> None:
+async def test_deleting_leaves_one_file_that_says_up_to_where(unknown: FileCheckpointBackend, tmp_path: Path) -> None:
     for sequence in range(1, 6):
         await unknown.put(make_record("g", sequence))
         await unknown.delete("g", sequence)

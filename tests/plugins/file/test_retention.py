@@ -46,7 +46,7 @@ def sequences(store: LocalDirectory) -> list[int]:
 
 
 def check_store(store: LocalDirectory) -> None:
-    """Nothing older is gone without the new one; what is gone is so for ever; what is there is whole."""
+    """Nothing older is deleted without the new one being there; what is deleted stays so; what is there is whole."""
     there = sequences(store)
     assert 3 in there
     assert 4 in there or there == [1, 2, 3]
@@ -76,11 +76,11 @@ def test_a_save_that_makes_room_can_be_killed_before_any_of_its_calls(tmp_path: 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.EACCES])
 def test_a_save_is_done_whatever_becomes_of_the_old_ones(tmp_path: Path, code: int) -> None:
-    """It says which are gone; what it does not name, its caller deletes, and hears why that can't be done."""
+    """It returns which it deleted; the caller deletes the others, and gets the error that says why that can't be done."""
     undisturbed = filled(tmp_path / "undisturbed")
     with watching(WatchedOs()) as watched:
         save(undisturbed)
-    saved = [step.name for step in watched.log].index("ftruncate") - 1  # before it, the floor is opened
+    saved = [step.name for step in watched.log].index("ftruncate") - 1  # before it, the file is opened
     for number in count(saved):
         store = filled(tmp_path / str(number))
         failed: list[str] = []
@@ -102,7 +102,9 @@ def test_a_save_is_done_whatever_becomes_of_the_old_ones(tmp_path: Path, code: i
     assert deleted == [1, 2]
 
 
-def test_the_new_one_is_durable_before_an_old_one_goes_and_the_floor_is_up_before_that(tmp_path: Path) -> None:
+def test_the_new_one_is_durable_before_an_old_one_is_deleted_and_deleted_up_to_is_raised_before_that(
+    tmp_path: Path,
+) -> None:
     store = filled(tmp_path)
 
     with watching(WatchedOs()) as watched:
@@ -196,7 +198,7 @@ async def save_30_and_keep_one(path: Path, threads: BackendThreads) -> None:
 
 
 async def test_another_thread_waits_until_the_disk_has_taken_space_back(tmp_path: Path) -> None:
-    """On a disk that is told of free blocks that takes as long as a write, and here nobody else is to wait for it."""
+    """On a disk that is told of free blocks, that takes as long as a write; the saving thread does not wait for it."""
     clock = CloseClock(1.0)
 
     await save_30_and_keep_one(tmp_path, BackendThreads("test", clock=clock))

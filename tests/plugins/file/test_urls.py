@@ -19,7 +19,7 @@ from tests.plugins.support.sftp_servers import PASSWORD, SftpServer
 
 @pytest.mark.parametrize("scheme", ["file://", "local://", "fsspec+file://", "fsspec+local://"])
 async def test_a_url_of_a_local_path_takes_the_durable_way(tmp_path: Path, scheme: str) -> None:
-    """The files show it: only that one keeps the floor as a length, and the checkpoint's time at its file."""
+    """The files show it: only that one keeps deleted_up_to as a length, and the checkpoint's time at its file."""
     record = make_record("g", 1)
     async with FileCheckpointBackend(f"{scheme}{tmp_path}/a%20b") as backend:
         await backend.put(record)
@@ -89,6 +89,41 @@ def test_a_tilde_in_a_settings_file_means_the_users_home(tmp_path: Path, monkeyp
 
     assert isinstance(backend, FileCheckpointBackend)
     assert backend.directory == str(tmp_path / "ck")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        '[checkpoint]\nbackend = "file"\n[checkpoint.options]\ndirectory = "ck"\ninline_io = false\n',
+        '[checkpoint]\nurl = "file:///ck"\n[checkpoint.options]\ninline_io = false\n',
+        '[checkpoint]\nurl = "file:///ck?inline_io=false"\n[checkpoint.options]\nlock_timeout = 1.0\n',
+    ],
+)
+def test_a_settings_file_turns_inline_io_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SPARK_CHECKPOINT_URL", raising=False)
+    (tmp_path / "spark.toml").write_text(settings)
+
+    backend = CheckpointConfig.load().backend
+
+    assert isinstance(backend, FileCheckpointBackend)
+    assert not backend.inline_io
+
+
+def test_the_environment_turns_inline_io_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_CHECKPOINT_URL", f"file://{tmp_path}?inline_io=false")
+
+    url = CheckpointConfig.load().backend
+
+    assert isinstance(url, str)
+    assert not open_backend(url).inline_io
+
+
+@pytest.mark.parametrize("url", ["memory://urls", "sftp://127.0.0.1/x"])
+def test_behind_fsspec_the_option_is_taken_and_no_part_of_the_path(url: str) -> None:
+    backend = FileCheckpointBackend.from_url(f"{url}?inline_io=false")
+
+    assert (backend.directory, backend.inline_io) == (url, False)
 
 
 async def test_memory_is_the_cores_in_the_registry_and_fsspecs_as_a_directory() -> None:

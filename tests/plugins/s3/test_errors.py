@@ -9,13 +9,12 @@ import socket
 import traceback
 from collections.abc import AsyncIterator, Callable
 from copy import deepcopy
-from datetime import timedelta
 
 import pytest
 
 from spark.errors import BackendError, DeletionError, SequenceTakenError
 from spark.graphs.checkpoint import open_backend
-from spark_backend_s3 import S3CheckpointBackend
+from spark_backend_s3 import S3CheckpointBackend, Trust
 from spark_testing.records import NOON, make_record
 from tests.plugins.support.s3.faults import (
     CONFLICT,
@@ -470,16 +469,13 @@ async def test_a_store_is_tried_out_once(s3_server: S3Server) -> None:
     assert [key for key in s3_server.keys(bucket) if "probe" in key] == []
 
 
-async def test_what_was_left_of_trying_a_store_out_is_a_leftover_after_a_day(
-    s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_was_left_of_trying_a_store_out_is_a_leftover_after_a_day(s3_server: S3Server) -> None:
     bucket = s3_server.new_bucket()
     for place in ("runs/probe/left", "other/probe/left", "runs/graphs/g/x"):
         s3_server.write(bucket, place, b"a probe")
     async with open_store(s3_server, bucket) as backend:
         assert await backend.leftovers(remove=True) == [], "somebody may be trying the store out at this moment"
-        monkeypatch.setattr("spark_backend_s3.writer._STALE", timedelta(seconds=-10))
-
+    async with open_store(s3_server, bucket, trust=Trust(probe_age=-10.0)) as backend:
         assert await backend.leftovers() == ["probe/left"]
         assert await backend.leftovers(remove=True) == ["probe/left"]
         assert await backend.leftovers() == []

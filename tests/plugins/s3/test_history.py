@@ -10,9 +10,8 @@ from itertools import count
 import pytest
 
 from spark.errors import SequenceTakenError
-from spark_backend_s3 import S3CheckpointBackend
+from spark_backend_s3 import S3CheckpointBackend, Trust
 from spark_backend_s3.names import Keys
-from spark_backend_s3.scan import Trust
 from spark_testing import FakeClock
 from spark_testing.records import BLOB, make_record
 from tests.plugins.support.s3.servers import S3Server

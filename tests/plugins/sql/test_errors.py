@@ -13,14 +13,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import event
 
 from spark.errors import BackendError
 from spark.graphs.checkpoint import open_backend
-from spark.graphs.concurrency import latency_gate
-from spark_backend_sql import DatabaseCheckpointBackend, dialects
+from spark_backend_sql import DatabaseCheckpointBackend, urls
+from spark_backend_sql.executor import TransactionExecutor
 from spark_backend_sql.operations import Put
 from spark_testing.records import make_record
+from tests.plugins.support.sql_drivers import OnAFastDisk, OnASlowDisk, before_commits
 from tests.plugins.support.sql_servers import PostgresServer
 
 SECRET = "s3cr3t/p@ss word%"
@@ -76,20 +77,20 @@ async def test_a_damaged_database_is_an_error_that_says_what_to_do(tmp_path: Pat
 
 def fill_up(backend: DatabaseCheckpointBackend) -> None:
     """Leave room for three pages."""
-    with backend.database.writing.connect() as connection:
-        full = f"PRAGMA max_page_count = {connection.scalar(text('PRAGMA page_count')) + 3}"
-        connection.execute(text(full))
-    backend._ledger.connection.run(lambda connection: connection.execute(full))
+
+    def limit(driver: sqlite3.Connection) -> None:
+        (pages,) = driver.execute("PRAGMA page_count").fetchone()
+        driver.execute(f"PRAGMA max_page_count = {pages + 3}")
+
+    backend.database.writer.run(limit)
 
 
-@pytest.mark.parametrize("seconds", [0.0, 60.0], ids=["slow disk", "fast disk"])
+@pytest.mark.parametrize("kind", [OnASlowDisk, OnAFastDisk])
 async def test_a_full_disk_fails_the_save_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
+    tmp_path: Path, kind: type[DatabaseCheckpointBackend]
 ) -> None:
     """On a fast disk the event loop's thread meets it first."""
-    monkeypatch.setattr(latency_gate, "LONGEST", seconds)
-    monkeypatch.setattr(latency_gate, "TOLERABLE", seconds)
-    async with DatabaseCheckpointBackend(f"sqlite:///{tmp_path}/x.db") as backend:
+    async with kind(f"sqlite:///{tmp_path}/x.db") as backend:
         await backend.put(make_record("g", 2))
         fill_up(backend)
 
@@ -111,12 +112,13 @@ async def test_a_full_disk_that_the_event_loop_met_first_is_known_and_nobody_els
         await backend.put(make_record("g", 2))
         fill_up(backend)
         large, other = (
-            Put(record, backend._statements.values_of(record))
+            Put(record, backend.database.statements.values_of(record))
             for record in (make_record("g", 1, payload=b"x" * 100_000), make_record("h"))
         )
 
-        assert backend._ledger.commit_at_once(large) is None
-        failed, saved = backend._writer._commit([large, other])
+        executor = TransactionExecutor(backend.database)
+        assert executor.execute_now(large) is None
+        failed, saved = executor.execute([large, other])
 
         assert saved == []
         assert isinstance(failed, BackendError)
@@ -193,7 +195,7 @@ def test_the_psycopg_of_today_serves_a_plain_url() -> None:
 
 
 def test_a_missing_driver_is_an_error_that_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dialects, "find_spec", lambda module: None)
+    monkeypatch.setattr(urls, "find_spec", lambda module: None)
 
     with pytest.raises(BackendError, match=r"pip install 'spark-graphs\[postgresql\]'$"):
         DatabaseCheckpointBackend("postgresql://user:pass@localhost/spark")
@@ -286,12 +288,12 @@ async def test_a_deadlock_is_tried_again(postgres: PostgresServer) -> None:
         await backend.put(make_record("g", 1))
         tries = []
 
-        @event.listens_for(backend.database.writing, "commit")
-        def fail(connection) -> None:
+        def fail(driver) -> None:
             tries.append(1)
             if len(tries) < 3:
-                connection.exec_driver_sql("DO $$ BEGIN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END $$")
+                driver.execute("DO $$ BEGIN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END $$")
 
+        before_commits(backend, fail)
         await backend.put(make_record("g", 2))
 
         assert len(tries) == 3

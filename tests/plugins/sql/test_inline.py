@@ -1,4 +1,4 @@
-"""In SQLite, small things are done where they are asked for, while the disk is fast, and nobody is waited for there."""
+"""In SQLite, small calls run where they are made, while the disk is fast, and nobody is waited for there."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from spark.errors import CheckpointDamagedError, SequenceTakenError
-from spark.graphs.checkpoint.storage import CheckpointQuery
-from spark.graphs.concurrency import latency_gate
-from spark_backend_sql import DatabaseCheckpointBackend, inline_commits, inline_reads
-from spark_backend_sql.connection import Database
-from spark_backend_sql.shortcut import SqliteShortcut
+from spark.errors import CheckpointDamagedError, GraphDefinitionError, SequenceTakenError
+from spark.graphs.checkpoint import open_backend
+from spark.graphs.checkpoint.storage import CheckpointQuery, InlineLimits
+from spark_backend_sql import DatabaseCheckpointBackend, writer
 from spark_testing.records import NOON, make_record
+from tests.plugins.support.sql_drivers import OnAFastDisk, OnASlowDisk, before_commits, statements_by_thread
 
 HERE = "the event loop's thread"
-THERE = "the writer's thread"
+THERE = "another thread"
 WARM = 2
 """The first save opens the connection, and shows which graph it is."""
+LARGE = InlineLimits().nbytes + 1
 
 
 @pytest.fixture
@@ -33,29 +32,41 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def backend(file: Path) -> AsyncIterator[DatabaseCheckpointBackend]:
-    async with DatabaseCheckpointBackend(f"sqlite:///{file}") as backend:
+    async with OnAFastDisk(f"sqlite:///{file}") as backend:
         yield backend
 
 
-@pytest.fixture(autouse=True)
-def fast_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However slow the disk is that the tests run on."""
-    monkeypatch.setattr(latency_gate, "TOLERABLE", 60.0)
-    monkeypatch.setattr(latency_gate, "LONGEST", 60.0)
+class Places:
+    """Where the saves and the reads of a backend were carried out."""
+
+    def __init__(self, seen: list[tuple[str, int]]) -> None:
+        self._seen = seen
+        self._loop = threading.get_ident()
+
+    def clear(self) -> None:
+        self._seen.clear()
+
+    @property
+    def all(self) -> set[str]:
+        """Of whatever SQLite has run."""
+        return {self._place(thread) for _, thread in self._seen}
+
+    @property
+    def saves(self) -> list[str]:
+        return [self._place(thread) for text, thread in self._seen if text.startswith("INSERT INTO checkpoints ")]
+
+    @property
+    def reads(self) -> list[str]:
+        return [self._place(thread) for text, thread in self._seen if text.startswith("SELECT checkpoints.")]
+
+    def _place(self, thread: int) -> str:
+        return HERE if thread == self._loop else THERE
 
 
 @pytest.fixture
-def places(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Where each save's transaction was carried out."""
-    seen: list[str] = []
-    store, loop_thread = SqliteShortcut.store, threading.get_ident()
-
-    def watched(self: SqliteShortcut, *arguments: Any) -> list[int]:
-        seen.append(HERE if threading.get_ident() == loop_thread else THERE)
-        return store(self, *arguments)
-
-    monkeypatch.setattr(SqliteShortcut, "store", watched)
-    return seen
+async def places(backend: DatabaseCheckpointBackend) -> AsyncIterator[Places]:
+    with statements_by_thread(backend) as seen:
+        yield Places(seen)
 
 
 async def save(backend: DatabaseCheckpointBackend, graph_id: str, first: int, count: int) -> None:
@@ -63,32 +74,30 @@ async def save(backend: DatabaseCheckpointBackend, graph_id: str, first: int, co
         await backend.put(make_record(graph_id, sequence))
 
 
-async def test_a_lone_graph_saves_without_another_thread(backend: DatabaseCheckpointBackend, places: list[str]) -> None:
+async def test_a_lone_graph_saves_without_another_thread(backend: DatabaseCheckpointBackend, places: Places) -> None:
     await save(backend, "g", 1, WARM)
     places.clear()
 
     await save(backend, "g", WARM + 1, 5)
 
-    assert places == [HERE] * 5
+    assert places.saves == [HERE] * 5
     assert [info.sequence for info in (await backend.list("g")).infos] == [1, 2, 3, 4, 5, 6, 7]
 
 
 async def test_what_is_saved_so_is_durable_and_gone_records_are_told(
-    backend: DatabaseCheckpointBackend, file: Path, places: list[str]
+    backend: DatabaseCheckpointBackend, file: Path, places: Places
 ) -> None:
     await save(backend, "g", 1, WARM)
 
     deleted = await backend.put_and_delete(make_record("g", 3), [1, 9])
 
-    assert places[-1] == HERE
+    assert places.saves[-1] == HERE
     assert deleted == [1]
     with closing(sqlite3.connect(file)) as other:
         assert other.execute("SELECT sequence FROM checkpoints ORDER BY 1").fetchall() == [(2,), (3,)]
 
 
-async def test_graphs_that_save_by_turns_share_the_writer(
-    backend: DatabaseCheckpointBackend, places: list[str]
-) -> None:
+async def test_graphs_that_save_by_turns_share_the_writer(backend: DatabaseCheckpointBackend, places: Places) -> None:
     await save(backend, "g", 1, WARM)
     places.clear()
 
@@ -96,32 +105,62 @@ async def test_graphs_that_save_by_turns_share_the_writer(
         await backend.put(make_record("other", sequence))
         await backend.put(make_record("g", WARM + sequence))
 
-    assert places == [THERE] * 6
+    assert places.saves == [THERE] * 6
 
 
-async def test_a_slow_disk_does_not_hold_up_the_event_loop(
-    backend: DatabaseCheckpointBackend, places: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(latency_gate, "LONGEST", 0.0)
-    monkeypatch.setattr(latency_gate, "TOLERABLE", 0.0)
+async def test_a_slow_disk_does_not_hold_up_the_event_loop(file: Path) -> None:
+    async with OnASlowDisk(f"sqlite:///{file}") as backend:
+        with statements_by_thread(backend) as seen:
+            await save(backend, "g", 1, 6)
+            for _ in range(4):
+                await backend.get_latest("g")
 
-    await save(backend, "g", 1, 6)
+            assert Places(seen).saves == [THERE] * 6
+            assert Places(seen).reads == [THERE] * 4
 
-    assert places == [THERE] * 6
+
+async def test_without_inline_io_nothing_of_sqlite_is_run_in_the_event_loops_thread(file: Path) -> None:
+    """Not even on a fast disk, whatever is called."""
+    async with OnAFastDisk(f"sqlite:///{file}", inline_io=False) as backend:
+        with statements_by_thread(backend) as seen:
+            await save(backend, "g", 1, 6)
+            await backend.put_and_delete(make_record("g", 7), [1])
+            await backend.delete("g", 2)
+            for _ in range(3):
+                await backend.get_latest("g")
+                await backend.get("g", 3)
+                await backend.latest("g")
+                await backend.query(CheckpointQuery(graph_id="g", limit=2))
+                await backend.list()
+                await backend.find("ckpt_g_000003")
+                await backend.next_sequence("g")
+                await backend.graph_ids()
+                await backend.get_many("g", range(10))
+                await backend.latest_headers(["g"])
+            await backend.forget("g")
+            places = Places(seen)
+    assert len(seen) > 30
+    assert places.all == {THERE}
 
 
-async def test_a_large_save_does_not_hold_up_the_event_loop(
-    backend: DatabaseCheckpointBackend, places: list[str]
-) -> None:
+def test_inline_io_can_be_chosen_in_the_url(file: Path) -> None:
+    assert open_backend(f"sqlite:///{file}?inline_io=false").inline_io is False
+    assert open_backend(f"sqlite:///{file}?timeout=7&inline_io=true").inline_io is True
+    assert DatabaseCheckpointBackend(f"sqlite:///{file}").inline_io is True
+    with pytest.raises(GraphDefinitionError, match="inline_io='no': give True or False"):
+        DatabaseCheckpointBackend(f"sqlite:///{file}", inline_io="no")  # type: ignore[arg-type]
+
+
+async def test_a_large_save_does_not_hold_up_the_event_loop(backend: DatabaseCheckpointBackend, places: Places) -> None:
     await save(backend, "g", 1, WARM)
 
-    await backend.put(make_record("g", 3, payload=b"x" * (latency_gate.LARGEST + 1)))
+    await backend.put(make_record("g", 3, payload=b"x" * LARGE))
 
-    assert places[-1] == THERE
+    assert places.saves[-1] == THERE
 
 
 async def test_now_and_then_the_writer_saves_and_shortens_the_log(
-    backend: DatabaseCheckpointBackend, file: Path, places: list[str]
+    backend: DatabaseCheckpointBackend, file: Path, places: Places
 ) -> None:
     """Else SQLite's log would grow as long as the run goes on."""
     payload = b"x" * 100_000
@@ -129,12 +168,12 @@ async def test_now_and_then_the_writer_saves_and_shortens_the_log(
     for sequence in range(1, 120):
         await backend.put(make_record("g", sequence, payload=payload))
 
-    assert places.count(THERE) < 10
-    assert Path(f"{file}-wal").stat().st_size < 2 * inline_commits.LOG_SIZE
+    assert places.saves.count(THERE) < 10
+    assert Path(f"{file}-wal").stat().st_size < 2 * writer.LOG_SIZE
 
 
 async def test_somebody_elses_lock_is_waited_for_in_the_other_thread(
-    backend: DatabaseCheckpointBackend, file: Path, places: list[str]
+    backend: DatabaseCheckpointBackend, file: Path, places: Places
 ) -> None:
     await save(backend, "g", 1, WARM)
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
@@ -160,22 +199,26 @@ async def test_a_sequence_in_use_is_an_error_as_elsewhere(backend: DatabaseCheck
 
 
 async def test_a_save_that_failed_after_it_took_effect_is_known_to_be_stored(
-    backend: DatabaseCheckpointBackend, monkeypatch: pytest.MonkeyPatch
+    backend: DatabaseCheckpointBackend,
 ) -> None:
     await save(backend, "g", 1, WARM)
-    store = SqliteShortcut.store
+    failures: list[int] = []
 
-    def fail_afterwards(self: SqliteShortcut, *arguments: Any) -> list[int]:
-        store(self, *arguments)
-        monkeypatch.setattr(SqliteShortcut, "store", store)
+    def fail_afterwards(driver: sqlite3.Connection) -> None:
+        if failures:
+            return
+        failures.append(threading.get_ident())
+        sqlite3.Connection.commit(driver)
         error = sqlite3.OperationalError("disk I/O error")
         error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
         raise error
 
-    monkeypatch.setattr(SqliteShortcut, "store", fail_afterwards)
+    before_commits(backend, fail_afterwards)
+    backend.database.writer.open()  # as an earlier save would have
 
     await backend.put(make_record("g", 3))
 
+    assert failures == [threading.get_ident()]
     assert [info.sequence for info in (await backend.list("g")).infos] == [1, 2, 3]
 
 
@@ -191,37 +234,18 @@ async def test_another_event_loop_saves_beside_it(backend: DatabaseCheckpointBac
     assert len((await backend.list("h")).infos) == 100
 
 
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Where each small read was carried out."""
-    seen: list[str] = []
-    ask, read, loop_thread = inline_reads._Question.ask, Database.read, threading.get_ident()
-
-    def asked_here(self: inline_reads._Question, *arguments: Any) -> Any:
-        seen.append(HERE if threading.get_ident() == loop_thread else THERE)
-        return ask(self, *arguments)
-
-    def asked_there(self: Database, *arguments: Any) -> Any:
-        seen.append(THERE)
-        return read(self, *arguments)
-
-    monkeypatch.setattr(inline_reads._Question, "ask", asked_here)
-    monkeypatch.setattr(Database, "read", asked_there)
-    return seen
-
-
-async def test_small_reads_need_no_other_thread(backend: DatabaseCheckpointBackend, asked: list[str]) -> None:
+async def test_small_reads_need_no_other_thread(backend: DatabaseCheckpointBackend, places: Places) -> None:
     saved = [make_record("g", sequence) for sequence in (1, 2, 3)]
     for each in saved:
         await backend.put(each)
     await backend.get_latest("g")  # opens the connection
-    asked.clear()
+    places.clear()
 
     record, latest = await backend.get("g", 2), await backend.get_latest("g")
     newest = (await backend.query(CheckpointQuery(graph_id="g", limit=2, newest_first=True, after=NOON))).infos
     head = await backend.latest("g")
 
-    assert asked == [HERE] * 4
+    assert places.reads == [HERE] * 4
     assert record == saved[1]
     assert latest == saved[2]
     assert [info.sequence for info in newest] == [3, 2]
@@ -231,7 +255,7 @@ async def test_small_reads_need_no_other_thread(backend: DatabaseCheckpointBacke
 
 
 async def test_what_another_process_commits_is_seen_at_once(
-    backend: DatabaseCheckpointBackend, file: Path, asked: list[str]
+    backend: DatabaseCheckpointBackend, file: Path, places: Places
 ) -> None:
     await save(backend, "g", 1, 3)
     await backend.get_latest("g")
@@ -240,31 +264,18 @@ async def test_what_another_process_commits_is_seen_at_once(
 
     latest = await backend.latest("g")
 
-    assert asked[-1] == HERE
+    assert places.reads[-1] == HERE
     assert latest is not None
     assert latest.sequence == 2
 
 
-async def test_a_large_payload_is_read_in_another_thread(backend: DatabaseCheckpointBackend, asked: list[str]) -> None:
-    large = make_record("g", 1, payload=b"x" * (latency_gate.LARGEST + 1))
+async def test_a_large_payload_is_read_in_another_thread(backend: DatabaseCheckpointBackend, places: Places) -> None:
+    large = make_record("g", 1, payload=b"x" * LARGE)
     await backend.put(large)
     await backend.get_latest("g")
 
     assert await backend.get_latest("g") == large
-    assert asked[-2:] == [HERE, THERE]
-
-
-async def test_a_slow_disk_is_read_in_another_thread(
-    backend: DatabaseCheckpointBackend, asked: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(latency_gate, "LONGEST", 0.0)
-    monkeypatch.setattr(latency_gate, "TOLERABLE", 0.0)
-    await save(backend, "g", 1, 2)
-
-    for _ in range(4):
-        await backend.get_latest("g")
-
-    assert HERE not in asked
+    assert places.reads[-2:] == [HERE, THERE]
 
 
 async def test_a_damaged_row_is_told_of_as_elsewhere(backend: DatabaseCheckpointBackend, file: Path) -> None:

@@ -13,13 +13,15 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import event
 
 from spark.errors import BackendError, SequenceTakenError
 from spark_backend_sql import DatabaseCheckpointBackend
+from spark_backend_sql.executor import TransactionExecutor
+from spark_backend_sql.operations import Put
 from spark_testing.children import Child, Tell
 from spark_testing.records import make_record
-from tests.plugins.support.sql_servers import PostgresServer, new_table
+from tests.plugins.support.sql_drivers import before_commits
+from tests.plugins.support.sql_servers import PostgresServer, new_table, wait_for_a_lock
 
 AT_ONCE = 10.0
 """Seconds, on a busy machine; locks are waited for much longer here."""
@@ -155,12 +157,11 @@ async def test_a_locked_table_fails_every_call_in_the_same_time(
 
 
 async def test_a_cancelled_read_waits_for_no_lock(
-    backend: DatabaseCheckpointBackend, holder: psycopg.Connection
+    backend: DatabaseCheckpointBackend, holder: psycopg.Connection, postgres: PostgresServer
 ) -> None:
     holder.execute(f"LOCK TABLE {backend.table_name} IN ACCESS EXCLUSIVE MODE")
     reading = asyncio.create_task(backend.list())
-    while not backend.database.reading.pool.checkedout():  # noqa: ASYNC110 - a thread of the backend's changes it
-        await asyncio.sleep(0)
+    await asyncio.to_thread(wait_for_a_lock, postgres)
 
     reading.cancel()
     await asyncio.wait([reading], timeout=AT_ONCE)
@@ -190,16 +191,21 @@ def test_a_writer_that_is_stopped_in_a_transaction_does_not_hold_up_its_successo
 
     async def be_stopped(tell: Tell) -> None:
         async with DatabaseCheckpointBackend(postgres.url, table, wait=0.4) as backend:
-            await backend.put(make_record("g", 1))
+            for graph_id in ("g", "other"):
+                await backend.put(make_record(graph_id, 1))
+            stops = iter([True])
 
-            @event.listens_for(backend.database.writing, "commit", once=True)
             def stop(_: object) -> None:
-                tell("in its transaction")
-                os.read(reading, 1)
+                if next(stops, False):
+                    tell("in its transaction")
+                    os.read(reading, 1)
 
-            try:
-                await backend.put(make_record("g", 2))
-            except SequenceTakenError:
+            before_commits(backend, stop)
+            # One that is refused has both carried out statement by statement.
+            values_of = backend.database.statements.values_of
+            puts = [Put(record, values_of(record)) for record in (make_record("g", 2), make_record("other", 1))]
+            outcomes = TransactionExecutor(backend.database).execute(puts)
+            if [type(outcome) for outcome in outcomes] == [SequenceTakenError] * 2:
                 tell("overtaken")
 
     child = Child.start(be_stopped)

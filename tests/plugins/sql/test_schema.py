@@ -10,12 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Executable, event, text
+from sqlalchemy import text
 
 from spark.errors import BackendError, CheckpointDamagedError, CheckpointError
 from spark.graphs.checkpoint.storage import CheckpointQuery, Record
 from spark_backend_sql import DatabaseCheckpointBackend, schema
 from spark_testing.records import BLOB, HOSTILE_IDS, NOON, make_record
+from tests.plugins.support.sql_drivers import statements_by_thread
+from tests.plugins.support.sql_plans import plan_of
 from tests.plugins.support.sql_servers import PostgresServer, new_table
 
 
@@ -73,19 +75,18 @@ async def test_postgresql_keeps_payloads_as_they_are_and_knows_instants(postgres
 async def test_sqlite_writes_to_a_log_and_waits_for_the_disk(url: str) -> None:
     async with DatabaseCheckpointBackend(url) as backend:
         await backend.put(make_record())
-        with backend.database.writing.connect() as connection:
-            found = {
-                name: connection.scalar(text(f"PRAGMA {name}"))
-                for name in ("journal_mode", "synchronous", "busy_timeout")
-            }
-            in_transaction = connection.connection.dbapi_connection.in_transaction
-        with backend.database.reading.connect() as connection:
-            connection.scalar(text("SELECT 1"))
-            reading_in_transaction = connection.connection.dbapi_connection.in_transaction
+        names = ("journal_mode", "synchronous", "busy_timeout")
+        found = backend.database.writer.run(
+            lambda driver: {name: driver.execute(f"PRAGMA {name}").fetchone()[0] for name in names}
+        )
+        with statements_by_thread(backend) as seen:
+            await backend.put(make_record("g", 2))
+            await backend.list()
 
     assert found == {"journal_mode": "wal", "synchronous": 2, "busy_timeout": 50}
-    assert in_transaction, "a transaction that may write begins at once, with BEGIN IMMEDIATE"
-    assert not reading_in_transaction
+    statements = [statement for statement, _ in seen if not statement.startswith("PRAGMA")]
+    assert statements[0] == "BEGIN IMMEDIATE", "a transaction that may write begins with its lock"
+    assert [statement for statement in statements if statement.startswith("BEGIN")] == ["BEGIN IMMEDIATE"]
 
 
 async def test_postgresql_is_made_to_wait_for_the_disk(postgres: PostgresServer) -> None:
@@ -96,8 +97,9 @@ async def test_postgresql_is_made_to_wait_for_the_disk(postgres: PostgresServer)
 
     async with DatabaseCheckpointBackend(url) as backend:
         await backend.put(make_record())
-        with backend.database.writing.connect() as connection:
-            assert connection.scalar(text("SHOW synchronous_commit")) == "on"
+        (shown,) = backend.database.writer.run(lambda driver: driver.execute("SHOW synchronous_commit").fetchone())
+
+    assert shown == "on"
 
 
 async def test_two_tables_of_one_database_are_two_stores(url: str) -> None:
@@ -111,63 +113,53 @@ async def test_two_tables_of_one_database_are_two_stores(url: str) -> None:
 # indexes
 
 
-def plan_of(connection: Connection, statement: Executable, **values: object) -> str:
-    """How the database goes about a statement, in its own words and capital letters."""
-    ran: list[tuple] = []
-
-    def note(connection, cursor, text, parameters, *_: object) -> None:
-        ran.append((text, parameters))
-
-    event.listen(connection, "before_cursor_execute", note)
-    connection.execute(statement, values).all()
-    event.remove(connection, "before_cursor_execute", note)
-    prefix = "EXPLAIN QUERY PLAN" if connection.dialect.name == "sqlite" else "EXPLAIN"
-    return "\n".join(str(row) for row in connection.exec_driver_sql(f"{prefix} {ran[0][0]}", ran[0][1])).upper()
-
-
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 async def test_indexes_serve_what_is_asked_often(kind: str, url: str, postgres: PostgresServer) -> None:
     """Nothing is sorted, and no table is read from end to end, however long the history."""
     async with DatabaseCheckpointBackend(url if kind == "sqlite" else postgres.url, new_table()) as backend:
         await asyncio.gather(*(backend.put(make_record(f"g{number % 4}", number // 4 + 1)) for number in range(2_000)))
         await backend.put(make_record("g1", 9_000, checkpoint_id="by hand"))
-        statements = backend._statements
-        with backend.database.reading.connect() as connection:
-            if kind == "postgresql":
-                connection.execute(text(f"ANALYZE {backend.table_name}"))
-            plans = {
-                "latest": plan_of(connection, statements.newest, graph="g1", count=1),
-                "newest ten": plan_of(connection, statements.newest, graph="g1", count=10),
-                "get": plan_of(connection, statements.get, graph="g1", at=7),
-                "used": plan_of(connection, statements.used, graph="g1"),
-            }
-            finding = plan_of(connection, statements.find, id="by hand")
+        if kind == "postgresql":
+            postgres.run(f"ANALYZE {backend.table_name}")
+        statements = backend.database.statements
+        plans = {
+            "latest": plan_of(backend, statements.newest, {"graph": "g1", "count": 1}),
+            "newest ten": plan_of(backend, statements.newest, {"graph": "g1", "count": 10}),
+            "get": plan_of(backend, statements.get, {"graph": "g1", "at": 7}),
+            "used": plan_of(backend, statements.used, {"graph": "g1"}),
+            "range": plan_of(backend, *statements.records("g1", range(3, 9))),
+            "latest headers": plan_of(backend, *statements.latest_headers(["g1", "g3", "g7"])),
+            "graph ids": plan_of(backend, *statements.graph_ids("g", after="g1", limit=2)),
+        }
+        some = plan_of(backend, *statements.records("g1", [3, 5, 8]))
+        finding = plan_of(backend, statements.find, {"id": "by hand"})
 
     assert f"ix_{backend.table_name}_id".upper() in finding
-    for plan in plans.values():
-        assert "INDEX" in plan
-        assert "SORT" not in plan
-        assert "TEMP B-TREE" not in plan
-        assert "SEQ SCAN" not in plan
+    for name, plan in plans.items():
+        assert "INDEX" in plan, (name, plan)
+        assert "SORT" not in plan, (name, plan)
+        assert "TEMP B-TREE" not in plan, (name, plan)
+        assert "SEQ SCAN" not in plan, (name, plan)
+        assert "SCAN CHECKPOINTS" not in plan, (name, plan)
+    assert "INDEX" in some
+    assert "SEQ SCAN" not in some
 
 
 async def test_listing_reads_no_payload(url: str) -> None:
     async with DatabaseCheckpointBackend(url) as backend:
         await backend.put(make_record())
-        statements: list[str] = []
+        with statements_by_thread(backend) as seen:
+            await backend.list()
+            await backend.list("g")
+            await backend.latest("g")
+            await backend.find("ckpt_g_000001")
+            await backend.next_sequence("g")
+            await backend.graph_ids()
+            await backend.latest_headers(["g"])
 
-        @event.listens_for(backend.database.reading, "before_cursor_execute")
-        def note(connection, cursor, statement, *_: object) -> None:
-            statements.append(statement)
-
-        await backend.list()
-        await backend.list("g")
-        await backend.latest("g")
-        await backend.find("ckpt_g_000001")
-        await backend.next_sequence("g")
-
-    assert len(statements) == 6
-    assert not [statement for statement in statements if "payload" in statement]
+    statements = [statement for statement, _ in seen if not statement.startswith("PRAGMA")]
+    assert len(statements) == 8
+    assert not [statement for statement in statements if ".payload" in statement]
 
 
 # versions

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from spark.errors import CheckpointDamagedError
 from spark.graphs import Graph
 from spark.graphs.checkpoint import CheckpointBackend, CheckpointManager
 from spark.graphs.checkpoint.storage import CheckpointQuery
 from spark_backend_sql import DatabaseCheckpointBackend
+from spark_backend_sql.compiled import DriverStatement, Query
 from spark_testing.records import NOON, make_record
+from tests.plugins.support.sql_plans import plan_of
 from tests.plugins.support.sql_servers import new_table
 from tests.support.running import countdown, every_step
 
@@ -127,15 +129,12 @@ async def test_every_value_is_found_and_no_other(backend: DatabaseCheckpointBack
 
 async def test_keys_and_values_are_bound(backend: DatabaseCheckpointBackend) -> None:
     """The text that reaches the driver must not depend on them."""
-    texts: set[str] = set()
-
-    def note(connection, cursor, statement, *_: object) -> None:
-        texts.add(statement)
-
     await backend.put(make_record(metadata={"a": 1}))
-    event.listen(backend.database.reading, "before_cursor_execute", note)
+    texts: set[str] = set()
     for hostile in HOSTILE:
-        await backend.query(CheckpointQuery(graph_id="g" + hostile, metadata={hostile: hostile}, limit=len(hostile)))
+        query = CheckpointQuery(graph_id="g" + hostile, metadata={hostile: hostile}, limit=len(hostile))
+        texts.add(text_of(backend, backend.database.statements.search(query)[0]))
+        await backend.query(query)
 
     assert len(texts) == 1
     assert await backend.get("g", 1) is not None
@@ -165,7 +164,7 @@ async def test_a_search_reads_along_the_primary_key(backend: DatabaseCheckpointB
     for sequence in range(1, 4):
         await backend.put(make_record("g", sequence, metadata={"step": 1}))
 
-    plan = await plan_of(backend, CheckpointQuery(**asked))
+    plan = plan_of(backend, *backend.database.statements.search(CheckpointQuery(**asked)))
 
     assert "INDEX" in plan
     assert "SORT" not in plan
@@ -181,23 +180,5 @@ async def test_damaged_metadata_is_told_when_it_is_read(backend: DatabaseCheckpo
         await backend.get("g", 1)
 
 
-async def plan_of(backend: DatabaseCheckpointBackend, query: CheckpointQuery) -> str:
-    """How the database answers the query, in its own words and in capital letters."""
-    ran: list[tuple[str, Any]] = []
-
-    def note(connection, cursor, statement, parameters, *_: object) -> None:
-        ran.append((statement, parameters))
-
-    event.listen(backend.database.reading, "before_cursor_execute", note)
-    await backend.query(query)
-    event.remove(backend.database.reading, "before_cursor_execute", note)
-    ((statement, parameters),) = ran
-    with backend.database.reading.connect() as connection:
-        is_sqlite = connection.dialect.name == "sqlite"
-        if not is_sqlite:
-            connection.exec_driver_sql("SET enable_seqscan = off")  # three rows are read faster without an index
-            connection.exec_driver_sql("SET enable_bitmapscan = off")
-        explain = "EXPLAIN QUERY PLAN " if is_sqlite else "EXPLAIN "
-        rows = connection.exec_driver_sql(explain + statement, parameters).all()
-        connection.invalidate()
-    return "\n".join(str(row[-1]) for row in rows).upper()
+def text_of(backend: DatabaseCheckpointBackend, query: Query) -> str:
+    return DriverStatement(query, backend.database.reading.dialect).text

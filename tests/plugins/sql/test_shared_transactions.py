@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from spark.errors import BackendError
-from spark_backend_sql import DatabaseCheckpointBackend, connection
+from spark_backend_sql import DatabaseCheckpointBackend
+from spark_backend_sql.executor import TransactionExecutor
 from spark_backend_sql.operations import Put
 from spark_testing.records import make_record
 from tests.plugins.support.sql_servers import PostgresServer, new_table
@@ -31,10 +32,9 @@ from tests.plugins.support.sql_servers import PostgresServer, new_table
     ids=lambda refusal: refusal.split("'")[1] if "'" in refusal else "connection ended",
 )
 async def test_whatever_one_save_fails_of_in_a_shared_transaction_the_others_are_saved(
-    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch, refusal: str
+    postgres: PostgresServer, refusal: str
 ) -> None:
-    monkeypatch.setattr(connection, "PAUSES", (0.001,) * 2)
-    async with DatabaseCheckpointBackend(postgres.url, new_table()) as backend:
+    async with DatabaseCheckpointBackend(postgres.url, new_table(), wait=0.1) as backend:
         await backend.put(make_record("first", 1))
         refuse(postgres, backend.table_name, refusal)
 
@@ -78,4 +78,5 @@ async def test_whatever_sqlite_refuses_in_a_shared_transaction_the_others_are_sa
 def commit_together(backend: DatabaseCheckpointBackend, *graph_ids: str) -> Sequence[object]:
     """What becomes of one save of each graph when they share a transaction."""
     records = [make_record(graph_id, 1) for graph_id in graph_ids]
-    return backend._writer._commit([Put(record, backend._statements.values_of(record)) for record in records])
+    puts = [Put(record, backend.database.statements.values_of(record)) for record in records]
+    return TransactionExecutor(backend.database).execute(puts)

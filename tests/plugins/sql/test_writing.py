@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -16,16 +16,19 @@ from sqlalchemy import event
 from spark.errors import BackendError, SequenceTakenError
 from spark.graphs import Graph
 from spark.graphs.checkpoint import CheckpointConfig
-from spark.graphs.checkpoint.storage import Record
-from spark_backend_sql import DatabaseCheckpointBackend, connection, writer
-from spark_backend_sql.operations import Put
+from spark.graphs.checkpoint.storage import Record, SmallIO
+from spark_backend_sql import DatabaseCheckpointBackend
+from spark_backend_sql.executor import TransactionExecutor
+from spark_backend_sql.operations import Operation, Put
+from spark_backend_sql.writer import Writer
 from spark_testing.children import Child, Tell
+from spark_testing.leaks import Held, leaked_since
 from spark_testing.records import make_record
+from tests.plugins.support.sql_drivers import Held as HeldUp
+from tests.plugins.support.sql_drivers import before_commits, count_commits
 from tests.plugins.support.sql_faults import LossyProxy
-from tests.plugins.support.sql_servers import PostgresServer, another_program, new_table
+from tests.plugins.support.sql_servers import PostgresServer, another_program, new_table, wait_for_a_lock
 from tests.plugins.support.sql_writer import SAVES, racing
-
-SHORT_PAUSES = (0.01,) * 5
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -39,13 +42,6 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 async def backend(url: str) -> AsyncIterator[DatabaseCheckpointBackend]:
     async with DatabaseCheckpointBackend(url, new_table()) as backend:
         yield backend
-
-
-def count_commits(backend: DatabaseCheckpointBackend) -> list[object]:
-    """A list that grows with each COMMIT."""
-    commits: list[object] = []
-    event.listen(backend.database.writing, "commit", commits.append)
-    return commits
 
 
 # group commit
@@ -132,16 +128,34 @@ async def test_the_highest_deleted_sequence_never_sinks(backend: DatabaseCheckpo
     assert await backend.next_sequence("g") == 4
 
 
-async def test_a_transaction_is_bounded(monkeypatch: pytest.MonkeyPatch, backend: DatabaseCheckpointBackend) -> None:
+async def test_a_transaction_is_bounded() -> None:
     """So that one of them neither outgrows the memory nor keeps the others waiting."""
-    monkeypatch.setattr(writer, "MOST_BYTES", 1_000)
-    await backend.put(make_record("first", 1))
-    commits = count_commits(backend)
+    executor = Listening()
+    writer = Writer(executor, wait=1, io=SmallIO(False), most_bytes=1_000)
+    records = [make_record(f"g{number}", 1, payload=b"x" * 400) for number in range(10)]
 
-    await asyncio.gather(*(backend.put(make_record(f"g{number}", 1, payload=b"x" * 400)) for number in range(10)))
+    await asyncio.gather(*(writer.run(Put(record, {})) for record in records))
+    writer.stop()
 
-    assert len((await backend.list()).infos) == 11
-    assert len(commits) >= 5
+    assert sum(executor.batches) == 10
+    assert max(executor.batches) == 2
+
+
+class Listening:
+    """An executor that only counts what it is given at once."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def execute(self, operations: Sequence[Operation], lock_timeout: float | None = None) -> list[list[int]]:
+        self.batches.append(len(operations))
+        return [[] for _ in operations]
+
+    def execute_now(self, operation: Operation) -> None:
+        return None
+
+    def lane_of(self, operation: Operation) -> str:
+        return operation.graph_id
 
 
 # cancellation
@@ -149,7 +163,7 @@ async def test_a_transaction_is_bounded(monkeypatch: pytest.MonkeyPatch, backend
 
 async def test_a_thousand_cancelled_saves_leave_nothing_behind(backend: DatabaseCheckpointBackend) -> None:
     await backend.put(make_record("first", 1))
-    threads = threading.active_count()
+    before = Held.now()
 
     for number in range(1_000):
         saving = asyncio.create_task(backend.put(make_record(f"g{number}", 1)))
@@ -160,29 +174,20 @@ async def test_a_thousand_cancelled_saves_leave_nothing_behind(backend: Database
             await saving
     await backend.put(make_record("last", 1))
 
-    assert backend.database.writing.pool.checkedout() == 0
-    assert backend.database.reading.pool.checkedout() == 0
-    assert threading.active_count() == threads
-    assert len(asyncio.all_tasks()) == 1
+    assert await leaked_since(before) == []
 
 
 async def test_a_save_cancelled_before_its_transaction_never_happens(backend: DatabaseCheckpointBackend) -> None:
     await backend.put(make_record("first", 1))
-    holding, free = threading.Event(), threading.Event()
-
-    @event.listens_for(backend.database.writing, "commit")
-    def hold(_: object) -> None:
-        holding.set()
-        free.wait(10)
-
+    hold = HeldUp(backend)
     held = asyncio.create_task(backend.put(make_record("held", 1)))
-    await asyncio.to_thread(holding.wait, 10)
+    await asyncio.to_thread(hold.is_reached.wait, 10)
     waiting = asyncio.create_task(backend.put(make_record("waiting", 1)))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    free.set()
+    hold.release()
     await held
 
     assert [info.graph_id for info in (await backend.list()).infos] == ["first", "held"]
@@ -190,22 +195,16 @@ async def test_a_save_cancelled_before_its_transaction_never_happens(backend: Da
 
 async def test_a_save_cancelled_in_its_transaction_is_waited_for(backend: DatabaseCheckpointBackend) -> None:
     await backend.put(make_record("first", 1))
-    holding, free = threading.Event(), threading.Event()
-
-    @event.listens_for(backend.database.writing, "commit")
-    def hold(_: object) -> None:
-        holding.set()
-        free.wait(10)
-
+    hold = HeldUp(backend)
     held = asyncio.create_task(backend.put(make_record("held", 1)))
-    await asyncio.to_thread(holding.wait, 10)
+    await asyncio.to_thread(hold.is_reached.wait, 10)
     held.cancel()
     await asyncio.sleep(0)
     held.cancel()
     await asyncio.sleep(0)
 
     assert not held.done()
-    free.set()
+    hold.release()
     with pytest.raises(asyncio.CancelledError):
         await held
     assert await backend.get("held", 1) is not None
@@ -222,7 +221,7 @@ async def test_closing_commits_what_waits_and_disposes_of_everything(backend: Da
     await backend.close()
 
     assert await asyncio.gather(*savings) == [None] * 20
-    assert [engine.pool.checkedin() for engine in (backend.database.writing, backend.database.reading)] == [0, 0]
+    assert not backend.database.writer.is_open
     assert [each.name for each in threading.enumerate() if each.name.startswith("sql-backend")] == []
 
 
@@ -303,10 +302,12 @@ def proxy(postgres: PostgresServer) -> Iterator[LossyProxy]:
 
 
 @pytest.fixture
-async def lossy(proxy: LossyProxy, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[DatabaseCheckpointBackend]:
-    monkeypatch.setattr(connection, "PAUSES", SHORT_PAUSES)
+async def lossy(proxy: LossyProxy, postgres: PostgresServer) -> AsyncIterator[DatabaseCheckpointBackend]:
     url = f"postgresql://postgres@/postgres?host={proxy.folder}"
-    async with DatabaseCheckpointBackend(url, new_table()) as backend:
+    table = new_table()
+    async with another_program(postgres.url, table) as other:
+        await other.list()  # which makes the tables, and may take its time
+    async with DatabaseCheckpointBackend(url, table, wait=2) as backend:
         await backend.put(make_record("first", 1))
         yield backend
 
@@ -373,9 +374,8 @@ async def test_a_rival_that_took_the_sequence_meanwhile_wins(
         @event.listens_for(lossy.database.writing, "connect")
         def intrude(*_: object) -> None:
             if next(put_by_rival, False):
-                put = Put(rival, other._statements.values_of(rival))
-                (outcome,) = other._writer._commit([put])
-                assert outcome == []
+                put = Put(rival, other.database.statements.values_of(rival))
+                assert TransactionExecutor(other.database).execute([put]) == [[]]
 
         with pytest.raises(SequenceTakenError):
             await lossy.put(ours)
@@ -386,7 +386,7 @@ async def test_a_rival_that_took_the_sequence_meanwhile_wins(
 async def test_when_the_server_stays_away_the_doubt_is_told(
     proxy: LossyProxy, lossy: DatabaseCheckpointBackend
 ) -> None:
-    proxy.faults = ["answer"] * 20
+    proxy.faults = ["answer"] * 100
 
     with pytest.raises(BackendError, match="not known whether that took effect"):
         await lossy.put(make_record("g", 1))
@@ -400,12 +400,12 @@ async def test_a_cancelled_save_does_not_wait_for_a_server_that_is_away(proxy: L
     async with DatabaseCheckpointBackend(url, new_table()) as backend:
         await backend.put(make_record("g", 1))
         # On a connection that breaks, nobody would know whether it was saved, and the answer would be waited for.
-        backend._ledger.connection.close()
         backend.database.close()
         proxy.close()
+        trying = threading.Event()
+        event.listen(backend.database.writing, "do_connect", lambda *_: trying.set())
         saving = asyncio.create_task(backend.put(make_record("g", 2)))
-        while backend._writer._waiting or not backend._writer._turn.locked():  # noqa: ASYNC110 - a thread changes it
-            await asyncio.sleep(0)
+        await asyncio.to_thread(trying.wait, 10)
 
         saving.cancel()
         await asyncio.wait([saving], timeout=10)
@@ -430,11 +430,7 @@ async def test_a_connection_that_is_ended_in_the_middle_of_a_transaction_is_no_h
     async with DatabaseCheckpointBackend(postgres.url, new_table()) as backend:
         await backend.put(make_record("g", 1))
         endings = iter(range(3))
-
-        @event.listens_for(backend.database.writing, "commit")
-        def end(_: object) -> None:
-            if next(endings, None) is not None:
-                terminate_others(postgres)
+        before_commits(backend, lambda _: next(endings, None) is None or terminate_others(postgres))
 
         await backend.put(make_record("g", 2))
 
@@ -456,28 +452,15 @@ async def test_a_stale_writer_that_waits_for_a_deletion_is_refused(postgres: Pos
             await backend.put(make_record("g", sequence))
         async with another_program(postgres.url, backend.table_name) as deleter:
             await deleter.list()
-            deleting, go_on = threading.Event(), threading.Event()
-
-            @event.listens_for(deleter.database.writing, "commit")
-            def hold(_: object) -> None:
-                deleting.set()
-                go_on.wait(10)
-
-            removal = asyncio.create_task(deleter.delete("g", 2))
-            await asyncio.to_thread(deleting.wait, 10)
+            hold = HeldUp(deleter)
+            deletion = asyncio.create_task(deleter.delete("g", 2))
+            await asyncio.to_thread(hold.is_reached.wait, 10)
             stale = asyncio.create_task(backend.put(make_record("g", 2)))
             await asyncio.to_thread(wait_for_a_lock, postgres)
-            go_on.set()
+            hold.release()
 
-            assert await removal is True
+            assert await deletion is True
             with pytest.raises(SequenceTakenError, match="deleted"):
                 await stale
 
         assert [info.sequence for info in (await backend.list("g")).infos] == [1]
-
-
-def wait_for_a_lock(postgres: PostgresServer) -> None:
-    for _ in range(2_000):
-        if postgres.run("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
-            return
-    raise AssertionError("nobody waited for a lock")

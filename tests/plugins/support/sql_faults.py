@@ -54,15 +54,16 @@ class LossyProxy:
                 self._start(self._forward_requests, client, server)
 
     def _forward_requests(self, client: socket.socket, server: socket.socket) -> None:
-        losing, has_written, has_checked = threading.Event(), False, False
+        losing, has_begun, has_written = threading.Event(), False, False
         self._start(self._forward_answers, client, server, losing)
         with suppress(OSError):
             while request := client.recv(65536):
+                has_begun = has_begun or b"BEGIN ISOLATION" in request
                 has_written = has_written or b"INSERT INTO" in request or b"DELETE FROM" in request
-                has_checked = has_checked or b"transaction_isolation" in request
-                # What is sent in one piece with its check commits without a word, at its end.
-                is_commit = (has_checked and SYNC in request) or (has_written and b"COMMIT\0" in request)
-                has_checked = has_checked and not is_commit
+                # What is sent in one piece, outside of BEGIN, commits without a word, at its end.
+                is_commit = has_written and (b"COMMIT\0" if has_begun else SYNC) in request
+                if is_commit:
+                    has_begun = has_written = False
                 if is_commit and self.faults:
                     fault = self.faults.pop(0)
                     self.lost += 1

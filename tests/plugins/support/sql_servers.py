@@ -57,6 +57,14 @@ def another_program(url: str, table_name: str = "checkpoints", *, wait: float = 
     return DatabaseCheckpointBackend(url, table_name, wait=wait)
 
 
+def wait_for_a_lock(server: PostgresServer) -> None:
+    """Return when some connection waits for another one's lock."""
+    for _ in range(2_000):
+        if server.run("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
+            return
+    raise AssertionError("nobody waited for a lock")
+
+
 def running_server() -> Iterator[PostgresServer]:
     """Start a server; stop it afterwards, and remove its files."""
     with warnings.catch_warnings():

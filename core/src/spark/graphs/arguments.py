@@ -1,4 +1,4 @@
-"""What a graph was given, checked: what can be used is kept, and of everything else it is said what to give instead."""
+"""The arguments of a graph, checked: an error says what to give instead."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from spark.graphs.checkpoint.ids import check_graph_id
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.observers.observers import Observers
 from spark.graphs.checkpoint.recording.recorder import Recorder
-from spark.graphs.checkpoint.recording.saving import saving
+from spark.graphs.checkpoint.recording.saving import saver_for
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.memory import InMemoryCheckpointBackend
 from spark.graphs.checkpoint.storage.opening import open_backend
@@ -26,9 +26,9 @@ from spark.graphs.engine.executors import LocalExecutor
 from spark.graphs.engine.run import GraphRun
 from spark.graphs.engine.spec import FailureRule, RunSpec, Services
 from spark.graphs.resuming.origin import Origin
-from spark.graphs.resuming.recorded import named
 from spark.graphs.resuming.restore import NothingRecorded
 from spark.graphs.resuming.standing import Standing
+from spark.graphs.resuming.validation import named
 from spark.graphs.tasks import Task
 from spark.graphs.values.snapshots import Check
 
@@ -38,7 +38,7 @@ _LOG = logging.getLogger("spark.checkpoint")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
-    """What a graph was given, checked, and what follows from it for its runs."""
+    """The arguments of a graph, checked, and what its runs are made of."""
 
     graph_id: str
     is_named: bool
@@ -87,7 +87,7 @@ class Arguments:
         )
 
     def to_repeat(self) -> dict[str, Any]:
-        """Those arguments of ``Graph`` that a copy has, too, wherever its checkpoints go."""
+        """The arguments of ``Graph`` that a copy with other checkpoints has in common with it."""
         return {
             "max_concurrency": self.max_concurrency,
             "node_threads": self.node_threads,
@@ -102,11 +102,11 @@ class Arguments:
         return self.backend.codec.check if self.backend is not None else None
 
     def config_in(self, store: CheckpointBackend | None) -> CheckpointConfig | None:
-        """How the graph is checkpointed, in this store, or else in its very own, so that one in memory is not left behind."""
+        """How the graph is checkpointed, in this store or, without one, in the very backend that the graph has."""
         return replace(self.checkpoint_config, backend=store or self.backend) if self.checkpoint_config else None
 
     def new_recorder(self) -> Recorder | None:
-        """What writes the checkpoints of a run; None when it makes none."""
+        """A recorder for the checkpoints of one run; None when it makes none."""
         if self.backend is None or self.checkpoint_config is None:
             return None
         return Recorder(
@@ -129,7 +129,7 @@ class Arguments:
         standing: Standing,
         recorder: Recorder | None,
     ) -> GraphRun:
-        """A run that begins where the graph stands, with what the origin leaves to be done."""
+        """A run that begins where the graph stands, with the pending work of the origin."""
         pending, config = origin.pending, self.checkpoint_config or _DEFAULTS
         spec = RunSpec(
             graph_id=self.graph_id,
@@ -147,13 +147,13 @@ class Arguments:
         )
         services = Services(
             executor=LocalExecutor(topology.plans, threads=self.node_threads),
-            saver=saving(recorder, durability=config.durability) if recorder is not None else None,
+            saver=saver_for(recorder, durability=config.durability) if recorder is not None else None,
             clock=self.clock,
         )
         return GraphRun(spec, position, services)
 
     def to_data(self, task: Task, inputs: Mapping[str, Any] | None) -> dict[str, Any]:
-        """What checkpoints record of how a run was started, and with what; None for inputs that nobody knows."""
+        """What checkpoints record of how a run was started. Inputs that are not known are None."""
         return {
             "enable_state": True,
             "mode": str(task.type),
@@ -184,7 +184,7 @@ class Arguments:
             )
 
     def warn_of_random_id(self) -> None:
-        """Say, where it is so, that nobody will find these checkpoints again."""
+        """Warn if no other process could find the checkpoints."""
         if self.is_named or self.backend is None or not self.backend.persistent:
             return
         warnings.warn(
@@ -196,7 +196,7 @@ class Arguments:
 
 
 def chosen_id(id: str | None, graph_id: str | None) -> str | None:
-    """The graph id that was given in one of two ways, if any was."""
+    """The graph id, which may be given in one of two ways, or not at all."""
     if id is not None and graph_id is not None and id != graph_id:
         raise GraphDefinitionError(f"Graph(id={id!r}, graph_id={graph_id!r}): both mean the same; give one.")
     return id if id is not None else graph_id
@@ -221,7 +221,7 @@ def check_reachable(topology: Topology, nodes: Sequence[Node]) -> None:
 def recorded_config(checkpoint: GraphCheckpoint, store: CheckpointBackend | None) -> CheckpointConfig | None:
     """How the graph was checkpointed that this checkpoint is from, in the store that it was loaded from, if it was.
 
-    What of it can't be made again is said in a warning.
+    Warns of everything that can't be restored.
     """
     try:
         config, lost = CheckpointConfig.from_data(checkpoint.config.get("checkpoint"), backend=store)

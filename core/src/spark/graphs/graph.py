@@ -26,15 +26,15 @@ from spark.graphs.engine.spec import FailureRule, OnFailure
 from spark.graphs.message import Message
 from spark.graphs.progress import Progress
 from spark.graphs.resuming.origin import Origin, Resume, check_resume
-from spark.graphs.resuming.recorded import checked
 from spark.graphs.resuming.restore import find_topology
 from spark.graphs.resuming.standing import Standing, Stored
+from spark.graphs.resuming.validation import validated
 from spark.graphs.state.transactions import StateStore, check_key
 from spark.graphs.tasks import Task
 from spark.graphs.values.snapshots import snapshot
 
 _ALIVE: WeakValueDictionary[int, Graph] = WeakValueDictionary()
-"""Every graph in this process, in the order of their making. Several may have one id, and the newest need not live longest."""
+"""The graphs of this process, in the order in which they were made. Several may have the same id."""
 _NUMBERS = count()
 
 
@@ -73,7 +73,7 @@ class Graph:
         clock: Clock = SYSTEM_CLOCK,
         random: Random = SYSTEM_RANDOM,
     ) -> None:
-        self._given = Arguments.checked(
+        self._arguments = Arguments.checked(
             id=chosen_id(id, graph_id),
             checkpoint_config=checkpoint_config,
             max_concurrency=max_concurrency,
@@ -83,14 +83,16 @@ class Graph:
             clock=clock,
             random=random,
         )
-        self._standing = Standing(Origin(graph_state=StateStore("graph_state", state, check=self._given.check).values))
+        self._standing = Standing(
+            Origin(graph_state=StateStore("graph_state", state, check=self._arguments.check).values)
+        )
         self._run: GraphRun | None = None
         """The run that is under way, or the last one."""
         self._is_running = False
         self._topology = topology_from(start)
-        self._given.check_trigger_nodes(self._topology)
+        self._arguments.check_trigger_nodes(self._topology)
         check_reachable(self._topology, nodes)
-        self._given.warn_of_random_id()
+        self._arguments.warn_of_random_id()
         _ALIVE[next(_NUMBERS)] = self
 
     @classmethod
@@ -103,18 +105,18 @@ class Graph:
         max_concurrency: int | None = None,
         rename: Mapping[str, str] | None = None,
     ) -> Self:
-        """A graph that stands where the checkpoint was made; its next ``run`` goes on from there.
+        """A graph that stands where the checkpoint was made; its next ``run`` continues from there.
 
         :param start: the start node of the wired graph. Without it the nodes come from a graph with the same id in this
-            process, or are made anew from the node classes and ``@node`` functions that the program has imported.
+            process, or are made again from the node classes and ``@node`` functions that the program has imported.
         :param checkpoint_config: how the continued run is checkpointed; without it, as the graph in this process is, or as
             the checkpoint records; and always in the backend that it was loaded from, if it was.
         :param rename: recorded node key, class or function to the key of the node that it is in the wired graph.
-        :raises GraphRestoreError: a node that is still to run can't be had, or is another now; or no run writes what it says.
+        :raises GraphRestoreError: a pending node is not available, or is a different one now; or the checkpoint is invalid.
         :raises CheckpointVersionError: it was written in an unknown major version, and no migration is registered.
         """
         store = links_of(checkpoint).store
-        checkpoint = checked(migrated(checkpoint.isolated()))
+        checkpoint = validated(migrated(checkpoint.isolated()))
         alive = _newest_alive(checkpoint.graph_id)
         known = alive._topology if alive is not None else None
         topology, checkpoint = find_topology(checkpoint, start=start, alive=known, rename=rename)
@@ -122,13 +124,13 @@ class Graph:
             topology,
             id=checkpoint.graph_id,
             checkpoint_config=checkpoint_config
-            or (alive and alive._given.config_in(store))
+            or (alive and alive._arguments.config_in(store))
             or recorded_config(checkpoint, store),
             max_concurrency=max_concurrency or checkpoint.config.get("max_concurrency"),
             node_threads=checkpoint.config.get("node_threads", NODE_THREADS),
             **FailureRule.recorded_in(checkpoint.config),
-            clock=alive._given.clock if alive is not None else SYSTEM_CLOCK,
-            random=alive._given.random if alive is not None else SYSTEM_RANDOM,
+            clock=alive._arguments.clock if alive is not None else SYSTEM_CLOCK,
+            random=alive._arguments.random if alive is not None else SYSTEM_RANDOM,
         )
         graph._standing = Standing(Origin.of(checkpoint))
         return graph
@@ -142,14 +144,14 @@ class Graph:
     ) -> Message:
         """Run until nothing is left to do.
 
-        A run begins at the start, with the state that the graph has, unless there is one to resume. Nothing that was given is
-        dropped: inputs must be those that the resumed run was started with, or be left out. A run that was complete gives its
-        stored result again, and runs nothing.
+        A run begins at the start, with the state that the graph has, unless there is one to resume. No input is silently
+        dropped: give a resumed run the inputs that it was started with, or none. A run that is complete returns its stored
+        result again, and executes nothing.
 
         :param task: what to do: a ``Task``, the inputs of one, or nothing.
-        :param resume: ``True`` goes on from the latest checkpoint of this graph id and, when there is none, begins with what
-            the graph was made with. ``"state"`` begins a new run, with new inputs, in the state of the latest checkpoint. A
-            ``GraphCheckpoint`` goes on from that one. ``False`` resumes what ``from_checkpoint`` or ``load`` brought in.
+        :param resume: ``True`` continues from the latest checkpoint of this graph id; without one, the run begins with what the
+            graph was made with. ``"state"`` begins a new run, with new inputs, in the state of the latest checkpoint. A
+            ``GraphCheckpoint`` continues from that one. ``False`` resumes what ``from_checkpoint`` or ``load`` brought in.
         :param rename: recorded node key, class or function to the key of the node that it is in this graph.
         :raises InputConflictError: the run to resume was started with other inputs.
         :raises RunError: a run is under way, or something that only this graph holds would be lost; says what to do.
@@ -173,7 +175,7 @@ class Graph:
             self._is_running = False
 
     async def load(self, *, rename: Mapping[str, str] | None = None) -> GraphCheckpoint | None:
-        """Bring the latest checkpoint of this graph id into the graph; the next ``run`` goes on from it.
+        """Bring the latest checkpoint of this graph id into the graph; the next ``run`` continues from it.
 
         Until then ``set_state`` edits its state. Without a checkpoint, the graph stands where it was made, and this returns None.
 
@@ -193,17 +195,17 @@ class Graph:
     def with_checkpoints(self, checkpoint_config: CheckpointConfig | None) -> Self:
         """The same graph, checkpointed in another way: a new one with this one's nodes, id and committed states.
 
-        Pending work of a restored graph stays behind.
+        Pending work of a restored graph is not taken along.
         """
         self._check_idle("with_checkpoints")
         graph = type(self)(
             self._topology,
-            id=self.graph_id if self._given.is_named else None,
+            id=self.graph_id if self._arguments.is_named else None,
             state=self._standing.state.copy(),
             checkpoint_config=checkpoint_config,
-            **self._given.to_repeat(),
+            **self._arguments.to_repeat(),
         )
-        graph._standing.set_node_states(self._standing.node_states, check=graph._given.check)
+        graph._standing.set_node_states(self._standing.node_states, check=graph._arguments.check)
         return graph
 
     def create_checkpoint(
@@ -218,11 +220,11 @@ class Graph:
         :raises InvalidIdError: the id can't be used.
         """
         capture = self._capture(dict(metadata or {}))
-        now = self._given.clock.utc_now()
+        now = self._arguments.clock.utc_now()
         if checkpoint_id is None:  # an empty one is refused, like any other that can't be used
-            checkpoint_id = f"ckpt_{now:%Y%m%d_%H%M%S}_m{random_hex(self._given.random, size=4)}"
-        checkpoint = capture.checkpoint(checkpoint_id, graph_id=self._given.graph_id, timestamp=now)
-        return link(checkpoint.isolated(), observers=self._given.observers)
+            checkpoint_id = f"ckpt_{now:%Y%m%d_%H%M%S}_m{random_hex(self._arguments.random, size=4)}"
+        checkpoint = capture.checkpoint(checkpoint_id, graph_id=self._arguments.graph_id, timestamp=now)
+        return link(checkpoint.isolated(), observers=self._arguments.observers)
 
     async def get_state(self, key: str, default: Any = None) -> Any:
         """A committed value of the shared state, as your own copy."""
@@ -234,7 +236,7 @@ class Graph:
         :raises RunError: a run is under way.
         """
         self._check_idle("set_state")
-        self._standing.edit(check_key(key), snapshot(value, path=f"graph_state[{key!r}]", check=self._given.check))
+        self._standing.edit(check_key(key), snapshot(value, path=f"graph_state[{key!r}]", check=self._arguments.check))
 
     def get_state_snapshot(self) -> dict[str, Any]:
         """All committed values of the shared state, as your own copy."""
@@ -246,18 +248,18 @@ class Graph:
 
     @property
     def progress(self) -> Progress | None:
-        """How far the run is that is under way, or how far the last one came; None before the first."""
+        """The progress of the current run, or of the last one; None before the first."""
         return self._run.progress() if self._run is not None else None
 
     @property
     def graph_id(self) -> str:
         """What checkpoints know the graph by."""
-        return self._given.graph_id
+        return self._arguments.graph_id
 
     @property
     def id(self) -> str:
         """The same as ``graph_id``."""
-        return self._given.graph_id
+        return self._arguments.graph_id
 
     @property
     def nodes(self) -> dict[str, Node]:
@@ -267,19 +269,19 @@ class Graph:
     @property
     def checkpoint_config(self) -> CheckpointConfig | None:
         """How the graph is checkpointed."""
-        return self._given.checkpoint_config
+        return self._arguments.checkpoint_config
 
     @property
     def checkpoint_backend(self) -> CheckpointBackend | None:
         """Where its checkpoints go; None when it makes none."""
-        return self._given.backend
+        return self._arguments.backend
 
     @property
     def start(self) -> Node:
         """The node that a run begins with.
 
-        Setting it builds the graph anew, with the edges that there are now. It keeps the state and drops pending work that was
-        to be resumed: the next run begins at the new start.
+        Setting it builds the graph anew, with the edges that there are now. It keeps the state and discards pending work: the
+        next run begins at the new start.
         """
         return self._topology.first
 
@@ -287,30 +289,30 @@ class Graph:
     def start(self, node: Node) -> None:
         self._check_idle("start")
         topology = topology_from(node)
-        self._given.check_trigger_nodes(topology)
+        self._arguments.check_trigger_nodes(topology)
         self._topology = topology
         self._standing.give_up()
         self._run = None
 
     def __repr__(self) -> str:
-        return f"<Graph {self._given.graph_id!r} with {len(self._topology.plans)} nodes>"
+        return f"<Graph {self._arguments.graph_id!r} with {len(self._topology.plans)} nodes>"
 
     async def _run_from(self, origin: Origin, task: Task) -> Message:
         if origin.pending is not None:
             inputs = origin.pending.inputs
-        else:  # first of all: where they can't be saved, the graph stays as it was
-            inputs = snapshot(dict(task.inputs), path="inputs", check=self._given.check)
-        recorder = self._given.new_recorder()
+        else:  # first: if they can't be saved, the graph is unchanged
+            inputs = snapshot(dict(task.inputs), path="inputs", check=self._arguments.check)
+        recorder = self._arguments.new_recorder()
         if recorder is not None:
             await recorder.open(parent=origin.parent, next_sequence=origin.next_sequence)
         self._standing.take_over(origin)
         self._run = None
         if origin.pending is not None:
-            await self._given.observers.restored(origin.pending.checkpoint)
-        run = self._run = self._given.new_run(
+            await self._arguments.observers.restored(origin.pending.checkpoint)
+        run = self._run = self._arguments.new_run(
             self._topology, origin, task, inputs=inputs, standing=self._standing, recorder=recorder
         )
-        self._standing.next = Origin()  # not before: a run that could not begin can be tried again
+        self._standing.next = Origin()  # only now: a run that could not begin can be tried again
         is_stored = True
         try:
             return await Ending(run).reach()
@@ -323,13 +325,13 @@ class Graph:
                 self._standing.stored()
 
     def _stored(self, rename: Mapping[str, str] | None, *, for_result: bool) -> Stored:
-        return Stored(self._given.graph_id, self._given.backend, self._topology, rename, for_result)
+        return Stored(self._arguments.graph_id, self._arguments.backend, self._topology, rename, for_result)
 
     def _capture(self, metadata: dict[str, Any]) -> Capture:
         if self._run is not None:
             return self._run.capture(reason="manual", metadata=metadata)
         pending = self._standing.next.pending
-        config = self._given.to_data(Task(), pending.inputs if pending else None)
+        config = self._arguments.to_data(Task(), pending.inputs if pending else None)
         return self._standing.capture(self._topology, config=config, metadata=metadata)
 
     def _begin(self, what: str) -> None:

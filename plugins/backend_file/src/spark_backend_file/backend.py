@@ -98,20 +98,11 @@ class FileCheckpointBackend(CheckpointBackend):
         save = partial(self._graphs.put, record, to_delete, blobs, close_file=self._threads.close_file)
         return await self._saves.run(save, nbytes=record.nbytes, graph_id=record.graph_id)
 
+    async def next_sequence(self, graph_id: str) -> int:
+        return await self._threads.run(self._graphs.next_sequence, graph_id)
+
     async def get(self, graph_id: str, sequence: int) -> Record | None:
         return await self._threads.run(self._graphs.get, graph_id, sequence)
-
-    async def get_many(self, graph_id: str, sequences: Sequence[int]) -> Records:
-        return await self._threads.run(self._graphs.get_many, graph_id, sequences)
-
-    async def latest_headers(self, graph_ids: Sequence[str]) -> LatestHeaders:
-        return await self._threads.run(self._graphs.latest_headers, graph_ids)
-
-    async def graph_ids(self, prefix: str = "", *, after: str | None = None, limit: int | None = None) -> Names:
-        return await self._threads.run(self._graphs.graph_ids, prefix, after, limit)
-
-    async def list(self, graph_id: str | None = None) -> Listing:
-        return await self._threads.run(self._graphs.listing, graph_id)
 
     async def latest(self, graph_id: str) -> CheckpointInfo | None:
         return await self._threads.run(self._graphs.latest, graph_id)
@@ -119,8 +110,20 @@ class FileCheckpointBackend(CheckpointBackend):
     async def get_latest(self, graph_id: str) -> Record | None:
         return await self._threads.run(self._graphs.get_latest, graph_id)
 
-    async def next_sequence(self, graph_id: str) -> int:
-        return await self._threads.run(self._graphs.next_sequence, graph_id)
+    async def find(self, checkpoint_id: str) -> CheckpointInfo | None:
+        return await self._threads.run(self._graphs.find, checkpoint_id)
+
+    async def get_many(self, graph_id: str, sequences: Sequence[int]) -> Records:
+        return await self._threads.run(self._graphs.get_many, graph_id, sequences)
+
+    async def latest_headers(self, graph_ids: Sequence[str]) -> LatestHeaders:
+        return await self._threads.run(self._graphs.latest_headers, graph_ids)
+
+    async def list(self, graph_id: str | None = None) -> Listing:
+        return await self._threads.run(self._graphs.listing, graph_id)
+
+    async def graph_ids(self, prefix: str = "", *, after: str | None = None, limit: int | None = None) -> Names:
+        return await self._threads.run(self._graphs.graph_ids, prefix, after, limit)
 
     async def delete(self, graph_id: str, sequence: int) -> bool:
         return await self._threads.run(self._graphs.delete, graph_id, sequence)
@@ -131,15 +134,12 @@ class FileCheckpointBackend(CheckpointBackend):
     async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
         return await self._threads.run(self._graphs.get_blobs, graph_id, names) if self.keeps_blobs else {}
 
-    async def delete_blobs(self, graph_id: str, names: Sequence[str]) -> None:
-        if self.keeps_blobs:
-            await self._threads.run(self._graphs.delete_blobs, graph_id, names)
-
     async def blob_names(self, graph_id: str) -> Names:
         return await self._threads.run(self._graphs.blob_names, graph_id) if self.keeps_blobs else []
 
-    async def find(self, checkpoint_id: str) -> CheckpointInfo | None:
-        return await self._threads.run(self._graphs.find, checkpoint_id)
+    async def delete_blobs(self, graph_id: str, names: Sequence[str]) -> None:
+        if self.keeps_blobs:
+            await self._threads.run(self._graphs.delete_blobs, graph_id, names)
 
     async def leftovers(self, *, remove: bool = False) -> Names:
         return await self._threads.run(self._graphs.leftovers, remove)

@@ -28,7 +28,8 @@ from spark_backend_file.folder import GraphFolder
 from spark_backend_file.names import LAST_SEQUENCE, is_hashed, is_sequence, quote, unquote
 from spark_backend_file.threads import CloseFile
 
-_MOST_REMEMBERED: Final = 10_000
+MOST_REMEMBERED: Final = 10_000
+"""Folders or headers that one object remembers at most."""
 _ATTEMPTS: Final = 100
 
 
@@ -95,10 +96,20 @@ class GraphDirectory(ABC):
         self._remember(name)
         return deleted
 
+    def next_sequence(self, graph_id: str) -> int:
+        """See ``CheckpointBackend.next_sequence``."""
+        with self._folder(f"find the next sequence of graph {graph_id[:80]!r}", graph_id) as folder:
+            return folder.next_sequence() if folder else 1
+
     def get(self, graph_id: str, sequence: int) -> Record | None:
         """See ``CheckpointBackend.get``."""
         with self._folder(f"read checkpoint {sequence} of graph {graph_id[:80]!r}", graph_id) as folder:
             return self._read(folder, graph_id, sequence) if folder else None
+
+    def latest(self, graph_id: str) -> CheckpointInfo | None:
+        """See ``CheckpointBackend.latest``."""
+        with self._folder(f"find the latest checkpoint of graph {graph_id[:80]!r}", graph_id) as folder:
+            return folder.latest(graph_id) if folder else None
 
     def get_latest(self, graph_id: str) -> Record | None:
         """See ``CheckpointBackend.get_latest``."""
@@ -111,6 +122,18 @@ class GraphDirectory(ABC):
                     return record
                 # Deleted between the two, so there is a newer one, or none.
         raise BackendError(f"The file backend could not {action} in {self.path}: it is listed and can't be found.")
+
+    def find(self, checkpoint_id: str) -> CheckpointInfo | None:
+        """See ``CheckpointBackend.find``. Of records of two graphs with one id, the higher sequence is meant."""
+        with self.session(f"look for checkpoint {checkpoint_id[:80]!r}") as session:
+            found = [info for name in session.folder_names() if (info := _find_in(session, name, checkpoint_id))]
+            if found:
+                return max(found, key=lambda info: (info.sequence, info.timestamp))
+            address = parse_automatic_id(checkpoint_id)
+            if address is None or not is_sequence(address[1]):
+                return None
+            with session.folder(quote(address[0])) as folder:
+                return folder.info(*address) if folder else None
 
     def get_many(self, graph_id: str, sequences: Sequence[int]) -> Records:
         """See ``CheckpointBackend.get_many``."""
@@ -152,28 +175,6 @@ class GraphDirectory(ABC):
             existing = (each for each in wanted if each in damaged or _has_records(session, folders[each]))
             return [*islice(existing, limit)]
 
-    def latest(self, graph_id: str) -> CheckpointInfo | None:
-        """See ``CheckpointBackend.latest``."""
-        with self._folder(f"find the latest checkpoint of graph {graph_id[:80]!r}", graph_id) as folder:
-            return folder.latest(graph_id) if folder else None
-
-    def next_sequence(self, graph_id: str) -> int:
-        """See ``CheckpointBackend.next_sequence``."""
-        with self._folder(f"find the next sequence of graph {graph_id[:80]!r}", graph_id) as folder:
-            return folder.next_sequence() if folder else 1
-
-    def find(self, checkpoint_id: str) -> CheckpointInfo | None:
-        """See ``CheckpointBackend.find``. Of records of two graphs with one id, the higher sequence is meant."""
-        with self.session(f"look for checkpoint {checkpoint_id[:80]!r}") as session:
-            found = [info for name in session.folder_names() if (info := _find_in(session, name, checkpoint_id))]
-            if found:
-                return max(found, key=lambda info: (info.sequence, info.timestamp))
-            address = parse_automatic_id(checkpoint_id)
-            if address is None or not is_sequence(address[1]):
-                return None
-            with session.folder(quote(address[0])) as folder:
-                return folder.info(*address) if folder else None
-
     def delete(self, graph_id: str, sequence: int) -> bool:
         """See ``CheckpointBackend.delete``."""
         action = f"delete checkpoint {sequence} of graph {graph_id[:80]!r}"
@@ -197,16 +198,16 @@ class GraphDirectory(ABC):
         with self._folder(f"read large values of graph {graph_id[:80]!r}", graph_id) as folder:
             return folder.read_blobs(names) if folder else {}
 
+    def blob_names(self, graph_id: str) -> list[str]:
+        """See ``CheckpointBackend.blob_names``."""
+        with self._folder(f"list the large values of graph {graph_id[:80]!r}", graph_id) as folder:
+            return folder.list_blobs() if folder else []
+
     def delete_blobs(self, graph_id: str, names: Sequence[str]) -> None:
         """See ``CheckpointBackend.delete_blobs``."""
         with self._folder(f"remove large values of graph {graph_id[:80]!r}", graph_id) as folder:
             if folder:
                 folder.delete_blobs(names)
-
-    def blob_names(self, graph_id: str) -> list[str]:
-        """See ``CheckpointBackend.blob_names``."""
-        with self._folder(f"list the large values of graph {graph_id[:80]!r}", graph_id) as folder:
-            return folder.list_blobs() if folder else []
 
     def leftovers(self, remove: bool) -> list[str]:
         """See ``CheckpointBackend.leftovers``: paths below the directory."""
@@ -242,7 +243,7 @@ class GraphDirectory(ABC):
             return [*folder.listing(graph_id)] if folder else []
 
     def _remember(self, name: str) -> None:
-        if len(self._prepared) >= _MOST_REMEMBERED:
+        if len(self._prepared) >= MOST_REMEMBERED:
             self._prepared.clear()
         self._prepared.add(name)
 

@@ -48,7 +48,7 @@ from spark_backend_file.local_files import (
     write_blobs,
     write_fully,
 )
-from spark_backend_file.names import DELETED_UP_TO, TEMPORARY, is_leftover, new_temporary, record_name, sequence_of
+from spark_backend_file.names import DELETED_UP_TO, TEMPORARY, is_leftover, new_temporary, record_name, sequences_in
 from spark_backend_file.threads import CloseFile
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -69,7 +69,7 @@ class LocalNames:
     @cached_property
     def sequences(self) -> list[int]:
         """Of the records that are there, in order."""
-        return sorted(found for found in map(sequence_of, names_in(self._folder)) if found is not None)
+        return sequences_in(names_in(self._folder))
 
     @cached_property
     def aliases(self) -> list[tuple[str, int]]:

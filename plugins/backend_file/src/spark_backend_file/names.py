@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
 from hashlib import sha256
@@ -71,6 +72,11 @@ def sequence_of(name: str) -> int | None:
     """The sequence in the name of a record's file, or None for another file."""
     match = _RECORD.match(name)
     return int(match[1]) if match else None
+
+
+def sequences_in(names: Iterable[str]) -> list[int]:
+    """The sequences of all records among these files, in order."""
+    return sorted(int(match[1]) for match in map(_RECORD.match, names) if match)
 
 
 def is_sequence(sequence: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
 
@@ -13,18 +14,18 @@ from spark.graphs.checkpoint.storage import (
     LatestHeaders,
     Listing,
     Record,
+    Records,
     parse_automatic_id,
     split_inline_io,
+    wait_uncancellable,
 )
-from spark.graphs.checkpoint.storage import Records as FoundRecords
 from spark_backend_s3.blobs import Blobs
-from spark_backend_s3.calls import Call
 from spark_backend_s3.deleter import RecordDeleter
 from spark_backend_s3.location import Location, options_of
 from spark_backend_s3.names import LAST_SEQUENCE, Keys, is_sequence, quote
 from spark_backend_s3.objects import Objects
 from spark_backend_s3.reader import RecordReader
-from spark_backend_s3.records import Records
+from spark_backend_s3.records import RecordObjects
 from spark_backend_s3.scan import TRUST, Trust
 from spark_backend_s3.view_cache import ViewCache
 from spark_backend_s3.writer import RecordWriter
@@ -104,7 +105,7 @@ class S3CheckpointBackend(CheckpointBackend):
         )
         self._objects = Objects(self._location, timeout=timeout, has_conditions=not single_writer)
         keys = Keys(self._location.root)
-        records = Records(self._objects, keys, bucket=bucket)
+        records = RecordObjects(self._objects, keys, bucket=bucket)
         self._views = ViewCache(self._objects, keys, trust=trust)
         self._blobs = Blobs(self._objects, keys)
         self._writer = RecordWriter(
@@ -145,8 +146,8 @@ class S3CheckpointBackend(CheckpointBackend):
         action = f"save checkpoint {header.sequence} of graph {header.graph_id[:80]!r}"
         if not is_sequence(header.sequence):
             raise BackendError(f"The s3 backend can't {action}: sequences go from 1 to {LAST_SEQUENCE:,}.")
-        call = Call()
-        await call.wait_uncancellable(self._writer.put(record, action=action, call=call))
+        cancelled = asyncio.Event()
+        await wait_uncancellable(self._writer.put(record, action=action, cancelled=cancelled), on_cancel=cancelled.set)
 
     async def next_sequence(self, graph_id: str) -> int:
         action = f"find the next sequence of graph {graph_id[:80]!r}"
@@ -173,7 +174,7 @@ class S3CheckpointBackend(CheckpointBackend):
 
     # Read many.
 
-    async def get_many(self, graph_id: str, sequences: Sequence[int]) -> FoundRecords:
+    async def get_many(self, graph_id: str, sequences: Sequence[int]) -> Records:
         return await self._reader.get_many(graph_id, sequences, action=f"read checkpoints of graph {graph_id[:80]!r}")
 
     async def latest_headers(self, graph_ids: Sequence[str]) -> LatestHeaders:
@@ -206,14 +207,14 @@ class S3CheckpointBackend(CheckpointBackend):
         if not possible:
             return []
         try:
-            return await Call().wait_uncancellable(self._deleter.delete(graph_id, possible, action=action))
+            return await wait_uncancellable(self._deleter.delete(graph_id, possible, action=action))
         finally:
             self._reader.forget(graph_id)
 
     async def forget(self, graph_id: str) -> Sequences:
         action = f"forget graph {graph_id[:80]!r}"
         try:
-            return await Call().wait_uncancellable(self._deleter.forget(graph_id, action=action))
+            return await wait_uncancellable(self._deleter.forget(graph_id, action=action))
         finally:
             self._reader.forget(graph_id)
 
@@ -227,7 +228,7 @@ class S3CheckpointBackend(CheckpointBackend):
 
     async def delete_blobs(self, graph_id: str, names: Sequence[str]) -> None:
         action = f"delete large values of graph {graph_id[:80]!r}"
-        await Call().wait_uncancellable(self._blobs.remove(graph_id, names, action=action))
+        await wait_uncancellable(self._blobs.remove(graph_id, names, action=action))
 
     # Housekeeping.
 

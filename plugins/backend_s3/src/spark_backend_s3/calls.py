@@ -1,4 +1,4 @@
-"""How requests are made: tried again within bounds, many at once, and to their end even when the caller is cancelled."""
+"""How requests are made: tried again within bounds, and many at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 PARALLEL: Final = 16
 """So many requests of one operation are under way at once."""
 SLOWEST: Final = 1024 * 1024
-"""Bytes per second: a transfer slower than this is given up."""
+"""Bytes per second: a slower transfer is abandoned."""
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
 
@@ -67,7 +67,7 @@ class Attempts:
             self._limit.reschedule(ends + more)
 
     async def run(self, request: Callable[[], Awaitable[Result]]) -> Result:
-        """What the request returns at last.
+        """What the request returns when an attempt succeeds.
 
         :raises Exception: what the last attempt failed with.
         """
@@ -97,34 +97,6 @@ class Attempts:
                 self._budget.note_answer()
                 return result
             await asyncio.sleep(pause)
-
-
-class Call:
-    """A call of the backend that, once begun, is awaited to its end even when its caller is cancelled."""
-
-    def __init__(self) -> None:
-        self.is_wanted = True
-        """Whether the caller still waits for the result."""
-
-    async def wait_uncancellable(self, work: Awaitable[Result]) -> Result:
-        """What the work returns or raises. A cancellation is passed on when it has ended."""
-        task = asyncio.ensure_future(work)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            self.is_wanted = False
-            await _ended(task)
-            raise
-
-
-async def _ended(task: asyncio.Future[Result]) -> None:
-    while not task.done():
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError:
-            continue  # cancelled once more; the first one is already on its way to the caller
-    if not task.cancelled():
-        task.exception()  # seen, so that asyncio does not complain that nobody looked
 
 
 async def in_parallel(function: Callable[[Item], Awaitable[Result]], items: Iterable[Item]) -> list[Result]:

@@ -18,7 +18,7 @@ from spark.errors import DeletionError, SparkError
 from spark_backend_s3.calls import in_parallel
 from spark_backend_s3.names import Keys, quote
 from spark_backend_s3.objects import PAGE, Objects
-from spark_backend_s3.records import Records
+from spark_backend_s3.records import RecordObjects
 from spark_backend_s3.scan import Entry, GraphScan
 from spark_backend_s3.view_cache import ViewCache
 
@@ -32,7 +32,7 @@ class RecordDeleter:
     """Deletes records of all graphs in one store."""
 
     def __init__(
-        self, objects: Objects, keys: Keys, *, records: Records, views: ViewCache, has_conditions: bool
+        self, objects: Objects, keys: Keys, *, records: RecordObjects, views: ViewCache, has_conditions: bool
     ) -> None:
         self._objects = objects
         self._keys = keys
@@ -121,7 +121,7 @@ class RecordDeleter:
         async def empty(entry: Entry) -> SparkError | None:
             self._records.forget(entry.key)
             try:
-                # Whoever changed it meanwhile has emptied it, and was told so.
+                # Whoever changed it meanwhile has emptied it, and has reported that.
                 if await self._objects.empty(entry.key, etag=entry.etag, action=action):
                     deleted.append(entry.sequence)
                     tombstones.add(entry.sequence, at=self._views.trust.clock.monotonic())
@@ -143,7 +143,7 @@ class RecordDeleter:
         aliases: Sequence[str],
         action: str,
     ) -> None:
-        """Remove records whose places may be given up, and with them what else has become useless."""
+        """Remove records whose places need not be kept, and with them other objects that mean nothing any more."""
         trust = self._views.trust
         emptied = [sequence for sequence in scan.removable(trust) if not scan.places[sequence].size]
         if not old and len(emptied) < trust.batch:
@@ -194,7 +194,7 @@ class RecordDeleter:
         ]
 
     def _lock_of(self, name: str) -> asyncio.Lock:
-        """Deleters of one graph in this event loop take turns, so that one of them is told."""
+        """Deleters of one graph in this event loop take turns, so that one of them reports each deletion."""
         at = (id(asyncio.get_running_loop()), name)
         lock = self._locks.get(at)
         if lock is None:

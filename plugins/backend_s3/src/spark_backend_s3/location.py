@@ -64,11 +64,11 @@ class Location:
 def options_of(url: str) -> dict[str, Any]:
     """The arguments of the backend that ``s3://bucket/prefix?endpoint_url=…`` stands for.
 
-    :raises ValueError: it is no URL of this backend.
+    :raises ValueError: it is not a URL of this backend.
     """
     parts = urlsplit(url)
     if parts.scheme != "s3" or not parts.hostname or parts.fragment:
-        raise ValueError(f"{redact(url)!r} is no URL of the s3 backend; write s3://bucket/prefix")
+        raise ValueError(f"{redact(url)!r} is not a URL of the s3 backend; write s3://bucket/prefix")
     host = parts.netloc.rpartition("@")[2]
     if ":" in host or is_cut_short(url, ends="@/?#"):
         raise ValueError(

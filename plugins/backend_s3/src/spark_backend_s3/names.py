@@ -35,7 +35,7 @@ def quote(text: str) -> str:
 
 
 def unquote(name: str) -> str | None:
-    """The id that a name stands for; None when the name holds a hash, or is no name that ``quote`` makes."""
+    """The id that a name stands for; None when the name holds a hash, or is not one that ``quote`` makes."""
     if is_hashed(name) or not name.isascii():
         return None
     try:

@@ -95,7 +95,7 @@ class Objects:
 
         That one may be what an attempt wrote whose answer was lost.
 
-        :param is_wanted: whether to go on when an attempt failed.
+        :param is_wanted: whether to try again when an attempt failed.
         """
         try:
             return await self._put(key, content, action=action, is_wanted=is_wanted, IfNoneMatch="*")

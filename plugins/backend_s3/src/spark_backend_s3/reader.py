@@ -15,13 +15,13 @@ from spark.graphs.checkpoint.storage import (
     Listing,
     Record,
     RecordHeader,
+    Records,
     page_of,
 )
-from spark.graphs.checkpoint.storage import Records as FoundRecords
 from spark_backend_s3.calls import in_parallel
 from spark_backend_s3.names import LAST_SEQUENCE, Keys, is_hashed, is_sequence, quote, unquote
 from spark_backend_s3.objects import PAGE, Objects
-from spark_backend_s3.records import Records
+from spark_backend_s3.records import RecordObjects
 from spark_backend_s3.scan import FEW, Entry, PrefixScan
 
 Answer = TypeVar("Answer")
@@ -37,7 +37,7 @@ _HANDED_FOR: Final = 1.0
 class RecordReader:
     """The records of one store, as somebody reads them."""
 
-    def __init__(self, objects: Objects, keys: Keys, records: Records, *, clock: Clock) -> None:
+    def __init__(self, objects: Objects, keys: Keys, records: RecordObjects, *, clock: Clock) -> None:
         self._objects = objects
         self._keys = keys
         self._records = records
@@ -58,16 +58,16 @@ class RecordReader:
     async def latest(self, graph_id: str, *, action: str) -> CheckpointInfo | None:
         """The line of the last record.
 
-        :raises CheckpointDamagedError: what stands in the last place is no record; to pass it over would be a guess.
+        :raises CheckpointDamagedError: what stands in the last place can't be read as a record; an older one would be a guess.
         """
         header = await self._newest(
             quote(graph_id), lambda entry: self._header_of_latest(entry, action=action), action=action
         )
         return None if header is None else _line(header)
 
-    async def get_many(self, graph_id: str, sequences: Sequence[int], *, action: str) -> FoundRecords:
+    async def get_many(self, graph_id: str, sequences: Sequence[int], *, action: str) -> Records:
         """The records of a graph at these sequences, read in parallel, and what is damaged there."""
-        name, found = quote(graph_id), FoundRecords({})
+        name, found = quote(graph_id), Records({})
         if isinstance(sequences, range):
             sequences = await self._sequences_in(name, sequences, action=action)
         wanted = sorted({sequence for sequence in sequences if is_sequence(sequence)})

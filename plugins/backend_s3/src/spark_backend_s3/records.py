@@ -27,8 +27,8 @@ _FIRST_LOOK: Final = 4096
 _REMEMBERED: Final = 4096
 
 
-class Records:
-    """The records of one store. A header that was read is kept for as long as the object is the same."""
+class RecordObjects:
+    """The objects that are records. A header that was read is kept for as long as the object is the same."""
 
     def __init__(self, objects: Objects, keys: Keys, *, bucket: str) -> None:
         self._objects = objects
@@ -42,7 +42,7 @@ class Records:
         keep(self._headers, key, (etag, header), most=_REMEMBERED)
 
     def forget(self, key: str) -> None:
-        """Forget the header of an object that is no record any more."""
+        """Forget the header of an object that is not a record any more."""
         self._headers.pop(key, None)
 
     def known(self, key: str, etag: str) -> RecordHeader | None:
@@ -64,7 +64,7 @@ class Records:
         """The record at an address, or None.
 
         :param name: the quoted graph id.
-        :raises CheckpointDamagedError: what is there is no record, or another one.
+        :raises CheckpointDamagedError: what is there can't be read as a record, or is another one.
         """
         key = self._keys.record(name, sequence)
         content = await self._objects.read(key, action=action)

@@ -187,6 +187,8 @@ class Trust:
     """An object younger than so many seconds, by the store's clock, is not removed from its place."""
     batch: int = 100
     """So many emptied places are worth a request of their own."""
+    probe_age: float = 86_400.0
+    """A probe of so many seconds is a leftover. To remove it earlier would make the store seem unfit to whoever tries it out."""
     clock: Clock = field(default_factory=BootClock)
     """The writer's own; only ``monotonic`` is asked for."""
 

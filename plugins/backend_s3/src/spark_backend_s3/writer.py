@@ -16,18 +16,15 @@ from typing import Final
 from spark.errors import BackendError, CheckpointDamagedError, SequenceTakenError
 from spark.graphs.checkpoint.storage import Record, RecordHeader, frame
 from spark_backend_s3.blobs import Blobs
-from spark_backend_s3.calls import Call
 from spark_backend_s3.errors import is_passing
 from spark_backend_s3.location import Location
 from spark_backend_s3.names import Keys, quote
 from spark_backend_s3.objects import LARGEST, Objects
-from spark_backend_s3.records import Records
+from spark_backend_s3.records import RecordObjects
 from spark_backend_s3.view_cache import ViewCache, keep
 
 _REMEMBERED: Final = 10_000
 _DELETED: Final = "was used before and its checkpoint, or a later one, has been deleted"
-_STALE: Final = timedelta(days=1)
-"""A probe of this age is a leftover. Trying out takes seconds, and to remove a probe meanwhile would make a store seem unfit."""
 _PROVEN: Final[set[tuple[str, str]]] = set()
 """Endpoint and bucket of the stores that were found to honour conditional writes, in this process."""
 
@@ -41,7 +38,7 @@ class RecordWriter:
         keys: Keys,
         location: Location,
         *,
-        records: Records,
+        records: RecordObjects,
         blobs: Blobs,
         views: ViewCache,
         is_single_writer: bool,
@@ -56,32 +53,33 @@ class RecordWriter:
         self._acknowledged: OrderedDict[str, None] = OrderedDict()
         """The nonces of records whose writing was reported as done."""
 
-    async def put(self, record: Record, *, action: str, call: Call) -> None:
+    async def put(self, record: Record, *, action: str, cancelled: asyncio.Event) -> None:
         """Store a record in one act.
 
+        :param cancelled: set when the caller was cancelled: then nothing is tried again.
         :raises SequenceTakenError: its sequence is or was in use.
         """
         try:
-            await self._put(record, action=action, call=call)
+            await self._put(record, action=action, cancelled=cancelled)
         except BackendError as error:
-            # Others may have gone on while the store did not answer. They may even be the reason: it was we who were stopped.
-            if not call.is_wanted or not await self._is_stored_after(error, record, action=action):
+            # Others may have continued while the store did not answer, for instance because this process was stopped.
+            if cancelled.is_set() or not await self._is_stored_after(error, record, action=action):
                 raise
 
-    async def _put(self, record: Record, *, action: str, call: Call) -> None:
+    async def _put(self, record: Record, *, action: str, cancelled: asyncio.Event) -> None:
         header, name, content = record.header, quote(record.graph_id), _framed(record, action=action)
         if not self._is_single_writer:
             await self._check_conditional_writes()
-        if call.is_wanted and record.blobs:
+        if record.blobs and not cancelled.is_set():
             await self._blobs.add(record.graph_id, record.blobs, action=action)
-        if not call.is_wanted:
+        if cancelled.is_set():
             return
         await self._check_unused(name, header, action=action)
         if header.manual:
             # Before the record, which so appears with its id in one act. Whether an alias is true, the record says.
             await self._objects.write(self._keys.alias(header.checkpoint_id, name, header.sequence), b"", action=action)
         key = self._keys.record(name, header.sequence)
-        etag = await self._objects.create(key, content, action=action, is_wanted=lambda: call.is_wanted)
+        etag = await self._objects.create(key, content, action=action, is_wanted=lambda: not cancelled.is_set())
         if etag is None:
             etag = await self._own_etag(name, header, action=action)
         await self._conclude(name, header, etag, action=action)
@@ -188,10 +186,11 @@ class RecordWriter:
 
     async def leftovers(self, *, action: str) -> list[str]:
         """The keys of probes that were left behind by processes that ended while they tried the store out."""
+        stale = timedelta(seconds=self._views.trust.probe_age)
         found, more = [], None
         while True:
             page = await self._objects.page(self._keys.probes, action=action, more=more)
-            found += [each.key for each in page.objects if page.now is not None and page.now - each.written > _STALE]
+            found += [each.key for each in page.objects if page.now is not None and page.now - each.written > stale]
             more = page.more
             if more is None:
                 return found

@@ -2,42 +2,43 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
-
-from sqlalchemy import Connection, Executable, Row
 
 from spark.errors import BackendError, CheckpointDamagedError, InvalidIdError
 from spark.graphs.checkpoint.storage import (
     CheckpointBackend,
     CheckpointInfo,
     CheckpointQuery,
+    LatestHeaders,
     Listing,
     Record,
+    Records,
     parse_automatic_id,
     run_blocking,
+    split_inline_io,
 )
-from spark_backend_sql.connection import Database
-from spark_backend_sql.inline_reads import MOST_ROWS, Reading, Rows
+from spark_backend_sql.compiled import Query, Rows
+from spark_backend_sql.connection import WAIT, Database
 from spark_backend_sql.operations import Delete, Forget, Operation, Put
-from spark_backend_sql.patience import WAIT, Patience
+from spark_backend_sql.reads import MOST_ROWS
 from spark_backend_sql.schema import LONGEST_CHECKPOINT_ID, LONGEST_GRAPH_ID
-from spark_backend_sql.sharing import connect
-from spark_backend_sql.statements import line_of, record_of
+from spark_backend_sql.sharing import Key, connect
+from spark_backend_sql.statements import LAST_SEQUENCE, damaged_line, header_of, line_of, record_of
+from spark_backend_sql.urls import parsed
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.storage import CheckpointSerializer, Format, ReadLimits
 
-Result = TypeVar("Result")
+Value = TypeVar("Value")
 Sequences: TypeAlias = list[int]
 Names: TypeAlias = list[str]
 
-LAST_SEQUENCE: Final = 2**63 - 1
 LONGEST_WAIT: Final = 24 * 60 * 60
 """Seconds."""
-_AT_ONCE: Final = 500
+_BATCH: Final = 256
+"""How many values one statement looks for."""
 
 
 class DatabaseCheckpointBackend(CheckpointBackend):
@@ -54,6 +55,8 @@ class DatabaseCheckpointBackend(CheckpointBackend):
     :param serializer: turns objects of your own into plain values and back.
     :param limits: what loading one checkpoint may cost beyond what its size accounts for.
     :param wait: seconds that a call waits at most for somebody else's lock, and for a server that is away.
+    :param inline_io: with SQLite, small calls may run in the event loop's thread while the disk is fast; False keeps all of
+        them in threads.
 
     :raises ValueError: the connection string or the table name can't be used.
     :raises BackendError: the driver of the database is not installed.
@@ -74,27 +77,34 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         *,
         limits: ReadLimits | Mapping[str, int] | None = None,
         wait: float = WAIT,
+        inline_io: bool = True,
     ) -> None:
         super().__init__(
-            format=format, compression=compression, pretty_print=pretty_print, serializer=serializer, limits=limits
+            format=format,
+            compression=compression,
+            pretty_print=pretty_print,
+            serializer=serializer,
+            limits=limits,
+            inline_io=inline_io,
         )
         self.table_name = table_name
-        self._connections, self._token = connect(
-            connection_string, table_name=table_name, wait=_checked_wait(wait), user=self
-        )
+        inline = self.inline_limits if inline_io else None
+        key = Key(parsed(connection_string), table_name, _checked_wait(wait), inline)
+        self._connections, self._token = connect(key, user=self)
         self.database: Database = self._connections.database
-        self._statements = self._connections.statements
-        self._ledger = self._connections.ledger
+        self._statements = self.database.statements
         self._writer = self._connections.writer
+        self._reader = self._connections.reader
         self._is_closed = False
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
-        """The backend of the database that the URL names; the URL's query goes to the driver.
+        """The backend of the database that the URL names; the URL's query, ``inline_io`` aside, goes to the driver.
 
         :raises ValueError: it is no URL of a database.
         """
-        return cls(url, **options)
+        address, common = split_inline_io(url)
+        return cls(address, **common | options)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.database!r}, table_name={self.table_name!r})"
@@ -126,16 +136,16 @@ class DatabaseCheckpointBackend(CheckpointBackend):
             return {}
         doing = f"read large values of graph {graph_id[:80]!r}"
         found: dict[str, bytes] = {}
-        for some in _batched([name for name in names if _is_text(name)]):
-            found.update(await self._pairs(self._statements.blobs, {"graph": graph_id, "names": some}, doing))
+        for batch in _batched([name for name in names if _is_text(name)]):
+            rows = await self._rows(*self._statements.blobs(graph_id, batch), doing)
+            found.update((name, bytes(content)) for name, content in rows)
         return found
 
     async def blob_names(self, graph_id: str) -> Names:
         if not _is_text(graph_id):
             return []
         doing = f"list the large values of graph {graph_id[:80]!r}"
-        statement, values = self._statements.blob_names, {"graph": graph_id}
-        return await self._read(lambda connection: [*connection.scalars(statement, values)], doing)
+        return [name for (name,) in await self._rows(self._statements.blob_names, {"graph": graph_id}, doing)]
 
     async def get(self, graph_id: str, sequence: int) -> Record | None:
         if not _can_exist(graph_id, sequence):
@@ -144,6 +154,43 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         return await self._record(
             self._statements.get, self._statements.get_small, {"graph": graph_id, "at": sequence}, doing
         )
+
+    async def get_many(self, graph_id: str, sequences: Sequence[int]) -> Records:
+        found = Records({})
+        if isinstance(sequences, range):
+            possible = _possible(sequences)
+            batches: Sequence[Sequence[int]] = [possible] if possible else []
+        else:
+            batches = [*_batched(sorted({each for each in sequences if _can_exist(graph_id, each)}))]
+        doing = f"read checkpoints of graph {graph_id[:80]!r}"
+        for batch in batches if _is_text(graph_id) else []:
+            for row in await self._rows(*self._statements.records(graph_id, batch), doing):
+                try:
+                    record = record_of(row)
+                except CheckpointDamagedError as error:
+                    found.damaged.append(damaged_line(row[0], row[1], self.table_name, error))
+                else:
+                    found.records[record.sequence] = record
+        return found
+
+    async def latest_headers(self, graph_ids: Sequence[str]) -> LatestHeaders:
+        found = LatestHeaders({})
+        for batch in _batched([*{each: None for each in graph_ids if _is_text(each)}]):
+            rows = await self._rows(*self._statements.latest_headers(batch), "read the latest headers of graphs")
+            for row in {row[0]: row for row in rows}.values():
+                try:
+                    found.headers[row[0]] = header_of(row)
+                except CheckpointDamagedError as error:
+                    found.damaged.append(damaged_line(row[0], row[1], self.table_name, error))
+        return found
+
+    async def graph_ids(self, prefix: str = "", *, after: str | None = None, limit: int | None = None) -> Names:
+        if not _is_text(prefix):
+            return []
+        if after is not None and not _is_text(after):
+            return await super().graph_ids(prefix, after=after, limit=limit)
+        query, values = self._statements.graph_ids(prefix, after=after, limit=limit)
+        return [name for (name,) in await self._rows(query, values, "list graphs") if isinstance(name, str)]
 
     async def list(self, graph_id: str | None = None) -> Listing:
         if graph_id is None:
@@ -156,18 +203,15 @@ class DatabaseCheckpointBackend(CheckpointBackend):
     async def query(self, query: CheckpointQuery) -> Listing:
         if query.graph_id is not None and not _is_text(query.graph_id):
             return Listing([])
-        search = self._statements.search
-        is_short = query.limit is not None and query.limit <= MOST_ROWS
-        return await self._listing(
-            search.statement(query), search.values(query), "search for checkpoints", is_short=is_short
-        )
+        is_small = query.limit is not None and query.limit <= MOST_ROWS
+        return await self._listing(*self._statements.search(query), "search for checkpoints", is_small=is_small)
 
     async def latest(self, graph_id: str) -> CheckpointInfo | None:
         if not _is_text(graph_id):
             return None
         doing = f"find the latest checkpoint of graph {graph_id[:80]!r}"
         return _only(
-            await self._listing(self._statements.newest, {"graph": graph_id, "count": 1}, doing, is_short=True)
+            await self._listing(self._statements.newest, {"graph": graph_id, "count": 1}, doing, is_small=True)
         )
 
     async def get_latest(self, graph_id: str) -> Record | None:
@@ -182,8 +226,8 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         if not _is_text(graph_id):
             return 1
         doing = f"find the next sequence of graph {graph_id[:80]!r}"
-        used = await self._first(self._statements.used, {"graph": graph_id}, doing)
-        return max((number for number in used or () if number is not None), default=0) + 1
+        (used,) = await self._rows(self._statements.used, {"graph": graph_id}, doing)
+        return max((number for number in used if number is not None), default=0) + 1
 
     async def find(self, checkpoint_id: str) -> CheckpointInfo | None:
         if not _is_text(checkpoint_id):
@@ -208,61 +252,24 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         self._check_open()
         return await self._writer.run(operation)
 
-    async def _first(
-        self, statement: Executable, values: Mapping[str, Any], doing: str
-    ) -> Row[*tuple[Any, ...]] | None:
-        return await self._read(lambda connection: connection.execute(statement, dict(values)).first(), doing)
+    async def _record(self, query: Query, small: Query, values: Mapping[str, Any], doing: str) -> Record | None:
+        """The record that a query finds.
 
-    async def _pairs(self, statement: Executable, values: Mapping[str, Any], doing: str) -> dict[str, bytes]:
-        def work(connection: Connection) -> dict[str, bytes]:
-            return {name: bytes(content) for name, content in connection.execute(statement, dict(values))}
-
-        return await self._read(work, doing)
-
-    async def _record(self, statement: Reading, small: Reading, values: Mapping[str, Any], doing: str) -> Record | None:
-        """The record that a statement finds.
-
-        :param small: the same statement for records with a small payload; another one's is NULL.
+        :param small: the same query, with NULL for a payload that is large.
         """
-        rows = self._read_inline(small, values)
+        self._check_open()
+        rows = self._reader.rows_now(small, values)
         if rows is None or (rows and rows[0][-1] is None):
-            rows = await self._rows(statement, values, doing, is_short=True)
+            rows = await self._reader.rows_in_thread(query, values, doing)
         return record_of(rows[0]) if rows else None
 
-    async def _listing(
-        self, statement: Reading, values: Mapping[str, Any], doing: str, *, is_short: bool = False
-    ) -> Listing:
-        rows = self._read_inline(statement, values) if is_short else None
-        if rows is None:
-            rows = await self._rows(statement, values, doing, is_short=is_short)
+    async def _listing(self, query: Query, values: Mapping[str, Any], doing: str, *, is_small: bool = False) -> Listing:
+        rows = await self._rows(query, values, doing, is_small=is_small)
         return Listing.of(line_of(row, self.table_name) for row in rows)
 
-    def _read_inline(self, statement: Reading, values: Mapping[str, Any]) -> Rows | None:
-        """The answer to a statement that reads little; None where a reader's thread has to get it."""
-        inline_reads = self._connections.inline_reads
-        return None if inline_reads is None or self._is_closed else inline_reads.rows(statement, values)
-
-    async def _rows(self, statement: Reading, values: Mapping[str, Any], doing: str, *, is_short: bool) -> Rows:
-        inline_reads = self._connections.inline_reads if is_short else None
-
-        def work(patience: Patience) -> Rows:
-            began = time.perf_counter()
-            rows = self.database.read(
-                lambda connection: connection.execute(statement, dict(values)).all(), doing, patience
-            )
-            if inline_reads is not None:
-                inline_reads.read_elsewhere(time.perf_counter() - began)
-            return rows
-
-        return await self._in_reader(work)
-
-    async def _read(self, work: Callable[[Connection], Result], doing: str) -> Result:
-        return await self._in_reader(lambda patience: self.database.read(work, doing, patience))
-
-    async def _in_reader(self, work: Callable[[Patience], Result]) -> Result:
+    async def _rows(self, query: Query, values: Mapping[str, Any], doing: str, *, is_small: bool = False) -> Rows:
         self._check_open()
-        patience = Patience(self.database.wait)
-        return await run_blocking(work, patience, executor=self._connections.readers, on_cancel=patience.give_up)
+        return await self._reader.rows(query, values, doing, is_small=is_small)
 
     def _check_open(self) -> None:
         if self._is_closed:
@@ -275,9 +282,9 @@ def _checked_wait(wait: float) -> float:
     raise ValueError(f"The sql backend can't wait {wait!r} seconds: give more than 0 and at most {LONGEST_WAIT:,}.")
 
 
-def _batched(names: Sequence[str]) -> Iterator[Names]:
-    """The names in pieces that a statement can bind."""
-    return ([*names[start : start + _AT_ONCE]] for start in range(0, len(names), _AT_ONCE))
+def _batched(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
+    """The values in batches that a statement can bind."""
+    return (values[start : start + _BATCH] for start in range(0, len(values), _BATCH))
 
 
 def _only(listing: Listing) -> CheckpointInfo | None:
@@ -300,6 +307,13 @@ def _is_text(value: str) -> bool:
 
 def _can_exist(graph_id: str, sequence: int) -> bool:
     return _is_text(graph_id) and 0 < sequence <= LAST_SEQUENCE
+
+
+def _possible(sequences: range) -> range:
+    """Those of the sequences that can exist, rising."""
+    rising = sequences if sequences.step > 0 else sequences[::-1]
+    first, step = rising.start, rising.step
+    return rising[max(0, -((first - 1) // step)) : max(0, (LAST_SEQUENCE - first) // step + 1)]
 
 
 def _check(record: Record) -> None:

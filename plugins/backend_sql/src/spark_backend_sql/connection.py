@@ -1,28 +1,41 @@
-"""The way to the database: one engine to write with and one to read with, and how failures are met."""
+"""The way to the database: engines, connections of the driver, and how failures are met."""
 
 from __future__ import annotations
 
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
-from contextlib import nullcontext
-from typing import Any, Final, TypeVar
+from contextlib import nullcontext, suppress
+from typing import Any, Final, NoReturn, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, select
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy import URL, Engine, NullPool, create_engine
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from spark_backend_sql.dialects import engine_options, missing_driver, prepare_connections
+from spark.graphs.checkpoint.storage import ForkGate
+from spark_backend_sql.compiled import Binder
+from spark_backend_sql.dialect import LOCK_TIMEOUT, Dialect
 from spark_backend_sql.faults import explained, is_locked, is_passing, shown
-from spark_backend_sql.forks import no_fork
-from spark_backend_sql.patience import Patience
 from spark_backend_sql.schema import Tables, is_current, migrate
-from spark_backend_sql.urls import refuse_async
+from spark_backend_sql.statements import Statements
+from spark_backend_sql.urls import dialect_for, missing_driver, refuse_async
 
 Result = TypeVar("Result")
 
-READERS: Final = 4
-"""At most this many reads at once."""
+WAIT: Final = 30.0
+"""Seconds that a call waits at most, unless the backend is told otherwise."""
 PAUSES: Final = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 4, 4, 4)
 """Seconds before each further try of what failed for a passing reason, locks aside: about sixteen in all."""
+FIRST_PAUSE: Final = 0.02
+LONGEST_PAUSE: Final = 0.5
+"""Seconds between two tries of what met a lock: at first, and in the end."""
+
+no_fork: Final = ForkGate()
+"""A fork comes when nobody is inside SQLite, and finds none of its connections open.
+
+A lock inside SQLite that another thread holds at a fork stays locked in the child for ever, and what SQLite remembers of its
+locks on files is no longer true there.
+"""
 
 
 class Database:
@@ -34,65 +47,101 @@ class Database:
     """
 
     def __init__(self, url: URL, *, table_name: str, wait: float) -> None:
+        kind = dialect_for(url)
         self.url = url
         self.wait = wait
         self.tables = Tables(table_name, dialect=url.get_backend_name())
-        self.no_fork = no_fork if url.get_backend_name() == "sqlite" else nullcontext()
+        self.no_fork = no_fork if kind.runs_in_process else nullcontext()
         """Held while the database is used in a way that no other thread may fork meanwhile."""
-        self._open()
+        self.writing, self.reading = _engines(url, kind, wait=wait)
+        self.dialect: Dialect = kind(self.tables, self.writing.dialect)
+        self.statements = Statements(self.tables, self.dialect, Binder(self.tables.checkpoints, self.writing.dialect))
+        self.writer = DriverConnection(self.writing, self.dialect)
+        """The one connection that writes. Used by one thread at a time."""
+        self._inherited: list[object] = []
+        self._begin()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({shown(self.url)!r})"
 
-    def _open(self) -> None:
-        self.writing, self.reading = _engines(self.url, wait=self.wait)
+    def _begin(self) -> None:
+        self._readers: deque[DriverConnection] = deque()
+        """Connections that read and that nobody uses at the moment."""
         self._was_reached = False
         self._is_ready = False
         self._preparing = threading.Lock()
 
     def after_fork(self) -> None:
-        """In a child process: leave the parent's connections to the parent, and make our own."""
-        self.writing.dispose(close=False)
-        self.reading.dispose(close=False)
-        self._open()
+        """In a child process: leave the parent's connections to the parent, unclosed, and make our own."""
+        self._inherited += [self.writer, *self._readers]
+        self.writer = DriverConnection(self.writing, self.dialect)
+        self._begin()
 
-    def read(self, work: Callable[[Connection], Result], doing: str, patience: Patience | None = None) -> Result:
-        """What the work returns, given a connection for single statements that read. Tried again while that may help.
+    def write(self, work: Callable[[], Result], is_wanted: Callable[[], bool]) -> Result:
+        """What the work returns. Tried again while that may help, locks aside.
+
+        :param work: ``str(work)`` says in messages what could not be done.
+        :param is_wanted: whether to try again.
+        :raises BackendError: the database failed.
+        """
+        return self._until_done(work, work, RetryBudget(self.wait, is_wanted), outlasts_locks=False)
+
+    def read(self, work: Callable[[Any], Result], doing: str, budget: RetryBudget | None = None) -> Result:
+        """What the work returns, given the driver's connection, to run statements that read. Tried again while that may help.
 
         :raises BackendError: the database failed.
         """
 
         def once() -> Result:
-            with self.reading.connect() as connection:
-                return work(connection)
+            connection = self._free_reader()
+            try:
+                return connection.run(work)
+            finally:
+                self._return(connection)
 
-        return self._patiently(once, doing, patience or Patience(self.wait), outlasts_locks=True)
+        return self._until_done(once, doing, budget or RetryBudget(self.wait), outlasts_locks=True)
 
-    def write(self, work: Callable[[Engine], Result], is_wanted: Callable[[], bool]) -> Result:
-        """What the work returns, given the engine to write with. Tried again while that may help, locks aside.
-
-        :param work: ``str(work)`` says in messages what could not be done.
-        :param is_wanted: whether to go on trying.
-        """
-        patience = Patience(self.wait, is_wanted)
-        return self._patiently(lambda: work(self.writing), work, patience, outlasts_locks=False)
+    def read_now(self, work: Callable[[Any], Result]) -> Result | None:
+        """The same, without waiting for anything but the disk. None where it fails, and where no connection is open and free."""
+        with self.no_fork:
+            if not self._readers:
+                return None
+            connection = self._readers.pop()
+            try:
+                return connection.run(work, no_wait=True)
+            except DBAPIError:
+                return None
+            finally:
+                self._return(connection)
 
     def answers(self) -> bool:
-        """Whether a connection can be made, and used."""
+        """Whether a connection can be made."""
         try:
-            with self.no_fork, self.writing.connect() as connection:
-                connection.scalar(select(1))
+            with self.no_fork:
+                connection = DriverConnection(self.writing, self.dialect)
+                connection.open()
+                connection.close()
         except Exception:  # whatever it is, there is no answer
             return False
         return True
 
     def close(self) -> None:
-        """Close every connection; those that are needed again are made again."""
-        self.writing.dispose()
-        self.reading.dispose()
+        """Close every connection that is not in use. What is needed again is made again."""
+        self.writer.close()
+        while self._readers:
+            self._readers.pop().close()
 
-    def _patiently(
-        self, work: Callable[[], Result], doing: object, patience: Patience, *, outlasts_locks: bool
+    def _free_reader(self) -> DriverConnection:
+        with suppress(IndexError):
+            return self._readers.pop()
+        return DriverConnection(self.reading, self.dialect)
+
+    def _return(self, connection: DriverConnection) -> None:
+        if connection.is_open:
+            self._readers.append(connection)
+
+    def _until_done(
+        self, work: Callable[[], Result], doing: object, budget: RetryBudget, *, outlasts_locks: bool
     ) -> Result:
         pauses = iter(PAUSES)
         while True:
@@ -106,12 +155,12 @@ class Database:
                 self._was_reached = True
                 return result
             if is_locked(failure):
-                if not outlasts_locks or not patience.rest():
+                if not outlasts_locks or not budget.rest():
                     break
                 continue
             # One that was never reached is more likely misspelt than restarting.
             pause = next(pauses, None) if self._was_reached and is_passing(failure) else None
-            if pause is None or not patience.rest(pause):
+            if pause is None or not budget.rest(pause):
                 break
         # Outside of the handler: what is raised must not carry along an error that may show a password.
         raise explained(failure, str(doing), self.url)
@@ -128,28 +177,158 @@ class Database:
         with self.reading.connect() as connection:
             if is_current(connection, self.tables):
                 return
-        with self.writing.connect() as connection:
+        with self.writing.connect() as connection, self.dialect.exclusively(connection, self.tables.name):
             migrate(connection, self.tables)
 
 
-def _engines(url: URL, *, wait: float) -> tuple[Engine, Engine]:
-    options = engine_options(url, wait=wait)
+class DriverConnection:
+    """A connection of the driver's own, made when it is needed and kept from one use to the next, by one thread at a time.
+
+    The engine makes it, as any of its own. To get one from a pool and put it back costs as much as storing a small checkpoint.
+    All errors of the driver are raised as SQLAlchemy wraps them.
+    """
+
+    def __init__(self, engine: Engine, dialect: Dialect) -> None:
+        self._engine = engine
+        self._dialect = dialect
+        self._driver: Any = None
+        self._no_wait = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the next call finds it made."""
+        return self._driver is not None
+
+    def open(self, *, no_wait: bool = False) -> Any:
+        """The driver's connection, made if there is none. What fails here has changed nothing.
+
+        :raises sqlalchemy.exc.DBAPIError: the driver's error.
+        """
+        try:
+            if self._driver is None:
+                self._driver, self._no_wait = self._new(), False
+            if no_wait is not self._no_wait:
+                self._dialect.set_no_wait(self._driver, no_wait=no_wait)
+                self._no_wait = no_wait
+        except BaseException as error:
+            self._fail(error)
+        return self._driver
+
+    def run(self, work: Callable[..., Result], *arguments: Any, no_wait: bool = False) -> Result:
+        """What the work returns, given the driver's connection and the arguments.
+
+        What fails costs the connection: of statements sent in one piece with one that failed, nobody knows which the server
+        has prepared.
+
+        :param no_wait: SQLite waits for nobody's lock, and leaves moving its log into the file to others.
+        :raises sqlalchemy.exc.DBAPIError: the driver's error.
+        """
+        driver = self.open(no_wait=no_wait)
+        try:
+            return work(driver, *arguments)
+        except BaseException as error:
+            self._fail(error)
+
+    def transact(self, work: Callable[[Any], Result], *, no_wait: bool = False) -> Result:
+        """The same in a transaction, which is committed. Only a failed COMMIT, and a lost connection, cost the connection.
+
+        SQLite may leave a transaction open that it can't commit, which nobody must inherit.
+        """
+        driver = self.open(no_wait=no_wait)
+        try:
+            self._dialect.begin(driver)
+            result = work(driver)
+        except BaseException as error:
+            self._fail(error, is_usable=self._roll_back())
+        try:
+            driver.commit()
+        except BaseException as error:
+            self._fail(error)
+        return result
+
+    def close(self) -> None:
+        """Close the connection; the next call makes another."""
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            with suppress(self._engine.dialect.loaded_dbapi.Error):
+                driver.close()
+
+    def _new(self) -> Any:
+        pooled = self._engine.raw_connection()
+        pooled.detach()
+        return pooled.dbapi_connection
+
+    def _roll_back(self) -> bool:
+        try:
+            self._driver.rollback()
+        except self._engine.dialect.loaded_dbapi.Error:
+            return False
+        return True
+
+    def _fail(self, error: BaseException, *, is_usable: bool = False) -> NoReturn:
+        """Raise the error, as SQLAlchemy wraps it, and close the connection unless it can still be used."""
+        dialect = self._engine.dialect
+        kind = dialect.loaded_dbapi.Error
+        is_lost = isinstance(error, kind) and dialect.is_disconnect(error, self._driver, None)
+        if is_lost or not is_usable:
+            self.close()
+        if not isinstance(error, kind):
+            raise error
+        raise DBAPIError.instance(
+            None, None, error, kind, hide_parameters=True, connection_invalidated=is_lost, dialect=dialect
+        ) from error
+
+
+class RetryBudget:
+    """What is left of the time that one call may take. Belongs to the thread that makes it, except for ``give_up``.
+
+    :param is_wanted: whether anybody still waits for the call.
+    """
+
+    def __init__(self, seconds: float, is_wanted: Callable[[], bool] = lambda: True) -> None:
+        self._is_wanted = is_wanted
+        self._ends = time.monotonic() + seconds
+        self._is_given_up = False
+        self._pause = FIRST_PAUSE
+        self._has_rested = False
+
+    def give_up(self) -> None:
+        """Nobody waits any more. From any thread."""
+        self._is_given_up = True
+
+    def rest(self, seconds: float | None = None) -> bool:
+        """Sleep so long, without an argument a little longer each time; False, and at once, where there is no time left.
+
+        There always is for the first one: a process that was stopped for a while must learn what others did meanwhile.
+        """
+        if seconds is None:
+            seconds, self._pause = self._pause, longer(self._pause)
+        wakes = time.monotonic() + seconds
+        if wakes > self._ends and self._has_rested:
+            return False
+        self._has_rested = True
+        while self._may_continue() and (left := wakes - time.monotonic()) > 0:
+            time.sleep(min(left, LOCK_TIMEOUT))
+        return self._may_continue()
+
+    def _may_continue(self) -> bool:
+        return not self._is_given_up and self._is_wanted()
+
+
+def longer(pause: float) -> float:
+    """The pause after this one, between tries of what met a lock."""
+    return min(2 * pause, LONGEST_PAUSE)
+
+
+def _engines(url: URL, kind: type[Dialect], *, wait: float) -> tuple[Engine, Engine]:
+    options = {"poolclass": NullPool, "hide_parameters": True, **kind.engine_options(url, wait=wait)}
     try:
         refuse_async(url)
-        writing = create_engine(url, pool_size=1, **_POOL, **options)
-        options["isolation_level"] = "AUTOCOMMIT"
-        reading = create_engine(url, pool_size=READERS, pool_reset_on_return=None, **_POOL, **options)
+        writing = create_engine(url, **options)
+        reading = create_engine(url, **{**options, "isolation_level": "AUTOCOMMIT"})
     except (ImportError, NoSuchModuleError) as error:
         raise missing_driver(url) from error
     except ArgumentError:  # not chained: it quotes the URL
         raise ValueError(f"{shown(url)!r} is no URL that its driver takes.") from None
-    prepare_connections(writing, reading, wait=wait)
+    kind.prepare_connections(writing, reading, wait=wait)
     return writing, reading
-
-
-_POOL: Final[dict[str, Any]] = {
-    "poolclass": QueuePool,
-    "max_overflow": 0,
-    # In messages and logs: they hold the payload.
-    "hide_parameters": True,
-}

@@ -1,4 +1,4 @@
-"""What the writer is asked to do: plain values, and the answers to them."""
+"""What the writer is asked to do, as plain values, and the outcomes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from spark.errors import SequenceTakenError
 from spark.graphs.checkpoint.storage import Record
 
 Address: TypeAlias = tuple[str, int]
@@ -14,48 +15,58 @@ Address: TypeAlias = tuple[str, int]
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class Put:
-    """Store a record and, with it or not at all, remove others of its graph. Never changed, but for ``is_wanted``."""
+    """Store a record and, if it is stored, delete others of its graph. Never changed, except for ``is_wanted``."""
 
     record: Record
     values: Mapping[str, Any]
-    """What is inserted, by column; made by the caller, so that the writer need only hand it on."""
+    """What is inserted, by column. The caller makes them, so the writer only passes them on."""
     to_delete: Sequence[int] = ()
-    """The sequences that go when the record is stored,"""
+    """The sequences to delete when the record is stored."""
     blobs_to_delete: Sequence[str] = ()
-    """and the names of the large values that go with them."""
+    """The names of the large values to delete with them."""
     nbytes: int = field(init=False)
-    """How many bytes it adds to a transaction, about."""
+    """About how many bytes it adds to a transaction."""
     is_wanted: bool = True
-    """False when the caller was cancelled after its transaction had begun: one that failed need not be tried again."""
+    """False once the caller was cancelled after the transaction had begun: if that one fails, nobody needs another try."""
 
     def __post_init__(self) -> None:
         self.nbytes = self.record.nbytes
 
     @property
     def graph_id(self) -> str:
-        """The graph that all this is about."""
+        """The graph that the record belongs to."""
         return self.record.graph_id
-
-    @property
-    def address(self) -> Address:
-        """Where the record is stored."""
-        return self.record.graph_id, self.record.sequence
 
     @property
     def touched(self) -> list[Address]:
         """Every address that this changes."""
-        return [self.address, *((self.graph_id, sequence) for sequence in self.to_delete)]
+        return [(self.graph_id, sequence) for sequence in (self.record.sequence, *self.to_delete)]
+
+    @property
+    def blobs(self) -> list[dict[str, Any]]:
+        """What inserting the record's large values binds, by column."""
+        return [
+            {"graph_id": self.graph_id, "name": name, "content": content} for name, content in self.record.blobs.items()
+        ]
+
+    def __str__(self) -> str:
+        return f"save {self.subject}"
+
+    @property
+    def subject(self) -> str:
+        """The checkpoint, as messages name it."""
+        return f"checkpoint {self.record.sequence} of graph {self.graph_id[:80]!r}"
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class Delete:
-    """Remove records of a graph, or large values. Never changed, but for ``is_wanted``."""
+    """Delete records of a graph, or large values. Never changed, except for ``is_wanted``."""
 
     graph_id: str
     to_delete: Sequence[int] = ()
-    """The sequences that go."""
+    """The sequences."""
     blobs_to_delete: Sequence[str] = ()
-    """The names of the large values that go."""
+    """The names of the large values."""
     nbytes: int = 0
     is_wanted: bool = True
     """As with ``Put``."""
@@ -65,22 +76,50 @@ class Delete:
         """Every address that this changes."""
         return [(self.graph_id, sequence) for sequence in self.to_delete]
 
+    def __str__(self) -> str:
+        return f"delete {self.subject}"
 
-@dataclass(slots=True, frozen=True)
-class Blocked:
-    """An operation that met somebody's lock. It may succeed when that is gone."""
-
-    error: Exception
-    """What to raise when nobody waits for that any longer."""
-    is_in_doubt: bool
-    """An earlier try of it may have taken effect; otherwise it has not happened."""
+    @property
+    def subject(self) -> str:
+        """What is deleted, as messages name it."""
+        if not self.to_delete:
+            return f"large values of graph {self.graph_id[:80]!r}"
+        first, *more = self.to_delete
+        return f"checkpoint {first}{f' and {len(more)} more' if more else ''} of graph {self.graph_id[:80]!r}"
 
 
 @dataclass(slots=True, eq=False)
 class Forget(Delete):
-    """Remove every row of a graph. Never changed."""
+    """Delete every row of a graph."""
+
+    @property
+    def subject(self) -> str:
+        """What is deleted, as messages name it."""
+        return f"every row of graph {self.graph_id[:80]!r}"
+
+
+@dataclass(slots=True, frozen=True)
+class Blocked:
+    """An operation that met a lock. It may succeed once that lock is released."""
+
+    error: Exception
+    """What to raise when its caller has waited long enough."""
+    is_in_doubt: bool
+    """An earlier try of it may have taken effect. Otherwise it has not happened."""
 
 
 Operation: TypeAlias = Put | Delete
 Outcome: TypeAlias = list[int] | Exception
-"""Those of ``to_delete`` that there were, or the error to raise in the caller."""
+"""The sequences of ``to_delete`` that existed and are deleted now, or the error to raise in the caller."""
+Outcomes: TypeAlias = dict[Operation, Outcome]
+
+
+def taken(put: Put, reason: str) -> SequenceTakenError:
+    """The error for a record whose sequence can't be used.
+
+    :param reason: what is said of the sequence, for instance "is in use".
+    """
+    return SequenceTakenError(
+        f"The sql backend did not save {put.subject}: this sequence {reason}. Nothing was written. Read the latest "
+        "checkpoint and continue from there."
+    )

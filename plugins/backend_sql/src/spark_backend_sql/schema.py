@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqlalchemy import (
+    DDL,
     BigInteger,
     Boolean,
     Column,
@@ -20,6 +22,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    event,
     insert,
     inspect,
     select,
@@ -34,8 +37,7 @@ from sqlalchemy.sql.visitors import InternalTraversal
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from spark.errors import BackendError
-from spark_backend_sql.dialects import exclusively, store_as_it_is
-from spark_backend_sql.search import SearchableMetadata
+from spark.graphs.checkpoint.storage import written_members
 
 LONGEST_GRAPH_ID: Final = 200
 LONGEST_CHECKPOINT_ID: Final = 256
@@ -49,27 +51,27 @@ _TABLE_NAME: Final = re.compile(rf"(?:({_NAME})\.)?({_NAME})")
 _LONG_BINARY: Final = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 
 
-class _Told(ColumnElement[datetime]):
-    """A moment as it is selected; in PostgreSQL, which knows moments that Python has no year for, NULL in place of those."""
+class _InRange(ColumnElement[datetime]):
+    """An instant as it is selected. PostgreSQL has instants in years that Python lacks: they are NULL."""
 
     inherit_cache = True
-    _traverse_internals = [("moment", InternalTraversal.dp_clauseelement)]  # noqa: RUF012 - SQLAlchemy declares it
+    _traverse_internals = [("instant", InternalTraversal.dp_clauseelement)]  # noqa: RUF012 - SQLAlchemy declares it
 
-    def __init__(self, moment: ColumnElement[datetime], type_: TypeEngine[datetime]) -> None:
-        self.moment = moment
+    def __init__(self, instant: ColumnElement[datetime], type_: TypeEngine[datetime]) -> None:
+        self.instant = instant
         self.type = type_
 
 
-@compiles(_Told)
-def _told(element: _Told, compiler: SQLCompiler, **options: Any) -> str:
-    return compiler.process(element.moment, **options)
+@compiles(_InRange)
+def _as_it_is(element: _InRange, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.instant, **options)
 
 
-@compiles(_Told, "postgresql")
-def _told_in_utc(element: _Told, compiler: SQLCompiler, **options: Any) -> str:
-    # Without a time zone the driver has nothing to add to it that could leave the range of years again.
-    moment = f"({compiler.process(element.moment, **options)} AT TIME ZONE 'UTC')"
-    return f"CASE WHEN {moment} >= TIMESTAMP '0001-01-01' AND {moment} < TIMESTAMP '10000-01-01' THEN {moment} END"
+@compiles(_InRange, "postgresql")
+def _in_range(element: _InRange, compiler: SQLCompiler, **options: Any) -> str:
+    # Without a time zone, the driver adds none that could leave the range of years again.
+    instant = f"({compiler.process(element.instant, **options)} AT TIME ZONE 'UTC')"
+    return f"CASE WHEN {instant} >= TIMESTAMP '0001-01-01' AND {instant} < TIMESTAMP '10000-01-01' THEN {instant} END"
 
 
 class UtcTimestamp(TypeDecorator[datetime]):
@@ -90,7 +92,7 @@ class UtcTimestamp(TypeDecorator[datetime]):
         return dialect.type_descriptor(Text())
 
     def column_expression(self, column: ColumnElement[datetime]) -> ColumnElement[datetime]:
-        return _Told(column, self)
+        return _InRange(column, self)
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         if value is None or dialect.name == "postgresql":
@@ -106,6 +108,47 @@ class UtcTimestamp(TypeDecorator[datetime]):
             return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
         except (AttributeError, ValueError, OverflowError):
             return None
+
+
+class SearchableMetadata(TypeDecorator[dict[str, Any]]):
+    """A record's metadata as a JSON object in text, each member on a line of its own. What can't be read comes back as None.
+
+    A line break in a key or a value is written as ``\\n``, so the column has a member exactly when that member's line is a
+    piece of the text; and 1, 1.0, ``true`` and ``"1"`` are different lines, as they are different values. This costs a save
+    one short column, where an index over keys and values would cost several more rows.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        # Compared byte by byte, whatever the database's own language.
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(postgresql.TEXT(collation="C"))
+        if dialect.name in ("mysql", "mariadb"):
+            return dialect.type_descriptor(mysql.MEDIUMTEXT(charset="ascii", collation="ascii_bin"))
+        return dialect.type_descriptor(Text())
+
+    def process_bind_param(self, value: dict[str, Any] | None, dialect: Dialect) -> str:
+        return _metadata_text(value or {})
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> dict[str, Any] | None:
+        try:
+            found = json.loads(value)
+        except (TypeError, ValueError, RecursionError):
+            return None
+        # Only our spelling is right: a search would not find another one.
+        return found if isinstance(found, dict) and _metadata_text(found) == value else None
+
+
+def metadata_line(key: str, value: Any) -> str:
+    """The piece of the text that a column of searchable metadata has exactly when it has this member."""
+    (member,) = written_members({key: value})
+    return f"\n{member}\n"
+
+
+def _metadata_text(metadata: Mapping[str, Any]) -> str:
+    return "{\n" + "\n,\n".join(written_members(metadata)) + "\n}"
 
 
 def id_column(longest: int) -> TypeEngine[str]:
@@ -145,6 +188,8 @@ class Tables:
             Column("content", _LONG_BINARY, nullable=False),
         )
         self.version = Table(f"{name}_schema", self.metadata, Column("version", Integer, nullable=False))
+        _store_as_it_is(self.checkpoints.c.payload)
+        _store_as_it_is(self.blobs.c.content)
 
     def _checkpoints(self, name: str) -> Table:
         manual = Column("manual", Boolean, nullable=False)
@@ -175,19 +220,25 @@ class Tables:
         )
 
 
+def _store_as_it_is(column: Column[Any]) -> None:
+    """Keep PostgreSQL from compressing what is compressed already, or was not meant to be."""
+    statement: DDL = DDL(  # type: ignore[no-untyped-call]
+        "ALTER TABLE %(fullname)s ALTER COLUMN %(column)s SET STORAGE EXTERNAL", context={"column": column.name}
+    )
+    event.listen(column.table, "after_create", statement.execute_if(dialect="postgresql"))
+
+
 Migration = Callable[[Connection, Tables], None]
 
 
 def create_tables(connection: Connection, tables: Tables) -> None:
     """From nothing to version 1."""
     tables.metadata.create_all(connection, tables=[tables.checkpoints, tables.graphs, tables.version], checkfirst=True)
-    store_as_it_is(connection, tables.checkpoints.c.payload)
 
 
 def add_blobs(connection: Connection, tables: Tables) -> None:
     """From version 1 to 2: large values have a table of their own."""
     tables.blobs.create(connection, checkfirst=True)
-    store_as_it_is(connection, tables.blobs.c.content)
 
 
 def add_references(connection: Connection, tables: Tables) -> None:
@@ -214,19 +265,18 @@ def is_current(connection: Connection, tables: Tables) -> bool:
 
 
 def migrate(connection: Connection, tables: Tables) -> None:
-    """Bring the tables to the version of this code, whoever else is doing so at this moment.
+    """Bring the tables to the version of this code.
 
-    :param connection: not in a transaction.
+    :param connection: in a transaction during which nobody else changes these tables.
     :raises BackendError: they are newer than this code.
     """
-    with exclusively(connection, tables.name):
-        # Whoever held the lock before may have done it all.
-        found = version_of(connection, tables)
-        _refuse_newer(found, tables)
-        for step in MIGRATIONS[found:]:
-            step(connection, tables)
-        if found < len(MIGRATIONS):
-            _set_version(connection, tables, version=len(MIGRATIONS), is_first=found == 0)
+    # Whoever held the lock before may have done it all.
+    found = version_of(connection, tables)
+    _refuse_newer(found, tables)
+    for step in MIGRATIONS[found:]:
+        step(connection, tables)
+    if found < len(MIGRATIONS):
+        _set_version(connection, tables, version=len(MIGRATIONS), is_first=found == 0)
 
 
 def version_of(connection: Connection, tables: Tables) -> int:

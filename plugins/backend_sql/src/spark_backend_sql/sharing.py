@@ -1,44 +1,47 @@
-"""Backends that were opened alike share one set of connections and threads, which goes when the last of them does.
+"""Backends that were opened alike share one set of connections and threads, which is closed with the last of them.
 
-Alike means: the same database, as the same user, with the same settings, table and patience. Each event loop may use them.
+Alike means: the same database, as the same user, with the same settings, table, ``wait`` and ``inline_io``. Each event loop
+may use them.
 """
 
 from __future__ import annotations
 
 import threading
 import weakref
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 from sqlalchemy import URL
 
-from spark_backend_sql.connection import READERS, Database
-from spark_backend_sql.forks import guard_forks
-from spark_backend_sql.inline_commits import inline_commits
-from spark_backend_sql.inline_reads import InlineReads
-from spark_backend_sql.ledger import Ledger
-from spark_backend_sql.statements import Statements
-from spark_backend_sql.urls import parsed
+from spark.graphs.checkpoint.storage import InlineLimits, SmallIO, renew_after_fork
+from spark_backend_sql.connection import Database, no_fork
+from spark_backend_sql.executor import TransactionExecutor
+from spark_backend_sql.reads import Reader
 from spark_backend_sql.writer import Writer
 
-_Key = tuple[URL, str, float]
+
+class Key(NamedTuple):
+    """What backends have in common that share connections."""
+
+    url: URL
+    table_name: str
+    wait: float
+    inline: InlineLimits | None
+    """For how long small calls may hold up the event loop; None: none of them runs there."""
 
 
 class Connections:
-    """What it takes to use one set of tables: engines, the writer's thread, and those of the readers, each made when needed."""
+    """What it takes to use one set of tables: the database, the writer with its thread, and the reader with its own."""
 
-    def __init__(self, key: _Key) -> None:
-        url, table_name, wait = self._key = key
-        self.database: Final = Database(url, table_name=table_name, wait=wait)
-        self.statements: Final = Statements(self.database.tables, self.database.writing.dialect)
-        self.ledger: Final = Ledger(self.database, self.statements)
-        self.writer: Final = Writer(
-            self.ledger.commit, inline_commits(self.ledger), lane_of=self.ledger.lane_of, wait=wait
-        )
-        self.inline_reads: Final = InlineReads(self.database) if self.ledger.can_commit_at_once else None
-        self.readers = _readers()
+    def __init__(self, key: Key) -> None:
+        self._key = key
+        self.database: Final = Database(key.url, table_name=key.table_name, wait=key.wait)
+        is_inline = key.inline is not None and self.database.dialect.runs_in_process
+        saves, reads = (SmallIO(is_inline, limits=key.inline) for _ in range(2))
+        self.writer: Final = Writer(TransactionExecutor(self.database), wait=key.wait, io=saves)
+        self.reader: Final = Reader(self.database, io=reads)
         self._users: set[object] = set()
+        renew_after_fork(self)
 
     def join(self, user: object) -> object:
         """Count the user among those who keep all this open, until it leaves or is collected; the token to leave with."""
@@ -50,37 +53,23 @@ class Connections:
     def leave(self, token: object) -> None:
         """Use all this no more. The last to leave closes it, after what waits is committed. Blocks."""
         self._users.discard(token)
-        with _lock:
-            if self._users or _open.get(self._key) is not self:
+        with _shared.lock:
+            if self._users or _shared.open.get(self._key) is not self:
                 return
-            del _open[self._key]
+            del _shared.open[self._key]
         self.writer.stop()
-        self.readers.shutdown(wait=True)
+        self.reader.close()
         with self.database.no_fork:
-            self._close_connections()
-
-    def before_fork(self) -> None:
-        """Close what a child of SQLite's can't do with; it is made again when it is needed."""
-        if self.inline_reads is not None:
-            self._close_connections()
+            self.database.close()
 
     def after_fork(self) -> None:
         """In a child process, which has this object and none of its threads, and whose connections are the parent's."""
-        self.readers = _readers()
         self.database.after_fork()
-        self.ledger.after_fork()
         self.writer.after_fork()
-        if self.inline_reads is not None:
-            self.inline_reads.after_fork()
-
-    def _close_connections(self) -> None:
-        self.ledger.connection.close()
-        if self.inline_reads is not None:
-            self.inline_reads.close()
-        self.database.close()
+        self.reader.after_fork()
 
     def _forget(self, token: object) -> None:
-        # Called by the collector, in whatever thread, with whatever locks: it only says so, and another thread closes.
+        # Called by the collector, in whatever thread, with whatever locks: it only takes a note, and another thread closes.
         was_open = token in self._users
         self._users.discard(token)
         if was_open and not self._users:
@@ -88,39 +77,34 @@ class Connections:
                 threading.Thread(target=self.leave, args=(token,), name="sql-backend-closing", daemon=True).start()
 
 
-def connect(connection_string: str, *, table_name: str, wait: float, user: object) -> tuple[Connections, object]:
-    """The connections of everybody in this process who asks for the same, and the token with which this user leaves.
-
-    :raises ValueError: the connection string or the table name can't be used.
-    :raises BackendError: the driver of the database is not installed.
-    """
-    key = (parsed(connection_string), table_name, wait)
-    with _lock:
-        connections = _open.get(key)
+def connect(key: Key, user: object) -> tuple[Connections, object]:
+    """The connections of everybody in this process who asks for the same, and the token with which this user leaves."""
+    with _shared.lock:
+        connections = _shared.open.get(key)
         if connections is None:
-            connections = _open[key] = Connections(key)
+            connections = _shared.open[key] = Connections(key)
         return connections, connections.join(user)
 
 
-_lock = threading.Lock()
-"""Guards the next: who joins, and who is the last to leave."""
-_open: Final[dict[_Key, Connections]] = {}
+class _Shared:
+    """Every set of connections that is open in this process."""
+
+    def __init__(self) -> None:
+        self.open: dict[Key, Connections] = {}
+        self.after_fork()
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """In a child process: a lock that another thread held is nobody's."""
+        self.lock = threading.Lock()
+        """Guards who joins, and who is the last to leave."""
+
+    def close_files(self) -> None:
+        """Close what a child can't use; it is made again when it is needed."""
+        for connections in [*self.open.values()]:
+            if connections.database.dialect.runs_in_process:
+                connections.database.close()
 
 
-def _readers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(READERS, thread_name_prefix="sql-backend-reader")
-
-
-def _before_fork() -> None:
-    for connections in [*_open.values()]:
-        connections.before_fork()
-
-
-def _after_fork() -> None:
-    global _lock
-    _lock = threading.Lock()
-    for connections in _open.values():
-        connections.after_fork()
-
-
-guard_forks(before=_before_fork, in_child=_after_fork)
+_shared: Final = _Shared()
+no_fork.guard(before=_shared.close_files)

@@ -1,28 +1,33 @@
-"""Every statement that the backend runs on its tables, built once. Values are bound, never part of the text."""
+"""Every statement that reads, and the records and listings that its rows are. Values are bound, never part of the text."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, TypeAlias, TypeVar
 
-from sqlalchemy import Dialect, Select, bindparam, case, delete, func, null, select
+from sqlalchemy import BigInteger, ColumnElement, Text, and_, bindparam, case, func, null, select, union_all
 
 from spark.errors import CheckpointDamagedError
 from spark.graphs.checkpoint.storage import (
-    LARGEST_INLINE,
     CheckpointInfo,
+    CheckpointQuery,
     DamagedRecord,
+    InlineLimits,
     Record,
     RecordHeader,
     automatic_id,
 )
-from spark_backend_sql.dialects import insert_missing, insert_or_keep, insert_or_raise
-from spark_backend_sql.driver_sql import Binder, DriverStatement
-from spark_backend_sql.operations import Operation, Put
-from spark_backend_sql.schema import Tables
-from spark_backend_sql.search import Search
+from spark_backend_sql.compiled import Binder, Query
+from spark_backend_sql.dialect import Dialect
+from spark_backend_sql.schema import Tables, metadata_line
+
+Value = TypeVar("Value")
+Bound: TypeAlias = tuple[Query, dict[str, Any]]
+"""A query, and the values that it binds."""
 
 HEADER_FIELDS: Final = (
     "graph_id",
@@ -46,95 +51,162 @@ HEADER_FIELDS: Final = (
 _fields_of: Final = attrgetter(*HEADER_FIELDS)
 INFO_FIELDS: Final = ("checkpoint_id", "graph_id", "sequence", "timestamp", "size", "manual")
 """The columns that make a line of a listing."""
+LAST_SEQUENCE: Final = 2**63 - 1
+_LARGEST_LIMIT: Final = LAST_SEQUENCE
+_SMALL: Final = InlineLimits().nbytes
+"""Bytes of a payload that a small read reads at most."""
 
 
 class Statements:
     """The statements for one set of tables in one kind of database.
 
-    Parameters: ``graph``, ``at`` (a sequence), ``id`` (a checkpoint id), ``graphs`` (several), ``count``.
+    Parameters: ``graph``, ``at`` (a sequence), ``id`` (a checkpoint id), ``count``.
     """
 
-    def __init__(self, tables: Tables, dialect: Dialect) -> None:
-        records, graphs = tables.checkpoints, tables.graphs
+    def __init__(self, tables: Tables, dialect: Dialect, binder: Binder) -> None:
+        records, graphs, blobs = tables.checkpoints, tables.graphs, tables.blobs
+        self._dialect, self._binder, self._records_table = dialect, binder, records
+        self._columns, self._blobs = records.c, blobs.c
         columns = records.c
         of_graph, at = columns.graph_id == bindparam("graph"), columns.sequence == bindparam("at")
         by_address = (columns.graph_id, columns.sequence)
-        insert = insert_missing(records, name=dialect.name, keys=("graph_id", "sequence"))
-        self.insert = DriverStatement(insert, dialect)
-        self._binder = Binder(records, dialect)
-        self.nonce = select(columns.nonce).where(of_graph, at)
-        self.delete = DriverStatement(delete(records).where(of_graph, at), dialect)
-        self.floor = DriverStatement(
-            select(graphs.c.deleted_up_to).where(graphs.c.graph_id == bindparam("graph")), dialect
-        )
-        self.floors = select(graphs.c.graph_id, graphs.c.deleted_up_to).where(
-            graphs.c.graph_id.in_(bindparam("graphs", expanding=True))
-        )
-        raise_floor = insert_or_raise(graphs, name=dialect.name, key="graph_id", column="deleted_up_to")
-        self.raise_floor = DriverStatement(raise_floor, dialect)
-        blobs = tables.blobs
-        # One that is there already came with a record whose acknowledgement was lost, and is the same.
-        insert_blob = insert_or_keep(blobs, name=dialect.name, keys=("graph_id", "name"))
-        self.insert_blob = DriverStatement(insert_blob, dialect)
-        self.delete_blob = DriverStatement(
-            delete(blobs).where(blobs.c.graph_id == bindparam("graph_id"), blobs.c.name == bindparam("name")), dialect
-        )
-        of_same_graph = blobs.c.graph_id == bindparam("graph")
-        self.blobs = select(blobs.c.name, blobs.c.content).where(
-            of_same_graph, blobs.c.name.in_(bindparam("names", expanding=True))
-        )
-        self.blob_names = select(blobs.c.name).where(of_same_graph)
-        self.sequences = select(columns.sequence).where(of_graph).order_by(columns.sequence)
-        self.forget = [
-            delete(table).where(table.c.graph_id == bindparam("graph")) for table in (records, blobs, tables.graphs)
-        ]
-        """Every row of a graph."""
-        self.get = select(*(columns[name] for name in HEADER_FIELDS), columns.payload).where(of_graph, at)
-        self.get_latest = (
-            select(*(columns[name] for name in HEADER_FIELDS), columns.payload)
-            .where(of_graph)
-            .order_by(columns.sequence.desc())
-            .limit(1)
-        )
-        self.get_small, self.get_latest_small = _small(self.get, columns), _small(self.get_latest, columns)
+        self._of_graph, self._header = of_graph, [columns[name] for name in HEADER_FIELDS]
+        latest = columns.sequence.desc()
+        payload = case((columns.size <= _SMALL, columns.payload), else_=null()).label("payload")
+        self._record = select(*self._header, columns.payload)
+        self.get = self._record.where(of_graph, at)
+        self.get_latest = self._record.where(of_graph).order_by(latest).limit(1)
+        is_in_range = columns.sequence.between(bindparam("first"), bindparam("last"))
+        is_on_step = (columns.sequence - bindparam("offset", type_=BigInteger)) % bindparam(
+            "step", type_=BigInteger
+        ) == 0
+        self.get_range = self._record.where(of_graph, is_in_range, is_on_step).order_by(columns.sequence)
+        self.get_small = self.get.with_only_columns(*self._header, payload)
+        self.get_latest_small = self.get_latest.with_only_columns(*self._header, payload)
         """The same, with NULL for a payload that is large."""
         self.listing = select(*(columns[name] for name in INFO_FIELDS))
         self.list_all = self.listing.order_by(*by_address)
         self.list_graph = self.listing.where(of_graph).order_by(columns.sequence)
-        self.newest = self.listing.where(of_graph).order_by(columns.sequence.desc()).limit(bindparam("count"))
+        self.newest = self.listing.where(of_graph).order_by(latest).limit(bindparam("count"))
         self.info = self.listing.where(of_graph, at)
         self.find = (
             self.listing.where(columns.checkpoint_id == bindparam("id"), columns.manual)
             .order_by(*(column.desc() for column in by_address))
             .limit(1)
         )
-        self.search = Search(self.listing, records, dialect)
         self.used = select(
             select(func.max(columns.sequence)).where(of_graph).scalar_subquery(),
             select(graphs.c.deleted_up_to).where(graphs.c.graph_id == bindparam("graph")).scalar_subquery(),
         )
         """The highest sequence that exists, and the highest that was deleted; None where there is none."""
+        self.blob_names = select(blobs.c.name).where(blobs.c.graph_id == bindparam("graph"))
+        # A statement for each count and shape, made when it is first needed.
+        self._blobs_of = lru_cache(self._blobs_statement)
+        self._records_at = lru_cache(self._records_statement)
+        self._latest_of = lru_cache(self._latest_statement)
+        self._graph_ids = lru_cache(self._graph_ids_statement)
+        self._search = lru_cache(maxsize=64)(self._search_statement)
 
     def values_of(self, record: Record) -> dict[str, Any]:
-        """What an insert of this record binds, by column."""
+        """What an INSERT of this record binds, by column."""
         values = dict(zip(HEADER_FIELDS, _fields_of(record.header), strict=True))
         values["payload"] = record.payload
         return self._binder.bind(values)
 
+    def blobs(self, graph_id: str, names: Sequence[str]) -> Bound:
+        """What reads these large values, as pairs of name and content."""
+        padded = _padded(names)
+        return self._blobs_of(len(padded)), {"graph": graph_id} | _numbered(padded)
 
-def _small(statement: Select[*tuple[Any, ...]], columns: Any) -> Select[*tuple[Any, ...]]:
-    payload = case((columns.size <= LARGEST_INLINE, columns.payload), else_=null())
-    return statement.with_only_columns(*(columns[name] for name in HEADER_FIELDS), payload.label("payload"))
+    def _blobs_statement(self, count: int) -> Query:
+        of_graph = self._blobs.graph_id == bindparam("graph")
+        return select(self._blobs.name, self._blobs.content).where(of_graph, _one_of(self._blobs.name, count))
 
+    def records(self, graph_id: str, sequences: Sequence[int]) -> Bound:
+        """What reads the records of a graph at these sequences: some, or a rising range. A database can hold each of them."""
+        if isinstance(sequences, range):
+            step = min(sequences.step, LAST_SEQUENCE)  # a longer one leads nowhere
+            bound = {"first": sequences[0], "last": sequences[-1], "step": step, "offset": sequences[0] % step}
+            return self.get_range, {"graph": graph_id, **bound}
+        padded = _padded(sequences)
+        return self._records_at(len(padded)), {"graph": graph_id} | _numbered(padded)
 
-def blobs_of(put: Put) -> list[dict[str, Any]]:
-    """What the inserts of a record's large values bind, by column."""
-    return [{"graph_id": put.graph_id, "name": name, "content": content} for name, content in put.record.blobs.items()]
+    def _records_statement(self, count: int) -> Query:
+        return self._record.where(self._of_graph, _one_of(self._columns.sequence, count)).order_by(
+            self._columns.sequence
+        )
 
+    def latest_headers(self, graph_ids: Sequence[str]) -> Bound:
+        """What reads the headers of the latest records of these graphs: for each one look at the end of its history."""
+        padded = _padded(graph_ids)
+        return self._latest_of(len(padded)), _numbered(padded)
 
-def names_of(operation: Operation) -> list[dict[str, Any]]:
-    """What the removals of an operation's large values bind."""
-    return [{"graph_id": operation.graph_id, "name": name} for name in operation.blobs_to_delete]
+    def _latest_statement(self, count: int) -> Query:
+        columns = self._columns
+        kind = columns.graph_id.type
+        asked = union_all(
+            *(select(bindparam(f"value_{number}", type_=kind).label("graph_id")) for number in range(count))
+        ).subquery("asked")
+        history = self._records_table.alias("history")
+        last = select(func.max(history.c.sequence)).where(history.c.graph_id == asked.c.graph_id).scalar_subquery()
+        # The limit excludes nothing. It has PostgreSQL find the ends first, and not while it reads every row.
+        ends = select(asked.c.graph_id, last.label("last")).limit(count).subquery("ends")
+        is_end = and_(columns.graph_id == ends.c.graph_id, columns.sequence == ends.c.last)
+        return select(*self._header).join_from(ends, self._records_table, is_end)
+
+    def graph_ids(self, prefix: str, *, after: str | None, limit: int | None) -> Bound:
+        """What lists ids of graphs, in order: for each one look for the next beyond it, whatever its history."""
+        end = _end_of(prefix)
+        is_exclusive = after is not None and after >= prefix
+        bound: dict[str, Any] = {"first": after if is_exclusive else prefix, "end": end}
+        if limit is not None:
+            bound["limit"] = min(limit, _LARGEST_LIMIT)
+        values = {name: value for name, value in bound.items() if value is not None}
+        return self._graph_ids(tuple(values), is_exclusive), values
+
+    def _graph_ids_statement(self, bound: tuple[str, ...], is_exclusive: bool) -> Query:
+        column = self._columns.graph_id
+        kind = column.type
+        first = bindparam("first", type_=kind)
+        before_end = [column < bindparam("end", type_=kind)] if "end" in bound else []
+        start = column > first if is_exclusive else column >= first
+        found = select(func.min(column).label("graph_id")).where(start, *before_end).cte("found", recursive=True)
+        beyond = select(func.min(column)).where(column > found.c.graph_id, *before_end).scalar_subquery()
+        ids = found.union_all(select(beyond).where(found.c.graph_id.is_not(None)))
+        statement = select(ids.c.graph_id).where(ids.c.graph_id.is_not(None))
+        return statement.limit(bindparam("limit", type_=BigInteger)) if "limit" in bound else statement
+
+    def search(self, query: CheckpointQuery) -> Bound:
+        """What lists the checkpoints that a query asks for. Its keys and values are bound, too.
+
+        It reads along the primary key, forwards or backwards, and stops at the limit; nothing is sorted. Queries that differ
+        in values alone have the same statement.
+        """
+        lines = {
+            f"line_{number}": metadata_line(key, value) for number, (key, value) in enumerate(query.metadata.items())
+        }
+        bound: dict[str, Any] = {"graph": query.graph_id, "after": query.after, "before": query.before} | lines
+        if query.limit is not None:
+            bound["limit"] = min(query.limit, _LARGEST_LIMIT)
+        values = {name: value for name, value in bound.items() if value is not None}
+        return self._search(tuple(values), query.newest_first), values
+
+    def _search_statement(self, bound: tuple[str, ...], newest_first: bool) -> Query:
+        keys = (self._columns.graph_id, self._columns.sequence)
+        order = [key.desc() for key in keys] if newest_first else keys
+        conditions = [self._condition(name) for name in bound if name != "limit"]
+        statement = self.listing.where(*conditions).order_by(*order)
+        return statement.limit(bindparam("limit", type_=BigInteger)) if "limit" in bound else statement
+
+    def _condition(self, name: str) -> ColumnElement[bool]:
+        columns = self._columns
+        if name == "graph":
+            return columns.graph_id == bindparam(name)
+        if name == "after":
+            return columns.timestamp > bindparam(name)
+        if name == "before":
+            return columns.timestamp < bindparam(name)
+        return self._dialect.position_of(bindparam(name, type_=Text), columns["metadata"]) > 0
 
 
 def record_of(row: Sequence[Any]) -> Record:
@@ -143,33 +215,40 @@ def record_of(row: Sequence[Any]) -> Record:
     :raises CheckpointDamagedError: it can't be one.
     """
     *fields, payload = row
-    values = dict(zip(HEADER_FIELDS, fields, strict=True))
-    if values["references_in_payload"] is None:  # written before there was this column, by the core
-        values["references_in_payload"] = True
-    where = f"checkpoint {values['sequence']} of graph {values['graph_id']!r}"
-    if None in (values["timestamp"], values["metadata"]) or not isinstance(payload, bytes | memoryview | bytearray):
-        raise _damaged(where, "its timestamp, its metadata or its payload is none")
-    try:
-        header = RecordHeader.of(values)
-    except CheckpointDamagedError as error:
-        raise _damaged(where, str(error)) from error
+    header = header_of(fields)
+    where = f"checkpoint {header.sequence} of graph {header.graph_id!r}"
+    if not isinstance(payload, bytes | memoryview | bytearray):
+        raise _damaged(where, "the payload is not valid")
     if header.size != len(payload):
-        raise _damaged(where, f"its payload has {len(payload):,} bytes where its header says {header.size:,}")
+        raise _damaged(where, f"the payload has {len(payload):,} bytes, and the header says {header.size:,}")
     return Record(header, bytes(payload))
 
 
+def header_of(fields: Sequence[Any]) -> RecordHeader:
+    """The header that a row of ``HEADER_FIELDS`` holds.
+
+    :raises CheckpointDamagedError: it can't be one.
+    """
+    values = dict(zip(HEADER_FIELDS, fields, strict=True))
+    if values["references_in_payload"] is None:  # written before this column existed, by the core
+        values["references_in_payload"] = True
+    where = f"checkpoint {values['sequence']} of graph {values['graph_id']!r}"
+    for name in ("timestamp", "metadata"):
+        if values[name] is None:
+            raise _damaged(where, f"the {name} is not valid")
+    try:
+        return RecordHeader.of(values)
+    except CheckpointDamagedError as error:
+        raise _damaged(where, str(error)) from error
+
+
 def line_of(row: Sequence[Any], table: str) -> CheckpointInfo | DamagedRecord:
-    """The line of a listing that a row holds, or what is damaged in its place."""
+    """The line of a listing that a row holds, or the damage in its place."""
     checkpoint_id, graph_id, sequence, timestamp, size, manual = row
     types = ((checkpoint_id, str), (graph_id, str), (sequence, int), (size, int), (timestamp, datetime))
     if not all(isinstance(value, kind) for value, kind in types):
-        where = f"checkpoint {sequence} of graph {graph_id!r}"
-        return DamagedRecord(
-            graph_id if isinstance(graph_id, str) else None,
-            sequence if isinstance(sequence, int) else None,
-            f"{where} in table {table}",
-            str(_damaged(where, "a field of its header is of the wrong type")),
-        )
+        error = _damaged(f"checkpoint {sequence} of graph {graph_id!r}", "a field of its header is of the wrong type")
+        return damaged_line(graph_id, sequence, table, error)
     return CheckpointInfo(
         checkpoint_id=checkpoint_id if manual else automatic_id(graph_id, sequence),
         graph_id=graph_id,
@@ -180,8 +259,41 @@ def line_of(row: Sequence[Any], table: str) -> CheckpointInfo | DamagedRecord:
     )
 
 
+def damaged_line(graph_id: Any, sequence: Any, table: str, error: CheckpointDamagedError) -> DamagedRecord:
+    """The line for a row that can't be read, with what it says of its address."""
+    return DamagedRecord(
+        graph_id if isinstance(graph_id, str) else None,
+        sequence if isinstance(sequence, int) else None,
+        f"checkpoint {sequence} of graph {graph_id!r} in table {table}",
+        str(error),
+    )
+
+
 def _damaged(where: str, reason: str) -> CheckpointDamagedError:
     return CheckpointDamagedError(
         f"The row of {where} in the database of the sql backend is damaged: {reason}. Delete this checkpoint, or restore "
         "its row from a backup; the others are not affected."
     )
+
+
+def _padded(values: Sequence[Value]) -> list[Value]:
+    """The values, the last one repeated, so that their count is one of a few, and few statements are made."""
+    return [*values, *[values[-1]] * ((1 << (len(values) - 1).bit_length()) - len(values))]
+
+
+def _numbered(values: Sequence[Any]) -> dict[str, Any]:
+    return {f"value_{number}": value for number, value in enumerate(values)}
+
+
+def _one_of(column: ColumnElement[Any], count: int) -> ColumnElement[bool]:
+    return column.in_([bindparam(f"value_{number}", type_=column.type) for number in range(count)])
+
+
+def _end_of(prefix: str) -> str | None:
+    """The first text, by code points, that is beyond all that begin with the prefix; None where there is none."""
+    stem = prefix.rstrip(chr(sys.maxunicode))
+    if not stem:
+        return None
+    following = ord(stem[-1]) + 1
+    is_surrogate = 0xD800 <= following <= 0xDFFF  # which no text in a database has
+    return stem[:-1] + chr(0xE000 if is_surrogate else following)

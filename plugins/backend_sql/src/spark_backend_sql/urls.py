@@ -1,17 +1,27 @@
-"""Connection strings: understood, and made to mean the same wherever the program goes."""
+"""Connection strings: understood, given a driver, and made to mean the same wherever the program goes."""
 
 from __future__ import annotations
 
-import os
-from urllib.parse import quote
+from importlib.util import find_spec
+from typing import Final
 
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from spark.errors import BackendError
 from spark.hooks import is_cut_short, redact
-from spark_backend_sql.dialects import with_driver
+from spark_backend_sql.dialect import Dialect
 from spark_backend_sql.faults import shown
-from spark_backend_sql.sqlite_files import URI, file_of
+from spark_backend_sql.mysql import MariadbDialect, MysqlDialect
+from spark_backend_sql.postgresql import PostgresqlDialect
+from spark_backend_sql.sqlite import SqliteDialect, is_in_memory, with_absolute_path
+
+_DIALECTS: Final[dict[str, type[Dialect]]] = {
+    "sqlite": SqliteDialect,
+    "postgresql": PostgresqlDialect,
+    "mysql": MysqlDialect,
+    "mariadb": MariadbDialect,
+}
 
 
 def parsed(connection_string: str) -> URL:
@@ -33,7 +43,33 @@ def parsed(connection_string: str) -> URL:
             "sqlite:///checkpoints.db or postgresql://user:password@host/database, with special characters "
             "in the password as %XX."
         )
-    return with_driver(_with_absolute_path(url) if url.get_backend_name() == "sqlite" else url)
+    if dialect_for(url) is not SqliteDialect:
+        return _with_driver(url)
+    if is_in_memory(url):
+        raise ValueError(
+            f"{shown(url)!r} is a database in memory, which the sql backend does not use: its connections would not share it. "
+            "Take InMemoryCheckpointBackend() or memory://, or name a file: sqlite:///checkpoints.db"
+        )
+    return with_absolute_path(url)
+
+
+def dialect_for(url: URL) -> type[Dialect]:
+    """What is known about this kind of database.
+
+    :raises ValueError: nothing is.
+    """
+    name = url.get_backend_name()
+    if name not in _DIALECTS:
+        raise ValueError(f"The sql backend can't use {name}://; it uses {', '.join(_DIALECTS)}.")
+    return _DIALECTS[name]
+
+
+def missing_driver(url: URL) -> BackendError:
+    """The error for a database whose driver is not installed."""
+    return BackendError(
+        f"The sql backend can't reach a {url.get_backend_name()} database: the driver for {url.drivername}:// is not "
+        f"installed. To get one: {dialect_for(url).install}"
+    )
 
 
 def refuse_async(url: URL) -> None:
@@ -47,13 +83,11 @@ def refuse_async(url: URL) -> None:
         )
 
 
-def _with_absolute_path(url: URL) -> URL:
-    """The URL that means the same file whatever the program's working directory becomes; ``~`` is the user's home."""
-    database = url.database or ""
-    if database in ("", ":memory:") or url.query.get("mode") == "memory" or database.startswith("file::memory:"):
-        raise ValueError(
-            f"{shown(url)!r} is a database in memory, which the sql backend does not use: its connections would not share it. "
-            "Take InMemoryCheckpointBackend() or memory://, or name a file: sqlite:///checkpoints.db"
-        )
-    path = os.path.abspath(os.path.expanduser(file_of(url)))
-    return url.set(database=URI + quote(path) if database.startswith(URI) else path)
+def _with_driver(url: URL) -> URL:
+    """The URL with a driver that is installed, when it names none."""
+    if "+" in url.drivername:
+        return url
+    for module, driver in dialect_for(url).drivers:
+        if find_spec(module) is not None:
+            return url.set(drivername=f"{url.drivername}+{driver}")
+    raise missing_driver(url)

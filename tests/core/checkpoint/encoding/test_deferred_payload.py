@@ -140,7 +140,7 @@ async def test_every_checkpoint_of_a_history_in_memory_has_its_own_state() -> No
         assert checkpoint.graph_state == STATE | {"count": count}
         assert checkpoint.node_states == {"Count": {"twice": 2 * count}}
         assert checkpoint.frontier is not None
-        assert checkpoint.frontier["contents"] == [{"done": count == 30}]
+        assert [*checkpoint.frontier["contents"].values()] == [{"done": count == 30}]
         assert [info.sequence for info in (await backend.query(CheckpointQuery(metadata={"iteration": count}))).infos][
             :1
         ] == [count]

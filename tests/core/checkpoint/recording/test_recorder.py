@@ -403,7 +403,7 @@ class TestForgotten:
             clock=clock,
         )
         await recorder.open(parent=2)
-        capture = Capture({"frontier": {"contents": []}})
+        capture = Capture({"frontier": {"contents": {}}})
         if has_saved:
             await recorder.record(capture)
 

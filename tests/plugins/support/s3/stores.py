@@ -9,9 +9,8 @@ from random import Random
 from typing import Any
 
 from spark.graphs import Clock
-from spark_backend_s3 import S3CheckpointBackend
+from spark_backend_s3 import S3CheckpointBackend, Trust
 from spark_backend_s3.calls import RetryBudget
-from spark_backend_s3.scan import Trust
 from spark_testing import FakeClock
 from tests.plugins.support.s3.servers import S3Server
 

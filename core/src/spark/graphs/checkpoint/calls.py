@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NoReturn, Protocol
+from typing import Final, Protocol
 
 from spark.errors import BackendError, CheckpointNotFoundError, SparkError
 
@@ -32,14 +32,8 @@ class wrapped:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Exception) and not isinstance(error, SparkError):
-            raise_as_ours(self._backend, f"{self._doing}{self._what!r}" if self._what else self._doing, error)
-
-
-def raise_as_ours(backend: Named, doing: str, error: Exception) -> NoReturn:
-    """Raise what a backend raised: our own errors as they are, any other as a ``BackendError``."""
-    if isinstance(error, SparkError):
-        raise error
-    raise failure(backend, doing, error) from error
+            doing = f"{self._doing}{self._what!r}" if self._what else self._doing
+            raise failure(self._backend, doing, error) from error
 
 
 def failure(backend: Named, doing: str, error: Exception) -> SparkError:

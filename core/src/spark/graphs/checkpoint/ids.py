@@ -17,7 +17,9 @@ def check_graph_id(graph_id: str) -> str:
 
     :raises InvalidIdError: it is empty, too long, or holds control characters or text that UTF-8 can't encode.
     """
-    return _check("graph id", graph_id, MAX_GRAPH_ID)
+    if isinstance(graph_id, str) and 0 < len(graph_id) <= MAX_GRAPH_ID and graph_id.isprintable():
+        return graph_id
+    raise _invalid("graph id", graph_id, MAX_GRAPH_ID)
 
 
 def check_checkpoint_id(checkpoint_id: str) -> str:
@@ -25,7 +27,9 @@ def check_checkpoint_id(checkpoint_id: str) -> str:
 
     :raises InvalidIdError: it is empty, too long, or holds control characters or text that UTF-8 can't encode.
     """
-    return _check("checkpoint id", checkpoint_id, MAX_CHECKPOINT_ID)
+    if isinstance(checkpoint_id, str) and 0 < len(checkpoint_id) <= MAX_CHECKPOINT_ID and checkpoint_id.isprintable():
+        return checkpoint_id
+    raise _invalid("checkpoint id", checkpoint_id, MAX_CHECKPOINT_ID)
 
 
 def automatic_id(graph_id: str, sequence: int) -> str:
@@ -42,15 +46,13 @@ def parse_automatic_id(checkpoint_id: str) -> tuple[str, int] | None:
     return (graph_id, sequence) if automatic_id(graph_id, sequence) == checkpoint_id else None
 
 
-def _check(kind: str, value: str, longest: int) -> str:
-    if isinstance(value, str) and 0 < len(value) <= longest and value.isprintable():
-        return value
+def _invalid(kind: str, value: object, longest: int) -> InvalidIdError:
     if not isinstance(value, str):
-        raise InvalidIdError(f"A {kind} is a string, not {type(value).__name__}.")
+        return InvalidIdError(f"A {kind} is a string, not {type(value).__name__}.")
     if not value:
-        raise InvalidIdError(f"The {kind} is empty; give it at least one character.")
+        return InvalidIdError(f"The {kind} is empty; give it at least one character.")
     if len(value) > longest:
-        raise InvalidIdError(f"The {kind} {value[:40]!r}… has {len(value)} characters; at most {longest} are allowed.")
-    raise InvalidIdError(
+        return InvalidIdError(f"The {kind} {value[:40]!r}… has {len(value)} characters; at most {longest} are allowed.")
+    return InvalidIdError(
         f"The {kind} {value!r} holds a control character or text that can't be encoded; use printable text."
     )

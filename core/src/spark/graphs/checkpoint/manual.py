@@ -1,4 +1,4 @@
-"""The flow of one checkpoint that is saved by hand: find → encode → put → delete the earlier one → tell."""
+"""The flow of one checkpoint that is saved by hand: find → encode → put → delete the earlier one → notify."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from spark.graphs.clock import SYSTEM_RANDOM, random_hex
 from spark.graphs.concurrency.blocking import run_blocking
 
 
-class Told(Protocol):
-    """Who is told of what was saved."""
+class Notified(Protocol):
+    """``Observers``, as far as saving needs them."""
 
     async def created(self, checkpoint: Any, info: CheckpointInfo, *, store: object) -> None: ...
 
@@ -70,7 +70,7 @@ async def save_checkpoint(
             await backend.delete(earlier.graph_id, earlier.sequence)
     checkpoint.sequence = record.header.sequence
     info = record.info()
-    observers: Told | None = links_of(link(checkpoint, store=backend)).observers
+    observers: Notified | None = links_of(link(checkpoint, store=backend)).observers
     if observers is not None:
         await observers.created(checkpoint, info, store=backend)
     return info

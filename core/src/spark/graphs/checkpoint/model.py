@@ -10,7 +10,7 @@ from spark.graphs.checkpoint.ids import check_checkpoint_id, check_graph_id
 from spark.graphs.checkpoint.links import linked_as
 from spark.graphs.checkpoint.manual import RecordStore, save_checkpoint
 from spark.graphs.checkpoint.records.info import CheckpointInfo
-from spark.graphs.checkpoint.sections import Fact, Section, facts_of, sections_of
+from spark.graphs.checkpoint.sections import Section, sections_of
 from spark.graphs.clock import SYSTEM_CLOCK, Clock
 from spark.graphs.values.snapshots import snapshot
 
@@ -19,14 +19,6 @@ CURRENT_VERSION: Final = "1.0.0"
 
 A reader of the same major version understands it. Another major version needs a registered migration.
 """
-
-
-def _is_utc(timestamp: Any) -> bool:
-    return type(timestamp) is datetime and timestamp.tzinfo is UTC
-
-
-def _is_none(origin: Any) -> bool:
-    return origin is None
 
 
 @dataclass(slots=True, weakref_slot=True)
@@ -40,7 +32,7 @@ class GraphCheckpoint:
     """Unique in its store. A run derives it from graph id and sequence; by hand it is whatever you like."""
     graph_id: str
     """The graph it belongs to."""
-    timestamp: datetime = field(metadata=Fact(datetime, is_in_header=_is_utc).declared())
+    timestamp: datetime
     """When it was made. Naive datetimes mean local time and come back naive."""
     graph_state: dict[str, Any] = field(default_factory=dict, metadata=Section(is_keyed=True).declared())
     """The shared state: key to value."""
@@ -56,13 +48,15 @@ class GraphCheckpoint:
     """The format version it was written in."""
     topology: dict[str, Any] | None = field(default=None, metadata=Section(is_kept=True, is_shown=False).declared())
     """The nodes and edges of the graph, as plain values; None in a checkpoint made by hand."""
-    frontier: dict[str, Any] | None = field(default=None, metadata=Section().declared())
+    frontier: dict[str, Any] | None = field(
+        default=None, metadata=Section(keyed_members=("tokens", "contents")).declared()
+    )
     """The work that was pending, as plain values; None in a checkpoint made by hand."""
     sequence: int | None = None
     """Its place in the history of its graph; None until it is saved."""
     parent: int | None = None
     """The sequence of the checkpoint that the run continued from or wrote before this one."""
-    origin: str | None = field(default=None, metadata=Fact(str, is_in_header=_is_none).declared())
+    origin: str | None = None
     """Of a fork's first checkpoint: the id of the checkpoint that it was forked from."""
 
     def __post_init__(self) -> None:
@@ -98,5 +92,13 @@ class GraphCheckpoint:
 
 SECTIONS: Final = sections_of(GraphCheckpoint)
 """The sections of a checkpoint by their names. Whatever encodes, reads, copies, compares or shows checkpoints goes by this."""
-FACTS: Final = facts_of(GraphCheckpoint)
-"""Name to what is stored beside the sections where it says something."""
+FACTS: Final[dict[str, type]] = {"timestamp": datetime, "origin": str}
+"""What is stored beside the sections, where a record's header has no place for it: the exact type of each."""
+
+
+def facts_of(checkpoint: GraphCheckpoint) -> dict[str, Any]:
+    """Those of them that a record's header has no place for."""
+    timestamp = checkpoint.timestamp
+    is_in_header = type(timestamp) is datetime and timestamp.tzinfo is UTC
+    facts: dict[str, Any] = {} if is_in_header else {"timestamp": timestamp}
+    return facts if checkpoint.origin is None else facts | {"origin": checkpoint.origin}

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 _SECTION: Final = "section"
-_FACT: Final = "fact"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,17 +19,14 @@ class Section:
     """It is encoded again only when it is another object."""
     is_keyed_if_large: bool = False
     """There may be large values in it, which become blobs; as long as it is small, it is encoded in one piece."""
+    keyed_members: tuple[str, ...] = ()
+    """Mappings in it that change key by key, as a keyed section does, where they are captured so."""
     may_be_none: bool = False
     """A checkpoint made by hand need not have it: None is the field's default."""
     may_be_absent: bool = False
     """Where it is None, it is left out of what is stored: records of older releases lack it."""
     is_shown: bool = True
     """Whoever looks at one checkpoint wants to see it."""
-
-    @property
-    def has_references(self) -> bool:
-        """Whether blobs and chunks may stand for values in it."""
-        return self.is_keyed or self.is_keyed_if_large
 
     def declared(self) -> dict[str, Any]:
         """The metadata of the field of ``GraphCheckpoint`` that is this section."""
@@ -42,20 +37,6 @@ class Section:
         return isinstance(values, dict) or (values is None and self.may_be_none)
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """What is stored beside the sections, where the record's header has no place for it."""
-
-    kind: type
-    """What it is exactly, where it is written."""
-    is_in_header: Callable[[Any], bool]
-    """Whether the header says all of it, so that it is not written."""
-
-    def declared(self) -> dict[str, Any]:
-        """The metadata of the field of ``GraphCheckpoint`` that is this fact."""
-        return {_FACT: self}
-
-
 def sections_of(checkpoint: type) -> dict[str, Section]:
     """The sections that a class declares, by their names and in the order in which they are stored."""
     return {
@@ -63,8 +44,3 @@ def sections_of(checkpoint: type) -> dict[str, Section]:
         for each in fields(checkpoint)
         if _SECTION in each.metadata
     }
-
-
-def facts_of(checkpoint: type) -> dict[str, Fact]:
-    """The facts that it declares, by their names."""
-    return {each.name: each.metadata[_FACT] for each in fields(checkpoint) if _FACT in each.metadata}

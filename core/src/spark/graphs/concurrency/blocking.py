@@ -1,7 +1,7 @@
-"""The one way in which blocking work leaves the event loop, and its outcome comes back.
+"""The one way to run blocking work outside the event loop.
 
-Nodes have threads of their own, and so has what saves and loads checkpoints, so that neither waits for the other, nor for what a
-program gives to ``asyncio.to_thread``.
+Nodes and checkpoints have threads of their own, so that neither waits for the other, nor for what the program gives to
+``asyncio.to_thread``.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Result = TypeVar("Result")
 
 
 class Threads(Protocol):
-    """What has calls made by threads: any ``concurrent.futures.Executor``, for instance."""
+    """Runs calls in threads: any ``concurrent.futures.Executor``, for instance."""
 
     def submit(self, call: Callable[[], Any], /) -> Any:
-        """Have a thread make this call, which never raises."""
+        """Run this call, which never raises, in a thread."""
 
 
 async def run_blocking(
@@ -35,8 +35,8 @@ async def run_blocking(
 ) -> Result:
     """Call a blocking function in a worker thread, and wait for it.
 
-    When the caller is cancelled, a call that has begun is awaited to its end before ``CancelledError`` goes on, and one
-    that has not never begins: nothing happens behind the caller's back.
+    When the caller is cancelled, a call that has begun is awaited to its end before ``CancelledError`` is raised, and one
+    that has not begun never does. So no call is left running.
 
     :param executor: where to run it, a pool of threads; None means those that checkpoints have in this event loop: they start
         when they are needed, and end with the loop.
@@ -48,7 +48,7 @@ async def run_blocking(
     try:
         return cast(Result, await call.reply.wait())
     except asyncio.CancelledError:
-        if not call.give_up():
+        if not call.withdraw():
             if on_cancel is not None:
                 on_cancel()
             await call.reply.wait_uncancellable()
@@ -56,7 +56,7 @@ async def run_blocking(
 
 
 class Reply:
-    """What a thread will say to a coroutine that waits for it."""
+    """The result that a thread will give to a coroutine, which waits for it."""
 
     __slots__ = ("_future", "_is_here", "loop")
 
@@ -65,17 +65,17 @@ class Reply:
         """The event loop of the coroutine."""
         self._future: asyncio.Future[Any] = loop.create_future()
         self._is_here = False
-        """It has come, whether or not anybody still waits."""
+        """It was given, whether or not anybody still waits for it."""
 
     async def wait(self) -> Any:
-        """What was given, once it is.
+        """The result, once it was given.
 
-        :raises BaseException: that is what was given with ``is_error``.
+        :raises BaseException: the result was given with ``is_error``.
         """
         return await self._future
 
     async def wait_uncancellable(self) -> None:
-        """Wait until something was given, however often the waiting is cancelled."""
+        """Wait until the result was given, however often the waiting is cancelled."""
         if self._is_here:
             return
         self._future = self.loop.create_future()  # cancelling the coroutine cancelled the one that it waited for
@@ -101,7 +101,7 @@ class Reply:
 class NodeThreads:
     """The threads in which the plain nodes of one run are executed; they start when they are needed.
 
-    :param most: how many there may be; what comes then waits.
+    :param most: how many there may be; further calls wait.
     """
 
     def __init__(self, most: int) -> None:
@@ -109,32 +109,32 @@ class NodeThreads:
         self._pool: ThreadPoolExecutor | None = None
 
     def submit(self, call: Callable[[], Any]) -> None:
-        """Have a thread make this call."""
+        """Run this call in a thread."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._most, thread_name_prefix="spark-node")
         self._pool.submit(call)
 
     def end(self) -> None:
-        """Let each thread end when no calls are left; later ones would get new threads."""
+        """Let each thread end when no calls are left. Later calls would get new threads."""
         if self._pool is not None:
             self._pool.shutdown(wait=False)
             self._pool = None
 
 
 NODE_THREADS: Final = 32
-"""So many plain nodes of a run may be executed at the same time when nobody says otherwise."""
+"""How many plain nodes of a run may run at the same time, by default."""
 _CHECKPOINT_THREADS: Final = 32
 _LOOPS: Final[dict[asyncio.AbstractEventLoop, Threads]] = {}
-"""Event loop to its threads for checkpoints; at the end of the loop, to what stands in for them."""
+"""Event loop to its threads for checkpoints; while the loop is shut down, to their replacement."""
 _CLOSING: Final[dict[asyncio.AbstractEventLoop, AsyncIterator[None]]] = {}
 
 
 async def _checkpoint_threads(loop: asyncio.AbstractEventLoop) -> Threads:
-    """New threads for this loop, and what ends them with it."""
+    """New threads for this loop, which end with it."""
     for other in [other for other in _LOOPS if other.is_closed()]:
         _CLOSING.pop(other, None)
         ended = _LOOPS.pop(other)
-        if isinstance(ended, ThreadPoolExecutor):  # of a loop that nobody ended as asyncio.run does
+        if isinstance(ended, ThreadPoolExecutor):  # its loop was not shut down as asyncio.run does it
             ended.shutdown(wait=False)
     threads = ThreadPoolExecutor(_CHECKPOINT_THREADS, thread_name_prefix="spark-checkpoint")
     _LOOPS[loop] = threads
@@ -144,7 +144,7 @@ async def _checkpoint_threads(loop: asyncio.AbstractEventLoop) -> Threads:
 
 
 async def _end_with_loop(loop: asyncio.AbstractEventLoop, threads: ThreadPoolExecutor) -> AsyncIterator[None]:
-    """An asynchronous generator that is never exhausted: to close these is how a loop begins its end."""
+    """An asynchronous generator that is never exhausted: a loop that is shut down closes these first."""
     try:
         yield
     finally:
@@ -153,7 +153,7 @@ async def _end_with_loop(loop: asyncio.AbstractEventLoop, threads: ThreadPoolExe
 
 
 class _LoopsOwn:
-    """The pool of threads that asyncio ends last."""
+    """asyncio's own pool of threads, which ends last."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -163,23 +163,23 @@ class _LoopsOwn:
 
 
 class _Call(Generic[Result]):
-    """A call that either begins or is given up, whichever comes first."""
+    """A call that either begins or is withdrawn, whichever comes first."""
 
-    __slots__ = ("_fate", "_function", "reply")
+    __slots__ = ("_claim", "_function", "reply")
 
     def __init__(self, function: partial[Result], reply: Reply) -> None:
         self._function = function
-        self._fate = Lock()
-        """Taken once and for ever, by the thread that begins the call or by who gives it up."""
+        self._claim = Lock()
+        """Acquired once and never released: by the thread that begins the call, or by the caller that withdraws it."""
         self.reply = reply
 
     def __call__(self) -> None:
-        if not self._fate.acquire(blocking=False):
+        if not self._claim.acquire(blocking=False):
             return
         try:
             result = self._function()
         except StopIteration as error:
-            # asyncio can't carry it, and the caller would wait for ever. Of a generator, Python says it in these words.
+            # A future can't hold a StopIteration, so the caller would wait forever. Generators raise it in these words, too.
             stopped = RuntimeError(f"{self._function.func!r} raised StopIteration")
             stopped.__cause__ = error
             self.reply.send(stopped, is_error=True)
@@ -188,6 +188,6 @@ class _Call(Generic[Result]):
         else:
             self.reply.send(result)
 
-    def give_up(self) -> bool:
+    def withdraw(self) -> bool:
         """Whether the call had not begun; now it never will."""
-        return self._fate.acquire(blocking=False)
+        return self._claim.acquire(blocking=False)

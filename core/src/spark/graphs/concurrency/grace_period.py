@@ -1,4 +1,4 @@
-"""Waiting that ends in time, for what a cancellation must not lose and for what does not stop when it should."""
+"""Waiting for a limited time: for work that a cancellation must not lose, and for steps that do not stop."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from typing import Any
 
 
 class GracePeriod:
-    """Waits for tasks, however often the waiting is cancelled, but from the first cancellation for some seconds at most.
+    """Waits for tasks, however often the waiting is cancelled; after the first cancellation, for a limited time.
 
-    :param seconds: how many.
+    :param seconds: the limit.
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._deadline = float("inf")
         self.cancelled: asyncio.CancelledError | None = None
-        """The first cancellation that came while it waited."""
+        """The first cancellation that arrived while it waited."""
 
     def begin(self) -> None:
-        """From now on the seconds are counted, unless they are already."""
+        """The time begins to run, unless it does already."""
         self._deadline = min(self._deadline, asyncio.get_running_loop().time() + self._seconds)
 
     @property
     def remaining(self) -> float:
-        """How many seconds there are; infinite before it begins."""
+        """How many seconds are left; infinity before it begins."""
         return max(0.0, self._deadline - asyncio.get_running_loop().time())
 
     async def wait(
         self, tasks: Collection[asyncio.Task[Any]], seconds: float = float("inf")
     ) -> list[asyncio.Task[Any]]:
-        """Wait until these are done, for so many seconds at most; those that are not."""
+        """Wait until these tasks are done, for so many seconds at most. Returns those that are not."""
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         pending = [task for task in tasks if not task.done()]

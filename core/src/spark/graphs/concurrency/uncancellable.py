@@ -1,4 +1,4 @@
-"""Waiting that a cancellation does not cut off, so that nothing goes on behind the back of whoever was cancelled."""
+"""Waiting that a cancellation does not cut off, so that no work is left running when the caller has ended."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ async def wait_uncancellable(work: Awaitable[Result], *, on_cancel: Callable[[],
 
 
 async def wait_until_done(future: asyncio.Future[Any]) -> None:
-    """Wait until there is an outcome, however often the waiting is cancelled; the outcome is not looked at."""
+    """Wait until a future is done, however often the waiting is cancelled. Ignores its result."""
     while not future.done():
         with suppress(asyncio.CancelledError):
             await asyncio.wait([future])
     if not future.cancelled():
-        future.exception()  # seen, so that asyncio does not complain that nobody looked
+        future.exception()  # retrieved, or asyncio would log that it never was

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from spark.graphs.state.frontier import Token
+from spark.graphs.state.token import Token
 from spark.graphs.state.transactions import StateView
 
 

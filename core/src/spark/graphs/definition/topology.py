@@ -63,7 +63,7 @@ class Topology:
         return self._identities
 
     def to_data(self) -> dict[str, Any]:
-        """The shape as plain data, from which a checkpoint can be continued: the same dict each time. Never change it."""
+        """The shape as plain data, as checkpoints record it: the same dict each time. Never change it."""
         if self._data is None:
             self._data = {
                 "start": self.start,

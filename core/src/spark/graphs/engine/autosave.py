@@ -1,9 +1,9 @@
-"""The checkpoints that a run makes on its way: at boundaries where a trigger asks for one."""
+"""Checkpoints on the way: saved at boundaries where a trigger asks for one."""
 
 from __future__ import annotations
 
 from spark.graphs.checkpoint.policies.triggers import Boundary
-from spark.graphs.checkpoint.recording.saving import SyncSaver
+from spark.graphs.checkpoint.recording.saving import Saver
 from spark.graphs.clock import Clock
 from spark.graphs.definition.plan import NodePlan
 from spark.graphs.engine.outcome import Cause, Stop
@@ -12,9 +12,9 @@ from spark.graphs.engine.spec import RunSpec
 
 
 class Autosave:
-    """Asks at a boundary whether a checkpoint is due, has it saved, and keeps account of the time that takes."""
+    """Decides at a boundary whether a checkpoint is due, has it saved, and measures how long the run waits for it."""
 
-    def __init__(self, saver: SyncSaver, spec: RunSpec, position: RunPosition, clock: Clock) -> None:
+    def __init__(self, saver: Saver, spec: RunSpec, position: RunPosition, clock: Clock) -> None:
         self._saver = saver
         self._spec = spec
         self._position = position
@@ -27,7 +27,7 @@ class Autosave:
         self._last_took: float | None = None
         self._saved_iteration: int | None = None
         self.is_saving = False
-        """A checkpoint is being saved right now, and may become durable."""
+        """A checkpoint is being saved, and may become durable."""
 
     @property
     def is_saved(self) -> bool:
@@ -39,7 +39,7 @@ class Autosave:
 
         :raises RuleError: a trigger raised.
         """
-        if not self._position.frontier:  # that one is saved as the end of the run
+        if not self._position.frontier:  # the end of the run is always saved
             return False
         boundary = Boundary(
             self._position.iteration,
@@ -53,17 +53,17 @@ class Autosave:
         return self._saver.is_due(boundary)
 
     async def save(self, now: float) -> Stop | None:
-        """Save the present boundary; or why the run can't go on."""
+        """Save the present boundary. Returns why the run stops, if that fails."""
         before = self._saver.latest
         self.is_saving = True
         try:
-            await self._saver.take(self._position.capture(self._spec, reason="trigger"))
+            await self._saver.save(self._position.capture(self._spec, reason="trigger"))
         except Exception as error:
             self._position.explain(error)
             if self._saver.latest is before:
                 return Stop(Cause.SAVING, error)
             self._saved_iteration = self._position.iteration
-            return Stop(Cause.FAILURE, error)  # a rule or a handler raised: the checkpoint is durable
+            return Stop(Cause.FAILURE, error)  # an observer or a rule raised; the checkpoint is durable
         finally:
             self.is_saving = False
             self._last_took = self._clock() - now

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from spark.errors import ConditionError, StateConflictError
-from spark.graphs.checkpoint.recording.saving import SyncSaver
+from spark.graphs.checkpoint.recording.saving import Saver
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.concurrency.grace_period import GracePeriod
 from spark.graphs.engine.outcome import Cause, Stop
@@ -24,10 +24,10 @@ _LOG = logging.getLogger("spark.run")
 
 
 class Ending:
-    """Carries a run to its end, and leaves behind what can be continued from.
+    """Runs a run to its end, and saves a checkpoint to continue from.
 
-    The steps are taken in a task of their own, the driver: a node that does not stop when it should then holds up nobody, and
-    whatever ends the run, there is somebody left to save it.
+    A task of its own, the driver, takes the steps. So a node that ignores its cancellation holds up nobody, and whatever ends the
+    run, this code is still there to save it.
     """
 
     def __init__(self, run: GraphRun) -> None:
@@ -38,15 +38,15 @@ class Ending:
         self._config = run.spec.checkpoint_config
         self._driver: asyncio.Task[Stop | None] | None = None
         self._stop: Stop | None = None
-        """Why the driver takes no more steps although work is left."""
+        """Why the driver stopped although work is left."""
         self._grace_period = GracePeriod(self._config.cancel_grace)
         self._caller: asyncio.Task[Any] | None = None
         self._until = float("inf")
         """When the budget is used up, by the clock of the event loop."""
         self._failure = ""
-        """What failed first, for the note."""
+        """What failed first, as the beginning of a note."""
         self._error_data: dict[str, Any] | None = None
-        """What checkpoints say of it."""
+        """What checkpoints record of it."""
         self._has_failed = False
         self._saved: CheckpointInfo | None = None
         """The last checkpoint of the run."""
@@ -79,11 +79,11 @@ class Ending:
             self._add_notes(cancelled)
             raise cancelled from error
         finally:
-            # They lead to an error, whose traceback leads back here: what is left of a run goes at once, without the collector.
+            # They refer to an error, whose traceback refers to this frame: without the cycle, no garbage collector is needed.
             self._driver = self._stop = self._grace_period.cancelled = cancelled = None
 
     async def _take_steps(self) -> None:
-        """Have the driver take steps until nothing is left; raises what kept it from that."""
+        """Let the driver take steps until no work is left; raises what prevents that."""
         run, loop = self._run, asyncio.get_running_loop()
         seconds = self._spec.budget.max_seconds if self._spec.budget else None
         if seconds is not None:
@@ -97,33 +97,33 @@ class Ending:
             self._record_failure(self._stop)
         try:
             raise self._stop.error
-        except Exception:  # SystemExit and its kind wait for nobody
+        except Exception:  # SystemExit and KeyboardInterrupt don't wait
             if self._stop.cause is Cause.FAILURE:
                 await self._let_siblings_finish()
             raise
 
     async def _let_siblings_finish(self) -> None:
-        """Commit what is still running when a step has failed, as it finishes, unless it is to be stopped."""
+        """After a failure, commit the other running steps as they finish, unless the graph says to stop them."""
         rule = self._spec.failure_rule
         if rule.on_failure == "cancel":
             return
         until = min(asyncio.get_running_loop().time() + rule.seconds_to_finish, self._until)
-        while await self._run.has_ended(until=until):
+        while await self._run.parallel.wait(until=until):
             stop = await self._run.commit_next()
             if stop is not None and stop.cause is Cause.SAVING:
-                self._notes.append(f"and then a checkpoint could not be saved: {brief(stop.error)}")
+                self._notes.append(f"afterwards a checkpoint could not be saved: {brief(stop.error)}")
                 return
             if stop is not None and stop.cause is Cause.FAILURE:
                 self._record_failure(stop)
 
     def _record_failure(self, stop: Stop) -> None:
-        """Note what failed; the first is told in the checkpoint of the end, and is what ``run()`` raises."""
+        """Note what failed. The first failure is recorded in the final checkpoint, and ``run()`` raises it."""
         step, error = stop.step, stop.error
         node, attempt = (step.node, step.attempt) if step is not None else (None, 1)
         if step is not None:
-            step.token.failures += 1
+            self._position.frontier.count_failure(step.token)
         if self._has_failed:
-            self._notes.append(f"besides, {_what_failed(stop)}{brief(error)}")
+            self._notes.append(f"in addition, {_what_failed(stop)}{brief(error)}")
             return
         self._has_failed, self._failure = True, _what_failed(stop)
         if self._saver is not None and self._config.record_errors:
@@ -142,7 +142,7 @@ class Ending:
         )
 
     async def _shut_down(self, error: BaseException) -> None:
-        """Stop what still runs, save the boundary that the run stands at, and note what came of it."""
+        """Stop what is still running, save the last boundary, and note the result."""
         if isinstance(error, GeneratorExit) and not self._may_wait():
             self._abort()
             return
@@ -154,11 +154,11 @@ class Ending:
             await self._save_where_it_stands(self._saver, error)
 
     async def _stop_steps(self, error: BaseException) -> None:
-        """Cancel what runs, twice if need be; what has finished all the same is committed, and everything else pending again."""
+        """Cancel running steps, twice if necessary. Those that finish anyway are committed; all others are pending again."""
         run = self._run
         run.is_stopping = True
         half = self._seconds_to_stop(error) / 2
-        left = [task for task in (self._driver, *run.steps) if task is not None]
+        left = [task for task in (self._driver, *run.parallel.tasks) if task is not None]
         for is_last in (False, True):
             self._cancel(left, even_saving=is_last)
             left = await self._grace_period.wait(left, half)
@@ -171,7 +171,7 @@ class Ending:
 
     def _cancel(self, tasks: Iterable[asyncio.Task[Any]], *, even_saving: bool) -> None:
         autosave = self._run.autosave
-        is_saving = autosave is not None and autosave.is_saving  # what may become durable
+        is_saving = autosave is not None and autosave.is_saving  # it may still become durable
         for task in tasks:
             if even_saving or not (task is self._driver and is_saving):
                 task.cancel()
@@ -182,11 +182,13 @@ class Ending:
         return self._spec.failure_rule.seconds_to_stop
 
     def _report_abandoned(self, nodes: list[str]) -> None:
-        text = f"{', '.join(map(repr, nodes))} did not stop when cancelled, and was left behind; its result is ignored"
+        text = (
+            f"{', '.join(map(repr, nodes))} did not stop when cancelled and was abandoned; its result will be discarded"
+        )
         self._notes.append(text)
         _LOG.warning("Graph %r: %s.", self._spec.graph_id, text)
 
-    async def _save_where_it_stands(self, saver: SyncSaver, error: BaseException) -> None:
+    async def _save_where_it_stands(self, saver: Saver, error: BaseException) -> None:
         reason = self._reason(error)
         timer = None
         if reason is not None and self._grace_period.remaining < float("inf"):
@@ -207,20 +209,18 @@ class Ending:
         if cause is Cause.BUDGET:
             return "budget"
         if cause is Cause.SAVING or (autosave is not None and autosave.is_saved and not self._failure):
-            return None  # it can't be saved; or it is, and it was somebody who was told of it that raised
+            return None  # it can't be saved; or it is saved, and an observer or a rule raised after that
         return "failed" if self._config.trigger_on_failure else None
 
-    def _note_save(
-        self, saver: SyncSaver, reason: str | None, failure: BaseException | None, *, is_durable: bool
-    ) -> None:
+    def _note_save(self, saver: Saver, reason: str | None, failure: BaseException | None, *, is_durable: bool) -> None:
         if failure is not None and not (reason and is_durable):
-            what = "the graph could not be saved as it was before" if reason else "when the run was left"
-            self._notes.append(f"and {what}: {type(failure).__name__}: {message_of(failure)}")
+            what = "the last boundary could not be saved" if reason else "checkpoints in progress could not be finished"
+            self._notes.append(f"{what}: {type(failure).__name__}: {message_of(failure)}")
         elif reason is not None and saver.latest is not None:
             self._notes.insert(
                 0,
-                f"{self._failure}graph {self._spec.graph_id!r} was saved as it stood, as checkpoint "
-                f"{saver.latest.checkpoint_id!r}; run(resume=True) or Graph.from_checkpoint() continues from there.",
+                f"{self._failure}graph {self._spec.graph_id!r} was saved as checkpoint {saver.latest.checkpoint_id!r}; to "
+                "continue from there, use run(resume=True) or Graph.from_checkpoint().",
             )
 
     def _add_notes(self, error: BaseException) -> None:
@@ -234,7 +234,7 @@ class Ending:
         try:
             if self._grace_period.cancelled is not None:
                 if failure is not None:
-                    self._notes.append(f"and its last checkpoint could not be saved: {brief(failure)}")
+                    self._notes.append(f"its last checkpoint could not be saved: {brief(failure)}")
                 raise self._grace_period.cancelled
             if failure is not None:
                 if self._saved is None:
@@ -243,10 +243,10 @@ class Ending:
         finally:
             del failure  # its traceback leads to this frame
 
-    async def _save(self, saver: SyncSaver, reason: str | None) -> BaseException | None:
-        """Save the present boundary, unless there is no reason to, and wait until nothing is being saved or deleted any more.
+    async def _save(self, saver: Saver, reason: str | None) -> BaseException | None:
+        """Save the present boundary if there is a reason to, and wait until nothing is being saved or deleted any more.
 
-        It is done in a task of its own, so that cancelling the run does not cut it off. What kept it from being done is returned.
+        A task of its own does that, so that cancelling the run does not cut it off. Returns what went wrong.
         """
         while True:
             task = asyncio.create_task(self._finish(saver, reason), name="spark-graphs: saving the last checkpoint")
@@ -255,32 +255,32 @@ class Ending:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait([task], timeout=_LAST_CHANCE)
-                return TimeoutError(f"it took longer than the {self._config.cancel_grace:g} s of cancel_grace")
+                return TimeoutError(f"it took longer than cancel_grace, {self._config.cancel_grace:g} s")
             failure = asyncio.CancelledError() if task.cancelled() else task.result()
-            # Whoever ends an event loop cancels all its tasks, this one too.
+            # An event loop that is shut down cancels all its tasks, this one too: start again.
             if not isinstance(failure, asyncio.CancelledError) or self._grace_period.cancelled is None:
                 return failure
 
-    async def _finish(self, saver: SyncSaver, reason: str | None) -> BaseException | None:
+    async def _finish(self, saver: Saver, reason: str | None) -> BaseException | None:
         failure = await _error_of(self._save_boundary(saver, reason)) if reason is not None else None
         if failure is not None and not isinstance(failure, Exception):
             return failure
         unsettled = await _error_of(saver.settle())
         return failure or unsettled
 
-    async def _save_boundary(self, saver: SyncSaver, reason: str) -> None:
+    async def _save_boundary(self, saver: Saver, reason: str) -> None:
         run, position = self._run, self._position
         position.error = self._error_data or position.error
         capture = position.capture(self._spec, reason=reason)
         capture.is_repeat = self._spec.is_resumed and run.is_where_it_began() and reason != "completed"
         try:
-            self._saved = await saver.finish(capture)
+            self._saved = await saver.save_last(capture)
         except Exception as error:
             position.explain(error)
             raise
 
     def _may_wait(self) -> bool:
-        """Whether this is the task of the caller still, and not the garbage collector that closes it."""
+        """Whether the caller's task runs this, and not the garbage collector, which closes abandoned coroutines."""
         try:
             return self._caller is not None and asyncio.current_task() is self._caller
         except RuntimeError:
@@ -288,7 +288,7 @@ class Ending:
 
     def _abort(self) -> None:
         """Stop what runs, without waiting for it."""
-        tasks = [task for task in (self._driver, *self._run.steps) if task is not None]
+        tasks = [task for task in (self._driver, *self._run.parallel.tasks) if task is not None]
         self._run.requeue_uncommitted()
         for task in tasks:
             with suppress(RuntimeError):  # the event loop is closed
@@ -296,7 +296,7 @@ class Ending:
 
 
 async def _error_of(work: Awaitable[object]) -> BaseException | None:
-    """What it raises, as a value: as the exception of a task, SystemExit would end the event loop."""
+    """What the work raises, as a value: a SystemExit that left a task would end the event loop."""
     try:
         await work
     except BaseException as error:

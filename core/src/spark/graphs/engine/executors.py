@@ -1,4 +1,4 @@
-"""Where the code of nodes runs. An executor gets one step and says what became of it; it knows nothing of the run."""
+"""Where the code of nodes runs. An executor is given one step and returns its outcome; it knows nothing of the run."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Executor(Protocol):
     """Executes the steps of one run."""
 
     async def execute(self, step: StepInput) -> Outcome:
-        """Execute a node to its end, and say what became of it: raises nothing. Cancelling the call stops the node."""
+        """Execute a node to its end and return the outcome. Never raises. Cancelling the call cancels the node."""
 
     def close(self) -> None:
-        """The run has ended, and no more steps come."""
+        """The run has ended: there will be no more steps."""
 
 
 class LocalExecutor:
@@ -62,6 +62,6 @@ class LocalExecutor:
 
 
 def is_being_cancelled() -> bool:
-    """Whether somebody cancelled this task, and not only something that it awaits."""
+    """Whether this task was cancelled, and not only something that it awaits."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

@@ -1,4 +1,4 @@
-"""What becomes of a step, and of a run: values, so that nobody has to guess from an exception what it means."""
+"""How a step ends, and why a run stops: as values, so that no code has to infer it from an exception."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from spark.graphs.state.transactions import StateWrites
 
 @dataclass(slots=True, eq=False)
 class Finished:
-    """The node returned. What it wrote counts when its step is committed."""
+    """The node returned. Its writes take effect when the step is committed."""
 
     output: Any
     graph_writes: StateWrites | None = None
-    """What it did in the graph's state; None while it touched nothing."""
+    """Its writes to the graph's state; None if it used none."""
     node_writes: StateWrites | None = None
     """The same for the node's own state."""
 
@@ -31,7 +31,7 @@ class Failed:
 
     @classmethod
     def escaped(cls, node: str, error: asyncio.CancelledError) -> Self:
-        """A node let a ``CancelledError`` out, although nobody cancelled it."""
+        """The node let a ``CancelledError`` escape that nobody sent to it."""
         failure = NodeError(
             f"Node {node!r} ended in CancelledError, although nobody cancelled the run: a task or future that it awaited was "
             "cancelled. Catch the error where the node awaits it, or don't await what you cancel."
@@ -48,11 +48,11 @@ class Cancelled:
 
 
 Outcome: TypeAlias = Finished | Failed | Cancelled
-"""What an executor makes of a step."""
+"""How a step ends: what an executor returns."""
 
 
 class Cause(Enum):
-    """What kept a run from taking more steps."""
+    """Why a run stops before all work is done."""
 
     FAILURE = auto()
     """A step, a trigger, a rule of retention or a handler raised."""
@@ -61,12 +61,12 @@ class Cause(Enum):
     BUDGET = auto()
     """A limit of the task's budget was reached."""
     CANCELLATION = auto()
-    """Somebody cancelled it."""
+    """The run was cancelled."""
 
 
 @dataclass(slots=True, eq=False)
 class Stop:
-    """Why a run takes no more steps although work is left."""
+    """Why a run stops although work is left."""
 
     cause: Cause
     error: BaseException
@@ -75,7 +75,7 @@ class Stop:
     """The step that failed, if it was one."""
 
     def as_failure(self) -> Stop:
-        """The same where nobody cancelled the run, so that a node whose step was cancelled has failed."""
+        """The same for a run that nobody cancelled: a step that was cancelled all the same has failed."""
         if self.step is None or not isinstance(self.error, asyncio.CancelledError):
             return self
         return Stop(Cause.FAILURE, Failed.escaped(self.step.node, self.error).error, self.step)

@@ -1,4 +1,4 @@
-"""Where a run stands: what a step's commit changes, and what a checkpoint captures."""
+"""Where a run stands: commits change it, and checkpoints capture it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from spark.graphs.values.snapshots import Check, snapshot
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class RunPosition:
-    """Committed state and pending work. It is a consistent snapshot at every moment, because nothing changes it but commits."""
+    """Committed state and pending work. Only commits change it, so at any moment it is a consistent snapshot."""
 
     state: StateStore
     node_states: dict[str, StateStore]
@@ -33,7 +33,7 @@ class RunPosition:
     result: Message | None = None
     """What the last finishing node returned; None while none has finished."""
     error: dict[str, Any] | None = None
-    """Why the run failed, as checkpoints tell it, for as long as what failed is still to be done."""
+    """Why the run failed, as checkpoints record it, as long as the failed step is pending."""
     check: Check | None = None
     """Whether a value can be saved where the checkpoints go."""
 
@@ -43,9 +43,9 @@ class RunPosition:
         self._drop_error_once_done()
 
     def commit(self, step: StepInput, plan: NodePlan, outcome: Outcome) -> Stop | None:
-        """State writes, node state, output and the token's successors: all together or, when anything raises, not at all.
+        """Apply the writes of a step, its output and the tokens that follow it: all of them, or nothing.
 
-        Where the step has not finished, or can't be committed, that is why the run stops.
+        Returns why the run stops, if the step has not finished or can't be committed.
         """
         if not isinstance(outcome, Finished):
             return Stop(Cause.FAILURE if isinstance(outcome, Failed) else Cause.CANCELLATION, outcome.error, step)
@@ -66,11 +66,11 @@ class RunPosition:
         frontier.finish(step.token, content, targets)
         if not targets:
             self.result = Message(content=content, status="completed", node=key)
-        if frontier.held:
+        if frontier.at_join:
             frontier.release_joins()
         self.iteration += 1
         self.last_node = key
-        if self.error is not None:
+        if self.error is not None and step.token.failures:
             self._drop_error_once_done()
         return None
 
@@ -83,7 +83,7 @@ class RunPosition:
 
     def capture(self, spec: RunSpec, *, reason: str, metadata: dict[str, Any] | None = None) -> Capture:
         """The run at its last boundary, by reference to committed values."""
-        frontier = self.frontier.to_data()
+        frontier = self.frontier.capture()
         if self.result is not None:
             frontier["result"] = {"content": self.result.content, "node": self.result.node}
         facts: dict[str, Any] = PlainDict(
@@ -103,7 +103,7 @@ class RunPosition:
         )
 
     def explain(self, error: BaseException) -> None:
-        """Say who made a value that can't be saved, where that is known."""
+        """Add a note that names the node that made a value which can't be saved, where that is known."""
         if isinstance(error, SerializationError) and error.path.startswith("frontier"):
             add_note(error, f"{error.path} comes from the output of node {self.last_node!r}, or of one before it.")
 
@@ -117,7 +117,7 @@ class RunPosition:
 
 
 class RunScope:
-    """What the steps of a run see of it: what is committed at the moment when they look."""
+    """What the steps of a run see of it: what is committed at the moment they read."""
 
     __slots__ = ("_position", "graph_id", "run_id", "state")
 

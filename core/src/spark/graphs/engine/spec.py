@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from spark.graphs.checkpoint.configuration.config import CheckpointConfig
-from spark.graphs.checkpoint.recording.saving import SyncSaver
+from spark.graphs.checkpoint.recording.saving import Saver
 from spark.graphs.clock import Clock
 from spark.graphs.definition.topology import Topology
 from spark.graphs.engine.executors import Executor
@@ -71,6 +71,6 @@ class Services:
     """What a run uses."""
 
     executor: Executor
-    saver: SyncSaver | None
+    saver: Saver | None
     """Saves its checkpoints; None when it makes none."""
     clock: Clock

@@ -34,16 +34,16 @@ class Origin:
     checkpoint: GraphCheckpoint | None = None
     """Where the state comes from; None for a state that was given."""
     pending: PendingRun | None = None
-    """The run that goes on; None for a new one."""
+    """The run to continue; None for a new one."""
     next_sequence: int | None = None
-    """What the store was to give out next when it was looked at. So whatever is found there later was written by somebody
-    else. None: it was not looked at."""
+    """The next free sequence when the store was read; whatever has it, or a higher one, was written by others since. None: the
+    store was not read."""
 
     @classmethod
     def of(cls, checkpoint: GraphCheckpoint, *, next_sequence: int | None = None) -> Self:
-        """A checkpoint that was found fit to be taken over."""
+        """The state and the pending work of a checkpoint that was checked."""
         return cls(
-            graph_state=dict(checkpoint.graph_state),  # which set_state may edit
+            graph_state=dict(checkpoint.graph_state),  # set_state may edit it
             node_states=checkpoint.node_states,
             checkpoint=checkpoint,
             pending=PendingRun(checkpoint) if checkpoint.frontier is not None else None,
@@ -52,7 +52,7 @@ class Origin:
 
     @property
     def parent(self) -> int | None:
-        """The sequence of the checkpoint that the first one of the run continues."""
+        """The sequence of the checkpoint that the run's first checkpoint continues."""
         return self.checkpoint.sequence if self.checkpoint is not None else None
 
     def position(
@@ -96,7 +96,7 @@ class Origin:
     def as_new_run(self) -> Origin:
         """The same state for a new run.
 
-        :raises RunError: a run in it is unfinished, whose pending work would be lost.
+        :raises RunError: its run is unfinished, and the pending work would be lost.
         """
         if self.pending is not None and not self.pending.is_complete():
             raise RunError(
@@ -110,24 +110,24 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class PendingRun:
-    """A run that was interrupted, or had been complete, as a checkpoint that was found in order records it."""
+    """A run that was interrupted or is complete, as a checked checkpoint records it."""
 
     checkpoint: GraphCheckpoint
 
     @property
     def frontier(self) -> dict[str, Any]:
-        """Its work."""
+        """Its pending work."""
         assert self.checkpoint.frontier is not None
         return self.checkpoint.frontier
 
     @property
     def run_id(self) -> str | None:
-        """What it is called, if it ever began."""
+        """Its id, if it ever began."""
         return self.checkpoint.execution_metadata.get("run_id")
 
     @property
     def iteration(self) -> int:
-        """How many steps it had made."""
+        """How many steps were committed."""
         return int(self.checkpoint.execution_metadata.get("iteration", 0))
 
     @property
@@ -143,15 +143,15 @@ class PendingRun:
 
     @property
     def inputs(self) -> Mapping[str, Any] | None:
-        """What it was started with; None where that was not recorded."""
+        """What it was started with; None if that was not recorded."""
         return self.checkpoint.config.get("inputs")
 
     def nodes(self) -> list[str]:
         """The keys of the nodes that it still has to run, in order, each once."""
-        return list(dict.fromkeys(token["node"] for token in self.frontier["tokens"]))
+        return list(dict.fromkeys(token["node"] for token in self.frontier["tokens"].values()))
 
     def is_complete(self) -> bool:
-        """Whether nothing was left to do."""
+        """Whether no work is left."""
         return not self.frontier["tokens"]
 
     def result(self) -> Message | None:
@@ -164,13 +164,13 @@ class PendingRun:
         )
 
     def outcome(self) -> Message:
-        """What it came to, when it is complete."""
+        """Its result, when it is complete."""
         return self.result() or Message(content=None, status="completed", node=None, run_id=self.run_id, resumed=True)
 
     def check_inputs(self, given: Mapping[str, Any], *, codec: Codec) -> None:
         """Make sure that inputs, if there are any, are those that the run was started with.
 
-        :raises InputConflictError: they are not, or nobody can tell.
+        :raises InputConflictError: they differ, or the checkpoint does not record any.
         """
         if not given:
             return
@@ -201,9 +201,9 @@ class PendingRun:
 
 
 def check_resume(resume: Any, rename: Any) -> None:
-    """Whether ``run`` was asked for something that it can do.
+    """Check the arguments of ``run`` that say whether and how to resume.
 
-    :raises GraphDefinitionError: it was not.
+    :raises GraphDefinitionError: they can't be used.
     """
     if resume is False and rename is not None:
         raise GraphDefinitionError("run(rename=…) maps the nodes of a run that is resumed; give resume= as well.")
@@ -222,9 +222,9 @@ def check_resume(resume: Any, rename: Any) -> None:
 
 
 async def look_up(backend: CheckpointBackend, graph_id: str) -> tuple[GraphCheckpoint | None, int]:
-    """The latest checkpoint of a graph, or None; and the next sequence for a run that begins with it, or with nothing."""
+    """The latest checkpoint of a graph, or None; and the next free sequence."""
     with wrapped(backend, "looking for the latest checkpoint of graph ", graph_id):
-        # Asked first: what is written after this is either found below, or in the way of the run's first checkpoint.
+        # First: what is written after this is either found below, or takes the sequence of the run's first checkpoint.
         next_sequence = await backend.next_sequence(graph_id)
     latest = await load_latest(backend, graph_id)
     found = latest.sequence if latest is not None and latest.sequence is not None else 0

@@ -1,4 +1,4 @@
-"""Checkpoint → graph: where the nodes come from, and what of a run is still to do."""
+"""Checkpoint → graph: where its nodes come from, and whether they fit its pending work."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from spark.errors import GraphDefinitionError, GraphRestoreError, SparkWarning
 from spark.graphs.definition.nodes import ExitNode, FunctionNode, Node
 from spark.graphs.definition.topology import Topology
-from spark.graphs.resuming.identity import what_differs
-from spark.graphs.resuming.recorded import named
-from spark.graphs.resuming.renaming import check_rename, keys_meant, renamed
+from spark.graphs.resuming.identity import exchanged_node
+from spark.graphs.resuming.renaming import check_rename, new_keys, with_new_keys
+from spark.graphs.resuming.validation import named
 from spark.graphs.values.loaded import find_loaded
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class NothingRecorded(ExitNode):
 
 
 class MissingNode(Node):
-    """Keeps the place of a recorded node that can't be had here."""
+    """Stands for a recorded node that is not available here."""
 
     def __init__(self, kind: str, reason: str) -> None:
         self._kind = kind
@@ -62,11 +62,11 @@ def find_topology(
 ) -> tuple[Topology, GraphCheckpoint]:
     """The topology of the graph that continues from a checkpoint, and the checkpoint under the keys that it has there.
 
-    :param checkpoint: one that was found in order.
+    :param checkpoint: one that was checked.
     :param start: what the user passed.
     :param alive: the topology of a graph with the same id in this process.
     :param rename: recorded key, class or function to the key of the node that it is now.
-    :raises GraphRestoreError: nobody can supply a node or a condition that the checkpoint still needs.
+    :raises GraphRestoreError: a node or a condition that the checkpoint still needs is not available.
     """
     check_rename(rename)
     if start is not None:
@@ -95,28 +95,29 @@ def fitted(
     *,
     for_result: bool = False,
 ) -> GraphCheckpoint:
-    """The checkpoint under the keys of this topology, when everything that it may still run is there, and is what it was.
+    """The checkpoint under the keys of this topology, if all nodes that it may still run are there and are the same.
 
-    :param for_result: a run that is complete is only asked for its result, whatever has become of its nodes.
-    :raises GraphRestoreError: it is not; says what is missing or was exchanged, and what to pass.
+    :param for_result: of a complete run only the result is needed, so its nodes may have changed.
+    :raises GraphRestoreError: a node is missing or was exchanged; says what to pass.
     """
-    keys = keys_meant(checkpoint, rename or {}, topology)
-    checkpoint = renamed(checkpoint, keys) if keys else checkpoint
+    keys = new_keys(checkpoint, rename or {}, topology)
+    checkpoint = with_new_keys(checkpoint, keys) if keys else checkpoint
     _check_supply(checkpoint, topology)
     pending = _pending_nodes(checkpoint, topology)
-    differs = what_differs(checkpoint, topology, pending=pending, renamed=keys) if pending or not for_result else None
-    if differs is not None:
-        raise GraphRestoreError(f"{named(checkpoint)} can't be continued: {differs}")
+    is_needed = bool(pending) or not for_result
+    exchanged = exchanged_node(checkpoint, topology, pending=pending, renamed=keys) if is_needed else None
+    if exchanged is not None:
+        raise GraphRestoreError(f"{named(checkpoint)} can't be continued: {exchanged}")
     return checkpoint
 
 
 def _check_supply(checkpoint: GraphCheckpoint, topology: Topology) -> None:
-    lacking = _what_lacks(checkpoint, topology)
-    if lacking is not None:
-        raise GraphRestoreError(f"{named(checkpoint)} can't be continued: {lacking}")
+    missing = _what_is_missing(checkpoint, topology)
+    if missing is not None:
+        raise GraphRestoreError(f"{named(checkpoint)} can't be continued: {missing}")
 
 
-def _what_lacks(checkpoint: GraphCheckpoint, topology: Topology) -> str | None:
+def _what_is_missing(checkpoint: GraphCheckpoint, topology: Topology) -> str | None:
     pending = _pending_nodes(checkpoint, topology)
     for key in pending:
         if key not in topology.plans:
@@ -142,7 +143,7 @@ def _what_lacks(checkpoint: GraphCheckpoint, topology: Topology) -> str | None:
 def _pending_nodes(checkpoint: GraphCheckpoint, topology: Topology) -> list[str]:
     if checkpoint.frontier is None:
         return [topology.start]
-    return [token["node"] for token in checkpoint.frontier["tokens"]]
+    return [token["node"] for token in checkpoint.frontier["tokens"].values()]
 
 
 def _rebuild(checkpoint: GraphCheckpoint) -> Topology:
@@ -156,7 +157,7 @@ def _rebuild(checkpoint: GraphCheckpoint) -> Topology:
             _rebuild_edge(nodes, data)
         return Topology(nodes[checkpoint.topology["start"]])
     except GraphDefinitionError as error:
-        raise GraphRestoreError(f"{named(checkpoint)} has a topology that can't be built again: {error}") from error
+        raise GraphRestoreError(f"{named(checkpoint)} has a topology that can't be rebuilt: {error}") from error
 
 
 def _rebuild_node(data: Mapping[str, Any]) -> Node:

@@ -12,7 +12,7 @@ from operator import is_
 from typing import Any, Final, Protocol
 
 from spark.errors import RunError, SerializationError, StateConflictError
-from spark.graphs.values.containers import Captured
+from spark.graphs.state.tracked import TrackedMapping
 from spark.graphs.values.failures import add_note
 from spark.graphs.values.snapshots import Check, snapshot
 
@@ -50,72 +50,39 @@ class StateView(Protocol):
         """Key to value. Neither is ever changed in place."""
 
 
-class StateStore:
+class StateStore(TrackedMapping[Any]):
     """The committed values of one scope: the graph's, or one node's.
 
     A committed value is never changed in place, so a reference to it is as good as a copy.
     """
 
-    __slots__ = (
-        "_captured",
-        "_changed",
-        "_has_other_keys",
-        "check",
-        "commits",
-        "label",
-        "values",
-        "versions",
-        "writers",
-    )
+    __slots__ = ("check", "commits", "label", "versions", "writers")
 
     def __init__(self, label: str, values: Mapping[str, Any] | None = None, *, check: Check | None = None) -> None:
+        super().__init__()
         self.label: str = label
         """How messages name the scope: ``graph_state``, or ``node_states['key']``."""
         self.check: Check | None = check
         """Whether a value can be saved where the graph keeps its checkpoints."""
-        self.values: dict[str, Any] = {}
         self.commits: int = 0
         """How many transactions have changed something."""
         self.versions: dict[str, int] = {}
         """Key to the number of the commit that last changed it."""
         self.writers: dict[str, str] = {}
         """Key to the node that last changed it."""
-        self._captured: Captured | None = None
-        self._changed: set[str] = set()
-        """Keys changed since the last capture."""
-        self._has_other_keys = False
-        """Whether keys came or went since the last capture."""
         for key, value in (values or {}).items():
-            self.values[check_key(key)] = snapshot(value, path=label, key=key, check=check)
+            self.put(check_key(key), snapshot(value, path=label, key=key, check=check))
 
     def apply(self, changes: Mapping[str, Any], *, writer: str) -> None:
         """Make prepared changes the committed values."""
         self.commits += 1
-        values = self.values
-        size = len(values)
         for key, value in changes.items():
-            if value is DELETED:
-                self._has_other_keys = values.pop(key, DELETED) is not DELETED or self._has_other_keys
-            else:
-                values[key] = value
+            if value is not DELETED:
+                self.put(key, value)
+            elif key in self.values:
+                self.remove(key)
             self.versions[key] = self.commits
             self.writers[key] = writer
-        self._has_other_keys = self._has_other_keys or len(values) != size
-        self._changed.update(changes)
-
-    def capture(self) -> Captured:
-        """The committed values now, by reference: the same dict as last time when nothing changed. Never change it."""
-        last = self._captured
-        if last is None or self._changed:
-            captured = self._captured = Captured(self.values)
-            captured.moment = object()
-            captured.before = None if last is None else last.moment
-            # Among them may be keys that were deleted and never there.
-            captured.changed = None if self._has_other_keys else [key for key in self._changed if key in captured]
-            last = captured
-            self._changed.clear()
-            self._has_other_keys = False
-        return last
 
     def copy(self) -> dict[str, Any]:
         """The committed values, as the caller's own."""

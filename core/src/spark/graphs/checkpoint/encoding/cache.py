@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from itertools import compress
 from operator import is_not
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from spark.graphs.checkpoint.records.blobs import LARGE_FROM
 from spark.graphs.checkpoint.records.chunks import CHUNK_SIZE, Chunks
-from spark.graphs.checkpoint.records.formats import EncodedItems
+from spark.graphs.checkpoint.records.formats import Encoded, EncodedItems
 from spark.graphs.checkpoint.serialization.writer import are_names
 from spark.graphs.values.containers import Captured
 
@@ -44,20 +44,21 @@ class EncodingCache:
         """Mapping and key to the name of the blob that stands for the value."""
         self.retired: list[str] = []
         """Blobs that stood for a value in the payload before, and no longer do."""
-        self._mappings: dict[str, CachedMapping] = {}
-        self._kept: dict[str, tuple[object, EncodedItems | bytes]] = {}
+        self.mappings: dict[str, CachedMapping] = {}
+        """By name: that of a section, or the path to one inside of a section."""
+        self.kept: dict[str, tuple[object, Encoded]] = {}
+        """Section to the object that it was, and to what it was encoded as."""
 
     def claim(self, owner: object) -> None:
-        """Forget everything when it is somebody else's."""
-        if self.owner is not owner:
-            self.owner = owner
-            self.forget()
+        """Forget everything, which was somebody else's."""
+        self.owner = owner
+        self.forget()
 
     def forget(self) -> None:
         """Encode everything anew next time."""
-        for name in list(self._mappings):
-            self._mappings.pop(name).join()
-        self._kept.clear()
+        for name in list(self.mappings):
+            self.mappings.pop(name).join()
+        self.kept.clear()
         self.retired += self.refs.values()
         self.refs.clear()
 
@@ -78,42 +79,28 @@ class EncodingCache:
 
         ``encode`` is called for the keys whose value is not the object that it was last time.
         """
-        cached = self._mappings.get(name)
-        if cached is not None and type(values) is Captured and cached.follows(values):
-            cached.take_changes(values, encode)
+        cached = self.mappings.get(name)
+        if cached is not None and type(values) is Captured and cached.follow(values, encode):
             return cached
         if cached is not None and list(values) == list(cached.values):
-            cached.replace(compress(values, map(is_not, values.values(), cached.values.values())), values, encode)
+            cached.take_new(values, encode)
             return cached
         self._retire_missing(name, values)
         if not are_names(values):
-            self._drop_items(name)
+            self.drop(name)
             return None
         if cached is None:
-            cached = self._mappings[name] = CachedMapping(self, name)
+            cached = self.mappings[name] = CachedMapping(self, name)
         cached.take_all(values, encode)
         return cached
 
     def drop(self, name: str) -> None:
-        """Forget a mapping, which has become empty."""
-        self._drop_items(name)
-        if self.refs:
-            self._retire_missing(name, {})
-
-    def kept(self, name: str, values: object) -> EncodedItems | bytes | None:
-        """What was kept of a section, if it is the very same object."""
-        last = self._kept.get(name)
-        return last[1] if last is not None and last[0] is values else None
-
-    def keep(self, name: str, values: object, encoded: EncodedItems | bytes) -> EncodedItems | bytes:
-        """Keep a section for as long as it is the same object."""
-        self._kept[name] = (values, encoded)
-        return encoded
-
-    def _drop_items(self, name: str) -> None:
-        cached = self._mappings.pop(name, None)
+        """Forget a mapping, which is empty now or encoded in one piece."""
+        cached = self.mappings.pop(name, None)
         if cached is not None:
             cached.join()
+        if self.refs:
+            self._retire_missing(name, {})
 
     def _retire_missing(self, mapping: str, values: dict[str, Any]) -> None:
         for place in [place for place in self.refs if place[0] == mapping and place[1] not in values]:
@@ -126,9 +113,10 @@ class CachedMapping:
     :param cache: that it belongs to.
     """
 
-    __slots__ = ("_chunks", "_name", "_size", "encoded", "moment", "values")
+    __slots__ = ("_cache", "_chunks", "_name", "_size", "encoded", "moment", "values")
 
     def __init__(self, cache: EncodingCache, name: str) -> None:
+        self._cache = cache
         self._name = name
         self.values: dict[str, Any] = {}
         self.encoded: dict[str, bytes] = {}
@@ -154,29 +142,30 @@ class CachedMapping:
         is_divided = self._chunks is not None and self._chunks.divide(self.encoded, self._size)
         return self._chunks if is_divided else None
 
-    def follows(self, captured: Captured) -> bool:
-        """Whether the items are those of the capture before this one, so that its list of changes is enough."""
-        return self.moment is not None and (
-            captured.moment is self.moment or (captured.before is self.moment and captured.changed is not None)
-        )
-
-    def take_changes(self, captured: Captured, encode: Encode) -> None:
-        """Encode again what changed between the last capture and this one."""
-        if captured.moment is not self.moment and captured.changed is not None:
-            values = self.values
-            self.replace([key for key in captured.changed if captured[key] is not values[key]], captured, encode)
-
-    def replace(self, keys: Iterable[str], values: dict[str, Any], encode: Encode) -> None:
-        """Encode the values of these keys again; all others are as they were."""
+    def follow(self, captured: Captured, encode: Encode) -> bool:
+        """Take over what changed since the capture before; False when the items are not of that, or can't have these keys."""
+        if captured.moment is self.moment:
+            return True
+        if self.moment is None or captured.before is not self.moment:
+            return False
+        has_other_keys = captured.removed or len(captured) != len(self.values)
+        if has_other_keys and not self._can_have_keys(captured):
+            return False
         self.moment = None  # should one of them fail, the items are those of no capture
-        for key in keys:
-            value = values[key]
-            item = encode(self._name, key, value)
-            self._size += len(item) - len(self.encoded[key])
-            self.encoded[key] = item
-            self.values[key] = value
-            if self._chunks is not None:
-                self._chunks.put(key, item)
+        for key in captured.removed:
+            self._remove(key)
+        for key in captured.changed:
+            value = captured[key]
+            if self.values.get(key, _NEW) is not value:
+                self._put(key, value, encode(self._name, key, value))
+        self.moment = captured.moment
+        return True
+
+    def take_new(self, values: dict[str, Any], encode: Encode) -> None:
+        """Encode again the values that are other objects, where the keys are the same."""
+        self.moment = None
+        for key in compress(values, map(is_not, values.values(), self.values.values())):
+            self._put(key, values[key], encode(self._name, key, values[key]))
         self.moment = values.moment if type(values) is Captured else None
 
     def take_all(self, values: dict[str, Any], encode: Encode) -> None:
@@ -193,6 +182,24 @@ class CachedMapping:
         if self._chunks is not None:
             self._chunks.follow(changed)
         self.moment = values.moment if type(values) is Captured else None
+
+    def _can_have_keys(self, captured: Captured) -> bool:
+        return len(captured) > 1 and are_names({key: key for key in captured.changed if key not in self.values})
+
+    def _put(self, key: str, value: Any, item: bytes) -> None:
+        """A value and its item; those of a new key come last."""
+        self._size += len(item) - len(self.encoded.get(key, b""))
+        self.encoded[key] = item
+        self.values[key] = value
+        if self._chunks is not None:
+            self._chunks.put(key, item)
+
+    def _remove(self, key: str) -> None:
+        del self.values[key]
+        self._size -= len(self.encoded.pop(key))
+        self._cache.refer((self._name, key), None)
+        if self._chunks is not None:
+            self._chunks.remove(key)
 
     def join(self) -> None:
         """Have no chunks any more."""

@@ -219,7 +219,11 @@ def name_of(header: RecordHeader) -> str:
 
 def _keyed_mappings(tree: dict[str, Any]) -> Iterator[Place]:
     """Where in a payload's tree blobs and chunks may stand for values."""
-    return ((tree, name) for name, section in SECTIONS.items() if section.has_references)
+    for name, section in SECTIONS.items():
+        if section.is_keyed or section.is_keyed_if_large:
+            yield tree, name
+        if type(values := tree.get(name)) is dict:
+            yield from ((values, member) for member in section.keyed_members)
 
 
 def _unpack(header: RecordHeader, payload: bytes) -> bytes:
@@ -244,7 +248,7 @@ def _facts(reader: TreeReader, opened: OpenRecord) -> dict[str, Any]:
     for name in FACTS.keys() & opened.tree.keys():
         value = opened.tree[name]
         facts[name] = value if opened.format.takes_objects else reader.value(value, name)
-        if type(facts[name]) is not FACTS[name].kind:
+        if type(facts[name]) is not FACTS[name]:
             raise CheckpointDamagedError(f"its {name} is not valid")
     return facts
 

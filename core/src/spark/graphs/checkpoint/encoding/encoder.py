@@ -9,12 +9,12 @@ from typing import Any, Final, Literal
 
 from spark.errors import SerializationError
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
-from spark.graphs.checkpoint.model import FACTS, SECTIONS, GraphCheckpoint
+from spark.graphs.checkpoint.model import FACTS, SECTIONS, GraphCheckpoint, facts_of
 from spark.graphs.checkpoint.records.blobs import BlobRef, NewBlobs
 from spark.graphs.checkpoint.records.checksum import checksum
 from spark.graphs.checkpoint.records.chunks import Chunks
 from spark.graphs.checkpoint.records.compression import COST_FACTOR, compress
-from spark.graphs.checkpoint.records.formats import DeferredPayload, EncodedItems, Format, is_signed
+from spark.graphs.checkpoint.records.formats import DeferredPayload, Encoded, EncodedItems, Format, is_signed
 from spark.graphs.checkpoint.records.limits import Inflation, ReadLimits
 from spark.graphs.checkpoint.records.query import searchable
 from spark.graphs.checkpoint.records.record import Record, RecordHeader
@@ -24,7 +24,7 @@ from spark.graphs.checkpoint.serialization.object_hook import ObjectHook
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
 from spark.graphs.checkpoint.serialization.unsaveable import describe
 from spark.graphs.checkpoint.serialization.writer import TreeWriter
-from spark.graphs.values.containers import ordinary
+from spark.graphs.values.containers import Captured, ordinary
 from spark.graphs.values.loaded import class_name
 from spark.graphs.values.paths import find_unserializable
 
@@ -147,9 +147,11 @@ class Encoder:
         keep_apart: KeepApart | None,
     ) -> bytes | DeferredPayload:
         if self.format.composes:
-            cache.claim(self.format)
+            if cache.owner is not self.format:
+                cache.claim(self.format)
             encoded = _Sections(self, self._writer, cache, cost_budget, keep_apart).encoded(checkpoint)
-            encoded.update((name, self.dump(tree, name)) for name, tree in self._facts(checkpoint).items())
+            for name, fact in facts_of(checkpoint).items():
+                encoded[name] = self.dump(self._facts_writer.tree(fact, name), name)
             return DeferredPayload(self.format, encoded) if self._defers else self.format.compose(encoded)
         if cost_budget is not None:
             for name in SECTIONS:
@@ -170,12 +172,10 @@ class Encoder:
         return objects | self._facts(checkpoint)
 
     def _facts(self, checkpoint: GraphCheckpoint) -> dict[str, Any]:
-        facts = {}
-        for name, fact in FACTS.items():
-            value = getattr(checkpoint, name)
-            if not fact.is_in_header(value):
-                facts[name] = value if self.format.takes_objects else self._facts_writer.tree(value, name)
-        return facts
+        facts = facts_of(checkpoint)
+        return (
+            facts if self.format.takes_objects else {name: self._facts_writer.tree(facts[name], name) for name in facts}
+        )
 
     def _seal(self, header: RecordHeader, payload: bytes) -> None:
         sealed = header.canonical()
@@ -220,30 +220,34 @@ class _Sections:
         self._budget = cost_budget
         self._keep_apart = keep_apart
 
-    def encoded(self, checkpoint: GraphCheckpoint) -> dict[str, EncodedItems | bytes]:
+    def encoded(self, checkpoint: GraphCheckpoint) -> dict[str, Encoded]:
         """Each section by its name."""
-        encoded: dict[str, EncodedItems | bytes] = {}
+        encoded: dict[str, Encoded] = {}
+        kept = self._cache.kept
         for name, section in SECTIONS.items():
             values = getattr(checkpoint, name)
-            if section.is_kept and (kept := self._cache.kept(name, values)) is not None:
-                encoded[name] = kept
+            if section.is_keyed and isinstance(values, dict):
+                encoded[name] = self._items(name, values)
+            elif section.is_kept and name in kept and kept[name][0] is values:
+                encoded[name] = kept[name][1]
             elif isinstance(values, dict):
-                items = self._items(name, values) if section.is_keyed else self._whole(name, section, values)
-                encoded[name] = self._cache.keep(name, values, items) if section.is_kept else items
+                encoded[name] = self._whole(name, section, values)
+                if section.is_kept:
+                    kept[name] = values, encoded[name]
             elif not section.takes(values):
                 raise _no_section(name, values)
             elif not section.may_be_absent:
                 encoded[name] = self._encoder.dump(None, name)
         return encoded
 
-    def _items(self, name: str, values: dict[str, Any]) -> EncodedItems | bytes:
+    def _items(self, name: str, values: dict[str, Any]) -> Encoded:
         """A mapping key by key; in chunks where it has many items."""
         if not values:  # as the node states of many a graph
             self._cache.drop(name)
             return _NO_ITEMS
         cached = self._cache.mapping(name, values, self._item)
         if cached is None:
-            return self._encode(name, values)
+            return self._encoder.dump(self._writer.mapping(values, name), name)
         if self._keep_apart is None or (chunks := cached.chunks()) is None:
             return cached.items()
         return self._chunked(chunks, self._keep_apart)
@@ -267,11 +271,13 @@ class _Sections:
 
         return chunks.compose(store, self._encoder.format.compose)
 
-    def _whole(self, name: str, section: Section, values: dict[str, Any]) -> EncodedItems | bytes:
+    def _whole(self, name: str, section: Section, values: dict[str, Any]) -> Encoded:
         """A section in one piece, unless there are large values in it."""
+        if section.keyed_members and (keyed := self._keyed_members(name, section, values)):
+            return self._composed(name, values, keyed)
         if self._budget is not None:
-            self._budget.add(values)
-        data = self._encode(name, values)
+            self._budget.add_mapping(values)
+        data = self._encoder.dump(self._writer.mapping(values, name), name)
         if not section.is_keyed_if_large:
             return data
         if self._keep_apart is not None and len(data) >= self._cache.large_from:
@@ -279,8 +285,29 @@ class _Sections:
         self._cache.drop(name)
         return data
 
-    def _encode(self, name: str, values: dict[str, Any]) -> bytes:
-        return self._encoder.dump(self._writer.mapping(values, name), name)
+    def _keyed_members(self, name: str, section: Section, values: dict[str, Any]) -> dict[str, str]:
+        """Those of a section's mappings that say what changed in them, each with its path."""
+        keyed = {}
+        for member in section.keyed_members:
+            path = _path(name, member)
+            if type(values.get(member)) is Captured and not self._writer.has_hook:
+                keyed[member] = path
+            elif path in self._cache.mappings:
+                self._cache.drop(path)
+        return keyed
+
+    def _composed(self, name: str, values: dict[str, Any], keyed: dict[str, str]) -> DeferredPayload:
+        """A section with mappings in it that are encoded key by key."""
+        encoded: dict[str, Encoded] = {}
+        for key, value in values.items():
+            if key in keyed:
+                encoded[key] = self._items(keyed[key], value)
+            else:
+                if self._budget is not None:
+                    self._budget.add(value)
+                path = _path(name, key)
+                encoded[key] = self._encoder.dump(self._writer.tree(value, path), path)
+        return DeferredPayload(self._encoder.format, encoded)
 
 
 def compressed(raw: bytes, compression: str, *, format: Format, limits: ReadLimits) -> bytes | None:

@@ -47,7 +47,7 @@ class JsonFormat(Format):
         pieces: list[bytes] = []
         for key, value in zip(_section_keys(tuple(sections)), sections.values(), strict=True):
             if not isinstance(value, EncodedItems):
-                pieces += (key, value)
+                pieces += (key, bytes(value))
             elif value:
                 pieces += (key, b"{", value[0][1:], *value[1:], b"}")  # the first member comes without its comma
             else:

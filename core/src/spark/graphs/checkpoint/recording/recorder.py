@@ -10,8 +10,8 @@ from __future__ import annotations
 from datetime import datetime
 from random import Random
 
-from spark.errors import SequenceTakenError
-from spark.graphs.checkpoint.calls import ATTEMPTS, never_free, raise_as_ours
+from spark.errors import SequenceTakenError, SparkError
+from spark.graphs.checkpoint.calls import ATTEMPTS, failure, never_free
 from spark.graphs.checkpoint.ids import automatic_id
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.observers.observers import Observers
@@ -106,8 +106,10 @@ class Recorder:
                 if not await history.holds(record):
                     await history.skip_taken(taken)
                     continue
+            except SparkError:
+                raise
             except Exception as error:
-                raise_as_ours(backend, f"saving checkpoint {info.checkpoint_id!r}", error)
+                raise failure(backend, f"saving checkpoint {info.checkpoint_id!r}", error) from error
             history.append(info, at=now)
             pruner.stored(info, retired=encoder.retired)
             encoder.stored()

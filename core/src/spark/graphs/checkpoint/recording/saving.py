@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
-from datetime import datetime
 from typing import Final
 
 from spark.graphs.checkpoint.configuration.config import Durability
@@ -18,13 +18,13 @@ MOST_WAITING: Final = 8
 """With ``"async"``, as many captured checkpoints may wait to be saved; at the next one the run waits."""
 
 
-def saving(recorder: Recorder, *, durability: Durability) -> SyncSaver:
+def saver_for(recorder: Recorder, *, durability: Durability) -> Saver:
     """What saves the checkpoints of one run in this mode."""
-    return _MODES[durability](recorder)
+    return _SAVERS[durability](recorder)
 
 
-class SyncSaver:
-    """``"sync"``: the next step waits until the checkpoint is durable."""
+class Saver(ABC):
+    """When a run waits for its checkpoints, and what is saved when it ends."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
@@ -39,10 +39,6 @@ class SyncSaver:
         """The last checkpoint that this run has made durable."""
         return self._recorder.history.latest
 
-    def now(self) -> datetime:
-        """The present, in UTC."""
-        return self._recorder.now()
-
     def is_due(self, boundary: Boundary) -> bool:
         """Whether a trigger asks for a checkpoint here.
 
@@ -50,34 +46,41 @@ class SyncSaver:
         """
         return self._recorder.is_due(boundary)
 
-    def expedite(self) -> None:
-        """There is little time left: what has not begun to be saved gives way to the last checkpoint of the run."""
-
-    async def take(self, capture: Capture) -> None:
+    @abstractmethod
+    async def save(self, capture: Capture) -> None:
         """Save a checkpoint that is due on the way.
 
-        :raises CheckpointError: it, or with other modes an earlier one, could not be saved.
+        :raises CheckpointError: it, or an earlier one, could not be saved.
         """
-        await self._recorder.record(capture)
 
-    async def finish(self, capture: Capture) -> CheckpointInfo:
+    async def save_last(self, capture: Capture) -> CheckpointInfo:
         """Save the last checkpoint of the run: when this returns, it is durable, and so are those before it."""
         return await self._recorder.record(capture)
 
     async def settle(self) -> None:
-        """Before the run is left, however it ends: nothing is being saved or deleted any more.
+        """Before the run is left, however it ends: wait until nothing is being saved or deleted any more.
 
-        :raises CheckpointError: a checkpoint could not be saved, and nobody was told yet.
+        :raises CheckpointError: a checkpoint could not be saved, and the run has not heard of it yet.
         """
         await self._recorder.settle()
+
+    def expedite(self) -> None:  # noqa: B027 - most savers keep nothing that could give way
+        """There is little time left: what is not being saved yet gives way to the last checkpoint of the run."""
 
     def abort(self) -> None:
         """There is no time left: stop what is being saved or deleted, without waiting for it."""
         self._recorder.abort()
 
 
-class AsyncSaver(SyncSaver):
-    """``"async"``: captured at once, saved in order beside the run, which waits only where too many are waiting.
+class SyncSaver(Saver):
+    """``"sync"``: the next step waits until the checkpoint is durable."""
+
+    async def save(self, capture: Capture) -> None:
+        await self._recorder.record(capture)
+
+
+class AsyncSaver(Saver):
+    """``"async"``: captured at once, and saved in order beside the run, which waits only when too many are waiting.
 
     The first that can't be saved ends the saving; the run hears of it at its next checkpoint, or at its end.
     """
@@ -90,7 +93,7 @@ class AsyncSaver(SyncSaver):
         self._progress = asyncio.Event()
         self._failure: Exception | None = None
 
-    async def take(self, capture: Capture) -> None:
+    async def save(self, capture: Capture) -> None:
         capture.timestamp = self._recorder.now()
         while len(self._waiting) >= MOST_WAITING:
             self._progress.clear()
@@ -99,10 +102,10 @@ class AsyncSaver(SyncSaver):
         self._waiting.append(capture)
         self._begin_saving()
 
-    async def finish(self, capture: Capture) -> CheckpointInfo:
+    async def save_last(self, capture: Capture) -> CheckpointInfo:
         await self._drain()
         self._raise_failure()
-        return await super().finish(capture)
+        return await super().save_last(capture)
 
     async def settle(self) -> None:
         await self._drain()
@@ -119,7 +122,7 @@ class AsyncSaver(SyncSaver):
         if self._saving is not None:
             self._saving.cancel()
 
-    async def _save(self) -> None:
+    async def _save_waiting(self) -> None:
         try:
             while self._waiting:
                 await self._recorder.record(self._waiting[0])
@@ -139,7 +142,7 @@ class AsyncSaver(SyncSaver):
 
     def _begin_saving(self) -> asyncio.Task[None]:
         if self._saving is None or self._saving.done():  # it may be when it is made, where tasks are eager
-            self._saving = asyncio.create_task(self._save(), name="spark-graphs: saving checkpoints")
+            self._saving = asyncio.create_task(self._save_waiting(), name="spark-graphs: saving checkpoints")
         return self._saving
 
     def _raise_failure(self) -> None:
@@ -151,19 +154,19 @@ class AsyncSaver(SyncSaver):
                 del failure  # its traceback leads to this frame
 
 
-class ExitSaver(SyncSaver):
+class ExitSaver(Saver):
     """``"exit"``: of those due on the way only the last is kept, and saved when the run ends without another."""
 
     def __init__(self, recorder: Recorder) -> None:
         super().__init__(recorder)
         self._last: Capture | None = None
 
-    async def take(self, capture: Capture) -> None:
+    async def save(self, capture: Capture) -> None:
         capture.timestamp = self._recorder.now()
         self._last = capture
 
-    async def finish(self, capture: Capture) -> CheckpointInfo:
-        info = await super().finish(capture)
+    async def save_last(self, capture: Capture) -> CheckpointInfo:
+        info = await super().save_last(capture)
         self._last = None  # not before: what was due is better than nothing
         return info
 
@@ -174,4 +177,4 @@ class ExitSaver(SyncSaver):
         await super().settle()
 
 
-_MODES: Final[dict[object, type[SyncSaver]]] = {"sync": SyncSaver, "async": AsyncSaver, "exit": ExitSaver}
+_SAVERS: Final[dict[Durability, type[Saver]]] = {"sync": SyncSaver, "async": AsyncSaver, "exit": ExitSaver}

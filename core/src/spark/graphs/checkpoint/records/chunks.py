@@ -84,12 +84,21 @@ class Chunks:
             self._changed.add(key)
         if self._is_stale:
             return
-        chunk = self._owners[key]
+        chunk = self._owners.get(key) or self._last_chunk(key, item)
         if chunk.is_of_large is not self._is_large(key):
             self._is_stale = True
             return
         chunk.put(key, item)
         self._is_stale = chunk.size > 2 * self._size
+
+    def remove(self, key: str) -> None:
+        """The mapping has this key no more."""
+        if not self._chunks:
+            self._changed.add(key)
+        if not self._is_stale:
+            chunk = self._owners.pop(key)
+            chunk.remove(key)
+            self._is_stale = chunk.size < self._size // 4  # before it is left with crumbs
 
     def follow(self, changed: Iterable[str]) -> None:
         """The mapping has other keys, and other items under these."""
@@ -111,6 +120,15 @@ class Chunks:
         for number, chunk in enumerate(self._chunks):
             chunks[str(number)] = self._encode(chunk, store, compose) if chunk.encoded is None else chunk.encoded
         return compose({_TAG: compose(chunks)})
+
+    def _last_chunk(self, key: str, item: bytes) -> _Chunk:
+        """The chunk for a new key, which comes last."""
+        chunk, is_large = self._chunks[-1], self._is_large(key)
+        if chunk.is_of_large is not is_large or chunk.size + len(item) > self._size:
+            chunk = _Chunk(is_of_large=is_large)
+            self._chunks.append(chunk)
+        self._owners[key] = chunk
+        return chunk
 
     def _is_calm(self, items: Mapping[str, bytes], size: int) -> bool:
         if size < self._chunked_from:
@@ -189,6 +207,10 @@ class _Chunk:
     def put(self, key: str, item: bytes) -> None:
         self.size += len(item) - len(self.items.get(key, b""))
         self.items[key] = item
+        self.encoded = None
+
+    def remove(self, key: str) -> None:
+        self.size -= len(self.items.pop(key))
         self.encoded = None
 
 

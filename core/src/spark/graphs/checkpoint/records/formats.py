@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeAlias
 
 
 class EncodedItems(list[bytes]):
@@ -23,8 +23,10 @@ class EncodedItems(list[bytes]):
         return made
 
 
-Sections = Mapping[str, EncodedItems | bytes]
-"""The values of a mapping by their names: each as its bytes, or as the items of a mapping."""
+Encoded: TypeAlias = "EncodedItems | DeferredPayload | bytes"
+"""A value of a mapping: as its bytes, as the items of a mapping, or as an object with the ``len()`` and ``bytes()`` of these."""
+Sections = Mapping[str, Encoded]
+"""The values of a mapping by their names."""
 
 
 class Format(ABC):

@@ -54,6 +54,18 @@ class CostBudget:
         if self._allowed < 0:
             raise CostExceededError
 
+    def add_mapping(self, values: dict[str, Any]) -> None:
+        """Take the cost of encoding a section, which often is a mapping of small mappings.
+
+        :raises CostExceededError: less than that was left.
+        """
+        if type(values) is PlainDict:
+            self._allowed -= len(values)
+            return
+        for value in values.values():
+            for each in value.values() if type(value) is dict else (value,):
+                self.add(each)
+
 
 def encoding_cost(value: Any, *, limit: int) -> int:
     """About how many small values a value amounts to. It stops counting past the limit, also where a value contains itself."""

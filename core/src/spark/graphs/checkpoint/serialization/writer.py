@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import tzinfo
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from spark.graphs.checkpoint.records.limits import DEFAULT_LIMITS, collides
 from spark.graphs.checkpoint.serialization.collections import COLLECTION_WRITERS
@@ -21,7 +21,7 @@ from spark.graphs.checkpoint.serialization.registered_types import RegisteredTyp
 from spark.graphs.checkpoint.serialization.scalars import SCALAR_WRITERS, write_float, write_int, write_text
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer, is_hook
 from spark.graphs.checkpoint.serialization.unsaveable import Unsaveable, describe
-from spark.graphs.values.containers import Captured, PlainDict, PlainList, ordinary
+from spark.graphs.values.containers import Captured, PlainDict, ordinary
 from spark.graphs.values.loaded import class_name
 from spark.graphs.values.paths import attribute_step, key_step, show
 
@@ -100,8 +100,8 @@ class TreeWriter:
             return self.write_dict(value, depth)
         if kind is list:
             return self.write_items(value, depth)
-        if kind is PlainList:
-            return list(value)
+        if kind is PlainDict:
+            return dict(value)
         if kind is Captured:
             return self.write_mapping(value, depth)
         return self._write_tagged(value, kind, depth)
@@ -135,7 +135,10 @@ class TreeWriter:
 
     def write_items(self, items: Iterable[Any], depth: int) -> list[Any]:
         """The trees of items, in their order."""
-        below = self._one_deeper(depth)
+        self._left -= 1
+        if depth >= MAX_DEPTH or self._left < 0:
+            self._stop(depth)
+        below = depth + 1
         write = self.write
         is_hooked = self._serialize is not None
         trees: list[Any] = []
@@ -174,7 +177,10 @@ class TreeWriter:
         self, values: Mapping[str, Any], depth: int, *, step: Callable[[str], str] = key_step
     ) -> dict[str, Any]:
         """The trees of values by their names, which are written as they are."""
-        below = self._one_deeper(depth)
+        self._left -= 1
+        if depth >= MAX_DEPTH or self._left < 0:
+            self._stop(depth)
+        below = depth + 1
         write = self.write
         is_hooked = self._serialize is not None
         tree = {}
@@ -203,7 +209,10 @@ class TreeWriter:
         self, values: Mapping[Any, Any], depth: int, *, key_writer: Callable[[Any, int], Any]
     ) -> list[list[Any]]:
         self._check_keys(values)
-        below = self._one_deeper(self._one_deeper(depth))
+        below = depth + 2
+        self._left -= 2
+        if depth + 1 >= MAX_DEPTH or self._left < 0:
+            self._stop(depth + 1)
         pairs = []
         step = ""
         try:
@@ -218,7 +227,10 @@ class TreeWriter:
         return pairs
 
     def _write_registered(self, value: Any, registered: RegisteredType, depth: int) -> Any:
-        below = self._one_deeper(self._one_deeper(depth))
+        below = depth + 2
+        self._left -= 2
+        if depth + 1 >= MAX_DEPTH or self._left < 0:
+            self._stop(depth + 1)
         try:
             data = self._data_of(value, registered)
             if type(data) is dict and are_names(data):
@@ -244,16 +256,13 @@ class TreeWriter:
         except Exception as error:
             raise Unsaveable(f"serialize() of the serializer raised {describe(error)}.") from error
 
-    def _one_deeper(self, depth: int) -> int:
+    def _stop(self, depth: int) -> NoReturn:
         if depth >= MAX_DEPTH:
             raise Unsaveable(
                 f"it is nested deeper than {MAX_DEPTH} levels, more than can be read back. Store it flatter.",
                 too_deep=True,
             )
-        self._left -= 1
-        if self._left < 0:
-            raise _ManyError
-        return depth + 1
+        raise _ManyError
 
     def without_hook(self) -> TreeWriter:
         """One that does not ask the serializer."""
@@ -287,7 +296,7 @@ class _ManyError(Exception):
     """So much was written that it has to be asked whether it would ever end. Never seen by users."""
 
 
-def are_names(keys: Mapping[Any, Any]) -> bool:
+def are_names(keys: Collection[Any]) -> bool:
     """Whether the keys of a mapping can be the keys of a plain object that is no tag."""
     for key in keys:
         if type(key) is not str or not (key.isascii() or _is_text(key)):

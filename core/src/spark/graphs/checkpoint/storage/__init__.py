@@ -24,12 +24,10 @@ from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.io import InlineLimits, SmallIO, split_inline_io
 from spark.graphs.checkpoint.storage.listing import DamagedRecord, LatestHeaders, Listing, Records, in_batches, page_of
 from spark.graphs.concurrency.blocking import Reply, run_blocking
-from spark.graphs.concurrency.latency_gate import LARGEST as LARGEST_INLINE
-from spark.graphs.concurrency.latency_gate import LatencyGate
+from spark.graphs.concurrency.forks import ForkGate, renew_after_fork
 from spark.graphs.concurrency.uncancellable import wait_uncancellable
 
 __all__ = [
-    "LARGEST_INLINE",
     "LONGEST_HEAD",
     "SECTIONS",
     "BlobRef",
@@ -39,10 +37,10 @@ __all__ = [
     "CheckpointSerializer",
     "Codec",
     "DamagedRecord",
+    "ForkGate",
     "Format",
     "Head",
     "InlineLimits",
-    "LatencyGate",
     "LatestHeaders",
     "Listing",
     "ReadLimits",
@@ -62,6 +60,7 @@ __all__ = [
     "page_of",
     "parse_automatic_id",
     "read_head",
+    "renew_after_fork",
     "run_blocking",
     "split_inline_io",
     "unframe",

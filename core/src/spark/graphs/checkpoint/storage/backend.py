@@ -39,7 +39,7 @@ class CheckpointBackend(ABC):
     again after its record was deleted. Only ``forget`` frees the sequences of a graph.
 
     **Callers.** All methods may be called concurrently, from several processes, and from one event loop after another; none
-    of them blocks the event loop. When a call is cancelled, its effect has either happened or never will: nothing goes on
+    of them blocks the event loop. When a call is cancelled, its effect has either happened or never will: nothing continues
     behind the caller's back.
 
     **Damage.** What stands in the place of a record and can't be read as one is never passed over. A method that returns one

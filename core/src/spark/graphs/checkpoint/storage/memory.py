@@ -17,7 +17,7 @@ Names: TypeAlias = list[str]
 
 
 class InMemoryCheckpointBackend(CheckpointBackend):
-    """Keeps records in memory; they are gone with the object.
+    """Keeps records in memory, for as long as the object exists.
 
     Records are stored encoded, as everywhere, so that a history here is as isolated from the run as one on disk, and
     what can't be saved is found while testing.

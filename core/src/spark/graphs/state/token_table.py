@@ -1,0 +1,66 @@
+"""The tokens of a run and what they carry, as checkpoints hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from spark.graphs.state.token import Token
+from spark.graphs.state.tracked import TrackedMapping
+from spark.graphs.values.containers import Captured, PlainDict
+
+_MANY: Final = 16
+"""From so many tokens on it costs less to know what changed than to look at each."""
+
+
+class TokenTable(TrackedMapping[Token]):
+    """Tokens by id, in the order of their ids. Their contents, which several may share, are a mapping beside them."""
+
+    __slots__ = ("_contents", "_uses")
+
+    def __init__(self) -> None:
+        super().__init__(lambda token: PlainDict(token.to_data()))
+        self._contents = TrackedMapping[Any]()
+        """The inputs of all tokens by the id of the content, as of the last capture."""
+        self._uses: dict[str, int] = {}
+        """Content id to the number of tokens that name it, as of the last capture."""
+
+    def capture_all(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The data of all tokens and the contents that they name, both by id. Never change what is in there.
+
+        Where there are many tokens, both are ``Captured`` and say what changed.
+        """
+        return self._capture_few() if len(self.values) < _MANY else self._capture_many()
+
+    def _capture_few(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        if self.captured is not None:
+            self.stop_tracking()
+            self._contents = TrackedMapping()
+            self._uses.clear()
+        tokens, contents = PlainDict(), {}
+        for id, token in self.values.items():
+            tokens[id] = token.to_data()
+            contents[token.content] = token.inputs
+        return tokens, contents
+
+    def _capture_many(self) -> tuple[Captured, Captured]:
+        before, tokens = self.captured, self.capture()
+        if tokens is not before:
+            self._count_uses(before or {}, tokens)
+        return tokens, self._contents.capture()
+
+    def _count_uses(self, before: Mapping[str, Any], tokens: Captured) -> None:
+        """Put the contents that tokens name since the capture before, and remove those that none names any more."""
+        uses = self._uses
+        for id in tokens.changed:
+            if id not in before:
+                content = tokens[id]["content"]
+                if content not in uses:
+                    self._contents.put(content, self.values[id].inputs)
+                uses[content] = uses.get(content, 0) + 1
+        for id in tokens.removed:
+            content = before[id]["content"]
+            uses[content] -= 1
+            if not uses[content]:
+                del uses[content]
+                self._contents.remove(content)

@@ -1,0 +1,92 @@
+"""Statements compiled once, and run by the driver as text: nothing is left to decide each time.
+
+Running a statement through SQLAlchemy's expression layer costs about as much as SQLite takes to store a small checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import Boolean, Dialect, LargeBinary, Select, Table
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ClauseElement
+
+Query: TypeAlias = Select[*tuple[Any, ...]]
+Rows: TypeAlias = Sequence[Sequence[Any]]
+
+
+class DriverStatement:
+    """A statement in the words of one database's driver. Values are bound by name, as the driver takes them."""
+
+    def __init__(self, statement: ClauseElement, dialect: Dialect) -> None:
+        compiled = statement.compile(dialect=dialect)
+        assert isinstance(compiled, SQLCompiler)
+        self.text: Final = str(compiled)
+        self.types: Final = {name: bind.type for name, bind in compiled.binds.items()}
+        """What each bound value is."""
+        self.constants: Final = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
+        """Values that the statement was made with, by name."""
+        self._arrange = _arranger(compiled.positiontup)
+
+    def run(self, driver: Any, values: Mapping[str, Any]) -> Any:
+        """The driver's cursor, after the statement was run once."""
+        cursor = driver.cursor()
+        cursor.execute(self.text, values if self._arrange is None else self._arrange(values))
+        return cursor
+
+    def run_many(self, driver: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run it for each of these rows."""
+        driver.cursor().executemany(
+            self.text, rows if self._arrange is None else [self._arrange(values) for values in rows]
+        )
+
+
+class DriverQuery:
+    """A SELECT as a ``DriverStatement``; values and rows are those of SQLAlchemy."""
+
+    def __init__(self, query: Query, dialect: Dialect) -> None:
+        self._statement = DriverStatement(query, dialect)
+        bind = {
+            name: kind.dialect_impl(dialect).bind_processor(dialect) for name, kind in self._statement.types.items()
+        }
+        self._bind = {name: process for name, process in bind.items() if process is not None}
+        self._results = [
+            column.type.dialect_impl(dialect).result_processor(dialect, None) for column in query.selected_columns
+        ]
+
+    def rows(self, driver: Any, values: Mapping[str, Any]) -> Rows:
+        """Every row."""
+        bound = self._statement.constants | {
+            name: self._bind[name](value) if name in self._bind else value for name, value in values.items()
+        }
+        return [self._understood(row) for row in self._statement.run(driver, bound).fetchall()]
+
+    def _understood(self, row: Sequence[Any]) -> list[Any]:
+        return [value if process is None else process(value) for process, value in zip(self._results, row, strict=True)]
+
+
+class Binder:
+    """Turns values of a table's columns into those that the driver takes; ``bool`` and ``bytes`` are taken as they are."""
+
+    def __init__(self, table: Table, dialect: Dialect) -> None:
+        processors = {
+            column.name: column.type.dialect_impl(dialect).bind_processor(dialect)
+            for column in table.columns
+            if not isinstance(column.type, Boolean | LargeBinary)
+        }
+        self._processors = [(name, process) for name, process in processors.items() if process is not None]
+
+    def bind(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The same dict, its values replaced."""
+        for name, process in self._processors:
+            values[name] = process(values[name])
+        return values
+
+
+def _arranger(order: Sequence[str] | None) -> Callable[[Mapping[str, Any]], tuple[Any, ...]] | None:
+    """What picks the values in this order; None where the driver takes them by name."""
+    if order is None:
+        return None
+    return itemgetter(*order) if len(order) > 1 else lambda values: tuple(values[name] for name in order)

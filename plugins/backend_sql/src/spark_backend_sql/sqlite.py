@@ -1,0 +1,155 @@
+"""SQLite: a file, which one connection at a time writes. Statements cost no round trips: all transactions are made in one way."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+from urllib.parse import quote, unquote
+
+from sqlalchemy import URL, Connection, Engine, Table, bindparam, event, exists, select
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.sql.elements import ClauseElement
+
+from spark_backend_sql.dialect import DELETED, IN_USE, LOCK_TIMEOUT, Dialect
+from spark_backend_sql.operations import Put
+from spark_backend_sql.schema import Tables
+
+_SHORT_LOG: Final = 800
+"""Pages in SQLite's log at which a commit moves them into the database file. What no-wait commits leave to the next other
+one is more: to go on in a new part of the log, for which the file has to grow, costs a commit more than to use one again."""
+_LONG_LOG: Final = 8_000
+_URI: Final = "file:"
+"""How a path begins that is written as a URI."""
+
+
+class SqliteDialect(Dialect):
+    """SQLite, through Python's own driver."""
+
+    runs_in_process = True
+
+    @classmethod
+    def engine_options(cls, url: URL, *, wait: float) -> dict[str, Any]:
+        # We begin transactions ourselves; the driver begins none of its own accord.
+        return {"isolation_level": "AUTOCOMMIT", "connect_args": {"timeout": LOCK_TIMEOUT}}
+
+    @classmethod
+    def prepare_connections(cls, writing: Engine, reading: Engine, *, wait: float) -> None:
+        for engine in (writing, reading):
+            event.listen(engine, "do_connect", _create_first(engine.url))
+        event.listen(writing, "connect", _prepare_writer)
+        event.listen(reading, "connect", _prepare_reader)
+
+    def __init__(self, tables: Tables, sql: Any) -> None:
+        self._graphs = tables.graphs
+        super().__init__(tables, sql)
+
+    @contextmanager
+    def exclusively(self, connection: Connection, name: str) -> Iterator[None]:
+        with connection.begin():
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield
+
+    def begin(self, driver: Any) -> None:
+        # A transaction that begins by reading, and writes later, fails at once when another one has written in between.
+        driver.execute("BEGIN IMMEDIATE")
+
+    def set_no_wait(self, driver: Any, *, no_wait: bool) -> None:
+        driver.execute(f"PRAGMA busy_timeout={0 if no_wait else int(LOCK_TIMEOUT * 1000)}")
+        driver.execute(f"PRAGMA wal_autocheckpoint={_LONG_LOG if no_wait else _SHORT_LOG}")
+
+    def insert_into(self, table: Table) -> Any:
+        return sqlite.insert(table)
+
+    def insert_new(self, table: Table, keys: Sequence[str]) -> ClauseElement:
+        """Checked against ``deleted_up_to`` by the same statement: nobody else writes between its beginning and its end."""
+        graphs = self._graphs.c
+        bound = {column.name: bindparam(column.name, type_=column.type) for column in table.columns}
+        was_deleted = exists().where(graphs.graph_id == bound["graph_id"], graphs.deleted_up_to >= bound["sequence"])
+        insert = sqlite.insert(table).from_select([*bound], select(*bound.values()).where(~was_deleted))
+        return insert.on_conflict_do_nothing(index_elements=keys)
+
+    def _insert(self, driver: Any, put: Put) -> str:
+        if self._insert_row(driver, put):
+            return ""
+        return DELETED if self._was_deleted(driver, put) else IN_USE
+
+    def _forget(self, driver: Any, graph_id: str) -> list[int]:
+        # Otherwise what is deleted stays in the file until something else is written there.
+        driver.execute("PRAGMA secure_delete=ON")
+        try:
+            return super()._forget(driver, graph_id)
+        finally:
+            driver.execute("PRAGMA secure_delete=OFF")
+
+
+def _prepare_writer(connection: sqlite3.Connection, record: object) -> None:
+    _use_wal(connection)
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _prepare_reader(connection: sqlite3.Connection, record: object) -> None:
+    # Otherwise a changed byte in one row would keep all the others from being read. A row with such text is found damaged.
+    connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Readers and the writer don't wait for each other. The mode stays with the file."""
+    if connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+        return
+    try:
+        connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        # A file that can't have it, as on some network file systems, keeps its own journal.
+    except sqlite3.OperationalError as error:
+        # That a file is read-only is reported when it is written.
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY:
+            raise
+
+
+# the file
+
+
+def file_of(url: URL) -> str:
+    """The path of the file that holds the database."""
+    database = url.database or ""
+    if not database.startswith(_URI):
+        return database
+    path = unquote(database.removeprefix(_URI).partition("?")[0].partition("#")[0])
+    return "/" + path[2:].partition("/")[2] if path.startswith("//") else path
+
+
+def with_absolute_path(url: URL) -> URL:
+    """The URL that means the same file whatever the program's working directory becomes; ``~`` is the user's home."""
+    path = os.path.abspath(os.path.expanduser(file_of(url)))
+    return url.set(database=_URI + quote(path) if (url.database or "").startswith(_URI) else path)
+
+
+def is_in_memory(url: URL) -> bool:
+    """Whether this is no file at all."""
+    database = url.database or ""
+    is_named_so = database in ("", ":memory:") or database.startswith("file::memory:")
+    return is_named_so or url.query.get("mode") == "memory"
+
+
+def create_for_the_owner(url: URL) -> None:
+    """Create the file of a new database so that nobody else can read it, before SQLite creates it for everybody.
+
+    Its log, and whatever else SQLite puts beside it, get the same mode. A file that exists keeps its own.
+    """
+    if url.query.get("mode") in ("ro", "rw") or url.query.get("immutable"):
+        return
+    # Where it can't be created, SQLite says so in its own words.
+    with suppress(OSError):
+        created = os.open(os.path.realpath(file_of(url)), os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+        try:
+            if hasattr(os, "fchmod"):
+                os.fchmod(created, 0o600)  # whatever the umask takes away
+        finally:
+            os.close(created)
+
+
+def _create_first(url: URL) -> Callable[..., None]:
+    # A function of its own: one that knew the engine would keep it from being collected at once.
+    return lambda *_: create_for_the_owner(url)
