@@ -1,4 +1,4 @@
-"""Where a graph stands between its runs: its state, what the next run begins with, and what no checkpoint holds yet."""
+"""What a graph holds between its runs: its state, what the next run begins with, and what no checkpoint holds yet."""
 
 from __future__ import annotations
 
