@@ -281,7 +281,7 @@ class CheckpointBackend(ABC):
     async def forget(self, graph_id: str) -> Sequences:
         """Remove every trace of a graph, so that a run under its id starts from scratch; returns the sequences of its records.
 
-        That is all records, including those made by hand and damaged ones, all large values, and whatever remembers used sequences.
+        That is all records, including those made by hand and damaged ones, all large values, and the memory of used sequences.
         Records go before the large values that they need. Stopped part-way, it is finished by calling it again; until then,
         no sequence can be used again. No run of the graph may be under way.
 
