@@ -56,7 +56,7 @@ async def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Pa
     file = tmp_path / "notes.txt"
     file.write_text("these are notes, and no database " * 50)
 
-    check_that_it_helps(await failure(f"sqlite:///{file}"), "The file is no SQLite database")
+    check_that_it_helps(await failure(f"sqlite:///{file}"), "The file is not an SQLite database")
     assert file.read_text().startswith("these are notes")
 
 

@@ -331,6 +331,6 @@ def _engines(url: URL, kind: type[Dialect], *, wait: float) -> tuple[Engine, Eng
     except (ImportError, NoSuchModuleError) as error:
         raise missing_driver(url) from error
     except ArgumentError:  # not chained: it quotes the URL
-        raise ValueError(f"{shown(url)!r} is no URL that its driver takes.") from None
+        raise ValueError(f"{shown(url)!r} is not a URL that its driver accepts.") from None
     kind.prepare_connections(writing, reading, wait=wait)
     return writing, reading

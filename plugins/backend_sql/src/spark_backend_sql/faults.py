@@ -173,7 +173,7 @@ _SQLITE_ADVICE: Final = {
     sqlite3.SQLITE_BUSY: "Another program keeps the database locked; find out which, and end its transaction.",
     sqlite3.SQLITE_LOCKED: "Another connection keeps the table locked; end its transaction.",
     sqlite3.SQLITE_CORRUPT: "The file is damaged: restore it from a backup, or save what can be read with: sqlite3 FILE .recover",
-    sqlite3.SQLITE_NOTADB: "The file is no SQLite database; name another file, or restore this one from a backup.",
+    sqlite3.SQLITE_NOTADB: "The file is not an SQLite database; name another file, or restore this one from a backup.",
     sqlite3.SQLITE_IOERR: "The disk failed or is full; check it, then run again.",
     sqlite3.SQLITE_TOOBIG: "The checkpoint is larger than SQLite's limit of 1 GB; keep less in the state.",
 }
@@ -214,7 +214,7 @@ _SERVER_ADVICE: Final = (
         ("53300", "1040", "too many clients", "too many connections"),
         "Raise the server's limit of connections, or close some.",
     ),
-    (("42P01", "1146"), "A table was removed while it was in use; run again, and it is made anew."),
+    (("42P01", "1146"), "A table was removed while it was in use; run again to create it again."),
     (("54000", "1153", "max_allowed_packet"), "The checkpoint is too large for the server; keep less in the state."),
     (_UNREACHABLE, "Check that the server runs, and the host and port in the connection string."),
     (("could not translate host name", "name or service not known"), "Check the host's name in the connection string."),

@@ -69,7 +69,7 @@ class JsonFormat(Format):
 
 @lru_cache(maxsize=16)
 def _section_keys(names: tuple[str, ...]) -> list[bytes]:
-    """What stands before the value of each section."""
+    """What precedes the value of each section."""
     return [(b"," if place else b"{") + _key(name) for place, name in enumerate(names)]
 
 
