@@ -51,10 +51,13 @@ class Observers:
         if not discovery.has_found():
             await run_blocking(discovery.found)
 
+    def listen_to(self, event: str) -> bool:
+        """Whether anybody is notified of an event, for instance ``spark_checkpoint_created``."""
+        return bool(self._handlers or events.listeners(event))
+
     async def created(self, checkpoint: GraphCheckpoint, info: CheckpointInfo, *, store: object) -> None:
         """A checkpoint is durable in this store. Whoever restores a graph from what they get here continues there."""
-        if self._handlers:
-            await self._call("on_checkpoint_created", lambda: link(checkpoint.isolated(), store=store))
+        await self._call("on_checkpoint_created", lambda: link(checkpoint.isolated(), store=store))
         if events.listeners("spark_checkpoint_created"):
             copy = link(checkpoint.isolated(), store=store)
             await events.fire("spark_checkpoint_created", checkpoint=copy, info=info)
@@ -67,7 +70,7 @@ class Observers:
 
     async def deleted(self, infos: Iterable[CheckpointInfo]) -> None:
         """These checkpoints were deleted. What a handler raises is raised when all have been reported."""
-        if not self._handlers and not events.listeners("spark_checkpoint_deleted"):
+        if not self.listen_to("spark_checkpoint_deleted"):
             return
         failures = []
         for info in infos:
