@@ -94,7 +94,8 @@ class TestTwoFunctionsOfOneName:
         assert [token["node"] for token in checkpoint.frontier["tokens"].values()] == ["run#2"]
         start = self.in_order("upload", "download", calls=calls)
         told = (
-            r"node 'run#2' was upload:run when it was made, and is download:run in this graph\. That one is now node 'run': "
+            r"node 'run#2' was upload:run when the checkpoint was made, and is download:run in this graph\. "
+            r"upload:run is now node 'run': "
             r"pass rename=\{'run': 'run#2', 'run#2': 'run'\}"
         )
 
@@ -129,7 +130,7 @@ class TestTwoFunctionsOfOneName:
         rename = {"run": "run#2", "run#2": "run"}
         await graph_of(start, backend).run(resume=True, rename=rename)
 
-        with pytest.raises(GraphRestoreError, match=r"node 'run' is upload:run, as it was.*Leave 'run' out"):
+        with pytest.raises(GraphRestoreError, match=r"node 'run' is still upload:run, as when.*Leave 'run' out"):
             await graph_of(start, backend).run(resume=True, rename=rename)
 
     async def test_a_graph_in_this_process_with_another_order_is_passed_by(self, calls: list[str]) -> None:
@@ -154,7 +155,7 @@ class TestOtherClasses:
         start = chain(type(first)(), Download(name="x"), Download(name="y"))
 
         with pytest.raises(
-            GraphRestoreError, match=r"node 'x' was .*:Fails when it was made, and is .*:Download in this"
+            GraphRestoreError, match=r"node 'x' was .*:Fails when the checkpoint was made, and is .*:Download in this"
         ):
             await graph_of(start, backend).run(resume=True)
 

@@ -196,7 +196,7 @@ async def test_one_call_over_a_connection_does_not_hold_others_up_for_ever() -> 
     backend = FileCheckpointBackend("memory://turns", lock_timeout=0.01)
     async with backend:
         with (
-            remote_directory._lock_of(f"{backend.directory}/g"),
+            remote_directory.WRITER_LOCKS.of(f"{backend.directory}/g"),
             pytest.raises(BackendError, match=r"could not save checkpoint 1 of graph 'g' in memory://turns.*for 0.1 s"),
         ):
             await backend.put(make_record("g", 1))

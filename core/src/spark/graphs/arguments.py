@@ -26,9 +26,9 @@ from spark.graphs.engine.executors import LocalExecutor
 from spark.graphs.engine.run import GraphRun
 from spark.graphs.engine.spec import FailureRule, RunSpec, Services
 from spark.graphs.resuming.origin import Origin
-from spark.graphs.resuming.recorded import named
 from spark.graphs.resuming.restore import NothingRecorded
 from spark.graphs.resuming.standing import Standing
+from spark.graphs.resuming.validation import named
 from spark.graphs.tasks import Task
 from spark.graphs.values.snapshots import Check
 

@@ -26,9 +26,9 @@ from spark.graphs.engine.spec import FailureRule, OnFailure
 from spark.graphs.message import Message
 from spark.graphs.progress import Progress
 from spark.graphs.resuming.origin import Origin, Resume, check_resume
-from spark.graphs.resuming.recorded import checked
 from spark.graphs.resuming.restore import find_topology
 from spark.graphs.resuming.standing import Standing, Stored
+from spark.graphs.resuming.validation import validated
 from spark.graphs.state.transactions import StateStore, check_key
 from spark.graphs.tasks import Task
 from spark.graphs.values.snapshots import snapshot
@@ -112,11 +112,11 @@ class Graph:
         :param checkpoint_config: how the continued run is checkpointed; without it, as the graph in this process is, or as
             the checkpoint records; and always in the backend that it was loaded from, if it was.
         :param rename: recorded node key, class or function to the key of the node that it is in the wired graph.
-        :raises GraphRestoreError: a pending node is not available, or is a different one now; or the checkpoint is inconsistent.
+        :raises GraphRestoreError: a pending node is not available, or is a different one now; or the checkpoint is invalid.
         :raises CheckpointVersionError: it was written in an unknown major version, and no migration is registered.
         """
         store = links_of(checkpoint).store
-        checkpoint = checked(migrated(checkpoint.isolated()))
+        checkpoint = validated(migrated(checkpoint.isolated()))
         alive = _newest_alive(checkpoint.graph_id)
         known = alive._topology if alive is not None else None
         topology, checkpoint = find_topology(checkpoint, start=start, alive=known, rename=rename)

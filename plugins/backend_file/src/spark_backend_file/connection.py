@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import Any, Final
 
 from spark.errors import BackendError, SparkError
+from spark.graphs.checkpoint.storage import renew_after_fork
 from spark.hooks import redact, secrets_of, without_secrets
 from spark_backend_file.threads import locked
 
@@ -46,41 +46,44 @@ class Connection:
         """The filesystem's name in fsspec."""
         for protocol in _protocols(url):
             _import_filesystem(protocol, shown=self.shown)
-        self._processes: dict[int, _ProcessFilesystem] = {}
+        self._own = _ProcessFilesystem()
+        renew_after_fork(self)
 
     @contextmanager
     def filesystem(self) -> Iterator[tuple[Any, str]]:
         """The filesystem and the path of the folder in it; a synchronous one is lent to one thread at a time."""
-        # A fork inherits that of its parent: a connection, and perhaps a lock that is never released there.
-        process = self._processes.setdefault(os.getpid(), _ProcessFilesystem())
-        filesystem, root = self._open(process)
+        own = self._own
+        filesystem, root = self._open(own)
         if filesystem.async_impl:
             yield filesystem, root
             return
-        with locked(process.turn, "the connection"):
+        with locked(own.turn, "the connection"):
             try:
                 # Whoever had the turn before may have lost the connection.
-                yield self._open(process)
+                yield self._open(own)
             except (SparkError, *_ORDINARY):
                 raise
             except Exception:
-                process.drop()
+                own.drop()
                 raise
 
     def close(self) -> None:
         """Close what this process opened. Blocks."""
-        if process := self._processes.pop(os.getpid(), None):
-            process.drop()
+        self._own.drop()
+
+    def after_fork(self) -> None:
+        """In a child process: make a connection of its own, and leave that of the parent to the parent, unclosed."""
+        self._inherited, self._own = self._own, _ProcessFilesystem()
 
     def cleaned(self, error: Exception) -> Exception:
         """The error itself; or, where a secret of this connection shows in it, one that says the rest."""
         return without_secrets(error, self._secrets)
 
-    def _open(self, process: _ProcessFilesystem) -> tuple[Any, str]:
-        with locked(process.opening, "the connection"):
-            if process.opened is None:
-                process.opened = self._opened()
-            return process.opened
+    def _open(self, own: _ProcessFilesystem) -> tuple[Any, str]:
+        with locked(own.opening, "the connection"):
+            if own.opened is None:
+                own.opened = self._opened()
+            return own.opened
 
     def _opened(self) -> tuple[Any, str]:
         from fsspec.core import url_to_fs

@@ -5,7 +5,6 @@ docs/file-backend.md says what is promised there, and what is not.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from threading import Lock
 from typing import Any, ClassVar, Final
 
 from spark.errors import BackendError, SparkError
-from spark.graphs.checkpoint.storage import DamagedRecord, RecordHeader
+from spark.graphs.checkpoint.storage import DamagedRecord, RecordHeader, renew_after_fork
 from spark_backend_file.connection import Connection
 from spark_backend_file.directory import MOST_REMEMBERED, GraphDirectory, is_of_graph
 from spark_backend_file.publishing import strategy_for
@@ -55,7 +54,7 @@ class RemoteDirectory(GraphDirectory):
             raise BackendError(_failed(action, self.path, error, cause)) from cause
 
     def _only_writer(self, name: str) -> AbstractContextManager[None]:
-        return locked(_lock_of(f"{self.path}/{name}"), f"a folder in {self.path}") if name else nullcontext()
+        return locked(WRITER_LOCKS.of(f"{self.path}/{name}"), f"a folder in {self.path}") if name else nullcontext()
 
     def opened(self, name: str, filesystem: Any, root: str, *, to_write: bool = False) -> RemoteFolder:
         """The folder of a graph."""
@@ -104,20 +103,22 @@ class RemoteSession:
         return []
 
 
-_LOCKS: list[Lock] = [Lock() for _ in range(_SHARED_LOCKS)]
+class _WriterLocks:
+    """The locks of whoever writes in a place, in all of this process; a few places share one."""
+
+    def __init__(self) -> None:
+        self.after_fork()
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        # One that another thread held at the moment of the fork would never be released in the child.
+        self._locks = [Lock() for _ in range(_SHARED_LOCKS)]
+
+    def of(self, place: str) -> Lock:
+        return self._locks[hash(place) % _SHARED_LOCKS]
 
 
-def _lock_of(place: str) -> Lock:
-    """The lock of whoever writes there, in all of this process; a few places share one."""
-    return _LOCKS[hash(place) % _SHARED_LOCKS]
-
-
-def _renew_locks() -> None:
-    # One that was held by another thread at the moment of the fork would never be released in the child.
-    _LOCKS[:] = [Lock() for _ in range(_SHARED_LOCKS)]
-
-
-os.register_at_fork(after_in_child=_renew_locks)
+WRITER_LOCKS: Final = _WriterLocks()
 
 
 def _failed(action: str, place: str, error: Exception, cause: Exception) -> str:

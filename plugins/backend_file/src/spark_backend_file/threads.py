@@ -16,7 +16,7 @@ from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
 from weakref import finalize
 
 from spark.errors import BackendError
-from spark.graphs.checkpoint.storage import run_blocking
+from spark.graphs.checkpoint.storage import renew_after_fork, run_blocking
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,12 +48,12 @@ class BackendThreads:
         self._lock_timeout = lock_timeout
         self._clock = clock
         self._threads: ThreadPool | None = None
-        self._process = os.getpid()
         self._is_closed = False
         self._last_close = 0.0
         """Seconds that it took to close a deleted file the last time."""
         self._lock = Lock()
         """Held where a call is handed over, so that none comes after the threads were told to end."""
+        renew_after_fork(self)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What the call returns or raises; see ``run_blocking``. When the caller is cancelled, it ends where it waits for a lock.
@@ -69,7 +69,6 @@ class BackendThreads:
 
         :raises BackendError: the backend is closed.
         """
-        self._renew_after_fork()
         with self._lock:
             self.check_open()
             if self._threads is None:
@@ -82,7 +81,6 @@ class BackendThreads:
             self._close_here(file)
 
     def _close_in_thread(self, file: int) -> bool:
-        self._renew_after_fork()
         with self._lock:
             if self._is_closed or self._threads is None or self._threads.waiting >= _THREADS:
                 return False
@@ -97,7 +95,6 @@ class BackendThreads:
 
     async def close(self) -> None:
         """Wait for the calls under way, and end the threads; from any thread and event loop. Cancelling ends the wait alone."""
-        self._renew_after_fork()
         with self._lock:
             self._is_closed = True
             threads = self._threads
@@ -113,10 +110,9 @@ class BackendThreads:
         if self._is_closed:
             raise BackendError(f"The {self._name} is closed and can't be used any more; make a new one.")
 
-    def _renew_after_fork(self) -> None:
-        # The child has the object and none of its threads, and one of those may be holding the lock for ever.
-        if self._process != os.getpid():
-            self._process, self._threads, self._lock = os.getpid(), None, Lock()
+    def after_fork(self) -> None:
+        """In a child process, which has none of the threads: start others when they are needed."""
+        self._threads, self._lock = None, Lock()
 
 
 class LockTimeout:

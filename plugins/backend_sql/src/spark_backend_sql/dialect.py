@@ -122,9 +122,12 @@ class Dialect(ABC):
 
     def apply(self, driver: Any, operations: Sequence[Operation]) -> Outcomes:
         """Carry out operations in the transaction under way. Of those that are refused, nothing is left in it."""
-        outcomes: Outcomes = {each: self._store(driver, each) for each in operations if isinstance(each, Put)}
+        outcomes: Outcomes = {}
         for operation in operations:
-            if not isinstance(outcomes.get(operation), Exception):
+            if isinstance(operation, Put) and (reason := self._store(driver, operation)):
+                outcomes[operation] = taken(operation, reason)
+        for operation in operations:
+            if operation not in outcomes:
                 outcomes[operation] = self._delete(driver, operation)
         return outcomes
 
@@ -133,13 +136,12 @@ class Dialect(ABC):
         found = self._nonce.run(driver, {"graph_id": put.graph_id, "sequence": put.record.sequence}).fetchone()
         return found is not None and found[0] == put.record.header.nonce
 
-    def _store(self, driver: Any, put: Put) -> list[int] | Exception:
+    def _store(self, driver: Any, put: Put) -> str:
+        """Store the record; returns why that is refused, or ""."""
         reason = self._insert(driver, put)
-        if reason:
-            return taken(put, reason)
-        if blobs := put.blobs:
-            self._insert_blob.run_many(driver, blobs)
-        return []
+        if not reason and put.record.blobs:
+            self._insert_blob.run_many(driver, put.blobs)
+        return reason
 
     def _insert(self, driver: Any, put: Put) -> str:
         """Insert the record; returns why that is refused, or ""."""

@@ -98,6 +98,8 @@ class _Attempt:
         self._database = database
         self._lock_timeout = lock_timeout
         self._no_wait = no_wait
+        self._outcomes: Outcomes | None = None
+        """Those of the transaction under way, once all but its COMMIT is done."""
         # In one order, so that two processes with conflicting transactions wait for each other and don't deadlock.
         self._ordered = operations if len(operations) == 1 else sorted(operations, key=lambda each: each.touched)
 
@@ -140,15 +142,14 @@ class _Attempt:
             raise
 
     def _transact(self) -> Outcomes:
-        outcomes: Outcomes = {}
+        self._outcomes = None
         try:
-            self._database.writer.transact(lambda driver: outcomes.update(self._apply(driver)), no_wait=self._no_wait)
+            return self._database.writer.transact(self._apply, no_wait=self._no_wait)
         except Exception as error:
             # Without outcomes, no COMMIT was sent.
-            if may_have_committed(error):
-                self.in_doubt = {**self.in_doubt, **_done(outcomes)}
+            if self._outcomes is not None and may_have_committed(error):
+                self.in_doubt = {**self.in_doubt, **_done(self._outcomes)}
             raise
-        return outcomes
 
     def _apply(self, driver: Any) -> Outcomes:
         dialect = self._database.dialect
@@ -157,6 +158,7 @@ class _Attempt:
         outcomes = dialect.apply(driver, self._ordered)
         for operation in self.in_doubt:
             outcomes[operation] = self._settled(driver, operation, outcomes[operation])
+        self._outcomes = outcomes
         return outcomes
 
     def _settled(self, driver: Any, operation: Operation, outcome: Outcome) -> Outcome:

@@ -26,7 +26,7 @@ from spark.graphs.checkpoint.encoding.json_format import JsonFormat
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.records.record import Record, RecordHeader
 from spark.graphs.checkpoint.serialization.reader import KNOWN_TAGS
-from spark.graphs.resuming.recorded import checked
+from spark.graphs.resuming.validation import validated
 from spark.graphs.state.frontier import Frontier
 from tests.core.checkpoint_values import (
     PAGES,
@@ -190,7 +190,7 @@ def test_a_record_of_a_released_version_still_loads(file: str) -> None:
 
 @pytest.mark.parametrize("file", FILES)
 def test_a_run_can_go_on_from_the_frontier_of_a_released_version(file: str) -> None:
-    checkpoint = checked(replace(CODEC.decode(read_golden(file)), topology=None))
+    checkpoint = validated(replace(CODEC.decode(read_golden(file)), topology=None))
     assert checkpoint.frontier is not None
     frontier = Frontier(joins=["Meet"])
     frontier.load(checkpoint.frontier)

@@ -108,7 +108,7 @@ class Ending:
         if rule.on_failure == "cancel":
             return
         until = min(asyncio.get_running_loop().time() + rule.seconds_to_finish, self._until)
-        while await self._run.has_ended(until=until):
+        while await self._run.parallel.wait(until=until):
             stop = await self._run.commit_next()
             if stop is not None and stop.cause is Cause.SAVING:
                 self._notes.append(f"afterwards a checkpoint could not be saved: {brief(stop.error)}")
@@ -158,7 +158,7 @@ class Ending:
         run = self._run
         run.is_stopping = True
         half = self._seconds_to_stop(error) / 2
-        left = [task for task in (self._driver, *run.steps) if task is not None]
+        left = [task for task in (self._driver, *run.parallel.tasks) if task is not None]
         for is_last in (False, True):
             self._cancel(left, even_saving=is_last)
             left = await self._grace_period.wait(left, half)
@@ -288,7 +288,7 @@ class Ending:
 
     def _abort(self) -> None:
         """Stop what runs, without waiting for it."""
-        tasks = [task for task in (self._driver, *self._run.steps) if task is not None]
+        tasks = [task for task in (self._driver, *self._run.parallel.tasks) if task is not None]
         self._run.requeue_uncommitted()
         for task in tasks:
             with suppress(RuntimeError):  # the event loop is closed

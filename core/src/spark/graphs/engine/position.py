@@ -70,7 +70,7 @@ class RunPosition:
             frontier.release_joins()
         self.iteration += 1
         self.last_node = key
-        if self.error is not None:
+        if self.error is not None and step.token.failures:
             self._drop_error_once_done()
         return None
 

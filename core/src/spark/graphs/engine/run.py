@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Collection
 from typing import Any, Final
 
@@ -12,7 +11,8 @@ from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.definition.step import StepInput
 from spark.graphs.engine.autosave import Autosave
 from spark.graphs.engine.executors import is_being_cancelled
-from spark.graphs.engine.outcome import Cancelled, Cause, Outcome, Stop
+from spark.graphs.engine.outcome import Cause, Outcome, Stop
+from spark.graphs.engine.parallel import ParallelSteps
 from spark.graphs.engine.position import RunPosition, RunScope
 from spark.graphs.engine.spec import RunSpec, Services
 from spark.graphs.message import Message
@@ -32,8 +32,7 @@ class GraphRun:
         self.autosave: Autosave | None = None
         if services.saver is not None:
             self.autosave = Autosave(services.saver, spec, position, services.clock)
-        self.steps: dict[asyncio.Task[Outcome], StepInput] = {}
-        """Steps that run in parallel, and those that have ended and are not committed yet."""
+        self.parallel = ParallelSteps(services.executor, graph_id=spec.graph_id)
         self.is_stopping = False
         """The step that is being executed is the last."""
         self.is_over = False
@@ -45,8 +44,6 @@ class GraphRun:
         self._most_iterations = (spec.budget and spec.budget.max_iterations) or float("inf")
         self._clock = services.clock.monotonic
         self._started = self._breathed = self._clock()
-        self._ended: deque[asyncio.Task[Outcome]] = deque()
-        self._wake: asyncio.Future[None] | None = None
 
     async def drive(self) -> Stop | None:
         """Take steps until no work is left, or until something stops the run. Never raises."""
@@ -61,13 +58,8 @@ class GraphRun:
         return stop
 
     async def _take_steps(self) -> Stop | None:
-        position, plans, scope, autosave = self.position, self._plans, self._scope, self.autosave
-        frontier, execute, clock, budget = (
-            position.frontier,
-            self.services.executor.execute,
-            self._clock,
-            self.spec.budget,
-        )
+        position, plans, scope, execute = self.position, self._plans, self._scope, self.services.executor.execute
+        frontier, autosave, budget, clock = position.frontier, self.autosave, self.spec.budget, self._clock
         stop = self._check_budget(clock())  # a run that is continued may have used it up before
         while frontier and stop is None:
             if not frontier.running and len(frontier.waiting) == 1:  # the only token there is needs no task of its own
@@ -117,51 +109,15 @@ class GraphRun:
 
     async def _next_in_parallel(self) -> tuple[StepInput, Outcome]:
         """Start the steps that may start, and return the next one that ends."""
-        frontier, steps = self.position.frontier, self.steps
+        frontier, parallel = self.position.frontier, self.parallel
         most = min(self._most_steps, self._most_iterations - self.position.iteration)
-        while frontier.waiting and len(steps) < most:
-            step = StepInput(self._scope, frontier.start())
-            name = f"{self.spec.graph_id}/{step.node}"
-            task = asyncio.create_task(self.services.executor.execute(step), name=name)
-            steps[task] = step
-            task.add_done_callback(self._on_end)
-        while not self._ended:
-            self._wake = asyncio.get_running_loop().create_future()
-            await self._wake
-        return self._take_ended()
-
-    def _on_end(self, task: asyncio.Task[Outcome]) -> None:
-        if not self.is_over:
-            self._ended.append(task)
-            self._wake_up()
-
-    def _wake_up(self) -> None:
-        if self._wake is not None and not self._wake.done():
-            self._wake.set_result(None)
-
-    def _take_ended(self) -> tuple[StepInput, Outcome]:
-        task = self._ended.popleft()
-        # One that was cancelled before it began has no result.
-        return self.steps.pop(task), Cancelled(asyncio.CancelledError()) if task.cancelled() else task.result()
-
-    async def has_ended(self, *, until: float) -> bool:
-        """Wait for a running step to end; False if none does in time.
-
-        :param until: a time of the event loop's clock.
-        """
-        loop = asyncio.get_running_loop()
-        while self.steps and not self._ended and loop.time() < until:
-            self._wake = loop.create_future()
-            timer = loop.call_at(until, self._wake_up)
-            try:
-                await self._wake
-            finally:
-                timer.cancel()
-        return bool(self._ended)
+        while frontier.waiting and len(parallel) < most:
+            parallel.start(StepInput(self._scope, frontier.start()))
+        return await parallel.next()
 
     async def commit_next(self) -> Stop | None:
         """Commit a step that has ended, and save if that is due, but start none. Returns what prevents that."""
-        step, outcome = self._take_ended()
+        step, outcome = self.parallel.take()
         plan, now = self._plans[step.node], self._clock()
         stop = self.position.commit(step, plan, outcome)
         if stop is not None or self.autosave is None:
@@ -175,26 +131,23 @@ class GraphRun:
     def commit_ended(self) -> list[Stop]:
         """Commit every step that has ended by now. Returns the failures."""
         failed = []
-        while self._ended:
-            step, outcome = self._take_ended()
+        while self.parallel.have_ended:
+            step, outcome = self.parallel.take()
             stop = self.position.commit(step, self._plans[step.node], outcome)
             if stop is not None and stop.cause is Cause.FAILURE:
                 failed.append(stop)
         return failed
 
-    def still_running(self, left: Collection[asyncio.Task[Any]]) -> list[str]:
-        """The keys of the nodes that these tasks execute.
-
-        :param left: tasks that have not ended.
-        """
-        if self.steps:
-            return [step.node for task, step in self.steps.items() if task in left]
-        return [token.node for token in self.position.frontier.running.values()] if left else []
+    def still_running(self, tasks: Collection[asyncio.Task[Any]]) -> list[str]:
+        """The keys of the nodes that tasks which don't end are executing."""
+        if self.parallel:
+            return self.parallel.nodes(tasks)
+        return [token.node for token in self.position.frontier.running.values()] if tasks else []
 
     def requeue_uncommitted(self) -> None:
         """All work that is not committed is pending again; steps that are still running no longer count."""
         self.is_over = True
-        self.steps.clear()
+        self.parallel.abandon()
         self.position.frontier.requeue_running()
 
     def is_where_it_began(self) -> bool:

@@ -1,4 +1,4 @@
-"""Is the node under a key still the one that a checkpoint recorded there? Its class or function says so."""
+"""Is the node under a key still the one that a checkpoint recorded there? Its class or function tells."""
 
 from __future__ import annotations
 
@@ -19,24 +19,27 @@ def recorded_nodes(checkpoint: GraphCheckpoint) -> dict[str, str]:
     return {node["key"]: node.get("function", node.get("class")) for node in nodes}
 
 
-def what_differs(
+def exchanged_node(
     checkpoint: GraphCheckpoint, topology: Topology, *, pending: Iterable[str], renamed: Mapping[str, str]
 ) -> str | None:
-    """Why the checkpoint must not be continued with these nodes: one that it may still run, or has a state, is another.
+    """Why the checkpoint can't be continued with these nodes: one that it may still run, or that has a state, is another now.
 
-    :param renamed: recorded key to new key, as given by hand, so that nobody asks what stands there.
+    :param pending: the keys of the nodes that it still has to run.
+    :param renamed: recorded key to new key, as given by hand; these nodes are not compared.
     """
     recorded, present = recorded_nodes(checkpoint), topology.identities()
     has_state = {key for key, values in checkpoint.node_states.items() if values}
-    asked = (topology.reachable_from(pending) | has_state) & recorded.keys() - renamed.keys() - {*renamed.values()}
-    for key in present:  # in the order of discovery, so that of several the first is named
-        if key in asked and not is_still(recorded[key], key, topology):
-            what = f"node {key!r} was {recorded[key]} when it was made, and is {present[key]} in this graph"
-            return f"{what}. {_cure(key, recorded, present)}"
+    needed = (topology.reachable_from(pending) | has_state) & recorded.keys() - renamed.keys() - {*renamed.values()}
+    for key in present:  # in the order of discovery, so that the first of several is named
+        if key in needed and not is_same_node(recorded[key], key, topology):
+            return (
+                f"node {key!r} was {recorded[key]} when the checkpoint was made, and is {present[key]} in this graph. "
+                f"{_cure(key, recorded, present)}"
+            )
     return None
 
 
-def is_still(recorded: str, key: str, topology: Topology) -> bool:
+def is_same_node(recorded: str, key: str, topology: Topology) -> bool:
     """Whether the recorded class or function is that of the node under this key."""
     identities = topology.identities()
     present, among = identities.get(key), identities.values()
@@ -54,16 +57,17 @@ def is_still(recorded: str, key: str, topology: Topology) -> bool:
 
 def _cure(key: str, recorded: Mapping[str, str], present: Mapping[str, str]) -> str:
     moves = {
-        old: new for old, what in recorded.items() if (new := _place_of(what, recorded, present)) not in (None, old)
+        old: new for old, what in recorded.items() if (new := _new_key(what, recorded, present)) not in (None, old)
     }
     if key in moves:
         return (
-            f"That one is now node {moves[key]!r}: pass rename={moves!r}, and give nodes names, which no order changes."
+            f"{recorded[key]} is now node {moves[key]!r}: pass rename={moves!r}, and give your nodes names, so that their order "
+            "does not matter."
         )
     return f"If it replaces that node, pass rename={ {key: key}!r}; otherwise put that node back."
 
 
-def _place_of(what: str, recorded: Mapping[str, str], present: Mapping[str, str]) -> str | None:
-    """The one key to which it has come since."""
-    places = [key for key, identity in present.items() if identity == what and recorded.get(key) != what]
-    return places[0] if len(places) == 1 else None
+def _new_key(what: str, recorded: Mapping[str, str], present: Mapping[str, str]) -> str | None:
+    """The key under which a recorded class or function stands now, if it is another one, and the only one."""
+    keys = [key for key, identity in present.items() if identity == what and recorded.get(key) != what]
+    return keys[0] if len(keys) == 1 else None

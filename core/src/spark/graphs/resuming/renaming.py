@@ -1,15 +1,15 @@
-"""A checkpoint under other node keys: for nodes that were renamed, moved or put in another order since it was made."""
+"""A checkpoint under new node keys, for nodes that were renamed, moved or reordered since it was made."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from spark.errors import GraphDefinitionError, GraphRestoreError
 from spark.graphs.checkpoint.policies.triggers import AfterNode
-from spark.graphs.resuming.identity import is_still, recorded_nodes
-from spark.graphs.resuming.recorded import named
+from spark.graphs.resuming.identity import is_same_node, recorded_nodes
+from spark.graphs.resuming.validation import named
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.model import GraphCheckpoint
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 _DEEPEST_RULE: Final = 100
-"""Levels of combined rules; nobody writes more."""
+"""Levels of combined rules; nobody writes more, and a hostile checkpoint may."""
 
 
 def check_rename(rename: Any) -> None:
-    """Whether this can say which node is which.
+    """Make sure that it maps names to names.
 
-    :raises GraphDefinitionError: it can't.
+    :raises GraphDefinitionError: it does not.
     """
     is_names = isinstance(rename, Mapping) and all(isinstance(name, str) for pair in rename.items() for name in pair)
     if rename is not None and not is_names:
@@ -32,32 +32,32 @@ def check_rename(rename: Any) -> None:
         )
 
 
-def keys_meant(checkpoint: GraphCheckpoint, rename: Mapping[str, str], topology: Topology) -> dict[str, str]:
-    """What ``rename=`` says of this checkpoint: recorded key to new key.
+def new_keys(checkpoint: GraphCheckpoint, rename: Mapping[str, str], topology: Topology) -> dict[str, str]:
+    """What ``rename=`` means for this checkpoint: recorded key to new key.
 
-    :param rename: instead of a recorded key, the class or function that is recorded for it may be given.
-    :raises GraphRestoreError: a name is unknown, or two nodes would have one key.
+    :param rename: may have the recorded class or function of a node instead of its key.
+    :raises GraphRestoreError: a name is unknown, or two nodes would have the same key.
     """
     recorded = recorded_nodes(checkpoint)
     known = list(dict.fromkeys([*recorded, *_keys_in_use(checkpoint)]))
     keys: dict[str, str] = {}
     for old, new in rename.items():
-        meant = [old] if old in known else [key for key, what in recorded.items() if what == old]
-        if len(meant) != 1:
-            kind = "matches several of its nodes: " if meant else "is not one of its nodes, which are "
-            raise _unfit(checkpoint, f"{old!r} {kind}{', '.join(map(repr, meant or known))}")
+        found = [old] if old in known else [key for key, what in recorded.items() if what == old]
+        if len(found) != 1:
+            kind = "matches several of its nodes: " if found else "is not one of its nodes, which are "
+            raise _refused(checkpoint, f"{old!r} {kind}{_listed(found or known)}")
         if new not in topology.plans:
-            raise _unfit(checkpoint, f"this graph has no node {new!r}; its nodes are {_listed(topology.plans)}")
-        _check_moved(checkpoint, meant[0], new, topology)
-        keys[meant[0]] = new
+            raise _refused(checkpoint, f"this graph has no node {new!r}; its nodes are {_listed(topology.plans)}")
+        _check_moved(checkpoint, found[0], new, topology)
+        keys[found[0]] = new
     _check_distinct(checkpoint, keys)
     return keys
 
 
-def renamed(checkpoint: GraphCheckpoint, keys: Mapping[str, str]) -> GraphCheckpoint:
-    """The checkpoint in which pending work and node states have these keys, all renamed at once, so that two can change places.
+def with_new_keys(checkpoint: GraphCheckpoint, keys: Mapping[str, str]) -> GraphCheckpoint:
+    """The checkpoint with its pending work and node states under these keys. Its topology stays as it was recorded.
 
-    Its topology stays as it was recorded.
+    All are renamed at once, so that two nodes can exchange their keys.
     """
     return replace(
         checkpoint,
@@ -69,23 +69,23 @@ def renamed(checkpoint: GraphCheckpoint, keys: Mapping[str, str]) -> GraphCheckp
 
 
 def _keys_in_use(checkpoint: GraphCheckpoint) -> list[str]:
-    """The keys of nodes that are still to run, or have a state."""
+    """The keys of the nodes that are still to run, or that have a state."""
     tokens = checkpoint.frontier["tokens"] if checkpoint.frontier is not None else {}
     return [*checkpoint.node_states, *(token["node"] for token in tokens.values())]
 
 
 def _check_moved(checkpoint: GraphCheckpoint, old: str, new: str, topology: Topology) -> None:
-    """Whether the node has not left its key at all: the checkpoint was made after it had been renamed."""
+    """Refuse to rename a node that still has its recorded key: the checkpoint was made after the renaming."""
     recorded = recorded_nodes(checkpoint).get(old)
     if (
         old != new
         and recorded is not None
-        and is_still(recorded, old, topology)
-        and not is_still(recorded, new, topology)
+        and is_same_node(recorded, old, topology)
+        and not is_same_node(recorded, new, topology)
     ):
-        raise _unfit(
+        raise _refused(
             checkpoint,
-            f"node {old!r} is {recorded}, as it was when the checkpoint was made, and {new!r} is another. Leave {old!r} out",
+            f"node {old!r} is still {recorded}, as when the checkpoint was made, and node {new!r} is not. Leave {old!r} out",
         )
 
 
@@ -95,7 +95,7 @@ def _check_distinct(checkpoint: GraphCheckpoint, keys: Mapping[str, str]) -> Non
         new = keys.get(old, old)
         other = olds.setdefault(new, old)
         if other != old:
-            raise _unfit(
+            raise _refused(
                 checkpoint,
                 f"{other!r} and {old!r} would both be {new!r}. Rename both: all nodes are renamed at once",
             )
@@ -119,7 +119,7 @@ def _renamed_facts(facts: Mapping[str, Any], keys: Mapping[str, str]) -> dict[st
 
 
 def _renamed_config(config: dict[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
-    """The config, in which a trigger names the nodes that it is due after."""
+    """The config, whose triggers may name nodes."""
     settings = config.get("checkpoint")
     if not isinstance(settings, dict):
         return config
@@ -132,7 +132,7 @@ def _renamed_config(config: dict[str, Any], keys: Mapping[str, str]) -> dict[str
 
 
 def _renamed_trigger(rule: Any, keys: Mapping[str, str], *, depth: int = 0) -> Any:
-    """A rule as it is recorded, or whatever stands there instead."""
+    """A trigger as it is recorded; what is not one stays as it is."""
     match rule:
         case {AfterNode.name: {"names": [*names]}}:
             return {AfterNode.name: {"names": _renamed_names(names, keys)}}
@@ -153,9 +153,9 @@ def _renamed(data: Mapping[str, Any], names: tuple[str, ...], keys: Mapping[str,
     }
 
 
-def _listed(names: Mapping[str, Any]) -> str:
+def _listed(names: Iterable[str]) -> str:
     return ", ".join(map(repr, names))
 
 
-def _unfit(checkpoint: GraphCheckpoint, why: str) -> GraphRestoreError:
+def _refused(checkpoint: GraphCheckpoint, why: str) -> GraphRestoreError:
     return GraphRestoreError(f"{named(checkpoint)} can't be restored with this rename=: {why}.")

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from spark.errors import GraphDefinitionError, GraphRestoreError, SparkWarning
 from spark.graphs.definition.nodes import ExitNode, FunctionNode, Node
 from spark.graphs.definition.topology import Topology
-from spark.graphs.resuming.identity import what_differs
-from spark.graphs.resuming.recorded import named
-from spark.graphs.resuming.renaming import check_rename, keys_meant, renamed
+from spark.graphs.resuming.identity import exchanged_node
+from spark.graphs.resuming.renaming import check_rename, new_keys, with_new_keys
+from spark.graphs.resuming.validation import named
 from spark.graphs.values.loaded import find_loaded
 
 if TYPE_CHECKING:
@@ -100,13 +100,14 @@ def fitted(
     :param for_result: of a complete run only the result is needed, so its nodes may have changed.
     :raises GraphRestoreError: a node is missing or was exchanged; says what to pass.
     """
-    keys = keys_meant(checkpoint, rename or {}, topology)
-    checkpoint = renamed(checkpoint, keys) if keys else checkpoint
+    keys = new_keys(checkpoint, rename or {}, topology)
+    checkpoint = with_new_keys(checkpoint, keys) if keys else checkpoint
     _check_supply(checkpoint, topology)
     pending = _pending_nodes(checkpoint, topology)
-    differs = what_differs(checkpoint, topology, pending=pending, renamed=keys) if pending or not for_result else None
-    if differs is not None:
-        raise GraphRestoreError(f"{named(checkpoint)} can't be continued: {differs}")
+    is_needed = bool(pending) or not for_result
+    exchanged = exchanged_node(checkpoint, topology, pending=pending, renamed=keys) if is_needed else None
+    if exchanged is not None:
+        raise GraphRestoreError(f"{named(checkpoint)} can't be continued: {exchanged}")
     return checkpoint
 
 

@@ -13,9 +13,9 @@ from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.resuming.inputs import differing
 from spark.graphs.resuming.origin import Origin, look_up
-from spark.graphs.resuming.recorded import checked
 from spark.graphs.resuming.renaming import check_rename
 from spark.graphs.resuming.restore import fitted
+from spark.graphs.resuming.validation import validated
 from spark.graphs.state.transactions import StateStore
 
 if TYPE_CHECKING:
@@ -183,14 +183,14 @@ class Stored:
     def fit(self, checkpoint: GraphCheckpoint, *, next_sequence: int | None = None) -> Origin:
         """Where a run begins that goes on from this one.
 
-        :raises GraphRestoreError: it says what no run writes, or these are other nodes; or it is another graph's.
+        :raises GraphRestoreError: it is invalid, or these are other nodes; or it is another graph's.
         """
         if checkpoint.graph_id != self.graph_id:
             raise GraphRestoreError(
                 f"Checkpoint {checkpoint.checkpoint_id!r} belongs to graph {checkpoint.graph_id!r}; graph {self.graph_id!r} "
                 f"can't continue from it. Make a copy under this id: checkpoint.fork({self.graph_id!r})."
             )
-        fit = fitted(checked(migrated(checkpoint)), self.topology, self.rename, for_result=self.for_result)
+        fit = fitted(validated(migrated(checkpoint)), self.topology, self.rename, for_result=self.for_result)
         return Origin.of(fit, next_sequence=next_sequence)
 
     def check_not_renamed(self) -> None:

@@ -77,18 +77,14 @@ class Frontier:
         """A running token's step has committed: in its place come those that carry the output to its targets."""
         del self.running[token.id]
         self._remove(token)
-        first, content = self.next_id, str(self.next_id)
+        id = content = str(self.next_id)
         lineage = token.lineage * _STEP_FACTOR
         path = self._path_to_extend(token, len(targets)) if self._joins else ()
         for branch, target in enumerate(targets):
-            follower = Token(
-                str(first + branch) if branch else content,
-                output,
-                target,
-                (lineage + self._hash_of(target) + branch + 1) % _PRIME,
-                token.node,
-                content,
-            )
+            if branch:
+                id = str(self.next_id + branch)
+            hash = self._node_hashes.get(target) or self._hash_of(target)
+            follower = Token(id, output, target, (lineage + hash + branch + 1) % _PRIME, token.node, content)
             if path:
                 follower.generation = token.generation + 1
                 follower.path = path if len(targets) == 1 else (*path, branch)
@@ -194,10 +190,8 @@ class Frontier:
         ]
 
     def _hash_of(self, node: str) -> int:
-        hash = self._node_hashes.get(node)
-        if hash is None:
-            text = node.encode(errors="surrogatepass")
-            hash = self._node_hashes[node] = crc32(text) << 20  # leaves room for the branch
+        text = node.encode(errors="surrogatepass")
+        hash = self._node_hashes[node] = crc32(text) << 20  # leaves room for the branch
         return hash
 
     def _path_to_extend(self, token: Token, branches: int) -> tuple[int, ...]:

@@ -19,7 +19,7 @@ class TokenTable(TrackedMapping[Token]):
     __slots__ = ("_contents", "_uses")
 
     def __init__(self) -> None:
-        super().__init__(Token.to_data)
+        super().__init__(lambda token: PlainDict(token.to_data()))
         self._contents = TrackedMapping[Any]()
         """The inputs of all tokens by the id of the content, as of the last capture."""
         self._uses: dict[str, int] = {}

@@ -7,7 +7,7 @@ from typing import Any
 
 
 class PlainDict(dict[str, Any]):
-    """A dict of strings, small integers, booleans and None, whose keys don't look like a tag."""
+    """A dict of strings, small integers, booleans, None, and lists and dicts of those, whose keys don't look like a tag."""
 
     __slots__ = ()
 

@@ -44,12 +44,10 @@ class EncodingCache:
         """Mapping and key to the name of the blob that stands for the value."""
         self.retired: list[str] = []
         """Blobs that stood for a value in the payload before, and no longer do."""
-        self._mappings: dict[str, CachedMapping] = {}
+        self.mappings: dict[str, CachedMapping] = {}
+        """By name: that of a section, or the path to one inside of a section."""
         self.kept: dict[str, tuple[object, Encoded]] = {}
         """Section to the object that it was, and to what it was encoded as."""
-
-    def __contains__(self, mapping: str) -> bool:
-        return mapping in self._mappings
 
     def claim(self, owner: object) -> None:
         """Forget everything, which was somebody else's."""
@@ -58,8 +56,8 @@ class EncodingCache:
 
     def forget(self) -> None:
         """Encode everything anew next time."""
-        for name in list(self._mappings):
-            self._mappings.pop(name).join()
+        for name in list(self.mappings):
+            self.mappings.pop(name).join()
         self.kept.clear()
         self.retired += self.refs.values()
         self.refs.clear()
@@ -81,7 +79,7 @@ class EncodingCache:
 
         ``encode`` is called for the keys whose value is not the object that it was last time.
         """
-        cached = self._mappings.get(name)
+        cached = self.mappings.get(name)
         if cached is not None and type(values) is Captured and cached.follow(values, encode):
             return cached
         if cached is not None and list(values) == list(cached.values):
@@ -92,13 +90,13 @@ class EncodingCache:
             self.drop(name)
             return None
         if cached is None:
-            cached = self._mappings[name] = CachedMapping(self, name)
+            cached = self.mappings[name] = CachedMapping(self, name)
         cached.take_all(values, encode)
         return cached
 
     def drop(self, name: str) -> None:
         """Forget a mapping, which is empty now or encoded in one piece."""
-        cached = self._mappings.pop(name, None)
+        cached = self.mappings.pop(name, None)
         if cached is not None:
             cached.join()
         if self.refs:

@@ -247,7 +247,7 @@ class _Sections:
             return _NO_ITEMS
         cached = self._cache.mapping(name, values, self._item)
         if cached is None:
-            return self._encode(name, values)
+            return self._encoder.dump(self._writer.mapping(values, name), name)
         if self._keep_apart is None or (chunks := cached.chunks()) is None:
             return cached.items()
         return self._chunked(chunks, self._keep_apart)
@@ -277,7 +277,7 @@ class _Sections:
             return self._composed(name, values, keyed)
         if self._budget is not None:
             self._budget.add_mapping(values)
-        data = self._encode(name, values)
+        data = self._encoder.dump(self._writer.mapping(values, name), name)
         if not section.is_keyed_if_large:
             return data
         if self._keep_apart is not None and len(data) >= self._cache.large_from:
@@ -286,17 +286,18 @@ class _Sections:
         return data
 
     def _keyed_members(self, name: str, section: Section, values: dict[str, Any]) -> dict[str, str]:
-        """Those of a section's mappings that say what changed in them, each to its name in messages."""
+        """Those of a section's mappings that say what changed in them, each with its path."""
         keyed = {}
         for member in section.keyed_members:
+            path = _path(name, member)
             if type(values.get(member)) is Captured and not self._writer.has_hook:
-                keyed[member] = _path(name, member)
-            elif (path := _path(name, member)) in self._cache:
+                keyed[member] = path
+            elif path in self._cache.mappings:
                 self._cache.drop(path)
         return keyed
 
     def _composed(self, name: str, values: dict[str, Any], keyed: dict[str, str]) -> DeferredPayload:
-        """A section with mappings in it that change key by key."""
+        """A section with mappings in it that are encoded key by key."""
         encoded: dict[str, Encoded] = {}
         for key, value in values.items():
             if key in keyed:
@@ -307,9 +308,6 @@ class _Sections:
                 path = _path(name, key)
                 encoded[key] = self._encoder.dump(self._writer.tree(value, path), path)
         return DeferredPayload(self._encoder.format, encoded)
-
-    def _encode(self, name: str, values: dict[str, Any]) -> bytes:
-        return self._encoder.dump(self._writer.mapping(values, name), name)
 
 
 def compressed(raw: bytes, compression: str, *, format: Format, limits: ReadLimits) -> bytes | None:

@@ -24,7 +24,7 @@ class EncodedItems(list[bytes]):
 
 
 Encoded: TypeAlias = "EncodedItems | DeferredPayload | bytes"
-"""A value of a mapping: as its bytes, as the items of a mapping, or as what ``bytes()`` makes these bytes of."""
+"""A value of a mapping: as its bytes, as the items of a mapping, or as an object with the ``len()`` and ``bytes()`` of these."""
 Sections = Mapping[str, Encoded]
 """The values of a mapping by their names."""
 

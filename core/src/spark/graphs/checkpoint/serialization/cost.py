@@ -63,11 +63,8 @@ class CostBudget:
             self._allowed -= len(values)
             return
         for value in values.values():
-            if type(value) is dict:
-                for each in value.values():
-                    self.add(each)
-            else:
-                self.add(value)
+            for each in value.values() if type(value) is dict else (value,):
+                self.add(each)
 
 
 def encoding_cost(value: Any, *, limit: int) -> int:

@@ -7,23 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from spark.errors import GraphRestoreError
 from spark.graphs.checkpoint.configuration.config import are_seconds
+from spark.graphs.checkpoint.model import SECTIONS, GraphCheckpoint
 from spark.graphs.state.token import LARGEST, Token, is_count, is_text, is_text_or_none
 
-if TYPE_CHECKING:
-    from spark.graphs.checkpoint.model import GraphCheckpoint
 
-
-def checked(checkpoint: GraphCheckpoint) -> GraphCheckpoint:
+def validated(checkpoint: GraphCheckpoint) -> GraphCheckpoint:
     """The checkpoint when a graph can take it over, with a frontier as this release writes it.
 
     :raises GraphRestoreError: it holds what no run would write; says where.
     """
     try:
-        _check_states(checkpoint)
+        for name, section in SECTIONS.items():
+            values = getattr(checkpoint, name)
+            if values is not None or not section.may_be_none:
+                _Checks(name).mapping("it", values)
+        _check_node_states(checkpoint.node_states)
         _check_config(checkpoint.config)
         if checkpoint.topology is not None:
             _check_topology(checkpoint.topology)
@@ -72,17 +74,14 @@ class _Checks:
         self.that(key is None, f"{name} has the key {_shown(key)}, which is not a string")
 
 
-def _check_states(checkpoint: GraphCheckpoint) -> None:
-    _Checks("graph_state").mapping("it", checkpoint.graph_state)
+def _check_node_states(states: Mapping[str, Any]) -> None:
     check = _Checks("node_states")
-    check.mapping("it", checkpoint.node_states)
-    for key, values in checkpoint.node_states.items():
+    for key, values in states.items():
         check.mapping(f"the state of {_shown(key)}", values)
 
 
 def _check_config(config: Any) -> None:
     check = _Checks("config")
-    check.mapping("it", config)
     limit, threads = config.get("max_concurrency"), config.get("node_threads", 1)
     rule, grace = config.get("on_failure", "finish"), config.get("failure_grace")
     check.value("max_concurrency", limit, limit is None or _is_positive(limit))
@@ -94,7 +93,6 @@ def _check_config(config: Any) -> None:
 
 def _check_progress(metadata: Any) -> None:
     check = _Checks("execution_metadata")
-    check.mapping("it", metadata)
     iteration, last_node, run_id = metadata.get("iteration", 0), metadata.get("last_node"), metadata.get("run_id")
     check.value("iteration", iteration, is_count(iteration))
     check.value("last_node", last_node, is_text_or_none(last_node))
@@ -104,7 +102,6 @@ def _check_progress(metadata: Any) -> None:
 def _present_frontier(frontier: Any) -> dict[str, Any]:
     """A valid frontier, as this release writes it."""
     check = _Checks("frontier")
-    check.mapping("it", frontier)
     next_token: Any = frontier.get("next_token")
     check.value("next_token", next_token, _is_positive(next_token))
     if type(frontier.get("tokens")) is list and type(frontier.get("contents")) is list:
@@ -160,7 +157,6 @@ def _by_id(frontier: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_topology(topology: Any) -> None:
     check = _Checks("topology")
-    check.mapping("it", topology)
     nodes, edges, start = topology.get("nodes"), topology.get("edges"), topology.get("start")
     check.value("nodes", nodes, isinstance(nodes, list))
     check.value("edges", edges, isinstance(edges, list))

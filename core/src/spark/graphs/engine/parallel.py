@@ -1,0 +1,89 @@
+"""Steps that run at the same time, each in a task of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Collection
+from typing import Any
+
+from spark.graphs.definition.step import StepInput
+from spark.graphs.engine.executors import Executor
+from spark.graphs.engine.outcome import Cancelled, Outcome
+
+
+class ParallelSteps:
+    """Running steps, and steps that have ended and are not taken yet, in the order in which they ended."""
+
+    def __init__(self, executor: Executor, *, graph_id: str) -> None:
+        self._execute = executor.execute
+        self._graph_id = graph_id
+        self._steps: dict[asyncio.Task[Outcome], StepInput] = {}
+        self._ended: deque[asyncio.Task[Outcome]] = deque()
+        self._wake: asyncio.Future[None] | None = None
+        self._is_abandoned = False
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    @property
+    def tasks(self) -> list[asyncio.Task[Outcome]]:
+        """The tasks of all of them."""
+        return [*self._steps]
+
+    @property
+    def have_ended(self) -> bool:
+        """Whether there is one to take."""
+        return bool(self._ended)
+
+    def start(self, step: StepInput) -> None:
+        """Execute a step beside the others."""
+        task = asyncio.create_task(self._execute(step), name=f"{self._graph_id}/{step.node}")
+        self._steps[task] = step
+        task.add_done_callback(self._on_end)
+
+    async def next(self) -> tuple[StepInput, Outcome]:
+        """Wait for a step to end, and take it."""
+        while not self._ended:
+            self._wake = asyncio.get_running_loop().create_future()
+            await self._wake
+        return self.take()
+
+    async def wait(self, *, until: float) -> bool:
+        """Wait for a step to end; False if none does in time.
+
+        :param until: a time of the event loop's clock.
+        """
+        loop = asyncio.get_running_loop()
+        while self._steps and not self._ended and loop.time() < until:
+            self._wake = loop.create_future()
+            timer = loop.call_at(until, self._wake_up)
+            try:
+                await self._wake
+            finally:
+                timer.cancel()
+        return self.have_ended
+
+    def take(self) -> tuple[StepInput, Outcome]:
+        """A step that has ended."""
+        task = self._ended.popleft()
+        # One that was cancelled before it began has no result.
+        return self._steps.pop(task), Cancelled(asyncio.CancelledError()) if task.cancelled() else task.result()
+
+    def nodes(self, tasks: Collection[asyncio.Task[Any]]) -> list[str]:
+        """The keys of the nodes that some of the tasks execute."""
+        return [step.node for task, step in self._steps.items() if task in tasks]
+
+    def abandon(self) -> None:
+        """Forget all steps. Whatever is still running can't be taken any more."""
+        self._is_abandoned = True
+        self._steps.clear()
+
+    def _on_end(self, task: asyncio.Task[Outcome]) -> None:
+        if not self._is_abandoned:
+            self._ended.append(task)
+            self._wake_up()
+
+    def _wake_up(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
