@@ -33,3 +33,9 @@ async def wait_until_done(future: asyncio.Future[Any]) -> None:
             await asyncio.wait([future])
     if not future.cancelled():
         future.exception()  # retrieved, or asyncio would log that it never was
+
+
+def is_being_cancelled() -> bool:
+    """Whether this task was cancelled, and not only something that it awaits."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -12,6 +12,7 @@ from spark.errors import GraphDefinitionError
 from spark.graphs.checkpoint.links import link
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler, HandlerErrors
 from spark.graphs.concurrency.blocking import run_blocking
+from spark.graphs.concurrency.uncancellable import is_being_cancelled
 from spark.graphs.values.failures import add_note
 from spark.hooks import discovery, events
 
@@ -91,7 +92,7 @@ class Observers:
             try:
                 await getattr(handler, method)(make_argument())
             except (Exception, SystemExit, asyncio.CancelledError) as error:
-                if self._errors == "raise" or (isinstance(error, asyncio.CancelledError) and _is_being_cancelled()):
+                if self._errors == "raise" or (isinstance(error, asyncio.CancelledError) and is_being_cancelled()):
                     add_note(error, f"raised by the handler {type(handler).__qualname__} in {method}.")
                     raise
                 _LOG.exception(
@@ -99,9 +100,3 @@ class Observers:
                     type(handler).__qualname__,
                     method,
                 )
-
-
-def _is_being_cancelled() -> bool:
-    """Whether it is this task that somebody cancels, and not one that a handler waited for."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
