@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from spark.errors import BudgetExceededError, RuleError
 from spark.graphs.checkpoint.recording.capture import Capture
+from spark.graphs.concurrency.uncancellable import is_being_cancelled
 from spark.graphs.definition.step import StepInput
 from spark.graphs.engine.autosave import Autosave
-from spark.graphs.engine.executors import is_being_cancelled
 from spark.graphs.engine.outcome import Cause, Outcome, Stop
 from spark.graphs.engine.parallel import ParallelSteps
 from spark.graphs.engine.position import RunPosition, RunScope
