@@ -55,7 +55,7 @@ class EncodingCache:
         self.forget()
 
     def forget(self) -> None:
-        """Encode everything anew next time."""
+        """Encode everything again next time."""
         for name in list(self.mappings):
             self.mappings.pop(name).join()
         self.kept.clear()

@@ -161,7 +161,7 @@ class Decoder:
         """What the payload holds by the names of ``GraphCheckpoint``'s fields."""
         tree = opened.tree
         if type(tree) is not dict or not tree.keys() >= _ALWAYS_THERE:
-            raise CheckpointDamagedError("its payload is not a checkpoint, or lacks parts of one")
+            raise CheckpointDamagedError("its payload is not a checkpoint, or parts of it are missing")
         reader = TreeReader(self._serializer, limits=self.limits)
         content: dict[str, Any] = {}
         read_section = self._section_reader(reader, opened)

@@ -122,7 +122,7 @@ def is_blob_name(name: str) -> bool:
 
 
 def birth(name: str) -> int | None:
-    """The sequence of the record that a blob was written for, or None for a name that we did not make."""
+    """The sequence of the record that a blob was written for, or None if the name is not one of ours."""
     digits, _, rest = name.partition("-")
     return int(digits) if rest and len(digits) >= _DIGITS and digits.isascii() and digits.isdecimal() else None
 
