@@ -46,13 +46,13 @@ class LocalExecutor:
             else:
                 output = await self._execute_in_thread(process, *(() if context is None else (context,)))
         except asyncio.CancelledError as error:
-            return Cancelled(error) if is_being_cancelled() else Failed.escaped(plan.key, error)
+            return Cancelled(error) if _is_being_cancelled() else Failed.escaped(plan.key, error)
         except BaseException as error:  # a SystemExit that left a task would end the event loop
             return Failed(error)
         finally:
             if context is not None:
                 context._end(plan.ended)
-        return Finished(output) if context is None else Finished(output, context.graph_writes, context.node_writes)
+        return Finished(output) if context is None else Finished(output, context._graph_writes, context._node_writes)
 
     def close(self) -> None:
         self._threads.end()
@@ -62,7 +62,7 @@ class LocalExecutor:
         return await result if inspect.isawaitable(result) else result
 
 
-def is_being_cancelled() -> bool:
+def _is_being_cancelled() -> bool:
     """Whether this task was cancelled, and not only something that it awaits."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
