@@ -57,3 +57,9 @@ async def wait_for_end(future: asyncio.Future[Any], seconds: float | None = None
         future.remove_done_callback(wake)
         if timer is not None:
             timer.cancel()
+
+
+def is_being_cancelled() -> bool:
+    """Whether this task was cancelled, and not only something that it awaits."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

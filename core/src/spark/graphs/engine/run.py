@@ -158,7 +158,7 @@ class GraphRun:
         return self.position.capture(self.spec, reason=reason, metadata=metadata)
 
     def progress(self) -> Progress:
-        """Where the run stands right now."""
+        """Where the run is right now."""
         frontier, saver = self.position.frontier, self.services.saver
         return Progress(
             iteration=self.position.iteration,
