@@ -252,6 +252,8 @@ async def test_what_has_finished_when_the_run_is_cancelled_counts() -> None:
 async def test_a_node_that_lets_a_cancellation_escape_has_failed(
     how: Callable[[], Awaitable[None]], is_parallel: bool, durability: str
 ) -> None:
+    if how is cancels_itself and not is_parallel:
+        pytest.skip("a node that runs alone does so in the task of the run, and cancels that")
     works = [lambda context: how(), *([lambda context: None] if is_parallel else [])]
     graph = fan(*works, durability=durability)
 
