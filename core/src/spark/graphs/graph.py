@@ -280,7 +280,7 @@ class Graph:
     def start(self) -> Node:
         """The node that a run begins with.
 
-        Setting it builds the graph anew, with the edges that there are now. It keeps the state and discards pending work: the
+        Setting it rebuilds the graph, with the edges that there are now. It keeps the state and discards pending work: the
         next run begins at the new start.
         """
         return self._topology.first

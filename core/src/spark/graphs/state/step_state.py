@@ -22,7 +22,7 @@ class GraphState:
         """The step's transaction; while blocks are open, what forwards to the right one; at the end, what refuses every call."""
 
     async def get(self, key: str, default: Any = None) -> Any:
-        """The value of a key as your own copy, or ``default``. Changing the copy changes nothing without ``set``."""
+        """The value of a key as your own copy; ``default`` when there is none. Changing it has no effect without ``set``."""
         return snapshot(self._transaction.read(key, default))
 
     async def peek(self, key: str, default: Any = None) -> Any:
