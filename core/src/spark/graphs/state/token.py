@@ -39,7 +39,7 @@ Count: TypeAlias = Annotated[int, is_count]
 Path: TypeAlias = Annotated[tuple[int, ...], is_path]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False, match_args=False)
 class Token:
     """One pending execution of a node.
 
