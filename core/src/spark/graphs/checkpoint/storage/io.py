@@ -24,7 +24,7 @@ _NEWEST: Final = 0.3
 _IN_URL: Final = r"[?&]inline_io=([^&#]*)"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class InlineLimits:
     """For how long calls that run inline may hold up the event loop."""
 
