@@ -1,12 +1,17 @@
 """Plugins are told of events one by one; what one of them does wrong reaches nobody else."""
 
 import asyncio
+import importlib
 import logging
+import threading
 from contextvars import ContextVar
 
 import pytest
 
+from spark.graphs import Graph
+from spark.graphs.checkpoint import InMemoryCheckpointBackend
 from spark.hooks import events
+from tests.support.running import countdown, every_step
 from tests.support.sites import Site
 
 PLAIN = """
@@ -166,15 +171,15 @@ async def test_a_slow_listener_is_left_behind_and_named(
 
     await events.fire("spark_checkpoint_deleted", longest=0.05, checkpoint_id="c", graph_id="first")
     await events.fire("spark_checkpoint_deleted", longest=0.05, checkpoint_id="c", graph_id="second")
+    fake_slow_plugin.end.set()
 
     assert fake_zealous_plugin.heard == ["first", "second"]
     assert fake_slow_plugin.heard == ["first"]
     assert (
         "The plugin 'slow' of fake-slow 1.0 took longer than 0.05 s in its hook spark_checkpoint_deleted" in caplog.text
     )
-    assert "not told of spark_checkpoint_deleted: an earlier call has not ended yet" in caplog.text
+    assert "not notified of spark_checkpoint_deleted: an earlier call has not ended yet" in caplog.text
 
-    fake_slow_plugin.end.set()
     (listener,) = (each for each in events.listeners("spark_checkpoint_deleted") if "slow" in each.plugin)
     assert listener.late is not None
     await listener.late
@@ -215,3 +220,12 @@ def test_listeners_are_called_in_a_stable_order(site: Site) -> None:
 def test_an_event_that_does_not_exist_is_a_mistake_of_the_caller(site: Site) -> None:
     with pytest.raises(KeyError):
         events.listeners("spark_checkpoint_delete")
+
+
+async def test_a_run_loads_plugins_off_the_event_loop(site: Site) -> None:
+    """The first time imports whatever is installed, which may take long."""
+    site.install("fake-slow", "import threading\n\nLOADED_BY = threading.current_thread()\n")
+
+    await Graph(countdown(), id="g", checkpoint_config=every_step(InMemoryCheckpointBackend())).run({"limit": 2})
+
+    assert importlib.import_module("fake_slow_plugin").LOADED_BY is not threading.main_thread()

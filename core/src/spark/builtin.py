@@ -1,6 +1,6 @@
 """The core's own plugin: the memory backend and the JSON format arrive by the same hooks as everybody's.
 
-It stands outside of ``spark.graphs``, so that asking which plugins are installed loads no engine.
+It is outside of ``spark.graphs``, so that asking which plugins are installed loads no engine.
 """
 
 from __future__ import annotations

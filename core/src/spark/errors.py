@@ -1,4 +1,4 @@
-"""Every error the project raises: one small family, one child per verb that can fail.
+"""Every error the project raises: one small family, one child for each verb that can fail.
 
 A message says what was tried, on which id, by which plugin, and what to do next. Errors of other libraries are wrapped
 once, at the border, and stay reachable as ``__cause__``.
@@ -131,7 +131,7 @@ class BackendError(CheckpointError):
 class DeletionError(BackendError):
     """The storage failed while several checkpoints were being deleted.
 
-    ``deleted`` holds the sequences that are gone all the same; whether the others still exist, the store can say later.
+    ``deleted`` holds the sequences that were deleted all the same; whether the others still exist, the store can tell later.
     """
 
     def __init__(self, message: str, *, deleted: Sequence[int] = ()) -> None:
@@ -160,4 +160,4 @@ class SparkWarning(UserWarning):
 
 
 class PluginWarning(SparkWarning):
-    """A plugin was skipped; the others go on."""
+    """A plugin was skipped, or a setting names a plugin that is not installed."""

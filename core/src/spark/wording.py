@@ -9,7 +9,7 @@ _LONGEST_NAME: Final = 80
 
 
 def shortened(text: str, longest: int = 200) -> str:
-    """The text, cut off where it is longer than so many characters."""
+    """The text, cut off if it has more than this many characters."""
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 

@@ -5,7 +5,7 @@ from spark.graphs import ExitNode, Graph, Node, checkpoint
 from spark.graphs.checkpoint import CheckpointConfig, EveryIterations, InMemoryCheckpointBackend, KeepLast
 
 print(checkpoint.CheckpointConfiguration)  # mistake: it is called CheckpointConfig
-print(hooks.open_backends)  # mistake: it opens one
+print(hooks.BackendSpecs)  # mistake: it is called BackendSpec
 CheckpointConfig(trigger_on_iterations=5)  # mistake: one s too many
 CheckpointConfig(backend=ExitNode())  # mistake: no backend
 EveryIterations("5")  # mistake: text

@@ -98,7 +98,7 @@ async def test_a_checkpoint_in_the_wrong_place_is_found_out(backend: FileCheckpo
     shutil.copy(file_of(backend, 1), file_of(backend, 1, "h"))
 
     for graph_id, sequence in (("g", 2), ("h", 1)):
-        with pytest.raises(CheckpointDamagedError, match="stands checkpoint 1 of graph 'g'"):
+        with pytest.raises(CheckpointDamagedError, match="holds checkpoint 1 of graph 'g'"):
             await backend.get(graph_id, sequence)
 
 

@@ -287,7 +287,7 @@ async def test_a_record_in_the_wrong_place_is_found_out(unknown: FileCheckpointB
     folder = tmp_path / "store" / "g"
     shutil.copy(folder / "000000000001.ckpt", folder / "000000000002.ckpt")
 
-    with pytest.raises(CheckpointDamagedError, match="stands checkpoint 1 of graph 'g'"):
+    with pytest.raises(CheckpointDamagedError, match="holds checkpoint 1 of graph 'g'"):
         await unknown.get("g", 2)
 
 

@@ -179,7 +179,7 @@ async def test_a_record_in_anothers_place_is_damage(
     await backend.put(make_record("g", 1))
     s3_server.write(bucket, Keys(f"{prefix}/").record("g", 2), read_raw("g", 1) or b"")
 
-    with pytest.raises(CheckpointDamagedError, match="stands checkpoint 1 of graph 'g', which belongs elsewhere"):
+    with pytest.raises(CheckpointDamagedError, match="holds checkpoint 1 of graph 'g', which belongs elsewhere"):
         await backend.get("g", 2)
 
 

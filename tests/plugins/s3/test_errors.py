@@ -189,7 +189,7 @@ async def test_secrets_are_in_no_log_and_no_traceback(
         (refusal(404, "NoSuchBucket"), "There is no such bucket"),
         (refusal(400, "AuthorizationHeaderMalformed"), "region="),
         (refusal(301, "PermanentRedirect"), "region="),
-        (refusal(501, "NotImplemented"), "lacks conditional writes"),
+        (refusal(501, "NotImplemented"), "does not check conditional writes"),
         (refusal(418, "Teapot"), "the store answered 418 Teapot"),
     ],
 )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run stands right now."""
+    """Where a run is right now."""
 
     iteration: int
     """Node executions completed since the run began, counted on across a resume."""

@@ -35,7 +35,7 @@ class Found:
     plugins: tuple[Plugin, ...]
     """The core's own first, then by distribution and name."""
     listeners: dict[str, tuple[Listener, ...]] = field(default_factory=dict)
-    """Every event, and those who want to be told of it, in the order of the call."""
+    """By event, its listeners in the order of the call."""
 
 
 _lock = threading.RLock()
@@ -50,7 +50,7 @@ def plugins() -> list[PluginInfo]:
 
 
 def found() -> Found:
-    """What the scan found. The first call of the process scans, and warns of every broken plugin and misspelt setting.
+    """What the scan found. The first call of the process scans, and warns about broken plugins and unknown names in the settings.
 
     :raises PluginError: a plugin asked for plugins while it was being loaded.
     """
@@ -181,7 +181,7 @@ def _refuse_names_of(own: Plugin, plugin: Plugin) -> None:
 
 
 def _without_twins(plugins: Iterable[Plugin]) -> list[Plugin]:
-    """The plugins, of which those that name the object of an earlier one are broken: it would be told everything twice."""
+    """The plugins; those that name the object of an earlier one are broken, since it would be notified twice."""
     owners: dict[int, Plugin] = {}
     found = []
     for plugin in plugins:

@@ -1,4 +1,4 @@
-"""Which plugins are installed, and which of them may be imported? Answered before any of them is.
+"""Which plugins are installed, and which of them may be imported? Answered before any plugin is imported.
 
 Entry points are read with ``importlib-metadata``, so that a malformed file means the same on every version of Python.
 """
@@ -39,7 +39,7 @@ class Candidate:
 
     @property
     def names(self) -> set[str]:
-        """What the two lists of plugins may call it, normalized."""
+        """The names by which the two lists of plugins may refer to it, normalized."""
         return {normalize(self.name), normalize(self.distribution)}
 
     def is_called(self, distribution: str, name: str) -> bool:

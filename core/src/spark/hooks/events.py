@@ -1,6 +1,6 @@
-"""Tell plugins what happened, one after another: none of them can end a run, nor hold it up for long.
+"""Notify plugins of events, one after another: none of them can end a run, nor block it for long.
 
-A plain function is called in a thread of its own, an ``async`` one in a task of its own. pluggy knows neither.
+A plain function is called in a thread of its own, an ``async`` one in a task of its own, which pluggy can't do.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _log = logging.getLogger("spark.hooks")
 
 
 async def fire(event: str, /, *, longest: float = LONGEST, **arguments: Any) -> list[tuple[str, BaseException]]:
-    """Tell every plugin that listens, one after another; returns what went wrong, each with the plugin's name.
+    """Notify every listener, one after another; returns the errors, each with the plugin's name.
 
-    What a function raises, ``SystemExit`` included, is logged. One that takes longer is left to itself: the
-    plugin is named in the log, and not told of this event again before that call has ended.
+    What a function raises, ``SystemExit`` included, is logged. One that takes longer is left
+    behind: the log names the plugin, which is not notified of this event again before that call has ended.
 
     :param longest: seconds that each function is waited for.
     :param arguments: those of the hook.
@@ -40,7 +40,7 @@ async def fire(event: str, /, *, longest: float = LONGEST, **arguments: Any) -> 
 
 
 def listeners(event: str) -> tuple[Listener, ...]:
-    """Who wants to be told of an event: after the first call, a look-up in a dict. The first call loads the plugins.
+    """The listeners of an event: after the first call, a look-up in a dict. The first call loads the plugins.
 
     :raises KeyError: there is no such event.
     """
@@ -49,7 +49,7 @@ def listeners(event: str) -> tuple[Listener, ...]:
 
 async def _tell(listener: Listener, event: str, arguments: dict[str, Any], longest: float) -> BaseException | None:
     if listener.late is not None and not (listener.late.done() or listener.late.get_loop().is_closed()):
-        _log.warning("The %s is not told of %s: an earlier call has not ended yet.", listener.plugin, event)
+        _log.warning("The %s is not notified of %s: an earlier call has not ended yet.", listener.plugin, event)
         return TimeoutError(f"an earlier call of {event} has not ended yet")
     call = asyncio.create_task(_outcome(listener, arguments), name=f"{event} of the {listener.plugin}")
     try:

@@ -33,9 +33,9 @@ class PluginInfo:
     reason: str = ""
     """Why it is blocked or broken, and what to do about it; empty when it is loaded."""
     provides: tuple[str, ...] = ()
-    """What it brings, as ``"kind:name"``, for instance ``"backend:file"`` or ``"event:spark_checkpoint_created"``."""
+    """What it provides, as ``"kind:name"``, for instance ``"backend:file"`` or ``"event:spark_checkpoint_created"``."""
     claims: frozenset[Claim] = frozenset()
-    """Everything that it is and only one plugin can be, as ``("URL scheme", "s3")``; empty unless it is loaded."""
+    """The names that no other plugin may have, as ``("URL scheme", "s3")``; empty unless it is loaded."""
     load_seconds: float = 0.0
     """How long its import and its hooks took."""
     error: BaseException | None = field(default=None, repr=False, compare=False)
@@ -49,7 +49,7 @@ class PluginInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin:
-    """A plugin as the rest of this room sees it: the line of the report, and what it said."""
+    """A plugin within the registry: its line of the report, and what its hooks said."""
 
     info: PluginInfo
     specs: tuple[PluginSpec, ...] = ()
@@ -72,14 +72,14 @@ class Plugin:
 
 @dataclass(slots=True, eq=False)
 class Listener:
-    """A function that wants to be told of an event, and which of the event's arguments it declares."""
+    """A function that listens to an event, and which of the event's arguments it declares."""
 
     plugin: str
     """How messages call the plugin."""
     function: Callable[..., Any]
     arguments: tuple[str, ...]
     late: Task[Any] | None = field(default=None, repr=False)
-    """The last call that took too long, to be asked whether it is done."""
+    """The last call that took too long, which may still be running."""
 
     @property
     def is_async(self) -> bool:

@@ -20,7 +20,7 @@ _SECRET = re.compile(r"pass|pwd|^pw$|secret|token|key(?!s$)|cred|auth|sig|jwt|be
 _PORT = re.compile(r"[0-9]*")
 _SHORT: Final = 4
 _LONG: Final = 8
-"""Characters from which a secret is long enough not to be a word, or a part of one, by chance."""
+"""From this many characters on, a secret is hardly a word, or a part of one, by chance."""
 
 
 def redact(url: str) -> str:

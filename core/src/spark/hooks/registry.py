@@ -1,7 +1,7 @@
 """From a name to the class that it stands for, imported on first use and checked to be what its spec says.
 
-What the core provides is looked up first, without a scan; only another name makes plugins load. Names and classes are all that
-is known here: who knows what such a class is looks it up with the right type.
+What the core provides is looked up first, without a scan; only another name makes plugins load. Only names and
+classes are known here: typed look-ups are beside the types, such as ``spark.graphs.checkpoint.open_backend``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def class_to_import(name: str, *, module: str) -> type[Any]:
     """The class that a plugin makes importable from a module of ours; for that module's ``__getattr__``.
 
     :raises ImportError: the class is known but its plugin is not installed, or can't be used; says what to do.
-    :raises AttributeError: nobody knows a class of this name.
+    :raises AttributeError: no class has this name.
     """
     claim = ("class name", name)
     unknown = AttributeError(f"module {module!r} has no attribute {name!r}")

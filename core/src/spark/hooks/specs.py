@@ -27,7 +27,7 @@ hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
 Claim: TypeAlias = tuple[str, str]
-"""What is claimed, and the name: ``("backend", "file")``, ``("URL scheme", "s3")``."""
+"""The kind of name that a plugin claims, and the name: ``("backend", "file")``, ``("URL scheme", "s3")``."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_.-]*")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
@@ -36,7 +36,7 @@ _TARGET = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PluginSpec:
-    """What every spec has in common. One that can't be right fails where it is written."""
+    """What all specs have in common. An invalid one fails where it is created."""
 
     kind: ClassVar[str]
     """What it is called in messages, for instance ``"backend"``."""
@@ -48,7 +48,7 @@ class PluginSpec:
     target: str
     """The class, as ``"module:Class"``; imported on first use."""
     api_version: int = 1
-    """The contract it was written for. A spec that does not say was written for version 1, whatever is installed."""
+    """The contract it was written for. The default is 1, whatever is installed."""
     summary: str = ""
     """One line for people who choose."""
 
@@ -61,7 +61,7 @@ class PluginSpec:
             )
 
     def claims(self) -> frozenset[Claim]:
-        """Everything that only one plugin can be."""
+        """The names that no other plugin may have."""
         return frozenset({(self.kind, self.name)})
 
     def mismatch(self, target: type[Any]) -> str:
@@ -91,7 +91,7 @@ class BackendSpec(PluginSpec):
     class_names: tuple[str, ...] = ()
     """The class names that can be imported from ``spark.graphs.checkpoint``."""
     capabilities: frozenset[str] = frozenset()
-    """What it can do beyond the promise of a backend."""
+    """What it can do beyond the contract of a backend."""
 
     def __post_init__(self) -> None:
         PluginSpec.__post_init__(self)  # super() does not work in a dataclass with slots before Python 3.14
@@ -114,7 +114,7 @@ class SerializerSpec(PluginSpec):
     base: ClassVar[str] = "spark.graphs.checkpoint.storage:Format"
 
     safe_to_load: bool = False
-    """Loading bytes from an untrusted store runs no code of theirs. The class says the same, or nothing is loaded by it."""
+    """Loading bytes from an untrusted store never runs code. The class must agree, or nothing is loaded with it."""
 
     def __post_init__(self) -> None:
         PluginSpec.__post_init__(self)
@@ -124,7 +124,7 @@ class SerializerSpec(PluginSpec):
             )
 
     def mismatch(self, target: type[Any]) -> str:
-        """A name or a promise of safety that the class does not share: records carry the class's, and are read by them."""
+        """A different name or promise of safety: records carry those of the class, and are read by them."""
         name, is_safe = getattr(target, "name", None), target.safe_to_load
         if name != self.name:
             return f"has name = {name!r}, but its SerializerSpec has name={self.name!r}"
@@ -146,7 +146,7 @@ class TriggerSpec(PluginSpec):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutorSpec(PluginSpec):
-    """A place where the work of nodes is done."""
+    """A place where nodes are executed."""
 
     kind: ClassVar[str] = "executor"
 
@@ -165,14 +165,14 @@ EVENTS: Final = (
     "spark_checkpoint_deleted",
     "spark_checkpoint_failed",
 )
-"""The hooks that are told something."""
+"""The hooks that are notified of something."""
 
 
 @hookspec
 def spark_backends() -> list[BackendSpec]:  # type: ignore[empty-body]
     """Called once per process, when plugins are first needed.
 
-    Returns a list of ``BackendSpec``, one for each storage backend that the plugin brings.
+    Returns a list of ``BackendSpec``, one for each storage backend that the plugin provides.
     """
 
 
@@ -180,7 +180,7 @@ def spark_backends() -> list[BackendSpec]:  # type: ignore[empty-body]
 def spark_serializers() -> list[SerializerSpec]:  # type: ignore[empty-body]
     """Called once per process, when plugins are first needed.
 
-    Returns a list of ``SerializerSpec``, one for each format that the plugin brings.
+    Returns a list of ``SerializerSpec``, one for each format that the plugin provides.
     """
 
 
@@ -188,7 +188,7 @@ def spark_serializers() -> list[SerializerSpec]:  # type: ignore[empty-body]
 def spark_triggers() -> list[TriggerSpec]:  # type: ignore[empty-body]
     """Called once per process, when plugins are first needed.
 
-    Returns a list of ``TriggerSpec``, one for each trigger that the plugin brings.
+    Returns a list of ``TriggerSpec``, one for each trigger that the plugin provides.
     """
 
 
@@ -196,7 +196,7 @@ def spark_triggers() -> list[TriggerSpec]:  # type: ignore[empty-body]
 def spark_executors() -> list[ExecutorSpec]:  # type: ignore[empty-body]
     """Called once per process, when plugins are first needed.
 
-    Returns a list of ``ExecutorSpec``, one for each executor that the plugin brings.
+    Returns a list of ``ExecutorSpec``, one for each executor that the plugin provides.
     """
 
 
@@ -219,7 +219,7 @@ def spark_checkpoint_restored(checkpoint: Any) -> None:
 
 @hookspec
 def spark_checkpoint_deleted(checkpoint_id: str, graph_id: str) -> None:
-    """Called after a checkpoint is gone from its store, by retention or by hand.
+    """Called after a checkpoint was deleted, by retention or by hand.
 
     What the function returns is ignored.
     """
@@ -227,7 +227,7 @@ def spark_checkpoint_deleted(checkpoint_id: str, graph_id: str) -> None:
 
 @hookspec
 def spark_checkpoint_failed(graph_id: str, error: BaseException) -> None:
-    """Called when a checkpoint could not be made; ``error`` is what the run is about to see.
+    """Called when a checkpoint could not be made; ``error`` is what the run is about to raise.
 
     What the function returns is ignored.
     """

@@ -224,7 +224,7 @@ class GraphDirectory(ABC):
         record = folder.read(sequence) if is_sequence(sequence) else None
         if record and (record.header.graph_id, record.header.sequence) != (graph_id, sequence):
             raise CheckpointDamagedError(
-                f"In the place of checkpoint {sequence} of graph {graph_id[:80]!r} in {self.path} stands checkpoint "
+                f"In the place of checkpoint {sequence} of graph {graph_id[:80]!r}, {self.path} holds checkpoint "
                 f"{record.header.sequence} of graph {record.header.graph_id[:80]!r}. Move that file back to its place."
             )
         return record

@@ -202,11 +202,11 @@ def sequence_taken(header: RecordHeader, reason: str = "is in use") -> SequenceT
 def misplaced(place: str, header: RecordHeader) -> CheckpointDamagedError:
     """The error for a record that stands in the place of another one."""
     return CheckpointDamagedError(
-        f"In {place} stands checkpoint {header.sequence} of graph {header.graph_id[:80]!r}, which belongs elsewhere. Move that "
+        f"{place} holds checkpoint {header.sequence} of graph {header.graph_id[:80]!r}, which belongs elsewhere. Move that "
         "file back to its place."
     )
 
 
 def no_file(place: str) -> CheckpointDamagedError:
     """The error for a folder, a pipe or a symbolic link in the place of a record."""
-    return CheckpointDamagedError(f"{place} is not a file, so it is no checkpoint. Remove it, or restore the file.")
+    return CheckpointDamagedError(f"{place} is not a file, so it is not a checkpoint. Remove it, or restore the file.")

@@ -111,10 +111,10 @@ def _advice(error: OSError) -> str:
 
 _FULL: Final = "Free some space there, delete old checkpoints or choose another directory, then run again."
 _DENIED: Final = "Make the directory writable for this user, or choose another one."
-_FOREIGN: Final = "A symbolic link or another kind of file stands where the backend keeps its own; move it away."
+_FOREIGN: Final = "A symbolic link or another kind of file is where the backend keeps its own; move it away."
 _NO_LINKS: Final = "This file system has no hard links, which the backend needs; choose a directory on another one."
 _LOCKED: Final = (
-    "It has been stopped, or died on another machine whose server still keeps its lock: let it go on, or end it, and try again. "
+    "It has been stopped, or died on another machine whose server still holds its lock: let it continue, or end it, then retry. "
     "Leave the file where it is; it says which sequences were used."
 )
 _ADVICE: Final = {

@@ -64,7 +64,7 @@ def local_path(url: str) -> str:
         is_of_home or (parts.netloc in ("", "localhost") and parts.path.startswith("/"))
     ):
         raise ValueError(
-            f"{redact(url)!r} is no URL of the file backend; write file:///absolute/path, with three slashes, or file://~/path."
+            f"{redact(url)!r} is not a URL of the file backend; write file:///absolute/path, with three slashes, or file://~/path."
         )
     if parts.query or parts.fragment:
         raise ValueError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from functools import lru_cache, partial
@@ -16,7 +15,7 @@ from botocore.loaders import Loader, create_loader
 from s3fs import S3FileSystem
 
 from spark.errors import BackendError
-from spark.graphs.checkpoint.storage import run_blocking
+from spark.graphs.checkpoint.storage import renew_after_fork, run_blocking
 from spark_backend_s3.location import Location
 
 _POOL: Final = 64
@@ -37,11 +36,11 @@ class Connections:
         self._read_timeout = read_timeout
         self._open: dict[asyncio.AbstractEventLoop, _Connection] = {}
         self._inherited: list[_Connection] = []
-        self._process = os.getpid()
         self._lock = Lock()
         self._is_closed = False
         # Collected together with all this, sessions would complain that nobody closed them.
         finalize(self, _close_soon, self._open).atexit = False
+        renew_after_fork(self)
 
     async def filesystem(self) -> S3FileSystem:
         """The filesystem of the running event loop, connected.
@@ -50,7 +49,6 @@ class Connections:
         """
         loop = asyncio.get_running_loop()
         with self._lock:
-            self._forget_after_fork()
             if self._is_closed:
                 raise _closed()
             connection = self._open.get(loop)
@@ -68,7 +66,6 @@ class Connections:
         """Close the connections of this event loop, and have those of others closed; nothing can be opened afterwards."""
         with self._lock:
             self._is_closed = True
-            self._forget_after_fork()
             open_ones = dict(self._open)
             self._open.clear()
         here = asyncio.get_running_loop()
@@ -77,12 +74,11 @@ class Connections:
         if mine is not None:
             await mine.close()
 
-    def _forget_after_fork(self) -> None:
-        # The child shares the sockets of its parent: to close them would say goodbye in its name.
-        if self._process != os.getpid():
-            self._inherited += self._open.values()
-            self._open.clear()
-            self._process = os.getpid()
+    def after_fork(self) -> None:
+        """In a child process: forget the connections, whose sockets are the parent's. Closing them would end those as well."""
+        self._inherited += self._open.values()
+        self._open.clear()
+        self._lock = Lock()
 
 
 def _close_soon(connections: dict[asyncio.AbstractEventLoop, _Connection]) -> None:

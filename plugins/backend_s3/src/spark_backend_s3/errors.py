@@ -154,7 +154,7 @@ _DENIED: Final = (
     "Grant what docs/s3-backend.md lists (s3:ListBucket, s3:GetObject, s3:PutObject, s3:DeleteObject) on it."
 )
 _REGION: Final = "The bucket is in another region; name it with region=."
-_NO_BUCKET: Final = "There is no such bucket; make it, or correct the name. The backend makes none by itself."
+_NO_BUCKET: Final = "There is no such bucket; make it, or correct the name. The backend does not create buckets."
 _UNREACHABLE: Final = "Check endpoint_url, the name of the host and the network."
 _ADVICE: Final = {
     "NoSuchBucket": _NO_BUCKET,
@@ -173,7 +173,7 @@ _ADVICE: Final = {
     "PermanentRedirect": _REGION,
     "IllegalLocationConstraintException": _REGION,
     "EntityTooLarge": "The checkpoint is too large for a single PUT; keep less in the state, or compress it.",
-    "NotImplemented": "This store lacks conditional writes (If-None-Match); docs/s3-backend.md says which stores have them.",
+    "NotImplemented": "This store does not check conditional writes (If-None-Match); docs/s3-backend.md says which stores do.",
     "QuotaExceeded": "The store is full; delete old checkpoints or raise the quota.",
 }
 _ADVICE_BY_STATUS: Final = {

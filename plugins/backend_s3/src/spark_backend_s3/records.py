@@ -122,7 +122,7 @@ class RecordObjects:
     def _check_place(self, name: str, sequence: int, key: str, header: RecordHeader) -> None:
         if (quote(header.graph_id), header.sequence) != (name, sequence):
             raise CheckpointDamagedError(
-                f"In {self._place(key)} stands checkpoint {header.sequence} of graph {header.graph_id[:80]!r}, which belongs "
+                f"{self._place(key)} holds checkpoint {header.sequence} of graph {header.graph_id[:80]!r}, which belongs "
                 "elsewhere. Move that object back to its place."
             )
 

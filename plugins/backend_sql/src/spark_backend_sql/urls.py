@@ -39,7 +39,7 @@ def parsed(connection_string: str) -> URL:
     if url is None or (isinstance(connection_string, str) and is_cut_short(connection_string)):
         # Not chained: the parser's message may quote a piece of the password.
         raise ValueError(
-            f"{redact(str(connection_string))!r} is no connection string of the sql backend; write for instance "
+            f"{redact(str(connection_string))!r} is not a connection string of the sql backend; write for instance "
             "sqlite:///checkpoints.db or postgresql://user:password@host/database, with special characters "
             "in the password as %XX."
         )

@@ -96,7 +96,7 @@ class Archive:
         :raises ArchiveError: the file exists, somebody else is writing it, or it can't be written.
         """
         if path.exists():
-            raise ArchiveError(f"{path} already already exists. Choose another name, or remove it.")
+            raise ArchiveError(f"{path} already already already exists. Choose another name, or remove it.")
         partial = _partial(path)
         try:
             file = os.fdopen(_opened(partial, os.O_RDWR | os.O_CREAT), "r+b")
@@ -204,7 +204,7 @@ class Archive:
             start = self._file.tell() + int(frame[2])
             end = start + int(frame[3]) + 1
             if end > size:
-                self.flaw = f"it is cut off in the middle of a {frame[1].decode()}"
+                self.flaw = f"it ends in the middle of a {frame[1].decode()}"
                 return
             take = self._take_record if frame[1] == b"record" else self._take_blob
             try:

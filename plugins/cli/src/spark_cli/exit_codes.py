@@ -27,7 +27,7 @@ def confirm(question: str, *, otherwise: str) -> None:
     :param otherwise: the option that answers in advance.
     """
     if not sys.stdin.isatty():
-        refuse(f"there is no terminal to ask at; give {otherwise} if you are sure.")
+        refuse(f"there is no terminal to ask for confirmation; give {otherwise} if you are sure.")
     if not typer.confirm(one_line(question), err=True):
         end(fine=False)
 

@@ -43,7 +43,7 @@ def import_module(name: str) -> Any:
     except (ImportError, ValueError):
         known = None
     if known is None:
-        refuse(f"there is no module {name!r} here, in {os.getcwd()}, or among what is installed.")
+        refuse(f"there is no module {name!r} in {os.getcwd()} or among the installed ones.")
     return importlib.import_module(name)
 
 

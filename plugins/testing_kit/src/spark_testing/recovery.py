@@ -137,7 +137,7 @@ class _Checking:
             raise ValueError("build_graph has to hand its argument on: Graph(…, checkpoint_config=config).")
         if any(id(node) in self._nodes for node in graph.nodes.values()):
             raise ValueError(
-                "build_graph has to make its nodes anew, as a new process would; it gave the same ones again."
+                "build_graph must make new nodes, as a new process would; it returned the same ones again."
             )
         self._nodes |= {id(node): node for node in graph.nodes.values()}
         return graph

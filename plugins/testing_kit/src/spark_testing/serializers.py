@@ -180,7 +180,7 @@ class SerializerConformance(Conformance):
                 "The format signs, and verify() accepts an empty signature."
             )
             assert not format.verify(b"header and payload", "not hex é"), (
-                "The format signs, and verify() accepts a text that is no signature: it must return False, and not raise."
+                "The format signs, and verify() accepts text that is not a signature: it must return False, and not raise."
             )
 
     def test_has_a_name_and_a_suffix(self, format: Format) -> None:

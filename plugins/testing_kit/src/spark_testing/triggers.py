@@ -119,7 +119,7 @@ class TriggerConformance(Conformance):
 
     def test_has_a_repr_for_messages(self, trigger: Trigger) -> None:
         assert " object at 0x" not in repr(trigger), (
-            "The repr of a trigger stands in messages: it must say what the trigger does, not where it is in memory."
+            "The repr of a trigger is shown in messages: it must say what the trigger does, not where it is in memory."
         )
 
     @pytest.mark.asyncio

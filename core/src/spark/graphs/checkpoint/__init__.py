@@ -19,13 +19,12 @@ from spark.errors import (
     SequenceTakenError,
     SerializationError,
 )
-from spark.graphs.checkpoint.configuration.config import CheckpointConfig
+from spark.graphs.checkpoint.configuration.config import CheckpointConfig, Durability
 from spark.graphs.checkpoint.maintenance.manager import CheckpointManager
 from spark.graphs.checkpoint.maintenance.verification import Verification
 from spark.graphs.checkpoint.migrations import register_migration
 from spark.graphs.checkpoint.model import CURRENT_VERSION, GraphCheckpoint
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler
-from spark.graphs.checkpoint.policies.durability import Durability
 from spark.graphs.checkpoint.policies.lookup import trigger_class
 from spark.graphs.checkpoint.policies.retention import KeepAll, KeepFor, KeepLast, Retention
 from spark.graphs.checkpoint.policies.triggers import (

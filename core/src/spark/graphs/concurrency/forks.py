@@ -1,4 +1,4 @@
-"""What a fork must wait for, and what begins anew in its child.
+"""What a fork must wait for, and what starts afresh in its child.
 
 A child has one thread, and every lock and connection of its parent in the state that it had at that moment: what another
 thread held stays locked for ever, and a socket is the parent's as well.
@@ -20,7 +20,7 @@ class Renewable(Protocol):
     """Something with threads, locks or connections."""
 
     def after_fork(self) -> None:
-        """In a child process: begin anew, and leave to the parent what is the parent's."""
+        """In a child process: start afresh, and leave to the parent what belongs to it."""
 
 
 def renew_after_fork(thing: Renewable) -> None:
@@ -52,7 +52,7 @@ class ForkGate:
     def guard(self, before: Callable[[], None]) -> None:
         """Hold up the forks of this process from now on, while somebody is inside, and have this called before each of them.
 
-        Where somebody stays inside for too long, the fork takes place all the same, without that call.
+        If somebody stays inside for too long, the fork takes place nevertheless, without that call.
         """
 
         def close_and_prepare() -> None:

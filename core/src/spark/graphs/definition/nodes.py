@@ -162,7 +162,7 @@ class NodeGroup(tuple[Node, ...]):
     def of(cls, nodes: Any, *, context: str) -> NodeGroup:
         """The given node or nodes.
 
-        :raises GraphDefinitionError: one of them is no node, or there is none.
+        :raises GraphDefinitionError: one of them is not a node, or there is none.
         """
         members = cls((nodes,) if isinstance(nodes, Node) or not isinstance(nodes, Iterable) else nodes)
         if not members:

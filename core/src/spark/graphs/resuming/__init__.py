@@ -1,1 +1,1 @@
-"""How a run begins: anew, or from a checkpoint, whose content is checked on the way."""
+"""How a run begins: at the start, or from a checkpoint, whose content is checked on the way."""

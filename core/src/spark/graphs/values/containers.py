@@ -1,4 +1,4 @@
-"""The engine's own containers: dicts that say something about themselves which saves work."""
+"""The engine's own containers: dicts that carry facts about their content, which saves work."""
 
 from __future__ import annotations
 

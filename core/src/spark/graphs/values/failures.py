@@ -36,7 +36,7 @@ def error_data(error: BaseException, *, node: str | None, attempt: int, time: da
 
 
 def message_of(error: BaseException) -> str:
-    """What an exception says of itself, if it can."""
+    """The message of an exception, if it has a readable one."""
     try:
         return str(error)
     except Exception:
@@ -44,12 +44,12 @@ def message_of(error: BaseException) -> str:
 
 
 def brief(error: BaseException) -> str:
-    """An exception in a line: its type and the beginning of what it says."""
+    """An exception in one line: its type and the beginning of its message."""
     return f"{type(error).__name__}: {_plain(message_of(error), 200)}"
 
 
 def add_note(error: BaseException, note: str) -> None:
-    """Put a note of ours on an exception, unless it takes none, as one whose class is a frozen dataclass."""
+    """Add our note to an exception, unless its class takes none, as a frozen dataclass does."""
     with suppress(Exception):
         error.add_note(f"spark-graphs: {note}")
 

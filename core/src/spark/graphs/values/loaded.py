@@ -1,6 +1,6 @@
 """A class by its name, among the classes that this program has already loaded; nothing is ever imported for it.
 
-Classes are asked through ``type``, so that no code of theirs and of their metaclasses runs, whatever was stored.
+Classes are inspected through ``type``, so that no code of theirs or of their metaclasses runs, whatever was stored.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _STORED_AS: Final = {
     "spark.graphs.checkpoint.records.record": "spark.graphs.checkpoint.record",
     "spark.graphs.checkpoint.storage.listing": "spark.graphs.checkpoint.listing",
 }
-"""Modules of ours that have moved, by the names that their classes have in what is stored: these stay as they first were."""
+"""Our modules that were moved, with the names that stored data uses for them, which never change."""
 _MOVED: Final = {stored: module for module, stored in _STORED_AS.items()}
 
 MAIN_MODULES: Final = frozenset({"__main__", "__mp_main__"})
@@ -50,7 +50,7 @@ def function_name(function: Callable[..., object]) -> str:
 
 
 def is_kind_of(cls: type, base: type) -> bool:
-    """Whether a class is another one, or derived from it, whatever either says of that."""
+    """Whether a class is another one, or derived from it, whatever their metaclasses claim."""
     return any(ancestor is base for ancestor in lineage(cls))
 
 

@@ -45,7 +45,7 @@ class ExampleCheckpointBackend(CheckpointBackend):
     def from_url(cls, url: str, **options: Any) -> Self:
         parts = urlsplit(url)
         if parts.netloc or parts.query or parts.fragment or not parts.path.startswith("/"):
-            raise ValueError(f"{url!r} is no URL of the example backend; write example:///path/to/a/directory")
+            raise ValueError(f"{url!r} is not a URL of the example backend; write example:///path/to/a/directory")
         return cls(unquote(parts.path), **options)
 
     # Each method hands its work to a thread, so that the event loop goes on. run_blocking also keeps the promise about

@@ -61,7 +61,7 @@ class AskingMany(GivenStore):
             assert (
                 await backend.graph_ids("a", after="a", limit=limit)
                 == [graph_id for graph_id in ids if graph_id.startswith("a") and graph_id > "a"][:limit]
-            ), f"graph_ids(limit={limit}) must name so many graphs at most, the first ones."
+            ), f"graph_ids(limit={limit}) must name at most that many graphs, the first ones."
 
     async def test_only_graphs_with_records_have_their_ids_listed(self, backend: CheckpointBackend) -> None:
         for graph_id in ("deleted", "forgotten", "partly"):
@@ -101,7 +101,7 @@ class AskingMany(GivenStore):
         while page := await backend.graph_ids("user 2/", after=after, limit=size):
             pages.append(page)
             after = page[-1]
-            assert len(pages) <= len(wanted), "pages of graph_ids() come to no end; each must begin after its cursor"
+            assert len(pages) <= len(wanted), "pages of graph_ids() never end; each must begin after its cursor"
 
         assert [graph_id for page in pages for graph_id in page] == wanted, (
             "graph_ids() with a prefix, page by page: together the pages must name each graph once, in order."

@@ -110,7 +110,7 @@ class Cancelling(GivenStore):
             await _outwait(backend)
             now = [info.sequence for info in (await backend.list("g")).infos]
             assert now == seen, (
-                f"delete_many was cancelled at its {number}. await and went on all the same: {seen} were there, now {now}"
+                f"delete_many was cancelled at its {number}. await but continued nevertheless: {seen} were there, now {now}"
             )
             if not deleting.is_reached:
                 assert seen == [], f"delete_many was not cancelled, and left {seen}"

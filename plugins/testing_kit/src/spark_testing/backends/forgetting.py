@@ -64,15 +64,17 @@ class Forgetting(GivenStore):
         for record in records:
             await backend.put(record)
 
-        assert first in (1, 4), f"the next sequence is {first}: neither 1, as anew, nor one that was never used"
+        assert first in (1, 4), (
+            f"the next sequence is {first}: neither 1, as for a new graph, nor one that was never used"
+        )
         assert [await backend.get("g", record.sequence) for record in records] == records, (
-            "A graph was forgotten and begun anew: each record must come back as it was saved."
+            "A graph was forgotten and started again: each record must come back as it was saved."
         )
         assert sorted(await backend.delete_many("g", [first, first + 1])) == [first, first + 1], (
-            "A graph was forgotten and begun anew: delete_many() must say that it removed its first two records."
+            "A graph was forgotten and started again: delete_many() must say that it removed its first two records."
         )
         assert [info.sequence for info in (await backend.list("g")).infos] == [first + 2, first + 3], (
-            "A graph was forgotten and begun anew with four records, two were deleted: the others must be listed."
+            "A graph was forgotten and started again with four records, two were deleted: the others must be listed."
         )
 
     async def test_forgets_what_is_damaged(

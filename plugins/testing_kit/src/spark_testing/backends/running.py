@@ -56,7 +56,7 @@ class Running(GivenStore):
         result = await resumed.run(resume=True)
 
         assert result.content == {"count": 8, "done": True}, (
-            "A run that was cut off at step 5 was resumed, and did not come to the end that it would have come to."
+            "A run that was cut off at step 5 was resumed, and did not end as it would have without that."
         )
         assert await resumed.get_state("large") == "6 " * 20_000, (
             "A large value that was saved before the run was cut off, or after, is not in the state of the resumed run."

@@ -1,4 +1,4 @@
-"""How a graph is checkpointed: what the user asks for, checked when it is written down."""
+"""How a graph is checkpointed: what the user asks for, checked at once."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, get_args
 
 from spark.errors import GraphDefinitionError
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler, HandlerErrors
-from spark.graphs.checkpoint.policies.durability import Durability, check_durability
 from spark.graphs.checkpoint.policies.lookup import (
     UnknownRuleError,
     retention_from_data,
@@ -32,6 +31,9 @@ from spark.graphs.values.loaded import class_name
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 
+Durability: TypeAlias = Literal["sync", "async", "exit"]
+"""When a run waits until a checkpoint is durable: at each one, when a bounded queue is full, or only at the end."""
+
 
 @dataclass(slots=True, repr=False)
 class CheckpointConfig:
@@ -39,27 +41,27 @@ class CheckpointConfig:
 
     A run that is checkpointed always ends with a final checkpoint, whatever the triggers say.
 
-    :raises GraphDefinitionError: an argument is not what it should be.
+    :raises GraphDefinitionError: an argument is not valid.
     """
 
     enabled: bool = True
     """Whether anything is checkpointed at all."""
     backend: CheckpointBackend | str | None = None
-    """Where to: a backend, its URL or name, or None for one in memory, of the graph's own."""
+    """Where checkpoints go: a backend, its URL or name, or None for one in memory that belongs to the graph."""
     trigger_on_iteration: int | None = None
-    """After every so many node executions."""
+    """A checkpoint after every this many node executions."""
     trigger_on_seconds: float | None = None
-    """Whenever so many seconds have passed, at the next boundary."""
+    """A checkpoint whenever this many seconds have passed, at the next boundary."""
     trigger_on_node: Sequence[str] | str | None = None
-    """After these nodes, by key, name or class name."""
+    """A checkpoint after these nodes, by key, name or class name."""
     max_checkpoints: int = 10
     """How many automatic checkpoints of a graph are kept."""
     auto_cleanup: bool = True
     """Whether older ones are deleted. Those made by hand never are."""
     handler: CheckpointHandler | Sequence[CheckpointHandler] | None = None
-    """Who is told."""
+    """Who is notified of checkpoints."""
     handler_errors: HandlerErrors = "log"
-    """What a failing handler does: ``"log"`` and go on, or ``"raise"`` and end the run."""
+    """What happens when a handler fails: ``"log"`` it and continue, or ``"raise"`` it and end the run."""
     trigger_on_failure: bool = True
     """Whether the last consistent boundary is saved when a node raises."""
     trigger: Trigger | None = None
@@ -68,11 +70,11 @@ class CheckpointConfig:
     """A rule of your own instead of ``max_checkpoints``: ``KeepLast(5) | KeepFor(days=7)``."""
 
     durability: Durability = "sync"
-    """When the run waits for the store: ``"sync"``, until each checkpoint is durable; ``"async"``, for a bounded queue of them,
-    saved in order; ``"exit"``, at its end alone."""
+    """When the run waits for the store: ``"sync"`` until each checkpoint is durable; ``"async"`` only while a bounded queue of
+    them is full; ``"exit"`` only at its end."""
     trigger_on_start: bool = False
-    """Whether a run that begins anew is saved, and waits for that, before its first step: then a run that is cut off in it goes
-    on, too, with the same inputs and the same ``idempotency_key``."""
+    """Whether a new run is saved, and waits for that, before its first step: then even a run that is cut off in it resumes with
+    the same inputs and the same ``idempotency_key``."""
     trigger_on_cancel: bool = True
     """Whether the last consistent boundary is saved when the run is cancelled: by a timeout, ``task.cancel()``, Ctrl-C, or a
     ``SystemExit`` in a node."""
@@ -82,8 +84,8 @@ class CheckpointConfig:
     """Whether a checkpoint says in ``execution_metadata["error"]`` why the run failed: type, message, node, attempt, time, and a
     short stack of files, lines and functions, without values."""
     max_overhead: float = 0.05
-    """Without any trigger, and where the backend outlives the process, checkpoints are made as often as they take no more than
-    this share of the run's time, the first after the first step; 0 for none but the last."""
+    """Without any trigger, and with a persistent backend, checkpoints are made as often as they take no more than this share of
+    the run's time, the first after the first step; 0 for none but the last."""
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, kw_only=True)
     """Where each value came from, by field, when ``load`` made this: ``"argument"``, ``"SPARK_CHECKPOINT_URL"``,
     ``"spark.toml:[checkpoint] url"``, ``"default"``."""
@@ -95,7 +97,10 @@ class CheckpointConfig:
             raise GraphDefinitionError(
                 f"CheckpointConfig(handler_errors={self.handler_errors!r}): give 'log' or 'raise'."
             )
-        check_durability(self.durability)
+        if self.durability not in get_args(Durability):
+            raise GraphDefinitionError(
+                f"CheckpointConfig(durability={self.durability!r}): give 'sync', 'async' or 'exit'."
+            )
         if not are_seconds(self.cancel_grace):
             raise GraphDefinitionError(
                 f"CheckpointConfig(cancel_grace={self.cancel_grace!r}): give a positive number of seconds. To save nothing "
@@ -133,7 +138,7 @@ class CheckpointConfig:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     def combined_trigger(self) -> Trigger | None:
-        """The one rule that all trigger arguments come to; None when none is given."""
+        """The one rule that all trigger arguments amount to; None when none is given."""
         rules: list[Trigger] = []
         if self.trigger_on_iteration is not None:
             rules.append(EveryIterations(self.trigger_on_iteration))
@@ -149,20 +154,20 @@ class CheckpointConfig:
         return reduce(or_, rules) if rules else None
 
     def trigger_for(self, backend: CheckpointBackend) -> Trigger | None:
-        """The rule by which checkpoints go to this backend; None when none is made on the way."""
+        """The rule that decides about checkpoints in this backend; None if only the end is saved."""
         given = self.combined_trigger()
         if given is not None or not backend.persistent or self.durability == "exit":
             return given
         return WithinOverhead(self.max_overhead) if self.max_overhead else None
 
     def combined_retention(self) -> Retention:
-        """The one rule that the retention arguments come to."""
+        """The one rule that the retention arguments amount to."""
         if not self.auto_cleanup:
             return KeepAll()
         return self.retention or KeepLast(self.max_checkpoints)
 
     def to_data(self) -> dict[str, Any]:
-        """What can be written down of it: plain values, and rules by name and options. Of handlers, only what they are."""
+        """What can be recorded: plain values, and rules by name and options; of handlers, their classes."""
         data = {name: getattr(self, name) for name in _PLAIN}
         data["trigger_on_node"] = _names(self.trigger_on_node)
         if self.trigger is not None:
@@ -175,11 +180,11 @@ class CheckpointConfig:
 
     @classmethod
     def from_data(cls, data: Any, *, backend: CheckpointBackend | None) -> tuple[CheckpointConfig | None, list[str]]:
-        """The configuration that ``to_data`` wrote down, or None when there is none in it; and what of it is lost.
+        """The configuration that ``to_data`` recorded, or None when there is none; and what of it is lost.
 
-        Where a rule can't be made again, the one is taken that keeps more.
+        A rule that can't be made again is replaced by one that keeps more.
 
-        :raises GraphDefinitionError: it is none that anybody had.
+        :raises GraphDefinitionError: no configuration can have been recorded like this.
         """
         if not isinstance(data, Mapping) or backend is None:
             return None, []

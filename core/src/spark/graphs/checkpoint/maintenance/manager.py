@@ -130,9 +130,9 @@ class CheckpointManager:
     async def forget(self, graph_id: str) -> int:
         """Remove every trace of a graph; returns how many checkpoints that were.
 
-        That is all checkpoints, also those made by hand and damaged ones, all large values, and the graph id itself: a run under
-        it begins anew. Call it only while no run of the graph is under way. Observers are notified of each checkpoint that was
-        listed. If it is stopped part-way, call it again.
+        That is all checkpoints, including those made by hand and damaged ones, all large values, and the graph id: a run under
+        it starts from scratch. Call it only while no run of the graph is under way. Observers are notified of each checkpoint
+        that was listed. If it is stopped part-way, call it again.
 
         :raises BackendError: the storage failed; what is left is whole.
         """

@@ -32,7 +32,7 @@ class Verification:
     unreadable: list[tuple[CheckpointInfo, SparkError]] = field(default_factory=list)
     """Those that are intact, and need a type, a format or a key that this program does not have."""
     unlisted: list[DamagedRecord] = field(default_factory=list)
-    """What stands in the place of a checkpoint and could not even be listed."""
+    """What is in the place of a checkpoint and could not even be listed."""
     orphans: list[tuple[str, str]] = field(default_factory=list)
     """Graph id and name of each large value that no checkpoint needs. The next run of that graph removes it."""
 
@@ -73,7 +73,7 @@ async def _load(
     record: Record | CheckpointDamagedError | None,
     found: Verification,
 ) -> list[str] | None:
-    """Try whether it loads. Returns the names of the large values that it needs, or None where that can't be told."""
+    """Try whether it loads. Returns the names of the large values that it needs, or None if that is unknown."""
     try:
         if record is None:
             return None  # deleted since it was listed

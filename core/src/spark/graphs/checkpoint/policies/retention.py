@@ -1,4 +1,4 @@
-"""Which checkpoints stay? Rules that say for each one whether to keep it; ``|`` and ``&`` combine them."""
+"""Which checkpoints are kept? Rules that decide about each one; ``|`` and ``&`` combine them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Retention(Rule, ABC):
     """A rule that says whether a checkpoint is kept."""
 
     keeps_younger: bool = False
-    """Where it keeps one checkpoint, it keeps all that come after it and are stamped no earlier: nobody need ask about those."""
+    """If it keeps one checkpoint, it keeps all later ones with no earlier timestamp, so those need not be checked."""
 
     @abstractmethod
     def keeps(self, checkpoint: CheckpointInfo, *, age: int, now: datetime) -> bool:
@@ -131,11 +131,11 @@ class AllRetentions(CombinedRule, Retention):
 def surplus(
     checkpoints: Sequence[CheckpointInfo], *, retention: Retention, now: datetime, rising: bool = False
 ) -> list[CheckpointInfo]:
-    """The checkpoints that may go, oldest first. The latest never does, whatever the rule says.
+    """The checkpoints to delete, oldest first. The latest is never among them, whatever the rule says.
 
-    :param checkpoints: the automatic ones of one graph, by sequence. Those made by hand neither go nor count.
-    :param rising: whether the timestamps are known to rise with the sequences, which saves asking about every one. A clock
-        that stood wrong for a while leaves some that don't.
+    :param checkpoints: the automatic ones of one graph, by sequence. Those made by hand are neither deleted nor counted.
+    :param rising: whether the timestamps are known to rise with the sequences, which saves checking every one. A clock
+        that was wrong for a while leaves some that don't.
     :raises RuleError: the rule raised.
     """
     to_delete = []
@@ -146,8 +146,8 @@ def surplus(
             is_kept = retention.keeps(checkpoint, age=age, now=now)
         except Exception as error:
             raise RuleError(
-                f"The retention rule {retention!r} raised {type(error).__name__}: {error}. It was asked whether to keep "
-                f"checkpoint {checkpoint.checkpoint_id!r}, which stays, as do all others."
+                f"The retention rule {retention!r} raised {type(error).__name__}: {error}. It had to decide about "
+                f"checkpoint {checkpoint.checkpoint_id!r}, which is kept, as are all others."
             ) from error
         if not is_kept:
             to_delete.append(checkpoint)
@@ -157,7 +157,7 @@ def surplus(
 
 
 def are_rising(checkpoints: Sequence[CheckpointInfo]) -> bool:
-    """Whether no checkpoint is stamped earlier than one before it."""
+    """Whether no checkpoint has an earlier timestamp than one before it."""
     return all(one.timestamp <= following.timestamp for one, following in pairwise(checkpoints))
 
 

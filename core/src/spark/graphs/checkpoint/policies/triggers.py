@@ -1,4 +1,4 @@
-"""When is a checkpoint due? Rules that are asked at every boundary; ``|`` and ``&`` combine them."""
+"""When is a checkpoint due? Rules that decide at every boundary; ``|`` and ``&`` combine them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spark.graphs.checkpoint.policies.rules import CombinedRule, Rule
 
 @dataclass(slots=True)
 class Boundary:
-    """Where a run stands after a step has committed: all that a trigger may look at. Never changed."""
+    """Where a run is after a step has committed: all that a trigger may use. Never changed."""
 
     iteration: int
     """Node executions completed since the run began, counted on across a resume."""
@@ -27,20 +27,20 @@ class Boundary:
     checkpointed: float
     """``elapsed`` when the last checkpoint of this call was made; 0 before the first."""
     saving: float = 0.0
-    """Seconds for which checkpoints have held up this call so far."""
+    """Seconds that this call has waited for checkpoints so far."""
     last_cost: float | None = None
     """How many of those the last one took; None before the first."""
 
 
 class Trigger(Rule, ABC):
-    """A rule that says whether a checkpoint is due. It keeps nothing, so one object serves any number of runs."""
+    """A rule that says whether a checkpoint is due. It holds no state, so one object serves any number of runs."""
 
     @abstractmethod
     def is_due(self, boundary: Boundary) -> bool:
         """Whether to make a checkpoint here."""
 
     def nodes(self) -> frozenset[str]:
-        """The node names that the rule speaks of; a graph that lacks one of them is refused."""
+        """The node names that the rule refers to; a graph that lacks one of them is refused."""
         return frozenset()
 
     def __or__(self, other: Trigger) -> Trigger:
@@ -73,7 +73,7 @@ class EveryIterations(Trigger):
 class EverySeconds(Trigger):
     """Due when a multiple of ``seconds`` since the start of the run was passed without a checkpoint.
 
-    It is asked at boundaries only: after a step that took longer than several multiples one checkpoint catches up, and
+    It decides at boundaries only: after a step that took longer than several multiples one checkpoint catches up, and
     the next is due at the following multiple.
     """
 
@@ -124,7 +124,7 @@ class AfterNode(Trigger):
 class WithinOverhead(Trigger):
     """Due as often as checkpoints take no more than this share of the run's time, as measured; first after the first step.
 
-    What counts is for how long saving has held up the run so far, and that the next one may take as long as the last did. So a
+    What counts is how long the run has waited for checkpoints so far, and that the next one may take as long as the last. So a
     run of short steps is saved rarely, one of long steps after each, whatever the store costs.
     """
 
@@ -193,9 +193,9 @@ def is_due(trigger: Trigger, boundary: Boundary) -> bool:
         return trigger.is_due(boundary)
     except Exception as error:
         raise RuleError(
-            f"The trigger {type(_guilty(trigger, boundary)).__qualname__} raised {type(error).__name__}: {error}. It was asked "
-            f"whether a checkpoint is due after iteration {boundary.iteration}, of node {boundary.node!r}, which counts all "
-            "the same."
+            f"The trigger {type(_guilty(trigger, boundary)).__qualname__} raised {type(error).__name__}: {error}. It had to "
+            f"decide whether a checkpoint is due after iteration {boundary.iteration}, of node {boundary.node!r}, which is "
+            "committed all the same."
         ) from error
 
 

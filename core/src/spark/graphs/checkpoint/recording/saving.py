@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from typing import Final
 
-from spark.graphs.checkpoint.policies.durability import Durability
+from spark.graphs.checkpoint.configuration.config import Durability
 from spark.graphs.checkpoint.policies.triggers import Boundary
 from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.checkpoint.recording.recorder import Recorder

@@ -137,7 +137,7 @@ class CheckpointBackend(ABC):
     async def latest(self, graph_id: str) -> CheckpointInfo | None:
         """The checkpoint with the highest sequence, or None when the graph has none.
 
-        :raises CheckpointDamagedError: what stands in the last place can't be read; an older one would be a guess.
+        :raises CheckpointDamagedError: the last record can't be read; an older one would be a guess.
         """
 
     async def get_latest(self, graph_id: str) -> Record | None:
@@ -145,7 +145,7 @@ class CheckpointBackend(ABC):
 
         A store that can answer in one act does so. Here it is ``latest``, and then ``get``.
 
-        :raises CheckpointDamagedError: what stands in the last place can't be read; an older one would be a guess.
+        :raises CheckpointDamagedError: the last record can't be read; an older one would be a guess.
         """
         for _ in range(ATTEMPTS):
             info = await self.latest(graph_id)
@@ -162,7 +162,7 @@ class CheckpointBackend(ABC):
 
         An id given by hand wins over an automatic one; of two records with one id, the later one is meant.
 
-        :raises CheckpointDamagedError: the id is an automatic one, and what stands in its place can't be read.
+        :raises CheckpointDamagedError: the id is an automatic one, and its record can't be read.
         """
         found = [info for info in (await self.list()).infos if info.checkpoint_id == checkpoint_id]
         address = parse_automatic_id(checkpoint_id)
@@ -279,10 +279,10 @@ class CheckpointBackend(ABC):
         return deleted
 
     async def forget(self, graph_id: str) -> Sequences:
-        """Remove every trace of a graph, so that a run under its id begins anew; the sequences of the records that were there.
+        """Remove every trace of a graph, so that a run under its id starts from scratch; returns the sequences of its records.
 
-        That is all records, also those made by hand and damaged ones, all large values, and whatever tells which sequences were
-        used. Records go before the large values that they need. Stopped part-way, it is finished by calling it again; until then,
+        That is all records, including those made by hand and damaged ones, all large values, and the memory of used sequences.
+        Records go before the large values that they need. Stopped part-way, it is finished by calling it again; until then,
         no sequence can be used again. No run of the graph may be under way.
 
         A store does all that itself. Here is what can be done with the other methods: what tells of used sequences stays.

@@ -15,12 +15,12 @@ _BATCH_BYTES: Final = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class DamagedRecord:
-    """Something that stands in the place of a record and can't be read as one. It may be of use once it is repaired."""
+    """Something that is in the place of a record but can't be read as one. It may be of use once it is repaired."""
 
     graph_id: str | None
-    """The graph that it belongs to, or None where that can't be told."""
+    """The graph that it belongs to, or None if that is unknown."""
     sequence: int | None
-    """Its place in the history of that graph, or None where that can't be told."""
+    """Its place in the history of that graph, or None if that is unknown."""
     place: str
     """Where it is in the store: a path, a key, a row."""
     reason: str
@@ -63,7 +63,7 @@ class Records:
     records: dict[int, Record]
     """By sequence, rising."""
     damaged: list[DamagedRecord] = field(default_factory=list)
-    """What stands at one of the sequences that were asked for and can't be read."""
+    """What is at one of the requested sequences and can't be read."""
 
 
 @dataclass(frozen=True, slots=True)
