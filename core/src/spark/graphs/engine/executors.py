@@ -38,20 +38,21 @@ class LocalExecutor:
 
     async def execute(self, step: StepInput) -> Outcome:
         plan = self._plans[step.token.node]
-        context = NodeContext(step, plan.ended)
         process = plan.node.process
+        context = NodeContext(step) if plan.takes_context else None
         try:
             if plan.is_async:
-                output = await (process(context) if plan.takes_context else process())
+                output = await (process() if context is None else process(context))
             else:
-                output = await self._execute_in_thread(process, *((context,) if plan.takes_context else ()))
+                output = await self._execute_in_thread(process, *(() if context is None else (context,)))
         except asyncio.CancelledError as error:
             return Cancelled(error) if is_being_cancelled() else Failed.escaped(plan.key, error)
         except BaseException as error:  # a SystemExit that left a task would end the event loop
             return Failed(error)
         finally:
-            context._end()
-        return Finished(output, context.graph_writes, context.node_writes)
+            if context is not None:
+                context._end(plan.ended)
+        return Finished(output) if context is None else Finished(output, context.graph_writes, context.node_writes)
 
     def close(self) -> None:
         self._threads.end()

@@ -296,7 +296,7 @@ class _ManyError(Exception):
     """So much was written that it has to be asked whether it would ever end. Never seen by users."""
 
 
-def are_names(keys: Collection[Any]) -> bool:
+def are_names(keys: Mapping[Any, Any]) -> bool:
     """Whether the keys of a mapping can be the keys of a plain object that is no tag."""
     for key in keys:
         if type(key) is not str or not (key.isascii() or _is_text(key)):
