@@ -11,6 +11,7 @@ from benchmarks import floors
 from benchmarks.effort import Effort
 from benchmarks.measure import Comparison, in_turns
 from spark.graphs import ExitNode, Graph, JoinNode, Node, NodeContext
+from spark.graphs.checkpoint import CheckpointConfig
 
 STEPS = 20_000
 BRANCHES = 100
@@ -83,11 +84,11 @@ async def seconds_of_loop(steps: int, *, looping: type[Spin] | type[Count] = Spi
     return (time.perf_counter() - began) / steps
 
 
-async def seconds_of_fan_out(branches: int) -> float:
+async def seconds_of_fan_out(branches: int, config: CheckpointConfig | None = None) -> float:
     """What the whole graph takes."""
     start = Echo(name="start")
     start >> [Echo() for _ in range(branches)] >> JoinNode()
-    graph = Graph(start=start)
+    graph = Graph(start=start, checkpoint_config=config)
     began = time.perf_counter()
     await graph.run()
     return time.perf_counter() - began

@@ -100,12 +100,23 @@ def by_graphs(store: str) -> Measure:
 
 
 async def by_branches(branches: int, folder: Path) -> Figures:
-    """A fan-out to so many branches and their join, for each branch, beside the floor of that."""
+    """A fan-out to so many branches and their join, for each branch: without checkpoints, with one each step, and the floor."""
     found = {}
-    for name, measure in (("fan-out, join", seconds_of_fan_out), ("floor: gather", floors.bare_fan_out)):
+    measures: dict[str, Callable[[int], Awaitable[float]]] = {
+        "fan-out, join": seconds_of_fan_out,
+        "each step saved in memory": seconds_of_saved_fan_out,
+        "floor: gather": floors.bare_fan_out,
+    }
+    for name, measure in measures.items():
         await measure(branches)
         found[name] = await measure(branches) / branches * 1e6
     return found
+
+
+async def seconds_of_saved_fan_out(branches: int) -> float:
+    """The whole graph with a checkpoint of each step, of which the last ten are kept."""
+    backend = InMemoryCheckpointBackend()
+    return await seconds_of_fan_out(branches, CheckpointConfig(backend=backend, trigger_on_iteration=1))
 
 
 async def _steps(store: str, folder: Path, values: dict[str, Any], steps: int) -> Figures:

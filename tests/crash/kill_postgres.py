@@ -2,7 +2,7 @@
 
     python -m tests.crash.kill_postgres --kills 100 --seed 7
 
-After each kill the server is started again. The writers must go on: a patient one as if nothing had happened, an impatient
+After each kill the server is started again. The writers must continue: a patient one as if nothing had happened, an impatient
 one by resuming, after its error. Nothing that was acknowledged may be lost, or be saved a second time, and every checkpoint
 must hold a consistent cut of the history. Exit status 0: all of that held, every time.
 """
@@ -34,7 +34,7 @@ from tests.crash.worker_graph import build
 
 GRAPHS = 3
 PATIENCE = 40
-"""Seconds in which writers have to go on."""
+"""Seconds in which writers have to continue."""
 PATIENT, IMPATIENT = 30.0, 0.001
 """Seconds that the backend's calls wait for a server that is away."""
 _NEWS = struct.Struct("<iq")
@@ -57,7 +57,7 @@ class Tell(CheckpointHandler):
 
 @dataclass
 class Acknowledged:
-    """What the writers have told so far."""
+    """What the writers have acknowledged so far."""
 
     last: list[int] = field(default_factory=lambda: [0] * GRAPHS)
     """Of each graph the last sequence."""
@@ -67,7 +67,7 @@ class Acknowledged:
     def hear(self, pipe: int, *, seconds: float) -> bool:
         """Take in what comes within this time; False when nothing does.
 
-        :raises AssertionError: the writers are gone, or a sequence was acknowledged twice.
+        :raises AssertionError: the writers have ended, or a sequence was acknowledged twice.
         """
         if not select.select([pipe], [], [], seconds)[0]:
             return False
@@ -77,7 +77,7 @@ class Acknowledged:
         return True
 
     def take(self, news: bytes) -> None:
-        """Note what was told."""
+        """Note these messages."""
         for graph, sequence in _NEWS.iter_unpack(news):
             if graph < 0:
                 self.cut_off += 1
@@ -92,7 +92,7 @@ class Acknowledged:
         goals = [last + steps for last in self.last]
         give_up = time.monotonic() + PATIENCE
         while any(last < goal for last, goal in zip(self.last, goals, strict=True)):
-            assert time.monotonic() < give_up, f"the writers do not go on: at {self.last}, on their way to {goals}"
+            assert time.monotonic() < give_up, f"the writers do not continue: at {self.last}, on their way to {goals}"
             self.hear(pipe, seconds=0.2)
 
 

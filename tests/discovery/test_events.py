@@ -1,12 +1,17 @@
 """Plugins are told of events one by one; what one of them does wrong reaches nobody else."""
 
 import asyncio
+import importlib
 import logging
+import threading
 from contextvars import ContextVar
 
 import pytest
 
+from spark.graphs import Graph
+from spark.graphs.checkpoint import InMemoryCheckpointBackend
 from spark.hooks import events
+from tests.support.running import countdown, every_step
 from tests.support.sites import Site
 
 PLAIN = """
@@ -215,3 +220,12 @@ def test_listeners_are_called_in_a_stable_order(site: Site) -> None:
 def test_an_event_that_does_not_exist_is_a_mistake_of_the_caller(site: Site) -> None:
     with pytest.raises(KeyError):
         events.listeners("spark_checkpoint_delete")
+
+
+async def test_a_run_loads_plugins_off_the_event_loop(site: Site) -> None:
+    """The first time imports whatever is installed, which may take long."""
+    site.install("fake-slow", "import threading\n\nLOADED_BY = threading.current_thread()\n")
+
+    await Graph(countdown(), id="g", checkpoint_config=every_step(InMemoryCheckpointBackend())).run({"limit": 2})
+
+    assert importlib.import_module("fake_slow_plugin").LOADED_BY is not threading.main_thread()

@@ -10,6 +10,7 @@ import pytest
 from spark.errors import BudgetExceededError
 from spark.graphs import Budget, Graph, NodeContext, Task, TaskType
 from spark.graphs.checkpoint import CheckpointConfig
+from spark_testing.clock import FakeClock
 from tests.support.running import Does, Ticking, countdown, history
 
 
@@ -20,7 +21,9 @@ async def test_a_hanging_node_is_stopped_when_the_seconds_are_over() -> None:
         await asyncio.Event().wait()
 
     start >> [Does(hangs, name=name) for name in "ab"]
-    graph = Graph(start, id="hanging", checkpoint_config=CheckpointConfig())
+    graph = Graph(
+        start, id="hanging", checkpoint_config=CheckpointConfig(), clock=FakeClock()
+    )  # only the timer ends it
 
     with pytest.raises(
         BudgetExceededError, match=r"graph 'hanging' used up its budget of 0\.01 s after 1 iterations"

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from spark.errors import GraphDefinitionError, NodeError
+from spark.errors import BudgetExceededError, GraphDefinitionError, NodeError
 from spark.graphs import Budget, Graph, Node, NodeContext, Task
 from spark.graphs.checkpoint import CheckpointConfig, FileCheckpointBackend, InMemoryCheckpointBackend
 from spark.graphs.checkpoint.storage import Record
+from spark_testing.clock import FakeClock
 from tests.support.running import Does, Failure, history
 
 DURABILITIES = pytest.mark.parametrize("durability", ["sync", "async", "exit"])
@@ -211,8 +212,7 @@ async def test_a_node_that_does_not_stop_does_not_outlast_the_budget_either() ->
 
     start = Does(slow_to_stop, name="start")
     start >> Does(lambda context: {}, name="next")
-    graph = graph_of(start)
-    from spark.errors import BudgetExceededError
+    graph = Graph(start, id="g", checkpoint_config=CheckpointConfig(), clock=FakeClock())  # only the timer ends it
 
     with pytest.raises(BudgetExceededError):
         await graph.run(Task(budget=Budget(max_seconds=0.01)))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from datetime import timedelta
+from random import Random
 from typing import Any
 
 import pytest
@@ -12,6 +14,8 @@ from spark.errors import BackendError, RunError, SerializationError
 from spark.graphs import Graph, JoinNode, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend
 from spark.graphs.checkpoint.storage import Record
+from spark_testing.clock import FakeClock
+from spark_testing.records import NOON
 from tests.support.running import Countdown, Does, FailsOnce, Failure, countdown, every_step, history
 
 
@@ -259,6 +263,46 @@ class TestIterations:
         facts = [checkpoint.execution_metadata for checkpoint in await history(graph)]
         assert [fact["iteration"] for fact in facts] == [3, 2]
         assert facts[0]["run_id"] != facts[1]["run_id"]
+
+
+class TestClockAndRandom:
+    async def test_with_the_same_clock_and_random_source_runs_leave_the_same_checkpoints(self) -> None:
+        async def left() -> list[Any]:
+            config, clock = every_step(InMemoryCheckpointBackend()), FakeClock(now=NOON)
+            start = Does(lambda context: clock.advance(60), name="start")
+            start >> Does(lambda context: clock.advance(60), name="last")
+            graph = Graph(start, checkpoint_config=config, clock=clock, random=Random(7))
+            await graph.run()
+            manual = graph.create_checkpoint()
+            return [
+                (each.checkpoint_id, each.timestamp, each.execution_metadata["run_id"])
+                for each in [*await history(graph), manual]
+            ]
+
+        first, second = await left(), await left()
+
+        assert first == second
+        assert [timestamp for _, timestamp, _ in first] == [NOON + timedelta(minutes=n) for n in (1, 2, 2)]
+
+    async def test_a_restored_graph_keeps_the_clock_of_the_graph_in_this_process(self) -> None:
+        clock = FakeClock(now=NOON)
+        graph = Graph(countdown(), id="g", checkpoint_config=CheckpointConfig(), clock=clock)
+        await graph.run({"limit": 1})
+        clock.advance(60)
+        restored = Graph.from_checkpoint((await history(graph))[-1])
+
+        assert restored.create_checkpoint().timestamp == NOON + timedelta(minutes=1)
+
+    async def test_a_failure_is_stamped_by_the_clock(self) -> None:
+        graph = Graph(Does(fail, name="fails"), checkpoint_config=CheckpointConfig(), clock=FakeClock(now=NOON))
+        with pytest.raises(Failure):
+            await graph.run()
+
+        assert (await history(graph))[-1].execution_metadata["error"]["time"] == NOON.isoformat()
+
+
+def fail(context: NodeContext) -> Any:
+    raise Failure
 
 
 class TestManualCheckpoints:

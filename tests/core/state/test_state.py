@@ -11,7 +11,7 @@ import pytest
 
 from spark.errors import RunError, SerializationError, StateConflictError
 from spark.graphs import Graph, Node, NodeContext, node
-from spark.graphs.state.transactions import DELETED, StateStore
+from spark.graphs.state.transactions import DELETED, StateStore, StateTransaction, TransactionBlock
 from tests.support.running import Does, Failure, Work, fan_out
 
 
@@ -486,6 +486,17 @@ class TestBetweenRuns:
 class Passing(Node):
     async def process(self, context: NodeContext) -> Any:
         return context.inputs
+
+
+async def test_a_block_may_set_what_it_read_after_hundreds_of_updates() -> None:
+    transaction = StateTransaction(StateStore("graph_state"), "n")
+    for _ in range(300):
+        transaction.update("count", lambda count: count + 1, 0)
+    block = TransactionBlock(transaction)
+    block.write("count", block.read("count") + 1)
+    block.merge()
+
+    assert transaction.read("count") == 301
 
 
 def test_deleting_a_key_that_is_not_there_changes_nothing() -> None:

@@ -12,7 +12,7 @@ from spark.errors import BackendError
 from spark.graphs.checkpoint.storage import InlineLimits, Record
 from spark_backend_file import FileCheckpointBackend
 from spark_testing.records import make_record
-from tests.plugins.support.disks import OnAFastDisk
+from tests.plugins.support.file_backends import OnAFastDisk
 from tests.plugins.support.file_faults import WatchedOs, watching
 
 HERE = "the event loop's thread"

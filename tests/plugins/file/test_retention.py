@@ -19,7 +19,7 @@ from spark_backend_file import deleted_up_to
 from spark_backend_file.local_directory import LocalDirectory
 from spark_backend_file.threads import BackendThreads
 from spark_testing.records import BLOB, make_record
-from tests.plugins.support.disks import OnAFastDisk
+from tests.plugins.support.file_backends import OnAFastDisk
 from tests.plugins.support.file_faults import WatchedOs, complaints, is_killed, run_in_child, watching
 
 EARLIER = [

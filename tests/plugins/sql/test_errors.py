@@ -106,7 +106,7 @@ async def test_a_full_disk_fails_the_save_and_nothing_else(
         assert await backend.delete("g", 2) is True
 
 
-async def test_a_full_disk_that_the_event_loop_met_first_is_known_and_nobody_elses(tmp_path: Path) -> None:
+async def test_a_full_disk_that_an_inline_save_met_first_is_in_doubt_for_no_other_save(tmp_path: Path) -> None:
     """The save that failed there is in one transaction with another graph's when the writer tries it again."""
     async with DatabaseCheckpointBackend(f"sqlite:///{tmp_path}/x.db") as backend:
         await backend.put(make_record("g", 2))
@@ -262,7 +262,7 @@ async def test_a_wrong_password_is_an_error_that_does_not_show_it(guarded: str) 
     check_that_nothing_leaks(error)
 
 
-async def test_a_user_that_may_not_make_tables_is_told(guarded: str) -> None:
+async def test_a_user_that_may_not_create_tables_is_an_error_that_says_what_to_do(guarded: str) -> None:
     check_that_it_helps(await failure(guarded.format("right")), "Grant this user the right")
 
 

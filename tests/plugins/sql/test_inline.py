@@ -1,4 +1,4 @@
-"""In SQLite, small calls run where they are made, while the disk is fast, and nobody is waited for there."""
+"""In SQLite, small calls run where they are made, while the disk is fast, and wait for no lock."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ async def test_a_lone_graph_saves_without_another_thread(backend: DatabaseCheckp
     assert [info.sequence for info in (await backend.list("g")).infos] == [1, 2, 3, 4, 5, 6, 7]
 
 
-async def test_what_is_saved_so_is_durable_and_gone_records_are_told(
+async def test_an_inline_save_is_durable_and_returns_what_it_deleted(
     backend: DatabaseCheckpointBackend, file: Path, places: Places
 ) -> None:
     await save(backend, "g", 1, WARM)
@@ -162,7 +162,7 @@ async def test_a_large_save_does_not_hold_up_the_event_loop(backend: DatabaseChe
 async def test_now_and_then_the_writer_saves_and_shortens_the_log(
     backend: DatabaseCheckpointBackend, file: Path, places: Places
 ) -> None:
-    """Else SQLite's log would grow as long as the run goes on."""
+    """Otherwise SQLite's log would grow as long as the run lasts."""
     payload = b"x" * 100_000
 
     for sequence in range(1, 120):
@@ -172,7 +172,19 @@ async def test_now_and_then_the_writer_saves_and_shortens_the_log(
     assert Path(f"{file}-wal").stat().st_size < 2 * writer.LOG_SIZE
 
 
-async def test_somebody_elses_lock_is_waited_for_in_the_other_thread(
+async def test_an_inline_call_is_told_to_wait_for_no_lock(file: Path) -> None:
+    async with OnAFastDisk(f"sqlite:///{file}") as backend:
+        with statements_by_thread(backend) as seen:
+            await save(backend, "g", 1, WARM + 1)
+            await backend.get_latest("g")
+            await backend.get_latest("g")
+
+    here = [text for text, thread in seen if thread == threading.get_ident()]
+    assert here.count("PRAGMA busy_timeout=0") == 2, "on the connection that writes, and on the one that reads"
+    assert "PRAGMA busy_timeout" in here[0]
+
+
+async def test_a_lock_of_another_program_is_waited_for_in_the_writers_thread(
     backend: DatabaseCheckpointBackend, file: Path, places: Places
 ) -> None:
     await save(backend, "g", 1, WARM)
@@ -180,7 +192,7 @@ async def test_somebody_elses_lock_is_waited_for_in_the_other_thread(
         other.execute("BEGIN IMMEDIATE")
         saving = asyncio.create_task(backend.put(make_record("g", 3)))
         for _ in range(50):
-            await asyncio.sleep(0)  # the event loop goes on
+            await asyncio.sleep(0)  # the event loop is not blocked
 
         assert not saving.done()
         other.execute("COMMIT")
@@ -278,7 +290,7 @@ async def test_a_large_payload_is_read_in_another_thread(backend: DatabaseCheckp
     assert places.reads[-2:] == [HERE, THERE]
 
 
-async def test_a_damaged_row_is_told_of_as_elsewhere(backend: DatabaseCheckpointBackend, file: Path) -> None:
+async def test_a_damaged_row_is_reported_as_elsewhere(backend: DatabaseCheckpointBackend, file: Path) -> None:
     await save(backend, "g", 1, 2)
     await backend.get_latest("g")
     with closing(sqlite3.connect(file)) as other, other:

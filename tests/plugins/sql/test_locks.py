@@ -1,4 +1,4 @@
-"""Somebody else's lock holds up the graph that it concerns, for as long as was agreed, and nobody who has given up."""
+"""A lock of another program holds up the graph that it concerns, for as long as ``wait`` says, and no cancelled call."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ async def test_what_waits_for_a_lock_is_refused_when_the_sequence_is_taken_there
         await saving
 
 
-async def test_saves_of_a_locked_graph_are_made_in_order_when_the_lock_is_gone(
+async def test_saves_of_a_locked_graph_are_made_in_order_once_the_lock_is_released(
     backend: DatabaseCheckpointBackend, holder: psycopg.Connection
 ) -> None:
     take_sequence(holder, backend, 2)
@@ -185,7 +185,7 @@ async def test_closing_waits_for_saves_that_a_lock_holds_up(
 
 
 def test_a_writer_that_is_stopped_in_a_transaction_does_not_hold_up_its_successor(postgres: PostgresServer) -> None:
-    """Its connection is ended by the server; when it goes on, it is told that it was overtaken."""
+    """The server ends its connection; when it resumes, its save is refused."""
     table = new_table()
     reading, writing = os.pipe()
 

@@ -123,9 +123,11 @@ async def test_indexes_serve_what_is_asked_often(kind: str, url: str, postgres: 
             postgres.run(f"ANALYZE {backend.table_name}")
         statements = backend.database.statements
         plans = {
-            "latest": plan_of(backend, statements.newest, {"graph": "g1", "count": 1}),
-            "newest ten": plan_of(backend, statements.newest, {"graph": "g1", "count": 10}),
-            "get": plan_of(backend, statements.get, {"graph": "g1", "at": 7}),
+            "newest ten": plan_of(
+                backend, *statements.search(CheckpointQuery(graph_id="g1", newest_first=True, limit=10))
+            ),
+            "get": plan_of(backend, statements.get, {"graph": "g1", "at": 7, "most": 2**63 - 1}),
+            "latest": plan_of(backend, statements.get_latest, {"graph": "g1", "most": 2**63 - 1}),
             "used": plan_of(backend, statements.used, {"graph": "g1"}),
             "range": plan_of(backend, *statements.records("g1", range(3, 9))),
             "latest headers": plan_of(backend, *statements.latest_headers(["g1", "g3", "g7"])),
@@ -307,7 +309,7 @@ def test_a_schema_is_for_postgresql_only(url: str) -> None:
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 @pytest.mark.parametrize("hostile", ["", "x\0y", "x" * 5_000, "\ud800", "a\nb", *HOSTILE_IDS[-3:]])
 async def test_no_id_does_harm(kind: str, url: str, postgres: PostgresServer, hostile: str) -> None:
-    """Also ids that are refused long before they come here; and nobody else's operation fails with theirs."""
+    """Also ids that are refused long before they come here; and no other operation fails with theirs."""
     async with DatabaseCheckpointBackend(url if kind == "sqlite" else postgres.url, new_table()) as backend:
 
         async def put_hostile(graph_id: str, checkpoint_id: str) -> None:
@@ -425,9 +427,9 @@ async def test_no_row_is_left_of_small_graphs_that_are_forgotten(
             await backend.put(make_record(f"g{number}", 1, blobs=blobs))
             await backend.put(make_record(f"g{number}", 2, checkpoint_id=f"by hand {number}"))
             await backend.delete(f"g{number}", 1)
-        told = [await backend.forget(f"g{number}") for number in range(20)]
+        forgotten = [await backend.forget(f"g{number}") for number in range(20)]
 
-    assert told == [[2]] * 20
+    assert forgotten == [[2]] * 20
     for name in (table, f"{table}_blobs", f"{table}_graphs"):
         counting = f"SELECT count(*) FROM {name}"
         assert (rows(file, counting) if kind == "sqlite" else postgres.run(counting)) == [(0,)]

@@ -171,7 +171,7 @@ async def test_a_search_reads_along_the_primary_key(backend: DatabaseCheckpointB
     assert "B-TREE" not in plan
 
 
-async def test_damaged_metadata_is_told_when_it_is_read(backend: DatabaseCheckpointBackend) -> None:
+async def test_damaged_metadata_is_reported_when_it_is_read(backend: DatabaseCheckpointBackend) -> None:
     await backend.put(make_record("g", 1, metadata={"a": 1}))
     with backend.database.writing.connect() as connection, connection.begin():
         connection.execute(text(f"UPDATE {backend.table_name} SET metadata = '{{\n\"a\":'"))

@@ -1,4 +1,4 @@
-"""What becomes of operations in one transaction: what is refused is told apart, and what goes with a save goes exactly once."""
+"""Outcomes of operations in one transaction: each has its own, and what is deleted with a save is deleted exactly once."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def kinds(outcomes: Sequence[object]) -> list[object]:
     return [type(outcome) if isinstance(outcome, Exception) else outcome for outcome in outcomes]
 
 
-async def test_what_goes_with_a_save_is_deleted_when_it_is_stored(backend: DatabaseCheckpointBackend) -> None:
+async def test_a_save_deletes_what_it_supersedes_when_it_is_stored(backend: DatabaseCheckpointBackend) -> None:
     await backend.put(make_record("g", 2))
 
     assert commit(backend, saving(backend, make_record("g", 3), [1, 9])) == [[1]]
@@ -51,7 +51,7 @@ async def test_what_goes_with_a_save_is_deleted_when_it_is_stored(backend: Datab
     assert commit(backend, saving(backend, make_record("g", 9)), saving(backend, make_record("other", 1))) == [[], []]
 
 
-async def test_many_saves_take_along_what_goes_with_each(backend: DatabaseCheckpointBackend) -> None:
+async def test_each_of_many_saves_deletes_its_own(backend: DatabaseCheckpointBackend) -> None:
     """In a transaction that several share, each is answered for its own."""
     await backend.put(make_record("other", 1))
 
@@ -71,7 +71,7 @@ async def test_many_saves_take_along_what_goes_with_each(backend: DatabaseCheckp
     ]
 
 
-async def test_a_floor_raised_by_what_goes_with_a_save_never_sinks(backend: DatabaseCheckpointBackend) -> None:
+async def test_the_highest_deleted_sequence_never_sinks(backend: DatabaseCheckpointBackend) -> None:
     for sequence in (2, 3):
         await backend.put(make_record("g", sequence))
 
@@ -83,8 +83,8 @@ async def test_a_floor_raised_by_what_goes_with_a_save_never_sinks(backend: Data
 
 
 @pytest.mark.parametrize("others", [[], ["third"]])
-async def test_nothing_goes_with_a_save_in_conflict(backend: DatabaseCheckpointBackend, others: list[str]) -> None:
-    """The record that it was to make way for belongs to somebody else."""
+async def test_a_save_in_conflict_deletes_nothing(backend: DatabaseCheckpointBackend, others: list[str]) -> None:
+    """The record that it would have replaced was not superseded: another writer's was stored."""
     await backend.put(make_record("g", 2))
 
     outcomes = commit(
@@ -96,7 +96,7 @@ async def test_nothing_goes_with_a_save_in_conflict(backend: DatabaseCheckpointB
 
 
 @pytest.mark.parametrize("others", [[], ["third"]])
-async def test_nothing_goes_with_a_save_that_comes_too_late(
+async def test_a_save_that_comes_too_late_deletes_nothing(
     backend: DatabaseCheckpointBackend, others: list[str]
 ) -> None:
     await backend.put(make_record("g", 2))

@@ -75,7 +75,7 @@ async def test_graphs_that_run_beside_each_other_share_transactions(backend: Dat
     assert len(commits) * 5 <= saved
 
 
-async def test_one_conflict_fails_nobody_else(backend: DatabaseCheckpointBackend) -> None:
+async def test_one_conflict_fails_no_other_save(backend: DatabaseCheckpointBackend) -> None:
     await backend.put(make_record("g7", 1))
     commits = count_commits(backend)
 
@@ -89,7 +89,7 @@ async def test_one_conflict_fails_nobody_else(backend: DatabaseCheckpointBackend
     assert len(commits) <= 5
 
 
-async def test_a_record_that_the_database_refuses_fails_nobody_else(backend: DatabaseCheckpointBackend) -> None:
+async def test_a_record_that_the_database_refuses_fails_no_other_save(backend: DatabaseCheckpointBackend) -> None:
     await backend.put(make_record("first", 1))
     impossible = make_record("impossible", 1)
     impossible.header.size = 2**70
@@ -247,25 +247,25 @@ async def test_a_closed_backend_says_so(tmp_path: Path, use: Callable) -> None:
 # many processes
 
 
-def test_a_fork_goes_on_with_a_backend_that_was_used(url: str) -> None:
-    """It has the object, and none of its threads; the parent goes on beside it."""
+def test_a_fork_continues_with_a_backend_that_was_used(url: str) -> None:
+    """The child has the object, and none of its threads; the parent continues beside it."""
     backend = DatabaseCheckpointBackend(url, new_table())
     asyncio.run(backend.put(make_record("g", 1)))
 
-    async def go_on(tell: Tell) -> None:
+    async def continue_there(tell: Tell) -> None:
         await backend.put(make_record("g", 2))
         tell(str([info.sequence for info in (await backend.list("g")).infos]))
         await backend.close()
 
-    told = Child.start(go_on).wait()
+    lines = Child.start(continue_there).wait()
 
-    async def go_on_here() -> list[int]:
+    async def continue_here() -> list[int]:
         async with backend:
             await backend.put(make_record("g", 3))
             return [info.sequence for info in (await backend.list("g")).infos]
 
-    assert told == ["[1, 2]"]
-    assert asyncio.run(go_on_here()) == [1, 2, 3]
+    assert lines == ["[1, 2]"]
+    assert asyncio.run(continue_here()) == [1, 2, 3]
 
 
 def test_ten_processes_start_on_an_empty_database_and_share_it(url: str) -> None:
@@ -363,7 +363,7 @@ async def test_a_shared_transaction_in_doubt_is_resolved_for_each(
 async def test_a_rival_that_took_the_sequence_meanwhile_wins(
     proxy: LossyProxy, lossy: DatabaseCheckpointBackend, postgres: PostgresServer
 ) -> None:
-    """Our COMMIT never arrived; when we try again the place is taken by somebody else's record."""
+    """Our COMMIT never arrived; when we try again another program's record is there."""
     rival, ours = make_record("g", 1), make_record("g", 1)
     proxy.faults = ["request"]
     put_by_rival = iter([True])
@@ -383,7 +383,7 @@ async def test_a_rival_that_took_the_sequence_meanwhile_wins(
     assert nonce_of(await lossy.get("g", 1)) == rival.header.nonce
 
 
-async def test_when_the_server_stays_away_the_doubt_is_told(
+async def test_an_outcome_that_stays_unknown_is_an_error_that_says_so(
     proxy: LossyProxy, lossy: DatabaseCheckpointBackend
 ) -> None:
     proxy.faults = ["answer"] * 100
@@ -399,7 +399,7 @@ async def test_a_cancelled_save_does_not_wait_for_a_server_that_is_away(proxy: L
     url = f"postgresql://postgres@/postgres?host={proxy.folder}"
     async with DatabaseCheckpointBackend(url, new_table()) as backend:
         await backend.put(make_record("g", 1))
-        # On a connection that breaks, nobody would know whether it was saved, and the answer would be waited for.
+        # On a connection that breaks, the outcome would be unknown, and so waited for.
         backend.database.close()
         proxy.close()
         trying = threading.Event()

@@ -132,6 +132,7 @@ def start_in_child(action: Callable[[], object]) -> Callable[[], str]:
         child = os.fork()
     if child == 0:
         os.close(readable)
+        signal.alarm(60)  # a child that waits for ever must not outlive its test
         try:
             told = str(action())
         except BaseException as error:

@@ -62,7 +62,7 @@ def wait_for_a_lock(server: PostgresServer) -> None:
     for _ in range(2_000):
         if server.run("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
             return
-    raise AssertionError("nobody waited for a lock")
+    raise AssertionError("no connection waited for a lock")
 
 
 def running_server() -> Iterator[PostgresServer]:

@@ -27,7 +27,7 @@ from spark.graphs.engine.run import GraphRun
 from spark.graphs.engine.spec import FailureRule, RunSpec, Services
 from spark.graphs.resuming.origin import Origin
 from spark.graphs.resuming.restore import NothingRecorded
-from spark.graphs.resuming.standing import Standing
+from spark.graphs.resuming.session import GraphSession
 from spark.graphs.resuming.validation import named
 from spark.graphs.tasks import Task
 from spark.graphs.values.snapshots import Check
@@ -36,7 +36,7 @@ _DEFAULTS: Final = CheckpointConfig()
 _LOG = logging.getLogger("spark.checkpoint")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Arguments:
     """The arguments of a graph, checked, and what its runs are made of."""
 
@@ -126,7 +126,7 @@ class Arguments:
         task: Task,
         *,
         inputs: Mapping[str, Any] | None,
-        standing: Standing,
+        session: GraphSession,
         recorder: Recorder | None,
     ) -> GraphRun:
         """A run that begins where the graph stands, with the pending work of the origin."""
@@ -143,7 +143,7 @@ class Arguments:
             is_resumed=pending is not None,
         )
         position = origin.position(
-            topology, inputs, state=standing.state, node_states=standing.node_states, check=self.check
+            topology, inputs, state=session.state, node_states=session.node_states, check=self.check
         )
         services = Services(
             executor=LocalExecutor(topology.plans, threads=self.node_threads),

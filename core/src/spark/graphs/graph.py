@@ -27,7 +27,7 @@ from spark.graphs.message import Message
 from spark.graphs.progress import Progress
 from spark.graphs.resuming.origin import Origin, Resume, check_resume
 from spark.graphs.resuming.restore import find_topology
-from spark.graphs.resuming.standing import Standing, Stored
+from spark.graphs.resuming.session import GraphSession, StoredCheckpoints
 from spark.graphs.resuming.validation import validated
 from spark.graphs.state.transactions import StateStore, check_key
 from spark.graphs.tasks import Task
@@ -83,7 +83,7 @@ class Graph:
             clock=clock,
             random=random,
         )
-        self._standing = Standing(
+        self._session = GraphSession(
             Origin(graph_state=StateStore("graph_state", state, check=self._arguments.check).values)
         )
         self._run: GraphRun | None = None
@@ -132,7 +132,7 @@ class Graph:
             clock=alive._arguments.clock if alive is not None else SYSTEM_CLOCK,
             random=alive._arguments.random if alive is not None else SYSTEM_RANDOM,
         )
-        graph._standing = Standing(Origin.of(checkpoint))
+        graph._session = GraphSession(Origin.of(checkpoint))
         return graph
 
     async def run(
@@ -163,13 +163,13 @@ class Graph:
         try:
             check_resume(resume, rename)
             wanted = Task.of(task)
-            stored = self._stored(rename, for_result=resume != "state")
-            origin = await self._standing.choose(resume, stored)
+            stored = self._stored_checkpoints(rename, for_result=resume != "state")
+            origin = await self._session.choose_origin(resume, stored)
             if origin.pending is not None:
                 origin.pending.check_inputs(wanted.inputs, codec=stored.codec())
                 if origin.pending.is_complete():
                     self._run = None
-                    return self._standing.take_outcome(origin)
+                    return self._session.finish_complete(origin)
             return await self._run_from(origin, wanted)
         finally:
             self._is_running = False
@@ -185,8 +185,8 @@ class Graph:
         """
         self._begin("load")
         try:
-            origin = await self._stored(rename, for_result=False).look_up(self._standing.given)
-            found = self._standing.bring_in(origin)
+            origin = await self._stored_checkpoints(rename, for_result=False).latest_or(self._session.given)
+            found = self._session.load(origin)
             self._run = None
             return found.isolated() if found is not None else None
         finally:
@@ -201,11 +201,11 @@ class Graph:
         graph = type(self)(
             self._topology,
             id=self.graph_id if self._arguments.is_named else None,
-            state=self._standing.state.copy(),
+            state=self._session.state.copy(),
             checkpoint_config=checkpoint_config,
             **self._arguments.to_repeat(),
         )
-        graph._standing.set_node_states(self._standing.node_states, check=graph._arguments.check)
+        graph._session.set_node_states(self._session.node_states, check=graph._arguments.check)
         return graph
 
     def create_checkpoint(
@@ -228,7 +228,7 @@ class Graph:
 
     async def get_state(self, key: str, default: Any = None) -> Any:
         """A committed value of the shared state, as your own copy."""
-        return snapshot(self._standing.state.values.get(key, default))
+        return snapshot(self._session.state.values.get(key, default))
 
     async def set_state(self, key: str, value: Any) -> None:
         """Set a value of the shared state between runs; nodes use ``context.graph_state``.
@@ -236,11 +236,11 @@ class Graph:
         :raises RunError: a run is under way.
         """
         self._check_idle("set_state")
-        self._standing.edit(check_key(key), snapshot(value, path=f"graph_state[{key!r}]", check=self._arguments.check))
+        self._session.edit(check_key(key), snapshot(value, path=f"graph_state[{key!r}]", check=self._arguments.check))
 
     def get_state_snapshot(self) -> dict[str, Any]:
         """All committed values of the shared state, as your own copy."""
-        return self._standing.state.copy()
+        return self._session.state.copy()
 
     def mermaid(self) -> str:
         """The graph drawn as a Mermaid flowchart."""
@@ -291,7 +291,7 @@ class Graph:
         topology = topology_from(node)
         self._arguments.check_trigger_nodes(topology)
         self._topology = topology
-        self._standing.give_up()
+        self._session.drop_pending()
         self._run = None
 
     def __repr__(self) -> str:
@@ -305,14 +305,14 @@ class Graph:
         recorder = self._arguments.new_recorder()
         if recorder is not None:
             await recorder.open(parent=origin.parent, next_sequence=origin.next_sequence)
-        self._standing.take_over(origin)
+        self._session.begin_at(origin)
         self._run = None
         if origin.pending is not None:
             await self._arguments.observers.restored(origin.pending.checkpoint)
         run = self._run = self._arguments.new_run(
-            self._topology, origin, task, inputs=inputs, standing=self._standing, recorder=recorder
+            self._topology, origin, task, inputs=inputs, session=self._session, recorder=recorder
         )
-        self._standing.next = Origin()  # only now: a run that could not begin can be tried again
+        self._session.next = Origin()  # only now: a run that could not begin can be tried again
         is_stored = True
         try:
             return await Ending(run).reach()
@@ -322,17 +322,17 @@ class Graph:
         finally:
             run.services.executor.close()
             if is_stored:
-                self._standing.stored()
+                self._session.mark_stored()
 
-    def _stored(self, rename: Mapping[str, str] | None, *, for_result: bool) -> Stored:
-        return Stored(self._arguments.graph_id, self._arguments.backend, self._topology, rename, for_result)
+    def _stored_checkpoints(self, rename: Mapping[str, str] | None, *, for_result: bool) -> StoredCheckpoints:
+        return StoredCheckpoints(self._arguments.graph_id, self._arguments.backend, self._topology, rename, for_result)
 
     def _capture(self, metadata: dict[str, Any]) -> Capture:
         if self._run is not None:
             return self._run.capture(reason="manual", metadata=metadata)
-        pending = self._standing.next.pending
+        pending = self._session.next.pending
         config = self._arguments.to_data(Task(), pending.inputs if pending else None)
-        return self._standing.capture(self._topology, config=config, metadata=metadata)
+        return self._session.capture(self._topology, config=config, metadata=metadata)
 
     def _begin(self, what: str) -> None:
         self._check_idle(what)

@@ -37,6 +37,7 @@ Names: TypeAlias = list[str]
 
 LONGEST_WAIT: Final = 24 * 60 * 60
 """Seconds."""
+_LONGEST_PAYLOAD: Final = 2**63 - 1
 _BATCH: Final = 256
 """How many values one statement looks for."""
 
@@ -54,7 +55,7 @@ class DatabaseCheckpointBackend(CheckpointBackend):
     :param pretty_print: indent it, where the format is readable.
     :param serializer: turns objects of your own into plain values and back.
     :param limits: what loading one checkpoint may cost beyond what its size accounts for.
-    :param wait: seconds that a call waits at most for somebody else's lock, and for a server that is away.
+    :param wait: seconds that a call waits at most for another program's lock, and for a server that is away.
     :param inline_io: with SQLite, small calls may run in the event loop's thread while the disk is fast; False keeps all of
         them in threads.
 
@@ -151,9 +152,7 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         if not _can_exist(graph_id, sequence):
             return None
         doing = f"read checkpoint {sequence} of graph {graph_id[:80]!r}"
-        return await self._record(
-            self._statements.get, self._statements.get_small, {"graph": graph_id, "at": sequence}, doing
-        )
+        return await self._record(self._statements.get, {"graph": graph_id, "at": sequence}, doing)
 
     async def get_many(self, graph_id: str, sequences: Sequence[int]) -> Records:
         found = Records({})
@@ -193,34 +192,21 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         return [name for (name,) in await self._rows(query, values, "list graphs") if isinstance(name, str)]
 
     async def list(self, graph_id: str | None = None) -> Listing:
-        if graph_id is None:
-            return await self._listing(self._statements.list_all, {}, "list all checkpoints")
-        if not _is_text(graph_id):
-            return Listing([])
-        doing = f"list the checkpoints of graph {graph_id[:80]!r}"
-        return await self._listing(self._statements.list_graph, {"graph": graph_id}, doing)
+        doing = "list all checkpoints" if graph_id is None else f"list the checkpoints of graph {graph_id[:80]!r}"
+        return await self._search(CheckpointQuery(graph_id=graph_id), doing)
 
     async def query(self, query: CheckpointQuery) -> Listing:
-        if query.graph_id is not None and not _is_text(query.graph_id):
-            return Listing([])
-        is_small = query.limit is not None and query.limit <= MOST_ROWS
-        return await self._listing(*self._statements.search(query), "search for checkpoints", is_small=is_small)
+        return await self._search(query, "search for checkpoints")
 
     async def latest(self, graph_id: str) -> CheckpointInfo | None:
-        if not _is_text(graph_id):
-            return None
-        doing = f"find the latest checkpoint of graph {graph_id[:80]!r}"
-        return _only(
-            await self._listing(self._statements.newest, {"graph": graph_id, "count": 1}, doing, is_small=True)
-        )
+        newest = CheckpointQuery(graph_id=graph_id, newest_first=True, limit=1)
+        return _only(await self._search(newest, f"find the latest checkpoint of graph {graph_id[:80]!r}"))
 
     async def get_latest(self, graph_id: str) -> Record | None:
         if not _is_text(graph_id):
             return None
         doing = f"read the latest checkpoint of graph {graph_id[:80]!r}"
-        return await self._record(
-            self._statements.get_latest, self._statements.get_latest_small, {"graph": graph_id}, doing
-        )
+        return await self._record(self._statements.get_latest, {"graph": graph_id}, doing)
 
     async def next_sequence(self, graph_id: str) -> int:
         if not _is_text(graph_id):
@@ -252,16 +238,19 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         self._check_open()
         return await self._writer.run(operation)
 
-    async def _record(self, query: Query, small: Query, values: Mapping[str, Any], doing: str) -> Record | None:
-        """The record that a query finds.
-
-        :param small: the same query, with NULL for a payload that is large.
-        """
+    async def _record(self, query: Query, values: Mapping[str, Any], doing: str) -> Record | None:
+        """The record that a query finds. It runs inline where the payload is small."""
         self._check_open()
-        rows = self._reader.rows_now(small, values)
+        rows = self._reader.rows_now(query, {**values, "most": self.inline_limits.nbytes})
         if rows is None or (rows and rows[0][-1] is None):
-            rows = await self._reader.rows_in_thread(query, values, doing)
+            rows = await self._reader.rows_in_thread(query, {**values, "most": _LONGEST_PAYLOAD}, doing)
         return record_of(rows[0]) if rows else None
+
+    async def _search(self, query: CheckpointQuery, doing: str) -> Listing:
+        if query.graph_id is not None and not _is_text(query.graph_id):
+            return Listing([])
+        is_small = query.limit is not None and query.limit <= MOST_ROWS
+        return await self._listing(*self._statements.search(query), doing, is_small=is_small)
 
     async def _listing(self, query: Query, values: Mapping[str, Any], doing: str, *, is_small: bool = False) -> Listing:
         rows = await self._rows(query, values, doing, is_small=is_small)
@@ -288,7 +277,7 @@ def _batched(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
 
 
 def _only(listing: Listing) -> CheckpointInfo | None:
-    """The line that there is, if any."""
+    """The only line of a listing, if it has one."""
     for damaged in listing.damaged:
         raise CheckpointDamagedError(damaged.reason)
     return listing.infos[0] if listing.infos else None

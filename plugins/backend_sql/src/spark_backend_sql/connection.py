@@ -23,7 +23,7 @@ from spark_backend_sql.urls import dialect_for, missing_driver, refuse_async
 Result = TypeVar("Result")
 
 WAIT: Final = 30.0
-"""Seconds that a call waits at most, unless the backend is told otherwise."""
+"""Seconds that a call waits at most by default."""
 PAUSES: Final = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 4, 4, 4)
 """Seconds before each further try of what failed for a passing reason, locks aside: about sixteen in all."""
 FIRST_PAUSE: Final = 0.02
@@ -31,10 +31,10 @@ LONGEST_PAUSE: Final = 0.5
 """Seconds between two tries of what met a lock: at first, and in the end."""
 
 no_fork: Final = ForkGate()
-"""A fork comes when nobody is inside SQLite, and finds none of its connections open.
+"""A fork waits until no thread is inside SQLite, and then finds none of its connections open.
 
-A lock inside SQLite that another thread holds at a fork stays locked in the child for ever, and what SQLite remembers of its
-locks on files is no longer true there.
+A lock inside SQLite that another thread holds at a fork stays locked in the child for ever, and the file locks that SQLite
+believes to hold are the parent's.
 """
 
 
@@ -66,7 +66,7 @@ class Database:
 
     def _begin(self) -> None:
         self._readers: deque[DriverConnection] = deque()
-        """Connections that read and that nobody uses at the moment."""
+        """Open connections that read, as long as no thread uses them."""
         self._was_reached = False
         self._is_ready = False
         self._preparing = threading.Lock()
@@ -86,9 +86,10 @@ class Database:
         """
         return self._until_done(work, work, RetryBudget(self.wait, is_wanted), outlasts_locks=False)
 
-    def read(self, work: Callable[[Any], Result], doing: str, budget: RetryBudget | None = None) -> Result:
+    def read(self, work: Callable[[Any], Result], doing: str, budget: RetryBudget) -> Result:
         """What the work returns, given the driver's connection, to run statements that read. Tried again while that may help.
 
+        :param doing: says in messages what could not be done.
         :raises BackendError: the database failed.
         """
 
@@ -99,14 +100,15 @@ class Database:
             finally:
                 self._return(connection)
 
-        return self._until_done(once, doing, budget or RetryBudget(self.wait), outlasts_locks=True)
+        return self._until_done(once, doing, budget, outlasts_locks=True)
 
     def read_now(self, work: Callable[[Any], Result]) -> Result | None:
         """The same, without waiting for anything but the disk. None where it fails, and where no connection is open and free."""
         with self.no_fork:
-            if not self._readers:
+            try:
+                connection = self._readers.pop()
+            except IndexError:
                 return None
-            connection = self._readers.pop()
             try:
                 return connection.run(work, no_wait=True)
             except DBAPIError:
@@ -121,7 +123,7 @@ class Database:
                 connection = DriverConnection(self.writing, self.dialect)
                 connection.open()
                 connection.close()
-        except Exception:  # whatever it is, there is no answer
+        except Exception:  # whatever the reason
             return False
         return True
 
@@ -217,10 +219,10 @@ class DriverConnection:
     def run(self, work: Callable[..., Result], *arguments: Any, no_wait: bool = False) -> Result:
         """What the work returns, given the driver's connection and the arguments.
 
-        What fails costs the connection: of statements sent in one piece with one that failed, nobody knows which the server
-        has prepared.
+        What fails costs the connection: of statements sent in one piece with one that failed, it is not known which the
+        server has prepared.
 
-        :param no_wait: SQLite waits for nobody's lock, and leaves moving its log into the file to others.
+        :param no_wait: SQLite waits for no lock, and leaves moving its log into the file to others.
         :raises sqlalchemy.exc.DBAPIError: the driver's error.
         """
         driver = self.open(no_wait=no_wait)
@@ -232,7 +234,7 @@ class DriverConnection:
     def transact(self, work: Callable[[Any], Result], *, no_wait: bool = False) -> Result:
         """The same in a transaction, which is committed. Only a failed COMMIT, and a lost connection, cost the connection.
 
-        SQLite may leave a transaction open that it can't commit, which nobody must inherit.
+        SQLite may leave a transaction open that it can't commit: the next one must not find it.
         """
         driver = self.open(no_wait=no_wait)
         try:

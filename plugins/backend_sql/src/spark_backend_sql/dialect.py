@@ -67,7 +67,7 @@ class Dialect(ABC):
     @classmethod
     @abstractmethod
     def engine_options(cls, url: URL, *, wait: float) -> dict[str, Any]:
-        """What ``create_engine`` is told about transactions that write.
+        """The options of ``create_engine`` for the engine that writes.
 
         :param wait: seconds that a call waits at most.
         """
@@ -79,7 +79,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def exclusively(self, connection: Connection, name: str) -> AbstractContextManager[None]:
-        """A transaction during which nobody else changes the tables of this name."""
+        """A transaction during which no other program changes the tables of this name."""
 
     # to carry out operations
 
@@ -108,7 +108,7 @@ class Dialect(ABC):
         """Begin a transaction that writes. The driver's ``commit`` and ``rollback`` end it."""
 
     def set_lock_timeout(self, driver: Any, seconds: float) -> None:  # noqa: B027 - most can't
-        """Wait no longer for a lock in the transaction under way, where the database can be told so."""
+        """Wait no longer for a lock in the transaction under way, where the database has such a setting."""
 
     def set_no_wait(self, driver: Any, *, no_wait: bool) -> None:  # noqa: B027 - only for what runs in this process
         """From now on wait for no lock, and leave work to others that may take long; or stop doing so."""
@@ -218,7 +218,7 @@ class Dialect(ABC):
 
 
 def connect_timeout(url: URL, wait: float) -> dict[str, Any]:
-    """What a server's driver is told when it connects, unless the URL says something: to wait no longer than a call does."""
+    """Options of a server's driver, unless the URL has them: don't wait longer for a connection than a call does."""
     is_known = url.get_driver_name() in _WITH_CONNECT_TIMEOUT
     if not is_known or "connect_timeout" in url.query:
         return {}

@@ -27,7 +27,7 @@ class TransactionExecutor:
     def execute(self, operations: Sequence[Operation], lock_timeout: float | None = None) -> list[Outcome | Blocked]:
         """Carry out all of them in one transaction; on return each is durable or has not happened. Never raises.
 
-        Operations that meet a lock are told apart, and don't hold up others.
+        Operations that meet a lock are ``Blocked``, and don't hold up others.
 
         :param lock_timeout: for operations of one lane that met a lock before, seconds to wait for it now.
         """
@@ -50,7 +50,7 @@ class TransactionExecutor:
             with self.database.no_fork:
                 return attempt()[operation]
         except Exception:
-            # Most often somebody's lock, or a full disk, and nothing happened.
+            # Most often another program's lock, or a full disk, and nothing happened.
             self._left_in_doubt.update(attempt.in_doubt)
             return None
 
@@ -113,7 +113,7 @@ class _Attempt:
         return self._transact()
 
     def is_wanted(self) -> bool:
-        """Whether anybody waits for it, or has to be told what became of an earlier try."""
+        """Whether a caller waits for it, or must learn what became of an earlier try."""
         return bool(self.in_doubt) or any(operation.is_wanted for operation in self.operations)
 
     def failure(self, operation: Operation, error: Exception, *, is_blocked: bool) -> Exception | Blocked:

@@ -1,4 +1,4 @@
-"""What went wrong in the database: passing or lasting, and what to do about it; said without secrets."""
+"""What went wrong in the database, whether it will pass, and what to do about it, in messages without secrets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Final
 
 from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from spark.errors import BackendError, SparkError
 from spark.hooks import redact, secrets_of, without_secrets
@@ -22,7 +21,7 @@ def is_passing(error: BaseException) -> bool:
 
 
 def is_away(error: BaseException | None) -> bool:
-    """Whether the connection was lost or could not be made: nobody's transaction can succeed before it is back."""
+    """Whether the connection was lost or could not be made: no transaction can succeed before it is back."""
     if not isinstance(error, DBAPIError):
         return False
     code = _code_of(error)
@@ -30,7 +29,7 @@ def is_away(error: BaseException | None) -> bool:
 
 
 def is_locked(error: BaseException | None) -> bool:
-    """Whether somebody else's lock was in the way; nothing was changed."""
+    """Whether another connection's lock was in the way; nothing was changed."""
     driver = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(driver, sqlite3.Error):
         return _sqlite_code(driver) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
@@ -79,8 +78,6 @@ def _advice(error: Exception) -> str:
         )
     if isinstance(driver, sqlite3.Error):
         return _SQLITE_ADVICE.get(_sqlite_code(driver) & 0xFF, _GENERAL)
-    if isinstance(error, PoolTimeoutError):
-        return "Too many reads wait at once; run fewer, or look for what keeps the database busy."
     if isinstance(error, NoSuchModuleError):
         return "Check the driver's name in the URL."
     code, text = _code_of(error), str(driver).lower()

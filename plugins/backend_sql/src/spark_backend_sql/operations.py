@@ -27,7 +27,7 @@ class Put:
     nbytes: int = field(init=False)
     """About how many bytes it adds to a transaction."""
     is_wanted: bool = True
-    """False once the caller was cancelled after the transaction had begun: if that one fails, nobody needs another try."""
+    """False once the caller was cancelled after the transaction had begun: if that one fails, it need not be tried again."""
 
     def __post_init__(self) -> None:
         self.nbytes = self.record.nbytes

@@ -46,7 +46,6 @@ class Reader:
 
     def rows_now(self, query: Query, values: Mapping[str, Any]) -> Rows | None:
         """The answer to a small query where it runs inline; None where a thread has to find it, or what is wrong."""
-
         return self._io.try_inline(partial(self._database.read_now, partial(self._compiled(query).rows, values=values)))
 
     async def rows_in_thread(

@@ -267,7 +267,7 @@ def is_current(connection: Connection, tables: Tables) -> bool:
 def migrate(connection: Connection, tables: Tables) -> None:
     """Bring the tables to the version of this code.
 
-    :param connection: in a transaction during which nobody else changes these tables.
+    :param connection: in a transaction during which no other program changes these tables.
     :raises BackendError: they are newer than this code.
     """
     # Whoever held the lock before may have done it all.

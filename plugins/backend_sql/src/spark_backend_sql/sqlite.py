@@ -64,7 +64,7 @@ class SqliteDialect(Dialect):
         return sqlite.insert(table)
 
     def insert_new(self, table: Table, keys: Sequence[str]) -> ClauseElement:
-        """Checked against ``deleted_up_to`` by the same statement: nobody else writes between its beginning and its end."""
+        """Checked against ``deleted_up_to`` by the same statement: no other connection writes while it runs."""
         graphs = self._graphs.c
         bound = {column.name: bindparam(column.name, type_=column.type) for column in table.columns}
         was_deleted = exists().where(graphs.graph_id == bound["graph_id"], graphs.deleted_up_to >= bound["sequence"])

@@ -16,7 +16,6 @@ from spark.graphs.checkpoint.storage import (
     CheckpointInfo,
     CheckpointQuery,
     DamagedRecord,
-    InlineLimits,
     Record,
     RecordHeader,
     automatic_id,
@@ -53,14 +52,12 @@ INFO_FIELDS: Final = ("checkpoint_id", "graph_id", "sequence", "timestamp", "siz
 """The columns that make a line of a listing."""
 LAST_SEQUENCE: Final = 2**63 - 1
 _LARGEST_LIMIT: Final = LAST_SEQUENCE
-_SMALL: Final = InlineLimits().nbytes
-"""Bytes of a payload that a small read reads at most."""
 
 
 class Statements:
     """The statements for one set of tables in one kind of database.
 
-    Parameters: ``graph``, ``at`` (a sequence), ``id`` (a checkpoint id), ``count``.
+    Parameters: ``graph``, ``at`` (a sequence), ``id`` (a checkpoint id), ``most`` (bytes of a payload).
     """
 
     def __init__(self, tables: Tables, dialect: Dialect, binder: Binder) -> None:
@@ -69,29 +66,23 @@ class Statements:
         self._columns, self._blobs = records.c, blobs.c
         columns = records.c
         of_graph, at = columns.graph_id == bindparam("graph"), columns.sequence == bindparam("at")
-        by_address = (columns.graph_id, columns.sequence)
         self._of_graph, self._header = of_graph, [columns[name] for name in HEADER_FIELDS]
-        latest = columns.sequence.desc()
-        payload = case((columns.size <= _SMALL, columns.payload), else_=null()).label("payload")
+        small_payload = case((columns.size <= bindparam("most"), columns.payload), else_=null()).label("payload")
         self._record = select(*self._header, columns.payload)
-        self.get = self._record.where(of_graph, at)
-        self.get_latest = self._record.where(of_graph).order_by(latest).limit(1)
+        self.get = select(*self._header, small_payload).where(of_graph, at)
+        self.get_latest = (
+            select(*self._header, small_payload).where(of_graph).order_by(columns.sequence.desc()).limit(1)
+        )
+        """With NULL for a payload that is longer than ``most``."""
         is_in_range = columns.sequence.between(bindparam("first"), bindparam("last"))
-        is_on_step = (columns.sequence - bindparam("offset", type_=BigInteger)) % bindparam(
-            "step", type_=BigInteger
-        ) == 0
+        offset, step = (bindparam(name, type_=BigInteger) for name in ("offset", "step"))
+        is_on_step = (columns.sequence - offset) % step == 0
         self.get_range = self._record.where(of_graph, is_in_range, is_on_step).order_by(columns.sequence)
-        self.get_small = self.get.with_only_columns(*self._header, payload)
-        self.get_latest_small = self.get_latest.with_only_columns(*self._header, payload)
-        """The same, with NULL for a payload that is large."""
         self.listing = select(*(columns[name] for name in INFO_FIELDS))
-        self.list_all = self.listing.order_by(*by_address)
-        self.list_graph = self.listing.where(of_graph).order_by(columns.sequence)
-        self.newest = self.listing.where(of_graph).order_by(latest).limit(bindparam("count"))
         self.info = self.listing.where(of_graph, at)
         self.find = (
             self.listing.where(columns.checkpoint_id == bindparam("id"), columns.manual)
-            .order_by(*(column.desc() for column in by_address))
+            .order_by(columns.graph_id.desc(), columns.sequence.desc())
             .limit(1)
         )
         self.used = select(
@@ -172,6 +163,7 @@ class Statements:
         start = column > first if is_exclusive else column >= first
         found = select(func.min(column).label("graph_id")).where(start, *before_end).cte("found", recursive=True)
         beyond = select(func.min(column)).where(column > found.c.graph_id, *before_end).scalar_subquery()
+        # Each id leads to the next, so they come in order; a sort would need all of them before the first.
         ids = found.union_all(select(beyond).where(found.c.graph_id.is_not(None)))
         statement = select(ids.c.graph_id).where(ids.c.graph_id.is_not(None))
         return statement.limit(bindparam("limit", type_=BigInteger)) if "limit" in bound else statement

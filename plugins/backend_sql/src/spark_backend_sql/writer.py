@@ -45,7 +45,7 @@ class Executor(Protocol):
 class Writer:
     """Queues operations, and has them carried out in order in a thread that starts with the first and ends with ``stop``.
 
-    :param wait: seconds that a call waits for somebody's lock.
+    :param wait: seconds that a call waits for another program's lock.
     :param io: decides which saves run inline: only of those that come while there is nothing else to do.
     :param most_bytes: about how many bytes a transaction holds at most.
     """
@@ -81,7 +81,7 @@ class Writer:
         """The outcome of the operation, once its transaction is durable.
 
         When the caller is cancelled, an operation that no transaction has taken yet never happens; of another one the
-        outcome is waited for. Either way nothing goes on behind the caller's back.
+        outcome is waited for. Either way nothing happens behind the caller's back.
 
         :raises CheckpointError: the operation's outcome is this error.
         """
@@ -255,7 +255,7 @@ class Call:
     def __init__(self, operation: Operation, ends: float) -> None:
         self.operation = operation
         self.ends = ends
-        """When it has waited long enough for somebody's lock."""
+        """When it has waited long enough for a lock."""
         self.queue: deque[Call] | None = None
         """Where it waits."""
         self.reply = Reply(asyncio.get_running_loop())

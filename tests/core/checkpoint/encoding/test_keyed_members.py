@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from spark.errors import SerializationError
 from spark.graphs import ExitNode, Graph, JoinNode, Node, NodeContext
 from spark.graphs.checkpoint import (
     CheckpointBackend,
@@ -18,10 +22,14 @@ from spark.graphs.checkpoint import (
     InMemoryCheckpointBackend,
 )
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
+from spark.graphs.checkpoint.encoding.json_format import JsonFormat
 from spark.graphs.checkpoint.records.blobs import NewBlobs
-from spark.graphs.checkpoint.storage import Codec, Record
+from spark.graphs.checkpoint.serialization.cost import CostBudget, CostExceededError
+from spark.graphs.checkpoint.storage import Codec, Format, Record
+from spark.graphs.state.frontier import Frontier
 from spark.graphs.state.tracked import TrackedMapping
 from spark.graphs.values.containers import Captured
+from spark_serializer_pickle import PickleFormat
 
 MOMENT: Final = datetime(2024, 5, 1, tzinfo=UTC)
 
@@ -95,6 +103,79 @@ def test_only_what_changed_is_encoded() -> None:
 
     assert [tree for tree in written if isinstance(tree, dict) and tree] == [{"node": "n1001"}]
     assert codec.decode(record).frontier == {"tokens": tokens.values, "contents": {}}
+
+
+def pending(number: int) -> Frontier:
+    """So many branches, each with inputs of its own."""
+    frontier = Frontier()
+    frontier.add("start", {})
+    frontier.finish(frontier.start(), {}, ["branch"] * number)
+    for own in range(number):
+        frontier.finish(frontier.start(), own, ["next"])
+    return frontier
+
+
+def plain(value: Any) -> Any:
+    """A copy that says nothing about changes."""
+    return {key: plain(part) for key, part in value.items()} if isinstance(value, dict) else value
+
+
+def test_what_can_t_be_written_is_named_and_the_rest_is_written_the_next_time() -> None:
+    codec, cache, frontier = Codec(), EncodingCache(), pending(20)
+    encode(frontier.capture(), codec, cache=cache)
+    frontier.finish(frontier.start(), {"can": 1}, ["next"])
+    frontier.finish(frontier.start(), {"cannot": object()}, ["next"])
+    with pytest.raises(SerializationError) as caught:
+        encode(frontier.capture(), codec, cache=cache)
+    while frontier.waiting[0].content != "43":
+        frontier.finish(frontier.start(), {}, ["next"])
+    frontier.finish(frontier.start(), {"can": 2}, ["next"])
+    captured = frontier.capture()
+
+    assert caught.value.path == "frontier['contents']['43']['cannot']"
+    assert encode(captured, codec, cache=cache) == encode(plain(captured), codec)
+
+
+def test_what_was_too_much_for_the_event_loop_is_written_by_a_thread_from_where_it_stopped() -> None:
+    codec, cache, frontier = Codec(), EncodingCache(), pending(20)
+    encode(frontier.capture(), codec, cache=cache)
+    for size in (10, 5_000, 10):
+        frontier.finish(frontier.start(), [[]] * size, ["next"])
+    captured = frontier.capture()
+    with pytest.raises(CostExceededError):
+        encode(captured, codec, cache=cache, cost_budget=CostBudget(last_cost=0))
+
+    assert encode(captured, codec, cache=cache) == encode(plain(captured), codec)
+
+
+def test_nothing_is_kept_of_many_tokens_once_there_are_few() -> None:
+    codec, cache, frontier, content = Codec(), EncodingCache(), pending(20), {"large"}
+    frontier.finish(frontier.start(), content, ["next"])
+    encode(frontier.capture(), codec, cache=cache)
+    kept = weakref.ref(content)
+    del content
+    while len(frontier.pending()) > 1:
+        frontier.finish(frontier.start(), None, [])
+    frontier.finish(frontier.start(), None, ["last"])
+    encode(frontier.capture(), codec, cache=cache)
+
+    assert kept() is None
+
+
+@pytest.mark.parametrize(
+    "make", [JsonFormat, lambda: JsonFormat(pretty_print=True), lambda: PickleFormat(signing_key="k")]
+)
+async def test_every_format_brings_back_every_checkpoint_of_a_large_fan_out(make: Callable[[], Format]) -> None:
+    backend = InMemoryCheckpointBackend(format=make())
+    await fan_out(backend).run()
+
+    manager = CheckpointManager(backend)
+    for step in range(1, 22):
+        frontier = (await manager.load_checkpoint(f"ckpt_g_{step:06d}")).frontier
+        assert frontier is not None
+        assert len(frontier["tokens"]) == (20 if step < 21 else 1)
+        assert frontier["contents"].keys() == {token["content"] for token in frontier["tokens"].values()}
+        assert type(frontier["tokens"]) is type(frontier["contents"]) is dict
 
 
 class Fan(Node):

@@ -1,11 +1,10 @@
-"""Who is told about checkpoints, when, and what happens when a listener fails."""
+"""Who is notified of checkpoints, when, and what happens when a listener fails."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import sys
-import threading
 from typing import Any
 
 import pytest
@@ -18,7 +17,6 @@ from spark.graphs.checkpoint import (
     GraphCheckpoint,
     InMemoryCheckpointBackend,
 )
-from spark.hooks import discovery
 from tests.support.running import FailsOnce, Failure, countdown, every_step, history
 
 
@@ -106,7 +104,7 @@ async def test_restored_comes_with_resume_too_and_not_when_nothing_is_left_to_do
     assert [event for event, *_ in diary.entries] == ["created", "restored", "created"]
 
 
-async def test_a_failing_handler_is_logged_with_its_name_and_the_others_are_told(
+async def test_a_failing_handler_is_logged_with_its_name_and_the_others_are_notified(
     backend: InMemoryCheckpointBackend, diary: Diary, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = CheckpointConfig(backend=backend, handler=[Broken(), diary, Silent(1)])
@@ -176,30 +174,9 @@ async def test_each_handler_gets_a_copy_of_its_own(backend: InMemoryCheckpointBa
     assert (await history(graph))[0].graph_state == {"count": 1}
 
 
-async def test_saving_by_hand_and_deleting_by_hand_are_told_too(
-    backend: InMemoryCheckpointBackend, diary: Diary
-) -> None:
+async def test_saving_and_deleting_by_hand_are_reported_too(backend: InMemoryCheckpointBackend, diary: Diary) -> None:
     graph = Graph(countdown(), checkpoint_config=CheckpointConfig(backend=backend, handler=diary))
     await graph.create_checkpoint("mine").save(backend)
     await CheckpointManager(backend, handler=diary).delete_checkpoint("mine")
 
     assert diary.entries == [("created", 1, [1]), ("deleted", "mine", [])]
-
-
-async def test_plugins_that_listen_are_loaded_off_the_event_loop(
-    backend: InMemoryCheckpointBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The first look imports whatever is installed, which may take long."""
-    scanned_by: list[str] = []
-    scan = discovery._scan
-
-    def note_and_scan() -> discovery.Found:
-        scanned_by.append(threading.current_thread().name)
-        return scan()
-
-    monkeypatch.setattr(discovery, "_scan", note_and_scan)
-    discovery.reset()
-    await Graph(countdown(), id="g", checkpoint_config=every_step(backend)).run({"limit": 2})
-
-    assert len(scanned_by) == 1
-    assert scanned_by[0] != threading.main_thread().name

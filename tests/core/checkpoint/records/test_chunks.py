@@ -28,9 +28,9 @@ from spark.graphs.checkpoint.storage import Codec, Record
 from spark.graphs.state.transactions import DELETED, StateStore
 
 MUCH: Final = 128 * 1024
-"""From so many bytes on small values are kept in parts here, whatever the store."""
+"""From so many bytes on small values are kept in chunks here, whatever the store."""
 KEYS: Final = 3_000
-"""Small values of about 100 bytes: together they are some parts."""
+"""Small values of about 100 bytes: together they are some chunks."""
 
 
 def small_values(keys: int = KEYS) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def expected_after(step: int) -> dict[str, Any]:
 # in every store
 
 
-async def test_a_step_writes_the_parts_that_changed(backend: CheckpointBackend) -> None:
+async def test_a_step_writes_the_chunks_that_changed(backend: CheckpointBackend) -> None:
     await graph_of(backend, 6, auto_cleanup=False).run()
 
     records = [info.size for info in (await backend.list("g")).infos]
@@ -88,7 +88,7 @@ async def test_every_checkpoint_loads_with_its_values_in_order(backend: Checkpoi
         assert list(loaded.items()) == list(expected_after(step).items())
 
 
-async def test_parts_go_with_the_last_checkpoint_that_needs_them(backend: CheckpointBackend) -> None:
+async def test_chunks_go_with_the_last_checkpoint_that_needs_them(backend: CheckpointBackend) -> None:
     await graph_of(backend, 9, max_checkpoints=2).run()
 
     needed: set[str] = set()
@@ -101,7 +101,7 @@ async def test_parts_go_with_the_last_checkpoint_that_needs_them(backend: Checkp
     assert (found.intact, found.is_fine, found.orphans) == (2, True, [])
 
 
-async def test_a_part_that_is_missing_is_named(backend: CheckpointBackend) -> None:
+async def test_a_chunk_that_is_missing_is_named(backend: CheckpointBackend) -> None:
     await graph_of(backend, 2).run()
     name = (await backend.blob_names("g"))[0]
     await backend.delete_blobs("g", [name])
@@ -122,15 +122,15 @@ async def test_a_store_without_large_values_gets_them_all(backend: CheckpointBac
     assert list(copied.graph_state.items()) == list(expected_after(2).items())
 
 
-async def test_a_part_is_readable(tmp_path: Path) -> None:
+async def test_a_chunk_is_readable(tmp_path: Path) -> None:
     async with FileCheckpointBackend(tmp_path) as store:
         await graph_of(store, 2).run()
 
     content = (tmp_path / "g" / "000000000002.ckpt").read_bytes()
     tree, _ = json.JSONDecoder().raw_decode(content[content.index(b'{"graph_state"') :].decode())
-    parts = tree["graph_state"]["$parts"]
-    assert list(parts) == [str(number) for number in range(len(parts))]
-    name = parts["0"]["$blob"][0]
+    chunks = tree["graph_state"]["$parts"]
+    assert list(chunks) == [str(number) for number in range(len(chunks))]
+    name = chunks["0"]["$blob"][0]
     values = json.loads((tmp_path / "g" / "blobs" / f"{name}.blob").read_text())["values"]
     assert values["key 7"] == 2
     assert values["key 8"] == small_values()["key 8"]
@@ -223,7 +223,7 @@ def test_what_is_loaded_is_what_was_saved_and_nothing_else_is_kept(history: list
         assert list(store.codec.decode(whole).graph_state.items()) == list(state.values.items())
 
 
-def test_a_change_leaves_the_other_parts_as_they_are() -> None:
+def test_a_change_leaves_the_other_chunks_as_they_are() -> None:
     state, store = divided_state(small_values())
     first = set(store.blobs)
 
@@ -240,7 +240,7 @@ def test_a_change_leaves_the_other_parts_as_they_are() -> None:
 
 
 def test_keys_that_go_leave_no_crumbs() -> None:
-    """Many keys that go, one after the other, would otherwise leave as many parts of a few bytes each."""
+    """Many keys that go, one after the other, would otherwise leave as many chunks of a few bytes each."""
     state, store = divided_state(small_values(20_000))
     for number in range(20_000):
         if number % 10:
@@ -265,7 +265,7 @@ def test_keys_that_go_leave_no_crumbs() -> None:
     ],
     ids=repr,
 )
-def test_parts_that_are_none_are_damage(section: Any) -> None:
+def test_chunks_that_are_not_valid_are_damage(section: Any) -> None:
     tree = {name: {} for name in ("node_states", "execution_metadata", "config", "topology", "frontier")}
     content = json.dumps({"graph_state": section} | tree).encode()
     record = Store().save({}, is_stored=True)
@@ -294,7 +294,7 @@ def test_names_that_look_like_ours_are_names(key: str, alone: bool) -> None:
 
 
 def test_a_state_that_changes_everywhere_is_written_at_once() -> None:
-    """A part is a request or a file of its own: a hundred of them would take longer than one long record."""
+    """A chunk is a request or a file of its own: a hundred of them would take longer than one long record."""
     state, store = StateStore("graph_state", small_values()), Store()
     for step in range(5):
         state.apply({f"key {number}": step for number in range(0, KEYS, 10)}, writer="n")
@@ -304,7 +304,7 @@ def test_a_state_that_changes_everywhere_is_written_at_once() -> None:
 
 
 def test_a_state_that_changes_everywhere_now_and_then_is_divided_less_and_less_often() -> None:
-    """To divide it takes as many blobs as it has parts."""
+    """To divide it takes as many blobs as it has chunks."""
     state, store = divided_state(small_values())
     written = store.count_of_blobs
     for step in range(200):

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Collection
 from typing import Any
 
+from spark.graphs.concurrency.uncancellable import wait_for_end
+
 
 class GracePeriod:
     """Waits for tasks, however often the waiting is cancelled; after the first cancellation, for a limited time.
@@ -37,7 +39,7 @@ class GracePeriod:
         pending = [task for task in tasks if not task.done()]
         while pending and (left := min(self._deadline, until) - loop.time()) > 0:
             try:
-                await asyncio.wait(pending, timeout=None if left == float("inf") else left)
+                await wait_for_end(pending[0], None if left == float("inf") else left)
             except asyncio.CancelledError as error:
                 self.cancelled = self.cancelled or error
                 self.begin()

@@ -15,13 +15,12 @@ _UNREAD: Final = object()
 class NodeContext:
     """One execution of one node. It belongs to that execution: don't keep it for later."""
 
-    __slots__ = ("_ended", "_graph_state", "_has_ended", "_inputs", "_state", "_step", "graph_writes", "node_writes")
+    __slots__ = ("_ended", "_graph_state", "_inputs", "_state", "_step", "graph_writes", "node_writes")
 
-    def __init__(self, step: StepInput, ended: Ended) -> None:
+    def __init__(self, step: StepInput) -> None:
         self._step = step
-        self._ended = ended
-        """What its state becomes when the step has ended."""
-        self._has_ended = False
+        self._ended: Ended | None = None
+        """What its state has become, once the step has ended."""
         self._inputs: Any = _UNREAD
         self._graph_state: GraphState | None = None
         self._state: NodeState | None = None
@@ -44,10 +43,10 @@ class NodeContext:
     def graph_state(self) -> GraphState:
         """The state that all nodes share."""
         if self._graph_state is None:
-            self.graph_writes = StateTransaction(self._step.scope.state, self.node)
+            self.graph_writes = StateTransaction(self._step.scope.state, self._step.token.node)
             self._graph_state = GraphState(self.graph_writes)
-            if self._has_ended:
-                self._end()
+            if self._ended is not None:
+                self._end(self._ended)
         return self._graph_state
 
     @property
@@ -56,8 +55,8 @@ class NodeContext:
         if self._state is None:
             self.node_writes = StateTransaction(self._step.scope.node_state(self.node), self.node)
             self._state = NodeState(self.node_writes)
-            if self._has_ended:
-                self._end()
+            if self._ended is not None:
+                self._end(self._ended)
         return self._state
 
     @property
@@ -89,13 +88,13 @@ class NodeContext:
         """How many node executions the run had completed when it was last at a boundary."""
         return self._step.scope.iteration
 
-    def _end(self) -> None:
+    def _end(self, ended: Ended) -> None:
         """The node has returned or raised: from now on, nothing is read or written through this context."""
-        self._has_ended = True
+        self._ended = ended
         if self._graph_state is not None:
-            self._graph_state._end(self._ended)
+            self._graph_state._end(ended)
         if self._state is not None:
-            self._state._end(self._ended)
+            self._state._end(ended)
 
     def __repr__(self) -> str:
         return f"<NodeContext of {self.node!r}, {self.idempotency_key}>"

@@ -12,6 +12,7 @@ from spark.errors import ConditionError, StateConflictError
 from spark.graphs.checkpoint.recording.saving import Saver
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.concurrency.grace_period import GracePeriod
+from spark.graphs.concurrency.uncancellable import wait_for_end
 from spark.graphs.engine.outcome import Cause, Stop
 from spark.graphs.engine.run import GraphRun
 from spark.graphs.message import Message
@@ -89,7 +90,7 @@ class Ending:
         if seconds is not None:
             self._until = loop.time() + seconds
         self._driver = asyncio.create_task(run.drive(), name=f"{self._spec.graph_id}: run")
-        await asyncio.wait([self._driver], timeout=seconds)
+        await wait_for_end(self._driver, seconds)
         self._stop = self._driver.result() if self._driver.done() else run.over_budget(f"{seconds:g} s")
         if self._stop is None:
             return
@@ -254,7 +255,7 @@ class Ending:
                 saver.abort()
                 task.cancel()
                 with suppress(asyncio.CancelledError):
-                    await asyncio.wait([task], timeout=_LAST_CHANCE)
+                    await wait_for_end(task, _LAST_CHANCE)
                 return TimeoutError(f"it took longer than cancel_grace, {self._config.cancel_grace:g} s")
             failure = asyncio.CancelledError() if task.cancelled() else task.result()
             # An event loop that is shut down cancels all its tasks, this one too: start again.

@@ -9,6 +9,7 @@ from contextvars import copy_context
 from typing import Any, Protocol
 
 from spark.graphs.concurrency.blocking import NodeThreads, run_blocking
+from spark.graphs.concurrency.uncancellable import is_being_cancelled
 from spark.graphs.definition.context import NodeContext
 from spark.graphs.definition.plan import NodePlan
 from spark.graphs.definition.step import StepInput
@@ -38,20 +39,21 @@ class LocalExecutor:
 
     async def execute(self, step: StepInput) -> Outcome:
         plan = self._plans[step.token.node]
-        context = NodeContext(step, plan.ended)
         process = plan.node.process
+        context = NodeContext(step) if plan.takes_context else None
         try:
             if plan.is_async:
-                output = await (process(context) if plan.takes_context else process())
+                output = await (process() if context is None else process(context))
             else:
-                output = await self._execute_in_thread(process, *((context,) if plan.takes_context else ()))
+                output = await self._execute_in_thread(process, *(() if context is None else (context,)))
         except asyncio.CancelledError as error:
             return Cancelled(error) if is_being_cancelled() else Failed.escaped(plan.key, error)
         except BaseException as error:  # a SystemExit that left a task would end the event loop
             return Failed(error)
         finally:
-            context._end()
-        return Finished(output, context.graph_writes, context.node_writes)
+            if context is not None:
+                context._end(plan.ended)
+        return Finished(output) if context is None else Finished(output, context.graph_writes, context.node_writes)
 
     def close(self) -> None:
         self._threads.end()
@@ -59,9 +61,3 @@ class LocalExecutor:
     async def _execute_in_thread(self, process: Callable[..., Any], *arguments: Any) -> Any:
         result = await run_blocking(copy_context().run, process, *arguments, executor=self._threads)
         return await result if inspect.isawaitable(result) else result
-
-
-def is_being_cancelled() -> bool:
-    """Whether this task was cancelled, and not only something that it awaits."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Self, TypeAlias
 
@@ -12,22 +11,28 @@ from spark.graphs.definition.step import StepInput
 from spark.graphs.state.transactions import StateWrites
 
 
-@dataclass(slots=True, eq=False)
 class Finished:
     """The node returned. Its writes take effect when the step is committed."""
 
-    output: Any
-    graph_writes: StateWrites | None = None
-    """Its writes to the graph's state; None if it used none."""
-    node_writes: StateWrites | None = None
-    """The same for the node's own state."""
+    __slots__ = ("graph_writes", "node_writes", "output")
+
+    def __init__(
+        self, output: Any, graph_writes: StateWrites | None = None, node_writes: StateWrites | None = None
+    ) -> None:
+        self.output: Any = output
+        self.graph_writes: StateWrites | None = graph_writes
+        """Its writes to the graph's state; None if it used none."""
+        self.node_writes: StateWrites | None = node_writes
+        """The same for the node's own state."""
 
 
-@dataclass(slots=True, eq=False)
 class Failed:
     """The node raised."""
 
-    error: BaseException
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error: BaseException = error
 
     @classmethod
     def escaped(cls, node: str, error: asyncio.CancelledError) -> Self:
@@ -40,11 +45,13 @@ class Failed:
         return cls(failure)
 
 
-@dataclass(slots=True, eq=False)
 class Cancelled:
     """The step was stopped."""
 
-    error: asyncio.CancelledError
+    __slots__ = ("error",)
+
+    def __init__(self, error: asyncio.CancelledError) -> None:
+        self.error: asyncio.CancelledError = error
 
 
 Outcome: TypeAlias = Finished | Failed | Cancelled
@@ -64,15 +71,19 @@ class Cause(Enum):
     """The run was cancelled."""
 
 
-@dataclass(slots=True, eq=False)
 class Stop:
-    """Why a run stops although work is left."""
+    """Why a run stops although work is left.
 
-    cause: Cause
-    error: BaseException
-    """What ``run()`` raises for it."""
-    step: StepInput | None = None
-    """The step that failed, if it was one."""
+    :param error: what ``run()`` raises for it.
+    :param step: the step that failed, if it was one.
+    """
+
+    __slots__ = ("cause", "error", "step")
+
+    def __init__(self, cause: Cause, error: BaseException, step: StepInput | None = None) -> None:
+        self.cause: Cause = cause
+        self.error: BaseException = error
+        self.step: StepInput | None = step
 
     def as_failure(self) -> Stop:
         """The same for a run that nobody cancelled: a step that was cancelled all the same has failed."""

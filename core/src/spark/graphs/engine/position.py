@@ -19,7 +19,7 @@ from spark.graphs.values.failures import add_note
 from spark.graphs.values.snapshots import Check, snapshot
 
 
-@dataclass(slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class RunPosition:
     """Committed state and pending work. Only commits change it, so at any moment it is a consistent snapshot."""
 

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from spark.errors import BudgetExceededError, RuleError
 from spark.graphs.checkpoint.recording.capture import Capture
+from spark.graphs.concurrency.uncancellable import is_being_cancelled
 from spark.graphs.definition.step import StepInput
 from spark.graphs.engine.autosave import Autosave
-from spark.graphs.engine.executors import is_being_cancelled
 from spark.graphs.engine.outcome import Cause, Outcome, Stop
 from spark.graphs.engine.parallel import ParallelSteps
 from spark.graphs.engine.position import RunPosition, RunScope
@@ -59,7 +59,8 @@ class GraphRun:
 
     async def _take_steps(self) -> Stop | None:
         position, plans, scope, execute = self.position, self._plans, self._scope, self.services.executor.execute
-        frontier, autosave, budget, clock = position.frontier, self.autosave, self.spec.budget, self._clock
+        frontier, commit, autosave, clock = position.frontier, position.commit, self.autosave, self._clock
+        has_budget = self.spec.budget is not None
         stop = self._check_budget(clock())  # a run that is continued may have used it up before
         while frontier and stop is None:
             if not frontier.running and len(frontier.waiting) == 1:  # the only token there is needs no task of its own
@@ -70,7 +71,7 @@ class GraphRun:
             else:
                 step, outcome = await self._next_in_parallel()
             plan = plans[step.token.node]
-            stop = position.commit(step, plan, outcome)
+            stop = commit(step, plan, outcome)
             if stop is not None or self.is_stopping:
                 return stop
             now = clock()
@@ -78,7 +79,7 @@ class GraphRun:
                 stop = await autosave.save(now)
                 if self.is_stopping:  # the run was ended meanwhile
                     return stop
-            if budget is not None and stop is None:
+            if has_budget and stop is None:
                 stop = self._check_budget(now)
             if now - self._breathed > _BREATH:
                 await asyncio.sleep(0)

@@ -49,7 +49,7 @@ class FailureRule:
         return {name: config[name] for name in cls().to_data() if name in config}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class RunSpec:
     """What a run is."""
 
@@ -66,7 +66,7 @@ class RunSpec:
     """Whether it continues from a checkpoint."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Services:
     """What a run uses."""
 

@@ -15,7 +15,7 @@ from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.definition.topology import Topology
 from spark.graphs.engine.position import RunPosition
 from spark.graphs.message import Message
-from spark.graphs.resuming.inputs import differing
+from spark.graphs.resuming.comparison import differing_names
 from spark.graphs.state.transactions import StateStore
 from spark.graphs.values.snapshots import Check
 
@@ -178,7 +178,7 @@ class PendingRun:
             raise InputConflictError(
                 f"{self._called()} does not record its inputs, so it can't be checked whether these are the same. {self._cure()}"
             )
-        names = differing(given, self.inputs, codec=codec)
+        names = differing_names(given, self.inputs, codec=codec)
         if names:
             raise InputConflictError(
                 f"{self._called()} was started with other inputs; they differ in {', '.join(names)}. {self._cure()}"

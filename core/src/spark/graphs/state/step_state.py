@@ -19,7 +19,7 @@ class GraphState:
 
     def __init__(self, transaction: StateTransaction) -> None:
         self._transaction: Any = transaction
-        """What reads and writes: its own transaction; while blocks are open, what finds the right one; at the end, nothing."""
+        """The step's transaction; while blocks are open, what forwards to the right one; at the end, what refuses every call."""
 
     async def get(self, key: str, default: Any = None) -> Any:
         """The value of a key as your own copy; ``default`` when there is none. Changing it has no effect without ``set``."""
@@ -32,8 +32,8 @@ class GraphState:
     async def set(self, key: str, value: Any) -> None:
         """Keep a snapshot of the value under the key.
 
-        A key that was read before and that another branch commits meanwhile makes this step's commit fail with
-        ``StateConflictError``. A key that was only set, never read: the last commit wins.
+        If this step read the key before and another branch commits it meanwhile, this step's commit fails with
+        ``StateConflictError``. For write-only keys, the last commit wins.
 
         :raises SerializationError: the value can't be copied.
         """
@@ -47,7 +47,7 @@ class GraphState:
         self._transaction.update(key, function, default)
 
     async def delete(self, key: str) -> bool:
-        """Remove a key; says whether it was there."""
+        """Remove a key, and return whether it was there."""
         return bool(self._transaction.delete(key))
 
     async def has(self, key: str) -> bool:
@@ -60,35 +60,34 @@ class GraphState:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[GraphState]:
-        """A block whose writes are kept together: when it raises, none of them is.
+        """A block whose writes are all kept, or, if it raises, all dropped.
 
-        The writes still become visible to other nodes only with the step's own commit. Blocks that tasks of one step have open
-        at the same time don't see each other's writes before they end.
+        Other nodes see the writes only once the step commits. Blocks that tasks of one step have open at the same time don't see
+        each other's writes before they end.
 
-        :raises StateConflictError: at its end, when a key that it read and then set was changed by another block meanwhile.
+        :raises StateConflictError: when the block ends, if another one changed a key meanwhile that it read and then set.
         """
-        block = TransactionBlock(self._transaction.itself())
-        around = _BLOCKS.get()
-        _BLOCKS.set((*around, block))
-        innermost = self._innermost()
-        innermost.open_blocks += 1
+        block = TransactionBlock(self._transaction.current())
+        outer_blocks = _BLOCKS.get()
+        _BLOCKS.set((*outer_blocks, block))
+        forwarder = self._forwarder()
+        forwarder.open_blocks += 1
         inside = GraphState(block)
         try:
             yield inside
-            self._transaction.itself()  # fails when the step has ended
+            self._transaction.current()  # fails when the step has ended
             block.merge()
         finally:
             block.has_ended = True
-            _BLOCKS.set(around)
+            _BLOCKS.set(outer_blocks)
             inside._end(_ENDED_BLOCK)
-            innermost.open_blocks -= 1
-            if not innermost.open_blocks and self._transaction is innermost:
-                self._transaction = innermost.around
+            forwarder.open_blocks -= 1
+            if not forwarder.open_blocks and self._transaction is forwarder:
+                self._transaction = forwarder.transaction
 
-    def _innermost(self) -> _Innermost:
-        """What finds the right block while there are any."""
-        if type(self._transaction) is not _Innermost:
-            self._transaction = _Innermost(self._transaction)
+    def _forwarder(self) -> _Forwarder:
+        if type(self._transaction) is not _Forwarder:
+            self._transaction = _Forwarder(self._transaction)
         return self._transaction
 
     def _end(self, ended: Ended) -> None:
@@ -133,25 +132,24 @@ class NodeState(MutableMapping[str, Any]):
         self._transaction = ended
 
 
-class _Innermost:
-    """Has every call made on the innermost block that the calling task is in."""
+class _Forwarder:
+    """Forwards every call to the innermost block that the calling task has open, or to the transaction around all blocks."""
 
     def __init__(self, transaction: StateTransaction) -> None:
-        self.around = transaction
-        """What the outermost blocks are in."""
+        self.transaction = transaction
         self.open_blocks = 0
 
     def __getattr__(self, name: str) -> Any:
         for block in reversed(_BLOCKS.get()):
-            if not block.has_ended and block.is_within(self.around):
+            if not block.has_ended and block.is_within(self.transaction):
                 return getattr(block, name)
-        return getattr(self.around, name)
+        return getattr(self.transaction, name)
 
 
 class Ended:
-    """Refuses every call: what was written now would be dropped.
+    """Refuses every call, because what was written now would be lost.
 
-    :param what: has ended.
+    :param what: what has ended.
     """
 
     def __init__(self, what: str) -> None:
@@ -166,4 +164,4 @@ class Ended:
 
 _ENDED_BLOCK: Final = Ended("This transaction block")
 _BLOCKS: Final[ContextVar[tuple[TransactionBlock, ...]]] = ContextVar("spark_transaction_blocks", default=())
-"""The blocks that the current task is in, the innermost last."""
+"""The blocks that the current task has open, the innermost last."""

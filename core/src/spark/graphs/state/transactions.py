@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from enum import Enum
-from operator import is_
 from typing import Any, Final, Protocol
 
 from spark.errors import RunError, SerializationError, StateConflictError
@@ -156,12 +155,11 @@ class StateTransaction(StateWrites):
         self.updates = {}
 
     def read(self, key: str, default: Any = None) -> Any:
-        """The value as this step sees it, not copied; the caller copies or promises not to change it."""
+        """The value as this step sees it, not copied; the caller copies it, or never changes it."""
         if key in self.writes:
             value = self.writes[key]
             return default if value is DELETED else value
-        self.reads.setdefault(key, self.view.commits)
-        value = self.view.values.get(key, MISSING)
+        value = self._read_below(key)
         if key in self.updates:
             value = self.updated(key, value, self.view)
         return default if value is MISSING else value
@@ -192,9 +190,14 @@ class StateTransaction(StateWrites):
     def keys(self) -> list[str]:
         return self._keys_over(self.view.values)
 
-    def itself(self) -> StateTransaction:
-        """This very transaction, or the innermost block that stands in for it."""
+    def current(self) -> StateTransaction:
+        """This transaction. While blocks are open, a call of this is forwarded to the innermost one."""
         return self
+
+    def _read_below(self, key: str) -> Any:
+        """The value without this step's own writes."""
+        self.reads.setdefault(key, self.view.commits)
+        return self.view.values.get(key, MISSING)
 
     def _keys_over(self, below: Collection[str]) -> list[str]:
         written = self.writes
@@ -203,12 +206,12 @@ class StateTransaction(StateWrites):
         return kept + [key for key in new if written.get(key) is not DELETED]
 
     def _written(self, key: str) -> tuple[Any, int]:
-        """Another value, or another number, as soon as the key is written or updated."""
+        """The value that this step has set under a key, and the number of updates since: they tell whether it was changed."""
         return self.writes.get(key), len(self.updates.get(key, ()))
 
 
 class TransactionBlock(StateTransaction):
-    """What is read and written inside ``async with transaction()``; all of it, or nothing, goes to what encloses the block."""
+    """The reads and writes inside ``async with transaction()``, which are merged into the enclosing transaction, or dropped."""
 
     __slots__ = ("_found", "_outer", "has_ended")
 
@@ -216,18 +219,8 @@ class TransactionBlock(StateTransaction):
         super().__init__(outer.view, outer.writer)
         self._outer = outer
         self._found: dict[str, tuple[Any, int]] = {}
-        """Key to what the enclosing transaction had written when it was first read here."""
+        """Key to what the enclosing transaction had written when this block first read it."""
         self.has_ended = False
-
-    def read(self, key: str, default: Any = None) -> Any:
-        if key in self.writes:
-            value = self.writes[key]
-            return default if value is DELETED else value
-        self._found.setdefault(key, self._outer._written(key))
-        value = self._outer.read(key, MISSING)
-        if key in self.updates:
-            value = self.updated(key, value, self.view)
-        return default if value is MISSING else value
 
     def keys(self) -> list[str]:
         return self._keys_over(self._outer.keys())
@@ -238,10 +231,10 @@ class TransactionBlock(StateTransaction):
         return outer is transaction or (isinstance(outer, TransactionBlock) and outer.is_within(transaction))
 
     def merge(self) -> None:
-        """Hand everything to what encloses the block.
+        """Add everything to the enclosing transaction.
 
-        :raises StateConflictError: a key that was read and then set here was changed out there meanwhile.
-        :raises RunError: it encloses nothing any more: it has ended before.
+        :raises StateConflictError: a key that was read and then set here was changed there meanwhile.
+        :raises RunError: the enclosing block has already ended.
         """
         outer = self._outer
         if isinstance(outer, TransactionBlock) and outer.has_ended:
@@ -250,7 +243,8 @@ class TransactionBlock(StateTransaction):
                 "block that they write in."
             )
         for key in self._found.keys() & self.writes.keys():
-            if not all(map(is_, outer._written(key), self._found[key])):
+            (value, updates), (found, updates_found) = outer._written(key), self._found[key]
+            if value is not found or updates != updates_found:
                 raise StateConflictError(
                     f"A transaction block read {self.view.label}[{key!r}] and then set it, but another block of the same step "
                     f"changed it in between, which would be lost. Use `await state.update({key!r}, function)`, or run the "
@@ -263,6 +257,10 @@ class TransactionBlock(StateTransaction):
         for key, pending in self.updates.items():
             if key not in applied:
                 outer.updates.setdefault(key, []).extend(pending)
+
+    def _read_below(self, key: str) -> Any:
+        self._found.setdefault(key, self._outer._written(key))
+        return self._outer.read(key, MISSING)
 
 
 def check_key(key: str) -> str:

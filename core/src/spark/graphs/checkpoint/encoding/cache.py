@@ -41,16 +41,16 @@ class EncodingCache:
         self.last_cost = 0
         """To compose the last payload took as long as to hash so many bytes; 0 when it was deferred."""
         self.refs: dict[tuple[str, str], str] = {}
-        """Mapping and key to the name of the blob that stands for the value."""
+        """Mapping and key to the name of the blob that holds the value."""
         self.retired: list[str] = []
-        """Blobs that stood for a value in the payload before, and no longer do."""
+        """Blobs that the last record referred to, and the next one no longer does."""
         self.mappings: dict[str, CachedMapping] = {}
         """By name: that of a section, or the path to one inside of a section."""
         self.kept: dict[str, tuple[object, Encoded]] = {}
         """Section to the object that it was, and to what it was encoded as."""
 
     def claim(self, owner: object) -> None:
-        """Forget everything, which was somebody else's."""
+        """Serve another codec, and forget everything that was encoded for the last one."""
         self.owner = owner
         self.forget()
 
@@ -63,7 +63,7 @@ class EncodingCache:
         self.refs.clear()
 
     def refer(self, place: tuple[str, str], name: str | None) -> None:
-        """Note which blob stands for the value of a mapping's key from now on; None for none."""
+        """Note which blob holds the value of a mapping's key from now on; None: the payload holds it."""
         last = self.refs.pop(place, None)
         if last is not None:
             self.retired.append(last)
@@ -71,7 +71,7 @@ class EncodingCache:
             self.refs[place] = name
 
     def is_large(self, mapping: str, key: str) -> bool:
-        """Whether a blob stands for the value of this key."""
+        """Whether a blob holds the value of this key."""
         return (mapping, key) in self.refs
 
     def mapping(self, name: str, values: dict[str, Any], encode: Encode) -> CachedMapping | None:
@@ -202,6 +202,6 @@ class CachedMapping:
             self._chunks.remove(key)
 
     def join(self) -> None:
-        """Have no chunks any more."""
+        """Give up its chunks."""
         if self._chunks is not None:
             self._chunks.forget()

@@ -90,7 +90,7 @@ class Decoder:
         return self.read(self.open(record), {})
 
     def open(self, record: Record) -> OpenRecord:
-        """A record whose payload was checked and parsed, so that it can be told which large values it refers to.
+        """A record whose payload was checked and parsed, so that it is known which large values it refers to.
 
         :raises CheckpointDamagedError: it is not what was written.
         :raises DeserializationError: it is intact, but its format can't be used here, or it is more than the limits allow.
@@ -218,7 +218,7 @@ def name_of(header: RecordHeader) -> str:
 
 
 def _keyed_mappings(tree: dict[str, Any]) -> Iterator[Place]:
-    """Where in a payload's tree blobs and chunks may stand for values."""
+    """The mappings in a payload's tree in which there may be references and chunks."""
     for name, section in SECTIONS.items():
         if section.is_keyed or section.is_keyed_if_large:
             yield tree, name

@@ -30,7 +30,7 @@ from spark.graphs.values.paths import find_unserializable
 
 Checksum = Literal["sha256", "crc32"]
 KeepApart = Callable[[bytes], BlobRef]
-"""Keeps an encoded value as a blob: the reference that stands for it."""
+"""Stores an encoded value as a blob; returns the reference to it."""
 
 _NO_ITEMS: Final = EncodedItems.of(())
 
@@ -58,7 +58,7 @@ class Encoder:
         self._checksum = checksum
         self._signs = is_signed(format)
         self._defers = checksum == "crc32" and not compression and not self._signs
-        """Records stay in this process, where whoever reads one can compose it."""
+        """Records stay in this process, so that a payload need not be composed before it is read."""
 
     def encode(
         self,
@@ -149,7 +149,7 @@ class Encoder:
         if self.format.composes:
             if cache.owner is not self.format:
                 cache.claim(self.format)
-            encoded = _Sections(self, self._writer, cache, cost_budget, keep_apart).encoded(checkpoint)
+            encoded = _SectionEncoder(self, self._writer, cache, cost_budget, keep_apart).encode(checkpoint)
             for name, fact in facts_of(checkpoint).items():
                 encoded[name] = self.dump(self._facts_writer.tree(fact, name), name)
             return DeferredPayload(self.format, encoded) if self._defers else self.format.compose(encoded)
@@ -201,8 +201,8 @@ class Encoder:
         return True
 
 
-class _Sections:
-    """The sections of one checkpoint, in a format that composes: only what the cache lacks is encoded."""
+class _SectionEncoder:
+    """Encodes the sections of one checkpoint, for a format that composes payloads: only what the cache lacks is encoded."""
 
     __slots__ = ("_budget", "_cache", "_encoder", "_keep_apart", "_writer")
 
@@ -220,8 +220,8 @@ class _Sections:
         self._budget = cost_budget
         self._keep_apart = keep_apart
 
-    def encoded(self, checkpoint: GraphCheckpoint) -> dict[str, Encoded]:
-        """Each section by its name."""
+    def encode(self, checkpoint: GraphCheckpoint) -> dict[str, Encoded]:
+        """Each section, encoded, by its name."""
         encoded: dict[str, Encoded] = {}
         kept = self._cache.kept
         for name, section in SECTIONS.items():
@@ -236,8 +236,10 @@ class _Sections:
                     kept[name] = values, encoded[name]
             elif not section.takes(values):
                 raise _no_section(name, values)
-            elif not section.may_be_absent:
-                encoded[name] = self._encoder.dump(None, name)
+            else:
+                self._cache.drop(name)
+                if not section.may_be_absent:
+                    encoded[name] = self._encoder.dump(None, name)
         return encoded
 
     def _items(self, name: str, values: dict[str, Any]) -> Encoded:
@@ -253,7 +255,7 @@ class _Sections:
         return self._chunked(chunks, self._keep_apart)
 
     def _item(self, name: str, key: str, value: Any) -> bytes:
-        """One value, or the reference that stands for it where it is large."""
+        """One value, or the reference to it where it is large."""
         if self._budget is not None:
             self._budget.add(value)
         encoder, path = self._encoder, _path(name, key)

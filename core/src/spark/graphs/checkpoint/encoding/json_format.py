@@ -33,7 +33,7 @@ class JsonFormat(Format):
         return self._from_json(data, allow_inf_nan=False)
 
     def is_plain(self, data: bytes) -> bool:
-        # A key may be spelt with an escape by somebody else, but then it is none of ours: no tag, and no harm.
+        # Somebody else may spell a key with an escape, but then it is not a tag that we wrote, and does no harm.
         return b'"$' not in data
 
     def count(self, data: bytes) -> int:
@@ -45,7 +45,7 @@ class JsonFormat(Format):
     def compose(self, sections: Sections) -> bytes:
         # One join of everything: a payload may be long, and each copy of it costs more than the rest of this.
         pieces: list[bytes] = []
-        for key, value in zip(_section_keys(tuple(sections)), sections.values(), strict=True):
+        for key, value in zip(_section_keys(tuple(sections))[0], sections.values(), strict=True):
             if not isinstance(value, EncodedItems):
                 pieces += (key, bytes(value))
             elif value:
@@ -56,7 +56,7 @@ class JsonFormat(Format):
         return b"".join(pieces)
 
     def composed_size(self, sections: Sections) -> int:
-        size = sum(map(len, _section_keys(tuple(sections)))) + 1
+        size = _section_keys(tuple(sections))[1] + 1
         for value in sections.values():
             if not isinstance(value, EncodedItems):
                 size += len(value)
@@ -68,9 +68,10 @@ class JsonFormat(Format):
 
 
 @lru_cache(maxsize=16)
-def _section_keys(names: tuple[str, ...]) -> list[bytes]:
-    """What precedes the value of each section."""
-    return [(b"," if place else b"{") + _key(name) for place, name in enumerate(names)]
+def _section_keys(names: tuple[str, ...]) -> tuple[list[bytes], int]:
+    """What precedes the value of each section, and the total length of that."""
+    keys = [(b"," if place else b"{") + _key(name) for place, name in enumerate(names)]
+    return keys, sum(map(len, keys))
 
 
 @lru_cache(maxsize=1024)

@@ -12,6 +12,7 @@ from spark.errors import GraphDefinitionError
 from spark.graphs.checkpoint.links import link
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler, HandlerErrors
 from spark.graphs.concurrency.blocking import run_blocking
+from spark.graphs.concurrency.uncancellable import is_being_cancelled
 from spark.graphs.values.failures import add_note
 from spark.hooks import discovery, events
 
@@ -51,10 +52,13 @@ class Observers:
         if not discovery.has_found():
             await run_blocking(discovery.found)
 
+    def listen_to(self, event: str) -> bool:
+        """Whether anybody is notified of an event, for instance ``spark_checkpoint_created``."""
+        return bool(self._handlers or events.listeners(event))
+
     async def created(self, checkpoint: GraphCheckpoint, info: CheckpointInfo, *, store: object) -> None:
         """A checkpoint is durable in this store. Whoever restores a graph from what they get here continues there."""
-        if self._handlers:
-            await self._call("on_checkpoint_created", lambda: link(checkpoint.isolated(), store=store))
+        await self._call("on_checkpoint_created", lambda: link(checkpoint.isolated(), store=store))
         if events.listeners("spark_checkpoint_created"):
             copy = link(checkpoint.isolated(), store=store)
             await events.fire("spark_checkpoint_created", checkpoint=copy, info=info)
@@ -67,7 +71,7 @@ class Observers:
 
     async def deleted(self, infos: Iterable[CheckpointInfo]) -> None:
         """These checkpoints were deleted. What a handler raises is raised when all have been reported."""
-        if not self._handlers and not events.listeners("spark_checkpoint_deleted"):
+        if not self.listen_to("spark_checkpoint_deleted"):
             return
         failures = []
         for info in infos:
@@ -88,7 +92,7 @@ class Observers:
             try:
                 await getattr(handler, method)(make_argument())
             except (Exception, SystemExit, asyncio.CancelledError) as error:
-                if self._errors == "raise" or (isinstance(error, asyncio.CancelledError) and _is_being_cancelled()):
+                if self._errors == "raise" or (isinstance(error, asyncio.CancelledError) and is_being_cancelled()):
                     add_note(error, f"raised by the handler {type(handler).__qualname__} in {method}.")
                     raise
                 _LOG.exception(
@@ -96,9 +100,3 @@ class Observers:
                     type(handler).__qualname__,
                     method,
                 )
-
-
-def _is_being_cancelled() -> bool:
-    """Whether it is this task that somebody cancels, and not one that a handler waited for."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0

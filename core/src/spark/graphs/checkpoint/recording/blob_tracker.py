@@ -57,7 +57,8 @@ class BlobTracker:
 
     def pruned(self, infos: Iterable[CheckpointInfo]) -> None:
         """These records are being deleted."""
-        self._pruned += sum(info.sequence <= self._began_after for info in infos)
+        if self._began_after:
+            self._pruned += sum(info.sequence <= self._began_after for info in infos)
 
     def is_collection_due(self, kept: Sequence[CheckpointInfo]) -> bool:
         """Whether to look for what earlier runs have left behind.

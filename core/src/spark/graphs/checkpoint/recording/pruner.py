@@ -73,7 +73,7 @@ class Pruner:
 
     def stored(self, newest: CheckpointInfo, *, retired: Sequence[str]) -> None:
         """That checkpoint is durable."""
-        if self._history.remembers:
+        if retired and self._history.remembers:
             self._blob_tracker.stored(retired, until=newest.sequence)
 
     async def prune(self, surplus: Surplus) -> None:

@@ -83,7 +83,8 @@ class Recorder:
         except Exception as error:
             await self._observers.failed(self._graph_id, error)
             raise
-        await self._observers.created(checkpoint, info, store=self._backend)
+        if self._observers.listen_to("spark_checkpoint_created"):
+            await self._observers.created(checkpoint, info, store=self._backend)
         await self._pruner.prune(surplus)
         return info
 

@@ -1,4 +1,4 @@
-"""Large values, kept once for each change: what stands for one in a payload, and which of them nobody needs any more.
+"""Large values, stored once for each change: the references to them in payloads, and which of them are no longer needed.
 
 A blob is written before, or together with, the first record that refers to it, and never changed. Its name holds the
 sequence of that record, so names alone say what may be collected; see ``docs/decisions/blobs.md``.
@@ -25,12 +25,12 @@ _NAME: Final = re.compile(r"[A-Za-z0-9-]{1,100}")
 _DIGITS: Final = 12
 
 Place = tuple[dict[str, Any], str]
-"""Where in a payload's tree a mapping stands in which blobs and chunks may stand for values: what holds it, and its name."""
+"""A mapping in a payload's tree in which there may be references and chunks: what holds it, and its name there."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlobRef:
-    """What stands in a payload for a value that is kept as a blob."""
+    """A reference in a payload to a value that is stored as a blob."""
 
     name: str
     """Unique in its graph: the sequence that it was written for, in digits, and what tells it from all others."""
@@ -58,7 +58,7 @@ class BlobRef:
         fields = tree[_TAG]
         if type(fields) is not list or [type(field) for field in fields] != [str, int, int, str, str]:
             raise CheckpointDamagedError("a reference to a large value is not valid")
-        # Names become parts of paths and keys, and come from whoever may write in a store: none may lead elsewhere.
+        # Names become parts of paths and keys, and anybody who may write to the store can choose them: none may lead elsewhere.
         if not is_blob_name(fields[0]):
             raise CheckpointDamagedError(f"it refers to a large value by {fields[0][:40]!r}, which is not a valid name")
         return cls(*fields)
@@ -134,7 +134,7 @@ def is_of(name: str, writer: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A reference where it stands in a payload's tree."""
+    """A reference, and its place in a payload's tree."""
 
     ref: BlobRef
     mapping: dict[str, Any]
@@ -159,7 +159,7 @@ def references(places: Iterable[Place]) -> list[Reference]:
 
 
 def join_chunks(places: Iterable[Place]) -> None:
-    """Make whole the mappings that are divided, when what was referred to stands in the place of all references.
+    """Join the chunks of the mappings that are divided, once every reference was replaced by what it refers to.
 
     :raises CheckpointDamagedError: one of them is divided into what are not chunks.
     """
@@ -181,7 +181,7 @@ def _mappings(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def garbage(names: Iterable[str], *, latest: int) -> list[str]:
-    """Of blobs that no record refers to, those that none ever will.
+    """Of blobs that no record refers to, those that no record ever will refer to.
 
     :param latest: the sequence of the latest remaining automatic record; 0 when there is none. A blob made for a later one may
         belong to a record that is just being written. One made for it or an earlier one, to which it does not refer, can't

@@ -1,8 +1,8 @@
 """A mapping with many small values, divided into chunks, so that of those too only what changed is written again.
 
-Neighbours make a chunk, which is kept as a blob. In the payload stands
+Neighbours make a chunk, which is kept as a blob. The payload then holds
 ``{"$parts": {"0": {"$blob": […]}, "1": {"values": {…}}, …}}``, and what such a blob holds is ``{"values": {…}}`` as well. Large
-values are blobs of their own: what stands for them is in chunks that are not.
+values are blobs of their own: the references to them are in chunks that stay in the payload.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ CHUNK_SIZE: Final = 16 * 1024
 _MOST: Final = 100
 """and about how many chunks there are at most, so that a mapping of many megabytes does not begin with a long list of them."""
 _MOST_PATIENCE: Final = 1024
-"""After so many checkpoints at most it is tried again whether a mapping that once changed everywhere no longer does."""
+"""A mapping that once changed everywhere is divided again after this many checkpoints at most."""
 _TAG: Final = "$parts"
 _VALUES: Final = "values"
 
 Store = Callable[[bytes], tuple[str, bytes]]
-"""Keeps what a chunk holds as a blob: its name, and the encoded reference that stands for it."""
+"""Stores the content of a chunk as a blob; returns its name and the encoded reference to it."""
 Compose = Callable[[dict[str, EncodedItems | bytes]], bytes]
 """That of a format."""
 
 
 class Chunks:
-    """How the items of one mapping are divided, and what stands for each chunk; also whether to divide it at all.
+    """The items of one mapping in chunks, each stored as a blob; also decides whether to divide the mapping at all.
 
     Keys that come or go change the chunks where they do, and leave the others as they are.
 
@@ -54,9 +54,9 @@ class Chunks:
         self._changed: set[str] = set()
         """The keys that changed since the last checkpoint, while the mapping is not divided."""
         self._calm = 0
-        """For how many checkpoints in a row too little has changed to write all."""
+        """For how many checkpoints in a row so little has changed that chunks would have paid off."""
         self._patience = 1
-        """How many it takes."""
+        """How many such checkpoints it takes until the mapping is divided."""
 
     def divide(self, items: Mapping[str, bytes], size: int) -> bool:
         """Whether the mapping, as it is now, is divided; asked once for each checkpoint.
@@ -92,7 +92,7 @@ class Chunks:
         self._is_stale = chunk.size > 2 * self._size
 
     def remove(self, key: str) -> None:
-        """The mapping has this key no more."""
+        """A key was removed from the mapping."""
         if not self._chunks:
             self._changed.add(key)
         if not self._is_stale:
@@ -107,7 +107,7 @@ class Chunks:
             self._changed.update(changed)
 
     def forget(self) -> None:
-        """Nothing stands for any chunk any more."""
+        """Give up all chunks: the next checkpoint holds the whole mapping."""
         self._retired += [chunk.name for chunk in self._chunks if chunk.name]
         self._chunks.clear()
         self._owners.clear()
@@ -200,9 +200,9 @@ class _Chunk:
         self.items: dict[str, bytes] = {}
         self.size = 0
         self.encoded: bytes | None = None
-        """What stands for it in the payload; None until that is made."""
+        """What the payload holds for it; None until that is encoded."""
         self.name = ""
-        """Of the blob that holds it, if one does."""
+        """The name of the blob that holds it, if one does."""
 
     def put(self, key: str, item: bytes) -> None:
         self.size += len(item) - len(self.items.get(key, b""))

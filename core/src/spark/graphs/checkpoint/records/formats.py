@@ -70,7 +70,7 @@ class Format(ABC):
         return False
 
     def count(self, data: bytes) -> int:
-        """How many values ``loads`` makes of these bytes at most, told without making them. A format that can tell better than
+        """How many values ``loads`` makes of these bytes at most, without making them. A format that knows better than
         one for each byte may compress more."""
         return len(data)
 

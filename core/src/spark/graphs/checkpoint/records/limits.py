@@ -121,7 +121,7 @@ class Inflation:
         return True
 
     def forget(self, names: Iterable[str]) -> None:
-        """These are referred to no more."""
+        """These are no longer referred to."""
         if self._values:
             for name in names:
                 self._values.pop(name, None)

@@ -63,8 +63,11 @@ class CostBudget:
             self._allowed -= len(values)
             return
         for value in values.values():
-            for each in value.values() if type(value) is dict else (value,):
-                self.add(each)
+            if type(value) is dict:
+                for each in value.values():
+                    self.add(each)
+            elif type(value) not in _SINGLE:
+                self.add(value)
 
 
 def encoding_cost(value: Any, *, limit: int) -> int:

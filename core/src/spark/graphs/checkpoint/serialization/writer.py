@@ -72,13 +72,21 @@ class TreeWriter:
             kind in _TRIVIAL or (kind is str and value.isascii()) or (kind is int and _SMALLEST <= value <= _LARGEST)
         ):
             return value
-        return self._report(TreeWriter.write, value, path)
+        self._left = self._unasked
+        try:
+            return self.write(value, 0)
+        except (Unsaveable, _ManyError, RecursionError) as error:
+            return self._retried(error, TreeWriter.write, value, path)
 
     def mapping(self, values: Mapping[str, Any], path: str = "") -> Any:
         """The plain tree of a mapping whose values, but not itself and its keys, are offered to the serializer."""
         if type(values) is PlainDict and self._serialize is None:
             return dict(values)
-        return self._report(TreeWriter.write_mapping, values, path)
+        self._left = self._unasked
+        try:
+            return self.write_mapping(values, 0)
+        except (Unsaveable, _ManyError, RecursionError) as error:
+            return self._retried(error, TreeWriter.write_mapping, values, path)
 
     def write(self, value: Any, depth: int) -> Any:
         """The plain tree of a value that stands below ``depth`` levels.
@@ -97,7 +105,7 @@ class TreeWriter:
         if value is None or kind is bool:
             return value
         if kind is dict:
-            return self.write_dict(value, depth)
+            return self.write_mapping(value, depth) if self._serialize is None else self.write_dict(value, depth)
         if kind is list:
             return self.write_items(value, depth)
         if kind is PlainDict:
@@ -198,6 +206,8 @@ class TreeWriter:
                     tree[name] = value
                 elif kind is dict:
                     tree[name] = self.write_mapping(value, below)
+                elif kind is PlainDict:
+                    tree[name] = dict(value)
                 else:
                     tree[name] = write(value, below)
         except Unsaveable as problem:
@@ -276,27 +286,30 @@ class TreeWriter:
                 "Give their class a better __hash__, or store a list."
             )
 
-    def _report(self, write: Callable[[TreeWriter, Any, int], Any], value: Any, path: str) -> Any:
-        self._left = self._unasked
-        try:
-            return write(self, value, 0)
-        except _ManyError:
-            if is_endless(value):
-                raise Unsaveable(_ENDLESS).to_error(path) from None
-            patient = TreeWriter(self._serializer, most_equal_hashes=self._most_equal_hashes, unasked=sys.maxsize)
-            return patient._report(write, value, path)
-        except Unsaveable as problem:
-            raise problem.to_error(path) from problem.__cause__
-        except RecursionError as error:
+    def _retried(self, error: Exception, write: Callable[[TreeWriter, Any, int], Any], value: Any, path: str) -> Any:
+        """What is written after all, when only patience was lacking.
+
+        :raises SerializationError: it can't be; says why, and with the whole path.
+        """
+        if isinstance(error, Unsaveable):
+            raise error.to_error(path) from error.__cause__
+        if isinstance(error, RecursionError):
             reason = "Python's stack was nearly used up before the work began; save from a less deeply nested call."
             raise Unsaveable(reason).to_error(path) from error
+        if is_endless(value):
+            raise Unsaveable(_ENDLESS).to_error(path) from None
+        patient = TreeWriter(self._serializer, most_equal_hashes=self._most_equal_hashes, unasked=sys.maxsize)
+        try:
+            return write(patient, value, 0)
+        except (Unsaveable, RecursionError) as again:
+            return patient._retried(again, write, value, path)
 
 
 class _ManyError(Exception):
     """So much was written that it has to be asked whether it would ever end. Never seen by users."""
 
 
-def are_names(keys: Collection[Any]) -> bool:
+def are_names(keys: Mapping[Any, Any]) -> bool:
     """Whether the keys of a mapping can be the keys of a plain object that is no tag."""
     for key in keys:
         if type(key) is not str or not (key.isascii() or _is_text(key)):

@@ -1,4 +1,4 @@
-"""Are these the inputs that a run was started with? ``1`` is neither ``True`` nor ``1.0``, and a tuple is no list."""
+"""Are given values the recorded ones? ``1`` is neither ``True`` nor ``1.0``, and a tuple is not a list."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _UNORDERED: Final = frozenset({"$set", "$frozenset", "$dict"})
 _MISSING: Final = object()
 
 
-def differing(given: Mapping[Any, Any], recorded: Mapping[Any, Any], *, codec: Codec) -> list[str]:
-    """The names of the inputs that are not the same in both, sorted; empty when all are.
+def differing_names(given: Mapping[Any, Any], recorded: Mapping[Any, Any], *, codec: Codec) -> list[str]:
+    """The names, sorted, of the values that differ between two mappings, or that only one of them has.
 
-    Values are compared as the store writes them, so that one which was stored and loaded is the same as it was before.
+    Values are compared as the store writes them, so a value is the same before it was stored and after it was loaded.
     """
     names = sorted({*map(repr, given), *map(repr, recorded)})
     mine, theirs = _by_name(given), _by_name(recorded)
     return [name for name in names if not _is_same(mine.get(name, _MISSING), theirs.get(name, _MISSING), codec)]
 
 
-def _by_name(inputs: Mapping[Any, Any]) -> dict[str, Any]:
-    return {repr(name): value for name, value in inputs.items()}
+def _by_name(values: Mapping[Any, Any]) -> dict[str, Any]:
+    return {repr(name): value for name, value in values.items()}
 
 
 def _is_same(given: Any, recorded: Any, codec: Codec) -> bool:
@@ -36,7 +36,7 @@ def _is_same(given: Any, recorded: Any, codec: Codec) -> bool:
         return False
     try:
         return _text(codec.tree(given)) == _text(codec.tree(recorded))
-    except SerializationError:  # only a format that writes objects, as pickle does, takes such a value
+    except SerializationError:  # a value that only formats like pickle can write
         return type(given) is type(recorded) and _is_equal(given, recorded)
 
 
@@ -52,7 +52,7 @@ def _text(tree: Any) -> str:
 
 
 def _in_order(tree: Any) -> Any:
-    """The tree with everything in order that has none of its own."""
+    """The tree with the items of sets, and of dicts with other keys than strings, sorted."""
     if type(tree) is list:
         return [_in_order(item) for item in tree]
     if type(tree) is not dict:

@@ -1,4 +1,4 @@
-"""What a graph holds between its runs: its state, what the next run begins with, and what no checkpoint holds yet."""
+"""What a graph keeps from one run to the next: its state, what the next run begins with, and what no checkpoint holds yet."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spark.graphs.checkpoint.encoding.codec import Codec
 from spark.graphs.checkpoint.migrations import migrated
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.recording.capture import Capture
-from spark.graphs.resuming.inputs import differing
+from spark.graphs.resuming.comparison import differing_names
 from spark.graphs.resuming.origin import Origin, look_up
 from spark.graphs.resuming.renaming import check_rename
 from spark.graphs.resuming.restore import fitted
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from spark.graphs.values.snapshots import Check
 
 
-class Standing:
-    """What a graph keeps from one run to the next."""
+class GraphSession:
+    """The committed state of a graph, and where its next run begins."""
 
     def __init__(self, given: Origin) -> None:
         self.state: StateStore
@@ -36,12 +36,12 @@ class Standing:
         self.node_states: dict[str, StateStore]
         """The committed state of each node."""
         self.given: Origin = given
-        """What the graph was made from, with what ``edit`` changed since: a resumed run that finds nothing begins with it."""
+        """What the graph was made from, with later edits: a run that is resumed and finds no checkpoint begins with it."""
         self.next: Origin = Origin()
         """What the next run begins with, unless it is told to resume."""
         self.edits: dict[str, Any] = {}
-        """What was set between runs, and no checkpoint holds yet."""
-        self.take_over(given)
+        """Values that were set between runs and that no checkpoint holds yet."""
+        self.begin_at(given)
         if given.checkpoint is None:
             self.next = Origin()
 
@@ -61,27 +61,28 @@ class Standing:
         for origin in (self.given, self.next):
             origin.set(key, value)
 
-    async def choose(self, resume: Resume, stored: Stored) -> Origin:
-        """What a run begins with that was told so to resume; nothing is changed yet.
+    async def choose_origin(self, resume: Resume, stored: StoredCheckpoints) -> Origin:
+        """Where a run begins; nothing is changed yet.
 
+        :param resume: what ``run`` was given.
         :raises RunError: something that only this graph holds would be lost; says what to do.
         """
         if resume is False:
             return self.next
         if isinstance(resume, GraphCheckpoint):
-            origin = stored.fit(resume.isolated())
+            origin = stored.origin_at(resume.isolated())
         elif self.next.checkpoint is not None or self.given.pending is not None:
             stored.check_not_renamed()
-            # What was given is what a run that was cut off before anything was saved began with.
+            # A run that was interrupted before anything was saved began with what was given.
             origin = self.next if self.next.checkpoint is not None else self.given
         else:
-            origin = await stored.look_up(self.given)
+            origin = await stored.latest_or(self.given)
         if origin is not self.next and origin.checkpoint is not None and origin is not self.given:
             self._check_edits(origin.checkpoint, stored.codec())
         return origin.as_new_run() if resume == "state" else origin
 
     def capture(self, topology: Topology, *, config: dict[str, Any], metadata: dict[str, Any]) -> Capture:
-        """The graph as it stands, by reference to committed values."""
+        """The graph as it is now, by reference to committed values."""
         pending = self.next.pending
         facts = pending.checkpoint.execution_metadata if pending else {"iteration": 0, "last_node": None}
         return Capture(
@@ -95,8 +96,8 @@ class Standing:
             }
         )
 
-    def take_over(self, origin: Origin) -> None:
-        """Stand where a run is to begin."""
+    def begin_at(self, origin: Origin) -> None:
+        """Take over the state with which a run is to begin."""
         if origin.graph_state is not None and origin is not self.next:
             self.state = StateStore("graph_state", origin.graph_state)
             self.node_states = {
@@ -104,32 +105,32 @@ class Standing:
             }
         self.next = origin
 
-    def bring_in(self, origin: Origin) -> GraphCheckpoint | None:
-        """Stand where the store was asked for; the checkpoint that was found there."""
-        self.take_over(origin)
+    def load(self, origin: Origin) -> GraphCheckpoint | None:
+        """Take over what was found in the store; the checkpoint, or None when there was none."""
+        self.begin_at(origin)
         if origin.checkpoint is self.given.checkpoint:
-            return None  # it holds none, so this is what was given
-        self.stored()
+            return None  # so this is what was given
+        self.mark_stored()
         return origin.checkpoint
 
-    def take_outcome(self, origin: Origin) -> Message:
-        """Stand where a complete run ended, and give its result."""
+    def finish_complete(self, origin: Origin) -> Message:
+        """Take over the state at the end of a complete run, and return its result."""
         assert origin.pending is not None
         if origin is self.next and self.edits:
             raise RunError(
                 f"set_state() set {', '.join(map(repr, self.edits))} of graph {origin.pending.checkpoint.graph_id!r}, whose run "
                 "is complete, so nothing would use it. For a new run in this state, run(inputs, resume='state')."
             )
-        self.take_over(origin)
+        self.begin_at(origin)
         self.next = Origin()
         return origin.pending.outcome()
 
-    def give_up(self) -> None:
-        """Keep the state, but not the work that was to be resumed."""
+    def drop_pending(self) -> None:
+        """Keep the state, but not the pending work."""
         self.given = replace(self.given, pending=None)
         self.next = Origin()
 
-    def stored(self) -> None:
+    def mark_stored(self) -> None:
         """A checkpoint holds everything that the run began with."""
         self.edits.clear()
         if self.given.pending is not None:
@@ -137,7 +138,7 @@ class Standing:
 
     def _check_edits(self, checkpoint: GraphCheckpoint, codec: Codec) -> None:
         recorded = {key: checkpoint.graph_state[key] for key in self.edits if key in checkpoint.graph_state}
-        lost = differing(self.edits, recorded, codec=codec)
+        lost = differing_names(self.edits, recorded, codec=codec)
         if lost:
             raise RunError(
                 f"set_state() set {', '.join(lost)} of graph {checkpoint.graph_id!r}, and checkpoint "
@@ -147,15 +148,15 @@ class Standing:
 
 
 @dataclass(slots=True)
-class Stored:
-    """The checkpoints of one graph, for nodes that may have other keys than when they were made. Never changed."""
+class StoredCheckpoints:
+    """The stored checkpoints of one graph, and how its nodes were renamed since they were made."""
 
     graph_id: str
     backend: CheckpointBackend | None
     topology: Topology
     rename: Mapping[str, str] | None
     for_result: bool
-    """A run that is complete is only asked for its result."""
+    """Of a complete run only the result is wanted, so its nodes may be others now."""
 
     def __post_init__(self) -> None:
         check_rename(self.rename)
@@ -164,11 +165,11 @@ class Stored:
         """What writes values as they are stored."""
         return self.backend.codec if self.backend is not None else Codec()
 
-    async def look_up(self, given: Origin) -> Origin:
-        """The latest one; where there is none, what was given.
+    async def latest_or(self, given: Origin) -> Origin:
+        """Where a run begins that resumes the latest checkpoint; what was given, if there is none.
 
         :raises GraphDefinitionError: the graph keeps no checkpoints.
-        :raises CheckpointError: it can't be used.
+        :raises CheckpointError: the latest one can't be used.
         """
         if self.backend is None:
             raise GraphDefinitionError(
@@ -178,23 +179,27 @@ class Stored:
         latest, next_sequence = await look_up(self.backend, self.graph_id)
         if latest is None:
             return replace(given, next_sequence=next_sequence)
-        return self.fit(latest, next_sequence=next_sequence)
+        return self.origin_at(latest, next_sequence=next_sequence)
 
-    def fit(self, checkpoint: GraphCheckpoint, *, next_sequence: int | None = None) -> Origin:
-        """Where a run begins that goes on from this one.
+    def origin_at(self, checkpoint: GraphCheckpoint, *, next_sequence: int | None = None) -> Origin:
+        """Where a run begins that continues from this checkpoint.
 
-        :raises GraphRestoreError: it is invalid, or these are other nodes; or it is another graph's.
+        :raises GraphRestoreError: it is invalid, belongs to another graph, or was made with other nodes.
         """
         if checkpoint.graph_id != self.graph_id:
             raise GraphRestoreError(
                 f"Checkpoint {checkpoint.checkpoint_id!r} belongs to graph {checkpoint.graph_id!r}; graph {self.graph_id!r} "
                 f"can't continue from it. Make a copy under this id: checkpoint.fork({self.graph_id!r})."
             )
-        fit = fitted(validated(migrated(checkpoint)), self.topology, self.rename, for_result=self.for_result)
-        return Origin.of(fit, next_sequence=next_sequence)
+        checkpoint = validated(migrated(checkpoint))
+        checkpoint = fitted(checkpoint, self.topology, self.rename, for_result=self.for_result)
+        return Origin.of(checkpoint, next_sequence=next_sequence)
 
     def check_not_renamed(self) -> None:
-        """Whether ``rename=`` comes too late: the graph has its checkpoint already."""
+        """Refuse ``rename=`` where the graph has its checkpoint already.
+
+        :raises GraphDefinitionError: it was given.
+        """
         if self.rename is not None:
             raise GraphDefinitionError(
                 f"run(rename=…): graph {self.graph_id!r} has its checkpoint already. Give rename= where it was loaded: "
