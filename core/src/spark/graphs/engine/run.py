@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from spark.errors import BudgetExceededError, RuleError
 from spark.graphs.checkpoint.recording.capture import Capture
-from spark.graphs.concurrency.uncancellable import is_being_cancelled
 from spark.graphs.definition.step import StepInput
 from spark.graphs.engine.autosave import Autosave
 from spark.graphs.engine.outcome import Cause, Outcome, Stop
@@ -53,9 +52,8 @@ class GraphRun:
             return Stop(Cause.CANCELLATION, error)
         except BaseException as error:  # a SystemExit that left a task would end the event loop
             return Stop(Cause.FAILURE, error)
-        if stop is not None and stop.step is not None and not is_being_cancelled():
-            return stop.as_failure()  # a node that runs in parallel cancelled its own task
-        return stop
+        # Unless the run is being ended, only the node itself can have cancelled the task that it runs in.
+        return stop if stop is None or self.is_stopping else stop.as_failure()
 
     async def _take_steps(self) -> Stop | None:
         position, plans, scope, execute = self.position, self._plans, self._scope, self.services.executor.execute

@@ -113,7 +113,7 @@ class Decoder:
         header = opened.header
         opened.fill(blobs)
         try:
-            content = self._content(opened)
+            content = self._lift(opened)
         except DeserializationError as error:
             raise DeserializationError(f"{name_of(header)} is intact, but can't be loaded: {error}") from error
         except CheckpointDamagedError as error:
@@ -157,7 +157,7 @@ class Decoder:
         budget.take(size=sum(reference.ref.raw_size for reference in found))
         return OpenRecord(header, format, tree, is_plain, found, budget)
 
-    def _content(self, opened: OpenRecord) -> dict[str, Any]:
+    def _lift(self, opened: OpenRecord) -> dict[str, Any]:
         """What the payload holds by the names of ``GraphCheckpoint``'s fields."""
         tree = opened.tree
         if type(tree) is not dict or not tree.keys() >= _ALWAYS_THERE:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import Any, Final, Literal
@@ -156,26 +156,24 @@ class Encoder:
         if cost_budget is not None:
             for name in SECTIONS:
                 cost_budget.add(getattr(checkpoint, name))
-        return self.dump(self._objects(checkpoint) if self.format.takes_objects else self._tree(checkpoint), "")
+        return self.dump(self._lower(checkpoint), "")
 
-    def _tree(self, checkpoint: GraphCheckpoint) -> dict[str, Any]:
-        tree = {}
-        for name, values in _written_sections(checkpoint):
-            tree[name] = None if values is None else self._writer.mapping(values, name)
-        return tree | self._facts(checkpoint)
-
-    def _objects(self, checkpoint: GraphCheckpoint) -> dict[str, Any]:
-        objects: dict[str, Any] = {}
-        for name, values in _written_sections(checkpoint):
-            content = None if values is None else {key: ordinary(value) for key, value in values.items()}
-            objects[name] = None if content is None else self._hook.lower(content, name)
-        return objects | self._facts(checkpoint)
-
-    def _facts(self, checkpoint: GraphCheckpoint) -> dict[str, Any]:
-        facts = facts_of(checkpoint)
-        return (
-            facts if self.format.takes_objects else {name: self._facts_writer.tree(facts[name], name) for name in facts}
-        )
+    def _lower(self, checkpoint: GraphCheckpoint) -> dict[str, Any]:
+        """What a format writes that does not compose: plain trees, or where it takes them, the objects themselves."""
+        content: dict[str, Any] = {}
+        for name, section in SECTIONS.items():
+            values = getattr(checkpoint, name)
+            if not section.takes(values):
+                raise _no_section(name, values)
+            if values is None:
+                content |= {} if section.may_be_absent else {name: None}
+            elif self.format.takes_objects:
+                content[name] = self._hook.lower({key: ordinary(value) for key, value in values.items()}, name)
+            else:
+                content[name] = self._writer.mapping(values, name)
+        for name, fact in facts_of(checkpoint).items():
+            content[name] = fact if self.format.takes_objects else self._facts_writer.tree(fact, name)
+        return content
 
     def _seal(self, header: RecordHeader, payload: bytes) -> None:
         sealed = header.canonical()
@@ -319,15 +317,6 @@ def compressed(raw: bytes, compression: str, *, format: Format, limits: ReadLimi
         return packed
     fits = Inflation(limits).admits("payload", size=len(packed), raw_size=len(raw), members=format.count(raw))
     return packed if fits else None
-
-
-def _written_sections(checkpoint: GraphCheckpoint) -> Iterator[tuple[str, dict[str, Any] | None]]:
-    for name, section in SECTIONS.items():
-        values = getattr(checkpoint, name)
-        if not section.takes(values):
-            raise _no_section(name, values)
-        if values is not None or not section.may_be_absent:
-            yield name, values
 
 
 def _no_section(name: str, values: object) -> SerializationError:

@@ -72,21 +72,13 @@ class TreeWriter:
             kind in _TRIVIAL or (kind is str and value.isascii()) or (kind is int and _SMALLEST <= value <= _LARGEST)
         ):
             return value
-        self._left = self._unasked
-        try:
-            return self.write(value, 0)
-        except (Unsaveable, _ManyError, RecursionError) as error:
-            return self._retried(error, TreeWriter.write, value, path)
+        return self._report(TreeWriter.write, value, path)
 
     def mapping(self, values: Mapping[str, Any], path: str = "") -> Any:
         """The plain tree of a mapping whose values, but not itself and its keys, are offered to the serializer."""
         if type(values) is PlainDict and self._serialize is None:
             return dict(values)
-        self._left = self._unasked
-        try:
-            return self.write_mapping(values, 0)
-        except (Unsaveable, _ManyError, RecursionError) as error:
-            return self._retried(error, TreeWriter.write_mapping, values, path)
+        return self._report(TreeWriter.write_mapping, values, path)
 
     def write(self, value: Any, depth: int) -> Any:
         """The plain tree of a value that stands below ``depth`` levels.
@@ -286,23 +278,20 @@ class TreeWriter:
                 "Give their class a better __hash__, or store a list."
             )
 
-    def _retried(self, error: Exception, write: Callable[[TreeWriter, Any, int], Any], value: Any, path: str) -> Any:
-        """What is written after all, when only patience was lacking.
-
-        :raises SerializationError: it can't be; says why, and with the whole path.
-        """
-        if isinstance(error, Unsaveable):
-            raise error.to_error(path) from error.__cause__
-        if isinstance(error, RecursionError):
+    def _report(self, write: Callable[[TreeWriter, Any, int], Any], value: Any, path: str) -> Any:
+        self._left = self._unasked
+        try:
+            return write(self, value, 0)
+        except _ManyError:
+            if is_endless(value):
+                raise Unsaveable(_ENDLESS).to_error(path) from None
+            patient = TreeWriter(self._serializer, most_equal_hashes=self._most_equal_hashes, unasked=sys.maxsize)
+            return patient._report(write, value, path)
+        except Unsaveable as problem:
+            raise problem.to_error(path) from problem.__cause__
+        except RecursionError as error:
             reason = "Python's stack was nearly used up before the work began; save from a less deeply nested call."
             raise Unsaveable(reason).to_error(path) from error
-        if is_endless(value):
-            raise Unsaveable(_ENDLESS).to_error(path) from None
-        patient = TreeWriter(self._serializer, most_equal_hashes=self._most_equal_hashes, unasked=sys.maxsize)
-        try:
-            return write(patient, value, 0)
-        except (Unsaveable, RecursionError) as again:
-            return patient._retried(again, write, value, path)
 
 
 class _ManyError(Exception):
