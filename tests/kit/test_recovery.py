@@ -126,7 +126,7 @@ async def test_a_side_effect_that_is_repeated_is_found_where_the_user_looks() ->
 async def test_a_graph_that_is_not_made_anew_is_refused() -> None:
     count = Count()
 
-    with pytest.raises(ValueError, match="anew"):
+    with pytest.raises(ValueError, match="must make new nodes"):
         await check_recovery(lambda config: Graph(start=count, id="same", checkpoint_config=config))
 
 

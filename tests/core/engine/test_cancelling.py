@@ -7,6 +7,7 @@ import contextlib
 import signal
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,13 @@ async def helper_is_cancelled() -> None:
     helper = asyncio.create_task(forever())
     helper.cancel()
     await helper
+
+
+async def cancels_itself() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(0)
 
 
 def graph_of(node: Node, **more: Any) -> Graph:
@@ -240,8 +248,13 @@ async def test_what_has_finished_when_the_run_is_cancelled_counts() -> None:
 
 @DURABILITIES
 @pytest.mark.parametrize("is_parallel", [False, True])
-async def test_a_node_whose_helper_is_cancelled_has_failed(is_parallel: bool, durability: str) -> None:
-    works = [lambda context: helper_is_cancelled(), *([lambda context: None] if is_parallel else [])]
+@pytest.mark.parametrize("how", [helper_is_cancelled, cancels_itself])
+async def test_a_node_that_lets_a_cancellation_escape_has_failed(
+    how: Callable[[], Awaitable[None]], is_parallel: bool, durability: str
+) -> None:
+    if how is cancels_itself and not is_parallel:
+        pytest.skip("a node that runs alone does so in the task of the run, and cancels that")
+    works = [lambda context: how(), *([lambda context: None] if is_parallel else [])]
     graph = fan(*works, durability=durability)
 
     with pytest.raises(

@@ -40,7 +40,7 @@ def outcome(state: dict[str, Any]) -> dict[str, Any]:
 @settings(max_examples=80, deadline=None)
 @given(shape=shapes(), seed=st.integers(0, 1000))
 def test_a_run_continued_from_any_boundary_ends_as_the_uninterrupted_one(shape: Shape, seed: int) -> None:
-    """The central promise: every boundary is a consistent cut, also while branches run, wait, or are held at joins."""
+    """The central promise: every boundary is a consistent cut, even while branches are running, waiting, or at a join."""
 
     async def check() -> None:
         final, checkpoints = await run_recorded(shape, seed)

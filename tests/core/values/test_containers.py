@@ -122,7 +122,7 @@ class ObjectFormat(TreeFormat):
 
 
 async def run_saved(backend: InMemoryCheckpointBackend) -> GraphCheckpoint:
-    """Run a graph with pending, held and joined work, and load what was saved while something was still to be done."""
+    """Run a graph with work that waits, also at a join, and load what was saved while something was still to be done."""
     config = CheckpointConfig(backend=backend, trigger_on_iteration=1)
     await Graph(start=fan_out(), id="g", checkpoint_config=config).run()
     manager = CheckpointManager(backend)

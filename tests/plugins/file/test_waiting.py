@@ -59,7 +59,7 @@ def test_a_deletion_does_not_wait_for_ever_for_a_process_that_was_stopped(
             said = str(caught.value)
             assert "could not delete checkpoint 2 of graph 'g'" in said
             assert f"process {stopped.pid} has held the lock of the file 'floor' for 0.1 s" in said
-            assert "let it go on, or end it, and try again. Leave the file where it is" in said
+            assert "let it continue, or end it, then retry. Leave the file where it is" in said
 
             with pytest.raises(BackendError, match=r"forget graph 'g'.*has held the lock"):
                 await backend.forget("g")

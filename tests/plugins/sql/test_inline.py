@@ -172,7 +172,7 @@ async def test_now_and_then_the_writer_saves_and_shortens_the_log(
     assert Path(f"{file}-wal").stat().st_size < 2 * writer.LOG_SIZE
 
 
-async def test_an_inline_call_is_told_to_wait_for_no_lock(file: Path) -> None:
+async def test_an_inline_call_waits_for_no_lock(file: Path) -> None:
     async with OnAFastDisk(f"sqlite:///{file}") as backend:
         with statements_by_thread(backend) as seen:
             await save(backend, "g", 1, WARM + 1)

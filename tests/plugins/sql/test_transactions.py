@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
+from sqlalchemy.dialects import mysql
 
 from spark.errors import SequenceTakenError
 from spark.graphs.checkpoint.storage import Record
 from spark_backend_sql import DatabaseCheckpointBackend
 from spark_backend_sql.dialect import RefusedError
 from spark_backend_sql.executor import TransactionExecutor
+from spark_backend_sql.mysql import MariadbDialect, MysqlDialect
 from spark_backend_sql.operations import Delete, Forget, Operation, Outcome, Put
+from spark_backend_sql.schema import Tables
 from spark_testing.records import make_record
 from tests.plugins.support.sql_drivers import count_commits
 from tests.plugins.support.sql_servers import PostgresServer, new_table
 
+STATEMENT_BY_STATEMENT = "postgresql, statement by statement"
+"""As with drivers that have no pipelines."""
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+
+@pytest.fixture(params=["sqlite", "postgresql", STATEMENT_BY_STATEMENT])
 async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[DatabaseCheckpointBackend]:
     is_file = request.param == "sqlite"
     url = f"sqlite:///{tmp_path}/c.db" if is_file else request.getfixturevalue("postgres").url
     async with DatabaseCheckpointBackend(url, new_table()) as backend:
+        if request.param == STATEMENT_BY_STATEMENT:
+            backend.database.dialect.sends_in_one_piece = False
         await backend.put(make_record("g", 1))
         yield backend
 
@@ -192,3 +202,60 @@ async def test_a_session_at_another_level_is_not_trusted(on_server: DatabaseChec
 
     await on_server.put(make_record("g", 3))
     assert [info.sequence for info in (await on_server.list("g")).infos] == [1, 2, 3]
+
+
+# MySQL and MariaDB, for which no server is at hand
+
+
+class RecordingDriver:
+    """Stands for the driver's connection and its cursors: writes statements down, and carries out none."""
+
+    rowcount = 1
+
+    def __init__(self, *, is_in_conflict: bool) -> None:
+        self.texts: list[str] = []
+        self._is_in_conflict = is_in_conflict
+
+    def cursor(self) -> RecordingDriver:
+        return self
+
+    def execute(self, text: str, values: object) -> None:
+        self.texts.append(text)
+        if self._is_in_conflict and text.startswith("INSERT INTO checkpoints "):
+            raise sqlite3.IntegrityError
+
+    executemany = execute
+
+    def fetchone(self) -> None:
+        return None
+
+
+@pytest.mark.parametrize("kind", [MysqlDialect, MariadbDialect])
+def test_mysql_gets_statements_of_its_own_dialect(kind: type[MysqlDialect]) -> None:
+    dialect = kind(Tables("checkpoints", dialect="mysql"), mysql.dialect(dbapi=sqlite3))
+    put = Put(make_record("g", 3, blobs={"name": b"content"}), defaultdict(str), [1])
+    driver = RecordingDriver(is_in_conflict=False)
+
+    assert dialect.apply(driver, [put]) == {put: [1]}
+
+    assert [" ".join(text.split()[:3]) for text in driver.texts] == [
+        "INSERT INTO checkpoints",
+        "SELECT checkpoints_graphs.deleted_up_to FROM",
+        "INSERT INTO checkpoints_blobs",
+        "DELETE FROM checkpoints",
+        "INSERT INTO checkpoints_graphs",
+    ]
+    assert [text.partition("ON DUPLICATE KEY UPDATE ")[2] for text in driver.texts if "ON DUPL" in text] == [
+        "graph_id = checkpoints_blobs.graph_id",
+        "deleted_up_to = greatest(checkpoints_graphs.deleted_up_to, VALUES(deleted_up_to))",
+    ]
+
+
+def test_an_insert_in_conflict_is_refused_in_mysql() -> None:
+    """The error leaves the transaction usable, so the others of a batch are carried out in it."""
+    dialect = MysqlDialect(Tables("checkpoints", dialect="mysql"), mysql.dialect(dbapi=sqlite3))
+    put, deletion = Put(make_record("g", 3), defaultdict(str), [1]), Delete("g", [2])
+
+    outcomes = dialect.apply(RecordingDriver(is_in_conflict=True), [put, deletion])
+
+    assert kinds([outcomes[put], outcomes[deletion]]) == [SequenceTakenError, [2]]

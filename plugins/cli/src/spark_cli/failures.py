@@ -10,11 +10,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from spark.errors import SparkError
+from spark_cli.output import shortened
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint import CheckpointBackend, CheckpointInfo
-
-_LONGEST = 200
 
 
 async def failures_of(
@@ -43,18 +42,14 @@ def in_a_word(error: Mapping[str, Any]) -> str:
 
 def in_lines(error: Mapping[str, Any]) -> Iterator[str]:
     """What failed, where and when, and the stack, innermost last."""
-    yield _short(f"{error.get('type', 'unknown')}: {error.get('message', '')}")
+    yield shortened(f"{error.get('type', 'unknown')}: {error.get('message', '')}")
     node, attempt, time = error.get("node"), error.get("attempt"), error.get("time")
     yield f"    in node {node!r}, attempt {attempt}, at {time}" if node is not None else f"    at {time}"
     stack = error.get("stack")
     for frame in stack if isinstance(stack, list | tuple) else ():
         if isinstance(frame, list | tuple) and len(frame) == 3:
-            yield _short(f"    {frame[0]}:{frame[1]} in {frame[2]}")
+            yield shortened(f"    {frame[0]}:{frame[1]} in {frame[2]}")
 
 
 def _mapping(error: Any) -> Mapping[str, Any]:
     return error if isinstance(error, Mapping) else {}
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

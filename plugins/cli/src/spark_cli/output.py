@@ -12,7 +12,9 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
+
+_LONGEST: Final = 200
 
 
 def say(line: str) -> None:
@@ -53,6 +55,11 @@ def say_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def one_line(text: str) -> str:
     """The text with everything that is not printable spelt out as Python does, newlines as well."""
     return text if text.isprintable() else "".join(map(_spelt, text))
+
+
+def shortened(text: str) -> str:
+    """The text, cut off if it has more than 200 characters."""
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def plain(value: Any) -> Any:

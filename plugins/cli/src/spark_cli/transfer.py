@@ -130,10 +130,10 @@ class _Transfer:
             held = set(kept) & set(await self._target.blob_names(graph_id)) if kept else set()
             for batch in in_batches(info for info in infos if info.sequence not in there):
                 for info, found in await self._read(batch):
-                    held.update(await self._carry(info, found, held))
+                    held.update(await self._copy(info, found, held))
 
     async def _compare(self, batch: Sequence[CheckpointInfo]) -> Names:
-        """See that the same records are there; the large values that they refer to."""
+        """Check that the target has the same records; returns the large values that they refer to."""
         theirs = (await self._target.get_many(batch[0].graph_id, [info.sequence for info in batch])).records
         names: Names = []
         for info, found in await self._read(batch):
@@ -144,8 +144,8 @@ class _Transfer:
             names += found.names if found else []
         return names
 
-    async def _carry(self, info: CheckpointInfo, found: _Found | None, held: set[str]) -> Names:
-        """Bring it there; the large values that are there with it."""
+    async def _copy(self, info: CheckpointInfo, found: _Found | None, held: set[str]) -> Names:
+        """Copy it; returns the large values that the target has with it."""
         record = None if found is None else await self._packed(info, found, held)
         if record is not None:
             try:
@@ -157,7 +157,7 @@ class _Transfer:
         return found.names if found and record else []
 
     async def _read(self, batch: Sequence[CheckpointInfo]) -> list[tuple[CheckpointInfo, _Found | None]]:
-        """The records; None for one that was deleted since it was listed, or can't be carried, which is noted."""
+        """The records; None for one that was deleted since it was listed, or can't be copied, which is noted."""
         read = await self._source.get_many(batch[0].graph_id, [info.sequence for info in batch])
         damaged = {each.sequence: each.reason for each in read.damaged}
         return [

@@ -15,11 +15,8 @@ from spark.graphs.checkpoint import (
     CheckpointHandler,
     CheckpointManager,
     InMemoryCheckpointBackend,
-    KeepAll,
     Listing,
 )
-from spark.graphs.checkpoint.observers.observers import Observers
-from spark.graphs.checkpoint.recording.recorder import Capture, Recorder
 from spark.graphs.checkpoint.storage import Record
 from spark_testing.clock import FakeClock
 from tests.support.running import Does, FailsOnce, Failure, countdown, every_step, history
@@ -389,27 +386,18 @@ class TestOpening:
 
 
 class TestForgotten:
-    @pytest.mark.parametrize("has_saved", [True, False])
-    async def test_a_writer_that_was_stopped_while_its_graph_was_forgotten_is_refused(self, has_saved: bool) -> None:
+    @pytest.mark.parametrize("at", [1, 3])
+    async def test_a_run_that_was_stopped_while_its_graph_was_forgotten_is_refused(self, at: int) -> None:
         """Nothing in the store would do so: its next sequence is free again."""
         backend, clock = InMemoryCheckpointBackend(), FakeClock()
         await rival(backend, steps=2)()
-        recorder = Recorder(
-            graph_id="g",
-            backend=backend,
-            trigger=None,
-            retention=KeepAll(),
-            observers=Observers.of(None),
-            clock=clock,
-        )
-        await recorder.open(parent=2)
-        capture = Capture({"frontier": {"contents": {}}})
-        if has_saved:
-            await recorder.record(capture)
 
-        await backend.forget("g")
-        clock.advance(11)
+        async def be_stopped() -> None:
+            await backend.forget("g")
+            clock.advance(11)
+
+        graph = Graph(acting(be_stopped, at=at, last=5), id="g", checkpoint_config=every_step(backend), clock=clock)
 
         with pytest.raises(CheckpointConflictError, match="forgotten meanwhile"):
-            await recorder.record(capture)
+            await graph.run()
         assert await sequences(backend) == []

@@ -16,14 +16,14 @@ class GracePeriod:
     """
 
     def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+        self.seconds: float = seconds
         self._deadline = float("inf")
         self.cancelled: asyncio.CancelledError | None = None
         """The first cancellation that arrived while it waited."""
 
     def begin(self) -> None:
         """The time begins to run, unless it does already."""
-        self._deadline = min(self._deadline, asyncio.get_running_loop().time() + self._seconds)
+        self._deadline = min(self._deadline, asyncio.get_running_loop().time() + self.seconds)
 
     @property
     def remaining(self) -> float:

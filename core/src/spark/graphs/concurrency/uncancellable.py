@@ -20,7 +20,7 @@ async def wait_uncancellable(work: Awaitable[Result], *, on_cancel: Callable[[],
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
-        if on_cancel is not None:
+        if on_cancel is not None and not future.done():
             on_cancel()
         await wait_until_done(future)
         raise

@@ -15,7 +15,7 @@ _UNREAD: Final = object()
 class NodeContext:
     """One execution of one node. It belongs to that execution: don't keep it for later."""
 
-    __slots__ = ("_ended", "_graph_state", "_inputs", "_state", "_step", "graph_writes", "node_writes")
+    __slots__ = ("_ended", "_graph_state", "_graph_writes", "_inputs", "_node_writes", "_state", "_step")
 
     def __init__(self, step: StepInput) -> None:
         self._step = step
@@ -24,9 +24,9 @@ class NodeContext:
         self._inputs: Any = _UNREAD
         self._graph_state: GraphState | None = None
         self._state: NodeState | None = None
-        self.graph_writes: StateTransaction | None = None
+        self._graph_writes: StateTransaction | None = None
         """What this step read and wrote of the graph's state; None while it touched nothing."""
-        self.node_writes: StateTransaction | None = None
+        self._node_writes: StateTransaction | None = None
         """The same for the node's own state."""
 
     @property
@@ -43,8 +43,8 @@ class NodeContext:
     def graph_state(self) -> GraphState:
         """The state that all nodes share."""
         if self._graph_state is None:
-            self.graph_writes = StateTransaction(self._step.scope.state, self._step.token.node)
-            self._graph_state = GraphState(self.graph_writes)
+            self._graph_writes = StateTransaction(self._step.scope.state, self._step.token.node)
+            self._graph_state = GraphState(self._graph_writes)
             if self._ended is not None:
                 self._end(self._ended)
         return self._graph_state
@@ -53,8 +53,8 @@ class NodeContext:
     def state(self) -> NodeState:
         """This node's own state: a mapping that is kept from one execution to the next, and in checkpoints."""
         if self._state is None:
-            self.node_writes = StateTransaction(self._step.scope.node_state(self.node), self.node)
-            self._state = NodeState(self.node_writes)
+            self._node_writes = StateTransaction(self._step.scope.node_state(self.node), self.node)
+            self._state = NodeState(self._node_writes)
             if self._ended is not None:
                 self._end(self._ended)
         return self._state

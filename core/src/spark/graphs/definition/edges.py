@@ -8,6 +8,7 @@ from types import FunctionType
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from spark.errors import ConditionError
+from spark.wording import shortened
 
 Condition = Callable[[Any], Any]
 """A plain function of an output's content; a true result lets the edge fire."""
@@ -105,7 +106,7 @@ class Edge(Generic[End]):
     def _raised(self, error: Exception, content: Any) -> ConditionError:
         return ConditionError(
             f"The condition of {self!r} raised {type(error).__name__}: {error}. It was given the output's content "
-            f"{_shortened(content)}; make it handle this content as well."
+            f"{shortened(repr(content))}; make it handle this content as well."
         )
 
 
@@ -136,11 +137,6 @@ class Edges(Generic[End]):
 
     def __reduce__(self) -> tuple[type, tuple[()], None, Iterator[Edge[End]]]:
         return Edges, (), None, iter(self)  # what a copy is looked up by are the identities of other nodes
-
-
-def _shortened(content: Any) -> str:
-    text = repr(content)
-    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def _is_same_condition(one: Condition | None, other: Condition | None) -> bool:

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
 from spark.errors import ConditionError, StateConflictError
-from spark.graphs.checkpoint.recording.saving import Saver
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.concurrency.grace_period import GracePeriod
 from spark.graphs.concurrency.uncancellable import wait_for_end
+from spark.graphs.engine.final_save import FinalSave
 from spark.graphs.engine.outcome import Cause, Stop
 from spark.graphs.engine.run import GraphRun
 from spark.graphs.message import Message
 from spark.graphs.values.failures import add_note, brief, error_data, message_of
 from spark.graphs.values.snapshots import snapshot
 
-_LAST_CHANCE: Final = 0.1
-"""Seconds that a save which took too long gets to notice that it is over."""
 _LOG = logging.getLogger("spark.run")
 
 
@@ -35,22 +33,20 @@ class Ending:
         self._run = run
         self._spec = run.spec
         self._position = run.position
-        self._saver = run.services.saver
         self._config = run.spec.checkpoint_config
         self._driver: asyncio.Task[Stop | None] | None = None
         self._stop: Stop | None = None
         """Why the driver stopped although work is left."""
         self._grace_period = GracePeriod(self._config.cancel_grace)
+        self._final_save: FinalSave | None = None
+        if run.services.saver is not None:
+            self._final_save = FinalSave(run, run.services.saver, self._grace_period)
         self._caller: asyncio.Task[Any] | None = None
         self._until = float("inf")
         """When the budget is used up, by the clock of the event loop."""
         self._failure = ""
         """What failed first, as the beginning of a note."""
-        self._error_data: dict[str, Any] | None = None
-        """What checkpoints record of it."""
         self._has_failed = False
-        self._saved: CheckpointInfo | None = None
-        """The last checkpoint of the run."""
         self._notes: list[str] = []
 
     async def reach(self) -> Message:
@@ -127,9 +123,25 @@ class Ending:
             self._notes.append(f"in addition, {_what_failed(stop)}{brief(error)}")
             return
         self._has_failed, self._failure = True, _what_failed(stop)
-        if self._saver is not None and self._config.record_errors:
+        if self._final_save is not None and self._config.record_errors:
             data = error_data(error, node=node, attempt=attempt, time=self._run.services.clock.utc_now())
-            self._error_data = self._position.error = data
+            self._final_save.error_data = self._position.error = data
+
+    async def _save_or_raise(self, reason: str) -> None:
+        if self._final_save is None:
+            return
+        failure = await self._final_save.save(reason)
+        try:
+            if self._grace_period.cancelled is not None:
+                if failure is not None:
+                    self._notes.append(f"its last checkpoint could not be saved: {brief(failure)}")
+                raise self._grace_period.cancelled
+            if failure is not None:
+                if self._final_save.saved is None:
+                    self._stop = Stop(Cause.SAVING, failure)
+                raise failure
+        finally:
+            del failure  # its traceback refers to this frame
 
     def _message(self) -> Message:
         result = self._position.result
@@ -151,8 +163,8 @@ class Ending:
             self._grace_period.begin()
             self._failure = self._failure or "the run was cancelled; "
         await self._stop_steps(error)
-        if self._saver is not None:
-            await self._save_where_it_stands(self._saver, error)
+        if self._final_save is not None:
+            await self._save_where_it_stands(self._final_save, error)
 
     async def _stop_steps(self, error: BaseException) -> None:
         """Cancel running steps, twice if necessary. Those that finish anyway are committed; all others are pending again."""
@@ -183,28 +195,29 @@ class Ending:
         return self._spec.failure_rule.seconds_to_stop
 
     def _report_abandoned(self, nodes: list[str]) -> None:
-        text = (
-            f"{', '.join(map(repr, nodes))} did not stop when cancelled and was abandoned; its result will be discarded"
-        )
+        text = f"{', '.join(map(repr, nodes))} did not stop when cancelled; results that still arrive are discarded"
         self._notes.append(text)
         _LOG.warning("Graph %r: %s.", self._spec.graph_id, text)
 
-    async def _save_where_it_stands(self, saver: Saver, error: BaseException) -> None:
-        reason = self._reason(error)
-        timer = None
+    async def _save_where_it_stands(self, final_save: FinalSave, error: BaseException) -> None:
+        saver, reason, timer = final_save.saver, self._reason(final_save, error), None
         if reason is not None and self._grace_period.remaining < float("inf"):
             timer = asyncio.get_running_loop().call_later(self._grace_period.remaining / 2, saver.expedite)
         before = saver.latest
-        failure = await self._save(saver, reason)
+        failure = await final_save.save(reason)
         if timer is not None:
             timer.cancel()
-        self._note_save(saver, reason, failure, is_durable=saver.latest is not before)
+        if failure is not None and not (reason and saver.latest is not before):
+            what = "the last boundary could not be saved" if reason else "checkpoints in progress could not be finished"
+            self._notes.append(f"{what}: {type(failure).__name__}: {message_of(failure)}")
+        elif reason is not None and saver.latest is not None:
+            self._notes.insert(0, self._where_to_continue(saver.latest))
 
-    def _reason(self, error: BaseException) -> str | None:
+    def _reason(self, final_save: FinalSave, error: BaseException) -> str | None:
         """What the checkpoint is made for; None when none is to be made."""
         cause, autosave = self._stop and self._stop.cause, self._run.autosave
         if not self._position.frontier:
-            return "completed" if self._saved is None and cause is not Cause.SAVING else None
+            return "completed" if final_save.saved is None and cause is not Cause.SAVING else None
         if not isinstance(error, Exception):
             return "cancelled" if self._config.trigger_on_cancel else None
         if cause is Cause.BUDGET:
@@ -213,72 +226,15 @@ class Ending:
             return None  # it can't be saved; or it is saved, and an observer or a rule raised after that
         return "failed" if self._config.trigger_on_failure else None
 
-    def _note_save(self, saver: Saver, reason: str | None, failure: BaseException | None, *, is_durable: bool) -> None:
-        if failure is not None and not (reason and is_durable):
-            what = "the last boundary could not be saved" if reason else "checkpoints in progress could not be finished"
-            self._notes.append(f"{what}: {type(failure).__name__}: {message_of(failure)}")
-        elif reason is not None and saver.latest is not None:
-            self._notes.insert(
-                0,
-                f"{self._failure}graph {self._spec.graph_id!r} was saved as checkpoint {saver.latest.checkpoint_id!r}; to "
-                "continue from there, use run(resume=True) or Graph.from_checkpoint().",
-            )
+    def _where_to_continue(self, info: CheckpointInfo) -> str:
+        return (
+            f"{self._failure}graph {self._spec.graph_id!r} was saved as checkpoint {info.checkpoint_id!r}; to continue from "
+            "there, use run(resume=True) or Graph.from_checkpoint()."
+        )
 
     def _add_notes(self, error: BaseException) -> None:
         for note in self._notes:
             add_note(error, note)
-
-    async def _save_or_raise(self, reason: str) -> None:
-        if self._saver is None:
-            return
-        failure = await self._save(self._saver, reason)
-        try:
-            if self._grace_period.cancelled is not None:
-                if failure is not None:
-                    self._notes.append(f"its last checkpoint could not be saved: {brief(failure)}")
-                raise self._grace_period.cancelled
-            if failure is not None:
-                if self._saved is None:
-                    self._stop = Stop(Cause.SAVING, failure)
-                raise failure
-        finally:
-            del failure  # its traceback leads to this frame
-
-    async def _save(self, saver: Saver, reason: str | None) -> BaseException | None:
-        """Save the present boundary if there is a reason to, and wait until nothing is being saved or deleted any more.
-
-        A task of its own does that, so that cancelling the run does not cut it off. Returns what went wrong.
-        """
-        while True:
-            task = asyncio.create_task(self._finish(saver, reason), name="spark-graphs: saving the last checkpoint")
-            if await self._grace_period.wait([task]):
-                saver.abort()
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await wait_for_end(task, _LAST_CHANCE)
-                return TimeoutError(f"it took longer than cancel_grace, {self._config.cancel_grace:g} s")
-            failure = asyncio.CancelledError() if task.cancelled() else task.result()
-            # An event loop that is shut down cancels all its tasks, this one too: start again.
-            if not isinstance(failure, asyncio.CancelledError) or self._grace_period.cancelled is None:
-                return failure
-
-    async def _finish(self, saver: Saver, reason: str | None) -> BaseException | None:
-        failure = await _error_of(self._save_boundary(saver, reason)) if reason is not None else None
-        if failure is not None and not isinstance(failure, Exception):
-            return failure
-        unsettled = await _error_of(saver.settle())
-        return failure or unsettled
-
-    async def _save_boundary(self, saver: Saver, reason: str) -> None:
-        run, position = self._run, self._position
-        position.error = self._error_data or position.error
-        capture = position.capture(self._spec, reason=reason)
-        capture.is_repeat = self._spec.is_resumed and run.is_where_it_began() and reason != "completed"
-        try:
-            self._saved = await saver.save_last(capture)
-        except Exception as error:
-            position.explain(error)
-            raise
 
     def _may_wait(self) -> bool:
         """Whether the caller's task runs this, and not the garbage collector, which closes abandoned coroutines."""
@@ -294,15 +250,6 @@ class Ending:
         for task in tasks:
             with suppress(RuntimeError):  # the event loop is closed
                 task.cancel()
-
-
-async def _error_of(work: Awaitable[object]) -> BaseException | None:
-    """What the work raises, as a value: a SystemExit that left a task would end the event loop."""
-    try:
-        await work
-    except BaseException as error:
-        return error
-    return None
 
 
 def _what_failed(stop: Stop) -> str:

@@ -53,7 +53,7 @@ class LocalExecutor:
         finally:
             if context is not None:
                 context._end(plan.ended)
-        return Finished(output) if context is None else Finished(output, context.graph_writes, context.node_writes)
+        return Finished(output) if context is None else Finished(output, context._graph_writes, context._node_writes)
 
     def close(self) -> None:
         self._threads.end()

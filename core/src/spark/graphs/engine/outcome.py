@@ -86,7 +86,7 @@ class Stop:
         self.step: StepInput | None = step
 
     def as_failure(self) -> Stop:
-        """The same for a run that nobody cancelled: a step that was cancelled all the same has failed."""
+        """The same for a run that nobody cancelled: a step that was cancelled anyway has failed."""
         if self.step is None or not isinstance(self.error, asyncio.CancelledError):
             return self
         return Stop(Cause.FAILURE, Failed.escaped(self.step.node, self.error).error, self.step)

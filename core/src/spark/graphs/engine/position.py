@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from spark.errors import SerializationError
@@ -13,6 +13,7 @@ from spark.graphs.engine.outcome import Cause, Failed, Finished, Outcome, Stop
 from spark.graphs.engine.spec import RunSpec
 from spark.graphs.message import Message
 from spark.graphs.state.frontier import Frontier
+from spark.graphs.state.tracked import TrackedMapping
 from spark.graphs.state.transactions import StateStore
 from spark.graphs.values.containers import PlainDict
 from spark.graphs.values.failures import add_note
@@ -36,10 +37,15 @@ class RunPosition:
     """Why the run failed, as checkpoints record it, as long as the failed step is pending."""
     check: Check | None = None
     """Whether a value can be saved where the checkpoints go."""
+    _nodes_with_state: TrackedMapping[StateStore] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        for store in (self.state, *self.node_states.values()):
+        self.state.check = self.check
+        self._nodes_with_state = TrackedMapping(StateStore.capture)
+        for key, store in self.node_states.items():
             store.check = self.check
+            if store.values:
+                self._nodes_with_state.put(key, store)
         self._drop_error_once_done()
 
     def commit(self, step: StepInput, plan: NodePlan, outcome: Outcome) -> Stop | None:
@@ -61,7 +67,7 @@ class RunPosition:
         if graph_changes:
             self.state.apply(graph_changes, writer=key)
         if node_changes:
-            self.node_states[key].apply(node_changes, writer=key)
+            self._apply_to_node(key, node_changes)
         frontier = self.frontier
         frontier.finish(step.token, content, targets)
         if not targets:
@@ -94,13 +100,21 @@ class RunPosition:
         return Capture(
             {
                 "graph_state": self.state.capture(),
-                "node_states": {key: store.capture() for key, store in self.node_states.items() if store.values},
+                "node_states": self._nodes_with_state.capture(),
                 "frontier": frontier,
                 "topology": spec.topology.to_data(),
                 "config": spec.config,
                 "execution_metadata": facts if metadata is None else {**facts, "metadata": metadata},
             }
         )
+
+    def _apply_to_node(self, key: str, changes: dict[str, Any]) -> None:
+        store, tracked = self.node_states[key], self._nodes_with_state
+        store.apply(changes, writer=key)
+        if store.values:
+            tracked.put(key, store)
+        elif key in tracked.values:
+            tracked.remove(key)
 
     def explain(self, error: BaseException) -> None:
         """Add a note that names the node that made a value which can't be saved, where that is known."""

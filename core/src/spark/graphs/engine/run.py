@@ -43,7 +43,7 @@ class GraphRun:
         self._most_steps = spec.max_concurrency or float("inf")
         self._most_iterations = (spec.budget and spec.budget.max_iterations) or float("inf")
         self._clock = services.clock.monotonic
-        self._started = self._breathed = self._clock()
+        self._started = self._clock()
 
     async def drive(self) -> Stop | None:
         """Take steps until no work is left, or until something stops the run. Never raises."""
@@ -53,17 +53,18 @@ class GraphRun:
             return Stop(Cause.CANCELLATION, error)
         except BaseException as error:  # a SystemExit that left a task would end the event loop
             return Stop(Cause.FAILURE, error)
-        if stop is not None and stop.step is not None and not is_being_cancelled():
+        if stop is not None and not is_being_cancelled():
             return stop.as_failure()  # a node that runs in parallel cancelled its own task
         return stop
 
     async def _take_steps(self) -> Stop | None:
         position, plans, scope, execute = self.position, self._plans, self._scope, self.services.executor.execute
         frontier, commit, autosave, clock = position.frontier, position.commit, self.autosave, self._clock
-        has_budget = self.spec.budget is not None
+        waiting, running, has_budget = frontier.waiting, frontier.running, self.spec.budget is not None
+        breathe_at = clock() + _BREATH
         stop = self._check_budget(clock())  # a run that is continued may have used it up before
-        while frontier and stop is None:
-            if not frontier.running and len(frontier.waiting) == 1:  # the only token there is needs no task of its own
+        while (waiting or running) and stop is None:  # when nothing else is left, joins are released
+            if len(waiting) == 1 and not running:  # the only token there is needs no task of its own
                 step = StepInput(scope, frontier.start())
                 outcome = await execute(step)
                 if self.is_over:
@@ -81,9 +82,9 @@ class GraphRun:
                     return stop
             if has_budget and stop is None:
                 stop = self._check_budget(now)
-            if now - self._breathed > _BREATH:
+            if now > breathe_at:
                 await asyncio.sleep(0)
-                self._breathed = clock()
+                breathe_at = clock() + _BREATH
         if not frontier and position.result is None:
             position.result = Message(content=None, status="completed", node=None)
         return stop

@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import Annotated, Any, Final, NamedTuple, Self, TypeAlias, get_type_hints
 
 LARGEST: Final = 2**63 - 1
+"""The largest number that every format can write."""
 
 
 def is_text(value: Any) -> bool:
@@ -38,12 +39,12 @@ Count: TypeAlias = Annotated[int, is_count]
 Path: TypeAlias = Annotated[tuple[int, ...], is_path]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False, match_args=False)
 class Token:
     """One pending execution of a node.
 
-    The fields whose type says how to check them are stored. One with a default is stored only where it has another value: so a
-    new one has a default, and takes nothing but its line here and its use.
+    Fields whose type carries a check are stored; those with a default, only where they have another value. So a new field is one
+    line here, with a default, and older checkpoints simply lack it.
     """
 
     id: str
@@ -83,14 +84,14 @@ class Token:
 
     @classmethod
     def from_data(cls, id: str, inputs: Any, data: Mapping[str, Any]) -> Self:
-        """The token that ``to_data`` described. What it left out has its default; what is no field is dropped."""
+        """The token that ``to_data`` described. Fields that it left out have their defaults; unknown ones are dropped."""
         values = {name: data[name] for name in stored_fields(cls).checks if name in data}
         arguments: dict[str, Any] = {name: tuple(v) if type(v) is list else v for name, v in values.items()}
         return cls(id, inputs, **arguments)
 
     @classmethod
     def wrong_field(cls, data: Mapping[str, Any]) -> str | None:
-        """The first field that ``to_data`` never writes so, or never leaves out; None when all are right."""
+        """The first field that is missing or has a value that no token has; None when all are right."""
         stored = stored_fields(cls)
         values = {**dict(zip(stored.optional, stored.defaults, strict=True)), **data}
         return next((name for name, is_valid in stored.checks.items() if not is_valid(values.get(name, ...))), None)

@@ -9,6 +9,8 @@ from traceback import walk_tb
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
+from spark.wording import shortened
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -74,5 +76,4 @@ def _stack(trace: TracebackType | None) -> list[list[Any]]:
 
 def _plain(text: str, longest: int) -> str:
     """A plain string that can be written as UTF-8."""
-    short = text if len(text) <= longest else f"{text[: longest - 1]}…"
-    return short.encode("utf-8", "backslashreplace").decode()
+    return shortened(text, longest).encode("utf-8", "backslashreplace").decode()

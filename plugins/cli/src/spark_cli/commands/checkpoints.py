@@ -10,7 +10,7 @@ import typer
 from spark_cli.exit_codes import confirm, end, refuse
 from spark_cli.failures import failures_of, in_a_word, in_lines
 from spark_cli.options import Id, Imports, Json, OneGraph, Url, not_a_url
-from spark_cli.output import plain, say, say_json, say_table, tell
+from spark_cli.output import plain, say, say_json, say_table, shortened, tell
 from spark_cli.stores import opened_store, wait_for
 from spark_cli.targets import import_all
 
@@ -226,4 +226,4 @@ def _short(value: Any) -> str:
     # What is stored may hold whatever a terminal takes for commands; JSON spells control characters out.
     is_safe = isinstance(value, str) and value.isprintable()
     text = value if is_safe else json.dumps(plain(value))
-    return text if len(text) <= 200 else f"{text[:199]}…"
+    return shortened(text)

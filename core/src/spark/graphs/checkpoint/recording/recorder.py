@@ -94,8 +94,15 @@ class Recorder:
             await history.check_not_forgotten()
         superseded = await superseded_by(capture, history, backend) if capture.is_repeat else None
         for _ in range(ATTEMPTS):
-            checkpoint = self._checkpoint_of(capture, now)
-            record = await encoder.encode(checkpoint, history.next_sequence)
+            sequence = history.next_sequence
+            checkpoint = capture.checkpoint(
+                automatic_id(self._graph_id, sequence),
+                graph_id=self._graph_id,
+                timestamp=now,
+                sequence=sequence,
+                parent=history.parent,
+            )
+            record = await encoder.encode(checkpoint, sequence)
             info = record.info()
             surplus = pruner.choose(info, superseded=superseded, retired=encoder.retired)
             try:
@@ -116,16 +123,6 @@ class Recorder:
             encoder.stored()
             return checkpoint, info, surplus
         raise never_free(backend, self._graph_id)
-
-    def _checkpoint_of(self, capture: Capture, now: datetime) -> GraphCheckpoint:
-        sequence = self.history.next_sequence
-        return capture.checkpoint(
-            automatic_id(self._graph_id, sequence),
-            graph_id=self._graph_id,
-            timestamp=now,
-            sequence=sequence,
-            parent=self.history.parent,
-        )
 
     async def settle(self) -> None:
         """Wait until nothing is being deleted any more.

@@ -21,10 +21,10 @@ Result = TypeVar("Result")
 
 _NEWEST: Final = 0.3
 """The weight of the newest call in the mean."""
-_IN_URL: Final = re.compile(r"[?&]inline_io=([^&#]*)")
+_IN_URL: Final = r"[?&]inline_io=([^&#]*)"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class InlineLimits:
     """For how long calls that run inline may hold up the event loop."""
 
@@ -160,12 +160,12 @@ def split_inline_io(url: str) -> tuple[str, dict[str, bool]]:
 
     :raises ValueError: it has another value, or is there twice.
     """
-    found = _IN_URL.findall(url)
+    found = re.findall(_IN_URL, url)
     if not found:
         return url, {}
     value = found[0].lower()
     if len(found) > 1 or value not in ("true", "false"):
         raise ValueError("inline_io in the URL of a backend: write inline_io=true or inline_io=false, once.")
-    before, after = _IN_URL.split(url)[::2]
+    before, after = re.split(_IN_URL, url)[::2]
     sign = url[len(before)] if after.startswith("&") else ""
     return before + sign + after.removeprefix("&"), {"inline_io": value == "true"}
