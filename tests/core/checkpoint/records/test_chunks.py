@@ -239,6 +239,21 @@ def test_a_change_leaves_the_other_chunks_as_they_are() -> None:
         first = names
 
 
+def test_keys_that_are_deleted_one_checkpoint_at_a_time_leave_no_crumbs() -> None:
+    """A queue loses its first key at each step."""
+    state, store = StateStore("graph_state"), Store(large_from=10_000, chunked_from=2_000, chunk_size=1_000)
+    state.apply({f"k{number}": "y" * 90 for number in range(200)}, writer="n")
+    store.save(state.capture(), is_stored=True)
+    for number in range(60):
+        state.apply({f"k{number}": DELETED, f"k{200 + number}": "y" * 90}, writer="n")
+        record = store.save(state.capture(), is_stored=True)
+        sizes = [ref.raw_size for ref in store.codec.references(record)]
+
+        assert len(sizes) > 10
+        assert min(sizes[:-1]) > 200, "each is merged before it is a quarter of a chunk"
+        assert [*store.load(record)] == [*state.values]
+
+
 def test_keys_that_go_leave_no_crumbs() -> None:
     """Many keys that go, one after the other, would otherwise leave as many chunks of a few bytes each."""
     state, store = divided_state(small_values(20_000))
