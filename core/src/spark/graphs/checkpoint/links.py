@@ -1,6 +1,6 @@
-"""What this process knows of a checkpoint besides its data: the store that it is from, and who is notified when it is saved.
+"""What this process knows of a checkpoint besides its data: the store that it came from, and who is notified when it is saved.
 
-It is kept here and not in the checkpoint, which so stays plain data: it can be compared, copied, pickled and sent elsewhere.
+It is kept beside the checkpoint, which therefore is plain data: it can be compared, copied, pickled and sent to another process.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Checkpoint = TypeVar("Checkpoint")
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """What belongs to one checkpoint, as long as that is alive."""
+    """What belongs to a checkpoint for as long as that is alive."""
 
     store: Any = None
     """The backend that it was loaded from or saved to."""
@@ -29,19 +29,19 @@ _LINKS: Final[dict[int, tuple[ref[Any], Links]]] = {}
 
 
 def links_of(checkpoint: object) -> Links:
-    """What belongs to this very object."""
+    """What belongs to this object."""
     found = _LINKS.get(id(checkpoint))
     return _NONE if found is None else found[1]
 
 
 def link(checkpoint: Checkpoint, **links: Any) -> Checkpoint:
-    """The checkpoint, to which a store or observers belong from now on, too."""
+    """The checkpoint, to which a store or observers belong from now on."""
     _set(checkpoint, replace(links_of(checkpoint), **links))
     return checkpoint
 
 
 def linked_as(original: object, copy: Checkpoint) -> Checkpoint:
-    """The copy, to which belongs what belongs to the original."""
+    """The copy, to which everything belongs that belongs to the original."""
     links = links_of(original)
     if links is not _NONE:
         _set(copy, links)

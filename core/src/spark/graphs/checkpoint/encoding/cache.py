@@ -20,10 +20,10 @@ _NEW: Final = object()
 
 
 class EncodingCache:
-    """The encoded items of one run's last checkpoint. Only for values that are never changed once they were encoded.
+    """The encoded items of a run's last checkpoint. Only for values that are never changed after they were encoded.
 
-    An item is taken again when its value is the very same object as last time. It holds nothing of keys that were deleted.
-    One cache serves one codec and one call at a time.
+    An item is used again if its value is the same object as last time. Nothing of deleted keys is kept. A cache serves one codec
+    and one call at a time.
 
     :param large_from: bytes of an encoded value from which on it becomes a blob, where blobs are kept.
     :param chunked_from: bytes of a mapping's items from which on it is divided into chunks; None for never.
@@ -39,7 +39,7 @@ class EncodingCache:
         self.owner: object = None
         """The format whose bytes these are."""
         self.last_cost = 0
-        """To compose the last payload took as long as to hash so many bytes; 0 when it was deferred."""
+        """What composing the last payload cost, in bytes that could have been hashed in that time; 0 when that was deferred."""
         self.refs: dict[tuple[str, str], str] = {}
         """Mapping and key to the name of the blob that holds the value."""
         self.retired: list[str] = []
