@@ -27,6 +27,7 @@ from spark.graphs.checkpoint import (
     Trigger,
     open_backend,
 )
+from spark_testing.clock import FakeClock
 from tests.support.running import Does, FailsOnce, Failure, every_step, history
 
 
@@ -129,13 +130,18 @@ class TestSiblings:
 
     async def test_what_ends_a_run_while_siblings_finish_does_not_wait_for_them(self) -> None:
         start = Does(lambda context: {}, name="start")
-        start >> [Fails(), Does(lambda context: asyncio.Event().wait(), name="hangs")]
-        graph = Graph(start, checkpoint_config=CheckpointConfig())
+        fails = Fails()
+        start >> [fails, Does(lambda context: asyncio.Event().wait(), name="hangs")]
+        graph = Graph(start, checkpoint_config=CheckpointConfig(), clock=FakeClock())  # only timers end it
 
-        with pytest.raises(TimeoutError) as caught:
-            async with asyncio.timeout(0.01):
-                await graph.run()
-        assert isinstance(caught.value.__cause__.__context__, Failure)  # type: ignore[union-attr]
+        running = asyncio.create_task(graph.run())
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert fails.executions == 1  # and by now the run waits for the other one
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await running
+        assert isinstance(caught.value.__context__, Failure)
         assert (await last(graph)).execution_metadata["reason"] == "cancelled"
 
         with pytest.raises(Failure):
