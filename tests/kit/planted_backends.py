@@ -194,6 +194,16 @@ class ListsInBlocks(InMemoryCheckpointBackend):
         return Listing([replace(info, size=65_536) for info in (await super().list(graph_id)).infos])
 
 
+class FindsByGraph(InMemoryCheckpointBackend):
+    """Of two checkpoints with one id, finds that of the last graph."""
+
+    found_by = "test_an_id_given_in_two_graphs_means_the_higher_sequence"
+
+    async def find(self, checkpoint_id):
+        found = [info for info in (await self.list()).infos if info.checkpoint_id == checkpoint_id]
+        return max(found, key=lambda info: info.graph_id, default=None)
+
+
 class CutsOff(InMemoryCheckpointBackend):
     """Has room for two megabytes."""
 

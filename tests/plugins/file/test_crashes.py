@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Callable
 from functools import partial
 from itertools import count
@@ -209,6 +210,49 @@ def test_a_save_that_the_system_refuses_leaves_nothing(tmp_path: Path, kind: str
     assert refused >= 10
 
 
+def refusing(call: str, path: Path, *, after: str) -> WatchedOs:
+    """Has the first such call on this path fail that follows another call."""
+
+    class Refusing(WatchedOs):
+        def __getattr__(self, name: str) -> Any:
+            watched = super().__getattr__(name)
+
+            def refused(*args: Any, **kwargs: Any) -> Any:
+                is_after = any(step.name == after for step in self.log)
+                if is_after and self.paths.get(args[0]) == str(path):
+                    raise OSError(errno.EIO, os.strerror(errno.EIO))
+                return watched(*args, **kwargs)
+
+            return refused if name == call else watched
+
+    return Refusing()
+
+
+def test_the_sequence_of_a_save_that_was_withdrawn_stays_used(tmp_path: Path) -> None:
+    """Others may have seen the record, and continued from it, before its folder could not be made durable."""
+    store = filled(tmp_path, EARLIER)
+
+    error = error_of(partial(store.put, SAVED["plain"]), refusing("fsync", tmp_path / "g", after="link"))
+
+    assert error is not None
+    assert store.get("g", 4) is None
+    assert store.next_sequence("g") == 5
+    with pytest.raises(SequenceTakenError, match="deleted"):
+        store.put(SAVED["plain"])
+
+
+def test_a_folder_that_can_t_be_made_durable_is_not_left_open(tmp_path: Path) -> None:
+    filled(tmp_path, EARLIER)
+    before = sorted(os.listdir("/proc/self/fd"))
+
+    error = error_of(
+        partial(LocalDirectory(str(tmp_path)).put, SAVED["plain"]), refusing("fsync", tmp_path, after="open")
+    )
+
+    assert error is not None
+    assert sorted(os.listdir("/proc/self/fd")) == before
+
+
 @pytest.mark.parametrize("sequence", [1, 2, 3])
 def test_a_deletion_that_the_system_refuses_says_so(tmp_path: Path, sequence: int) -> None:
     for number in count(1):
@@ -296,6 +340,34 @@ def test_a_folder_made_by_somebody_else_is_not_trusted_to_be_durable(tmp_path: P
 
     synced = [operation.paths[0] for operation in watched.log if operation.name == "fsync"]
     assert synced[:2] == [str(tmp_path), str(tmp_path / "store")]
+
+
+def test_a_forgotten_folder_that_somebody_else_makes_is_not_trusted_either(tmp_path: Path) -> None:
+    store = filled(tmp_path, EARLIER)
+    store.forget("g")
+    os.mkdir(tmp_path / "g")
+
+    with watching(WatchedOs()) as watched:
+        store.put(make_record("g", 1))
+
+    until_linked = [(step.name, step.paths[0]) for step in watched.log if step.name in ("fsync", "link")]
+    assert until_linked[0] == ("fsync", str(tmp_path.parent))
+    assert until_linked[1] == ("fsync", str(tmp_path))
+
+
+def test_a_directory_that_was_removed_and_made_anew_is_not_trusted_either(tmp_path: Path) -> None:
+    path = tmp_path / "store"
+    store = filled(path, EARLIER)
+    store.put(make_record("h", 1))
+    shutil.rmtree(path)
+    store.put(make_record("g", 1))
+    (path / "h").mkdir()
+
+    with watching(WatchedOs()) as watched:
+        store.put(make_record("h", 1))
+
+    until_linked = [(step.name, step.paths[0]) for step in watched.log if step.name in ("fsync", "link")]
+    assert until_linked[0] == ("fsync", str(path))
 
 
 @pytest.mark.parametrize("forgotten", ["/g", ".tmp-"])

@@ -12,7 +12,7 @@ from spark.graphs import ExitNode, Graph, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager
 from spark_backend_file import FileCheckpointBackend
 from spark_backend_file.local_directory import LocalDirectory
-from spark_testing.records import make_record
+from spark_testing.records import BLOB, make_record
 from tests.plugins.support.file_backends import file_of
 from tests.plugins.support.file_faults import WatchedOs, watching
 
@@ -66,3 +66,18 @@ async def test_a_writer_that_is_stopped_while_its_graph_is_forgotten_is_refused(
         await backend.put(make_record("g", 2))
 
     assert [info.sequence for info in (await backend.list("g")).infos] == [1]
+
+
+def test_records_are_durably_removed_before_their_large_values_and_the_folder_at_last(tmp_path: Path) -> None:
+    """Otherwise a power failure could bring back a record without its large values, or the folder."""
+    store = LocalDirectory(str(tmp_path))
+    store.put(make_record("g", 1, blobs={BLOB: b"x" * 9_000}))
+
+    with watching(WatchedOs()) as watched:
+        store.forget("g")
+
+    steps = [(step.name, step.paths[0].removeprefix(str(tmp_path))) for step in watched.log]
+    removed = steps.index(("unlink", "/g/000000000001.ckpt"))
+    synced = steps.index(("fsync", "/g"), removed)
+    assert synced < steps.index(("unlink", f"/g/blobs/{BLOB}.blob"))
+    assert steps[-1] == ("fsync", "")

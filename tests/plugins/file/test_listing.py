@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from spark.errors import CheckpointDamagedError
+from spark.graphs.checkpoint.storage import CheckpointInfo
 from spark_backend_file import FileCheckpointBackend
+from spark_backend_file.local_directory import LocalDirectory
+from spark_backend_file.local_folder import LocalFolder
 from spark_testing.records import make_record
 from tests.plugins.support.file_backends import file_of
 from tests.plugins.support.file_faults import WatchedOs, watching
@@ -152,3 +155,23 @@ async def test_an_empty_file_is_listed_like_any_other_damaged_one(backend: FileC
     assert (latest.sequence, latest.size) == (2, 0)
     assert [info.sequence for info in (await backend.list("g")).infos] == [1, 2]
     assert await backend.delete("g", 2)
+
+
+def test_the_latest_record_that_is_deleted_while_it_is_read_gives_way_to_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, other = LocalDirectory(str(tmp_path)), LocalDirectory(str(tmp_path))
+    first = make_record("g", 1)
+    for record in (first, make_record("g", 2)):
+        store.put(record)
+    find_latest = LocalFolder.latest
+
+    def latest_then_deleted(folder: LocalFolder, graph_id: str) -> CheckpointInfo | None:
+        monkeypatch.undo()
+        info = find_latest(folder, graph_id)
+        assert other.delete("g", 2)
+        return info
+
+    monkeypatch.setattr(LocalFolder, "latest", latest_then_deleted)
+
+    assert store.get_latest("g") == first

@@ -1,4 +1,4 @@
-"""A save takes along the few old checkpoints that it makes superfluous: safely, and without waiting for the disk once more."""
+"""A save deletes the few old checkpoints that it makes superfluous: safely, and without waiting for the disk once more."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def check_store(store: LocalDirectory) -> None:
     assert store.next_sequence("g") == (5 if 4 in there else 4)
 
 
-def test_a_save_that_makes_room_can_be_killed_before_any_of_its_calls(tmp_path: Path) -> None:
+def test_a_save_that_deletes_others_can_be_killed_before_any_of_its_calls(tmp_path: Path) -> None:
     seen = set()
     for number in count(1):
         store = filled(tmp_path / str(number))
@@ -263,3 +263,20 @@ def test_a_file_given_back_in_another_process_is_closed_at_once(tmp_path: Path) 
     asyncio.run(threads.close())
 
     assert told == "True"
+
+
+def test_of_two_deleters_the_higher_sequence_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one raises it between the first look and the lock."""
+    lock = fcntl.flock
+
+    def lock_after_another(file: int, operation: int) -> None:
+        os.ftruncate(file, 9)
+        lock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", lock_after_another)
+    folder = os.open(tmp_path, os.O_RDONLY)
+    try:
+        deleted_up_to.raise_deleted_up_to(folder, 3, durable=False)
+        assert deleted_up_to.read_deleted_up_to(folder) == 9
+    finally:
+        os.close(folder)

@@ -18,10 +18,12 @@ from spark.graphs.checkpoint import CheckpointManager
 from spark.graphs.checkpoint.storage import CheckpointQuery
 from spark_backend_s3 import S3CheckpointBackend
 from spark_backend_s3.calls import in_parallel
+from spark_backend_s3.connections import Connections
+from spark_backend_s3.location import Location
 from spark_backend_s3.names import Keys
 from spark_testing import CheckpointBackendConformance, OpenAnother, ReadRaw, Spoil
 from spark_testing.records import make_record
-from tests.plugins.support.file_faults import start_in_child
+from tests.plugins.support.file_faults import run_in_child, start_in_child
 from tests.plugins.support.s3.servers import S3Server
 from tests.plugins.support.s3.stores import list_at_most, open_store, watch
 from tests.support.running import countdown, every_step
@@ -449,3 +451,18 @@ def test_a_fork_can_go_on_using_it(s3_server: S3Server, bucket: str, prefix: str
         return told
 
     assert asyncio.run(use()) == "None"
+
+
+def test_a_fork_does_not_wait_for_a_thread_of_its_parent() -> None:
+    """If another thread was just opening or closing a connection, the child would find that locked for ever."""
+    connections = Connections(Location(bucket="b", key="k", secret="s", region="eu-west-1"), read_timeout=5)
+
+    async def use() -> None:
+        await connections.filesystem()
+        await connections.close()
+
+    with connections._lock:
+        told = run_in_child(lambda: ThreadPoolExecutor(1).submit(asyncio.run, use()).result(10))
+
+    assert told == "None"
+    asyncio.run(use())

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from itertools import count
+from typing import Any
 
 import pytest
 
 from spark.errors import SequenceTakenError
 from spark_backend_s3 import S3CheckpointBackend, Trust
 from spark_backend_s3.names import Keys
+from spark_backend_s3.view_cache import Tombstones
 from spark_testing import FakeClock
 from spark_testing.records import BLOB, make_record
 from tests.plugins.support.s3.servers import S3Server
@@ -102,6 +104,45 @@ async def test_a_writer_that_slept_does_not_use_what_was_used_and_removed(
     assert await sequences(rival) == [5, 6]
     assert await rival.find("by hand") is None
     assert await rival.next_sequence("g") == 7
+
+
+async def test_a_look_is_as_old_as_its_beginning(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that slept after the store had answered its look has not seen what others did meanwhile."""
+    clock = FakeClock(1000.0)
+    sleeper, rival = await store.open(clock=clock), await store.open(grace=AT_ONCE)
+    await put_all(rival, 1, 2)
+    page = sleeper._objects.page
+
+    async def page_then_sleep(*args: Any, **kwargs: Any) -> Any:
+        monkeypatch.undo()
+        answer = await page(*args, **kwargs)
+        await put_all(rival, 3, 4, 5)
+        assert await rival.delete_many("g", [1, 2, 3]) == [1, 2, 3]
+        clock.advance(HOUR)
+        return answer
+
+    monkeypatch.setattr(sleeper._objects, "page", page_then_sleep)
+
+    with pytest.raises(SequenceTakenError, match="deleted"):
+        await sleeper.put(make_record("g", 3))
+
+    assert await sequences(rival) == [4, 5]
+
+
+def test_the_highest_of_the_emptied_places_is_not_removed() -> None:
+    clock = FakeClock(1000.0)
+    trust, tombstones = Trust(grace=60.0, batch=2, clock=clock), Tombstones()
+    for sequence in (3, 1, 2):
+        tombstones.add(sequence, at=clock.monotonic())
+    assert tombstones.take_old(trust) == []
+    clock.advance(61)
+
+    assert tombstones.take_old(trust) == [1, 2]
+
+    for sequence in (4, 5):
+        tombstones.add(sequence, at=clock.monotonic())
+    clock.advance(61)
+    assert tombstones.take_old(trust) == [3, 4]
 
 
 @pytest.mark.parametrize("stop_before", range(4))
@@ -311,6 +352,16 @@ async def test_a_record_that_others_deleted_is_not_deleted_again(store: Store) -
     assert await other.delete_many("g", [1, 2]) == [2]
 
     assert await one.delete("g", 2) is False
+
+
+async def test_the_marker_that_counts_stays_however_old(store: Store) -> None:
+    writer = await store.open(grace=AT_ONCE)
+    await put_all(writer, 1, 2, 3, 4, 5, 6)
+    await writer.delete_many("g", [1, 2])
+    await writer.delete_many("g", [3, 4, 5])
+
+    with pytest.raises(SequenceTakenError, match="deleted"):
+        await (await store.open()).put(make_record("g", 3))
 
 
 async def test_only_the_highest_markers_stay(store: Store) -> None:

@@ -82,7 +82,7 @@ class Statements:
         self.info = self.listing.where(of_graph, at)
         self.find = (
             self.listing.where(columns.checkpoint_id == bindparam("id"), columns.manual)
-            .order_by(columns.graph_id.desc(), columns.sequence.desc())
+            .order_by(columns.sequence.desc(), columns.graph_id.desc())
             .limit(1)
         )
         self.used = select(

@@ -51,6 +51,8 @@ def test_each_source_gives_way_to_the_one_before_it(project: Path, monkeypatch: 
     assert in_force() == ("sqlite:///pyproject.db", "pyproject.toml:[tool.spark.checkpoint] url")
     (project / "spark.toml").write_text('[checkpoint]\nurl = "sqlite:///spark.db"\n')
     assert in_force() == ("sqlite:///spark.db", "spark.toml:[checkpoint] url")
+    monkeypatch.setenv(URL, "")
+    assert in_force() == ("sqlite:///spark.db", "spark.toml:[checkpoint] url"), "empty means not set"
     monkeypatch.setenv(URL, "sqlite:///environment.db")
     assert in_force() == ("sqlite:///environment.db", "SPARK_CHECKPOINT_URL")
     assert in_force(backend="sqlite:///argument.db") == ("sqlite:///argument.db", "argument")
@@ -104,6 +106,25 @@ def test_files_are_found_upwards_and_the_nearest_with_a_table_counts(
     assert (config.max_checkpoints, config.auto_cleanup, config.enabled) == (3, False, True)
     assert config.sources["max_checkpoints"] == "../../pyproject.toml:[tool.spark.checkpoint] max_checkpoints"
     assert config.sources["auto_cleanup"] == "../spark.toml:[checkpoint] auto_cleanup"
+
+
+def test_of_two_tables_in_pyproject_files_only_the_nearest_counts(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "pyproject.toml").write_text("[tool.spark.checkpoint]\nmax_checkpoints = 3\n")
+    (project / "mine").mkdir()
+    (project / "mine" / "pyproject.toml").write_text("[tool.spark.checkpoint]\nenabled = false\n")
+    monkeypatch.chdir(project / "mine")
+
+    config = CheckpointConfig.load()
+
+    assert (config.enabled, config.sources["max_checkpoints"]) == (False, "default")
+
+
+def test_a_store_that_an_argument_replaces_need_not_be_usable(project: Path) -> None:
+    (project / "spark.toml").write_text('[checkpoint]\nurl = "elsewhere://not-installed"\n')
+
+    assert CheckpointConfig.load(backend="memory").backend == "memory"
 
 
 async def test_a_backend_by_name_gets_its_options(project: Path) -> None:

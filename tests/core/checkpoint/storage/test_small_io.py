@@ -153,7 +153,7 @@ def test_what_only_looks_like_it_is_left_alone(url: str) -> None:
 
 @pytest.mark.parametrize("query", ["inline_io=", "inline_io=0", "inline_io=true&inline_io=true"])
 def test_a_url_that_says_it_wrongly_is_refused(query: str) -> None:
-    with pytest.raises(ValueError, match="write inline_io=true or inline_io=false, once"):
+    with pytest.raises(ValueError, match="is inline_io=true or inline_io=false, and given once"):
         split_inline_io(f"x://h/d?{query}")
 
 

@@ -46,6 +46,19 @@ class Ids(GivenStore):
             "The checkpoint with this id was deleted, and find() still finds it."
         )
 
+    async def test_an_id_given_in_two_graphs_means_the_higher_sequence(self, backend: CheckpointBackend) -> None:
+        records = [make_record("g", 1), make_record("g", 2, checkpoint_id="given twice")]
+        for record in [*records, make_record("h", 1, checkpoint_id="given twice")]:
+            await backend.put(record)
+
+        found = await backend.find("given twice")
+
+        assert found is not None, "A checkpoint was saved by hand under this id, and find() does not find it."
+        assert (found.graph_id, found.sequence) == ("g", 2), (
+            "An id was given to checkpoint 2 of graph 'g', then to checkpoint 1 of graph 'h': find() must give the one with "
+            "the higher sequence."
+        )
+
     async def test_no_two_ids_share_a_place(self, backend: CheckpointBackend) -> None:
         records = [make_record(hostile, 1, checkpoint_id=f"of {hostile}") for hostile in HOSTILE_IDS]
         await asyncio.gather(*map(backend.put, records))

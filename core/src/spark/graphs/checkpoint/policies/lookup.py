@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
-from spark.errors import GraphDefinitionError
 from spark.graphs.checkpoint.policies.retention import (
     AllRetentions,
     AnyRetention,
@@ -80,14 +79,14 @@ def _from_data(data: Any, known: Mapping[str, type[Kind]]) -> Kind:
     name, options = next(iter(data.items()))
     if name == UNRECORDED:
         raise UnknownRuleError(f"a rule of your own is not recorded: {str(options)[:200]}")
-    kind = known.get(name) if isinstance(name, str) else None
+    kind = known.get(name)
     if kind is None:
         raise UnknownRuleError(f"there is no rule with the name {str(name)[:200]!r}")
     if issubclass(kind, CombinedRule):
         return kind(*[_from_data(one, known) for one in _combined(name, options)])
     try:
         return kind.from_options(options)
-    except (GraphDefinitionError, TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError) as error:
         raise UnknownRuleError(f"{name!r} has no such options") from error
 
 

@@ -165,7 +165,7 @@ def split_inline_io(url: str) -> tuple[str, dict[str, bool]]:
         return url, {}
     value = found[0].lower()
     if len(found) > 1 or value not in ("true", "false"):
-        raise ValueError("inline_io in the URL of a backend: write inline_io=true or inline_io=false, once.")
+        raise ValueError("The option inline_io of a URL is inline_io=true or inline_io=false, and given once.")
     before, after = re.split(_IN_URL, url)[::2]
     sign = url[len(before)] if after.startswith("&") else ""
     return before + sign + after.removeprefix("&"), {"inline_io": value == "true"}
