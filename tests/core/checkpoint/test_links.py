@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import pickle
-from collections.abc import Iterator
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -147,14 +146,9 @@ async def test_what_load_returns_belongs_to_the_store(rename: dict[str, str] | N
     assert links_of(await graph.load(rename=rename)).store is backend
 
 
-@pytest.fixture
-def no_migrations(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def test_what_a_migration_made_belongs_where_the_original_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(migrations, "_MIGRATIONS", {})
-    yield
 
-
-@pytest.mark.usefixtures("no_migrations")
-def test_what_a_migration_made_belongs_where_the_original_does() -> None:
     @register_migration("0")
     def from_zero(checkpoint: GraphCheckpoint) -> GraphCheckpoint:
         return replace(checkpoint, version="1.0.0")
