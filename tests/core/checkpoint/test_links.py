@@ -119,6 +119,9 @@ class Noting(CheckpointHandler):
     def __init__(self) -> None:
         self.stores: list[Any] = []
 
+    async def on_checkpoint_created(self, checkpoint: GraphCheckpoint) -> None:
+        self.stores.append(links_of(checkpoint).store)
+
     async def on_checkpoint_restored(self, checkpoint: GraphCheckpoint) -> None:
         self.stores.append(links_of(checkpoint).store)
 
@@ -132,7 +135,7 @@ async def test_a_graph_that_is_resumed_passes_on_where_its_checkpoint_is_from() 
     graph = Graph(two_nodes("first"), id="g", checkpoint_config=after_each(backend, noting))
     await graph.run(resume=checkpoint)
 
-    assert noting.stores == [backend]
+    assert noting.stores == [backend] * 2, "where it was resumed, and where it ended"
 
 
 @pytest.mark.parametrize("rename", [None, {"last": "end"}], ids=["as it was", "renamed"])

@@ -424,6 +424,19 @@ class TestWhoIsToBlame:
         assert (checkpoint.graph_state, pending(checkpoint)) == ({"first": "done"}, ["second"])
         assert checkpoint.execution_metadata["error"]["node"] is None
 
+    async def test_what_was_not_a_step_is_no_longer_an_error_once_the_run_continues(self) -> None:
+        backend = InMemoryCheckpointBackend()
+        with pytest.raises(RuleError):
+            await two_steps(CheckpointConfig(backend=backend, trigger=Broken())).run()
+        (graph_id,) = {info.graph_id for info in (await backend.list(None)).infos}
+
+        graph = Graph(
+            two_steps(CheckpointConfig()).start, id=graph_id, checkpoint_config=CheckpointConfig(backend=backend)
+        )
+        await graph.run(resume=True)
+
+        assert "error" not in (await last(graph)).execution_metadata
+
     async def test_a_retention_rule_is_named_and_nothing_is_deleted(self) -> None:
         graph = two_steps(CheckpointConfig(trigger_on_iteration=1, retention=KeepLast(1) | Keeps()))
         with pytest.raises(RuleError, match=r"retention rule .*Keeps.* raised ZeroDivisionError: of the rule"):
