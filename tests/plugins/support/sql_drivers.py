@@ -85,7 +85,24 @@ def statements_by_thread(backend: DatabaseCheckpointBackend) -> Iterator[list[tu
 
 
 def _watched_sqlite(hook: Hook) -> type[sqlite3.Connection]:
+    class WatchedCursor(sqlite3.Cursor):
+        def execute(self, sql: str, values: Any = (), /) -> Any:
+            if self.connection.in_transaction or not sql.startswith("INSERT"):
+                return super().execute(sql, values)
+            super().execute("BEGIN IMMEDIATE")  # a statement by itself commits itself: here, in two steps
+            try:
+                super().execute(sql, values)
+                hook(self.connection)
+                sqlite3.Connection.commit(self.connection)
+            except BaseException:
+                self.connection.rollback()
+                raise
+            return self
+
     class Watched(sqlite3.Connection):
+        def cursor(self, *_: Any) -> Any:
+            return super().cursor(WatchedCursor)
+
         def commit(self) -> None:
             if self.in_transaction:
                 hook(self)

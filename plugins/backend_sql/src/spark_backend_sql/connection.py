@@ -231,17 +231,22 @@ class DriverConnection:
         except BaseException as error:
             self._fail(error)
 
-    def transact(self, work: Callable[[Any], Result], *, no_wait: bool = False) -> Result:
+    def transact(self, work: Callable[[Any], Result], *, no_wait: bool = False, begins: bool = True) -> Result:
         """The same in a transaction, which is committed. Only a failed COMMIT, and a lost connection, cost the connection.
 
         SQLite may leave a transaction open that it can't commit: the next one must not find it.
+
+        :param begins: False where the work changes the database in one statement, which is a transaction by itself.
         """
         driver = self.open(no_wait=no_wait)
         try:
-            self._dialect.begin(driver)
+            if begins:
+                self._dialect.begin(driver)
             result = work(driver)
         except BaseException as error:
             self._fail(error, is_usable=self._roll_back())
+        if not begins:
+            return result
         try:
             driver.commit()
         except BaseException as error:

@@ -120,6 +120,10 @@ class Dialect(ABC):
         """
         raise NotImplementedError
 
+    def is_one_statement(self, operations: Sequence[Operation]) -> bool:
+        """Whether ``apply`` changes the database in one statement, which needs no BEGIN and COMMIT around it."""
+        return False
+
     def apply(self, driver: Any, operations: Sequence[Operation]) -> Outcomes:
         """Carry out operations in the transaction under way. Of those that are refused, nothing is left in it."""
         outcomes: Outcomes = {}

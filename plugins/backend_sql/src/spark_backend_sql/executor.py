@@ -143,12 +143,14 @@ class _Attempt:
 
     def _transact(self) -> Outcomes:
         self._outcomes = None
+        is_one_statement = not self.in_doubt and self._database.dialect.is_one_statement(self._ordered)
         try:
-            return self._database.writer.transact(self._apply, no_wait=self._no_wait)
+            return self._database.writer.transact(self._apply, no_wait=self._no_wait, begins=not is_one_statement)
         except Exception as error:
-            # Without outcomes, no COMMIT was sent.
-            if self._outcomes is not None and may_have_committed(error):
-                self.in_doubt = {**self.in_doubt, **_done(self._outcomes)}
+            # Without outcomes, no COMMIT was sent, unless the statement itself is the transaction.
+            done: Outcomes | None = {self._ordered[0]: []} if is_one_statement else self._outcomes
+            if done is not None and may_have_committed(error):
+                self.in_doubt = {**self.in_doubt, **_done(done)}
             raise
 
     def _apply(self, driver: Any) -> Outcomes:

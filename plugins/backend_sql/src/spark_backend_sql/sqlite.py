@@ -14,7 +14,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.elements import ClauseElement
 
 from spark_backend_sql.dialect import DELETED, IN_USE, LOCK_TIMEOUT, Dialect
-from spark_backend_sql.operations import Put
+from spark_backend_sql.operations import Operation, Put
 from spark_backend_sql.schema import Tables
 
 _SHORT_LOG: Final = 800
@@ -59,6 +59,11 @@ class SqliteDialect(Dialect):
     def set_no_wait(self, driver: Any, *, no_wait: bool) -> None:
         driver.execute(f"PRAGMA busy_timeout={0 if no_wait else int(LOCK_TIMEOUT * 1000)}")
         driver.execute(f"PRAGMA wal_autocheckpoint={_LONG_LOG if no_wait else _SHORT_LOG}")
+
+    def is_one_statement(self, operations: Sequence[Operation]) -> bool:
+        if len(operations) != 1 or not isinstance(put := operations[0], Put):
+            return False
+        return not (put.to_delete or put.blobs_to_delete or put.record.blobs)
 
     def insert_into(self, table: Table) -> Any:
         return sqlite.insert(table)

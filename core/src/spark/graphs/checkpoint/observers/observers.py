@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from functools import cache, partial
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from spark.errors import GraphDefinitionError
@@ -14,13 +15,19 @@ from spark.graphs.checkpoint.observers.handlers import CheckpointHandler, Handle
 from spark.graphs.concurrency.blocking import run_blocking
 from spark.graphs.concurrency.uncancellable import is_being_cancelled
 from spark.graphs.values.failures import add_note
-from spark.hooks import discovery, events
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.model import GraphCheckpoint
     from spark.graphs.checkpoint.records.info import CheckpointInfo
 
 _LOG = logging.getLogger("spark.checkpoint")
+
+
+@cache
+def _events() -> ModuleType:
+    from spark.hooks import events  # a program that only imports the library need not wait for it
+
+    return events
 
 
 class Observers:
@@ -49,25 +56,27 @@ class Observers:
 
     async def discover(self) -> None:
         """Find the plugins that listen: off the event loop, because the first time loads them."""
+        from spark.hooks import discovery
+
         if not discovery.has_found():
             await run_blocking(discovery.found)
 
     def listen_to(self, event: str) -> bool:
         """Whether anybody is notified of an event, for instance ``spark_checkpoint_created``."""
-        return bool(self._handlers or events.listeners(event))
+        return bool(self._handlers or _events().listeners(event))
 
     async def created(self, checkpoint: GraphCheckpoint, info: CheckpointInfo, *, store: object) -> None:
         """A checkpoint is durable in this store. Whoever restores a graph from what they get here continues there."""
         await self._call("on_checkpoint_created", lambda: link(checkpoint.isolated(), store=store))
-        if events.listeners("spark_checkpoint_created"):
+        if _events().listeners("spark_checkpoint_created"):
             copy = link(checkpoint.isolated(), store=store)
-            await events.fire("spark_checkpoint_created", checkpoint=copy, info=info)
+            await _events().fire("spark_checkpoint_created", checkpoint=copy, info=info)
 
     async def restored(self, checkpoint: GraphCheckpoint) -> None:
         """A run continues from a checkpoint."""
         await self._call("on_checkpoint_restored", checkpoint.isolated)
-        if events.listeners("spark_checkpoint_restored"):
-            await events.fire("spark_checkpoint_restored", checkpoint=checkpoint.isolated())
+        if _events().listeners("spark_checkpoint_restored"):
+            await _events().fire("spark_checkpoint_restored", checkpoint=checkpoint.isolated())
 
     async def deleted(self, infos: Iterable[CheckpointInfo]) -> None:
         """These checkpoints were deleted. What a handler raises is raised when all have been reported."""
@@ -77,7 +86,9 @@ class Observers:
         for info in infos:
             try:
                 await self._call("on_checkpoint_deleted", partial(str, info.checkpoint_id))
-                await events.fire("spark_checkpoint_deleted", checkpoint_id=info.checkpoint_id, graph_id=info.graph_id)
+                await _events().fire(
+                    "spark_checkpoint_deleted", checkpoint_id=info.checkpoint_id, graph_id=info.graph_id
+                )
             except Exception as error:
                 failures.append(error)
         if failures:
@@ -85,7 +96,7 @@ class Observers:
 
     async def failed(self, graph_id: str, error: BaseException) -> None:
         """A checkpoint could not be made."""
-        await events.fire("spark_checkpoint_failed", graph_id=graph_id, error=error)
+        await _events().fire("spark_checkpoint_failed", graph_id=graph_id, error=error)
 
     async def _call(self, method: str, make_argument: Callable[[], Any]) -> None:
         for handler in self._handlers:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import sys
 import zlib
 from importlib import import_module
@@ -42,8 +41,14 @@ def compression_name(compression: bool | str) -> str:
 
 def compress(raw: bytes, name: str) -> bytes | None:
     """Some bytes compressed, equal for equal bytes; None when the reader would take it for a bomb."""
-    packed = _zstd().compress(raw) if name == "zstd" else gzip.compress(raw, compresslevel=6, mtime=0)
+    packed = _zstd().compress(raw) if name == "zstd" else _gzip(raw)
     return packed if is_plausible(size=len(packed), raw_size=len(raw)) else None
+
+
+def _gzip(raw: bytes) -> bytes:
+    import gzip  # only who compresses waits for it
+
+    return gzip.compress(raw, compresslevel=6, mtime=0)
 
 
 def is_plausible(*, size: int, raw_size: int) -> bool:

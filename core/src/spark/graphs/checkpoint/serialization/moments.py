@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from spark.errors import DeserializationError
 from spark.graphs.checkpoint.serialization.plain_classes import slots_of
@@ -81,6 +80,8 @@ def _known_zone(zone: tzinfo | None) -> tuple[bool, Any]:
     if type(zone) is timezone:
         offset, *name = zone.__getinitargs__()  # type: ignore[attr-defined]
         return True, [offset // _MICROSECOND, write_text(name[0]) if name else None]
+    from zoneinfo import ZoneInfo  # only who uses such zones waits for it
+
     if type(zone) is ZoneInfo and zone.key and _ZONE_KEY.match(zone.key):
         return True, zone.key
     return False, None
@@ -96,7 +97,9 @@ def _find_known(content: Any) -> tzinfo | None:
     return timezone(offset) if name is None else timezone(offset, read_name(name))
 
 
-def _zone_info(key: str) -> ZoneInfo:
+def _zone_info(key: str) -> tzinfo:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
     try:
         return ZoneInfo(_checked_key(key))
     except (ZoneInfoNotFoundError, OSError) as error:
@@ -246,7 +249,6 @@ MOMENT_WRITERS: Final[dict[type, Callable[[Any], Any]]] = {
     time: _writes_moment("time"),
     timedelta: lambda value: {"$timedelta": _span(value)},
     timezone: write_zone,
-    ZoneInfo: write_zone,
 }
 """Exact type → the function that makes its tag. The deepest takes four levels of nesting."""
 

@@ -123,7 +123,7 @@ def _across_main(name: str) -> RegisteredType | None:
 def _check(cls: object, to_data: object, from_data: object) -> None:
     if not isinstance(cls, type):
         raise GraphDefinitionError(f"register_type takes a class, not {cls!r}.")
-    if cls in _BUILT_IN:
+    if cls in _BUILT_IN or class_name(cls) == "zoneinfo:ZoneInfo":  # which is not imported before it is used
         raise GraphDefinitionError(f"{cls.__name__} is saved as it is; it can't be registered.")
     if (to_data is None) != (from_data is None):
         raise GraphDefinitionError(f"register_type({cls.__qualname__}) needs both to_data and from_data, or neither.")
