@@ -206,3 +206,12 @@ def test_a_path_stays_short_and_keeps_its_order() -> None:
     assert max(len(token.path) for token in pending) <= 33
     assert pending[0].node == "start"
     assert [token.generation for token in pending[1:]] == [*range(200, 0, -1)]
+
+
+def test_a_path_grows_at_fan_outs_only() -> None:
+    frontier = started(joins=["join"], reaches={"start": ["join"]})
+    for _ in range(200):
+        frontier.finish(frontier.start(), {}, ["start"])
+
+    (token,) = frontier.pending()
+    assert (token.generation, len(token.path)) == (200, 1)
