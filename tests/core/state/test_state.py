@@ -288,20 +288,19 @@ class TestTransactions:
         assert (await run_alone(work, count=0)).get_state_snapshot() == {"count": 100}
 
     async def test_a_run_inside_a_block_has_a_state_of_its_own(self) -> None:
-        async def inner(context: NodeContext) -> None:
-            async with context.graph_state.transaction() as inside:
-                await inside.set("inner", 1)
-            await context.graph_state.set("whose", "inner")
-
         inner_states: list[Any] = []
 
         async def work(context: NodeContext) -> None:
-            async with context.graph_state.transaction() as inside:
-                inner_states.append((await run_alone(inner)).get_state_snapshot())
-                await inside.set("outer", 1)
+            async def inner(inner_context: NodeContext) -> None:
+                async with inner_context.graph_state.transaction():
+                    await inner_context.graph_state.set("whose", "inner")
+                    await context.graph_state.set("whose", "outer")
 
-        assert (await run_alone(work)).get_state_snapshot() == {"outer": 1}
-        assert inner_states == [{"inner": 1, "whose": "inner"}]
+            async with context.graph_state.transaction():
+                inner_states.append((await run_alone(inner)).get_state_snapshot())
+
+        assert (await run_alone(work)).get_state_snapshot() == {"whose": "outer"}
+        assert inner_states == [{"whose": "inner"}]
 
     async def test_a_block_that_outlives_the_one_around_it_says_that_its_writes_are_lost(self) -> None:
         async def work(context: NodeContext) -> None:

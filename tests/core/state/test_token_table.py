@@ -121,6 +121,18 @@ class TestContents:
 
 
 class TestChanges:
+    def test_of_a_few_pending_tokens_too_only_those_that_changed_are_written_anew(self) -> None:
+        frontier = fan_out(10)
+        before = frontier.capture()["tokens"]
+        failing, running = frontier.start(), frontier.start()
+        frontier.count_failure(failing)
+        again = frontier.capture()["tokens"]
+        frontier.finish(running, {}, ["next"])
+        after = frontier.capture()["tokens"]
+
+        assert (before[failing.id].get("failures"), again[failing.id]["failures"]) == (None, 1)
+        assert all(after[id] is token for id, token in again.items() if id != running.id)
+
     def test_a_thousand_pending_tokens_cost_only_the_one_that_changed(self) -> None:
         frontier = fan_out(1_000)
         before = frontier.capture()
