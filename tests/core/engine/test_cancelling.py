@@ -289,6 +289,44 @@ async def test_a_node_that_lets_a_cancellation_escape_has_failed(
     assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("is_parallel", [False, True])
+async def test_what_a_node_does_after_its_run_was_left_does_not_count(is_parallel: bool) -> None:
+    may_end, has_ended = asyncio.Event(), asyncio.Event()
+
+    async def stays(context: NodeContext) -> Any:
+        await context.graph_state.set("late", True)
+        while not may_end.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await may_end.wait()
+        has_ended.set()
+        return {}
+
+    graph = fan(stays, *([lambda context: forever()] if is_parallel else []), cancel_grace=0.02)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await graph.run()
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    may_end.set()
+    await asyncio.wait(left)
+
+    assert has_ended.is_set()
+    assert graph.get_state_snapshot() == {}
+    assert graph.create_checkpoint().execution_metadata["iteration"] == 1
+
+
+async def test_a_step_that_is_cancelled_before_it_begins_has_failed() -> None:
+    def cancels_the_other(context: NodeContext) -> None:
+        for task in asyncio.all_tasks():
+            if task.get_name() == "g/b":
+                task.cancel()
+
+    graph = fan(cancels_the_other, lambda context: forever())
+    with pytest.raises(NodeError, match="Node 'b' ended in CancelledError"):
+        await graph.run()
+
+    assert await last(graph) == ("failed", None, ["b"])
+
+
 @DURABILITIES
 async def test_a_node_that_runs_alone_and_cancels_its_task_cancels_the_run(durability: str) -> None:
     graph = graph_of(Does(lambda context: cancels_itself(), name="alone"), durability=durability)
