@@ -15,7 +15,7 @@ from spark.graphs.checkpoint import CheckpointConfig
 from spark.graphs.checkpoint.storage import Record
 from spark_backend_s3 import S3CheckpointBackend
 from spark_testing.records import make_record
-from tests.plugins.support.s3.faults import HANG, HANG_AFTERWARDS, INTERNAL_ERROR, PASS, Fault, FaultyProxy
+from tests.plugins.support.s3.faults import HANG, HANG_AFTERWARDS, INTERNAL_ERROR, LOST_ANSWER, PASS, Fault, FaultyProxy
 from tests.plugins.support.s3.servers import S3Server
 from tests.plugins.support.s3.stores import AT_ONCE, open_store, set_timeout, trusting, watch
 
@@ -106,6 +106,32 @@ async def test_a_reader_that_was_stopped_for_a_minute_asks_again(pair: Pair) -> 
     stop_process()
 
     assert await reading == await pair.second.get("g", 2)
+
+
+# the answer is lost
+
+
+async def test_a_save_whose_answer_is_lost_is_not_taken_back_for_a_deletion_beside_it(
+    s3_server: S3Server, bucket: str, numbers: Iterator[int]
+) -> None:
+    """As retention's, beside the run: it lists the record before the writer knows that it is there."""
+    faults = iter([LOST_ANSWER])
+    async with AsyncExitStack() as stack:
+        proxy = await stack.enter_async_context(FaultyProxy(s3_server.endpoint_url, lambda _: PASS).listening())
+        prefix, trust = f"lost {next(numbers)}", trusting(grace=AT_ONCE)
+        backend = open_store(s3_server, bucket, prefix, endpoint_url=proxy.endpoint_url, trust=trust)
+        await stack.enter_async_context(backend)
+        for sequence in (1, 2, 3):
+            await backend.put(make_record("g", sequence))
+        proxy.schedule = lambda kind: next(faults, PASS) if kind == "PUT" else PASS
+        gate = watch(backend, stop_before=1)  # the save is about to be sent again
+        saving = asyncio.create_task(backend.put(make_record("g", 4)))
+        await gate.is_stopped.wait()
+        await backend.delete_many("g", [1, 2])
+        gate.may_go_on.set()
+        await saving
+
+        assert [info.sequence for info in (await backend.list("g")).infos] == [3, 4]
 
 
 # the store does not answer

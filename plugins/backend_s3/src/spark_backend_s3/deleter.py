@@ -160,8 +160,9 @@ class RecordDeleter:
         """Remove objects from their places, and others; the keys that were refused, and why."""
         view = self._views.view(name)
         if max(sequences, default=0) > view.deleted_up_to:
-            # Generously: it says the same of all that is used, and need not be raised again so soon.
-            deleted_up_to = max(view.highest, *sequences)
+            # Generously, so that it need not be raised again so soon; but a record whose writer has no answer yet would be taken
+            # back by its writer if a marker stood at or above it.
+            deleted_up_to = max(view.stored, *sequences)
             await self._objects.write(self._keys.marker(name, deleted_up_to), b"", action=action)
             view.note_marker(deleted_up_to)
         keys = [self._keys.record(name, sequence) for sequence in sequences]

@@ -71,6 +71,8 @@ class View:
     """When the last look began, by the process's own clock."""
     highest: int = 0
     """No sequence above this one had been used by then, except by this process itself."""
+    stored: int = 0
+    """The highest sequence that this process has stored a record under, and knows it."""
     deleted_up_to: int = 0
     """None up to this one may be used any more: a marker that says so was there, or has been put there since."""
     is_tidied: bool = False
@@ -80,6 +82,7 @@ class View:
     def note_use(self, sequence: int) -> None:
         """Remember that this process has used a sequence. It proves nothing of what others do."""
         self.highest = max(self.highest, sequence)
+        self.stored = max(self.stored, sequence)
 
     def note_marker(self, deleted_up_to: int) -> None:
         """Remember that a marker was written."""
