@@ -362,6 +362,8 @@ async def test_nothing_new_starts_when_it_is_cancelled_while_a_checkpoint_is_bei
 
     assert started == ["first"]
     assert [token["node"] for token in ((await history(graph))[-1].frontier or {})["tokens"].values()] == ["second"]
+    reasons = [each.execution_metadata["reason"] for each in await history(graph)]
+    assert reasons == ["trigger", "cancelled"], "what was being saved was not cut off"
 
 
 def test_a_run_that_is_closed_and_not_awaited_to_its_end_stops_all_its_steps() -> None:

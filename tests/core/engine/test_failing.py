@@ -234,13 +234,14 @@ class Stuck:
 
 
 class TestRestarts:
+    @pytest.mark.parametrize("most", [4, 6])
     @pytest.mark.parametrize("how", ["failed", "cancelled", "budget"])
     async def test_ten_restarts_at_one_place_leave_one_checkpoint_there_and_the_history_before(
-        self, how: str, backend: CheckpointBackend
+        self, how: str, most: int, backend: CheckpointBackend
     ) -> None:
         stuck = Stuck(how)
         for _ in range(10):
-            config = CheckpointConfig(backend=backend, trigger_on_iteration=1, max_checkpoints=6)
+            config = CheckpointConfig(backend=backend, trigger_on_iteration=1, max_checkpoints=most)
             graph = Graph(stuck.node, id="g", checkpoint_config=config)
             await stuck.run(graph)
 
