@@ -312,6 +312,26 @@ class TestRetentionAfterwards:
             "The memory backend failed at deleting checkpoint 'ckpt_g_000001' and 1 more",
         ]
 
+    async def test_one_deletion_at_a_time_goes_on_beside_the_run(self) -> None:
+        class Slow(InMemoryCheckpointBackend):
+            persistent = True
+            deleting = most = 0
+
+            async def delete(self, graph_id: str, sequence: int) -> bool:
+                self.deleting += 1
+                self.most = max(self.most, self.deleting)
+                for _ in range(50):
+                    await asyncio.sleep(0)
+                self.deleting -= 1
+                return await super().delete(graph_id, sequence)
+
+        backend = Slow()
+        config = every_step(backend, auto_cleanup=True, max_checkpoints=1)
+        await Graph(countdown(), id="g", checkpoint_config=config).run({"limit": 5})
+
+        assert (backend.most, backend.deleting) == (1, 0)
+        assert await sequences(backend) == [5]
+
     async def test_what_was_deleted_before_a_failure_is_told_once(self, caplog: pytest.LogCaptureFixture) -> None:
         class Sticky(InMemoryCheckpointBackend):
             failures = 1
