@@ -406,6 +406,38 @@ class TestOpening:
 
 
 class TestForgotten:
+    async def test_a_run_that_saves_often_does_not_ask_whether_its_graph_was_forgotten(self) -> None:
+        class Asked(InMemoryCheckpointBackend):
+            count = 0
+
+            async def next_sequence(self, graph_id: str) -> int:
+                self.count += 1
+                return await super().next_sequence(graph_id)
+
+        def wait(context: NodeContext) -> Any:
+            clock.advance(6)
+            return {"more": context.iteration < 5}
+
+        backend, clock = Asked(), FakeClock()
+        loop = Does(wait, name="loop")
+        loop.on(more=True) >> loop
+        await Graph(loop, id="g", checkpoint_config=every_step(backend), clock=clock).run()
+
+        assert backend.count == 1, "when the run began"
+
+    async def test_one_whose_only_checkpoint_was_forgotten_is_refused_too(self) -> None:
+        backend, clock = InMemoryCheckpointBackend(), FakeClock()
+
+        async def be_stopped() -> None:
+            assert await sequences(backend) == [1]
+            await backend.forget("g")
+            clock.advance(11)
+
+        graph = Graph(acting(be_stopped, at=2, last=5), id="g", checkpoint_config=every_step(backend), clock=clock)
+
+        with pytest.raises(CheckpointConflictError, match="forgotten meanwhile"):
+            await graph.run()
+
     @pytest.mark.parametrize("at", [1, 3])
     async def test_a_run_that_was_stopped_while_its_graph_was_forgotten_is_refused(self, at: int) -> None:
         """Nothing in the store would do so: its next sequence is free again."""
