@@ -1,6 +1,7 @@
 """Plugins are told of events one by one; what one of them does wrong reaches nobody else."""
 
 import asyncio
+import gc
 import importlib
 import logging
 import threading
@@ -229,3 +230,24 @@ async def test_a_run_loads_plugins_off_the_event_loop(site: Site) -> None:
     await Graph(countdown(), id="g", checkpoint_config=every_step(InMemoryCheckpointBackend())).run({"limit": 2})
 
     assert importlib.import_module("fake_slow_plugin").LOADED_BY is not threading.main_thread()
+
+
+KEEPING = """
+    from spark.hooks import hookimpl
+    heard = []
+
+    @hookimpl
+    def spark_checkpoint_created(checkpoint):
+        heard.append(checkpoint)
+"""
+
+
+async def test_a_graph_that_a_plugin_restores_continues_in_the_store_of_the_run(site: Site) -> None:
+    site.install("fake-keeping", KEEPING)
+    backend = InMemoryCheckpointBackend()
+
+    await Graph(countdown(), id="g", checkpoint_config=every_step(backend)).run({"limit": 2})
+    gc.collect()  # a graph that is alive would say itself how it is checkpointed
+
+    heard = importlib.import_module("fake_keeping_plugin").heard
+    assert [Graph.from_checkpoint(each, start=countdown()).checkpoint_backend for each in heard] == [backend] * 2

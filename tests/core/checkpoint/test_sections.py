@@ -15,6 +15,7 @@ from typing import Any, Final
 import pytest
 
 from spark.graphs.checkpoint import GraphCheckpoint
+from spark.graphs.checkpoint.encoding.cache import EncodingCache
 from spark.graphs.checkpoint.storage import SECTIONS, Codec
 
 CORE: Final = Path(__file__).resolve().parents[3] / "core" / "src" / "spark"
@@ -143,3 +144,13 @@ def test_each_section_comes_back(name: str) -> None:
 
     assert getattr(back, name) == {"a": [1, (2,)]}
     assert back != codec.decode(codec.encode(made(), sequence=1, manual=True, nonce="n"))
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_another_value_of_a_section_is_in_the_next_checkpoint_of_a_run(name: str) -> None:
+    """However little of it is encoded again."""
+    codec, cache = Codec(), EncodingCache()
+    for values in ({"a": 1}, {"a": 1, "b": 2}, {"a": 3}, {}):
+        record = codec.encode(made(**{name: values}), sequence=1, manual=False, nonce="n", cache=cache)
+
+        assert getattr(codec.decode(record), name) == values

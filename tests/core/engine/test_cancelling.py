@@ -15,7 +15,13 @@ import pytest
 
 from spark.errors import BudgetExceededError, GraphDefinitionError, NodeError
 from spark.graphs import Budget, Graph, Node, NodeContext, Task
-from spark.graphs.checkpoint import CheckpointConfig, FileCheckpointBackend, InMemoryCheckpointBackend
+from spark.graphs.checkpoint import (
+    Boundary,
+    CheckpointConfig,
+    FileCheckpointBackend,
+    InMemoryCheckpointBackend,
+    Trigger,
+)
 from spark.graphs.checkpoint.storage import Record
 from spark_testing.clock import FakeClock
 from tests.support.running import Does, Failure, history
@@ -190,6 +196,23 @@ async def test_an_exit_in_a_node_ends_the_run_as_it_is_and_saves_it(node: Node, 
     assert "node 'exits' failed" in caught.value.__notes__[0]
 
 
+class Exits(Trigger):
+    def is_due(self, boundary: Boundary) -> bool:
+        sys.exit(3)
+
+
+async def test_an_exit_in_a_trigger_ends_the_run_as_it_is_and_saves_it() -> None:
+    start = Does(lambda context: {}, name="start")
+    start >> Does(lambda context: {}, name="next")
+    graph = Graph(start, checkpoint_config=CheckpointConfig(trigger=Exits()))
+
+    with pytest.raises(SystemExit) as caught:
+        await graph.run()
+
+    assert caught.value.code == 3
+    assert await last(graph) == ("cancelled", None, ["next"])
+
+
 @pytest.mark.parametrize("works", [[deaf], [deaf, forever]], ids=["alone", "parallel"])
 async def test_a_node_that_does_not_stop_holds_up_nobody_beyond_the_grace(works: list[Any]) -> None:
     graph = fan(*[lambda context, work=work: work() for work in works], cancel_grace=0.1)
@@ -247,13 +270,12 @@ async def test_what_has_finished_when_the_run_is_cancelled_counts() -> None:
 
 
 @DURABILITIES
-@pytest.mark.parametrize("is_parallel", [False, True])
-@pytest.mark.parametrize("how", [helper_is_cancelled, cancels_itself])
+@pytest.mark.parametrize(
+    ("how", "is_parallel"), [(helper_is_cancelled, False), (helper_is_cancelled, True), (cancels_itself, True)]
+)
 async def test_a_node_that_lets_a_cancellation_escape_has_failed(
     how: Callable[[], Awaitable[None]], is_parallel: bool, durability: str
 ) -> None:
-    if how is cancels_itself and not is_parallel:
-        pytest.skip("a node that runs alone does so in the task of the run, and cancels that")
     works = [lambda context: how(), *([lambda context: None] if is_parallel else [])]
     graph = fan(*works, durability=durability)
 
@@ -264,6 +286,55 @@ async def test_a_node_that_lets_a_cancellation_escape_has_failed(
 
     assert isinstance(caught.value.__cause__, asyncio.CancelledError)
     assert await last(graph) == ("failed", None, ["a"])
+    assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("is_parallel", [False, True])
+async def test_what_a_node_does_after_its_run_was_left_does_not_count(is_parallel: bool) -> None:
+    may_end, has_ended = asyncio.Event(), asyncio.Event()
+
+    async def stays(context: NodeContext) -> Any:
+        await context.graph_state.set("late", True)
+        while not may_end.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await may_end.wait()
+        has_ended.set()
+        return {}
+
+    graph = fan(stays, *([lambda context: forever()] if is_parallel else []), cancel_grace=0.02)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await graph.run()
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    may_end.set()
+    await asyncio.wait(left)
+
+    assert has_ended.is_set()
+    assert graph.get_state_snapshot() == {}
+    assert graph.create_checkpoint().execution_metadata["iteration"] == 1
+
+
+async def test_a_step_that_is_cancelled_before_it_begins_has_failed() -> None:
+    def cancels_the_other(context: NodeContext) -> None:
+        for task in asyncio.all_tasks():
+            if task.get_name() == "g/b":
+                task.cancel()
+
+    graph = fan(cancels_the_other, lambda context: forever())
+    with pytest.raises(NodeError, match="Node 'b' ended in CancelledError"):
+        await graph.run()
+
+    assert await last(graph) == ("failed", None, ["b"])
+
+
+@DURABILITIES
+async def test_a_node_that_runs_alone_and_cancels_its_task_cancels_the_run(durability: str) -> None:
+    graph = graph_of(Does(lambda context: cancels_itself(), name="alone"), durability=durability)
+
+    with pytest.raises(asyncio.CancelledError):
+        await graph.run()
+
+    assert await last(graph) == ("cancelled", None, ["alone"])
     assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr]
 
 
@@ -291,6 +362,8 @@ async def test_nothing_new_starts_when_it_is_cancelled_while_a_checkpoint_is_bei
 
     assert started == ["first"]
     assert [token["node"] for token in ((await history(graph))[-1].frontier or {})["tokens"].values()] == ["second"]
+    reasons = [each.execution_metadata["reason"] for each in await history(graph)]
+    assert reasons == ["trigger", "cancelled"], "what was being saved was not cut off"
 
 
 def test_a_run_that_is_closed_and_not_awaited_to_its_end_stops_all_its_steps() -> None:

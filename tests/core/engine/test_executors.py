@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from spark.errors import NodeError, StateConflictError
-from spark.graphs import JoinNode, Message, Node, NodeContext
+from spark.graphs import Graph, JoinNode, Message, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig
 from spark.graphs.clock import SYSTEM_CLOCK
 from spark.graphs.definition.step import Scope, StepInput
@@ -215,3 +216,18 @@ async def test_a_step_that_is_cancelled_has_not_failed() -> None:
     task.cancel()
 
     assert isinstance(await task, Cancelled)
+
+
+WHOSE: ContextVar[str] = ContextVar("WHOSE")
+
+
+class PlainReader(Node):
+    def process(self, context: NodeContext) -> str:
+        return WHOSE.get()
+
+
+async def test_a_plain_node_sees_the_context_variables_of_whoever_runs_the_graph() -> None:
+    """As tracing needs it: the thread would have none."""
+    WHOSE.set("the caller's")
+
+    assert (await Graph(PlainReader()).run()).content == "the caller's"

@@ -234,13 +234,14 @@ class Stuck:
 
 
 class TestRestarts:
+    @pytest.mark.parametrize("most", [4, 6])
     @pytest.mark.parametrize("how", ["failed", "cancelled", "budget"])
     async def test_ten_restarts_at_one_place_leave_one_checkpoint_there_and_the_history_before(
-        self, how: str, backend: CheckpointBackend
+        self, how: str, most: int, backend: CheckpointBackend
     ) -> None:
         stuck = Stuck(how)
         for _ in range(10):
-            config = CheckpointConfig(backend=backend, trigger_on_iteration=1, max_checkpoints=6)
+            config = CheckpointConfig(backend=backend, trigger_on_iteration=1, max_checkpoints=most)
             graph = Graph(stuck.node, id="g", checkpoint_config=config)
             await stuck.run(graph)
 
@@ -411,6 +412,22 @@ def two_steps(config: CheckpointConfig) -> Graph:
 
 
 class TestWhoIsToBlame:
+    async def test_a_sibling_that_was_stopped_has_not_failed(self) -> None:
+        start = Does(lambda context: {}, name="start")
+        start >> [Fails(), Does(lambda context: asyncio.Event().wait(), name="waits")]
+        graph = Graph(start, checkpoint_config=CheckpointConfig(), on_failure="cancel")
+
+        with pytest.raises(Failure) as caught:
+            await graph.run()
+
+        frontier = (await last(graph)).frontier
+        assert frontier is not None
+        assert {token["node"]: token.get("failures", 0) for token in frontier["tokens"].values()} == {
+            "fails": 1,
+            "waits": 0,
+        }
+        assert all("'waits'" not in note for note in caught.value.__notes__)
+
     @pytest.mark.parametrize("trigger", [Broken(), EveryIterations(5) | (EveryIterations(1) & Broken())])
     async def test_a_trigger_is_named_and_the_step_before_it_is_saved(self, trigger: Trigger) -> None:
         graph = two_steps(CheckpointConfig(trigger=trigger))
@@ -423,6 +440,19 @@ class TestWhoIsToBlame:
         assert "failed" not in caught.value.__notes__[0]
         assert (checkpoint.graph_state, pending(checkpoint)) == ({"first": "done"}, ["second"])
         assert checkpoint.execution_metadata["error"]["node"] is None
+
+    async def test_what_was_not_a_step_is_no_longer_an_error_once_the_run_continues(self) -> None:
+        backend = InMemoryCheckpointBackend()
+        with pytest.raises(RuleError):
+            await two_steps(CheckpointConfig(backend=backend, trigger=Broken())).run()
+        (graph_id,) = {info.graph_id for info in (await backend.list(None)).infos}
+
+        graph = Graph(
+            two_steps(CheckpointConfig()).start, id=graph_id, checkpoint_config=CheckpointConfig(backend=backend)
+        )
+        await graph.run(resume=True)
+
+        assert "error" not in (await last(graph)).execution_metadata
 
     async def test_a_retention_rule_is_named_and_nothing_is_deleted(self) -> None:
         graph = two_steps(CheckpointConfig(trigger_on_iteration=1, retention=KeepLast(1) | Keeps()))
@@ -462,6 +492,29 @@ class TestWhoIsToBlame:
 
         assert caught.value.__notes__ == ["spark-graphs: raised by the handler Tells in on_checkpoint_created."]
         assert [each.graph_state for each in await history(graph)] == [{"first": "done"}]
+
+    async def test_when_a_handler_fails_siblings_finish_as_when_a_node_does(self) -> None:
+        class Raises(Tells):
+            async def on_checkpoint_created(self, checkpoint: GraphCheckpoint) -> None:
+                has_raised.set()
+                await super().on_checkpoint_created(checkpoint)
+
+        async def finishes_later(context: NodeContext) -> None:
+            await has_raised.wait()
+            for _ in range(10):
+                await asyncio.sleep(0)
+            await context.graph_state.set("sibling", "paid for")
+
+        has_raised = asyncio.Event()
+        start = Does(lambda context: {}, name="start")
+        start >> [Does(lambda context: {}, name="quick"), Does(finishes_later, name="later")]
+        config = CheckpointConfig(trigger_on_node="quick", handler=Raises(), handler_errors="raise")
+        graph = Graph(start, checkpoint_config=config)
+
+        with pytest.raises(Failure, match="of the handler"):
+            await graph.run()
+
+        assert await graph.get_state("sibling") == "paid for"
 
     async def test_at_exit_what_was_due_is_saved_where_the_end_cant_be(self) -> None:
         """The last step sets what can't be saved; the boundary before it is not lost with it."""

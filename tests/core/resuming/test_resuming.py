@@ -318,6 +318,16 @@ class TestTheNextTurn:
         graph.start = graph.start  # the cure that the message names
         assert (await graph.run({"day": "tuesday"})).content["got"] == {"day": "tuesday"}
 
+    async def test_pending_work_that_was_discarded_does_not_come_back(self) -> None:
+        backend = InMemoryCheckpointBackend()
+        await unfinished(backend, day="monday")
+        checkpoint = (await history(passing(backend)))[-1]
+        elsewhere = CheckpointConfig(backend=InMemoryCheckpointBackend())
+        graph = Graph.from_checkpoint(checkpoint, start=passing(backend).start, checkpoint_config=elsewhere)
+
+        graph.start = graph.start
+        assert (await graph.run({"day": "tuesday"}, resume=True)).content["got"] == {"day": "tuesday"}
+
     async def test_it_is_saved_at_its_start_where_runs_are(self) -> None:
         backend = InMemoryCheckpointBackend()
         graph = passing(backend).with_checkpoints(CheckpointConfig(backend=backend, trigger_on_start=True))
@@ -442,6 +452,14 @@ class TestLoad:
         await graph.run(resume=True)
 
         assert await graph.get_state("limit") == 6
+
+    async def test_once_a_run_has_stored_it_nothing_is_left_to_lose(self) -> None:
+        _, graph = pages()
+        await graph.set_state("pages", [0])
+        await graph.run()
+        await graph.run({"page": 4}, resume="state")
+
+        assert await graph.get_state("pages") == [0, 1, 2, 3, 4, 5, 6, 5, 6]
 
     async def test_a_run_that_was_cut_off_does_not_lose_it_either(self) -> None:
         loop, graph = pages()

@@ -200,6 +200,16 @@ class TestJoins:
         assert recording.order == ["start", *finishing, "join"]
         assert recording.inputs["join"] == [["a", "b", "c"]]
 
+    async def test_what_a_join_sends_has_the_place_of_the_first_that_arrived_there(self, recording: Recording) -> None:
+        """Beside a branch of as many steps, behind which it would come by its age."""
+        start, join, last = recording.node("start"), recording.join("join"), recording.join("last")
+        behind = Does(lambda context: context.inputs, name="behind")
+        start >> [recording.node("a"), recording.node("b")] >> join >> behind >> last
+        start >> recording.node("c") >> recording.node("beside") >> behind
+        await Graph(start).run()
+
+        assert recording.inputs["last"] == [["join", "beside"]]
+
     async def test_a_join_does_not_wait_for_a_branch_that_was_not_taken(self, recording: Recording) -> None:
         start = recording.node("start", {"go": "a"})
         join = recording.join("join")

@@ -256,6 +256,52 @@ class TestTransactions:
 
         assert (await run_alone(work, count=0)).get_state_snapshot() == {"count": 1}
 
+    async def test_an_update_in_between_is_a_conflict_too(self) -> None:
+        async def work(context: NodeContext) -> None:
+            state = context.graph_state
+            has_read, has_updated = asyncio.Event(), asyncio.Event()
+
+            async def add_one() -> None:
+                async with state.transaction():
+                    count = await state.get("count")
+                    has_read.set()
+                    await has_updated.wait()
+                    await state.set("count", count + 1)
+
+            async def update() -> None:
+                await has_read.wait()
+                async with state.transaction():
+                    await state.update("count", lambda count: count + 10)
+                has_updated.set()
+
+            results = await asyncio.gather(add_one(), update(), return_exceptions=True)
+            assert [type(result) for result in results] == [StateConflictError, type(None)]
+
+        assert (await run_alone(work, count=0)).get_state_snapshot() == {"count": 10}
+
+    async def test_what_a_block_sets_replaces_earlier_updates(self) -> None:
+        async def work(context: NodeContext) -> None:
+            await context.graph_state.update("count", lambda count: count + 1)
+            async with context.graph_state.transaction() as inside:
+                await inside.set("count", 100)
+
+        assert (await run_alone(work, count=0)).get_state_snapshot() == {"count": 100}
+
+    async def test_a_run_inside_a_block_has_a_state_of_its_own(self) -> None:
+        inner_states: list[Any] = []
+
+        async def work(context: NodeContext) -> None:
+            async def inner(inner_context: NodeContext) -> None:
+                async with inner_context.graph_state.transaction():
+                    await inner_context.graph_state.set("whose", "inner")
+                    await context.graph_state.set("whose", "outer")
+
+            async with context.graph_state.transaction():
+                inner_states.append((await run_alone(inner)).get_state_snapshot())
+
+        assert (await run_alone(work)).get_state_snapshot() == {"whose": "outer"}
+        assert inner_states == [{"whose": "inner"}]
+
     async def test_a_block_that_outlives_the_one_around_it_says_that_its_writes_are_lost(self) -> None:
         async def work(context: NodeContext) -> None:
             state, may_end = context.graph_state, asyncio.Event()

@@ -121,6 +121,18 @@ class TestContents:
 
 
 class TestChanges:
+    def test_of_a_few_pending_tokens_too_only_those_that_changed_are_written_anew(self) -> None:
+        frontier = fan_out(10)
+        before = frontier.capture()["tokens"]
+        failing, running = frontier.start(), frontier.start()
+        frontier.count_failure(failing)
+        again = frontier.capture()["tokens"]
+        frontier.finish(running, {}, ["next"])
+        after = frontier.capture()["tokens"]
+
+        assert (before[failing.id].get("failures"), again[failing.id]["failures"]) == (None, 1)
+        assert all(after[id] is token for id, token in again.items() if id != running.id)
+
     def test_a_thousand_pending_tokens_cost_only_the_one_that_changed(self) -> None:
         frontier = fan_out(1_000)
         before = frontier.capture()
@@ -206,3 +218,12 @@ def test_a_path_stays_short_and_keeps_its_order() -> None:
     assert max(len(token.path) for token in pending) <= 33
     assert pending[0].node == "start"
     assert [token.generation for token in pending[1:]] == [*range(200, 0, -1)]
+
+
+def test_a_path_grows_at_fan_outs_only() -> None:
+    frontier = started(joins=["join"], reaches={"start": ["join"]})
+    for _ in range(200):
+        frontier.finish(frontier.start(), {}, ["start"])
+
+    (token,) = frontier.pending()
+    assert (token.generation, len(token.path)) == (200, 1)

@@ -24,6 +24,7 @@ def test_a_first_capture_names_every_key() -> None:
     mapping = TrackedMapping[int]()
     mapping.put("a", 1)
     captured = mapping.capture()
+    mapping.put("b", 2)
 
     assert (captured, [*captured.changed], [*captured.removed], captured.before) == ({"a": 1}, ["a"], [], None)
 

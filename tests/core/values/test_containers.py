@@ -197,6 +197,16 @@ def test_items_that_failed_half_way_are_not_taken_for_those_of_the_capture_befor
     assert cached.items() == [b"a=old", b"b=old"]
 
 
+def test_a_first_capture_is_all_there_is() -> None:
+    """Whatever the items were made from before."""
+    cache = EncodingCache()
+    cache.mapping("graph_state", {"a": "old", "b": "old"}, encode_text)
+
+    cached = cache.mapping("graph_state", StateStore("graph_state", {"c": "new", "a": "new"}).capture(), encode_text)
+    assert cached is not None
+    assert cached.items() == [b"c=new", b"a=new"]
+
+
 def encode_text(mapping: str, key: str, value: str) -> bytes:
     return (key + "=" + value).encode()
 

@@ -312,6 +312,26 @@ class TestRetentionAfterwards:
             "The memory backend failed at deleting checkpoint 'ckpt_g_000001' and 1 more",
         ]
 
+    async def test_one_deletion_at_a_time_goes_on_beside_the_run(self) -> None:
+        class Slow(InMemoryCheckpointBackend):
+            persistent = True
+            deleting = most = 0
+
+            async def delete(self, graph_id: str, sequence: int) -> bool:
+                self.deleting += 1
+                self.most = max(self.most, self.deleting)
+                for _ in range(50):
+                    await asyncio.sleep(0)
+                self.deleting -= 1
+                return await super().delete(graph_id, sequence)
+
+        backend = Slow()
+        config = every_step(backend, auto_cleanup=True, max_checkpoints=1)
+        await Graph(countdown(), id="g", checkpoint_config=config).run({"limit": 5})
+
+        assert (backend.most, backend.deleting) == (1, 0)
+        assert await sequences(backend) == [5]
+
     async def test_what_was_deleted_before_a_failure_is_told_once(self, caplog: pytest.LogCaptureFixture) -> None:
         class Sticky(InMemoryCheckpointBackend):
             failures = 1
@@ -386,6 +406,38 @@ class TestOpening:
 
 
 class TestForgotten:
+    async def test_a_run_that_saves_often_does_not_ask_whether_its_graph_was_forgotten(self) -> None:
+        class Asked(InMemoryCheckpointBackend):
+            count = 0
+
+            async def next_sequence(self, graph_id: str) -> int:
+                self.count += 1
+                return await super().next_sequence(graph_id)
+
+        def wait(context: NodeContext) -> Any:
+            clock.advance(6)
+            return {"more": context.iteration < 5}
+
+        backend, clock = Asked(), FakeClock()
+        loop = Does(wait, name="loop")
+        loop.on(more=True) >> loop
+        await Graph(loop, id="g", checkpoint_config=every_step(backend), clock=clock).run()
+
+        assert backend.count == 1, "when the run began"
+
+    async def test_one_whose_only_checkpoint_was_forgotten_is_refused_too(self) -> None:
+        backend, clock = InMemoryCheckpointBackend(), FakeClock()
+
+        async def be_stopped() -> None:
+            assert await sequences(backend) == [1]
+            await backend.forget("g")
+            clock.advance(11)
+
+        graph = Graph(acting(be_stopped, at=2, last=5), id="g", checkpoint_config=every_step(backend), clock=clock)
+
+        with pytest.raises(CheckpointConflictError, match="forgotten meanwhile"):
+            await graph.run()
+
     @pytest.mark.parametrize("at", [1, 3])
     async def test_a_run_that_was_stopped_while_its_graph_was_forgotten_is_refused(self, at: int) -> None:
         """Nothing in the store would do so: its next sequence is free again."""

@@ -184,6 +184,32 @@ async def test_a_value_goes_with_the_last_checkpoint_that_needs_it(backend: Chec
     assert await stored(backend) == [1, 7]
 
 
+class Drops(Node):
+    """Sets a large value beside a small one at its first step, and deletes it at its second."""
+
+    async def process(self, context: NodeContext) -> Any:
+        step = await context.graph_state.get("step", 0) + 1
+        await context.graph_state.set("step", step)
+        if step == 1:
+            await context.graph_state.set("text", text_of(step))
+        else:
+            await context.graph_state.delete("text")
+        return {"more": step < 4}
+
+
+@pytest.mark.parametrize("others", [0, 1, 30])
+async def test_a_value_that_is_deleted_goes_however_many_others_there_are(
+    backend: CheckpointBackend, others: int
+) -> None:
+    drops = Drops()
+    drops.on(more=True) >> drops
+    config = CheckpointConfig(backend=backend, trigger_on_iteration=1, max_checkpoints=2)
+    state = {f"other {number}": number for number in range(others)}
+    await Graph(drops, id="g", state=state, checkpoint_config=config).run()
+
+    assert await stored(backend) == []
+
+
 class Anniversaries(Retention):
     """Keeps the fourth, the eighth, and the newest."""
 

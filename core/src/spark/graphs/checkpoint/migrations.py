@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from spark.errors import CheckpointVersionError
+from spark.graphs.checkpoint.links import linked_as
 from spark.graphs.checkpoint.model import CURRENT_VERSION
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def migrated(checkpoint: GraphCheckpoint) -> GraphCheckpoint:
                 f"register a migration: @register_migration({major!r})."
             )
         seen.add(major)
-        checkpoint = migration(checkpoint)
+        checkpoint = linked_as(checkpoint, migration(checkpoint))
     return checkpoint
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from spark.errors import GraphDefinitionError, GraphRestoreError
+from spark.graphs.checkpoint.links import linked_as
 from spark.graphs.checkpoint.policies.triggers import AfterNode
 from spark.graphs.resuming.identity import is_same_node, recorded_nodes
 from spark.graphs.resuming.validation import named
@@ -59,13 +60,14 @@ def with_new_keys(checkpoint: GraphCheckpoint, keys: Mapping[str, str]) -> Graph
 
     All are renamed at once, so that two nodes can exchange their keys.
     """
-    return replace(
+    renamed = replace(
         checkpoint,
         node_states={keys.get(key, key): values for key, values in checkpoint.node_states.items()},
         execution_metadata=_renamed_facts(checkpoint.execution_metadata, keys),
         frontier=_renamed_frontier(checkpoint.frontier, keys),
         config=_renamed_config(checkpoint.config, keys),
     )
+    return linked_as(checkpoint, renamed)
 
 
 def _keys_in_use(checkpoint: GraphCheckpoint) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from spark.errors import GraphRestoreError
 from spark.graphs.checkpoint.configuration.config import are_seconds
+from spark.graphs.checkpoint.links import linked_as
 from spark.graphs.checkpoint.model import SECTIONS, GraphCheckpoint
 from spark.graphs.state.token import LARGEST, Token, is_count, is_text, is_text_or_none
 
@@ -30,7 +31,7 @@ def validated(checkpoint: GraphCheckpoint) -> GraphCheckpoint:
         if checkpoint.topology is not None:
             _check_topology(checkpoint.topology)
         if checkpoint.frontier is not None:
-            checkpoint = replace(checkpoint, frontier=_present_frontier(checkpoint.frontier))
+            checkpoint = linked_as(checkpoint, replace(checkpoint, frontier=_present_frontier(checkpoint.frontier)))
             _check_progress(checkpoint.execution_metadata)
     except _InvalidError as found:
         raise GraphRestoreError(

@@ -94,7 +94,7 @@ class Frontier:
     def count_failure(self, token: Token) -> None:
         """An execution of a running token has failed."""
         token.failures += 1
-        self._tokens.put(token.id, token)
+        self._tokens.changed(token)
 
     def requeue_running(self) -> None:
         """Every running token waits again, before those that never ran."""
@@ -205,7 +205,7 @@ class Frontier:
         for place, token in enumerate(sorted([*self.pending(), finished], key=_path)):
             token.path = (place,)
             if token is not finished:
-                self._tokens.put(token.id, token)
+                self._tokens.changed(token)
 
 
 def _path(token: Token) -> tuple[int, ...]:

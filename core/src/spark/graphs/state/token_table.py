@@ -16,7 +16,7 @@ _MANY: Final = 16
 class TokenTable(TrackedMapping[Token]):
     """Tokens by id, in the order of their ids. Their contents, which several may share, are a mapping beside them."""
 
-    __slots__ = ("_contents", "_uses")
+    __slots__ = ("_contents", "_few", "_uses")
 
     def __init__(self) -> None:
         super().__init__(lambda token: PlainDict(token.to_data()))
@@ -24,6 +24,13 @@ class TokenTable(TrackedMapping[Token]):
         """The inputs of all tokens by the id of the content, as of the last capture."""
         self._uses: dict[str, int] = {}
         """Content id to the number of tokens that name it, as of the last capture."""
+        self._few: dict[str, Any] = {}
+        """The data of tokens when there were few, as of that capture; a token that is not changed in place keeps its data."""
+
+    def changed(self, token: Token) -> None:
+        """A token was changed in place."""
+        self._few = {}
+        self.put(token.id, token)
 
     def capture_all(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The data of all tokens and the contents that they name, both by id. Never change what is in there.
@@ -37,10 +44,11 @@ class TokenTable(TrackedMapping[Token]):
             self.stop_tracking()
             self._contents = TrackedMapping()
             self._uses.clear()
-        tokens, contents = PlainDict(), {}
+        before, tokens, contents = self._few, PlainDict(), {}
         for id, token in self.values.items():
-            tokens[id] = token.to_data()
+            tokens[id] = before.get(id) or token.to_data()
             contents[token.content] = token.inputs
+        self._few = tokens
         return tokens, contents
 
     def _capture_many(self) -> tuple[Captured, Captured]:
