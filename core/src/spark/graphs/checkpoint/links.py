@@ -5,16 +5,14 @@ It is kept beside the checkpoint, which therefore is plain data: it can be compa
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 from weakref import ref
 
 Checkpoint = TypeVar("Checkpoint")
 
 
-@dataclass(frozen=True, slots=True)
-class Links:
+class Links(NamedTuple):
     """What belongs to a checkpoint for as long as that is alive."""
 
     store: Any = None
@@ -36,7 +34,7 @@ def links_of(checkpoint: object) -> Links:
 
 def link(checkpoint: Checkpoint, **links: Any) -> Checkpoint:
     """The checkpoint, to which a store or observers belong from now on."""
-    _set(checkpoint, replace(links_of(checkpoint), **links))
+    _set(checkpoint, links_of(checkpoint)._replace(**links))
     return checkpoint
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 _SECTION: Final = "section"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Section:
     """A part of what a checkpoint holds: a mapping of names to values."""
 

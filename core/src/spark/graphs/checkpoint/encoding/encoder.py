@@ -243,7 +243,8 @@ class _SectionEncoder:
     def _items(self, name: str, values: dict[str, Any]) -> Encoded:
         """A mapping key by key; in chunks where it has many items."""
         if not values:  # as the node states of many a graph
-            self._cache.drop(name)
+            if name in self._cache.mappings:
+                self._cache.drop(name)
             return _NO_ITEMS
         cached = self._cache.mapping(name, values, self._item)
         if cached is None:
@@ -289,10 +290,9 @@ class _SectionEncoder:
         """Those of a section's mappings that say what changed in them, each with its path."""
         keyed = {}
         for member in section.keyed_members:
-            path = _path(name, member)
             if type(values.get(member)) is Captured and not self._writer.has_hook:
-                keyed[member] = path
-            elif path in self._cache.mappings:
+                keyed[member] = _path(name, member)
+            elif (path := _path(name, member)) in self._cache.mappings:
                 self._cache.drop(path)
         return keyed
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from spark.errors import PluginNotFoundError
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 
-_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_SCHEME: Final = r"([A-Za-z][A-Za-z0-9+.-]*):"
 
 
 def open_backend(url_or_name: str, **options: Any) -> CheckpointBackend:
@@ -38,7 +38,7 @@ def backend_class(url_or_name: str) -> type[CheckpointBackend]:
 
 
 def _scheme_of(url_or_name: str) -> str:
-    match = _SCHEME.match(url_or_name)
+    match = re.match(_SCHEME, url_or_name)
     return match[1].lower() if match else ""
 
 
