@@ -77,6 +77,8 @@ class Ending:
             raise cancelled from error
         finally:
             # They refer to an error, whose traceback refers to this frame: without the cycle, no garbage collector is needed.
+            if self._stop is not None:
+                self._stop.drop_error()
             self._driver = self._stop = self._grace_period.cancelled = cancelled = None
 
     async def _take_steps(self) -> None:

@@ -49,10 +49,13 @@ class FinalSave:
 
     async def _save(self, reason: str | None) -> BaseException | None:
         failure = await _error_of(self._save_boundary(reason)) if reason is not None else None
-        if failure is not None and not isinstance(failure, Exception):
-            return failure
-        unsettled = await _error_of(self.saver.settle())
-        return failure or unsettled
+        unsettled = None
+        try:
+            if failure is None or isinstance(failure, Exception):
+                unsettled = await _error_of(self.saver.settle())
+            return failure or unsettled
+        finally:
+            failure = unsettled = None  # from Python 3.12 on, their tracebacks keep this frame, too
 
     async def _save_boundary(self, reason: str) -> None:
         run, position = self._run, self._run.position

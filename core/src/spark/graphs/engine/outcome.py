@@ -85,6 +85,10 @@ class Stop:
         self.error: BaseException = error
         self.step: StepInput | None = step
 
+    def drop_error(self) -> None:
+        """The error was raised. Its traceback may keep frames that refer to this, from Python 3.12 on those of callers, too."""
+        del self.error
+
     def as_failure(self) -> Stop:
         """The same for a run that nobody cancelled: a step that was cancelled anyway has failed."""
         if self.step is None or not isinstance(self.error, asyncio.CancelledError):

@@ -73,6 +73,7 @@ class GraphRun:
                 step, outcome = await self._next_in_parallel()
             plan = plans[step.token.node]
             stop = commit(step, plan, outcome)
+            del outcome  # the traceback of an error in it may keep this frame
             if stop is not None or self.is_stopping:
                 return stop
             now = clock()
