@@ -21,7 +21,7 @@ def shown_name(name: str) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that is most like this one, if any is like it at all."""
-    import difflib  # only who made a mistake waits for it
+    import difflib  # slow to import, and needed only after a mistake
 
     return next(iter(difflib.get_close_matches(name[:_LONGEST_NAME], sorted(known), n=1)), None)
 

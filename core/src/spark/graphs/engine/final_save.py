@@ -55,7 +55,7 @@ class FinalSave:
                 unsettled = await _error_of(self.saver.settle())
             return failure or unsettled
         finally:
-            failure = unsettled = None  # from Python 3.12 on, their tracebacks keep this frame, too
+            failure = unsettled = None  # from Python 3.12 on, their tracebacks keep this frame alive
 
     async def _save_boundary(self, reason: str) -> None:
         run, position = self._run, self._run.position

@@ -86,7 +86,10 @@ class Stop:
         self.step: StepInput | None = step
 
     def drop_error(self) -> None:
-        """The error was raised. Its traceback may keep frames that refer to this, from Python 3.12 on those of callers, too."""
+        """Let go of the error, which has been raised.
+
+        From Python 3.12 on, its traceback keeps the frames of callers alive, and they refer to this object.
+        """
         del self.error
 
     def as_failure(self) -> Stop:

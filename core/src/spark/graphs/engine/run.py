@@ -73,7 +73,7 @@ class GraphRun:
                 step, outcome = await self._next_in_parallel()
             plan = plans[step.token.node]
             stop = commit(step, plan, outcome)
-            del outcome  # the traceback of an error in it may keep this frame
+            del outcome  # if it holds an error, the traceback may keep this frame alive
             if stop is not None or self.is_stopping:
                 return stop
             now = clock()

@@ -46,7 +46,7 @@ def compress(raw: bytes, name: str) -> bytes | None:
 
 
 def _gzip(raw: bytes) -> bytes:
-    import gzip  # only who compresses waits for it
+    import gzip  # slow to import, and most programs never compress
 
     return gzip.compress(raw, compresslevel=6, mtime=0)
 

@@ -80,7 +80,7 @@ def _known_zone(zone: tzinfo | None) -> tuple[bool, Any]:
     if type(zone) is timezone:
         offset, *name = zone.__getinitargs__()  # type: ignore[attr-defined]
         return True, [offset // _MICROSECOND, write_text(name[0]) if name else None]
-    from zoneinfo import ZoneInfo  # only who uses such zones waits for it
+    from zoneinfo import ZoneInfo  # slow to import, and most programs never need it
 
     if type(zone) is ZoneInfo and zone.key and _ZONE_KEY.match(zone.key):
         return True, zone.key
