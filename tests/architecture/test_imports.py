@@ -222,7 +222,7 @@ OUR_PLUGINS = {
     "spark_backend_s3",
     "spark_backend_sql",
     "spark_cli",
-    "spark_serializer_pickle",
+    "spark_format_pickle",
     "spark_testing",
 }
 HEAVY = {"pluggy", "pydantic", "sqlalchemy", "fsspec", "s3fs", "importlib.metadata", "importlib_metadata", *OUR_PLUGINS}

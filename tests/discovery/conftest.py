@@ -12,7 +12,7 @@ import pytest
 from spark.hooks import discovery
 from tests.support.sites import Site
 
-WORKSPACE_PLUGINS = "spark-graphs-backend-file,spark-graphs-serializer-pickle"
+WORKSPACE_PLUGINS = "spark-graphs-backend-file,spark-graphs-format-pickle"
 
 
 @pytest.fixture

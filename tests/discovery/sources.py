@@ -1,7 +1,7 @@
 """Plugin sources that several tests install."""
 
 GOOD = """
-    from spark.hooks import BackendSpec, SerializerSpec, hookimpl
+    from spark.hooks import BackendSpec, FormatSpec, hookimpl
 
     @hookimpl
     def spark_backends():
@@ -9,8 +9,8 @@ GOOD = """
         return [BackendSpec(name="good", target=target, schemes=("good",), class_names=("GoodBackend",))]
 
     @hookimpl
-    def spark_serializers():
-        return [SerializerSpec(name="goodfmt", target="good_backend:GoodFormat", safe_to_load=True)]
+    def spark_formats():
+        return [FormatSpec(name="goodfmt", target="good_backend:GoodFormat", safe_to_load=True)]
 
     @hookimpl
     def spark_checkpoint_deleted(checkpoint_id):

@@ -128,7 +128,7 @@ def test_a_distribution_of_ours_may_be_blocked_where_it_is_not_installed(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.hide_our_plugins()
-    monkeypatch.setenv("SPARK_DISABLE_PLUGINS", "spark-graphs-serializer-pickle")
+    monkeypatch.setenv("SPARK_DISABLE_PLUGINS", "spark-graphs-format-pickle")
     site.install("fake-good", GOOD)
 
     assert statuses() == {"builtin": "loaded", "good": "loaded"}

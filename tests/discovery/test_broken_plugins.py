@@ -68,8 +68,8 @@ BROKEN = {
     "hook raises": (returns("spark_backends", "1 / 0"), ["spark_backends() raised ZeroDivisionError"]),
     "returns nothing": (returns("spark_backends", "None"), ["returned NoneType", "Return a list of BackendSpec"]),
     "returns other things": (
-        returns("spark_backends", "[SerializerSpec(name='x', target='m:C')]"),
-        ["returned a list with SerializerSpec", "Return a list of BackendSpec"],
+        returns("spark_backends", "[FormatSpec(name='x', target='m:C')]"),
+        ["returned a list with FormatSpec", "Return a list of BackendSpec"],
     ),
     "a spec that can't be": (
         returns("spark_backends", "[BackendSpec(name='x', target='m:C', schemes='file')]"),
@@ -79,7 +79,7 @@ BROKEN = {
         returns("spark_backends", "[BackendSpec(name='x', target='m:C'), BackendSpec(name='x', target='m:D')]"),
         ["provides the backend 'x' twice"],
     ),
-    "the core's name": (returns("spark_serializers", "[SerializerSpec(name='json', target='m:C')]"), ["'json'"]),
+    "the core's name": (returns("spark_formats", "[FormatSpec(name='json', target='m:C')]"), ["'json'"]),
     "the core's scheme": (sources.claims("mine", "memory"), ["the URL scheme 'memory', which spark-graphs itself"]),
 }
 
@@ -114,7 +114,7 @@ def test_all_of_them_at_once_in_a_new_process(site: Site, run_fresh: Callable[..
         print(backend_class("good").__name__)
         plugins(), plugins()
         """,
-        SPARK_DISABLE_PLUGINS="spark-graphs-backend-file,spark-graphs-serializer-pickle",
+        SPARK_DISABLE_PLUGINS="spark-graphs-backend-file,spark-graphs-format-pickle",
     )
 
     assert "GoodBackend" in printed.splitlines()

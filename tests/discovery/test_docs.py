@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spark.hooks import BackendSpec, ExecutorSpec, SerializerSpec, TriggerSpec, entry_points, specs
+from spark.hooks import BackendSpec, FormatSpec, TriggerSpec, entry_points, specs
 
 PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text()
 HOOKS = [name for name, value in vars(specs).items() if hasattr(value, f"{specs.PROJECT}_spec")]
@@ -28,7 +28,7 @@ def test_every_hook_is_either_providing_or_an_event() -> None:
     assert sorted(HOOKS) == sorted([*specs.PROVIDING, *specs.EVENTS])
 
 
-@pytest.mark.parametrize("kind", [BackendSpec, SerializerSpec, TriggerSpec, ExecutorSpec])
+@pytest.mark.parametrize("kind", [BackendSpec, FormatSpec, TriggerSpec])
 def test_every_field_of_every_spec_is_documented(kind: type) -> None:
     assert f"`{kind.__name__}`" in PAGE
     assert [field.name for field in fields(kind) if f"`{field.name}`" not in PAGE] == []

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from spark.hooks import API_VERSION, BackendSpec, ExecutorSpec, SerializerSpec, TriggerSpec
+from spark.hooks import API_VERSION, BackendSpec, FormatSpec, TriggerSpec
 
 
-@pytest.mark.parametrize("kind", [BackendSpec, SerializerSpec, TriggerSpec, ExecutorSpec])
+@pytest.mark.parametrize("kind", [BackendSpec, FormatSpec, TriggerSpec])
 def test_a_name_and_a_target_are_enough(kind: Any) -> None:
     spec = kind(name="fine", target="module.sub:Class")
 

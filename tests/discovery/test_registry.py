@@ -205,7 +205,7 @@ def test_a_target_that_does_not_fit_names_the_plugin(site: Site, target: str, sa
     ("kind", "target", "said"),
     [
         (
-            "spark_serializers",
+            "spark_formats",
             "good_backend:GoodBackend",
             "is not a subclass of spark.graphs.checkpoint.storage.Format",
         ),
@@ -213,8 +213,8 @@ def test_a_target_that_does_not_fit_names_the_plugin(site: Site, target: str, sa
     ],
 )
 def test_a_target_of_another_kind_names_the_plugin(site: Site, kind: str, target: str, said: str) -> None:
-    spec = {"spark_serializers": "SerializerSpec", "spark_triggers": "TriggerSpec"}[kind]
-    look_up = {"spark_serializers": format_class, "spark_triggers": trigger_class}[kind]
+    spec = {"spark_formats": "FormatSpec", "spark_triggers": "TriggerSpec"}[kind]
+    look_up = {"spark_formats": format_class, "spark_triggers": trigger_class}[kind]
     site.install("fake-bad", returns(kind, f"[{spec}(name='x', target={target!r})]"), good_backend=sources.GOOD_BACKEND)
 
     with pytest.raises(
@@ -265,7 +265,7 @@ def test_a_known_class_whose_plugin_is_broken_is_an_import_error_with_the_cause(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.install("spark-graphs-backend-file", sources.FAILS_ON_IMPORT, version="9.9", entry="file")
-    monkeypatch.setenv("SPARK_DISABLE_PLUGINS", "spark-graphs-serializer-pickle")
+    monkeypatch.setenv("SPARK_DISABLE_PLUGINS", "spark-graphs-format-pickle")
 
     with pytest.warns(PluginWarning), pytest.raises(ImportError) as raised:
         class_to_import("FileCheckpointBackend", module="spark.graphs.checkpoint")

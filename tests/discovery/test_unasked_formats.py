@@ -14,16 +14,16 @@ import pytest
 
 from spark.errors import DeserializationError, PluginBrokenError, SparkError
 from spark.graphs.checkpoint import CheckpointManager, GraphCheckpoint, InMemoryCheckpointBackend
-from spark.graphs.checkpoint.storage import Codec, Record, format_class
+from spark.graphs.checkpoint.storage import Record, RecordCodec, format_class
 from tests.plugins.support.command_line import spark, with_store
 from tests.support.sites import Site
 
 PLUGIN = """
-    from spark.hooks import SerializerSpec, hookimpl
+    from spark.hooks import FormatSpec, hookimpl
 
     @hookimpl
-    def spark_serializers():
-        return [SerializerSpec(name="objects", target="their_format:TheirFormat"{spec})]
+    def spark_formats():
+        return [FormatSpec(name="objects", target="their_format:TheirFormat"{spec})]
 """
 
 FORMAT = """
@@ -67,7 +67,7 @@ def install(site: Site, *, spec: str = "", flag: str = "", name: str = "objects"
 def exploit() -> Record:
     """A record that runs code when it is unpickled."""
     checkpoint = GraphCheckpoint(checkpoint_id="evil", graph_id="g", timestamp=datetime(2024, 1, 1, tzinfo=UTC))
-    record = Codec().encode(checkpoint, sequence=1, manual=True, nonce="n")
+    record = RecordCodec().encode(checkpoint, sequence=1, manual=True, nonce="n")
     payload = pickle.dumps(Exploit())
     header = replace(record.header, format="objects", size=len(payload), raw_size=len(payload), checksum="")
     return Record(replace(header, checksum=f"sha256:{sha256(header.canonical() + payload).hexdigest()}"), payload)
@@ -79,9 +79,9 @@ def test_a_record_in_it_is_never_loaded_unasked(site: Site, spec: str, flag: str
     install(site, spec=spec, flag=flag)
     Exploit.ran = False
     looks: dict[str, Callable[[Record], Any]] = {
-        "open": Codec().decode,
-        "references": Codec().references,
-        "inline_blobs": lambda record: Codec().inline_blobs(record, {}),
+        "open": RecordCodec().decode,
+        "references": RecordCodec().references,
+        "inline_blobs": lambda record: RecordCodec().inline_blobs(record, {}),
     }
 
     try:
@@ -152,4 +152,4 @@ def test_a_format_that_calls_itself_something_else_is_broken_and_named(site: Sit
 def test_a_format_that_is_named_is_used(site: Site) -> None:
     install(site)
 
-    assert Codec("objects").format.name == "objects"
+    assert RecordCodec("objects").format.name == "objects"

@@ -24,7 +24,7 @@ MODULES = [
     "spark_backend_file",
     "spark_backend_s3",
     "spark_backend_sql",
-    "spark_serializer_pickle",
+    "spark_format_pickle",
     "spark_testing",
 ]
 

@@ -63,7 +63,7 @@ async def stored_and_loaded(value: Any, backend: checkpoint.CheckpointBackend) -
 
 def test_format_names_the_container(tmp_path: Path) -> None:
     """Row 18: and an unknown one is an error that names those there are."""
-    assert FileCheckpointBackend(tmp_path, format="json").codec.format.name == "json"
+    assert FileCheckpointBackend(tmp_path, format="json").record_codec.format.name == "json"
     with pytest.raises(PluginNotFoundError, match=r"'jsom'.*json"):
         FileCheckpointBackend(tmp_path, format="jsom")
 

@@ -1,11 +1,11 @@
-"""The core's own plugin: the memory backend and the JSON format arrive by the same hooks as everybody's.
+"""The core's own plugin: what it provides arrives by the same hooks as everybody's.
 
 It is outside of ``spark.graphs``, so that asking which plugins are installed loads no engine.
 """
 
 from __future__ import annotations
 
-from spark.hooks import BackendSpec, SerializerSpec, hookimpl
+from spark.hooks import BackendSpec, FormatSpec, RetentionSpec, TriggerSpec, hookimpl
 
 
 @hookimpl
@@ -23,13 +23,44 @@ def spark_backends() -> list[BackendSpec]:
 
 
 @hookimpl
-def spark_serializers() -> list[SerializerSpec]:
+def spark_formats() -> list[FormatSpec]:
     """The JSON format, the default of every backend."""
     return [
-        SerializerSpec(
+        FormatSpec(
             name="json",
             target="spark.graphs.checkpoint.encoding.json_format:JsonFormat",
             safe_to_load=True,
             summary="Readable text, exact round-trips, safe to load.",
+        )
+    ]
+
+
+@hookimpl
+def spark_triggers() -> list[TriggerSpec]:
+    """The triggers that the core has."""
+    return [
+        TriggerSpec(name=name, target=f"spark.graphs.checkpoint:{target}", summary=summary)
+        for name, target, summary in (
+            ("every_iterations", "EveryIterations", "After every so many node executions."),
+            ("every_seconds", "EverySeconds", "Whenever so many seconds have passed."),
+            ("after_node", "AfterNode", "After each execution of certain nodes."),
+            (
+                "within_overhead",
+                "WithinOverhead",
+                "As often as checkpoints take no more than a share of the run's time.",
+            ),
+        )
+    ]
+
+
+@hookimpl
+def spark_retentions() -> list[RetentionSpec]:
+    """The retention rules that the core has."""
+    return [
+        RetentionSpec(name=name, target=f"spark.graphs.checkpoint:{target}", summary=summary)
+        for name, target, summary in (
+            ("keep_last", "KeepLast", "The newest checkpoints."),
+            ("keep_for", "KeepFor", "Checkpoints that are younger than a span of time."),
+            ("keep_all", "KeepAll", "All checkpoints."),
         )
     ]

@@ -30,3 +30,18 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """``" Did you mean 'trigger'?"``, or nothing when no known name is near."""
     close = nearest(name, known)
     return f" Did you mean {close!r}?" if close and close != name else ""
+
+
+def kind_of(value: object) -> str:
+    """What kind of value this is, in the words of TOML."""
+    return _KINDS.get(type(value), type(value).__name__)
+
+
+_KINDS: Final[dict[type, str]] = {
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    list: "an array",
+    dict: "a table",
+}

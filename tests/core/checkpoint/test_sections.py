@@ -16,7 +16,7 @@ import pytest
 
 from spark.graphs.checkpoint import GraphCheckpoint
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
-from spark.graphs.checkpoint.storage import SECTIONS, Codec
+from spark.graphs.checkpoint.storage import SECTIONS, RecordCodec
 
 CORE: Final = Path(__file__).resolve().parents[3] / "core" / "src" / "spark"
 DECLARED: Final = """
@@ -138,7 +138,7 @@ def test_a_copy_shares_nothing_of_any_section(name: str) -> None:
 
 @pytest.mark.parametrize("name", SECTIONS)
 def test_each_section_comes_back(name: str) -> None:
-    codec, checkpoint = Codec(), made(**{name: {"a": [1, (2,)]}})
+    codec, checkpoint = RecordCodec(), made(**{name: {"a": [1, (2,)]}})
 
     back = codec.decode(codec.encode(checkpoint, sequence=1, manual=True, nonce="n"))
 
@@ -149,7 +149,7 @@ def test_each_section_comes_back(name: str) -> None:
 @pytest.mark.parametrize("name", SECTIONS)
 def test_another_value_of_a_section_is_in_the_next_checkpoint_of_a_run(name: str) -> None:
     """However little of it is encoded again."""
-    codec, cache = Codec(), EncodingCache()
+    codec, cache = RecordCodec(), EncodingCache()
     for values in ({"a": 1}, {"a": 1, "b": 2}, {"a": 3}, {}):
         record = codec.encode(made(**{name: values}), sequence=1, manual=False, nonce="n", cache=cache)
 

@@ -22,16 +22,16 @@ from spark.graphs.checkpoint import (
     InMemoryCheckpointBackend,
 )
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
-from spark.graphs.checkpoint.encoding.codec import Codec
 from spark.graphs.checkpoint.encoding.json_format import JsonFormat
+from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.records.record import Record
 from spark.graphs.checkpoint.storage import Format
 from spark.graphs.state.transactions import DELETED, StateStore
 from spark.graphs.values.containers import Captured, PlainDict, ordinary
-from spark_serializer_pickle import PickleFormat
+from spark_format_pickle import PickleFormat
 
 OWN: Final = (PlainDict, Captured)
-CODEC = Codec(JsonFormat())
+CODEC = RecordCodec(JsonFormat())
 
 
 def captured_from(**values: Any) -> Captured:

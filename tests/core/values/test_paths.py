@@ -11,10 +11,10 @@ import pytest
 
 from spark.errors import SerializationError
 from spark.graphs.checkpoint import GraphCheckpoint
-from spark.graphs.checkpoint.storage import Codec
+from spark.graphs.checkpoint.storage import RecordCodec
 from spark.graphs.values.paths import find_unserializable
 from spark.graphs.values.snapshots import snapshot
-from spark_serializer_pickle import PickleFormat
+from spark_format_pickle import PickleFormat
 
 LOCK = threading.Lock()
 
@@ -39,7 +39,7 @@ def test_copies_and_formats_name_the_same_part(value: Any, path: str) -> None:
     with pytest.raises(SerializationError) as of_copy:
         snapshot(value, path="state", key="k")
     with pytest.raises(SerializationError) as of_format:
-        Codec(PickleFormat(signing_key="key")).check(value, "state['k']")
+        RecordCodec(PickleFormat(signing_key="key")).check(value, "state['k']")
 
     assert of_copy.value.path == of_format.value.path == f"state['k']{path}"
 
@@ -48,7 +48,7 @@ def test_a_format_that_writes_a_whole_checkpoint_names_the_section() -> None:
     checkpoint = GraphCheckpoint("c", "g", datetime(2024, 5, 1, tzinfo=UTC), graph_state={"a": [LOCK]})
 
     with pytest.raises(SerializationError) as caught:
-        Codec(PickleFormat(signing_key="key")).encode(checkpoint, sequence=1, manual=True, nonce="n")
+        RecordCodec(PickleFormat(signing_key="key")).encode(checkpoint, sequence=1, manual=True, nonce="n")
 
     assert caught.value.path == "graph_state['a'][0]"
 

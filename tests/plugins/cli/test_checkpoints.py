@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from spark.graphs.checkpoint import GraphCheckpoint
-from spark.graphs.checkpoint.storage import CheckpointBackend, Codec, automatic_id
+from spark.graphs.checkpoint.storage import CheckpointBackend, RecordCodec, automatic_id
 from tests.plugins.support.command_line import (
     damage,
     file_url,
@@ -343,7 +343,7 @@ def save_failed(url: str, error: Any, *, sequence: int) -> None:
         timestamp=datetime(2024, 1, 1, tzinfo=UTC),
         execution_metadata={"reason": "failed", "error": error},
     )
-    record = Codec().encode(checkpoint, sequence=sequence, manual=False, nonce="n")
+    record = RecordCodec().encode(checkpoint, sequence=sequence, manual=False, nonce="n")
     with_store(url, lambda store: store.put(record))
 
 

@@ -16,7 +16,7 @@ import pytest
 import spark_cli
 from spark.graphs import ExitNode, Graph
 from spark.graphs.checkpoint import CheckpointManager, GraphCheckpoint, open_backend
-from spark.graphs.checkpoint.storage import Codec, Record
+from spark.graphs.checkpoint.storage import Record, RecordCodec
 from spark.hooks import discovery
 from spark_cli.output import one_line, plain
 from tests.plugins.support.command_line import Done, damage, file_url, spark, sqlite_url, with_store
@@ -52,7 +52,7 @@ fine = Graph(start=Fine(name="a node"), id="fine")
 def record(checkpoint_id: str, graph_id: str, sequence: int, **content: Any) -> Record:
     """A record as somebody who asks no questions would write it."""
     checkpoint = GraphCheckpoint(checkpoint_id="c", graph_id="g", timestamp=datetime(2024, 1, 1, tzinfo=UTC), **content)
-    honest = Codec().encode(checkpoint, sequence=sequence, manual=True, nonce="n")
+    honest = RecordCodec().encode(checkpoint, sequence=sequence, manual=True, nonce="n")
     header = replace(honest.header, checkpoint_id=checkpoint_id, graph_id=graph_id, checksum="")
     header.checksum = f"sha256:{sha256(header.canonical() + honest.payload).hexdigest()}"
     return Record(header, honest.payload)

@@ -99,7 +99,7 @@ class Arguments:
     @property
     def check(self) -> Check | None:
         """Whether a value can be saved where the checkpoints go, if they go anywhere."""
-        return self.backend.codec.check if self.backend is not None else None
+        return self.backend.record_codec.check if self.backend is not None else None
 
     def config_in(self, store: CheckpointBackend | None) -> CheckpointConfig | None:
         """How the graph is checkpointed, in this store or, without one, in the very backend that the graph has."""
@@ -161,7 +161,7 @@ class Arguments:
             "node_threads": self.node_threads,
             **self.failure_rule.to_data(),
             "checkpoint": self.checkpoint_config.to_data() if self.checkpoint_config else None,
-            "serializer": self.backend.codec.serializer if self.backend is not None else "",
+            "serializer": self.backend.record_codec.serializer if self.backend is not None else "",
             **({"inputs": inputs} if inputs is not None else {}),
         }
 
@@ -230,7 +230,7 @@ def recorded_config(checkpoint: GraphCheckpoint, store: CheckpointBackend | None
             f"{named(checkpoint)} records a checkpoint configuration that can't be used ({error}). Pass checkpoint_config= to "
             "Graph.from_checkpoint()."
         ) from error
-    wrote, reads = checkpoint.config.get("serializer"), store.codec.serializer if store is not None else ""
+    wrote, reads = checkpoint.config.get("serializer"), store.record_codec.serializer if store is not None else ""
     if config is not None and wrote and wrote != reads:
         lost.append(
             f"its values passed the serializer {str(wrote)[:200]}, which the backend that it was loaded from does not have"

@@ -166,7 +166,7 @@ class Graph:
             stored = self._stored_checkpoints(rename, for_result=resume != "state")
             origin = await self._session.choose_origin(resume, stored)
             if origin.pending is not None:
-                origin.pending.check_inputs(wanted.inputs, codec=stored.codec())
+                origin.pending.check_inputs(wanted.inputs, codec=stored.record_codec())
                 if origin.pending.is_complete():
                     self._run = None
                     return self._session.finish_complete(origin)

@@ -18,18 +18,26 @@ if TYPE_CHECKING:
     from spark.hooks.registry import class_of as class_of
     from spark.hooks.specs import API_VERSION as API_VERSION
     from spark.hooks.specs import BackendSpec as BackendSpec
-    from spark.hooks.specs import ExecutorSpec as ExecutorSpec
+    from spark.hooks.specs import CodecSpec as CodecSpec
+    from spark.hooks.specs import FormatSpec as FormatSpec
+    from spark.hooks.specs import ObserverSpec as ObserverSpec
+    from spark.hooks.specs import RetentionSpec as RetentionSpec
     from spark.hooks.specs import SerializerSpec as SerializerSpec
     from spark.hooks.specs import TriggerSpec as TriggerSpec
+    from spark.hooks.specs import TypesSpec as TypesSpec
     from spark.hooks.specs import hookimpl as hookimpl
 
 _HOMES: Final = {
     "API_VERSION": "specs",
-    "BackendSpec": "specs",
-    "ExecutorSpec": "specs",
     "PluginInfo": "plugin",
+    "BackendSpec": "specs",
+    "CodecSpec": "specs",
+    "FormatSpec": "specs",
+    "ObserverSpec": "specs",
+    "RetentionSpec": "specs",
     "SerializerSpec": "specs",
     "TriggerSpec": "specs",
+    "TypesSpec": "specs",
     "class_of": "registry",
     "hookimpl": "specs",
     "is_cut_short": "redaction",
@@ -42,10 +50,14 @@ _HOMES: Final = {
 __all__ = [
     "API_VERSION",
     "BackendSpec",
-    "ExecutorSpec",
+    "CodecSpec",
+    "FormatSpec",
+    "ObserverSpec",
     "PluginInfo",
+    "RetentionSpec",
     "SerializerSpec",
     "TriggerSpec",
+    "TypesSpec",
     "class_of",
     "hookimpl",
     "is_cut_short",

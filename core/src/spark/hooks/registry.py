@@ -17,19 +17,39 @@ from spark.hooks.missing_plugin import explain_missing, extras
 from spark.hooks.plugin import Plugin
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from spark.hooks.specs import Claim, PluginSpec
 
 
 def class_of(*wanted: Claim, asked: str = "") -> type[Any]:
-    """The class behind the first of these claims that a plugin makes: ``class_of(("executor", "ray"))``.
+    """The class behind the first of these claims that a plugin makes: ``class_of(("trigger", "every_seconds"))``.
 
     :param asked: the URL in which the name stood, for messages.
     :raises PluginNotFoundError: no installed plugin provides it.
     :raises PluginConflictError: two do.
     :raises PluginBrokenError: one does, and can't be used.
     """
-    plugin, spec = _owner_among([discovery.core()], wanted) or _owner_installed(wanted, asked)
-    return _import_target(plugin, spec)
+    return _import_target(*_owner(wanted, asked))
+
+
+def options_model_of(wanted: Claim) -> type[BaseModel] | None:
+    """The model that checks the options of what makes this claim; None where the signature of the class does.
+
+    :raises PluginError: as ``class_of`` does, and if the model can't be used.
+    """
+    from pydantic import BaseModel
+
+    plugin, spec = _owner((wanted,), "")
+    if not spec.options:
+        return None
+    try:
+        model = _imported(spec.options)
+    except Exception as error:
+        raise _unfit(plugin, spec, f"importing {spec.options} failed: {type(error).__name__}: {error}") from error
+    if not isinstance(model, type) or not issubclass(model, BaseModel):
+        raise _unfit(plugin, spec, f"{spec.options} is not a pydantic model")
+    return model
 
 
 def class_to_import(name: str, *, module: str) -> type[Any]:
@@ -48,6 +68,10 @@ def class_to_import(name: str, *, module: str) -> type[Any]:
         if isinstance(error, PluginNotFoundError) and claim not in extras():
             raise unknown from None
         raise ImportError(str(error), name=module) from error
+
+
+def _owner(wanted: tuple[Claim, ...], asked: str) -> tuple[Plugin, PluginSpec]:
+    return _owner_among([discovery.core()], wanted) or _owner_installed(wanted, asked)
 
 
 def _owner_installed(wanted: tuple[Claim, ...], asked: str) -> tuple[Plugin, PluginSpec]:

@@ -4,7 +4,7 @@ A plugin is a small module named by an entry point of the group ``spark.graphs``
 with ``@hookimpl`` implements the hook of its name; it declares those of the hook's arguments that it wants, in any
 order.
 
-The four providing hooks are called once per process, when plugins are first needed, and are plain functions. The events
+The providing hooks are called once per process, when plugins are first needed, and are plain functions. The events
 may be plain or ``async``: plain ones are called in a thread. The run waits for them one by one, ten seconds at most for
 each, and what one of them raises is logged and changes nothing.
 """
@@ -51,10 +51,14 @@ class PluginSpec:
     """The contract it was written for. The default is 1, whatever is installed."""
     summary: str = ""
     """One line for people who choose."""
+    options: str = ""
+    """A pydantic model that checks the options, as ``"module:Model"``; without one, the signature of the class does."""
 
     def __post_init__(self) -> None:
         self._check("name", self.name, _NAME, "lower case letters, digits, '_', '.' and '-', a letter first")
         self._check("target", self.target, _TARGET, 'written as "module:Class"')
+        if self.options:
+            self._check("options", self.options, _TARGET, 'written as "module:Model"')
         if not isinstance(self.api_version, int):
             raise TypeError(
                 f"The api_version {self.api_version!r} of {type(self).__name__} {self.name!r} is not an integer."
@@ -90,14 +94,11 @@ class BackendSpec(PluginSpec):
     """The URL schemes that it answers to, for instance ``("file",)``. ``x+driver://`` goes to the owner of ``x``."""
     class_names: tuple[str, ...] = ()
     """The class names that can be imported from ``spark.graphs.checkpoint``."""
-    capabilities: frozenset[str] = frozenset()
-    """What it can do beyond the contract of a backend."""
 
     def __post_init__(self) -> None:
         PluginSpec.__post_init__(self)  # super() does not work in a dataclass with slots before Python 3.14
         self._check_each("schemes", self.schemes, _SCHEME, "a URL scheme in lower case")
         self._check_each("class_names", self.class_names, re.compile(r"[^\W\d_]\w*"), "a public class name")
-        self._check_each("capabilities", self.capabilities, _NAME, "a lower case word")
 
     def claims(self) -> frozenset[Claim]:
         """Its name, its URL schemes and its importable class names."""
@@ -107,7 +108,7 @@ class BackendSpec(PluginSpec):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SerializerSpec(PluginSpec):
+class FormatSpec(PluginSpec):
     """A format that turns plain trees into bytes and back: a ``spark.graphs.checkpoint.storage.Format``."""
 
     kind: ClassVar[str] = "format"
@@ -119,43 +120,90 @@ class SerializerSpec(PluginSpec):
     def __post_init__(self) -> None:
         PluginSpec.__post_init__(self)
         if not isinstance(self.safe_to_load, bool):
-            raise TypeError(
-                f"The safe_to_load {self.safe_to_load!r} of SerializerSpec {self.name!r} is not True or False."
-            )
+            raise TypeError(f"The safe_to_load {self.safe_to_load!r} of FormatSpec {self.name!r} is not True or False.")
 
     def mismatch(self, target: type[Any]) -> str:
         """A different name or promise of safety: records carry those of the class, and are read by them."""
         name, is_safe = getattr(target, "name", None), target.safe_to_load
         if name != self.name:
-            return f"has name = {name!r}, but its SerializerSpec has name={self.name!r}"
+            return f"has name = {name!r}, but its FormatSpec has name={self.name!r}"
         if is_safe is not self.safe_to_load:
             return (
-                f"has safe_to_load = {is_safe!r}, but its SerializerSpec has safe_to_load={self.safe_to_load!r}; nothing is "
+                f"has safe_to_load = {is_safe!r}, but its FormatSpec has safe_to_load={self.safe_to_load!r}; nothing is "
                 "loaded with it until the two agree"
             )
         return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SerializerSpec(PluginSpec):
+    """An object hook, which turns objects into what can be saved: a ``spark.graphs.checkpoint.CheckpointSerializer``."""
+
+    kind: ClassVar[str] = "serializer"
+    base: ClassVar[str] = "spark.graphs.checkpoint:CheckpointSerializer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypesSpec(PluginSpec):
+    """How the classes of a library are saved: a ``spark.graphs.checkpoint.Types``. In use as soon as it is installed."""
+
+    kind: ClassVar[str] = "types"
+    base: ClassVar[str] = "spark.graphs.checkpoint:Types"
+
+    modules: tuple[str, ...] = ()
+    """The top-level modules of these classes, for instance ``("numpy",)``. The target is imported when a value of one of them is
+    saved or loaded."""
+
+    def __post_init__(self) -> None:
+        PluginSpec.__post_init__(self)
+        self._check_each("modules", self.modules, re.compile(r"[^\W\d]\w*"), "the name of a top-level module")
+
+    def claims(self) -> frozenset[Claim]:
+        """Its name, and the modules whose classes it saves."""
+        return frozenset({(self.kind, self.name)} | {("types of module", module) for module in self.modules})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TriggerSpec(PluginSpec):
-    """A rule that says when a checkpoint is due."""
+    """A rule that says when a checkpoint is due: a ``spark.graphs.checkpoint.Trigger``."""
 
     kind: ClassVar[str] = "trigger"
     base: ClassVar[str] = "spark.graphs.checkpoint:Trigger"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutorSpec(PluginSpec):
-    """A place where nodes are executed."""
+class RetentionSpec(PluginSpec):
+    """A rule that says which checkpoints are kept: a ``spark.graphs.checkpoint.Retention``."""
 
-    kind: ClassVar[str] = "executor"
+    kind: ClassVar[str] = "retention"
+    base: ClassVar[str] = "spark.graphs.checkpoint:Retention"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObserverSpec(PluginSpec):
+    """Who is notified of checkpoints: a ``spark.graphs.checkpoint.CheckpointHandler``."""
+
+    kind: ClassVar[str] = "observer"
+    base: ClassVar[str] = "spark.graphs.checkpoint:CheckpointHandler"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodecSpec(PluginSpec):
+    """A transformation of payloads, such as encryption: a ``spark.graphs.checkpoint.storage.Codec``."""
+
+    kind: ClassVar[str] = "codec"
+    base: ClassVar[str] = "spark.graphs.checkpoint.storage:Codec"
 
 
 PROVIDING: Final[dict[str, type[PluginSpec]]] = {
     "spark_backends": BackendSpec,
+    "spark_formats": FormatSpec,
     "spark_serializers": SerializerSpec,
+    "spark_types": TypesSpec,
     "spark_triggers": TriggerSpec,
-    "spark_executors": ExecutorSpec,
+    "spark_retentions": RetentionSpec,
+    "spark_observers": ObserverSpec,
+    "spark_codecs": CodecSpec,
 }
 """The hooks that provide something, and what each returns a list of."""
 
@@ -177,10 +225,26 @@ def spark_backends() -> list[BackendSpec]:  # type: ignore[empty-body]
 
 
 @hookspec
+def spark_formats() -> list[FormatSpec]:  # type: ignore[empty-body]
+    """Called once per process, when plugins are first needed.
+
+    Returns a list of ``FormatSpec``, one for each format that the plugin provides.
+    """
+
+
+@hookspec
 def spark_serializers() -> list[SerializerSpec]:  # type: ignore[empty-body]
     """Called once per process, when plugins are first needed.
 
-    Returns a list of ``SerializerSpec``, one for each format that the plugin provides.
+    Returns a list of ``SerializerSpec``, one for each serializer that the plugin provides.
+    """
+
+
+@hookspec
+def spark_types() -> list[TypesSpec]:  # type: ignore[empty-body]
+    """Called once per process, when plugins are first needed.
+
+    Returns a list of ``TypesSpec``, one for each bundle of types that the plugin provides.
     """
 
 
@@ -193,10 +257,26 @@ def spark_triggers() -> list[TriggerSpec]:  # type: ignore[empty-body]
 
 
 @hookspec
-def spark_executors() -> list[ExecutorSpec]:  # type: ignore[empty-body]
+def spark_retentions() -> list[RetentionSpec]:  # type: ignore[empty-body]
     """Called once per process, when plugins are first needed.
 
-    Returns a list of ``ExecutorSpec``, one for each executor that the plugin provides.
+    Returns a list of ``RetentionSpec``, one for each retention rule that the plugin provides.
+    """
+
+
+@hookspec
+def spark_observers() -> list[ObserverSpec]:  # type: ignore[empty-body]
+    """Called once per process, when plugins are first needed.
+
+    Returns a list of ``ObserverSpec``, one for each observer that the plugin provides.
+    """
+
+
+@hookspec
+def spark_codecs() -> list[CodecSpec]:  # type: ignore[empty-body]
+    """Called once per process, when plugins are first needed.
+
+    Returns a list of ``CodecSpec``, one for each codec that the plugin provides.
     """
 
 

@@ -11,7 +11,15 @@ from typing import Final, NoReturn, Protocol, TypeAlias
 
 from spark.errors import CheckpointDamagedError, DeserializationError, PluginError, SequenceTakenError, SparkError
 from spark.graphs.checkpoint import CheckpointInfo, DamagedRecord, Listing
-from spark.graphs.checkpoint.storage import BlobRef, Codec, Record, RecordHeader, Records, in_batches, run_blocking
+from spark.graphs.checkpoint.storage import (
+    BlobRef,
+    Record,
+    RecordCodec,
+    RecordHeader,
+    Records,
+    in_batches,
+    run_blocking,
+)
 
 Names: TypeAlias = list[str]
 
@@ -115,7 +123,7 @@ class _Transfer:
         self._total = total
         self._done = 0
         self._report = report
-        self._codec = Codec()
+        self._codec = RecordCodec()
         self.outcome = Outcome()
 
     async def copy_graph(self, graph_id: str, infos: Sequence[CheckpointInfo]) -> None:

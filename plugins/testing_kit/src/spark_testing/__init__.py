@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from spark_testing.backends import Spoil as Spoil
     from spark_testing.clock import FakeClock as FakeClock
     from spark_testing.faults import FaultyBackend as FaultyBackend
+    from spark_testing.formats import FormatConformance as FormatConformance
     from spark_testing.records import HOSTILE_IDS as HOSTILE_IDS
     from spark_testing.records import make_record as make_record
     from spark_testing.recovery import check_recovery as check_recovery
     from spark_testing.recovery_report import RecoveryReport as RecoveryReport
-    from spark_testing.serializers import SerializerConformance as SerializerConformance
     from spark_testing.triggers import TriggerConformance as TriggerConformance
     from spark_testing.triggers import make_boundary as make_boundary
 
@@ -33,7 +33,7 @@ _HOMES: Final = {
     "OpenAnother": "backends",
     "ReadRaw": "backends",
     "RecoveryReport": "recovery_report",
-    "SerializerConformance": "serializers",
+    "FormatConformance": "formats",
     "Spoil": "backends",
     "TriggerConformance": "triggers",
     "check_recovery": "recovery",
@@ -47,10 +47,10 @@ __all__ = [
     "CheckpointBackendConformance",
     "FakeClock",
     "FaultyBackend",
+    "FormatConformance",
     "OpenAnother",
     "ReadRaw",
     "RecoveryReport",
-    "SerializerConformance",
     "Spoil",
     "TriggerConformance",
     "check_recovery",

@@ -12,10 +12,10 @@ from spark.graphs.checkpoint.storage import (
     CheckpointBackend,
     CheckpointInfo,
     CheckpointQuery,
-    Codec,
     LatestHeaders,
     Listing,
     Record,
+    RecordCodec,
     Records,
 )
 
@@ -46,7 +46,7 @@ class FaultyBackend(CheckpointBackend):
     def __init__(self, inner: CheckpointBackend) -> None:
         super().__init__()
         self.inner = inner
-        self.codec: Codec = inner.codec
+        self.record_codec: RecordCodec = inner.record_codec
         self.name: str = inner.name
         self.keeps_blobs: bool = inner.keeps_blobs
         self.chunked_from: int = inner.chunked_from

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from spark_testing.faults import FaultyBackend
 
 pytest.register_assert_rewrite(
-    "spark_testing.backends", "spark_testing.serializers", "spark_testing.triggers", "spark_testing.leaks"
+    "spark_testing.backends", "spark_testing.formats", "spark_testing.triggers", "spark_testing.leaks"
 )
 
 

@@ -15,16 +15,16 @@ from spark.errors import CheckpointDamagedError, SerializationError
 from spark.graphs import ExitNode, Graph, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager, InMemoryCheckpointBackend
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
-from spark.graphs.checkpoint.encoding.codec import Codec
 from spark.graphs.checkpoint.encoding.json_format import JsonFormat
+from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.records.checksum import checksum
 from spark.graphs.checkpoint.records.query import CheckpointQuery
 from spark.graphs.checkpoint.records.record import Record
 from tests.core.checkpoint_values import is_same, keys, values
 
-AT_ONCE = Codec(JsonFormat())
-IN_PIECES = Codec(JsonFormat(), checksum="crc32")
+AT_ONCE = RecordCodec(JsonFormat())
+IN_PIECES = RecordCodec(JsonFormat(), checksum="crc32")
 MOMENT = datetime(2024, 5, 1, 12, 30, 15, tzinfo=UTC)
 
 
@@ -32,7 +32,7 @@ def make_checkpoint(graph_state: dict[str, Any], node_states: dict[str, Any], **
     return GraphCheckpoint("c", "g", MOMENT, graph_state, node_states, {"iteration": 3}, **changes)
 
 
-def encode(codec: Codec, checkpoint: GraphCheckpoint, *, cache: EncodingCache | None = None) -> Record:
+def encode(codec: RecordCodec, checkpoint: GraphCheckpoint, *, cache: EncodingCache | None = None) -> Record:
     return codec.encode(checkpoint, sequence=3, manual=False, nonce="n", cache=cache)
 
 

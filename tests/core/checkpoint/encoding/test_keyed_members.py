@@ -25,11 +25,11 @@ from spark.graphs.checkpoint.encoding.cache import EncodingCache
 from spark.graphs.checkpoint.encoding.json_format import JsonFormat
 from spark.graphs.checkpoint.records.blobs import NewBlobs
 from spark.graphs.checkpoint.serialization.cost import CostBudget, CostExceededError
-from spark.graphs.checkpoint.storage import Codec, Format, Record
+from spark.graphs.checkpoint.storage import Format, Record, RecordCodec
 from spark.graphs.state.frontier import Frontier
 from spark.graphs.state.tracked import TrackedMapping
 from spark.graphs.values.containers import Captured
-from spark_serializer_pickle import PickleFormat
+from spark_format_pickle import PickleFormat
 
 MOMENT: Final = datetime(2024, 5, 1, tzinfo=UTC)
 
@@ -38,7 +38,7 @@ def made(frontier: dict[str, Any]) -> GraphCheckpoint:
     return GraphCheckpoint("c", "g", MOMENT, frontier=frontier)
 
 
-def encode(frontier: dict[str, Any], codec: Codec, **options: Any) -> Record:
+def encode(frontier: dict[str, Any], codec: RecordCodec, **options: Any) -> Record:
     return codec.encode(made(frontier), sequence=1, manual=False, nonce="n", **options)
 
 
@@ -53,7 +53,7 @@ many: Final = [(str(number), "y" * 90) for number in range(1, 31)]
 @example([(many, many, True), ([("1", None), ("31", 1)], [("2", None)], True), ([("31", None)], [("5", 1)], False)])
 @example([(many, [], True), ([(key, None) for key, _ in many[1:]], [], True), ([("1", 2)], [("$parts", 1)], True)])
 def test_what_is_remembered_never_changes_what_is_loaded(history: list[tuple[Any, Any, bool]]) -> None:
-    codec, blobs = Codec(), NewBlobs("w")
+    codec, blobs = RecordCodec(), NewBlobs("w")
     cache = EncodingCache(large_from=200, chunked_from=1_000, chunk_size=300)
     tokens, contents = TrackedMapping[Any](), TrackedMapping[Any]()
     stored: dict[str, bytes] = {}
@@ -89,13 +89,13 @@ def test_only_what_changed_is_encoded() -> None:
     class Watching(CheckpointSerializer):
         pass
 
-    codec, cache, tokens = Codec(serializer=Watching(), checksum="crc32"), EncodingCache(), TrackedMapping[Any]()
+    codec, cache, tokens = RecordCodec(serializer=Watching(), checksum="crc32"), EncodingCache(), TrackedMapping[Any]()
     apply(tokens, [(str(number), {"node": f"n{number}"}) for number in range(1, 1001)])
     encode({"tokens": tokens.capture(), "contents": Captured()}, codec, cache=cache)
 
     assert "frontier['tokens']" not in cache.mappings, "a serializer has to be asked about the mapping itself"
 
-    codec, cache, written = Codec(checksum="crc32"), EncodingCache(), list[Any]()
+    codec, cache, written = RecordCodec(checksum="crc32"), EncodingCache(), list[Any]()
     encode({"tokens": tokens.capture(), "contents": {}}, codec, cache=cache)
     dumps, codec.format.dumps = codec.format.dumps, lambda tree: written.append(tree) or dumps(tree)  # type: ignore
     apply(tokens, [("1", None), ("1001", {"node": "n1001"})])
@@ -121,7 +121,7 @@ def plain(value: Any) -> Any:
 
 
 def test_what_can_t_be_written_is_named_and_the_rest_is_written_the_next_time() -> None:
-    codec, cache, frontier = Codec(), EncodingCache(), pending(20)
+    codec, cache, frontier = RecordCodec(), EncodingCache(), pending(20)
     encode(frontier.capture(), codec, cache=cache)
     frontier.finish(frontier.start(), {"can": 1}, ["next"])
     frontier.finish(frontier.start(), {"cannot": object()}, ["next"])
@@ -137,7 +137,7 @@ def test_what_can_t_be_written_is_named_and_the_rest_is_written_the_next_time() 
 
 
 def test_what_was_too_much_for_the_event_loop_is_written_by_a_thread_from_where_it_stopped() -> None:
-    codec, cache, frontier = Codec(), EncodingCache(), pending(20)
+    codec, cache, frontier = RecordCodec(), EncodingCache(), pending(20)
     encode(frontier.capture(), codec, cache=cache)
     for size in (10, 5_000, 10):
         frontier.finish(frontier.start(), [[]] * size, ["next"])
@@ -149,7 +149,7 @@ def test_what_was_too_much_for_the_event_loop_is_written_by_a_thread_from_where_
 
 
 def test_nothing_is_kept_of_many_tokens_once_there_are_few() -> None:
-    codec, cache, frontier, content = Codec(), EncodingCache(), pending(20), {"large"}
+    codec, cache, frontier, content = RecordCodec(), EncodingCache(), pending(20), {"large"}
     frontier.finish(frontier.start(), content, ["next"])
     encode(frontier.capture(), codec, cache=cache)
     kept = weakref.ref(content)

@@ -109,7 +109,7 @@ async def test_a_checksum_by_an_unknown_method_is_damage(backend: CheckpointBack
     unknown = Record(replace(record.header, checksum=f"{method}:{digest}"), record.payload)
 
     with pytest.raises(CheckpointDamagedError, match="checksum"):
-        backend.codec.decode(unknown)
+        backend.record_codec.decode(unknown)
 
 
 async def test_a_backend_reads_records_by_either_method(tmp_path: Path) -> None:

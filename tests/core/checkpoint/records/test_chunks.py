@@ -24,7 +24,7 @@ from spark.graphs.checkpoint import (
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
 from spark.graphs.checkpoint.records.blobs import NewBlobs, birth
 from spark.graphs.checkpoint.records.checksum import checksum
-from spark.graphs.checkpoint.storage import Codec, Record
+from spark.graphs.checkpoint.storage import Record, RecordCodec
 from spark.graphs.state.transactions import DELETED, StateStore
 
 MUCH: Final = 128 * 1024
@@ -95,7 +95,7 @@ async def test_chunks_go_with_the_last_checkpoint_that_needs_them(backend: Check
     for info in (await backend.list("g")).infos:
         record = await backend.get("g", info.sequence)
         assert record is not None
-        needed |= {ref.name for ref in backend.codec.references(record)}
+        needed |= {ref.name for ref in backend.record_codec.references(record)}
     assert set(await backend.blob_names("g")) == needed
     found = await CheckpointManager(backend).verify()
     assert (found.intact, found.is_fine, found.orphans) == (2, True, [])
@@ -143,7 +143,7 @@ class Store:
     """A place for records and what they refer to, which keeps account of what nobody needs, as a run does."""
 
     def __init__(self, *, chunked_from: int = MUCH, **thresholds: int) -> None:
-        self.codec = Codec()
+        self.record_codec = RecordCodec()
         self.cache = EncodingCache(chunked_from=chunked_from, **thresholds)
         self.new = NewBlobs("w")
         self.blobs: dict[str, bytes] = {}
@@ -153,7 +153,7 @@ class Store:
     def save(self, values: dict[str, Any], *, is_stored: bool) -> Record:
         self.count += 1
         checkpoint = GraphCheckpoint("ckpt_g_000001", "g", datetime(2024, 5, 1, tzinfo=UTC), graph_state=values)
-        record = self.codec.encode(
+        record = self.record_codec.encode(
             checkpoint, sequence=self.count, manual=False, nonce="n", cache=self.cache, blobs=self.new
         )
         if is_stored:
@@ -166,7 +166,7 @@ class Store:
         return record
 
     def load(self, record: Record) -> dict[str, Any]:
-        return self.codec.read(self.codec.open(record), self.blobs).graph_state
+        return self.record_codec.read(self.record_codec.open(record), self.blobs).graph_state
 
 
 keys = st.integers(0, 60).map(lambda number: f"k{number}")
@@ -218,9 +218,9 @@ def test_what_is_loaded_is_what_was_saved_and_nothing_else_is_kept(history: list
             continue
 
         assert list(store.load(record).items()) == list(state.values.items())
-        assert store.blobs.keys() == {ref.name for ref in store.codec.references(record)}
-        whole = store.codec.inline_blobs(record, store.blobs)
-        assert list(store.codec.decode(whole).graph_state.items()) == list(state.values.items())
+        assert store.blobs.keys() == {ref.name for ref in store.record_codec.references(record)}
+        whole = store.record_codec.inline_blobs(record, store.blobs)
+        assert list(store.record_codec.decode(whole).graph_state.items()) == list(state.values.items())
 
 
 def test_a_change_leaves_the_other_chunks_as_they_are() -> None:
@@ -234,7 +234,7 @@ def test_a_change_leaves_the_other_chunks_as_they_are() -> None:
         ({"key 1500": "large " * 2_000}, 4),
     ):
         state.apply(changed, writer="n")
-        names = {ref.name for ref in store.codec.references(store.save(state.capture(), is_stored=True))}
+        names = {ref.name for ref in store.record_codec.references(store.save(state.capture(), is_stored=True))}
         assert 0 < len(names - first) <= most, changed
         first = names
 
@@ -247,7 +247,7 @@ def test_keys_that_are_deleted_one_checkpoint_at_a_time_leave_no_crumbs() -> Non
     for number in range(60):
         state.apply({f"k{number}": DELETED, f"k{200 + number}": "y" * 90}, writer="n")
         record = store.save(state.capture(), is_stored=True)
-        sizes = [ref.raw_size for ref in store.codec.references(record)]
+        sizes = [ref.raw_size for ref in store.record_codec.references(record)]
 
         assert len(sizes) > 10
         assert min(sizes[:-1]) > 200, "each is merged before it is a quarter of a chunk"
@@ -263,7 +263,7 @@ def test_keys_that_go_leave_no_crumbs() -> None:
         if number % 1_000 == 999:
             record = store.save(state.capture(), is_stored=True)
 
-    small = [ref for ref in store.codec.references(record) if ref.size < 4_000]
+    small = [ref for ref in store.record_codec.references(record) if ref.size < 4_000]
     assert len(small) <= 1, "the last one may be"
     assert store.load(record) == state.values
 
@@ -289,7 +289,7 @@ def test_chunks_that_are_not_valid_are_damage(section: Any) -> None:
     header.checksum = checksum("sha256", header.canonical(), content)
 
     with pytest.raises(CheckpointDamagedError):
-        Codec().decode(Record(header, content))
+        RecordCodec().decode(Record(header, content))
 
 
 @pytest.mark.parametrize("key", ["$parts", "$blob", "values", "$dict", ""])

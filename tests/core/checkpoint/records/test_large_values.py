@@ -29,7 +29,7 @@ from spark.graphs.checkpoint import (
 )
 from spark.graphs.checkpoint.records.blobs import LARGE_FROM, birth, garbage
 from spark.graphs.checkpoint.records.checksum import checksum
-from spark.graphs.checkpoint.storage import Codec, Record, RecordHeader, Records
+from spark.graphs.checkpoint.storage import Record, RecordCodec, RecordHeader, Records
 from spark_backend_sql import DatabaseCheckpointBackend
 from spark_testing.records import NOON, make_record
 from tests.support.running import Failure
@@ -413,7 +413,7 @@ async def test_values_stored_by_others_stay_as_long_as_their_record(backend: Che
 async def test_a_record_that_is_given_values_says_that_its_payload_may_not_name_them() -> None:
     """Except where whoever gives them says that it does; what was signed is not changed."""
     checkpoint = GraphCheckpoint("c", "g", NOON, graph_state={"n": 1})
-    record = Codec().encode(checkpoint, sequence=1, manual=False, nonce="n")
+    record = RecordCodec().encode(checkpoint, sequence=1, manual=False, nonce="n")
 
     theirs, ours = Record(record.header, record.payload, blobs={"theirs": b"x"}), record.with_blobs({"ours": b"x"})
 

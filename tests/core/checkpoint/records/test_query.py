@@ -103,7 +103,7 @@ async def test_metadata_is_covered_by_the_checksum() -> None:
     record.header.metadata = {**record.header.metadata, "try": 2}
 
     with pytest.raises(CheckpointDamagedError):
-        backend.codec.decode(Record(record.header, record.payload))
+        backend.record_codec.decode(Record(record.header, record.payload))
 
 
 @pytest.mark.parametrize(

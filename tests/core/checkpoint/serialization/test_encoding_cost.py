@@ -26,7 +26,7 @@ class Watched(InMemoryCheckpointBackend):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.in_loop: list[bool] = []
-        encode = self.codec.encode
+        encode = self.record_codec.encode
 
         def watched(*args: Any, **kwargs: Any) -> Record:
             here = threading.current_thread() is threading.main_thread()
@@ -34,7 +34,7 @@ class Watched(InMemoryCheckpointBackend):
             self.in_loop.append(here)  # not where it gave up
             return record
 
-        self.codec.encode = watched  # type: ignore[method-assign]
+        self.record_codec.encode = watched  # type: ignore[method-assign]
 
 
 class Thrice(Node):

@@ -25,7 +25,7 @@ from spark.graphs.checkpoint.records.blobs import BlobRef, NewBlobs
 from spark.graphs.checkpoint.records.checksum import checksum
 from spark.graphs.checkpoint.serialization.reader import TreeReader
 from spark.graphs.checkpoint.serialization.writer import TreeWriter
-from spark.graphs.checkpoint.storage import Codec, Record
+from spark.graphs.checkpoint.storage import Record, RecordCodec
 from tests.support.running import Does
 
 MODULUS = 2**61 - 1
@@ -34,14 +34,14 @@ EQUAL = [number * MODULUS for number in range(1, 102)]
 """More of them than any store reads back by default."""
 
 
-def encoded(codec: Codec, state: dict[str, Any], *, blobs: NewBlobs | None = None) -> Record:
+def encoded(codec: RecordCodec, state: dict[str, Any], *, blobs: NewBlobs | None = None) -> Record:
     checkpoint = GraphCheckpoint("c", "g", datetime.now(UTC), graph_state=state)
     return codec.encode(checkpoint, sequence=1, manual=False, nonce="n", blobs=blobs)
 
 
 def forged(tree_of_state: dict[str, Any], *, compression: str = "") -> Record:
     """An intact record, as an attacker who may write to the store makes it."""
-    record = encoded(Codec(), {})
+    record = encoded(RecordCodec(), {})
     raw = json.dumps({**json.loads(bytes(record.payload)), "graph_state": tree_of_state}).encode()
     payload = gzip.compress(raw) if compression else raw
     header = record.header
@@ -61,11 +61,11 @@ def list_of_lists(length: int) -> bytes:
     return b"[" + b",".join([b"[]"] * length) + b"]"
 
 
-def load(codec: Codec, record: Record, blobs: dict[str, bytes]) -> GraphCheckpoint:
+def load(codec: RecordCodec, record: Record, blobs: dict[str, bytes]) -> GraphCheckpoint:
     return codec.read(codec.open(record), blobs)
 
 
-def inline_blobs(codec: Codec, record: Record, blobs: dict[str, bytes]) -> Record:
+def inline_blobs(codec: RecordCodec, record: Record, blobs: dict[str, bytes]) -> Record:
     return codec.inline_blobs(record, blobs)
 
 
@@ -78,7 +78,7 @@ def test_many_keys_that_refer_to_one_value_are_refused(use: Callable[..., Any], 
     record = forged({f"key{number}": reference for number in range(500)})
 
     with pytest.raises(DeserializationError, match=f"limits=ReadLimits.{limit}=") as caught:
-        use(Codec(), record, blobs)
+        use(RecordCodec(), record, blobs)
 
     assert not isinstance(caught.value, CheckpointDamagedError)
 
@@ -86,7 +86,7 @@ def test_many_keys_that_refer_to_one_value_are_refused(use: Callable[..., Any], 
 def test_a_few_keys_that_refer_to_one_value_each_get_one_of_their_own() -> None:
     reference, blobs = blob("000000000001-x-1", list_of_lists(10))
 
-    state = load(Codec(), forged({"a": reference, "b": reference}), blobs).graph_state
+    state = load(RecordCodec(), forged({"a": reference, "b": reference}), blobs).graph_state
     state["a"][0].append(1)
 
     assert state["b"] == [[]] * 10
@@ -97,15 +97,15 @@ def test_bombs_spread_over_many_values_are_refused_before_any_is_unpacked() -> N
     record = forged({f"key{number}": reference for number, reference in enumerate(references * 4)})
 
     with pytest.raises(DeserializationError, match="max_bytes"):
-        Codec().open(record)
+        RecordCodec().open(record)
 
 
 def test_a_payload_that_unpacks_to_very_many_values_is_refused_before_it_is_parsed() -> None:
     record = forged({"a": [[]] * 20_000}, compression="gzip")
 
     with pytest.raises(DeserializationError, match="max_members"):
-        Codec(limits={"max_members": 10_000}).decode(record)
-    assert len(Codec().decode(record).graph_state["a"]) == 20_000
+        RecordCodec(limits={"max_members": 10_000}).decode(record)
+    assert len(RecordCodec().decode(record).graph_state["a"]) == 20_000
 
 
 COLLIDING: dict[str, Callable[[int], Any]] = {
@@ -145,7 +145,7 @@ def test_keys_that_collide_are_refused_and_never_written(kind: str, place: str) 
     ids=["one list", "many lists", "long texts", "short lists"],
 )
 def test_whatever_is_encoded_can_be_decoded(compression: str, keeps_blobs: bool, state: dict[str, Any]) -> None:
-    codec, blobs = Codec(compression=compression), NewBlobs("x") if keeps_blobs else None
+    codec, blobs = RecordCodec(compression=compression), NewBlobs("x") if keeps_blobs else None
 
     record = encoded(codec, state, blobs=blobs)
 
@@ -155,7 +155,7 @@ def test_whatever_is_encoded_can_be_decoded(compression: str, keeps_blobs: bool,
 def test_large_values_that_are_replaced_do_not_use_up_the_room_for_compression() -> None:
     from spark.graphs.checkpoint.encoding.cache import EncodingCache
 
-    codec, blobs, cache = Codec(compression="gzip"), NewBlobs("x"), EncodingCache()
+    codec, blobs, cache = RecordCodec(compression="gzip"), NewBlobs("x"), EncodingCache()
     for number in range(4):
         checkpoint = GraphCheckpoint("c", "g", datetime.now(UTC), graph_state={"a": [number] * 200_000})
         codec.encode(checkpoint, sequence=number + 1, manual=False, nonce="n", blobs=blobs, cache=cache)
@@ -174,7 +174,7 @@ def test_limits_that_make_no_sense_are_refused(limits: Any) -> None:
 async def test_a_backend_takes_limits(tmp_path: Any) -> None:
     backend = FileCheckpointBackend(tmp_path, limits={"max_members": 5_000_000})
 
-    assert backend.codec.limits == ReadLimits(max_members=5_000_000)
+    assert backend.record_codec.limits == ReadLimits(max_members=5_000_000)
     await backend.close()
 
 
@@ -182,7 +182,7 @@ async def test_a_backend_takes_limits(tmp_path: Any) -> None:
 @pytest.mark.parametrize("value", [b"\0" * 4_000_000, [0] * 100_000], ids=["bytes", "items"])
 def test_what_a_writer_with_narrower_limits_compresses_it_can_read(value: object, keeps_blobs: bool) -> None:
     limits = ReadLimits(max_bytes=1000, max_members=10)
-    codec = Codec(compression="gzip", limits=limits)
+    codec = RecordCodec(compression="gzip", limits=limits)
     blobs = NewBlobs("x", codec.writing) if keeps_blobs else None
 
     record = encoded(codec, {"a": value}, blobs=blobs)
@@ -192,17 +192,17 @@ def test_what_a_writer_with_narrower_limits_compresses_it_can_read(value: object
 
 @pytest.mark.parametrize("value", [set(EQUAL[:6]), dict.fromkeys(EQUAL[:6]), {frozenset(EQUAL[:6]): 1}])
 def test_a_writer_with_narrower_limits_refuses_keys_that_it_would_not_read(value: object) -> None:
-    codec = Codec(limits=ReadLimits(max_equal_hashes=5))
+    codec = RecordCodec(limits=ReadLimits(max_equal_hashes=5))
 
     with pytest.raises(SerializationError, match="more than 5 of its 6 keys have the same hash"):
         codec.check({"a": [value]}, "graph_state['a']")
 
-    Codec(limits=ReadLimits(max_equal_hashes=6)).check({"a": [value]}, "graph_state['a']")
+    RecordCodec(limits=ReadLimits(max_equal_hashes=6)).check({"a": [value]}, "graph_state['a']")
 
 
 def test_higher_limits_let_nobody_write_what_others_could_not_read() -> None:
     with pytest.raises(SerializationError, match="have the same hash"):
-        Codec(limits=ReadLimits(max_equal_hashes=1000)).check(set(EQUAL), "v")
+        RecordCodec(limits=ReadLimits(max_equal_hashes=1000)).check(set(EQUAL), "v")
 
 
 async def test_a_node_fails_that_sets_what_its_store_would_not_read_back() -> None:

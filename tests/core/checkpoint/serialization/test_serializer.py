@@ -18,14 +18,14 @@ from hypothesis import given, settings
 from pydantic import BaseModel, SecretStr, field_validator
 
 from spark.errors import CheckpointDamagedError, DeserializationError, GraphDefinitionError, SerializationError
-from spark.graphs.checkpoint.encoding.codec import Codec
 from spark.graphs.checkpoint.encoding.json_format import JsonFormat
+from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.records.record import Record
 from spark.graphs.checkpoint.serialization.reader import TreeReader
 from spark.graphs.checkpoint.serialization.registered_types import register_type
 from spark.graphs.checkpoint.serialization.writer import MAX_DEPTH, TreeWriter
-from spark_serializer_pickle import PickleFormat
+from spark_format_pickle import PickleFormat
 from tests.core.checkpoint_values import (
     Address,
     Colour,
@@ -43,7 +43,7 @@ from tests.core.checkpoint_values import (
 )
 
 PATH = "graph_state['v']"
-CODEC = Codec(PickleFormat(b"key"))
+CODEC = RecordCodec(PickleFormat(b"key"))
 
 
 def encoded(value: Any) -> Record:

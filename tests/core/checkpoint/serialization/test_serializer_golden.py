@@ -21,8 +21,8 @@ import pytest
 from dateutil import tz
 from pydantic_core import TzInfo
 
-from spark.graphs.checkpoint.encoding.codec import Codec
 from spark.graphs.checkpoint.encoding.json_format import JsonFormat
+from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.records.record import Record, RecordHeader
 from spark.graphs.checkpoint.serialization.reader import KNOWN_TAGS
@@ -54,7 +54,7 @@ from tests.core.checkpoint_values import (
 GOLDEN = Path(__file__).parents[2] / "golden"
 FILES = ("record_1.0.0.txt", "record_1.0.0_types.txt", "record_1.0.0_tokens.txt")
 """Oldest first; the second has the tags of types that need not be registered, and the third has tokens by their ids."""
-CODEC = Codec(JsonFormat())
+CODEC = RecordCodec(JsonFormat())
 MOMENT = datetime(2024, 10, 27, 2, 30, 15, 123456)
 
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from spark.errors import DeserializationError, SerializationError
-from spark.graphs.checkpoint.encoding.codec import Codec
 from spark.graphs.checkpoint.encoding.json_format import JsonFormat
+from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.serialization.reader import TreeReader
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
 from spark.graphs.checkpoint.serialization.writer import TreeWriter
-from spark_serializer_pickle import PickleFormat
+from spark_format_pickle import PickleFormat
 
 
 @dataclass
@@ -81,7 +81,7 @@ def make_checkpoint(**state: Any) -> GraphCheckpoint:
 
 @pytest.mark.parametrize("format", [JsonFormat(), PickleFormat(signing_key="key")], ids=lambda format: format.name)
 def test_the_pages_example_works_in_every_format_and_at_every_depth(format: Any) -> None:
-    codec = Codec(format, serializer=ModelCheckpointSerializer())
+    codec = RecordCodec(format, serializer=ModelCheckpointSerializer())
     checkpoint = make_checkpoint(best=ModelState([1.5], 2, 0.5), all=[(ModelState([], 0, 0.0),)])
 
     record = codec.encode(checkpoint, sequence=1, manual=True, nonce="n")
@@ -92,7 +92,7 @@ def test_the_pages_example_works_in_every_format_and_at_every_depth(format: Any)
 
 @pytest.mark.parametrize("format", [JsonFormat(), PickleFormat(signing_key="key")], ids=lambda format: format.name)
 def test_the_hook_is_applied_to_the_same_places_on_both_ways(format: Any) -> None:
-    codec = Codec(format, serializer=Stars())
+    codec = RecordCodec(format, serializer=Stars())
     value = {"k": ["a", ("b", {"c"}), frozenset({("d",)})], ("e", 1): "f", "$g": {"$h": "i"}}
     checkpoint = make_checkpoint(value=value, other="x")
 
@@ -137,7 +137,7 @@ def test_a_hook_that_raises_is_an_error_with_the_path(format: Any) -> None:
             return data
 
     serializer, checkpoint = Broken(), make_checkpoint(a=[1, "bad"])
-    codec = Codec(format, serializer=serializer)
+    codec = RecordCodec(format, serializer=serializer)
 
     with pytest.raises(SerializationError, match="KeyError: 'why'") as caught:
         codec.encode(checkpoint, sequence=1, manual=True, nonce="n")
@@ -154,6 +154,6 @@ def test_a_container_in_itself_is_an_error_also_where_the_format_takes_objects()
     value.append(value)
 
     with pytest.raises(SerializationError, match="contains itself"):
-        Codec(PickleFormat(signing_key="k"), serializer=Stars()).encode(
+        RecordCodec(PickleFormat(signing_key="k"), serializer=Stars()).encode(
             make_checkpoint(a=value), sequence=1, manual=True, nonce="n"
         )

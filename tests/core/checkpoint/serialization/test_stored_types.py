@@ -27,7 +27,7 @@ from spark.graphs.checkpoint.encoding.json_format import JsonFormat
 from spark.graphs.checkpoint.serialization.reader import TreeReader
 from spark.graphs.checkpoint.serialization.registered_types import register_type
 from spark.graphs.checkpoint.serialization.writer import TreeWriter
-from spark.graphs.checkpoint.storage import Codec
+from spark.graphs.checkpoint.storage import RecordCodec
 from tests.core.checkpoint_values import is_same
 
 T = TypeVar("T")
@@ -503,18 +503,18 @@ class Page(BaseModel, Generic[T]):
 WRITES = """
 import sys; from datetime import UTC, datetime; from pathlib import Path
 from spark.graphs.checkpoint import GraphCheckpoint
-from spark.graphs.checkpoint.storage import Codec
+from spark.graphs.checkpoint.storage import RecordCodec
 from shop import Page, User
 page = Page[User](items=[User(name="Ada")])
-record = Codec().encode(GraphCheckpoint("c", "g", datetime.now(UTC), {"page": page}), sequence=1, manual=False, nonce="n")
+record = RecordCodec().encode(GraphCheckpoint("c", "g", datetime.now(UTC), {"page": page}), sequence=1, manual=False, nonce="n")
 Path("record").write_bytes(record.header.to_json() + b"\\n" + bytes(record.payload))
 """
 READS = """
 from pathlib import Path
-from spark.graphs.checkpoint.storage import Codec, Record, RecordHeader
+from spark.graphs.checkpoint.storage import RecordCodec, Record, RecordHeader
 import shop
 header, _, payload = Path("record").read_bytes().partition(b"\\n")
-page = Codec().decode(Record(RecordHeader.from_json(header), payload)).graph_state["page"]
+page = RecordCodec().decode(Record(RecordHeader.from_json(header), payload)).graph_state["page"]
 print(type(page) is shop.Page[shop.User], page)
 """
 
@@ -663,7 +663,7 @@ def test_a_renaming_to_a_class_of_another_kind_is_named() -> None:
 
 def test_a_thousand_kinds_of_generic_models_are_no_way_to_fill_the_memory() -> None:
     trees = [{"$generic": [{"of": f"{__name__}:Boxed", "args": [{"literal": [n]}]}, {}, {}]} for n in range(1100)]
-    codec = Codec()
+    codec = RecordCodec()
     checkpoint = GraphCheckpoint("c", "g", datetime.now(UTC))
 
     assert codec.decode(codec.encode(checkpoint, sequence=1, manual=False, nonce="n")).graph_state == {}

@@ -30,7 +30,7 @@ class Saveable(Protocol):
 
 
 class Encoder(Protocol):
-    """A ``Codec``, as far as saving needs it."""
+    """A ``RecordCodec``, as far as saving needs it."""
 
     def encode(self, checkpoint: Any, *, sequence: int, manual: bool, nonce: str) -> Record: ...
 
@@ -42,7 +42,7 @@ class RecordStore(Protocol):
     def name(self) -> str: ...
 
     @property
-    def codec(self) -> Encoder: ...
+    def record_codec(self) -> Encoder: ...
 
     async def find(self, checkpoint_id: str) -> CheckpointInfo | None: ...
 
@@ -80,7 +80,9 @@ async def _put_next(checkpoint: Saveable, backend: RecordStore, *, nonce: str) -
     for _ in range(ATTEMPTS):
         with wrapped(backend, "saving checkpoint ", checkpoint.checkpoint_id):
             sequence = max(await backend.next_sequence(checkpoint.graph_id), _own_sequence(checkpoint))
-        record = await run_blocking(backend.codec.encode, checkpoint, sequence=sequence, manual=True, nonce=nonce)
+        record = await run_blocking(
+            backend.record_codec.encode, checkpoint, sequence=sequence, manual=True, nonce=nonce
+        )
         try:
             with wrapped(backend, "saving checkpoint ", checkpoint.checkpoint_id):
                 await backend.put(record)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 from spark.errors import SerializationError
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint.encoding.codec import Codec
+    from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 
 _UNORDERED: Final = frozenset({"$set", "$frozenset", "$dict"})
 _MISSING: Final = object()
 
 
-def differing_names(given: Mapping[Any, Any], recorded: Mapping[Any, Any], *, codec: Codec) -> list[str]:
+def differing_names(given: Mapping[Any, Any], recorded: Mapping[Any, Any], *, codec: RecordCodec) -> list[str]:
     """The names, sorted, of the values that differ between two mappings, or that only one of them has.
 
     Values are compared as the store writes them, so a value is the same before it was stored and after it was loaded.
@@ -29,7 +29,7 @@ def _by_name(values: Mapping[Any, Any]) -> dict[str, Any]:
     return {repr(name): value for name, value in values.items()}
 
 
-def _is_same(given: Any, recorded: Any, codec: Codec) -> bool:
+def _is_same(given: Any, recorded: Any, codec: RecordCodec) -> bool:
     if given is recorded:
         return True
     if given is _MISSING or recorded is _MISSING:

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, TypeAlias
 
 from spark.errors import GraphDefinitionError, InputConflictError, RunError
 from spark.graphs.checkpoint.calls import wrapped
-from spark.graphs.checkpoint.encoding.codec import Codec
+from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.maintenance.loading import load_latest
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
@@ -167,7 +167,7 @@ class PendingRun:
         """Its result, when it is complete."""
         return self.result() or Message(content=None, status="completed", node=None, run_id=self.run_id, resumed=True)
 
-    def check_inputs(self, given: Mapping[str, Any], *, codec: Codec) -> None:
+    def check_inputs(self, given: Mapping[str, Any], *, codec: RecordCodec) -> None:
         """Make sure that inputs, if there are any, are those that the run was started with.
 
         :raises InputConflictError: they differ, or the checkpoint does not record any.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from spark.errors import GraphDefinitionError, GraphRestoreError, RunError
-from spark.graphs.checkpoint.encoding.codec import Codec
+from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.migrations import migrated
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.recording.capture import Capture
@@ -19,7 +19,7 @@ from spark.graphs.resuming.validation import validated
 from spark.graphs.state.transactions import StateStore
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint.encoding.codec import Codec
+    from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
     from spark.graphs.checkpoint.storage.backend import CheckpointBackend
     from spark.graphs.definition.topology import Topology
     from spark.graphs.message import Message
@@ -78,7 +78,7 @@ class GraphSession:
         else:
             origin = await stored.latest_or(self.given)
         if origin is not self.next and origin.checkpoint is not None and origin is not self.given:
-            self._check_edits(origin.checkpoint, stored.codec())
+            self._check_edits(origin.checkpoint, stored.record_codec())
         return origin.as_new_run() if resume == "state" else origin
 
     def capture(self, topology: Topology, *, config: dict[str, Any], metadata: dict[str, Any]) -> Capture:
@@ -136,7 +136,7 @@ class GraphSession:
         if self.given.pending is not None:
             self.given = replace(self.given, pending=None)
 
-    def _check_edits(self, checkpoint: GraphCheckpoint, codec: Codec) -> None:
+    def _check_edits(self, checkpoint: GraphCheckpoint, codec: RecordCodec) -> None:
         recorded = {key: checkpoint.graph_state[key] for key in self.edits if key in checkpoint.graph_state}
         lost = differing_names(self.edits, recorded, codec=codec)
         if lost:
@@ -161,9 +161,9 @@ class StoredCheckpoints:
     def __post_init__(self) -> None:
         check_rename(self.rename)
 
-    def codec(self) -> Codec:
+    def record_codec(self) -> RecordCodec:
         """What writes values as they are stored."""
-        return self.backend.codec if self.backend is not None else Codec()
+        return self.backend.record_codec if self.backend is not None else RecordCodec()
 
     async def latest_or(self, given: Origin) -> Origin:
         """Where a run begins that resumes the latest checkpoint; what was given, if there is none.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from spark.errors import GraphDefinitionError
-from spark.wording import did_you_mean, shown_name
+from spark.wording import did_you_mean, kind_of, shown_name
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -22,11 +22,6 @@ def explained(error: ValidationError, *, places: Mapping[str, str], model: type[
     """
     complaints = [_complaint(one, places, model) for one in error.errors(include_input=True, include_url=False)]
     return GraphDefinitionError("\n".join(dict.fromkeys(complaints)))
-
-
-def kind_of(value: object) -> str:
-    """What kind of value this is, in the words of TOML."""
-    return _KINDS.get(type(value), type(value).__name__)
 
 
 def _complaint(one: ErrorDetails, places: Mapping[str, str], model: type[BaseModel]) -> str:
@@ -55,13 +50,3 @@ def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
 
 def _listed(names: list[str]) -> str:
     return f" Known settings: {', '.join(names)}."
-
-
-_KINDS = {
-    str: "text",
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    list: "an array",
-    dict: "a table",
-}

@@ -96,4 +96,4 @@ async def _references(backend: CheckpointBackend, record: Record | CheckpointDam
         raise record
     if not record.header.references_in_payload:
         return None
-    return {ref.name for ref in await run_blocking(backend.codec.references, record)}
+    return {ref.name for ref in await run_blocking(backend.record_codec.references, record)}

@@ -13,7 +13,7 @@ from spark.graphs.concurrency.blocking import run_blocking
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spark.graphs.checkpoint.encoding.codec import Codec
+    from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
     from spark.graphs.checkpoint.model import GraphCheckpoint
     from spark.graphs.checkpoint.records.info import CheckpointInfo
     from spark.graphs.checkpoint.records.record import Record
@@ -59,13 +59,13 @@ async def read_batch(
 
 async def _decoded(backend: CheckpointBackend, record: Record) -> GraphCheckpoint:
     if record.header.raw_size > _LIGHT:
-        opened = await run_blocking(_opened, backend.codec, record)
+        opened = await run_blocking(_opened, backend.record_codec, record)
     else:
-        opened = _opened(backend.codec, record)
+        opened = _opened(backend.record_codec, record)
     return link(await completed(backend, opened) if isinstance(opened, OpenRecord) else opened, store=backend)
 
 
-def _opened(codec: Codec, record: Record) -> OpenRecord | GraphCheckpoint:
+def _opened(codec: RecordCodec, record: Record) -> OpenRecord | GraphCheckpoint:
     """The checkpoint itself where the record is all there is to it."""
     opened = codec.open(record)
     return opened if opened.references else codec.read(opened, {})
@@ -83,7 +83,7 @@ async def completed(backend: CheckpointBackend, opened: OpenRecord) -> GraphChec
         # Retention may have removed the record, and after it what it refers to, since it was read.
         if len(blobs) < len(names) and await backend.get(header.graph_id, header.sequence) is None:
             raise not_found(header.checkpoint_id, backend)
-    return await run_blocking(backend.codec.read, opened, blobs)
+    return await run_blocking(backend.record_codec.read, opened, blobs)
 
 
 async def load_latest(backend: CheckpointBackend, graph_id: str) -> GraphCheckpoint | None:

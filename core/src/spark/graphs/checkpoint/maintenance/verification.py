@@ -79,7 +79,7 @@ async def _load(
             return None  # deleted since it was listed
         if isinstance(record, CheckpointDamagedError):
             raise record
-        opened = await run_blocking(backend.codec.open, record)
+        opened = await run_blocking(backend.record_codec.open, record)
         await completed(backend, opened)
     except CheckpointNotFoundError:
         return None  # deleted before its large values were read

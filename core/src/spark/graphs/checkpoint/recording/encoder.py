@@ -18,11 +18,11 @@ class RunEncoder:
     """
 
     def __init__(self, backend: CheckpointBackend, *, writer: str) -> None:
-        self._codec = backend.codec
+        self._codec = backend.record_codec
         self._writer = writer
         self._attempts = 0
         self._cache = EncodingCache(chunked_from=backend.chunked_from if backend.keeps_blobs else None)
-        self._blobs = NewBlobs(writer, backend.codec.writing) if backend.keeps_blobs else None
+        self._blobs = NewBlobs(writer, backend.record_codec.writing) if backend.keeps_blobs else None
 
     async def encode(self, checkpoint: GraphCheckpoint, sequence: int) -> Record:
         """The record of a checkpoint, encoded on the event loop if that takes about a millisecond at most, else in a thread.

@@ -53,7 +53,7 @@ class RecordHeader:
     signature: str = ""
     """The format's signature over the same bytes, in hex, or ``""``."""
     references_in_payload: bool = False
-    """``Codec.references`` finds in the payload which large values the record needs. Where it can't, none of that graph are
+    """``RecordCodec.references`` finds in the payload which large values the record needs. Where it can't, none of that graph are
     removed by the core while the record is there. Left out of what is stored when it is true."""
 
     def to_json(self) -> bytes:

@@ -1,6 +1,6 @@
 """What authors of backends and formats import: the promises that they keep, what is stored, and blocking work."""
 
-from spark.graphs.checkpoint.encoding.codec import Codec
+from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.ids import automatic_id, parse_automatic_id
 from spark.graphs.checkpoint.model import SECTIONS
 from spark.graphs.checkpoint.records.blobs import BlobRef, is_blob_name
@@ -35,7 +35,6 @@ __all__ = [
     "CheckpointInfo",
     "CheckpointQuery",
     "CheckpointSerializer",
-    "Codec",
     "DamagedRecord",
     "ForkGate",
     "Format",
@@ -45,6 +44,7 @@ __all__ = [
     "Listing",
     "ReadLimits",
     "Record",
+    "RecordCodec",
     "RecordHeader",
     "Records",
     "Reply",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 from spark.errors import BackendError, CheckpointDamagedError, DeletionError, GraphDefinitionError
 from spark.graphs.checkpoint.calls import ATTEMPTS
-from spark.graphs.checkpoint.encoding.codec import Codec
+from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.ids import parse_automatic_id
 from spark.graphs.checkpoint.records.formats import Format
 from spark.graphs.checkpoint.records.info import CheckpointInfo
@@ -78,7 +78,7 @@ class CheckpointBackend(ABC):
         _check_kinds(format, serializer)
         self.inline_io: bool = checked_inline_io(inline_io)
         """Small and fast I/O may run in the event loop's thread (see ``SmallIO``); False: no I/O ever does."""
-        self.codec: Codec = Codec(
+        self.record_codec: RecordCodec = RecordCodec(
             format=format,
             compression=compression,
             pretty_print=pretty_print,

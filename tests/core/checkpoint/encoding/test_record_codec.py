@@ -24,8 +24,8 @@ from spark.errors import (
     SerializationError,
 )
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
-from spark.graphs.checkpoint.encoding.codec import Codec
 from spark.graphs.checkpoint.encoding.json_format import JsonFormat
+from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.records import compression
 from spark.graphs.checkpoint.records.blobs import NewBlobs
@@ -33,7 +33,7 @@ from spark.graphs.checkpoint.records.record import Record, RecordHeader
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
 from tests.core.checkpoint_values import is_same, keys, values
 
-CODEC = Codec(JsonFormat())
+CODEC = RecordCodec(JsonFormat())
 MOMENT = datetime(2024, 5, 1, 12, 30, 15, 123456, tzinfo=UTC)
 
 
@@ -53,7 +53,7 @@ def make_checkpoint(**changes: Any) -> GraphCheckpoint:
     return GraphCheckpoint(**{**given, **changes})
 
 
-def encode(checkpoint: GraphCheckpoint, codec: Codec = CODEC, **options: Any) -> Record:
+def encode(checkpoint: GraphCheckpoint, codec: RecordCodec = CODEC, **options: Any) -> Record:
     return codec.encode(checkpoint, sequence=3, manual=False, nonce="n", **options)
 
 
@@ -67,7 +67,7 @@ def forge(record: Record, payload: bytes, **fields: Any) -> Record:
 @settings(max_examples=100, deadline=None)
 @given(st.dictionaries(keys, values, max_size=4), st.booleans(), st.booleans(), st.booleans())
 def test_a_checkpoint_comes_back_exactly(state: dict[Any, Any], compressed: bool, pretty: bool, cached: bool) -> None:
-    codec = Codec(JsonFormat(pretty_print=pretty), compression=compressed)
+    codec = RecordCodec(JsonFormat(pretty_print=pretty), compression=compressed)
     checkpoint = make_checkpoint(graph_state=state, origin="x")
 
     back = codec.decode(encode(checkpoint, codec, cache=EncodingCache() if cached else None))
@@ -93,7 +93,7 @@ def test_a_timestamp_that_has_no_place_in_utc_is_refused() -> None:
 
 
 def test_equal_checkpoints_have_equal_bytes() -> None:
-    codec = Codec(JsonFormat(), compression=True)
+    codec = RecordCodec(JsonFormat(), compression=True)
 
     assert encode(make_checkpoint(), codec) == encode(make_checkpoint(), codec)
 
@@ -130,7 +130,7 @@ def test_a_cache_encodes_only_what_is_new() -> None:
             seen.append(obj)
             return obj
 
-    codec, cache, kept = Codec(JsonFormat(), serializer=Watching()), EncodingCache(), ["kept"]
+    codec, cache, kept = RecordCodec(JsonFormat(), serializer=Watching()), EncodingCache(), ["kept"]
     encode(make_checkpoint(graph_state={"a": kept, "b": ["old"]}), codec, cache=cache)
     seen.clear()
     encode(make_checkpoint(graph_state={"a": kept, "b": ["new"]}), codec, cache=cache)
@@ -150,7 +150,12 @@ def test_a_cache_forgets_keys_that_are_gone_and_values_that_were_replaced() -> N
         def serialize(self, obj: Any) -> Any:
             return list(obj) if isinstance(obj, Big) else obj
 
-    codec, cache, deleted, replaced = Codec(JsonFormat(), serializer=AsList()), EncodingCache(), Big([1]), Big([2])
+    codec, cache, deleted, replaced = (
+        RecordCodec(JsonFormat(), serializer=AsList()),
+        EncodingCache(),
+        Big([1]),
+        Big([2]),
+    )
     alive = [weakref.ref(deleted), weakref.ref(replaced)]
     encode(make_checkpoint(graph_state={"a": deleted, "b": replaced}), codec, cache=cache)
     del deleted, replaced
@@ -162,7 +167,7 @@ def test_a_cache_forgets_keys_that_are_gone_and_values_that_were_replaced() -> N
 
 def test_a_cache_that_served_another_codec_starts_afresh() -> None:
     cache, checkpoint = EncodingCache(), make_checkpoint()
-    encode(checkpoint, Codec(JsonFormat(), serializer=Stars()), cache=cache)
+    encode(checkpoint, RecordCodec(JsonFormat(), serializer=Stars()), cache=cache)
 
     assert encode(checkpoint, cache=cache) == encode(checkpoint)
 
@@ -207,7 +212,7 @@ def test_a_section_that_is_no_dict_is_refused() -> None:
 
 @pytest.mark.parametrize("compression", [False, True])
 def test_every_flipped_bit_of_a_stored_record_is_noticed(compression: bool) -> None:
-    record = encode(make_checkpoint(), Codec(JsonFormat(), compression=compression))
+    record = encode(make_checkpoint(), RecordCodec(JsonFormat(), compression=compression))
     head = record.header.to_json()
     stored = head + record.payload
     for position in range(len(stored)):
@@ -362,7 +367,7 @@ def test_a_zstd_frame_that_asks_for_a_large_window_is_damage() -> None:
 @pytest.mark.parametrize("name", ["gzip", "zstd"])
 @pytest.mark.parametrize("change", [lambda packed: packed[:-4], lambda packed: packed + b"x", lambda packed: b"{}"])
 def test_a_broken_stream_is_damage(change: Any, name: str) -> None:
-    record = encode(make_checkpoint(), Codec(JsonFormat(), compression=name))
+    record = encode(make_checkpoint(), RecordCodec(JsonFormat(), compression=name))
     raw_size = record.header.raw_size
 
     with pytest.raises(CheckpointDamagedError):
@@ -373,7 +378,7 @@ def test_what_compresses_too_well_is_stored_as_it_is_and_loads() -> None:
     """The reader takes such a payload for a bomb, so the writer must never make one."""
     checkpoint = make_checkpoint(graph_state={"zeros": "0" * (17 * 2**20)})
 
-    record = encode(checkpoint, Codec(JsonFormat(), compression=True))
+    record = encode(checkpoint, RecordCodec(JsonFormat(), compression=True))
 
     assert record.header.compression == ""
     assert CODEC.decode(record).graph_state == checkpoint.graph_state
@@ -383,7 +388,7 @@ def test_what_compresses_too_well_is_stored_as_it_is_and_loads() -> None:
 def test_each_compression_packs_and_unpacks_the_same(name: str) -> None:
     checkpoint = make_checkpoint(graph_state={"text": "again and again " * 500})
 
-    record = encode(checkpoint, Codec(JsonFormat(), compression=name))
+    record = encode(checkpoint, RecordCodec(JsonFormat(), compression=name))
 
     assert record.header.compression == name
     assert len(record.payload) < record.header.raw_size / 10
@@ -392,16 +397,16 @@ def test_each_compression_packs_and_unpacks_the_same(name: str) -> None:
 
 def test_an_unknown_compression_is_refused() -> None:
     with pytest.raises(GraphDefinitionError, match="brotli"):
-        Codec(JsonFormat(), compression="brotli")
+        RecordCodec(JsonFormat(), compression="brotli")
 
 
 def test_zstd_that_is_not_installed_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    record = encode(make_checkpoint(), Codec(JsonFormat(), compression="zstd"))
+    record = encode(make_checkpoint(), RecordCodec(JsonFormat(), compression="zstd"))
     for module in ("backports.zstd", "compression.zstd"):
         monkeypatch.setitem(sys.modules, module, None)
 
     with pytest.raises(GraphDefinitionError, match=r"pip install 'spark-graphs\[zstd\]'"):
-        Codec(JsonFormat(), compression="zstd")
+        RecordCodec(JsonFormat(), compression="zstd")
     with pytest.raises(DeserializationError, match=r"intact.*pip install 'spark-graphs\[zstd\]'"):
         CODEC.decode(record)
 
@@ -436,12 +441,12 @@ def _two_formats(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_another_safe_format_is_found_by_the_name_in_the_header() -> None:
     checkpoint = make_checkpoint()
 
-    assert CODEC.decode(encode(checkpoint, Codec("other"))) == replace(checkpoint, sequence=3)
+    assert CODEC.decode(encode(checkpoint, RecordCodec("other"))) == replace(checkpoint, sequence=3)
 
 
 @pytest.mark.usefixtures("_two_formats")
 def test_an_unsafe_format_is_only_used_where_it_is_named() -> None:
-    record = encode(make_checkpoint(), Codec("unsafe"))
+    record = encode(make_checkpoint(), RecordCodec("unsafe"))
 
     with pytest.raises(DeserializationError, match="format='unsafe'"):
         CODEC.decode(record)
@@ -449,7 +454,7 @@ def test_an_unsafe_format_is_only_used_where_it_is_named() -> None:
 
 @pytest.mark.usefixtures("_two_formats")
 def test_pretty_json_is_for_people_and_loads_like_any_other() -> None:
-    record = encode(make_checkpoint(), Codec("json", pretty_print=True))
+    record = encode(make_checkpoint(), RecordCodec("json", pretty_print=True))
 
     assert b'\n  "graph_state": {\n' in record.payload
     assert CODEC.decode(record).graph_state == make_checkpoint().graph_state
@@ -471,7 +476,7 @@ def test_encoding_works_from_several_threads_at_once() -> None:
 @pytest.mark.parametrize("field", [field.name for field in fields(RecordHeader) if field.name != "signature"])
 def test_a_changed_header_field_breaks_the_checksum(field: str, method: Literal["sha256", "crc32"]) -> None:
     """The graph, the id and the parent of a checkpoint stand nowhere else."""
-    record = encode(make_checkpoint(), Codec(JsonFormat(), checksum=method))
+    record = encode(make_checkpoint(), RecordCodec(JsonFormat(), checksum=method))
     value = getattr(record.header, field)
     changes = {str: lambda: value + "x", bool: lambda: not value, int: lambda: value + 1, dict: lambda: {"x": 1}}
     other = changes.get(type(value), lambda: value + timedelta(1))()
@@ -540,22 +545,22 @@ def test_a_header_comes_back_from_its_json() -> None:
 LARGE = {"a": 1, "big": ["large "] * 3000, "more": "x" * 9000}
 
 
-def encode_apart(codec: Codec = CODEC) -> Record:
+def encode_apart(codec: RecordCodec = CODEC) -> Record:
     """A record that refers to its two large values."""
     return encode(make_checkpoint(graph_state=LARGE), codec, blobs=NewBlobs("w"))
 
 
 @pytest.mark.parametrize("name", ["", "gzip", "zstd"])
 def test_a_record_with_its_large_values_put_into_it_is_the_same_checkpoint(name: str) -> None:
-    codec = Codec(JsonFormat(), compression=name)
+    codec = RecordCodec(JsonFormat(), compression=name)
     record = encode_apart(codec)
     assert sorted(ref.name for ref in codec.references(record)) == sorted(record.blobs)
 
-    whole = Codec().inline_blobs(record, record.blobs)
+    whole = RecordCodec().inline_blobs(record, record.blobs)
 
     assert whole.is_intact()
-    assert Codec().references(whole) == []
-    assert Codec().decode(whole).graph_state == LARGE
+    assert RecordCodec().references(whole) == []
+    assert RecordCodec().decode(whole).graph_state == LARGE
     assert (whole.header.nonce, whole.header.compression) == (record.header.nonce, name)
 
 
@@ -579,7 +584,7 @@ class Signed(JsonFormat):
 
 
 def test_of_a_signed_record_what_it_needs_is_told_without_the_key_and_nothing_put_into_it() -> None:
-    record = encode_apart(Codec(Signed()))
+    record = encode_apart(RecordCodec(Signed()))
 
     assert len(CODEC.references(record)) == 2
     with pytest.raises(

@@ -6,7 +6,7 @@ The class is imported when it is first used: Python imports this package to find
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spark_serializer_pickle.pickle_format import PickleFormat as PickleFormat
+    from spark_format_pickle.pickle_format import PickleFormat as PickleFormat
 
 __all__ = ["PickleFormat"]
 
@@ -16,7 +16,7 @@ if not TYPE_CHECKING:  # or a misspelt import would have a type: Any
     def __getattr__(name: str) -> Any:
         if name != "PickleFormat":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from spark_serializer_pickle.pickle_format import PickleFormat
+        from spark_format_pickle.pickle_format import PickleFormat
 
         globals()[name] = PickleFormat
         return PickleFormat

@@ -18,7 +18,7 @@ from spark.graphs.checkpoint.serialization.serializer import CheckpointSerialize
 from spark.graphs.values.loaded import class_name
 
 
-class Codec(Encoder, Decoder):
+class RecordCodec(Encoder, Decoder):
     """Encodes checkpoints in one format, and decodes those of any installed format that is safe to load.
 
     It keeps no state between calls and may be used by several threads.

@@ -76,7 +76,7 @@ class Add(Node):
         return {"done": len(trees) + 1 == len(TREES)}
 
 
-class SerializerConformance(Conformance):
+class FormatConformance(Conformance):
     """What every format must do. Subclass it as ``Test…`` with the fixture ``format``; say what the format is."""
 
     safe_to_load: ClassVar[bool] = True

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-import spark_serializer_pickle.pickle_format as pickle_format
+import spark_format_pickle.pickle_format as pickle_format
 from spark.errors import CheckpointDamagedError, SerializationError, SparkWarning
-from spark.graphs.checkpoint.encoding.codec import Codec
 from spark.graphs.checkpoint.encoding.json_format import JsonFormat
+from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.records.record import Record
-from spark_serializer_pickle import PickleFormat
-from spark_testing import SerializerConformance
+from spark_format_pickle import PickleFormat
+from spark_testing import FormatConformance
 
 
 class Anything:
@@ -34,7 +34,7 @@ class Exploit:
         return setattr, (Exploit, "ran", True)
 
 
-class TestPickle(SerializerConformance):
+class TestPickle(FormatConformance):
     safe_to_load = False
 
     @pytest.fixture(params=[None, "a key"], ids=["unsigned", "signed"])
@@ -49,7 +49,7 @@ def make_checkpoint(**state: Any) -> GraphCheckpoint:
 
 
 def encode(format: PickleFormat, checkpoint: GraphCheckpoint) -> Record:
-    return Codec(format).encode(checkpoint, sequence=1, manual=False, nonce="n")
+    return RecordCodec(format).encode(checkpoint, sequence=1, manual=False, nonce="n")
 
 
 def forge(record: Record, payload: bytes, **fields: Any) -> Record:
@@ -67,7 +67,7 @@ def test_any_picklable_object_comes_back() -> None:
     shared = Anything(1)
     checkpoint = make_checkpoint(a=[shared, shared])
 
-    back = Codec(PickleFormat()).decode(encode(PickleFormat(), checkpoint)).graph_state["a"]
+    back = RecordCodec(PickleFormat()).decode(encode(PickleFormat(), checkpoint)).graph_state["a"]
 
     assert back[0].value == 1
     assert back[0] is back[1]
@@ -87,7 +87,7 @@ def test_with_a_key_a_missing_or_wrong_signature_is_refused_before_unpickling(si
     forged = forge(record, pickle.dumps(Exploit()), signature=signature)
 
     with pytest.raises(CheckpointDamagedError, match="signature"):
-        Codec(PickleFormat(signing_key="key")).decode(forged)
+        RecordCodec(PickleFormat(signing_key="key")).decode(forged)
 
     assert not Exploit.ran
 
@@ -98,7 +98,7 @@ def test_the_exploit_would_run_unsigned() -> None:
     forged = forge(encode(PickleFormat(), make_checkpoint()), pickle.dumps(Exploit()))
 
     with pytest.raises(CheckpointDamagedError):
-        Codec(PickleFormat()).decode(forged)
+        RecordCodec(PickleFormat()).decode(forged)
 
     assert Exploit.ran
 
@@ -107,8 +107,8 @@ def test_a_record_signed_with_another_key_is_refused_and_one_with_the_same_key_l
     record = encode(PickleFormat(signing_key="one"), make_checkpoint(a=1))
 
     with pytest.raises(CheckpointDamagedError, match="signature"):
-        Codec(PickleFormat(signing_key="two")).decode(record)
-    assert Codec(PickleFormat(signing_key=b"one")).decode(record).graph_state == {"a": 1}
+        RecordCodec(PickleFormat(signing_key="two")).decode(record)
+    assert RecordCodec(PickleFormat(signing_key=b"one")).decode(record).graph_state == {"a": 1}
 
 
 def test_the_signature_covers_the_header() -> None:
@@ -116,13 +116,13 @@ def test_the_signature_covers_the_header() -> None:
     record = encode(PickleFormat(signing_key="one"), make_checkpoint(a=1))
 
     with pytest.raises(CheckpointDamagedError, match="signature"):
-        Codec(PickleFormat(signing_key="one")).decode(forge(record, record.payload, sequence=9))
+        RecordCodec(PickleFormat(signing_key="one")).decode(forge(record, record.payload, sequence=9))
 
 
 def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(pickle_format.KEY_VARIABLE, "one")
 
-    assert Codec(PickleFormat(signing_key="one")).decode(encode(PickleFormat(), make_checkpoint(a=1))).graph_state
+    assert RecordCodec(PickleFormat(signing_key="one")).decode(encode(PickleFormat(), make_checkpoint(a=1))).graph_state
     assert "one" not in repr(PickleFormat())
 
 
@@ -139,10 +139,10 @@ def test_running_unsigned_warns_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_pickle_is_never_unpickled_where_json_is_expected() -> None:
     Exploit.ran = False
-    record = Codec(JsonFormat()).encode(make_checkpoint(), sequence=1, manual=False, nonce="n")
+    record = RecordCodec(JsonFormat()).encode(make_checkpoint(), sequence=1, manual=False, nonce="n")
 
     with pytest.raises(CheckpointDamagedError, match="not the json it should be"):
-        Codec(JsonFormat()).decode(forge(record, pickle.dumps(Exploit())))
+        RecordCodec(JsonFormat()).decode(forge(record, pickle.dumps(Exploit())))
 
     assert not Exploit.ran
 
@@ -161,4 +161,4 @@ def test_a_value_that_looks_like_a_reference_or_a_part_is_a_value(state: dict[st
     """Only formats that write plain trees have tags, and only they keep users' values from looking like them."""
     record = encode(PickleFormat("a key"), make_checkpoint(**state))
 
-    assert Codec(PickleFormat("a key")).decode(record).graph_state == state
+    assert RecordCodec(PickleFormat("a key")).decode(record).graph_state == state

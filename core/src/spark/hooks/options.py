@@ -1,0 +1,158 @@
+"""What users choose by name: the object that a plugin's class makes of options, checked before the class sees them.
+
+Options come from files and data as well as from code, so that no type checker has seen them. A class says what it takes by its
+signature, or by the pydantic model that its spec names. Values are never shown, since some are secrets.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+
+from spark.errors import GraphDefinitionError, PluginError, SparkError
+from spark.hooks.registry import class_of, options_model_of
+from spark.wording import did_you_mean, kind_of, shown_name
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+T = TypeVar("T")
+
+
+def chosen(kind: str, given: Any, *, base: type[T], place: str) -> T:
+    """What a user chose: an instance as it is, ``"name"``, or ``{"name": {"option": value}}``.
+
+    :param kind: what is chosen, for instance ``"trigger"``.
+    :param place: where it was chosen, for messages.
+    :raises GraphDefinitionError: it is none of these, or the options don't fit.
+    :raises PluginError: no plugin provides the name.
+    """
+    if isinstance(given, base):
+        return given
+    if isinstance(given, str):
+        given = {given: {}}
+    if isinstance(given, Mapping) and len(given) == 1:
+        [(name, options)] = given.items()
+        if isinstance(name, str) and isinstance(options, Mapping):
+            made: T = make(kind, name, options, place=f"{place}.{shown_name(name)}")
+            return made
+    hint = f"; {given.__name__} is a class: add ()" if isinstance(given, type) else ""
+    raise GraphDefinitionError(
+        f"{place}: give a {base.__name__}, the name of an installed {kind}, or {{name: {{option: value}}}}; it is "
+        f"{kind_of(given)}{hint}."
+    )
+
+
+def make(kind: str, name: str, options: Mapping[str, Any], *, place: str) -> Any:
+    """The object that the class with this name makes of options.
+
+    :param place: where the options were given, for messages.
+    :raises GraphDefinitionError: an option is unknown, missing, of the wrong type, or refused by the class.
+    :raises PluginError: no plugin provides the name.
+    """
+    try:
+        made_by = class_of((kind, name))
+    except PluginError as error:
+        raise type(error)(f"{place}: {error}") from error
+    arguments = checked(options, made_by, model=options_model_of((kind, name)), what=f"{kind} {name!r}", place=place)
+    try:
+        return made_by(**arguments)
+    except Exception as error:
+        if isinstance(error, SparkError) and not isinstance(error, ValueError):
+            raise type(error)(f"{place}: {error}") from error
+        raise GraphDefinitionError(f"{place}: the {kind} {name!r} refuses these options: {error}") from error
+
+
+def checked(
+    options: Mapping[str, Any],
+    made_by: type,
+    *,
+    what: str,
+    place: str,
+    model: type[BaseModel] | None = None,
+    is_complete: bool = True,
+) -> dict[str, Any]:
+    """The arguments that these options are for a class.
+
+    :param model: what checks them instead of the signature of the class.
+    :param what: what messages call the class.
+    :param is_complete: whether these are all arguments; a backend gets others from its URL.
+    :raises GraphDefinitionError: one is unknown, missing, or of the wrong type; names all that are unknown or of the wrong type.
+    """
+    if model is not None:
+        return _validated(options, model, what, place)
+    known = parameters(made_by)
+    for name, value in options.items():
+        if name not in known:
+            raise GraphDefinitionError(_unknown(name, known, what, place))
+        _check_type(name, value, known[name], made_by, what, place)
+    missing = [name for name, each in known.items() if each.default is each.empty and name not in options]
+    if missing and is_complete:
+        raise GraphDefinitionError(f"{place}: the {what} needs {', '.join(missing)}.")
+    return dict(options)
+
+
+def parameters(made_by: type) -> dict[str, inspect.Parameter]:
+    """What the constructor of a class takes by name; where it takes anything, also what those of its parents do."""
+    found: dict[str, inspect.Parameter] = {}
+    for parent in made_by.__mro__:
+        constructor = vars(parent).get("__init__")
+        own = inspect.signature(constructor).parameters if constructor and parent is not object else {}
+        found |= {name: each for name, each in own.items() if _is_named(each) and name not in found}
+        if own and not any(each.kind is each.VAR_KEYWORD for each in own.values()):
+            break
+    return found
+
+
+def _validated(options: Mapping[str, Any], model: type[BaseModel], what: str, place: str) -> dict[str, Any]:
+    from pydantic import ValidationError
+
+    known = list(model.model_fields)
+    complaints = [_unknown(name, known, what, place) for name in options if name not in known]
+    try:
+        valid = model.model_validate({name: value for name, value in options.items() if name in known})
+    except ValidationError as error:
+        for one in error.errors(include_input=True, include_url=False, include_context=False):
+            at = ".".join([place, *map(str, one["loc"])])
+            said = "it is missing" if one["type"] == "missing" else f"{one['msg']}; it is {kind_of(one['input'])}"
+            complaints.append(f"{at}: {said}.")
+    if complaints:
+        raise GraphDefinitionError("\n".join(complaints)) from None  # not chained: its message shows the values
+    return {name: getattr(valid, name) for name in known}
+
+
+def _check_type(name: str, value: Any, parameter: inspect.Parameter, made_by: type, what: str, place: str) -> None:
+    from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
+
+    try:
+        TypeAdapter(_type_of(parameter, made_by)).validate_python(value, strict=True)
+    except PydanticSchemaGenerationError:
+        return  # a class that pydantic knows nothing of: the class says what it thinks of the value
+    except ValidationError:
+        # Not chained, as its message shows the value.
+        raise GraphDefinitionError(
+            f"{place}.{name}: it is {kind_of(value)}; the {what} takes {parameter.annotation}."
+        ) from None
+
+
+def _unknown(name: Any, known: Any, what: str, place: str) -> str:
+    near = did_you_mean(str(name), known) or f" Known options: {', '.join(known) or 'none'}."
+    return f"{place}.{shown_name(name)}: the {what} has no such option.{near}"
+
+
+def _is_named(parameter: inspect.Parameter) -> bool:
+    return parameter.name != "self" and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+
+
+def _type_of(parameter: inspect.Parameter, made_by: type) -> Any:
+    """The type of a parameter, or ``Any`` where it is not known at run time: a name that only type checkers import."""
+    if parameter.annotation is parameter.empty:
+        return Any
+    holder = SimpleNamespace(__annotations__={"it": parameter.annotation})
+    try:
+        return get_type_hints(holder, globalns=vars(sys.modules[made_by.__module__]))["it"]
+    except (NameError, TypeError):
+        return Any
