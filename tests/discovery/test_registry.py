@@ -13,8 +13,8 @@ from tests.discovery.sources import claims, returns
 from tests.support.sites import Site
 
 
-def executor_class(name: str) -> type[object]:
-    return class_of(("executor", name))
+def codec_class(name: str) -> type[object]:
+    return class_of(("codec", name))
 
 
 @pytest.fixture
@@ -76,8 +76,8 @@ def test_the_json_format_costs_no_scan(site: Site) -> None:
         (backend_class, "goood", "Did you mean 'good'?"),
         (backend_class, "goood", "No installed plugin provides the backend 'goood'; installed: good, memory."),
         (backend_class, "zzz://x", "provides the URL scheme 'zzz' (of 'zzz://x'); installed: good, memory."),
-        (executor_class, "zzz", "provides the executor 'zzz'; installed: none. Check the spelling"),
-        (trigger_class, "zzz", "provides the trigger 'zzz'; installed: none. Check the spelling"),
+        (codec_class, "zzz", "provides the codec 'zzz'; installed: none. Check the spelling"),
+        (trigger_class, "every_second", "Did you mean 'every_seconds'?"),
     ],
 )
 def test_an_unknown_name_comes_with_the_cure(good: Site, look_up: object, asked: str, said: str) -> None:
