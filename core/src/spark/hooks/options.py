@@ -54,7 +54,7 @@ def make(kind: str, name: str, options: Mapping[str, Any], *, place: str) -> Any
     :raises PluginError: no plugin provides the name.
     """
     try:
-        made_by = class_of((kind, name))
+        made_by: type[Any] = class_of((kind, name), base=object)
     except PluginError as error:
         raise type(error)(f"{place}: {error}") from error
     arguments = checked(options, made_by, model=options_model_of((kind, name)), what=f"{kind} {name!r}", place=place)
