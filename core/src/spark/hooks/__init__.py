@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from spark.hooks.discovery import plugins as plugins
     from spark.hooks.discovery import rescan as rescan
+    from spark.hooks.missing_plugin import Extra as Extra
+    from spark.hooks.missing_plugin import extras as extras
+    from spark.hooks.option import Option as Option
+    from spark.hooks.option import options_of as options_of
     from spark.hooks.plugin import PluginInfo as PluginInfo
     from spark.hooks.plugin import Provided as Provided
     from spark.hooks.redaction import is_cut_short as is_cut_short
@@ -35,8 +39,10 @@ __all__ = [
     "API_VERSION",
     "BackendSpec",
     "CodecSpec",
+    "Extra",
     "FormatSpec",
     "ObserverSpec",
+    "Option",
     "PluginInfo",
     "Provided",
     "Registration",
@@ -44,8 +50,10 @@ __all__ = [
     "SerializerSpec",
     "TriggerSpec",
     "TypesSpec",
+    "extras",
     "hookimpl",
     "is_cut_short",
+    "options_of",
     "plugins",
     "redact",
     "register",
@@ -57,6 +65,8 @@ __all__ = [
 
 _HOMES: Final = {
     "discovery": ("plugins", "rescan"),
+    "missing_plugin": ("Extra", "extras"),
+    "option": ("Option", "options_of"),
     "plugin": ("PluginInfo", "Provided"),
     "redaction": ("is_cut_short", "redact", "secrets_of", "without_secrets"),
     "registration": ("Registration", "register", "unregister"),

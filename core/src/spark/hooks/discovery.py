@@ -10,7 +10,7 @@ import importlib
 import threading
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from spark.errors import PluginError, PluginWarning
@@ -43,10 +43,9 @@ class Found:
         ordered = sorted((each for plugin in plugins for each in plugin.listeners), key=lambda each: each.place)
         owners: dict[Claim, list[tuple[PluginInfo, PluginSpec]]] = {}
         for plugin in plugins:
-            for each in plugin.info.provided:
-                if each.spec and not each.reason:
-                    for claim in each.claims:
-                        owners.setdefault(claim, []).append((plugin.info, each.spec))
+            for spec in plugin.info.specs:
+                for claim in spec.claims():
+                    owners.setdefault(claim, []).append((plugin.info, spec))
         return cls(plugins, {event: tuple(each for each in ordered if each.event == event) for event in EVENTS}, owners)
 
 
@@ -149,7 +148,8 @@ def _scan(*, again: bool = False) -> list[PluginInfo]:
 
 
 def _scanned() -> tuple[list[PluginInfo], list[str]]:
-    global _installed, _is_scanning, _found
+    global _installed, _is_scanning, _found, _core
+    from spark.hooks.entry_points import version_of
     from spark.hooks.scan import load_installed
 
     if _is_scanning:
@@ -157,15 +157,16 @@ def _scanned() -> tuple[list[PluginInfo], list[str]]:
             "A plugin asked for plugins while it was being loaded. Look names and URLs up when they are used, not when "
             "the plugin's module is imported or its hooks are called."
         )
-    before = {key: plugin for key, plugin in _installed.items() if plugin.info.status in ("loaded", "partial")}
+    before = {key: plugin for key, plugin in _installed.items() if plugin.info.takes_part}
     _is_scanning = True
     try:
         installed, complaints = load_installed(core().plugins[0], registered(), before)
     finally:
         _is_scanning = False
+    (own,) = core().plugins
     with lock:
-        _installed = installed
-        _found = Found.of(())
+        _core = Found.of([replace(own, info=replace(own.info, version=version_of(CORE)))])
+        _installed, _found = installed, _core
         _arrange()
     return [plugin.info for key, plugin in installed.items() if key not in before], complaints
 

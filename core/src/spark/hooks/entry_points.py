@@ -95,6 +95,14 @@ def unknown_names(installed: Set[str], environ: Mapping[str, str]) -> list[str]:
     ]
 
 
+def version_of(distribution: str) -> str:
+    """The version of an installed distribution, or ``"unknown"``: an app that was packed may lack the metadata."""
+    try:
+        return _name_and_version(metadata.Distribution.from_name(distribution))[1]
+    except metadata.PackageNotFoundError:
+        return UNKNOWN
+
+
 def normalize(name: str) -> str:
     """The name as pip compares it: ``Spark_Graphs`` is ``spark-graphs``."""
     return re.sub(r"[-_.]+", "-", name).lower()

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from pkgutil import get_data
 from typing import TYPE_CHECKING
 
 from spark.errors import PluginBrokenError, PluginError, PluginNotFoundError
@@ -54,7 +54,8 @@ class Extra:
 @cache
 def extras() -> Mapping[Claim, Extra]:
     """By each name that can be missing, the extra of spark-graphs that provides it; ``extras.json`` lists them."""
-    listed = json.loads(Path(__file__).with_name("extras.json").read_text(encoding="utf-8"))
+    # Through the loader, since the library may be imported from a zip file.
+    listed = json.loads(get_data("spark.hooks", "extras.json") or b"{}")
     found: dict[Claim, Extra] = {}
     for name, each in listed.items():
         for claim in each["provides"]:
@@ -90,7 +91,7 @@ def _unavailable(message: str, why: PluginInfo | Provided) -> PluginBrokenError:
 
 
 def _not_found(what: str, wanted: Sequence[Claim], plugins: Sequence[PluginInfo]) -> PluginNotFoundError:
-    installed = {claim for plugin in plugins for each in plugin.provided if not each.reason for claim in each.claims}
+    installed = {claim for plugin in plugins for claim in plugin.claims}
     kind = wanted[0][0]
     names = ", ".join(sorted(name for claimed, name in installed if claimed == kind)) or "none"
     # The cure comes last, so that its command can be copied.

@@ -82,9 +82,24 @@ class PluginInfo:
         )
 
     @property
+    def takes_part(self) -> bool:
+        """Whether anything of it is in use."""
+        return self.status in ("loaded", "partial")
+
+    @property
     def provides(self) -> tuple[str, ...]:
         """What of it is in use, as ``"kind:name"``: ``"backend:file"``, ``"event:spark_checkpoint_created"``."""
         return tuple(f"{each.kind}:{each.name}" for each in self.provided if not each.reason)
+
+    @property
+    def specs(self) -> tuple[PluginSpec, ...]:
+        """The specs of what is in use."""
+        return tuple(each.spec for each in self.provided if each.spec and not each.reason)
+
+    @property
+    def claims(self) -> frozenset[Claim]:
+        """The names that what is in use claims: ``("backend", "file")``, ``("URL scheme", "file")``."""
+        return frozenset().union(*(spec.claims() for spec in self.specs))
 
     def complaints(self) -> list[str]:
         """What to warn about: each thing that is skipped, or the whole of a broken plugin."""

@@ -136,15 +136,12 @@ def _described(info: PluginInfo, module: Any) -> Plugin:
 
 
 def _refuse_taken(plugin: Plugin) -> None:
-    claims = {claim for each in plugin.info.provided for claim in each.claims}
     for other in discovery.known():
         if other.info.name == plugin.info.name:
             raise PluginConflictError(
                 f"{plugin.info.name!r} can't be registered: there is the {other.info.label}. Give another name."
             )
-        for kind, name in sorted(
-            claims & {claim for each in other.info.provided if not each.reason for claim in each.claims}
-        ):
+        for kind, name in sorted(plugin.info.claims & other.info.claims):
             raise PluginConflictError(
                 f"{plugin.info.name!r} can't be registered: the {other.info.label} provides the {kind} {name!r} already."
             )

@@ -51,7 +51,7 @@ def _load(candidate: Candidate, core: Plugin) -> Plugin:
 
 def _described(candidate: Candidate, info: PluginInfo, core: Plugin) -> Plugin:
     named = _import(candidate)
-    taken = {claim: "spark-graphs itself" for each in core.info.provided for claim in each.claims}
+    taken = dict.fromkeys(core.info.claims, "spark-graphs itself")
     try:
         provided, listeners = provided_by(named, info.label, taken=taken)
     except NoHooksError:

@@ -65,7 +65,8 @@ def _implementations(plugin: Any, label: str) -> Hooks:
     manager = pluggy.PluginManager(specs.PROJECT)
     manager.register(plugin, label)
     callers = manager.get_hookcallers(plugin) or []
-    return [(caller.name, implementation) for caller in callers for implementation in caller.get_hookimpls()]
+    hooks = [(caller.name, implementation) for caller in callers for implementation in caller.get_hookimpls()]
+    return sorted(hooks, key=lambda each: each[0] in specs.EVENTS)  # what is provided comes first in reports
 
 
 def _unmarked(plugin: Any) -> Iterator[Provided]:
