@@ -22,8 +22,8 @@ from spark.graphs.checkpoint.encoding.json_format import JsonFormat
 from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.records.record import Record
+from spark.graphs.checkpoint.serialization.classes.registered_types import register_type
 from spark.graphs.checkpoint.serialization.reader import TreeReader
-from spark.graphs.checkpoint.serialization.registered_types import register_type
 from spark.graphs.checkpoint.serialization.writer import MAX_DEPTH, TreeWriter
 from spark_format_pickle import PickleFormat
 from tests.core.checkpoint_values import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-from spark.graphs.checkpoint.serialization.type_names import TypeNames
+from spark.graphs.checkpoint.serialization.classes.type_names import TypeNames
 from spark.graphs.values.paths import key_step
 
 

@@ -7,14 +7,14 @@ from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError, DeserializationError, SparkError
 from spark.graphs.checkpoint.records.limits import DEFAULT_LIMITS, ReadLimits, collides
+from spark.graphs.checkpoint.serialization.classes.plain_classes import read_dataclass, read_enum, read_named_tuple
+from spark.graphs.checkpoint.serialization.classes.pydantic_models import read_generic, read_model
+from spark.graphs.checkpoint.serialization.classes.registered_types import registered_name
+from spark.graphs.checkpoint.serialization.classes.type_names import TypeNames
 from spark.graphs.checkpoint.serialization.collections import COLLECTION_READERS
 from spark.graphs.checkpoint.serialization.moments import MOMENT_READERS, read_zone, read_zoned
-from spark.graphs.checkpoint.serialization.plain_classes import read_dataclass, read_enum, read_named_tuple
-from spark.graphs.checkpoint.serialization.pydantic_models import read_generic, read_model
-from spark.graphs.checkpoint.serialization.registered_types import registered_name
 from spark.graphs.checkpoint.serialization.scalars import SCALAR_READERS
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer, is_hook
-from spark.graphs.checkpoint.serialization.type_names import TypeNames
 from spark.graphs.checkpoint.serialization.unsaveable import describe
 from spark.graphs.values.paths import attribute_step, key_step, show
 

@@ -11,13 +11,16 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import tzinfo
 from typing import Any, Final, NoReturn
 
+from spark.errors import SerializationError
 from spark.graphs.checkpoint.records.limits import DEFAULT_LIMITS, collides
+from spark.graphs.checkpoint.serialization.classes.plain_classes import plain_shape
+from spark.graphs.checkpoint.serialization.classes.provided_types import provided_class
+from spark.graphs.checkpoint.serialization.classes.pydantic_models import is_model, write_model
+from spark.graphs.checkpoint.serialization.classes.registered_types import registered_class
+from spark.graphs.checkpoint.serialization.classes.types import SavedType
 from spark.graphs.checkpoint.serialization.collections import COLLECTION_WRITERS
 from spark.graphs.checkpoint.serialization.cost import is_endless
 from spark.graphs.checkpoint.serialization.moments import MOMENT_WRITERS, write_zone
-from spark.graphs.checkpoint.serialization.plain_classes import plain_shape
-from spark.graphs.checkpoint.serialization.pydantic_models import is_model, write_model
-from spark.graphs.checkpoint.serialization.registered_types import RegisteredType, registered_class
 from spark.graphs.checkpoint.serialization.scalars import SCALAR_WRITERS, write_float, write_int, write_text
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer, is_hook
 from spark.graphs.checkpoint.serialization.unsaveable import Unsaveable, describe
@@ -127,6 +130,8 @@ class TreeWriter:
                 return shape.write(self, value, depth)
             if isinstance(value, tzinfo):
                 return write_zone(value)
+            if provided := provided_class(kind):
+                return self._write_registered(value, provided, depth)
         except Unsaveable as problem:
             if problem.too_deep:
                 problem.trail.append((value, ""))  # it may be what contains itself
@@ -228,7 +233,7 @@ class TreeWriter:
             raise
         return pairs
 
-    def _write_registered(self, value: Any, registered: RegisteredType, depth: int) -> Any:
+    def _write_registered(self, value: Any, registered: SavedType, depth: int) -> Any:
         below = depth + 2
         self._left -= 2
         if depth + 1 >= MAX_DEPTH or self._left < 0:
@@ -242,9 +247,11 @@ class TreeWriter:
             problem.trail.append((value, ""))
             raise
 
-    def _data_of(self, value: Any, registered: RegisteredType) -> Any:
+    def _data_of(self, value: Any, registered: SavedType) -> Any:
         try:
             return registered.to_data(value)
+        except SerializationError as refusal:  # the reason, without a path
+            raise Unsaveable(str(refusal)) from refusal.__cause__
         except Exception as error:
             raise Unsaveable(f"to_data of {registered.name} raised {describe(error)}.") from error
 
