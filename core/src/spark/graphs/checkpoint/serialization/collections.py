@@ -32,6 +32,8 @@ _PLAIN: Final = (
     defaultdict,
     deque,
     object,
+    bytes,
+    bytearray,
 )
 _FACTORIES: Final[dict[str, type]] = {class_name(kind): kind for kind in (*_PLAIN, *SCALAR_WRITERS, *MOMENT_WRITERS)}
 

@@ -7,6 +7,7 @@ from enum import Flag
 from typing import Any, Final, TypeVar, overload
 
 from spark.errors import GraphDefinitionError
+from spark.graphs.checkpoint.serialization.buffers import BUFFER_TYPES
 from spark.graphs.checkpoint.serialization.classes.plain_classes import EnumShape, plain_shape
 from spark.graphs.checkpoint.serialization.classes.provided_types import known_class, provided_name
 from spark.graphs.checkpoint.serialization.classes.type_names import renamed
@@ -32,6 +33,7 @@ _BUILT_IN: Final = frozenset(
         dict,
         object,
         type,
+        *BUFFER_TYPES,
         *SCALAR_WRITERS,
         *MOMENT_WRITERS,
     }
