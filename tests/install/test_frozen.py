@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from plugins.templates.render import render
 from tests.install.once import made_once
 from tests.install.programs import APP
 from tests.install.wheels import Workshop, clean_environment
+from tests.support.projects import make
 
 pytestmark = [pytest.mark.thorough, pytest.mark.timeout(400)]
 
@@ -24,8 +24,7 @@ def app(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program of an app, in a folder that has all that it needs."""
     if sys.platform == "linux" and not sysconfig.get_config_var("Py_ENABLE_SHARED"):
         pytest.skip("PyInstaller needs a Python that was built with --enable-shared")
-    project = tmp_path_factory.mktemp("rendered") / "spark-graphs-backend-shelf"
-    render("shelf", project)
+    project = make("backend", tmp_path_factory.mktemp("rendered"))
     return made_once(workshop.directory / "frozen", lambda folder: build(workshop, project, folder)) / "dist/app/app"
 
 
