@@ -14,7 +14,7 @@ from tests.support.sites import Site
 
 
 def codec_class(name: str) -> type[object]:
-    return class_of(("codec", name), base=object)
+    return class_of(("codec", name))
 
 
 @pytest.fixture

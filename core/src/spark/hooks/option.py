@@ -27,7 +27,7 @@ def options_of(kind: str, name: str) -> list[Option]:
     """
     model = options_model_of((kind, name))
     if model is None:
-        taken = parameters(class_of((kind, name), base=object))
+        taken = parameters(class_of((kind, name)))
         return [Option(each.name, _type(each.annotation), _default(each.default)) for each in taken.values()]
     return [
         Option(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from spark.errors import PluginBrokenError, PluginConflictError, PluginError, PluginNotFoundError
 from spark.hooks import discovery
@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def class_of(*wanted: Claim, base: type[T], asked: str = "") -> type[T]:
+@overload
+def class_of(*wanted: Claim, asked: str = "") -> type[Any]: ...
+@overload
+def class_of(*wanted: Claim, base: type[T], asked: str = "") -> type[T]: ...
+def class_of(*wanted: Claim, base: type[Any] = object, asked: str = "") -> type[Any]:
     """The class behind the first of these claims that a plugin makes: ``class_of(("trigger", "every_seconds"), base=Trigger)``.
 
     :param base: what the class is a subclass of, for type checkers; the spec says it, too.
@@ -51,11 +55,11 @@ def options_model_of(wanted: Claim) -> type[BaseModel] | None:
 
     :raises PluginError: as ``class_of`` does, and if the model can't be used.
     """
-    from pydantic import BaseModel
-
     plugin, spec = _owner((wanted,), "")
     if not spec.options:
         return None
+    from pydantic import BaseModel  # slow to import, so not for those without options
+
     try:
         model = _imported(spec.options)
     except Exception as error:
@@ -63,6 +67,12 @@ def options_model_of(wanted: Claim) -> type[BaseModel] | None:
     if not isinstance(model, type) or not issubclass(model, BaseModel):
         raise _unfit(plugin, spec, f"{spec.options} is not a pydantic model")
     return model
+
+
+def kinds_of(name: str) -> list[str]:
+    """What has this name, of all that is chosen by name: ``["trigger"]``."""
+    specs = [spec for plugin in discovery.plugins() for spec in plugin.specs]
+    return sorted({spec.kind for spec in specs if spec.name == name})
 
 
 def class_to_import(name: str, *, module: str) -> type[Any]:
@@ -76,7 +86,7 @@ def class_to_import(name: str, *, module: str) -> type[Any]:
     if name.startswith("_"):  # Python itself asks for many of these; none is worth a scan
         raise unknown
     try:
-        return class_of(claim, base=object)
+        return class_of(claim)
     except PluginError as error:
         if isinstance(error, PluginNotFoundError) and claim not in extras():
             raise unknown from None

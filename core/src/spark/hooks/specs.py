@@ -295,7 +295,7 @@ def spark_checkpoint_failed(graph_id: str, error: BaseException) -> None:
 
 def _flaw_of_version(given: Any) -> str:
     span = (given, given) if isinstance(given, int) else given
-    if not (isinstance(span, tuple | list) and len(span) == 2 and all(type(each) is int for each in span)):
+    if not (isinstance(span, tuple) and len(span) == 2 and all(type(each) is int for each in span)):
         return f"Its api_version {given!r} is no version: write 1, or (1, 2) for the lowest and the highest that it supports."
     lowest, highest = span
     if lowest <= API_VERSION and highest >= OLDEST_API_VERSION and lowest <= highest:

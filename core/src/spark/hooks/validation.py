@@ -148,4 +148,4 @@ def _listener(event: str, implementation: pluggy.HookImpl) -> Listener:
     # ``tryfirst`` comes before all others, ``trylast`` after them.
     place = (implementation.trylast, not implementation.tryfirst, implementation.plugin_name)
     arguments = tuple(name for name in HOOKS[event] if name in declared)
-    return Listener(implementation.plugin_name, event, implementation.function, arguments, place)
+    return Listener(implementation.plugin_name, implementation.function, arguments, event=event, place=place)
