@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
 from spark.errors import PluginBrokenError
 from spark.hooks import misnamed
-from spark.hooks.entry_points import Candidate, Key, find_candidates, reason_to_block, unknown_names
+from spark.hooks.entry_points import Candidate, Key, find_candidates, normalize, reason_to_block, unknown_names
 from spark.hooks.plugin import Plugin, PluginInfo
 from spark.hooks.validation import NoHooksError, provided_by
 
@@ -19,7 +19,7 @@ OWN: Final[Key] = ("spark-graphs", "builtin")
 
 
 def load_installed(
-    core: Plugin, others: Iterable[Plugin], known: Mapping[Key, Plugin]
+    core: Plugin, others: Sequence[Plugin], known: Mapping[Key, Plugin]
 ) -> tuple[dict[Key, Plugin], list[str]]:
     """All plugins that are installed, by distribution and name; and what to warn about.
 
@@ -32,7 +32,7 @@ def load_installed(
         if candidate.key not in known:
             fresh[candidate.key] = _unless_twin(_load(candidate, core), (*others, *known.values(), *fresh.values()))
     complaints = [complaint for plugin in fresh.values() for complaint in plugin.info.complaints()]
-    names = {name for each in candidates for name in each.names}
+    names = {name for each in candidates for name in each.names} | {normalize(each.info.name) for each in others}
     return dict(sorted({**known, **fresh}.items())), complaints + unknown_names(names, os.environ)
 
 
