@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from struct import Struct
 from typing import Any, ClassVar, Final
 
@@ -22,8 +23,10 @@ _PLAIN_ONLY: Final = (
 """What is no plain tree is refused; else it would come back as something else."""
 _SMALL: Final = 16 * 1024
 """Bytes of which it does not matter how many values they are."""
-_MOST_SIGNS: Final = 1_000
-"""After so many dollar signs, to look at the values takes no longer."""
+_TEXT_WITH_DOLLAR: Final = re.compile(
+    rb"\$(?:(?<=[\xa1-\xbf]\$)|(?<=\xd9.\$)|(?<=\xda..\$)|(?<=\xdb....\$))", re.DOTALL
+)
+"""What may be the beginning of a text that begins with a dollar sign: one that stands after the header of a text."""
 _MAP_16: Final = Struct(">BH")
 _MAP_32: Final = Struct(">BI")
 
@@ -60,20 +63,7 @@ class MsgpackFormat(Format):
         return ormsgpack.packb(name)
 
     def is_plain(self, data: bytes) -> bool:
-        # A dollar sign that begins a text stands after the text's header; most others are inside of texts and numbers.
-        place = data.find(b"$")
-        for _ in range(_MOST_SIGNS):
-            if place < 0:
-                return True
-            if _may_begin_text(data, place):
-                return False
-            place = data.find(b"$", place + 1)
-        return False
+        return _TEXT_WITH_DOLLAR.search(data) is None
 
     def count(self, data: bytes) -> int:
         return len(data) if len(data) <= _SMALL else values_in(data)
-
-
-def _may_begin_text(data: bytes, place: int) -> bool:
-    before = data[max(place - 5, 0) : place]
-    return 0xA1 <= before[-1] <= 0xBF or before[-2:-1] == b"\xd9" or before[-3:-2] == b"\xda" or before[:1] == b"\xdb"
