@@ -53,6 +53,7 @@ class CheckpointSettings(BaseModel):
     retention: RetentionSettings | None = None
     handler_errors: Literal["log", "raise"] | None = None
     durability: Literal["sync", "async", "exit"] | None = None
+    metrics: Text | list[Text] | None = None
     max_overhead: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
 
     @property
