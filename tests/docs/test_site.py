@@ -36,7 +36,7 @@ def on_the_site(markdown: str, *, page: str) -> str:
         ("changelog.md", "[files](docs/file-backend.md#b)", "[files](file-backend.md#b)"),
         ("graphs.md", "[state](#state)", "[state](#state)"),
         ("graphs.md", "[there](https://example.org/docs/x.md)", "[there](https://example.org/docs/x.md)"),
-        ("write-a-backend.md", "[the template](../plugins/templates/backend)", "the template"),
+        ("write-a-backend.md", "[the template](../plugins/testing_kit/src/spark_testing)", "the template"),
         ("graphs.md", "[nothing](../no/such/file.py)", "[nothing](no/such/file.py)"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from plugins.templates.render import render
+from spark_testing.new.project import Project, render
 from tests.install.wheels import Wheel, Workshop
 from tests.install.workspace import CORE, Member, core, plugins
 
@@ -70,7 +70,7 @@ def test_a_plugin_for_a_later_contract_is_skipped_and_named_and_the_others_go_on
 ) -> None:
     """For what a requirement can't say: a plugin that takes this core, and is written against a contract it does not speak."""
     project = tmp_path / "later" / "spark-graphs-backend-shelf"
-    render("shelf", project)
+    render(Project("backend", "shelf"), project)
     described = project / "src" / "spark_backend_shelf" / "plugin.py"
     described.write_text(described.read_text().replace("api_version=1", "api_version=2"))
     environment = workshop.install(f"{CORE}[file]", workshop.build_one(project, name="shelf-later"))

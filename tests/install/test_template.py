@@ -1,65 +1,94 @@
-"""The template of a backend, as an author uses it: rendered, built, installed beside the core, proven, chosen by URL."""
+"""A plugin of each kind as its author makes it: rendered, built, installed beside the core, tested, listed, chosen."""
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
 
-from plugins.templates.render import render
+from spark_testing.new.project import KINDS
 from tests.install.wheels import Environment, Workshop
+from tests.support.projects import PROJECTS, make
 
-RUN = """
+pytestmark = pytest.mark.thorough
+each_kind = pytest.mark.parametrize("kind", KINDS)
+
+PROGRAM = """
 import asyncio
-from spark.graphs import ExitNode, Graph
-from spark.graphs.checkpoint import CheckpointConfig
-from spark.hooks import plugins
+from spark.graphs import ExitNode, Graph, node
+from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager
 
-graph = Graph(start=ExitNode(), id="mine", checkpoint_config=CheckpointConfig(backend="shelf:///STORE"))
-asyncio.run(graph.run())
-print(type(graph.checkpoint_backend).__name__, [plugin.name for plugin in plugins() if plugin.status == "loaded"])
+@node
+async def spend(context):
+    await context.graph_state.set("dollars_spent", await context.graph_state.get("dollars_spent", 0) + 2)
+    return {"done": await context.graph_state.get("dollars_spent") >= 20}
+
+async def main():
+    spend.on(done=False) >> spend
+    graph = Graph(start=spend, id="mine", checkpoint_config=CheckpointConfig.load())
+    await graph.run()
+    infos = await CheckpointManager(graph.checkpoint_backend).list_checkpoints("mine")
+    print(len(infos))
+    restored = Graph(start=spend, id="mine", checkpoint_config=CheckpointConfig.load())
+    await restored.run(resume=True)
+    print(await restored.get_state("dollars_spent"))
+
+asyncio.run(main())
 """
+"""A program that names no plugin; the settings beside it do."""
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    target = tmp_path_factory.mktemp("rendered") / "spark-graphs-backend-shelf"
-    render("shelf", target)
-    return target
+def projects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("rendered")
+    return {kind: make(kind, folder) for kind in KINDS}
 
 
-@pytest.fixture(scope="module")
-def environment(workshop: Workshop, project: Path) -> Environment:
-    return workshop.install("spark-graphs[testing]", workshop.build_one(project, name="shelf"))
+def environment_of(kind: str, workshop: Workshop, projects: dict[str, Path]) -> Environment:
+    wheel = workshop.build_one(projects[kind], name=f"new-{kind}")
+    return workshop.install("spark-graphs[cli,sql,testing]", wheel)
 
 
-def test_nothing_of_the_example_is_left_in_a_rendered_project(project: Path) -> None:
-    files = [file for file in project.rglob("*") if file.is_file() and file.name != "LICENSE"]
+def settings_of(project: Path, directory: Path) -> str:
+    """What its README says to write into spark.toml, with places of this test."""
+    found = re.search(r"^```toml\n(.*?)^```", (project / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    assert found
+    return found[1].replace("/var/lib", str(directory))
 
-    assert (project / ".github" / "workflows" / "release.yml") in files
-    assert [file for file in files if "example" in f"{file}{file.read_text()}".lower()] == []
 
+@each_kind
+def test_it_passes_its_suite_where_its_wheel_is_installed(
+    workshop: Workshop, projects: dict[str, Path], tmp_path: Path, kind: str
+) -> None:
+    """In a copy of its tests alone: its sources are not there."""
+    (tmp_path / "pyproject.toml").write_text((projects[kind] / "pyproject.toml").read_text())
+    (tmp_path / "tests").symlink_to(projects[kind] / "tests")
+    environment = environment_of(kind, workshop, projects)
 
-def test_a_rendered_project_passes_the_suite_where_it_is_installed(environment: Environment, project: Path) -> None:
-    done = environment.python_with("-m", "pytest", "-q", "-p", "no:cacheprovider", directory=project, seconds=100)
+    done = environment.python_with("-m", "pytest", "-q", "-p", "no:cacheprovider", directory=tmp_path, seconds=100)
 
     assert done.returncode == 0, done.stdout[-3_000:] + done.stderr
-    assert int(done.stdout.rsplit("\n", 2)[-2].split()[0]) > 90
 
 
-def test_it_is_chosen_by_its_url(environment: Environment, tmp_path: Path) -> None:
-    printed = environment.print(RUN.replace("/STORE", f"{tmp_path}/store"), directory=tmp_path)
+@each_kind
+def test_it_is_listed_where_it_is_installed(
+    workshop: Workshop, projects: dict[str, Path], tmp_path: Path, kind: str
+) -> None:
+    done = environment_of(kind, workshop, projects).call("spark", "plugins", "--json", directory=tmp_path)
 
-    assert printed.startswith("ShelfCheckpointBackend ['builtin', 'shelf']")
-    assert len(list((tmp_path / "store").glob("*-00000000000000000001.record"))) == 1
-
-
-@pytest.mark.parametrize("name", ["", "Redis", "my-backend", "../x"])
-def test_a_name_that_would_not_do_everywhere_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ValueError, match="lower case"):
-        render(name, tmp_path / "new")
+    (listed,) = [each for each in json.loads(done.stdout) if each["distribution"] == PROJECTS[kind].distribution]
+    assert (listed["name"], listed["status"]) == (PROJECTS[kind].name, "loaded")
+    assert f"{kind}:{PROJECTS[kind].name}" in listed["provides"]
 
 
-def test_nothing_is_written_over(tmp_path: Path) -> None:
-    with pytest.raises(FileExistsError):
-        render("shelf", tmp_path)
+@each_kind
+def test_the_settings_in_its_readme_choose_it_for_a_program_that_does_not_name_it(
+    workshop: Workshop, projects: dict[str, Path], tmp_path: Path, kind: str
+) -> None:
+    (tmp_path / "spark.toml").write_text(settings_of(projects[kind], tmp_path))
+
+    printed = environment_of(kind, workshop, projects).print(PROGRAM, directory=tmp_path)
+
+    assert printed.split()[1] == "20"

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from plugins.templates.render import render
+from spark_testing.new.project import Project, render
 from tests.install.wheels import Environment, Workshop, clean_environment
 from tests.install.workspace import ROOT, Member, members
 from tests.spec.page import blocks
@@ -138,7 +138,7 @@ def test_a_backend_made_from_the_template_passes_both(
     workshop: Workshop, with_all: Environment, tmp_path: Path
 ) -> None:
     """A plugin author's code: a subclass of ``CheckpointBackend``, and the module that announces it."""
-    render("shelf", tmp_path / "shelf")
+    render(Project("backend", "shelf"), tmp_path / "shelf")
     package = tmp_path / "shelf" / "src" / "spark_backend_shelf"
 
     assert mypy(with_all, package.parent, "-p", "spark_backend_shelf") == {}

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from spark.hooks.discovery import plugins as plugins
+    from spark.hooks.missing_plugin import Extra as Extra
+    from spark.hooks.missing_plugin import extras as extras
     from spark.hooks.plugin import PluginInfo as PluginInfo
     from spark.hooks.redaction import is_cut_short as is_cut_short
     from spark.hooks.redaction import redact as redact
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 _HOMES: Final = {
     "API_VERSION": "specs",
+    "Extra": "missing_plugin",
     "PluginInfo": "plugin",
     "BackendSpec": "specs",
     "CodecSpec": "specs",
@@ -39,6 +42,7 @@ _HOMES: Final = {
     "TriggerSpec": "specs",
     "TypesSpec": "specs",
     "class_of": "registry",
+    "extras": "missing_plugin",
     "hookimpl": "specs",
     "is_cut_short": "redaction",
     "plugins": "discovery",
@@ -51,6 +55,7 @@ __all__ = [
     "API_VERSION",
     "BackendSpec",
     "CodecSpec",
+    "Extra",
     "FormatSpec",
     "ObserverSpec",
     "PluginInfo",
@@ -59,6 +64,7 @@ __all__ = [
     "TriggerSpec",
     "TypesSpec",
     "class_of",
+    "extras",
     "hookimpl",
     "is_cut_short",
     "plugins",

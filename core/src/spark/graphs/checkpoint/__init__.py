@@ -25,11 +25,16 @@ from spark.graphs.checkpoint.maintenance.verification import Verification
 from spark.graphs.checkpoint.migrations import register_migration
 from spark.graphs.checkpoint.model import CURRENT_VERSION, GraphCheckpoint
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler
+from spark.graphs.checkpoint.policies.improvements import WhenImproved
 from spark.graphs.checkpoint.policies.lookup import trigger_class
 from spark.graphs.checkpoint.policies.retention import KeepAll, KeepFor, KeepLast, Retention
+from spark.graphs.checkpoint.policies.selections import KeepBest, KeepDaily, KeepEvery
+from spark.graphs.checkpoint.policies.signals import OnSignal
 from spark.graphs.checkpoint.policies.triggers import (
     AfterNode,
+    AtIterations,
     Boundary,
+    BudgetUse,
     EveryIterations,
     EverySeconds,
     Trigger,
@@ -53,8 +58,10 @@ if TYPE_CHECKING:
 __all__ = [
     "CURRENT_VERSION",
     "AfterNode",
+    "AtIterations",
     "BackendError",
     "Boundary",
+    "BudgetUse",
     "CheckpointBackend",
     "CheckpointConfig",
     "CheckpointConflictError",
@@ -77,15 +84,20 @@ __all__ = [
     "InMemoryCheckpointBackend",
     "InvalidIdError",
     "KeepAll",
+    "KeepBest",
+    "KeepDaily",
+    "KeepEvery",
     "KeepFor",
     "KeepLast",
     "Listing",
+    "OnSignal",
     "ReadLimits",
     "Retention",
     "SequenceTakenError",
     "SerializationError",
     "Trigger",
     "Verification",
+    "WhenImproved",
     "WithinOverhead",
     "backend_class",
     "open_backend",

@@ -87,7 +87,7 @@ class CheckpointConfig:
     max_overhead: float = 0.05
     """Without any trigger, and with a persistent backend, checkpoints are made as often as they take no more than this share of
     the run's time, the first after the first step; 0 for none but the last."""
-    metrics: Sequence[str] | str = ()
+    metrics: Sequence[str] | str | None = None
     """Numbers of the graph's state that each checkpoint has in its metadata, where listings, queries and rules find them without
     loading it: keys, ``"loss"``, or paths into mappings, ``"eval.loss"``. Those that ``trigger`` and ``retention`` go by are
     recorded in any case."""

@@ -61,7 +61,8 @@ def trigger_from_data(data: Any) -> Trigger:
 
     :raises UnknownRuleError: it can't be made from this.
     """
-    return _from_data(data, "trigger", {kind.name: kind for kind in (AnyTrigger, AllTriggers)})
+    rule: Trigger = _from_data(data, "trigger", {kind.name: kind for kind in (AnyTrigger, AllTriggers)})
+    return rule
 
 
 def retention_from_data(data: Any) -> Retention:
@@ -69,7 +70,8 @@ def retention_from_data(data: Any) -> Retention:
 
     :raises UnknownRuleError: it can't be made from this.
     """
-    return _from_data(data, "retention", {kind.name: kind for kind in (AnyRetention, AllRetentions)})
+    rule: Retention = _from_data(data, "retention", {kind.name: kind for kind in (AnyRetention, AllRetentions)})
+    return rule
 
 
 _COMBINED: Final = frozenset({AnyTrigger, AllTriggers, AnyRetention, AllRetentions})

@@ -43,7 +43,9 @@ def checked_mode(mode: Any, *, place: str) -> Mode:
     :raises GraphDefinitionError: it is not.
     """
     if mode not in ("max", "min"):
-        raise GraphDefinitionError(f"{place}: {mode!r} is neither 'max' (larger is better) nor 'min' (smaller is better).")
+        raise GraphDefinitionError(
+            f"{place}: {mode!r} is neither 'max' (larger is better) nor 'min' (smaller is better)."
+        )
     return mode  # type: ignore[no-any-return]
 
 

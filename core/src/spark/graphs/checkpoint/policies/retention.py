@@ -13,7 +13,7 @@ from spark.graphs.checkpoint.records.info import CheckpointInfo
 
 
 class Retention(Rule):
-    """A rule that says which checkpoints are kept. It has ``keeps``, or where one can't be judged without the others, ``select``."""
+    """A rule that says which checkpoints are kept: by ``keeps``, or where one can't be judged without the others, by ``select``."""
 
     keeps_younger: bool = False
     """If it keeps one checkpoint, it keeps all later ones with no earlier timestamp, so those need not be checked."""
@@ -22,7 +22,9 @@ class Retention(Rule):
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
         if cls.keeps is Retention.keeps and cls.select is Retention.select:
-            raise TypeError(f"{cls.__qualname__} needs keeps() or select(): one of them says which checkpoints are kept.")
+            raise TypeError(
+                f"{cls.__qualname__} needs keeps() or select(): one of them says which checkpoints are kept."
+            )
         return super().__new__(cls)
 
     def keeps(self, checkpoint: CheckpointInfo, *, age: int, now: datetime) -> bool:
@@ -169,7 +171,9 @@ def surplus(
         ) from error
 
 
-def _oldest_given_up(checkpoints: Sequence[CheckpointInfo], retention: Retention, now: datetime) -> list[CheckpointInfo]:
+def _oldest_given_up(
+    checkpoints: Sequence[CheckpointInfo], retention: Retention, now: datetime
+) -> list[CheckpointInfo]:
     """The short way: what follows the first that is kept need not be looked at."""
     to_delete = []
     age = len(checkpoints)

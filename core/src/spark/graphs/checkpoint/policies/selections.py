@@ -57,8 +57,8 @@ class KeepBest(Retention):
 
     While a run goes on, its state may still hold a value that was measured long before: what was measured is the earlier one.
 
-    :param metric: a key of the graph's state, ``"loss"``, or the path into a mapping there, ``"eval.loss"``. The run records it with
-        each checkpoint, so that nothing has to be loaded to compare them.
+    :param metric: a key of the graph's state, ``"loss"``, or the path into a mapping there, ``"eval.loss"``. The run records it
+        with each checkpoint, so that nothing has to be loaded to compare them.
     :param mode: ``"max"`` where larger is better, ``"min"`` where smaller is.
     :param keep_without: whether checkpoints are kept that have no such metric.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from types import FrameType
 from typing import Any, Final, TypeAlias
 
@@ -19,8 +19,9 @@ class OnSignal(Trigger):
     """Due at the next boundary after one of these signals: ``OnSignal("SIGTERM", "SIGUSR1")``; without any, after SIGTERM.
 
     A run listens from its start to its end, and each of several runs makes its checkpoint. A handler that was there before is
-    called as well, and put back when the last run that listens has ended, unless somebody replaced ours meanwhile. Where there was none, the
-    signal does not end the process while a run listens: the run continues. A second SIGTERM, SIGINT, SIGHUP or SIGQUIT does.
+    called as well, and put back when the last run that listens has ended, unless somebody replaced ours meanwhile. Where there
+    was none, the signal does not end the process while a run listens: the run continues. A second SIGTERM, SIGINT, SIGHUP or
+    SIGQUIT does.
 
     Python handles signals in its main thread only. A run in another thread is refused, unless a run in the main thread listens to
     the same signals already.
@@ -30,9 +31,8 @@ class OnSignal(Trigger):
 
     name = "on_signal"
 
-    def __init__(self, *names: str, signals: Sequence[str] = ()) -> None:
-        given = (*names, *((signals,) if isinstance(signals, str) else signals)) or ("SIGTERM",)
-        self._numbers = frozenset(map(_number, given))
+    def __init__(self, *signals: str) -> None:
+        self._numbers = frozenset(map(_number, signals or ("SIGTERM",)))
         self._arrived: signal.Signals | None = None
         """What has arrived since the last checkpoint; only of a rule that was started."""
 
@@ -55,7 +55,9 @@ class OnSignal(Trigger):
 
     def saved(self, boundary: Boundary) -> None:
         if self._arrived is not None:
-            _LOG.warning("A checkpoint is made after iteration %d, as %s arrived.", boundary.iteration, self._arrived.name)
+            _LOG.warning(
+                "A checkpoint is made after iteration %d, as %s arrived.", boundary.iteration, self._arrived.name
+            )
             self._arrived = None
 
     def stop(self) -> None:
@@ -91,10 +93,14 @@ def _listen(listener: _Listener, numbers: Collection[signal.Signals]) -> None:
         missing = [number for number in numbers if signal.getsignal(number) is not _handle]
         if missing and threading.current_thread() is not threading.main_thread():
             names = ", ".join(sorted(number.name for number in missing))
-            raise RuntimeError(f"{names} can only be handled in the main thread. Run the graph there, or without OnSignal")
+            raise RuntimeError(
+                f"{names} can only be handled in the main thread. Run the graph there, or without OnSignal"
+            )
         foreign = [number.name for number in missing if signal.getsignal(number) is None]
         if foreign:
-            raise RuntimeError(f"a handler of {foreign[0]} is installed that Python can't call. Run the graph without OnSignal")
+            raise RuntimeError(
+                f"a handler of {foreign[0]} is installed that Python can't call. Run the graph without OnSignal"
+            )
         for number in missing:
             _previous[number] = signal.signal(number, _handle)
         for number in numbers:
@@ -144,5 +150,7 @@ def _number(name: Any) -> signal.Signals:
     number = getattr(signal, name, None) if isinstance(name, str) and name.startswith("SIG") else None
     if not isinstance(number, signal.Signals) or number.name in _FATAL:
         known = sorted(each.name for each in signal.Signals if each.name not in _FATAL)
-        raise GraphDefinitionError(f"OnSignal({name!r}): there is no such signal that a program can handle. Give one of {', '.join(known)}.")
+        raise GraphDefinitionError(
+            f"OnSignal({name!r}): there is no such signal that a program can handle. Give one of {', '.join(known)}."
+        )
     return number

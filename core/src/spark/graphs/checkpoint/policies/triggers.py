@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -229,11 +229,12 @@ class AtIterations(Trigger):
 
     name = "at_iterations"
 
-    def __init__(self, *at: int, iterations: Sequence[int] = ()) -> None:
-        given = (*at, *iterations)
-        if not given or not all(type(one) is int and one >= 1 for one in given):
-            raise GraphDefinitionError(f"AtIterations{given!r}: give at least one whole number, each of at least 1.")
-        self.iterations: frozenset[int] = frozenset(given)
+    def __init__(self, *iterations: int) -> None:
+        if not iterations or not all(type(one) is int and one >= 1 for one in iterations):
+            raise GraphDefinitionError(
+                f"AtIterations{iterations!r}: give at least one whole number, each of at least 1."
+            )
+        self.iterations: frozenset[int] = frozenset(iterations)
 
     def is_due(self, boundary: Boundary) -> bool:
         return boundary.iteration in self.iterations
@@ -247,11 +248,10 @@ class AfterNode(Trigger):
 
     name = "after_node"
 
-    def __init__(self, *nodes: str, names: Sequence[str] = ()) -> None:
-        given = (*nodes, *((names,) if isinstance(names, str) else names))
-        if not given or not all(isinstance(name, str) and name for name in given):
-            raise GraphDefinitionError(f"AfterNode{given!r}: give at least one node name, each a string.")
-        self.names: frozenset[str] = frozenset(given)
+    def __init__(self, *names: str) -> None:
+        if not names or not all(isinstance(name, str) and name for name in names):
+            raise GraphDefinitionError(f"AfterNode{names!r}: give at least one node name, each a string.")
+        self.names: frozenset[str] = frozenset(names)
 
     def is_due(self, boundary: Boundary) -> bool:
         return not self.names.isdisjoint(boundary.names)
@@ -304,8 +304,7 @@ class CombinedTrigger(CombinedRule, Trigger):
     def start(self) -> Trigger:
         started: list[Trigger] = []
         try:
-            for rule in self.rules:
-                started.append(rule.start())
+            started.extend(rule.start() for rule in self.rules)  # as far as it gets
         except BaseException:
             for rule in started:
                 with suppress(Exception):

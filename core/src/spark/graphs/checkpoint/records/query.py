@@ -78,8 +78,10 @@ def check_limit(limit: int | None) -> None:
 
 
 def searchable(execution_metadata: Mapping[str, Any]) -> dict[str, Scalar]:
-    """What of a checkpoint's metadata can be searched for: short scalars. Those given by the user go before ours, and these before
-    metrics of the same name."""
+    """What of a checkpoint's metadata can be searched for: short scalars.
+
+    Those that the user gave go before ours, and these before metrics of the same name.
+    """
     if type(execution_metadata) is PlainDict:
         return dict(execution_metadata)
     given, metrics = execution_metadata.get("metadata"), execution_metadata.get("metrics")

@@ -1,1 +1,0 @@
-"""Checkpoints of spark-graphs in a folder of small files; the class is in ``spark_backend_example.backend``."""
