@@ -58,8 +58,10 @@ def make(kind: str, name: str, options: Mapping[str, Any], *, place: str) -> Any
     except PluginError as error:
         raise type(error)(f"{place}: {error}") from error
     arguments = checked(options, made_by, model=options_model_of((kind, name)), what=f"{kind} {name!r}", place=place)
+    several = [name for name, each in parameters(made_by).items() if each.kind is each.VAR_POSITIONAL]
+    listed = [value for name in several for value in arguments.pop(name, ())]
     try:
-        return made_by(**arguments)
+        return made_by(*listed, **arguments)
     except Exception as error:
         if isinstance(error, SparkError) and not isinstance(error, ValueError):
             raise type(error)(f"{place}: {error}") from error
@@ -89,14 +91,17 @@ def checked(
         if name not in known:
             raise GraphDefinitionError(_unknown(name, known, what, place))
         _check_type(name, value, known[name], made_by, what, place)
-    missing = [name for name, each in known.items() if each.default is each.empty and name not in options]
+    missing = [name for name, each in known.items() if _is_required(each) and name not in options]
     if missing and is_complete:
         raise GraphDefinitionError(f"{place}: the {what} needs {', '.join(missing)}.")
     return dict(options)
 
 
 def parameters(made_by: type) -> dict[str, inspect.Parameter]:
-    """What the constructor of a class takes by name; where it takes anything, also what those of its parents do."""
+    """What the constructor of a class takes by name; where it takes anything, also what those of its parents do.
+
+    What it takes as ``*names`` is the option ``names``, an array.
+    """
     found: dict[str, inspect.Parameter] = {}
     for parent in made_by.__mro__:
         constructor = vars(parent).get("__init__")
@@ -144,7 +149,11 @@ def _unknown(name: Any, known: Any, what: str, place: str) -> str:
 
 
 def _is_named(parameter: inspect.Parameter) -> bool:
-    return parameter.name != "self" and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    return parameter.name != "self" and parameter.kind not in (parameter.POSITIONAL_ONLY, parameter.VAR_KEYWORD)
+
+
+def _is_required(parameter: inspect.Parameter) -> bool:
+    return parameter.default is parameter.empty and parameter.kind is not parameter.VAR_POSITIONAL
 
 
 def _type_of(parameter: inspect.Parameter, made_by: type) -> Any:
@@ -153,6 +162,7 @@ def _type_of(parameter: inspect.Parameter, made_by: type) -> Any:
         return Any
     holder = SimpleNamespace(__annotations__={"it": parameter.annotation})
     try:
-        return get_type_hints(holder, globalns=vars(sys.modules[made_by.__module__]))["it"]
+        declared: Any = get_type_hints(holder, globalns=vars(sys.modules[made_by.__module__]))["it"]
+        return list.__class_getitem__(declared) if parameter.kind is parameter.VAR_POSITIONAL else declared
     except (NameError, TypeError):
         return Any

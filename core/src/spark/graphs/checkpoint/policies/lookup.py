@@ -43,17 +43,10 @@ def rule_to_data(rule: Rule) -> dict[str, Any]:
         if type(rule) in _COMBINED:
             return {rule.name: [rule_to_data(one) for one in rule.rules]}
         return {UNRECORDED: class_name(type(rule))}
-    name = registered_name(rule)
-    options = _recorded_options(rule) if name is not None else None
-    return {UNRECORDED: class_name(type(rule))} if name is None or options is None else {name: options}
-
-
-def registered_name(rule: Rule) -> str | None:
-    """The name that leads to the very class of this rule; None where there is none."""
-    from spark.hooks.registry import name_of  # as above
-
-    kind = "trigger" if isinstance(rule, Trigger) else "retention"
-    return name_of(kind, type(rule), likely=rule.name)
+    name, options = _registered_name(rule), _plain_options(rule)
+    if name is None or options is None:
+        return {UNRECORDED: class_name(type(rule))}
+    return {name: options}
 
 
 def trigger_from_data(data: Any) -> Trigger:
@@ -105,7 +98,14 @@ def _parts(name: str, options: Any) -> list[Any]:
     return options
 
 
-def _recorded_options(rule: Rule) -> dict[str, Any] | None:
+def _registered_name(rule: Rule) -> str | None:
+    """The name that leads to the very class of this rule; None where there is none."""
+    from spark.hooks.registry import name_of
+
+    return name_of("trigger" if isinstance(rule, Trigger) else "retention", type(rule), likely=rule.name)
+
+
+def _plain_options(rule: Rule) -> dict[str, Any] | None:
     """The options as plain values; None where the rule can't tell them."""
     try:
         options = rule.options()

@@ -13,7 +13,7 @@ from spark.graphs.checkpoint.records.info import CheckpointInfo
 
 
 class Retention(Rule):
-    """A rule that says which checkpoints are kept: by ``keeps``, or where one can't be judged without the others, by ``select``."""
+    """A rule that says which checkpoints are kept: by ``keeps``, or by ``select`` where it takes the others to judge one."""
 
     keeps_younger: bool = False
     """If it keeps one checkpoint, it keeps all later ones with no earlier timestamp, so those need not be checked."""
@@ -161,6 +161,8 @@ def surplus(
         that was wrong for a while leaves some that don't.
     :raises RuleError: the rule raised.
     """
+    if len(checkpoints) < 2:
+        return []
     choose = _oldest_given_up if rising and retention.keeps_younger else _given_up
     try:
         return choose(checkpoints, retention, now)
@@ -187,7 +189,7 @@ def _oldest_given_up(
 
 def _given_up(checkpoints: Sequence[CheckpointInfo], retention: Retention, now: datetime) -> list[CheckpointInfo]:
     kept = {each.sequence for each in retention.select(checkpoints, now=now)}
-    return [each for each in islice(checkpoints, max(0, len(checkpoints) - 1)) if each.sequence not in kept]
+    return [each for each in islice(checkpoints, len(checkpoints) - 1) if each.sequence not in kept]
 
 
 def are_rising(checkpoints: Sequence[CheckpointInfo]) -> bool:
