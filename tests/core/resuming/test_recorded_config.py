@@ -58,8 +58,9 @@ OTHERS: dict[str, Any] = {
     "metrics": ["loss"],
 }
 """Another value than the default for each setting."""
-NOT_RECORDED = {"backend", "handler", "sources"}
-"""The backend is that which the checkpoint was loaded from. That handlers are lost is said; ``sources`` rule nothing."""
+NOT_RECORDED = {"backend", "handler", "sources", "format", "serializer", "codec"}
+"""The backend is that which the checkpoint was loaded from. That handlers are lost is said; ``sources`` rule nothing. The rest is
+recorded with the store."""
 
 
 class Odd(Trigger):

@@ -37,16 +37,20 @@ def trigger_class(name: str) -> type[Trigger]:
 def rule_to_data(rule: Rule) -> dict[str, Any]:
     """A rule by its name and options: ``{"any": [{"every_iterations": {"count": 5}}, …]}``.
 
-    One that has no name, or options that can't be told, is recorded as lost, by its class.
+    One that has no name, or options that can't be told, is recorded as lost, by its class. For secret options stands ``***``.
     """
+    from spark.hooks.choices import choice_of, without_secret_options  # not needed by those who record nothing
+
     if isinstance(rule, CombinedRule):
         if type(rule) in _COMBINED:
             return {rule.name: [rule_to_data(one) for one in rule.rules]}
         return {UNRECORDED: class_name(type(rule))}
+    if (choice := choice_of(rule)) is not None:
+        return choice.to_data()
     name, options = _registered_name(rule), _plain_options(rule)
     if name is None or options is None:
         return {UNRECORDED: class_name(type(rule))}
-    return {name: options}
+    return {name: without_secret_options(options)}
 
 
 def trigger_from_data(data: Any) -> Trigger:
@@ -82,8 +86,11 @@ def _from_data(data: Any, kind: str, combined: Mapping[str, Any]) -> Any:
 
 
 def _made(kind: str, name: Any, options: Any) -> Any:
+    from spark.hooks.choices import hidden_options
     from spark.hooks.options import make
 
+    if isinstance(options, Mapping) and (hidden := hidden_options(options)):
+        raise UnknownRuleError(f"{name!r} has secret options, which are not recorded: {', '.join(hidden)}")
     try:
         return make(kind, str(name), dict(options), place="recorded")
     except PluginError as error:

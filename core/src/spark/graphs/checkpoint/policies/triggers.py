@@ -221,7 +221,7 @@ class EverySeconds(Trigger):
         return boundary.elapsed // self.seconds > boundary.checkpointed // self.seconds
 
     def __repr__(self) -> str:
-        return f"EverySeconds({self.seconds})"
+        return f"EverySeconds({repr(self.seconds).removesuffix('.0')})"
 
 
 class AtIterations(Trigger):
