@@ -55,7 +55,8 @@ class Autosave:
         before = self._saver.latest
         self.is_saving = True
         try:
-            self._trigger.saved(self._boundary(plan.key, plan.names, now))
+            if self._trigger.is_told:
+                self._trigger.saved(self._boundary(plan.key, plan.names, now))
             remembered = self._trigger.memory()
             capture = self._position.capture(self._spec, reason="trigger", remembered=remembered)
             self._facts.note_saved(capture)
@@ -77,7 +78,7 @@ class Autosave:
 
     def note_end(self, plan: NodePlan) -> None:
         """The present boundary is about to be saved because the run ends there, after a step of this node."""
-        if self._has_trigger:
+        if self._trigger.is_told:
             self._trigger.saved(self._boundary(plan.key, plan.names, self._clock()))
 
     def _boundary(self, node: str, names: Collection[str], now: float) -> Boundary:

@@ -30,6 +30,8 @@ class RunTrigger:
         self._check = check
         self._rule: Trigger | None = None
         """The trigger of this run, while the run is under way."""
+        self.is_told: bool = False
+        """It wants to know of checkpoints, or remembers something."""
         self._memory: Any = None
         """What it remembered last."""
         self._failure: RuleError | None = None
@@ -38,6 +40,7 @@ class RunTrigger:
     def __enter__(self) -> Self:
         if self._given is not None:
             self._rule = self._guarded(self._start, self._given, "start")
+            self.is_told = _is_told(self._rule)
             if self._remembered is not None:
                 try:
                     self._guarded(self._recall, self._rule, "take up what it remembered in the checkpoint")
@@ -83,7 +86,7 @@ class RunTrigger:
         Where it raises, that is kept for ``raise_failure``, and what it remembered before stands.
         """
         rule = self._rule
-        if rule is not None:
+        if rule is not None and self.is_told:
             self._try(lambda: self._remember(rule), rule, "say what it remembers")
         return self._memory
 
@@ -135,6 +138,13 @@ class RunTrigger:
             return call(rule)
         except Exception as error:
             raise _failed(rule, error, f"{what}. Nothing was executed") from error
+
+
+def _is_told(rule: Trigger) -> bool:
+    if isinstance(rule, CombinedTrigger):
+        return any(map(_is_told, rule.rules))
+    kind = type(rule)
+    return kind.saved is not Trigger.saved or kind.memory is not Trigger.memory
 
 
 def _failed(rule: Trigger, error: Exception, what: str) -> RuleError:
