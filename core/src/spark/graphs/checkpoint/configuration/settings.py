@@ -31,6 +31,7 @@ class CheckpointSettings(BaseModel):
     auto_cleanup: bool | None = None
     handler_errors: Literal["log", "raise"] | None = None
     durability: Literal["sync", "async", "exit"] | None = None
+    metrics: Text | list[Text] | None = None
     trigger: Text | dict[str, Any] | None = None
     retention: Text | dict[str, Any] | None = None
     handler: Text | dict[str, Any] | list[Text | dict[str, Any]] | None = None
