@@ -63,9 +63,9 @@ def options_model_of(wanted: Claim) -> type[BaseModel] | None:
 
 
 def kinds_of(name: str) -> list[str]:
-    """What has this name, of all that is chosen by name: ``["trigger"]``."""
-    specs = [spec for plugin in discovery.found().plugins if plugin.is_loaded for spec in plugin.specs]
-    return sorted({spec.kind for spec in specs if spec.name == name})
+    """What has this name, of all that plugins provide: ``["trigger"]``."""
+    owners = discovery.found().owners
+    return sorted(kind for kind, claimed in owners if claimed == name and kind == owners[kind, name][0][1].kind)
 
 
 def class_to_import(name: str, *, module: str) -> type[Any]:

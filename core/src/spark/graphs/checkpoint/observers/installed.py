@@ -22,13 +22,7 @@ def installed_observers(found: Found) -> tuple[CheckpointHandler, ...]:
     global _made
     with _LOCK:
         if _made is None or _made[0] is not found:
-            names = dict.fromkeys(
-                spec.name
-                for plugin in found.plugins
-                if plugin.is_loaded
-                for spec in plugin.specs
-                if spec.kind == "observer"
-            )
+            names = [name for kind, name in found.owners if kind == "observer"]
             _made = found, tuple(made for name in names if (made := _observer(name)) is not None)
         return _made[1]
 
