@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 from spark.errors import BackendError, CheckpointDamagedError, DeletionError
 from spark.graphs.checkpoint.calls import ATTEMPTS
-from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
+from spark.graphs.checkpoint.encoding.record_codec import Chosen, RecordCodec
 from spark.graphs.checkpoint.ids import parse_automatic_id
-from spark.graphs.checkpoint.records.formats import Format
 from spark.graphs.checkpoint.records.info import CheckpointInfo
-from spark.graphs.checkpoint.storage.choosing import chosen_format, chosen_serializer
 from spark.graphs.checkpoint.storage.io import InlineLimits, checked_inline_io
 from spark.graphs.checkpoint.storage.listing import DamagedRecord, LatestHeaders, Listing, Records, in_batches, page_of
 
 if TYPE_CHECKING:
+    from spark.graphs.checkpoint.records.codecs import Codec
+    from spark.graphs.checkpoint.records.formats import Format
     from spark.graphs.checkpoint.records.limits import ReadLimits
     from spark.graphs.checkpoint.records.query import CheckpointQuery
     from spark.graphs.checkpoint.records.record import Record
@@ -69,20 +69,22 @@ class CheckpointBackend(ABC):
     def __init__(
         self,
         *,
-        format: Format | str | Mapping[str, Any] = "json",
+        format: Chosen[Format] = "json",
         compression: bool | str = False,
         pretty_print: bool = False,
-        serializer: CheckpointSerializer | str | Mapping[str, Any] | None = None,
+        codec: Chosen[Codec] | Sequence[Chosen[Codec]] | None = None,
+        serializer: Chosen[CheckpointSerializer] | None = None,
         limits: ReadLimits | Mapping[str, int] | None = None,
         inline_io: bool = True,
     ) -> None:
         self.inline_io: bool = checked_inline_io(inline_io)
         """Small and fast I/O may run in the event loop's thread (see ``SmallIO``); False: no I/O ever does."""
         self.record_codec: RecordCodec = RecordCodec(
-            format=chosen_format(format, place="format=…"),
+            format=format,
             compression=compression,
             pretty_print=pretty_print,
-            serializer=None if serializer is None else chosen_serializer(serializer, place="serializer=…"),
+            codec=codec,
+            serializer=serializer,
             limits=limits,
             checksum="sha256" if self.persistent else "crc32",
         )
