@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_type_hints
 
 from spark.errors import GraphDefinitionError, PluginError, PluginNotFoundError, SparkError
 from spark.hooks.choices import Choice, remember, secrets_in, without_secret_options
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 T = TypeVar("T")
+
+_TABLE: Final = re.compile(r":\[[^\[\]]*\]$")
 
 
 def chosen(kind: str, given: Any, *, base: type[T], place: str) -> T:
@@ -81,7 +84,7 @@ def check_options(kind: str, name: str, options: Mapping[str, Any], *, place: st
 
 def at(place: str, name: Any) -> str:
     """How messages call an option of what is at a place, which may be a table of a file: ``spark.toml:[plugins.webhook] url``."""
-    return f"{place}{' ' if place.endswith(']') else '.'}{shown_name(str(name))}"
+    return f"{place}{' ' if _TABLE.search(place) else '.'}{shown_name(str(name))}"
 
 
 def checked(

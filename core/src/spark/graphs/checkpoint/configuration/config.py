@@ -10,7 +10,7 @@ from operator import or_
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, get_args
 
 from spark.errors import GraphDefinitionError
-from spark.graphs.checkpoint.configuration.choices import CHOSEN, ENCODING, choose
+from spark.graphs.checkpoint.configuration.choices import CHOSEN, ENCODING, choose, without_secrets
 from spark.graphs.checkpoint.configuration.choosing import chosen_retention, chosen_trigger
 from spark.graphs.checkpoint.configuration.store import opened_store
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler, HandlerErrors
@@ -147,7 +147,9 @@ class CheckpointConfig:
     def __repr__(self) -> str:
         from spark.hooks.redaction import redact
 
-        shown = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "sources"}
+        shown = {
+            each.name: without_secrets(getattr(self, each.name)) for each in fields(self) if each.name != "sources"
+        }
         if isinstance(self.backend, str):
             shown["backend"] = redact(self.backend)
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
