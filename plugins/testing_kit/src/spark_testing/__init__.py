@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from spark_testing.clock import FakeClock as FakeClock
     from spark_testing.faults import FaultyBackend as FaultyBackend
     from spark_testing.formats import FormatConformance as FormatConformance
+    from spark_testing.observers import ObserverConformance as ObserverConformance
     from spark_testing.records import HOSTILE_IDS as HOSTILE_IDS
     from spark_testing.records import make_record as make_record
     from spark_testing.recovery import check_recovery as check_recovery
@@ -30,6 +31,7 @@ _HOMES: Final = {
     "FakeClock": "clock",
     "FaultyBackend": "faults",
     "HOSTILE_IDS": "records",
+    "ObserverConformance": "observers",
     "OpenAnother": "backends",
     "ReadRaw": "backends",
     "RecoveryReport": "recovery_report",
@@ -48,6 +50,7 @@ __all__ = [
     "FakeClock",
     "FaultyBackend",
     "FormatConformance",
+    "ObserverConformance",
     "OpenAnother",
     "ReadRaw",
     "RecoveryReport",
