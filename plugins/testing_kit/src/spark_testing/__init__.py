@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from spark_testing.backends import ReadRaw as ReadRaw
     from spark_testing.backends import Spoil as Spoil
     from spark_testing.clock import FakeClock as FakeClock
+    from spark_testing.codecs import CodecConformance as CodecConformance
     from spark_testing.faults import FaultyBackend as FaultyBackend
     from spark_testing.formats import FormatConformance as FormatConformance
     from spark_testing.observers import ObserverConformance as ObserverConformance
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 _HOMES: Final = {
     "CAPABILITIES": "backends",
     "CheckpointBackendConformance": "backends",
+    "CodecConformance": "codecs",
     "FakeClock": "clock",
     "FaultyBackend": "faults",
     "HOSTILE_IDS": "records",
@@ -47,6 +49,7 @@ __all__ = [
     "CAPABILITIES",
     "HOSTILE_IDS",
     "CheckpointBackendConformance",
+    "CodecConformance",
     "FakeClock",
     "FaultyBackend",
     "FormatConformance",
