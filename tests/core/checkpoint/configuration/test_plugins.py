@@ -97,7 +97,7 @@ async def test_a_name_an_instance_and_a_list_of_both_are_handlers(project: Path,
         ({"any": [{"cost_budget": {"dollars": 2}}, {"after_node": {"names": ["a", "b"]}}]},
          "CostBudget(2.0) | AfterNode('a', 'b')"),
         ({"all": [{"every_iterations": {"count": 1}}, {"any": ["within_overhead", {"every_seconds": {"seconds": 1}}]}]},
-         "EveryIterations(1) & (WithinOverhead(0.05) | EverySeconds(1.0))"),
+         "EveryIterations(1) & (WithinOverhead(0.05) | EverySeconds(1))"),
     ],
 )  # fmt: skip
 def test_triggers_combine(shop: Site, given: Any, rule: str | None) -> None:

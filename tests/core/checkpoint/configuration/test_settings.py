@@ -69,7 +69,7 @@ def test_values_of_several_sources_come_together_and_say_where_from(project: Pat
     config = CheckpointConfig.load(trigger_on_iteration=5)
 
     assert (config.max_checkpoints, config.trigger_on_node, config.durability) == (3, ["train", "test"], "async")
-    assert repr(config.combined_trigger()) == "EveryIterations(5) | EverySeconds(30.0) | AfterNode('test', 'train')"
+    assert repr(config.combined_trigger()) == "EveryIterations(5) | EverySeconds(30) | AfterNode('test', 'train')"
     assert config.sources["max_checkpoints"] == "pyproject.toml:[tool.spark.checkpoint] max_checkpoints"
     assert config.sources["durability"] == "spark.toml:[checkpoint] durability"
     assert config.sources["trigger_on_iteration"] == "argument"

@@ -21,6 +21,7 @@ from spark.graphs.checkpoint.policies.lookup import (
     rule_to_data,
     trigger_from_data,
 )
+from spark.graphs.checkpoint.policies.metrics import checked_metric
 from spark.graphs.checkpoint.policies.retention import KeepAll, KeepLast, Retention
 from spark.graphs.checkpoint.policies.rules import Rule
 from spark.graphs.checkpoint.policies.triggers import (
@@ -95,6 +96,10 @@ class CheckpointConfig:
     max_overhead: float = 0.05
     """Without any trigger, and with a persistent backend, checkpoints are made as often as they take no more than this share of
     the run's time, the first after the first step; 0 for none but the last."""
+    metrics: Sequence[str] | str | None = None
+    """Numbers of the graph's state that each checkpoint has in its metadata, where listings, queries and rules find them without
+    loading it: keys, ``"loss"``, or paths into mappings, ``"eval.loss"``. Those that ``trigger`` and ``retention`` go by are
+    recorded in any case."""
     format: Format | str | Mapping[str, Any] | None = None
     """How checkpoints are turned into bytes: ``"json"``, the name of an installed format, ``{name: options}``. This and the two
     below go to the backend that is opened by its URL or name, or in memory; one that is an object has its own."""
@@ -124,6 +129,8 @@ class CheckpointConfig:
             )
         if self.max_overhead != 0:
             _check_overhead(self.max_overhead)
+        for metric in _names(self.metrics) or ():
+            checked_metric(metric, place="CheckpointConfig(metrics=…)")
         self._choose()
         self.combined_trigger()
 
@@ -221,10 +228,16 @@ class CheckpointConfig:
         source = self.sources.get(name, "default")
         return source if source not in ("default", "argument") else f"CheckpointConfig({name}=…)"
 
+    def recorded_metrics(self) -> tuple[str, ...]:
+        """The metrics that checkpoints record: those asked for, and those that the rules go by."""
+        rules: list[Rule] = [rule for rule in (self.combined_trigger(), self.combined_retention()) if rule is not None]
+        return tuple(sorted(frozenset(_names(self.metrics) or ()).union(*(rule.metrics() for rule in rules))))
+
     def to_data(self) -> dict[str, Any]:
         """What can be recorded: plain values, and rules by name and options; of handlers, their classes."""
         data = {name: getattr(self, name) for name in _PLAIN}
         data["trigger_on_node"] = _names(self.trigger_on_node)
+        data["metrics"] = _names(self.metrics)
         if self.trigger is not None:
             data["trigger"] = rule_to_data(chosen_trigger(self.trigger, place="trigger"))
         if self.retention is not None:

@@ -31,6 +31,7 @@ class CheckpointSettings(BaseModel):
     auto_cleanup: bool | None = None
     handler_errors: Literal["log", "raise"] | None = None
     durability: Literal["sync", "async", "exit"] | None = None
+    metrics: Text | list[Text] | None = None
     trigger: Any = None
     retention: Any = None
     handler: Any = None
