@@ -19,7 +19,7 @@ LAYERS = [
     ["spark.graphs.values", "spark.graphs.clock"],
     ["spark.graphs.concurrency"],
     ["spark.hooks"],
-    ["spark.builtin"],
+    ["spark.builtin", "spark._pyinstaller"],
     ["spark.graphs.checkpoint.ids", "spark.graphs.checkpoint.calls"],
     ["spark.graphs.checkpoint.links", "spark.graphs.checkpoint.sections"],
     ["spark.graphs.checkpoint.records"],

@@ -50,7 +50,7 @@ def test_the_core_heads_the_report(site: Site) -> None:
 
     assert (first.name, first.distribution, first.status) == ("builtin", "spark-graphs", "loaded")
     assert first.version == metadata.version("spark-graphs")
-    assert first.provides == ("backend:memory", "format:json")
+    assert {"backend:memory", "format:json", "trigger:every_seconds", "retention:keep_last"} <= set(first.provides)
     assert [info.name for info in plugins()].count("builtin") == 1
 
 

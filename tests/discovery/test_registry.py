@@ -7,14 +7,14 @@ import pytest
 from spark.errors import PluginBrokenError, PluginConflictError, PluginNotFoundError, PluginWarning
 from spark.graphs.checkpoint import backend_class, open_backend, trigger_class
 from spark.graphs.checkpoint.storage import format_class
-from spark.hooks.registry import class_of, class_to_import
+from spark.hooks.registry import class_of, class_to_import, provider_of
 from tests.discovery import sources
 from tests.discovery.sources import claims, returns
 from tests.support.sites import Site
 
 
-def executor_class(name: str) -> type[object]:
-    return class_of(("executor", name))
+def codec_class(name: str) -> type[object]:
+    return class_of(("codec", name))
 
 
 @pytest.fixture
@@ -76,8 +76,8 @@ def test_the_json_format_costs_no_scan(site: Site) -> None:
         (backend_class, "goood", "Did you mean 'good'?"),
         (backend_class, "goood", "No installed plugin provides the backend 'goood'; installed: good, memory."),
         (backend_class, "zzz://x", "provides the URL scheme 'zzz' (of 'zzz://x'); installed: good, memory."),
-        (executor_class, "zzz", "provides the executor 'zzz'; installed: none. Check the spelling"),
-        (trigger_class, "zzz", "provides the trigger 'zzz'; installed: none. Check the spelling"),
+        (codec_class, "zzz", "provides the codec 'zzz'; installed: none. Check the spelling"),
+        (trigger_class, "every_second", "Did you mean 'every_seconds'?"),
     ],
 )
 def test_an_unknown_name_comes_with_the_cure(good: Site, look_up: object, asked: str, said: str) -> None:
@@ -285,3 +285,15 @@ def test_private_names_cost_no_scan(site: Site) -> None:
 
     with pytest.raises(AttributeError):
         class_to_import("__path__", module="spark.graphs.checkpoint")
+
+
+def test_whether_a_plugin_makes_a_claim_can_be_asked_without_an_error(site: Site) -> None:
+    site.install("fake-types", returns("spark_types", "[TypesSpec(name='t', target='m:C', modules=('numbers',))]"))
+
+    spec = provider_of(("types of module", "numbers"))
+
+    assert spec is not None
+    assert (spec.kind, spec.name) == ("types", "t")
+    assert provider_of(("types of module", "fractions")) is None
+    assert provider_of(("retention", "keep_last")) is not None
+    assert "m" not in sys.modules

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import fields
 
-from spark.hooks import specs
+from spark.hooks import entry_points, specs
 from tests.spec.page import ROOT
 
 PLUGINS = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
@@ -34,6 +34,14 @@ def test_every_hook_is_on_the_page_once_with_its_exact_arguments() -> None:
 
     assert dict(documented) == in_the_code()
     assert len(documented) == len(in_the_code())
+
+
+def test_every_hook_says_when_it_is_called() -> None:
+    assert [hook for hook in in_the_code() if not (getattr(specs, hook).__doc__ or "").startswith("Called ")] == []
+
+
+def test_every_setting_is_on_the_page() -> None:
+    assert [name for name in (entry_points.ALLOW, entry_points.BLOCK) if f"`{name}`" not in PLUGINS] == []
 
 
 def test_every_hook_is_either_asked_or_told() -> None:

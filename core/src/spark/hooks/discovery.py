@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pluggy
 
     from spark.hooks.entry_points import Candidate
+    from spark.hooks.specs import Claim, PluginSpec
 
 CORE: Final = "spark-graphs"
 BUILTIN: Final = "builtin"
@@ -36,6 +37,8 @@ class Found:
     """The core's own first, then by distribution and name."""
     listeners: dict[str, tuple[Listener, ...]] = field(default_factory=dict)
     """By event, its listeners in the order of the call."""
+    owners: dict[Claim, list[tuple[Plugin, PluginSpec]]] = field(default_factory=dict)
+    """By claim, who makes it; more than one are in conflict."""
 
 
 _lock = threading.RLock()
@@ -83,6 +86,16 @@ def core() -> Plugin:
         return _core
 
 
+def owners(plugins: Iterable[Plugin]) -> dict[Claim, list[tuple[Plugin, PluginSpec]]]:
+    """By claim, the loaded plugins that make it, each with its spec."""
+    found: dict[Claim, list[tuple[Plugin, PluginSpec]]] = {}
+    for plugin in plugins:
+        for spec in plugin.specs if plugin.is_loaded else ():
+            for claim in spec.claims():
+                found.setdefault(claim, []).append((plugin, spec))
+    return found
+
+
 def reset() -> None:
     """Forget what was found, so that the next use scans again. For tests; imported modules stay imported."""
     global _found
@@ -116,7 +129,7 @@ def _scan() -> tuple[Found, list[str]]:
     plugins = _without_twins([own, *(_load(candidate, own) for candidate in others)])
     complaints = [f"The {each.info.label} is skipped. {each.info.reason}" for each in plugins if each.info.error]
     listeners = {event: _listeners(event, plugins) for event in EVENTS}
-    return Found(tuple(plugins), listeners), complaints + unknown_names(others, os.environ)
+    return Found(tuple(plugins), listeners, owners(plugins)), complaints + unknown_names(others, os.environ)
 
 
 def _load(candidate: Candidate, own: Plugin) -> Plugin:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from pkgutil import get_data
 from typing import TYPE_CHECKING
 
 from spark.errors import PluginBrokenError, PluginError, PluginNotFoundError
@@ -45,7 +45,8 @@ class Extra:
 @cache
 def extras() -> Mapping[Claim, Extra]:
     """By each name that can be missing, the extra of spark-graphs that provides it; ``extras.json`` lists them."""
-    listed = json.loads(Path(__file__).with_name("extras.json").read_text(encoding="utf-8"))
+    # Through the loader, since the library may be imported from a zip file.
+    listed = json.loads(get_data("spark.hooks", "extras.json") or b"{}")
     found: dict[Claim, Extra] = {}
     for name, each in listed.items():
         for claim in each["provides"]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from spark.errors import PluginBrokenError, PluginConflictError, PluginError, PluginNotFoundError
@@ -31,6 +31,16 @@ def class_of(*wanted: Claim, asked: str = "") -> type[Any]:
     :raises PluginBrokenError: one does, and can't be used.
     """
     return _import_target(*_owner(wanted, asked))
+
+
+def provider_of(claim: Claim) -> PluginSpec | None:
+    """The spec that makes this claim, such as ``("types of module", "numpy")``; None where no loaded plugin makes it.
+
+    Quick enough to be asked for each value: once plugins are loaded, it is a look-up in a dict. Where two make the claim, it is
+    the first of them, and ``class_of`` raises the error that names both.
+    """
+    owners = discovery.found().owners.get(claim)
+    return owners[0][1] if owners else None
 
 
 def options_model_of(wanted: Claim) -> type[BaseModel] | None:
@@ -71,24 +81,26 @@ def class_to_import(name: str, *, module: str) -> type[Any]:
 
 
 def _owner(wanted: tuple[Claim, ...], asked: str) -> tuple[Plugin, PluginSpec]:
-    return _owner_among([discovery.core()], wanted) or _owner_installed(wanted, asked)
+    return _owner_among(discovery.owners([discovery.core()]), wanted) or _owner_installed(wanted, asked)
 
 
 def _owner_installed(wanted: tuple[Claim, ...], asked: str) -> tuple[Plugin, PluginSpec]:
-    plugins = discovery.found().plugins
-    owner = _owner_among([plugin for plugin in plugins if plugin.is_loaded], wanted)
+    found = discovery.found()
+    owner = _owner_among(found.owners, wanted)
     if owner is None:
-        raise explain_missing(wanted, asked=asked, plugins=plugins)
+        raise explain_missing(wanted, asked=asked, plugins=found.plugins)
     return owner
 
 
-def _owner_among(plugins: Iterable[Plugin], wanted: Iterable[Claim]) -> tuple[Plugin, PluginSpec] | None:
+def _owner_among(
+    owners: Mapping[Claim, list[tuple[Plugin, PluginSpec]]], wanted: Iterable[Claim]
+) -> tuple[Plugin, PluginSpec] | None:
     for claim in wanted:
-        owners = [(plugin, spec) for plugin in plugins for spec in plugin.specs if claim in spec.claims()]
-        if len(owners) > 1:
-            raise _conflict(claim, [plugin for plugin, _ in owners])
-        if owners:
-            return owners[0]
+        claimed_by = owners.get(claim, [])
+        if len(claimed_by) > 1:
+            raise _conflict(claim, [plugin for plugin, _ in claimed_by])
+        if claimed_by:
+            return claimed_by[0]
     return None
 
 

@@ -16,7 +16,7 @@ from spark_backend_sql.mysql import MariadbDialect, MysqlDialect
 from spark_backend_sql.postgresql import PostgresqlDialect
 from spark_backend_sql.sqlite import SqliteDialect, is_in_memory, with_absolute_path
 
-_DIALECTS: Final[dict[str, type[Dialect]]] = {
+DIALECTS: Final[dict[str, type[Dialect]]] = {
     "sqlite": SqliteDialect,
     "postgresql": PostgresqlDialect,
     "mysql": MysqlDialect,
@@ -59,9 +59,9 @@ def dialect_for(url: URL) -> type[Dialect]:
     :raises ValueError: nothing is.
     """
     name = url.get_backend_name()
-    if name not in _DIALECTS:
-        raise ValueError(f"The sql backend can't use {name}://; it uses {', '.join(_DIALECTS)}.")
-    return _DIALECTS[name]
+    if name not in DIALECTS:
+        raise ValueError(f"The sql backend can't use {name}://; it uses {', '.join(DIALECTS)}.")
+    return DIALECTS[name]
 
 
 def missing_driver(url: URL) -> BackendError:

@@ -18,7 +18,6 @@ LONGEST_MESSAGE: Final = 2_000
 """Characters."""
 _LONGEST_NAME: Final = 500
 _DEEPEST_STACK: Final = 10
-_ENGINE: Final = str(Path(__file__).parents[1])
 
 
 def error_data(error: BaseException, *, node: str | None, attempt: int, time: datetime) -> dict[str, Any]:
@@ -61,6 +60,10 @@ def _type_name(error: BaseException) -> str:
     return (
         kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
     )
+
+
+_ENGINE: Final = str(Path(brief.__code__.co_filename).parents[1])
+"""Our folder, as code names it: in an app built with PyInstaller, that is not where modules say that they are."""
 
 
 def _stack(trace: TracebackType | None) -> list[list[Any]]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from spark.graphs.checkpoint.records.blobs import LARGE_FROM
 from spark.graphs.checkpoint.records.chunks import CHUNK_SIZE, Chunks
-from spark.graphs.checkpoint.records.formats import Encoded, EncodedItems
+from spark.graphs.checkpoint.records.composing import Encoded, EncodedItems
 from spark.graphs.checkpoint.serialization.writer import are_names
 from spark.graphs.values.containers import Captured
 

@@ -13,8 +13,9 @@ from spark.graphs.checkpoint.model import FACTS, SECTIONS, GraphCheckpoint, fact
 from spark.graphs.checkpoint.records.blobs import BlobRef, NewBlobs
 from spark.graphs.checkpoint.records.checksum import checksum
 from spark.graphs.checkpoint.records.chunks import Chunks
+from spark.graphs.checkpoint.records.composing import Composer, DeferredPayload, Encoded, EncodedItems
 from spark.graphs.checkpoint.records.compression import COST_FACTOR, compress
-from spark.graphs.checkpoint.records.formats import DeferredPayload, Encoded, EncodedItems, Format, is_signed
+from spark.graphs.checkpoint.records.formats import Format, is_signed
 from spark.graphs.checkpoint.records.limits import Inflation, ReadLimits
 from spark.graphs.checkpoint.records.query import searchable
 from spark.graphs.checkpoint.records.record import Record, RecordHeader
@@ -55,6 +56,7 @@ class Encoder:
         self._writer = TreeWriter(serializer, most_equal_hashes=limits.max_equal_hashes)
         self._facts_writer = TreeWriter()
         self._hook = ObjectHook(serializer)
+        self._composer = Composer(format) if format.composes else None
         self._checksum = checksum
         self._signs = is_signed(format)
         self._defers = checksum == "crc32" and not compression and not self._signs
@@ -146,13 +148,13 @@ class Encoder:
         cost_budget: CostBudget | None,
         keep_apart: KeepApart | None,
     ) -> bytes | DeferredPayload:
-        if self.format.composes:
+        if (composer := self._composer) is not None:
             if cache.owner is not self.format:
                 cache.claim(self.format)
-            encoded = _SectionEncoder(self, self._writer, cache, cost_budget, keep_apart).encode(checkpoint)
+            encoded = _SectionEncoder(self, self._writer, composer, cache, cost_budget, keep_apart).encode(checkpoint)
             for name, fact in facts_of(checkpoint).items():
                 encoded[name] = self.dump(self._facts_writer.tree(fact, name), name)
-            return DeferredPayload(self.format, encoded) if self._defers else self.format.compose(encoded)
+            return DeferredPayload(composer, encoded) if self._defers else composer.compose(encoded)
         if cost_budget is not None:
             for name in SECTIONS:
                 cost_budget.add(getattr(checkpoint, name))
@@ -202,18 +204,20 @@ class Encoder:
 class _SectionEncoder:
     """Encodes the sections of one checkpoint, for a format that composes payloads: only what the cache lacks is encoded."""
 
-    __slots__ = ("_budget", "_cache", "_encoder", "_keep_apart", "_writer")
+    __slots__ = ("_budget", "_cache", "_composer", "_encoder", "_keep_apart", "_writer")
 
     def __init__(
         self,
         encoder: Encoder,
         writer: TreeWriter,
+        composer: Composer,
         cache: EncodingCache,
         cost_budget: CostBudget | None,
         keep_apart: KeepApart | None,
     ) -> None:
         self._encoder = encoder
         self._writer = writer
+        self._composer = composer
         self._cache = cache
         self._budget = cost_budget
         self._keep_apart = keep_apart
@@ -263,14 +267,14 @@ class _SectionEncoder:
             ref = None if len(data) < self._cache.large_from else self._keep_apart(data)
             self._cache.refer((name, key), None if ref is None else ref.name)
             data = data if ref is None else encoder.dump(ref.tree(), path)
-        return encoder.format.member(key, data)
+        return self._composer.item(key, data)
 
     def _chunked(self, chunks: Chunks, keep_apart: KeepApart) -> bytes:
         def store(content: bytes) -> tuple[str, bytes]:
             ref = keep_apart(content)
             return ref.name, self._encoder.dump(ref.tree(), "")
 
-        return chunks.compose(store, self._encoder.format.compose)
+        return chunks.compose(store, self._composer.compose)
 
     def _whole(self, name: str, section: Section, values: dict[str, Any]) -> Encoded:
         """A section in one piece, unless there are large values in it."""
@@ -307,7 +311,7 @@ class _SectionEncoder:
                     self._budget.add(value)
                 path = _path(name, key)
                 encoded[key] = self._encoder.dump(self._writer.tree(value, path), path)
-        return DeferredPayload(self._encoder.format, encoded)
+        return DeferredPayload(self._composer, encoded)
 
 
 def compressed(raw: bytes, compression: str, *, format: Format, limits: ReadLimits) -> bytes | None:

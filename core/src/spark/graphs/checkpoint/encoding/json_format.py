@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import Any, ClassVar
 
-from spark.graphs.checkpoint.records.formats import EncodedItems, Format, Sections
+from spark.graphs.checkpoint.records.formats import Format
 
 
 class JsonFormat(Format):
@@ -16,6 +15,8 @@ class JsonFormat(Format):
     suffix: ClassVar[str] = "json"
     text: ClassVar[bool] = True
     safe_to_load: ClassVar[bool] = True
+    separator: ClassVar[bytes] = b","
+    closing: ClassVar[bytes] = b"}"
 
     def __init__(self, *, pretty_print: bool = False) -> None:
         # Imported on first use: a program that only imports the library need not wait for it.
@@ -39,42 +40,8 @@ class JsonFormat(Format):
     def count(self, data: bytes) -> int:
         return data.count(b",") + data.count(b"[") + data.count(b"{") + 1
 
-    def member(self, name: str, value: bytes) -> bytes:
-        return b"," + _key(name) + value
+    def opening(self, count: int) -> bytes:
+        return b"{"
 
-    def compose(self, sections: Sections) -> bytes:
-        # One join of everything: a payload may be long, and each copy of it costs more than the rest of this.
-        pieces: list[bytes] = []
-        for key, value in zip(_section_keys(tuple(sections))[0], sections.values(), strict=True):
-            if not isinstance(value, EncodedItems):
-                pieces += (key, bytes(value))
-            elif value:
-                pieces += (key, b"{", value[0][1:], *value[1:], b"}")  # the first member comes without its comma
-            else:
-                pieces += (key, b"{}")
-        pieces.append(b"}")
-        return b"".join(pieces)
-
-    def composed_size(self, sections: Sections) -> int:
-        size = _section_keys(tuple(sections))[1] + 1
-        for value in sections.values():
-            if not isinstance(value, EncodedItems):
-                size += len(value)
-            elif value:
-                size += 1 + value.size  # the first member's comma goes, two braces come
-            else:
-                size += 2
-        return size
-
-
-@lru_cache(maxsize=16)
-def _section_keys(names: tuple[str, ...]) -> tuple[list[bytes], int]:
-    """What precedes the value of each section, and the total length of that."""
-    keys = [(b"," if place else b"{") + _key(name) for place, name in enumerate(names)]
-    return keys, sum(map(len, keys))
-
-
-@lru_cache(maxsize=1024)
-def _key(name: str) -> bytes:
-    """A key with its colon. The same few names come back in every checkpoint."""
-    return encode_basestring_ascii(name).encode("ascii") + b":"
+    def key(self, name: str) -> bytes:
+        return encode_basestring_ascii(name).encode("ascii") + b":"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError
-from spark.graphs.checkpoint.records.formats import EncodedItems
+from spark.graphs.checkpoint.records.composing import EncodedItems
 
 CHUNK_SIZE: Final = 16 * 1024
 """Bytes that a chunk has at first, about,"""
@@ -25,7 +25,7 @@ _VALUES: Final = "values"
 Store = Callable[[bytes], tuple[str, bytes]]
 """Stores the content of a chunk as a blob; returns its name and the encoded reference to it."""
 Compose = Callable[[dict[str, EncodedItems | bytes]], bytes]
-"""That of a format."""
+"""``Composer.compose``."""
 
 
 class Chunks:

@@ -1,32 +1,9 @@
-"""The promise that a format makes: plain tree ↔ bytes; and what a payload is composed of."""
+"""The promise that a format makes: plain tree ↔ bytes."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Self, TypeAlias
-
-
-class EncodedItems(list[bytes]):
-    """The items of a mapping, each as its bytes, and their total length. Never changed once it is made."""
-
-    __slots__ = ("size",)
-
-    size: int
-    """The total length of all items, in bytes."""
-
-    @classmethod
-    def of(cls, items: Iterable[bytes]) -> Self:
-        """These items, in this order."""
-        made = cls(items)
-        made.size = sum(map(len, made))
-        return made
-
-
-Encoded: TypeAlias = "EncodedItems | DeferredPayload | bytes"
-"""A value of a mapping: as its bytes, as the items of a mapping, or as an object with the ``len()`` and ``bytes()`` of these."""
-Sections = Mapping[str, Encoded]
-"""The values of a mapping by their names."""
+from typing import Any, ClassVar
 
 
 class Format(ABC):
@@ -46,7 +23,13 @@ class Format(ABC):
     safe_to_load: ClassVar[bool] = False
     """Loading bytes from an untrusted store runs no code of theirs. Unless a class says so, it is only used where it is named."""
     composes: bool = False
-    """It has ``member`` and ``compose``, so that what did not change need not be encoded again."""
+    """The bytes of a mapping are ``opening(count)``, the members with ``separator`` between them, and ``closing``; a member is
+    ``key(name)`` and the bytes that ``dumps`` makes of its value. What did not change need not be encoded again then, and is
+    kept in chunks where there is much of it."""
+    separator: ClassVar[bytes] = b""
+    """What stands between two members of a mapping."""
+    closing: ClassVar[bytes] = b""
+    """What stands after the members of a mapping."""
     takes_objects: ClassVar[bool] = False
     """It writes any object by itself; then nothing is turned into a plain tree first."""
 
@@ -74,17 +57,13 @@ class Format(ABC):
         one for each byte may compress more."""
         return len(data)
 
-    def member(self, name: str, value: bytes) -> bytes:
-        """One member of a mapping, from the bytes of its value, as ``compose`` wants it. Only for formats that compose."""
-        raise NotImplementedError(f"The format {self.name!r} can't be composed of members.")
+    def opening(self, count: int) -> bytes:
+        """What stands before the members of a mapping with so many. Only for formats that compose."""
+        raise NotImplementedError(f"The format {self.name!r} says that it composes, and has no opening().")
 
-    def compose(self, sections: Sections) -> bytes:
-        """The bytes of a mapping of sections. Only for formats that compose."""
-        raise NotImplementedError(f"The format {self.name!r} can't be composed of members.")
-
-    def composed_size(self, sections: Sections) -> int:
-        """The length of what ``compose`` returns; a format that can tell it without composing saves most of the work."""
-        return len(self.compose(sections))
+    def key(self, name: str) -> bytes:
+        """What stands before the value of a mapping's member. Only for formats that compose."""
+        raise NotImplementedError(f"The format {self.name!r} says that it composes, and has no key().")
 
     def sign(self, message: bytes) -> str:
         """A signature in hex over header and payload, or ``""`` when the format has no key."""
@@ -98,26 +77,6 @@ class Format(ABC):
 def is_signed(format: Format) -> bool:
     """Whether its records are signed, when it has a key."""
     return type(format).sign is not Format.sign or type(format).verify is not Format.verify
-
-
-class DeferredPayload:
-    """A payload that is composed only when somebody reads it. What did not change, it shares with those before and after it.
-
-    ``bytes(payload)`` is the payload, and ``len(payload)`` its length, which is known without composing it.
-    """
-
-    __slots__ = ("_format", "_sections")
-
-    def __init__(self, format: Format, sections: Sections) -> None:
-        """Of ``sections``, nothing may be changed afterwards."""
-        self._format = format
-        self._sections = sections
-
-    def __len__(self) -> int:
-        return self._format.composed_size(self._sections)
-
-    def __bytes__(self) -> bytes:
-        return self._format.compose(self._sections)
 
 
 def format_class(name: str) -> type[Format]:

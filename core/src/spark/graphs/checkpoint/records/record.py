@@ -13,7 +13,7 @@ from typing import Any, Final
 from spark.errors import CheckpointDamagedError, InvalidIdError
 from spark.graphs.checkpoint.ids import automatic_id, check_checkpoint_id, check_graph_id
 from spark.graphs.checkpoint.records.checksum import checksum, is_right
-from spark.graphs.checkpoint.records.formats import DeferredPayload
+from spark.graphs.checkpoint.records.composing import DeferredPayload
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.records.query import Scalar, searchable, written_all
 

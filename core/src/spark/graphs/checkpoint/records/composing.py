@@ -1,0 +1,123 @@
+"""A payload put together from pieces that are encoded already, in the syntax of mappings that a format declares.
+
+A mapping is ``opening(count)``, the members with ``separator`` between them, and ``closing``; a member is ``key(name)`` and the
+encoded value. So what did not change need not be encoded again, whoever wrote the format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache, partial
+from typing import Self, TypeAlias
+
+from spark.graphs.checkpoint.records.formats import Format
+
+
+class EncodedItems(list[bytes]):
+    """The members of a mapping, each as ``Composer.item`` makes it, and their total length. Never changed once it is made."""
+
+    __slots__ = ("size",)
+
+    size: int
+    """The total length of all members, in bytes."""
+
+    @classmethod
+    def of(cls, items: Iterable[bytes]) -> Self:
+        """These members, in this order."""
+        made = cls(items)
+        made.size = sum(map(len, made))
+        return made
+
+
+Encoded: TypeAlias = "EncodedItems | DeferredPayload | bytes"
+"""A value of a mapping: as its bytes, as the members of a mapping, or as a mapping that is not put together yet."""
+Sections = Mapping[str, Encoded]
+"""The values of a mapping by their names."""
+
+
+class Composer:
+    """Puts mappings together in the syntax of one format. May be used by several threads."""
+
+    def __init__(self, format: Format) -> None:
+        self._opening = format.opening
+        self._separator = format.separator
+        self._closing = format.closing
+        # The same few names come back in every checkpoint.
+        self._key = lru_cache(maxsize=1024)(format.key)
+        self._frame = lru_cache(maxsize=16)(partial(_frame, format))
+
+    def item(self, name: str, value: bytes) -> bytes:
+        """One member of a mapping, with the separator before it."""
+        return self._separator + self._key(name) + value
+
+    def compose(self, sections: Sections) -> bytes:
+        """The bytes of a mapping."""
+        # One join of everything: a payload may be long, and each copy of it costs more than the rest of this.
+        pieces: list[bytes] = []
+        self.add_pieces(pieces, sections)
+        return b"".join(pieces)
+
+    def add_pieces(self, pieces: list[bytes], sections: Sections) -> None:
+        """Append the pieces that the bytes of a mapping are joined from."""
+        opening, keys, _ = self._frame(tuple(sections))
+        pieces.append(opening)
+        for key, value in zip(keys, sections.values(), strict=True):
+            pieces.append(key)
+            if isinstance(value, bytes):
+                pieces.append(value)
+            elif isinstance(value, EncodedItems):
+                self._add_items(pieces, value)
+            else:
+                value.add_pieces(pieces)
+        pieces.append(self._closing)
+
+    def size(self, sections: Sections) -> int:
+        """The length of what ``compose`` returns, without composing it."""
+        size = self._frame(tuple(sections))[2]
+        for value in sections.values():
+            if not isinstance(value, EncodedItems):
+                size += len(value)
+            else:
+                size += len(self._opening(len(value))) + value.size + len(self._closing)
+                if value:
+                    size -= len(self._separator)
+        return size
+
+    def _add_items(self, pieces: list[bytes], items: EncodedItems) -> None:
+        pieces.append(self._opening(len(items)))
+        first = len(pieces)
+        pieces += items
+        if items:
+            pieces[first] = items[0][len(self._separator) :]
+        pieces.append(self._closing)
+
+
+class DeferredPayload:
+    """A mapping that is put together only when somebody reads it. What did not change, it shares with those before and after it.
+
+    ``bytes(payload)`` is the mapping, and ``len(payload)`` its length, which is known without putting it together.
+    """
+
+    __slots__ = ("_composer", "_sections")
+
+    def __init__(self, composer: Composer, sections: Sections) -> None:
+        """Of ``sections``, nothing may be changed afterwards."""
+        self._composer = composer
+        self._sections = sections
+
+    def __len__(self) -> int:
+        return self._composer.size(self._sections)
+
+    def __bytes__(self) -> bytes:
+        return self._composer.compose(self._sections)
+
+    def add_pieces(self, pieces: list[bytes]) -> None:
+        """Append the pieces that its bytes are joined from."""
+        self._composer.add_pieces(pieces, self._sections)
+
+
+def _frame(format: Format, names: tuple[str, ...]) -> tuple[bytes, list[bytes], int]:
+    """What stands before a mapping of these names, what before the value of each, and the total length around the values."""
+    opening = format.opening(len(names))
+    keys = [(format.separator if place else b"") + format.key(name) for place, name in enumerate(names)]
+    return opening, keys, len(opening) + sum(map(len, keys)) + len(format.closing)

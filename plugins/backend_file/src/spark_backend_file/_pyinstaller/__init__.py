@@ -1,0 +1,1 @@
+"""Read by PyInstaller alone: how an app gets what is found at run time."""
