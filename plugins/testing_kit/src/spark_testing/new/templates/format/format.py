@@ -7,8 +7,13 @@ from typing import Any, ClassVar, Final
 
 from spark.graphs.checkpoint.storage import Format
 
-# The upper three bits of a value's first byte say what it is.
-_POSITIVE, _NEGATIVE, _BYTES, _TEXT, _LIST, _MAPPING = range(6)
+
+class _Kind:
+    """The upper three bits of a value's first byte."""
+
+    POSITIVE, NEGATIVE, BYTES, TEXT, LIST, MAPPING = range(6)
+
+
 _SIMPLE: Final = {0xF4: False, 0xF5: True, 0xF6: None}
 _FLOAT: Final = 0xFB
 _DEEPEST: Final = 500
@@ -36,14 +41,14 @@ class ExampleFormat(Format):
     # With these, a mapping can be put together from members that were written before: a checkpoint then costs only what has
     # changed, and large sections are kept in chunks.
 
-    composes: ClassVar[bool] = True
+    composes = True
 
     def opening(self, count: int) -> bytes:
-        return _head(_MAPPING, count)
+        return _head(_Kind.MAPPING, count)
 
     def key(self, name: str) -> bytes:
         text = name.encode()
-        return _head(_TEXT, len(text)) + text
+        return _head(_Kind.TEXT, len(text)) + text
 
 
 def _write(value: Any, written: bytearray) -> None:
@@ -51,18 +56,18 @@ def _write(value: Any, written: bytearray) -> None:
         case True | False | None:
             written.append(next(code for code, simple in _SIMPLE.items() if simple is value))
         case int():
-            written += _head(_POSITIVE, value) if value >= 0 else _head(_NEGATIVE, -1 - value)
+            written += _head(_Kind.POSITIVE, value) if value >= 0 else _head(_Kind.NEGATIVE, -1 - value)
         case float():
             written += struct.pack(">Bd", _FLOAT, value)
         case str():
             text = value.encode()
-            written += _head(_TEXT, len(text)) + text
+            written += _head(_Kind.TEXT, len(text)) + text
         case list():
-            written += _head(_LIST, len(value))
+            written += _head(_Kind.LIST, len(value))
             for item in value:
                 _write(item, written)
         case dict():
-            written += _head(_MAPPING, len(value))
+            written += _head(_Kind.MAPPING, len(value))
             for key, item in value.items():
                 _write(key, written)
                 _write(item, written)
@@ -97,22 +102,22 @@ class _Reader:
             return struct.unpack(">d", self._take(8))[0]
         kind, number = first >> 5, self._number(first & 31)
         match kind:
-            case 0:
+            case _Kind.POSITIVE:
                 return number
-            case 1:
+            case _Kind.NEGATIVE:
                 return -1 - number
-            case 3:
+            case _Kind.TEXT:
                 return self._take(number).decode()
-            case 4:
+            case _Kind.LIST:
                 return [self.value(depth + 1) for _ in range(number)]
-            case 5:
+            case _Kind.MAPPING:
                 return {self._name(): self.value(depth + 1) for _ in range(number)}
         raise ValueError(f"The byte {first:#x} begins no plain value.")
 
     def _name(self) -> str:
         name = self.value(_DEEPEST)
         if not isinstance(name, str):
-            raise ValueError(f"A {type(name).__name__} is the name of a member.")
+            raise TypeError(f"A {type(name).__name__} is the name of a member.")
         return name
 
     def _number(self, short: int) -> int:
