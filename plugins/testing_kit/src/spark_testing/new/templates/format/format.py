@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeAlias
 
 from spark.graphs.checkpoint.storage import Format
 
@@ -13,6 +13,9 @@ class _Kind:
 
     POSITIVE, NEGATIVE, BYTES, TEXT, LIST, MAPPING = range(6)
 
+
+Tree: TypeAlias = "bool | int | float | str | list[Tree] | dict[str, Tree] | None"
+"""What the core gives to a format, and wants back."""
 
 _SIMPLE: Final = {0xF4: False, 0xF5: True, 0xF6: None}
 _FLOAT: Final = 0xFB
@@ -27,9 +30,7 @@ class ExampleFormat(Format):
     safe_to_load: ClassVar[bool] = True
 
     def dumps(self, tree: Any) -> bytes:
-        written = bytearray()
-        _write(tree, written)
-        return bytes(written)
+        return _written(tree)
 
     def loads(self, data: bytes) -> Any:
         reader = _Reader(data)
@@ -47,32 +48,26 @@ class ExampleFormat(Format):
         return _head(_Kind.MAPPING, count)
 
     def key(self, name: str) -> bytes:
-        text = name.encode()
-        return _head(_Kind.TEXT, len(text)) + text
+        return _written(name)
 
 
-def _write(value: Any, written: bytearray) -> None:
+def _written(value: Tree) -> bytes:
     match value:
         case True | False | None:
-            written.append(next(code for code, simple in _SIMPLE.items() if simple is value))
+            return bytes(code for code, simple in _SIMPLE.items() if simple is value)
         case int():
-            written += _head(_Kind.POSITIVE, value) if value >= 0 else _head(_Kind.NEGATIVE, -1 - value)
+            return _head(_Kind.POSITIVE, value) if value >= 0 else _head(_Kind.NEGATIVE, -1 - value)
         case float():
-            written += struct.pack(">Bd", _FLOAT, value)
+            return struct.pack(">Bd", _FLOAT, value)
         case str():
             text = value.encode()
-            written += _head(_Kind.TEXT, len(text)) + text
+            return _head(_Kind.TEXT, len(text)) + text
         case list():
-            written += _head(_Kind.LIST, len(value))
-            for item in value:
-                _write(item, written)
+            return _head(_Kind.LIST, len(value)) + b"".join(map(_written, value))
         case dict():
-            written += _head(_Kind.MAPPING, len(value))
-            for key, item in value.items():
-                _write(key, written)
-                _write(item, written)
-        case _:
-            raise TypeError(f"A {type(value).__name__} is not a plain value.")
+            members = (_written(name) + _written(item) for name, item in value.items())
+            return _head(_Kind.MAPPING, len(value)) + b"".join(members)
+    raise TypeError(f"A {type(value).__name__} is not a plain value.")
 
 
 def _head(kind: int, number: int) -> bytes:
@@ -112,7 +107,8 @@ class _Reader:
                 return [self.value(depth + 1) for _ in range(number)]
             case _Kind.MAPPING:
                 return {self._name(): self.value(depth + 1) for _ in range(number)}
-        raise ValueError(f"The byte {first:#x} begins no plain value.")
+            case _:
+                raise ValueError(f"The byte {first:#x} begins no plain value.")
 
     def _name(self) -> str:
         name = self.value(_DEEPEST)
