@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from spark.graphs.checkpoint import CheckpointSerializer
 
@@ -15,6 +15,8 @@ class ExampleSerializer(CheckpointSerializer):
 
     Both methods see every value, so they decide at a glance, and leave alone what is not theirs. They are called in any thread.
     """
+
+    name: ClassVar[str] = "example"
 
     def serialize(self, obj: Any) -> Any:
         """Called on the way down, with containers before what is in them."""
