@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from spark_testing.backends import ReadRaw as ReadRaw
     from spark_testing.backends import Spoil as Spoil
     from spark_testing.clock import FakeClock as FakeClock
+    from spark_testing.codecs import CodecConformance as CodecConformance
     from spark_testing.faults import FaultyBackend as FaultyBackend
     from spark_testing.formats import FormatConformance as FormatConformance
     from spark_testing.records import HOSTILE_IDS as HOSTILE_IDS
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _HOMES: Final = {
     "CAPABILITIES": "backends",
     "CheckpointBackendConformance": "backends",
+    "CodecConformance": "codecs",
     "FakeClock": "clock",
     "FaultyBackend": "faults",
     "HOSTILE_IDS": "records",
@@ -45,6 +47,7 @@ __all__ = [
     "CAPABILITIES",
     "HOSTILE_IDS",
     "CheckpointBackendConformance",
+    "CodecConformance",
     "FakeClock",
     "FaultyBackend",
     "FormatConformance",

@@ -32,9 +32,10 @@ def backend_class(url_or_name: str) -> type[CheckpointBackend]:
     scheme = _scheme_of(url_or_name)
     if scheme:
         # postgresql+asyncpg: whoever speaks postgresql knows what to do with the driver.
-        return class_of(("URL scheme", scheme), ("URL scheme", scheme.partition("+")[0]), asked=url_or_name)
+        claims = ("URL scheme", scheme), ("URL scheme", scheme.partition("+")[0])
+        return class_of(*claims, base=CheckpointBackend, asked=url_or_name)  # type: ignore[type-abstract]
     _refuse_path(url_or_name)
-    return class_of(("backend", url_or_name), ("URL scheme", url_or_name), asked=url_or_name)
+    return class_of(("backend", url_or_name), ("URL scheme", url_or_name), base=CheckpointBackend, asked=url_or_name)  # type: ignore[type-abstract]
 
 
 def _scheme_of(url_or_name: str) -> str:
