@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, RootModel
 from pydantic_core import TzInfo
 
-from spark.graphs.checkpoint.serialization.registered_types import register_type
+from spark.graphs.checkpoint.serialization.classes.registered_types import register_type
 
 
 @register_type

@@ -184,6 +184,8 @@ async def test_a_slow_listener_is_left_behind_and_named(
     (listener,) = (each for each in events.listeners("spark_checkpoint_deleted") if "slow" in each.plugin)
     assert listener.late is not None
     await listener.late
+    await events.fire("spark_checkpoint_deleted", checkpoint_id="c", graph_id="too soon")
+    listener.resumes_at = 0.0
     await events.fire("spark_checkpoint_deleted", checkpoint_id="c", graph_id="third")
 
     assert fake_slow_plugin.heard == ["first", "third"]

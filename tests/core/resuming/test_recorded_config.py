@@ -57,8 +57,9 @@ OTHERS: dict[str, Any] = {
     "max_overhead": 0.5,
 }
 """Another value than the default for each setting."""
-NOT_RECORDED = {"backend", "handler", "sources"}
-"""The backend is that which the checkpoint was loaded from. That handlers are lost is said; ``sources`` rule nothing."""
+NOT_RECORDED = {"backend", "handler", "sources", "format", "serializer", "codec"}
+"""The backend is that which the checkpoint was loaded from. That handlers are lost is said; ``sources`` rule nothing. The rest is
+recorded with the store."""
 
 
 class Odd(Trigger):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Final, Self
 
-from spark.errors import GraphDefinitionError, GraphRestoreError, SparkError, SparkWarning
+from spark.errors import GraphDefinitionError, GraphRestoreError, SparkWarning
 from spark.graphs.checkpoint.configuration.config import CheckpointConfig, are_seconds
 from spark.graphs.checkpoint.ids import check_graph_id
 from spark.graphs.checkpoint.model import GraphCheckpoint
@@ -17,8 +17,6 @@ from spark.graphs.checkpoint.observers.observers import Observers
 from spark.graphs.checkpoint.recording.recorder import Recorder
 from spark.graphs.checkpoint.recording.saving import saver_for
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
-from spark.graphs.checkpoint.storage.memory import InMemoryCheckpointBackend
-from spark.graphs.checkpoint.storage.opening import open_backend
 from spark.graphs.clock import Clock, random_hex
 from spark.graphs.definition.nodes import Node
 from spark.graphs.definition.topology import Topology
@@ -78,7 +76,7 @@ class Arguments:
             is_named=id is not None,
             checkpoint_config=config,
             backend=_opened_backend(config, graph_id=graph_id),
-            observers=Observers() if config is None else Observers.of(config.handler, errors=config.handler_errors),
+            observers=config.observers() if config is not None else Observers(),
             max_concurrency=_checked_concurrency(max_concurrency),
             node_threads=_checked_threads(node_threads),
             failure_rule=_checked_failure_rule(on_failure, failure_grace),
@@ -296,7 +294,7 @@ def _opened_backend(config: CheckpointConfig | None, *, graph_id: str) -> Checkp
     """
     if config is None or not config.enabled:
         return None
-    backend = _backend_of(config)
+    backend = config.open_backend()
     if not backend.persistent and config.combined_trigger() is not None:
         _LOG.info(
             "Graph %r makes checkpoints in memory, so they end with this process. To keep them, give CheckpointConfig a backend, "
@@ -304,27 +302,3 @@ def _opened_backend(config: CheckpointConfig | None, *, graph_id: str) -> Checkp
             graph_id,
         )
     return backend
-
-
-def _backend_of(config: CheckpointConfig) -> CheckpointBackend:
-    backend = config.backend
-    if backend is None:
-        return InMemoryCheckpointBackend()
-    if isinstance(backend, str):
-        return _opened(backend, place=config.sources.get("backend", "CheckpointConfig(backend=…)"))
-    if isinstance(backend, CheckpointBackend):
-        return backend
-    raise GraphDefinitionError(
-        f"CheckpointConfig(backend={backend!r}): give a CheckpointBackend, its URL or name, or None for one in memory."
-    )
-
-
-def _opened(backend: str, *, place: str) -> CheckpointBackend:
-    from spark.hooks import redact  # not needed by those who give a backend themselves
-
-    try:
-        return open_backend(backend)
-    except Exception as error:
-        if isinstance(error, SparkError) and not isinstance(error, ValueError):
-            raise
-        raise GraphDefinitionError(f"{place}: {redact(backend)!r} is not a store: {error}") from error

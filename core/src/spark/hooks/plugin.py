@@ -78,8 +78,12 @@ class Listener:
     """How messages call the plugin."""
     function: Callable[..., Any]
     arguments: tuple[str, ...]
+    is_positional: bool = False
+    """It takes its arguments by position, whatever it calls them."""
     late: Task[Any] | None = field(default=None, repr=False)
     """The last call that took too long, which may still be running."""
+    resumes_at: float = field(default=0.0, repr=False)
+    """The time on the monotonic clock before which it is not called again, after a call that took too long."""
 
     @property
     def is_async(self) -> bool:
@@ -88,4 +92,6 @@ class Listener:
 
     def call_with(self, arguments: dict[str, Any]) -> Callable[[], Any]:
         """The function with the arguments that it declares, to be called."""
+        if self.is_positional:
+            return partial(self.function, *(arguments[name] for name in self.arguments))
         return partial(self.function, **{name: arguments[name] for name in self.arguments})

@@ -51,7 +51,7 @@ def options_model_of(wanted: Claim) -> type[BaseModel] | None:
     plugin, spec = _owner((wanted,), "")
     if not spec.options:
         return None
-    from pydantic import BaseModel
+    from pydantic import BaseModel  # slow to import, so not for those without options
 
     try:
         model = _imported(spec.options)
@@ -60,6 +60,12 @@ def options_model_of(wanted: Claim) -> type[BaseModel] | None:
     if not isinstance(model, type) or not issubclass(model, BaseModel):
         raise _unfit(plugin, spec, f"{spec.options} is not a pydantic model")
     return model
+
+
+def kinds_of(name: str) -> list[str]:
+    """What has this name, of all that is chosen by name: ``["trigger"]``."""
+    specs = [spec for plugin in discovery.found().plugins if plugin.is_loaded for spec in plugin.specs]
+    return sorted({spec.kind for spec in specs if spec.name == name})
 
 
 def class_to_import(name: str, *, module: str) -> type[Any]:

@@ -22,8 +22,8 @@ from spark.graphs.checkpoint.encoding.json_format import JsonFormat
 from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.records.record import Record
+from spark.graphs.checkpoint.serialization.classes.registered_types import register_type
 from spark.graphs.checkpoint.serialization.reader import TreeReader
-from spark.graphs.checkpoint.serialization.registered_types import register_type
 from spark.graphs.checkpoint.serialization.writer import MAX_DEPTH, TreeWriter
 from spark_format_pickle import PickleFormat
 from tests.core.checkpoint_values import (
@@ -377,7 +377,7 @@ def test_types_that_are_not_known_here_are_named_and_never_imported(tree: Any, s
         {"$zoned": ["datetime", "2024-01-01T00:00:00", 0, "dateutil", "../../etc/passwd"]},
         {"$zoned": ["date", "2024-01-01", 0, "pydantic", 0]},
         {"$zone": ["later", 1]},
-        b"not a tree",
+        ("not a tree",),
     ],
 )
 def test_a_known_tag_with_impossible_content_is_damage(tree: Any) -> None:

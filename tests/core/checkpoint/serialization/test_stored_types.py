@@ -24,8 +24,8 @@ from sqlmodel import SQLModel
 from spark.errors import CheckpointDamagedError, DeserializationError, GraphDefinitionError, SerializationError
 from spark.graphs.checkpoint import GraphCheckpoint, rename_type
 from spark.graphs.checkpoint.encoding.json_format import JsonFormat
+from spark.graphs.checkpoint.serialization.classes.registered_types import register_type
 from spark.graphs.checkpoint.serialization.reader import TreeReader
-from spark.graphs.checkpoint.serialization.registered_types import register_type
 from spark.graphs.checkpoint.serialization.writer import TreeWriter
 from spark.graphs.checkpoint.storage import RecordCodec
 from tests.core.checkpoint_values import is_same
@@ -594,7 +594,7 @@ class Coin:
 
 @pytest.fixture
 def no_renames() -> Iterator[None]:
-    from spark.graphs.checkpoint.serialization import type_names
+    from spark.graphs.checkpoint.serialization.classes import type_names
 
     before = dict(type_names._renamed)
     yield

@@ -37,9 +37,10 @@ from spark.graphs.checkpoint.policies.triggers import (
 )
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.records.limits import ReadLimits
-from spark.graphs.checkpoint.serialization.registered_types import register_type
+from spark.graphs.checkpoint.serialization.classes.registered_types import register_type
+from spark.graphs.checkpoint.serialization.classes.type_names import rename_type
+from spark.graphs.checkpoint.serialization.classes.types import SavedType, Types
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
-from spark.graphs.checkpoint.serialization.type_names import rename_type
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.listing import DamagedRecord, Listing
 from spark.graphs.checkpoint.storage.memory import InMemoryCheckpointBackend
@@ -82,9 +83,11 @@ __all__ = [
     "Listing",
     "ReadLimits",
     "Retention",
+    "SavedType",
     "SequenceTakenError",
     "SerializationError",
     "Trigger",
+    "Types",
     "Verification",
     "WithinOverhead",
     "backend_class",

@@ -32,7 +32,7 @@ def values_in_force(overrides: Mapping[str, Any], *, known: Iterable[str]) -> tu
     _check_names(overrides, known)
     given, places = _merged(_sources(_working_directory(), os.environ))
     settings = _validated(given, places)
-    values = _arguments(settings, places)
+    values = settings.arguments()
     sources = {name: places.get(name, "default") for name in known}
     if settings.store is not None and "backend" not in overrides:
         sources["backend"] = place = places.get("url") or places["backend"]
@@ -95,10 +95,3 @@ def _validated(values: Mapping[str, Any], places: Mapping[str, str]) -> Checkpoi
     except ValidationError as error:
         # Not chained: its message shows the values, and they may be secrets.
         raise explained(error, places=places, model=CheckpointSettings) from None
-
-
-def _arguments(settings: CheckpointSettings, places: Mapping[str, str]) -> dict[str, Any]:
-    try:
-        return settings.arguments()
-    except GraphDefinitionError as error:
-        raise GraphDefinitionError(f"{places['retention']}: {error}") from error

@@ -10,7 +10,7 @@ from spark.graphs.checkpoint.maintenance.loading import load
 from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.checkpoint.recording.history import History
 from spark.graphs.checkpoint.records.info import CheckpointInfo
-from spark.graphs.checkpoint.serialization.sameness import is_same
+from spark.graphs.checkpoint.serialization.classes.sameness import is_same
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 
 _ENDS: Final = frozenset({"failed", "cancelled", "budget"})

@@ -6,13 +6,13 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from typing import Any, Final
 
+from spark.graphs.checkpoint.serialization.classes.plain_classes import plain_shape
+from spark.graphs.checkpoint.serialization.classes.pydantic_models import model_class
+from spark.graphs.checkpoint.serialization.classes.registered_types import registered_class
+from spark.graphs.checkpoint.serialization.classes.type_names import Kind
 from spark.graphs.checkpoint.serialization.moments import MOMENT_WRITERS
-from spark.graphs.checkpoint.serialization.plain_classes import plain_shape
 from spark.graphs.checkpoint.serialization.protocols import Reader, Writer
-from spark.graphs.checkpoint.serialization.pydantic_models import model_class
-from spark.graphs.checkpoint.serialization.registered_types import registered_class
 from spark.graphs.checkpoint.serialization.scalars import SCALAR_WRITERS
-from spark.graphs.checkpoint.serialization.type_names import Kind
 from spark.graphs.checkpoint.serialization.unsaveable import Unsaveable
 from spark.graphs.values.loaded import class_name
 from spark.graphs.values.paths import show
@@ -32,6 +32,8 @@ _PLAIN: Final = (
     defaultdict,
     deque,
     object,
+    bytes,
+    bytearray,
 )
 _FACTORIES: Final[dict[str, type]] = {class_name(kind): kind for kind in (*_PLAIN, *SCALAR_WRITERS, *MOMENT_WRITERS)}
 

@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Collection
 from typing import Any, Final, cast
 
+from spark.graphs.checkpoint.serialization.buffers import BUFFER_TYPES
+from spark.graphs.checkpoint.serialization.classes.registered_types import registered_class
 from spark.graphs.values.containers import PlainDict
 
 _LIGHT_VALUES: Final = 2_000
@@ -84,6 +86,8 @@ def encoding_cost(value: Any, *, limit: int) -> int:
             if total > limit:
                 break
             pending += [part for part in (item.values() if kind is dict else item) if type(part) not in _SINGLE]
+        elif (known := registered_class(kind)) is not None and known.nbytes is not None:
+            total += known.nbytes(item) // _TEXT_UNIT
         else:
             parts = _attributes(item) or getattr(item, "__dict__", {}).values()
             total += len(parts)
@@ -140,6 +144,6 @@ def _attributes(item: Any) -> Collection[Any]:
 
 
 _SINGLE: Final = frozenset({int, float, bool, type(None)})
-_TEXTS: Final = frozenset({str, bytes, bytearray})
+_TEXTS: Final = frozenset({str, *BUFFER_TYPES})
 _PLAIN: Final = _SINGLE | _TEXTS
 _COLLECTIONS: Final = frozenset({list, tuple, set, frozenset})

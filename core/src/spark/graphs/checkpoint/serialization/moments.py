@@ -16,15 +16,15 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from spark.errors import DeserializationError
-from spark.graphs.checkpoint.serialization.plain_classes import slots_of
+from spark.graphs.checkpoint.serialization.classes.plain_classes import slots_of
+from spark.graphs.checkpoint.serialization.classes.type_names import Kind
 from spark.graphs.checkpoint.serialization.protocols import Reader
 from spark.graphs.checkpoint.serialization.scalars import read_name, write_text
-from spark.graphs.checkpoint.serialization.type_names import Kind
 from spark.graphs.checkpoint.serialization.unsaveable import Unsaveable
 from spark.graphs.values.loaded import class_name, is_kind_of, lineage, namespace
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint.serialization.type_names import TypeNames
+    from spark.graphs.checkpoint.serialization.classes.type_names import TypeNames
 
 _ZONE_KEY: Final = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*\Z")
 _MICROSECOND: Final = timedelta(microseconds=1)

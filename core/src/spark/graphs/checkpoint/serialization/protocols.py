@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-from spark.graphs.checkpoint.serialization.type_names import TypeNames
+from spark.graphs.checkpoint.records.buffers import StoredBuffers
+from spark.graphs.checkpoint.serialization.classes.type_names import TypeNames
 from spark.graphs.values.paths import key_step
 
 
@@ -27,6 +28,8 @@ class Reader(Protocol):
 
     @property
     def names(self) -> TypeNames: ...
+    @property
+    def buffers(self) -> StoredBuffers: ...
     def read(self, tree: Any) -> Any: ...
     def read_items(self, trees: Any) -> list[Any]: ...
     def read_dict(self, tree: Any) -> dict[Any, Any]: ...

@@ -6,15 +6,17 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError, DeserializationError, SparkError
+from spark.graphs.checkpoint.records.buffers import BUFFERED, StoredBuffers
 from spark.graphs.checkpoint.records.limits import DEFAULT_LIMITS, ReadLimits, collides
+from spark.graphs.checkpoint.serialization.buffers import BUFFER_READERS, read_buffered
+from spark.graphs.checkpoint.serialization.classes.plain_classes import read_dataclass, read_enum, read_named_tuple
+from spark.graphs.checkpoint.serialization.classes.pydantic_models import read_generic, read_model
+from spark.graphs.checkpoint.serialization.classes.registered_types import registered_name
+from spark.graphs.checkpoint.serialization.classes.type_names import TypeNames
 from spark.graphs.checkpoint.serialization.collections import COLLECTION_READERS
 from spark.graphs.checkpoint.serialization.moments import MOMENT_READERS, read_zone, read_zoned
-from spark.graphs.checkpoint.serialization.plain_classes import read_dataclass, read_enum, read_named_tuple
-from spark.graphs.checkpoint.serialization.pydantic_models import read_generic, read_model
-from spark.graphs.checkpoint.serialization.registered_types import registered_name
 from spark.graphs.checkpoint.serialization.scalars import SCALAR_READERS
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer, is_hook
-from spark.graphs.checkpoint.serialization.type_names import TypeNames
 from spark.graphs.checkpoint.serialization.unsaveable import describe
 from spark.graphs.values.paths import attribute_step, key_step, show
 
@@ -43,6 +45,8 @@ class TreeReader:
         self._deserialize = serializer.deserialize if serializer and is_hook(serializer) else None
         self.has_hook = self._deserialize is not None
         """A serializer is asked about every value."""
+        self.buffers = StoredBuffers(())
+        """The large buffers of the value that is being read."""
 
     def value(self, tree: Any, path: str = "") -> Any:
         """The value that a plain tree, which ``path`` leads to, was made from.
@@ -63,6 +67,8 @@ class TreeReader:
             value = tree
         elif kind is list:
             value = self.read_items(tree)
+        elif kind is bytes:
+            value = tree
         elif kind is not dict:
             raise TypeError(f"a plain tree can't contain a {kind.__name__}")
         elif is_tag(tree):
@@ -70,7 +76,11 @@ class TreeReader:
             value = self._read_tag(tag, content)
         else:
             value = self._read_object(tree)
-        return value if self._deserialize is None else self._rebuilt(value)
+        if self._deserialize is None or (
+            kind is dict and tree.keys() == {BUFFERED}
+        ):  # which was offered without its tag
+            return value
+        return self._rebuilt(value)
 
     def read_items(self, trees: Any) -> list[Any]:
         """The values of a list of trees."""
@@ -112,7 +122,11 @@ class TreeReader:
 
     def without_hook(self) -> TreeReader:
         """One for what was written without asking the serializer."""
-        return self if self._deserialize is None else TreeReader(names=self.names, limits=self._limits)
+        if self._deserialize is None:
+            return self
+        reader = TreeReader(names=self.names, limits=self._limits)
+        reader.buffers = self.buffers
+        return reader
 
     def read_mapping(self, tree: Any) -> dict[Any, Any]:
         """The mapping that ``write_mapping`` was given."""
@@ -203,7 +217,9 @@ class TreeReader:
 
 
 _READERS: Final[dict[str, Callable[[TreeReader, Any], Any]]] = {
+    **BUFFER_READERS,
     **COLLECTION_READERS,
+    BUFFERED: read_buffered,
     "$model": read_model,
     "$generic": read_generic,
     "$enum": read_enum,

@@ -5,7 +5,6 @@ These bytes are public API: a tag's content never changes its meaning. A new mea
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
@@ -118,17 +117,7 @@ def _read_made_uuid(content: Any) -> UUID:
     return UUID(text, is_safe=SafeUUID(is_safe))
 
 
-def _writes_base64(tag: str) -> Callable[[Any], Any]:
-    return lambda value: {tag: base64.b64encode(value).decode("ascii")}
-
-
-def _read_base64(content: Any) -> bytes:
-    return base64.b64decode(content, validate=True)
-
-
 SCALAR_WRITERS: Final[dict[type, Callable[[Any], Any]]] = {
-    bytes: _writes_base64("$bytes"),
-    bytearray: _writes_base64("$bytearray"),
     complex: _write_complex,
     Decimal: _writes_text("$decimal"),
     Fraction: lambda value: {"$fraction": [write_int(value.numerator), write_int(value.denominator)]},
@@ -143,8 +132,6 @@ SCALAR_READERS: Final[dict[str, Callable[[Any], Any]]] = {
     "$str": _read_text,
     "$int": lambda content: int(content, 16),
     "$float": _read_float,
-    "$bytes": _read_base64,
-    "$bytearray": lambda content: bytearray(_read_base64(content)),
     "$complex": _read_complex,
     "$decimal": Decimal,
     "$fraction": _read_fraction,

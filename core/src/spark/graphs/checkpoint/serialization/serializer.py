@@ -24,6 +24,11 @@ class CheckpointSerializer:
         return data
 
 
+def is_serializer(given: Any) -> bool:
+    """Whether an object has the two methods of a serializer, whatever its class."""
+    return not isinstance(given, type) and hasattr(given, "serialize") and hasattr(given, "deserialize")
+
+
 def is_hook(serializer: CheckpointSerializer | None) -> bool:
     """Whether a serializer can change anything; without one, the short way is taken."""
     return serializer is not None and type(serializer) is not CheckpointSerializer

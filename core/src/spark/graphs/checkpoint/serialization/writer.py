@@ -11,13 +11,17 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import tzinfo
 from typing import Any, Final, NoReturn
 
+from spark.errors import SerializationError
 from spark.graphs.checkpoint.records.limits import DEFAULT_LIMITS, collides
+from spark.graphs.checkpoint.serialization.buffers import BUFFER_TYPES, KeepBuffer, write_buffer
+from spark.graphs.checkpoint.serialization.classes.plain_classes import plain_shape
+from spark.graphs.checkpoint.serialization.classes.provided_types import provided_class
+from spark.graphs.checkpoint.serialization.classes.pydantic_models import is_model, write_model
+from spark.graphs.checkpoint.serialization.classes.registered_types import registered_class
+from spark.graphs.checkpoint.serialization.classes.types import SavedType
 from spark.graphs.checkpoint.serialization.collections import COLLECTION_WRITERS
 from spark.graphs.checkpoint.serialization.cost import is_endless
 from spark.graphs.checkpoint.serialization.moments import MOMENT_WRITERS, write_zone
-from spark.graphs.checkpoint.serialization.plain_classes import plain_shape
-from spark.graphs.checkpoint.serialization.pydantic_models import is_model, write_model
-from spark.graphs.checkpoint.serialization.registered_types import RegisteredType, registered_class
 from spark.graphs.checkpoint.serialization.scalars import SCALAR_WRITERS, write_float, write_int, write_text
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer, is_hook
 from spark.graphs.checkpoint.serialization.unsaveable import Unsaveable, describe
@@ -44,7 +48,11 @@ _CONTAINER_TAGS: Final[dict[type, str]] = {tuple: "$tuple", set: "$set", frozens
 
 
 class TreeWriter:
-    """Turns objects into plain trees."""
+    """Turns objects into plain trees.
+
+    :param takes_bytes: there may be bytes in them.
+    :param keep: what keeps large buffers, which are not in the trees then.
+    """
 
     def __init__(
         self,
@@ -52,7 +60,11 @@ class TreeWriter:
         *,
         most_equal_hashes: int = DEFAULT_LIMITS.max_equal_hashes,
         unasked: int = _UNASKED,
+        takes_bytes: bool = False,
+        keep: KeepBuffer | None = None,
     ) -> None:
+        self._takes_bytes = takes_bytes
+        self._keep = keep
         self._serializer = serializer
         self._most_equal_hashes = most_equal_hashes
         self._unasked = unasked
@@ -113,6 +125,8 @@ class TreeWriter:
             return {tag: self.write_items(value, depth + 1)}
         if scalar := _SCALARS.get(kind):
             return scalar(value)
+        if kind in BUFFER_TYPES:
+            return write_buffer(value, keep=self._keep, takes_bytes=self._takes_bytes)
         if registered := registered_class(kind):
             return self._write_registered(value, registered, depth)
         if is_model(value):
@@ -127,6 +141,8 @@ class TreeWriter:
                 return shape.write(self, value, depth)
             if isinstance(value, tzinfo):
                 return write_zone(value)
+            if provided := provided_class(kind):
+                return self._write_registered(value, provided, depth)
         except Unsaveable as problem:
             if problem.too_deep:
                 problem.trail.append((value, ""))  # it may be what contains itself
@@ -228,7 +244,7 @@ class TreeWriter:
             raise
         return pairs
 
-    def _write_registered(self, value: Any, registered: RegisteredType, depth: int) -> Any:
+    def _write_registered(self, value: Any, registered: SavedType, depth: int) -> Any:
         below = depth + 2
         self._left -= 2
         if depth + 1 >= MAX_DEPTH or self._left < 0:
@@ -242,9 +258,11 @@ class TreeWriter:
             problem.trail.append((value, ""))
             raise
 
-    def _data_of(self, value: Any, registered: RegisteredType) -> Any:
+    def _data_of(self, value: Any, registered: SavedType) -> Any:
         try:
             return registered.to_data(value)
+        except SerializationError as refusal:  # the reason, without a path
+            raise Unsaveable(str(refusal)) from refusal.__cause__
         except Exception as error:
             raise Unsaveable(f"to_data of {registered.name} raised {describe(error)}.") from error
 
@@ -268,7 +286,20 @@ class TreeWriter:
 
     def without_hook(self) -> TreeWriter:
         """One that does not ask the serializer."""
-        return self if self._serialize is None else TreeWriter(most_equal_hashes=self._most_equal_hashes)
+        return self if self._serialize is None else self._like_this(serializer=None)
+
+    def keeping(self, keep: KeepBuffer) -> TreeWriter:
+        """One like this that has large buffers kept out of the trees."""
+        return self._like_this(keep=keep)
+
+    def _like_this(self, **changed: Any) -> TreeWriter:
+        settings: dict[str, Any] = {
+            "serializer": self._serializer,
+            "most_equal_hashes": self._most_equal_hashes,
+            "takes_bytes": self._takes_bytes,
+            "keep": self._keep,
+        }
+        return TreeWriter(**(settings | changed))
 
     def _check_keys(self, keys: Collection[Any]) -> None:
         most = self._most_equal_hashes
@@ -285,8 +316,7 @@ class TreeWriter:
         except _ManyError:
             if is_endless(value):
                 raise Unsaveable(_ENDLESS).to_error(path) from None
-            patient = TreeWriter(self._serializer, most_equal_hashes=self._most_equal_hashes, unasked=sys.maxsize)
-            return patient._report(write, value, path)
+            return self._like_this(unasked=sys.maxsize)._report(write, value, path)
         except Unsaveable as problem:
             raise problem.to_error(path) from problem.__cause__
         except RecursionError as error:

@@ -15,7 +15,7 @@ from typing import Any, Final, Generic, Literal, Union, get_args, get_origin
 from weakref import WeakKeyDictionary
 
 from spark.errors import DeserializationError
-from spark.graphs.checkpoint.serialization.type_names import Kind, TypeNames
+from spark.graphs.checkpoint.serialization.classes.type_names import Kind, TypeNames
 from spark.graphs.checkpoint.serialization.unsaveable import Unsaveable, describe
 from spark.graphs.values.loaded import class_name, is_kind_of, namespace
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from spark.errors import DeserializationError
-from spark.graphs.checkpoint.serialization.plain_classes import cached_names, slots_of, write_cached
+from spark.graphs.checkpoint.serialization.classes.plain_classes import cached_names, slots_of, write_cached
+from spark.graphs.checkpoint.serialization.classes.sameness import is_same
+from spark.graphs.checkpoint.serialization.classes.type_names import Kind
+from spark.graphs.checkpoint.serialization.classes.type_trees import is_parametrised, read_type, write_class
 from spark.graphs.checkpoint.serialization.protocols import Reader, Writer
-from spark.graphs.checkpoint.serialization.sameness import is_same
-from spark.graphs.checkpoint.serialization.type_names import Kind
-from spark.graphs.checkpoint.serialization.type_trees import is_parametrised, read_type, write_class
 from spark.graphs.checkpoint.serialization.unsaveable import Unsaveable
 from spark.graphs.values.loaded import class_name, is_kind_of
 from spark.graphs.values.paths import attribute_step, show

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
 
 from spark.errors import DeserializationError
+from spark.graphs.checkpoint.serialization.classes.type_names import Kind
+from spark.graphs.checkpoint.serialization.classes.type_trees import read_type, write_type
 from spark.graphs.checkpoint.serialization.protocols import Reader, Writer
 from spark.graphs.checkpoint.serialization.scalars import read_int, write_int, write_text
-from spark.graphs.checkpoint.serialization.type_names import Kind
-from spark.graphs.checkpoint.serialization.type_trees import read_type, write_type
 from spark.graphs.checkpoint.serialization.unsaveable import Unsaveable
 from spark.graphs.values.loaded import class_name, is_kind_of, lineage, namespace
 from spark.graphs.values.paths import attribute_step, show

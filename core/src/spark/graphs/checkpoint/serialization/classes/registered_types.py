@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Flag
 from typing import Any, Final, TypeVar, overload
 
 from spark.errors import GraphDefinitionError
+from spark.graphs.checkpoint.serialization.buffers import BUFFER_TYPES
+from spark.graphs.checkpoint.serialization.classes.plain_classes import EnumShape, plain_shape
+from spark.graphs.checkpoint.serialization.classes.provided_types import known_class, provided_name
+from spark.graphs.checkpoint.serialization.classes.type_names import renamed
+from spark.graphs.checkpoint.serialization.classes.types import SavedType
 from spark.graphs.checkpoint.serialization.moments import MOMENT_WRITERS
-from spark.graphs.checkpoint.serialization.plain_classes import EnumShape, plain_shape
 from spark.graphs.checkpoint.serialization.scalars import SCALAR_WRITERS
-from spark.graphs.checkpoint.serialization.type_names import renamed
 from spark.graphs.values.loaded import class_name
+from spark.graphs.values.snapshots import add_copier
 
 T = TypeVar("T")
 
@@ -30,25 +33,15 @@ _BUILT_IN: Final = frozenset(
         dict,
         object,
         type,
+        *BUFFER_TYPES,
         *SCALAR_WRITERS,
         *MOMENT_WRITERS,
     }
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RegisteredType:
-    """How instances of one class become something saveable, and are rebuilt from it."""
-
-    cls: type
-    name: str
-    """What stored data calls it."""
-    to_data: Callable[[Any], Any]
-    from_data: Callable[[Any], Any]
-
-
-_by_class: Final[dict[type, RegisteredType]] = {}
-_by_name: Final[dict[str, RegisteredType]] = {}
+_by_class: Final[dict[type, SavedType]] = {}
+_by_name: Final[dict[str, SavedType]] = {}
 
 
 @overload
@@ -59,6 +52,7 @@ def register_type(
     name: str | None = ...,
     to_data: Callable[[T], Any] | None = ...,
     from_data: Callable[[Any], T] | None = ...,
+    copy: Callable[[T], T] | None = ...,
 ) -> type[T]: ...
 @overload
 def register_type(
@@ -66,6 +60,7 @@ def register_type(
     name: str | None = ...,
     to_data: Callable[[Any], Any] | None = ...,
     from_data: Callable[[Any], Any] | None = ...,
+    copy: Callable[[Any], Any] | None = ...,
 ) -> Callable[[type[T]], type[T]]: ...
 def register_type(
     cls: type[Any] | None = None,
@@ -74,44 +69,50 @@ def register_type(
     name: str | None = None,
     to_data: Callable[[Any], Any] | None = None,
     from_data: Callable[[Any], Any] | None = None,
+    copy: Callable[[Any], Any] | None = None,
 ) -> Any:
     """Allow instances of a class in checkpoints; a decorator, or a function for a class from elsewhere.
 
     Pydantic models, dataclasses, enums and named tuples need not be registered; it is done to give them a ``name``, or other
     data than their fields. Any other class needs ``to_data``, which returns something that can be saved, and ``from_data``,
     which gets that back. ``name`` is what stored data calls the class, by default its module and qualified name: give one,
-    and the class can move.
+    and the class can move. ``copy`` is used instead of ``copy.deepcopy`` where a value is set or read.
 
     :raises GraphDefinitionError: the class can't be registered so, or another class has this name.
     """
     if cls is None:
-        return lambda decorated: register_type(decorated, name=name, to_data=to_data, from_data=from_data)
+        return lambda decorated: register_type(decorated, name=name, to_data=to_data, from_data=from_data, copy=copy)
     _check(cls, to_data, from_data)
     writes, reads = (to_data, from_data) if to_data and from_data else _known_shape(cls)
-    _add(RegisteredType(cls=cls, name=name or class_name(cls), to_data=writes, from_data=reads))
+    _add(SavedType(cls=cls, name=name or class_name(cls), to_data=writes, from_data=reads, copy=copy))
     return cls
 
 
-def registered_class(cls: type) -> RegisteredType | None:
-    """How to save instances of exactly this class, if it was registered."""
-    return _by_class.get(cls)
+def registered_class(cls: type) -> SavedType | None:
+    """How to save instances of exactly this class, if the program registered it, or a plugin whose bundle is loaded."""
+    return _by_class.get(cls) or known_class(cls)
 
 
-def registered_name(name: str) -> RegisteredType | None:
-    """What stored data means by this name, if it is known here."""
+def registered_name(name: str) -> SavedType | None:
+    """What stored data means by this name: to this program, or else to an installed plugin.
+
+    :raises DeserializationError: a plugin or a library is missing.
+    """
     cls = renamed(name)
-    return _renamed(name, cls) if cls is not None else _by_name.get(name) or _across_main(name)
+    if cls is not None:
+        return _renamed(name, cls)
+    return _by_name.get(name) or _across_main(name) or provided_name(name)
 
 
-def _renamed(name: str, cls: type) -> RegisteredType:
-    known = _by_class.get(cls)
+def _renamed(name: str, cls: type) -> SavedType:
+    known = registered_class(cls)
     if known is None:  # it may be one of those that need not be registered any more
         writes, reads = _known_shape(cls)
-        return RegisteredType(cls=cls, name=name, to_data=writes, from_data=reads)
+        return SavedType(cls=cls, name=name, to_data=writes, from_data=reads)
     return known
 
 
-def _across_main(name: str) -> RegisteredType | None:
+def _across_main(name: str) -> SavedType | None:
     """A script's classes are named ``__main__`` when it is run and otherwise when it is imported."""
     module, _, qualname = name.partition(":")
     same = [kind for known, kind in _by_name.items() if known.partition(":")[2] == qualname != ""]
@@ -143,7 +144,7 @@ def _known_shape(cls: type) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]
     )
 
 
-def _add(kind: RegisteredType) -> None:
+def _add(kind: SavedType) -> None:
     other = _by_name.get(kind.name)
     # The same class defined again, as in a notebook or after a reload, takes the place of its older self.
     if other is not None and class_name(other.cls) != class_name(kind.cls):
@@ -152,3 +153,5 @@ def _add(kind: RegisteredType) -> None:
             "Give one of them another name=."
         )
     _by_name[kind.name] = _by_class[kind.cls] = kind
+    if kind.copy is not None:
+        add_copier(kind.cls, kind.copy)

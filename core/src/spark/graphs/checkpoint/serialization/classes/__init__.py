@@ -1,0 +1,1 @@
+"""How instances of classes are saved: by names that this program knows, never by importing one."""
