@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
+import textwrap
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import pluggy
 import pytest
 
+import spark
 from spark.errors import PluginBrokenError, PluginConflictError, PluginNotFoundError
 from spark.graphs import Graph
 from spark.graphs.checkpoint import CheckpointConfig, EverySeconds, InMemoryCheckpointBackend, trigger_class
@@ -338,3 +343,60 @@ def test_an_installed_twin_does_not_harm_what_is_registered(site: Site) -> None:
     status = {info.name: (info.status, info.reason) for info in plugins()}
     assert status["mine"] == ("loaded", "")
     assert status["own"] == ("blocked", "It is registered in code already, as 'mine'.")
+
+
+def test_a_class_of_the_program_itself_can_be_provided(site: Site, run_fresh: Callable[..., str]) -> None:
+    """As in a notebook, where nothing is in a module that could be imported."""
+    printed = run_fresh("""
+        from spark.graphs.checkpoint import EverySeconds, trigger_class
+        from spark.hooks import TriggerSpec, hookimpl, register
+
+        class Mine(EverySeconds):
+            name = "mine"
+
+        class Plugin:
+            @hookimpl
+            def spark_triggers(self):
+                return [TriggerSpec(name="mine", target="__main__:Mine")]
+
+        register(Plugin())
+        print(trigger_class("mine") is Mine)
+    """)
+
+    assert printed == "True\n"
+
+
+def test_it_works_in_an_app_without_any_metadata(tmp_path: Path) -> None:
+    """As one that was packed by hand: no distribution is found in it, not even the core."""
+    core, others = Path(spark.__path__[0]), Path(pluggy.__path__[0]).parent
+    for module in (core, *(each for each in others.iterdir() if not each.name.endswith((".dist-info", ".pth")))):
+        (tmp_path / module.name).symlink_to(module)
+    program = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+from spark.hooks import BackendSpec, hookimpl, plugins, register
+class Plugin:
+    @hookimpl
+    def spark_backends(self):
+        return [BackendSpec(name="mine", target="m:C")]
+register(Plugin())
+print([(info.label, info.status) for info in plugins()])
+"""
+
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.stdout == (
+        "[(\"plugin 'builtin' of spark-graphs unknown\", 'loaded'), (\"plugin 'Plugin' registered in code\", 'loaded')]\n"
+    ), done.stderr
+
+
+def test_a_class_name_can_be_imported_as_long_as_its_plugin_is_there(site: Site) -> None:
+    (site.folder / "good_backend.py").write_text(textwrap.dedent(sources.GOOD_BACKEND))
+    plugin = module_with(textwrap.dedent(sources.GOOD))
+
+    with register(plugin):
+        from spark.graphs.checkpoint import GoodBackend  # type: ignore[attr-defined]
+    with pytest.raises(ImportError):
+        from spark.graphs.checkpoint import GoodBackend  # noqa: F401

@@ -119,5 +119,4 @@ if not TYPE_CHECKING:  # or a misspelt import would have a type: Any
         """The backends that plugins bring, such as ``FileCheckpointBackend``: imported from the installed plugin on first use."""
         from spark.hooks.registry import class_to_import
 
-        value = globals()[name] = class_to_import(name, module=__name__)
-        return value
+        return class_to_import(name, module=__name__)
