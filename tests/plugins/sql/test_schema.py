@@ -56,7 +56,7 @@ async def test_the_tables_are_what_the_documentation_says(url: str, file: Path) 
             ("g", 2, "ckpt_g_000002", "2024-02-29 12:00:02.123457", 0, 1, "1.0.0", "json", "", 23)
         ]
         assert rows(file, "SELECT * FROM checkpoints_graphs") == [("g", 1)]
-        assert rows(file, "SELECT * FROM checkpoints_schema") == [(3,)]
+        assert rows(file, "SELECT * FROM checkpoints_schema") == [(4,)]
         assert rows(file, "SELECT * FROM checkpoints_blobs") == []
 
 
@@ -185,7 +185,7 @@ async def test_a_schema_newer_than_the_code_is_refused(url: str, file: Path) -> 
     async with DatabaseCheckpointBackend(url) as backend:
         for call in (backend.list(), backend.put(make_record("g", 2)), backend.get("g", 1)):
             with pytest.raises(
-                BackendError, match=r"schema version 7.*up to 3.*pip install --upgrade spark-graphs-backend-sql"
+                BackendError, match=r"schema version 7.*up to 4.*pip install --upgrade spark-graphs-backend-sql"
             ):
                 await call
 
@@ -221,23 +221,24 @@ async def test_an_older_schema_is_brought_forward_once(
 async def test_records_of_the_second_version_of_the_tables_are_read_as_they_were(
     kind: str, url: str, file: Path, postgres: PostgresServer
 ) -> None:
-    """It had no column for what only records of other writers than the core say."""
+    """It had no columns for what only some records say."""
     where, table = url if kind == "sqlite" else postgres.url, new_table()
     ours = Record(replace(make_record().header, references_in_payload=True), make_record().payload)
     async with DatabaseCheckpointBackend(where, table) as backend:
         await backend.put(ours)
     for statement in (
-        f"ALTER TABLE {table} DROP COLUMN references_in_payload",
+        *(f"ALTER TABLE {table} DROP COLUMN {name}" for name in ("references_in_payload", "codecs", "serializer")),
         f"UPDATE {table}_schema SET version = 2",
     ):
         rows(file, statement) if kind == "sqlite" else postgres.run(statement)
 
     async with DatabaseCheckpointBackend(where, table) as backend:
         assert await backend.get("g", 1) == ours
-        await backend.put(make_record("g", 2))
+        theirs = replace(make_record("g", 2).header, references_in_payload=False, codecs=("a", "b"), serializer="c")
+        await backend.put(Record(theirs, make_record("g", 2).payload))
         stored = await backend.get("g", 2)
     assert stored is not None
-    assert not stored.header.references_in_payload
+    assert stored.header == theirs
 
 
 async def test_a_migration_that_fails_changes_nothing(url: str, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,7 +254,7 @@ async def test_a_migration_that_fails_changes_nothing(url: str, file: Path, monk
         with pytest.raises(BackendError, match="no_such_column"):
             await backend.list()
 
-    assert rows(file, "SELECT version FROM checkpoints_schema") == [(3,)]
+    assert rows(file, "SELECT version FROM checkpoints_schema") == [(4,)]
     assert rows(file, "SELECT name FROM sqlite_master WHERE name = 'half'") == []
 
 

@@ -48,11 +48,11 @@ def options_model_of(wanted: Claim) -> type[BaseModel] | None:
 
     :raises PluginError: as ``class_of`` does, and if the model can't be used.
     """
-    from pydantic import BaseModel
-
     plugin, spec = _owner((wanted,), "")
     if not spec.options:
         return None
+    from pydantic import BaseModel
+
     try:
         model = _imported(spec.options)
     except Exception as error:

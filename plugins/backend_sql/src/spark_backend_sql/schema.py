@@ -141,6 +141,19 @@ class SearchableMetadata(TypeDecorator[dict[str, Any]]):
         return found if isinstance(found, dict) and _metadata_text(found) == value else None
 
 
+class Names(TypeDecorator[tuple[str, ...]]):
+    """Names as text, with commas between them; none as NULL."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[str, ...] | None, dialect: Dialect) -> str | None:
+        return ",".join(value) if value else None
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> tuple[str, ...]:
+        return tuple(value.split(",")) if value else ()
+
+
 def metadata_line(key: str, value: Any) -> str:
     """The piece of the text that a column of searchable metadata has exactly when it has this member."""
     (member,) = written_members({key: value})
@@ -213,6 +226,8 @@ class Tables:
             Column("signature", Text, nullable=False),
             Column("metadata", SearchableMetadata, nullable=False),
             Column("references_in_payload", Boolean),
+            Column("codecs", Names),
+            Column("serializer", Text),
             # The last one: what comes before a large value is read without it.
             Column("payload", _LONG_BINARY, nullable=False),
             # Only ids given by hand are looked up; automatic ones, which are many, need not be kept in order.
@@ -243,14 +258,25 @@ def add_blobs(connection: Connection, tables: Tables) -> None:
 
 def add_references(connection: Connection, tables: Tables) -> None:
     """From version 2 to 3: a record says whether its payload names the large values that it needs."""
-    table, column = tables.checkpoints, tables.checkpoints.c.references_in_payload
-    there = inspect(connection).get_columns(table.name, schema=table.schema)
-    if column.name not in [each["name"] for each in there]:
-        where = connection.dialect.identifier_preparer.format_table(table)
-        connection.execute(text(f"ALTER TABLE {where} ADD COLUMN {column.name} BOOLEAN"))
+    _add_columns(connection, tables, references_in_payload="BOOLEAN")
 
 
-MIGRATIONS: Sequence[Migration] = (create_tables, add_blobs, add_references)
+def add_names(connection: Connection, tables: Tables) -> None:
+    """From version 3 to 4: a record names its codecs and its serializer."""
+    _add_columns(connection, tables, codecs="TEXT", serializer="TEXT")
+
+
+def _add_columns(connection: Connection, tables: Tables, **columns: str) -> None:
+    """Add those that are not there, since a table that was made just now has all of them."""
+    table = tables.checkpoints
+    there = {each["name"] for each in inspect(connection).get_columns(table.name, schema=table.schema)}
+    where = connection.dialect.identifier_preparer.format_table(table)
+    for name, kind in columns.items():
+        if name not in there:
+            connection.execute(text(f"ALTER TABLE {where} ADD COLUMN {name} {kind}"))
+
+
+MIGRATIONS: Sequence[Migration] = (create_tables, add_blobs, add_references, add_names)
 """The step from each version to the next. Never changed once released, only added to."""
 
 

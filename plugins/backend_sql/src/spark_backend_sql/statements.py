@@ -45,6 +45,8 @@ HEADER_FIELDS: Final = (
     "signature",
     "metadata",
     "references_in_payload",
+    "codecs",
+    "serializer",
 )
 """The columns that are a record's header; the payload's comes after them."""
 _fields_of: Final = attrgetter(*HEADER_FIELDS)
@@ -224,6 +226,7 @@ def header_of(fields: Sequence[Any]) -> RecordHeader:
     values = dict(zip(HEADER_FIELDS, fields, strict=True))
     if values["references_in_payload"] is None:  # written before this column existed, by the core
         values["references_in_payload"] = True
+    values["serializer"] = values["serializer"] or ""
     where = f"checkpoint {values['sequence']} of graph {values['graph_id']!r}"
     for name in ("timestamp", "metadata"):
         if values[name] is None:

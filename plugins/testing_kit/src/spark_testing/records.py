@@ -124,6 +124,8 @@ def random_record(random: Random, *, sequence: int, blobs: bool) -> Record:
         checksum=random.choice((made.header.checksum, "crc32:0a1b2c3d")),
         signature=random.choice(("", random.randbytes(32).hex())),
         references_in_payload=not made.blobs and random.random() < 0.5,
+        codecs=random.choice(((), ("seal",), ("seal", "their.codec-2"))),
+        serializer=random.choice(("", "numpy")),
     )
     return Record(header, made.payload, blobs=made.blobs)
 

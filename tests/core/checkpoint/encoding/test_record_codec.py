@@ -10,7 +10,6 @@ import tracemalloc
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, timezone
 from hashlib import sha256
-from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
@@ -31,6 +30,7 @@ from spark.graphs.checkpoint.records import compression
 from spark.graphs.checkpoint.records.blobs import NewBlobs
 from spark.graphs.checkpoint.records.record import Record, RecordHeader
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
+from spark.hooks import options, registry
 from tests.core.checkpoint_values import is_same, keys, values
 
 CODEC = RecordCodec(JsonFormat())
@@ -433,8 +433,9 @@ class Other(JsonFormat):
 @pytest.fixture
 def _two_formats(monkeypatch: pytest.MonkeyPatch) -> None:
     formats = {"unsafe": Unsafe, "other": Other, "json": JsonFormat}
-    registry = SimpleNamespace(class_of=lambda claim: formats[claim[1]])
-    monkeypatch.setitem(sys.modules, "spark.hooks.registry", registry)  # type: ignore[arg-type]
+    for module in (registry, options):
+        monkeypatch.setattr(module, "class_of", lambda claim: formats[claim[1]])
+    monkeypatch.setattr(options, "options_model_of", lambda claim: None)
 
 
 @pytest.mark.usefixtures("_two_formats")
@@ -478,7 +479,13 @@ def test_a_changed_header_field_breaks_the_checksum(field: str, method: Literal[
     """The graph, the id and the parent of a checkpoint stand nowhere else."""
     record = encode(make_checkpoint(), RecordCodec(JsonFormat(), checksum=method))
     value = getattr(record.header, field)
-    changes = {str: lambda: value + "x", bool: lambda: not value, int: lambda: value + 1, dict: lambda: {"x": 1}}
+    changes: dict[type, Any] = {
+        str: lambda: value + "x",
+        bool: lambda: not value,
+        int: lambda: value + 1,
+        dict: lambda: {"x": 1},
+        tuple: lambda: ("x",),
+    }
     other = changes.get(type(value), lambda: value + timedelta(1))()
 
     with pytest.raises(CheckpointDamagedError, match="instead of" if field == "size" else "checksum"):

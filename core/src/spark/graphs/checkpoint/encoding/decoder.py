@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NoReturn
 
 from spark.errors import CheckpointDamagedError, DeserializationError, InvalidIdError, SparkError
+from spark.graphs.checkpoint.encoding.recorded import Recorded, name_of
 from spark.graphs.checkpoint.model import FACTS, SECTIONS, GraphCheckpoint
 from spark.graphs.checkpoint.records.blobs import BlobRef, Place, Reference, join_chunks, references
 from spark.graphs.checkpoint.records.checksum import is_right
-from spark.graphs.checkpoint.records.compression import unpack
-from spark.graphs.checkpoint.records.formats import Format, format_class, is_signed
+from spark.graphs.checkpoint.records.codecs import Codec, FindCodecs, undo
+from spark.graphs.checkpoint.records.formats import Format, is_signed
 from spark.graphs.checkpoint.records.limits import Budget, ReadLimits
 from spark.graphs.checkpoint.records.record import Record, RecordHeader
 from spark.graphs.checkpoint.serialization.object_hook import ObjectHook
@@ -34,6 +36,8 @@ class OpenRecord:
     """To the large values that it needs."""
     budget: Budget
     """What the rest of the load may take."""
+    find_codecs: FindCodecs
+    """Those that its large values passed."""
 
     def blob_names(self) -> list[str]:
         """The names of the large values that it needs."""
@@ -67,7 +71,7 @@ class OpenRecord:
         if stored is None:
             raise_damaged(self.header, f"its large value {ref.name!r} is missing")
         try:
-            content = ref.content(stored)
+            content = ref.content(stored, self.find_codecs)
         except CheckpointDamagedError as error:
             raise_damaged(self.header, str(error), cause=error)
         members = self.format.count(content)
@@ -78,12 +82,18 @@ class OpenRecord:
 class Decoder:
     """Reads records of any installed format that is safe to load, and of one that was named."""
 
-    def __init__(self, format: Format, *, serializer: CheckpointSerializer | None, limits: ReadLimits) -> None:
+    def __init__(
+        self,
+        format: Format,
+        *,
+        codecs: Sequence[Codec],
+        serializer: CheckpointSerializer | None,
+        limits: ReadLimits,
+    ) -> None:
         self.format = format
         self.limits = limits
         """What one load may cost."""
-        self._serializer = serializer
-        self._hook = ObjectHook(serializer)
+        self._recorded = Recorded(format, codecs, serializer)
 
     def decode(self, record: Record) -> GraphCheckpoint:
         """The checkpoint that a record without references to large values was made from: ``open`` and ``read`` in one."""
@@ -98,7 +108,7 @@ class Decoder:
         """
         header, payload = record.header, record.payload
         check_intact(header, payload)
-        format = self._format_of(header)
+        format = self._recorded.format(header)
         if is_signed(format) and not format.verify(header.canonical() + payload, header.signature):
             raise_damaged(header, f"its {format.name} signature is missing, or was not made with the key in use here")
         return self._parsed(header, payload, format)
@@ -132,18 +142,19 @@ class Decoder:
         :raises PluginNotFoundError: its format is not installed.
         """
         check_intact(record.header, record.payload)
-        if self._kind_of(record.header).takes_objects:
+        if self._recorded.format_kind(record.header).takes_objects:
             return []  # such formats write a checkpoint in one piece
         return [reference.ref for reference in self.parsed(record).references]
 
     def parsed(self, record: Record) -> OpenRecord:
         """An intact record, opened without a look at its signature."""
-        return self._parsed(record.header, record.payload, self._format_of(record.header))
+        return self._parsed(record.header, record.payload, self._recorded.format(record.header))
 
     def _parsed(self, header: RecordHeader, payload: bytes, format: Format) -> OpenRecord:
         budget = Budget(self.limits, name_of(header))
         budget.stored(len(payload))
-        raw = _unpack(header, payload)
+        find_codecs = partial(self._recorded.codecs, what=name_of(header))
+        raw = _unpack(header, payload, find_codecs(header.codecs))
         if not format.takes_objects:  # whoever unpickles trusts the store
             budget.take(size=len(raw), members=format.count(raw))
         tree = _load(format, header, raw)
@@ -155,39 +166,21 @@ class Decoder:
         for ref in {reference.ref.name: reference.ref for reference in found}.values():
             budget.stored(ref.size)
         budget.take(size=sum(reference.ref.raw_size for reference in found))
-        return OpenRecord(header, format, tree, is_plain, found, budget)
+        return OpenRecord(header, format, tree, is_plain, found, budget, find_codecs)
 
     def _lift(self, opened: OpenRecord) -> dict[str, Any]:
         """What the payload holds by the names of ``GraphCheckpoint``'s fields."""
         tree = opened.tree
         if type(tree) is not dict or not tree.keys() >= _ALWAYS_THERE:
             raise CheckpointDamagedError("its payload is not a checkpoint, or parts of it are missing")
-        reader = TreeReader(self._serializer, limits=self.limits)
+        serializer = self._recorded.serializer(opened.header)
+        reader = TreeReader(serializer, limits=self.limits)
         content: dict[str, Any] = {}
-        read_section = self._section_reader(reader, opened)
+        read_section = _section_reader(reader, opened, serializer)
         for name, section in SECTIONS.items():
             values = tree.get(name)
             content[name] = None if values is None and section.takes(None) else read_section(values, name)
         return content | _facts(reader.without_hook(), opened)
-
-    def _section_reader(self, reader: TreeReader, opened: OpenRecord) -> Callable[[Any, str], dict[str, Any]]:
-        if opened.format.takes_objects:
-            return lambda values, name: self._hook.lift(_mapping(values, name), name)
-        return _mapping if opened.is_plain and not reader.has_hook else reader.mapping
-
-    def _kind_of(self, header: RecordHeader) -> type[Format]:
-        return type(self.format) if header.format == self.format.name else format_class(header.format)
-
-    def _format_of(self, header: RecordHeader) -> Format:
-        if header.format == self.format.name:
-            return self.format
-        kind = self._kind_of(header)
-        if not kind.safe_to_load:
-            raise DeserializationError(
-                f"{name_of(header)} was written in the format {header.format!r}. Loading that can run code, so it is "
-                f"only done where it is asked for: if you trust this store, open it with format={header.format!r}."
-            )
-        return kind()
 
 
 _ALWAYS_THERE = {name for name, section in SECTIONS.items() if not section.may_be_absent}
@@ -212,11 +205,6 @@ def raise_damaged(header: RecordHeader, reason: str, *, cause: BaseException | N
     ) from cause
 
 
-def name_of(header: RecordHeader) -> str:
-    """What messages call the checkpoint."""
-    return f"Checkpoint {header.checkpoint_id!r} (graph {header.graph_id!r}, sequence {header.sequence})"
-
-
 def _keyed_mappings(tree: dict[str, Any]) -> Iterator[Place]:
     """The mappings in a payload's tree in which there may be references and chunks."""
     for name, section in SECTIONS.items():
@@ -226,9 +214,20 @@ def _keyed_mappings(tree: dict[str, Any]) -> Iterator[Place]:
             yield from ((values, member) for member in section.keyed_members)
 
 
-def _unpack(header: RecordHeader, payload: bytes) -> bytes:
+def _section_reader(
+    reader: TreeReader, opened: OpenRecord, serializer: CheckpointSerializer | None
+) -> Callable[[Any, str], dict[str, Any]]:
+    if opened.format.takes_objects:
+        hook = ObjectHook(serializer)
+        return lambda values, name: hook.lift(_mapping(values, name), name)
+    return _mapping if opened.is_plain and not reader.has_hook else reader.mapping
+
+
+def _unpack(header: RecordHeader, payload: bytes, codecs: Sequence[Codec]) -> bytes:
     try:
-        return unpack(payload, header.compression, raw_size=header.raw_size, what=name_of(header))
+        return undo(
+            payload, compression=header.compression, codecs=codecs, raw_size=header.raw_size, what=name_of(header)
+        )
     except CheckpointDamagedError as error:
         raise_damaged(header, str(error), cause=error)
 

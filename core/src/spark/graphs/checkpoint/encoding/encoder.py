@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import Any, Final, Literal
@@ -13,8 +13,9 @@ from spark.graphs.checkpoint.model import FACTS, SECTIONS, GraphCheckpoint, fact
 from spark.graphs.checkpoint.records.blobs import BlobRef, NewBlobs
 from spark.graphs.checkpoint.records.checksum import checksum
 from spark.graphs.checkpoint.records.chunks import Chunks
+from spark.graphs.checkpoint.records.codecs import Codec, codec_names, pack
 from spark.graphs.checkpoint.records.composing import Composer, DeferredPayload, Encoded, EncodedItems
-from spark.graphs.checkpoint.records.compression import COST_FACTOR, compress
+from spark.graphs.checkpoint.records.compression import COST_FACTOR
 from spark.graphs.checkpoint.records.formats import Format, is_signed
 from spark.graphs.checkpoint.records.limits import Inflation, ReadLimits
 from spark.graphs.checkpoint.records.query import searchable
@@ -22,7 +23,7 @@ from spark.graphs.checkpoint.records.record import Record, RecordHeader
 from spark.graphs.checkpoint.sections import Section
 from spark.graphs.checkpoint.serialization.cost import CostBudget
 from spark.graphs.checkpoint.serialization.object_hook import ObjectHook
-from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
+from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer, serializer_name
 from spark.graphs.checkpoint.serialization.unsaveable import describe
 from spark.graphs.checkpoint.serialization.writer import TreeWriter
 from spark.graphs.values.containers import Captured, ordinary
@@ -44,6 +45,7 @@ class Encoder:
         format: Format,
         *,
         compression: str,
+        codecs: Sequence[Codec],
         serializer: CheckpointSerializer | None,
         checksum: Checksum,
         limits: ReadLimits,
@@ -51,6 +53,8 @@ class Encoder:
         self.format = format
         self.compression = compression
         """``"gzip"``, ``"zstd"``, or ``""`` for none."""
+        self.codecs = codecs
+        """What payloads and large values pass after that, in this order."""
         self.writing = limits
         """What it writes stays within these, so that everybody can read it."""
         self._writer = TreeWriter(serializer, most_equal_hashes=limits.max_equal_hashes)
@@ -59,7 +63,11 @@ class Encoder:
         self._composer = Composer(format) if format.composes else None
         self._checksum = checksum
         self._signs = is_signed(format)
-        self._defers = checksum == "crc32" and not compression and not self._signs
+        self._packs = bool(compression or codecs)
+        self._cost_factor = COST_FACTOR[compression] + sum(codec.cost for codec in codecs)
+        self._codec_names = codec_names(codecs)
+        self._serializer_name = serializer_name(serializer)
+        self._defers = checksum == "crc32" and not self._packs and not self._signs
         """Records stay in this process, so that a payload need not be composed before it is read."""
 
     def encode(
@@ -83,15 +91,23 @@ class Encoder:
         keep_apart = None
         if blobs is not None:
             blobs.inflation.forget(cache.retired)
-            keep_apart = partial(blobs.add, sequence=sequence, compression=self.compression, count=self.format.count)
+            keep_apart = partial(
+                blobs.add,
+                sequence=sequence,
+                compression=self.compression,
+                codecs=self.codecs,
+                count=self.format.count,
+            )
         payload = self._payload(checkpoint, cache, cost_budget, keep_apart)
         raw_size = size = len(payload)
         compression = ""
         if isinstance(payload, bytes):
-            cache.last_cost = raw_size * COST_FACTOR[self.compression]
-            packed = compressed(payload, self.compression, format=self.format, limits=self.writing)
-            if packed is not None:
-                payload, size, compression = packed, len(packed), self.compression
+            cache.last_cost = raw_size * self._cost_factor
+            if self._packs:
+                payload, compression = packed_payload(
+                    payload, self.compression, self.codecs, format=self.format, limits=self.writing
+                )
+                size = len(payload)
         else:
             cache.last_cost = 0
         header = RecordHeader(
@@ -109,6 +125,8 @@ class Encoder:
             nonce=nonce,
             metadata=searchable(checkpoint.execution_metadata),
             references_in_payload=True,
+            codecs=self._codec_names,
+            serializer=self._serializer_name,
         )
         if isinstance(payload, bytes):
             self._seal(header, payload)
@@ -314,13 +332,19 @@ class _SectionEncoder:
         return DeferredPayload(self._composer, encoded)
 
 
-def compressed(raw: bytes, compression: str, *, format: Format, limits: ReadLimits) -> bytes | None:
-    """A payload compressed; None without compression, and where a reader would take it for a bomb."""
-    packed = compress(raw, compression) if compression else None
-    if packed is None or format.takes_objects:
-        return packed
-    fits = Inflation(limits).admits("payload", size=len(packed), raw_size=len(raw), members=format.count(raw))
-    return packed if fits else None
+def packed_payload(
+    raw: bytes, compression: str, codecs: Sequence[Codec], *, format: Format, limits: ReadLimits
+) -> tuple[bytes, str]:
+    """What is stored of a payload, and how that is compressed.
+
+    :raises SerializationError: a codec fails.
+    """
+
+    def admits(size: int) -> bool:
+        members = 0 if format.takes_objects else format.count(raw)  # whoever unpickles trusts the store
+        return Inflation(limits).admits("payload", size=size, raw_size=len(raw), members=members)
+
+    return pack(raw, compression=compression, codecs=codecs, admits=admits)
 
 
 def _no_section(name: str, values: object) -> SerializationError:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final, TypeAlias, TypeVar
 
-from spark.errors import DeserializationError
-from spark.graphs.checkpoint.encoding.decoder import Decoder, check_intact, name_of
-from spark.graphs.checkpoint.encoding.encoder import Checksum, Encoder, compressed
+from spark.errors import DeserializationError, GraphDefinitionError
+from spark.graphs.checkpoint.encoding.decoder import Decoder, check_intact
+from spark.graphs.checkpoint.encoding.encoder import Checksum, Encoder, packed_payload
+from spark.graphs.checkpoint.encoding.recorded import name_of
 from spark.graphs.checkpoint.records.checksum import checksum as made_checksum
+from spark.graphs.checkpoint.records.codecs import Codec
 from spark.graphs.checkpoint.records.compression import compression_name
-from spark.graphs.checkpoint.records.formats import Format, format_class
+from spark.graphs.checkpoint.records.formats import Format
 from spark.graphs.checkpoint.records.limits import ReadLimits, for_writing
 from spark.graphs.checkpoint.records.record import Record
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer, is_hook
 from spark.graphs.values.loaded import class_name
+
+_CODEC_NAME: Final = re.compile(r"[a-z][a-z0-9_.-]*")
+T = TypeVar("T")
+Chosen: TypeAlias = T | str | Mapping[str, Mapping[str, Any]]
+"""An object, the name under which a plugin provides one, or a name and options."""
 
 
 class RecordCodec(Encoder, Decoder):
@@ -23,26 +31,37 @@ class RecordCodec(Encoder, Decoder):
 
     It keeps no state between calls and may be used by several threads.
 
+    ``format``, ``codec`` and ``serializer`` are each an object, the name under which a plugin provides one, or ``{name: {option:
+    value}}``; ``codec`` may be a list of these.
+
     :param limits: what loading one checkpoint may cost beyond what its size accounts for.
-    :raises GraphDefinitionError: ``compression`` is not known, or ``limits`` are not valid.
-    :raises PluginNotFoundError: no installed plugin provides ``format``.
+    :raises GraphDefinitionError: ``compression`` is not known, or ``limits`` or options are not valid.
+    :raises PluginNotFoundError: no installed plugin provides what is named.
     """
 
     def __init__(
         self,
-        format: str | Format = "json",
+        format: Chosen[Format] = "json",
         compression: bool | str = False,
         pretty_print: bool = False,
-        serializer: CheckpointSerializer | None = None,
+        codec: Chosen[Codec] | Sequence[Chosen[Codec]] | None = None,
+        serializer: Chosen[CheckpointSerializer] | None = None,
         checksum: Checksum = "sha256",
         limits: ReadLimits | Mapping[str, int] | None = None,
     ) -> None:
-        made = _make_format(format, pretty_print=pretty_print) if isinstance(format, str) else format
-        name, reading = compression_name(compression), ReadLimits.of(limits)
-        writing = for_writing(reading)
-        Encoder.__init__(self, made, compression=name, serializer=serializer, checksum=checksum, limits=writing)
-        Decoder.__init__(self, made, serializer=serializer, limits=reading)
-        self.serializer: str = class_name(type(serializer)) if is_hook(serializer) else ""
+        made, codecs = _chosen_format(format, pretty_print=pretty_print), _chosen_codecs(codec)
+        hook, reading = _chosen_serializer(serializer), ReadLimits.of(limits)
+        Encoder.__init__(
+            self,
+            made,
+            compression=compression_name(compression),
+            codecs=codecs,
+            serializer=hook,
+            checksum=checksum,
+            limits=for_writing(reading),
+        )
+        Decoder.__init__(self, made, codecs=codecs, serializer=hook, limits=reading)
+        self.serializer: str = class_name(type(hook)) if is_hook(hook) else ""
         """The class of the serializer that every object passes; nothing where it changes none."""
 
     def inline_blobs(self, record: Record, blobs: Mapping[str, bytes]) -> Record:
@@ -62,17 +81,59 @@ class RecordCodec(Encoder, Decoder):
         opened = self.parsed(record)
         opened.fill(blobs)
         raw = opened.format.dumps(opened.tree)
-        packed = compressed(raw, header.compression, format=opened.format, limits=self.writing)
-        payload, compression = (raw, "") if packed is None else (packed, header.compression)
+        codecs = opened.find_codecs(header.codecs)
+        payload, compression = packed_payload(
+            raw, header.compression, codecs, format=opened.format, limits=self.writing
+        )
         whole = replace(header, size=len(payload), raw_size=len(raw), compression=compression)
         whole.checksum = made_checksum(self._checksum, whole.canonical(), payload)
         return Record(whole, payload)
 
 
-def _make_format(name: str, *, pretty_print: bool) -> Format:
-    kind: Any = format_class(name)
-    made: Format = kind(pretty_print=pretty_print) if kind.text else kind()
+def _chosen_format(given: Any, *, pretty_print: bool) -> Format:
+    if pretty_print:
+        if isinstance(given, Format):
+            raise GraphDefinitionError(
+                f"pretty_print=True is for formats that are given by name. Give it to the format: {class_name(type(given))}"
+                "(pretty_print=True)."
+            )
+        name, options = (given, {}) if isinstance(given, str) else next(iter(given.items()))
+        given = {name: {"pretty_print": True} | options}
+    made: Format = _chosen("format", given, Format)
     return made
+
+
+def _chosen_codecs(given: Any) -> list[Codec]:
+    each_given = (
+        given if isinstance(given, Sequence) and not isinstance(given, str) else () if given is None else (given,)
+    )
+    codecs = [_chosen("codec", each, Codec) for each in each_given]
+    names = [getattr(codec, "name", None) for codec in codecs]
+    for name in names:
+        if not isinstance(name, str) or not _CODEC_NAME.fullmatch(name):
+            raise GraphDefinitionError(
+                f"codec= has a codec with name = {name!r}, by which no record can call it. Give its class a name of lower case "
+                "letters, digits, '_', '.' and '-', a letter first."
+            )
+    if len({*names}) < len(names):
+        raise GraphDefinitionError(
+            f"codec= has two codecs of one name: {', '.join(map(str, names))}. Records tell them by name."
+        )
+    return codecs
+
+
+def _chosen_serializer(given: Any) -> CheckpointSerializer | None:
+    is_one = not isinstance(given, type) and hasattr(given, "serialize") and hasattr(given, "deserialize")
+    hook: CheckpointSerializer | None = given
+    return hook if given is None or is_one else _chosen("serializer", given, CheckpointSerializer)
+
+
+def _chosen(kind: str, given: Any, base: Any) -> Any:
+    if isinstance(given, base):
+        return given
+    from spark.hooks.options import chosen  # not needed by those who give an object
+
+    return chosen(kind, given, base=base, place=kind)
 
 
 def _needs_blobs(record: Record, why: str) -> DeserializationError:

@@ -7,14 +7,14 @@ sequence of that record, so names alone say what may be collected; see ``docs/de
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError
 from spark.graphs.checkpoint.records.checksum import checksum, is_right
 from spark.graphs.checkpoint.records.chunks import chunk_trees, joined, values_of
-from spark.graphs.checkpoint.records.compression import compress, unpack
+from spark.graphs.checkpoint.records.codecs import Codec, FindCodecs, codec_names, pack, undo
 from spark.graphs.checkpoint.records.limits import DEFAULT_LIMITS, Inflation, ReadLimits
 
 LARGE_FROM: Final = 8192
@@ -23,6 +23,7 @@ LARGE_FROM: Final = 8192
 _TAG: Final = "$blob"
 _NAME: Final = re.compile(r"[A-Za-z0-9-]{1,100}")
 _DIGITS: Final = 12
+_FIELD_TYPES: Final[tuple[list[type], ...]] = ([str, int, int, str, str], [str, int, int, str, str, list])
 
 Place = tuple[dict[str, Any], str]
 """A mapping in a payload's tree in which there may be references and chunks: what holds it, and its name there."""
@@ -42,10 +43,13 @@ class BlobRef:
     """Of what is stored."""
     compression: str = ""
     """``"gzip"``, ``"zstd"``, or ``""`` for none."""
+    codecs: tuple[str, ...] = ()
+    """The names of the codecs that it passed, in this order."""
 
     def tree(self) -> dict[str, Any]:
         """It as a plain tree: a tag that no value of a user is ever written as."""
-        return {_TAG: [self.name, self.size, self.raw_size, self.checksum, self.compression]}
+        fields = [self.name, self.size, self.raw_size, self.checksum, self.compression]
+        return {_TAG: [*fields, [*self.codecs]] if self.codecs else fields}
 
     @classmethod
     def of(cls, tree: Any) -> BlobRef | None:
@@ -56,27 +60,32 @@ class BlobRef:
         if type(tree) is not dict or len(tree) != 1 or _TAG not in tree:
             return None
         fields = tree[_TAG]
-        if type(fields) is not list or [type(field) for field in fields] != [str, int, int, str, str]:
+        if type(fields) is not list or [type(field) for field in fields] not in _FIELD_TYPES:
             raise CheckpointDamagedError("a reference to a large value is not valid")
         # Names become parts of paths and keys, and anybody who may write to the store can choose them: none may lead elsewhere.
         if not is_blob_name(fields[0]):
             raise CheckpointDamagedError(f"it refers to a large value by {fields[0][:40]!r}, which is not a valid name")
-        return cls(*fields)
+        codecs = tuple(fields[5]) if len(fields) > 5 else ()
+        if not {str}.issuperset(map(type, codecs)):
+            raise CheckpointDamagedError("the codecs of a large value are not names")
+        name, size, raw_size, stored_checksum, compression = fields[:5]
+        return cls(name, size, raw_size, stored_checksum, compression, codecs)
 
     def is_intact(self, stored: bytes) -> bool:
         """Whether these bytes are what was stored under the name."""
         return len(stored) == self.size and is_right(self.checksum, b"", stored)
 
-    def content(self, stored: bytes) -> bytes:
+    def content(self, stored: bytes, find_codecs: FindCodecs) -> bytes:
         """The encoded value, from what is stored under the name.
 
         :raises CheckpointDamagedError: it is not what was written.
-        :raises DeserializationError: it is intact, but its compression can't be undone here.
+        :raises DeserializationError: it is intact, but its compression or a codec can't be undone here.
         """
         if not self.is_intact(stored):
             raise CheckpointDamagedError(f"its large value {self.name!r} is not what was written")
+        codecs, what = find_codecs(self.codecs), f"The large value {self.name!r}"
         try:
-            return unpack(stored, self.compression, raw_size=self.raw_size, what=f"The large value {self.name!r}")
+            return undo(stored, compression=self.compression, codecs=codecs, raw_size=self.raw_size, what=what)
         except CheckpointDamagedError as error:
             raise CheckpointDamagedError(f"its large value {self.name!r} can't be unpacked: {error}") from error
 
@@ -92,25 +101,34 @@ class NewBlobs:
         """Name to content, until a record that refers to them is durable."""
         self.inflation = Inflation(limits)
 
-    def add(self, content: bytes, *, sequence: int, compression: str, count: Callable[[bytes], int]) -> BlobRef:
+    def add(
+        self,
+        content: bytes,
+        *,
+        sequence: int,
+        compression: str,
+        codecs: Sequence[Codec] = (),
+        count: Callable[[bytes], int],
+    ) -> BlobRef:
         """Keep an encoded value as a blob of the record that is made for this sequence.
 
         :param count: at most how many values are read from it.
+        :raises SerializationError: a codec fails.
         """
         self._count += 1
         name = f"{sequence:0{_DIGITS}d}-{self._writer}-{self._count}"
-        packed = compress(content, compression) if compression else None
-        if packed is not None and not self.inflation.admits(
-            name, size=len(packed), raw_size=len(content), members=count(content)
-        ):
-            packed = None
-        stored = content if packed is None else packed
+
+        def admits(size: int) -> bool:
+            return self.inflation.admits(name, size=size, raw_size=len(content), members=count(content))
+
+        stored, packed_by = pack(content, compression=compression, codecs=codecs, admits=admits)
         ref = BlobRef(
             name=name,
             size=len(stored),
             raw_size=len(content),
             checksum=checksum("sha256", b"", stored),
-            compression="" if packed is None else compression,
+            compression=packed_by,
+            codecs=codec_names(codecs),
         )
         self.unstored[ref.name] = stored
         return ref

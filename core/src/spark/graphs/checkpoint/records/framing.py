@@ -111,9 +111,10 @@ def check_size(head: Head, size: int, *, place: str) -> None:
 
 def _around(header: RecordHeader) -> tuple[bytes, bytes]:
     text = header.to_json()
-    if header.format == "json" and not header.compression:
+    is_json = header.format == "json" and not header.codecs
+    if is_json and not header.compression:
         return _OPEN + text + _PAYLOAD, _CLOSE
-    if header.format == "json" and header.compression == "gzip":
+    if is_json and header.compression == "gzip":
         return _member(_OPEN + text + _PAYLOAD), _member(_CLOSE)
     return _OPEN + text + _LINE_END, b""
 

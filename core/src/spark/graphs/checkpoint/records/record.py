@@ -55,6 +55,10 @@ class RecordHeader:
     references_in_payload: bool = False
     """``RecordCodec.references`` finds in the payload which large values the record needs. Where it can't, none of that graph are
     removed by the core while the record is there. Left out of what is stored when it is true."""
+    codecs: tuple[str, ...] = ()
+    """The names of the codecs that payload and large values passed, in this order. Left out of what is stored when empty."""
+    serializer: str = ""
+    """The name of the serializer that every value passed, if a plugin provides it. Left out of what is stored when empty."""
 
     def to_json(self) -> bytes:
         """The header as one line of JSON, an object with the fields as keys; ``from_json`` is its inverse."""
@@ -65,7 +69,8 @@ class RecordHeader:
             f',"version":{quote(self.version)},"format":{quote(self.format)},"compression":{quote(self.compression)}'
             f',"size":{self.size},"raw_size":{self.raw_size},"nonce":{quote(self.nonce)}'
             f',"checksum":{quote(self.checksum)},"signature":{quote(self.signature)},"metadata":{written_all(self.metadata)}'
-            f"{'' if self.references_in_payload else _UNDECLARED_FIELD}}}"
+            f"{'' if self.references_in_payload else _UNDECLARED_FIELD}"
+            f"{_codecs_field(self.codecs)}{_serializer_field(self.serializer)}}}"
         ).encode("ascii")
 
     @classmethod
@@ -77,6 +82,8 @@ class RecordHeader:
         fields = _parse_object(data)
         if type(fields.get("timestamp")) is str:
             fields["timestamp"] = _parse_utc(fields["timestamp"])
+        if type(codecs := fields.get("codecs")) is list:
+            fields["codecs"] = tuple(codecs)
         header = cls.of(fields)
         if (
             header.to_json() != data
@@ -90,7 +97,7 @@ class RecordHeader:
 
         :raises CheckpointDamagedError: they are no header.
         """
-        fields = {"references_in_payload": True} | fields
+        fields = _DEFAULTS | fields
         if fields.keys() != _FIELD_TYPES.keys():
             raise _damaged(f"it has the fields {sorted(fields)}, not {sorted(_FIELD_TYPES)}")
         for name, types in _FIELD_TYPES.items():
@@ -106,7 +113,8 @@ class RecordHeader:
             f',{"null" if self.parent is None else self.parent},"{_utc_text(self.timestamp)}",{int(self.manual)}'
             f",{quote(self.version)},{quote(self.format)},{quote(self.compression)}"
             f",{self.size},{self.raw_size},{quote(self.nonce)},{written_all(self.metadata)}"
-            f"{'' if self.references_in_payload else _UNDECLARED}]"
+            f"{'' if self.references_in_payload else _UNDECLARED}"
+            f"{_in_braces(_codecs_field(self.codecs))}{_in_braces(_serializer_field(self.serializer))}]"
         ).encode("ascii")
 
 
@@ -208,7 +216,11 @@ _FIELD_TYPES: Final[dict[str, tuple[type, ...]]] = {
     "signature": (str,),
     "metadata": (dict,),
     "references_in_payload": (bool,),
+    "codecs": (tuple,),
+    "serializer": (str,),
 }
+_DEFAULTS: Final[dict[str, Any]] = {"references_in_payload": True, "codecs": (), "serializer": ""}
+"""Of the fields that are left out of what is stored when they have these."""
 _UNDECLARED: Final = ',"references elsewhere"'
 _UNDECLARED_FIELD: Final = ',"references_in_payload":false'
 _LARGEST: Final = 2**63 - 1
@@ -249,6 +261,8 @@ def _check_values(fields: dict[str, Any]) -> None:
         raise _damaged(str(error)) from error
     if not _has_a_place_in_utc(fields["timestamp"]):
         raise _damaged("its timestamp has no time zone, or can't be expressed in UTC")
+    if not {str}.issuperset(map(type, fields["codecs"])):
+        raise _damaged("its codecs are not names")
     if searchable(fields["metadata"]) != fields["metadata"]:
         raise _damaged("its metadata is not valid")
 
@@ -274,6 +288,18 @@ def _has_a_place_in_utc(timestamp: datetime) -> bool:
 
 def _utc_text(timestamp: datetime) -> str:
     return (timestamp if timestamp.tzinfo is UTC else timestamp.astimezone(UTC)).isoformat()
+
+
+def _codecs_field(names: tuple[str, ...]) -> str:
+    return f',"codecs":[{",".join(map(quote, names))}]' if names else ""
+
+
+def _serializer_field(name: str) -> str:
+    return f',"serializer":{quote(name)}' if name else ""
+
+
+def _in_braces(field: str) -> str:
+    return f",{{{field[1:]}}}" if field else ""
 
 
 def _number_or_null(value: int | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 
 class CheckpointSerializer:
@@ -11,6 +11,9 @@ class CheckpointSerializer:
     ``serialize`` sees every object on the way down, containers, keys and plain values too; what it returns instead is
     taken as it is, and its children are offered next. ``deserialize`` sees every value on the way up, children first.
     """
+
+    name: ClassVar[str] = ""
+    """What ``serializer=`` and the record's header call it, if a plugin provides it; a subclass says it anew."""
 
     def serialize(self, obj: Any) -> Any:
         """``obj`` itself, or what to save instead of it."""
@@ -24,3 +27,9 @@ class CheckpointSerializer:
 def is_hook(serializer: CheckpointSerializer | None) -> bool:
     """Whether a serializer can change anything; without one, the short way is taken."""
     return serializer is not None and type(serializer) is not CheckpointSerializer
+
+
+def serializer_name(serializer: CheckpointSerializer | None) -> str:
+    """The name under which a plugin provides it, or nothing. What inherits a name is another serializer."""
+    name = vars(type(serializer)).get("name", "")
+    return name if isinstance(name, str) else ""

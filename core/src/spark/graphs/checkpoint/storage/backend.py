@@ -10,16 +10,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
-from spark.errors import BackendError, CheckpointDamagedError, DeletionError, GraphDefinitionError
+from spark.errors import BackendError, CheckpointDamagedError, DeletionError
 from spark.graphs.checkpoint.calls import ATTEMPTS
-from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
+from spark.graphs.checkpoint.encoding.record_codec import Chosen, RecordCodec
 from spark.graphs.checkpoint.ids import parse_automatic_id
-from spark.graphs.checkpoint.records.formats import Format
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.storage.io import InlineLimits, checked_inline_io
 from spark.graphs.checkpoint.storage.listing import DamagedRecord, LatestHeaders, Listing, Records, in_batches, page_of
 
 if TYPE_CHECKING:
+    from spark.graphs.checkpoint.records.codecs import Codec
+    from spark.graphs.checkpoint.records.formats import Format
     from spark.graphs.checkpoint.records.limits import ReadLimits
     from spark.graphs.checkpoint.records.query import CheckpointQuery
     from spark.graphs.checkpoint.records.record import Record
@@ -68,20 +69,21 @@ class CheckpointBackend(ABC):
     def __init__(
         self,
         *,
-        format: str | Format = "json",
+        format: Chosen[Format] = "json",
         compression: bool | str = False,
         pretty_print: bool = False,
-        serializer: CheckpointSerializer | None = None,
+        codec: Chosen[Codec] | Sequence[Chosen[Codec]] | None = None,
+        serializer: Chosen[CheckpointSerializer] | None = None,
         limits: ReadLimits | Mapping[str, int] | None = None,
         inline_io: bool = True,
     ) -> None:
-        _check_kinds(format, serializer)
         self.inline_io: bool = checked_inline_io(inline_io)
         """Small and fast I/O may run in the event loop's thread (see ``SmallIO``); False: no I/O ever does."""
         self.record_codec: RecordCodec = RecordCodec(
             format=format,
             compression=compression,
             pretty_print=pretty_print,
+            codec=codec,
             serializer=serializer,
             limits=limits,
             checksum="sha256" if self.persistent else "crc32",
@@ -342,10 +344,3 @@ async def _with_metadata(backend: CheckpointBackend, listing: Listing, query: Ch
 
 def _place(graph_id: str, sequence: int | None = None) -> str:
     return f"{'the latest checkpoint' if sequence is None else f'checkpoint {sequence}'} of graph {graph_id!r}"
-
-
-def _check_kinds(format: Any, serializer: Any) -> None:
-    if not isinstance(format, str | Format):
-        raise GraphDefinitionError(f"format={format!r}: give the name of a format, or a Format.")
-    if serializer is not None and not (hasattr(serializer, "serialize") and hasattr(serializer, "deserialize")):
-        raise GraphDefinitionError(f"serializer={serializer!r}: give a CheckpointSerializer.")

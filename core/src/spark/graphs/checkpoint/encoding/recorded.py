@@ -1,0 +1,89 @@
+"""What a record's header names: its format, its codecs and its serializer, found by their names where they need no options."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from spark.errors import DeserializationError, GraphDefinitionError
+from spark.graphs.checkpoint.records.codecs import Codec
+from spark.graphs.checkpoint.records.formats import Format, format_class
+from spark.graphs.checkpoint.records.record import RecordHeader
+from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer, is_hook, serializer_name
+
+T = TypeVar("T")
+
+
+class Recorded:
+    """Finds what a record was written with: what the store was opened with, where that has the name, and else the plugin's."""
+
+    def __init__(self, format: Format, codecs: Sequence[Codec], serializer: CheckpointSerializer | None) -> None:
+        self._format = format
+        self._serializer = serializer
+        self._codecs = {codec.name: codec for codec in codecs}
+        self._serializers: dict[str, CheckpointSerializer] = {}
+
+    def format_kind(self, header: RecordHeader) -> type[Format]:
+        """The class of a record's format.
+
+        :raises PluginNotFoundError: it is not installed.
+        """
+        return type(self._format) if header.format == self._format.name else format_class(header.format)
+
+    def format(self, header: RecordHeader) -> Format:
+        """A record's format.
+
+        :raises DeserializationError: it has to be asked for, or given with options.
+        :raises PluginNotFoundError: it is not installed.
+        """
+        if header.format == self._format.name:
+            return self._format
+        if not self.format_kind(header).safe_to_load:
+            raise DeserializationError(
+                f"{name_of(header)} was written in the format {header.format!r}. Loading that can run code, so it is "
+                f"only done where it is asked for: if you trust this store, open it with format={header.format!r}."
+            )
+        made: Format = _made("format", header.format, what=name_of(header))
+        return made
+
+    def codecs(self, names: Sequence[str], *, what: str) -> list[Codec]:
+        """The codecs with these names.
+
+        :param what: what was written with them, for messages.
+        :raises DeserializationError: one has to be given with options.
+        :raises PluginNotFoundError: one is not installed.
+        """
+        for name in names:
+            if name not in self._codecs:
+                self._codecs[name] = _made("codec", name, what=what)
+        return [self._codecs[name] for name in names]
+
+    def serializer(self, header: RecordHeader) -> CheckpointSerializer | None:
+        """What a record's values passed. One of the program's own, which has no name, is used for all that it loads.
+
+        :raises DeserializationError: it has to be given with options.
+        :raises PluginNotFoundError: it is not installed.
+        """
+        name, own = header.serializer, self._serializer
+        if not name or (is_hook(own) and serializer_name(own) in ("", name)):
+            return own
+        if name not in self._serializers:
+            self._serializers[name] = _made("serializer", name, what=name_of(header))
+        return self._serializers[name]
+
+
+def name_of(header: RecordHeader) -> str:
+    """What messages call the checkpoint."""
+    return f"Checkpoint {header.checkpoint_id!r} (graph {header.graph_id!r}, sequence {header.sequence})"
+
+
+def _made(kind: str, name: str, *, what: str) -> Any:
+    from spark.hooks.options import make  # not needed by those who read what they wrote
+
+    place = f"{what} was written with the {kind} {name!r}"
+    try:
+        return make(kind, name, {}, place=place)
+    except GraphDefinitionError as error:
+        raise DeserializationError(
+            f"{error} Open the store with {kind}={{{name!r}: {{…}}}} and the options that it was written with."
+        ) from error
