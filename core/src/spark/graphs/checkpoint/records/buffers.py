@@ -20,6 +20,7 @@ VALUE: Final = "value"
 CHUNKS: Final = "chunks"
 CHUNK_SIZE: Final = 8 * 2**20
 _ALIGNMENT: Final = 64
+_SAMPLE: Final = 64 * 1024
 
 
 class Pieces:
@@ -33,6 +34,12 @@ class Pieces:
 
     def __len__(self) -> int:
         return self.size
+
+    def sample(self) -> bytes:
+        """Some of them, from the middle of the longest piece."""
+        longest = max(self.views, key=len)
+        start = max(0, len(longest) // 2 - _SAMPLE // 2)
+        return bytes(longest[start : start + _SAMPLE])
 
     def __bytes__(self) -> bytes:
         return bytes(self.views[0]) if len(self.views) == 1 else b"".join(self.views)

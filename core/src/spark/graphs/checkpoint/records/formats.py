@@ -30,6 +30,8 @@ class Format(ABC):
     """What stands between two members of a mapping."""
     closing: ClassVar[bytes] = b""
     """What stands after the members of a mapping."""
+    takes_bytes: ClassVar[bool] = False
+    """A plain tree may hold ``bytes``, too."""
     takes_objects: ClassVar[bool] = False
     """It writes any object by itself; then nothing is turned into a plain tree first."""
 
