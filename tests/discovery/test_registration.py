@@ -278,7 +278,8 @@ PLACE = "spark.toml [checkpoint] plugins"
 
 @pytest.mark.parametrize("is_scanned", [False, True])
 def test_modules_that_settings_name_are_registered_once(site: Site, is_scanned: bool) -> None:
-    (site.folder / "my_rules.py").write_text(sources.LISTENS)
+    counts = "calls = []\n@hookimpl\ndef spark_triggers():\n    calls.append(1)\n    return []\n"
+    (site.folder / "my_rules.py").write_text(sources.LISTENS + counts)
     if is_scanned:
         plugins()
 
@@ -286,6 +287,7 @@ def test_modules_that_settings_name_are_registered_once(site: Site, is_scanned: 
     register_modules(["my_rules"], place="pyproject.toml [tool.spark.checkpoint] plugins")
 
     assert [info.source for info in plugins() if info.name == "my_rules"] == [f"named in {PLACE}"]
+    assert importlib.import_module("my_rules").calls == [1]
     assert len(events.listeners("spark_checkpoint_deleted")) == 1
 
 
