@@ -337,7 +337,8 @@ def test_a_module_that_the_block_list_names_is_not_imported(site: Site, monkeypa
 
 
 def test_an_installed_twin_does_not_harm_what_is_registered(site: Site) -> None:
-    site.install("fake-own", sources.LISTENS)
+    target = "spark.graphs.checkpoint:EverySeconds"
+    site.install("fake-own", sources.returns("spark_triggers", f"[TriggerSpec(name='twice', target={target!r})]"))
     module = importlib.import_module("fake_own_plugin")
 
     register(module, name="mine")
@@ -345,6 +346,7 @@ def test_an_installed_twin_does_not_harm_what_is_registered(site: Site) -> None:
     status = {info.name: (info.status, info.reason) for info in plugins()}
     assert status["mine"] == ("loaded", "")
     assert status["own"] == ("blocked", "It is registered in code already, as 'mine'.")
+    assert trigger_class("twice") is EverySeconds
 
 
 def test_a_class_of_the_program_itself_can_be_provided(site: Site, run_fresh: Callable[..., str]) -> None:
