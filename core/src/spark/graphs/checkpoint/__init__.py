@@ -26,7 +26,7 @@ from spark.graphs.checkpoint.migrations import register_migration
 from spark.graphs.checkpoint.model import CURRENT_VERSION, GraphCheckpoint
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler, observer_class
 from spark.graphs.checkpoint.policies.improvements import WhenImproved
-from spark.graphs.checkpoint.policies.lookup import trigger_class
+from spark.graphs.checkpoint.policies.lookup import retention_class, trigger_class
 from spark.graphs.checkpoint.policies.retention import KeepAll, KeepFor, KeepLast, Retention
 from spark.graphs.checkpoint.policies.selections import KeepBest, KeepDaily, KeepEvery
 from spark.graphs.checkpoint.policies.signals import OnSignal
@@ -108,6 +108,7 @@ __all__ = [
     "register_migration",
     "register_type",
     "rename_type",
+    "retention_class",
     "serializer_class",
     "trigger_class",
 ]
