@@ -93,22 +93,18 @@ WHAT_IS_THERE = """
 import json
 from spark.errors import PluginError
 from spark.graphs import checkpoint
-from spark.graphs.checkpoint import backend_class, trigger_class
-from spark.graphs.checkpoint.storage import format_class
-from spark.hooks import class_of, plugins
+from spark.graphs.checkpoint import backend_class
+from spark.hooks import plugins
+from spark.hooks.registry import class_of
 
 FIND = {
     "URL scheme": lambda scheme: backend_class(f"{scheme}://somewhere"),
-    "backend": backend_class,
     "class name": lambda name: getattr(checkpoint, name),
-    "executor": lambda name: class_of(("executor", name)),
-    "format": format_class,
-    "trigger": trigger_class,
 }
 
 def found(kind, name):
     try:
-        return FIND[kind](name).__module__
+        return (FIND[kind](name) if kind in FIND else class_of((kind, name))).__module__
     except (PluginError, ImportError) as error:
         return f"{type(error).__name__}: {error}"
 

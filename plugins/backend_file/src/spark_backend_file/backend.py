@@ -8,7 +8,7 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from spark.graphs.checkpoint.storage import CheckpointBackend, SmallIO, run_blocking, split_inline_io
+from spark.graphs.checkpoint.storage import CheckpointBackend, SmallIO, run_blocking, split_options
 from spark_backend_file.locations import directory_at, directory_of
 from spark_backend_file.threads import LOCK_TIMEOUT, BackendThreads
 
@@ -81,11 +81,11 @@ class FileCheckpointBackend(CheckpointBackend):
     def from_url(cls, url: str, **options: Any) -> Self:
         """The backend of the directory that ``file:///path`` names, or of a folder behind another URL of fsspec.
 
-        A query may say ``inline_io=false``.
+        A query may have the options of every backend: ``format``, ``compression``, ``inline_io`` and so on.
 
         :raises ValueError: a ``file:`` URL names a host, holds another query, or no absolute path; or a filesystem is read-only.
         """
-        address, common = split_inline_io(url)
+        address, common = split_options(url)
         return cls(directory_of(address), **common | options)
 
     def __repr__(self) -> str:

@@ -11,26 +11,22 @@ from spark.graphs.checkpoint.observers.handlers import CheckpointHandler
 
 if TYPE_CHECKING:
     from spark.hooks.discovery import Found
+    from spark.hooks.specs import PluginSpec
 
 _LOG: Final = logging.getLogger("spark.checkpoint")
 _LOCK: Final = Lock()
-_made: tuple[Found, tuple[CheckpointHandler, ...]] | None = None
+_made: dict[int, tuple[PluginSpec, CheckpointHandler | None]] = {}
+"""By the identity of its spec, which changes when the plugin is loaded anew."""
 
 
 def installed_observers(found: Found) -> tuple[CheckpointHandler, ...]:
-    """The observers among these plugins that need no options, made once. One that can't be made is logged and left out."""
+    """The observers among these plugins that need no options, each made once. One that can't be made is logged and left out."""
     global _made
     with _LOCK:
-        if _made is None or _made[0] is not found:
-            names = dict.fromkeys(
-                spec.name
-                for plugin in found.plugins
-                if plugin.is_loaded
-                for spec in plugin.specs
-                if spec.kind == "observer"
-            )
-            _made = found, tuple(made for name in names if (made := _observer(name)) is not None)
-        return _made[1]
+        specs = {spec.name: spec for plugin in found.plugins for spec in plugin.info.specs if spec.kind == "observer"}
+        # Those that were made stay, with their state, when other plugins come or go.
+        _made = {id(spec): _made.get(id(spec)) or (spec, _observer(spec.name)) for spec in specs.values()}
+        return tuple(made for _, made in _made.values() if made is not None)
 
 
 def _observer(name: str) -> CheckpointHandler | None:

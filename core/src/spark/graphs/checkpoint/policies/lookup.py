@@ -31,7 +31,7 @@ def trigger_class(name: str) -> type[Trigger]:
     """
     from spark.hooks.registry import class_of  # not needed by those who give a trigger themselves
 
-    return class_of(("trigger", name))
+    return class_of(("trigger", name), base=Trigger)  # type: ignore[type-abstract]
 
 
 def rule_to_data(rule: Rule) -> dict[str, Any]:
