@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -15,20 +16,39 @@ NOON: Final = datetime(2030, 6, 15, 12, tzinfo=UTC)
 """When the lines of ``make_line`` are looked at."""
 
 
+class State(Mapping[str, Any]):
+    """As a run shows its state: nobody can change it, and each value that is read is a copy."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = deepcopy(dict(values))
+
+    def __getitem__(self, key: str) -> Any:
+        return deepcopy(self._values[key])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return repr(self._values)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What a boundary shows only when it is asked."""
 
-    run_id: str = "run"
-    state: Mapping[str, Any] = field(default_factory=dict)
-    metrics: Collection[str] = ()
-    max_iterations: int | None = None
-    max_seconds: float | None = None
-    bytes_since_checkpoint: int = 0
+    run_id: str
+    state: Mapping[str, Any]
+    metrics: Collection[str]
+    max_iterations: int | None
+    max_seconds: float | None
+    bytes_since_checkpoint: int
 
     @property
     def values(self) -> Mapping[str, Any]:
-        """The state without copies."""
+        """The state, for those who only look."""
         return self.state
 
 
@@ -57,7 +77,7 @@ def make_boundary(
     """
     facts = Facts(
         run_id=run_id,
-        state=dict(state or {}),
+        state=State(state or {}),
         metrics=metrics,
         max_iterations=max_iterations,
         max_seconds=max_seconds,
