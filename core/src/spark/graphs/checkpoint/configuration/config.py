@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, get_a
 from spark.errors import GraphDefinitionError
 from spark.graphs.checkpoint.configuration.choosing import all_of, chosen_retention, chosen_trigger
 from spark.graphs.checkpoint.configuration.store import opened_store
+from spark.graphs.checkpoint.encoding.choosing import chosen_format, chosen_serializer
 from spark.graphs.checkpoint.observers.choosing import chosen_handlers
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler, HandlerErrors
 from spark.graphs.checkpoint.observers.observers import Observers
@@ -31,7 +32,6 @@ from spark.graphs.checkpoint.policies.triggers import (
     WithinOverhead,
 )
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
-from spark.graphs.checkpoint.storage.choosing import chosen_format, chosen_serializer
 from spark.graphs.values.loaded import class_name
 
 if TYPE_CHECKING:

@@ -47,6 +47,18 @@ class Codec(ABC):
         """
 
 
+def codec_class(name: str) -> type[Codec]:
+    """The class of the codec with this name.
+
+    :raises PluginNotFoundError: no installed plugin provides it.
+    :raises PluginConflictError: two do.
+    :raises PluginBrokenError: one does, and can't be used.
+    """
+    from spark.hooks.registry import class_of  # not needed by those who give a codec themselves
+
+    return class_of(("codec", name), base=Codec)  # type: ignore[type-abstract]
+
+
 FindCodecs: TypeAlias = Callable[[Sequence[str]], Sequence[Codec]]
 """The codecs with these names, for reading."""
 

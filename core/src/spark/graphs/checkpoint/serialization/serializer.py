@@ -14,6 +14,9 @@ class CheckpointSerializer:
 
     name: ClassVar[str] = ""
     """What ``serializer=`` and the record's header call it, if a plugin provides it; a subclass says it anew."""
+    safe_to_load: ClassVar[bool] = False
+    """``deserialize`` runs no code that its data choose, whatever they are. Unless a class says so, it is only used where it is
+    named, even for records that name it."""
 
     def serialize(self, obj: Any) -> Any:
         """``obj`` itself, or what to save instead of it."""
@@ -38,3 +41,15 @@ def serializer_name(serializer: CheckpointSerializer | None) -> str:
     """The name under which a plugin provides it, or nothing. What inherits a name is another serializer."""
     name = vars(type(serializer)).get("name", "")
     return name if isinstance(name, str) else ""
+
+
+def serializer_class(name: str) -> type[CheckpointSerializer]:
+    """The class of the serializer with this name.
+
+    :raises PluginNotFoundError: no installed plugin provides it.
+    :raises PluginConflictError: two do.
+    :raises PluginBrokenError: one does, and can't be used.
+    """
+    from spark.hooks.registry import class_of  # not needed by those who give a serializer themselves
+
+    return class_of(("serializer", name), base=CheckpointSerializer)

@@ -1,10 +1,11 @@
 """What authors of backends and formats import: the promises that they keep, what is stored, and blocking work."""
 
+from spark.graphs.checkpoint.encoding.choosing import Chosen
 from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.ids import automatic_id, parse_automatic_id
 from spark.graphs.checkpoint.model import SECTIONS
 from spark.graphs.checkpoint.records.blobs import BlobRef, is_blob_name
-from spark.graphs.checkpoint.records.codecs import Codec
+from spark.graphs.checkpoint.records.codecs import Codec, codec_class
 from spark.graphs.checkpoint.records.formats import Format, format_class
 from spark.graphs.checkpoint.records.framing import (
     LONGEST_HEAD,
@@ -36,6 +37,7 @@ __all__ = [
     "CheckpointInfo",
     "CheckpointQuery",
     "CheckpointSerializer",
+    "Chosen",
     "Codec",
     "DamagedRecord",
     "ForkGate",
@@ -54,6 +56,7 @@ __all__ = [
     "SmallIO",
     "automatic_id",
     "check_size",
+    "codec_class",
     "format_class",
     "frame",
     "holds_head",
