@@ -229,7 +229,7 @@ async def test_what_one_codec_wrote_is_read_beside_what_another_wrote(tmp_path: 
     async with FileCheckpointBackend(directory=tmp_path) as backend:
         used = {record.header.codecs for record in await records_of(backend)}
         assert used == {(), ("reverse",), ("aes-gcm",)}
-        assert (await CheckpointManager(backend).verify()).intact == 3
+        assert (await CheckpointManager(backend).verify()).intact == len(await records_of(backend))
         assert await make_graph(backend).run(resume=True) == {"more": False}
 
 

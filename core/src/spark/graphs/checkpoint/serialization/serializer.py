@@ -46,7 +46,7 @@ def serializer_name(serializer: CheckpointSerializer | None) -> str:
 def serializer_class(name: str) -> type[CheckpointSerializer]:
     """The class of the serializer with this name.
 
-    :raises PluginNotFoundError: no installed plugin provides it.
+    :raises PluginNotFoundError: no plugin provides it.
     :raises PluginConflictError: two do.
     :raises PluginBrokenError: one does, and can't be used.
     """
