@@ -222,6 +222,7 @@ OUR_PLUGINS = {
     "spark_backend_s3",
     "spark_backend_sql",
     "spark_cli",
+    "spark_format_msgpack",
     "spark_format_pickle",
     "spark_testing",
 }

@@ -46,25 +46,21 @@ MISSPELT_HOOK = """
         return []
 """
 
-MISSPELT_ARGUMENT = """
-    from spark.hooks import hookimpl
-
-    @hookimpl
-    def spark_checkpoint_created(chekpoint, info):
-        pass
-"""
-
-UNMARKED_HOOK = """
-    def spark_backends():
-        return []
-"""
-
 FUTURE_VERSION = """
     from spark.hooks import BackendSpec, hookimpl
 
     @hookimpl
     def spark_backends():
         return [BackendSpec(name="future", target="nowhere:Nothing", api_version=99)]
+"""
+
+
+LISTENS = """
+from spark.hooks import hookimpl
+
+@hookimpl
+def spark_checkpoint_deleted():
+    pass
 """
 
 

@@ -13,7 +13,7 @@ import pytest
 from spark.errors import PluginWarning
 from spark.graphs.checkpoint import backend_class
 from spark.hooks import PluginInfo, discovery, plugins
-from tests.discovery.sources import GOOD, GOOD_BACKEND
+from tests.discovery.sources import GOOD, GOOD_BACKEND, LISTENS
 from tests.support.sites import Site
 
 
@@ -82,7 +82,8 @@ def test_a_distribution_hidden_by_a_newer_one_is_not_found(
 
 def test_the_scan_happens_once_whatever_the_number_of_threads(site: Site) -> None:
     site.install(
-        "fake-slow", "from pathlib import Path\nwith open(Path(__file__).with_suffix('.log'), 'a') as f: f.write('x')"
+        "fake-slow",
+        f"{LISTENS}\nfrom pathlib import Path\nwith open(Path(__file__).with_suffix('.log'), 'a') as f: f.write('x')",
     )
     results: list[discovery.Found] = []
     threads = [threading.Thread(target=lambda: results.append(discovery.found())) for _ in range(8)]

@@ -12,6 +12,7 @@ import pytest
 from spark.graphs import Graph
 from spark.graphs.checkpoint import InMemoryCheckpointBackend
 from spark.hooks import events
+from tests.discovery.sources import LISTENS
 from tests.support.running import countdown, every_step
 from tests.support.sites import Site
 
@@ -184,6 +185,8 @@ async def test_a_slow_listener_is_left_behind_and_named(
     (listener,) = (each for each in events.listeners("spark_checkpoint_deleted") if "slow" in each.plugin)
     assert listener.late is not None
     await listener.late
+    await events.fire("spark_checkpoint_deleted", checkpoint_id="c", graph_id="too soon")
+    listener.resumes_at = 0.0
     await events.fire("spark_checkpoint_deleted", checkpoint_id="c", graph_id="third")
 
     assert fake_slow_plugin.heard == ["first", "third"]
@@ -225,7 +228,7 @@ def test_an_event_that_does_not_exist_is_a_mistake_of_the_caller(site: Site) -> 
 
 async def test_a_run_loads_plugins_off_the_event_loop(site: Site) -> None:
     """The first time imports whatever is installed, which may take long."""
-    site.install("fake-slow", "import threading\n\nLOADED_BY = threading.current_thread()\n")
+    site.install("fake-slow", f"{LISTENS}\nimport threading\n\nLOADED_BY = threading.current_thread()\n")
 
     await Graph(countdown(), id="g", checkpoint_config=every_step(InMemoryCheckpointBackend())).run({"limit": 2})
 

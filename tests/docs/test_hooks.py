@@ -57,8 +57,8 @@ def test_the_page_names_what_each_hook_returns() -> None:
 
 
 def test_every_field_of_a_spec_is_on_the_page() -> None:
-    common = {each.name for each in fields(specs.PluginSpec)}
-    own = {(each.name, f"`{kind.__name__}`") for kind in specs.PROVIDING.values() for each in fields(kind)}
+    common = {each.name for each in fields(specs.PluginSpec) if each.init}
+    own = {(each.name, f"`{kind.__name__}`") for kind in specs.PROVIDING.values() for each in fields(kind) if each.init}
     expected = {(name, "all") for name in common} | {(name, of) for name, of in own if name not in common}
 
     assert {(row["field"], row["of"]) for row in _FIELD_ROW.finditer(PLUGINS)} == expected

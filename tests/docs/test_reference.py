@@ -24,6 +24,7 @@ MODULES = [
     "spark_backend_file",
     "spark_backend_s3",
     "spark_backend_sql",
+    "spark_format_msgpack",
     "spark_format_pickle",
     "spark_testing",
 ]

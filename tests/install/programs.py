@@ -42,6 +42,42 @@ graph = Graph(start=count, id="six", checkpoint_config=CheckpointConfig(backend=
 print(asyncio.run(graph.run(resume=True)).content)
 """
 
+APP = """
+import asyncio, json, os, signal, sys
+from spark.errors import PluginError
+from spark.graphs import ExitNode, Graph, Node
+from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager
+from spark.hooks import plugins
+
+class Count(Node):
+    async def process(self, context):
+        count = await context.graph_state.get("count", 0) + 1
+        if count == int(os.environ.get("DIE_AT", 0)):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if count == int(os.environ.get("FAIL_AT", 0)):
+            raise OSError("the disk is gone")
+        await context.graph_state.set("count", count)
+        return {"count": count, "done": count >= 6}
+
+async def main(url):
+    count = Count()
+    count.on(done=False) >> count
+    count.on(done=True) >> ExitNode()
+    try:
+        graph = Graph(start=count, id="six", checkpoint_config=CheckpointConfig(backend=url, trigger_on_iteration=1))
+        return (await graph.run(resume=True)).content
+    except PluginError as error:
+        return str(error)
+    except OSError:
+        latest = await CheckpointManager(graph.checkpoint_backend).load_latest("six")
+        return latest.execution_metadata["error"]["stack"]
+
+said = asyncio.run(main(sys.argv[1]))
+installed = [(plugin.name, plugin.version, plugin.status) for plugin in plugins()]
+print(json.dumps({"said": said, "plugins": installed}))
+"""
+"""Prints, as JSON, what became of a run in the store of this URL, and the plugins."""
+
 SAVED_ONCE = """
 import asyncio, os
 from spark.graphs import ExitNode, Graph, checkpoint
@@ -57,22 +93,18 @@ WHAT_IS_THERE = """
 import json
 from spark.errors import PluginError
 from spark.graphs import checkpoint
-from spark.graphs.checkpoint import backend_class, trigger_class
-from spark.graphs.checkpoint.storage import format_class
-from spark.hooks import class_of, plugins
+from spark.graphs.checkpoint import backend_class
+from spark.hooks import plugins
+from spark.hooks.registry import class_of
 
 FIND = {
     "URL scheme": lambda scheme: backend_class(f"{scheme}://somewhere"),
-    "backend": backend_class,
     "class name": lambda name: getattr(checkpoint, name),
-    "executor": lambda name: class_of(("executor", name)),
-    "format": format_class,
-    "trigger": trigger_class,
 }
 
 def found(kind, name):
     try:
-        return FIND[kind](name).__module__
+        return (FIND[kind](name) if kind in FIND else class_of((kind, name))).__module__
     except (PluginError, ImportError) as error:
         return f"{type(error).__name__}: {error}"
 

@@ -55,10 +55,12 @@ OTHERS: dict[str, Any] = {
     "cancel_grace": 1.5,
     "record_errors": False,
     "max_overhead": 0.5,
+    "metrics": ["loss"],
 }
 """Another value than the default for each setting."""
-NOT_RECORDED = {"backend", "handler", "sources"}
-"""The backend is that which the checkpoint was loaded from. That handlers are lost is said; ``sources`` rule nothing."""
+NOT_RECORDED = {"backend", "handler", "sources", "format", "serializer", "codec"}
+"""The backend is that which the checkpoint was loaded from. That handlers are lost is said; ``sources`` rule nothing. The rest is
+recorded with the store."""
 
 
 class Odd(Trigger):

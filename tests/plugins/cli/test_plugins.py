@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from spark.hooks import discovery
-from tests.plugins.support.command_line import spark
+from spark.hooks import discovery, register
+from tests.plugins.support.command_line import Done, spark
 from tests.support.sites import Site
 
 PROVIDES = """
@@ -21,6 +23,32 @@ from spark.hooks import BackendSpec, hookimpl
 @hookimpl
 def spark_backends():
     return [BackendSpec(name={name!r}, target="{name}:Backend", schemes=({scheme!r},))]
+"""
+
+
+LISTENS = """
+from spark.hooks import hookimpl
+
+@hookimpl
+def spark_checkpoint_deleted():
+    pass
+"""
+
+TRIGGERS = """
+from spark.hooks import TriggerSpec, hookimpl
+
+@hookimpl
+def spark_triggers():
+    return [{}]
+"""
+
+RULES = """
+from pydantic import BaseModel, SecretStr
+from spark.graphs.checkpoint import EverySeconds as Rule
+
+class Options(BaseModel):
+    dollars: float
+    token: SecretStr = SecretStr("hunter2")
 """
 
 
@@ -37,17 +65,82 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
             del sys.modules[name]
 
 
-def test_installed_plugins_are_shown(site: Site) -> None:
-    shown = spark("plugins")
-    lines = {line["name"]: line for line in spark("plugins", "--json").json}
+def rows(done: Done) -> dict[tuple[str, str], dict[str, Any]]:
+    """Those of the JSON, by kind and name."""
+    return {(row["kind"], row["name"]): row for row in done.json}
+
+
+def test_each_thing_that_plugins_provide_has_a_row(site: Site) -> None:
+    site.install("fake-listening", LISTENS)
+
+    shown, told = spark("plugins"), rows(spark("plugins", "--json"))
 
     assert shown.code == 0
-    assert shown.out.startswith("NAME     DISTRIBUTION")
-    assert {"builtin", "file", "sql", "pickle"} <= lines.keys()
-    assert lines["file"]["provides"] == ["backend:file"]
-    assert lines["file"]["distribution"] == "spark-graphs-backend-file"
-    assert lines["file"]["status"] == "loaded"
-    assert lines["file"]["load_milliseconds"] >= 0
+    assert shown.out.splitlines()[0].split() == ["KIND", "NAME", "STATUS", "FROM", "SCHEMES", "SUMMARY"]
+    assert {
+        ("backend", "memory"),
+        ("format", "json"),
+        ("trigger", "every_seconds"),
+        ("format", "pickle"),
+    } <= told.keys()
+    file = told["backend", "file"]
+    assert file.pop("load_milliseconds") >= 0
+    assert file == {
+        "kind": "backend",
+        "name": "file",
+        "status": "loaded",
+        "reason": "",
+        "schemes": ["file", "local", "fsspec", "gs", "gcs", "az", "abfs", "abfss", "sftp", "ssh"],
+        "summary": "Checkpoints in a folder, on a disk or behind fsspec.",
+        "plugin": "file",
+        "source": "spark-graphs-backend-file 0.1.0",
+        "distribution": "spark-graphs-backend-file",
+    }
+    assert told["event", "spark_checkpoint_deleted"]["source"] == "fake-listening 1.0"
+    assert "event" in shown.out
+
+
+def test_one_is_shown_with_its_options(site: Site) -> None:
+    modelled = 'TriggerSpec(name="modelled", target="fake_rules:Rule", options="fake_rules:Options")'
+    site.install("fake-rules", TRIGGERS.format(modelled), fake_rules=RULES)
+
+    every, rule = spark("plugins", "every_seconds", "--json"), spark("plugins", "modelled", "--json")
+    shown = spark("plugins", "modelled")
+
+    assert [row["options"] for row in every.json] == [[{"name": "seconds", "type": "float", "default": ""}]]
+    assert [row["options"] for row in rule.json] == [
+        [
+            {"name": "dollars", "type": "float", "default": ""},
+            {"name": "token", "type": "SecretStr", "default": "SecretStr('**********')"},
+        ]
+    ]
+    assert "dollars  float      (required)" in shown.out.splitlines()
+    assert "options" not in spark("plugins", "--json").json[0]
+
+
+def test_a_plugin_is_shown_with_all_that_it_provides(site: Site) -> None:
+    assert rows(spark("plugins", "builtin", "--json")).keys() > {("backend", "memory"), ("trigger", "every_seconds")}
+    assert list(rows(spark("plugins", "spark-graphs-backend-sql", "--json"))) == [("backend", "sql")]
+
+
+def test_a_name_that_nothing_has_is_a_failure(site: Site) -> None:
+    done = spark("plugins", "every_second")
+
+    assert done.code == 1
+    assert "nothing has the name 'every_second'" in done.err
+
+
+def test_a_class_that_can_not_be_used_is_shown_as_broken_when_its_options_are(site: Site) -> None:
+    site.install(
+        "fake-rules", TRIGGERS.format('TriggerSpec(name="odd", target="fake_rules:Options")'), fake_rules=RULES
+    )
+
+    assert spark("plugins").code == 0
+    done = spark("plugins", "odd")
+
+    assert done.code == 1
+    assert "trigger odd (fake-rules 1.0) is broken." in done.out
+    assert "is not a subclass of spark.graphs.checkpoint.Trigger" in done.out
 
 
 def test_a_broken_one_is_shown_with_the_reason(site: Site) -> None:
@@ -56,11 +149,22 @@ def test_a_broken_one_is_shown_with_the_reason(site: Site) -> None:
     done = spark("plugins", "--json")
     shown = spark("plugins")
 
-    (line,) = [line for line in done.json if line["distribution"] == "fake-broken"]
-    assert done.code == 1
-    assert line["status"] == "broken"
-    assert "a_module_that_is_not_there" in line["reason"]
-    assert line["reason"] in shown.out
+    row = rows(done)["plugin", "broken"]
+    assert (done.code, done.err) == (1, "")
+    assert row["status"] == "broken"
+    assert "a_module_that_is_not_there" in row["reason"]
+    assert row["reason"] in shown.out
+
+
+def test_what_is_skipped_is_shown_beside_what_is_not(site: Site) -> None:
+    site.install("fake-rules", TRIGGERS.format('TriggerSpec(name="a", target="m:C"), TriggerSpec(name="b")'))
+
+    done = spark("plugins", "--json")
+
+    told = rows(done)
+    assert (done.code, done.err) == (1, "")
+    assert (told["trigger", "a"]["status"], told["trigger", "b"]["status"]) == ("loaded", "skipped")
+    assert 'write "module:Class"' in told["trigger", "b"]["reason"]
 
 
 def test_a_blocked_one_is_shown_and_no_failure(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,9 +172,9 @@ def test_a_blocked_one_is_shown_and_no_failure(site: Site, monkeypatch: pytest.M
 
     done = spark("plugins", "--json")
 
-    (line,) = [line for line in done.json if line["name"] == "sql"]
-    assert (done.code, line["status"], line["provides"]) == (0, "blocked", [])
-    assert "SPARK_DISABLE_PLUGINS" in line["reason"]
+    row = rows(done)["plugin", "sql"]
+    assert (done.code, row["status"]) == (0, "blocked")
+    assert "SPARK_DISABLE_PLUGINS" in row["reason"]
 
 
 def test_two_that_claim_one_scheme_are_shown_as_conflicting(site: Site) -> None:
@@ -79,11 +183,20 @@ def test_two_that_claim_one_scheme_are_shown_as_conflicting(site: Site) -> None:
 
     done = spark("plugins", "--json")
 
-    lines = {line["name"]: line for line in done.json}
+    told = rows(done)
     assert done.code == 1
-    assert (lines["one"]["status"], lines["two"]["status"]) == ("conflicting", "conflicting")
-    assert "URL scheme 'same': also claimed by fake-two" in lines["one"]["reason"]
-    assert lines["file"]["status"] == "loaded"
+    assert (told["backend", "one"]["status"], told["backend", "two"]["status"]) == ("conflicting", "conflicting")
+    assert "URL scheme 'same': also claimed by fake-two 1.0" in told["backend", "one"]["reason"]
+    assert told["backend", "file"]["status"] == "loaded"
+
+
+def test_what_is_registered_in_code_is_shown_with_its_source(site: Site) -> None:
+    (site.folder / "fake_own.py").write_text(TRIGGERS.format('TriggerSpec(name="a", target="m:C")'))
+
+    with register(importlib.import_module("fake_own"), name="mine"):
+        row = rows(spark("plugins", "--json"))["trigger", "a"]
+
+    assert (row["plugin"], row["source"], row["distribution"]) == ("mine", "registered in code", "")
 
 
 HEAVY = {

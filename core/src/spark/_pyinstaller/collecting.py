@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from spark.hooks.discovery import found
+from spark.hooks.discovery import plugins
 from spark.hooks.entry_points import find_candidates
 
 _IMPORTED_BY_NAME: Final = ("backports.zstd", "compression.zstd")
@@ -23,7 +23,7 @@ _ENDINGS: Final = (".py", *EXTENSION_SUFFIXES)
 
 def distributions() -> list[str]:
     """The distributions whose metadata an app needs, so that their entry points are found in it."""
-    return sorted({plugin.info.distribution for plugin in found().plugins if plugin.is_loaded})
+    return sorted({plugin.distribution for plugin in plugins() if plugin.takes_part})
 
 
 def modules() -> list[str]:
@@ -43,12 +43,12 @@ def _packages() -> Iterable[ModuleSpec]:
 
 def _starting_points() -> Iterator[str]:
     """The modules that entry points and specs name."""
-    loaded = {(plugin.info.distribution, plugin.info.name) for plugin in found().plugins if plugin.is_loaded}
+    loaded = {(plugin.distribution, plugin.name) for plugin in plugins() if plugin.takes_part}
     for candidate in find_candidates():
         if (candidate.distribution, candidate.name) in loaded:
             yield candidate.entry_point.module
-    for plugin in found().plugins:
-        for spec in plugin.specs if plugin.is_loaded else ():
+    for plugin in plugins():
+        for spec in plugin.specs:
             yield from (path.partition(":")[0] for path in (spec.target, spec.options) if path)
 
 

@@ -9,16 +9,15 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Final, Self
 
-from spark.errors import GraphDefinitionError, GraphRestoreError, SparkError, SparkWarning
+from spark.errors import GraphDefinitionError, GraphRestoreError, SparkWarning
 from spark.graphs.checkpoint.configuration.config import CheckpointConfig, are_seconds
 from spark.graphs.checkpoint.ids import check_graph_id
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.observers.observers import Observers
+from spark.graphs.checkpoint.policies.run_trigger import RunTrigger
 from spark.graphs.checkpoint.recording.recorder import Recorder
 from spark.graphs.checkpoint.recording.saving import saver_for
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
-from spark.graphs.checkpoint.storage.memory import InMemoryCheckpointBackend
-from spark.graphs.checkpoint.storage.opening import open_backend
 from spark.graphs.clock import Clock, random_hex
 from spark.graphs.definition.nodes import Node
 from spark.graphs.definition.topology import Topology
@@ -78,7 +77,7 @@ class Arguments:
             is_named=id is not None,
             checkpoint_config=config,
             backend=_opened_backend(config, graph_id=graph_id),
-            observers=Observers() if config is None else Observers.of(config.handler, errors=config.handler_errors),
+            observers=config.observers() if config is not None else Observers(),
             max_concurrency=_checked_concurrency(max_concurrency),
             node_threads=_checked_threads(node_threads),
             failure_rule=_checked_failure_rule(on_failure, failure_grace),
@@ -112,12 +111,19 @@ class Arguments:
         return Recorder(
             graph_id=self.graph_id,
             backend=self.backend,
-            trigger=self.checkpoint_config.trigger_for(self.backend),
             retention=self.checkpoint_config.combined_retention(),
             observers=self.observers,
             clock=self.clock,
             random=self.random,
         )
+
+    def new_trigger(self, origin: Origin) -> RunTrigger:
+        """What says where a run makes checkpoints that begins there; started when it is entered."""
+        config, pending = self.checkpoint_config, origin.pending
+        if config is None or self.backend is None:
+            return RunTrigger(None)
+        remembered = pending.checkpoint.execution_metadata.get("triggers") if pending is not None else None
+        return RunTrigger(config.trigger_for(self.backend), remembered=remembered, check=self.check)
 
     def new_run(
         self,
@@ -128,6 +134,7 @@ class Arguments:
         inputs: Mapping[str, Any] | None,
         session: GraphSession,
         recorder: Recorder | None,
+        trigger: RunTrigger,
     ) -> GraphRun:
         """A run that begins where the graph stands, with the pending work of the origin."""
         pending, config = origin.pending, self.checkpoint_config or _DEFAULTS
@@ -141,6 +148,7 @@ class Arguments:
             failure_rule=self.failure_rule,
             checkpoint_config=config,
             is_resumed=pending is not None,
+            metrics=config.recorded_metrics() if recorder is not None else (),
         )
         position = origin.position(
             topology, inputs, state=session.state, node_states=session.node_states, check=self.check
@@ -148,6 +156,7 @@ class Arguments:
         services = Services(
             executor=LocalExecutor(topology.plans, threads=self.node_threads),
             saver=saver_for(recorder, durability=config.durability) if recorder is not None else None,
+            trigger=trigger,
             clock=self.clock,
         )
         return GraphRun(spec, position, services)
@@ -296,7 +305,7 @@ def _opened_backend(config: CheckpointConfig | None, *, graph_id: str) -> Checkp
     """
     if config is None or not config.enabled:
         return None
-    backend = _backend_of(config)
+    backend = config.open_backend()
     if not backend.persistent and config.combined_trigger() is not None:
         _LOG.info(
             "Graph %r makes checkpoints in memory, so they end with this process. To keep them, give CheckpointConfig a backend, "
@@ -304,27 +313,3 @@ def _opened_backend(config: CheckpointConfig | None, *, graph_id: str) -> Checkp
             graph_id,
         )
     return backend
-
-
-def _backend_of(config: CheckpointConfig) -> CheckpointBackend:
-    backend = config.backend
-    if backend is None:
-        return InMemoryCheckpointBackend()
-    if isinstance(backend, str):
-        return _opened(backend, place=config.sources.get("backend", "CheckpointConfig(backend=…)"))
-    if isinstance(backend, CheckpointBackend):
-        return backend
-    raise GraphDefinitionError(
-        f"CheckpointConfig(backend={backend!r}): give a CheckpointBackend, its URL or name, or None for one in memory."
-    )
-
-
-def _opened(backend: str, *, place: str) -> CheckpointBackend:
-    from spark.hooks import redact  # not needed by those who give a backend themselves
-
-    try:
-        return open_backend(backend)
-    except Exception as error:
-        if isinstance(error, SparkError) and not isinstance(error, ValueError):
-            raise
-        raise GraphDefinitionError(f"{place}: {redact(backend)!r} is not a store: {error}") from error

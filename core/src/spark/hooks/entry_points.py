@@ -6,9 +6,9 @@ Entry points are read with ``importlib-metadata``, so that a malformed file mean
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import importlib_metadata as metadata
 
@@ -20,6 +20,10 @@ UNKNOWN: Final = "unknown"
 
 ALLOW: Final = "SPARK_PLUGINS"
 BLOCK: Final = "SPARK_DISABLE_PLUGINS"
+
+
+Key: TypeAlias = tuple[str, str]
+"""A distribution, normalized, and the name of its entry point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +46,10 @@ class Candidate:
         """The names by which the two lists of plugins may refer to it, normalized."""
         return {normalize(self.name), normalize(self.distribution)}
 
-    def is_called(self, distribution: str, name: str) -> bool:
-        """Whether it is this entry point of this distribution."""
-        return normalize(self.distribution) == distribution and self.name == name
+    @property
+    def key(self) -> Key:
+        """What tells it from all others."""
+        return normalize(self.distribution), self.name
 
     def load(self) -> Any:
         """The module, or other object, that the entry point names; raises whatever its import raises."""
@@ -53,7 +58,7 @@ class Candidate:
 
 def find_candidates() -> list[Candidate]:
     """Every installed plugin once, by distribution and name, whatever else is wrong with what is installed."""
-    found = {(normalize(each.distribution), each.name): each for each in _candidates()}
+    found = {each.key: each for each in _candidates()}
     return [found[key] for key in sorted(found)]
 
 
@@ -63,20 +68,24 @@ def reason_to_block(candidate: Candidate, environ: Mapping[str, str]) -> str:
     Both lists are separated by commas and name entry points or distributions. Without an allow-list everything may be
     imported; with an empty one nothing. The block-list wins.
     """
-    blocked = candidate.names & _listed(environ.get(BLOCK, ""))
-    if blocked:
-        return f"{BLOCK} lists {sorted(blocked)[0]!r}. To use it, remove it from that list."
+    if reason := reason_not_to_use(candidate.names, environ):
+        return reason
     if ALLOW in environ and not candidate.names & _listed(environ[ALLOW]):
         return f"{ALLOW}={environ[ALLOW]!r} does not list it. To use it, add {candidate.distribution!r} to that list."
     return ""
 
 
-def unknown_names(candidates: Iterable[Candidate], environ: Mapping[str, str]) -> list[str]:
+def reason_not_to_use(names: Set[str], environ: Mapping[str, str]) -> str:
+    """Why a plugin with these names must not be used: the block-list names it; empty when it does not."""
+    blocked = names & _listed(environ.get(BLOCK, ""))
+    return f"{BLOCK} lists {min(blocked)!r}. To use it, remove it from that list." if blocked else ""
+
+
+def unknown_names(installed: Set[str], environ: Mapping[str, str]) -> list[str]:
     """A sentence for each name in the two lists that no installed plugin has, with the nearest name that one has.
 
     Our own distributions may be listed even where they are not installed.
     """
-    installed = {name for each in candidates for name in each.names}
     known = installed | our_plugins()
     return [
         f"{variable} lists {name!r}, but no installed plugin has this name."
@@ -84,6 +93,14 @@ def unknown_names(candidates: Iterable[Candidate], environ: Mapping[str, str]) -
         for variable in (ALLOW, BLOCK)
         for name in sorted(_listed(environ.get(variable, "")) - known)
     ]
+
+
+def version_of(distribution: str) -> str:
+    """The version of an installed distribution, or ``"unknown"``: an app that was packed may lack the metadata."""
+    try:
+        return _name_and_version(metadata.Distribution.from_name(distribution))[1]
+    except metadata.PackageNotFoundError:
+        return UNKNOWN
 
 
 def normalize(name: str) -> str:

@@ -1,6 +1,7 @@
-"""Notify plugins of events, one after another: none of them can end a run, nor block it for long.
+"""Notify whoever listens of events, one after another: no plugin can end a run, nor block it for long.
 
-A plain function is called in a thread of its own, an ``async`` one in a task of its own, which pluggy can't do.
+A plain function is called in a thread, an ``async`` one in the event loop, which pluggy can't do. It makes no difference whether
+it is an event hook or a method of an observer.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 import contextvars
 import inspect
 import logging
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Thread
@@ -19,38 +21,47 @@ from spark.hooks.plugin import Listener
 
 LONGEST: Final = 10.0
 """Seconds that a plugin's function is waited for."""
+_PAUSE: Final = 10
+"""How many times as long one that took too long is left alone."""
 
 _log = logging.getLogger("spark.hooks")
 
 
-async def fire(event: str, /, *, longest: float = LONGEST, **arguments: Any) -> list[tuple[str, BaseException]]:
-    """Notify every listener, one after another; returns the errors, each with the plugin's name.
+async def fire(event: str, /, *, longest: float | None = None, **arguments: Any) -> list[tuple[str, BaseException]]:
+    """Notify the event hooks of all plugins, one after another; returns the errors, each with the plugin's name.
 
-    What a function raises, ``SystemExit`` included, is logged. One that takes longer is left
-    behind: the log names the plugin, which is not notified of this event again before that call has ended.
-
-    :param longest: seconds that each function is waited for.
+    :param longest: seconds that each function is waited for; ``LONGEST`` by default.
     :param arguments: those of the hook.
     """
     return [
         (listener.plugin, error)
         for listener in listeners(event)
-        if (error := await _tell(listener, event, arguments, longest)) is not None
+        if (error := await tell(listener, event, arguments, longest=longest)) is not None
     ]
 
 
 def listeners(event: str) -> tuple[Listener, ...]:
-    """The listeners of an event: after the first call, a look-up in a dict. The first call loads the plugins.
+    """The event hooks of an event: after the first call, a look-up in a dict. The first call loads the plugins.
 
     :raises KeyError: there is no such event.
     """
     return discovery.found().listeners[event]
 
 
-async def _tell(listener: Listener, event: str, arguments: dict[str, Any], longest: float) -> BaseException | None:
-    if listener.late is not None and not (listener.late.done() or listener.late.get_loop().is_closed()):
-        _log.warning("The %s is not notified of %s: an earlier call has not ended yet.", listener.plugin, event)
-        return TimeoutError(f"an earlier call of {event} has not ended yet")
+async def tell(
+    listener: Listener, event: str, arguments: dict[str, Any], *, longest: float | None = None
+) -> BaseException | None:
+    """Notify one listener of a plugin; returns what it raised, ``SystemExit`` included, which is logged.
+
+    One that takes longer is left behind: the log names the plugin, which is not notified of this event again before that call has
+    ended, and before ten times as long has passed. So it takes no more than a tenth of a run's time.
+
+    :param longest: seconds that it is waited for; ``LONGEST`` by default.
+    """
+    longest = LONGEST if longest is None else longest
+    if (reason := _why_not_now(listener)) is not None:
+        _log.warning("The %s is not notified of %s: %s.", listener.plugin, event, reason)
+        return TimeoutError(f"{event}: {reason}")
     call = asyncio.create_task(_outcome(listener, arguments), name=f"{event} of the {listener.plugin}")
     try:
         await asyncio.wait([call], timeout=longest)
@@ -58,7 +69,7 @@ async def _tell(listener: Listener, event: str, arguments: dict[str, Any], longe
         if not call.done() and listener.is_async:
             call.cancel()
     if not call.done():
-        listener.late = call
+        listener.late, listener.resumes_at = call, time.monotonic() + _PAUSE * longest
         _log.error(
             "The %s took longer than %g s in its hook %s; the run continues without it. A hook should hand long work to a thread "
             "or task of its own.",
@@ -70,6 +81,14 @@ async def _tell(listener: Listener, event: str, arguments: dict[str, Any], longe
     if (error := call.result()) is not None:
         _log.error("The %s raised in its hook %s; the run continues.", listener.plugin, event, exc_info=error)
     return error
+
+
+def _why_not_now(listener: Listener) -> str | None:
+    if listener.late is not None and not (listener.late.done() or listener.late.get_loop().is_closed()):
+        return "an earlier call has not ended yet"
+    if time.monotonic() < listener.resumes_at:
+        return "an earlier call took too long, so it is left alone for a while"
+    return None
 
 
 async def _outcome(listener: Listener, arguments: dict[str, Any]) -> BaseException | None:

@@ -10,7 +10,7 @@ from pkgutil import get_data
 from typing import TYPE_CHECKING
 
 from spark.errors import PluginBrokenError, PluginError, PluginNotFoundError
-from spark.hooks.plugin import Plugin
+from spark.hooks.plugin import PluginInfo, Provided
 from spark.hooks.redaction import redact
 from spark.wording import nearest
 
@@ -18,14 +18,23 @@ if TYPE_CHECKING:
     from spark.hooks.specs import Claim
 
 
-def explain_missing(wanted: Sequence[Claim], *, asked: str, plugins: Sequence[Plugin]) -> PluginError:
+def explain_missing(wanted: Sequence[Claim], *, asked: str, plugins: Sequence[PluginInfo]) -> PluginError:
     """The error to raise when no loaded plugin makes any of these claims; messages name the first one.
 
     :param asked: the URL that the user gave, if it was one; shown without its secrets.
     """
     what = _describe(wanted[0], asked)
-    unavailable = next((plugin for plugin in plugins if _would_provide(plugin, wanted)), None)
-    return _not_found(what, wanted, plugins) if unavailable is None else _unavailable(what, unavailable)
+    for plugin in plugins:
+        for each in plugin.provided:
+            if each.reason and each.claims & set(wanted):
+                return _unavailable(
+                    f"{what} can't be used: the {each.label} of the {plugin.label} is skipped. {each.reason}", each
+                )
+    for plugin in plugins:
+        if _may_provide(plugin, wanted):
+            status = f"the {plugin.label}, which provides it, is {plugin.status}. {plugin.reason}"
+            return _unavailable(f"{what} can't be used: {status}", plugin)
+    return _not_found(what, wanted, plugins)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,28 +75,23 @@ def _describe(claim: Claim, asked: str) -> str:
     return f"{kind} {redact(name)!r}" + (f" (of {url!r})" if url and url != name else "")
 
 
-def _would_provide(plugin: Plugin, wanted: Sequence[Claim]) -> bool:
-    if plugin.is_loaded:
+def _may_provide(plugin: PluginInfo, wanted: Sequence[Claim]) -> bool:
+    """Whether something of it failed before it could say what it provides, and its names tell that it may be this."""
+    if not plugin.reason or any(each.reason and each.claims for each in plugin.provided):
         return False
-    if plugin.specs:
-        return any(claim in spec.claims() for claim in wanted for spec in plugin.specs)
-    # It failed before it could say what it provides, so its names have to tell.
     ours = {extras()[claim].distribution for claim in wanted if claim in extras()}
-    return plugin.info.distribution in ours or plugin.info.name in {name for _, name in wanted}
+    return plugin.distribution in ours or plugin.name in {name for _, name in wanted}
 
 
-def _unavailable(what: str, plugin: Plugin) -> PluginBrokenError:
-    info = plugin.info
-    error = PluginBrokenError(
-        f"The {what} can't be used: the {info.label}, which provides it, is {info.status}. {info.reason}"
-    )
+def _unavailable(message: str, why: PluginInfo | Provided) -> PluginBrokenError:
+    error = PluginBrokenError(f"The {message}")
     # What the plugin itself raised says more than our account of it.
-    error.__cause__ = info.error and (info.error.__cause__ or info.error)
+    error.__cause__ = why.error and (why.error.__cause__ or why.error)
     return error
 
 
-def _not_found(what: str, wanted: Sequence[Claim], plugins: Sequence[Plugin]) -> PluginNotFoundError:
-    installed = {claim for plugin in plugins for claim in plugin.info.claims}
+def _not_found(what: str, wanted: Sequence[Claim], plugins: Sequence[PluginInfo]) -> PluginNotFoundError:
+    installed = {claim for plugin in plugins for claim in plugin.claims}
     kind = wanted[0][0]
     names = ", ".join(sorted(name for claimed, name in installed if claimed == kind)) or "none"
     # The cure comes last, so that its command can be copied.
@@ -99,8 +103,8 @@ def _not_found(what: str, wanted: Sequence[Claim], plugins: Sequence[Plugin]) ->
     return PluginNotFoundError(" ".join(filter(None, sentences)))
 
 
-def _unused(plugins: Sequence[Plugin]) -> str:
-    unused = [f"{plugin.info.label} ({plugin.info.status})" for plugin in plugins if not plugin.is_loaded]
+def _unused(plugins: Sequence[PluginInfo]) -> str:
+    unused = [f"{plugin.label} ({plugin.status})" for plugin in plugins if plugin.status != "loaded"]
     return f"Installed but not in use (spark.hooks.plugins() says why): {', '.join(unused)}." if unused else ""
 
 

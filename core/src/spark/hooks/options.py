@@ -7,19 +7,26 @@ signature, or by the pydantic model that its spec names. Values are never shown,
 from __future__ import annotations
 
 import inspect
+import json
+import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_type_hints
 
-from spark.errors import GraphDefinitionError, PluginError, SparkError
-from spark.hooks.registry import class_of, options_model_of
+from spark.errors import GraphDefinitionError, PluginError, PluginNotFoundError, SparkError
+from spark.hooks.choices import Choice, remember, secrets_in, without_secret_options
+from spark.hooks.redaction import without_secrets
+from spark.hooks.registry import class_of, kinds_of, options_model_of
 from spark.wording import did_you_mean, kind_of, shown_name
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
 T = TypeVar("T")
+
+_TABLE: Final = re.compile(r":\[[^\[\]]*\]$")
 
 
 def chosen(kind: str, given: Any, *, base: type[T], place: str) -> T:
@@ -33,11 +40,12 @@ def chosen(kind: str, given: Any, *, base: type[T], place: str) -> T:
     if isinstance(given, base):
         return given
     if isinstance(given, str):
-        given = {given: {}}
+        by_name: T = make(kind, given, {}, place=place)
+        return by_name
     if isinstance(given, Mapping) and len(given) == 1:
         [(name, options)] = given.items()
         if isinstance(name, str) and isinstance(options, Mapping):
-            made: T = make(kind, name, options, place=f"{place}.{shown_name(name)}")
+            made: T = make(kind, name, options, place=at(place, name))
             return made
     hint = f"; {given.__name__} is a class: add ()" if isinstance(given, type) else ""
     raise GraphDefinitionError(
@@ -47,23 +55,36 @@ def chosen(kind: str, given: Any, *, base: type[T], place: str) -> T:
 
 
 def make(kind: str, name: str, options: Mapping[str, Any], *, place: str) -> Any:
-    """The object that the class with this name makes of options.
+    """The object that the class with this name makes of options; ``choice_of`` tells how it was chosen.
 
     :param place: where the options were given, for messages.
     :raises GraphDefinitionError: an option is unknown, missing, of the wrong type, or refused by the class.
     :raises PluginError: no plugin provides the name.
     """
+    made_by, what = _class_of(kind, name, place), f"{kind} {name!r}"
     try:
-        made_by = class_of((kind, name))
-    except PluginError as error:
-        raise type(error)(f"{place}: {error}") from error
-    arguments = checked(options, made_by, model=options_model_of((kind, name)), what=f"{kind} {name!r}", place=place)
-    try:
-        return made_by(**arguments)
-    except Exception as error:
-        if isinstance(error, SparkError) and not isinstance(error, ValueError):
-            raise type(error)(f"{place}: {error}") from error
-        raise GraphDefinitionError(f"{place}: the {kind} {name!r} refuses these options: {error}") from error
+        arguments = checked(options, made_by, model=options_model_of((kind, name)), what=what, place=place)
+        choice = Choice(kind, name, without_secret_options(options, arguments))
+    except RecursionError:  # not chained: its traceback has a thousand lines
+        raise GraphDefinitionError(f"{place}: the options of the {what} are nested too deeply.") from None
+    made = _made(made_by, arguments, options, what=what, place=place)
+    remember(made, choice)
+    return made
+
+
+def check_options(kind: str, name: str, options: Mapping[str, Any], *, place: str) -> None:
+    """Whether what has this name takes these options, of which some may be given elsewhere.
+
+    :raises GraphDefinitionError: it does not; says which.
+    :raises PluginError: no plugin provides the name.
+    """
+    made_by, model = _class_of(kind, name, place), options_model_of((kind, name))
+    checked(options, made_by, model=model, what=f"{kind} {name!r}", place=place, is_complete=False)
+
+
+def at(place: str, name: Any) -> str:
+    """How messages call an option of what is at a place, which may be a table of a file: ``spark.toml:[plugins.webhook] url``."""
+    return f"{place}{' ' if _TABLE.search(place) else '.'}{shown_name(str(name))}"
 
 
 def checked(
@@ -83,20 +104,27 @@ def checked(
     :raises GraphDefinitionError: one is unknown, missing, or of the wrong type; names all that are unknown or of the wrong type.
     """
     if model is not None:
-        return _validated(options, model, what, place)
+        return _validated(options, model, what, place, is_complete=is_complete)
     known = parameters(made_by)
+    arguments, complaints = {}, []
     for name, value in options.items():
-        if name not in known:
-            raise GraphDefinitionError(_unknown(name, known, what, place))
-        _check_type(name, value, known[name], made_by, what, place)
-    missing = [name for name, each in known.items() if each.default is each.empty and name not in options]
+        try:
+            arguments[name] = _as_declared(name, value, known, made_by, what, place)
+        except GraphDefinitionError as error:
+            complaints.append(str(error))
+    missing = [name for name, each in known.items() if _is_required(each) and name not in options]
     if missing and is_complete:
-        raise GraphDefinitionError(f"{place}: the {what} needs {', '.join(missing)}.")
-    return dict(options)
+        complaints.append(f"{place}: the {what} needs {', '.join(missing)}.")
+    if complaints:
+        raise GraphDefinitionError("\n".join(complaints))
+    return arguments
 
 
 def parameters(made_by: type) -> dict[str, inspect.Parameter]:
-    """What the constructor of a class takes by name; where it takes anything, also what those of its parents do."""
+    """What the constructor of a class takes by name; where it takes anything, also what those of its parents do.
+
+    What it takes as ``*names`` is the option ``names``, an array.
+    """
     found: dict[str, inspect.Parameter] = {}
     for parent in made_by.__mro__:
         constructor = vars(parent).get("__init__")
@@ -107,7 +135,42 @@ def parameters(made_by: type) -> dict[str, inspect.Parameter]:
     return found
 
 
-def _validated(options: Mapping[str, Any], model: type[BaseModel], what: str, place: str) -> dict[str, Any]:
+def needs_options(kind: str, name: str) -> bool:
+    """Whether what has this name can't be made without options.
+
+    :raises PluginError: it can't be used.
+    """
+    made_by, model = class_of((kind, name)), options_model_of((kind, name))
+    if model is not None:
+        return any(field.is_required() for field in model.model_fields.values())
+    return any(map(_is_required, parameters(made_by).values()))
+
+
+def _class_of(kind: str, name: str, place: str) -> type[Any]:
+    try:
+        return class_of((kind, name))
+    except PluginError as error:
+        others = kinds_of(name) if isinstance(error, PluginNotFoundError) else []
+        said = f"{name!r} is not a {kind}, but the name of {_listed(others)}." if others else str(error)
+        raise type(error)(f"{place}: {said}") from error
+
+
+def _made(made_by: type, arguments: dict[str, Any], options: Mapping[str, Any], *, what: str, place: str) -> Any:
+    several = [name for name, each in parameters(made_by).items() if each.kind is each.VAR_POSITIONAL]
+    listed = [value for name in several for value in arguments.pop(name, ())]
+    try:
+        return made_by(*listed, **arguments)
+    except Exception as error:
+        shown = without_secrets(error, secrets_in(options))
+        cause = error if shown is error else None  # a cause that shows a secret is not chained
+        if isinstance(error, SparkError) and not isinstance(error, ValueError) and cause is error:
+            raise type(error)(f"{place}: {error}") from cause
+        raise GraphDefinitionError(f"{place}: the {what} refuses these options: {shown}") from cause
+
+
+def _validated(
+    options: Mapping[str, Any], model: type[BaseModel], what: str, place: str, *, is_complete: bool
+) -> dict[str, Any]:
     from pydantic import ValidationError
 
     known = list(model.model_fields)
@@ -116,35 +179,59 @@ def _validated(options: Mapping[str, Any], model: type[BaseModel], what: str, pl
         valid = model.model_validate({name: value for name, value in options.items() if name in known})
     except ValidationError as error:
         for one in error.errors(include_input=True, include_url=False, include_context=False):
-            at = ".".join([place, *map(str, one["loc"])])
+            if one["type"] == "missing" and not is_complete:
+                continue
             said = "it is missing" if one["type"] == "missing" else f"{one['msg']}; it is {kind_of(one['input'])}"
-            complaints.append(f"{at}: {said}.")
+            complaints.append(f"{at(place, '.'.join(map(str, one['loc'])))}: {said}.")
     if complaints:
         raise GraphDefinitionError("\n".join(complaints)) from None  # not chained: its message shows the values
     return {name: getattr(valid, name) for name in known}
 
 
-def _check_type(name: str, value: Any, parameter: inspect.Parameter, made_by: type, what: str, place: str) -> None:
+def _as_declared(
+    name: Any, value: Any, known: Mapping[str, inspect.Parameter], made_by: type, what: str, place: str
+) -> Any:
+    """The value as the class declares it: an array as a tuple or a set, where it takes one, a text as a ``SecretStr``."""
     from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
+    if name not in known:
+        raise GraphDefinitionError(_unknown(name, known, what, place))
     try:
-        TypeAdapter(_type_of(parameter, made_by)).validate_python(value, strict=True)
+        declared = TypeAdapter(_type_of(known[name], made_by))
     except PydanticSchemaGenerationError:
-        return  # a class that pydantic knows nothing of: the class says what it thinks of the value
-    except ValidationError:
-        # Not chained, as its message shows the value.
-        raise GraphDefinitionError(
-            f"{place}.{name}: it is {kind_of(value)}; the {what} takes {parameter.annotation}."
-        ) from None
+        return value  # a class that pydantic knows nothing of: the class says what it thinks of the value
+    with suppress(ValidationError):
+        return declared.validate_python(value, strict=True)
+    with suppress(
+        ValidationError, TypeError, ValueError
+    ):  # files know no tuples, sets or spans of time; JSON's rules do
+        return declared.validate_json(json.dumps(value), strict=True)
+    # Not chained: the message of a cause shows the value.
+    raise GraphDefinitionError(
+        f"{at(place, name)}: it is {kind_of(value)}; the {what} takes {_annotation(known[name])}."
+    )
 
 
 def _unknown(name: Any, known: Any, what: str, place: str) -> str:
     near = did_you_mean(str(name), known) or f" Known options: {', '.join(known) or 'none'}."
-    return f"{place}.{shown_name(name)}: the {what} has no such option.{near}"
+    return f"{at(place, name)}: the {what} has no such option.{near}"
 
 
 def _is_named(parameter: inspect.Parameter) -> bool:
-    return parameter.name != "self" and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    return parameter.name != "self" and parameter.kind not in (parameter.POSITIONAL_ONLY, parameter.VAR_KEYWORD)
+
+
+def _is_required(parameter: inspect.Parameter) -> bool:
+    return parameter.default is parameter.empty and parameter.kind is not parameter.VAR_POSITIONAL
+
+
+def _annotation(parameter: inspect.Parameter) -> str:
+    said = inspect.formatannotation(parameter.annotation).strip("'")
+    return f"an array of {said}" if parameter.kind is parameter.VAR_POSITIONAL else said
+
+
+def _listed(kinds: list[str]) -> str:
+    return " and ".join(f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}" for kind in kinds)
 
 
 def _type_of(parameter: inspect.Parameter, made_by: type) -> Any:
@@ -153,6 +240,7 @@ def _type_of(parameter: inspect.Parameter, made_by: type) -> Any:
         return Any
     holder = SimpleNamespace(__annotations__={"it": parameter.annotation})
     try:
-        return get_type_hints(holder, globalns=vars(sys.modules[made_by.__module__]))["it"]
+        declared: Any = get_type_hints(holder, globalns=vars(sys.modules[made_by.__module__]))["it"]
+        return list.__class_getitem__(declared) if parameter.kind is parameter.VAR_POSITIONAL else declared
     except (NameError, TypeError):
         return Any

@@ -12,57 +12,85 @@ each, and what one of them raises is logged and changes nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, ClassVar, Final, TypeAlias
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Final, TypeAlias, TypeVar
 
 import pluggy
+
+from spark.wording import did_you_mean
 
 PROJECT: Final = "spark_graphs"
 """What pluggy calls us."""
 API_VERSION: Final = 1
-"""The version of the plugin contract that this release speaks; it grows when a plugin written for it would break."""
+"""The newest version of the plugin contract that this release speaks; it grows when a plugin written for it would break."""
+OLDEST_API_VERSION: Final = 1
+"""The oldest version that this release still speaks."""
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
 Claim: TypeAlias = tuple[str, str]
 """The kind of name that a plugin claims, and the name: ``("backend", "file")``, ``("URL scheme", "s3")``."""
+T = TypeVar("T")
 
-_NAME = re.compile(r"[a-z][a-z0-9_.-]*")
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
-_TARGET = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
+_PATH: Final = r"\w+(\.\w+)*:\w+(\.\w+)*"
+_TEXTS: Final[dict[str, tuple[str, str]]] = {
+    "name": (r"[a-z][a-z0-9_.-]*", "lower case letters, digits, '_', '.' and '-', a letter first"),
+    "target": (_PATH, '"module:Class"'),
+    "options": (f"({_PATH})?", '"module:Model"'),
+    "summary": (r"[^\n]*", "one line of text"),
+    "schemes": (r"[a-z][a-z0-9+.-]*", "URL schemes in lower case, without ://"),
+    "class_names": (r"[^\W\d_]\w*", "names of public classes"),
+    "modules": (r"[^\W\d]\w*", "names of top-level modules"),
+}
+"""What the text of each field is made of: as a regular expression, and in words."""
+
+
+class _Forgiving(type):
+    """Makes a spec of any arguments; ``flaw`` says what is wrong with them.
+
+    An error in the constructor would take down the whole hook, and the right specs beside the wrong one.
+    """
+
+    def __call__(cls: type[T], *args: Any, **values: Any) -> T:
+        known = {each.name for each in fields(cls) if each.init}  # type: ignore[arg-type]
+        spec = type.__call__(cls, **{"name": "", "target": "", **{key: values[key] for key in values.keys() & known}})
+        damage = [
+            f"{cls.__name__} has no field {key!r}.{did_you_mean(key, known)}" for key in values if key not in known
+        ]
+        if args:
+            damage.insert(0, f"{cls.__name__} takes its fields by name: {cls.__name__}(name=…, target=…).")
+        object.__setattr__(spec, "_damage", " ".join(damage))
+        made: T = spec
+        return made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PluginSpec:
-    """What all specs have in common. An invalid one fails where it is created."""
+class PluginSpec(metaclass=_Forgiving):
+    """What all specs have in common. One that is wrong is skipped, and named, when its plugin is loaded."""
 
     kind: ClassVar[str]
     """What it is called in messages, for instance ``"backend"``."""
-    base: ClassVar[str] = ""
-    """The class that its target is a subclass of, as ``"module:Class"``; empty when any class will do."""
+    base: ClassVar[str]
+    """The class that its target is a subclass of, as ``"module:Class"``."""
 
     name: str
     """What users write to choose it: lower case letters, digits, ``_``, ``.`` and ``-``."""
     target: str
     """The class, as ``"module:Class"``; imported on first use."""
-    api_version: int = 1
-    """The contract it was written for. The default is 1, whatever is installed."""
+    api_version: int | tuple[int, int] = 1
+    """The contract it was written for, or the lowest and the highest it supports. The default is 1, whatever is installed."""
     summary: str = ""
     """One line for people who choose."""
     options: str = ""
     """A pydantic model that checks the options, as ``"module:Model"``; without one, the signature of the class does."""
+    _damage: str = field(default="", init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        self._check("name", self.name, _NAME, "lower case letters, digits, '_', '.' and '-', a letter first")
-        self._check("target", self.target, _TARGET, 'written as "module:Class"')
-        if self.options:
-            self._check("options", self.options, _TARGET, 'written as "module:Model"')
-        if not isinstance(self.api_version, int):
-            raise TypeError(
-                f"The api_version {self.api_version!r} of {type(self).__name__} {self.name!r} is not an integer."
-            )
+    def flaw(self) -> str:
+        """Why it can't be used, and what to write instead; empty when it can."""
+        # First of all the version: what looks wrong may be right in a later contract.
+        return _flaw_of_version(self.api_version) or self._damage or next(_flaws_of_fields(self), "")
 
     def claims(self) -> frozenset[Claim]:
         """The names that no other plugin may have."""
@@ -71,16 +99,6 @@ class PluginSpec:
     def mismatch(self, target: type[Any]) -> str:
         """What a class contradicts of this spec; empty when it contradicts nothing."""
         return ""
-
-    def _check(self, field: str, value: object, pattern: re.Pattern[str], allowed: str) -> None:
-        if not isinstance(value, str) or not pattern.fullmatch(value):
-            raise ValueError(f"The {field} {value!r} of {type(self).__name__} {self.name!r} is not {allowed}.")
-
-    def _check_each(self, field: str, values: Iterable[str], pattern: re.Pattern[str], allowed: str) -> None:
-        if isinstance(values, str):  # it would be read as a tuple of its letters
-            raise TypeError(f"{field} of {type(self).__name__} {self.name!r} is a string; write ({values!r},).")
-        for value in values:
-            self._check(field, value, pattern, allowed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,11 +112,6 @@ class BackendSpec(PluginSpec):
     """The URL schemes that it answers to, for instance ``("file",)``. ``x+driver://`` goes to the owner of ``x``."""
     class_names: tuple[str, ...] = ()
     """The class names that can be imported from ``spark.graphs.checkpoint``."""
-
-    def __post_init__(self) -> None:
-        PluginSpec.__post_init__(self)  # super() does not work in a dataclass with slots before Python 3.14
-        self._check_each("schemes", self.schemes, _SCHEME, "a URL scheme in lower case")
-        self._check_each("class_names", self.class_names, re.compile(r"[^\W\d_]\w*"), "a public class name")
 
     def claims(self) -> frozenset[Claim]:
         """Its name, its URL schemes and its importable class names."""
@@ -116,11 +129,6 @@ class FormatSpec(PluginSpec):
 
     safe_to_load: bool = False
     """Loading bytes from an untrusted store never runs code. The class must agree, or nothing is loaded with it."""
-
-    def __post_init__(self) -> None:
-        PluginSpec.__post_init__(self)
-        if not isinstance(self.safe_to_load, bool):
-            raise TypeError(f"The safe_to_load {self.safe_to_load!r} of FormatSpec {self.name!r} is not True or False.")
 
     def mismatch(self, target: type[Any]) -> str:
         """A different name or promise of safety: records carry those of the class, and are read by them."""
@@ -153,10 +161,6 @@ class TypesSpec(PluginSpec):
     modules: tuple[str, ...] = ()
     """The top-level modules of these classes, for instance ``("numpy",)``. The target is imported when a value of one of them is
     saved or loaded."""
-
-    def __post_init__(self) -> None:
-        PluginSpec.__post_init__(self)
-        self._check_each("modules", self.modules, re.compile(r"[^\W\d]\w*"), "the name of a top-level module")
 
     def claims(self) -> frozenset[Claim]:
         """Its name, and the modules whose classes it saves."""
@@ -218,66 +222,42 @@ EVENTS: Final = (
 
 @hookspec
 def spark_backends() -> list[BackendSpec]:  # type: ignore[empty-body]
-    """Called once per process, when plugins are first needed.
-
-    Returns a list of ``BackendSpec``, one for each storage backend that the plugin provides.
-    """
+    """Called once, when the plugin is loaded; returns a list of ``BackendSpec``."""
 
 
 @hookspec
 def spark_formats() -> list[FormatSpec]:  # type: ignore[empty-body]
-    """Called once per process, when plugins are first needed.
-
-    Returns a list of ``FormatSpec``, one for each format that the plugin provides.
-    """
+    """Called once, when the plugin is loaded; returns a list of ``FormatSpec``."""
 
 
 @hookspec
 def spark_serializers() -> list[SerializerSpec]:  # type: ignore[empty-body]
-    """Called once per process, when plugins are first needed.
-
-    Returns a list of ``SerializerSpec``, one for each serializer that the plugin provides.
-    """
+    """Called once, when the plugin is loaded; returns a list of ``SerializerSpec``."""
 
 
 @hookspec
 def spark_types() -> list[TypesSpec]:  # type: ignore[empty-body]
-    """Called once per process, when plugins are first needed.
-
-    Returns a list of ``TypesSpec``, one for each bundle of types that the plugin provides.
-    """
+    """Called once, when the plugin is loaded; returns a list of ``TypesSpec``."""
 
 
 @hookspec
 def spark_triggers() -> list[TriggerSpec]:  # type: ignore[empty-body]
-    """Called once per process, when plugins are first needed.
-
-    Returns a list of ``TriggerSpec``, one for each trigger that the plugin provides.
-    """
+    """Called once, when the plugin is loaded; returns a list of ``TriggerSpec``."""
 
 
 @hookspec
 def spark_retentions() -> list[RetentionSpec]:  # type: ignore[empty-body]
-    """Called once per process, when plugins are first needed.
-
-    Returns a list of ``RetentionSpec``, one for each retention rule that the plugin provides.
-    """
+    """Called once, when the plugin is loaded; returns a list of ``RetentionSpec``."""
 
 
 @hookspec
 def spark_observers() -> list[ObserverSpec]:  # type: ignore[empty-body]
-    """Called once per process, when plugins are first needed.
-
-    Returns a list of ``ObserverSpec``, one for each observer that the plugin provides.
-    """
+    """Called once, when the plugin is loaded; returns a list of ``ObserverSpec``."""
 
 
 @hookspec
 def spark_codecs() -> list[CodecSpec]:  # type: ignore[empty-body]
-    """Called once per process, when plugins are first needed.
-
-    Returns a list of ``CodecSpec``, one for each codec that the plugin provides.
-    """
+    """Called once, when the plugin is loaded; returns a list of ``CodecSpec``."""
 
 
 @hookspec
@@ -311,3 +291,45 @@ def spark_checkpoint_failed(graph_id: str, error: BaseException) -> None:
 
     What the function returns is ignored.
     """
+
+
+def _flaw_of_version(given: Any) -> str:
+    span = (given, given) if isinstance(given, int) else given
+    if not (isinstance(span, tuple) and len(span) == 2 and all(type(each) is int for each in span)):
+        return f"Its api_version {given!r} is no version: write 1, or (1, 2) for the lowest and the highest that it supports."
+    lowest, highest = span
+    if lowest <= API_VERSION and highest >= OLDEST_API_VERSION and lowest <= highest:
+        return ""
+    cure = (
+        "Swap the two." if lowest > highest else f"Upgrade {'spark-graphs' if lowest > API_VERSION else 'the plugin'}."
+    )
+    return (
+        f"It is written for {_spoken(lowest, highest)} of the plugin API, but this spark-graphs speaks "
+        f"{_spoken(OLDEST_API_VERSION, API_VERSION)}. {cure}"
+    )
+
+
+def _spoken(lowest: int, highest: int) -> str:
+    return f"version {highest}" if lowest == highest else f"versions {lowest} to {highest}"
+
+
+def _flaws_of_fields(spec: PluginSpec) -> Iterator[str]:
+    for each in fields(spec):
+        value = getattr(spec, each.name)
+        if each.type == "bool" and not isinstance(value, bool):
+            yield f"Its {each.name} {value!r} is neither True nor False."
+        if each.name not in _TEXTS:
+            continue
+        pattern, words = _TEXTS[each.name]
+        if each.type == "str" and not _is_text(value, pattern):
+            yield f"Its {each.name} {value!r} can't be used: write {words}."
+        if each.type != "str" and isinstance(value, str):  # it would be read as a tuple of its letters
+            yield f"Its {each.name} is a string: write ({value!r},)."
+        elif each.type != "str" and not (
+            isinstance(value, tuple | list) and all(_is_text(one, pattern) for one in value)
+        ):
+            yield f"Its {each.name} {value!r} can't be used: write a tuple of {words}."
+
+
+def _is_text(value: Any, pattern: str) -> bool:
+    return isinstance(value, str) and re.fullmatch(pattern, value) is not None

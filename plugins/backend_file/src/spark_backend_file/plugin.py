@@ -13,5 +13,6 @@ def spark_backends() -> list[BackendSpec]:
             target="spark_backend_file:FileCheckpointBackend",
             schemes=("file", "local", "fsspec", "gs", "gcs", "az", "abfs", "abfss", "sftp", "ssh"),
             class_names=("FileCheckpointBackend",),
+            summary="Checkpoints in a folder, on a disk or behind fsspec.",
         )
     ]

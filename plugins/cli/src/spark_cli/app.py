@@ -6,7 +6,7 @@ import typer
 
 from spark_cli.commands import checkpoints, doctor, graph, plugins, run, transfer
 from spark_cli.exit_codes import end
-from spark_cli.options import Json
+from spark_cli.options import Json, PluginName
 
 # Plain help and plain errors: those of typer in colour take three times as long to come.
 app = typer.Typer(
@@ -38,6 +38,6 @@ store.command("import")(transfer.import_)
 
 
 @app.command("plugins")
-def show_plugins(as_json: Json = False) -> None:
-    """Show the installed plugins. Exit code 1 when one is broken, or two claim one name."""
-    end(fine=plugins.show_plugins(as_json))
+def show_plugins(name: PluginName = "", as_json: Json = False) -> None:
+    """Show what plugins provide. Exit code 1 when a part of one is skipped, or two claim one name."""
+    end(fine=plugins.show_plugins(as_json, name=name))

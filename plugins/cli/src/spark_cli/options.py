@@ -7,6 +7,9 @@ from typing import Annotated, TypeAlias
 import typer
 
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="For scripts.")]
+PluginName: TypeAlias = Annotated[
+    str, typer.Argument(metavar="[NAME]", help="Only what has this name, with its options.", show_default=False)
+]
 Id: TypeAlias = Annotated[str, typer.Argument(metavar="CHECKPOINT_ID")]
 Url: TypeAlias = Annotated[
     str, typer.Option(help="The store. Without it: SPARK_CHECKPOINT_URL, spark.toml, pyproject.toml.", metavar="URL")

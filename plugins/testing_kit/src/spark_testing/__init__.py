@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from spark_testing.backends import ReadRaw as ReadRaw
     from spark_testing.backends import Spoil as Spoil
     from spark_testing.clock import FakeClock as FakeClock
+    from spark_testing.codecs import CodecConformance as CodecConformance
     from spark_testing.faults import FaultyBackend as FaultyBackend
     from spark_testing.formats import FormatConformance as FormatConformance
+    from spark_testing.observers import ObserverConformance as ObserverConformance
     from spark_testing.records import HOSTILE_IDS as HOSTILE_IDS
     from spark_testing.records import make_record as make_record
     from spark_testing.recovery import check_recovery as check_recovery
@@ -27,9 +29,11 @@ if TYPE_CHECKING:
 _HOMES: Final = {
     "CAPABILITIES": "backends",
     "CheckpointBackendConformance": "backends",
+    "CodecConformance": "codecs",
     "FakeClock": "clock",
     "FaultyBackend": "faults",
     "HOSTILE_IDS": "records",
+    "ObserverConformance": "observers",
     "OpenAnother": "backends",
     "ReadRaw": "backends",
     "RecoveryReport": "recovery_report",
@@ -45,9 +49,11 @@ __all__ = [
     "CAPABILITIES",
     "HOSTILE_IDS",
     "CheckpointBackendConformance",
+    "CodecConformance",
     "FakeClock",
     "FaultyBackend",
     "FormatConformance",
+    "ObserverConformance",
     "OpenAnother",
     "ReadRaw",
     "RecoveryReport",

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import pickle
+import tracemalloc
+from collections.abc import Iterator
 from contextlib import suppress
 from random import Random
+from time import process_time
 from typing import Any, ClassVar, Final
 
 import pytest
@@ -15,6 +19,7 @@ from spark.errors import PluginNotFoundError
 from spark.graphs import Graph, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend
 from spark.graphs.checkpoint.storage import Format, format_class
+from spark_testing.blob_memory import BlobMemory
 from spark_testing.conformance import Conformance
 
 TREES: Final[list[Any]] = [
@@ -43,6 +48,9 @@ TREES: Final[list[Any]] = [
 ]
 """Plain trees that formats get wrong."""
 _DEEP: Final = 100
+_MOST_SECONDS: Final = 2
+_TOUCHES: Final = 6
+_MANY_KEYS: Final = {f"key {number} $": [number, {"é": None}] for number in range(5000)}
 
 
 class Exploit:
@@ -96,6 +104,32 @@ class FormatConformance(Conformance):
 
         assert format.loads(format.dumps(tree)) == tree, "A tree of a hundred levels must come back as it was."
 
+    def test_gives_back_bytes_if_it_takes_them(self, format: Format) -> None:
+        if format.takes_bytes:
+            tree = {"bytes": [b"", b"\0", b"\xff$", b"text", os.urandom(300), b"x" * 70_000], "text": "text"}
+            assert _exact(format.loads(format.dumps(tree))) == _exact(tree), (
+                "takes_bytes is True, so bytes in a tree must come back as bytes, and not as text."
+            )
+
+    def test_knows_how_many_values_it_would_load(self, format: Format) -> None:
+        """What is compressed may stand for very many, and is refused before they are made."""
+        if format.takes_objects:
+            return
+        random = Random(5)
+        for tree in (*TREES, *(_random_tree(random, depth=4) for _ in range(self.random_trees))):
+            data = format.dumps(tree)
+            assert format.count(data) >= _members(tree), (
+                f"count() must say how many values loads() makes at most; of {_members(tree):,} it says {format.count(data):,}."
+            )
+
+    def test_calls_only_plain_what_has_no_tags(self, format: Format) -> None:
+        """What is called plain is not looked at, so a value behind a tag would come back as a dict."""
+        tag = {"$tuple": [1]}
+        for tree in (tag, [tag], {"a": tag}, {"a": [0, {"b": tag, "c": 1}]}, {"a": {"$blob": ["x" * 300, "$", 1]}}):
+            assert not format.is_plain(format.dumps(tree)), (
+                "is_plain() must be False where a dict in the tree has a key that begins with a dollar sign."
+            )
+
     def test_what_it_can_not_write_raises(self, format: Format) -> None:
         """Never something else instead: what can't be saved has to fail before anything is written."""
         if not format.takes_objects:
@@ -115,6 +149,29 @@ class FormatConformance(Conformance):
             except Exception:
                 continue
             _exact(tree)
+
+    def test_hostile_bytes_end_in_an_error_or_a_plain_tree(self, format: Format) -> None:
+        """Whoever can write to the store can also make a checksum: lengths that are not there, and levels without end."""
+        if not format.safe_to_load:
+            return
+        written = format.dumps({"a": [1, "two", 3.0, None, [[]]], "b": {"c": "d" * 50}})
+        spoilt = [written + written, *_levels_without_end(format)]
+        for place in range(len(written)):
+            spoilt += [
+                written[:place] + bad + written[place + 1 :] for bad in (b"\0", b"\x7f", b"\xff", b"\xdd\x7f" * 9)
+            ]
+        for data in spoilt:
+            tracemalloc.start()
+            began, tree = process_time(), None
+            with suppress(Exception):
+                tree = format.loads(data)
+            seconds, peak = process_time() - began, tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert seconds < _MOST_SECONDS, f"loads() took {seconds:.1f} s for {len(data):,} bytes: {data[:100]!r}"
+            assert peak < 16_000_000 + 1_000 * len(data), f"loads() took {peak:,} bytes of memory for {data[:100]!r}"
+            assert _is_plain_tree(tree, takes_bytes=format.takes_bytes), (
+                f"loads() made something else than a plain tree of {data[:100]!r}"
+            )
 
     def test_is_as_safe_to_load_as_it_says(self, format: Format) -> None:
         Exploit.ran = False
@@ -198,11 +255,77 @@ class FormatConformance(Conformance):
             "A graph that was restored from what the format wrote must have the state it had, types and order included."
         )
 
+    @pytest.mark.asyncio
+    async def test_a_run_with_many_keys_comes_back(self, format: Format) -> None:
+        """Where it composes, in chunks, of which each checkpoint writes those that changed."""
+        backend = BlobMemory(format=format)
+        await _touching(backend).run()
+        restored = _touching(backend)
+        await restored.run(resume=True)
+
+        state = {key: await restored.get_state(key) for key in _MANY_KEYS}
+        assert _exact(state) == _exact(_MANY_KEYS | {f"key {number} $": number for number in range(1, _TOUCHES + 1)})
+        assert _exact(await restored.get_state("bytes")) == _exact(b"\0$\xff")
+        if format.composes:
+            assert backend.written[-1] < max(backend.written) / 2, (
+                "The last checkpoint wrote as much as the whole state, of which one key changed: "
+                "what opening(), key() and closing make must be what dumps() makes of a mapping."
+            )
+
 
 def _adding(backend: InMemoryCheckpointBackend) -> Graph:
     add = Add()
     add.on(done=False) >> add
     return Graph(start=add, id="adding", checkpoint_config=CheckpointConfig(backend=backend, trigger_on_iteration=1))
+
+
+class Touch(Node):
+    """Changes one of very many keys at each step."""
+
+    async def process(self, context: NodeContext) -> Any:
+        done = await context.graph_state.get("done", 0) + 1
+        await context.graph_state.set("done", done)
+        await context.graph_state.set(f"key {done} $", done)
+        return {"done": done == _TOUCHES}
+
+
+def _touching(backend: BlobMemory) -> Graph:
+    touch = Touch()
+    touch.on(done=False) >> touch
+    config = CheckpointConfig(backend=backend, trigger_on_iteration=1)
+    state = _MANY_KEYS | {"bytes": b"\0$\xff"}
+    return Graph(start=touch, id="touching", state=state, checkpoint_config=config)
+
+
+def _levels_without_end(format: Format) -> Iterator[bytes]:
+    """What begins level after level, as the format writes one; and the same with an end."""
+    for wrap in (lambda tree: [tree], lambda tree: {"a": tree}):
+        inner, outer = format.dumps(7), format.dumps(wrap(7))
+        before, found, after = outer.partition(inner)
+        if found:
+            yield before * 50_000
+            yield before * 50_000 + inner + after * 50_000
+
+
+def _is_plain_tree(tree: Any, *, takes_bytes: bool) -> bool:
+    leaves = {type(None), bool, int, float, str, *([bytes] if takes_bytes else [])}
+    pending = [tree]
+    while pending:
+        part = pending.pop()
+        if type(part) is dict and all(type(key) is str for key in part):
+            pending += part.values()
+        elif type(part) is list:
+            pending += part
+        elif type(part) not in leaves:
+            return False
+    return True
+
+
+def _members(tree: Any) -> int:
+    """How many items of lists and members of dicts there are in it."""
+    if isinstance(tree, dict | list):
+        return len(tree) + sum(map(_members, tree.values() if isinstance(tree, dict) else tree))
+    return 0
 
 
 def _composed(format: Format, mapping: dict[str, Any]) -> bytes:

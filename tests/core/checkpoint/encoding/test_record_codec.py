@@ -434,7 +434,7 @@ class Other(JsonFormat):
 def _two_formats(monkeypatch: pytest.MonkeyPatch) -> None:
     formats = {"unsafe": Unsafe, "other": Other, "json": JsonFormat}
     for module in (registry, options):
-        monkeypatch.setattr(module, "class_of", lambda claim: formats[claim[1]])
+        monkeypatch.setattr(module, "class_of", lambda claim, **_: formats[claim[1]])
     monkeypatch.setattr(options, "options_model_of", lambda claim: None)
 
 

@@ -1,82 +1,132 @@
-"""``spark plugins``: the installed plugins and their status, without typer, whose import takes longer than to find them."""
+"""``spark plugins``: what plugins provide and its status, without typer, whose import takes longer than to find them."""
 
 from __future__ import annotations
 
 import json
 import warnings
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from spark_cli.output import say, say_lines, say_table, tell
 
 if TYPE_CHECKING:
-    from spark.hooks import PluginInfo
+    from spark.hooks import PluginInfo, Provided
 
 
-def show_plugins(as_json: bool) -> bool:
-    """Print the report; returns whether every plugin that may be used can be."""
+@dataclass(kw_only=True)
+class Row:
+    """Something that a plugin provides; or a plugin that provides nothing, since it is blocked or broken."""
+
+    kind: str
+    name: str
+    status: str
+    reason: str
+    schemes: list[str] = field(default_factory=list)
+    summary: str = ""
+    plugin: str
+    source: str
+    """Distribution and version, or where it was registered."""
+    distribution: str
+    load_milliseconds: float
+    options: list[dict[str, str]] | None = None
+    """Only if they were asked for, since the class has to be imported for them."""
+
+
+def show_plugins(as_json: bool, *, name: str = "") -> bool:
+    """Print a row for each thing that plugins provide; returns whether all of it can be used that may be used.
+
+    :param name: show only what has this name, or comes from the plugin or distribution that has it; with its options.
+    """
+    found = _found()
+    rows = [
+        row
+        for plugin in found
+        for row in _rows(plugin, found)
+        if name in ("", row.name, plugin.name, plugin.distribution)
+    ]
+    if name:
+        _add_options(rows)
+    if as_json:
+        lines = [{key: value for key, value in asdict(row).items() if value is not None} for row in rows]
+        say_lines(json.dumps(lines, indent=2))  # say_json would load pydantic
+    else:
+        _print(rows)
+    if not rows:
+        tell(f"spark: nothing has the name {name!r}. `spark plugins` shows all names.")
+    return bool(rows) and all(row.status in ("loaded", "blocked") for row in rows)
+
+
+def _found() -> list[PluginInfo]:
     from spark.hooks import plugins
 
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         found = plugins()
-    reasons = [info.reason for info in found if info.status == "broken"]
+    shown = [reason for info in found for reason in (info.reason, *(each.reason for each in info.provided)) if reason]
     for text in (str(each.message) for each in warned):
-        if not text.endswith(tuple(reasons)):  # broken ones are in the list
+        if not text.endswith(tuple(shown)):  # what is skipped is in the list
             tell(f"spark: {text}")
-    lines = [_line(info, found) for info in found]
-    if as_json:
-        say_lines(json.dumps(lines, indent=2))  # say_json would load pydantic
-    else:
-        _print(lines)
-    return all(line["status"] in ("loaded", "blocked") for line in lines)
+    return found
 
 
-def _line(info: PluginInfo, found: Sequence[PluginInfo]) -> dict[str, Any]:
-    rivals = _rivals(info, found)
-    return {
-        "name": info.name,
-        "distribution": info.distribution,
-        "version": info.version,
-        "provides": list(info.provides),
-        "status": "conflicting" if rivals else info.status,
-        "reason": rivals or info.reason,
-        "load_milliseconds": round(info.load_seconds * 1000, 1),
+def _rows(plugin: PluginInfo, found: Sequence[PluginInfo]) -> Iterator[Row]:
+    common: dict[str, Any] = {
+        "plugin": plugin.name,
+        "source": plugin.source,
+        "distribution": plugin.distribution,
+        "load_milliseconds": round(plugin.load_seconds * 1000, 1),
     }
+    if not plugin.provided:
+        yield Row(kind="plugin", name=plugin.name, status=plugin.status, reason=plugin.reason, **common)
+    for each in plugin.provided:
+        if each.reason:
+            yield Row(kind=each.kind, name=each.name, status="skipped", reason=each.reason, **common)
+            continue
+        rivals = _rivals(each, plugin, found)
+        schemes, summary = list(getattr(each.spec, "schemes", ())), each.spec.summary if each.spec else ""
+        status = "conflicting" if rivals else "loaded"
+        yield Row(
+            kind=each.kind, name=each.name, status=status, reason=rivals, schemes=schemes, summary=summary, **common
+        )
 
 
-def _rivals(info: PluginInfo, found: Sequence[PluginInfo]) -> str:
-    """Why it conflicts with others; empty when it does not. Any number of plugins may listen to one event."""
-    claims = Counter(claim for each in found for claim in each.claims)
-    shared = [claim for claim in info.claims if claims[claim] > 1]
-    if not shared:
+def _rivals(provided: Provided, plugin: PluginInfo, found: Sequence[PluginInfo]) -> str:
+    """Why it conflicts with what others provide; empty when it does not."""
+    others = [each for each in found if each is not plugin and each.claims & provided.claims]
+    if not others:
         return ""
-    others = sorted({each.distribution for each in found if each is not info and set(shared) & set(each.claims)})
+    shared = provided.claims & frozenset[tuple[str, str]]().union(*(each.claims for each in others))
     names = ", ".join(f"{kind} {name!r}" for kind, name in sorted(shared))
     return (
-        f"{names}: also claimed by {', '.join(others) or info.distribution}. Uninstall one, or name the one not to use in "
+        f"{names}: also claimed by {', '.join(each.source for each in others)}. Uninstall one, or name the one not to use in "
         "SPARK_DISABLE_PLUGINS."
     )
 
 
-def _print(lines: Sequence[dict[str, Any]]) -> None:
-    titles = ("NAME", "DISTRIBUTION", "VERSION", "STATUS", "LOADED IN", "PROVIDES")
+def _add_options(rows: Sequence[Row]) -> None:
+    from spark.errors import PluginError
+    from spark.hooks import options_of
+
+    for row in rows:
+        if row.status == "loaded" and row.kind != "event":
+            try:
+                row.options = [asdict(option) for option in options_of(row.kind, row.name)]
+            except PluginError as error:  # the class can't be used; until now, nobody had a look at it
+                row.status, row.reason = "broken", str(error)
+
+
+def _print(rows: Sequence[Row]) -> None:
+    titles = ("KIND", "NAME", "STATUS", "FROM", "SCHEMES", "SUMMARY")
     say_table(
-        titles,
-        [
-            (
-                line["name"],
-                line["distribution"],
-                line["version"],
-                line["status"],
-                f"{line['load_milliseconds']} ms",
-                ", ".join(line["provides"]),
-            )
-            for line in lines
-        ],
+        titles, [(row.kind, row.name, row.status, row.source, ", ".join(row.schemes), row.summary) for row in rows]
     )
-    for line in lines:
-        if line["reason"]:
+    for row in rows:
+        if row.options is not None:
             say("")
-            say(f"{line['name']} ({line['distribution']}) is {line['status']}. {line['reason']}")
+            say(f"{row.kind} {row.name} takes {'these' if row.options else 'no'} options{':' if row.options else '.'}")
+            cells = [(each["name"], each["type"], each["default"] or "(required)") for each in row.options]
+            say_table(("OPTION", "TYPE", "DEFAULT"), cells)
+        if row.reason:
+            say("")
+            say(f"{row.kind} {row.name} ({row.source}) is {row.status}. {row.reason}")

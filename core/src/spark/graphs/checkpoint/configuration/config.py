@@ -10,13 +10,18 @@ from operator import or_
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, get_args
 
 from spark.errors import GraphDefinitionError
+from spark.graphs.checkpoint.configuration.choices import CHOSEN, ENCODING, choose, without_secrets
+from spark.graphs.checkpoint.configuration.choosing import chosen_retention, chosen_trigger
+from spark.graphs.checkpoint.configuration.store import opened_store
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler, HandlerErrors
+from spark.graphs.checkpoint.observers.observers import Observers
 from spark.graphs.checkpoint.policies.lookup import (
     UnknownRuleError,
     retention_from_data,
     rule_to_data,
     trigger_from_data,
 )
+from spark.graphs.checkpoint.policies.metrics import checked_metric
 from spark.graphs.checkpoint.policies.retention import KeepAll, KeepLast, Retention
 from spark.graphs.checkpoint.policies.rules import Rule
 from spark.graphs.checkpoint.policies.triggers import (
@@ -26,10 +31,12 @@ from spark.graphs.checkpoint.policies.triggers import (
     Trigger,
     WithinOverhead,
 )
+from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.values.loaded import class_name
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint.storage.backend import CheckpointBackend
+    from spark.graphs.checkpoint.records.formats import Format
+    from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
 
 Durability: TypeAlias = Literal["sync", "async", "exit"]
 """When a run waits until a checkpoint is durable: at each one, when a bounded queue is full, or only at the end."""
@@ -58,16 +65,19 @@ class CheckpointConfig:
     """How many automatic checkpoints of a graph are kept."""
     auto_cleanup: bool = True
     """Whether older ones are deleted. Those made by hand never are."""
-    handler: CheckpointHandler | Sequence[CheckpointHandler] | None = None
-    """Who is notified of checkpoints."""
+    handler: (
+        CheckpointHandler | str | Mapping[str, Any] | Sequence[CheckpointHandler | str | Mapping[str, Any]] | None
+    ) = None
+    """Who is notified: a handler of your own, the name of an installed observer, ``{name: options}``, or a list of these."""
     handler_errors: HandlerErrors = "log"
     """What happens when a handler fails: ``"log"`` it and continue, or ``"raise"`` it and end the run."""
     trigger_on_failure: bool = True
     """Whether the last consistent boundary is saved when a node raises."""
-    trigger: Trigger | None = None
-    """A rule of your own, due in addition to those above: ``EveryIterations(5) & AfterNode("train")``."""
-    retention: Retention | None = None
-    """A rule of your own instead of ``max_checkpoints``: ``KeepLast(5) | KeepFor(days=7)``."""
+    trigger: Trigger | str | Mapping[str, Any] | None = None
+    """A rule, due in addition to those above: ``EveryIterations(5) & AfterNode("train")``; or by name, as ``{"every_iterations":
+    {"count": 5}}``. Of several names, any; ``{"any": […]}`` and ``{"all": […]}`` combine a list."""
+    retention: Retention | str | Mapping[str, Any] | None = None
+    """A rule instead of ``max_checkpoints``: ``KeepLast(5) | KeepFor(days=7)``; or by name, ``{"keep_last": {"count": 5}}``."""
 
     durability: Durability = "sync"
     """When the run waits for the store: ``"sync"`` until each checkpoint is durable; ``"async"`` only while a bounded queue of
@@ -86,6 +96,17 @@ class CheckpointConfig:
     max_overhead: float = 0.05
     """Without any trigger, and with a persistent backend, checkpoints are made as often as they take no more than this share of
     the run's time, the first after the first step; 0 for none but the last."""
+    metrics: Sequence[str] | str | None = None
+    """Numbers of the graph's state that each checkpoint has in its metadata, where listings, queries and rules find them without
+    loading it: keys, ``"loss"``, or paths into mappings, ``"eval.loss"``. Those that ``trigger`` and ``retention`` go by are
+    recorded in any case."""
+    format: Format | str | Mapping[str, Any] | None = None
+    """How checkpoints are turned into bytes: ``"json"``, the name of an installed format, ``{name: options}``. This and the two
+    below go to the backend that is opened by its URL or name, or in memory; one that is an object has its own."""
+    serializer: CheckpointSerializer | str | Mapping[str, Any] | None = None
+    """What turns your objects into what can be saved: by itself, by name, or ``{name: options}``."""
+    codec: Any = None
+    """What transforms the bytes, encryption for instance: by itself, by name, or ``{name: options}``."""
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, kw_only=True)
     """Where each value came from, by field, when ``load`` made this: ``"argument"``, ``"SPARK_CHECKPOINT_URL"``,
     ``"spark.toml:[checkpoint] url"``, ``"default"``."""
@@ -108,8 +129,9 @@ class CheckpointConfig:
             )
         if self.max_overhead != 0:
             _check_overhead(self.max_overhead)
-        _check_kind("trigger", self.trigger, Trigger)
-        _check_kind("retention", self.retention, Retention)
+        for metric in _names(self.metrics) or ():
+            checked_metric(metric, place="CheckpointConfig(metrics=…)")
+        self._choose()
         self.combined_trigger()
 
     @classmethod
@@ -132,7 +154,9 @@ class CheckpointConfig:
     def __repr__(self) -> str:
         from spark.hooks.redaction import redact
 
-        shown = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "sources"}
+        shown = {
+            each.name: without_secrets(getattr(self, each.name)) for each in fields(self) if each.name != "sources"
+        }
         if isinstance(self.backend, str):
             shown["backend"] = redact(self.backend)
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
@@ -150,8 +174,24 @@ class CheckpointConfig:
             several = not isinstance(names, str) and isinstance(names, Iterable)
             rules.append(AfterNode(*names) if several else AfterNode(names))  # type: ignore[arg-type]
         if self.trigger is not None:
-            rules.append(self.trigger)
+            rules.append(chosen_trigger(self.trigger, place=self._place("trigger")))
         return reduce(or_, rules) if rules else None
+
+    def open_backend(self) -> CheckpointBackend:
+        """The backend that this configuration means: the object that was given, or a new one.
+
+        :raises GraphDefinitionError: it can't be made from this.
+        :raises PluginError: no plugin provides it.
+        """
+        return opened_store(self.backend, self.encoding(), place=self._place("backend"))
+
+    def observers(self) -> Observers:
+        """Who is notified."""
+        return Observers.of(self.handler, errors=self.handler_errors, place=self._place("handler"))
+
+    def encoding(self) -> dict[str, Any]:
+        """Of ``format``, ``serializer`` and ``codec``, those that were chosen."""
+        return {name: value for name in ENCODING if (value := getattr(self, name)) is not None}
 
     def trigger_for(self, backend: CheckpointBackend) -> Trigger | None:
         """The rule that decides about checkpoints in this backend; None if only the end is saved."""
@@ -164,16 +204,44 @@ class CheckpointConfig:
         """The one rule that the retention arguments amount to."""
         if not self.auto_cleanup:
             return KeepAll()
-        return self.retention or KeepLast(self.max_checkpoints)
+        if self.retention is None:
+            return KeepLast(self.max_checkpoints)
+        return chosen_retention(self.retention, place=self._place("retention"))
+
+    def _choose(self) -> None:
+        """Put what was chosen by name in place of its name, all at once, so that all mistakes are reported together."""
+        if isinstance(self.backend, CheckpointBackend):
+            self._refuse_encoding()
+        given = {name: getattr(self, name) for name in CHOSEN}
+        for name, value in choose(given, self._place).items():
+            setattr(self, name, value)
+
+    def _refuse_encoding(self) -> None:
+        for name in self.encoding():
+            raise GraphDefinitionError(
+                f"{self._place(name)}: this backend is an object, which has its {name} already. Give {name}= to its constructor, "
+                "or give the backend by its URL or name."
+            )
+
+    def _place(self, name: str) -> str:
+        """Where an argument was given, for messages."""
+        source = self.sources.get(name, "default")
+        return source if source not in ("default", "argument") else f"CheckpointConfig({name}=…)"
+
+    def recorded_metrics(self) -> tuple[str, ...]:
+        """The metrics that checkpoints record: those asked for, and those that the rules go by."""
+        rules: list[Rule] = [rule for rule in (self.combined_trigger(), self.combined_retention()) if rule is not None]
+        return tuple(sorted(frozenset(_names(self.metrics) or ()).union(*(rule.metrics() for rule in rules))))
 
     def to_data(self) -> dict[str, Any]:
         """What can be recorded: plain values, and rules by name and options; of handlers, their classes."""
         data = {name: getattr(self, name) for name in _PLAIN}
         data["trigger_on_node"] = _names(self.trigger_on_node)
+        data["metrics"] = _names(self.metrics)
         if self.trigger is not None:
-            data["trigger"] = rule_to_data(self.trigger)
+            data["trigger"] = rule_to_data(chosen_trigger(self.trigger, place="trigger"))
         if self.retention is not None:
-            data["retention"] = rule_to_data(self.retention)
+            data["retention"] = rule_to_data(chosen_retention(self.retention, place="retention"))
         if handlers := _all(self.handler):
             data["handlers"] = [class_name(type(handler)) for handler in handlers]
         return data
@@ -199,7 +267,7 @@ class CheckpointConfig:
         return config, lost
 
 
-_OBJECTS: Final = frozenset({"backend", "handler", "trigger", "retention", "sources"})
+_OBJECTS: Final = frozenset({"backend", "sources", *ENCODING, *CHOSEN})
 _PLAIN: Final = tuple(each.name for each in fields(CheckpointConfig) if each.name not in _OBJECTS)
 """The arguments that are recorded as they are."""
 
@@ -248,11 +316,3 @@ def _check_flags(config: CheckpointConfig) -> None:
         value = getattr(config, each.name)
         if each.type == "bool" and not isinstance(value, bool):
             raise GraphDefinitionError(f"CheckpointConfig({each.name}={value!r}): give True or False.")
-
-
-def _check_kind(name: str, value: Any, kind: type) -> None:
-    if value is not None and not isinstance(value, kind):
-        raise GraphDefinitionError(
-            f"CheckpointConfig({name}={value!r}): give a {kind.__name__}, for instance "
-            + ("EveryIterations(5)." if kind is Trigger else "KeepLast(5).")
-        )

@@ -6,33 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, StringConstraints
 
-from spark.graphs.checkpoint.policies.retention import KeepFor, KeepLast, Retention
-
 Text = Annotated[str, StringConstraints(min_length=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class RetentionSettings(BaseModel):
-    """The table ``retention``: a checkpoint is kept if any of these keeps it."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    last: PositiveInt | None = None
-    days: Positive | None = None
-    hours: Positive | None = None
-    minutes: Positive | None = None
-    seconds: Positive | None = None
-
-    def rule(self) -> Retention | None:
-        """The rule that they come to; None when none is given. The spans of time add up, as for ``KeepFor``."""
-        spans = self.model_dump(exclude={"last"}, exclude_none=True)
-        last = KeepLast(self.last) if self.last is not None else None
-        young = KeepFor(**spans) if spans else None
-        return last | young if last and young else last or young
-
-
 class CheckpointSettings(BaseModel):
-    """How to reach a store, and those arguments of ``CheckpointConfig`` that are plain values. The defaults are there."""
+    """How to reach a store, and the arguments of ``CheckpointConfig``, what is chosen by its name. The defaults are there."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -50,9 +29,17 @@ class CheckpointSettings(BaseModel):
     record_errors: bool | None = None
     max_checkpoints: PositiveInt | None = None
     auto_cleanup: bool | None = None
-    retention: RetentionSettings | None = None
     handler_errors: Literal["log", "raise"] | None = None
     durability: Literal["sync", "async", "exit"] | None = None
+    metrics: Text | list[Text] | None = None
+    trigger: Any = None
+    retention: Any = None
+    handler: Any = None
+    format: Any = None
+    serializer: Any = None
+    codec: Any = None
+    """These are checked where objects are made of them."""
+    plugins: list[Text] = Field(default_factory=list)
     max_overhead: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
 
     @property
@@ -61,14 +48,8 @@ class CheckpointSettings(BaseModel):
         return self.url or self.backend
 
     def arguments(self) -> dict[str, Any]:
-        """The other arguments of ``CheckpointConfig`` that are set.
-
-        :raises GraphDefinitionError: no rule can be made of ``retention``.
-        """
-        given = {name: getattr(self, name) for name in self.model_fields_set - STORE}
-        if self.retention is not None:
-            given["retention"] = self.retention.rule()
-        return given
+        """The arguments of ``CheckpointConfig`` that are set, but for the store."""
+        return {name: getattr(self, name) for name in self.model_fields_set - STORE - {"plugins"}}
 
 
 STORE = frozenset({"url", "backend", "options"})

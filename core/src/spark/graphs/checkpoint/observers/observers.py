@@ -1,16 +1,18 @@
-"""Who is notified of checkpoints: the user's handlers, and plugins that listen to the same events."""
+"""Who is notified of checkpoints: the user's handlers, observers of plugins, and plugins' hooks for the same events."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from functools import cache, partial
+from collections.abc import Callable, Iterable
+from contextvars import copy_context
+from functools import cache
+from inspect import isawaitable
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from spark.errors import GraphDefinitionError
 from spark.graphs.checkpoint.links import link
+from spark.graphs.checkpoint.observers.choosing import SwitchedOff, chosen_handlers, fits, graphs_of, name_of
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler, HandlerErrors
 from spark.graphs.concurrency.blocking import run_blocking
 from spark.graphs.concurrency.uncancellable import is_being_cancelled
@@ -19,8 +21,29 @@ from spark.graphs.values.failures import add_note
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.model import GraphCheckpoint
     from spark.graphs.checkpoint.records.info import CheckpointInfo
+    from spark.hooks.discovery import Found
+    from spark.hooks.plugin import Listener
 
-_LOG = logging.getLogger("spark.checkpoint")
+Arguments = dict[str, Any]
+
+_LOG: Final = logging.getLogger("spark.checkpoint")
+_METHODS: Final = {
+    "spark_checkpoint_created": ("on_checkpoint_created", ("checkpoint",)),
+    "spark_checkpoint_restored": ("on_checkpoint_restored", ("checkpoint",)),
+    "spark_checkpoint_deleted": ("on_checkpoint_deleted", ("checkpoint_id",)),
+    "spark_checkpoint_failed": ("on_checkpoint_failed", ("graph_id", "error")),
+}
+"""Event to the method of a handler, and those of the event's arguments that it takes."""
+
+
+class _Told(NamedTuple):
+    """A handler's method for an event."""
+
+    listener: Listener
+    graphs: tuple[str, ...]
+    """Patterns of the graph ids that it is notified about."""
+    is_own: bool
+    """It is the user's, and not a plugin's."""
 
 
 @cache
@@ -31,83 +54,134 @@ def _events() -> ModuleType:
 
 
 class Observers:
-    """All handlers of one graph or manager, and the plugins that listen."""
+    """All handlers of one graph or manager, the installed observers, and the plugins that listen to the same events."""
 
     def __init__(self, handlers: Iterable[CheckpointHandler] = (), *, errors: HandlerErrors = "log") -> None:
-        self._handlers = tuple(handlers)
+        self._given = tuple(handlers)
         self._errors = errors
+        self._found: Found | None = None
+        """What was installed when ``_told`` was made."""
+        self._told: dict[str, tuple[_Told, ...]] = {}
+        """By event, whose methods are called, in this order."""
 
     @classmethod
-    def of(
-        cls, handler: CheckpointHandler | Sequence[CheckpointHandler] | None, *, errors: HandlerErrors = "log"
-    ) -> Observers:
-        """Those that a user passed as ``handler=``.
+    def of(cls, handler: Any, *, errors: HandlerErrors = "log", place: str = "handler=…") -> Observers:
+        """Those that a user passed as ``handler=``, as ``chosen_handlers`` takes them.
 
         :raises GraphDefinitionError: one of them is no handler.
+        :raises PluginError: no plugin provides a name.
         """
-        handlers = () if handler is None else tuple(handler) if isinstance(handler, Sequence) else (handler,)
-        for one in handlers:
-            if not isinstance(one, CheckpointHandler):
-                raise GraphDefinitionError(
-                    f"handler={one!r}: a handler is an instance of a CheckpointHandler subclass"
-                    + ("; add () to make one." if isinstance(one, type) else ".")
-                )
-        return cls(handlers, errors=errors)
+        return cls(chosen_handlers(handler, place=place), errors=errors)
 
     async def discover(self) -> None:
         """Find the plugins that listen: off the event loop, because the first time loads them."""
-        from spark.hooks import discovery
-
-        if not discovery.has_found():
-            await run_blocking(discovery.found)
+        if self._found is None or self._found is not _discovered():
+            await run_blocking(self._look)
 
     def listen_to(self, event: str) -> bool:
         """Whether anybody is notified of an event, for instance ``spark_checkpoint_created``."""
-        return bool(self._handlers or _events().listeners(event))
+        return bool(self._methods_for(event)) or bool(_events().listeners(event))
 
     async def created(self, checkpoint: GraphCheckpoint, info: CheckpointInfo, *, store: object) -> None:
         """A checkpoint is durable in this store. Whoever restores a graph from what they get here continues there."""
-        await self._call("on_checkpoint_created", lambda: link(checkpoint.isolated(), store=store))
-        if _events().listeners("spark_checkpoint_created"):
-            copy = link(checkpoint.isolated(), store=store)
-            await _events().fire("spark_checkpoint_created", checkpoint=copy, info=info)
+
+        def arguments() -> Arguments:
+            return {"checkpoint": link(checkpoint.isolated(), store=store), "info": info}
+
+        await self._notify("spark_checkpoint_created", info.graph_id, arguments)
 
     async def restored(self, checkpoint: GraphCheckpoint) -> None:
         """A run continues from a checkpoint."""
-        await self._call("on_checkpoint_restored", checkpoint.isolated)
-        if _events().listeners("spark_checkpoint_restored"):
-            await _events().fire("spark_checkpoint_restored", checkpoint=checkpoint.isolated())
+        await self._notify(
+            "spark_checkpoint_restored", checkpoint.graph_id, lambda: {"checkpoint": checkpoint.isolated()}
+        )
 
     async def deleted(self, infos: Iterable[CheckpointInfo]) -> None:
         """These checkpoints were deleted. What a handler raises is raised when all have been reported."""
+        if self._found is None:
+            await self.discover()
         if not self.listen_to("spark_checkpoint_deleted"):
             return
         failures = []
         for info in infos:
+            gone = {"checkpoint_id": info.checkpoint_id, "graph_id": info.graph_id}
             try:
-                await self._call("on_checkpoint_deleted", partial(str, info.checkpoint_id))
-                await _events().fire(
-                    "spark_checkpoint_deleted", checkpoint_id=info.checkpoint_id, graph_id=info.graph_id
-                )
+                await self._notify("spark_checkpoint_deleted", info.graph_id, lambda gone=gone: gone)  # type: ignore[misc]
             except Exception as error:
                 failures.append(error)
         if failures:
             raise failures[0]
 
     async def failed(self, graph_id: str, error: BaseException) -> None:
-        """A checkpoint could not be made."""
-        await _events().fire("spark_checkpoint_failed", graph_id=graph_id, error=error)
+        """A checkpoint could not be made. What a handler raises is only logged: the run ends with this error."""
+        await self._notify(
+            "spark_checkpoint_failed", graph_id, lambda: {"graph_id": graph_id, "error": error}, errors="log"
+        )
 
-    async def _call(self, method: str, make_argument: Callable[[], Any]) -> None:
-        for handler in self._handlers:
-            try:
-                await getattr(handler, method)(make_argument())
-            except (Exception, SystemExit, asyncio.CancelledError) as error:
-                if self._errors == "raise" or (isinstance(error, asyncio.CancelledError) and is_being_cancelled()):
-                    add_note(error, f"raised by the handler {type(handler).__qualname__} in {method}.")
-                    raise
-                _LOG.exception(
-                    "The handler %s failed in %s; the run continues. To stop it, pass handler_errors='raise'.",
-                    type(handler).__qualname__,
-                    method,
-                )
+    async def _notify(
+        self, event: str, graph_id: str, arguments: Callable[[], Arguments], *, errors: HandlerErrors | None = None
+    ) -> None:
+        for told in self._methods_for(event):
+            if told.is_own:
+                await self._tell_own(told.listener, event, arguments(), errors=errors or self._errors)
+            elif fits(graph_id, told.graphs):
+                await _events().tell(told.listener, event, arguments())
+        if _events().listeners(event):
+            await _events().fire(event, **arguments())
+
+    async def _tell_own(self, listener: Listener, event: str, arguments: Arguments, *, errors: HandlerErrors) -> None:
+        try:
+            await _call(listener, arguments)
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            method, _ = _METHODS[event]
+            if errors == "raise" or (isinstance(error, asyncio.CancelledError) and is_being_cancelled()):
+                add_note(error, f"raised by the {listener.plugin} in {method}.")
+                raise
+            _LOG.exception(
+                "The %s failed in %s; the run continues. To stop it, pass handler_errors='raise'.",
+                listener.plugin,
+                method,
+            )
+
+    def _methods_for(self, event: str) -> tuple[_Told, ...]:
+        if self._found is None or self._found is not _discovered():
+            self._look()
+        return self._told[event]
+
+    def _look(self) -> None:
+        """Find out whose methods are called: of the handlers that were given, and then of installed observers."""
+        from spark.graphs.checkpoint.observers.installed import installed_observers
+
+        found = _discovered()
+        chosen = {name_of(handler) for handler in self._given}
+        installed = [each for each in installed_observers(found) if name_of(each) not in chosen]
+        handlers = [each for each in (*self._given, *installed) if not isinstance(each, SwitchedOff)]
+        self._told = {event: tuple(_methods(event, handlers)) for event in _METHODS}
+        self._found = found
+
+
+async def _call(listener: Listener, arguments: Arguments) -> None:
+    """Call a handler of the user's own, and wait for it however long it takes; a plain function in a thread."""
+    call = listener.call_with(arguments)
+    returned = call() if listener.is_async else await run_blocking(copy_context().run, call)
+    if isawaitable(returned):
+        await returned
+
+
+def _discovered() -> Found:
+    found: Found = _events().discovery.found()
+    return found
+
+
+def _methods(event: str, handlers: Iterable[CheckpointHandler]) -> Iterable[_Told]:
+    from spark.hooks.plugin import Listener
+
+    name, arguments = _METHODS[event]
+    for handler in handlers:
+        method, chosen_as = getattr(handler, name), name_of(handler)
+        if getattr(method, "__func__", None) is not getattr(
+            CheckpointHandler, name
+        ):  # those that it has not written do nothing
+            label = f"observer {chosen_as!r}" if chosen_as else f"handler {type(handler).__qualname__}"
+            listener = Listener(label, method, arguments, is_positional=True)
+            yield _Told(listener, graphs_of(handler), is_own=not chosen_as)

@@ -10,7 +10,7 @@ class Format(ABC):
     """How the payload of a record is written.
 
     A plain tree is made of ``None``, ``bool``, ``int`` (below ``2**63`` in size), finite ``float``, ``str`` (without lone
-    surrogates), ``list`` and ``dict`` with ``str`` keys.
+    surrogates), ``list`` and ``dict`` with ``str`` keys; and of ``bytes`` where the format takes them.
     """
 
     name: ClassVar[str]
@@ -31,7 +31,7 @@ class Format(ABC):
     closing: ClassVar[bytes] = b""
     """What stands after the members of a mapping."""
     takes_bytes: ClassVar[bool] = False
-    """A plain tree may hold ``bytes``, too."""
+    """A plain tree may hold ``bytes``, so that they need not be written as text."""
     takes_objects: ClassVar[bool] = False
     """It writes any object by itself; then nothing is turned into a plain tree first."""
 
@@ -90,4 +90,4 @@ def format_class(name: str) -> type[Format]:
     """
     from spark.hooks.registry import class_of  # not needed by those who give a format themselves
 
-    return class_of(("format", name))
+    return class_of(("format", name), base=Format)  # type: ignore[type-abstract]

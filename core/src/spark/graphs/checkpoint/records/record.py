@@ -15,8 +15,8 @@ from spark.graphs.checkpoint.ids import automatic_id, check_checkpoint_id, check
 from spark.graphs.checkpoint.records.buffers import Contents
 from spark.graphs.checkpoint.records.checksum import checksum, is_right
 from spark.graphs.checkpoint.records.composing import DeferredPayload
-from spark.graphs.checkpoint.records.info import CheckpointInfo
-from spark.graphs.checkpoint.records.query import Scalar, searchable, written_all
+from spark.graphs.checkpoint.records.info import CheckpointInfo, Scalar
+from spark.graphs.checkpoint.records.query import searchable, written_all
 
 
 @dataclass(slots=True, kw_only=True)
@@ -198,6 +198,7 @@ class Record:
             timestamp=header.timestamp,
             size=header.size,
             manual=header.manual,
+            metadata=header.metadata,
         )
 
 

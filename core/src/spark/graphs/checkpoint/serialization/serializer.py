@@ -24,6 +24,11 @@ class CheckpointSerializer:
         return data
 
 
+def is_serializer(given: Any) -> bool:
+    """Whether an object has the two methods of a serializer, whatever its class."""
+    return not isinstance(given, type) and hasattr(given, "serialize") and hasattr(given, "deserialize")
+
+
 def is_hook(serializer: CheckpointSerializer | None) -> bool:
     """Whether a serializer can change anything; without one, the short way is taken."""
     return serializer is not None and type(serializer) is not CheckpointSerializer
@@ -33,3 +38,15 @@ def serializer_name(serializer: CheckpointSerializer | None) -> str:
     """The name under which a plugin provides it, or nothing. What inherits a name is another serializer."""
     name = vars(type(serializer)).get("name", "")
     return name if isinstance(name, str) else ""
+
+
+def serializer_class(name: str) -> type[CheckpointSerializer]:
+    """The class of the serializer with this name.
+
+    :raises PluginNotFoundError: no plugin provides it.
+    :raises PluginConflictError: two do.
+    :raises PluginBrokenError: one does, and can't be used.
+    """
+    from spark.hooks.registry import class_of  # not needed by those who give a serializer themselves
+
+    return class_of(("serializer", name), base=CheckpointSerializer)

@@ -1,0 +1,102 @@
+"""What rules users chose: an instance, a name, ``{name: options}``, several of them, or ``any`` or ``all`` of a list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Generic, TypeVar
+
+from spark.errors import GraphDefinitionError, PluginError
+from spark.graphs.checkpoint.policies.retention import AllRetentions, AnyRetention, Retention
+from spark.graphs.checkpoint.policies.triggers import AllTriggers, AnyTrigger, Trigger
+
+Kind = TypeVar("Kind")
+
+
+def chosen_trigger(given: Any, *, place: str) -> Trigger:
+    """The trigger that was chosen; of several in one mapping, any.
+
+    :raises GraphDefinitionError: it is none, or its options don't fit; names everything that is wrong.
+    :raises PluginError: no plugin provides a name.
+    """
+    return _TRIGGERS.chosen(given, place)
+
+
+def chosen_retention(given: Any, *, place: str) -> Retention:
+    """The retention rule that was chosen; of several in one mapping, any: what one of them keeps is kept.
+
+    :raises GraphDefinitionError: it is none, or its options don't fit; names everything that is wrong.
+    :raises PluginError: no plugin provides a name.
+    """
+    if isinstance(given, Mapping):
+        _refuse_old_retention(given, place)
+    return _RETENTIONS.chosen(given, place)
+
+
+def all_of(calls: Iterable[Callable[[], Kind]]) -> list[Kind]:
+    """What these calls return, once all of them have been tried.
+
+    :raises GraphDefinitionError: some failed; says what each of them said. Where one failed, its own error is raised.
+    """
+    results: list[Kind] = []
+    errors: list[GraphDefinitionError | PluginError] = []
+    for call in calls:
+        try:
+            results.append(call())
+        except (GraphDefinitionError, PluginError) as error:
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        kinds = {type(error) for error in errors}
+        kind = kinds.pop() if len(kinds) == 1 else GraphDefinitionError
+        raise kind("\n".join(map(str, errors))) from errors[0]
+    return results
+
+
+@dataclass(frozen=True)
+class _Rules(Generic[Kind]):
+    """How one kind of rule is chosen."""
+
+    kind: str
+    base: type[Kind]
+    combined: Mapping[str, Callable[..., Kind]]
+    """The rules that are made of a list of others, by their names."""
+
+    def chosen(self, given: Any, place: str) -> Kind:
+        """The rule that was given, by itself, by name, or as several."""
+        if isinstance(given, self.base):
+            return given
+        if not isinstance(given, Mapping) or not given:
+            return self._made(given, place)
+        rules = all_of([partial(self._named, name, value, place) for name, value in given.items()])
+        return rules[0] if len(rules) == 1 else self.combined["any"](*rules)
+
+    def _named(self, name: Any, value: Any, place: str) -> Kind:
+        if name not in self.combined or not isinstance(value, list | tuple) or not value:
+            return self._made({name: value}, place)
+        rules = all_of([partial(self.chosen, one, f"{place}.{name}[{number}]") for number, one in enumerate(value)])
+        return self.combined[name](*rules)
+
+    def _made(self, given: Any, place: str) -> Kind:
+        from spark.hooks.options import chosen  # not needed by those who give a rule themselves
+
+        return chosen(self.kind, given, base=self.base, place=place)
+
+
+_TRIGGERS: Final = _Rules("trigger", Trigger, {"any": AnyTrigger, "all": AllTriggers})  # type: ignore[type-abstract]
+_RETENTIONS: Final = _Rules("retention", Retention, {"any": AnyRetention, "all": AllRetentions})
+_OLD_RETENTION: Final = {"last": "keep_last", "days": "keep_for", "hours": "keep_for", "minutes": "keep_for"}
+"""What people write who think of a number or of a span of time, and the name of the rule that takes it."""
+
+
+def _refuse_old_retention(given: Mapping[Any, Any], place: str) -> None:
+    complaints = [
+        f"{place}.{name}: this is an option of a rule. Write {{{rule!r}: {{{option!r}: …}}}}, in a file the table "
+        f"[checkpoint.retention.{rule}] with {option} = …."
+        for name in given
+        if (rule := _OLD_RETENTION.get(name)) and (option := "count" if name == "last" else name)
+    ]
+    if complaints:
+        raise GraphDefinitionError("\n".join(complaints))

@@ -1,0 +1,51 @@
+"""Which options does something take? Read from the pydantic model that its spec names, or else from its class's signature."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+
+from spark.hooks.options import parameters
+from spark.hooks.registry import class_of, options_model_of
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option of what a plugin provides."""
+
+    name: str
+    type: str
+    """As its author wrote it; empty where nobody did."""
+    default: str
+    """As Python would write it; empty where there is none, so that the option must be given."""
+
+
+def options_of(kind: str, name: str) -> list[Option]:
+    """The options of what has this name, such as ``options_of("trigger", "every_seconds")``. Its class is imported for this.
+
+    :raises PluginError: as ``class_of`` does.
+    """
+    model = options_model_of((kind, name))
+    if model is None:
+        taken = parameters(class_of((kind, name)))
+        return [Option(each.name, _type(each.annotation), _default(each.default)) for each in taken.values()]
+    return [
+        Option(
+            key,
+            _type(each.annotation),
+            "" if each.is_required() else _default(each.get_default(call_default_factory=True)),
+        )
+        for key, each in model.model_fields.items()
+    ]
+
+
+def _type(annotation: object) -> str:
+    if annotation is inspect.Parameter.empty:
+        return ""
+    if inspect.isclass(annotation):
+        return annotation.__name__
+    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+
+
+def _default(value: object) -> str:
+    return "" if value is inspect.Parameter.empty else repr(value)
