@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from spark.hooks import discovery
-from tests.support.sites import Site
+from tests.support.sites import Site, site_in
 
 WORKSPACE_PLUGINS = "spark-graphs-backend-file,spark-graphs-format-pickle"
 
@@ -18,16 +17,9 @@ WORKSPACE_PLUGINS = "spark-graphs-backend-file,spark-graphs-format-pickle"
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """An empty site on this process's path, and nothing found yet. The workspace's own plugins keep out."""
-    monkeypatch.delenv("SPARK_PLUGINS", raising=False)
     monkeypatch.setenv("SPARK_DISABLE_PLUGINS", WORKSPACE_PLUGINS)
-    monkeypatch.syspath_prepend(tmp_path)
-    known = set(sys.modules)
-    discovery.reset()
-    yield Site(tmp_path)
-    discovery.reset()
-    for name in set(sys.modules) - known:
-        if getattr(sys.modules[name], "__file__", None) and Path(str(sys.modules[name].__file__)).parent == tmp_path:
-            del sys.modules[name]
+    with site_in(tmp_path, monkeypatch) as site:
+        yield site
 
 
 @pytest.fixture

@@ -1,8 +1,15 @@
 """Real distributions, made on the spot: a source file and the ``.dist-info`` that pip would have written."""
 
+import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
+
+from spark.hooks import discovery
 
 
 @dataclass(frozen=True)
@@ -31,3 +38,17 @@ class Site:
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
         (info / "entry_points.txt").write_text(entry_points)
         (info / "RECORD").write_text("")
+
+
+@contextmanager
+def site_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """An empty site on this process's path, and nothing found yet; afterwards nothing is left of what was installed."""
+    monkeypatch.delenv("SPARK_PLUGINS", raising=False)
+    monkeypatch.syspath_prepend(folder)
+    known = set(sys.modules)
+    discovery.reset()
+    yield Site(folder)
+    discovery.reset()
+    for name in set(sys.modules) - known:
+        if getattr(sys.modules[name], "__file__", None) and Path(str(sys.modules[name].__file__)).parent == folder:
+            del sys.modules[name]

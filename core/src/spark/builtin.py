@@ -44,6 +44,9 @@ def spark_triggers() -> list[TriggerSpec]:
             ("every_iterations", "EveryIterations", "After every so many node executions."),
             ("every_seconds", "EverySeconds", "Whenever so many seconds have passed."),
             ("after_node", "AfterNode", "After each execution of certain nodes."),
+            ("at_iterations", "AtIterations", "After certain node executions."),
+            ("when_improved", "WhenImproved", "When a metric is better than in every checkpoint before."),
+            ("on_signal", "OnSignal", "After a signal, before the process is preempted."),
             (
                 "within_overhead",
                 "WithinOverhead",
@@ -62,5 +65,8 @@ def spark_retentions() -> list[RetentionSpec]:
             ("keep_last", "KeepLast", "The newest checkpoints."),
             ("keep_for", "KeepFor", "Checkpoints that are younger than a span of time."),
             ("keep_all", "KeepAll", "All checkpoints."),
+            ("keep_every", "KeepEvery", "Every so many checkpoints one."),
+            ("keep_daily", "KeepDaily", "The last checkpoint of each day."),
+            ("keep_best", "KeepBest", "The best checkpoints by a metric."),
         )
     ]

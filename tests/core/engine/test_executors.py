@@ -13,6 +13,7 @@ import pytest
 from spark.errors import NodeError, StateConflictError
 from spark.graphs import Graph, JoinNode, Message, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig
+from spark.graphs.checkpoint.policies.run_trigger import RunTrigger
 from spark.graphs.clock import SYSTEM_CLOCK
 from spark.graphs.definition.step import Scope, StepInput
 from spark.graphs.definition.topology import Topology
@@ -137,7 +138,7 @@ async def run(start: Node, *, far: bool) -> tuple[Message, RunPosition]:
         checkpoint_config=CheckpointConfig(),
         is_resumed=False,
     )
-    services = Services(executor=executor, saver=None, clock=SYSTEM_CLOCK)
+    services = Services(executor=executor, saver=None, trigger=RunTrigger(None), clock=SYSTEM_CLOCK)
     try:
         return await Ending(GraphRun(spec, position, services)).reach(), position
     finally:

@@ -55,6 +55,7 @@ OTHERS: dict[str, Any] = {
     "cancel_grace": 1.5,
     "record_errors": False,
     "max_overhead": 0.5,
+    "metrics": ["loss"],
 }
 """Another value than the default for each setting."""
 NOT_RECORDED = {"backend", "handler", "sources", "format", "serializer", "codec"}

@@ -14,6 +14,7 @@ from spark.graphs.checkpoint.configuration.config import CheckpointConfig, are_s
 from spark.graphs.checkpoint.ids import check_graph_id
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.observers.observers import Observers
+from spark.graphs.checkpoint.policies.run_trigger import RunTrigger
 from spark.graphs.checkpoint.recording.recorder import Recorder
 from spark.graphs.checkpoint.recording.saving import saver_for
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
@@ -110,12 +111,19 @@ class Arguments:
         return Recorder(
             graph_id=self.graph_id,
             backend=self.backend,
-            trigger=self.checkpoint_config.trigger_for(self.backend),
             retention=self.checkpoint_config.combined_retention(),
             observers=self.observers,
             clock=self.clock,
             random=self.random,
         )
+
+    def new_trigger(self, origin: Origin) -> RunTrigger:
+        """What says where a run makes checkpoints that begins there; started when it is entered."""
+        config, pending = self.checkpoint_config, origin.pending
+        if config is None or self.backend is None:
+            return RunTrigger(None)
+        remembered = pending.checkpoint.execution_metadata.get("triggers") if pending is not None else None
+        return RunTrigger(config.trigger_for(self.backend), remembered=remembered, check=self.check)
 
     def new_run(
         self,
@@ -126,6 +134,7 @@ class Arguments:
         inputs: Mapping[str, Any] | None,
         session: GraphSession,
         recorder: Recorder | None,
+        trigger: RunTrigger,
     ) -> GraphRun:
         """A run that begins where the graph stands, with the pending work of the origin."""
         pending, config = origin.pending, self.checkpoint_config or _DEFAULTS
@@ -139,6 +148,7 @@ class Arguments:
             failure_rule=self.failure_rule,
             checkpoint_config=config,
             is_resumed=pending is not None,
+            metrics=config.recorded_metrics() if recorder is not None else (),
         )
         position = origin.position(
             topology, inputs, state=session.state, node_states=session.node_states, check=self.check
@@ -146,6 +156,7 @@ class Arguments:
         services = Services(
             executor=LocalExecutor(topology.plans, threads=self.node_threads),
             saver=saver_for(recorder, durability=config.durability) if recorder is not None else None,
+            trigger=trigger,
             clock=self.clock,
         )
         return GraphRun(spec, position, services)

@@ -14,6 +14,7 @@ from spark.graphs.checkpoint.configuration.config import CheckpointConfig
 from spark.graphs.checkpoint.links import link, links_of
 from spark.graphs.checkpoint.migrations import migrated
 from spark.graphs.checkpoint.model import GraphCheckpoint
+from spark.graphs.checkpoint.policies.run_trigger import RunTrigger
 from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.clock import SYSTEM_CLOCK, SYSTEM_RANDOM, Clock, random_hex
@@ -170,7 +171,8 @@ class Graph:
                 if origin.pending.is_complete():
                     self._run = None
                     return self._session.finish_complete(origin)
-            return await self._run_from(origin, wanted)
+            with self._arguments.new_trigger(origin) as trigger:
+                return await self._run_from(origin, wanted, trigger)
         finally:
             self._is_running = False
 
@@ -297,7 +299,7 @@ class Graph:
     def __repr__(self) -> str:
         return f"<Graph {self._arguments.graph_id!r} with {len(self._topology.plans)} nodes>"
 
-    async def _run_from(self, origin: Origin, task: Task) -> Message:
+    async def _run_from(self, origin: Origin, task: Task, trigger: RunTrigger) -> Message:
         if origin.pending is not None:
             inputs = origin.pending.inputs
         else:  # first: if they can't be saved, the graph is unchanged
@@ -310,7 +312,7 @@ class Graph:
         if origin.pending is not None:
             await self._arguments.observers.restored(origin.pending.checkpoint)
         run = self._run = self._arguments.new_run(
-            self._topology, origin, task, inputs=inputs, session=self._session, recorder=recorder
+            self._topology, origin, task, inputs=inputs, session=self._session, recorder=recorder, trigger=trigger
         )
         self._session.next = Origin()  # only now: a run that could not begin can be tried again
         is_stored = True

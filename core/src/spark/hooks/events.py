@@ -27,10 +27,10 @@ _PAUSE: Final = 10
 _log = logging.getLogger("spark.hooks")
 
 
-async def fire(event: str, /, *, longest: float = LONGEST, **arguments: Any) -> list[tuple[str, BaseException]]:
+async def fire(event: str, /, *, longest: float | None = None, **arguments: Any) -> list[tuple[str, BaseException]]:
     """Notify the event hooks of all plugins, one after another; returns the errors, each with the plugin's name.
 
-    :param longest: seconds that each function is waited for.
+    :param longest: seconds that each function is waited for; ``LONGEST`` by default.
     :param arguments: those of the hook.
     """
     return [
@@ -49,15 +49,16 @@ def listeners(event: str) -> tuple[Listener, ...]:
 
 
 async def tell(
-    listener: Listener, event: str, arguments: dict[str, Any], *, longest: float = LONGEST
+    listener: Listener, event: str, arguments: dict[str, Any], *, longest: float | None = None
 ) -> BaseException | None:
     """Notify one listener of a plugin; returns what it raised, ``SystemExit`` included, which is logged.
 
     One that takes longer is left behind: the log names the plugin, which is not notified of this event again before that call has
     ended, and before ten times as long has passed. So it takes no more than a tenth of a run's time.
 
-    :param longest: seconds that it is waited for.
+    :param longest: seconds that it is waited for; ``LONGEST`` by default.
     """
+    longest = LONGEST if longest is None else longest
     if (reason := _why_not_now(listener)) is not None:
         _log.warning("The %s is not notified of %s: %s.", listener.plugin, event, reason)
         return TimeoutError(f"{event}: {reason}")

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_type_hints
 
 from spark.errors import GraphDefinitionError, PluginError, PluginNotFoundError, SparkError
 from spark.hooks.choices import Choice, remember, secrets_in, without_secret_options
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 T = TypeVar("T")
+
+_TABLE: Final = re.compile(r":\[[^\[\]]*\]$")
 
 
 def chosen(kind: str, given: Any, *, base: type[T], place: str) -> T:
@@ -37,11 +40,12 @@ def chosen(kind: str, given: Any, *, base: type[T], place: str) -> T:
     if isinstance(given, base):
         return given
     if isinstance(given, str):
-        given = {given: {}}
+        by_name: T = make(kind, given, {}, place=place)
+        return by_name
     if isinstance(given, Mapping) and len(given) == 1:
         [(name, options)] = given.items()
         if isinstance(name, str) and isinstance(options, Mapping):
-            made: T = make(kind, name, options, place=f"{place}.{shown_name(name)}")
+            made: T = make(kind, name, options, place=at(place, name))
             return made
     hint = f"; {given.__name__} is a class: add ()" if isinstance(given, type) else ""
     raise GraphDefinitionError(
@@ -57,11 +61,30 @@ def make(kind: str, name: str, options: Mapping[str, Any], *, place: str) -> Any
     :raises GraphDefinitionError: an option is unknown, missing, of the wrong type, or refused by the class.
     :raises PluginError: no plugin provides the name.
     """
-    made_by = _class_of(kind, name, place)
-    arguments = checked(options, made_by, model=options_model_of((kind, name)), what=f"{kind} {name!r}", place=place)
-    made = _made(made_by, arguments, options, what=f"{kind} {name!r}", place=place)
-    remember(made, Choice(kind, name, without_secret_options(options, arguments)))
+    made_by, what = _class_of(kind, name, place), f"{kind} {name!r}"
+    try:
+        arguments = checked(options, made_by, model=options_model_of((kind, name)), what=what, place=place)
+        choice = Choice(kind, name, without_secret_options(options, arguments))
+    except RecursionError:  # not chained: its traceback has a thousand lines
+        raise GraphDefinitionError(f"{place}: the options of the {what} are nested too deeply.") from None
+    made = _made(made_by, arguments, options, what=what, place=place)
+    remember(made, choice)
     return made
+
+
+def check_options(kind: str, name: str, options: Mapping[str, Any], *, place: str) -> None:
+    """Whether what has this name takes these options, of which some may be given elsewhere.
+
+    :raises GraphDefinitionError: it does not; says which.
+    :raises PluginError: no plugin provides the name.
+    """
+    made_by, model = _class_of(kind, name, place), options_model_of((kind, name))
+    checked(options, made_by, model=model, what=f"{kind} {name!r}", place=place, is_complete=False)
+
+
+def at(place: str, name: Any) -> str:
+    """How messages call an option of what is at a place, which may be a table of a file: ``spark.toml:[plugins.webhook] url``."""
+    return f"{place}{' ' if _TABLE.search(place) else '.'}{shown_name(str(name))}"
 
 
 def checked(
@@ -158,9 +181,8 @@ def _validated(
         for one in error.errors(include_input=True, include_url=False, include_context=False):
             if one["type"] == "missing" and not is_complete:
                 continue
-            at = ".".join([place, *map(str, one["loc"])])
             said = "it is missing" if one["type"] == "missing" else f"{one['msg']}; it is {kind_of(one['input'])}"
-            complaints.append(f"{at}: {said}.")
+            complaints.append(f"{at(place, '.'.join(map(str, one['loc'])))}: {said}.")
     if complaints:
         raise GraphDefinitionError("\n".join(complaints)) from None  # not chained: its message shows the values
     return {name: getattr(valid, name) for name in known}
@@ -185,12 +207,14 @@ def _as_declared(
     ):  # files know no tuples, sets or spans of time; JSON's rules do
         return declared.validate_json(json.dumps(value), strict=True)
     # Not chained: the message of a cause shows the value.
-    raise GraphDefinitionError(f"{place}.{name}: it is {kind_of(value)}; the {what} takes {_annotation(known[name])}.")
+    raise GraphDefinitionError(
+        f"{at(place, name)}: it is {kind_of(value)}; the {what} takes {_annotation(known[name])}."
+    )
 
 
 def _unknown(name: Any, known: Any, what: str, place: str) -> str:
     near = did_you_mean(str(name), known) or f" Known options: {', '.join(known) or 'none'}."
-    return f"{place}.{shown_name(name)}: the {what} has no such option.{near}"
+    return f"{at(place, name)}: the {what} has no such option.{near}"
 
 
 def _is_named(parameter: inspect.Parameter) -> bool:

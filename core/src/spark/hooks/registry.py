@@ -50,6 +50,18 @@ def provider_of(claim: Claim) -> PluginSpec | None:
     return owners[0][1] if owners else None
 
 
+def name_of(kind: str, made_by: type, *, likely: str = "") -> str | None:
+    """The name of this kind that leads to this very class; None where there is none.
+
+    :param likely: the name that is looked up first. If it is one of the core's own, nothing is scanned.
+    """
+    if likely and _leads_to(kind, likely, made_by):
+        return likely
+    specs = [spec for plugin in discovery.plugins() for spec in plugin.specs if spec.kind == kind]
+    named = [spec.name for spec in specs if spec.target.rpartition(":")[2] == made_by.__qualname__]
+    return next((name for name in named if _leads_to(kind, name, made_by)), None)
+
+
 def options_model_of(wanted: Claim) -> type[BaseModel] | None:
     """The model that checks the options of what makes this claim; None where the signature of the class does.
 
@@ -91,6 +103,13 @@ def class_to_import(name: str, *, module: str) -> type[Any]:
         if isinstance(error, PluginNotFoundError) and claim not in extras():
             raise unknown from None
         raise ImportError(str(error), name=module) from error
+
+
+def _leads_to(kind: str, name: str, made_by: type) -> bool:
+    try:
+        return class_of((kind, name)) is made_by
+    except PluginError:
+        return False
 
 
 def _owner(wanted: tuple[Claim, ...], asked: str) -> tuple[PluginInfo, PluginSpec]:

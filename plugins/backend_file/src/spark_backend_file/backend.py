@@ -8,13 +8,14 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
-from spark.graphs.checkpoint.storage import CheckpointBackend, SmallIO, run_blocking, split_inline_io
+from spark.graphs.checkpoint.storage import CheckpointBackend, SmallIO, run_blocking, split_options
 from spark_backend_file.locations import directory_at, directory_of
 from spark_backend_file.threads import LOCK_TIMEOUT, BackendThreads
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.storage import (
         CheckpointInfo,
+        CheckpointQuery,
         CheckpointSerializer,
         Format,
         LatestHeaders,
@@ -80,11 +81,11 @@ class FileCheckpointBackend(CheckpointBackend):
     def from_url(cls, url: str, **options: Any) -> Self:
         """The backend of the directory that ``file:///path`` names, or of a folder behind another URL of fsspec.
 
-        A query may say ``inline_io=false``.
+        A query may have the options of every backend: ``format``, ``compression``, ``inline_io`` and so on.
 
         :raises ValueError: a ``file:`` URL names a host, holds another query, or no absolute path; or a filesystem is read-only.
         """
-        address, common = split_inline_io(url)
+        address, common = split_options(url)
         return cls(directory_of(address), **common | options)
 
     def __repr__(self) -> str:
@@ -121,6 +122,11 @@ class FileCheckpointBackend(CheckpointBackend):
 
     async def list(self, graph_id: str | None = None) -> Listing:
         return await self._threads.run(self._graphs.listing, graph_id)
+
+    async def query(self, query: CheckpointQuery) -> Listing:
+        if not (query.metadata or query.with_metadata):
+            return await super().query(query)
+        return await self._threads.run(self._graphs.search, query)
 
     async def graph_ids(self, prefix: str = "", *, after: str | None = None, limit: int | None = None) -> Names:
         return await self._threads.run(self._graphs.graph_ids, prefix, after, limit)

@@ -16,7 +16,7 @@ from spark.graphs.checkpoint.storage import (
     Record,
     Records,
     parse_automatic_id,
-    split_inline_io,
+    split_options,
     wait_uncancellable,
 )
 from spark_backend_s3.blobs import Blobs
@@ -128,7 +128,7 @@ class S3CheckpointBackend(CheckpointBackend):
 
         :raises ValueError: the URL names no bucket, or its query holds what is not known.
         """
-        address, common = split_inline_io(url)
+        address, common = split_options(url)
         return cls(**options_of(address) | common | options)
 
     def __repr__(self) -> str:

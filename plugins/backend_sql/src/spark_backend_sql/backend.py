@@ -17,7 +17,7 @@ from spark.graphs.checkpoint.storage import (
     Records,
     parse_automatic_id,
     run_blocking,
-    split_inline_io,
+    split_options,
 )
 from spark_backend_sql.compiled import Query, Rows
 from spark_backend_sql.connection import WAIT, Database
@@ -100,11 +100,11 @@ class DatabaseCheckpointBackend(CheckpointBackend):
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
-        """The backend of the database that the URL names; the URL's query, ``inline_io`` aside, goes to the driver.
+        """The backend of the database that the URL names; its query goes to the driver, but for the options of every backend.
 
         :raises ValueError: it is no URL of a database.
         """
-        address, common = split_inline_io(url)
+        address, common = split_options(url)
         return cls(address, **common | options)
 
     def __repr__(self) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from spark_testing.codecs import CodecConformance as CodecConformance
     from spark_testing.faults import FaultyBackend as FaultyBackend
     from spark_testing.formats import FormatConformance as FormatConformance
+    from spark_testing.observers import ObserverConformance as ObserverConformance
     from spark_testing.records import HOSTILE_IDS as HOSTILE_IDS
     from spark_testing.records import make_record as make_record
     from spark_testing.recovery import check_recovery as check_recovery
@@ -32,6 +33,7 @@ _HOMES: Final = {
     "FakeClock": "clock",
     "FaultyBackend": "faults",
     "HOSTILE_IDS": "records",
+    "ObserverConformance": "observers",
     "OpenAnother": "backends",
     "ReadRaw": "backends",
     "RecoveryReport": "recovery_report",
@@ -51,6 +53,7 @@ __all__ = [
     "FakeClock",
     "FaultyBackend",
     "FormatConformance",
+    "ObserverConformance",
     "OpenAnother",
     "ReadRaw",
     "RecoveryReport",

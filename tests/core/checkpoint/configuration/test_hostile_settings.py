@@ -43,7 +43,16 @@ VALUES = [
 KEYS = [
     *CheckpointConfig.__dataclass_fields__,
     *("url", "options", "x", '"\\u001b[2J\\n"', f"{'k' * 3_000}", f"{'k.' * 3_000}k"),
-    *("retention.days", "retention.hours", "retention.seconds", "retention.last", "retention.x"),
+    *("retention.days", "retention.keep_for.hours", "retention.any", "retention.last", "retention.keep_last.count"),
+    *(
+        "trigger.every_seconds.seconds",
+        "trigger.all",
+        "trigger.x.y",
+        "format.json.x",
+        "codec",
+        "serializer.x",
+        "plugins",
+    ),
     *(
         f"options.{name}"
         for name in (
@@ -104,12 +113,13 @@ def test_whatever_stands_in_a_file_is_in_force_or_named(folder: Path, seed: int,
 
 @pytest.mark.parametrize("key", ["days", "hours", "seconds"])
 def test_a_span_of_time_that_nobody_lives_to_see_is_named(folder: Path, key: str) -> None:
-    (folder / "spark.toml").write_text(f"[checkpoint.retention]\n{key} = 1e300\n")
+    (folder / "spark.toml").write_text(f"[checkpoint.retention.keep_for]\n{key} = 1e300\n")
 
     error = use_settings()
 
     assert isinstance(error, GraphDefinitionError)
-    assert str(error).startswith("spark.toml:[checkpoint] retention: KeepFor(…): give a span of time")
+    assert str(error).startswith("spark.toml:[checkpoint] retention.keep_for: the retention 'keep_for' refuses")
+    assert "KeepFor(…): give a span of time" in str(error)
     with pytest.raises(GraphDefinitionError, match="span of time"):
         KeepFor(days=float("nan"))
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import threading
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
 
+from spark.errors import BackendError
 from spark.graphs import Graph
 from spark.graphs.checkpoint import (
     CheckpointConfig,
@@ -180,3 +183,88 @@ async def test_saving_and_deleting_by_hand_are_reported_too(backend: InMemoryChe
     await CheckpointManager(backend, handler=diary).delete_checkpoint("mine")
 
     assert diary.entries == [("created", 1, [1]), ("deleted", "mine", [])]
+
+
+class Plain(CheckpointHandler):
+    """Methods that are no coroutines; one of them returns something to wait for."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, bool, str]] = []
+
+    def note(self, event: str) -> None:
+        self.heard.append((event, threading.current_thread() is threading.main_thread(), WHOSE.get()))
+
+    def on_checkpoint_created(self, checkpoint: GraphCheckpoint) -> None:
+        self.note("created")
+
+    def on_checkpoint_deleted(self, checkpoint_id: str) -> Any:
+        self.note("deleted")
+        return self.later()
+
+    async def later(self) -> None:
+        self.note("later")
+
+
+WHOSE: ContextVar[str] = ContextVar("WHOSE", default="nobody's")
+
+
+async def test_a_plain_method_runs_in_a_thread_with_the_context_of_the_run(backend: InMemoryCheckpointBackend) -> None:
+    handler = Plain()
+    WHOSE.set("the run's")
+    config = every_step(backend, auto_cleanup=True, max_checkpoints=1, handler=handler)
+
+    await Graph(countdown(), id="g", checkpoint_config=config).run({"limit": 2})
+
+    assert handler.heard == [
+        ("created", False, "the run's"),
+        ("created", False, "the run's"),
+        ("deleted", False, "the run's"),
+        ("later", True, "the run's"),
+    ]
+
+
+async def test_a_method_may_await_the_one_that_it_overrides(backend: InMemoryCheckpointBackend) -> None:
+    class Above(Diary):
+        async def on_checkpoint_restored(self, checkpoint: GraphCheckpoint) -> None:
+            await super(Diary, self).on_checkpoint_restored(checkpoint)
+            await super().on_checkpoint_restored(checkpoint)
+
+    diary = Above(backend)
+    graph = Graph(FailsOnce(name="fails"), checkpoint_config=CheckpointConfig(backend=backend, handler=diary))
+    with pytest.raises(Failure):
+        await graph.run()
+    await graph.run(resume=True)
+
+    assert [event for event, *_ in diary.entries] == ["created", "restored", "created"]
+
+
+class Full(InMemoryCheckpointBackend):
+    """A store that is full."""
+
+    async def put(self, record: Any) -> None:
+        raise BackendError("the store is full")
+
+
+class Worried(CheckpointHandler):
+    def __init__(self, error: Exception | None = None) -> None:
+        self.heard: list[tuple[str, str]] = []
+        self.error = error
+
+    async def on_checkpoint_failed(self, graph_id: str, error: BaseException) -> None:
+        self.heard.append((graph_id, str(error)))
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.mark.parametrize("error", [None, ValueError("of the handler")])
+async def test_a_checkpoint_that_can_not_be_made_is_reported_and_ends_the_run_with_its_own_error(
+    error: Exception | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    worried = Worried(error)
+    config = every_step(Full(), handler=worried, handler_errors="raise")
+
+    with pytest.raises(BackendError, match="the store is full"):
+        await Graph(countdown(), id="g", checkpoint_config=config).run({"limit": 1})
+
+    assert {*worried.heard} == {("g", "the store is full")}
+    assert ("The handler Worried failed in on_checkpoint_failed" in caplog.text) is (error is not None)

@@ -10,7 +10,7 @@ import pytest
 
 from spark.errors import GraphDefinitionError
 from spark.graphs.checkpoint import InMemoryCheckpointBackend, open_backend
-from spark.graphs.checkpoint.storage import InlineLimits, SmallIO, split_inline_io
+from spark.graphs.checkpoint.storage import InlineLimits, SmallIO
 
 LIMITS = InlineLimits()
 FAST, SLOW = LIMITS.mean_seconds / 4, LIMITS.mean_seconds * 4
@@ -131,30 +131,6 @@ def test_only_true_and_false_are_options(value: Any) -> None:
     """The text "false" would count as true."""
     with pytest.raises(GraphDefinitionError, match="inline_io="):
         InMemoryCheckpointBackend(inline_io=value)
-
-
-@pytest.mark.parametrize(
-    ("url", "rest", "option"),
-    [
-        ("x://h/d?inline_io=false", "x://h/d", False),
-        ("x://h/d?inline_io=FALSE&a=1", "x://h/d?a=1", False),
-        ("x://h/d?a=1&inline_io=true", "x://h/d?a=1", True),
-        ("x://h/d?a=1&inline_io=true&b=2#c", "x://h/d?a=1&b=2#c", True),
-    ],
-)
-def test_a_url_may_say_it(url: str, rest: str, option: bool) -> None:
-    assert split_inline_io(url) == (rest, {"inline_io": option})
-
-
-@pytest.mark.parametrize("url", ["x://h/d", "x://h/d?a=inline_io=false", "x://h/inline_io=false"])
-def test_what_only_looks_like_it_is_left_alone(url: str) -> None:
-    assert split_inline_io(url) == (url, {})
-
-
-@pytest.mark.parametrize("query", ["inline_io=", "inline_io=0", "inline_io=true&inline_io=true"])
-def test_a_url_that_says_it_wrongly_is_refused(query: str) -> None:
-    with pytest.raises(ValueError, match="is inline_io=true or inline_io=false, and given once"):
-        split_inline_io(f"x://h/d?{query}")
 
 
 def test_memory_takes_the_option_that_every_backend_takes() -> None:

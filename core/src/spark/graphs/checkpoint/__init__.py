@@ -25,11 +25,16 @@ from spark.graphs.checkpoint.maintenance.verification import Verification
 from spark.graphs.checkpoint.migrations import register_migration
 from spark.graphs.checkpoint.model import CURRENT_VERSION, GraphCheckpoint
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler, observer_class
+from spark.graphs.checkpoint.policies.improvements import WhenImproved
 from spark.graphs.checkpoint.policies.lookup import trigger_class
 from spark.graphs.checkpoint.policies.retention import KeepAll, KeepFor, KeepLast, Retention
+from spark.graphs.checkpoint.policies.selections import KeepBest, KeepDaily, KeepEvery
+from spark.graphs.checkpoint.policies.signals import OnSignal
 from spark.graphs.checkpoint.policies.triggers import (
     AfterNode,
+    AtIterations,
     Boundary,
+    BudgetUse,
     EveryIterations,
     EverySeconds,
     Trigger,
@@ -54,8 +59,10 @@ if TYPE_CHECKING:
 __all__ = [
     "CURRENT_VERSION",
     "AfterNode",
+    "AtIterations",
     "BackendError",
     "Boundary",
+    "BudgetUse",
     "CheckpointBackend",
     "CheckpointConfig",
     "CheckpointConflictError",
@@ -78,9 +85,13 @@ __all__ = [
     "InMemoryCheckpointBackend",
     "InvalidIdError",
     "KeepAll",
+    "KeepBest",
+    "KeepDaily",
+    "KeepEvery",
     "KeepFor",
     "KeepLast",
     "Listing",
+    "OnSignal",
     "ReadLimits",
     "Retention",
     "SavedType",
@@ -89,6 +100,7 @@ __all__ = [
     "Trigger",
     "Types",
     "Verification",
+    "WhenImproved",
     "WithinOverhead",
     "backend_class",
     "observer_class",

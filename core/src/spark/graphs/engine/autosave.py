@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+from spark.graphs.checkpoint.policies.run_trigger import RunTrigger
 from spark.graphs.checkpoint.policies.triggers import Boundary
 from spark.graphs.checkpoint.recording.saving import Saver
 from spark.graphs.clock import Clock
 from spark.graphs.definition.plan import NodePlan
+from spark.graphs.engine.facts import CommittedFacts
 from spark.graphs.engine.outcome import Cause, Stop
 from spark.graphs.engine.position import RunPosition
 from spark.graphs.engine.spec import RunSpec
@@ -14,10 +18,13 @@ from spark.graphs.engine.spec import RunSpec
 class Autosave:
     """Decides at a boundary whether a checkpoint is due, has it saved, and measures how long the run waits for it."""
 
-    def __init__(self, saver: Saver, spec: RunSpec, position: RunPosition, clock: Clock) -> None:
+    def __init__(self, saver: Saver, trigger: RunTrigger, spec: RunSpec, position: RunPosition, clock: Clock) -> None:
         self._saver = saver
+        self._trigger = trigger
+        self._has_trigger = bool(trigger)
         self._spec = spec
         self._position = position
+        self._facts = CommittedFacts(spec, position)
         self._clock = clock.monotonic
         self._began = self._clock()
         self._captured_at = 0.0
@@ -39,25 +46,22 @@ class Autosave:
 
         :raises RuleError: a trigger raised.
         """
-        if not self._position.frontier:  # the end of the run is always saved
+        if not self._has_trigger or not self._position.frontier:  # the end of the run is always saved
             return False
-        boundary = Boundary(
-            self._position.iteration,
-            plan.key,
-            plan.names,
-            now - self._began,
-            self._captured_at,
-            self._took,
-            self._last_took,
-        )
-        return self._saver.is_due(boundary)
+        return self._trigger.is_due(self._boundary(plan.key, plan.names, now))
 
-    async def save(self, now: float) -> Stop | None:
-        """Save the present boundary. Returns why the run stops, if that fails."""
+    async def save(self, plan: NodePlan, now: float) -> Stop | None:
+        """Save the present boundary, after a step of this node. Returns why the run stops, if that fails."""
         before = self._saver.latest
         self.is_saving = True
         try:
-            await self._saver.save(self._position.capture(self._spec, reason="trigger"))
+            if self._trigger.is_told:
+                self._trigger.saved(self._boundary(plan.key, plan.names, now))
+            remembered = self._trigger.memory()
+            capture = self._position.capture(self._spec, reason="trigger", remembered=remembered)
+            self._facts.note_saved(capture)
+            await self._saver.save(capture)
+            self._trigger.raise_failure()
         except Exception as error:
             self._position.explain(error)
             if self._saver.latest is before:
@@ -71,3 +75,20 @@ class Autosave:
         self._saved_iteration = self._position.iteration
         self._captured_at = now - self._began
         return None
+
+    def note_end(self, plan: NodePlan) -> None:
+        """The present boundary is about to be saved because the run ends there, after a step of this node."""
+        if self._trigger.is_told:
+            self._trigger.saved(self._boundary(plan.key, plan.names, self._clock()))
+
+    def _boundary(self, node: str, names: Collection[str], now: float) -> Boundary:
+        return Boundary(
+            self._position.iteration,
+            node,
+            names,
+            now - self._began,
+            self._captured_at,
+            self._took,
+            self._last_took,
+            self._facts,
+        )

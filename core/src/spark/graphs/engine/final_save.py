@@ -60,10 +60,11 @@ class FinalSave:
     async def _save_boundary(self, reason: str) -> None:
         run, position = self._run, self._run.position
         position.error = self.error_data or position.error
-        capture = run.capture(reason=reason)
+        capture = run.capture_end(reason=reason)
         capture.is_repeat = run.spec.is_resumed and run.is_where_it_began() and reason != "completed"
         try:
             self.saved = await self.saver.save_last(capture)
+            run.services.trigger.raise_failure()
         except Exception as error:
             position.explain(error)
             raise

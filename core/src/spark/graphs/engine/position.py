@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spark.errors import SerializationError
+from spark.graphs.checkpoint.policies.metrics import metrics_in
 from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.definition.plan import NodePlan
 from spark.graphs.definition.step import StepInput
@@ -87,8 +88,14 @@ class RunPosition:
             store = self.node_states[key] = StateStore(f"node_states[{key!r}]", check=self.check)
         return store
 
-    def capture(self, spec: RunSpec, *, reason: str, metadata: dict[str, Any] | None = None) -> Capture:
-        """The run at its last boundary, by reference to committed values."""
+    def capture(
+        self, spec: RunSpec, *, reason: str, metadata: dict[str, Any] | None = None, remembered: Any = None
+    ) -> Capture:
+        """The run at its last boundary, by reference to committed values.
+
+        :param metadata: what the user adds.
+        :param remembered: what the triggers of the run remember.
+        """
         frontier = self.frontier.capture()
         if self.result is not None:
             frontier["result"] = {"content": self.result.content, "node": self.result.node}
@@ -97,6 +104,10 @@ class RunPosition:
         )
         if self.error is not None:
             facts = {**facts, "error": self.error}
+        if spec.metrics:
+            facts = {**facts, "metrics": metrics_in(self.state.values, spec.metrics)}
+        if remembered is not None:
+            facts = {**facts, "triggers": remembered}
         return Capture(
             {
                 "graph_state": self.state.capture(),

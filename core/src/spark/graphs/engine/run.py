@@ -31,7 +31,7 @@ class GraphRun:
         self.services = services
         self.autosave: Autosave | None = None
         if services.saver is not None:
-            self.autosave = Autosave(services.saver, spec, position, services.clock)
+            self.autosave = Autosave(services.saver, services.trigger, spec, position, services.clock)
         self.parallel = ParallelSteps(services.executor, graph_id=spec.graph_id)
         self.is_stopping = False
         """The step that is being executed is the last."""
@@ -78,7 +78,7 @@ class GraphRun:
                 return stop
             now = clock()
             if autosave is not None and autosave.is_due(plan, now):
-                stop = await autosave.save(now)
+                stop = await autosave.save(plan, now)
                 if self.is_stopping:  # the run was ended meanwhile
                     return stop
             if has_budget and stop is None:
@@ -129,7 +129,7 @@ class GraphRun:
             is_due = self.autosave.is_due(plan, now)
         except RuleError as error:
             return Stop(Cause.FAILURE, error)
-        return await self.autosave.save(now) if is_due else None
+        return await self.autosave.save(plan, now) if is_due else None
 
     def commit_ended(self) -> list[Stop]:
         """Commit every step that has ended by now. Returns the failures."""
@@ -159,7 +159,15 @@ class GraphRun:
 
     def capture(self, *, reason: str, metadata: dict[str, Any] | None = None) -> Capture:
         """The run at its last boundary, by reference to committed values."""
-        return self.position.capture(self.spec, reason=reason, metadata=metadata)
+        remembered = self.services.trigger.memory()
+        return self.position.capture(self.spec, reason=reason, metadata=metadata, remembered=remembered)
+
+    def capture_end(self, *, reason: str) -> Capture:
+        """The same for the checkpoint with which it begins or ends, of which triggers are notified."""
+        plan = self._plans.get(self.position.last_node or "")
+        if self.autosave is not None and plan is not None:
+            self.autosave.note_end(plan)
+        return self.capture(reason=reason)
 
     def progress(self) -> Progress:
         """Where the run is right now."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from spark.graphs.checkpoint.configuration.config import CheckpointConfig
+from spark.graphs.checkpoint.policies.run_trigger import RunTrigger
 from spark.graphs.checkpoint.recording.saving import Saver
 from spark.graphs.clock import Clock
 from spark.graphs.definition.topology import Topology
@@ -64,6 +65,8 @@ class RunSpec:
     checkpoint_config: CheckpointConfig
     is_resumed: bool
     """Whether it continues from a checkpoint."""
+    metrics: tuple[str, ...] = ()
+    """What of the state its checkpoints record as metrics."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -73,4 +76,6 @@ class Services:
     executor: Executor
     saver: Saver | None
     """Saves its checkpoints; None when it makes none."""
+    trigger: RunTrigger
+    """Says at which boundaries; its owner stops it."""
     clock: Clock

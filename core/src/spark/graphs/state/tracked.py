@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Generic, TypeVar
 
 from spark.graphs.values.containers import Captured
@@ -53,6 +53,18 @@ class TrackedMapping(Generic[Value]):
         self.captured = None
         self._changed.clear()
         self._removed.clear()
+
+    def changed_since(self, captured: Mapping[str, Any] | None) -> Collection[str]:
+        """The keys whose values were put since a capture was taken; all of them where there is none.
+
+        Of the last capture that is known. In an older one, values are looked for: those of a mapping without ``to_data`` are the
+        same objects as long as they did not change.
+        """
+        if captured is None:
+            return self.values.keys()
+        if captured is self.captured:
+            return self._changed.keys()
+        return [key for key, value in self.values.items() if captured.get(key, self) is not value]
 
     def capture(self) -> Captured:
         """What it holds now; the very same object as last time when nothing was changed. Never change it."""

@@ -11,11 +11,14 @@ from spark.graphs.checkpoint.storage.opening import backend_class, open_backend
 from spark.hooks.options import checked
 
 
-def checked_backend(store: str, options: Mapping[str, Any], *, place: str) -> CheckpointBackend | str:
+def checked_backend(
+    store: str, options: Mapping[str, Any], *, place: str, encoding: Mapping[str, Any] | None = None
+) -> CheckpointBackend | str:
     """The store as ``CheckpointConfig`` takes it: the URL or name as given, or opened when there are options.
 
     :param store: a URL, or the name of a backend.
     :param place: where it was set, for messages.
+    :param encoding: ``format``, ``serializer`` and ``codec``, checked; only used when there are options.
     :raises GraphDefinitionError: an option is unknown, has the wrong type, or is rejected.
     :raises PluginError: no plugin provides this store.
     """
@@ -26,8 +29,10 @@ def checked_backend(store: str, options: Mapping[str, Any], *, place: str) -> Ch
     if not options:
         return store
     at = f"{place.rpartition(' ')[0]} options"
+    for twice in options.keys() & (encoding or {}).keys():
+        raise GraphDefinitionError(f"{at}.{twice}: {twice} is set beside the options, too. Set one of the two.")
     checked(options, kind, what=f"{kind.name} backend", place=at, is_complete=False)
-    return _opened(store, options, at)
+    return _opened(store, {**options, **(encoding or {})}, at)
 
 
 def _opened(store: str, options: Mapping[str, Any], at: str) -> CheckpointBackend:

@@ -86,7 +86,7 @@ class _Rules(Generic[Kind]):
 
 
 _TRIGGERS: Final = _Rules("trigger", Trigger, {"any": AnyTrigger, "all": AllTriggers})  # type: ignore[type-abstract]
-_RETENTIONS: Final = _Rules("retention", Retention, {"any": AnyRetention, "all": AllRetentions})  # type: ignore[type-abstract]
+_RETENTIONS: Final = _Rules("retention", Retention, {"any": AnyRetention, "all": AllRetentions})
 _OLD_RETENTION: Final = {"last": "keep_last", "days": "keep_for", "hours": "keep_for", "minutes": "keep_for"}
 """What people write who think of a number or of a span of time, and the name of the rule that takes it."""
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import partial, reduce
+from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, get_args
 
 from spark.errors import GraphDefinitionError
-from spark.graphs.checkpoint.configuration.choosing import all_of, chosen_retention, chosen_trigger
+from spark.graphs.checkpoint.configuration.choices import CHOSEN, ENCODING, choose, without_secrets
+from spark.graphs.checkpoint.configuration.choosing import chosen_retention, chosen_trigger
 from spark.graphs.checkpoint.configuration.store import opened_store
-from spark.graphs.checkpoint.observers.choosing import chosen_handlers
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler, HandlerErrors
 from spark.graphs.checkpoint.observers.observers import Observers
 from spark.graphs.checkpoint.policies.lookup import (
@@ -21,6 +21,7 @@ from spark.graphs.checkpoint.policies.lookup import (
     rule_to_data,
     trigger_from_data,
 )
+from spark.graphs.checkpoint.policies.metrics import checked_metric
 from spark.graphs.checkpoint.policies.retention import KeepAll, KeepLast, Retention
 from spark.graphs.checkpoint.policies.rules import Rule
 from spark.graphs.checkpoint.policies.triggers import (
@@ -31,7 +32,6 @@ from spark.graphs.checkpoint.policies.triggers import (
     WithinOverhead,
 )
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
-from spark.graphs.checkpoint.storage.choosing import chosen_format, chosen_serializer
 from spark.graphs.values.loaded import class_name
 
 if TYPE_CHECKING:
@@ -96,6 +96,10 @@ class CheckpointConfig:
     max_overhead: float = 0.05
     """Without any trigger, and with a persistent backend, checkpoints are made as often as they take no more than this share of
     the run's time, the first after the first step; 0 for none but the last."""
+    metrics: Sequence[str] | str | None = None
+    """Numbers of the graph's state that each checkpoint has in its metadata, where listings, queries and rules find them without
+    loading it: keys, ``"loss"``, or paths into mappings, ``"eval.loss"``. Those that ``trigger`` and ``retention`` go by are
+    recorded in any case."""
     format: Format | str | Mapping[str, Any] | None = None
     """How checkpoints are turned into bytes: ``"json"``, the name of an installed format, ``{name: options}``. This and the two
     below go to the backend that is opened by its URL or name, or in memory; one that is an object has its own."""
@@ -125,6 +129,8 @@ class CheckpointConfig:
             )
         if self.max_overhead != 0:
             _check_overhead(self.max_overhead)
+        for metric in _names(self.metrics) or ():
+            checked_metric(metric, place="CheckpointConfig(metrics=…)")
         self._choose()
         self.combined_trigger()
 
@@ -148,7 +154,9 @@ class CheckpointConfig:
     def __repr__(self) -> str:
         from spark.hooks.redaction import redact
 
-        shown = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "sources"}
+        shown = {
+            each.name: without_secrets(getattr(self, each.name)) for each in fields(self) if each.name != "sources"
+        }
         if isinstance(self.backend, str):
             shown["backend"] = redact(self.backend)
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
@@ -204,9 +212,8 @@ class CheckpointConfig:
         """Put what was chosen by name in place of its name, all at once, so that all mistakes are reported together."""
         if isinstance(self.backend, CheckpointBackend):
             self._refuse_encoding()
-        given = {name: value for name in _CHOSEN if (value := getattr(self, name)) is not None}
-        calls = [partial(_CHOSEN[name], value, place=self._place(name)) for name, value in given.items()]
-        for name, value in zip(given, all_of(calls), strict=True):
+        given = {name: getattr(self, name) for name in CHOSEN}
+        for name, value in choose(given, self._place).items():
             setattr(self, name, value)
 
     def _refuse_encoding(self) -> None:
@@ -221,10 +228,16 @@ class CheckpointConfig:
         source = self.sources.get(name, "default")
         return source if source not in ("default", "argument") else f"CheckpointConfig({name}=…)"
 
+    def recorded_metrics(self) -> tuple[str, ...]:
+        """The metrics that checkpoints record: those asked for, and those that the rules go by."""
+        rules: list[Rule] = [rule for rule in (self.combined_trigger(), self.combined_retention()) if rule is not None]
+        return tuple(sorted(frozenset(_names(self.metrics) or ()).union(*(rule.metrics() for rule in rules))))
+
     def to_data(self) -> dict[str, Any]:
         """What can be recorded: plain values, and rules by name and options; of handlers, their classes."""
         data = {name: getattr(self, name) for name in _PLAIN}
         data["trigger_on_node"] = _names(self.trigger_on_node)
+        data["metrics"] = _names(self.metrics)
         if self.trigger is not None:
             data["trigger"] = rule_to_data(chosen_trigger(self.trigger, place="trigger"))
         if self.retention is not None:
@@ -254,17 +267,7 @@ class CheckpointConfig:
         return config, lost
 
 
-ENCODING: Final = ("format", "serializer", "codec")
-"""What is said of how checkpoints are written, beside the store."""
-_CHOSEN: Final[dict[str, Callable[..., Any]]] = {
-    "trigger": chosen_trigger,
-    "retention": chosen_retention,
-    "handler": chosen_handlers,
-    "format": chosen_format,
-    "serializer": chosen_serializer,
-}
-"""The arguments that may be names, and what makes objects of them."""
-_OBJECTS: Final = frozenset({"backend", "sources", *ENCODING, *_CHOSEN})
+_OBJECTS: Final = frozenset({"backend", "sources", *ENCODING, *CHOSEN})
 _PLAIN: Final = tuple(each.name for each in fields(CheckpointConfig) if each.name not in _OBJECTS)
 """The arguments that are recorded as they are."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel
 
@@ -24,13 +24,25 @@ def explained(error: ValidationError, *, places: Mapping[str, str], model: type[
     return GraphDefinitionError("\n".join(dict.fromkeys(complaints)))
 
 
+def misplaced(name: str) -> str:
+    """Where something goes that is known by this name, if it is anything that plugins provide."""
+    from spark.hooks.registry import kinds_of
+
+    return "".join(
+        f" {shown_name(name)!r} is a {kind}, which goes {_PLACES[kind].format(name)}."
+        for kind in kinds_of(name)
+        if kind in _PLACES
+    )
+
+
 def _complaint(one: ErrorDetails, places: Mapping[str, str], model: type[BaseModel]) -> str:
     keys = [str(key) for key in one["loc"]]
     place = places[keys[0]]
     if one["type"] == "extra_forbidden":
         known = _fields(model, keys[:-1])
         inner = f".{shown_name(keys[-1])}" if keys[:-1] else ""
-        return f"{place}{inner}: there is no such setting.{did_you_mean(keys[-1], known) or _listed(known)}"
+        hint = misplaced(keys[-1]) or did_you_mean(keys[-1], known) or _listed(known)
+        return f"{place}{inner}: there is no such setting.{hint}"
     # Deeper keys are those of a nested table; or, in a union, the name of one of its types, which nobody wrote.
     inner = f".{keys[1]}" if keys[1:] and keys[1] in _fields(model, keys[:1]) else ""
     expected = "it must be a table" if one["type"] == "model_type" else f"{one['msg'][0].lower()}{one['msg'][1:]}"
@@ -46,6 +58,17 @@ def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
         if found is None:
             return []
     return list(found.model_fields)
+
+
+_PLACES: Final = {
+    "trigger": "under trigger: [checkpoint.trigger.{0}] in a file, trigger={{'{0}': {{…}}}} in Python",
+    "retention": "under retention: [checkpoint.retention.{0}] in a file, retention={{'{0}': {{…}}}} in Python",
+    "observer": "under plugins: [plugins.{0}] in a file; in Python, handler={{'{0}': {{…}}}}",
+    "format": "under format: format = '{0}'",
+    "serializer": "under serializer: serializer = '{0}'",
+    "codec": "under codec: codec = '{0}'",
+    "backend": "under backend: backend = '{0}'",
+}
 
 
 def _listed(names: list[str]) -> str:

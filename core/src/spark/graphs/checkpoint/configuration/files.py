@@ -13,7 +13,8 @@ from typing import Any, Final
 from spark.errors import GraphDefinitionError
 from spark.wording import did_you_mean, shown_name
 
-_TABLE: Final = "checkpoint"
+CHECKPOINT: Final = "checkpoint"
+PLUGINS: Final = "plugins"
 _LARGEST: Final = 2**20
 """Bytes of a file of settings."""
 
@@ -32,41 +33,73 @@ class Table:
         return self.where if self.is_variable else f"{self.where} {shown_name(key)}"
 
 
-def tables(directory: Path) -> Iterator[Table]:
-    """The tables that apply to a program in this directory, ``spark.toml`` before ``pyproject.toml``.
+@dataclass(frozen=True, slots=True)
+class SettingsFile:
+    """What one file says."""
 
-    :raises GraphDefinitionError: a file can't be read, or has something else in place of the table.
+    checkpoint: Table
+    """The table ``checkpoint``."""
+    plugins: dict[str, Table]
+    """The tables ``plugins.NAME``, by the names of plugins."""
+
+
+def settings_files(directory: Path) -> Iterator[SettingsFile]:
+    """The files that apply to a program in this directory, ``spark.toml`` before ``pyproject.toml``.
+
+    :raises GraphDefinitionError: a file can't be read, or has something else in place of a table.
     """
     folders = [directory, *directory.parents]
     for folder in folders:
         if _is_there(file := folder / "spark.toml", directory):
-            yield _own_table(file, directory)
+            yield _own_file(file, directory)
             break
     for folder in folders:
         file = folder / "pyproject.toml"
-        if _is_there(file, directory) and (table := _pyproject_table(file, directory)) is not None:
-            yield table
+        if _is_there(file, directory) and (ours := _ours(file, directory)) is not None:
+            yield ours
             break
 
 
-def _own_table(file: Path, directory: Path) -> Table:
+def _own_file(file: Path, directory: Path) -> SettingsFile:
     document, name = _read(file, directory), _name(file, directory)
     for key in document:
-        if key != _TABLE:
-            raise GraphDefinitionError(f"{name}: there is no table [{shown_name(key)}]; settings go into [{_TABLE}].")
-    return Table(f"{name}:[{_TABLE}]", _inner(document, _TABLE, f"{name}:[{_TABLE}]"))
+        if key not in (CHECKPOINT, PLUGINS):
+            raise GraphDefinitionError(
+                f"{name}: there is no table [{shown_name(key)}]; settings go into [{CHECKPOINT}], options of plugins into "
+                f"[{PLUGINS}.NAME]."
+            )
+    return _settings(document, f"{name}:[", f"{name} ")
 
 
-def _pyproject_table(file: Path, directory: Path) -> Table | None:
+def _ours(file: Path, directory: Path) -> SettingsFile | None:
+    """What a ``pyproject.toml`` says; None when it has no table of ours."""
     document, name = _read(file, directory), _name(file, directory)
     tools = _inner(document, "tool", f"{name}:[tool]")
     ours = _inner(tools, "spark", f"{name}:[tool.spark]")
     for key in ours:
         # Another tool may use this table as well, so only a likely misspelling is reported.
-        if key != _TABLE and (nearest := did_you_mean(key, [_TABLE])):
+        if key not in (CHECKPOINT, PLUGINS) and (nearest := did_you_mean(key, [CHECKPOINT, PLUGINS])):
             raise GraphDefinitionError(f"{name}:[tool.spark] {shown_name(key)}: there is no such table.{nearest}")
-    where = f"{name}:[tool.spark.{_TABLE}]"
-    return Table(where, _inner(ours, _TABLE, where)) if _TABLE in ours else None
+    if not {CHECKPOINT, PLUGINS} & ours.keys():
+        return None
+    return _settings(ours, f"{name}:[tool.spark.", f"{name}:[tool.spark] ")
+
+
+def _settings(tables: dict[str, Any], opening: str, above: str) -> SettingsFile:
+    """The tables of a file; ``plugins``, an array of modules, means the same beside ``[checkpoint]`` as in it."""
+    where = f"{opening}{CHECKPOINT}]"
+    checkpoint = Table(where, _inner(tables, CHECKPOINT, where))
+    if isinstance(modules := tables.get(PLUGINS), list):
+        if PLUGINS in checkpoint.values:
+            raise GraphDefinitionError(
+                f"{above}{PLUGINS}: {checkpoint.place(PLUGINS)} is set, too. Set one of the two."
+            )
+        return SettingsFile(Table(where, {**checkpoint.values, PLUGINS: modules}), {})
+    plugins = _inner(tables, PLUGINS, f"{opening}{PLUGINS}]")
+    places = {name: f"{opening}{PLUGINS}.{shown_name(name)}]" for name in plugins}
+    return SettingsFile(
+        checkpoint, {name: Table(places[name], _inner(plugins, name, places[name])) for name in plugins}
+    )
 
 
 def _is_there(file: Path, directory: Path) -> bool:

@@ -6,7 +6,8 @@ Only ``CheckpointConfig.load`` imports this module: pydantic takes longer to imp
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,38 +15,94 @@ from pydantic import ValidationError
 
 from spark.errors import GraphDefinitionError
 from spark.graphs.checkpoint.configuration.backend_options import checked_backend
-from spark.graphs.checkpoint.configuration.errors import explained
-from spark.graphs.checkpoint.configuration.files import Table, tables
+from spark.graphs.checkpoint.configuration.choices import CHOSEN, ENCODING, choose
+from spark.graphs.checkpoint.configuration.choosing import all_of
+from spark.graphs.checkpoint.configuration.errors import explained, misplaced
+from spark.graphs.checkpoint.configuration.files import Table, settings_files
+from spark.graphs.checkpoint.configuration.plugin_options import (
+    PluginOptions,
+    completed,
+    configured_observers,
+    plugin_options,
+)
 from spark.graphs.checkpoint.configuration.settings import STORE, CheckpointSettings
+from spark.graphs.checkpoint.observers.choosing import name_of
+from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.wording import did_you_mean, shown_name
 
-VARIABLE: Final = "SPARK_CHECKPOINT_URL"
+VARIABLES: Final = {"SPARK_CHECKPOINT_URL": "url", "SPARK_CHECKPOINT_FORMAT": "format"}
+"""Environment variable to the setting that it has."""
 
 
 def values_in_force(overrides: Mapping[str, Any], *, known: Iterable[str]) -> tuple[dict[str, Any], dict[str, str]]:
     """The arguments of a ``CheckpointConfig``, and the place where each argument that it knows came from.
 
     :raises GraphDefinitionError: something is unknown or wrong, or a file can't be read.
-    :raises PluginError: the chosen store can't be used.
+    :raises PluginError: the chosen store, or something else that is named, can't be used.
     """
     known = list(known)
     _check_names(overrides, known)
-    given, places = _merged(_sources(_working_directory(), os.environ))
-    settings = _validated(given, places)
-    values = settings.arguments()
-    sources = {name: places.get(name, "default") for name in known}
+    files = list(settings_files(_working_directory()))
+    given, places = _merged([*_variables(os.environ), *(file.checkpoint for file in files)])
+    if isinstance(overrides.get("backend"), CheckpointBackend):  # which has its own
+        given = {name: value for name, value in given.items() if name not in ENCODING}
+    sources = {name: places[name] if name in given else "default" for name in known}
+    sources |= dict.fromkeys(overrides, "argument")
+    tables = plugin_options(files)
+    settings, values = _checked(given, overrides, places, sources, tables)
+    values |= {name: value for name, value in overrides.items() if name not in values}
+    values = {**settings.arguments(), **values}
     if settings.store is not None and "backend" not in overrides:
         sources["backend"] = place = places.get("url") or places["backend"]
-        values["backend"] = checked_backend(settings.store, settings.options, place=place)
-    return {**values, **overrides}, sources | dict.fromkeys(overrides, "argument")
+        values |= _store(settings, values, place)
+    return values, sources
+
+
+def _checked(
+    given: Mapping[str, Any],
+    overrides: Mapping[str, Any],
+    places: Mapping[str, str],
+    sources: dict[str, str],
+    tables: PluginOptions,
+) -> tuple[CheckpointSettings, dict[str, Any]]:
+    """The settings, and what was chosen by name, as objects; all mistakes are reported together."""
+    named = {name: completed(value, tables) for name, value in {**given, **overrides}.items() if name in CHOSEN}
+
+    def place(name: str) -> str:
+        return sources[name] if sources[name] != "argument" else f"CheckpointConfig.load({name}=…)"
+
+    calls: list[Callable[[], Any]] = [
+        partial(_validated, given, places),
+        partial(choose, named, place),
+        partial(configured_observers, tables),
+    ]
+    settings, values, observers = all_of(calls)
+    handlers = values.get("handler", ())
+    named_already = {name_of(handler) for handler in handlers}
+    configured = [each for each in observers if name_of(each) not in named_already]
+    if configured:
+        values["handler"] = (*handlers, *configured)
+        sources["handler"] = " + ".join(
+            [*([sources["handler"]] if handlers else []), *(tables[name_of(each)].where for each in configured)]
+        )
+    return settings, values
+
+
+def _store(settings: CheckpointSettings, values: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """The arguments for the store; when there are options, it is opened with them, and with what was said of its format."""
+    assert settings.store is not None
+    if not settings.options:
+        return {"backend": checked_backend(settings.store, {}, place=place)}
+    encoding = {name: values[name] for name in ENCODING if values.get(name) is not None}
+    backend = checked_backend(settings.store, settings.options, encoding=encoding, place=place)
+    return {"backend": backend, **dict.fromkeys(ENCODING)}
 
 
 def _check_names(overrides: Mapping[str, Any], known: list[str]) -> None:
     for name in overrides:
         if name not in known:
-            raise GraphDefinitionError(
-                f"CheckpointConfig.load({shown_name(name)}=…): there is no such setting.{did_you_mean(name, known)}"
-            )
+            hint = misplaced(name) or did_you_mean(name, known)
+            raise GraphDefinitionError(f"CheckpointConfig.load({shown_name(name)}=…): there is no such setting.{hint}")
 
 
 def _working_directory() -> Path:
@@ -58,11 +115,11 @@ def _working_directory() -> Path:
         ) from error
 
 
-def _sources(directory: Path, environ: Mapping[str, str]) -> Iterator[Table]:
-    """The tables of settings, the one that wins first."""
-    if environ.get(VARIABLE):
-        yield Table(VARIABLE, {"url": environ[VARIABLE]}, is_variable=True)
-    yield from tables(directory)
+def _variables(environ: Mapping[str, str]) -> Iterator[Table]:
+    """The settings in environment variables; one that is empty is not set."""
+    for variable, key in VARIABLES.items():
+        if environ.get(variable):
+            yield Table(variable, {key: environ[variable]}, is_variable=True)
 
 
 def _merged(sources: Iterable[Table]) -> tuple[dict[str, Any], dict[str, str]]:

@@ -31,12 +31,15 @@ class CheckpointSettings(BaseModel):
     auto_cleanup: bool | None = None
     handler_errors: Literal["log", "raise"] | None = None
     durability: Literal["sync", "async", "exit"] | None = None
-    trigger: Text | dict[str, Any] | None = None
-    retention: Text | dict[str, Any] | None = None
-    handler: Text | dict[str, Any] | list[Text | dict[str, Any]] | None = None
-    format: Text | dict[str, Any] | None = None
-    serializer: Text | dict[str, Any] | None = None
-    codec: Text | dict[str, Any] | None = None
+    metrics: Text | list[Text] | None = None
+    trigger: Any = None
+    retention: Any = None
+    handler: Any = None
+    format: Any = None
+    serializer: Any = None
+    codec: Any = None
+    """These are checked where objects are made of them."""
+    plugins: list[Text] = Field(default_factory=list)
     max_overhead: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
 
     @property
@@ -45,8 +48,8 @@ class CheckpointSettings(BaseModel):
         return self.url or self.backend
 
     def arguments(self) -> dict[str, Any]:
-        """The other arguments of ``CheckpointConfig`` that are set."""
-        return {name: getattr(self, name) for name in self.model_fields_set - STORE}
+        """The arguments of ``CheckpointConfig`` that are set, but for the store."""
+        return {name: getattr(self, name) for name in self.model_fields_set - STORE - {"plugins"}}
 
 
 STORE = frozenset({"url", "backend", "options"})

@@ -17,8 +17,8 @@ from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler
 from spark.graphs.checkpoint.observers.observers import Observers
 from spark.graphs.checkpoint.policies.retention import Retention, surplus
-from spark.graphs.checkpoint.records.info import CheckpointInfo
-from spark.graphs.checkpoint.records.query import CheckpointQuery, Scalar, check_limit
+from spark.graphs.checkpoint.records.info import CheckpointInfo, Scalar
+from spark.graphs.checkpoint.records.query import CheckpointQuery, check_limit
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.listing import Listing
 from spark.graphs.checkpoint.storage.opening import open_backend
@@ -55,6 +55,7 @@ class CheckpointManager:
         metadata: Mapping[str, Scalar] | None = None,
         limit: int | None = None,
         newest_first: bool = False,
+        with_metadata: bool = False,
     ) -> list[CheckpointInfo]:
         """The checkpoints of a graph, oldest first; without a graph id those of all graphs, graph by graph.
 
@@ -63,6 +64,7 @@ class CheckpointManager:
         :param after: only those made strictly after this moment; ``before`` likewise. Naive means local time.
         :param metadata: only those with these values in their metadata: ``{"iteration": 10}``.
         :param limit: at most so many, from the oldest, or with ``newest_first`` from the newest.
+        :param with_metadata: whether each has its ``metadata``, metrics included, which may take reading headers.
         :raises GraphDefinitionError: an argument is not what it should be.
         """
         query = CheckpointQuery(
@@ -72,6 +74,7 @@ class CheckpointManager:
             metadata=metadata or {},
             limit=limit,
             newest_first=newest_first,
+            with_metadata=with_metadata,
         )
         listing = await self.listing(query)
         for damaged in listing.damaged:
@@ -163,7 +166,8 @@ class CheckpointManager:
         :param graph_id: only of this graph; None means all, each by itself.
         :param dry_run: only say what would be deleted.
         """
-        automatic = [info for info in await self.list_checkpoints(graph_id) if not info.manual]
+        infos = await self.list_checkpoints(graph_id, with_metadata=retention.reads_metadata)
+        automatic = [info for info in infos if not info.manual]
         now = self._clock.utc_now()
         to_delete = [
             info

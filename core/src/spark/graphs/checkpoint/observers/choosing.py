@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from spark.errors import GraphDefinitionError
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler
-from spark.wording import kind_of
+from spark.wording import kind_of, shown_name
 
-_LOG: Final = logging.getLogger("spark.checkpoint")
+_RESERVED: Final = frozenset({"graphs", "enabled"})
+"""What is said of an observer beside its own options."""
 
 
 class SwitchedOff(CheckpointHandler):
@@ -28,6 +28,32 @@ def chosen_handlers(given: Any, *, place: str) -> tuple[CheckpointHandler, ...]:
     """
     entries = [given] if isinstance(given, str | Mapping) or not isinstance(given, Sequence) else given
     return tuple(handler for one in entries if one is not None for handler in _chosen(one, place))
+
+
+def chosen_observer(name: Any, options: Any, *, place: str) -> CheckpointHandler:
+    """The observer with this name and these options, among which ``graphs`` and ``enabled`` may be.
+
+    :param place: where the options stand, for messages.
+    :raises GraphDefinitionError: they don't fit.
+    :raises PluginError: no plugin provides the name.
+    """
+    from spark.hooks.choices import Choice, choice_of, remember
+    from spark.hooks.options import make
+
+    if not isinstance(name, str) or not isinstance(options, Mapping):
+        raise GraphDefinitionError(f"{place}: give {{name: {{option: value}}}}; it is {kind_of(options)}.")
+    graphs, enabled = options.get("graphs", ["*"]), options.get("enabled", True)
+    _check_reserved(graphs, enabled, place)
+    if not enabled:
+        off = SwitchedOff()
+        remember(off, Choice("observer", name, {"enabled": False}))
+        return off
+    own = {key: value for key, value in options.items() if key not in _RESERVED}
+    observer = make("observer", name, own, place=place)
+    assert isinstance(observer, CheckpointHandler)
+    if "graphs" in options and (choice := choice_of(observer)) is not None:
+        remember(observer, choice._replace(options=choice.options | {"graphs": list(graphs)}))
+    return observer
 
 
 def graphs_of(handler: CheckpointHandler) -> tuple[str, ...]:
@@ -51,10 +77,10 @@ def _chosen(given: Any, place: str) -> Iterator[CheckpointHandler]:
     if isinstance(given, CheckpointHandler):
         yield given
     elif isinstance(given, str):
-        yield _named(given, {}, place)
+        yield chosen_observer(given, {}, place=f"{place}.{shown_name(given)}")
     elif isinstance(given, Mapping):
         for name, options in given.items():
-            yield _named(name, options, place)
+            yield chosen_observer(name, options, place=f"{place}.{shown_name(str(name))}")
     else:
         hint = " Add () to make one." if isinstance(given, type) else ""
         raise GraphDefinitionError(
@@ -63,40 +89,22 @@ def _chosen(given: Any, place: str) -> Iterator[CheckpointHandler]:
         )
 
 
-def _named(name: Any, options: Any, place: str) -> CheckpointHandler:
-    from spark.hooks.choices import Choice, choice_of, remember
-    from spark.hooks.options import chosen
-
-    if not isinstance(options, Mapping) or not _RESERVED & options.keys():
-        return chosen("observer", {name: options}, base=CheckpointHandler, place=place)
-    graphs, enabled = options.get("graphs", ["*"]), options.get("enabled", True)
-    _check_reserved(graphs, enabled, f"{place}.{name}")
-    if not enabled:
-        off = SwitchedOff()
-        remember(off, Choice("observer", name, {"enabled": False}))
-        return off
-    own = {key: value for key, value in options.items() if key not in _RESERVED}
-    observer = chosen("observer", {name: own}, base=CheckpointHandler, place=place)
-    choice = choice_of(observer)
-    assert choice is not None
-    remember(observer, choice._replace(options=choice.options | {"graphs": list(graphs)}))
-    return observer
-
-
 def _check_reserved(graphs: Any, enabled: Any, place: str) -> None:
     if not isinstance(enabled, bool):
-        raise GraphDefinitionError(f"{place}.enabled: give true or false; it is {kind_of(enabled)}.")
+        raise GraphDefinitionError(f"{_at(place, 'enabled')}: give true or false; it is {kind_of(enabled)}.")
     if not isinstance(graphs, list | tuple) or not graphs or not all(isinstance(each, str) and each for each in graphs):
         raise GraphDefinitionError(
-            f'{place}.graphs: give an array of patterns of graph ids, such as ["orders-*"]; it is {kind_of(graphs)}.'
+            f'{_at(place, "graphs")}: give an array of patterns of graph ids, such as ["orders-*"]; it is {kind_of(graphs)}.'
         )
+
+
+def _at(place: str, name: str) -> str:
+    from spark.hooks.options import at
+
+    return at(place, name)
 
 
 def _choice_of(handler: CheckpointHandler) -> Any:
     from spark.hooks.choices import choice_of
 
     return choice_of(handler)
-
-
-_RESERVED: Final = frozenset({"graphs", "enabled"})
-"""What is said of an observer beside its own options."""

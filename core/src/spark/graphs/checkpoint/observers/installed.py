@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger("spark.checkpoint")
 _LOCK: Final = Lock()
-_made: dict[PluginSpec, CheckpointHandler | None] = {}
+_made: dict[int, tuple[PluginSpec, CheckpointHandler | None]] = {}
+"""By the identity of its spec, which changes when the plugin is loaded anew."""
 
 
 def installed_observers(found: Found) -> tuple[CheckpointHandler, ...]:
@@ -24,8 +25,8 @@ def installed_observers(found: Found) -> tuple[CheckpointHandler, ...]:
     with _LOCK:
         specs = {spec.name: spec for plugin in found.plugins for spec in plugin.info.specs if spec.kind == "observer"}
         # Those that were made stay, with their state, when other plugins come or go.
-        _made = {spec: _made[spec] if spec in _made else _observer(spec.name) for spec in specs.values()}
-        return tuple(made for made in _made.values() if made is not None)
+        _made = {id(spec): _made.get(id(spec)) or (spec, _observer(spec.name)) for spec in specs.values()}
+        return tuple(made for _, made in _made.values() if made is not None)
 
 
 def _observer(name: str) -> CheckpointHandler | None:

@@ -75,14 +75,12 @@ class Observers:
 
     async def discover(self) -> None:
         """Find the plugins that listen: off the event loop, because the first time loads them."""
-        from spark.hooks import discovery
-
-        if self._found is None or not discovery.has_found() or self._found is not discovery.found():
+        if self._found is None or self._found is not _discovered():
             await run_blocking(self._look)
 
     def listen_to(self, event: str) -> bool:
         """Whether anybody is notified of an event, for instance ``spark_checkpoint_created``."""
-        return bool(self._methods_for(event) or _events().listeners(event))
+        return bool(self._methods_for(event)) or bool(_events().listeners(event))
 
     async def created(self, checkpoint: GraphCheckpoint, info: CheckpointInfo, *, store: object) -> None:
         """A checkpoint is durable in this store. Whoever restores a graph from what they get here continues there."""
@@ -100,7 +98,8 @@ class Observers:
 
     async def deleted(self, infos: Iterable[CheckpointInfo]) -> None:
         """These checkpoints were deleted. What a handler raises is raised when all have been reported."""
-        await self.discover()
+        if self._found is None:
+            await self.discover()
         if not self.listen_to("spark_checkpoint_deleted"):
             return
         failures = []
@@ -170,9 +169,8 @@ async def _call(listener: Listener, arguments: Arguments) -> None:
 
 
 def _discovered() -> Found:
-    from spark.hooks import discovery
-
-    return discovery.found()
+    found: Found = _events().discovery.found()
+    return found
 
 
 def _methods(event: str, handlers: Iterable[CheckpointHandler]) -> Iterable[_Told]:

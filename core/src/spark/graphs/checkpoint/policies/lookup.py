@@ -5,25 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
-from spark.graphs.checkpoint.policies.retention import (
-    AllRetentions,
-    AnyRetention,
-    KeepAll,
-    KeepFor,
-    KeepLast,
-    Retention,
-)
+from spark.errors import PluginError
+from spark.graphs.checkpoint.policies.retention import AllRetentions, AnyRetention, Retention
 from spark.graphs.checkpoint.policies.rules import CombinedRule, Rule
-from spark.graphs.checkpoint.policies.triggers import (
-    AfterNode,
-    AllTriggers,
-    AnyTrigger,
-    EveryIterations,
-    EverySeconds,
-    Trigger,
-    WithinOverhead,
-)
+from spark.graphs.checkpoint.policies.triggers import AllTriggers, AnyTrigger, Trigger
 from spark.graphs.values.loaded import class_name
+from spark.wording import shortened
 
 Kind = TypeVar("Kind", bound=Rule)
 
@@ -36,7 +23,7 @@ class UnknownRuleError(Exception):
 
 
 def trigger_class(name: str) -> type[Trigger]:
-    """The class of the trigger that a plugin provides under this name.
+    """The class of the trigger that the core or a plugin provides under this name.
 
     :raises PluginNotFoundError: no installed plugin provides it.
     :raises PluginConflictError: two do.
@@ -48,13 +35,22 @@ def trigger_class(name: str) -> type[Trigger]:
 
 
 def rule_to_data(rule: Rule) -> dict[str, Any]:
-    """A rule by its name and options: ``{"any": [{"every_iterations": {"count": 5}}, …]}``."""
-    known = _TRIGGERS if isinstance(rule, Trigger) else _RETENTIONS
-    if known.get(rule.name) is not type(rule):  # what inherits a name is another rule
-        return {UNRECORDED: class_name(type(rule))}
+    """A rule by its name and options: ``{"any": [{"every_iterations": {"count": 5}}, …]}``.
+
+    One that has no name, or options that can't be told, is recorded as lost, by its class. For secret options stands ``***``.
+    """
+    from spark.hooks.choices import choice_of, without_secret_options  # not needed by those who record nothing
+
     if isinstance(rule, CombinedRule):
-        return {rule.name: [rule_to_data(one) for one in rule.rules]}
-    return {rule.name: rule.options()}
+        if type(rule) in _COMBINED:
+            return {rule.name: [rule_to_data(one) for one in rule.rules]}
+        return {UNRECORDED: class_name(type(rule))}
+    if (choice := choice_of(rule)) is not None:
+        return choice.to_data()
+    name, options = _registered_name(rule), _plain_options(rule)
+    if name is None or options is None:
+        return {UNRECORDED: class_name(type(rule))}
+    return {name: without_secret_options(options)}
 
 
 def trigger_from_data(data: Any) -> Trigger:
@@ -62,7 +58,8 @@ def trigger_from_data(data: Any) -> Trigger:
 
     :raises UnknownRuleError: it can't be made from this.
     """
-    return _from_data(data, _TRIGGERS)
+    rule: Trigger = _from_data(data, "trigger", {kind.name: kind for kind in (AnyTrigger, AllTriggers)})
+    return rule
 
 
 def retention_from_data(data: Any) -> Retention:
@@ -70,35 +67,64 @@ def retention_from_data(data: Any) -> Retention:
 
     :raises UnknownRuleError: it can't be made from this.
     """
-    return _from_data(data, _RETENTIONS)
+    rule: Retention = _from_data(data, "retention", {kind.name: kind for kind in (AnyRetention, AllRetentions)})
+    return rule
 
 
-def _from_data(data: Any, known: Mapping[str, type[Kind]]) -> Kind:
+_COMBINED: Final = frozenset({AnyTrigger, AllTriggers, AnyRetention, AllRetentions})
+
+
+def _from_data(data: Any, kind: str, combined: Mapping[str, Any]) -> Any:
     if not isinstance(data, Mapping) or len(data) != 1:
         raise UnknownRuleError("what is recorded is not a rule")
     name, options = next(iter(data.items()))
     if name == UNRECORDED:
-        raise UnknownRuleError(f"a rule of your own is not recorded: {str(options)[:200]}")
-    kind = known.get(name)
-    if kind is None:
-        raise UnknownRuleError(f"there is no rule with the name {str(name)[:200]!r}")
-    if issubclass(kind, CombinedRule):
-        return kind(*[_from_data(one, known) for one in _combined(name, options)])
+        raise UnknownRuleError(f"a rule of your own is not recorded: {shortened(str(options))}")
+    if name in combined:
+        return combined[name](*[_from_data(one, kind, combined) for one in _parts(name, options)])
+    return _made(kind, name, options)
+
+
+def _made(kind: str, name: Any, options: Any) -> Any:
+    from spark.hooks.choices import hidden_options
+    from spark.hooks.options import make
+
+    if isinstance(options, Mapping) and (hidden := hidden_options(options)):
+        raise UnknownRuleError(f"{name!r} has secret options, which are not recorded: {', '.join(hidden)}")
     try:
-        return kind.from_options(options)
-    except (TypeError, ValueError, KeyError) as error:
+        return make(kind, str(name), dict(options), place="recorded")
+    except PluginError as error:
+        raise UnknownRuleError(f"there is no rule with the name {shortened(str(name))!r} ({error})") from error
+    except (TypeError, ValueError) as error:
         raise UnknownRuleError(f"{name!r} has no such options") from error
 
 
-def _combined(name: str, options: Any) -> list[Any]:
+def _parts(name: str, options: Any) -> list[Any]:
     if not isinstance(options, list) or not options:
         raise UnknownRuleError(f"{name!r} combines nothing")
     return options
 
 
-def _by_name(*kinds: type[Kind]) -> dict[str, type[Kind]]:
-    return {kind.name: kind for kind in kinds}
+def _registered_name(rule: Rule) -> str | None:
+    """The name that leads to the very class of this rule; None where there is none."""
+    from spark.hooks.registry import name_of
+
+    return name_of("trigger" if isinstance(rule, Trigger) else "retention", type(rule), likely=rule.name)
 
 
-_TRIGGERS: Final = _by_name(EveryIterations, EverySeconds, AfterNode, WithinOverhead, AnyTrigger, AllTriggers)
-_RETENTIONS: Final = _by_name(KeepLast, KeepFor, KeepAll, AnyRetention, AllRetentions)
+def _plain_options(rule: Rule) -> dict[str, Any] | None:
+    """The options as plain values; None where the rule can't tell them."""
+    try:
+        options = rule.options()
+    except Exception:
+        return None
+    return options if isinstance(options, dict) and _is_plain(options) else None
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(type(key) is str and _is_plain(each) for key, each in value.items())
+    return all(map(_is_plain, value)) if type(value) is list else type(value) in _SCALARS
+
+
+_SCALARS: Final = frozenset({str, int, float, bool, type(None)})

@@ -1,31 +1,51 @@
-"""Which checkpoints are kept? Rules that decide about each one; ``|`` and ``&`` combine them."""
+"""Which checkpoints are kept? Rules that decide about each one, or about a whole history; ``|`` and ``&`` combine them."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import islice, pairwise
-from typing import Any
+from typing import Any, Self
 
 from spark.errors import GraphDefinitionError, RuleError
 from spark.graphs.checkpoint.policies.rules import CombinedRule, Rule
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 
 
-class Retention(Rule, ABC):
-    """A rule that says whether a checkpoint is kept."""
+class Retention(Rule):
+    """A rule that says which checkpoints are kept: by ``keeps``, or by ``select`` where it takes the others to judge one."""
 
     keeps_younger: bool = False
     """If it keeps one checkpoint, it keeps all later ones with no earlier timestamp, so those need not be checked."""
+    reads_metadata: bool = False
+    """It goes by the ``metadata`` of checkpoints, with which listings are then made."""
 
-    @abstractmethod
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        if cls.keeps is Retention.keeps and cls.select is Retention.select:
+            raise TypeError(
+                f"{cls.__qualname__} needs keeps() or select(): one of them says which checkpoints are kept."
+            )
+        return super().__new__(cls)
+
     def keeps(self, checkpoint: CheckpointInfo, *, age: int, now: datetime) -> bool:
         """Whether to keep it.
 
         :param age: how many newer ones there are: 0 for the latest.
         :param now: the present, aware.
+        :raises NotImplementedError: the rule can only judge whole histories.
         """
+        raise NotImplementedError(f"{self!r} judges whole histories: call select().")
+
+    def select(self, checkpoints: Sequence[CheckpointInfo], *, now: datetime) -> list[CheckpointInfo]:
+        """Those of a history that are kept, in their order. By default, each is judged by ``keeps``.
+
+        Called each time that a checkpoint is made, on the event loop. The latest is kept in any case.
+
+        :param checkpoints: the automatic ones of one graph, by sequence. Not to be changed.
+        :param now: the present, aware.
+        """
+        last = len(checkpoints) - 1
+        return [each for place, each in enumerate(checkpoints) if self.keeps(each, age=last - place, now=now)]
 
     def __or__(self, other: Retention) -> Retention:
         return AnyRetention(self, _checked(other))
@@ -47,9 +67,6 @@ class KeepLast(Retention):
 
     def keeps(self, checkpoint: CheckpointInfo, *, age: int, now: datetime) -> bool:
         return age < self.count
-
-    def options(self) -> dict[str, Any]:
-        return {"count": self.count}
 
     def __repr__(self) -> str:
         return f"KeepLast({self.count})"
@@ -94,35 +111,41 @@ class KeepAll(Retention):
         return "KeepAll()"
 
 
-class AnyRetention(CombinedRule, Retention):
-    """Keeps what any of its rules keeps: what ``a | b`` makes."""
+class CombinedRetention(CombinedRule, Retention):
+    """A retention rule that is made of others."""
 
-    name = "any"
     rules: tuple[Retention, ...]
+    _decide: Callable[[Iterable[bool]], bool]
+    """What the answers of its rules come to."""
 
     def __init__(self, *rules: Retention) -> None:
         self.rules = rules
         self.keeps_younger = all(rule.keeps_younger for rule in rules)
+        self.reads_metadata = any(rule.reads_metadata for rule in rules)
 
     def keeps(self, checkpoint: CheckpointInfo, *, age: int, now: datetime) -> bool:
-        return any(rule.keeps(checkpoint, age=age, now=now) for rule in self.rules)
+        return self._decide(rule.keeps(checkpoint, age=age, now=now) for rule in self.rules)
+
+    def select(self, checkpoints: Sequence[CheckpointInfo], *, now: datetime) -> list[CheckpointInfo]:
+        selected = [{each.sequence for each in rule.select(checkpoints, now=now)} for rule in self.rules]
+        return [each for each in checkpoints if self._decide(each.sequence in kept for kept in selected)]
+
+
+class AnyRetention(CombinedRetention):
+    """Keeps what any of its rules keeps: what ``a | b`` makes."""
+
+    name = "any"
+    _decide = staticmethod(any)
 
     def __repr__(self) -> str:
         return f"({' | '.join(map(repr, self.rules))})"
 
 
-class AllRetentions(CombinedRule, Retention):
+class AllRetentions(CombinedRetention):
     """Keeps what all of its rules keep: what ``a & b`` makes."""
 
     name = "all"
-    rules: tuple[Retention, ...]
-
-    def __init__(self, *rules: Retention) -> None:
-        self.rules = rules
-        self.keeps_younger = all(rule.keeps_younger for rule in rules)
-
-    def keeps(self, checkpoint: CheckpointInfo, *, age: int, now: datetime) -> bool:
-        return all(rule.keeps(checkpoint, age=age, now=now) for rule in self.rules)
+    _decide = staticmethod(all)
 
     def __repr__(self) -> str:
         return f"({' & '.join(map(repr, self.rules))})"
@@ -138,22 +161,35 @@ def surplus(
         that was wrong for a while leaves some that don't.
     :raises RuleError: the rule raised.
     """
+    if len(checkpoints) < 2:
+        return []
+    choose = _oldest_given_up if rising and retention.keeps_younger else _given_up
+    try:
+        return choose(checkpoints, retention, now)
+    except Exception as error:
+        raise RuleError(
+            f"The retention rule {retention!r} raised {type(error).__name__}: {error}. It had to decide about the checkpoints "
+            f"of graph {checkpoints[-1].graph_id!r}, which are all kept."
+        ) from error
+
+
+def _oldest_given_up(
+    checkpoints: Sequence[CheckpointInfo], retention: Retention, now: datetime
+) -> list[CheckpointInfo]:
+    """The short way: what follows the first that is kept need not be looked at."""
     to_delete = []
     age = len(checkpoints)
     for checkpoint in islice(checkpoints, age - 1):
         age -= 1
-        try:
-            is_kept = retention.keeps(checkpoint, age=age, now=now)
-        except Exception as error:
-            raise RuleError(
-                f"The retention rule {retention!r} raised {type(error).__name__}: {error}. It had to decide about "
-                f"checkpoint {checkpoint.checkpoint_id!r}, which is kept, as are all others."
-            ) from error
-        if not is_kept:
-            to_delete.append(checkpoint)
-        elif rising and retention.keeps_younger:
+        if retention.keeps(checkpoint, age=age, now=now):
             break
+        to_delete.append(checkpoint)
     return to_delete
+
+
+def _given_up(checkpoints: Sequence[CheckpointInfo], retention: Retention, now: datetime) -> list[CheckpointInfo]:
+    kept = {each.sequence for each in retention.select(checkpoints, now=now)}
+    return [each for each in islice(checkpoints, len(checkpoints) - 1) if each.sequence not in kept]
 
 
 def are_rising(checkpoints: Sequence[CheckpointInfo]) -> bool:

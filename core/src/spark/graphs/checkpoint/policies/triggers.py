@@ -4,17 +4,85 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Self
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
 
-from spark.errors import GraphDefinitionError, RuleError
+from spark.errors import GraphDefinitionError
+from spark.graphs.checkpoint.policies.memories import memories_of, recall_each
+from spark.graphs.checkpoint.policies.metrics import metric_in, metrics_in
 from spark.graphs.checkpoint.policies.rules import CombinedRule, Rule
+
+
+class RunFacts(Protocol):
+    """What a boundary shows of a run only to those who ask: nothing here costs anything before."""
+
+    @property
+    def run_id(self) -> str:
+        """The id of the run."""
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """The committed state of the graph: key to a copy of the value."""
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The same without copies, for those who only look."""
+
+    @property
+    def metrics(self) -> Collection[str]:
+        """The names of the metrics that checkpoints of the run record."""
+
+    @property
+    def max_iterations(self) -> int | None:
+        """What the budget of the run allows."""
+
+    @property
+    def max_seconds(self) -> float | None:
+        """What the budget of the run allows."""
+
+    @property
+    def bytes_since_checkpoint(self) -> int:
+        """About how much of the state has changed since the last checkpoint."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoFacts:
+    """Of a run of which nothing more is known."""
+
+    run_id: str = ""
+    state: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Collection[str] = ()
+    max_iterations: int | None = None
+    max_seconds: float | None = None
+    bytes_since_checkpoint: int = 0
+
+
+_NO_FACTS: Final = NoFacts()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetUse:
+    """How much of its budget a run has used."""
+
+    iterations: int
+    """Node executions, counted on across a resume."""
+    max_iterations: int | None
+    """How many are allowed; None: no limit."""
+    seconds: float
+    """Since ``run`` was called."""
+    max_seconds: float | None
+    """How many are allowed; None: no limit."""
 
 
 @dataclass(slots=True)
 class Boundary:
-    """Where a run is after a step has committed: all that a trigger may use. Never changed."""
+    """Where a run is after a step has committed: all that a trigger may use. Never changed.
+
+    It shows the run as it is while the trigger is asked, so take what you need and don't keep it.
+    """
 
     iteration: int
     """Node executions completed since the run began, counted on across a resume."""
@@ -30,14 +98,82 @@ class Boundary:
     """Seconds that this call has waited for checkpoints so far."""
     last_cost: float | None = None
     """How many of those the last one took; None before the first."""
+    facts: RunFacts = field(default=_NO_FACTS, repr=False, compare=False)
+    """Where the properties below come from."""
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """The committed state of the graph, read-only. Each value that you read is your own copy, made when you read it."""
+        return self.facts.state
+
+    def metric(self, name: str) -> int | float | None:
+        """The number that the committed state has for a metric, without a copy; None where it is no finite number.
+
+        :param name: a key of the state, ``"loss"``, or the path into a mapping there, ``"eval.loss"``.
+        """
+        return metric_in(self.facts.values, name)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What a checkpoint made here would be found by: ``iteration``, ``last_node``, ``run_id``, and the run's metrics."""
+        facts = self.facts
+        own = {"iteration": self.iteration, "last_node": self.node, "run_id": facts.run_id}
+        return {**metrics_in(facts.values, facts.metrics), **own}
+
+    @property
+    def budget(self) -> BudgetUse:
+        """How much of its budget the run has used."""
+        return BudgetUse(
+            iterations=self.iteration,
+            max_iterations=self.facts.max_iterations,
+            seconds=self.elapsed,
+            max_seconds=self.facts.max_seconds,
+        )
+
+    @property
+    def seconds_since_checkpoint(self) -> float:
+        """Seconds since the last checkpoint of this call was made, or since it began."""
+        return self.elapsed - self.checkpointed
+
+    @property
+    def bytes_since_checkpoint(self) -> int:
+        """About how many bytes of state have changed since the last checkpoint of the run: of the values that are new, all of it.
+
+        Before the first checkpoint of a new run that is the whole state. It takes time in proportion to those values.
+        """
+        return self.facts.bytes_since_checkpoint
 
 
 class Trigger(Rule, ABC):
-    """A rule that says whether a checkpoint is due. It holds no state, so one object serves any number of runs."""
+    """A rule that says whether a checkpoint is due.
+
+    A plain one holds no state: its answer depends on the boundary alone, so one object serves any number of runs. One that has
+    to remember something returns another object from ``start``, which belongs to one run and may keep what it likes.
+    """
 
     @abstractmethod
     def is_due(self, boundary: Boundary) -> bool:
-        """Whether to make a checkpoint here."""
+        """Whether to make a checkpoint here. Asked once at each boundary, on the event loop, so it must not wait for anything."""
+
+    def start(self) -> Trigger:
+        """The rule of one run, asked for before the run begins. By default this rule itself, which all runs share then."""
+        return self
+
+    def recall(self, memory: Any) -> None:
+        """Take up what ``memory`` returned at the checkpoint from which the run is resumed; called before the first boundary.
+
+        It comes from the store: check what you rely on.
+        """
+
+    def saved(self, boundary: Boundary) -> None:
+        """A checkpoint is being made here, whichever rule was due, or because the run ends."""
+
+    def memory(self) -> Any:
+        """What to remember when the run is resumed from the checkpoint that is being made: plain data, or None for nothing."""
+        return None
+
+    def stop(self) -> None:
+        """The run is over, however it ended: let go of what ``start`` took. Called once."""
 
     def nodes(self) -> frozenset[str]:
         """The node names that the rule refers to; a graph that lacks one of them is refused."""
@@ -63,9 +199,6 @@ class EveryIterations(Trigger):
     def is_due(self, boundary: Boundary) -> bool:
         return boundary.iteration % self.count == 0
 
-    def options(self) -> dict[str, Any]:
-        return {"count": self.count}
-
     def __repr__(self) -> str:
         return f"EveryIterations({self.count})"
 
@@ -87,15 +220,31 @@ class EverySeconds(Trigger):
     def is_due(self, boundary: Boundary) -> bool:
         return boundary.elapsed // self.seconds > boundary.checkpointed // self.seconds
 
-    def options(self) -> dict[str, Any]:
-        return {"seconds": self.seconds}
+    def __repr__(self) -> str:
+        return f"EverySeconds({repr(self.seconds).removesuffix('.0')})"
+
+
+class AtIterations(Trigger):
+    """Due after these node executions: ``AtIterations(10, 100, 1000)``."""
+
+    name = "at_iterations"
+
+    def __init__(self, *iterations: int) -> None:
+        if not iterations or not all(type(one) is int and one >= 1 for one in iterations):
+            raise GraphDefinitionError(
+                f"AtIterations{iterations!r}: give at least one whole number, each of at least 1."
+            )
+        self.iterations: frozenset[int] = frozenset(iterations)
+
+    def is_due(self, boundary: Boundary) -> bool:
+        return boundary.iteration in self.iterations
 
     def __repr__(self) -> str:
-        return f"EverySeconds({self.seconds})"
+        return f"AtIterations({', '.join(map(repr, sorted(self.iterations)))})"
 
 
 class AfterNode(Trigger):
-    """Due after each execution of one of these nodes, by key, name or class name."""
+    """Due after each execution of one of these nodes, by key, name or class name: ``AfterNode("train", "evaluate")``."""
 
     name = "after_node"
 
@@ -106,13 +255,6 @@ class AfterNode(Trigger):
 
     def is_due(self, boundary: Boundary) -> bool:
         return not self.names.isdisjoint(boundary.names)
-
-    def options(self) -> dict[str, Any]:
-        return {"names": sorted(self.names)}
-
-    @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> Self:
-        return cls(*options["names"])
 
     def nodes(self) -> frozenset[str]:
         return self.names
@@ -139,76 +281,87 @@ class WithinOverhead(Trigger):
         last = boundary.last_cost
         return last is None or boundary.saving + last <= self.share * boundary.elapsed
 
-    def options(self) -> dict[str, Any]:
-        return {"share": self.share}
-
     def __repr__(self) -> str:
         return f"WithinOverhead({self.share})"
 
 
-class AnyTrigger(CombinedRule, Trigger):
-    """Due when any of its rules is: what ``a | b`` makes."""
+class CombinedTrigger(CombinedRule, Trigger):
+    """A trigger that is made of others. It starts, notifies and stops each of them, and remembers what they remember."""
 
-    name = "any"
     rules: tuple[Trigger, ...]
+    _decide: Callable[[Iterable[bool]], bool]
+    """What the answers of its rules come to."""
 
     def __init__(self, *rules: Trigger) -> None:
-        self.rules = _flattened(rules, AnyTrigger)
+        self.rules = _flattened(rules, type(self))
+        self._is_started = False
+        """Its rules belong to one run, so each of them is asked at each boundary."""
 
     def is_due(self, boundary: Boundary) -> bool:
-        return any(rule.is_due(boundary) for rule in self.rules)
+        answers = (rule.is_due(boundary) for rule in self.rules)
+        return self._decide([*answers] if self._is_started else answers)
+
+    def start(self) -> Trigger:
+        started: list[Trigger] = []
+        try:
+            started.extend(rule.start() for rule in self.rules)  # as far as it gets
+        except BaseException:
+            for rule in started:
+                with suppress(Exception):
+                    rule.stop()
+            raise
+        if all(one is rule for one, rule in zip(started, self.rules, strict=True)):
+            return self
+        combined = type(self)()
+        combined.rules, combined._is_started = tuple(started), True
+        return combined
+
+    def recall(self, memory: Any) -> None:
+        recall_each(self.rules, memory)
+
+    def saved(self, boundary: Boundary) -> None:
+        for rule in self.rules:
+            rule.saved(boundary)
+
+    def memory(self) -> Any:
+        return memories_of(self.rules) or None
+
+    def stop(self) -> None:
+        """Stops each of its rules, also when stopping one of them fails."""
+        failure: Exception | None = None
+        for rule in self.rules:
+            try:
+                rule.stop()
+            except Exception as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
 
     def nodes(self) -> frozenset[str]:
         return frozenset().union(*(rule.nodes() for rule in self.rules))
+
+
+class AnyTrigger(CombinedTrigger):
+    """Due when any of its rules is: what ``a | b`` makes."""
+
+    name = "any"
+    _decide = staticmethod(any)
 
     def __repr__(self) -> str:
         return " | ".join(map(repr, self.rules))
 
 
-class AllTriggers(CombinedRule, Trigger):
+class AllTriggers(CombinedTrigger):
     """Due when all of its rules are: what ``a & b`` makes."""
 
     name = "all"
-    rules: tuple[Trigger, ...]
-
-    def __init__(self, *rules: Trigger) -> None:
-        self.rules = _flattened(rules, AllTriggers)
-
-    def is_due(self, boundary: Boundary) -> bool:
-        return all(rule.is_due(boundary) for rule in self.rules)
-
-    def nodes(self) -> frozenset[str]:
-        return frozenset().union(*(rule.nodes() for rule in self.rules))
+    _decide = staticmethod(all)
 
     def __repr__(self) -> str:
         return " & ".join(f"({rule!r})" if isinstance(rule, AnyTrigger) else repr(rule) for rule in self.rules)
 
 
-def is_due(trigger: Trigger, boundary: Boundary) -> bool:
-    """Whether a trigger says that a checkpoint is due here.
-
-    :raises RuleError: it raised; names the very rule, where it combines several.
-    """
-    try:
-        return trigger.is_due(boundary)
-    except Exception as error:
-        raise RuleError(
-            f"The trigger {type(_guilty(trigger, boundary)).__qualname__} raised {type(error).__name__}: {error}. It had to "
-            f"decide whether a checkpoint is due after iteration {boundary.iteration}, of node {boundary.node!r}, which is "
-            "committed all the same."
-        ) from error
-
-
-def _guilty(trigger: Trigger, boundary: Boundary) -> Trigger:
-    for rule in trigger.rules if isinstance(trigger, AnyTrigger | AllTriggers) else ():
-        try:
-            rule.is_due(boundary)
-        except Exception:
-            return _guilty(rule, boundary)
-    return trigger
-
-
-def _flattened(rules: Iterable[Trigger], kind: type[AnyTrigger | AllTriggers]) -> tuple[Trigger, ...]:
+def _flattened(rules: Iterable[Trigger], kind: type[CombinedTrigger]) -> tuple[Trigger, ...]:
     flat: list[Trigger] = []
     for rule in rules:
         flat.extend(rule.rules if isinstance(rule, kind) else (rule,))

@@ -9,8 +9,9 @@ from typing import Final
 
 from spark.errors import CheckpointConflictError, CheckpointDamagedError, SequenceTakenError
 from spark.graphs.checkpoint.calls import wrapped
-from spark.graphs.checkpoint.policies.retention import are_rising
+from spark.graphs.checkpoint.policies.retention import KeepAll, Retention, are_rising
 from spark.graphs.checkpoint.records.info import CheckpointInfo
+from spark.graphs.checkpoint.records.query import CheckpointQuery
 from spark.graphs.checkpoint.records.record import Record
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.listing import Listing
@@ -26,14 +27,16 @@ class History:
     It looks again only where the store refuses a sequence, and after a pause.
 
     :param writer: begins the nonce of each record of this run.
-    :param remembers: whether to keep a line for each checkpoint; where nothing is ever deleted, nobody asks for them.
+    :param retention: what the lines are kept for; where nothing is ever deleted, nobody asks for them.
     """
 
-    def __init__(self, graph_id: str, backend: CheckpointBackend, *, writer: str, remembers: bool) -> None:
+    def __init__(self, graph_id: str, backend: CheckpointBackend, *, writer: str, retention: Retention) -> None:
         self.graph_id = graph_id
         self._backend = backend
         self._writer = writer
-        self.remembers = remembers
+        self.remembers = not isinstance(retention, KeepAll)
+        """Whether there is a line for each checkpoint."""
+        self._with_metadata = retention.reads_metadata
         self.checkpoints: list[CheckpointInfo] = []
         """Those that are stored and not about to be deleted, by sequence."""
         self.is_rising = True
@@ -58,7 +61,7 @@ class History:
         with wrapped(self._backend, "opening the history of graph ", self.graph_id):
             # Asked before looking: what is written after this is in the way of the run's first checkpoint.
             self.next_sequence = next_sequence or await self._backend.next_sequence(self.graph_id)
-            infos = (await self._backend.list(self.graph_id)).infos
+            infos = (await self._list()).infos
         known = [info for info in infos if info.sequence < self.next_sequence and not info.manual]
         if next_sequence is not None and any(info.sequence == parent for info in known):
             self._anchor = parent
@@ -123,7 +126,7 @@ class History:
         with wrapped(self._backend, "reading the history of graph ", self.graph_id):
             # Asked before looking: whatever is written after this will be in the way once more, and be looked at then.
             free = await self._backend.next_sequence(self.graph_id)
-            listing = await self._backend.list(self.graph_id)
+            listing = await self._list()
             for damaged in listing.damaged:
                 if damaged.sequence is None or damaged.sequence >= self.next_sequence:
                     raise CheckpointDamagedError(damaged.reason)
@@ -132,6 +135,11 @@ class History:
                 await self._check_own(info, taken)
                 self._add(info)
         self.next_sequence = free
+
+    async def _list(self) -> Listing:
+        if not self._with_metadata:
+            return await self._backend.list(self.graph_id)
+        return await self._backend.query(CheckpointQuery(graph_id=self.graph_id, with_metadata=True))
 
     def _add(self, info: CheckpointInfo) -> None:
         self._known_to = self.latest_sequence = self._anchor = self.parent = info.sequence

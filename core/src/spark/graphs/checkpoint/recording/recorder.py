@@ -1,6 +1,6 @@
 """The flow of one automatic checkpoint, top to bottom.
 
-is it due? → the next sequence → encode → what retention gives up → put, and delete that along with it → note what is stored →
+the next sequence → encode → what retention gives up → put, and delete that along with it → note what is stored →
 notify observers → delete the rest. What is stored of the graph is the business of ``history``, what may be deleted of ``pruner``,
 and how a run encodes its checkpoints of ``encoder``.
 """
@@ -15,8 +15,7 @@ from spark.graphs.checkpoint.calls import ATTEMPTS, failure, never_free
 from spark.graphs.checkpoint.ids import automatic_id
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.observers.observers import Observers
-from spark.graphs.checkpoint.policies.retention import KeepAll, Retention
-from spark.graphs.checkpoint.policies.triggers import Boundary, Trigger, is_due
+from spark.graphs.checkpoint.policies.retention import Retention
 from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.checkpoint.recording.encoder import RunEncoder
 from spark.graphs.checkpoint.recording.history import History
@@ -35,7 +34,6 @@ class Recorder:
         *,
         graph_id: str,
         backend: CheckpointBackend,
-        trigger: Trigger | None,
         retention: Retention,
         observers: Observers,
         clock: Clock = SYSTEM_CLOCK,
@@ -44,10 +42,9 @@ class Recorder:
         writer = random_hex(random, size=8)
         self._graph_id = graph_id
         self._backend = backend
-        self._trigger = trigger
         self._observers = observers
         self._encoder = RunEncoder(backend, writer=writer)
-        self.history = History(graph_id, backend, writer=writer, remembers=not isinstance(retention, KeepAll))
+        self.history = History(graph_id, backend, writer=writer, retention=retention)
         """What is stored of the graph, as far as this run knows."""
         self._pruner = Pruner(self.history, backend, retention=retention, observers=observers, writer=writer)
         self.now = clock.utc_now
@@ -63,13 +60,6 @@ class Recorder:
         await self._observers.discover()
         await self.history.open(parent=parent, next_sequence=next_sequence, now=self.now())
         self._pruner.begin()
-
-    def is_due(self, boundary: Boundary) -> bool:
-        """Whether a trigger asks for a checkpoint here.
-
-        :raises RuleError: it raised.
-        """
-        return self._trigger is not None and is_due(self._trigger, boundary)
 
     async def record(self, capture: Capture) -> CheckpointInfo:
         """Make one checkpoint: when this returns, it is durable, and observers have been notified.

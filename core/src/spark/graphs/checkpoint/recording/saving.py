@@ -8,7 +8,6 @@ from collections import deque
 from typing import Final
 
 from spark.graphs.checkpoint.configuration.config import Durability
-from spark.graphs.checkpoint.policies.triggers import Boundary
 from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.checkpoint.recording.recorder import Recorder
 from spark.graphs.checkpoint.records.info import CheckpointInfo
@@ -38,13 +37,6 @@ class Saver(ABC):
     def latest(self) -> CheckpointInfo | None:
         """The last checkpoint that this run has made durable."""
         return self._recorder.history.latest
-
-    def is_due(self, boundary: Boundary) -> bool:
-        """Whether a trigger asks for a checkpoint here.
-
-        :raises RuleError: a trigger raised.
-        """
-        return self._recorder.is_due(boundary)
 
     @abstractmethod
     async def save(self, capture: Capture) -> None:

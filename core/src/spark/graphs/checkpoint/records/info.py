@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeAlias
+
+Scalar: TypeAlias = str | int | float | bool | None
+"""What can be searched for."""
 
 
 @dataclass(slots=True, kw_only=True, unsafe_hash=True)
@@ -22,3 +27,6 @@ class CheckpointInfo:
     """Stored size of the record, in bytes."""
     manual: bool = False
     """Made by hand, so that retention leaves it alone."""
+    metadata: Mapping[str, Scalar] = field(default_factory=dict, compare=False)
+    """The short scalars of its metadata: ``iteration``, metrics, what was given by hand. Listings may leave it empty, unless they
+    are asked for it: ``with_metadata=True``."""

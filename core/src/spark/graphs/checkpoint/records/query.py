@@ -10,10 +10,8 @@ from json.encoder import encode_basestring_ascii as quote
 from typing import Any, Final
 
 from spark.errors import GraphDefinitionError
-from spark.graphs.checkpoint.records.info import CheckpointInfo
+from spark.graphs.checkpoint.records.info import CheckpointInfo, Scalar
 from spark.graphs.values.containers import PlainDict
-
-Scalar = str | int | float | bool | None
 
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 _HUGE: Final = 2**63
@@ -40,6 +38,8 @@ class CheckpointQuery:
     """At most so many."""
     newest_first: bool = False
     """By falling instead of rising sequence, so that a limit keeps the newest."""
+    with_metadata: bool = False
+    """Whether each line has its ``metadata``, which takes reading headers where names are enough for the others."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "after", _moment("after", self.after))
@@ -78,11 +78,15 @@ def check_limit(limit: int | None) -> None:
 
 
 def searchable(execution_metadata: Mapping[str, Any]) -> dict[str, Scalar]:
-    """What of a checkpoint's metadata can be searched for: short scalars, those given by the user before ours."""
+    """What of a checkpoint's metadata can be searched for: short scalars.
+
+    Those that the user gave go before ours, and these before metrics of the same name.
+    """
     if type(execution_metadata) is PlainDict:
         return dict(execution_metadata)
-    given = execution_metadata.get("metadata")
-    merged = {**execution_metadata, **given} if isinstance(given, Mapping) else execution_metadata
+    given, metrics = execution_metadata.get("metadata"), execution_metadata.get("metrics")
+    merged = {**metrics, **execution_metadata} if isinstance(metrics, Mapping) else execution_metadata
+    merged = {**merged, **given} if isinstance(given, Mapping) else merged
     return {key: value for key, value in merged.items() if _is_searchable(key, value)}
 
 

@@ -4,6 +4,7 @@ from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.ids import automatic_id, parse_automatic_id
 from spark.graphs.checkpoint.model import SECTIONS
 from spark.graphs.checkpoint.records.blobs import BlobRef, is_blob_name
+from spark.graphs.checkpoint.records.buffers import Pieces
 from spark.graphs.checkpoint.records.codecs import Codec, codec_class
 from spark.graphs.checkpoint.records.formats import Format, format_class
 from spark.graphs.checkpoint.records.framing import (
@@ -22,8 +23,9 @@ from spark.graphs.checkpoint.records.record import Record, RecordHeader
 from spark.graphs.checkpoint.sections import Section
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
-from spark.graphs.checkpoint.storage.io import InlineLimits, SmallIO, split_inline_io
+from spark.graphs.checkpoint.storage.io import InlineLimits, SmallIO
 from spark.graphs.checkpoint.storage.listing import DamagedRecord, LatestHeaders, Listing, Records, in_batches, page_of
+from spark.graphs.checkpoint.storage.url_options import split_options
 from spark.graphs.concurrency.blocking import Reply, run_blocking
 from spark.graphs.concurrency.forks import ForkGate, renew_after_fork
 from spark.graphs.concurrency.uncancellable import wait_uncancellable
@@ -44,6 +46,7 @@ __all__ = [
     "InlineLimits",
     "LatestHeaders",
     "Listing",
+    "Pieces",
     "ReadLimits",
     "Record",
     "RecordCodec",
@@ -65,7 +68,7 @@ __all__ = [
     "read_head",
     "renew_after_fork",
     "run_blocking",
-    "split_inline_io",
+    "split_options",
     "unframe",
     "wait_uncancellable",
     "written_members",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 from spark.errors import BackendError, CheckpointDamagedError, DeletionError
@@ -229,11 +230,12 @@ class CheckpointBackend(ABC):
     async def query(self, query: CheckpointQuery) -> Listing:
         """The checkpoints that a query asks for, and the damaged records that the search came upon.
 
-        A store that can search does so itself. Here names are looked at first, and records only where metadata is asked for.
+        Where it asks for lines ``with_metadata``, they have that of the records' headers. A store that can search does so itself.
+        Here names are looked at first, and records only where metadata is asked for.
         """
         listing = await self.list(query.graph_id)
         wanted = [info for info in query.ordered(listing.infos) if query.covers(info.timestamp)]
-        if not query.metadata:
+        if not query.metadata and not query.with_metadata:
             return Listing(wanted[: query.limit], listing.damaged)
         return await _with_metadata(self, Listing(wanted, listing.damaged), query)
 
@@ -333,9 +335,11 @@ async def _with_metadata(backend: CheckpointBackend, listing: Listing, query: Ch
     for batch in in_batches(listing.infos):
         read = await backend.get_many(batch[0].graph_id, [info.sequence for info in batch])
         damaged += read.damaged
-        records = read.records
+        headers = {sequence: record.header for sequence, record in read.records.items()}
         found += [
-            info for info in batch if info.sequence in records and query.fits(records[info.sequence].header.metadata)
+            replace(info, metadata=headers[info.sequence].metadata)
+            for info in batch
+            if info.sequence in headers and query.fits(headers[info.sequence].metadata)
         ]
         if query.limit is not None and len(found) >= query.limit:
             break

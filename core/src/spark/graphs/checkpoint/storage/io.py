@@ -6,7 +6,6 @@ of that. So calls that are small and have been fast run inline: in the event loo
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ Result = TypeVar("Result")
 
 _NEWEST: Final = 0.3
 """The weight of the newest call in the mean."""
-_IN_URL: Final = r"[?&]inline_io=([^&#]*)"
 
 
 @dataclass(frozen=True)
@@ -153,19 +151,3 @@ def checked_inline_io(value: Any) -> bool:
     if not isinstance(value, bool):
         raise GraphDefinitionError(f"inline_io={value!r}: give True or False.")
     return value
-
-
-def split_inline_io(url: str) -> tuple[str, dict[str, bool]]:
-    """A backend's URL without ``inline_io=true`` or ``inline_io=false`` in its query, and that option, if it was there.
-
-    :raises ValueError: it has another value, or is there twice.
-    """
-    found = re.findall(_IN_URL, url)
-    if not found:
-        return url, {}
-    value = found[0].lower()
-    if len(found) > 1 or value not in ("true", "false"):
-        raise ValueError("The option inline_io of a URL is inline_io=true or inline_io=false, and given once.")
-    before, after = re.split(_IN_URL, url)[::2]
-    sign = url[len(before)] if after.startswith("&") else ""
-    return before + sign + after.removeprefix("&"), {"inline_io": value == "true"}

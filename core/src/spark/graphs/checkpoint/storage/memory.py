@@ -9,8 +9,8 @@ from spark.errors import SequenceTakenError
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.records.record import Record
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
-from spark.graphs.checkpoint.storage.io import split_inline_io
 from spark.graphs.checkpoint.storage.listing import LatestHeaders, Listing, Records, page_of
+from spark.graphs.checkpoint.storage.url_options import split_options
 
 Sequences: TypeAlias = list[int]
 Names: TypeAlias = list[str]
@@ -36,7 +36,7 @@ class InMemoryCheckpointBackend(CheckpointBackend):
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
         """A new store for ``memory://``."""
-        address, common = split_inline_io(url)
+        address, common = split_options(url)
         if address.rstrip("/:") != "memory":
             raise ValueError("An in-memory store has no address; write memory://")
         return cls(**common | options)

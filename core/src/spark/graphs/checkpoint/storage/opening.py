@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from spark.errors import PluginNotFoundError
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
+from spark.graphs.checkpoint.storage.url_options import split_options
 
 _SCHEME: Final = r"([A-Za-z][A-Za-z0-9+.-]*):"
 
@@ -14,10 +15,17 @@ _SCHEME: Final = r"([A-Za-z][A-Za-z0-9+.-]*):"
 def open_backend(url_or_name: str, **options: Any) -> CheckpointBackend:
     """The backend that a URL describes, or a new one of the named class; the options go to its constructor.
 
+    A URL of any backend may have those in its query that all have, as in ``sqlite:///runs.db?format=msgpack``; the same option
+    as an argument wins.
+
     :raises PluginError: as ``backend_class`` does.
+    :raises ValueError: the URL is not one of this backend's.
     """
     backend = backend_class(url_or_name)
-    return backend.from_url(url_or_name, **options) if _scheme_of(url_or_name) else backend(**options)
+    if not _scheme_of(url_or_name):
+        return backend(**options)
+    url, in_url = split_options(url_or_name)
+    return backend.from_url(url, **in_url | options)
 
 
 def backend_class(url_or_name: str) -> type[CheckpointBackend]:

@@ -1,0 +1,74 @@
+"""The tables ``[plugins.NAME]``: they configure observers, and complete what is chosen by name elsewhere, or was recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+from spark.graphs.checkpoint.configuration.choosing import all_of
+from spark.graphs.checkpoint.configuration.files import SettingsFile, Table
+from spark.graphs.checkpoint.observers.choosing import chosen_observer
+from spark.graphs.checkpoint.observers.handlers import CheckpointHandler
+
+PluginOptions = Mapping[str, Table]
+"""Name of a plugin to its options."""
+
+_COMBINED: Final = ("any", "all")
+
+
+def plugin_options(files: Iterable[SettingsFile]) -> dict[str, Table]:
+    """The tables of all files: of each option, the first that gives it."""
+    merged: dict[str, Table] = {}
+    for file in files:
+        for name, table in file.plugins.items():
+            earlier = merged.get(name)
+            merged[name] = table if earlier is None else Table(earlier.where, table.values | earlier.values)
+    return merged
+
+
+def configured_observers(tables: PluginOptions) -> tuple[CheckpointHandler, ...]:
+    """The observers that tables configure; what other tables say is checked.
+
+    :raises GraphDefinitionError: options don't fit; names everything that is wrong.
+    :raises PluginError: a name is not that of anything installed.
+    """
+    made = all_of([partial(_configured, name, table) for name, table in tables.items()])
+    return tuple(observer for observer in made if observer is not None)
+
+
+def completed(given: Any, tables: PluginOptions) -> Any:
+    """What was chosen, with the options that the tables have besides: ``"webhook"`` becomes ``{"webhook": {"url": …}}``.
+
+    In place of a secret that was not recorded, ``***``, stands that of the table, if it has one.
+    """
+    if isinstance(given, str):
+        return {given: tables[given].values} if given in tables else given
+    if isinstance(given, Mapping):
+        return {name: _completed(name, value, tables) for name, value in given.items()}
+    if isinstance(given, Sequence):
+        return [completed(each, tables) for each in given]
+    return given
+
+
+def _configured(name: str, table: Table) -> CheckpointHandler | None:
+    from spark.hooks.options import check_options
+    from spark.hooks.registry import kinds_of
+
+    kinds = kinds_of(name)
+    if "observer" in kinds or not kinds:  # what is not installed is refused there, unless it is switched off
+        return chosen_observer(name, table.values, place=table.where)
+    for kind in kinds:
+        check_options(kind, name, table.values, place=table.where)
+    return None
+
+
+def _completed(name: Any, value: Any, tables: PluginOptions) -> Any:
+    if name in _COMBINED and isinstance(value, list | tuple):
+        return [completed(each, tables) for each in value]
+    if not isinstance(value, Mapping) or name not in tables:
+        return value
+    from spark.hooks.choices import hidden_options
+
+    hidden = hidden_options(value)
+    return {**value, **tables[name].values, **{key: each for key, each in value.items() if key not in hidden}}

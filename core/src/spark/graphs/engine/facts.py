@@ -1,0 +1,132 @@
+"""What a boundary shows of a run to triggers that ask: worked out when they do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, Final
+
+from spark.graphs.checkpoint.recording.capture import Capture
+from spark.graphs.engine.position import RunPosition
+from spark.graphs.engine.spec import RunSpec
+from spark.graphs.state.transactions import StateStore
+from spark.graphs.values.snapshots import snapshot
+
+
+class CommittedState(Mapping[str, Any]):
+    """The committed values of a state, as they are when they are read. Each is the reader's own."""
+
+    __slots__ = ("_store",)
+
+    def __init__(self, store: StateStore) -> None:
+        self._store = store
+
+    def __getitem__(self, key: str) -> Any:
+        return snapshot(self._store.values[key], path=self._store.label, key=key)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._store.values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._store.values)
+
+    def __len__(self) -> int:
+        return len(self._store.values)
+
+    def __repr__(self) -> str:
+        return f"<the committed {self._store.label}: {', '.join(self._store.values)}>"
+
+
+class CommittedFacts:
+    """The facts of one run."""
+
+    def __init__(self, spec: RunSpec, position: RunPosition) -> None:
+        self._spec = spec
+        self._position = position
+        self.state: Mapping[str, Any] = CommittedState(position.state)
+        self._saved: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
+        """The states of the graph and of its nodes in the last checkpoint; None before the first."""
+
+    def note_saved(self, capture: Capture) -> None:
+        """This boundary is being saved."""
+        self._saved = capture.sections["graph_state"], capture.sections["node_states"]
+
+    @property
+    def run_id(self) -> str:
+        return self._spec.run_id
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        return self._position.state.values
+
+    @property
+    def metrics(self) -> Collection[str]:
+        return self._spec.metrics
+
+    @property
+    def max_iterations(self) -> int | None:
+        return self._spec.budget.max_iterations if self._spec.budget else None
+
+    @property
+    def max_seconds(self) -> float | None:
+        return self._spec.budget.max_seconds if self._spec.budget else None
+
+    @property
+    def bytes_since_checkpoint(self) -> int:
+        position = self._position
+        graph_state, node_states = self._saved or (None, None)
+        total = self._changed_bytes(position.state, graph_state)
+        for key, store in position.node_states.items():
+            total += self._changed_bytes(store, node_states and node_states.get(key, {}))
+        return total
+
+    def _changed_bytes(self, store: StateStore, saved: Mapping[str, Any] | None) -> int:
+        """About how large the values are that are not in a capture of this store.
+
+        :param saved: None for a store of which this run has saved nothing: what it was resumed with counts as saved.
+        """
+        if saved is None and self._spec.is_resumed:
+            keys: Collection[str] = store.versions
+        else:
+            keys = store.changed_since(saved)
+        values = store.values
+        return sum(_size(values[key]) + len(key) for key in keys if key in values)
+
+
+_CONTAINERS: Final = (list, tuple, set, frozenset)
+
+
+def _size(value: Any) -> int:
+    """About how many bytes a value takes when it is stored: its texts, buffers and numbers."""
+    total, pending, met = 0, [value], set[int]()
+    while pending:
+        item = pending.pop()
+        if isinstance(item, str | bytes | bytearray):
+            total += len(item)
+        elif isinstance(item, dict | Mapping):
+            if id(item) not in met:
+                met.add(id(item))
+                pending += item.keys()
+                pending += item.values()
+        elif isinstance(item, _CONTAINERS):
+            if id(item) not in met:
+                met.add(id(item))
+                pending += item
+        elif type(item) in _NUMBERS:
+            total += 8
+        elif id(item) not in met:
+            met.add(id(item))
+            total += _size_of_object(item, pending)
+    return total
+
+
+def _size_of_object(item: Any, pending: list[Any]) -> int:
+    """Of an array its buffer; of another object its attributes are looked at as well."""
+    nbytes = getattr(item, "nbytes", None)
+    if isinstance(nbytes, int):
+        return nbytes
+    pending += getattr(item, "__dict__", {}).values()
+    return min(sys.getsizeof(item, 8), 64)
+
+
+_NUMBERS: Final = frozenset({int, float, bool, type(None)})

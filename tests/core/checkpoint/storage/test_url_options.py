@@ -1,0 +1,90 @@
+"""The options that the URL of any backend may have, also of a backend that knows nothing of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spark.graphs.checkpoint import InMemoryCheckpointBackend, open_backend
+from spark.graphs.checkpoint.storage import split_options
+from tests.support.sites import site_in
+
+
+@pytest.mark.parametrize(
+    ("url", "rest", "options"),
+    [
+        ("x://h/d?inline_io=false", "x://h/d", {"inline_io": False}),
+        ("x://h/d?inline_io=FALSE&a=1", "x://h/d?a=1", {"inline_io": False}),
+        ("x://h/d?a=1&inline_io=true", "x://h/d?a=1", {"inline_io": True}),
+        ("x://h/d?a=1&inline_io=true&b=2#c", "x://h/d?a=1&b=2#c", {"inline_io": True}),
+        ("x://h/d?format=msgpack&a=1&compression=zstd", "x://h/d?a=1", {"format": "msgpack", "compression": "zstd"}),
+        ("x://h/d?compression=true&pretty_print=true", "x://h/d", {"compression": True, "pretty_print": True}),
+        ("x://h/d?codec=zip,aes&serializer=my%2Ehook", "x://h/d", {"codec": ["zip", "aes"], "serializer": "my.hook"}),
+        ("x://h/d?codec=aes", "x://h/d", {"codec": "aes"}),
+    ],
+)
+def test_they_are_taken_out_of_the_query(url: str, rest: str, options: dict[str, Any]) -> None:
+    assert split_options(url) == (rest, options)
+
+
+@pytest.mark.parametrize(
+    "url", ["x://h/d", "x://h/d?a=inline_io=false", "x://h/inline_io=false", "x://h/d?myformat=a&formats=b"]
+)
+def test_what_only_looks_like_one_is_left_alone(url: str) -> None:
+    assert split_options(url) == (url, {})
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("inline_io=", "inline_io=true or inline_io=false"),
+        ("inline_io=0", "inline_io=true or inline_io=false"),
+        ("inline_io=true&inline_io=true", "in the URL twice"),
+        ("format=", "format of the URL is empty"),
+        ("codec=a,,b", "codec of the URL is empty"),
+        ("format=a&format=b", "in the URL twice"),
+    ],
+)
+def test_one_with_a_wrong_value_is_refused(query: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        split_options(f"x://h/d?{query}")
+
+
+def test_the_same_option_as_an_argument_wins(tmp_path: Path) -> None:
+    backend = open_backend(f"file://{tmp_path}?compression=gzip", compression="zstd")
+
+    assert backend.record_codec.compression == "zstd"
+
+
+THIRD_PARTY = """
+    from spark.graphs.checkpoint import InMemoryCheckpointBackend
+    from spark.hooks import BackendSpec, hookimpl
+
+    class Shelf(InMemoryCheckpointBackend):
+        name = "shelf"
+
+        @classmethod
+        def from_url(cls, url, **options):
+            shelf = cls(**options)
+            shelf.url = url
+            return shelf
+
+    @hookimpl
+    def spark_backends():
+        return [BackendSpec(name="shelf", target="fake_shelf_plugin:Shelf", schemes=("shelf",))]
+"""
+
+
+def test_a_backend_of_others_gets_them_as_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with site_in(tmp_path, monkeypatch) as site:
+        site.install("fake-shelf", THIRD_PARTY)
+        backend = open_backend("shelf://top?color=red&compression=gzip&inline_io=false")
+
+    assert isinstance(backend, InMemoryCheckpointBackend)
+    assert (backend.url, backend.record_codec.compression, backend.inline_io) == (
+        "shelf://top?color=red",
+        "gzip",
+        False,
+    )  # type: ignore[attr-defined]
