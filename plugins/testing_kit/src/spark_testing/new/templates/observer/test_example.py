@@ -21,6 +21,8 @@ from spark_testing import ObserverConformance
 class Receiver(HTTPServer):
     """A server on this machine that keeps what is posted to it."""
 
+    request_queue_size = 100
+
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.received: list[tuple[dict[str, Any], str | None]] = []

@@ -20,17 +20,17 @@ class ExampleSerializer(CheckpointSerializer):
 
     def serialize(self, obj: Any) -> Any:
         """Called on the way down, with containers before what is in them."""
-        if isinstance(obj, re.Pattern):
+        kind: type[Any] = type(obj)
+        if kind is re.Pattern:
             return {_TAG: ["pattern", obj.pattern, obj.flags]}
-        if type(obj) is dict and obj.keys() == {_TAG}:  # somebody's own dict, which looks like ours
+        if kind is dict and obj.keys() == {_TAG}:  # somebody's own dict, which looks like ours
             return {_TAG: ["dict", obj[_TAG]]}
         return obj
 
     def deserialize(self, data: Any) -> Any:
         """Called on the way up, with containers after what is in them."""
-        match data:
-            case {"example": ["pattern", str() | bytes() as pattern, int() as flags]} if len(data) == 1:
-                return re.compile(pattern, flags)
-            case {"example": ["dict", value]} if len(data) == 1:
-                return {_TAG: value}
+        kind: type[Any] = type(data)
+        if kind is dict and data.keys() == {_TAG}:
+            what, *content = data[_TAG]
+            return re.compile(*content) if what == "pattern" else {_TAG: content[0]}
         return data
