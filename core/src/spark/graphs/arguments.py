@@ -110,6 +110,12 @@ class Arguments:
         """How the graph is checkpointed, in this store or, without one, in the very backend that the graph has."""
         return self.checkpoint_config.moved_to(store or self.backend) if self.checkpoint_config else None
 
+    def own_codec(self) -> tuple[CheckpointBackend, RecordCodec] | None:
+        """The backend and what encodes checkpoints for it, if that is not its own codec."""
+        if self.backend is None or self.record_codec is None or self.record_codec is self.backend.record_codec:
+            return None
+        return self.backend, self.record_codec
+
     def new_recorder(self) -> Recorder | None:
         """A recorder for the checkpoints of one run; None when it makes none."""
         if self.backend is None or self.checkpoint_config is None:

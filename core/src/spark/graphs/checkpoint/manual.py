@@ -81,7 +81,7 @@ async def _put_next(checkpoint: Saveable, backend: RecordStore, *, nonce: str) -
         with wrapped(backend, "saving checkpoint ", checkpoint.checkpoint_id):
             sequence = max(await backend.next_sequence(checkpoint.graph_id), _own_sequence(checkpoint))
         record = await run_blocking(
-            backend.record_codec.encode, checkpoint, sequence=sequence, manual=True, nonce=nonce
+            _encoder(checkpoint, backend).encode, checkpoint, sequence=sequence, manual=True, nonce=nonce
         )
         try:
             with wrapped(backend, "saving checkpoint ", checkpoint.checkpoint_id):
@@ -90,6 +90,13 @@ async def _put_next(checkpoint: Saveable, backend: RecordStore, *, nonce: str) -
             continue  # somebody else was faster; a checkpoint made by hand has no place to defend
         return record
     raise never_free(backend, checkpoint.graph_id)
+
+
+def _encoder(checkpoint: Saveable, backend: RecordStore) -> Encoder:
+    """What writes the checkpoint: in the store of its graph, what writes the checkpoints of its runs."""
+    store, codec = links_of(checkpoint).codec or (None, None)
+    encoder: Encoder = codec if store is backend else backend.record_codec
+    return encoder
 
 
 def _own_sequence(checkpoint: Saveable) -> int:
