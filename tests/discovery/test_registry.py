@@ -1,20 +1,17 @@
 """From a name or URL to a class, or to an error that says what to do."""
 
 import sys
+from collections.abc import Callable
 
 import pytest
 
 from spark.errors import PluginBrokenError, PluginConflictError, PluginNotFoundError, PluginWarning
-from spark.graphs.checkpoint import backend_class, open_backend, trigger_class
-from spark.graphs.checkpoint.storage import format_class
-from spark.hooks.registry import class_of, class_to_import, provider_of
+from spark.graphs.checkpoint import backend_class, observer_class, open_backend, serializer_class, trigger_class
+from spark.graphs.checkpoint.storage import codec_class, format_class
+from spark.hooks.registry import class_to_import, provider_of
 from tests.discovery import sources
 from tests.discovery.sources import claims, returns
 from tests.support.sites import Site
-
-
-def codec_class(name: str) -> type[object]:
-    return class_of(("codec", name))
 
 
 @pytest.fixture
@@ -36,6 +33,30 @@ def test_the_class_is_imported_when_it_is_used(good: Site) -> None:
     format_class("goodfmt")
 
     assert "good_backend" in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("look_up", "hook", "base"),
+    [
+        (trigger_class, "spark_triggers", "spark.graphs.checkpoint:EverySeconds"),
+        (serializer_class, "spark_serializers", "spark.graphs.checkpoint:CheckpointSerializer"),
+        (observer_class, "spark_observers", "spark.graphs.checkpoint:CheckpointHandler"),
+        (codec_class, "spark_codecs", "spark.graphs.checkpoint.storage:Codec"),
+    ],
+)
+def test_each_kind_is_found_by_name_and_checked(
+    site: Site, look_up: Callable[[str], type], hook: str, base: str
+) -> None:
+    module, _, name = base.partition(":")
+    encodes = "def encode(self, data): ...\n    def decode(self, data, limit): ..."
+    mine = f"from {module} import {name}\nclass Mine({name}):\n    name = 'mine'\n    {encodes}\nclass Other: ...\n"
+    spec = f"{hook.removeprefix('spark_').removesuffix('s').title()}Spec"
+    specs = ", ".join(f"{spec}(name={each.lower()!r}, target='their_classes:{each}')" for each in ("Mine", "Other"))
+    site.install("fake-mine", returns(hook, f"[{specs}]"), their_classes=mine)
+
+    assert look_up("mine").__name__ == "Mine"
+    with pytest.raises(PluginBrokenError, match=r"their_classes:Other is not a subclass of spark.graphs.checkpoint"):
+        look_up("other")
 
 
 def test_a_bare_name_constructs_and_a_url_describes(good: Site) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +35,35 @@ async def names() -> AsyncIterator[Names]:
         await backend.close()
 
 
+def file_of(block: Block) -> str:
+    """The file that a block is, as its first line says; empty for code that is typed in."""
+    found = re.match(r"# (\w+\.py)\n", block.code)
+    return found[1] if found else ""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where the reader works, and Python finds modules. Those are forgotten at the end."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    for file in tmp_path.glob("*.py"):
+        sys.modules.pop(file.stem, None)
+
+
 @pytest.mark.parametrize("page", PAGES_WITH_PYTHON, ids=name_of)
 async def test_the_blocks_of_a_page_run_from_top_to_bottom(
-    page: Path, names: Names, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path, names: Names, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    """A block that is a file is saved where the blocks below it import it."""
     monkeypatch.setenv("SPARK_PICKLE_KEY", "as the README of the pickle format says, in its shell")
     names |= {"__name__": name_of(page), **GIVEN.get(name_of(page), {})}
 
     for block in python_of(page):
-        await block.run_among(names, directory=tmp_path)
+        if file := file_of(block):
+            (folder / file).write_text(block.code, encoding="utf-8")
+        else:
+            await block.run_among(names, directory=folder)
 
 
 def test_what_is_given_to_a_page_is_used_by_it() -> None:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
-import sysconfig
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.install.once import made_once
 from tests.install.programs import APP
 from tests.install.wheels import Workshop, clean_environment
 from tests.support.projects import make
@@ -22,21 +19,9 @@ pytestmark = [pytest.mark.thorough, pytest.mark.timeout(400)]
 @pytest.fixture(scope="module")
 def app(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program of an app, in a folder that has all that it needs."""
-    if sys.platform == "linux" and not sysconfig.get_config_var("Py_ENABLE_SHARED"):
-        pytest.skip("PyInstaller needs a Python that was built with --enable-shared")
-    project = make("backend", tmp_path_factory.mktemp("rendered"))
-    return made_once(workshop.directory / "frozen", lambda folder: build(workshop, project, folder)) / "dist/app/app"
-
-
-def build(workshop: Workshop, project: Path, folder: Path) -> None:
-    shelf = workshop.build_one(project, name="shelf-to-freeze")
-    environment = workshop.install_afresh(folder / "environment", "spark-graphs[file,sql]", shelf)
-    added = workshop.try_to_add(environment, "pyinstaller>=6.10")
-    if added.returncode:
-        pytest.skip(f"PyInstaller can't be installed: {added.stderr}")
-    (folder / "app.py").write_text(APP)
-    done = environment.python_with("-m", "PyInstaller", "--onedir", "app.py", directory=folder, seconds=300)
-    assert done.returncode == 0, done.stderr
+    project = make("backend", folder := tmp_path_factory.mktemp("rendered"))
+    (program := folder / "program.py").write_text(APP)
+    return workshop.freeze(program, "spark-graphs[file,sql]", workshop.build_one(project, name="shelf-to-freeze"))
 
 
 @pytest.mark.parametrize("url", ["file://{}/files", "sqlite:///{}/checkpoints.db", "shelf://{}/shelf"])

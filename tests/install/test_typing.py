@@ -16,10 +16,11 @@ from typing import Any
 
 import pytest
 
-from spark_testing.new.project import Project, render
+from spark_testing.new.project import KINDS
 from tests.install.wheels import Environment, Workshop, clean_environment
 from tests.install.workspace import ROOT, Member, members
 from tests.spec.page import blocks
+from tests.support.projects import PROJECTS, make
 
 TYPED = Path(__file__).parent / "typed"
 PROGRAM, BACKENDS, MISTAKES = "program.py", "backends.py", "mistakes.py"
@@ -134,15 +135,16 @@ def test_pyright_needs_no_plugin_and_names_the_class_of_one_that_is_not_there(
 
 
 @pytest.mark.thorough
-def test_a_backend_made_from_the_template_passes_both(
-    workshop: Workshop, with_all: Environment, tmp_path: Path
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_plugin_made_from_a_template_passes_both(
+    workshop: Workshop, with_all: Environment, tmp_path: Path, kind: str
 ) -> None:
-    """A plugin author's code: a subclass of ``CheckpointBackend``, and the module that announces it."""
-    render(Project("backend", "shelf"), tmp_path / "shelf")
-    package = tmp_path / "shelf" / "src" / "spark_backend_shelf"
+    """A plugin author's code: a subclass of what the core declares, and the module that announces it."""
+    sources = make(kind, tmp_path) / "src"
+    package = PROJECTS[kind].package
 
-    assert mypy(with_all, package.parent, "-p", "spark_backend_shelf") == {}
-    assert pyright(workshop, with_all, package) == {}
+    assert mypy(with_all, sources, "-p", package) == {}
+    assert pyright(workshop, with_all, sources / package) == {}
 
 
 @pytest.mark.thorough

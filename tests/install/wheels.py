@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from email import message_from_bytes
 from email.message import Message
 from functools import cached_property
 from pathlib import Path
+
+import pytest
 
 from tests.install.once import made_once
 from tests.install.workspace import ROOT
@@ -79,10 +82,9 @@ class Workshop:
 
         :param wanted: what pip takes, such as ``spark-graphs[file]``; our distributions come from the wheels of ``build``.
         """
-        parts = [each.path.parent.name if isinstance(each, Wheel) else each for each in wanted]
-        name = re.sub(r"[^a-z0-9]+", "-", "-".join(parts))
         folder = made_once(
-            self.directory / "environments" / name, lambda folder: self._make_environment(folder, *wanted)
+            self.directory / "environments" / _name_of(*wanted),
+            lambda folder: self._make_environment(folder, *wanted),
         )
         return Environment(folder / "bin" / "python")
 
@@ -90,6 +92,13 @@ class Workshop:
         """The same in that folder, for a test that goes on to change it."""
         self._make_environment(folder, *wanted)
         return Environment(folder / "bin" / "python")
+
+    def freeze(self, program: Path, *wanted: str | Wheel) -> Path:
+        """The program as an app, which PyInstaller builds where these are installed; skips the test where it can't be had."""
+        if sys.platform == "linux" and not sysconfig.get_config_var("Py_ENABLE_SHARED"):
+            pytest.skip("PyInstaller needs a Python that was built with --enable-shared")
+        folder = self.directory / "apps" / _name_of(*wanted)
+        return made_once(folder, lambda folder: self._make_app(folder, program, *wanted)) / "dist" / "app" / "app"
 
     def add(self, environment: Environment, *wanted: str | Wheel) -> None:
         """``pip install`` of these into the environment.
@@ -115,6 +124,15 @@ class Workshop:
         self._do("venv", "--clear", "--python", sys.executable, str(folder))
         self.add(Environment(folder / "bin" / "python"), *wanted)
 
+    def _make_app(self, folder: Path, program: Path, *wanted: str | Wheel) -> None:
+        environment = self.install_afresh(folder / "environment", *wanted)
+        added = self.try_to_add(environment, "pyinstaller>=6.10")
+        if added.returncode:
+            pytest.skip(f"PyInstaller can't be installed: {added.stderr}")
+        options = ("--onedir", "--name", "app", str(program))
+        done = environment.python_with("-m", "PyInstaller", *options, directory=folder, seconds=300)
+        assert done.returncode == 0, done.stderr
+
     def _build(self, project: Path, folder: Path) -> None:
         self._do("build", "--wheel", "--out-dir", str(folder), str(project))
 
@@ -130,6 +148,11 @@ class Workshop:
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         # In the root, where uv reads the project's settings, such as the date of the newest release to use.
         return subprocess.run([self.uv, *arguments], cwd=ROOT, env=clean_environment(), capture_output=True, text=True)
+
+
+def _name_of(*wanted: str | Wheel) -> str:
+    parts = [each.path.parent.name if isinstance(each, Wheel) else each for each in wanted]
+    return re.sub(r"[^a-z0-9]+", "-", "-".join(parts))
 
 
 def _requirement(wanted: str | Wheel) -> str:

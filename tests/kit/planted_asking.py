@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from spark.graphs.checkpoint import InMemoryCheckpointBackend
-from spark.graphs.checkpoint.storage import LatestHeaders, Records
+from spark.graphs.checkpoint.storage import LatestHeaders, Listing, Records
 
 _IN_ORDER = "test_graph_ids_are_in_the_order_of_code_points"
 _BY_PREFIX = "test_graph_ids_are_found_by_their_beginning_and_from_a_cursor_on"
@@ -165,3 +166,12 @@ class ReadsBetweenEnds(InMemoryCheckpointBackend):
         if isinstance(sequences, range) and sequences:
             sequences = range(min(sequences[0], sequences[-1]), max(sequences[0], sequences[-1]) + 1)
         return await super().get_many(graph_id, sequences)
+
+
+class ListsWithoutMetadata(InMemoryCheckpointBackend):
+    """Answers queries by itself, and knows nothing of ``with_metadata``."""
+
+    found_by = "test_lines_have_their_metadata_where_it_is_asked_for"
+
+    async def query(self, query):
+        return Listing([replace(info, metadata={}) for info in (await super().query(query)).infos])

@@ -9,31 +9,24 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from spark.hooks.discovery import plugins as plugins
-    from spark.hooks.discovery import rescan as rescan
-    from spark.hooks.missing_plugin import Extra as Extra
-    from spark.hooks.missing_plugin import extras as extras
-    from spark.hooks.option import Option as Option
-    from spark.hooks.option import options_of as options_of
-    from spark.hooks.plugin import PluginInfo as PluginInfo
-    from spark.hooks.plugin import Provided as Provided
-    from spark.hooks.redaction import is_cut_short as is_cut_short
-    from spark.hooks.redaction import redact as redact
-    from spark.hooks.redaction import secrets_of as secrets_of
-    from spark.hooks.redaction import without_secrets as without_secrets
-    from spark.hooks.registration import Registration as Registration
-    from spark.hooks.registration import register as register
-    from spark.hooks.registration import unregister as unregister
-    from spark.hooks.specs import API_VERSION as API_VERSION
-    from spark.hooks.specs import BackendSpec as BackendSpec
-    from spark.hooks.specs import CodecSpec as CodecSpec
-    from spark.hooks.specs import FormatSpec as FormatSpec
-    from spark.hooks.specs import ObserverSpec as ObserverSpec
-    from spark.hooks.specs import RetentionSpec as RetentionSpec
-    from spark.hooks.specs import SerializerSpec as SerializerSpec
-    from spark.hooks.specs import TriggerSpec as TriggerSpec
-    from spark.hooks.specs import TypesSpec as TypesSpec
-    from spark.hooks.specs import hookimpl as hookimpl
+    from spark.hooks.discovery import plugins, rescan
+    from spark.hooks.missing_plugin import Extra, extras
+    from spark.hooks.option import Option, options_of
+    from spark.hooks.plugin import PluginInfo, Provided
+    from spark.hooks.redaction import is_cut_short, redact, secrets_of, without_secrets
+    from spark.hooks.registration import Registration, register, unregister
+    from spark.hooks.specs import (
+        API_VERSION,
+        BackendSpec,
+        CodecSpec,
+        FormatSpec,
+        ObserverSpec,
+        RetentionSpec,
+        SerializerSpec,
+        TriggerSpec,
+        TypesSpec,
+        hookimpl,
+    )
 
 __all__ = [
     "API_VERSION",

@@ -15,6 +15,7 @@ from spark_backend_file.threads import LOCK_TIMEOUT, BackendThreads
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.storage import (
         CheckpointInfo,
+        CheckpointQuery,
         CheckpointSerializer,
         Format,
         LatestHeaders,
@@ -121,6 +122,11 @@ class FileCheckpointBackend(CheckpointBackend):
 
     async def list(self, graph_id: str | None = None) -> Listing:
         return await self._threads.run(self._graphs.listing, graph_id)
+
+    async def query(self, query: CheckpointQuery) -> Listing:
+        if not (query.metadata or query.with_metadata):
+            return await super().query(query)
+        return await self._threads.run(self._graphs.search, query)
 
     async def graph_ids(self, prefix: str = "", *, after: str | None = None, limit: int | None = None) -> Names:
         return await self._threads.run(self._graphs.graph_ids, prefix, after, limit)

@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from itertools import islice
+from dataclasses import replace
+from itertools import groupby, islice
+from operator import attrgetter
 from typing import Any, ClassVar, Final, Protocol
 
 from spark.errors import BackendError, CheckpointDamagedError, DeletionError
 from spark.graphs.checkpoint.storage import (
     CheckpointInfo,
+    CheckpointQuery,
     DamagedRecord,
     LatestHeaders,
     Listing,
     Record,
+    RecordHeader,
     Records,
     page_of,
     parse_automatic_id,
 )
-from spark_backend_file.folder import GraphFolder
+from spark_backend_file.folder import GraphFolder, misplaced
 from spark_backend_file.names import LAST_SEQUENCE, is_hashed, is_sequence, quote, unquote
 from spark_backend_file.threads import CloseFile
 
@@ -165,6 +169,19 @@ class GraphDirectory(ABC):
         """See ``CheckpointBackend.list``."""
         return Listing.of(self._everything() if graph_id is None else self._listed(graph_id, quote(graph_id)))
 
+    def search(self, query: CheckpointQuery) -> Listing:
+        """See ``CheckpointBackend.query``; for queries about metadata, which is in headers."""
+        listing = self.listing(query.graph_id)
+        wanted = [info for info in query.ordered(listing.infos) if query.covers(info.timestamp)]
+        found = Listing([], [*listing.damaged])
+        for graph_id, infos in groupby(wanted, key=attrgetter("graph_id")):
+            if query.limit is not None and len(found.infos) >= query.limit:
+                break
+            with self._folder(f"search the checkpoints of graph {graph_id[:80]!r}", graph_id) as folder:
+                if folder is not None:
+                    _search(folder, {info.sequence: info for info in infos}, query, found)
+        return found
+
     def graph_ids(self, prefix: str, after: str | None, limit: int | None) -> list[str]:
         """See ``CheckpointBackend.graph_ids``. Records are looked for in as many folders as the page has ids."""
         with self.session("list its graphs") as session:
@@ -258,6 +275,22 @@ def _existing(folder: GraphFolder[Any], sequences: Sequence[int]) -> list[int]:
     if isinstance(sequences, range):
         return [sequence for sequence in folder.names().sequences if sequence in sequences]
     return sorted({*sequences})
+
+
+def _search(
+    folder: GraphFolder[Any], infos: Mapping[int, CheckpointInfo], query: CheckpointQuery, found: Listing
+) -> None:
+    """Add those of a graph that a query asks for, in their order, as far as its limit allows."""
+    for sequence, header in folder.headers(folder.names(), [*infos]):
+        if query.limit is not None and len(found.infos) >= query.limit:
+            return
+        info = infos[sequence]
+        if isinstance(header, RecordHeader) and (header.graph_id, header.sequence) != (info.graph_id, sequence):
+            header = misplaced(folder.place(sequence), header)
+        if isinstance(header, CheckpointDamagedError):
+            found.damaged.append(DamagedRecord(info.graph_id, sequence, folder.place(sequence), str(header)))
+        elif header is not None and query.fits(header.metadata):
+            found.infos.append(replace(info, metadata=header.metadata))
 
 
 def _has_records(session: Session, name: str) -> bool:

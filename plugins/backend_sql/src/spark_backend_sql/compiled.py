@@ -5,7 +5,7 @@ Running a statement through SQLAlchemy's expression layer costs about as much as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
@@ -36,10 +36,10 @@ class DriverStatement:
         cursor.execute(self.text, values if self._arrange is None else self._arrange(values))
         return cursor
 
-    def run_many(self, driver: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+    def run_many(self, driver: Any, rows: Iterable[Mapping[str, Any]]) -> None:
         """Run it for each of these rows."""
         driver.cursor().executemany(
-            self.text, rows if self._arrange is None else [self._arrange(values) for values in rows]
+            self.text, rows if self._arrange is None else (self._arrange(values) for values in rows)
         )
 
 

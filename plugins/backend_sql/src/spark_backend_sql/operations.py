@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -43,11 +43,10 @@ class Put:
         return [(self.graph_id, sequence) for sequence in (self.record.sequence, *self.to_delete)]
 
     @property
-    def blobs(self) -> list[dict[str, Any]]:
-        """What inserting the record's large values binds, by column."""
-        return [
-            {"graph_id": self.graph_id, "name": name, "content": content} for name, content in self.record.blobs.items()
-        ]
+    def blobs(self) -> Iterator[dict[str, Any]]:
+        """What inserting the record's large values binds, by column: one after the other, as there may be much in memory."""
+        for name, content in self.record.blobs.items():
+            yield {"graph_id": self.graph_id, "name": name, "content": content}
 
     def __str__(self) -> str:
         return f"save {self.subject}"

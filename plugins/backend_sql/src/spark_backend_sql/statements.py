@@ -183,13 +183,14 @@ class Statements:
         if query.limit is not None:
             bound["limit"] = min(query.limit, _LARGEST_LIMIT)
         values = {name: value for name, value in bound.items() if value is not None}
-        return self._search(tuple(values), query.newest_first), values
+        return self._search(tuple(values), query.newest_first, query.with_metadata), values
 
-    def _search_statement(self, bound: tuple[str, ...], newest_first: bool) -> Query:
+    def _search_statement(self, bound: tuple[str, ...], newest_first: bool, with_metadata: bool) -> Query:
         keys = (self._columns.graph_id, self._columns.sequence)
         order = [key.desc() for key in keys] if newest_first else keys
         conditions = [self._condition(name) for name in bound if name != "limit"]
-        statement = self.listing.where(*conditions).order_by(*order)
+        listing = self.listing.add_columns(self._columns["metadata"]) if with_metadata else self.listing
+        statement = listing.where(*conditions).order_by(*order)
         return statement.limit(bindparam("limit", type_=BigInteger)) if "limit" in bound else statement
 
     def _condition(self, name: str) -> ColumnElement[bool]:
@@ -238,9 +239,17 @@ def header_of(fields: Sequence[Any]) -> RecordHeader:
 
 
 def line_of(row: Sequence[Any], table: str) -> CheckpointInfo | DamagedRecord:
-    """The line of a listing that a row holds, or the damage in its place."""
-    checkpoint_id, graph_id, sequence, timestamp, size, manual = row
-    types = ((checkpoint_id, str), (graph_id, str), (sequence, int), (size, int), (timestamp, datetime))
+    """The line of a listing that a row of ``INFO_FIELDS``, and perhaps the metadata, holds; or the damage in its place."""
+    checkpoint_id, graph_id, sequence, timestamp, size, manual, *rest = row
+    metadata = rest[0] if rest else {}
+    types = (
+        (checkpoint_id, str),
+        (graph_id, str),
+        (sequence, int),
+        (size, int),
+        (timestamp, datetime),
+        (metadata, dict),
+    )
     if not all(isinstance(value, kind) for value, kind in types):
         error = _damaged(f"checkpoint {sequence} of graph {graph_id!r}", "a field of its header is of the wrong type")
         return damaged_line(graph_id, sequence, table, error)
@@ -251,6 +260,7 @@ def line_of(row: Sequence[Any], table: str) -> CheckpointInfo | DamagedRecord:
         timestamp=timestamp,
         size=size,
         manual=bool(manual),
+        metadata=metadata,
     )
 
 

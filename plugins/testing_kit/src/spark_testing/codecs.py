@@ -14,8 +14,7 @@ import pytest
 from spark.errors import PluginNotFoundError
 from spark.graphs import Graph, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig
-from spark.graphs.checkpoint.storage import Codec
-from spark.hooks.registry import class_of
+from spark.graphs.checkpoint.storage import Codec, codec_class
 from spark_testing.blob_memory import BlobMemory
 from spark_testing.conformance import Conformance
 
@@ -133,7 +132,7 @@ class CodecConformance(Conformance):
 
     def test_its_name_leads_to_its_class_where_it_is_installed(self, codec: Codec) -> None:
         try:
-            installed = class_of(("codec", codec.name))
+            installed = codec_class(codec.name)
         except PluginNotFoundError:
             return
 

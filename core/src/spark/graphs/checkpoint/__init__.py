@@ -24,7 +24,7 @@ from spark.graphs.checkpoint.maintenance.manager import CheckpointManager
 from spark.graphs.checkpoint.maintenance.verification import Verification
 from spark.graphs.checkpoint.migrations import register_migration
 from spark.graphs.checkpoint.model import CURRENT_VERSION, GraphCheckpoint
-from spark.graphs.checkpoint.observers.handlers import CheckpointHandler
+from spark.graphs.checkpoint.observers.handlers import CheckpointHandler, observer_class
 from spark.graphs.checkpoint.policies.improvements import WhenImproved
 from spark.graphs.checkpoint.policies.lookup import trigger_class
 from spark.graphs.checkpoint.policies.retention import KeepAll, KeepFor, KeepLast, Retention
@@ -45,7 +45,7 @@ from spark.graphs.checkpoint.records.limits import ReadLimits
 from spark.graphs.checkpoint.serialization.classes.registered_types import register_type
 from spark.graphs.checkpoint.serialization.classes.type_names import rename_type
 from spark.graphs.checkpoint.serialization.classes.types import SavedType, Types
-from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
+from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer, serializer_class
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.listing import DamagedRecord, Listing
 from spark.graphs.checkpoint.storage.memory import InMemoryCheckpointBackend
@@ -103,10 +103,12 @@ __all__ = [
     "WhenImproved",
     "WithinOverhead",
     "backend_class",
+    "observer_class",
     "open_backend",
     "register_migration",
     "register_type",
     "rename_type",
+    "serializer_class",
     "trigger_class",
 ]
 

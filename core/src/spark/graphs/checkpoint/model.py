@@ -49,7 +49,7 @@ class GraphCheckpoint:
     topology: dict[str, Any] | None = field(default=None, metadata=Section(is_kept=True, is_shown=False).declared())
     """The nodes and edges of the graph, as plain values; None in a checkpoint made by hand."""
     frontier: dict[str, Any] | None = field(
-        default=None, metadata=Section(keyed_members=("tokens", "contents")).declared()
+        default=None, metadata=Section(keyed_members=("tokens", "contents", "result")).declared()
     )
     """The work that was pending, as plain values; None in a checkpoint made by hand."""
     sequence: int | None = None

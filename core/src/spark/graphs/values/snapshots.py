@@ -78,6 +78,7 @@ def snapshot(value: Any, *, path: str = "value", key: str | None = None, check: 
         known = len(_COPIERS)
         check(copied, _whole(path, key))
         if len(_COPIERS) != known:  # how to copy its type has only now been found out
+            del copied  # it may be large
             return snapshot(value, path=path, key=key)
     return copied
 

@@ -154,6 +154,24 @@ class Listing(GivenStore):
                 question
             )
 
+    async def test_lines_have_their_metadata_where_it_is_asked_for(self, backend: CheckpointBackend) -> None:
+        """Rules that go by a metric are given the lines of a listing, and nothing else."""
+        for sequence in range(1, 6):
+            await backend.put(make_record("g", sequence, metadata={"loss": 1 / sequence, "odd": bool(sequence % 2)}))
+        await backend.put(make_record("g", 6, checkpoint_id="by hand", metadata={"note": "日本語"}))
+
+        for question, expected in (
+            (CheckpointQuery(graph_id="g", with_metadata=True), [1, 2, 3, 4, 5, 6]),
+            (CheckpointQuery(with_metadata=True, newest_first=True, limit=2), [6, 5]),
+            (CheckpointQuery(graph_id="g", with_metadata=True, metadata={"odd": True}), [1, 3, 5]),
+        ):
+            lines = (await backend.query(question)).infos
+            assert [line.sequence for line in lines] == expected, question
+            stored = [await backend.get("g", line.sequence) for line in lines]
+            assert [dict(line.metadata) for line in lines] == [
+                record and record.header.metadata for record in stored
+            ], "With with_metadata=True, query() must give each line the metadata of its record's header."
+
     # find
 
     async def test_finds_an_automatic_id(self, backend: CheckpointBackend) -> None:

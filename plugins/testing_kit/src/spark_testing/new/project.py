@@ -79,7 +79,7 @@ def _files(project: Project) -> Iterator[tuple[str, str]]:
 
 def _words(project: Project) -> Mapping[str, str]:
     """What stands for what in the skeleton and the template; longer words first."""
-    names = {"Example": project.class_name, "example": project.name}
+    names = {"Example": project.class_name, "EXAMPLE": project.name.upper(), "example": project.name}
     summary, _, usage = _renamed(_text(_TEMPLATES / project.kind / "README.md"), names).partition("\n")
     return {
         "spark-graphs-KIND-example": project.distribution,

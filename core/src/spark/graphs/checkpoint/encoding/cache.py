@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from itertools import compress
+from itertools import chain, compress
 from operator import is_not
 from typing import Any, Final
 
 from spark.graphs.checkpoint.records.blobs import LARGE_FROM
+from spark.graphs.checkpoint.records.buffers import Buffers
 from spark.graphs.checkpoint.records.chunks import CHUNK_SIZE, Chunks
 from spark.graphs.checkpoint.records.composing import Encoded, EncodedItems
-from spark.graphs.checkpoint.serialization.writer import are_names
+from spark.graphs.checkpoint.serialization.writer import TreeWriter, are_names
 from spark.graphs.values.containers import Captured
 
 Encode = Callable[[str, str, Any], bytes]
@@ -40,8 +41,12 @@ class EncodingCache:
         """The format whose bytes these are."""
         self.last_cost = 0
         """What composing the last payload cost, in bytes that could have been hashed in that time; 0 when that was deferred."""
-        self.refs: dict[tuple[str, str], str] = {}
-        """Mapping and key to the name of the blob that holds the value."""
+        self.buffers = Buffers()
+        """The large ones of the value that is just being encoded."""
+        self.writer: TreeWriter | None = None
+        """Puts them there."""
+        self.refs: dict[tuple[str, str], tuple[str, ...]] = {}
+        """Mapping and key to the names of the blobs that hold the value, where there are any."""
         self.retired: list[str] = []
         """Blobs that the last record referred to, and the next one no longer does."""
         self.mappings: dict[str, CachedMapping] = {}
@@ -49,9 +54,10 @@ class EncodingCache:
         self.kept: dict[str, tuple[object, Encoded]] = {}
         """Section to the object that it was, and to what it was encoded as."""
 
-    def claim(self, owner: object) -> None:
+    def claim(self, owner: object, writer: TreeWriter) -> None:
         """Serve another codec, and forget everything that was encoded for the last one."""
         self.owner = owner
+        self.writer = writer.keeping(self.buffers.keep)
         self.forget()
 
     def forget(self) -> None:
@@ -59,19 +65,17 @@ class EncodingCache:
         for name in list(self.mappings):
             self.mappings.pop(name).join()
         self.kept.clear()
-        self.retired += self.refs.values()
+        self.retired += chain.from_iterable(self.refs.values())
         self.refs.clear()
 
-    def refer(self, place: tuple[str, str], name: str | None) -> None:
-        """Note which blob holds the value of a mapping's key from now on; None: the payload holds it."""
-        last = self.refs.pop(place, None)
-        if last is not None:
-            self.retired.append(last)
-        if name is not None:
-            self.refs[place] = name
+    def refer(self, place: tuple[str, str], names: tuple[str, ...]) -> None:
+        """Note which blobs hold the value of a mapping's key from now on; none: the payload holds it."""
+        self.retired += self.refs.pop(place, ())
+        if names:
+            self.refs[place] = names
 
     def is_large(self, mapping: str, key: str) -> bool:
-        """Whether a blob holds the value of this key."""
+        """Whether blobs hold the value of this key."""
         return (mapping, key) in self.refs
 
     def mapping(self, name: str, values: dict[str, Any], encode: Encode) -> CachedMapping | None:
@@ -104,7 +108,7 @@ class EncodingCache:
 
     def _retire_missing(self, mapping: str, values: dict[str, Any]) -> None:
         for place in [place for place in self.refs if place[0] == mapping and place[1] not in values]:
-            self.refer(place, None)
+            self.refer(place, ())
 
 
 class CachedMapping:
@@ -197,7 +201,7 @@ class CachedMapping:
     def _remove(self, key: str) -> None:
         del self.values[key]
         self._size -= len(self.encoded.pop(key))
-        self._cache.refer((self._name, key), None)
+        self._cache.refer((self._name, key), ())
         if self._chunks is not None:
             self._chunks.remove(key)
 

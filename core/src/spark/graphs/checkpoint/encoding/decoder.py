@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -52,21 +53,28 @@ class OpenRecord:
         """
         if self.is_plain or type(self.tree) is not dict:
             return
-        values: dict[str, tuple[Any, int]] = {}
+        values: dict[tuple[str, bool], tuple[Any, int]] = {}
         for reference in self.references:
-            ref = reference.ref
-            if ref.name not in values:
-                values[ref.name] = self._large_value(ref, blobs)
+            known = reference.ref.name, reference.is_raw
+            if known not in values:
+                values[known] = self._large_value(reference, blobs)
             else:
-                self.budget.take(members=values[ref.name][1])
-            reference.mapping[reference.key] = values[ref.name][0]
+                self.budget.take(members=values[known][1])
+            reference.mapping[reference.key] = values[known][0]
         try:
             join_chunks(_keyed_mappings(self.tree))
         except CheckpointDamagedError as error:
             raise_damaged(self.header, str(error), cause=error)
 
-    def _large_value(self, ref: BlobRef, blobs: Mapping[str, bytes]) -> tuple[Any, int]:
-        """The value, and how many values it is made of at most."""
+    def put_buffers_into_text(self) -> None:
+        """Spell large buffers, which ``fill`` has put into the tree as bytes, so that a format can write them that takes none."""
+        for reference in self.references:
+            if reference.is_raw and not self.format.takes_bytes:
+                reference.mapping[reference.key] = b64encode(reference.mapping[reference.key]).decode("ascii")
+
+    def _large_value(self, reference: Reference, blobs: Mapping[str, bytes]) -> tuple[Any, int]:
+        """The value, or the bytes themselves of a chunk of buffers; and how many values it is made of at most."""
+        ref = reference.ref
         stored = blobs.get(ref.name)
         if stored is None:
             raise_damaged(self.header, f"its large value {ref.name!r} is missing")
@@ -74,6 +82,8 @@ class OpenRecord:
             content = ref.content(stored, self.find_codecs)
         except CheckpointDamagedError as error:
             raise_damaged(self.header, str(error), cause=error)
+        if reference.is_raw:
+            return content, 0
         members = self.format.count(content)
         self.budget.take(members=members)
         return _load(self.format, self.header, content), members

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import Any, Final, Literal
@@ -11,6 +11,7 @@ from spark.errors import SerializationError
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
 from spark.graphs.checkpoint.model import FACTS, SECTIONS, GraphCheckpoint, facts_of
 from spark.graphs.checkpoint.records.blobs import BlobRef, NewBlobs
+from spark.graphs.checkpoint.records.buffers import BUFFERED, CHUNKS, VALUE, Contents, Pieces
 from spark.graphs.checkpoint.records.checksum import checksum
 from spark.graphs.checkpoint.records.chunks import Chunks
 from spark.graphs.checkpoint.records.codecs import Codec, codec_names, pack
@@ -21,6 +22,7 @@ from spark.graphs.checkpoint.records.limits import Inflation, ReadLimits
 from spark.graphs.checkpoint.records.query import searchable
 from spark.graphs.checkpoint.records.record import Record, RecordHeader
 from spark.graphs.checkpoint.sections import Section
+from spark.graphs.checkpoint.serialization.buffers import leave_out
 from spark.graphs.checkpoint.serialization.cost import CostBudget
 from spark.graphs.checkpoint.serialization.object_hook import ObjectHook
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer, serializer_name
@@ -31,8 +33,9 @@ from spark.graphs.values.loaded import class_name
 from spark.graphs.values.paths import find_unserializable
 
 Checksum = Literal["sha256", "crc32"]
-KeepApart = Callable[[bytes], BlobRef]
-"""Stores an encoded value as a blob; returns the reference to it."""
+
+KeepApart = Callable[[bytes | Pieces], BlobRef]
+"""Stores an encoded value, or a chunk of buffers, as a blob; returns the reference to it."""
 
 _NO_ITEMS: Final = EncodedItems.of(())
 
@@ -57,7 +60,8 @@ class Encoder:
         """What payloads and large values pass after that, in this order."""
         self.writing = limits
         """What it writes stays within these, so that everybody can read it."""
-        self._writer = TreeWriter(serializer, most_equal_hashes=limits.max_equal_hashes)
+        self._writer = TreeWriter(serializer, most_equal_hashes=limits.max_equal_hashes, takes_bytes=format.takes_bytes)
+        self._checker = self._writer.keeping(leave_out)
         self._facts_writer = TreeWriter()
         self._hook = ObjectHook(serializer)
         self._composer = Composer(format) if format.composes else None
@@ -131,8 +135,8 @@ class Encoder:
         if isinstance(payload, bytes):
             self._seal(header, payload)
         record = Record(header, payload)
-        if blobs is not None:
-            record.blobs = dict(blobs.unstored)
+        if blobs is not None and blobs.unstored:
+            record.blobs = Contents(dict(blobs.unstored))
         return record
 
     def tree(self, value: Any, path: str = "") -> Any:
@@ -147,7 +151,7 @@ class Encoder:
 
         :raises SerializationError: something in it can't be; the error has the path to it.
         """
-        self.dump(self._hook.value(value, path) if self.format.takes_objects else self._writer.tree(value, path), path)
+        self.dump(self._hook.value(value, path) if self.format.takes_objects else self._checker.tree(value, path), path)
 
     def dump(self, tree: Any, path: str) -> bytes:
         """A tree in the format.
@@ -168,7 +172,7 @@ class Encoder:
     ) -> bytes | DeferredPayload:
         if (composer := self._composer) is not None:
             if cache.owner is not self.format:
-                cache.claim(self.format)
+                cache.claim(self.format, self._writer)
             encoded = _SectionEncoder(self, self._writer, composer, cache, cost_budget, keep_apart).encode(checkpoint)
             for name, fact in facts_of(checkpoint).items():
                 encoded[name] = self.dump(self._facts_writer.tree(fact, name), name)
@@ -276,16 +280,28 @@ class _SectionEncoder:
         return self._chunked(chunks, self._keep_apart)
 
     def _item(self, name: str, key: str, value: Any) -> bytes:
-        """One value, or the reference to it where it is large."""
+        """One value, or the references to it where it is large."""
         if self._budget is not None:
             self._budget.add(value)
-        encoder, path = self._encoder, _path(name, key)
-        data = encoder.dump(self._writer.tree(value, path), path)
-        if self._keep_apart is not None:
-            ref = None if len(data) < self._cache.large_from else self._keep_apart(data)
-            self._cache.refer((name, key), None if ref is None else ref.name)
-            data = data if ref is None else encoder.dump(ref.tree(), path)
+        encoder, cache, path = self._encoder, self._cache, _path(name, key)
+        if self._keep_apart is None or cache.writer is None:
+            return self._composer.item(key, encoder.dump(self._writer.tree(value, path), path))
+        cache.buffers.clear()
+        data = encoder.dump(cache.writer.tree(value, path), path)
+        names: tuple[str, ...] = ()
+        if len(data) >= cache.large_from:
+            ref = self._keep_apart(data)
+            data, names = encoder.dump(ref.tree(), path), (ref.name,)
+        if cache.buffers.size:
+            refs = [self._keep_apart(chunk) for chunk in cache.buffers.take_chunks()]
+            data, names = self._buffered(data, refs), (*names, *[ref.name for ref in refs])
+        cache.refer((name, key), names)
         return self._composer.item(key, data)
+
+    def _buffered(self, data: bytes, refs: Sequence[BlobRef]) -> bytes:
+        """A value, or the reference to it, with those to its large buffers."""
+        chunks = self._encoder.dump({str(number): ref.tree() for number, ref in enumerate(refs)}, "")
+        return self._composer.compose({BUFFERED: self._composer.compose({VALUE: data, CHUNKS: chunks})})
 
     def _chunked(self, chunks: Chunks, keep_apart: KeepApart) -> bytes:
         def store(content: bytes) -> tuple[str, bytes]:
@@ -295,40 +311,43 @@ class _SectionEncoder:
         return chunks.compose(store, self._composer.compose)
 
     def _whole(self, name: str, section: Section, values: dict[str, Any]) -> Encoded:
-        """A section in one piece, unless there are large values in it."""
-        if section.keyed_members and (keyed := self._keyed_members(name, section, values)):
-            return self._composed(name, values, keyed)
+        """A section in one piece, unless there are large values in it, or mappings that say what changed in them."""
+        members = section.keyed_members if not self._writer.has_hook else ()
+        if any(type(values.get(member)) is Captured for member in members):
+            return self._composed(name, values, members)
         if self._budget is not None:
             self._budget.add_mapping(values)
-        data = self._encoder.dump(self._writer.mapping(values, name), name)
-        if not section.is_keyed_if_large:
-            return data
-        if self._keep_apart is not None and len(data) >= self._cache.large_from:
-            return self._items(name, values)
-        self._cache.drop(name)
+        keeping = self._cache.writer if self._keep_apart and (members or section.is_keyed_if_large) else None
+        data = self._encoder.dump((keeping or self._writer).mapping(values, name), name)
+        if keeping is not None and self._cache.buffers.size:
+            return self._composed(name, values, members) if members else self._items(name, values)
+        if section.is_keyed_if_large:
+            if keeping is not None and len(data) >= self._cache.large_from:
+                return self._items(name, values)
+            self._cache.drop(name)
+        self._drop_members(name, section.keyed_members)
         return data
 
-    def _keyed_members(self, name: str, section: Section, values: dict[str, Any]) -> dict[str, str]:
-        """Those of a section's mappings that say what changed in them, each with its path."""
-        keyed = {}
-        for member in section.keyed_members:
-            if type(values.get(member)) is Captured and not self._writer.has_hook:
-                keyed[member] = _path(name, member)
-            elif (path := _path(name, member)) in self._cache.mappings:
+    def _drop_members(self, name: str, members: Iterable[str]) -> None:
+        for member in members:
+            if (path := _path(name, member)) in self._cache.mappings:
                 self._cache.drop(path)
-        return keyed
 
-    def _composed(self, name: str, values: dict[str, Any], keyed: dict[str, str]) -> DeferredPayload:
-        """A section with mappings in it that are encoded key by key."""
+    def _composed(self, name: str, values: dict[str, Any], members: tuple[str, ...]) -> DeferredPayload:
+        """A section with mappings in it that are encoded key by key.
+
+        :param members: their names.
+        """
         encoded: dict[str, Encoded] = {}
         for key, value in values.items():
-            if key in keyed:
-                encoded[key] = self._items(keyed[key], value)
+            if key in members and isinstance(value, dict):
+                encoded[key] = self._items(_path(name, key), value)
             else:
                 if self._budget is not None:
                     self._budget.add(value)
                 path = _path(name, key)
                 encoded[key] = self._encoder.dump(self._writer.tree(value, path), path)
+        self._drop_members(name, [member for member in members if not isinstance(values.get(member), dict)])
         return DeferredPayload(self._composer, encoded)
 
 

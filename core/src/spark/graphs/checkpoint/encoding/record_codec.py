@@ -99,6 +99,7 @@ class RecordCodec(Encoder, Decoder):
             raise _needs_blobs(record, "is signed, so its large values can't be put into it without the key")
         opened = self.parsed(record)
         opened.fill(blobs)
+        opened.put_buffers_into_text()
         raw = opened.format.dumps(opened.tree)
         codecs = opened.find_codecs(header.codecs)
         payload, compression = packed_payload(

@@ -43,3 +43,15 @@ class CheckpointHandler:
     def on_checkpoint_failed(self, graph_id: str, error: BaseException) -> Any:
         """Called when a checkpoint could not be made, with the error that the run is about to raise."""
         return _NOTHING
+
+
+def observer_class(name: str) -> type[CheckpointHandler]:
+    """The class of the observer with this name.
+
+    :raises PluginNotFoundError: no plugin provides it.
+    :raises PluginConflictError: two do.
+    :raises PluginBrokenError: one does, and can't be used.
+    """
+    from spark.hooks.registry import class_of  # not needed by those who give a handler themselves
+
+    return class_of(("observer", name), base=CheckpointHandler)

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError
-from spark.graphs.checkpoint.records.checksum import checksum, is_right
+from spark.graphs.checkpoint.records.buffers import VALUE, Pieces, buffered_parts
+from spark.graphs.checkpoint.records.checksum import checksum, checksum_of, is_right
 from spark.graphs.checkpoint.records.chunks import chunk_trees, joined, values_of
 from spark.graphs.checkpoint.records.codecs import Codec, FindCodecs, codec_names, pack, undo
+from spark.graphs.checkpoint.records.compression import shrinks
 from spark.graphs.checkpoint.records.limits import DEFAULT_LIMITS, Inflation, ReadLimits
 
 LARGE_FROM: Final = 8192
@@ -97,36 +99,43 @@ class NewBlobs:
         self._writer = writer
         """Tells this run's blobs from those of all others."""
         self._count = 0
-        self.unstored: dict[str, bytes] = {}
+        self.unstored: dict[str, bytes | Pieces] = {}
         """Name to content, until a record that refers to them is durable."""
         self.inflation = Inflation(limits)
 
     def add(
         self,
-        content: bytes,
+        content: bytes | Pieces,
         *,
         sequence: int,
         compression: str,
         codecs: Sequence[Codec] = (),
         count: Callable[[bytes], int],
     ) -> BlobRef:
-        """Keep an encoded value as a blob of the record that is made for this sequence.
+        """Keep an encoded value, or a chunk of buffers, as a blob of the record that is made for this sequence.
 
-        :param count: at most how many values are read from it.
+        :param count: at most how many values are read from an encoded value.
         :raises SerializationError: a codec fails.
         """
         self._count += 1
         name = f"{sequence:0{_DIGITS}d}-{self._writer}-{self._count}"
 
         def admits(size: int) -> bool:
-            return self.inflation.admits(name, size=size, raw_size=len(content), members=count(content))
+            members = 0 if isinstance(content, Pieces) else count(content)
+            return self.inflation.admits(name, size=size, raw_size=len(content), members=members)
 
-        stored, packed_by = pack(content, compression=compression, codecs=codecs, admits=admits)
+        stored: bytes | Pieces
+        if isinstance(content, Pieces) and compression and not shrinks(content.sample(), compression):
+            compression = ""
+        if isinstance(content, Pieces) and not compression and not codecs:
+            stored, packed_by = content, ""
+        else:
+            stored, packed_by = pack(bytes(content), compression=compression, codecs=codecs, admits=admits)
         ref = BlobRef(
             name=name,
             size=len(stored),
             raw_size=len(content),
-            checksum=checksum("sha256", b"", stored),
+            checksum=checksum_of(stored.views) if isinstance(stored, Pieces) else checksum("sha256", b"", stored),
             compression=packed_by,
             codecs=codec_names(codecs),
         )
@@ -159,6 +168,8 @@ class Reference:
     """What holds it,"""
     key: str
     """under this key."""
+    is_raw: bool = False
+    """It refers to a chunk of buffers, and not to an encoded value."""
 
 
 def references(places: Iterable[Place]) -> list[Reference]:
@@ -167,12 +178,13 @@ def references(places: Iterable[Place]) -> list[Reference]:
     :raises CheckpointDamagedError: one of them is not a reference, or a mapping is divided into what are not chunks.
     """
     return [
-        Reference(ref, mapping, key)
+        reference
         for holder, name in places
         if type(values := holder.get(name)) is dict
         for mapping in _mappings(values)
         for key, value in mapping.items()
-        if type(value) is dict and (ref := BlobRef.of(value))
+        if type(value) is dict
+        for reference in _references_at(mapping, key, value)
     ]
 
 
@@ -184,6 +196,20 @@ def join_chunks(places: Iterable[Place]) -> None:
     for holder, name in places:
         if type(values := holder.get(name)) is dict:
             holder[name] = joined(values)
+
+
+def _references_at(mapping: dict[str, Any], key: str, value: dict[str, Any]) -> Iterable[Reference]:
+    """The references in one value of a mapping: itself, or where it has large buffers, those to its tree and to these."""
+    if ref := BlobRef.of(value):
+        return (Reference(ref, mapping, key),)
+    parts = buffered_parts(value)
+    if parts is None:
+        return ()
+    content, chunks = parts
+    found = [
+        Reference(ref, chunks, number, is_raw=True) for number, each in chunks.items() if (ref := BlobRef.of(each))
+    ]
+    return [Reference(ref, content, VALUE), *found] if (ref := BlobRef.of(content[VALUE])) else found
 
 
 def _mappings(values: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -20,19 +20,29 @@ VALUE: Final = "value"
 CHUNKS: Final = "chunks"
 CHUNK_SIZE: Final = 8 * 2**20
 _ALIGNMENT: Final = 64
+_SAMPLE: Final = 64 * 1024
 
 
 class Pieces:
-    """Bytes that are put together only when somebody reads them: ``bytes(pieces)``. Of the buffers, nothing may be changed."""
+    """Bytes that are put together only when somebody reads them: ``bytes(pieces)``. Of the buffers, nothing may be changed.
+
+    :param views: each of bytes in a row.
+    """
 
     __slots__ = ("size", "views")
 
-    def __init__(self, views: Sequence[memoryview], size: int) -> None:
+    def __init__(self, views: Sequence[memoryview]) -> None:
         self.views = views
-        self.size = size
+        self.size = sum([view.nbytes for view in views])
 
     def __len__(self) -> int:
         return self.size
+
+    def sample(self) -> bytes:
+        """Some of them, from the middle of the longest piece."""
+        longest = max(self.views, key=len)
+        start = max(0, len(longest) // 2 - _SAMPLE // 2)
+        return bytes(longest[start : start + _SAMPLE])
 
     def __bytes__(self) -> bytes:
         return bytes(self.views[0]) if len(self.views) == 1 else b"".join(self.views)
@@ -46,15 +56,15 @@ class Buffers:
         """The length of all together."""
         self._views: list[memoryview] = []
 
-    def keep(self, view: memoryview) -> list[int]:
+    def keep(self, pieces: Pieces) -> list[int]:
         """Keep the bytes of a buffer out of the tree; returns what stands for them there: offset and size."""
         gap = -self.size % _ALIGNMENT
         if gap:
             self._views.append(memoryview(bytes(gap)))
-        self._views.append(view)
+        self._views += pieces.views
         offset = self.size + gap
-        self.size = offset + view.nbytes
-        return [offset, view.nbytes]
+        self.size = offset + pieces.size
+        return [offset, pieces.size]
 
     def take_chunks(self) -> list[Pieces]:
         """Everything that was kept, divided into chunks; from now on nothing is kept."""
@@ -163,7 +173,7 @@ def _divided(views: Sequence[memoryview]) -> Iterator[Pieces]:
             parts.append(part)
             room -= part.nbytes
             if not room:
-                yield Pieces(parts, CHUNK_SIZE)
+                yield Pieces(parts)
                 parts, room = [], CHUNK_SIZE
     if parts:
-        yield Pieces(parts, CHUNK_SIZE - room)
+        yield Pieces(parts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 from typing import Final
 
@@ -14,6 +14,14 @@ def checksum(method: str, header: bytes, payload: bytes) -> str:
     SHA-256 is for whatever leaves the process; CRC-32, a quarter of the work, is enough for what never does.
     """
     return f"{method}:{_METHODS[method](header, payload)}"
+
+
+def checksum_of(views: Iterable[memoryview]) -> str:
+    """The SHA-256 of bytes in pieces, as ``checksum`` makes it of the whole."""
+    digest = sha256()
+    for view in views:
+        digest.update(view)
+    return f"sha256:{digest.hexdigest()}"
 
 
 def is_right(stated: str, header: bytes, payload: bytes) -> bool:

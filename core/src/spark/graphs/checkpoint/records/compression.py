@@ -18,6 +18,7 @@ LARGEST_RATIO: Final = 200
 ALWAYS_ALLOWED: Final = 16 * 2**20
 """… unless it is no longer than this many bytes."""
 
+_WORTH_WHILE: Final = 0.9
 _GZIP_WINDOW: Final = 31
 _LARGEST_ZSTD_WINDOW: Final = 23
 """As a power of two: 8 MB. We write with 2; nobody's frame may ask a reader for more."""
@@ -43,6 +44,11 @@ def compress(raw: bytes, name: str) -> bytes | None:
     """Some bytes compressed, equal for equal bytes; None when the reader would take it for a bomb."""
     packed = _zstd().compress(raw) if name == "zstd" else _gzip(raw)
     return packed if is_plausible(size=len(packed), raw_size=len(raw)) else None
+
+
+def shrinks(sample: bytes, name: str) -> bool:
+    """Whether it is worth while to compress bytes of which this is a sample: random ones, such as most floats, it is not."""
+    return len(_zstd().compress(sample) if name == "zstd" else _gzip(sample)) < _WORTH_WHILE * len(sample)
 
 
 def _gzip(raw: bytes) -> bytes:

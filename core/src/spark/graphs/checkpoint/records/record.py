@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError, InvalidIdError
 from spark.graphs.checkpoint.ids import automatic_id, check_checkpoint_id, check_graph_id
+from spark.graphs.checkpoint.records.buffers import Contents
 from spark.graphs.checkpoint.records.checksum import checksum, is_right
 from spark.graphs.checkpoint.records.composing import DeferredPayload
 from spark.graphs.checkpoint.records.info import CheckpointInfo, Scalar
@@ -173,7 +174,8 @@ class Record:
     @property
     def nbytes(self) -> int:
         """How many bytes it adds to a store, about: payload and large values."""
-        return self._header.size + sum(map(len, self.blobs.values()))
+        blobs = self.blobs
+        return self._header.size + (blobs.nbytes if isinstance(blobs, Contents) else sum(map(len, blobs.values())))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Record) and (self.header, self.payload) == (other.header, other.payload)

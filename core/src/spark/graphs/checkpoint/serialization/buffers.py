@@ -11,14 +11,14 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from spark.graphs.checkpoint.records.blobs import LARGE_FROM
-from spark.graphs.checkpoint.records.buffers import CHUNKS, VALUE, StoredBuffers
+from spark.graphs.checkpoint.records.buffers import CHUNKS, VALUE, Pieces, StoredBuffers
 from spark.graphs.checkpoint.serialization.unsaveable import Unsaveable
 
-KeepBuffer = Callable[[memoryview], list[int]]
+KeepBuffer = Callable[[Pieces], list[int]]
 """Keeps a large buffer beside the tree; returns what stands for it there."""
 
 
-def leave_out(view: memoryview) -> list[int]:
+def leave_out(pieces: Pieces) -> list[int]:
     """Keep nothing of a large buffer: for whoever only wants to know whether a value can be saved."""
     return [0, 0]
 
@@ -30,16 +30,22 @@ def write_buffer(value: Any, *, keep: KeepBuffer | None, takes_bytes: bool) -> A
     :param takes_bytes: the format writes bytes as they are.
     """
     kind = type(value)
+    if keep is not None and len(value) >= LARGE_FROM:
+        return {_TAGS[kind]: keep(value if kind is Pieces else Pieces([_in_a_row(value)]))}
+    if kind is memoryview:
+        _in_a_row(value)
+    if takes_bytes:
+        return value if kind is bytes else {_TAGS[kind]: bytes(value)}
+    return {_TAGS[kind]: base64.b64encode(bytes(value) if kind is Pieces else value).decode("ascii")}
+
+
+def _in_a_row(value: Any) -> memoryview:
     view = memoryview(value)
     if view.ndim != 1 or view.format != "B" or not view.c_contiguous:
         raise Unsaveable(
             "it is a memoryview of something else than bytes in a row. Use its cast('B'), or bytes(…) of it."
         )
-    if keep is not None and view.nbytes >= LARGE_FROM:
-        return {_TAGS[kind]: keep(view)}
-    if takes_bytes:
-        return value if kind is bytes else {_TAGS[kind]: bytes(value)}
-    return {_TAGS[kind]: base64.b64encode(value).decode("ascii")}
+    return view
 
 
 class BufferReader(Protocol):
@@ -73,7 +79,12 @@ def _inline(content: Any) -> bytes:
     return content if type(content) is bytes else base64.b64decode(content, validate=True)
 
 
-_TAGS: Final[dict[type, str]] = {bytes: "$bytes", bytearray: "$bytearray", memoryview: "$memoryview"}
+_TAGS: Final[dict[type, str]] = {
+    bytes: "$bytes",
+    bytearray: "$bytearray",
+    memoryview: "$memoryview",
+    Pieces: "$memoryview",
+}
 BUFFER_TYPES: Final = frozenset(_TAGS)
 BUFFER_READERS: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "$bytes": _read_bytes,

@@ -38,3 +38,15 @@ def serializer_name(serializer: CheckpointSerializer | None) -> str:
     """The name under which a plugin provides it, or nothing. What inherits a name is another serializer."""
     name = vars(type(serializer)).get("name", "")
     return name if isinstance(name, str) else ""
+
+
+def serializer_class(name: str) -> type[CheckpointSerializer]:
+    """The class of the serializer with this name.
+
+    :raises PluginNotFoundError: no plugin provides it.
+    :raises PluginConflictError: two do.
+    :raises PluginBrokenError: one does, and can't be used.
+    """
+    from spark.hooks.registry import class_of  # not needed by those who give a serializer themselves
+
+    return class_of(("serializer", name), base=CheckpointSerializer)

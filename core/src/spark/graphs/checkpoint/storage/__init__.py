@@ -4,7 +4,8 @@ from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.ids import automatic_id, parse_automatic_id
 from spark.graphs.checkpoint.model import SECTIONS
 from spark.graphs.checkpoint.records.blobs import BlobRef, is_blob_name
-from spark.graphs.checkpoint.records.codecs import Codec
+from spark.graphs.checkpoint.records.buffers import Pieces
+from spark.graphs.checkpoint.records.codecs import Codec, codec_class
 from spark.graphs.checkpoint.records.formats import Format, format_class
 from spark.graphs.checkpoint.records.framing import (
     LONGEST_HEAD,
@@ -45,6 +46,7 @@ __all__ = [
     "InlineLimits",
     "LatestHeaders",
     "Listing",
+    "Pieces",
     "ReadLimits",
     "Record",
     "RecordCodec",
@@ -55,6 +57,7 @@ __all__ = [
     "SmallIO",
     "automatic_id",
     "check_size",
+    "codec_class",
     "format_class",
     "frame",
     "holds_head",

@@ -84,7 +84,7 @@ def _add(bundle: Types) -> None:
         types = list(bundle.types())
     except ImportError as error:
         wanted = bundle.install or error.name or "it"
-        raise ImportError(f"{describe(error)}. To get it: pip install {wanted}", name=error.name) from error
+        raise ImportError(f"{describe(error)}. To get it: pip install {wanted}.", name=error.name) from error
     for each in types:
         _by_class[each.cls] = _by_name[each.name] = each
         if each.copy is not None:

@@ -17,9 +17,10 @@ class SavedType:
     """What stored data calls the class, for ever: ``"module:name"``. In a bundle, the module is one that its ``TypesSpec`` names,
     because a reader finds the bundle by it."""
     to_data: Callable[[Any], Any]
-    """Returns anything that can be saved. A ``memoryview`` in it stands for raw bytes: large ones are stored beside the record,
-    without a copy and without base64. To refuse a value, raise a ``SerializationError`` with the reason, as a clause that
-    begins with "it" or "its" and a sentence that says what to do instead."""
+    """Returns anything that can be saved. A ``memoryview`` in it, or ``storage.Pieces`` for bytes in several buffers, stands for
+    raw bytes: large ones are stored beside the record, without a copy and without base64. To refuse a value, raise a
+    ``SerializationError`` with the reason, as a clause that begins with "it" or "its" and a sentence that says what to do
+    instead."""
     from_data: Callable[[Any], Any]
     """Gets what ``to_data`` returned, from a store that anybody may have written to: it checks everything, runs no code that
     the data names, and allocates no more than the data accounts for. A ``memoryview`` comes back contiguous and writable, and

@@ -1,0 +1,71 @@
+"""Each event is posted to the URL, and the secret is shown to nobody else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from spark.errors import GraphDefinitionError
+from spark.graphs import ExitNode, Graph
+from spark.graphs.checkpoint import CheckpointConfig
+
+
+class Receiver(HTTPServer):
+    """A server on this machine that keeps what is posted to it."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.received: list[tuple[dict[str, Any], str | None]] = []
+        self.url = f"http://127.0.0.1:{self.server_port}/hook"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.received.append((body, self.headers["Authorization"]))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *arguments: Any) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as receiver:
+        thread = Thread(target=receiver.serve_forever)
+        thread.start()
+        yield receiver
+        receiver.shutdown()
+        thread.join()
+
+
+async def test_a_checkpoint_is_announced(receiver: Receiver) -> None:
+    config = CheckpointConfig(handler={"example": {"url": receiver.url, "secret": "of the test"}})
+    await Graph(start=ExitNode(), id="orders-1", checkpoint_config=config).run()
+
+    [(body, authorization)] = receiver.received
+    assert body == {"event": "created", "graph_id": "orders-1", "checkpoint_id": "ckpt_orders-1_000001"}
+    assert authorization == "Bearer of the test"
+    assert "of the test" not in repr(config)
+
+
+async def test_a_server_that_is_away_changes_nothing_for_the_run() -> None:
+    config = CheckpointConfig(handler={"example": {"url": "http://127.0.0.1:9/hook"}})
+
+    assert await Graph(start=ExitNode(), id="orders-1", checkpoint_config=config).run()
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"url": "ftp://x"}, {"url": "http://x", "timeout": 60}, {"url": "http://x", "to": 1}]
+)
+def test_wrong_options_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(GraphDefinitionError, match=r"handler=.*\.example"):
+        CheckpointConfig(handler={"example": options})
