@@ -42,6 +42,7 @@ PLUGIN = """
 
     class Upper(CheckpointSerializer):
         name = "upper"
+        safe_to_load = True
 
         def __init__(self, marks: tuple[str, ...] = ()) -> None:
             self.marks = marks
@@ -114,7 +115,7 @@ PLUGIN = """
 
     @hookimpl
     def spark_serializers():
-        return [SerializerSpec(name="upper", target="fake_shop_plugin:Upper")]
+        return [SerializerSpec(name="upper", target="fake_shop_plugin:Upper", safe_to_load=True)]
 
     @hookimpl
     def spark_observers():

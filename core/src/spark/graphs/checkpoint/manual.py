@@ -94,9 +94,8 @@ async def _put_next(checkpoint: Saveable, backend: RecordStore, *, nonce: str) -
 
 def _encoder(checkpoint: Saveable, backend: RecordStore) -> Encoder:
     """What writes the checkpoint: in the store of its graph, what writes the checkpoints of its runs."""
-    store, codec = links_of(checkpoint).codec or (None, None)
-    encoder: Encoder = codec if store is backend else backend.record_codec
-    return encoder
+    own: tuple[RecordStore, Encoder] | None = links_of(checkpoint).codec
+    return own[1] if own is not None and own[0] is backend else backend.record_codec
 
 
 def _own_sequence(checkpoint: Saveable) -> int:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 from spark.graphs.checkpoint.configuration.choosing import all_of, chosen_retention, chosen_trigger
-from spark.graphs.checkpoint.configuration.encoding import chosen_codecs, chosen_format, chosen_serializer
+from spark.graphs.checkpoint.encoding.choosing import chosen_codecs, chosen_format, chosen_serializer
 from spark.graphs.checkpoint.observers.choosing import chosen_handlers
 from spark.graphs.checkpoint.policies.retention import Retention
 from spark.graphs.checkpoint.policies.rules import CombinedRule

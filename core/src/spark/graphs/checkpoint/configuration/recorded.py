@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from spark.errors import GraphDefinitionError, PluginError
-from spark.graphs.checkpoint.configuration.encoding import ENCODING, chosen_codecs, chosen_format, chosen_serializer
+from spark.graphs.checkpoint.configuration.encoding import ENCODING
+from spark.graphs.checkpoint.encoding.choosing import chosen_codecs, chosen_format, chosen_serializer
 from spark.graphs.checkpoint.observers.choosing import chosen_observer
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler
 from spark.graphs.checkpoint.policies.lookup import UnknownRuleError

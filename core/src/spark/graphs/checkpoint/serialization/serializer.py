@@ -14,6 +14,9 @@ class CheckpointSerializer:
 
     name: ClassVar[str] = ""
     """What ``serializer=`` and the record's header call it, if a plugin provides it; a subclass says it anew."""
+    safe_to_load: ClassVar[bool] = False
+    """``deserialize`` runs no code that its data choose, whatever they are. Unless a class says so, it is only used where it is
+    named, even for records that name it."""
 
     def serialize(self, obj: Any) -> Any:
         """``obj`` itself, or what to save instead of it."""
