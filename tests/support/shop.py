@@ -115,7 +115,7 @@ PLUGIN = """
 
     @hookimpl
     def spark_serializers():
-        return [SerializerSpec(name="upper", target="fake_shop_plugin:Upper", safe_to_load=True)]
+        return [SerializerSpec(name="upper", target="fake_shop_plugin:Upper")]
 
     @hookimpl
     def spark_observers():
