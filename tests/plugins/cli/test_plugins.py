@@ -49,6 +49,7 @@ from spark.graphs.checkpoint import EverySeconds as Rule
 class Options(BaseModel):
     dollars: float
     token: SecretStr = SecretStr("hunter2")
+    spans: tuple[int, ...] | None = None
 """
 
 
@@ -112,9 +113,10 @@ def test_one_is_shown_with_its_options(site: Site) -> None:
         [
             {"name": "dollars", "type": "float", "default": ""},
             {"name": "token", "type": "SecretStr", "default": "SecretStr('**********')"},
+            {"name": "spans", "type": "tuple[int, ...] | None", "default": "None"},
         ]
     ]
-    assert "dollars  float      (required)" in shown.out.splitlines()
+    assert ["dollars", "float", "(required)"] in [line.split() for line in shown.out.splitlines()]
     assert "options" not in spark("plugins", "--json").json[0]
 
 
