@@ -51,14 +51,16 @@ def without_secret_options(options: Mapping[str, Any], checked: Mapping[str, Any
     return kept | {name: HIDDEN for name, value in (checked or {}).items() if name in kept and _is_wrapped(value)}
 
 
-def secrets_in(options: Mapping[str, Any]) -> Iterator[str]:
-    """The texts that ``without_secret_options`` hides."""
+def secrets_in(options: Mapping[str, Any], checked: Mapping[str, Any] | None = None) -> Iterator[str]:
+    """The texts that ``without_secret_options`` hides, and the password of each URL."""
     for name, value in options.items():
         if isinstance(value, Mapping):
             yield from secrets_in(value)
+        is_declared = _is_wrapped((checked or {}).get(name))
         for each in value if isinstance(value, list | tuple) else (value,):
-            if isinstance(each, str) and _shown(name, each) != each:
+            if isinstance(each, str) and (is_declared or _shown(name, each) != each):
                 yield each
+                yield from _secrets_of(each)
 
 
 def hidden_options(options: Mapping[str, Any]) -> list[str]:
@@ -85,6 +87,12 @@ def _redacted(url: str) -> str:
     from spark.hooks.redaction import redact  # which takes longer to import than all the rest
 
     return redact(url)
+
+
+def _secrets_of(url: str) -> Iterator[str]:
+    from spark.hooks.redaction import secrets_of
+
+    yield from secrets_of(url, {}) if "://" in url else ()
 
 
 def _is_wrapped(value: Any) -> bool:
