@@ -154,10 +154,6 @@ class SerializerSpec(PluginSpec):
     kind: ClassVar[str] = "serializer"
     base: ClassVar[str] = "spark.graphs.checkpoint:CheckpointSerializer"
 
-    def mismatch(self, target: type[Any]) -> str:
-        """A different name: records carry that of the class, and are read by it."""
-        return self._other_name(target)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypesSpec(PluginSpec):
