@@ -10,10 +10,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 HIDDEN: Final = "***"
-_SECRET: Final = re.compile(
-    r"(^|_)(pass|passwd|password|passphrase|pwd|pw|secret|token|key|apikey|credentials?|auth|authorization|jwt|bearer|signature)(_|$)"
+_SECRET: Final = frozenset(
+    {
+        *("pass", "passwd", "password", "passphrase", "pwd", "pw", "secret", "token", "key", "apikey", "credential"),
+        *("credentials", "auth", "authorization", "jwt", "bearer", "signature"),
+    }
 )
-_WORDS: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
+"""Words of a name that tell a secret."""
+_BETWEEN_WORDS: Final = r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+"
 _ATTRIBUTE: Final = "_spark_chosen_as"
 
 
@@ -70,7 +74,7 @@ def hidden_options(options: Mapping[str, Any]) -> list[str]:
 
 def is_secret(name: str) -> bool:
     """Whether an option with this name is a secret, if it is a text: one of its words says so."""
-    return _SECRET.search(_WORDS.sub("_", name).lower()) is not None
+    return not _SECRET.isdisjoint(word.lower() for word in re.split(_BETWEEN_WORDS, name))
 
 
 def _shown(name: Any, value: Any) -> Any:
