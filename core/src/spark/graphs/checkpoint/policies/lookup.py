@@ -34,6 +34,16 @@ def trigger_class(name: str) -> type[Trigger]:
     return class_of(("trigger", name), base=Trigger)  # type: ignore[type-abstract]
 
 
+def retention_class(name: str) -> type[Retention]:
+    """The class of the retention rule that the core or a plugin provides under this name.
+
+    :raises PluginError: as ``trigger_class`` does.
+    """
+    from spark.hooks.registry import class_of  # not needed by those who give a rule themselves
+
+    return class_of(("retention", name), base=Retention)
+
+
 def rule_to_data(rule: Rule) -> dict[str, Any]:
     """A rule by its name and options: ``{"any": [{"every_iterations": {"count": 5}}, …]}``.
 
