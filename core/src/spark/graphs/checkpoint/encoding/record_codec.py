@@ -58,6 +58,25 @@ class RecordCodec(Encoder, Decoder):
         Decoder.__init__(self, made, codecs=codecs, serializer=hook, limits=reading)
         self.serializer: str = class_name(type(hook)) if is_hook(hook) else ""
         """The class of the serializer that every object passes; nothing where it changes none."""
+        self.object_hook: CheckpointSerializer | None = hook
+        """That serializer."""
+
+    def varied(
+        self,
+        *,
+        format: Chosen[Format] | None = None,
+        codec: Chosen[Codec] | Sequence[Chosen[Codec]] | None = None,
+        serializer: Chosen[CheckpointSerializer] | None = None,
+    ) -> RecordCodec:
+        """A codec for the same store that writes as this one does, but for what is given."""
+        return RecordCodec(
+            format=self.format if format is None else format,
+            compression=self.compression or False,
+            codec=self.codecs if codec is None else codec,
+            serializer=self.object_hook if serializer is None else serializer,
+            checksum=self._checksum,
+            limits=self.limits,
+        )
 
     def inline_blobs(self, record: Record, blobs: Mapping[str, bytes]) -> Record:
         """The same record with its large values in its payload, for a store that keeps none beside it.
