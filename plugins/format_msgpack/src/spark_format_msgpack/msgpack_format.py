@@ -30,7 +30,7 @@ _TAG: Final = re.compile(
     ),
     re.DOTALL,
 )
-"""A dollar sign after the header of a map with one key, and that of a text: what begins a tag. Most others are in texts and numbers."""
+"""A dollar sign after the headers of a map with one key and of a text: so a tag begins. Most others are in texts and numbers."""
 _MAP_16: Final = Struct(">BH")
 _MAP_32: Final = Struct(">BI")
 

@@ -360,9 +360,8 @@ def packed_payload(
     """
 
     def admits(size: int) -> bool:
-        members = (
-            0 if format.takes_objects else most_members(raw, format.count, stored=size)
-        )  # whoever unpickles trusts the store
+        # Whoever unpickles trusts the store.
+        members = 0 if format.takes_objects else most_members(raw, format.count, stored=size)
         return Inflation(limits).admits("payload", size=size, raw_size=len(raw), members=members)
 
     return pack(raw, compression=compression, codecs=codecs, admits=admits)

@@ -55,8 +55,9 @@ class Format(ABC):
         return False
 
     def count(self, data: bytes) -> int:
-        """How many values, keys not counted, ``loads`` makes of these bytes at most, without making them: never more than there are
-        bytes. Asked where much was compressed to little; a format that knows better than one for each byte may compress more."""
+        """How many values, keys not counted, ``loads`` makes of these bytes at most, without making them: never more than there
+        are bytes. Asked where much was compressed to little; a format that knows better than one for each byte may compress
+        more."""
         return len(data)
 
     def opening(self, count: int) -> bytes:
