@@ -51,6 +51,7 @@ def _of_state(what: str, state: dict[str, Any], effort: Effort) -> Iterator[Comp
         [len(floor.payload) / 1e3],
         "in JSON",
     )
+    yield from _of_trees(what, [(codec, codec.tree(state)) for codec in codecs], effort)
     yield in_turns(
         *(lambda codec=codec: _milliseconds(lambda: _encoded(codec, checkpoint)) for codec in codecs),  # type: ignore[misc]
         rounds=effort.rounds,
@@ -65,6 +66,25 @@ def _of_state(what: str, state: dict[str, Any], effort: Effort) -> Iterator[Comp
         ),
         rounds=effort.rounds,
         work="decoding it",
+        unit="ms",
+        floor_is="in JSON",
+    )
+
+
+def _of_trees(what: str, trees: list[tuple[RecordCodec, Any]], effort: Effort) -> Iterator[Comparison]:
+    """The format alone, without turning objects into plain trees and back."""
+    yield in_turns(
+        *(lambda codec=codec, tree=tree: _milliseconds(lambda: codec.format.dumps(tree)) for codec, tree in trees),  # type: ignore[misc]
+        rounds=effort.rounds,
+        work=f"dumps of {what}, in MessagePack",
+        unit="ms",
+        floor_is="in JSON",
+    )
+    written = [(codec, codec.format.dumps(tree)) for codec, tree in trees]
+    yield in_turns(
+        *(lambda codec=codec, data=data: _milliseconds(lambda: codec.format.loads(data)) for codec, data in written),  # type: ignore[misc]
+        rounds=effort.rounds,
+        work="loads of it",
         unit="ms",
         floor_is="in JSON",
     )
