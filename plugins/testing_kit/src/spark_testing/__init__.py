@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from spark_testing.records import make_record as make_record
     from spark_testing.recovery import check_recovery as check_recovery
     from spark_testing.recovery_report import RecoveryReport as RecoveryReport
+    from spark_testing.serializers import SerializerConformance as SerializerConformance
     from spark_testing.triggers import TriggerConformance as TriggerConformance
     from spark_testing.triggers import make_boundary as make_boundary
+    from spark_testing.types import TypesConformance as TypesConformance
 
 _HOMES: Final = {
     "CAPABILITIES": "backends",
@@ -38,8 +40,10 @@ _HOMES: Final = {
     "ReadRaw": "backends",
     "RecoveryReport": "recovery_report",
     "FormatConformance": "formats",
+    "SerializerConformance": "serializers",
     "Spoil": "backends",
     "TriggerConformance": "triggers",
+    "TypesConformance": "types",
     "check_recovery": "recovery",
     "make_boundary": "triggers",
     "make_record": "records",
@@ -57,8 +61,10 @@ __all__ = [
     "OpenAnother",
     "ReadRaw",
     "RecoveryReport",
+    "SerializerConformance",
     "Spoil",
     "TriggerConformance",
+    "TypesConformance",
     "check_recovery",
     "make_boundary",
     "make_record",
