@@ -10,7 +10,18 @@ from benchmarks.effort import QUICK, Effort
 from benchmarks.machine import machine
 from benchmarks.measure import HEADING
 
-ALL = ["engine", "checkpoints", "databases", "s3", "memory", "compression", "profile", "imports", "discovery"]
+ALL = [
+    "engine",
+    "checkpoints",
+    "databases",
+    "s3",
+    "memory",
+    "formats",
+    "compression",
+    "profile",
+    "imports",
+    "discovery",
+]
 
 
 def main() -> int:
