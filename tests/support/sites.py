@@ -29,7 +29,14 @@ class Site:
 
     def hide_our_plugins(self) -> None:
         """Make this process find no plugin of this workspace: earlier on the path, each distribution says that it is none."""
-        for distribution in ("backend-file", "backend-s3", "backend-sql", "format-msgpack", "format-pickle"):
+        for distribution in (
+            "backend-file",
+            "backend-s3",
+            "backend-sql",
+            "format-msgpack",
+            "format-pickle",
+            "types-arrays",
+        ):
             self.add_dist_info(f"spark-graphs-{distribution}", "0", "")
 
     def add_dist_info(self, distribution: str, version: str, entry_points: str) -> None:

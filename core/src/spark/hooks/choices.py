@@ -63,7 +63,7 @@ def secrets_in(options: Mapping[str, Any]) -> Iterator[str]:
 
 def hidden_options(options: Mapping[str, Any]) -> list[str]:
     """The names of the options in which ``***`` stands for a secret."""
-    return [name for name, value in options.items() if _is_hidden(value)]
+    return [name for name, value in options.items() if is_hidden(value)]
 
 
 def is_secret(name: str) -> bool:
@@ -91,9 +91,10 @@ def _is_wrapped(value: Any) -> bool:
     return hasattr(value, "get_secret_value")  # of pydantic, which need not be imported to tell
 
 
-def _is_hidden(value: Any) -> bool:
+def is_hidden(value: Any) -> bool:
+    """Whether ``***`` stands for a secret anywhere in a value."""
     if isinstance(value, Mapping):
-        return any(map(_is_hidden, value.values()))
+        return any(map(is_hidden, value.values()))
     if isinstance(value, list | tuple):
-        return any(map(_is_hidden, value))
+        return any(map(is_hidden, value))
     return isinstance(value, str) and HIDDEN in value

@@ -121,7 +121,7 @@ class PluginInfo:
         self, status: Literal["blocked", "broken"], reason: str, error: BaseException | None = None
     ) -> PluginInfo:
         """The same plugin, out of service."""
-        return replace(self, status=status, reason=reason, error=error)
+        return replace(self, status=status, reason=reason, provided=(), error=error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -100,6 +100,11 @@ class PluginSpec(metaclass=_Forgiving):
         """What a class contradicts of this spec; empty when it contradicts nothing."""
         return ""
 
+    def _other_name(self, target: type[Any]) -> str:
+        """What is wrong with the name of a class by which records call what it makes."""
+        name = getattr(target, "name", None)
+        return "" if name == self.name else f"has name = {name!r}, but its {type(self).__name__} has name={self.name!r}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendSpec(PluginSpec):
@@ -132,13 +137,12 @@ class FormatSpec(PluginSpec):
 
     def mismatch(self, target: type[Any]) -> str:
         """A different name or promise of safety: records carry those of the class, and are read by them."""
-        name, is_safe = getattr(target, "name", None), target.safe_to_load
-        if name != self.name:
-            return f"has name = {name!r}, but its FormatSpec has name={self.name!r}"
-        if is_safe is not self.safe_to_load:
+        if other_name := self._other_name(target):
+            return other_name
+        if target.safe_to_load is not self.safe_to_load:
             return (
-                f"has safe_to_load = {is_safe!r}, but its FormatSpec has safe_to_load={self.safe_to_load!r}; nothing is "
-                "loaded with it until the two agree"
+                f"has safe_to_load = {target.safe_to_load!r}, but its FormatSpec has safe_to_load={self.safe_to_load!r}; "
+                "nothing is loaded with it until the two agree"
             )
         return ""
 
@@ -197,6 +201,10 @@ class CodecSpec(PluginSpec):
 
     kind: ClassVar[str] = "codec"
     base: ClassVar[str] = "spark.graphs.checkpoint.storage:Codec"
+
+    def mismatch(self, target: type[Any]) -> str:
+        """A different name: records carry that of the class, and are read by it."""
+        return self._other_name(target)
 
 
 PROVIDING: Final[dict[str, type[PluginSpec]]] = {

@@ -23,6 +23,9 @@ from spark_types_arrays.pandas_arrays import (
 
 _MANY: Final = 64
 """A frame with more columns, all of one kind of number, is saved as one array."""
+_LARGE: Final = 16 * 2**20
+_MOST_SINGLY: Final = 1_000
+"""A large frame with no more columns is copied column by column."""
 _IMMUTABLE: Final = frozenset(
     {str, int, float, bool, complex, bytes, type(None), type(pd.NA), type(pd.NaT), pd.Timestamp, pd.Timedelta}
 )
@@ -175,7 +178,7 @@ def _interval_from_data(data: Any) -> Any:
 
 def _copy(value: Any) -> Any:
     """A copy, also of what the cells of its objects refer to."""
-    copied = value.copy(deep=True)
+    copied = _copy_by_column(value) if _is_large_frame(value) else value.copy(deep=True)
     columns = [value] if value.ndim == 1 else [value.iloc[:, place] for place in range(len(value.columns))]
     for place, column in enumerate(columns):
         if (
@@ -189,6 +192,31 @@ def _copy(value: Any) -> Any:
                 return cells
             copied.isetitem(place, cells)
     return copied
+
+
+def _is_large_frame(value: Any) -> bool:
+    return value.ndim == 2 and len(value.columns) <= _MOST_SINGLY and value.memory_usage(index=False).sum() > _LARGE
+
+
+def _copy_by_column(frame: pd.DataFrame) -> pd.DataFrame:
+    """A copy that never needs memory for more than itself: that of pandas joins the columns, of which it makes a second one."""
+    columns = [_plain(frame.iloc[:, place].array).copy() for place in range(len(frame.columns))]
+    copied = pd.DataFrame(
+        {
+            place: pd.Series(values, index=frame.index, dtype=values.dtype, copy=False)
+            for place, values in enumerate(columns)
+        },
+        index=frame.index.copy(),
+        copy=False,
+    )
+    copied.columns = frame.columns.copy()
+    copied.flags.allows_duplicate_labels = frame.flags.allows_duplicate_labels
+    copied.attrs = copy.deepcopy(frame.attrs)
+    return copied
+
+
+def _plain(array: Any) -> Any:
+    return array.to_numpy() if type(array) is pd.arrays.NumpyExtensionArray else array
 
 
 def _same(value: Any) -> Any:

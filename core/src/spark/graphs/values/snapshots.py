@@ -9,8 +9,10 @@ import fractions
 import pathlib
 import uuid
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from types import FunctionType, NoneType
 from typing import Any, Final
+from weakref import WeakSet
 
 from spark.errors import SerializationError
 from spark.graphs.values.paths import find_unserializable
@@ -47,6 +49,10 @@ _IMMUTABLE: Final[frozenset[type]] = frozenset(
 )
 
 
+_asked: Final[WeakSet[type]] = WeakSet()
+"""The classes of which a value was met."""
+
+
 class _ManyError(Exception):
     """So much was copied that it has to be asked whether the same is copied again and again. Never seen by users."""
 
@@ -66,6 +72,12 @@ def snapshot(value: Any, *, path: str = "value", key: str | None = None, check: 
     kind = type(value)
     if kind in _IMMUTABLE:
         return value
+    if check is not None and kind not in _COPIERS and kind not in _asked:
+        _asked.add(kind)
+        with suppress(SerializationError):  # reported below, if it can be copied
+            check(
+                value, _whole(path, key)
+            )  # and so how instances of this class are copied is found out before it is done
     notes = [_MANY]
     try:
         copied = _copy(value, kind, notes)

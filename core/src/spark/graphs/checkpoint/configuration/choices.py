@@ -7,11 +7,11 @@ from functools import partial
 from typing import Any, Final
 
 from spark.graphs.checkpoint.configuration.choosing import all_of, chosen_retention, chosen_trigger
+from spark.graphs.checkpoint.encoding.choosing import chosen_codecs, chosen_format, chosen_serializer
 from spark.graphs.checkpoint.observers.choosing import chosen_handlers
 from spark.graphs.checkpoint.policies.retention import Retention
 from spark.graphs.checkpoint.policies.rules import CombinedRule
 from spark.graphs.checkpoint.policies.triggers import Trigger
-from spark.graphs.checkpoint.storage.choosing import chosen_format, chosen_serializer
 
 CHOSEN: Final[dict[str, Callable[..., Any]]] = {
     "trigger": chosen_trigger,
@@ -19,12 +19,11 @@ CHOSEN: Final[dict[str, Callable[..., Any]]] = {
     "handler": chosen_handlers,
     "format": chosen_format,
     "serializer": chosen_serializer,
+    "codec": chosen_codecs,
 }
 """Argument to what makes an object of it."""
 _SHOW_THEMSELVES: Final = (Trigger, Retention)
 """Rules say in their repr what they do."""
-ENCODING: Final = ("format", "serializer", "codec")
-"""What is said of how checkpoints are written, beside the store."""
 
 
 def choose(given: Mapping[str, Any], place: Callable[[str], str]) -> dict[str, Any]:

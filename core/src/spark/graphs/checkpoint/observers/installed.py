@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
@@ -15,18 +16,24 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger("spark.checkpoint")
 _LOCK: Final = Lock()
-_made: dict[int, tuple[PluginSpec, CheckpointHandler | None]] = {}
+_made: Final[dict[int, tuple[PluginSpec, CheckpointHandler | None]]] = {}
 """By the identity of its spec, which changes when the plugin is loaded anew."""
 
 
-def installed_observers(found: Found) -> tuple[CheckpointHandler, ...]:
-    """The observers among these plugins that need no options, each made once. One that can't be made is logged and left out."""
-    global _made
+def installed_observers(found: Found, *, besides: Collection[str]) -> list[CheckpointHandler]:
+    """The observers among these plugins that need no options, each made once. One that can't be made is logged and left out.
+
+    :param besides: names of observers that are not wanted, because they are configured or switched off.
+    """
+    specs = {spec.name: spec for plugin in found.plugins for spec in plugin.info.specs if spec.kind == "observer"}
     with _LOCK:
-        specs = {spec.name: spec for plugin in found.plugins for spec in plugin.info.specs if spec.kind == "observer"}
         # Those that were made stay, with their state, when other plugins come or go.
-        _made = {id(spec): _made.get(id(spec)) or (spec, _observer(spec.name)) for spec in specs.values()}
-        return tuple(made for _, made in _made.values() if made is not None)
+        for key in _made.keys() - {id(spec) for spec in specs.values()}:
+            del _made[key]
+        for spec in specs.values():
+            if spec.name not in besides and id(spec) not in _made:
+                _made[id(spec)] = spec, _observer(spec.name)
+        return [made for spec, made in _made.values() if made is not None and spec.name not in besides]
 
 
 def _observer(name: str) -> CheckpointHandler | None:

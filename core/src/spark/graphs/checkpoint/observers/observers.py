@@ -154,8 +154,8 @@ class Observers:
 
         found = _discovered()
         chosen = {name_of(handler) for handler in self._given}
-        installed = [each for each in installed_observers(found) if name_of(each) not in chosen]
-        handlers = [each for each in (*self._given, *installed) if not isinstance(each, SwitchedOff)]
+        everybody = [*self._given, *installed_observers(found, besides=chosen)]
+        handlers = [each for each in everybody if not isinstance(each, SwitchedOff)]
         self._told = {event: tuple(_methods(event, handlers)) for event in _METHODS}
         self._found = found
 
