@@ -97,8 +97,8 @@ def test_it_is_listed_where_it_is_installed(
     done = environment_of(kind, workshop, projects).call("spark", "plugins", "--json", directory=tmp_path)
 
     (listed,) = [each for each in json.loads(done.stdout) if each["distribution"] == PROJECTS[kind].distribution]
-    assert (listed["name"], listed["status"]) == (PROJECTS[kind].name, "loaded")
-    assert f"{kind}:{PROJECTS[kind].name}" in listed["provides"]
+    assert (listed["kind"], listed["name"], listed["status"]) == (kind, PROJECTS[kind].name, "loaded")
+    assert listed["summary"]
 
 
 def run_and_resume(environment: Environment, directory: Path, *, value: str = "None") -> dict[str, Any]:
