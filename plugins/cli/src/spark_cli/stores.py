@@ -50,7 +50,7 @@ def opened(url: str) -> CheckpointBackend:
 def _configured() -> CheckpointBackend:
     from spark.graphs.checkpoint import CheckpointConfig
 
-    backend = CheckpointConfig.load().backend
-    if backend is None:
+    config = CheckpointConfig.load()
+    if config.backend is None:
         refuse("no store was chosen. Give --url, set SPARK_CHECKPOINT_URL, or set url in spark.toml.")
-    return opened(backend) if isinstance(backend, str) else backend
+    return config.open_backend()
