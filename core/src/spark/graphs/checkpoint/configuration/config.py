@@ -13,12 +13,6 @@ from spark.errors import GraphDefinitionError
 from spark.graphs.checkpoint.configuration.choices import CHOSEN, choose, without_secrets
 from spark.graphs.checkpoint.configuration.choosing import chosen_retention, chosen_trigger
 from spark.graphs.checkpoint.configuration.encoding import ENCODING, written_as
-from spark.graphs.checkpoint.configuration.recorded import (
-    encoding_again,
-    handlers_again,
-    handlers_to_data,
-    rule_again,
-)
 from spark.graphs.checkpoint.configuration.store import opened_store
 from spark.graphs.checkpoint.observers.choosing import chosen_handlers
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler, HandlerErrors
@@ -266,6 +260,8 @@ class CheckpointConfig:
         if self.retention is not None:
             data["retention"] = rule_to_data(chosen_retention(self.retention, place="retention"))
         if self.handler is not None:
+            from spark.graphs.checkpoint.configuration.recorded import handlers_to_data
+
             data["handlers"] = handlers_to_data(chosen_handlers(self.handler, place="handler"))
         return data
 
@@ -281,6 +277,9 @@ class CheckpointConfig:
         """
         if not isinstance(data, Mapping) or backend is None:
             return None, []
+        # Not needed by those who restore nothing.
+        from spark.graphs.checkpoint.configuration.recorded import encoding_again, handlers_again, rule_again
+
         lost: list[str] = []
         config = cls(**{name: data[name] for name in _PLAIN if name in data})
         config.handler = handlers_again(data.get("handlers"), lost=lost) or None
