@@ -112,4 +112,8 @@ def _tables() -> PluginOptions:
     from spark.graphs.checkpoint.configuration.files import settings_files  # not needed by those who restore nothing
     from spark.graphs.checkpoint.configuration.plugin_options import plugin_options
 
-    return plugin_options(settings_files(Path.cwd()))
+    try:
+        directory = Path.cwd()
+    except OSError:  # it was deleted, and no settings are found from there
+        return {}
+    return plugin_options(settings_files(directory))
