@@ -276,8 +276,14 @@ class CheckpointConfig:
         if not isinstance(data, Mapping) or backend is None:
             return None, []
         # Not needed by those who restore nothing.
-        from spark.graphs.checkpoint.configuration.recorded import encoding_again, handlers_again, rule_again
+        from spark.graphs.checkpoint.configuration.recorded import (
+            encoding_again,
+            find_own_plugins,
+            handlers_again,
+            rule_again,
+        )
 
+        find_own_plugins(data)
         lost: list[str] = []
         config = cls(**{name: data[name] for name in _PLAIN if name in data})
         config.handler = handlers_again(data.get("handlers"), lost=lost) or None
