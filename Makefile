@@ -16,9 +16,10 @@ BESIDE_s3 := python -m tests.plugins.support.s3.with_s3
 # A step takes longer there: so a writer lives longer before it is killed.
 CRASH_s3 := --longest 0.3
 DIST := dist
+TORCH := $(TOOLS)/torch
 S3RVER := $(TOOLS)/s3rver/node_modules/s3rver/bin/s3rver.js
 
-.PHONY: help demo test test-lowest test-newest test-install test-s3-ceph test-s3rver check docs crash crash-postgres faults-s3 race bench bench-curves bench-peers wheels format clean
+.PHONY: help demo test test-lowest test-newest test-install test-torch test-s3-ceph test-s3rver check docs crash crash-postgres faults-s3 race bench bench-curves bench-peers wheels format clean
 
 help:
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -46,6 +47,14 @@ test-newest: $(UV) ## the same with the newest that are allowed
 
 test-install: .venv/.synced ## all that can be installed, from built wheels: each plugin alone, everything, and user code under type checkers
 	$(RUN) pytest -n $(JOBS) -m "thorough or not thorough" tests/install $(ARGS)
+
+test-torch: $(TORCH)/.synced ## the tests of arrays with PyTorch, whose gigabytes it installs into an environment of its own
+	$(TORCH)/bin/python -m pytest -n 0 $(or $(ARGS),tests/plugins/types_arrays)
+
+$(TORCH)/.synced: $(UV) pyproject.toml core/pyproject.toml $(wildcard plugins/*/pyproject.toml)
+	UV_PROJECT_ENVIRONMENT=$(CURDIR)/$(TORCH) $(UV) sync --quiet
+	$(UV) pip install --quiet --python $(TORCH)/bin/python torch
+	@touch $@
 
 check: .venv/.synced docs ## lint, types, import direction and the documentation site
 	$(RUN) ruff check .

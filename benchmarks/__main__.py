@@ -17,6 +17,7 @@ ALL = [
     "s3",
     "memory",
     "formats",
+    "arrays",
     "compression",
     "profile",
     "imports",

@@ -131,7 +131,7 @@ class Plugin:
     info: PluginInfo
     listeners: tuple[Listener, ...] = ()
     module: Any = None
-    """The object that its entry point names, or that was registered; None while it does not take part."""
+    """The object that its entry point names, or that was registered; None where it was not imported, or is not used."""
 
 
 @dataclass(slots=True, eq=False)

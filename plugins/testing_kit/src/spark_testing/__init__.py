@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from spark_testing.retentions import RetentionConformance as RetentionConformance
     from spark_testing.rules import make_boundary as make_boundary
     from spark_testing.rules import make_line as make_line
+    from spark_testing.serializers import SerializerConformance as SerializerConformance
     from spark_testing.triggers import TriggerConformance as TriggerConformance
+    from spark_testing.types import TypesConformance as TypesConformance
 
 _HOMES: Final = {
     "CAPABILITIES": "backends",
@@ -41,8 +43,10 @@ _HOMES: Final = {
     "RecoveryReport": "recovery_report",
     "RetentionConformance": "retentions",
     "FormatConformance": "formats",
+    "SerializerConformance": "serializers",
     "Spoil": "backends",
     "TriggerConformance": "triggers",
+    "TypesConformance": "types",
     "check_recovery": "recovery",
     "make_boundary": "rules",
     "make_line": "rules",
@@ -62,8 +66,10 @@ __all__ = [
     "ReadRaw",
     "RecoveryReport",
     "RetentionConformance",
+    "SerializerConformance",
     "Spoil",
     "TriggerConformance",
+    "TypesConformance",
     "check_recovery",
     "make_boundary",
     "make_line",

@@ -32,7 +32,7 @@ def array_from_data(data: Any) -> Array:
         raise ValueError("its shape is no list of lengths")
     if type(content) is not memoryview or content.nbytes != prod(shape) * dtype.itemsize:
         raise ValueError(f"an array of {dtype} with the shape {shape} does not have so many bytes")
-    if dtype.itemsize == 0 and prod(shape) > 1:
+    if dtype.subdtype is not None or (dtype.itemsize == 0 and prod(shape) > 1):
         raise ValueError("its elements have no bytes, so anybody could claim any number of them")
     if not content.nbytes:
         return np.empty(shape, dtype)

@@ -151,7 +151,7 @@ def _refuse_extensions(schema: Any) -> None:
 
 
 def _refuse_extension(kind: Any) -> None:
-    if isinstance(kind, pa.ExtensionType):
+    if isinstance(kind, pa.BaseExtensionType):
         raise SerializationError(
             f"it holds the extension type {kind.extension_name!r}, whose code only this program has. Cast it to its storage "
             "type."

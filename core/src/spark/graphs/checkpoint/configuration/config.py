@@ -191,10 +191,14 @@ class CheckpointConfig:
         :raises GraphDefinitionError: it can't be made from this.
         :raises PluginError: no plugin provides it.
         """
+        if isinstance(self.backend, CheckpointBackend):
+            return self.backend
         return opened_store(self.backend, self.encoding(), place=self._place("backend"))
 
     def observers(self) -> Observers:
         """Who is notified."""
+        if self.handler is None:
+            return Observers()
         return Observers.of(self.handler, errors=self.handler_errors, place=self._place("handler"))
 
     def record_codec(self, backend: CheckpointBackend) -> RecordCodec:
@@ -231,7 +235,7 @@ class CheckpointConfig:
         """Put what was chosen by name in place of its name, all at once, so that all mistakes are reported together."""
         if isinstance(self.backend, CheckpointBackend):
             self._refuse_encoding()
-        given = {name: getattr(self, name) for name in CHOSEN}
+        given = {name: value for name in CHOSEN if (value := getattr(self, name)) is not None}
         for name, value in choose(given, self._place).items():
             setattr(self, name, value)
 
@@ -295,6 +299,7 @@ class CheckpointConfig:
 _OBJECTS: Final = frozenset({"backend", "sources", *ENCODING, *CHOSEN})
 _PLAIN: Final = tuple(each.name for each in fields(CheckpointConfig) if each.name not in _OBJECTS)
 """The arguments that are recorded as they are."""
+_FLAGS: Final = tuple(each.name for each in fields(CheckpointConfig) if each.type == "bool")
 
 
 def _check_overhead(share: Any) -> None:
@@ -319,7 +324,7 @@ def _names(names: Sequence[str] | str | None) -> list[str] | None:
 
 
 def _check_flags(config: CheckpointConfig) -> None:
-    for each in fields(config):
-        value = getattr(config, each.name)
-        if each.type == "bool" and not isinstance(value, bool):
-            raise GraphDefinitionError(f"CheckpointConfig({each.name}={value!r}): give True or False.")
+    for name in _FLAGS:
+        value = getattr(config, name)
+        if not isinstance(value, bool):
+            raise GraphDefinitionError(f"CheckpointConfig({name}={value!r}): give True or False.")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.records.formats import Format
+from spark.hooks.choices import choice_of
 
 ENCODING: Final = ("format", "serializer", "codec")
 """What is said of it, beside the store."""
@@ -14,8 +15,7 @@ ENCODING: Final = ("format", "serializer", "codec")
 
 def encoding_to_data(codec: RecordCodec) -> dict[str, Any]:
     """What can be recorded of how a store writes: by name and options what was chosen by name; the default is left out."""
-    found = {name: _to_data(_part(codec, name)) for name in ENCODING}
-    return {name: data for name, data in found.items() if data}
+    return {name: data for name in ENCODING if (data := _to_data(_part(codec, name)))}
 
 
 def written_as(codec: RecordCodec, encoding: Mapping[str, Any]) -> RecordCodec:
@@ -28,7 +28,7 @@ def written_as(codec: RecordCodec, encoding: Mapping[str, Any]) -> RecordCodec:
 
 
 def _part(codec: RecordCodec, name: str) -> Any:
-    return {"format": codec.format, "serializer": codec.object_hook, "codec": codec.codecs}[name]
+    return codec.format if name == "format" else codec.codecs if name == "codec" else codec.object_hook
 
 
 def _is_default(part: Any) -> bool:
@@ -36,10 +36,7 @@ def _is_default(part: Any) -> bool:
 
 
 def _to_data(part: Any) -> Any:
-    from spark.hooks.choices import choice_of
-
-    if isinstance(part, Sequence):
+    if isinstance(part, list):
         return [data for one in part if (data := _to_data(one))]
     choice = choice_of(part)
-    is_default = choice is None or (choice.name == "json" and not choice.options)
-    return None if choice is None or is_default else choice.to_data()
+    return None if choice is None or (choice.name == "json" and not choice.options) else choice.to_data()

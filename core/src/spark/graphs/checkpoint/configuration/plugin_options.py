@@ -10,6 +10,7 @@ from spark.graphs.checkpoint.configuration.choosing import all_of
 from spark.graphs.checkpoint.configuration.files import SettingsFile, Table
 from spark.graphs.checkpoint.observers.choosing import chosen_observer
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler
+from spark.hooks.choices import hidden_options
 
 PluginOptions = Mapping[str, Table]
 """Name of a plugin to its options."""
@@ -70,7 +71,5 @@ def _completed(name: Any, value: Any, tables: PluginOptions, only_secrets: bool)
         return value
     if not only_secrets:
         return {**tables[name].values, **value}
-    from spark.hooks.choices import hidden_options
-
     hidden = hidden_options(value)
     return {**value, **{key: each for key, each in tables[name].values.items() if key in hidden}}

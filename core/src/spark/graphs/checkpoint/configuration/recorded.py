@@ -18,6 +18,7 @@ from spark.graphs.checkpoint.observers.handlers import CheckpointHandler
 from spark.graphs.checkpoint.policies.lookup import UnknownRuleError
 from spark.graphs.checkpoint.policies.rules import Rule
 from spark.graphs.values.loaded import class_name
+from spark.hooks.choices import choice_of, hidden_options, is_hidden
 from spark.wording import shortened
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ _ENCODING_FROM: Final[dict[str, Callable[..., Any]]] = {
 
 def handlers_to_data(handlers: Iterable[CheckpointHandler]) -> list[Any]:
     """Observers by name and options; of the user's own handlers, their classes."""
-    from spark.hooks.choices import choice_of
-
     choices = [(handler, choice_of(handler)) for handler in handlers]
     return [class_name(type(handler)) if choice is None else choice.to_data() for handler, choice in choices]
 
@@ -91,8 +90,6 @@ def _observer(data: Any, tables: PluginOptions, lost: list[str]) -> CheckpointHa
 
 
 def _with_secrets(data: Any) -> Any:
-    from spark.hooks.choices import is_hidden
-
     if not is_hidden(data):
         return data
     from spark.graphs.checkpoint.configuration.plugin_options import completed
@@ -102,8 +99,6 @@ def _with_secrets(data: Any) -> Any:
 
 def _refuse_hidden(what: str, data: Any) -> None:
     """Refuse what lacks a secret still."""
-    from spark.hooks.choices import hidden_options
-
     for one in data if isinstance(data, list) else [data]:
         for name, options in one.items() if isinstance(one, Mapping) else ():
             if isinstance(options, Mapping) and (hidden := hidden_options(options)):
