@@ -10,7 +10,19 @@ from benchmarks.effort import QUICK, Effort
 from benchmarks.machine import machine
 from benchmarks.measure import HEADING
 
-ALL = ["engine", "checkpoints", "databases", "s3", "memory", "arrays", "compression", "profile", "imports", "discovery"]
+ALL = [
+    "engine",
+    "checkpoints",
+    "databases",
+    "s3",
+    "memory",
+    "arrays",
+    "formats",
+    "compression",
+    "profile",
+    "imports",
+    "discovery",
+]
 
 
 def main() -> int:

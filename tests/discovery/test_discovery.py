@@ -178,13 +178,14 @@ def test_a_plugin_that_looks_plugins_up_while_loading_is_told_so(site: Site) -> 
 
 
 def test_two_entry_points_for_one_module_are_one_too_many(site: Site) -> None:
-    site.install("fake-good", GOOD)
+    site.install("fake-good", GOOD, good_backend=GOOD_BACKEND)
     site.add_dist_info("fake-twin", "1.0", "[spark.graphs]\ntwin = fake_good_plugin\n")
 
     with pytest.warns(PluginWarning, match=r"'twin' of fake-twin 1.0 .* same object as plugin 'good' of fake-good 1.0"):
         plugins()
 
     assert (report("good").status, report("twin").status) == ("loaded", "broken")
+    assert backend_class("good").__name__ == "GoodBackend"
 
 
 def test_loading_is_timed(site: Site) -> None:

@@ -33,7 +33,7 @@ def test_a_name_and_a_target_are_enough(kind: Any) -> None:
         ({"class_names": ("_Private",)}, "class_names ('_Private',)"),
         ({"class_names": "Name"}, "is a string"),
         ({"api_version": "1"}, "api_version '1'"),
-        ({"api_version": (2, 1)}, "Swap the two."),
+        ({"api_version": (2, 1)}, "write 1, or (1, 2)"),
         ({"api_version": (1, 2, 3)}, "write 1, or (1, 2)"),
         ({"api_version": True}, "write 1, or (1, 2)"),
         ({"nam": "x"}, "BackendSpec has no field 'nam'. Did you mean 'name'?"),
@@ -44,6 +44,15 @@ def test_a_mistake_is_named(wrong: dict[str, Any], said: str) -> None:
     spec = BackendSpec(**{"name": "x", "target": "m:C", **wrong})
 
     assert said in spec.flaw()
+
+
+def test_a_field_of_a_later_contract_is_ignored_by_a_core_that_the_spec_supports_as_well() -> None:
+    """Or one plugin could not serve two cores."""
+    later: dict[str, Any] = {"name": "x", "target": "m:C", "regions": 3}
+
+    assert BackendSpec(**later, api_version=(API_VERSION, API_VERSION + 1)).flaw() == ""
+    assert "no field 'regions'" in BackendSpec(**later, api_version=API_VERSION).flaw()
+    assert "Upgrade spark-graphs" in BackendSpec(**later, api_version=API_VERSION + 1).flaw()
 
 
 def test_a_spec_that_is_right_has_no_flaw() -> None:

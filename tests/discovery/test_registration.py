@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 import sys
+import textwrap
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import pluggy
 import pytest
 
+import spark
 from spark.errors import PluginBrokenError, PluginConflictError, PluginNotFoundError
 from spark.graphs import Graph
 from spark.graphs.checkpoint import CheckpointConfig, EverySeconds, InMemoryCheckpointBackend, trigger_class
@@ -273,7 +278,8 @@ PLACE = "spark.toml [checkpoint] plugins"
 
 @pytest.mark.parametrize("is_scanned", [False, True])
 def test_modules_that_settings_name_are_registered_once(site: Site, is_scanned: bool) -> None:
-    (site.folder / "my_rules.py").write_text(sources.LISTENS)
+    counts = "calls = []\n@hookimpl\ndef spark_triggers():\n    calls.append(1)\n    return []\n"
+    (site.folder / "my_rules.py").write_text(sources.LISTENS + counts)
     if is_scanned:
         plugins()
 
@@ -281,6 +287,7 @@ def test_modules_that_settings_name_are_registered_once(site: Site, is_scanned: 
     register_modules(["my_rules"], place="pyproject.toml [tool.spark.checkpoint] plugins")
 
     assert [info.source for info in plugins() if info.name == "my_rules"] == [f"named in {PLACE}"]
+    assert importlib.import_module("my_rules").calls == [1]
     assert len(events.listeners("spark_checkpoint_deleted")) == 1
 
 
@@ -330,7 +337,8 @@ def test_a_module_that_the_block_list_names_is_not_imported(site: Site, monkeypa
 
 
 def test_an_installed_twin_does_not_harm_what_is_registered(site: Site) -> None:
-    site.install("fake-own", sources.LISTENS)
+    target = "spark.graphs.checkpoint:EverySeconds"
+    site.install("fake-own", sources.returns("spark_triggers", f"[TriggerSpec(name='twice', target={target!r})]"))
     module = importlib.import_module("fake_own_plugin")
 
     register(module, name="mine")
@@ -338,3 +346,61 @@ def test_an_installed_twin_does_not_harm_what_is_registered(site: Site) -> None:
     status = {info.name: (info.status, info.reason) for info in plugins()}
     assert status["mine"] == ("loaded", "")
     assert status["own"] == ("blocked", "It is registered in code already, as 'mine'.")
+    assert trigger_class("twice") is EverySeconds
+
+
+def test_a_class_of_the_program_itself_can_be_provided(site: Site, run_fresh: Callable[..., str]) -> None:
+    """As in a notebook, where nothing is in a module that could be imported."""
+    printed = run_fresh("""
+        from spark.graphs.checkpoint import EverySeconds, trigger_class
+        from spark.hooks import TriggerSpec, hookimpl, register
+
+        class Mine(EverySeconds):
+            name = "mine"
+
+        class Plugin:
+            @hookimpl
+            def spark_triggers(self):
+                return [TriggerSpec(name="mine", target="__main__:Mine")]
+
+        register(Plugin())
+        print(trigger_class("mine") is Mine)
+    """)
+
+    assert printed == "True\n"
+
+
+def test_it_works_in_an_app_without_any_metadata(tmp_path: Path) -> None:
+    """As one that was packed by hand: no distribution is found in it, not even the core."""
+    core, others = Path(spark.__path__[0]), Path(pluggy.__path__[0]).parent
+    for module in (core, *(each for each in others.iterdir() if not each.name.endswith((".dist-info", ".pth")))):
+        (tmp_path / module.name).symlink_to(module)
+    program = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+from spark.hooks import BackendSpec, hookimpl, plugins, register
+class Plugin:
+    @hookimpl
+    def spark_backends(self):
+        return [BackendSpec(name="mine", target="m:C")]
+register(Plugin())
+print([(info.label, info.status) for info in plugins()])
+"""
+
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.stdout == (
+        "[(\"plugin 'builtin' of spark-graphs unknown\", 'loaded'), (\"plugin 'Plugin' registered in code\", 'loaded')]\n"
+    ), done.stderr
+
+
+def test_a_class_name_can_be_imported_as_long_as_its_plugin_is_there(site: Site) -> None:
+    (site.folder / "good_backend.py").write_text(textwrap.dedent(sources.GOOD_BACKEND))
+    plugin = module_with(textwrap.dedent(sources.GOOD))
+
+    with register(plugin):
+        from spark.graphs.checkpoint import GoodBackend  # type: ignore[attr-defined]
+    with pytest.raises(ImportError):
+        from spark.graphs.checkpoint import GoodBackend  # noqa: F401

@@ -6,7 +6,14 @@ from collections.abc import Callable
 import pytest
 
 from spark.errors import PluginBrokenError, PluginConflictError, PluginNotFoundError, PluginWarning
-from spark.graphs.checkpoint import backend_class, observer_class, open_backend, serializer_class, trigger_class
+from spark.graphs.checkpoint import (
+    backend_class,
+    observer_class,
+    open_backend,
+    retention_class,
+    serializer_class,
+    trigger_class,
+)
 from spark.graphs.checkpoint.storage import codec_class, format_class
 from spark.hooks.registry import class_to_import, provider_of
 from tests.discovery import sources
@@ -39,6 +46,7 @@ def test_the_class_is_imported_when_it_is_used(good: Site) -> None:
     ("look_up", "hook", "base"),
     [
         (trigger_class, "spark_triggers", "spark.graphs.checkpoint:EverySeconds"),
+        (retention_class, "spark_retentions", "spark.graphs.checkpoint:KeepLast"),
         (serializer_class, "spark_serializers", "spark.graphs.checkpoint:CheckpointSerializer"),
         (observer_class, "spark_observers", "spark.graphs.checkpoint:CheckpointHandler"),
         (codec_class, "spark_codecs", "spark.graphs.checkpoint.storage:Codec"),

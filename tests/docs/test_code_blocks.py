@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from spark.errors import PluginNotFoundError
 from spark.graphs import Graph
 from spark.graphs.checkpoint import CheckpointBackend
+from spark.hooks import unregister
 from tests.docs.pages import GIVEN, WITHOUT_THE_SPECIFICATION, name_of
 from tests.spec.page import Block, blocks
 
@@ -43,12 +46,14 @@ def file_of(block: Block) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where the reader works, and Python finds modules. Those are forgotten at the end."""
+    """Where the reader works, and Python finds modules. Those, and the plugins that they are, are forgotten at the end."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path
     for file in tmp_path.glob("*.py"):
-        sys.modules.pop(file.stem, None)
+        module = sys.modules.pop(file.stem, None)
+        with suppress(PluginNotFoundError):
+            unregister(module)
 
 
 @pytest.mark.parametrize("page", PAGES_WITH_PYTHON, ids=name_of)

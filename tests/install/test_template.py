@@ -193,7 +193,7 @@ def receiving() -> Iterator[tuple[str, list[dict[str, Any]]]]:
             """Nothing."""
 
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever)
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}/hook", received
         server.shutdown()

@@ -136,15 +136,14 @@ def test_pyright_needs_no_plugin_and_names_the_class_of_one_that_is_not_there(
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_plugin_made_from_a_template_passes_both(
-    workshop: Workshop, with_all: Environment, tmp_path: Path, kind: str
-) -> None:
+def test_a_plugin_made_from_a_template_passes_both(workshop: Workshop, tmp_path: Path, kind: str) -> None:
     """A plugin author's code: a subclass of what the core declares, and the module that announces it."""
+    environment = workshop.install("spark-graphs[all,testing]")
     sources = make(kind, tmp_path) / "src"
     package = PROJECTS[kind].package
 
-    assert mypy(with_all, sources, "-p", package) == {}
-    assert pyright(workshop, with_all, sources / package) == {}
+    assert mypy(environment, sources, "-p", package) == {}
+    assert pyright(workshop, environment, sources / package) == {}
 
 
 @pytest.mark.thorough

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipapp
 import zipfile
 from pathlib import Path
@@ -71,6 +72,20 @@ def test_an_app_in_one_zip_file_is_killed_and_resumed(
 
     assert killed == {}
     assert resumed["said"]["count"] == 6
+
+
+def test_the_kit_makes_projects_from_the_templates_in_its_wheel(
+    bare: Environment, wheels: dict[str, Wheel], tmp_path: Path
+) -> None:
+    path = os.pathsep.join(str(wheels[name].path) for name in ("spark-graphs", "spark-graphs-testing-kit"))
+
+    done = bare.python_with(
+        "-m", "spark_testing", "new", "backend", "shelf", directory=tmp_path, variables=[("PYTHONPATH", path)]
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "spark-graphs-backend-shelf/src/spark_backend_shelf/backend.py").exists()
+    assert (tmp_path / "spark-graphs-backend-shelf/LICENSE").stat().st_size > 1_000
 
 
 @pytest.mark.parametrize("is_first", [True, False], ids=["before what is installed", "behind it"])

@@ -148,11 +148,11 @@ class PluginNotFoundError(PluginError, LookupError):
 
 
 class PluginConflictError(PluginError):
-    """Two distributions provide the same name; says both, and the setting that decides."""
+    """Two plugins provide one name, or one is registered whose name is taken; says both, and the setting that decides."""
 
 
 class PluginBrokenError(PluginError):
-    """A plugin is installed but can't be used: its import failed, a hook is wrong, or its API version does not fit."""
+    """A plugin, or a part of one, can't be used: its import failed, a hook or spec is wrong, or its API version does not fit."""
 
 
 class SparkWarning(UserWarning):
@@ -160,4 +160,4 @@ class SparkWarning(UserWarning):
 
 
 class PluginWarning(SparkWarning):
-    """A plugin was skipped, or a setting names a plugin that is not installed."""
+    """A plugin, or a part of one, was skipped, or a setting names a plugin that is not installed."""

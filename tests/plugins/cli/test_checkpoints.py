@@ -252,7 +252,7 @@ def test_pruning_takes_the_retention_that_was_configured_and_no_default(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     refused = spark("checkpoints", "prune", "--url", url)
-    (tmp_path / "spark.toml").write_text("[checkpoint.retention]\nlast = 1\n")
+    (tmp_path / "spark.toml").write_text("[checkpoint.retention.keep_last]\ncount = 1\n")
     done = spark("checkpoints", "prune", "--url", url, "--json")
 
     assert refused.code == 2

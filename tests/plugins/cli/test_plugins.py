@@ -49,6 +49,7 @@ from spark.graphs.checkpoint import EverySeconds as Rule
 class Options(BaseModel):
     dollars: float
     token: SecretStr = SecretStr("hunter2")
+    spans: tuple[int, ...] | None = None
 """
 
 
@@ -112,9 +113,10 @@ def test_one_is_shown_with_its_options(site: Site) -> None:
         [
             {"name": "dollars", "type": "float", "default": ""},
             {"name": "token", "type": "SecretStr", "default": "SecretStr('**********')"},
+            {"name": "spans", "type": "tuple[int, ...] | None", "default": "None"},
         ]
     ]
-    assert "dollars  float      (required)" in shown.out.splitlines()
+    assert ["dollars", "float", "(required)"] in [line.split() for line in shown.out.splitlines()]
     assert "options" not in spark("plugins", "--json").json[0]
 
 
@@ -197,6 +199,40 @@ def test_what_is_registered_in_code_is_shown_with_its_source(site: Site) -> None
         row = rows(spark("plugins", "--json"))["trigger", "a"]
 
     assert (row["plugin"], row["source"], row["distribution"]) == ("mine", "registered in code", "")
+
+
+@pytest.fixture
+def project(site: Site, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, with settings that name a module in it."""
+    folder = tmp_path_factory.mktemp("project")
+    (folder / "spark.toml").write_text('[checkpoint]\nurl = "memory"\nplugins = ["fake_own"]\n')
+    (folder / "fake_own.py").write_text(TRIGGERS.format('TriggerSpec(name="a", target="m:C")'))
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_what_settings_name_is_shown_with_the_file_and_key(project: Path) -> None:
+    row = rows(spark("plugins", "--json"))["trigger", "a"]
+
+    assert (row["plugin"], row["status"]) == ("fake_own", "loaded")
+    assert row["source"].startswith("named in spark.toml")
+    assert "plugins" in row["source"]
+
+
+def test_what_settings_name_in_vain_is_told_beside_all_others(project: Path) -> None:
+    (project / "fake_own.py").write_text("import fake_nothing")
+
+    done = spark("plugins", "--json")
+
+    assert done.code == 1
+    assert ("backend", "memory") in rows(done)
+    assert "Importing fake_own failed: ModuleNotFoundError: No module named 'fake_nothing'" in done.err
+
+
+def test_other_commands_find_what_settings_name(project: Path) -> None:
+    (project / "fake_own.py").write_text("raise RuntimeError('this was imported')")
+
+    assert "this was imported" in spark("checkpoints", "list").err
 
 
 HEAVY = {

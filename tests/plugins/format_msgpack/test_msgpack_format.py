@@ -43,10 +43,7 @@ def number_of_values(tree: Any) -> int:
 
 @given(trees)
 def test_values_are_counted_exactly_without_loading_them(tree: Any) -> None:
-    from spark_format_msgpack.counting import values_in
-
-    assert values_in(FORMAT.dumps(tree)) == number_of_values(tree)
-    assert FORMAT.count(FORMAT.dumps(tree)) >= number_of_values(tree)
+    assert FORMAT.count(FORMAT.dumps(tree)) == number_of_values(tree)
 
 
 def test_long_texts_and_bytes_are_few_values() -> None:
@@ -65,7 +62,8 @@ def test_to_count_takes_bounded_time() -> None:
 
 def has_tag(tree: Any) -> bool:
     if isinstance(tree, dict):
-        return any(key.startswith("$") for key in tree) or any(map(has_tag, tree.values()))
+        is_tag = len(tree) == 1 and next(iter(tree)).startswith("$")
+        return is_tag or any(map(has_tag, tree.values()))
     return isinstance(tree, list) and any(map(has_tag, tree))
 
 
@@ -73,13 +71,14 @@ texts = st.text("$aé\x00", max_size=40)
 
 
 @given(st.recursive(leaves | texts, lambda inner: st.lists(inner) | st.dictionaries(texts, inner), max_leaves=20))
-def test_no_tree_with_a_key_that_begins_with_a_dollar_sign_is_called_plain(tree: Any) -> None:
+def test_no_tree_with_a_tag_is_called_plain(tree: Any) -> None:
     assert not (FORMAT.is_plain(FORMAT.dumps(tree)) and has_tag(tree))
 
 
-@pytest.mark.parametrize("header", [b"\xa2", b"\xd9\x02", b"\xda\x00\x02", b"\xdb\x00\x00\x00\x02"], ids=repr)
-def test_a_tag_is_seen_however_it_is_spelt(header: bytes) -> None:
-    data = b"\x81" + header + b"$x\xc0"
+@pytest.mark.parametrize("text", [b"\xa2", b"\xd9\x02", b"\xda\x00\x02", b"\xdb\x00\x00\x00\x02"], ids=repr)
+@pytest.mark.parametrize("one", [b"\x81", b"\xde\x00\x01", b"\xdf\x00\x00\x00\x01"], ids=repr)
+def test_a_tag_is_seen_however_it_is_spelt(one: bytes, text: bytes) -> None:
+    data = one + text + b"$x\xc0"
 
     assert FORMAT.loads(data) == {"$x": None}
     assert not FORMAT.is_plain(data)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 from typing import Any, Final, Self
 
 from spark.errors import GraphDefinitionError, GraphRestoreError, SparkWarning
 from spark.graphs.checkpoint.configuration.config import CheckpointConfig, are_seconds
+from spark.graphs.checkpoint.configuration.encoding import encoding_to_data
+from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.ids import check_graph_id
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.observers.observers import Observers
@@ -45,6 +47,8 @@ class Arguments:
     checkpoint_config: CheckpointConfig | None
     backend: CheckpointBackend | None
     """Where checkpoints go; None when none are made."""
+    record_codec: RecordCodec | None
+    """What encodes them: the backend's own, unless a restored graph wrote in another way."""
     observers: Observers
     max_concurrency: int | None
     node_threads: int
@@ -72,11 +76,13 @@ class Arguments:
         """
         graph_id = check_graph_id(id) if id is not None else f"graph_{random_hex(random, size=6)}"
         config = _checked_config(checkpoint_config)
+        backend = _opened_backend(config, graph_id=graph_id)
         return cls(
             graph_id=graph_id,
             is_named=id is not None,
             checkpoint_config=config,
-            backend=_opened_backend(config, graph_id=graph_id),
+            backend=backend,
+            record_codec=config.record_codec(backend) if config is not None and backend is not None else None,
             observers=config.observers() if config is not None else Observers(),
             max_concurrency=_checked_concurrency(max_concurrency),
             node_threads=_checked_threads(node_threads),
@@ -98,11 +104,17 @@ class Arguments:
     @property
     def check(self) -> Check | None:
         """Whether a value can be saved where the checkpoints go, if they go anywhere."""
-        return self.backend.record_codec.check if self.backend is not None else None
+        return self.record_codec.check if self.record_codec is not None else None
 
     def config_in(self, store: CheckpointBackend | None) -> CheckpointConfig | None:
         """How the graph is checkpointed, in this store or, without one, in the very backend that the graph has."""
-        return replace(self.checkpoint_config, backend=store or self.backend) if self.checkpoint_config else None
+        return self.checkpoint_config.moved_to(store or self.backend) if self.checkpoint_config else None
+
+    def own_codec(self) -> tuple[CheckpointBackend, RecordCodec] | None:
+        """The backend and what encodes checkpoints for it, if that is not its own codec."""
+        if self.backend is None or self.record_codec is None or self.record_codec is self.backend.record_codec:
+            return None
+        return self.backend, self.record_codec
 
     def new_recorder(self) -> Recorder | None:
         """A recorder for the checkpoints of one run; None when it makes none."""
@@ -115,6 +127,7 @@ class Arguments:
             observers=self.observers,
             clock=self.clock,
             random=self.random,
+            codec=self.record_codec,
         )
 
     def new_trigger(self, origin: Origin) -> RunTrigger:
@@ -169,10 +182,16 @@ class Arguments:
             "max_concurrency": self.max_concurrency,
             "node_threads": self.node_threads,
             **self.failure_rule.to_data(),
-            "checkpoint": self.checkpoint_config.to_data() if self.checkpoint_config else None,
-            "serializer": self.backend.record_codec.serializer if self.backend is not None else "",
+            "checkpoint": self._config_to_data(),
+            "serializer": self.record_codec.serializer if self.record_codec is not None else "",
             **({"inputs": inputs} if inputs is not None else {}),
         }
+
+    def _config_to_data(self) -> dict[str, Any] | None:
+        if self.checkpoint_config is None:
+            return None
+        encoding = encoding_to_data(self.record_codec) if self.record_codec is not None else {}
+        return self.checkpoint_config.to_data() | encoding
 
     def check_trigger_nodes(self, topology: Topology) -> None:
         """Whether the graph has the nodes that its triggers name.
@@ -239,7 +258,8 @@ def recorded_config(checkpoint: GraphCheckpoint, store: CheckpointBackend | None
             f"{named(checkpoint)} records a checkpoint configuration that can't be used ({error}). Pass checkpoint_config= to "
             "Graph.from_checkpoint()."
         ) from error
-    wrote, reads = checkpoint.config.get("serializer"), store.record_codec.serializer if store is not None else ""
+    wrote = checkpoint.config.get("serializer")
+    reads = config.record_codec(store).serializer if config is not None and store is not None else ""
     if config is not None and wrote and wrote != reads:
         lost.append(
             f"its values passed the serializer {str(wrote)[:200]}, which the backend that it was loaded from does not have"

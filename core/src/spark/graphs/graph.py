@@ -226,7 +226,7 @@ class Graph:
         if checkpoint_id is None:  # an empty one is refused, like any other that can't be used
             checkpoint_id = f"ckpt_{now:%Y%m%d_%H%M%S}_m{random_hex(self._arguments.random, size=4)}"
         checkpoint = capture.checkpoint(checkpoint_id, graph_id=self._arguments.graph_id, timestamp=now)
-        return link(checkpoint.isolated(), observers=self._arguments.observers)
+        return link(checkpoint.isolated(), observers=self._arguments.observers, codec=self._arguments.own_codec())
 
     async def get_state(self, key: str, default: Any = None) -> Any:
         """A committed value of the shared state, as your own copy."""

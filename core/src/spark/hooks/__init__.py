@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from spark.hooks.plugin import PluginInfo, Provided
     from spark.hooks.redaction import is_cut_short, redact, secrets_of, without_secrets
     from spark.hooks.registration import Registration, register, unregister
+    from spark.hooks.registry import class_of, provider_of
     from spark.hooks.specs import (
         API_VERSION,
         BackendSpec,
@@ -43,11 +44,13 @@ __all__ = [
     "SerializerSpec",
     "TriggerSpec",
     "TypesSpec",
+    "class_of",
     "extras",
     "hookimpl",
     "is_cut_short",
     "options_of",
     "plugins",
+    "provider_of",
     "redact",
     "register",
     "rescan",
@@ -62,6 +65,7 @@ _HOMES: Final = {
     "option": ("Option", "options_of"),
     "plugin": ("PluginInfo", "Provided"),
     "redaction": ("is_cut_short", "redact", "secrets_of", "without_secrets"),
+    "registry": ("class_of", "provider_of"),
     "registration": ("Registration", "register", "unregister"),
 }
 """Where names come from; all others from ``specs``, which loads pluggy."""

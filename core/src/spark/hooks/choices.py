@@ -10,10 +10,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 HIDDEN: Final = "***"
-_SECRET: Final = re.compile(
-    r"(^|_)(pass|passwd|password|passphrase|pwd|pw|secret|token|key|apikey|credentials?|auth|authorization|jwt|bearer|signature)(_|$)"
+_SECRET: Final = frozenset(
+    {
+        *("pass", "passwd", "password", "passphrase", "pwd", "pw", "secret", "token", "key", "apikey", "credential"),
+        *("credentials", "auth", "authorization", "jwt", "bearer", "signature"),
+    }
 )
-_WORDS: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
+"""Words of a name that tell a secret."""
+_BETWEEN_WORDS: Final = r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+"
 _ATTRIBUTE: Final = "_spark_chosen_as"
 
 
@@ -51,24 +55,26 @@ def without_secret_options(options: Mapping[str, Any], checked: Mapping[str, Any
     return kept | {name: HIDDEN for name, value in (checked or {}).items() if name in kept and _is_wrapped(value)}
 
 
-def secrets_in(options: Mapping[str, Any]) -> Iterator[str]:
-    """The texts that ``without_secret_options`` hides."""
+def secrets_in(options: Mapping[str, Any], checked: Mapping[str, Any] | None = None) -> Iterator[str]:
+    """The texts that ``without_secret_options`` hides, and the password of each URL."""
     for name, value in options.items():
         if isinstance(value, Mapping):
             yield from secrets_in(value)
+        is_declared = _is_wrapped((checked or {}).get(name))
         for each in value if isinstance(value, list | tuple) else (value,):
-            if isinstance(each, str) and _shown(name, each) != each:
+            if isinstance(each, str) and (is_declared or _shown(name, each) != each):
                 yield each
+                yield from _secrets_of(each)
 
 
 def hidden_options(options: Mapping[str, Any]) -> list[str]:
     """The names of the options in which ``***`` stands for a secret."""
-    return [name for name, value in options.items() if _is_hidden(value)]
+    return [name for name, value in options.items() if is_hidden(value)]
 
 
 def is_secret(name: str) -> bool:
     """Whether an option with this name is a secret, if it is a text: one of its words says so."""
-    return _SECRET.search(_WORDS.sub("_", name).lower()) is not None
+    return not _SECRET.isdisjoint(word.lower() for word in re.split(_BETWEEN_WORDS, name))
 
 
 def _shown(name: Any, value: Any) -> Any:
@@ -87,13 +93,20 @@ def _redacted(url: str) -> str:
     return redact(url)
 
 
+def _secrets_of(url: str) -> Iterator[str]:
+    from spark.hooks.redaction import secrets_of
+
+    yield from secrets_of(url, {}) if "://" in url else ()
+
+
 def _is_wrapped(value: Any) -> bool:
     return hasattr(value, "get_secret_value")  # of pydantic, which need not be imported to tell
 
 
-def _is_hidden(value: Any) -> bool:
+def is_hidden(value: Any) -> bool:
+    """Whether ``***`` stands for a secret anywhere in a value."""
     if isinstance(value, Mapping):
-        return any(map(_is_hidden, value.values()))
+        return any(map(is_hidden, value.values()))
     if isinstance(value, list | tuple):
-        return any(map(_is_hidden, value))
+        return any(map(is_hidden, value))
     return isinstance(value, str) and HIDDEN in value

@@ -50,7 +50,7 @@ class Found:
 
 
 lock = threading.RLock()
-"""Held while the plugins of this process change; never while a plugin is imported."""
+"""Held while what follows changes; never while a plugin is imported. The dicts are replaced, so readers need no lock."""
 _scanning = threading.RLock()
 """Held while installed plugins are loaded."""
 _is_scanning = False
@@ -114,25 +114,24 @@ def registered() -> list[Plugin]:
 
 def add(plugin: Plugin) -> None:
     """Take in a plugin that is registered in code. Its name is free: ``lock`` is held since that was found."""
-    _registered[plugin.info.name] = plugin
+    global _registered
+    _registered = {**_registered, plugin.info.name: plugin}
     _arrange()
 
 
 def remove(plugin: Plugin) -> None:
     """Forget a plugin that was registered in code, if it is still there."""
+    global _registered
     with lock:
-        if _registered.get(plugin.info.name) is plugin:
-            del _registered[plugin.info.name]
-            _arrange()
+        _registered = {name: each for name, each in _registered.items() if each is not plugin}
+        _arrange()
 
 
 def reset() -> None:
     """Forget what was found, so that the next use scans again. For tests; imported modules stay imported."""
-    global _found
+    global _found, _installed, _registered
     with lock:
-        _found = None
-        _installed.clear()
-        _registered.clear()
+        _found, _installed, _registered = None, {}, {}
 
 
 def _scan(*, again: bool = False) -> list[PluginInfo]:

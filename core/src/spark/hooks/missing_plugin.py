@@ -105,7 +105,7 @@ def _not_found(what: str, wanted: Sequence[Claim], plugins: Sequence[PluginInfo]
 
 def _unused(plugins: Sequence[PluginInfo]) -> str:
     unused = [f"{plugin.label} ({plugin.status})" for plugin in plugins if plugin.status != "loaded"]
-    return f"Installed but not in use (spark.hooks.plugins() says why): {', '.join(unused)}." if unused else ""
+    return f"Not in use, or only in part (spark.hooks.plugins() says why): {', '.join(unused)}." if unused else ""
 
 
 def _cure(wanted: Sequence[Claim], installed: Iterable[Claim]) -> str:

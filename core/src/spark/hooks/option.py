@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from dataclasses import dataclass
 
 from spark.hooks.options import parameters
@@ -15,7 +16,7 @@ class Option:
 
     name: str
     type: str
-    """As its author wrote it; empty where nobody did."""
+    """In the words of Python, without modules; empty where its author gives none."""
     default: str
     """As Python would write it; empty where there is none, so that the option must be given."""
 
@@ -42,9 +43,8 @@ def options_of(kind: str, name: str) -> list[Option]:
 def _type(annotation: object) -> str:
     if annotation is inspect.Parameter.empty:
         return ""
-    if inspect.isclass(annotation):
-        return annotation.__name__
-    return annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    return re.sub(r"(\w+\.)+", "", text)  # without the modules
 
 
 def _default(value: object) -> str:

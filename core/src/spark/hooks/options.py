@@ -161,7 +161,7 @@ def _made(made_by: type, arguments: dict[str, Any], options: Mapping[str, Any], 
     try:
         return made_by(*listed, **arguments)
     except Exception as error:
-        shown = without_secrets(error, secrets_in(options))
+        shown = without_secrets(error, secrets_in(options, arguments))
         cause = error if shown is error else None  # a cause that shows a secret is not chained
         if isinstance(error, SparkError) and not isinstance(error, ValueError) and cause is error:
             raise type(error)(f"{place}: {error}") from cause

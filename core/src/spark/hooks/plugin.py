@@ -121,7 +121,7 @@ class PluginInfo:
         self, status: Literal["blocked", "broken"], reason: str, error: BaseException | None = None
     ) -> PluginInfo:
         """The same plugin, out of service."""
-        return replace(self, status=status, reason=reason, error=error)
+        return replace(self, status=status, reason=reason, provided=(), error=error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +131,7 @@ class Plugin:
     info: PluginInfo
     listeners: tuple[Listener, ...] = ()
     module: Any = None
-    """The object that its entry point names, or that was registered; None while it does not take part."""
+    """The object that its entry point names, or that was registered; None where it was not imported, or is not used."""
 
 
 @dataclass(slots=True, eq=False)

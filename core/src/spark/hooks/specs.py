@@ -55,15 +55,14 @@ class _Forgiving(type):
 
     def __call__(cls: type[T], *args: Any, **values: Any) -> T:
         known = {each.name for each in fields(cls) if each.init}  # type: ignore[arg-type]
-        spec = type.__call__(cls, **{"name": "", "target": "", **{key: values[key] for key in values.keys() & known}})
-        damage = [
+        given = {"name": "", "target": "", **{key: value for key, value in values.items() if key in known}}
+        spec: T = type.__call__(cls, **given)
+        named = f"{cls.__name__} takes its fields by name: {cls.__name__}(name=…, target=…)." if args else ""
+        unknown = [
             f"{cls.__name__} has no field {key!r}.{did_you_mean(key, known)}" for key in values if key not in known
         ]
-        if args:
-            damage.insert(0, f"{cls.__name__} takes its fields by name: {cls.__name__}(name=…, target=…).")
-        object.__setattr__(spec, "_damage", " ".join(damage))
-        made: T = spec
-        return made
+        object.__setattr__(spec, "_damage", named or " ".join(unknown))
+        return spec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +79,8 @@ class PluginSpec(metaclass=_Forgiving):
     target: str
     """The class, as ``"module:Class"``; imported on first use."""
     api_version: int | tuple[int, int] = 1
-    """The contract it was written for, or the lowest and the highest it supports. The default is 1, whatever is installed."""
+    """The contract it was written for, or the lowest and the highest it supports. The default is 1, whatever is installed. Fields
+    that this release does not know are ignored if the highest is later than ours."""
     summary: str = ""
     """One line for people who choose."""
     options: str = ""
@@ -89,8 +89,11 @@ class PluginSpec(metaclass=_Forgiving):
 
     def flaw(self) -> str:
         """Why it can't be used, and what to write instead; empty when it can."""
-        # First of all the version: what looks wrong may be right in a later contract.
-        return _flaw_of_version(self.api_version) or self._damage or next(_flaws_of_fields(self), "")
+        # First of all the version: what looks wrong may be right in a later contract, and no harm if it supports ours, too.
+        if flaw := _flaw_of_version(self.api_version):
+            return flaw
+        is_for_later_too = _span(self.api_version)[1] > API_VERSION
+        return ("" if is_for_later_too else self._damage) or next(_flaws_of_fields(self), "")
 
     def claims(self) -> frozenset[Claim]:
         """The names that no other plugin may have."""
@@ -99,6 +102,11 @@ class PluginSpec(metaclass=_Forgiving):
     def mismatch(self, target: type[Any]) -> str:
         """What a class contradicts of this spec; empty when it contradicts nothing."""
         return ""
+
+    def _other_name(self, target: type[Any]) -> str:
+        """What is wrong with the name of a class by which records call what it makes."""
+        name = getattr(target, "name", None)
+        return "" if name == self.name else f"has name = {name!r}, but its {type(self).__name__} has name={self.name!r}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,13 +140,12 @@ class FormatSpec(PluginSpec):
 
     def mismatch(self, target: type[Any]) -> str:
         """A different name or promise of safety: records carry those of the class, and are read by them."""
-        name, is_safe = getattr(target, "name", None), target.safe_to_load
-        if name != self.name:
-            return f"has name = {name!r}, but its FormatSpec has name={self.name!r}"
-        if is_safe is not self.safe_to_load:
+        if other_name := self._other_name(target):
+            return other_name
+        if target.safe_to_load is not self.safe_to_load:
             return (
-                f"has safe_to_load = {is_safe!r}, but its FormatSpec has safe_to_load={self.safe_to_load!r}; nothing is "
-                "loaded with it until the two agree"
+                f"has safe_to_load = {target.safe_to_load!r}, but its FormatSpec has safe_to_load={self.safe_to_load!r}; "
+                "nothing is loaded with it until the two agree"
             )
         return ""
 
@@ -197,6 +204,10 @@ class CodecSpec(PluginSpec):
 
     kind: ClassVar[str] = "codec"
     base: ClassVar[str] = "spark.graphs.checkpoint.storage:Codec"
+
+    def mismatch(self, target: type[Any]) -> str:
+        """A different name: records carry that of the class, and are read by it."""
+        return self._other_name(target)
 
 
 PROVIDING: Final[dict[str, type[PluginSpec]]] = {
@@ -294,19 +305,25 @@ def spark_checkpoint_failed(graph_id: str, error: BaseException) -> None:
 
 
 def _flaw_of_version(given: Any) -> str:
-    span = (given, given) if isinstance(given, int) else given
-    if not (isinstance(span, tuple) and len(span) == 2 and all(type(each) is int for each in span)):
+    if not _is_span(given):
         return f"Its api_version {given!r} is no version: write 1, or (1, 2) for the lowest and the highest that it supports."
-    lowest, highest = span
-    if lowest <= API_VERSION and highest >= OLDEST_API_VERSION and lowest <= highest:
+    lowest, highest = _span(given)
+    if lowest <= API_VERSION and highest >= OLDEST_API_VERSION:
         return ""
-    cure = (
-        "Swap the two." if lowest > highest else f"Upgrade {'spark-graphs' if lowest > API_VERSION else 'the plugin'}."
-    )
     return (
         f"It is written for {_spoken(lowest, highest)} of the plugin API, but this spark-graphs speaks "
-        f"{_spoken(OLDEST_API_VERSION, API_VERSION)}. {cure}"
+        f"{_spoken(OLDEST_API_VERSION, API_VERSION)}. Upgrade {'spark-graphs' if lowest > API_VERSION else 'the plugin'}."
     )
+
+
+def _is_span(given: Any) -> bool:
+    span = _span(given)
+    is_pair = isinstance(span, tuple) and len(span) == 2 and all(type(each) is int for each in span)
+    return is_pair and span[0] <= span[1]
+
+
+def _span(given: Any) -> Any:
+    return (given, given) if isinstance(given, int) else given
 
 
 def _spoken(lowest: int, highest: int) -> str:

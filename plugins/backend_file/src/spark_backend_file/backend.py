@@ -17,6 +17,8 @@ if TYPE_CHECKING:
         CheckpointInfo,
         CheckpointQuery,
         CheckpointSerializer,
+        Chosen,
+        Codec,
         Format,
         LatestHeaders,
         Listing,
@@ -37,6 +39,7 @@ class FileCheckpointBackend(CheckpointBackend):
     :param format: how the payload is written.
     :param compression: True or ``"gzip"`` to compress it, or ``"zstd"``, which is faster and needs ``spark-graphs[zstd]``.
     :param pretty_print: indent it, where the format is readable.
+    :param codec: transforms what is stored, such as by encryption: a ``Codec``, a name, ``{name: options}``, or a list of these.
     :param serializer: turns objects of your own into plain values and back.
     :param limits: what loading one checkpoint may cost beyond what its size accounts for.
     :param inline_io: whether the event loop's thread may make small saves itself while the disk is fast; docs/file-backend.md
@@ -51,11 +54,12 @@ class FileCheckpointBackend(CheckpointBackend):
     def __init__(
         self,
         directory: str | os.PathLike[str],
-        format: str | Format = "json",
+        format: Chosen[Format] = "json",
         compression: bool | str = False,
         pretty_print: bool = False,
-        serializer: CheckpointSerializer | None = None,
+        serializer: Chosen[CheckpointSerializer] | None = None,
         *,
+        codec: Chosen[Codec] | Sequence[Chosen[Codec]] | None = None,
         limits: ReadLimits | Mapping[str, int] | None = None,
         inline_io: bool = True,
         storage_options: Mapping[str, Any] | None = None,
@@ -65,6 +69,7 @@ class FileCheckpointBackend(CheckpointBackend):
             format=format,
             compression=compression,
             pretty_print=pretty_print,
+            codec=codec,
             serializer=serializer,
             limits=limits,
             inline_io=inline_io,

@@ -31,7 +31,7 @@ from spark_backend_s3.view_cache import ViewCache
 from spark_backend_s3.writer import RecordWriter
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint.storage import CheckpointSerializer, Format, ReadLimits
+    from spark.graphs.checkpoint.storage import CheckpointSerializer, Chosen, Codec, Format, ReadLimits
 
 Names: TypeAlias = list[str]
 Sequences: TypeAlias = list[int]
@@ -53,6 +53,7 @@ class S3CheckpointBackend(CheckpointBackend):
     :param format: how the payload is written.
     :param compression: True or ``"gzip"`` to compress it.
     :param pretty_print: indent it, where the format is readable.
+    :param codec: transforms what is stored, such as by encryption: a ``Codec``, a name, ``{name: options}``, or a list of these.
     :param serializer: turns objects of your own into plain values and back.
     :param limits: what loading one checkpoint may cost beyond what its size accounts for.
     :param inline_io: makes no difference, since nothing here blocks the event loop; taken because every backend takes it.
@@ -76,10 +77,11 @@ class S3CheckpointBackend(CheckpointBackend):
         single_writer: bool = False,
         timeout: float = 60.0,
         trust: Trust = TRUST,
-        format: str | Format = "json",
+        format: Chosen[Format] = "json",
         compression: bool | str = False,
         pretty_print: bool = False,
-        serializer: CheckpointSerializer | None = None,
+        codec: Chosen[Codec] | Sequence[Chosen[Codec]] | None = None,
+        serializer: Chosen[CheckpointSerializer] | None = None,
         limits: ReadLimits | Mapping[str, int] | None = None,
         inline_io: bool = True,
     ) -> None:
@@ -87,6 +89,7 @@ class S3CheckpointBackend(CheckpointBackend):
             format=format,
             compression=compression,
             pretty_print=pretty_print,
+            codec=codec,
             serializer=serializer,
             limits=limits,
             inline_io=inline_io,

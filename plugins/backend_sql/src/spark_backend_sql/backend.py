@@ -29,7 +29,7 @@ from spark_backend_sql.statements import LAST_SEQUENCE, damaged_line, header_of,
 from spark_backend_sql.urls import parsed
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint.storage import CheckpointSerializer, Format, ReadLimits
+    from spark.graphs.checkpoint.storage import CheckpointSerializer, Chosen, Codec, Format, ReadLimits
 
 Value = TypeVar("Value")
 Sequences: TypeAlias = list[int]
@@ -53,6 +53,7 @@ class DatabaseCheckpointBackend(CheckpointBackend):
     :param format: how the payload is written.
     :param compression: True or ``"gzip"`` to compress it, or ``"zstd"``, which is faster and needs ``spark-graphs[zstd]``.
     :param pretty_print: indent it, where the format is readable.
+    :param codec: transforms what is stored, such as by encryption: a ``Codec``, a name, ``{name: options}``, or a list of these.
     :param serializer: turns objects of your own into plain values and back.
     :param limits: what loading one checkpoint may cost beyond what its size accounts for.
     :param wait: seconds that a call waits at most for another program's lock, and for a server that is away.
@@ -71,11 +72,12 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         self,
         connection_string: str,
         table_name: str = "checkpoints",
-        format: str | Format = "json",
+        format: Chosen[Format] = "json",
         compression: bool | str = False,
         pretty_print: bool = False,
-        serializer: CheckpointSerializer | None = None,
+        serializer: Chosen[CheckpointSerializer] | None = None,
         *,
+        codec: Chosen[Codec] | Sequence[Chosen[Codec]] | None = None,
         limits: ReadLimits | Mapping[str, int] | None = None,
         wait: float = WAIT,
         inline_io: bool = True,
@@ -84,6 +86,7 @@ class DatabaseCheckpointBackend(CheckpointBackend):
             format=format,
             compression=compression,
             pretty_print=pretty_print,
+            codec=codec,
             serializer=serializer,
             limits=limits,
             inline_io=inline_io,

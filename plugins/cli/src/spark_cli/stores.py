@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from spark_cli.exit_codes import refuse
+from spark_cli.own_plugins import find_own_plugins
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint import CheckpointBackend
@@ -24,6 +25,7 @@ def wait_for(work: Coroutine[Any, Any, Result]) -> Result:
 @asynccontextmanager
 async def opened_store(url: str) -> AsyncIterator[CheckpointBackend]:
     """The chosen store, closed at the end."""
+    find_own_plugins()
     store = opened(url) if url else _configured()
     try:
         yield store
@@ -48,7 +50,7 @@ def opened(url: str) -> CheckpointBackend:
 def _configured() -> CheckpointBackend:
     from spark.graphs.checkpoint import CheckpointConfig
 
-    backend = CheckpointConfig.load().backend
-    if backend is None:
+    config = CheckpointConfig.load()
+    if config.backend is None:
         refuse("no store was chosen. Give --url, set SPARK_CHECKPOINT_URL, or set url in spark.toml.")
-    return opened(backend) if isinstance(backend, str) else backend
+    return config.open_backend()

@@ -13,6 +13,7 @@ from spark.errors import CheckpointDamagedError, DeserializationError, PluginErr
 from spark.graphs.checkpoint import CheckpointInfo, DamagedRecord, Listing
 from spark.graphs.checkpoint.storage import (
     BlobRef,
+    CheckpointBackend,
     Record,
     RecordCodec,
     RecordHeader,
@@ -123,7 +124,7 @@ class _Transfer:
         self._total = total
         self._done = 0
         self._report = report
-        self._codec = RecordCodec()
+        self._codec = source.record_codec if isinstance(source, CheckpointBackend) else RecordCodec()
         self.outcome = Outcome()
 
     async def copy_graph(self, graph_id: str, infos: Sequence[CheckpointInfo]) -> None:
@@ -149,7 +150,7 @@ class _Transfer:
                 self._refuse(info, "another record has its sequence")
             self.outcome.present += found is not None
             self._tick()
-            names += found.names if found else []
+            names += [ref.name for ref in found.refs] if found else []
         return names
 
     async def _copy(self, info: CheckpointInfo, found: _Found | None, held: set[str]) -> Names:
@@ -187,12 +188,19 @@ class _Transfer:
             return None
 
     async def _found(self, record: Record) -> _Found:
-        """The record with what it may need: any large value of its graph, if its payload does not name them."""
+        """The record with what it may need: any large value of its graph, if its payload does not tell."""
         if not self._source.keeps_blobs:
             return _Found(record, [], [])
         if not record.header.references_in_payload:
             return _Found(record, await self._source.blob_names(record.graph_id), [])
-        refs = await run_blocking(self._codec.references, record)
+        try:
+            refs = await run_blocking(self._codec.references, record)
+        except (DeserializationError, PluginError):
+            if (
+                record.header.codecs
+            ):  # which without their options can't be undone, such as an encryption without the key
+                return _Found(record, await self._source.blob_names(record.graph_id), [])
+            raise
         return _Found(record, [ref.name for ref in refs], refs)
 
     async def _packed(self, info: CheckpointInfo, found: _Found, held: set[str]) -> Record | None:

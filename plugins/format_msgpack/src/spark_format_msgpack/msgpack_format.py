@@ -21,12 +21,16 @@ _PLAIN_ONLY: Final = (
     | ormsgpack.OPT_PASSTHROUGH_UUID
 )
 """What is no plain tree is refused; else it would come back as something else."""
-_SMALL: Final = 16 * 1024
-"""Bytes of which it does not matter how many values they are."""
-_TEXT_WITH_DOLLAR: Final = re.compile(
-    rb"\$(?:(?<=[\xa1-\xbf]\$)|(?<=\xd9.\$)|(?<=\xda..\$)|(?<=\xdb....\$))", re.DOTALL
+_TAG: Final = re.compile(
+    rb"\$(?:%b)"
+    % b"|".join(
+        rb"(?<=%b%b\$)" % (map_of_one, text)
+        for map_of_one in (rb"\x81", rb"\xde\0\x01", rb"\xdf\0\0\0\x01")
+        for text in (rb"[\xa1-\xbf]", rb"\xd9.", rb"\xda..", rb"\xdb....")
+    ),
+    re.DOTALL,
 )
-"""What may be the beginning of a text that begins with a dollar sign: one that stands after the header of a text."""
+"""A dollar sign after the headers of a map with one key and of a text: so a tag begins. Most others are in texts and numbers."""
 _MAP_16: Final = Struct(">BH")
 _MAP_32: Final = Struct(">BI")
 
@@ -63,7 +67,7 @@ class MsgpackFormat(Format):
         return ormsgpack.packb(name)
 
     def is_plain(self, data: bytes) -> bool:
-        return _TEXT_WITH_DOLLAR.search(data) is None
+        return _TAG.search(data) is None
 
     def count(self, data: bytes) -> int:
-        return len(data) if len(data) <= _SMALL else values_in(data)
+        return values_in(data)

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from spark_testing.records import make_record as make_record
     from spark_testing.recovery import check_recovery as check_recovery
     from spark_testing.recovery_report import RecoveryReport as RecoveryReport
+    from spark_testing.retentions import RetentionConformance as RetentionConformance
+    from spark_testing.rules import make_boundary as make_boundary
+    from spark_testing.rules import make_line as make_line
     from spark_testing.serializers import SerializerConformance as SerializerConformance
     from spark_testing.triggers import TriggerConformance as TriggerConformance
-    from spark_testing.triggers import make_boundary as make_boundary
     from spark_testing.types import TypesConformance as TypesConformance
 
 _HOMES: Final = {
@@ -39,13 +41,15 @@ _HOMES: Final = {
     "OpenAnother": "backends",
     "ReadRaw": "backends",
     "RecoveryReport": "recovery_report",
+    "RetentionConformance": "retentions",
     "FormatConformance": "formats",
     "SerializerConformance": "serializers",
     "Spoil": "backends",
     "TriggerConformance": "triggers",
     "TypesConformance": "types",
     "check_recovery": "recovery",
-    "make_boundary": "triggers",
+    "make_boundary": "rules",
+    "make_line": "rules",
     "make_record": "records",
 }
 
@@ -61,12 +65,14 @@ __all__ = [
     "OpenAnother",
     "ReadRaw",
     "RecoveryReport",
+    "RetentionConformance",
     "SerializerConformance",
     "Spoil",
     "TriggerConformance",
     "TypesConformance",
     "check_recovery",
     "make_boundary",
+    "make_line",
     "make_record",
 ]
 

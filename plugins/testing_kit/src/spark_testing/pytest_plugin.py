@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from spark_testing.faults import FaultyBackend
 
 pytest.register_assert_rewrite(
-    "spark_testing.backends", "spark_testing.formats", "spark_testing.triggers", "spark_testing.leaks"
+    "spark_testing.backends",
+    "spark_testing.formats",
+    "spark_testing.triggers",
+    "spark_testing.retentions",
+    "spark_testing.rules",
+    "spark_testing.leaks",
 )
 
 

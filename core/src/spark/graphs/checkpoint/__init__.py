@@ -26,7 +26,7 @@ from spark.graphs.checkpoint.migrations import register_migration
 from spark.graphs.checkpoint.model import CURRENT_VERSION, GraphCheckpoint
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler, observer_class
 from spark.graphs.checkpoint.policies.improvements import WhenImproved
-from spark.graphs.checkpoint.policies.lookup import trigger_class
+from spark.graphs.checkpoint.policies.lookup import retention_class, trigger_class
 from spark.graphs.checkpoint.policies.retention import KeepAll, KeepFor, KeepLast, Retention
 from spark.graphs.checkpoint.policies.selections import KeepBest, KeepDaily, KeepEvery
 from spark.graphs.checkpoint.policies.signals import OnSignal
@@ -108,6 +108,7 @@ __all__ = [
     "register_migration",
     "register_type",
     "rename_type",
+    "retention_class",
     "serializer_class",
     "trigger_class",
 ]
@@ -119,5 +120,4 @@ if not TYPE_CHECKING:  # or a misspelt import would have a type: Any
         """The backends that plugins bring, such as ``FileCheckpointBackend``: imported from the installed plugin on first use."""
         from spark.hooks.registry import class_to_import
 
-        value = globals()[name] = class_to_import(name, module=__name__)
-        return value
+        return class_to_import(name, module=__name__)

@@ -19,6 +19,8 @@ class Links(NamedTuple):
     """The backend that it was loaded from or saved to."""
     observers: Any = None
     """Who is notified when it is saved by hand."""
+    codec: Any = None
+    """The store of its graph and what writes there, where that is not the store's own codec."""
 
 
 _NONE: Final = Links()

@@ -81,7 +81,7 @@ async def _put_next(checkpoint: Saveable, backend: RecordStore, *, nonce: str) -
         with wrapped(backend, "saving checkpoint ", checkpoint.checkpoint_id):
             sequence = max(await backend.next_sequence(checkpoint.graph_id), _own_sequence(checkpoint))
         record = await run_blocking(
-            backend.record_codec.encode, checkpoint, sequence=sequence, manual=True, nonce=nonce
+            _encoder(checkpoint, backend).encode, checkpoint, sequence=sequence, manual=True, nonce=nonce
         )
         try:
             with wrapped(backend, "saving checkpoint ", checkpoint.checkpoint_id):
@@ -90,6 +90,12 @@ async def _put_next(checkpoint: Saveable, backend: RecordStore, *, nonce: str) -
             continue  # somebody else was faster; a checkpoint made by hand has no place to defend
         return record
     raise never_free(backend, checkpoint.graph_id)
+
+
+def _encoder(checkpoint: Saveable, backend: RecordStore) -> Encoder:
+    """What writes the checkpoint: in the store of its graph, what writes the checkpoints of its runs."""
+    own: tuple[RecordStore, Encoder] | None = links_of(checkpoint).codec
+    return own[1] if own is not None and own[0] is backend else backend.record_codec
 
 
 def _own_sequence(checkpoint: Saveable) -> int:

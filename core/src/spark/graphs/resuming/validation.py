@@ -98,6 +98,7 @@ def _check_progress(metadata: Any) -> None:
     check.value("iteration", iteration, is_count(iteration))
     check.value("last_node", last_node, is_text_or_none(last_node))
     check.value("run_id", run_id, is_text_or_none(run_id))
+    check.that(isinstance(metadata.get("triggers", []), list), "triggers is not a list")
 
 
 def _present_frontier(frontier: Any) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from spark_cli.output import say, say_lines, say_table, tell
+from spark_cli.output import say, say_lines, say_table, tell, tell_lines
+from spark_cli.own_plugins import find_own_plugins
 
 if TYPE_CHECKING:
     from spark.hooks import PluginInfo, Provided
@@ -38,6 +39,7 @@ def show_plugins(as_json: bool, *, name: str = "") -> bool:
 
     :param name: show only what has this name, or comes from the plugin or distribution that has it; with its options.
     """
+    mistakes = _register_own()
     found = _found()
     rows = [
         row
@@ -52,9 +54,24 @@ def show_plugins(as_json: bool, *, name: str = "") -> bool:
         say_lines(json.dumps(lines, indent=2))  # say_json would load pydantic
     else:
         _print(rows)
+    for mistake in mistakes:
+        tell_lines(f"spark: {mistake}")
     if not rows:
         tell(f"spark: nothing has the name {name!r}. `spark plugins` shows all names.")
-    return bool(rows) and all(row.status in ("loaded", "blocked") for row in rows)
+    return bool(rows) and not mistakes and all(row.status in ("loaded", "blocked") for row in rows)
+
+
+def _register_own() -> list[str]:
+    """Register what the project's settings name; returns what is wrong with that. Only then is the engine loaded."""
+    if find_own_plugins():
+        from spark.errors import SparkError
+        from spark.graphs.checkpoint import CheckpointConfig
+
+        try:
+            CheckpointConfig.load()
+        except SparkError as error:
+            return [str(error)]
+    return []
 
 
 def _found() -> list[PluginInfo]:

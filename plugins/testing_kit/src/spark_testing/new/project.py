@@ -10,15 +10,17 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import distribution
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final
 
 from spark_testing.new.names import reason_against
 
-_TEMPLATES: Final = Path(__file__).with_name("templates")
-_SKELETON: Final = Path(__file__).with_name("skeleton")
+_TEMPLATES: Final = files("spark_testing.new") / "templates"
+_SKELETON: Final = files("spark_testing.new") / "skeleton"
 
-KINDS: Final = tuple(sorted(folder.name for folder in _TEMPLATES.iterdir() if (folder / "plugin.py").exists()))
+KINDS: Final = tuple(sorted(folder.name for folder in _TEMPLATES.iterdir() if (folder / "plugin.py").is_file()))
 """What can be made."""
 
 
@@ -68,19 +70,19 @@ def render(project: Project, target: Path) -> list[Path]:
 def _files(project: Project) -> Iterator[tuple[str, str]]:
     """Where each file of the project is, and what is in it."""
     words = _words(project)
-    for source in _sources(_SKELETON):
-        yield _renamed(source.relative_to(_SKELETON).as_posix(), words), _renamed(_text(source), words)
-    for source in _sources(_TEMPLATES / project.kind):
-        if source.suffix == ".py":
-            folder = "tests" if source.name.startswith("test_") else f"src/{project.package}"
-            yield f"{folder}/{_renamed(source.name, words)}", _renamed(_text(source), words)
+    for place, text in _texts(_SKELETON):
+        yield _renamed(place, words), _renamed(text, words)
+    for place, text in _texts(_TEMPLATES / project.kind):
+        if place.endswith(".py"):
+            folder = "tests" if place.startswith("test_") else f"src/{project.package}"
+            yield f"{folder}/{_renamed(place, words)}", _renamed(text, words)
     yield "LICENSE", _license()
 
 
 def _words(project: Project) -> Mapping[str, str]:
     """What stands for what in the skeleton and the template; longer words first."""
     names = {"Example": project.class_name, "EXAMPLE": project.name.upper(), "example": project.name}
-    summary, _, usage = _renamed(_text(_TEMPLATES / project.kind / "README.md"), names).partition("\n")
+    summary, _, usage = _renamed(dict(_texts(_TEMPLATES / project.kind))["README.md"], names).partition("\n")
     return {
         "spark-graphs-KIND-example": project.distribution,
         "SUMMARY": summary,
@@ -94,13 +96,13 @@ def _renamed(text: str, words: Mapping[str, str]) -> str:
     return re.sub("|".join(map(re.escape, words)), lambda found: words[found[0]], text)
 
 
-def _sources(folder: Path) -> list[Path]:
-    # What pip compiles at installation is left behind.
-    return sorted(file for file in folder.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
-
-
-def _text(file: Path) -> str:
-    return file.read_text(encoding="utf-8")
+def _texts(folder: Traversable, *, place: str = "") -> Iterator[tuple[str, str]]:
+    """Where each file in the folder is, and what is in it; the kit may be in a zip file."""
+    for each in sorted(folder.iterdir(), key=lambda each: each.name):
+        if each.is_file():
+            yield f"{place}{each.name}", each.read_text(encoding="utf-8")
+        elif each.name != "__pycache__":  # what pip compiles at installation
+            yield from _texts(each, place=f"{place}{each.name}/")
 
 
 def _license() -> str:

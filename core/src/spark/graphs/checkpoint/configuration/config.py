@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 from spark.errors import GraphDefinitionError
-from spark.graphs.checkpoint.configuration.choices import CHOSEN, ENCODING, choose, without_secrets
+from spark.graphs.checkpoint.configuration.choices import CHOSEN, choose, without_secrets
 from spark.graphs.checkpoint.configuration.choosing import chosen_retention, chosen_trigger
+from spark.graphs.checkpoint.configuration.encoding import ENCODING, written_as
+from spark.graphs.checkpoint.configuration.recorded import (
+    encoding_again,
+    handlers_again,
+    handlers_to_data,
+    rule_again,
+)
 from spark.graphs.checkpoint.configuration.store import opened_store
+from spark.graphs.checkpoint.observers.choosing import chosen_handlers
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler, HandlerErrors
 from spark.graphs.checkpoint.observers.observers import Observers
 from spark.graphs.checkpoint.policies.lookup import (
-    UnknownRuleError,
     retention_from_data,
     rule_to_data,
     trigger_from_data,
@@ -32,9 +39,10 @@ from spark.graphs.checkpoint.policies.triggers import (
     WithinOverhead,
 )
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
-from spark.graphs.values.loaded import class_name
 
 if TYPE_CHECKING:
+    from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
+    from spark.graphs.checkpoint.records.codecs import Codec
     from spark.graphs.checkpoint.records.formats import Format
     from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
 
@@ -105,8 +113,8 @@ class CheckpointConfig:
     below go to the backend that is opened by its URL or name, or in memory; one that is an object has its own."""
     serializer: CheckpointSerializer | str | Mapping[str, Any] | None = None
     """What turns your objects into what can be saved: by itself, by name, or ``{name: options}``."""
-    codec: Any = None
-    """What transforms the bytes, encryption for instance: by itself, by name, or ``{name: options}``."""
+    codec: Codec | str | Mapping[str, Any] | Sequence[Codec | str | Mapping[str, Any]] | None = None
+    """What transforms the bytes, encryption for instance: by itself, by name, ``{name: options}``, or a list of these."""
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, kw_only=True)
     """Where each value came from, by field, when ``load`` made this: ``"argument"``, ``"SPARK_CHECKPOINT_URL"``,
     ``"spark.toml:[checkpoint] url"``, ``"default"``."""
@@ -183,11 +191,26 @@ class CheckpointConfig:
         :raises GraphDefinitionError: it can't be made from this.
         :raises PluginError: no plugin provides it.
         """
+        if isinstance(self.backend, CheckpointBackend):
+            return self.backend
         return opened_store(self.backend, self.encoding(), place=self._place("backend"))
 
     def observers(self) -> Observers:
         """Who is notified."""
+        if self.handler is None:
+            return Observers()
         return Observers.of(self.handler, errors=self.handler_errors, place=self._place("handler"))
+
+    def record_codec(self, backend: CheckpointBackend) -> RecordCodec:
+        """What writes the checkpoints of a graph with this configuration into this backend."""
+        encoding = self.encoding()
+        return written_as(backend.record_codec, encoding) if encoding else backend.record_codec
+
+    def moved_to(self, backend: CheckpointBackend | None) -> CheckpointConfig:
+        """The same configuration for another backend, in which checkpoints are written as before."""
+        moved = replace(self, backend=None)
+        moved.backend = backend
+        return moved
 
     def encoding(self) -> dict[str, Any]:
         """Of ``format``, ``serializer`` and ``codec``, those that were chosen."""
@@ -212,7 +235,7 @@ class CheckpointConfig:
         """Put what was chosen by name in place of its name, all at once, so that all mistakes are reported together."""
         if isinstance(self.backend, CheckpointBackend):
             self._refuse_encoding()
-        given = {name: getattr(self, name) for name in CHOSEN}
+        given = {name: value for name in CHOSEN if (value := getattr(self, name)) is not None}
         for name, value in choose(given, self._place).items():
             setattr(self, name, value)
 
@@ -242,52 +265,41 @@ class CheckpointConfig:
             data["trigger"] = rule_to_data(chosen_trigger(self.trigger, place="trigger"))
         if self.retention is not None:
             data["retention"] = rule_to_data(chosen_retention(self.retention, place="retention"))
-        if handlers := _all(self.handler):
-            data["handlers"] = [class_name(type(handler)) for handler in handlers]
+        if self.handler is not None:
+            data["handlers"] = handlers_to_data(chosen_handlers(self.handler, place="handler"))
         return data
 
     @classmethod
     def from_data(cls, data: Any, *, backend: CheckpointBackend | None) -> tuple[CheckpointConfig | None, list[str]]:
-        """The configuration that ``to_data`` recorded, or None when there is none; and what of it is lost.
+        """The configuration that was recorded, or None when there is none; and what of it is lost.
 
         A rule that can't be made again is replaced by one that keeps more.
 
-        :raises GraphDefinitionError: no configuration can have been recorded like this.
+        :raises GraphDefinitionError: no configuration can have been recorded like this, or what it says of how checkpoints are
+            written can't be made again.
+        :raises PluginError: a format, a serializer or a codec is not installed.
         """
         if not isinstance(data, Mapping) or backend is None:
             return None, []
-        config = cls(backend=backend, **{name: data[name] for name in _PLAIN if name in data})
-        lost = [f"{str(one)[:200]} is not called" for one in _all(data.get("handlers"))]
+        lost: list[str] = []
+        config = cls(**{name: data[name] for name in _PLAIN if name in data})
+        config.handler = handlers_again(data.get("handlers"), lost=lost) or None
         if (trigger := data.get("trigger")) is not None:
             measured: Trigger = WithinOverhead(config.max_overhead or 0.05)
-            config.trigger = _recorded("trigger", trigger, trigger_from_data, measured, lost)
+            config.trigger = rule_again("trigger", trigger, trigger_from_data, instead=measured, lost=lost)
         if (retention := data.get("retention")) is not None:
             everything: Retention = KeepAll()
-            config.retention = _recorded("retention", retention, retention_from_data, everything, lost)
+            config.retention = rule_again("retention", retention, retention_from_data, instead=everything, lost=lost)
+        for name, value in encoding_again(data).items():
+            setattr(config, name, value)
+        config.backend = backend
         return config, lost
 
 
 _OBJECTS: Final = frozenset({"backend", "sources", *ENCODING, *CHOSEN})
 _PLAIN: Final = tuple(each.name for each in fields(CheckpointConfig) if each.name not in _OBJECTS)
 """The arguments that are recorded as they are."""
-
-Recorded = TypeVar("Recorded", bound=Rule)
-
-
-def _recorded(
-    what: str, data: Any, from_data: Callable[[Any], Recorded], instead: Recorded, lost: list[str]
-) -> Recorded:
-    try:
-        return from_data(data)
-    except UnknownRuleError as error:
-        lost.append(f"{what}: {error}, so {instead!r} is used")
-        return instead
-
-
-def _all(one_or_several: Any) -> list[Any]:
-    if one_or_several is None:
-        return []
-    return list(one_or_several) if isinstance(one_or_several, Sequence) else [one_or_several]
+_FLAGS: Final = tuple(each.name for each in fields(CheckpointConfig) if each.type == "bool")
 
 
 def _check_overhead(share: Any) -> None:
@@ -312,7 +324,7 @@ def _names(names: Sequence[str] | str | None) -> list[str] | None:
 
 
 def _check_flags(config: CheckpointConfig) -> None:
-    for each in fields(config):
-        value = getattr(config, each.name)
-        if each.type == "bool" and not isinstance(value, bool):
-            raise GraphDefinitionError(f"CheckpointConfig({each.name}={value!r}): give True or False.")
+    for name in _FLAGS:
+        value = getattr(config, name)
+        if not isinstance(value, bool):
+            raise GraphDefinitionError(f"CheckpointConfig({name}={value!r}): give True or False.")

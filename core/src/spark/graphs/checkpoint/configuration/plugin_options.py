@@ -10,6 +10,7 @@ from spark.graphs.checkpoint.configuration.choosing import all_of
 from spark.graphs.checkpoint.configuration.files import SettingsFile, Table
 from spark.graphs.checkpoint.observers.choosing import chosen_observer
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler
+from spark.hooks.choices import hidden_options
 
 PluginOptions = Mapping[str, Table]
 """Name of a plugin to its options."""
@@ -37,17 +38,17 @@ def configured_observers(tables: PluginOptions) -> tuple[CheckpointHandler, ...]
     return tuple(observer for observer in made if observer is not None)
 
 
-def completed(given: Any, tables: PluginOptions) -> Any:
+def completed(given: Any, tables: PluginOptions, *, only_secrets: bool = False) -> Any:
     """What was chosen, with the options that the tables have besides: ``"webhook"`` becomes ``{"webhook": {"url": …}}``.
 
-    In place of a secret that was not recorded, ``***``, stands that of the table, if it has one.
+    :param only_secrets: only ``***``, which stands for a secret that was not recorded, gives way to what the table has.
     """
     if isinstance(given, str):
-        return {given: tables[given].values} if given in tables else given
+        return {given: tables[given].values} if given in tables and not only_secrets else given
     if isinstance(given, Mapping):
-        return {name: _completed(name, value, tables) for name, value in given.items()}
+        return {name: _completed(name, value, tables, only_secrets) for name, value in given.items()}
     if isinstance(given, Sequence):
-        return [completed(each, tables) for each in given]
+        return [completed(each, tables, only_secrets=only_secrets) for each in given]
     return given
 
 
@@ -63,12 +64,12 @@ def _configured(name: str, table: Table) -> CheckpointHandler | None:
     return None
 
 
-def _completed(name: Any, value: Any, tables: PluginOptions) -> Any:
+def _completed(name: Any, value: Any, tables: PluginOptions, only_secrets: bool) -> Any:
     if name in _COMBINED and isinstance(value, list | tuple):
-        return [completed(each, tables) for each in value]
+        return [completed(each, tables, only_secrets=only_secrets) for each in value]
     if not isinstance(value, Mapping) or name not in tables:
         return value
-    from spark.hooks.choices import hidden_options
-
+    if not only_secrets:
+        return {**tables[name].values, **value}
     hidden = hidden_options(value)
-    return {**value, **tables[name].values, **{key: each for key, each in value.items() if key not in hidden}}
+    return {**value, **{key: each for key, each in tables[name].values.items() if key in hidden}}

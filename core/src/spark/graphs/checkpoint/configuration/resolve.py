@@ -15,8 +15,9 @@ from pydantic import ValidationError
 
 from spark.errors import GraphDefinitionError
 from spark.graphs.checkpoint.configuration.backend_options import checked_backend
-from spark.graphs.checkpoint.configuration.choices import CHOSEN, ENCODING, choose
+from spark.graphs.checkpoint.configuration.choices import CHOSEN, choose
 from spark.graphs.checkpoint.configuration.choosing import all_of
+from spark.graphs.checkpoint.configuration.encoding import ENCODING
 from spark.graphs.checkpoint.configuration.errors import explained, misplaced
 from spark.graphs.checkpoint.configuration.files import Table, settings_files
 from spark.graphs.checkpoint.configuration.plugin_options import (
@@ -44,6 +45,7 @@ def values_in_force(overrides: Mapping[str, Any], *, known: Iterable[str]) -> tu
     _check_names(overrides, known)
     files = list(settings_files(_working_directory()))
     given, places = _merged([*_variables(os.environ), *(file.checkpoint for file in files)])
+    _register(given.get("plugins"), place=places.get("plugins", ""))
     if isinstance(overrides.get("backend"), CheckpointBackend):  # which has its own
         given = {name: value for name, value in given.items() if name not in ENCODING}
     sources = {name: places[name] if name in given else "default" for name in known}
@@ -96,6 +98,14 @@ def _store(settings: CheckpointSettings, values: Mapping[str, Any], place: str) 
     encoding = {name: values[name] for name in ENCODING if values.get(name) is not None}
     backend = checked_backend(settings.store, settings.options, encoding=encoding, place=place)
     return {"backend": backend, **dict.fromkeys(ENCODING)}
+
+
+def _register(names: Any, *, place: str) -> None:
+    """Register the project's own plugins, so that what they provide can be chosen. What is no list of names is refused later."""
+    if isinstance(names, list) and names and all(isinstance(name, str) and name for name in names):
+        from spark.hooks import registration
+
+        registration.register_modules(names, place=place)
 
 
 def _check_names(overrides: Mapping[str, Any], known: list[str]) -> None:

@@ -15,7 +15,7 @@ from spark.graphs.checkpoint.records.blobs import BlobRef, Place, Reference, joi
 from spark.graphs.checkpoint.records.checksum import is_right
 from spark.graphs.checkpoint.records.codecs import Codec, FindCodecs, undo
 from spark.graphs.checkpoint.records.formats import Format, is_signed
-from spark.graphs.checkpoint.records.limits import Budget, ReadLimits
+from spark.graphs.checkpoint.records.limits import Budget, ReadLimits, most_members
 from spark.graphs.checkpoint.records.record import Record, RecordHeader
 from spark.graphs.checkpoint.serialization.object_hook import ObjectHook
 from spark.graphs.checkpoint.serialization.reader import TreeReader
@@ -53,14 +53,14 @@ class OpenRecord:
         """
         if self.is_plain or type(self.tree) is not dict:
             return
-        values: dict[tuple[str, bool], tuple[Any, int]] = {}
+        values: dict[tuple[str, bool], Any] = {}
         for reference in self.references:
             known = reference.ref.name, reference.is_raw
             if known not in values:
                 values[known] = self._large_value(reference, blobs)
-            else:
-                self.budget.take(members=values[known][1])
-            reference.mapping[reference.key] = values[known][0]
+            elif not reference.is_raw:  # our own writers refer to each once
+                self.budget.take(members=self.format.count(self._content(reference.ref, blobs)))
+            reference.mapping[reference.key] = values[known]
         try:
             join_chunks(_keyed_mappings(self.tree))
         except CheckpointDamagedError as error:
@@ -72,21 +72,22 @@ class OpenRecord:
             if reference.is_raw and not self.format.takes_bytes:
                 reference.mapping[reference.key] = b64encode(reference.mapping[reference.key]).decode("ascii")
 
-    def _large_value(self, reference: Reference, blobs: Mapping[str, bytes]) -> tuple[Any, int]:
-        """The value, or the bytes themselves of a chunk of buffers; and how many values it is made of at most."""
-        ref = reference.ref
+    def _large_value(self, reference: Reference, blobs: Mapping[str, bytes]) -> Any:
+        """The value, or the bytes themselves of a chunk of buffers."""
+        content = self._content(reference.ref, blobs)
+        if reference.is_raw:
+            return content
+        self.budget.take(members=most_members(content, self.format.count, stored=reference.ref.size))
+        return _load(self.format, self.header, content)
+
+    def _content(self, ref: BlobRef, blobs: Mapping[str, bytes]) -> bytes:
         stored = blobs.get(ref.name)
         if stored is None:
             raise_damaged(self.header, f"its large value {ref.name!r} is missing")
         try:
-            content = ref.content(stored, self.find_codecs)
+            return ref.content(stored, self.find_codecs)
         except CheckpointDamagedError as error:
             raise_damaged(self.header, str(error), cause=error)
-        if reference.is_raw:
-            return content, 0
-        members = self.format.count(content)
-        self.budget.take(members=members)
-        return _load(self.format, self.header, content), members
 
 
 class Decoder:
@@ -166,7 +167,7 @@ class Decoder:
         find_codecs = partial(self._recorded.codecs, what=name_of(header))
         raw = _unpack(header, payload, find_codecs(header.codecs))
         if not format.takes_objects:  # whoever unpickles trusts the store
-            budget.take(size=len(raw), members=format.count(raw))
+            budget.take(size=len(raw), members=most_members(raw, format.count, stored=len(payload)))
         tree = _load(format, header, raw)
         is_plain = format.takes_objects or format.is_plain(raw)
         try:

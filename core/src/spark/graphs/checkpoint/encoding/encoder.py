@@ -18,7 +18,7 @@ from spark.graphs.checkpoint.records.codecs import Codec, codec_names, pack
 from spark.graphs.checkpoint.records.composing import Composer, DeferredPayload, Encoded, EncodedItems
 from spark.graphs.checkpoint.records.compression import COST_FACTOR
 from spark.graphs.checkpoint.records.formats import Format, is_signed
-from spark.graphs.checkpoint.records.limits import Inflation, ReadLimits
+from spark.graphs.checkpoint.records.limits import Inflation, ReadLimits, most_members
 from spark.graphs.checkpoint.records.query import searchable
 from spark.graphs.checkpoint.records.record import Record, RecordHeader
 from spark.graphs.checkpoint.sections import Section
@@ -360,7 +360,8 @@ def packed_payload(
     """
 
     def admits(size: int) -> bool:
-        members = 0 if format.takes_objects else format.count(raw)  # whoever unpickles trusts the store
+        # Whoever unpickles trusts the store.
+        members = 0 if format.takes_objects else most_members(raw, format.count, stored=size)
         return Inflation(limits).admits("payload", size=size, raw_size=len(raw), members=members)
 
     return pack(raw, compression=compression, codecs=codecs, admits=admits)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, TypeAlias, TypeVar
 
-from spark.errors import DeserializationError, GraphDefinitionError
+from spark.errors import DeserializationError
+from spark.graphs.checkpoint.encoding.choosing import Chosen, chosen_codecs, chosen_serializer, made_format
 from spark.graphs.checkpoint.encoding.decoder import Decoder, check_intact
 from spark.graphs.checkpoint.encoding.encoder import Checksum, Encoder, packed_payload
 from spark.graphs.checkpoint.encoding.recorded import name_of
@@ -19,11 +18,6 @@ from spark.graphs.checkpoint.records.limits import ReadLimits, for_writing
 from spark.graphs.checkpoint.records.record import Record
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer, is_hook
 from spark.graphs.values.loaded import class_name
-
-_CODEC_NAME: Final = re.compile(r"[a-z][a-z0-9_.-]*")
-T = TypeVar("T")
-Chosen: TypeAlias = T | str | Mapping[str, Mapping[str, Any]]
-"""An object, the name under which a plugin provides one, or a name and options."""
 
 
 class RecordCodec(Encoder, Decoder):
@@ -49,8 +43,9 @@ class RecordCodec(Encoder, Decoder):
         checksum: Checksum = "sha256",
         limits: ReadLimits | Mapping[str, int] | None = None,
     ) -> None:
-        made, codecs = _chosen_format(format, pretty_print=pretty_print), _chosen_codecs(codec)
-        hook, reading = _chosen_serializer(serializer), ReadLimits.of(limits)
+        made, codecs = made_format(format, pretty_print=pretty_print), chosen_codecs(codec, place="codec")
+        hook = None if serializer is None else chosen_serializer(serializer, place="serializer")
+        reading = ReadLimits.of(limits)
         Encoder.__init__(
             self,
             made,
@@ -63,6 +58,25 @@ class RecordCodec(Encoder, Decoder):
         Decoder.__init__(self, made, codecs=codecs, serializer=hook, limits=reading)
         self.serializer: str = class_name(type(hook)) if is_hook(hook) else ""
         """The class of the serializer that every object passes; nothing where it changes none."""
+        self.object_hook: CheckpointSerializer | None = hook
+        """That serializer."""
+
+    def varied(
+        self,
+        *,
+        format: Chosen[Format] | None = None,
+        codec: Chosen[Codec] | Sequence[Chosen[Codec]] | None = None,
+        serializer: Chosen[CheckpointSerializer] | None = None,
+    ) -> RecordCodec:
+        """A codec for the same store that writes as this one does, but for what is given."""
+        return RecordCodec(
+            format=self.format if format is None else format,
+            compression=self.compression or False,
+            codec=self.codecs if codec is None else codec,
+            serializer=self.object_hook if serializer is None else serializer,
+            checksum=self._checksum,
+            limits=self.limits,
+        )
 
     def inline_blobs(self, record: Record, blobs: Mapping[str, bytes]) -> Record:
         """The same record with its large values in its payload, for a store that keeps none beside it.
@@ -89,52 +103,6 @@ class RecordCodec(Encoder, Decoder):
         whole = replace(header, size=len(payload), raw_size=len(raw), compression=compression)
         whole.checksum = made_checksum(self._checksum, whole.canonical(), payload)
         return Record(whole, payload)
-
-
-def _chosen_format(given: Any, *, pretty_print: bool) -> Format:
-    if pretty_print:
-        if isinstance(given, Format):
-            raise GraphDefinitionError(
-                f"pretty_print=True is for formats that are given by name. Give it to the format: {class_name(type(given))}"
-                "(pretty_print=True)."
-            )
-        name, options = (given, {}) if isinstance(given, str) else next(iter(given.items()))
-        given = {name: {"pretty_print": True} | options}
-    made: Format = _chosen("format", given, Format)
-    return made
-
-
-def _chosen_codecs(given: Any) -> list[Codec]:
-    each_given = (
-        given if isinstance(given, Sequence) and not isinstance(given, str) else () if given is None else (given,)
-    )
-    codecs = [_chosen("codec", each, Codec) for each in each_given]
-    names = [getattr(codec, "name", None) for codec in codecs]
-    for name in names:
-        if not isinstance(name, str) or not _CODEC_NAME.fullmatch(name):
-            raise GraphDefinitionError(
-                f"codec= has a codec with name = {name!r}, by which no record can call it. Give its class a name of lower case "
-                "letters, digits, '_', '.' and '-', a letter first."
-            )
-    if len({*names}) < len(names):
-        raise GraphDefinitionError(
-            f"codec= has two codecs of one name: {', '.join(map(str, names))}. Records tell them by name."
-        )
-    return codecs
-
-
-def _chosen_serializer(given: Any) -> CheckpointSerializer | None:
-    is_one = not isinstance(given, type) and hasattr(given, "serialize") and hasattr(given, "deserialize")
-    hook: CheckpointSerializer | None = given
-    return hook if given is None or is_one else _chosen("serializer", given, CheckpointSerializer)
-
-
-def _chosen(kind: str, given: Any, base: Any) -> Any:
-    if isinstance(given, base):
-        return given
-    from spark.hooks.options import chosen  # not needed by those who give an object
-
-    return chosen(kind, given, base=base, place=kind)
 
 
 def _needs_blobs(record: Record, why: str) -> DeserializationError:

@@ -9,7 +9,12 @@ from spark.errors import DeserializationError, GraphDefinitionError
 from spark.graphs.checkpoint.records.codecs import Codec
 from spark.graphs.checkpoint.records.formats import Format, format_class
 from spark.graphs.checkpoint.records.record import RecordHeader
-from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer, is_hook, serializer_name
+from spark.graphs.checkpoint.serialization.serializer import (
+    CheckpointSerializer,
+    is_hook,
+    serializer_class,
+    serializer_name,
+)
 
 T = TypeVar("T")
 
@@ -39,10 +44,7 @@ class Recorded:
         if header.format == self._format.name:
             return self._format
         if not self.format_kind(header).safe_to_load:
-            raise DeserializationError(
-                f"{name_of(header)} was written in the format {header.format!r}. Loading that can run code, so it is "
-                f"only done where it is asked for: if you trust this store, open it with format={header.format!r}."
-            )
+            raise _unsafe("format", header.format, header)
         made: Format = _made("format", header.format, what=name_of(header))
         return made
 
@@ -61,13 +63,15 @@ class Recorded:
     def serializer(self, header: RecordHeader) -> CheckpointSerializer | None:
         """What a record's values passed. One of the program's own, which has no name, is used for all that it loads.
 
-        :raises DeserializationError: it has to be given with options.
+        :raises DeserializationError: it has to be asked for, or given with options.
         :raises PluginNotFoundError: it is not installed.
         """
         name, own = header.serializer, self._serializer
         if not name or (is_hook(own) and serializer_name(own) in ("", name)):
             return own
         if name not in self._serializers:
+            if not serializer_class(name).safe_to_load:
+                raise _unsafe("serializer", name, header)
             self._serializers[name] = _made("serializer", name, what=name_of(header))
         return self._serializers[name]
 
@@ -75,6 +79,13 @@ class Recorded:
 def name_of(header: RecordHeader) -> str:
     """What messages call the checkpoint."""
     return f"Checkpoint {header.checkpoint_id!r} (graph {header.graph_id!r}, sequence {header.sequence})"
+
+
+def _unsafe(kind: str, name: str, header: RecordHeader) -> DeserializationError:
+    return DeserializationError(
+        f"{name_of(header)} was written with the {kind} {name!r}. Loading that can run code, so it is only done where it is "
+        f"asked for: if you trust this store, open it with {kind}={name!r}."
+    )
 
 
 def _made(kind: str, name: str, *, what: str) -> Any:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from spark.errors import GraphDefinitionError
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler
+from spark.hooks.choices import Choice, choice_of, remember
 from spark.wording import kind_of, shown_name
 
 _RESERVED: Final = frozenset({"graphs", "enabled"})
@@ -37,8 +38,7 @@ def chosen_observer(name: Any, options: Any, *, place: str) -> CheckpointHandler
     :raises GraphDefinitionError: they don't fit.
     :raises PluginError: no plugin provides the name.
     """
-    from spark.hooks.choices import Choice, choice_of, remember
-    from spark.hooks.options import make
+    from spark.hooks.options import make  # not needed by those who have no observers
 
     if not isinstance(name, str) or not isinstance(options, Mapping):
         raise GraphDefinitionError(f"{place}: give {{name: {{option: value}}}}; it is {kind_of(options)}.")
@@ -58,7 +58,7 @@ def chosen_observer(name: Any, options: Any, *, place: str) -> CheckpointHandler
 
 def graphs_of(handler: CheckpointHandler) -> tuple[str, ...]:
     """The patterns of the graph ids that an observer is limited to; ``("*",)`` where it is not."""
-    choice = _choice_of(handler)
+    choice = choice_of(handler)
     return tuple(choice.options.get("graphs", "*")) if choice is not None else ("*",)
 
 
@@ -69,7 +69,7 @@ def fits(graph_id: str, patterns: Sequence[str]) -> bool:
 
 def name_of(handler: CheckpointHandler) -> str:
     """The name that an observer was chosen by; empty for a handler of the user's own."""
-    choice = _choice_of(handler)
+    choice = choice_of(handler)
     return choice.name if choice is not None else ""
 
 
@@ -102,9 +102,3 @@ def _at(place: str, name: str) -> str:
     from spark.hooks.options import at
 
     return at(place, name)
-
-
-def _choice_of(handler: CheckpointHandler) -> Any:
-    from spark.hooks.choices import choice_of
-
-    return choice_of(handler)

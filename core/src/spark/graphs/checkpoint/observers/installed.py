@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
@@ -15,18 +16,40 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger("spark.checkpoint")
 _LOCK: Final = Lock()
-_made: dict[int, tuple[PluginSpec, CheckpointHandler | None]] = {}
+_made: Final[dict[int, tuple[PluginSpec, CheckpointHandler | None]]] = {}
 """By the identity of its spec, which changes when the plugin is loaded anew."""
+_seen: tuple[Found | None, tuple[PluginSpec, ...]] = None, ()
+"""The plugins that were asked about last, and the observers among them."""
 
 
-def installed_observers(found: Found) -> tuple[CheckpointHandler, ...]:
-    """The observers among these plugins that need no options, each made once. One that can't be made is logged and left out."""
-    global _made
+def installed_observers(found: Found, *, besides: Collection[str]) -> list[CheckpointHandler]:
+    """The observers among these plugins that need no options, each made once. One that can't be made is logged and left out.
+
+    :param besides: names of observers that are not wanted, because they are configured or switched off.
+    """
+    specs = [spec for spec in _observers_in(found) if spec.name not in besides]
+    if not specs:
+        return []
     with _LOCK:
-        specs = {spec.name: spec for plugin in found.plugins for spec in plugin.info.specs if spec.kind == "observer"}
-        # Those that were made stay, with their state, when other plugins come or go.
-        _made = {id(spec): _made.get(id(spec)) or (spec, _observer(spec.name)) for spec in specs.values()}
-        return tuple(made for _, made in _made.values() if made is not None)
+        for spec in specs:
+            if id(spec) not in _made:
+                _made[id(spec)] = spec, _observer(spec.name)
+        return [made for spec in specs if (made := _made[id(spec)][1]) is not None]
+
+
+def are_made(found: Found, *, besides: Collection[str]) -> bool:
+    """Whether ``installed_observers`` has nothing to make, which imports plugins."""
+    return all(id(spec) in _made for spec in _observers_in(found) if spec.name not in besides)
+
+
+def _observers_in(found: Found) -> tuple[PluginSpec, ...]:
+    global _seen
+    seen, specs = _seen
+    if seen is not found:
+        by_name = {spec.name: spec for plugin in found.plugins for spec in plugin.info.specs if spec.kind == "observer"}
+        specs = tuple(by_name.values())
+        _seen = found, specs
+    return specs
 
 
 def _observer(name: str) -> CheckpointHandler | None:

@@ -58,6 +58,7 @@ class Observers:
 
     def __init__(self, handlers: Iterable[CheckpointHandler] = (), *, errors: HandlerErrors = "log") -> None:
         self._given = tuple(handlers)
+        self._named = frozenset(name_of(handler) for handler in self._given)
         self._errors = errors
         self._found: Found | None = None
         """What was installed when ``_told`` was made."""
@@ -75,7 +76,9 @@ class Observers:
 
     async def discover(self) -> None:
         """Find the plugins that listen: off the event loop, because the first time loads them."""
-        if self._found is None or self._found is not _discovered():
+        if self._is_ready():
+            self._methods_for("spark_checkpoint_created")
+        else:
             await run_blocking(self._look)
 
     def listen_to(self, event: str) -> bool:
@@ -148,14 +151,19 @@ class Observers:
             self._look()
         return self._told[event]
 
+    def _is_ready(self) -> bool:
+        """Whether nothing has to be loaded to find out whose methods are called."""
+        from spark.graphs.checkpoint.observers.installed import are_made
+
+        return _events().discovery.has_found() and are_made(_discovered(), besides=self._named)
+
     def _look(self) -> None:
         """Find out whose methods are called: of the handlers that were given, and then of installed observers."""
         from spark.graphs.checkpoint.observers.installed import installed_observers
 
         found = _discovered()
-        chosen = {name_of(handler) for handler in self._given}
-        installed = [each for each in installed_observers(found) if name_of(each) not in chosen]
-        handlers = [each for each in (*self._given, *installed) if not isinstance(each, SwitchedOff)]
+        everybody = [*self._given, *installed_observers(found, besides=self._named)]
+        handlers = [each for each in everybody if not isinstance(each, SwitchedOff)]
         self._told = {event: tuple(_methods(event, handlers)) for event in _METHODS}
         self._found = found
 

@@ -34,23 +34,34 @@ def trigger_class(name: str) -> type[Trigger]:
     return class_of(("trigger", name), base=Trigger)  # type: ignore[type-abstract]
 
 
+def retention_class(name: str) -> type[Retention]:
+    """The class of the retention rule that the core or a plugin provides under this name.
+
+    :raises PluginError: as ``trigger_class`` does.
+    """
+    from spark.hooks.registry import class_of  # not needed by those who give a rule themselves
+
+    return class_of(("retention", name), base=Retention)
+
+
 def rule_to_data(rule: Rule) -> dict[str, Any]:
     """A rule by its name and options: ``{"any": [{"every_iterations": {"count": 5}}, …]}``.
 
     One that has no name, or options that can't be told, is recorded as lost, by its class. For secret options stands ``***``.
     """
-    from spark.hooks.choices import choice_of, without_secret_options  # not needed by those who record nothing
+    from spark.hooks.choices import choice_of  # not needed by those who record nothing
 
     if isinstance(rule, CombinedRule):
         if type(rule) in _COMBINED:
             return {rule.name: [rule_to_data(one) for one in rule.rules]}
         return {UNRECORDED: class_name(type(rule))}
-    if (choice := choice_of(rule)) is not None:
+    choice = choice_of(rule)
+    if choice is not None and _is_plain(choice.options):
         return choice.to_data()
     name, options = _registered_name(rule), _plain_options(rule)
     if name is None or options is None:
         return {UNRECORDED: class_name(type(rule))}
-    return {name: without_secret_options(options)}
+    return {name: _without_secrets(options, type(rule))}
 
 
 def trigger_from_data(data: Any) -> Trigger:
@@ -119,6 +130,16 @@ def _plain_options(rule: Rule) -> dict[str, Any] | None:
     except Exception:
         return None
     return options if isinstance(options, dict) and _is_plain(options) else None
+
+
+def _without_secrets(options: dict[str, Any], made_by: type) -> dict[str, Any]:
+    """The options as they may be stored. A secret that was not given, so that it is the default, is left out."""
+    from spark.hooks.choices import hidden_options, without_secret_options
+    from spark.hooks.options import parameters
+
+    known, shown = parameters(made_by), without_secret_options(options)
+    unset = {name for name in hidden_options(shown) if name in known and known[name].default == options[name]}
+    return {name: value for name, value in shown.items() if name not in unset}
 
 
 def _is_plain(value: Any) -> bool:

@@ -70,6 +70,8 @@ def metrics_in(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, int
 
 def number(value: Any) -> int | float | None:
     """A value as a number of Python's own, as checkpoints record it; None where it is none, or not a finite one."""
+    if type(value) is float:  # as most are
+        return value if -_HUGE < value < _HUGE else None
     if isinstance(value, bool) or not isinstance(value, Real):
         return None
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 from datetime import UTC, datetime, tzinfo
-from heapq import nsmallest
+from heapq import nlargest
 
 from spark.errors import GraphDefinitionError
 from spark.graphs.checkpoint.policies.metrics import Mode, checked_metric, checked_mode, number
@@ -75,13 +75,14 @@ class KeepBest(Retention):
         self.keep_without = keep_without
 
     def select(self, checkpoints: Sequence[CheckpointInfo], *, now: datetime) -> list[CheckpointInfo]:
-        measured = [(number(each.metadata.get(self.metric)), each.sequence) for each in checkpoints]
+        values = [(each.sequence, number(each.metadata.get(self.metric))) for each in checkpoints]
         sign = -1 if self.mode == "max" else 1
-        best = nsmallest(self.count, ((sign * value, sequence) for value, sequence in measured if value is not None))
-        kept = {sequence for _, sequence in best}
-        if self.keep_without:
-            kept |= {sequence for value, sequence in measured if value is None}
-        return [each for each in checkpoints if each.sequence in kept]
+        measured = [(sign * value, sequence) for sequence, value in values if value is not None]
+        # Mostly there is one too many. To look for that one takes less than to put all in order.
+        given_up = {sequence for _, sequence in nlargest(len(measured) - self.count, measured)}
+        if not self.keep_without:
+            given_up |= {sequence for sequence, value in values if value is None}
+        return [each for each in checkpoints if each.sequence not in given_up]
 
     def metrics(self) -> frozenset[str]:
         return frozenset({self.metric})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
+from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.records.blobs import NewBlobs
 from spark.graphs.checkpoint.records.record import Record
@@ -14,11 +15,12 @@ from spark.graphs.concurrency.blocking import run_blocking
 class RunEncoder:
     """Encodes the checkpoints of one run, for one backend.
 
+    :param codec: what encodes them, if it is not the backend's own.
     :param writer: begins the nonce of every record, and so tells this run's records and large values from all others.
     """
 
-    def __init__(self, backend: CheckpointBackend, *, writer: str) -> None:
-        self._codec = backend.record_codec
+    def __init__(self, backend: CheckpointBackend, *, writer: str, codec: RecordCodec | None = None) -> None:
+        self._codec = codec or backend.record_codec
         self._writer = writer
         self._attempts = 0
         self._cache = EncodingCache(chunked_from=backend.chunked_from if backend.keeps_blobs else None)

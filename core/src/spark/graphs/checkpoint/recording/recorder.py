@@ -12,6 +12,7 @@ from random import Random
 
 from spark.errors import SequenceTakenError, SparkError
 from spark.graphs.checkpoint.calls import ATTEMPTS, failure, never_free
+from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.ids import automatic_id
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.observers.observers import Observers
@@ -38,12 +39,13 @@ class Recorder:
         observers: Observers,
         clock: Clock = SYSTEM_CLOCK,
         random: Random = SYSTEM_RANDOM,
+        codec: RecordCodec | None = None,
     ) -> None:
         writer = random_hex(random, size=8)
         self._graph_id = graph_id
         self._backend = backend
         self._observers = observers
-        self._encoder = RunEncoder(backend, writer=writer)
+        self._encoder = RunEncoder(backend, writer=writer, codec=codec)
         self.history = History(graph_id, backend, writer=writer, retention=retention)
         """What is stored of the graph, as far as this run knows."""
         self._pruner = Pruner(self.history, backend, retention=retention, observers=observers, writer=writer)

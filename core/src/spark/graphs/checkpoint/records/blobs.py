@@ -17,7 +17,7 @@ from spark.graphs.checkpoint.records.checksum import checksum, checksum_of, is_r
 from spark.graphs.checkpoint.records.chunks import chunk_trees, joined, values_of
 from spark.graphs.checkpoint.records.codecs import Codec, FindCodecs, codec_names, pack, undo
 from spark.graphs.checkpoint.records.compression import shrinks
-from spark.graphs.checkpoint.records.limits import DEFAULT_LIMITS, Inflation, ReadLimits
+from spark.graphs.checkpoint.records.limits import DEFAULT_LIMITS, Inflation, ReadLimits, most_members
 
 LARGE_FROM: Final = 8192
 """Encoded values of at least this many bytes are kept as blobs; what is smaller costs less where it is used."""
@@ -121,7 +121,7 @@ class NewBlobs:
         name = f"{sequence:0{_DIGITS}d}-{self._writer}-{self._count}"
 
         def admits(size: int) -> bool:
-            members = 0 if isinstance(content, Pieces) else count(content)
+            members = 0 if isinstance(content, Pieces) else most_members(content, count, stored=size)
             return self.inflation.admits(name, size=size, raw_size=len(content), members=members)
 
         stored: bytes | Pieces

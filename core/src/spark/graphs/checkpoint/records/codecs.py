@@ -47,6 +47,18 @@ class Codec(ABC):
         """
 
 
+def codec_class(name: str) -> type[Codec]:
+    """The class of the codec with this name.
+
+    :raises PluginNotFoundError: no installed plugin provides it.
+    :raises PluginConflictError: two do.
+    :raises PluginBrokenError: one does, and can't be used.
+    """
+    from spark.hooks.registry import class_of  # not needed by those who give a codec themselves
+
+    return class_of(("codec", name), base=Codec)  # type: ignore[type-abstract]
+
+
 FindCodecs: TypeAlias = Callable[[Sequence[str]], Sequence[Codec]]
 """The codecs with these names, for reading."""
 
@@ -121,15 +133,3 @@ def _decoded(codec: Codec, data: bytes, *, limit: int, what: str) -> bytes:
     if type(decoded) is not bytes or len(decoded) > limit:
         raise DeserializationError(f"{what} can't be decoded: the codec {codec.name!r} made more than {limit:,} bytes.")
     return decoded
-
-
-def codec_class(name: str) -> type[Codec]:
-    """The class of the codec with this name.
-
-    :raises PluginNotFoundError: no plugin provides it.
-    :raises PluginConflictError: two do.
-    :raises PluginBrokenError: one does, and can't be used.
-    """
-    from spark.hooks.registry import class_of  # not needed by those who give a codec themselves
-
-    return class_of(("codec", name), base=Codec)  # type: ignore[type-abstract]

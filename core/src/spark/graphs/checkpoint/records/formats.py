@@ -50,13 +50,14 @@ class Format(ABC):
         """
 
     def is_plain(self, data: bytes) -> bool:
-        """Whether it is known without a look at the tree that no ``dict`` in it has a key that begins with ``$``, as those have
-        that stand for other values. A format that can tell saves a walk through the whole tree."""
+        """Whether it is known without a look at the tree that no ``dict`` in it has a single key that begins with ``$``, as those
+        have that stand for other values. A format that can tell saves a walk through the whole tree."""
         return False
 
     def count(self, data: bytes) -> int:
-        """How many values ``loads`` makes of these bytes at most, without making them. A format that knows better than
-        one for each byte may compress more."""
+        """How many values, keys not counted, ``loads`` makes of these bytes at most, without making them: never more than there
+        are bytes. Asked where much was compressed to little; a format that knows better than one for each byte may compress
+        more."""
         return len(data)
 
     def opening(self, count: int) -> bytes:

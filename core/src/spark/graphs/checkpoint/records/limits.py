@@ -8,7 +8,7 @@ What our own writers make stays below it: they leave uncompressed what would not
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Callable, Iterable, Mapping, Sized
 from dataclasses import dataclass, fields
 from typing import Any, Final, NoReturn
 
@@ -99,6 +99,14 @@ class Budget:
             f"{self._what} {how} than this library would write in so little space. If you trust its writer, raise the "
             f"backend's limit: limits=ReadLimits({limit}=…)."
         )
+
+
+def most_members(raw: bytes, count: Callable[[bytes], int], *, stored: int) -> int:
+    """How many values are made of some bytes at most, counted only where so many bytes that are stored may not stand for them.
+
+    :param count: that of their format.
+    """
+    return len(raw) if len(raw) <= MEMBERS_PER_BYTE * stored else count(raw)
 
 
 class Inflation:

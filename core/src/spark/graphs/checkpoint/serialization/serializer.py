@@ -13,7 +13,11 @@ class CheckpointSerializer:
     """
 
     name: ClassVar[str] = ""
-    """What ``serializer=`` and the record's header call it, if a plugin provides it; a subclass says it anew."""
+    """The name under which a plugin provides it, if one does, so that records name it where the object itself was given, too; a
+    subclass says it anew."""
+    safe_to_load: ClassVar[bool] = False
+    """``deserialize`` runs no code that its data choose, whatever they are. Unless a class says so, it is only used where it is
+    named, even for records that name it."""
 
     def serialize(self, obj: Any) -> Any:
         """``obj`` itself, or what to save instead of it."""
@@ -35,8 +39,14 @@ def is_hook(serializer: CheckpointSerializer | None) -> bool:
 
 
 def serializer_name(serializer: CheckpointSerializer | None) -> str:
-    """The name under which a plugin provides it, or nothing. What inherits a name is another serializer."""
-    name = vars(type(serializer)).get("name", "")
+    """The name under which a plugin provides it, or nothing: that by which it was chosen, or that of its class."""
+    if not is_hook(serializer):
+        return ""
+    from spark.hooks.choices import choice_of  # not needed by those who have none
+
+    if (choice := choice_of(serializer)) is not None:
+        return choice.name
+    name = vars(type(serializer)).get("name", "")  # what inherits a name is another serializer
     return name if isinstance(name, str) else ""
 
 

@@ -1,5 +1,6 @@
 """What authors of backends and formats import: the promises that they keep, what is stored, and blocking work."""
 
+from spark.graphs.checkpoint.encoding.choosing import Chosen
 from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.ids import automatic_id, parse_automatic_id
 from spark.graphs.checkpoint.model import SECTIONS
@@ -38,6 +39,7 @@ __all__ = [
     "CheckpointInfo",
     "CheckpointQuery",
     "CheckpointSerializer",
+    "Chosen",
     "Codec",
     "DamagedRecord",
     "ForkGate",

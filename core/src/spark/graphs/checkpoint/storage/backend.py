@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 from spark.errors import BackendError, CheckpointDamagedError, DeletionError
 from spark.graphs.checkpoint.calls import ATTEMPTS
-from spark.graphs.checkpoint.encoding.record_codec import Chosen, RecordCodec
+from spark.graphs.checkpoint.encoding.choosing import Chosen
+from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.ids import parse_automatic_id
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.storage.io import InlineLimits, checked_inline_io

@@ -36,6 +36,8 @@ class ExampleCodec(Codec):
 
     def decode(self, data: bytes, *, limit: int) -> bytes:
         content = data[_SEAL:]
+        if len(content) > limit:
+            raise ValueError("It is longer than what was sealed.")
         if not hmac.compare_digest(data[:_SEAL], self._seal(content)):
             raise ValueError("The seal does not fit: another key, or a change by somebody else.")
         return content

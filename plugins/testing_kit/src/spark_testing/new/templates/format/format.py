@@ -14,7 +14,7 @@ class _Kind:
     POSITIVE, NEGATIVE, BYTES, TEXT, LIST, MAPPING = range(6)
 
 
-Tree: TypeAlias = "bool | int | float | str | list[Tree] | dict[str, Tree] | None"
+Tree: TypeAlias = "bool | int | float | str | bytes | list[Tree] | dict[str, Tree] | None"
 """What the core gives to a format, and wants back."""
 
 _SIMPLE: Final = {0xF4: False, 0xF5: True, 0xF6: None}
@@ -28,6 +28,7 @@ class ExampleFormat(Format):
     name: ClassVar[str] = "example"
     suffix: ClassVar[str] = "cbor"
     safe_to_load: ClassVar[bool] = True
+    takes_bytes: ClassVar[bool] = True
 
     def dumps(self, tree: Any) -> bytes:
         return _written(tree)
@@ -62,6 +63,8 @@ def _written(value: Tree) -> bytes:
         case str():
             text = value.encode()
             return _head(_Kind.TEXT, len(text)) + text
+        case bytes():
+            return _head(_Kind.BYTES, len(value)) + value
         case list():
             return _head(_Kind.LIST, len(value)) + b"".join(map(_written, value))
         case dict():
@@ -101,6 +104,8 @@ class _Reader:
                 return number
             case _Kind.NEGATIVE:
                 return -1 - number
+            case _Kind.BYTES:
+                return self._take(number)
             case _Kind.TEXT:
                 return self._take(number).decode()
             case _Kind.LIST:

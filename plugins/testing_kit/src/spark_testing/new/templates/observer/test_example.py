@@ -9,14 +9,19 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
+from spark_observer_example.observer import Example
 
 from spark.errors import GraphDefinitionError
 from spark.graphs import ExitNode, Graph
 from spark.graphs.checkpoint import CheckpointConfig
+from spark_testing import ObserverConformance
 
 
 class Receiver(HTTPServer):
     """A server on this machine that keeps what is posted to it."""
+
+    request_queue_size = 100
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -40,11 +45,19 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     with Receiver() as receiver:
-        thread = Thread(target=receiver.serve_forever)
+        thread = Thread(target=receiver.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield receiver
         receiver.shutdown()
         thread.join()
+
+
+class TestExample(ObserverConformance):
+    secrets = ("of the test",)
+
+    @pytest.fixture
+    def observer(self, receiver: Receiver) -> Example:
+        return Example(receiver.url, secret=SecretStr("of the test"))
 
 
 async def test_a_checkpoint_is_announced(receiver: Receiver) -> None:

@@ -20,17 +20,20 @@ class ExampleSerializer(CheckpointSerializer):
 
     def serialize(self, obj: Any) -> Any:
         """Called on the way down, with containers before what is in them."""
-        if isinstance(obj, re.Pattern):
+        if _is_a(re.Pattern, obj):
             return {_TAG: ["pattern", obj.pattern, obj.flags]}
-        if type(obj) is dict and obj.keys() == {_TAG}:  # somebody's own dict, which looks like ours
+        if _is_a(dict, obj) and obj.keys() == {_TAG}:  # somebody's own dict, which looks like ours
             return {_TAG: ["dict", obj[_TAG]]}
         return obj
 
     def deserialize(self, data: Any) -> Any:
         """Called on the way up, with containers after what is in them."""
-        match data:
-            case {"example": ["pattern", str() | bytes() as pattern, int() as flags]} if len(data) == 1:
-                return re.compile(pattern, flags)
-            case {"example": ["dict", value]} if len(data) == 1:
-                return {_TAG: value}
+        if _is_a(dict, data) and data.keys() == {_TAG}:
+            what, *content = data[_TAG]
+            return re.compile(*content) if what == "pattern" else {_TAG: content[0]}
         return data
+
+
+def _is_a(kind: type, value: Any) -> bool:
+    """Not of a subclass: that would come back as something else."""
+    return type(value) is kind

@@ -27,20 +27,24 @@ class ExampleTypes(Types):
                 name="packaging:Version",
                 to_data=str,
                 from_data=lambda data: Version(_text(data)),
-                copy=lambda version: version,
+                copy=_same,
             ),
             SavedType(
                 Tag,
                 name="packaging:Tag",
                 to_data=_tag_to_data,
                 from_data=lambda data: Tag(*map(_text, data)),
-                copy=lambda tag: tag,
+                copy=_same,
             ),
         ]
 
 
 def _tag_to_data(tag: Tag) -> list[str]:
     return [tag.interpreter, tag.abi, tag.platform]
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def _text(data: Any) -> str:

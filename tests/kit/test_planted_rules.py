@@ -1,0 +1,29 @@
+"""The suites of triggers and of retention rules find each planted bug, and nothing in sound ones."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.kit.planted_rules import BUGS, SOUND
+from tests.kit.test_guard import run_pytest
+
+
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory: pytest.TempPathFactory) -> set[tuple[str, str]]:
+    """Class and test of all failures."""
+    suites = Path(__file__).with_name("planted_rules.py").read_text()
+    done = run_pytest(tmp_path_factory.mktemp("planted"), suites, "-oasyncio_mode=auto", "--tb=no", "-rfE")
+    return {(kind, test) for kind, test in re.findall(r"^(?:FAILED|ERROR) \S+::Test(\w+)::(\w+)", done.stdout, re.M)}
+
+
+@pytest.mark.parametrize(("kind", "test"), BUGS.items(), ids=[kind.__name__ for kind in BUGS])
+def test_a_planted_bug_is_found(failed: set[tuple[str, str]], kind: type, test: str) -> None:
+    assert [name for bug, name in failed if bug == kind.__name__ and test in name]
+
+
+@pytest.mark.parametrize("kind", SOUND)
+def test_nothing_is_found_in_a_sound_rule(failed: set[tuple[str, str]], kind: type) -> None:
+    assert [name for bug, name in failed if bug == kind.__name__] == []
