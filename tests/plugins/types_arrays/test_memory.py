@@ -18,8 +18,10 @@ import pytest
 MODULE = "tests.plugins.types_arrays.test_memory"
 SMALL = 64
 """MB of the frame in the default suite."""
-MOST = 1.5
-"""The peak may be above what the process held before by so many times the frame."""
+MOST = 1.25
+"""The peak may be above what the process held before by so many times the frame,"""
+BESIDES = 40
+"""and so many MB for what is imported meanwhile."""
 
 
 def url_of(store: str, folder: Path) -> str:
@@ -28,7 +30,7 @@ def url_of(store: str, folder: Path) -> str:
 
 @pytest.mark.parametrize(("store", "layout"), [("files", "columns"), ("files", "loose"), ("sqlite", "rows")])
 def test_a_frame_is_saved_in_little_memory(store: str, layout: str, tmp_path: Path) -> None:
-    assert extra_of(url_of(store, tmp_path), layout, SMALL) < MOST * SMALL
+    assert extra_of(url_of(store, tmp_path), layout, SMALL) < MOST * SMALL + BESIDES
 
 
 def extra_of(url: str, layout: str, size: int) -> float:
