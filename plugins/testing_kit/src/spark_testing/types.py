@@ -25,8 +25,7 @@ from spark.errors import SerializationError, SparkError
 from spark.graphs import ExitNode, Graph
 from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend, SavedType, Types
 from spark.graphs.checkpoint.storage import CheckpointBackend, Record, RecordCodec
-from spark.hooks import TypesSpec, hookimpl, register
-from spark.hooks.registry import class_of, provider_of
+from spark.hooks import TypesSpec, class_of, hookimpl, provider_of, register
 from spark_testing.blob_memory import BlobMemory
 from spark_testing.conformance import Conformance
 from spark_testing.records import make_record
