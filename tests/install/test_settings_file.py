@@ -77,11 +77,11 @@ def job(start: Start, tmp_path: Path, hook: Hook) -> Job:
     return Job(start, tmp_path / "job", hook)
 
 
-@pytest.fixture
-def undisturbed(start: Start, tmp_path: Path) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+@pytest.fixture(scope="module")
+def undisturbed(start: Start, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     """What the program tells, and the events that its webhook is told, where nothing happens to it."""
     with listening() as hook:
-        return Job(start, tmp_path / "undisturbed", hook).start(), hook.events
+        return Job(start, tmp_path_factory.mktemp("undisturbed"), hook).start(), hook.events
 
 
 def test_the_settings_are_what_the_run_does(job: Job, hook: Hook) -> None:
