@@ -44,12 +44,8 @@ class CommittedFacts:
         self._spec = spec
         self._position = position
         self.state: Mapping[str, Any] = CommittedState(position.state)
-        self._saved: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
-        """The states of the graph and of its nodes in the last checkpoint; None before the first."""
-
-    def note_saved(self, capture: Capture) -> None:
-        """This boundary is being saved."""
-        self._saved = capture.sections["graph_state"], capture.sections["node_states"]
+        self.saved: Capture | None = None
+        """What the last checkpoint holds; None before the first."""
 
     @property
     def run_id(self) -> str:
@@ -74,7 +70,8 @@ class CommittedFacts:
     @property
     def bytes_since_checkpoint(self) -> int:
         position = self._position
-        graph_state, node_states = self._saved or (None, None)
+        sections = self.saved.sections if self.saved else {}
+        graph_state, node_states = sections.get("graph_state"), sections.get("node_states")
         total = self._changed_bytes(position.state, graph_state)
         for key, store in position.node_states.items():
             total += self._changed_bytes(store, node_states and node_states.get(key, {}))
