@@ -21,6 +21,7 @@ from spark.graphs.checkpoint import (
     WhenImproved,
 )
 from spark.graphs.checkpoint.storage import Record
+from spark.hooks import plugins
 from tests.support.running import Countdown, Does, Failure, countdown, history
 
 
@@ -204,6 +205,7 @@ class TestHoweverItEnds:
         """As where the event loop is closed on a run that is under way."""
         rule = Counts()
         graph = Graph(Does(forever, name="waits"), checkpoint_config=CheckpointConfig(trigger=rule))
+        plugins()  # which would be loaded first
         run: Any = graph.run()
         run.send(None)
 
