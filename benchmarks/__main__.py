@@ -18,6 +18,7 @@ ALL = [
     "memory",
     "arrays",
     "formats",
+    "arrays",
     "compression",
     "profile",
     "imports",

@@ -76,6 +76,23 @@ def settings_of(project: Path) -> str:
     return next(block.code for block in blocks(project / "README.md") if block.language == "toml")
 
 
+def test_the_wheel_of_the_kit_makes_the_same_projects(workshop: Workshop, tmp_path: Path) -> None:
+    """Hidden files and the licence included."""
+    environment = workshop.install("spark-graphs[testing]")
+
+    for kind, project in PROJECTS.items():
+        arguments = ("-m", "spark_testing", "new", kind, project.name, f"made/{project.distribution}")
+        done = environment.python_with(*arguments, directory=tmp_path)
+        assert done.returncode == 0, done.stderr
+        make(kind, tmp_path / "expected")
+
+    assert contents(tmp_path / "made") == contents(tmp_path / "expected")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
 @each_kind
 def test_it_passes_its_suite_where_its_wheel_is_installed(
     workshop: Workshop, projects: dict[str, Path], tmp_path: Path, kind: str
@@ -97,8 +114,8 @@ def test_it_is_listed_where_it_is_installed(
     done = environment_of(kind, workshop, projects).call("spark", "plugins", "--json", directory=tmp_path)
 
     (listed,) = [each for each in json.loads(done.stdout) if each["distribution"] == PROJECTS[kind].distribution]
-    assert (listed["name"], listed["status"]) == (PROJECTS[kind].name, "loaded")
-    assert f"{kind}:{PROJECTS[kind].name}" in listed["provides"]
+    assert (listed["kind"], listed["name"], listed["status"]) == (kind, PROJECTS[kind].name, "loaded")
+    assert listed["summary"]
 
 
 def run_and_resume(environment: Environment, directory: Path, *, value: str = "None") -> dict[str, Any]:

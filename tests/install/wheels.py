@@ -130,7 +130,7 @@ class Workshop:
         if added.returncode:
             pytest.skip(f"PyInstaller can't be installed: {added.stderr}")
         options = ("--onedir", "--name", "app", str(program))
-        done = environment.python_with("-m", "PyInstaller", *options, directory=folder, seconds=300)
+        done = environment.python_with("-m", "PyInstaller", *options, directory=folder, seconds=500)
         assert done.returncode == 0, done.stderr
 
     def _build(self, project: Path, folder: Path) -> None:

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
+from spark.hooks import BackendSpec, hookimpl, register
 from spark_testing.__main__ import main
 from spark_testing.new.project import KINDS, Project, render
 from tests.spec.page import ROOT
@@ -116,6 +118,16 @@ def test_a_name_that_is_taken_or_would_not_do_everywhere_is_refused(
     assert str(refused.value).startswith(f"{name!r} can't be the name of a {kind}: ")
     assert reason in str(refused.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_name_of_another_kind_is_free(tmp_path: Path) -> None:
+    """They are chosen in different places, so a trigger may be called as somebody's backend is."""
+    plugin = SimpleNamespace(spark_backends=hookimpl(lambda: [BackendSpec(name="mine", target="theirs:Backend")]))
+
+    with register(plugin, name="theirs"):
+        assert render(Project("trigger", "mine"), tmp_path / "one")
+        with pytest.raises(ValueError, match="the installed plugin 'theirs'"):
+            render(Project("backend", "mine"), tmp_path / "two")
 
 
 def test_a_name_whose_package_is_there_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

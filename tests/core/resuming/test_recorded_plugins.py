@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import importlib
 import json
+import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +163,45 @@ async def test_settings_switch_off_what_was_recorded(shop: Site, tmp_path: Path)
     await continued(graph)
 
 
+async def test_where_the_working_directory_is_gone_there_are_no_settings(
+    shop: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = await saved(f"file://{tmp_path}/store", handler={"webhook": {"url": "http://x"}})
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    os.rmdir(tmp_path / "gone")
+
+    graph, config = restored(checkpoint)
+
+    assert [each.url for each in config.handler] == ["http://x"]  # type: ignore[union-attr]
+    monkeypatch.chdir(tmp_path)
+    await continued(graph)
+
+
+async def test_the_projects_own_plugins_are_found_by_the_settings(shop: Site, tmp_path: Path) -> None:
+    (shop.folder / "my_rules.py").write_text(
+        "from spark.graphs.checkpoint import EveryIterations\nfrom spark.hooks import TriggerSpec, hookimpl\n\n"
+        "class Mine(EveryIterations):\n    name = 'mine'\n    def __init__(self): super().__init__(3)\n"
+        "    def options(self): return {}\n\n"
+        "@hookimpl\ndef spark_triggers():\n    return [TriggerSpec(name='mine', target='my_rules:Mine')]\n"
+    )
+    (tmp_path / "project" / "spark.toml").write_text("plugins = ['my_rules']\n")
+    store = f"file://{tmp_path}/store"
+    config = CheckpointConfig.load(backend=store, trigger={"any": ["mine"]})
+    first = Graph(countdown(), id="recorded", checkpoint_config=config)
+    await first.run({"limit": 3})
+    await first.checkpoint_backend.close()  # type: ignore[union-attr]
+    del first, config
+    gc.collect()
+    discovery.reset()
+
+    graph, config = restored(await loaded(open_backend(store)))
+
+    assert type(config.combined_trigger()).__name__ in ("Mine", "AnyTrigger")
+    assert "EveryIterations(3)" in repr(config.combined_trigger())
+    await continued(graph)
+
+
 async def test_what_is_no_longer_installed_is_named_and_more_is_kept(shop: Site, tmp_path: Path) -> None:
     checkpoint = await saved(
         f"file://{tmp_path}/store",
@@ -207,10 +248,11 @@ async def test_the_format_and_its_options_are_those_of_the_first_graph(shop: Sit
 async def test_the_serializer_and_the_codec_are_those_of_the_first_graph(shop: Site, tmp_path: Path) -> None:
     checkpoint = await saved(f"file://{tmp_path}/store?codec=mirror", serializer={"upper": {"marks": ["a"]}})
 
-    graph, _ = restored(checkpoint)
+    graph, config = restored(checkpoint)
     headers = await continued(graph)
 
     assert {header.codecs for header in headers} == {("mirror",)}
+    assert replace(config, max_checkpoints=3).encoding() == config.encoding(), "it can be varied"
     assert graph.create_checkpoint().config["checkpoint"]["serializer"] == {"upper": {"marks": ["a"]}}
 
 

@@ -260,7 +260,7 @@ class TestTablesOfPlugins:
     def test_they_complete_what_is_chosen_elsewhere(self, project: Path, shop: Site) -> None:
         (project / "spark.toml").write_text(
             "[checkpoint]\ntrigger = 'cost_budget'\n[plugins.cost_budget]\ndollars = 7\n"
-            "[plugins.webhook]\nurl = 'http://x'\n"
+            "[plugins.webhook]\nurl = 'http://x'\ntoken = 'of the file'\n"
         )
 
         config = CheckpointConfig.load(handler={"webhook": {"token": "mine"}})

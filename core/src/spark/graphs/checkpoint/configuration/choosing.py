@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
@@ -55,14 +54,16 @@ def all_of(calls: Iterable[Callable[[], Kind]]) -> list[Kind]:
     return results
 
 
-@dataclass(frozen=True)
 class _Rules(Generic[Kind]):
-    """How one kind of rule is chosen."""
+    """How one kind of rule is chosen.
 
-    kind: str
-    base: type[Kind]
-    combined: Mapping[str, Callable[..., Kind]]
-    """The rules that are made of a list of others, by their names."""
+    :param combined: the rules that are made of a list of others, by their names.
+    """
+
+    def __init__(self, kind: str, base: type[Kind], combined: Mapping[str, Callable[..., Kind]]) -> None:
+        self.kind = kind
+        self.base = base
+        self.combined = combined
 
     def chosen(self, given: Any, place: str) -> Kind:
         """The rule that was given, by itself, by name, or as several."""

@@ -13,15 +13,9 @@ from spark.errors import GraphDefinitionError
 from spark.graphs.checkpoint.configuration.choices import CHOSEN, choose, without_secrets
 from spark.graphs.checkpoint.configuration.choosing import chosen_retention, chosen_trigger
 from spark.graphs.checkpoint.configuration.encoding import ENCODING, written_as
-from spark.graphs.checkpoint.configuration.recorded import (
-    encoding_again,
-    handlers_again,
-    handlers_to_data,
-    rule_again,
-)
 from spark.graphs.checkpoint.configuration.store import opened_store
-from spark.graphs.checkpoint.observers.choosing import chosen_handlers
-from spark.graphs.checkpoint.observers.handlers import CheckpointHandler, HandlerErrors
+from spark.graphs.checkpoint.observers.choosing import Handlers, chosen_handlers
+from spark.graphs.checkpoint.observers.handlers import HandlerErrors
 from spark.graphs.checkpoint.observers.observers import Observers
 from spark.graphs.checkpoint.policies.lookup import (
     retention_from_data,
@@ -46,6 +40,8 @@ if TYPE_CHECKING:
     from spark.graphs.checkpoint.records.formats import Format
     from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
 
+FROM_CHECKPOINT: Final = "checkpoint"
+"""Where the backend of a restored graph came from: its checkpoint was loaded from there."""
 Durability: TypeAlias = Literal["sync", "async", "exit"]
 """When a run waits until a checkpoint is durable: at each one, when a bounded queue is full, or only at the end."""
 
@@ -73,9 +69,7 @@ class CheckpointConfig:
     """How many automatic checkpoints of a graph are kept."""
     auto_cleanup: bool = True
     """Whether older ones are deleted. Those made by hand never are."""
-    handler: (
-        CheckpointHandler | str | Mapping[str, Any] | Sequence[CheckpointHandler | str | Mapping[str, Any]] | None
-    ) = None
+    handler: Handlers | None = None
     """Who is notified: a handler of your own, the name of an installed observer, ``{name: options}``, or a list of these."""
     handler_errors: HandlerErrors = "log"
     """What happens when a handler fails: ``"log"`` it and continue, or ``"raise"`` it and end the run."""
@@ -117,7 +111,7 @@ class CheckpointConfig:
     """What transforms the bytes, encryption for instance: by itself, by name, ``{name: options}``, or a list of these."""
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, kw_only=True)
     """Where each value came from, by field, when ``load`` made this: ``"argument"``, ``"SPARK_CHECKPOINT_URL"``,
-    ``"spark.toml:[checkpoint] url"``, ``"default"``."""
+    ``"spark.toml:[checkpoint] url"``, ``"default"``. The backend of a restored graph came from the ``"checkpoint"``."""
 
     def __post_init__(self) -> None:
         _check_flags(self)
@@ -208,9 +202,7 @@ class CheckpointConfig:
 
     def moved_to(self, backend: CheckpointBackend | None) -> CheckpointConfig:
         """The same configuration for another backend, in which checkpoints are written as before."""
-        moved = replace(self, backend=None)
-        moved.backend = backend
-        return moved
+        return replace(self, backend=backend, sources={**self.sources, "backend": FROM_CHECKPOINT})
 
     def encoding(self) -> dict[str, Any]:
         """Of ``format``, ``serializer`` and ``codec``, those that were chosen."""
@@ -233,7 +225,7 @@ class CheckpointConfig:
 
     def _choose(self) -> None:
         """Put what was chosen by name in place of its name, all at once, so that all mistakes are reported together."""
-        if isinstance(self.backend, CheckpointBackend):
+        if isinstance(self.backend, CheckpointBackend) and self.sources.get("backend") != FROM_CHECKPOINT:
             self._refuse_encoding()
         given = {name: value for name in CHOSEN if (value := getattr(self, name)) is not None}
         for name, value in choose(given, self._place).items():
@@ -249,7 +241,7 @@ class CheckpointConfig:
     def _place(self, name: str) -> str:
         """Where an argument was given, for messages."""
         source = self.sources.get(name, "default")
-        return source if source not in ("default", "argument") else f"CheckpointConfig({name}=…)"
+        return source if source not in ("default", "argument", FROM_CHECKPOINT) else f"CheckpointConfig({name}=…)"
 
     def recorded_metrics(self) -> tuple[str, ...]:
         """The metrics that checkpoints record: those asked for, and those that the rules go by."""
@@ -266,6 +258,8 @@ class CheckpointConfig:
         if self.retention is not None:
             data["retention"] = rule_to_data(chosen_retention(self.retention, place="retention"))
         if self.handler is not None:
+            from spark.graphs.checkpoint.configuration.recorded import handlers_to_data
+
             data["handlers"] = handlers_to_data(chosen_handlers(self.handler, place="handler"))
         return data
 
@@ -281,6 +275,15 @@ class CheckpointConfig:
         """
         if not isinstance(data, Mapping) or backend is None:
             return None, []
+        # Not needed by those who restore nothing.
+        from spark.graphs.checkpoint.configuration.recorded import (
+            encoding_again,
+            find_own_plugins,
+            handlers_again,
+            rule_again,
+        )
+
+        find_own_plugins(data)
         lost: list[str] = []
         config = cls(**{name: data[name] for name in _PLAIN if name in data})
         config.handler = handlers_again(data.get("handlers"), lost=lost) or None
@@ -292,8 +295,7 @@ class CheckpointConfig:
             config.retention = rule_again("retention", retention, retention_from_data, instead=everything, lost=lost)
         for name, value in encoding_again(data).items():
             setattr(config, name, value)
-        config.backend = backend
-        return config, lost
+        return config.moved_to(backend), lost
 
 
 _OBJECTS: Final = frozenset({"backend", "sources", *ENCODING, *CHOSEN})

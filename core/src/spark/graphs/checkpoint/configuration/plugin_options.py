@@ -28,6 +28,19 @@ def plugin_options(files: Iterable[SettingsFile]) -> dict[str, Table]:
     return merged
 
 
+def register_own(names: Any, *, place: str) -> None:
+    """Register the modules that the setting ``plugins`` names, so that what they provide can be chosen.
+
+    What is no list of names is refused elsewhere.
+
+    :raises PluginError: one of them can't be used.
+    """
+    if isinstance(names, list) and names and all(isinstance(name, str) and name for name in names):
+        from spark.hooks.registration import register_modules
+
+        register_modules(names, place=place)
+
+
 def configured_observers(tables: PluginOptions) -> tuple[CheckpointHandler, ...]:
     """The observers that tables configure; what other tables say is checked.
 

@@ -6,11 +6,11 @@ a secret goes nowhere but where the settings say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from spark.errors import GraphDefinitionError, PluginError
+from spark.errors import GraphDefinitionError, PluginError, PluginNotFoundError
 from spark.graphs.checkpoint.configuration.encoding import ENCODING
 from spark.graphs.checkpoint.encoding.choosing import chosen_codecs, chosen_format, chosen_serializer
 from spark.graphs.checkpoint.observers.choosing import chosen_observer
@@ -22,15 +22,39 @@ from spark.hooks.choices import choice_of, hidden_options, is_hidden
 from spark.wording import shortened
 
 if TYPE_CHECKING:
+    from spark.graphs.checkpoint.configuration.files import SettingsFile
     from spark.graphs.checkpoint.configuration.plugin_options import PluginOptions
 
 Made = TypeVar("Made", bound=Rule)
 
+_KINDS: Final = {
+    "trigger": "trigger",
+    "retention": "retention",
+    "observer": "handlers",
+    **{name: name for name in ENCODING},
+}
+"""Kind to where it is recorded."""
 _ENCODING_FROM: Final[dict[str, Callable[..., Any]]] = {
     "format": chosen_format,
     "serializer": chosen_serializer,
     "codec": chosen_codecs,
 }
+
+
+def find_own_plugins(data: Mapping[str, Any]) -> None:
+    """If anything that was recorded by name is not installed, register the plugins that settings name.
+
+    :raises GraphDefinitionError: a file of settings can't be used.
+    :raises PluginError: a module can't be used.
+    """
+    if all(_is_installed(kind, name) for kind, recorded in _KINDS.items() for name in _names(data.get(recorded))):
+        return
+    from spark.graphs.checkpoint.configuration.files import PLUGINS
+    from spark.graphs.checkpoint.configuration.plugin_options import register_own
+
+    named = [file.checkpoint for file in _files() if PLUGINS in file.checkpoint.values]
+    for table in named[:1]:
+        register_own(table.values[PLUGINS], place=table.place(PLUGINS))
 
 
 def handlers_to_data(handlers: Iterable[CheckpointHandler]) -> list[Any]:
@@ -108,8 +132,41 @@ def _refuse_hidden(what: str, data: Any) -> None:
                 )
 
 
+def _names(data: Any) -> Iterator[str]:
+    """The names in what was recorded of one kind."""
+    if isinstance(data, list):
+        for one in data:
+            yield from _names(one)
+    for name, value in data.items() if isinstance(data, Mapping) else ():
+        if isinstance(value, list):  # any or all of these
+            yield from _names(value)
+        elif isinstance(value, Mapping):
+            yield str(name)
+
+
+def _is_installed(kind: str, name: str) -> bool:
+    from spark.hooks.registry import class_of
+
+    try:
+        class_of((kind, name))
+    except PluginNotFoundError:
+        return False
+    except PluginError:
+        pass
+    return True
+
+
 def _tables() -> PluginOptions:
-    from spark.graphs.checkpoint.configuration.files import settings_files  # not needed by those who restore nothing
     from spark.graphs.checkpoint.configuration.plugin_options import plugin_options
 
-    return plugin_options(settings_files(Path.cwd()))
+    return plugin_options(_files())
+
+
+def _files() -> list[SettingsFile]:
+    from spark.graphs.checkpoint.configuration.files import settings_files
+
+    try:
+        directory = Path.cwd()
+    except OSError:  # it was deleted, and no settings are found from there
+        return []
+    return list(settings_files(directory))

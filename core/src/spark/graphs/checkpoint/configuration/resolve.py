@@ -25,6 +25,7 @@ from spark.graphs.checkpoint.configuration.plugin_options import (
     completed,
     configured_observers,
     plugin_options,
+    register_own,
 )
 from spark.graphs.checkpoint.configuration.settings import STORE, CheckpointSettings
 from spark.graphs.checkpoint.observers.choosing import name_of
@@ -45,7 +46,7 @@ def values_in_force(overrides: Mapping[str, Any], *, known: Iterable[str]) -> tu
     _check_names(overrides, known)
     files = list(settings_files(_working_directory()))
     given, places = _merged([*_variables(os.environ), *(file.checkpoint for file in files)])
-    _register(given.get("plugins"), place=places.get("plugins", ""))
+    register_own(given.get("plugins"), place=places.get("plugins", ""))
     if isinstance(overrides.get("backend"), CheckpointBackend):  # which has its own
         given = {name: value for name, value in given.items() if name not in ENCODING}
     sources = {name: places[name] if name in given else "default" for name in known}
@@ -98,14 +99,6 @@ def _store(settings: CheckpointSettings, values: Mapping[str, Any], place: str) 
     encoding = {name: values[name] for name in ENCODING if values.get(name) is not None}
     backend = checked_backend(settings.store, settings.options, encoding=encoding, place=place)
     return {"backend": backend, **dict.fromkeys(ENCODING)}
-
-
-def _register(names: Any, *, place: str) -> None:
-    """Register the project's own plugins, so that what they provide can be chosen. What is no list of names is refused later."""
-    if isinstance(names, list) and names and all(isinstance(name, str) and name for name in names):
-        from spark.hooks import registration
-
-        registration.register_modules(names, place=place)
 
 
 def _check_names(overrides: Mapping[str, Any], known: list[str]) -> None:

@@ -351,7 +351,8 @@ class _SectionEncoder:
                     self._budget.add(value)
                 path = _path(name, key)
                 encoded[key] = self._encoder.dump(self._writer.tree(value, path), path)
-        self._drop_members(name, [member for member in members if not isinstance(values.get(member), dict)])
+        if whole := [member for member in members if not isinstance(values.get(member), dict)]:
+            self._drop_members(name, whole)
         return DeferredPayload(self._composer, encoded)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
@@ -14,7 +14,7 @@ from spark.graphs.checkpoint.maintenance.garbage import collect_garbage, delete_
 from spark.graphs.checkpoint.maintenance.loading import find, load, load_latest
 from spark.graphs.checkpoint.maintenance.verification import Verification, verify
 from spark.graphs.checkpoint.model import GraphCheckpoint
-from spark.graphs.checkpoint.observers.handlers import CheckpointHandler
+from spark.graphs.checkpoint.observers.choosing import Handlers
 from spark.graphs.checkpoint.observers.observers import Observers
 from spark.graphs.checkpoint.policies.retention import Retention, surplus
 from spark.graphs.checkpoint.records.info import CheckpointInfo, Scalar
@@ -31,19 +31,19 @@ class CheckpointManager:
     """The checkpoints of one backend.
 
     :param backend: the backend, or its URL or name.
-    :param handler: notified of what is deleted here.
+    :param handler: notified of what is deleted here: a handler of your own, an observer by name, or several of these.
     :param clock: the present, for rules of retention that go by age; tests pass their own.
     """
 
     def __init__(
         self,
         backend: CheckpointBackend | str,
-        handler: CheckpointHandler | Sequence[CheckpointHandler] | None = None,
+        handler: Handlers | None = None,
         *,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.backend: CheckpointBackend = open_backend(backend) if isinstance(backend, str) else backend
-        self._observers = Observers.of(handler)
+        self._observers = Observers.of(handler, place="CheckpointManager(handler=…)")
         self._clock = clock
 
     async def list_checkpoints(

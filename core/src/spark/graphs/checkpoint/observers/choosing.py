@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from spark.errors import GraphDefinitionError
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler
 from spark.hooks.choices import Choice, choice_of, remember
 from spark.wording import kind_of, shown_name
+
+OneHandler: TypeAlias = CheckpointHandler | str | Mapping[str, Any]
+Handlers: TypeAlias = OneHandler | Sequence[OneHandler]
+"""Who is notified: a handler of your own, the name of an observer, ``{name: options}``, or several of these."""
 
 _RESERVED: Final = frozenset({"graphs", "enabled"})
 """What is said of an observer beside its own options."""

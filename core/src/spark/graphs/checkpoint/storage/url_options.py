@@ -16,7 +16,7 @@ def split_options(url: str) -> tuple[str, dict[str, Any]]:
 
     :raises ValueError: one has another value, or is there twice.
     """
-    found = _OPTION.findall(url)
+    found = re.findall(_OPTION, url)
     if not found:
         return url, {}
     options: dict[str, Any] = {}
@@ -30,7 +30,7 @@ def split_options(url: str) -> tuple[str, dict[str, Any]]:
 def _without_options(url: str) -> str:
     before, mark, rest = url.partition("?")
     query, hash_sign, fragment = rest.partition("#")
-    kept = [part for part in query.split("&") if not _OPTION.fullmatch(f"&{part}")]
+    kept = [part for part in query.split("&") if not re.fullmatch(_OPTION, f"&{part}")]
     return before + (mark if kept else "") + "&".join(kept) + hash_sign + fragment
 
 
@@ -63,4 +63,4 @@ _OPTIONS: Final[dict[str, Callable[[str, str], Any]]] = {
     "pretty_print": _flag,
     "inline_io": _flag,
 }
-_OPTION: Final = re.compile(rf"[?&]({'|'.join(_OPTIONS)})=([^&#]*)")
+_OPTION: Final = rf"[?&]({'|'.join(_OPTIONS)})=([^&#]*)"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 from pydantic import SecretStr
@@ -35,7 +36,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.received.append((body, self.headers["Authorization"]))
-        self.send_response(204)
+        self.send_response(302 if self.path == "/moved" else 204)
+        self.send_header("Location", self.server.url)
         self.end_headers()
 
     def log_message(self, *arguments: Any) -> None:
@@ -74,6 +76,13 @@ async def test_a_server_that_is_away_changes_nothing_for_the_run() -> None:
     config = CheckpointConfig(handler={"example": {"url": "http://127.0.0.1:9/hook"}})
 
     assert await Graph(start=ExitNode(), id="orders-1", checkpoint_config=config).run()
+
+
+def test_the_secret_does_not_follow_a_redirect(receiver: Receiver) -> None:
+    observer = Example(receiver.url.replace("/hook", "/moved"), secret=SecretStr("of the test"))
+
+    with pytest.raises(HTTPError, match="302"):
+        observer.on_checkpoint_deleted("ckpt_orders-1_000001")
 
 
 @pytest.mark.parametrize(

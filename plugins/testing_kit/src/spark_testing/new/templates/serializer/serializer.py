@@ -16,6 +16,8 @@ class ExampleSerializer(CheckpointSerializer):
     Both methods see every value, so they decide at a glance, and leave alone what is not theirs. They are called in any thread.
     """
 
+    safe_to_load: ClassVar[bool] = True  # whatever a store holds, nothing of it is run; so checkpoints can name it
+
     name: ClassVar[str] = "example"
 
     def serialize(self, obj: Any) -> Any:
