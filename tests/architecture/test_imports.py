@@ -225,8 +225,19 @@ OUR_PLUGINS = {
     "spark_format_msgpack",
     "spark_format_pickle",
     "spark_testing",
+    "spark_types_arrays",
 }
-HEAVY = {"pluggy", "pydantic", "sqlalchemy", "fsspec", "s3fs", "importlib.metadata", "importlib_metadata", *OUR_PLUGINS}
+HEAVY = {
+    "pluggy",
+    "pydantic",
+    "numpy",
+    "sqlalchemy",
+    "fsspec",
+    "s3fs",
+    "importlib.metadata",
+    "importlib_metadata",
+    *OUR_PLUGINS,
+}
 
 
 def loaded_after(statement: str) -> set[str]:

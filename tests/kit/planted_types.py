@@ -146,6 +146,7 @@ class TestTrusting(Suite):
     """Makes as much as the data says that there is."""
 
     from_data = "return Thing(len(bytearray(b'x') * data['level']))"
+    hostile_trees = 400
 
 
 class TestForgetsInCopies(Suite):
