@@ -16,6 +16,7 @@ ALL = [
     "databases",
     "s3",
     "memory",
+    "arrays",
     "formats",
     "arrays",
     "compression",

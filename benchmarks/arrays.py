@@ -1,4 +1,4 @@
-"""What arrays cost: float64 encoded, handed over and loaded, beside ``numpy.save`` into memory and one copy of the bytes."""
+"""What arrays cost: one of float64 encoded, handed over, loaded, beside ``numpy.save`` into memory and one copy of its bytes."""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ MODULES = [
     "spark_format_msgpack",
     "spark_format_pickle",
     "spark_testing",
+    "spark_types_arrays",
 ]
 
 

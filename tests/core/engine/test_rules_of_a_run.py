@@ -15,6 +15,7 @@ from spark.graphs.checkpoint import (
     AtIterations,
     Boundary,
     CheckpointConfig,
+    CheckpointManager,
     EveryIterations,
     InMemoryCheckpointBackend,
     Trigger,
@@ -200,14 +201,20 @@ class TestHoweverItEnds:
 
         assert rule.log == ["start", "saved 3", "saved 4", "stop"]
 
-    async def test_nobody_waits_for_it_any_more(self) -> None:
-        """As where the event loop is closed on a run that is under way."""
+    def test_nobody_waits_for_it_any_more(self) -> None:
+        """The event loop was closed on a run that was under way."""
         rule = Counts()
         graph = Graph(Does(forever, name="waits"), checkpoint_config=CheckpointConfig(trigger=rule))
-        run: Any = graph.run()
-        run.send(None)
+        loop = asyncio.new_event_loop()
+        run = loop.create_task(graph.run())
+        loop.run_until_complete(asyncio.sleep(0))
+        for _ in range(3):
+            loop.run_until_complete(asyncio.sleep(0))
+        loop.set_exception_handler(lambda loop, context: None)
+        assert rule.log == ["start"]
+        loop.close()
 
-        run.close()
+        run.get_coro().close()  # type: ignore[union-attr]
 
         assert rule.log == ["start", "stop"]
 
@@ -305,6 +312,22 @@ class TestResuming:
         await counting(rule | WhenImproved("other"), backend=backend).run(resume=True)
 
         assert "recall 4" in rule.log
+
+    async def test_of_two_with_one_name_each_gets_its_own(self) -> None:
+        backend = InMemoryCheckpointBackend()
+        with pytest.raises(TimeoutError):
+            await counting(Counts() & EveryIterations(9) | EveryIterations(1) & Counts(), backend=backend).run(
+                Task(inputs={"limit": 8}, budget=Budget(max_iterations=4))
+            )
+        checkpoint = await CheckpointManager(backend).load_latest("counting")
+        assert checkpoint is not None
+        (one, other) = checkpoint.execution_metadata["triggers"]
+        one["memory"], other["memory"] = {"asked": 1}, {"asked": 2}
+        first, second = Counts(), Counts()
+
+        await counting(first & EveryIterations(9) | second, backend=InMemoryCheckpointBackend()).run(resume=checkpoint)
+
+        assert (first.log[1], second.log[1]) == ("recall 1", "recall 2")
 
     async def test_what_is_stored_is_not_trusted(self) -> None:
         backend = InMemoryCheckpointBackend()
@@ -406,16 +429,25 @@ class TestBrokenRules:
 
         assert [told(each)[0] for each in await history(graph)] == [2]
 
-    async def test_nothing_of_it_waits_for_the_garbage_collector(self) -> None:
+    @pytest.mark.parametrize("also", [EveryIterations(2), AfterNode("Countdown")], ids=["later", "at once"])
+    async def test_nothing_of_it_waits_for_the_garbage_collector(self, also: Trigger) -> None:
+        class LostCountError(Exception):
+            pass
+
         class Broken(Counts):
             def saved(self, boundary: Boundary) -> None:
-                raise Failure("lost count")
+                raise LostCountError
 
-        gc.collect()
-        gc.disable()
-        try:
-            with pytest.raises(RuleError):
-                await counting(Broken()).run({"limit": 9})
-            assert not [each for each in gc.get_objects() if isinstance(each, Failure)]
-        finally:
-            gc.enable()
+        class Full(InMemoryCheckpointBackend):
+            async def put(self, record: Record) -> None:
+                raise BackendError("the disk is full")
+
+        for backend in (InMemoryCheckpointBackend(), Full()):
+            gc.collect()
+            gc.disable()
+            try:
+                with pytest.raises((RuleError, BackendError)):
+                    await counting(Broken() | also, backend=backend).run({"limit": 9})
+                assert not [each for each in gc.get_objects() if isinstance(each, LostCountError)]
+            finally:
+                gc.enable()

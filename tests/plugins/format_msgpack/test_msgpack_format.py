@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import enum
 import struct
 import time
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spark.graphs import ExitNode, Graph
+from spark.graphs.checkpoint import CheckpointManager, FileCheckpointBackend, open_backend
 from spark_format_msgpack import MsgpackFormat
 from spark_testing import FormatConformance
+from tests.plugins.support.command_line import file_url, spark
 
 FORMAT = MsgpackFormat()
 leaves = (
@@ -154,3 +159,24 @@ def test_what_would_come_back_as_something_else_is_refused(value: Any) -> None:
 def test_what_is_no_plain_tree_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError):
         FORMAT.loads(data)
+
+
+async def test_bytes_are_stored_as_they_are_and_shown_by_the_command(tmp_path: Path) -> None:
+    async with FileCheckpointBackend(directory=tmp_path, format="msgpack") as backend:
+        state = {"small": b"\x00small\xff", "large": b"\x00large\xff" * 5000, "array": bytearray(b"\x00array\xff")}
+        await Graph(start=ExitNode(), id="g", state=state).create_checkpoint("by-hand").save(backend)
+    (file,) = tmp_path.rglob("*.ckpt")
+    assert file.read_bytes().startswith(b'{"header": {"checkpoint_id":"by-hand"')
+    assert b"\x00small\xff" in file.read_bytes()
+    assert b"\x00array\xff" in file.read_bytes()
+
+    async with FileCheckpointBackend(directory=tmp_path) as backend:  # which would write JSON
+        loaded = await CheckpointManager(backend).load_checkpoint("by-hand")
+    assert loaded.graph_state == state
+    shown = await asyncio.to_thread(spark, "checkpoints", "show", "by-hand", "--url", file_url(tmp_path))
+    assert shown.code in (0, None), shown.err
+    assert "small" in shown.out
+
+
+def test_it_is_chosen_by_url() -> None:
+    assert isinstance(open_backend("memory://?format=msgpack").record_codec.format, MsgpackFormat)

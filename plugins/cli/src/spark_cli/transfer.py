@@ -196,11 +196,10 @@ class _Transfer:
         try:
             refs = await run_blocking(self._codec.references, record)
         except (DeserializationError, PluginError):
-            if (
-                record.header.codecs
-            ):  # which without their options can't be undone, such as an encryption without the key
-                return _Found(record, await self._source.blob_names(record.graph_id), [])
-            raise
+            # What can't be decoded here, such as without the key of an encryption, can still be copied.
+            if not record.header.codecs:
+                raise
+            return _Found(record, await self._source.blob_names(record.graph_id), [])
         return _Found(record, [ref.name for ref in refs], refs)
 
     async def _packed(self, info: CheckpointInfo, found: _Found, held: set[str]) -> Record | None:

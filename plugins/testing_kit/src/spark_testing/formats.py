@@ -264,8 +264,11 @@ class FormatConformance(Conformance):
         await restored.run(resume=True)
 
         state = {key: await restored.get_state(key) for key in _MANY_KEYS}
-        assert _exact(state) == _exact(_MANY_KEYS | {f"key {number} $": number for number in range(1, _TOUCHES + 1)})
-        assert _exact(await restored.get_state("bytes")) == _exact(b"\0$\xff")
+        expected = _MANY_KEYS | {f"key {number} $": number for number in range(1, _TOUCHES + 1)}
+        assert _exact(state) == _exact(expected), (
+            "A run with many keys must come back with each of them, and in their order."
+        )
+        assert _exact(await restored.get_state("bytes")) == _exact(b"\0$\xff"), "Bytes in the state must come back."
         if format.composes:
             assert backend.written[-1] < max(backend.written) / 2, (
                 "The last checkpoint wrote as much as the whole state, of which one key changed: "

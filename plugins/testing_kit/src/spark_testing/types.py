@@ -24,7 +24,7 @@ import pytest
 from spark.errors import SerializationError, SparkError
 from spark.graphs import ExitNode, Graph
 from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend, SavedType, Types
-from spark.graphs.checkpoint.storage import CheckpointBackend, Record, RecordCodec
+from spark.graphs.checkpoint.storage import SECTIONS, CheckpointBackend, Record, RecordCodec
 from spark.hooks import TypesSpec, class_of, hookimpl, provider_of, register
 from spark_testing.blob_memory import BlobMemory
 from spark_testing.conformance import Conformance
@@ -38,6 +38,7 @@ _HOSTILE: Final[tuple[Any, ...]] = (
     True,
     -1,
     0,
+    2**29,
     2**40,
     2**62,
     1e308,
@@ -176,9 +177,9 @@ class TypesConformance(Conformance):
             monkeypatch.setattr(pickle, name, refuse)
         trees = [RecordCodec().tree(value) for value in values]
         with _watching() as done:
-            for tree in trees:
-                _read(tree)
+            read = [_read(tree) for tree in trees]
 
+        assert all(self.is_same(*pair) for pair in zip(values, read, strict=True)), "Not every value came back exactly."
         assert not done, f"Loading did what nothing in a store may cause: {done}"
 
     def test_hostile_trees_end_in_an_error_or_a_value(self, values: list[Any]) -> None:
@@ -218,7 +219,8 @@ def _graph(backend: CheckpointBackend, **options: Any) -> Graph:
 
 def _read(tree: Any) -> Any:
     """The value of a tree in a record that is intact; None where reading fails as it should."""
-    content = {"graph_state": {"value": tree}, "node_states": {}, "execution_metadata": {}, "config": {}}
+    sections: dict[str, Any] = {name: None if section.may_be_none else {} for name, section in SECTIONS.items()}
+    content = sections | {"graph_state": {"value": tree}}
     made = make_record("g", 1, payload=json.dumps(content).encode())
     header = replace(made.header, checksum="")
     header.checksum = f"sha256:{sha256(header.canonical() + made.payload).hexdigest()}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -217,6 +218,19 @@ async def test_codecs_are_applied_in_order_and_undone_in_reverse() -> None:
     assert record.payload.startswith(b"<" + bytes((ord("}") + 3,)))
     plain = RecordCodec(codec=Shift(3)).open(record).tree
     assert plain["graph_state"]["text"] == SECRET * 4
+
+
+@pytest.mark.parametrize("compression", ["", "gzip"])
+async def test_in_a_file_only_the_header_is_text(compression: str, tmp_path: Path) -> None:
+    """What is transformed is no JSON, so it must not stand in a JSON document, nor between members of gzip."""
+    async with FileCheckpointBackend(directory=tmp_path, codec="reverse", compression=compression) as backend:
+        await Graph(start=Add(), id="g").create_checkpoint("c").save(backend)
+    (file,) = tmp_path.rglob("*.ckpt")
+    head, payload = file.read_bytes().split(b"\n", 1)
+
+    assert json.loads(head)["header"]["codecs"] == ["reverse"]
+    assert payload[:1] == b"<"
+    assert len(payload) == json.loads(head)["header"]["size"]
 
 
 async def test_what_one_codec_wrote_is_read_beside_what_another_wrote(tmp_path: Path) -> None:

@@ -108,10 +108,10 @@ async def test_one_is_saved_when_it_improves(backend: CheckpointBackend) -> None
 
 
 async def test_better_ones_that_others_save_count(backend: CheckpointBackend) -> None:
-    """0.3 is saved as the fourth, so 0.25 is no more than that by 0.25 better."""
+    """0.3 is saved as the fourth, so 0.2 is not better by more than 0.25."""
     rule = WhenImproved("eval.loss", "min", 0.25) | EveryIterations(4)
 
-    await graph_in(backend, (0.9, 0.5, 0.7, 0.3, 0.25, 0.0, 1), trigger=rule, auto_cleanup=False).run()
+    await graph_in(backend, (0.9, 0.5, 0.7, 0.3, 0.2, 0.0, 1), trigger=rule, auto_cleanup=False).run()
 
     listed = await CheckpointManager(backend).list_checkpoints("g", with_metadata=True)
     assert [info.metadata["iteration"] for info in listed] == [1, 2, 4, 6, 7]

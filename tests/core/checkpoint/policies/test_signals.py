@@ -305,3 +305,27 @@ async def test_a_second_request_to_end_is_not_held_back(tmp_path: Path) -> None:
         assert process.end() == -signal.SIGTERM
 
     assert await latest(tmp_path) == 1
+
+
+TWICE = dedent(
+    """
+    import asyncio, signal
+    from spark.graphs import Graph, node
+    from spark.graphs.checkpoint import CheckpointConfig, OnSignal
+
+    @node
+    async def work(context):
+        signal.raise_signal(signal.SIGTERM)
+
+    for _ in range(2):
+        asyncio.run(Graph(work, id="g", checkpoint_config=CheckpointConfig(trigger=OnSignal())).run())
+    print("done", flush=True)
+    signal.raise_signal(signal.SIGTERM)
+    """
+)
+
+
+def test_each_run_holds_one_back_and_none_is_held_back_after_the_last() -> None:
+    done = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True)
+
+    assert (done.stdout, done.returncode) == ("done\n", -signal.SIGTERM)

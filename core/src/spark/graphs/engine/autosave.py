@@ -52,16 +52,19 @@ class Autosave:
 
     async def save(self, plan: NodePlan, now: float) -> Stop | None:
         """Save the present boundary, after a step of this node. Returns why the run stops, if that fails."""
-        before = self._saver.latest
+        before, trigger = self._saver.latest, self._trigger
+        is_told = trigger.is_told
         self.is_saving = True
         try:
-            if self._trigger.is_told:
-                self._trigger.saved(self._boundary(plan.key, plan.names, now))
-            remembered = self._trigger.memory()
-            capture = self._position.capture(self._spec, reason="trigger", remembered=remembered)
+            if is_told:
+                trigger.saved(self._boundary(plan.key, plan.names, now))
+            capture = self._position.capture(
+                self._spec, reason="trigger", remembered=trigger.memory() if is_told else None
+            )
             self._facts.note_saved(capture)
             await self._saver.save(capture)
-            self._trigger.raise_failure()
+            if is_told:
+                trigger.raise_failure()
         except Exception as error:
             self._position.explain(error)
             if self._saver.latest is before:

@@ -44,12 +44,15 @@ class CommittedFacts:
         self._spec = spec
         self._position = position
         self.state: Mapping[str, Any] = CommittedState(position.state)
-        self._saved: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
-        """The states of the graph and of its nodes in the last checkpoint; None before the first."""
+        self._saved_state: Mapping[str, Any] | None = None
+        """The state of the graph in the last checkpoint; None before the first."""
+        self._saved_nodes: Mapping[str, Any] | None = None
+        """Those of its nodes."""
 
     def note_saved(self, capture: Capture) -> None:
         """This boundary is being saved."""
-        self._saved = capture.sections["graph_state"], capture.sections["node_states"]
+        self._saved_state = capture.sections["graph_state"]
+        self._saved_nodes = capture.sections["node_states"]
 
     @property
     def run_id(self) -> str:
@@ -73,11 +76,10 @@ class CommittedFacts:
 
     @property
     def bytes_since_checkpoint(self) -> int:
-        position = self._position
-        graph_state, node_states = self._saved or (None, None)
-        total = self._changed_bytes(position.state, graph_state)
+        position, saved_nodes = self._position, self._saved_nodes
+        total = self._changed_bytes(position.state, self._saved_state)
         for key, store in position.node_states.items():
-            total += self._changed_bytes(store, node_states and node_states.get(key, {}))
+            total += self._changed_bytes(store, None if saved_nodes is None else saved_nodes.get(key, {}))
         return total
 
     def _changed_bytes(self, store: StateStore, saved: Mapping[str, Any] | None) -> int:

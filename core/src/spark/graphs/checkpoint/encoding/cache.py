@@ -51,6 +51,8 @@ class EncodingCache:
         """Blobs that the last record referred to, and the next one no longer does."""
         self.mappings: dict[str, CachedMapping] = {}
         """By name: that of a section, or the path to one inside of a section."""
+        self.composed: set[str] = set()
+        """The sections of which mappings in them are encoded key by key."""
         self.kept: dict[str, tuple[object, Encoded]] = {}
         """Section to the object that it was, and to what it was encoded as."""
 

@@ -313,8 +313,9 @@ class _SectionEncoder:
     def _whole(self, name: str, section: Section, values: dict[str, Any]) -> Encoded:
         """A section in one piece, unless there are large values in it, or mappings that say what changed in them."""
         members = section.keyed_members if not self._writer.has_hook else ()
-        if any(type(values.get(member)) is Captured for member in members):
-            return self._composed(name, values, members)
+        for member in members:
+            if type(values.get(member)) is Captured:
+                return self._composed(name, values, members)
         if self._budget is not None:
             self._budget.add_mapping(values)
         keeping = self._cache.writer if self._keep_apart and (members or section.is_keyed_if_large) else None
@@ -325,7 +326,9 @@ class _SectionEncoder:
             if keeping is not None and len(data) >= self._cache.large_from:
                 return self._items(name, values)
             self._cache.drop(name)
-        self._drop_members(name, section.keyed_members)
+        if name in self._cache.composed:
+            self._cache.composed.remove(name)
+            self._drop_members(name, section.keyed_members)
         return data
 
     def _drop_members(self, name: str, members: Iterable[str]) -> None:
@@ -339,6 +342,7 @@ class _SectionEncoder:
         :param members: their names.
         """
         encoded: dict[str, Encoded] = {}
+        self._cache.composed.add(name)
         for key, value in values.items():
             if key in members and isinstance(value, dict):
                 encoded[key] = self._items(_path(name, key), value)
@@ -347,7 +351,8 @@ class _SectionEncoder:
                     self._budget.add(value)
                 path = _path(name, key)
                 encoded[key] = self._encoder.dump(self._writer.tree(value, path), path)
-        self._drop_members(name, [member for member in members if not isinstance(values.get(member), dict)])
+        if whole := [member for member in members if not isinstance(values.get(member), dict)]:
+            self._drop_members(name, whole)
         return DeferredPayload(self._composer, encoded)
 
 

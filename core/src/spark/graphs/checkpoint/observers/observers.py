@@ -64,6 +64,8 @@ class Observers:
         """What was installed when ``_told`` was made."""
         self._told: dict[str, tuple[_Told, ...]] = {}
         """By event, whose methods are called, in this order."""
+        self._heard: frozenset[str] = frozenset()
+        """The events that anybody is notified of."""
 
     @classmethod
     def of(cls, handler: Any, *, errors: HandlerErrors = "log", place: str = "handler=…") -> Observers:
@@ -83,7 +85,9 @@ class Observers:
 
     def listen_to(self, event: str) -> bool:
         """Whether anybody is notified of an event, for instance ``spark_checkpoint_created``."""
-        return bool(self._methods_for(event)) or bool(_events().listeners(event))
+        if self._found is None or self._found is not _events().discovery.found():
+            self._look()
+        return event in self._heard
 
     async def created(self, checkpoint: GraphCheckpoint, info: CheckpointInfo, *, store: object) -> None:
         """A checkpoint is durable in this store. Whoever restores a graph from what they get here continues there."""
@@ -165,6 +169,7 @@ class Observers:
         everybody = [*self._given, *installed_observers(found, besides=self._named)]
         handlers = [each for each in everybody if not isinstance(each, SwitchedOff)]
         self._told = {event: tuple(_methods(event, handlers)) for event in _METHODS}
+        self._heard = frozenset(event for event in _METHODS if self._told[event] or found.listeners[event])
         self._found = found
 
 

@@ -39,10 +39,11 @@ class Composer:
     """Puts mappings together in the syntax of one format. May be used by several threads."""
 
     def __init__(self, format: Format) -> None:
-        self._opening = format.opening
         self._separator = format.separator
         self._closing = format.closing
-        # The same few names come back in every checkpoint.
+        self._around = len(format.closing) - len(format.separator)
+        # The same few numbers and names come back in every checkpoint.
+        self._opening = lru_cache(maxsize=16)(format.opening)
         self._key = lru_cache(maxsize=1024)(format.key)
         self._frame = lru_cache(maxsize=16)(partial(_frame, format))
 
@@ -77,10 +78,10 @@ class Composer:
         for value in sections.values():
             if not isinstance(value, EncodedItems):
                 size += len(value)
+            elif value:
+                size += len(self._opening(len(value))) + value.size + self._around
             else:
-                size += len(self._opening(len(value))) + value.size + len(self._closing)
-                if value:
-                    size -= len(self._separator)
+                size += len(self._opening(0)) + len(self._closing)
         return size
 
     def _add_items(self, pieces: list[bytes], items: EncodedItems) -> None:

@@ -1,4 +1,4 @@
-"""Compiled patterns come back from a checkpoint as they were, and so does everything else."""
+"""The serializer keeps the promise of serializers: patterns come back, and so does everything else."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ from typing import Any
 import pytest
 from spark_serializer_example.serializer import ExampleSerializer
 
+from spark.graphs.checkpoint import CheckpointSerializer
+from spark_testing import SerializerConformance
 
-@pytest.mark.parametrize("pattern", [re.compile("a+", re.IGNORECASE), re.compile(b"\x00|\xff")])
-def test_a_pattern_comes_back_as_it_was(pattern: re.Pattern[Any]) -> None:
-    serializer = ExampleSerializer()
 
-    assert serializer.deserialize(serializer.serialize(pattern)) == pattern
+class TestExample(SerializerConformance):
+    @pytest.fixture
+    def serializer(self) -> CheckpointSerializer:
+        return ExampleSerializer()
+
+    @pytest.fixture
+    def values(self) -> list[Any]:
+        return [re.compile("a+", re.IGNORECASE), re.compile(b"\x00|\xff"), re.compile("")]
 
 
 def test_a_dict_that_looks_like_a_pattern_stays_a_dict() -> None:

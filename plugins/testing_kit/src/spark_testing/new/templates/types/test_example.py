@@ -1,4 +1,4 @@
-"""Versions and tags come back from a checkpoint as they were."""
+"""The bundle keeps the promise of types: versions and tags come back as they were."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from typing import Any
 import pytest
 from packaging.tags import Tag
 from packaging.version import Version
+from spark_types_example.plugin import spark_types
 
-from spark.graphs import ExitNode, Graph
-from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend
+from spark_testing import TypesConformance
 
 
-@pytest.mark.parametrize("value", [Version("1!2.0rc1.post2.dev3+local.4"), Tag("cp311", "abi3", "linux_x86_64")])
-async def test_it_comes_back_as_it_was(value: Any) -> None:
-    """Nothing is chosen: the bundle is found by the module of the value."""
-    config = CheckpointConfig(backend=InMemoryCheckpointBackend())
-    await Graph(start=ExitNode(), id="graph", state={"value": value}, checkpoint_config=config).run()
+class TestExample(TypesConformance):
+    spec = spark_types()[0]
 
-    restored = Graph(start=ExitNode(), id="graph", checkpoint_config=config)
-    await restored.run(resume=True)
-
-    assert await restored.get_state("value") == value
+    @pytest.fixture
+    def values(self) -> list[Any]:
+        return [
+            Version("0"),
+            Version("1!2.0rc1.post2.dev3+local.4"),
+            Tag("cp311", "abi3", "linux_x86_64"),
+            Tag("py3", "none", "any"),
+        ]
