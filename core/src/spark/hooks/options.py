@@ -47,10 +47,11 @@ def chosen(kind: str, given: Any, *, base: type[T], place: str) -> T:
         if isinstance(name, str) and isinstance(options, Mapping):
             made: T = make(kind, name, options, place=at(place, name))
             return made
-    hint = f"; {given.__name__} is a class: add ()" if isinstance(given, type) else ""
+        if isinstance(name, str):
+            raise GraphDefinitionError(f"{at(place, name)}: give {{option: value}}; it is {kind_of(options)}.")
+    it_is = f"{given.__name__} is a class: add ()" if isinstance(given, type) else f"it is {kind_of(given)}"
     raise GraphDefinitionError(
-        f"{place}: give a {base.__name__}, the name of an installed {kind}, or {{name: {{option: value}}}}; it is "
-        f"{kind_of(given)}{hint}."
+        f"{place}: give a {base.__name__}, the name of an installed {kind}, or {{name: {{option: value}}}}; {it_is}."
     )
 
 
@@ -231,7 +232,8 @@ def _annotation(parameter: inspect.Parameter) -> str:
 
 
 def _listed(kinds: list[str]) -> str:
-    return " and ".join(f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}" for kind in kinds)
+    named = ["bundle of types" if kind == "types" else kind for kind in kinds]
+    return " and ".join(f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}" for kind in named)
 
 
 def _type_of(parameter: inspect.Parameter, made_by: type) -> Any:

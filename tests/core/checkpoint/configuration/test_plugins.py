@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from spark.errors import GraphDefinitionError, PluginError, PluginNotFoundError, SparkError
-from spark.graphs import Graph
-from spark.graphs.checkpoint import CheckpointConfig, CheckpointHandler, InMemoryCheckpointBackend
+from spark.graphs import ExitNode, Graph
+from spark.graphs.checkpoint import CheckpointConfig, CheckpointHandler, InMemoryCheckpointBackend, open_backend
 from tests.support.running import countdown
 from tests.support.sites import Site
 
@@ -186,6 +186,18 @@ def test_a_serializer_can_be_named_to_a_backend(shop: Site) -> None:
     backend = InMemoryCheckpointBackend(serializer={"upper": {"marks": ["a", "b"]}})
 
     assert backend.record_codec.serializer == "fake_shop_plugin:Upper"
+
+
+def test_a_mistake_in_a_url_is_told_with_its_place(shop: Site) -> None:
+    config = CheckpointConfig(backend="memory://?format=jsn")
+
+    with pytest.raises(PluginNotFoundError, match=r"^CheckpointConfig\(backend=…\): format: .*Did you mean 'json'\?"):
+        Graph(start=ExitNode(), id="one", checkpoint_config=config)
+
+
+def test_a_backend_that_needs_more_than_its_name_says_what() -> None:
+    with pytest.raises(ValueError, match=r"^The backend 'file' needs directory\. Give its URL, or make a FileCheck"):
+        open_backend("file")
 
 
 def test_an_instance_wins_over_a_file_that_names_a_format(project: Path, shop: Site) -> None:

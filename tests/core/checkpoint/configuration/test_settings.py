@@ -181,6 +181,7 @@ def test_options_stay_with_the_store_that_they_were_written_for(project: Path, m
         ("retention = 5", "retention: give a Retention, the name of an installed retention, or {name: {option: value}}; it is a "
          "whole number."),
         ("retention.keep_last = {}", "retention.keep_last: the retention 'keep_last' needs count."),
+        ("trigger.every_iterations = 5", "trigger.every_iterations: give {option: value}; it is a whole number."),
         ("trigger.every_iterations.count = 0", "trigger.every_iterations: the trigger 'every_iterations' refuses these "),
         ("trigger.keep_last.count = 1", "trigger.keep_last: 'keep_last' is not a trigger, but the name of a retention."),
         ("trigger.any = ['keep_all', {every_secnds = {}}]", "trigger.any[0]: 'keep_all' is not a trigger, but the name of a "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from spark.errors import GraphDefinitionError, SparkError
+from spark.errors import GraphDefinitionError, PluginError, SparkError
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.memory import InMemoryCheckpointBackend
 from spark.graphs.checkpoint.storage.opening import open_backend
@@ -33,6 +33,8 @@ def _opened(backend: str, encoding: Mapping[str, Any], place: str) -> Checkpoint
 
     try:
         return open_backend(backend, **encoding)
+    except PluginError as error:
+        raise type(error)(f"{place}: {error}") from error
     except Exception as error:
         if isinstance(error, SparkError) and not isinstance(error, ValueError):
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 from spark.errors import PluginNotFoundError
@@ -19,11 +20,11 @@ def open_backend(url_or_name: str, **options: Any) -> CheckpointBackend:
     as an argument wins.
 
     :raises PluginError: as ``backend_class`` does.
-    :raises ValueError: the URL is not one of this backend's.
+    :raises ValueError: the URL is not one of this backend's, or its name alone does not say where checkpoints go.
     """
     backend = backend_class(url_or_name)
     if not _scheme_of(url_or_name):
-        return backend(**options)
+        return _named(url_or_name, backend, options)
     url, in_url = split_options(url_or_name)
     return backend.from_url(url, **in_url | options)
 
@@ -44,6 +45,18 @@ def backend_class(url_or_name: str) -> type[CheckpointBackend]:
         return class_of(*claims, base=CheckpointBackend, asked=url_or_name)  # type: ignore[type-abstract]
     _refuse_path(url_or_name)
     return class_of(("backend", url_or_name), ("URL scheme", url_or_name), base=CheckpointBackend, asked=url_or_name)  # type: ignore[type-abstract]
+
+
+def _named(name: str, backend: type[CheckpointBackend], options: Mapping[str, Any]) -> CheckpointBackend:
+    from spark.hooks.options import parameters  # not needed by those who make a backend themselves
+
+    known = parameters(backend).items()
+    missing = [option for option, each in known if each.default is each.empty and option not in options]
+    if missing:
+        raise ValueError(
+            f"The backend {name!r} needs {', '.join(missing)}. Give its URL, or make a {backend.__name__} yourself."
+        )
+    return backend(**options)
 
 
 def _scheme_of(url_or_name: str) -> str:
