@@ -13,10 +13,10 @@ import pytest
 from spark.errors import BackendError, BudgetExceededError
 from spark.graphs import Budget, Graph, Node, NodeContext, Task
 from spark.graphs.checkpoint import CheckpointConfig, CheckpointHandler, GraphCheckpoint, InMemoryCheckpointBackend
-from spark_testing.conformance import Conformance
 from spark_testing.faults import FaultyBackend
 from spark_testing.leaks import Held, leaked_since
 from spark_testing.records import HOSTILE_IDS
+from spark_testing.suites.conformance import Conformance
 
 ARGUMENTS: Final = {
     "on_checkpoint_created": ("checkpoint",),

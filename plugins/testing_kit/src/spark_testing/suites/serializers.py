@@ -19,8 +19,8 @@ from spark.graphs.checkpoint import (
     serializer_class,
 )
 from spark.graphs.checkpoint.storage import RecordCodec
-from spark_testing.blob_memory import BlobMemory
-from spark_testing.conformance import Conformance
+from spark_testing.suites.blob_memory import BlobMemory
+from spark_testing.suites.conformance import Conformance
 
 _PLAIN: Final[list[Any]] = [
     None,
