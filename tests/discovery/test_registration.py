@@ -345,6 +345,15 @@ def test_a_module_that_can_not_be_registered_is_named_with_file_and_key(site: Si
     assert said in str(raised.value)
 
 
+def test_a_package_without_hooks_is_answered_with_the_module_that_may_have_them(site: Site) -> None:
+    (site.folder / "my_app").mkdir()
+    (site.folder / "my_app" / "__init__.py").write_text("")
+    (site.folder / "my_app" / "spark_plugins.py").write_text(sources.LISTENS)
+
+    with pytest.raises(PluginBrokenError, match=r"Name the module that has them: my_app\.spark_plugins\.$"):
+        register_modules(["my_app"], place=PLACE)
+
+
 def test_a_module_that_the_block_list_names_is_not_imported(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPARK_DISABLE_PLUGINS", f"{WORKSPACE_PLUGINS},my_rules")
     (site.folder / "my_rules.py").write_text("raise RuntimeError('imported')")

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from importlib_metadata import EntryPoint
 
 
+def package_without_hooks(named: Any) -> str:
+    """Which module of a package to name instead; empty where something else was named."""
+    if not hasattr(named, "__path__"):
+        return ""
+    return f"It is a package without hooks. Name the module that has them: {named.__name__}.{_nearest_module('plugins', named)}."
+
+
 def without_hooks(entry_point: EntryPoint, named: Any) -> str:
     """What to do about an entry point that names an object without hooks."""
     if inspect.isclass(named):

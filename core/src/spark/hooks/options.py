@@ -19,13 +19,14 @@ from spark.errors import GraphDefinitionError, PluginError, PluginNotFoundError,
 from spark.hooks.choices import Choice, remember, secrets_in, without_secret_options
 from spark.hooks.redaction import without_secrets
 from spark.hooks.registry import class_of, kinds_of, options_model_of
-from spark.wording import did_you_mean, kind_of, shown_name
+from spark.wording import a_kind, did_you_mean, kind_of, shown_name
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
 T = TypeVar("T")
 
+_MODULES: Final = r"(?<![\w'\"])([A-Za-z_]\w*\.)+"
 _TABLE: Final = re.compile(r":\[[^\[\]]*\]$")
 
 
@@ -49,7 +50,7 @@ def chosen(kind: str, given: Any, *, base: type[T], place: str) -> T:
             return made
         if isinstance(name, str):
             raise GraphDefinitionError(f"{at(place, name)}: give {{option: value}}; it is {kind_of(options)}.")
-    it_is = f"{given.__name__} is a class: add ()" if isinstance(given, type) else f"it is {kind_of(given)}"
+    it_is = f"{given.__name__} is a class: add ()" if isinstance(given, type) else f"it is {_what_it_is(given)}"
     raise GraphDefinitionError(
         f"{place}: give a {base.__name__}, the name of an installed {kind}, or {{name: {{option: value}}}}; {it_is}."
     )
@@ -136,6 +137,21 @@ def parameters(made_by: type) -> dict[str, inspect.Parameter]:
     return found
 
 
+def declared_as(parameter: inspect.Parameter, made_by: type) -> str:
+    """The type of an option as people read it: in the words of Python, without modules; empty where its author gives none."""
+    if parameter.annotation is parameter.empty:
+        return ""
+    known = _type_of(parameter, made_by)
+    declared = parameter.annotation if known is Any else known
+    return spelt(declared)
+
+
+def spelt(annotation: Any) -> str:
+    """A type in the words of Python, without modules."""
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    return re.sub(_MODULES, "", text)
+
+
 def needs_options(kind: str, name: str) -> bool:
     """Whether what has this name can't be made without options.
 
@@ -147,13 +163,26 @@ def needs_options(kind: str, name: str) -> bool:
     return any(map(_is_required, parameters(made_by).values()))
 
 
+def _what_it_is(given: Any) -> str:
+    return "empty" if given in ("", {}, []) else kind_of(given)
+
+
 def _class_of(kind: str, name: str, place: str) -> type[Any]:
     try:
         return class_of((kind, name))
     except PluginError as error:
         others = kinds_of(name) if isinstance(error, PluginNotFoundError) else []
-        said = f"{name!r} is not a {kind}, but the name of {_listed(others)}." if others else str(error)
-        raise type(error)(f"{place}: {said}") from error
+        raise type(error)(f"{place}: {_not_but(name, kind, others) if others else error}") from error
+
+
+def _not_but(name: str, kind: str, others: list[str]) -> str:
+    """That something else has this name."""
+    if others == ["types"]:
+        return (
+            f"{name!r} is not {a_kind(kind)}. It names types that an installed plugin saves; they are active without being "
+            "chosen, so leave it out."
+        )
+    return f"{name!r} is not {a_kind(kind)}, but the name of {' and '.join(map(a_kind, others))}."
 
 
 def _made(made_by: type, arguments: dict[str, Any], options: Mapping[str, Any], *, what: str, place: str) -> Any:
@@ -209,7 +238,7 @@ def _as_declared(
         return declared.validate_json(json.dumps(value), strict=True)
     # Not chained: the message of a cause shows the value.
     raise GraphDefinitionError(
-        f"{at(place, name)}: it is {kind_of(value)}; the {what} takes {_annotation(known[name])}."
+        f"{at(place, name)}: it is {kind_of(value)}; the {what} takes {declared_as(known[name], made_by)}."
     )
 
 
@@ -224,16 +253,6 @@ def _is_named(parameter: inspect.Parameter) -> bool:
 
 def _is_required(parameter: inspect.Parameter) -> bool:
     return parameter.default is parameter.empty and parameter.kind is not parameter.VAR_POSITIONAL
-
-
-def _annotation(parameter: inspect.Parameter) -> str:
-    said = inspect.formatannotation(parameter.annotation).strip("'")
-    return f"an array of {said}" if parameter.kind is parameter.VAR_POSITIONAL else said
-
-
-def _listed(kinds: list[str]) -> str:
-    named = ["bundle of types" if kind == "types" else kind for kind in kinds]
-    return " and ".join(f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}" for kind in named)
 
 
 def _type_of(parameter: inspect.Parameter, made_by: type) -> Any:

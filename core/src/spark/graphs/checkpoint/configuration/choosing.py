@@ -69,14 +69,24 @@ class _Rules(Generic[Kind]):
         """The rule that was given, by itself, by name, or as several."""
         if isinstance(given, self.base):
             return given
+        if isinstance(given, list | tuple) and given:
+            raise GraphDefinitionError(
+                f'{place}: several are combined by name: give {{"any": […]}}, or {{"all": […]}}.'
+            )
+        if isinstance(given, str) and given in self.combined:
+            return self._named(given, None, place)
         if not isinstance(given, Mapping) or not given:
             return self._made(given, place)
         rules = all_of([partial(self._named, name, value, place) for name, value in given.items()])
         return rules[0] if len(rules) == 1 else self.combined["any"](*rules)
 
     def _named(self, name: Any, value: Any, place: str) -> Kind:
-        if name not in self.combined or not isinstance(value, list | tuple) or not value:
+        if name not in self.combined:
             return self._made({name: value}, place)
+        if not isinstance(value, list | tuple) or not value:
+            raise GraphDefinitionError(
+                f'{place}.{name}: it combines several: give {{"{name}": […]}} with a list of rules.'
+            )
         rules = all_of([partial(self.chosen, one, f"{place}.{name}[{number}]") for number, one in enumerate(value)])
         return self.combined[name](*rules)
 

@@ -61,7 +61,7 @@ def rule_to_data(rule: Rule) -> dict[str, Any]:
     name, options = _registered_name(rule), _plain_options(rule)
     if name is None or options is None:
         return {UNRECORDED: class_name(type(rule))}
-    return {name: _without_secrets(options, type(rule))}
+    return {name: options}
 
 
 def trigger_from_data(data: Any) -> Trigger:
@@ -101,7 +101,10 @@ def _made(kind: str, name: Any, options: Any) -> Any:
     from spark.hooks.options import make
 
     if isinstance(options, Mapping) and (hidden := hidden_options(options)):
-        raise UnknownRuleError(f"{name!r} has secret options, which are not recorded: {', '.join(hidden)}")
+        raise UnknownRuleError(
+            f"{name!r} has secret options, which are not recorded: {', '.join(hidden)}. Set them in the table "
+            f"[plugins.{name}] of spark.toml"
+        )
     try:
         return make(kind, str(name), dict(options), place="recorded")
     except PluginError as error:
@@ -124,12 +127,12 @@ def _registered_name(rule: Rule) -> str | None:
 
 
 def _plain_options(rule: Rule) -> dict[str, Any] | None:
-    """The options as plain values; None where the rule can't tell them."""
+    """The options as plain values, ``***`` for each secret; None where the rule can't tell them."""
     try:
-        options = rule.options()
+        options = _without_secrets(rule.options(), type(rule))
     except Exception:
         return None
-    return options if isinstance(options, dict) and _is_plain(options) else None
+    return options if _is_plain(options) else None
 
 
 def _without_secrets(options: dict[str, Any], made_by: type) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from spark.errors import RuleError
 from spark.graphs.checkpoint.policies.memories import memories_of, recall_each
 from spark.graphs.checkpoint.policies.triggers import Boundary, CombinedTrigger, Trigger
 from spark.graphs.values.snapshots import Check, snapshot
+from spark.wording import raised
 
 Answer = TypeVar("Answer")
 
@@ -148,7 +149,7 @@ def _is_told(rule: Trigger) -> bool:
 
 
 def _failed(rule: Trigger, error: Exception, what: str) -> RuleError:
-    return RuleError(f"The trigger {type(rule).__qualname__} raised {type(error).__name__}: {error}. It had to {what}.")
+    return RuleError(f"The trigger {type(rule).__qualname__} raised {raised(error)}. It had to {what}.")
 
 
 def _guilty(trigger: Trigger, boundary: Boundary) -> Trigger:

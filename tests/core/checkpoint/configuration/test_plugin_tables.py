@@ -1,0 +1,137 @@
+"""``[plugins.NAME]`` completes what is chosen by that name, wherever it is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spark.errors import GraphDefinitionError, SparkError
+from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend
+from spark.hooks import BackendSpec, hookimpl, register
+from tests.support.sites import Site
+
+LOCKED = "[plugins.locked]\nkey = 'of the file'\n"
+
+
+class Capped(InMemoryCheckpointBackend):
+    """Takes an option of its own, and has the name of its parent."""
+
+    def __init__(self, *, most: int = 1, **options: Any) -> None:
+        super().__init__(**options)
+        self.most = most
+
+    @classmethod
+    def from_url(cls, url: str, **options: Any) -> Capped:
+        return cls(**options)
+
+
+class Plugin:
+    @hookimpl
+    def spark_backends(self) -> list[BackendSpec]:
+        return [BackendSpec(name="capped", target=f"{__name__}:Capped", schemes=("capped",))]
+
+
+@pytest.fixture(autouse=True)
+def plugins(shop: Site) -> Iterator[None]:
+    with register(Plugin()):
+        yield
+
+
+def loaded(project: Path, settings: str, **overrides: Any) -> CheckpointConfig:
+    (project / "spark.toml").write_text(settings)
+    return CheckpointConfig.load(**overrides)
+
+
+def codec_in(config: CheckpointConfig) -> Any:
+    (codec,) = config.record_codec(config.open_backend()).codecs
+    return codec
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "[checkpoint]\ncodec = 'locked'\n",
+        "[checkpoint]\ncodec = ['locked']\n",
+        "[checkpoint]\nurl = 'memory://?codec=locked'\n",
+        "[checkpoint]\nurl = 'memory://'\noptions = {codec = 'locked'}\n",
+    ],
+)
+def test_a_codec_gets_its_key(project: Path, settings: str) -> None:
+    config = loaded(project, settings + LOCKED)
+
+    assert codec_in(config).key == b"of the file"
+
+
+@pytest.mark.parametrize("overrides", [{"backend": "memory://?codec=locked"}, {"codec": "locked"}])
+def test_also_where_the_program_chooses_it(project: Path, overrides: dict[str, Any]) -> None:
+    config = loaded(project, LOCKED, **overrides)
+
+    assert codec_in(config).key == b"of the file"
+
+
+def test_also_where_an_environment_variable_chooses_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_CHECKPOINT_URL", "memory://?codec=locked")
+
+    config = loaded(project, LOCKED)
+
+    assert codec_in(config).key == b"of the file"
+    assert config.sources["codec"] == "SPARK_CHECKPOINT_URL"
+
+
+def test_a_setting_of_its_own_wins_over_the_url(project: Path) -> None:
+    config = loaded(project, "[checkpoint]\nurl = 'memory://?codec=locked'\ncodec = 'mirror'\n" + LOCKED)
+
+    assert codec_in(config).name == "mirror"
+
+
+@pytest.mark.parametrize(
+    ("settings", "overrides"),
+    [
+        ("[checkpoint]\nbackend = 'capped'\n", {}),
+        ("[checkpoint]\nurl = 'capped://'\n", {}),
+        ("", {"backend": "capped"}),
+        ("", {"backend": "capped://"}),
+    ],
+)
+def test_a_backend_gets_its_options(project: Path, settings: str, overrides: dict[str, Any]) -> None:
+    backend = loaded(project, settings + "[plugins.capped]\nmost = 9\n", **overrides).open_backend()
+
+    assert isinstance(backend, Capped)
+    assert backend.most == 9
+
+
+def test_options_beside_the_store_win(project: Path) -> None:
+    settings = "[checkpoint]\nbackend = 'capped'\noptions = {most = 3}\n[plugins.capped]\nmost = 9\n"
+
+    assert loaded(project, settings).open_backend().most == 3  # type: ignore[attr-defined]
+
+
+def test_what_is_said_of_the_format_is_not_lost_with_them(project: Path) -> None:
+    config = loaded(project, "[plugins.capped]\nmost = 9\n", backend="capped", codec="mirror")
+
+    assert codec_in(config).name == "mirror"
+
+
+def test_a_backend_is_called_by_the_name_that_it_was_chosen_by(project: Path) -> None:
+    with pytest.raises(
+        GraphDefinitionError, match=r"options\.mst: the capped backend has no such option\. Did you mean 'most'"
+    ):
+        loaded(project, "[checkpoint]\nbackend = 'capped'\noptions = {mst = 3}\n")
+
+
+@pytest.mark.parametrize("given", [{"webhook": {"url": "http://x"}}, [{"webhook": {"url": "http://x"}}]])
+def test_an_observer_that_the_program_chooses_gets_the_rest(project: Path, given: Any) -> None:
+    """The table alone would not be enough to make it."""
+    (webhook,) = loaded(project, "[plugins.webhook]\ntoken = 'of the file'\n", handler=given).handler  # type: ignore[union-attr, misc, str-unpack]
+
+    assert (webhook.url, webhook.token.get_secret_value()) == ("http://x", "of the file")
+
+
+def test_a_table_that_nothing_chooses_is_checked_all_the_same(project: Path) -> None:
+    with pytest.raises(
+        SparkError, match=r"^spark\.toml:\[plugins\.locked\] kee: the codec 'locked' has no such option"
+    ):
+        loaded(project, "[plugins.locked]\nkee = 'x'\n", backend="memory://?codec=mirror")
