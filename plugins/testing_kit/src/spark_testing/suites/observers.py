@@ -107,7 +107,7 @@ class ObserverConformance(Conformance):
     async def test_serves_several_graphs_at_once(self, observer: CheckpointHandler) -> None:
         graphs = [_graph(f"graph-{number}", observer, InMemoryCheckpointBackend()) for number in range(8)]
         messages = await asyncio.gather(*(graph.run({"limit": 3}) for graph in graphs))
-        assert len(messages) == len(graphs)
+        assert len(messages) == len(graphs), "Every run that notifies the observer must end as it would without it."
 
     def test_serves_one_event_loop_after_another(self, observer: CheckpointHandler) -> None:
         """A program may call ``asyncio.run`` any number of times; what belongs to one loop can't be used in the next."""
