@@ -137,8 +137,12 @@ def test_modules_objects_and_classes_with_hooks_can_be_registered(site: Site, pl
         (Own("Upper"), "The trigger 'Upper' is skipped. Its name 'Upper' can't be used"),
         (Own(api_version=(2, 3)), "The trigger 'own' is skipped. It is written for versions 2 to 3"),
         (3, "It has no hooks."),
+        (
+            "my_app.plugins",
+            "It is text. Give the module itself: import my_app.plugins, or name it in the setting plugins.",
+        ),
     ],
-    ids=["class", "nothing", "name", "version", "number"],
+    ids=["class", "nothing", "name", "version", "number", "text"],
 )
 def test_what_is_wrong_is_an_error_of_whoever_registers_it(site: Site, plugin: Any, said: str) -> None:
     with pytest.raises(PluginBrokenError) as raised:

@@ -207,7 +207,7 @@ async def test_what_is_no_longer_installed_is_named_and_more_is_kept(shop: Site,
         f"file://{tmp_path}/store",
         trigger={"cost_budget": {"dollars": 2}},
         retention="keep_odd",
-        handler={"webhook": {"url": "http://x"}},
+        handler={"webhook": {"url": "http://x", "token": "a secret is not what is missing"}},
     )
     uninstall(shop)
 
@@ -215,8 +215,8 @@ async def test_what_is_no_longer_installed_is_named_and_more_is_kept(shop: Site,
         graph, config = restored(checkpoint)
 
     message = str(caught[0].message)
-    assert "trigger: there is no rule with the name 'cost_budget'" in message
-    assert "retention: there is no rule with the name 'keep_odd'" in message
+    assert "trigger: No installed plugin provides the trigger 'cost_budget'; installed: " in message
+    assert "retention: No installed plugin provides the retention 'keep_odd'; installed: " in message
     assert "No installed plugin provides the observer 'webhook'" in message
     assert repr(config.combined_retention()) == "KeepAll()"
     await continued(graph)

@@ -164,13 +164,13 @@ def test_within_others() -> None:
 
 def test_where_the_plugin_is_missing_what_keeps_more_is_used() -> None:
     with register(Plugin()):
-        data = recorded(trigger=EveryPrime(), retention=KeepOdd())
+        data = recorded(trigger=EveryPrime(token="a secret is not what is missing"), retention=KeepOdd())
     config, (trigger, retention) = restored(data)
 
     assert repr(config.trigger) == "WithinOverhead(0.05)"
     assert repr(config.retention) == "KeepAll()"
-    assert "trigger: there is no rule with the name 'primes'" in trigger
-    assert "retention: there is no rule with the name 'odd'" in retention
+    assert "trigger: No installed plugin provides the trigger 'primes'; installed: " in trigger
+    assert "retention: No installed plugin provides the retention 'odd'; installed: " in retention
 
 
 def test_a_class_that_no_name_leads_to_is_recorded_as_lost() -> None:

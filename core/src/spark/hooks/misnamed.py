@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from importlib_metadata import EntryPoint
 
 
-def package_without_hooks(named: Any) -> str:
-    """Which module of a package to name instead; empty where something else was named."""
+def instead_of(named: Any) -> str:
+    """What to register instead of something without hooks: the module of a package, or the one of this name; empty if unknown."""
+    if isinstance(named, str):
+        return f"It is text. Give the module itself: import {named}, or name it in the setting plugins."
     if not hasattr(named, "__path__"):
         return ""
     return f"It is a package without hooks. Name the module that has them: {named.__name__}.{_nearest_module('plugins', named)}."

@@ -102,7 +102,7 @@ def checked(
 
     :param model: what checks them instead of the signature of the class.
     :param what: what messages call the class.
-    :param is_complete: whether these are all arguments; a backend gets others from its URL.
+    :param is_complete: whether these are all arguments; a backend gets others from its URL. A model makes none of some only.
     :raises GraphDefinitionError: one is unknown, missing, or of the wrong type; names all that are unknown or of the wrong type.
     """
     if model is not None:
@@ -205,6 +205,7 @@ def _validated(
 
     known = list(model.model_fields)
     complaints = [_unknown(name, known, what, place) for name in options if name not in known]
+    valid = None
     try:
         valid = model.model_validate({name: value for name, value in options.items() if name in known})
     except ValidationError as error:
@@ -215,7 +216,7 @@ def _validated(
             complaints.append(f"{at(place, '.'.join(map(str, one['loc'])))}: {said}.")
     if complaints:
         raise GraphDefinitionError("\n".join(complaints)) from None  # not chained: its message shows the values
-    return {name: getattr(valid, name) for name in known}
+    return {} if valid is None else {name: getattr(valid, name) for name in known}
 
 
 def _as_declared(

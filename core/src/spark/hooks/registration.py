@@ -128,7 +128,7 @@ def _described(info: PluginInfo, module: Any) -> Plugin:
     try:
         provided, listeners = provided_by(module, info.label, taken={})
     except NoHooksError as error:
-        said = misnamed.package_without_hooks(module) or error
+        said = misnamed.instead_of(module) or error
         raise PluginBrokenError(f"{info.name!r} can't be registered: {said}") from None
     except PluginBrokenError as error:
         raise PluginBrokenError(f"{info.name!r} can't be registered: {error}") from error.__cause__

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, Field, SecretStr
 
 from spark.errors import GraphDefinitionError, SparkError
-from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend
-from spark.hooks import BackendSpec, hookimpl, register
+from spark.graphs.checkpoint import Boundary, CheckpointConfig, InMemoryCheckpointBackend, Trigger
+from spark.graphs.checkpoint.configuration.files import Table
+from spark.graphs.checkpoint.configuration.plugin_options import completed
+from spark.hooks import BackendSpec, TriggerSpec, hookimpl, register
 from tests.support.sites import Site
 
 LOCKED = "[plugins.locked]\nkey = 'of the file'\n"
@@ -28,10 +31,35 @@ class Capped(InMemoryCheckpointBackend):
         return cls(**options)
 
 
+class CappedOptions(BaseModel):
+    most: int = Field(1, le=5)
+
+
+class RareOptions(BaseModel):
+    every: int
+    license_key: SecretStr
+
+
+class Rare(Trigger):
+    """Its options are checked by a model."""
+
+    def __init__(self, every: int, license_key: SecretStr) -> None:
+        self.every = every
+        self.license_key = license_key
+
+    def is_due(self, boundary: Boundary) -> bool:
+        return boundary.iteration % self.every == 0
+
+
 class Plugin:
     @hookimpl
+    def spark_triggers(self) -> list[TriggerSpec]:
+        return [TriggerSpec(name="rare", target=f"{__name__}:Rare", options=f"{__name__}:RareOptions")]
+
+    @hookimpl
     def spark_backends(self) -> list[BackendSpec]:
-        return [BackendSpec(name="capped", target=f"{__name__}:Capped", schemes=("capped",))]
+        modelled = BackendSpec(name="modelled", target=f"{__name__}:Capped", options=f"{__name__}:CappedOptions")
+        return [BackendSpec(name="capped", target=f"{__name__}:Capped", schemes=("capped",)), modelled]
 
 
 @pytest.fixture(autouse=True)
@@ -122,12 +150,40 @@ def test_a_backend_is_called_by_the_name_that_it_was_chosen_by(project: Path) ->
         loaded(project, "[checkpoint]\nbackend = 'capped'\noptions = {mst = 3}\n")
 
 
+def test_options_of_a_backend_are_checked_by_its_model(project: Path) -> None:
+    modelled = "[checkpoint]\nbackend = 'modelled'\noptions = {{format = 'json', most = {}}}\n"
+
+    assert loaded(project, modelled.format(5)).open_backend().most == 5  # type: ignore[attr-defined]
+    with pytest.raises(
+        GraphDefinitionError, match=r"options\.most: Input should be less than or equal to 5; it is a whole"
+    ):
+        loaded(project, modelled.format(6))
+
+
 @pytest.mark.parametrize("given", [{"webhook": {"url": "http://x"}}, [{"webhook": {"url": "http://x"}}]])
 def test_an_observer_that_the_program_chooses_gets_the_rest(project: Path, given: Any) -> None:
     """The table alone would not be enough to make it."""
     (webhook,) = loaded(project, "[plugins.webhook]\ntoken = 'of the file'\n", handler=given).handler  # type: ignore[union-attr, misc, str-unpack]
 
     assert (webhook.url, webhook.token.get_secret_value()) == ("http://x", "of the file")
+
+
+def test_a_table_need_not_say_all_of_it(project: Path) -> None:
+    table = "[plugins.rare]\nlicense_key = 's3cret'\n"
+
+    assert loaded(project, table).trigger is None
+    assert repr(loaded(project, f"[checkpoint]\ntrigger.rare.every = 5\n{table}").trigger).startswith("Rare(every=5, ")
+
+
+def test_of_a_table_within_recorded_options_only_secrets_are_replaced() -> None:
+    recorded = {"sink": {"headers": {"Authorization": "***", "Accept": "json"}, "url": "http://x", "token": "***"}}
+    table = Table(
+        "spark.toml:[plugins.sink]", {"headers": {"Authorization": "new", "Accept": "xml"}, "url": "http://y"}
+    )
+
+    whole = completed(recorded, {"sink": table}, only_secrets=True)
+
+    assert whole == {"sink": {"headers": {"Authorization": "new", "Accept": "json"}, "url": "http://x", "token": "***"}}
 
 
 def test_a_table_that_nothing_chooses_is_checked_all_the_same(project: Path) -> None:

@@ -9,8 +9,8 @@ from spark.errors import GraphDefinitionError, PluginError, SparkError
 from spark.graphs.checkpoint.configuration.plugin_options import PluginOptions
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.opening import backend_class, open_backend
-from spark.hooks.options import checked
-from spark.hooks.registry import name_of
+from spark.hooks.options import checked, parameters
+from spark.hooks.registry import name_of, options_model_of
 
 
 def checked_backend(
@@ -41,8 +41,15 @@ def checked_backend(
     at = f"{place.rpartition(' ')[0]} options" if options or table is None else table.where
     for twice in options.keys() & encoding.keys():
         raise GraphDefinitionError(f"{at}.{twice}: {twice} is set beside the options, too. Set one of the two.")
-    checked(options, kind, what=f"{name} backend", place=at, is_complete=False)
+    _check(options, kind, name, at)
     return _opened(store, {**(table.values if table else {}), **encoding, **options}, at)
+
+
+def _check(options: Mapping[str, Any], kind: type[CheckpointBackend], name: str, at: str) -> None:
+    model = options_model_of(("backend", name))
+    common = parameters(CheckpointBackend) if model is not None else {}  # which a model of the plugin need not know
+    own = {key: value for key, value in options.items() if key not in common}
+    checked(own, kind, model=model, what=f"{name} backend", place=at, is_complete=False)
 
 
 def _opened(store: str, options: Mapping[str, Any], at: str) -> CheckpointBackend:

@@ -99,7 +99,12 @@ def _from_data(data: Any, kind: str, combined: Mapping[str, Any]) -> Any:
 def _made(kind: str, name: Any, options: Any) -> Any:
     from spark.hooks.choices import hidden_options
     from spark.hooks.options import make
+    from spark.hooks.registry import class_of
 
+    try:
+        class_of((kind, str(name)))
+    except PluginError as error:
+        raise UnknownRuleError(str(error).removesuffix(".")) from error
     if isinstance(options, Mapping) and (hidden := hidden_options(options)):
         raise UnknownRuleError(
             f"{name!r} has secret options, which are not recorded: {', '.join(hidden)}. Set them in the table "
@@ -107,9 +112,7 @@ def _made(kind: str, name: Any, options: Any) -> Any:
         )
     try:
         return make(kind, str(name), dict(options), place="recorded")
-    except PluginError as error:
-        raise UnknownRuleError(f"there is no rule with the name {shortened(str(name))!r} ({error})") from error
-    except (TypeError, ValueError) as error:
+    except (PluginError, TypeError, ValueError) as error:
         raise UnknownRuleError(f"{name!r} has no such options") from error
 
 
