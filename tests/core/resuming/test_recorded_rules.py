@@ -217,6 +217,17 @@ def test_secrets_are_not_recorded_and_missed(given: Any) -> None:
 
 @pytest.mark.usefixtures("plugin")
 @pytest.mark.parametrize(
+    "given", [{"primes": {"token": "hunter2"}}, {"all": ["primes", {"primes": {"token": "hunter2"}}]}]
+)
+def test_a_configuration_shows_no_secret_of_a_rule_whose_repr_does(given: Any) -> None:
+    shown = repr(CheckpointConfig(trigger=given))
+
+    assert "hunter2" not in shown
+    assert "{'primes': {'token': '***'}}" in shown
+
+
+@pytest.mark.usefixtures("plugin")
+@pytest.mark.parametrize(
     "given",
     [
         EveryPrime(token="hunter2"),

@@ -109,6 +109,15 @@ def test_also_where_an_environment_variable_chooses_it(project: Path, monkeypatc
     assert config.sources["codec"] == "SPARK_CHECKPOINT_URL"
 
 
+def test_a_url_with_a_mistake_is_refused_where_it_is_opened(project: Path) -> None:
+    config = loaded(project, "[checkpoint]\nurl = 'memory://?codec=locked&codec=mirror'\n" + LOCKED)
+
+    with pytest.raises(
+        GraphDefinitionError, match=r"^spark\.toml:\[checkpoint\] url: .* The option codec is in the URL twice"
+    ):
+        config.open_backend()
+
+
 def test_a_setting_of_its_own_wins_over_the_url(project: Path) -> None:
     config = loaded(project, "[checkpoint]\nurl = 'memory://?codec=locked'\ncodec = 'mirror'\n" + LOCKED)
 
