@@ -256,6 +256,16 @@ async def test_the_serializer_and_the_codec_are_those_of_the_first_graph(shop: S
     assert graph.create_checkpoint().config["checkpoint"]["serializer"] == {"upper": {"marks": ["a"]}}
 
 
+async def test_what_the_store_was_opened_with_wins_over_what_is_recorded(shop: Site, tmp_path: Path) -> None:
+    store = f"file://{tmp_path}/store"
+    await saved(store, codec="mirror")
+
+    graph, _ = restored(await loaded(open_backend(store, codec={"locked": {"key": "new"}})))
+    headers = await continued(graph)
+
+    assert {header.codecs for header in headers} == {("locked",)}
+
+
 async def test_in_the_process_of_the_first_graph_they_are_the_same_in_another_store(shop: Site, tmp_path: Path) -> None:
     config = CheckpointConfig(backend=f"file://{tmp_path}/store", trigger_on_iteration=1, codec="mirror")
     first = Graph(countdown(), id="recorded", checkpoint_config=config)

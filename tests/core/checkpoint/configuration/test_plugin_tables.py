@@ -10,10 +10,12 @@ import pytest
 from pydantic import BaseModel, Field, SecretStr
 
 from spark.errors import GraphDefinitionError, SparkError
+from spark.graphs import Graph
 from spark.graphs.checkpoint import Boundary, CheckpointConfig, InMemoryCheckpointBackend, Trigger
 from spark.graphs.checkpoint.configuration.files import Table
 from spark.graphs.checkpoint.configuration.plugin_options import completed
 from spark.hooks import BackendSpec, TriggerSpec, hookimpl, register
+from tests.support.running import countdown
 from tests.support.sites import Site
 
 LOCKED = "[plugins.locked]\nkey = 'of the file'\n"
@@ -193,6 +195,14 @@ def test_of_a_table_within_recorded_options_only_secrets_are_replaced() -> None:
     whole = completed(recorded, {"sink": table}, only_secrets=True)
 
     assert whole == {"sink": {"headers": {"Authorization": "new", "Accept": "json"}, "url": "http://x", "token": "***"}}
+
+
+async def test_an_observer_that_nobody_configured_is_no_mistake(
+    project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await Graph(countdown(), id="g", checkpoint_config=CheckpointConfig()).run({"limit": 1})
+
+    assert "webhook" not in caplog.text
 
 
 def test_a_table_that_nothing_chooses_is_checked_all_the_same(project: Path) -> None:
