@@ -115,6 +115,6 @@ async def test_what_needs_options() -> None:
         said = await said_of("serializer", DeserializationError)
 
     assert said == (
-        f"{CHECKPOINT}serializer 'theirs': the serializer 'theirs' needs zone. Open the store with serializer={{'theirs': {{…}}}} "
-        "and the options that it was written with."
+        f"{CHECKPOINT}serializer 'theirs': the serializer 'theirs' needs zone. Open the store with "
+        "serializer={'theirs': {…}} and the options that it was written with."
     )
