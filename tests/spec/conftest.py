@@ -72,6 +72,7 @@ class PageBlock:
 def type_names(parameter: inspect.Parameter) -> set[str]:
     """The types in an annotation, by the names that they have today."""
     text = str(parameter.annotation).replace("List[", "Sequence[").replace("Optional[", "None[")
+    text = text.replace("Chosen[", "str[")  # an object, or its name
     return set(re.findall(r"\w+", text)) | ({"None"} if parameter.default is None else set())
 
 

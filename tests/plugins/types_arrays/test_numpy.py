@@ -18,7 +18,7 @@ from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager, GraphCh
 from spark.graphs.checkpoint.serialization.reader import TreeReader
 from spark.graphs.checkpoint.storage import RecordCodec
 from spark.graphs.values.snapshots import snapshot
-from spark_testing.blob_memory import BlobMemory
+from spark_testing.suites.blob_memory import BlobMemory
 from tests.plugins.types_arrays.exact import is_same_array, is_same_dtype
 
 CODEC = RecordCodec()

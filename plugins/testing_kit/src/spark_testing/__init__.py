@@ -9,47 +9,47 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from spark_testing.backends import CAPABILITIES as CAPABILITIES
-    from spark_testing.backends import CheckpointBackendConformance as CheckpointBackendConformance
-    from spark_testing.backends import OpenAnother as OpenAnother
-    from spark_testing.backends import ReadRaw as ReadRaw
-    from spark_testing.backends import Spoil as Spoil
     from spark_testing.clock import FakeClock as FakeClock
-    from spark_testing.codecs import CodecConformance as CodecConformance
     from spark_testing.faults import FaultyBackend as FaultyBackend
-    from spark_testing.formats import FormatConformance as FormatConformance
-    from spark_testing.observers import ObserverConformance as ObserverConformance
     from spark_testing.records import HOSTILE_IDS as HOSTILE_IDS
     from spark_testing.records import make_record as make_record
     from spark_testing.recovery import check_recovery as check_recovery
     from spark_testing.recovery_report import RecoveryReport as RecoveryReport
-    from spark_testing.retentions import RetentionConformance as RetentionConformance
-    from spark_testing.rules import make_boundary as make_boundary
-    from spark_testing.rules import make_line as make_line
-    from spark_testing.serializers import SerializerConformance as SerializerConformance
-    from spark_testing.triggers import TriggerConformance as TriggerConformance
-    from spark_testing.types import TypesConformance as TypesConformance
+    from spark_testing.suites.backends import CAPABILITIES as CAPABILITIES
+    from spark_testing.suites.backends import CheckpointBackendConformance as CheckpointBackendConformance
+    from spark_testing.suites.backends import OpenAnother as OpenAnother
+    from spark_testing.suites.backends import ReadRaw as ReadRaw
+    from spark_testing.suites.backends import Spoil as Spoil
+    from spark_testing.suites.codecs import CodecConformance as CodecConformance
+    from spark_testing.suites.formats import FormatConformance as FormatConformance
+    from spark_testing.suites.observers import ObserverConformance as ObserverConformance
+    from spark_testing.suites.retentions import RetentionConformance as RetentionConformance
+    from spark_testing.suites.rules import make_boundary as make_boundary
+    from spark_testing.suites.rules import make_line as make_line
+    from spark_testing.suites.serializers import SerializerConformance as SerializerConformance
+    from spark_testing.suites.triggers import TriggerConformance as TriggerConformance
+    from spark_testing.suites.types import TypesConformance as TypesConformance
 
 _HOMES: Final = {
-    "CAPABILITIES": "backends",
-    "CheckpointBackendConformance": "backends",
-    "CodecConformance": "codecs",
+    "CAPABILITIES": "suites.backends",
+    "CheckpointBackendConformance": "suites.backends",
+    "CodecConformance": "suites.codecs",
     "FakeClock": "clock",
     "FaultyBackend": "faults",
     "HOSTILE_IDS": "records",
-    "ObserverConformance": "observers",
-    "OpenAnother": "backends",
-    "ReadRaw": "backends",
+    "ObserverConformance": "suites.observers",
+    "OpenAnother": "suites.backends",
+    "ReadRaw": "suites.backends",
     "RecoveryReport": "recovery_report",
-    "RetentionConformance": "retentions",
-    "FormatConformance": "formats",
-    "SerializerConformance": "serializers",
-    "Spoil": "backends",
-    "TriggerConformance": "triggers",
-    "TypesConformance": "types",
+    "RetentionConformance": "suites.retentions",
+    "FormatConformance": "suites.formats",
+    "SerializerConformance": "suites.serializers",
+    "Spoil": "suites.backends",
+    "TriggerConformance": "suites.triggers",
+    "TypesConformance": "suites.types",
     "check_recovery": "recovery",
-    "make_boundary": "rules",
-    "make_line": "rules",
+    "make_boundary": "suites.rules",
+    "make_line": "suites.rules",
     "make_record": "records",
 }
 

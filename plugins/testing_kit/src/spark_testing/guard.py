@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from spark_testing.conformance import SUITES, Conformance, base_tests, is_of_the_kit
+from spark_testing.suites.conformance import SUITES, Conformance, base_tests, is_of_the_kit
 
 _EXCUSES: Final = ("skip", "skipif", "xfail")
 

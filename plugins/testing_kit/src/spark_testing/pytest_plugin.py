@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from spark_testing.faults import FaultyBackend
 
 pytest.register_assert_rewrite(
-    "spark_testing.backends",
-    "spark_testing.formats",
-    "spark_testing.triggers",
-    "spark_testing.retentions",
-    "spark_testing.rules",
+    "spark_testing.suites.backends",
+    "spark_testing.suites.formats",
+    "spark_testing.suites.triggers",
+    "spark_testing.suites.retentions",
+    "spark_testing.suites.rules",
     "spark_testing.leaks",
 )
 
@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(
     session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
 ) -> Generator[None, None, None]:
     """Have the suites guarded, if there are any."""
-    if "spark_testing.conformance" not in sys.modules:
+    if "spark_testing.suites.conformance" not in sys.modules:
         return (yield)
     from spark_testing.guard import Guard
 

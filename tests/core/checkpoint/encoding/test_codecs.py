@@ -40,7 +40,7 @@ from spark.graphs.checkpoint.storage import Codec, Record, RecordCodec, RecordHe
 from spark.hooks import CodecSpec, SerializerSpec, hookimpl, register
 from spark_backend_sql import DatabaseCheckpointBackend
 from spark_testing import CodecConformance
-from spark_testing.blob_memory import BlobMemory
+from spark_testing.suites.blob_memory import BlobMemory
 from tests.support import aes_gcm
 from tests.support.aes_gcm import KEY_VARIABLE, AesGcm
 

@@ -10,7 +10,7 @@ from spark.graphs import Graph, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig
 from spark.graphs.checkpoint.storage import Format
 from spark_testing import FormatConformance
-from spark_testing.blob_memory import BlobMemory
+from spark_testing.suites.blob_memory import BlobMemory
 
 
 class Counted(Format):

@@ -30,7 +30,7 @@ from spark.graphs.checkpoint import (
     WhenImproved,
     open_backend,
 )
-from spark_testing.walk import walk
+from spark_testing.suites.walk import walk
 
 LOSSES = (0.9, 0.5, 0.7, 0.3, 0.8, 0.4)
 

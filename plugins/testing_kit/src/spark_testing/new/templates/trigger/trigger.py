@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from copy import copy
 from typing import Any
 
@@ -48,8 +49,8 @@ class Example(Trigger):
 
     def recall(self, memory: Any) -> None:
         """It comes from the store, so it may be anything."""
-        spent = memory.get("spent") if isinstance(memory, dict) else None
-        self._spent_before = spent if isinstance(spent, int | float) else 0.0
+        with suppress(KeyError, TypeError, ValueError, OverflowError):
+            self._spent_before = float(memory["spent"])
 
     def _spent_at(self, boundary: Boundary) -> float:
         return boundary.metric(self.spent) or 0.0

@@ -27,9 +27,9 @@ from spark.graphs import ExitNode, Graph
 from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend, SavedType, Types
 from spark.graphs.checkpoint.storage import SECTIONS, CheckpointBackend, Record, RecordCodec
 from spark.hooks import TypesSpec, class_of, hookimpl, provider_of, register
-from spark_testing.blob_memory import BlobMemory
-from spark_testing.conformance import Conformance
 from spark_testing.records import make_record
+from spark_testing.suites.blob_memory import BlobMemory
+from spark_testing.suites.conformance import Conformance
 
 _MOST_SECONDS: Final = 5
 _MOST_MEMORY: Final = 400_000

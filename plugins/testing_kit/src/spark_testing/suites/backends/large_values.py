@@ -7,8 +7,8 @@ import pytest
 from spark.errors import SequenceTakenError
 from spark.graphs.checkpoint import CheckpointManager
 from spark.graphs.checkpoint.storage import CheckpointBackend
-from spark_testing.backends.store import GivenStore
 from spark_testing.records import BLOB, GONE, OTHER, make_record
+from spark_testing.suites.backends.store import GivenStore
 
 HOSTILE_NAMES = ["", "../x", "a/b", "..", "x" * 5_000, "\0", "'; DROP TABLE x; --", "é", "\ud800"]
 

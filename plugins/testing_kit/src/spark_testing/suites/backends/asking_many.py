@@ -10,9 +10,9 @@ from typing import ClassVar, Final
 import pytest
 
 from spark.graphs.checkpoint.storage import CheckpointBackend
-from spark_testing.backends.store import GivenStore, OpenAnother, Spoil
-from spark_testing.backends.writers import Second
 from spark_testing.records import HOSTILE_IDS, NOON, make_record
+from spark_testing.suites.backends.store import GivenStore, OpenAnother, Spoil
+from spark_testing.suites.backends.writers import Second
 
 _PREFIXES: Final = (
     *("", "a", "a/", "a%", "A", "é", "e", "x" * 150, "x" * 199, "é" * 150, "🙈", "\uff01", ".", " ", "ckpt_", "ids"),

@@ -9,8 +9,8 @@ import pytest
 
 from spark.errors import SequenceTakenError
 from spark.graphs.checkpoint.storage import CheckpointBackend, CheckpointQuery
-from spark_testing.backends.store import GivenStore, OpenAnother, Spoil
 from spark_testing.records import NOON, make_record
+from spark_testing.suites.backends.store import GivenStore, OpenAnother, Spoil
 
 _LONGEST_HEADER: Final = 8_192
 """Bytes that a small record may take besides its payload."""

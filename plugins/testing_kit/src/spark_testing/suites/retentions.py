@@ -22,10 +22,10 @@ from spark.graphs.checkpoint import (
     Retention,
 )
 from spark_testing.clock import FakeClock
-from spark_testing.conformance import Conformance, is_of_the_kit
 from spark_testing.records import make_record
-from spark_testing.rules import NOON, check_options, check_repr, make_line
-from spark_testing.walk import walk
+from spark_testing.suites.conformance import Conformance, is_of_the_kit
+from spark_testing.suites.rules import NOON, check_options, check_repr, make_line
+from spark_testing.suites.walk import walk
 
 _STEPS = 12
 

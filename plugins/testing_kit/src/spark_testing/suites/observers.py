@@ -13,10 +13,10 @@ import pytest
 from spark.errors import BackendError, BudgetExceededError
 from spark.graphs import Budget, Graph, Node, NodeContext, Task
 from spark.graphs.checkpoint import CheckpointConfig, CheckpointHandler, GraphCheckpoint, InMemoryCheckpointBackend
-from spark_testing.conformance import Conformance
 from spark_testing.faults import FaultyBackend
 from spark_testing.leaks import Held, leaked_since
 from spark_testing.records import HOSTILE_IDS
+from spark_testing.suites.conformance import Conformance
 
 ARGUMENTS: Final = {
     "on_checkpoint_created": ("checkpoint",),
@@ -107,7 +107,7 @@ class ObserverConformance(Conformance):
     async def test_serves_several_graphs_at_once(self, observer: CheckpointHandler) -> None:
         graphs = [_graph(f"graph-{number}", observer, InMemoryCheckpointBackend()) for number in range(8)]
         messages = await asyncio.gather(*(graph.run({"limit": 3}) for graph in graphs))
-        assert len(messages) == len(graphs)
+        assert len(messages) == len(graphs), "Every run that notifies the observer must end as it would without it."
 
     def test_serves_one_event_loop_after_another(self, observer: CheckpointHandler) -> None:
         """A program may call ``asyncio.run`` any number of times; what belongs to one loop can't be used in the next."""

@@ -19,8 +19,8 @@ from spark.errors import PluginNotFoundError
 from spark.graphs import Graph, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend
 from spark.graphs.checkpoint.storage import Format, format_class
-from spark_testing.blob_memory import BlobMemory
-from spark_testing.conformance import Conformance
+from spark_testing.suites.blob_memory import BlobMemory
+from spark_testing.suites.conformance import Conformance
 
 TREES: Final[list[Any]] = [
     None,

@@ -13,8 +13,8 @@ from spark.errors import CheckpointConflictError, CheckpointDamagedError
 from spark.graphs import Graph, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager, InMemoryCheckpointBackend
 from spark.graphs.checkpoint.storage import CheckpointBackend
-from spark_testing.backends.store import GivenStore, OpenAnother, Spoil
 from spark_testing.records import HOSTILE_IDS, make_record
+from spark_testing.suites.backends.store import GivenStore, OpenAnother, Spoil
 
 _NAMES_FOUR: Final = r"(?<![0-9a-z])0*4(?![0-9a-z])"
 """In a message: the sequence 4, as a number or the end of a name."""

@@ -8,8 +8,8 @@ import pytest
 
 from spark.errors import SequenceTakenError
 from spark.graphs.checkpoint.storage import CheckpointBackend
-from spark_testing.backends.store import GivenStore, ReadRaw
 from spark_testing.records import make_record
+from spark_testing.suites.backends.store import GivenStore, ReadRaw
 
 
 class Deleting(GivenStore):

@@ -9,9 +9,9 @@ from typing import Any, Final, TypeVar
 from spark.errors import SequenceTakenError
 from spark.graphs.checkpoint import InMemoryCheckpointBackend
 from spark.graphs.checkpoint.storage import CheckpointBackend, CheckpointQuery, Record
-from spark_testing.backends.store import GivenStore, OpenAnother
-from spark_testing.backends.writers import Second
 from spark_testing.records import BLOB, make_record
+from spark_testing.suites.backends.store import GivenStore, OpenAnother
+from spark_testing.suites.backends.writers import Second
 
 Answer = TypeVar("Answer")
 

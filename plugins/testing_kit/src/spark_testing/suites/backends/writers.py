@@ -8,9 +8,9 @@ import pytest
 
 from spark.errors import SequenceTakenError
 from spark.graphs.checkpoint.storage import CheckpointBackend, Record
-from spark_testing.backends.store import GivenStore, OpenAnother
 from spark_testing.children import Child, Tell, Work
 from spark_testing.records import make_record
+from spark_testing.suites.backends.store import GivenStore, OpenAnother
 
 PRUNED = {"nothing": (), "one": (4,), "most": (1, 2, 3, 4, 5), "all": (1, 2, 3, 4, 5, 6)}
 """Graph id to what the retention of another writer has deleted."""

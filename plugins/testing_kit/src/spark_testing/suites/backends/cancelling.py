@@ -7,8 +7,8 @@ from collections.abc import Coroutine, Generator
 from typing import Any, Final, TypeAlias
 
 from spark.graphs.checkpoint.storage import CheckpointBackend, Record
-from spark_testing.backends.store import GivenStore
 from spark_testing.records import make_record
+from spark_testing.suites.backends.store import GivenStore
 
 _MOST_WAITS: Final = 1_000
 _TURNS: Final = (0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89)

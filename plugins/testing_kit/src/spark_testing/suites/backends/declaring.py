@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from spark.graphs.checkpoint.storage import CheckpointBackend
-from spark_testing.backends.store import CAPABILITIES, GivenStore, OpenAnother
 from spark_testing.children import Child, Tell
 from spark_testing.records import BLOB, make_record
+from spark_testing.suites.backends.store import CAPABILITIES, GivenStore, OpenAnother
 
 
 class Declaring(GivenStore):

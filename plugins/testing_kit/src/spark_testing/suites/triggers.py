@@ -20,10 +20,10 @@ from spark.graphs.checkpoint import (
     InMemoryCheckpointBackend,
     Trigger,
 )
-from spark_testing.conformance import Conformance, is_of_the_kit
-from spark_testing.rules import check_options, check_repr, make_boundary
-from spark_testing.walk import BreaksOffError, Step, walk
-from spark_testing.watched_trigger import Log, Watched
+from spark_testing.suites.conformance import Conformance, is_of_the_kit
+from spark_testing.suites.rules import check_options, check_repr, make_boundary
+from spark_testing.suites.walk import BreaksOffError, Step, walk
+from spark_testing.suites.watched_trigger import Log, Watched
 
 
 class TriggerConformance(Conformance):

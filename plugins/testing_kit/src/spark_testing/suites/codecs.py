@@ -15,8 +15,8 @@ from spark.errors import PluginNotFoundError
 from spark.graphs import Graph, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig
 from spark.graphs.checkpoint.storage import Codec, codec_class
-from spark_testing.blob_memory import BlobMemory
-from spark_testing.conformance import Conformance
+from spark_testing.suites.blob_memory import BlobMemory
+from spark_testing.suites.conformance import Conformance
 
 _MANY: Final = 100_000
 _MARK: Final = "what nobody else may read"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from spark.graphs.checkpoint.storage import CheckpointBackend
-from spark_testing.backends.store import GivenStore, OpenAnother, ReadRaw, Spoil
 from spark_testing.records import BLOB, OTHER, make_record
+from spark_testing.suites.backends.store import GivenStore, OpenAnother, ReadRaw, Spoil
 
 
 class Forgetting(GivenStore):

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from spark.graphs.checkpoint.storage import CheckpointBackend
-from spark_testing.backends.store import GivenStore
 from spark_testing.records import HOSTILE_IDS, make_record
+from spark_testing.suites.backends.store import GivenStore
 
 
 class Ids(GivenStore):

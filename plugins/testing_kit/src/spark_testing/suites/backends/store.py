@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Final, TypeAlias
 import pytest
 
 from spark.graphs.checkpoint.storage import CheckpointBackend
-from spark_testing.conformance import Conformance, is_of_the_kit
 from spark_testing.leaks import no_thread_left
 from spark_testing.records import HOSTILE_IDS
+from spark_testing.suites.conformance import Conformance, is_of_the_kit
 
 ReadRaw: TypeAlias = Callable[[str, int], bytes | None]
 """From (graph id, sequence) to all that is stored of the record, or None, past the backend."""

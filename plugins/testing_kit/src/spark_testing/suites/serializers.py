@@ -19,8 +19,8 @@ from spark.graphs.checkpoint import (
     serializer_class,
 )
 from spark.graphs.checkpoint.storage import RecordCodec
-from spark_testing.blob_memory import BlobMemory
-from spark_testing.conformance import Conformance
+from spark_testing.suites.blob_memory import BlobMemory
+from spark_testing.suites.conformance import Conformance
 
 _PLAIN: Final[list[Any]] = [
     None,
@@ -168,15 +168,20 @@ class SerializerConformance(Conformance):
         backend = InMemoryCheckpointBackend(serializer=serializer)
         await _graph(backend, state={"value": values[0]}).run()
         record = await backend.get("graph", 1)
-        assert record is not None
-        assert record.header.serializer == name
+        assert record is not None, "A run must leave a checkpoint."
+        assert record.header.serializer == name, (
+            f"The record that a run made must name the serializer {name!r}, so that a reader finds it."
+        )
         try:
             installed = serializer_class(name)
         except PluginNotFoundError:
             return
         assert type(serializer) is installed, f"The installed serializer {name!r} is of another class."
         if not self.takes_options:
-            assert self.is_same(values[0], RecordCodec().decode(record).graph_state["value"])
+            loaded = RecordCodec().decode(record).graph_state["value"]
+            assert self.is_same(values[0], loaded), (
+                "A program that does not name the serializer must load what it wrote."
+            )
 
 
 def _graph(backend: CheckpointBackend, **options: Any) -> Graph:

@@ -7,9 +7,9 @@ from typing import Any
 
 from spark.graphs.checkpoint.storage import CheckpointBackend
 from spark_testing import leaks
-from spark_testing.backends.store import GivenStore, OpenAnother
 from spark_testing.leaks import Held, leaked_since
 from spark_testing.records import make_record
+from spark_testing.suites.backends.store import GivenStore, OpenAnother
 
 
 class Closing(GivenStore):

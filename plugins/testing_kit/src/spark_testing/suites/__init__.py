@@ -1,0 +1,1 @@
+"""The suites that plugins prove themselves by: one for each kind."""
