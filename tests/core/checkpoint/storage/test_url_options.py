@@ -30,7 +30,18 @@ def test_they_are_taken_out_of_the_query(url: str, rest: str, options: dict[str,
 
 
 @pytest.mark.parametrize(
-    "url", ["x://h/d", "x://h/d?a=inline_io=false", "x://h/inline_io=false", "x://h/d?myformat=a&formats=b"]
+    "url",
+    [
+        "x://h/d",
+        "x://h/d?a=inline_io=false",
+        "x://h/inline_io=false",
+        "x://h/d?myformat=a&information=b",
+        "x://h/d?mode=ro&cache=shared&uri=true",  # of SQLite
+        "x://h/d?sslmode=require&sslcompression=0&options=-csearch_path%3Da&application_name=b",  # of PostgreSQL
+        "x://h/d?compress=true&charset=utf8mb4&collation=c&conv=x",  # of drivers for MySQL
+        "x://h/d?protocol=https&encoding=utf-8&serialize_dates=1",
+        "x://me:a?fromat=b@h/d",  # of a password
+    ],
 )
 def test_what_only_looks_like_one_is_left_alone(url: str) -> None:
     assert split_options(url) == (url, {})
@@ -50,6 +61,31 @@ def test_what_only_looks_like_one_is_left_alone(url: str) -> None:
 def test_one_with_a_wrong_value_is_refused(query: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         split_options(f"x://h/d?{query}")
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("fromat", "format"),
+        ("formt", "format"),
+        ("formats", "format"),
+        ("Format", "format"),
+        ("codecs", "codec"),
+        ("compresion", "compression"),
+        ("copmresion", "compression"),
+        ("seriliazer", "serializer"),
+        ("pretty-print", "pretty_print"),
+        ("inlineio", "inline_io"),
+    ],
+)
+def test_one_that_is_misspelt_is_refused_with_the_right_name(key: str, meant: str) -> None:
+    with pytest.raises(ValueError, match=f"^No URL has an option {key}. Did you mean '{meant}'?"):
+        open_backend(f"sqlite:///runs.db?a=1&{key}=s3cret")
+
+
+def test_one_without_a_value_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^The option inline_io of the URL has no value\. Write inline_io=…\."):
+        split_options("x://h/d?inline_io&a")
 
 
 def test_the_same_option_as_an_argument_wins(tmp_path: Path) -> None:

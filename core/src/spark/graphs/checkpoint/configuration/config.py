@@ -153,6 +153,20 @@ class CheckpointConfig:
         values, sources = values_in_force(overrides, known=known)
         return cls(**values, sources=sources)
 
+    @classmethod
+    def load_backend(cls) -> CheckpointBackend | None:
+        """The store of the configuration in force, opened for those who look at what is in it; None where none is chosen.
+
+        Rules and observers are not looked at. A format, serializer or codec that is not installed, or can't be used, is left out
+        with a ``PluginWarning``: listings need none of them, and whoever loads a checkpoint that does is told what to install.
+
+        :raises GraphDefinitionError: a setting is unknown or wrong; says the file, the key and the nearest right name.
+        :raises PluginError: the chosen store can't be used.
+        """
+        from spark.graphs.checkpoint.configuration.resolve import store_in_force  # pydantic is slow to import
+
+        return store_in_force()
+
     def __repr__(self) -> str:
         from spark.hooks.redaction import redact
 
