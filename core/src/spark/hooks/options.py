@@ -19,7 +19,7 @@ from spark.errors import GraphDefinitionError, PluginError, PluginNotFoundError,
 from spark.hooks.choices import Choice, remember, secrets_in, without_secret_options
 from spark.hooks.redaction import without_secrets
 from spark.hooks.registry import class_of, kinds_of, options_model_of
-from spark.wording import did_you_mean, kind_of, shown_name
+from spark.wording import choices_of, did_you_mean, kind_of, shown_name, what_fits
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -197,8 +197,9 @@ def _as_declared(
 
     if name not in known:
         raise GraphDefinitionError(_unknown(name, known, what, place))
+    declared_as = _type_of(known[name], made_by)
     try:
-        declared = TypeAdapter(_type_of(known[name], made_by))
+        declared = TypeAdapter(declared_as)
     except PydanticSchemaGenerationError:
         return value  # a class that pydantic knows nothing of: the class says what it thinks of the value
     with suppress(ValidationError):
@@ -207,9 +208,10 @@ def _as_declared(
         ValidationError, TypeError, ValueError
     ):  # files know no tuples, sets or spans of time; JSON's rules do
         return declared.validate_json(json.dumps(value), strict=True)
+    near = did_you_mean(value, map(str, choices_of(declared_as))) if isinstance(value, str) else ""
     # Not chained: the message of a cause shows the value.
     raise GraphDefinitionError(
-        f"{at(place, name)}: it is {kind_of(value)}; the {what} takes {_annotation(known[name])}."
+        f"{at(place, name)}: it is {kind_of(value)}; the {what} takes {what_fits(declared_as)}.{near}"
     )
 
 
@@ -224,11 +226,6 @@ def _is_named(parameter: inspect.Parameter) -> bool:
 
 def _is_required(parameter: inspect.Parameter) -> bool:
     return parameter.default is parameter.empty and parameter.kind is not parameter.VAR_POSITIONAL
-
-
-def _annotation(parameter: inspect.Parameter) -> str:
-    said = inspect.formatannotation(parameter.annotation).strip("'")
-    return f"an array of {said}" if parameter.kind is parameter.VAR_POSITIONAL else said
 
 
 def _listed(kinds: list[str]) -> str:

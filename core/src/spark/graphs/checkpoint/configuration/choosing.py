@@ -103,6 +103,11 @@ class _Rules(Generic[Kind]):
         """The rule that was given, by itself, by name, or as several."""
         if isinstance(given, self.base):
             return given
+        if isinstance(given, list | tuple):
+            raise GraphDefinitionError(
+                f'{place}: of several, say how they combine. Write {{"any": […]}} if one is enough, {{"all": […]}} if all '
+                f"have to agree; in a file, any = […] or all = […] in the table [checkpoint.{self.kind}]."
+            )
         if not isinstance(given, Mapping) or not given:
             return self._made(given, place)
         rules = all_of([partial(self._named, name, value, place) for name, value in given.items()])
