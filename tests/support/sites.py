@@ -1,5 +1,6 @@
 """Real distributions, made on the spot: a source file and the ``.dist-info`` that pip would have written."""
 
+import importlib
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -45,6 +46,7 @@ class Site:
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
         (info / "entry_points.txt").write_text(entry_points)
         (info / "RECORD").write_text("")
+        importlib.invalidate_caches()  # an import may have looked within the same tick of the clock
 
 
 @contextmanager

@@ -11,12 +11,13 @@ from typing import Any, Final, Self
 
 from spark.errors import GraphDefinitionError, GraphRestoreError, SparkWarning
 from spark.graphs.checkpoint.configuration.config import CheckpointConfig, are_seconds
-from spark.graphs.checkpoint.configuration.encoding import encoding_to_data
 from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.ids import check_graph_id
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.observers.observers import Observers
-from spark.graphs.checkpoint.policies.run_trigger import RunTrigger
+from spark.graphs.checkpoint.policies.retention import Retention
+from spark.graphs.checkpoint.policies.run_trigger import NO_TRIGGER, RunTrigger
+from spark.graphs.checkpoint.policies.triggers import Trigger
 from spark.graphs.checkpoint.recording.recorder import Recorder
 from spark.graphs.checkpoint.recording.saving import saver_for
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
@@ -49,6 +50,10 @@ class Arguments:
     """Where checkpoints go; None when none are made."""
     record_codec: RecordCodec | None
     """What encodes them: the backend's own, unless a restored graph wrote in another way."""
+    trigger: Trigger | None
+    """The rule that says where checkpoints are made; None if only the end is saved."""
+    retention: Retention | None
+    """The rule that says which are kept; None when none are made."""
     observers: Observers
     max_concurrency: int | None
     node_threads: int
@@ -76,13 +81,18 @@ class Arguments:
         """
         graph_id = check_graph_id(id) if id is not None else f"graph_{random_hex(random, size=6)}"
         config = _checked_config(checkpoint_config)
-        backend = _opened_backend(config, graph_id=graph_id)
+        backend = config.open_backend() if config is not None and config.enabled else None
+        trigger = config.trigger_for(backend) if config is not None else None
+        if backend is not None and trigger is not None:
+            _log_if_in_memory(backend, graph_id=graph_id)
         return cls(
             graph_id=graph_id,
             is_named=id is not None,
             checkpoint_config=config,
             backend=backend,
             record_codec=config.record_codec(backend) if config is not None and backend is not None else None,
+            trigger=trigger,
+            retention=config.combined_retention() if config is not None else None,
             observers=config.observers() if config is not None else Observers(),
             max_concurrency=_checked_concurrency(max_concurrency),
             node_threads=_checked_threads(node_threads),
@@ -118,12 +128,12 @@ class Arguments:
 
     def new_recorder(self) -> Recorder | None:
         """A recorder for the checkpoints of one run; None when it makes none."""
-        if self.backend is None or self.checkpoint_config is None:
+        if self.backend is None or self.retention is None:
             return None
         return Recorder(
             graph_id=self.graph_id,
             backend=self.backend,
-            retention=self.checkpoint_config.combined_retention(),
+            retention=self.retention,
             observers=self.observers,
             clock=self.clock,
             random=self.random,
@@ -132,11 +142,11 @@ class Arguments:
 
     def new_trigger(self, origin: Origin) -> RunTrigger:
         """What says where a run makes checkpoints that begins there; started when it is entered."""
-        config, pending = self.checkpoint_config, origin.pending
-        if config is None or self.backend is None:
-            return RunTrigger(None)
+        if self.trigger is None or self.backend is None:
+            return NO_TRIGGER
+        pending = origin.pending
         remembered = pending.checkpoint.execution_metadata.get("triggers") if pending is not None else None
-        return RunTrigger(config.trigger_for(self.backend), remembered=remembered, check=self.check)
+        return RunTrigger(self.trigger, remembered=remembered, check=self.check)
 
     def new_run(
         self,
@@ -161,7 +171,7 @@ class Arguments:
             failure_rule=self.failure_rule,
             checkpoint_config=config,
             is_resumed=pending is not None,
-            metrics=config.recorded_metrics() if recorder is not None else (),
+            metrics=config.recorded_metrics(self.trigger, self.retention) if recorder is not None else (),
         )
         position = origin.position(
             topology, inputs, state=session.state, node_states=session.node_states, check=self.check
@@ -182,23 +192,20 @@ class Arguments:
             "max_concurrency": self.max_concurrency,
             "node_threads": self.node_threads,
             **self.failure_rule.to_data(),
-            "checkpoint": self._config_to_data(),
+            "checkpoint": self.checkpoint_config and self._config_to_data(self.checkpoint_config),
             "serializer": self.record_codec.serializer if self.record_codec is not None else "",
             **({"inputs": inputs} if inputs is not None else {}),
         }
 
-    def _config_to_data(self) -> dict[str, Any] | None:
-        if self.checkpoint_config is None:
-            return None
-        encoding = encoding_to_data(self.record_codec) if self.record_codec is not None else {}
-        return self.checkpoint_config.to_data() | encoding
+    def _config_to_data(self, config: CheckpointConfig) -> dict[str, Any]:
+        return config.to_data() | (self.record_codec.chosen_as if self.record_codec is not None else {})
 
     def check_trigger_nodes(self, topology: Topology) -> None:
         """Whether the graph has the nodes that its triggers name.
 
         :raises GraphDefinitionError: it has not.
         """
-        trigger = self.checkpoint_config.combined_trigger() if self.checkpoint_config else None
+        trigger = self.trigger
         if trigger is None or isinstance(topology.first, NothingRecorded):
             return
         known = frozenset[str]().union(*(plan.names for plan in topology.plans.values()))
@@ -318,18 +325,11 @@ def _checked_failure_rule(on_failure: Any, failure_grace: Any) -> FailureRule:
     return FailureRule(on_failure, failure_grace)
 
 
-def _opened_backend(config: CheckpointConfig | None, *, graph_id: str) -> CheckpointBackend | None:
-    """The backend that the configuration means; None when nothing is to be checkpointed.
-
-    That checkpoints which were asked for end with the process is logged.
-    """
-    if config is None or not config.enabled:
-        return None
-    backend = config.open_backend()
-    if not backend.persistent and config.combined_trigger() is not None:
+def _log_if_in_memory(backend: CheckpointBackend, *, graph_id: str) -> None:
+    """Tell whoever asked for checkpoints that they end with the process."""
+    if not backend.persistent:
         _LOG.info(
             "Graph %r makes checkpoints in memory, so they end with this process. To keep them, give CheckpointConfig a backend, "
             "for instance backend='sqlite:///runs.db'.",
             graph_id,
         )
-    return backend

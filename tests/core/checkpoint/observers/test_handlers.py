@@ -246,25 +246,25 @@ class Full(InMemoryCheckpointBackend):
 
 
 class Worried(CheckpointHandler):
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(self, *, fails: bool = False) -> None:
         self.heard: list[tuple[str, str]] = []
-        self.error = error
+        self.fails = fails
 
     async def on_checkpoint_failed(self, graph_id: str, error: BaseException) -> None:
         self.heard.append((graph_id, str(error)))
-        if self.error is not None:
-            raise self.error
+        if self.fails:
+            raise ValueError("of the handler")
 
 
-@pytest.mark.parametrize("error", [None, ValueError("of the handler")])
+@pytest.mark.parametrize("fails", [False, True])
 async def test_a_checkpoint_that_can_not_be_made_is_reported_and_ends_the_run_with_its_own_error(
-    error: Exception | None, caplog: pytest.LogCaptureFixture
+    fails: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    worried = Worried(error)
+    worried = Worried(fails=fails)
     config = every_step(Full(), handler=worried, handler_errors="raise")
 
     with pytest.raises(BackendError, match="the store is full"):
         await Graph(countdown(), id="g", checkpoint_config=config).run({"limit": 1})
 
     assert {*worried.heard} == {("g", "the store is full")}
-    assert ("The handler Worried failed in on_checkpoint_failed" in caplog.text) is (error is not None)
+    assert ("The handler Worried failed in on_checkpoint_failed" in caplog.text) is fails

@@ -49,9 +49,6 @@ def linked_as(original: object, copy: Checkpoint) -> Checkpoint:
 
 
 def _set(checkpoint: object, links: Links) -> None:
+    # Called without Python code, in which an interrupt or a full stack could keep the entry for the next object of this id.
     number = id(checkpoint)
-    _LINKS[number] = ref(checkpoint, partial(_forget, number)), links
-
-
-def _forget(number: int, _: object) -> None:
-    _LINKS.pop(number, None)
+    _LINKS[number] = ref(checkpoint, partial(_LINKS.pop, number)), links

@@ -17,9 +17,7 @@ from pydantic import ValidationError
 
 from spark.errors import GraphDefinitionError, PluginError, PluginWarning
 from spark.graphs.checkpoint.configuration.backend_options import checked_backend
-from spark.graphs.checkpoint.configuration.choices import CHOSEN, choose
-from spark.graphs.checkpoint.configuration.choosing import all_of
-from spark.graphs.checkpoint.configuration.encoding import ENCODING
+from spark.graphs.checkpoint.configuration.choosing import CHOSEN, all_of, choose
 from spark.graphs.checkpoint.configuration.errors import explained, misplaced
 from spark.graphs.checkpoint.configuration.files import Table, settings_files
 from spark.graphs.checkpoint.configuration.plugin_options import (
@@ -31,6 +29,7 @@ from spark.graphs.checkpoint.configuration.plugin_options import (
 )
 from spark.graphs.checkpoint.configuration.settings import STORE, CheckpointSettings
 from spark.graphs.checkpoint.configuration.store import opened_store
+from spark.graphs.checkpoint.encoding.choosing import ENCODING
 from spark.graphs.checkpoint.observers.choosing import name_of
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.url_options import split_options
