@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from spark.graphs.checkpoint import InMemoryCheckpointBackend, open_backend
+from spark.errors import GraphDefinitionError
+from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend, open_backend
 from spark.graphs.checkpoint.storage import split_options
 from tests.support.sites import site_in
 
@@ -101,9 +103,17 @@ THIRD_PARTY = """
     class Shelf(InMemoryCheckpointBackend):
         name = "shelf"
 
+        def __init__(self, password="", headers: dict[str, str] | None = None, colours: tuple[str, ...] = (), **options):
+            super().__init__(**options)
+            self.colours = colours
+            if password or headers:
+                raise ValueError(f"refused: {password} {headers}")
+
         @classmethod
         def from_url(cls, url, **options):
             shelf = cls(**options)
+            if "refused" in url:
+                raise ValueError(f"refused: {url}")
             shelf.url = url
             return shelf
 
@@ -111,6 +121,37 @@ THIRD_PARTY = """
     def spark_backends():
         return [BackendSpec(name="shelf", target="fake_shelf_plugin:Shelf", schemes=("shelf",))]
 """
+
+
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [
+        ("shelf://me:s3cret@top/refused", {}),
+        ("shelf://top/refused?token=s3cret", {}),
+        ("shelf://top/refused?a=1&password=s3cret", {}),
+        ("shelf://top/refused", {"headers": {"Authorization": "Bearer s3cret"}}),
+        ("shelf", {"password": "s3cret"}),
+    ],
+)
+@pytest.mark.parametrize("kind", ["argument", "settings"])
+def test_a_backend_of_others_that_shows_a_secret_is_kept_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, url: str, options: dict[str, Any]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SPARK_CHECKPOINT_URL", raising=False)
+    named = "url" if "://" in url else "backend"
+    tables = "".join(
+        f"[checkpoint.options.{name}]\nAuthorization = 'Bearer s3cret'\n" for name in {"headers"} & {*options}
+    )
+    simple = "options.password = 's3cret'\n" if "password" in options else ""
+    (tmp_path / "spark.toml").write_text(f"[checkpoint]\n{named} = '{url}'\n{simple}{tables}")
+
+    with site_in(tmp_path, monkeypatch) as site:
+        site.install("fake-shelf", THIRD_PARTY)
+        with pytest.raises((ValueError, GraphDefinitionError), match=r"refused.*\*\*\*") as caught:
+            open_backend(url, **options) if kind == "argument" else CheckpointConfig.load().open_backend()
+
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_a_backend_of_others_gets_them_as_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,3 +165,14 @@ def test_a_backend_of_others_gets_them_as_arguments(tmp_path: Path, monkeypatch:
         "gzip",
         False,
     )  # type: ignore[attr-defined]
+
+
+def test_options_of_a_file_are_made_what_the_backend_declares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SPARK_CHECKPOINT_URL", raising=False)
+    (tmp_path / "spark.toml").write_text("[checkpoint]\nbackend = 'shelf'\noptions = {colours = ['red', 'blue']}\n")
+    with site_in(tmp_path, monkeypatch) as site:
+        site.install("fake-shelf", THIRD_PARTY)
+        backend = CheckpointConfig.load().open_backend()
+
+    assert backend.colours == ("red", "blue")  # type: ignore[attr-defined]

@@ -31,8 +31,8 @@ def checked_backend(
     at = f"{place.rpartition(' ')[0]} options"
     for twice in options.keys() & (encoding or {}).keys():
         raise GraphDefinitionError(f"{at}.{twice}: {twice} is set beside the options, too. Set one of the two.")
-    checked(options, kind, what=f"{kind.name} backend", place=at, is_complete=False)
-    return _opened(store, {**options, **(encoding or {})}, at)
+    arguments = checked(options, kind, what=f"{kind.name} backend", place=at, is_complete=False)
+    return _opened(store, {**arguments, **(encoding or {})}, at)
 
 
 def _opened(store: str, options: Mapping[str, Any], at: str) -> CheckpointBackend:
