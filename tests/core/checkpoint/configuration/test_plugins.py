@@ -434,3 +434,15 @@ class TestSecrets:
 
         assert caught.value.__cause__ is None
         assert caught.value.__suppress_context__
+
+
+async def test_a_rule_that_is_set_later_counts_from_the_next_run_on() -> None:
+    """A configuration can be changed between runs; what it says is what happens."""
+    backend = InMemoryCheckpointBackend()
+    config = CheckpointConfig(backend=backend, trigger_on_iteration=1)
+    graph = Graph(start=ExitNode(), id="changed", checkpoint_config=config)
+    config.retention = {"keep_last": {"count": 1}}
+    for _ in range(3):
+        await graph.run()
+
+    assert len((await backend.list("changed")).infos) == 1

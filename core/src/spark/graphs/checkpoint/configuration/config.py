@@ -27,7 +27,6 @@ from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
     from spark.graphs.checkpoint.observers.handlers import CheckpointHandler
-    from spark.graphs.checkpoint.policies.rules import Rule
     from spark.graphs.checkpoint.records.codecs import Codec
     from spark.graphs.checkpoint.records.formats import Format
     from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
@@ -185,7 +184,7 @@ class CheckpointConfig:
             several = not isinstance(names, str) and isinstance(names, Iterable)
             rules.append(AfterNode(*names) if several else AfterNode(names))  # type: ignore[arg-type]
         if self.trigger is not None:
-            rules.append(cast("Trigger", self.trigger))
+            rules.append(self._chosen_trigger())
         return reduce(or_, rules) if rules else None
 
     def open_backend(self) -> CheckpointBackend:
@@ -229,7 +228,7 @@ class CheckpointConfig:
             return KeepAll()
         if self.retention is None:
             return KeepLast(self.max_checkpoints)
-        return cast("Retention", self.retention)
+        return self._chosen_retention()
 
     def _choose(self) -> None:
         """Put what was chosen by name in place of its name, all at once, so that all mistakes are reported together."""
@@ -243,6 +242,18 @@ class CheckpointConfig:
         for name, value in choose(given, self._place).items():
             setattr(self, name, value)
 
+    def _chosen_trigger(self) -> Trigger:
+        """The trigger, which may have been set by name since the configuration was made."""
+        if not isinstance(self.trigger, Trigger):
+            self._choose()
+        return cast("Trigger", self.trigger)
+
+    def _chosen_retention(self) -> Retention:
+        """The same for the retention rule."""
+        if not isinstance(self.retention, Retention):
+            self._choose()
+        return cast("Retention", self.retention)
+
     def _refuse_encoding(self) -> None:
         for name in self.encoding():
             raise GraphDefinitionError(
@@ -255,12 +266,13 @@ class CheckpointConfig:
         source = self.sources.get(name, "default")
         return source if source not in ("default", "argument", FROM_CHECKPOINT) else f"CheckpointConfig({name}=…)"
 
-    def recorded_metrics(self, *rules: Rule | None) -> tuple[str, ...]:
-        """The metrics that checkpoints record: those asked for, and those that these rules go by."""
+    def recorded_metrics(self) -> tuple[str, ...]:
+        """The metrics that checkpoints record: those asked for, and those that the rules go by."""
         names = set(_names(self.metrics) or ())
-        for rule in rules:
-            if rule is not None:
-                names |= rule.metrics()
+        if self.trigger is not None:
+            names |= self._chosen_trigger().metrics()
+        if self.retention is not None:
+            names |= self._chosen_retention().metrics()
         return tuple(sorted(names))
 
     def to_data(self) -> dict[str, Any]:
@@ -269,9 +281,9 @@ class CheckpointConfig:
         data["trigger_on_node"] = _names(self.trigger_on_node)
         data["metrics"] = _names(self.metrics)
         if self.trigger is not None:
-            data["trigger"] = _rule_to_data(self.trigger)
+            data["trigger"] = _rule_to_data(self._chosen_trigger())
         if self.retention is not None:
-            data["retention"] = _rule_to_data(self.retention)
+            data["retention"] = _rule_to_data(self._chosen_retention())
         if self.handler is not None:
             from spark.graphs.checkpoint.configuration.recorded import handlers_to_data
 
