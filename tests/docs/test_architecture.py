@@ -13,7 +13,11 @@ from tests.spec.page import ROOT, blocks
 
 PAGE = ROOT / "docs" / "architecture.md"
 TEXT = PAGE.read_text(encoding="utf-8")
-FOLDERS = [ROOT / "core" / "src" / "spark" / "graphs", *sorted((ROOT / "plugins").glob("*/src"))]
+FOLDERS = [
+    ROOT / "core" / "src" / "spark" / "graphs",
+    ROOT / "core" / "src" / "spark",
+    *sorted((ROOT / "plugins").glob("*/src")),
+]
 """Where the short paths of the page begin."""
 
 _ROW = re.compile(r"^\|[^|]+\|(?P<files>[^|]*\.py`[^|]*)\|(?P<names>[^|]+)\|$", re.MULTILINE)

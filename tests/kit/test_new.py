@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from spark.hooks import BackendSpec, hookimpl, register
+from spark.hooks import BackendSpec, TypesSpec, hookimpl, register
 from spark_testing.__main__ import main
 from spark_testing.new.project import KINDS, Project, render
 from tests.spec.page import ROOT
@@ -100,11 +100,13 @@ def test_a_new_project_is_described_by_its_template(kind: str, project: Path) ->
         ("format", "csv", "Python itself has it"),
         ("trigger", "any", "Python itself has it"),
         ("observer", "spark", "spark-graphs uses it itself"),
-        ("observer", "memory", "the installed plugin 'builtin' of spark-graphs"),
-        ("trigger", "every_seconds", "the installed plugin 'builtin' of spark-graphs"),
+        ("observer", "memory", "spark-graphs has a backend of that name. Choose another one."),
+        ("trigger", "every_seconds", "spark-graphs has a trigger of that name. Choose another one."),
+        ("format", "json", "spark-graphs has a format of that name. Choose another one."),
+        ("types", "numpy", "the installed plugin 'arrays' of spark-graphs-types-arrays"),
         ("backend", "file", "the installed plugin 'file' of spark-graphs-backend-file"),
         ("backend", "sqlite", "the installed plugin 'sql' of spark-graphs-backend-sql"),
-        ("format", "pickle", "Python itself has it"),
+        ("format", "pickle", "the installed plugin 'pickle' of spark-graphs-format-pickle"),
         ("observer", "sqlite", "spark-graphs-backend-sql has it, which pip install 'spark-graphs[sql]' installs"),
         ("observer", "zstd", "it is an extra of spark-graphs"),
     ],
@@ -115,7 +117,8 @@ def test_a_name_that_is_taken_or_would_not_do_everywhere_is_refused(
     with pytest.raises(ValueError) as refused:
         render(Project(kind, name), tmp_path / "new")
 
-    assert str(refused.value).startswith(f"{name!r} can't be the name of a {kind}: ")
+    one = {"observer": "an observer", "types": "a bundle of types"}.get(kind, f"a {kind}")
+    assert str(refused.value).startswith(f"{name!r} can't be the name of {one}: ")
     assert reason in str(refused.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -128,6 +131,16 @@ def test_the_name_of_another_kind_is_free(tmp_path: Path) -> None:
         assert render(Project("trigger", "mine"), tmp_path / "one")
         with pytest.raises(ValueError, match="the installed plugin 'theirs'"):
             render(Project("backend", "mine"), tmp_path / "two")
+
+
+def test_a_module_whose_types_are_saved_is_a_free_name(tmp_path: Path) -> None:
+    theirs = SimpleNamespace(
+        spark_types=hookimpl(lambda: [TypesSpec(name="shapes", target="theirs:Types", modules=("shapely",))])
+    )
+
+    with register(theirs, name="theirs"):
+        for kind, name in [("trigger", "shapely"), ("observer", "numpy"), ("backend", "pandas")]:
+            assert render(Project(kind, name), tmp_path / name)
 
 
 def test_a_name_whose_package_is_there_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,12 +11,11 @@ from typing import Any, Final, Self
 
 from spark.errors import GraphDefinitionError, GraphRestoreError, SparkWarning
 from spark.graphs.checkpoint.configuration.config import CheckpointConfig, are_seconds
-from spark.graphs.checkpoint.configuration.encoding import encoding_to_data
 from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.ids import check_graph_id
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.observers.observers import Observers
-from spark.graphs.checkpoint.policies.run_trigger import RunTrigger
+from spark.graphs.checkpoint.policies.run_trigger import NO_TRIGGER, RunTrigger
 from spark.graphs.checkpoint.recording.recorder import Recorder
 from spark.graphs.checkpoint.recording.saving import saver_for
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
@@ -76,7 +75,9 @@ class Arguments:
         """
         graph_id = check_graph_id(id) if id is not None else f"graph_{random_hex(random, size=6)}"
         config = _checked_config(checkpoint_config)
-        backend = _opened_backend(config, graph_id=graph_id)
+        backend = config.open_backend() if config is not None and config.enabled else None
+        if config is not None and backend is not None and config.combined_trigger() is not None:
+            _log_if_in_memory(backend, graph_id=graph_id)
         return cls(
             graph_id=graph_id,
             is_named=id is not None,
@@ -133,10 +134,11 @@ class Arguments:
     def new_trigger(self, origin: Origin) -> RunTrigger:
         """What says where a run makes checkpoints that begins there; started when it is entered."""
         config, pending = self.checkpoint_config, origin.pending
-        if config is None or self.backend is None:
-            return RunTrigger(None)
+        trigger = config.trigger_for(self.backend) if config is not None and self.backend is not None else None
+        if trigger is None:
+            return NO_TRIGGER
         remembered = pending.checkpoint.execution_metadata.get("triggers") if pending is not None else None
-        return RunTrigger(config.trigger_for(self.backend), remembered=remembered, check=self.check)
+        return RunTrigger(trigger, remembered=remembered, check=self.check)
 
     def new_run(
         self,
@@ -182,16 +184,13 @@ class Arguments:
             "max_concurrency": self.max_concurrency,
             "node_threads": self.node_threads,
             **self.failure_rule.to_data(),
-            "checkpoint": self._config_to_data(),
+            "checkpoint": self.checkpoint_config and self._config_to_data(self.checkpoint_config),
             "serializer": self.record_codec.serializer if self.record_codec is not None else "",
             **({"inputs": inputs} if inputs is not None else {}),
         }
 
-    def _config_to_data(self) -> dict[str, Any] | None:
-        if self.checkpoint_config is None:
-            return None
-        encoding = encoding_to_data(self.record_codec) if self.record_codec is not None else {}
-        return self.checkpoint_config.to_data() | encoding
+    def _config_to_data(self, config: CheckpointConfig) -> dict[str, Any]:
+        return config.to_data() | (self.record_codec.chosen_as if self.record_codec is not None else {})
 
     def check_trigger_nodes(self, topology: Topology) -> None:
         """Whether the graph has the nodes that its triggers name.
@@ -318,18 +317,11 @@ def _checked_failure_rule(on_failure: Any, failure_grace: Any) -> FailureRule:
     return FailureRule(on_failure, failure_grace)
 
 
-def _opened_backend(config: CheckpointConfig | None, *, graph_id: str) -> CheckpointBackend | None:
-    """The backend that the configuration means; None when nothing is to be checkpointed.
-
-    That checkpoints which were asked for end with the process is logged.
-    """
-    if config is None or not config.enabled:
-        return None
-    backend = config.open_backend()
-    if not backend.persistent and config.combined_trigger() is not None:
+def _log_if_in_memory(backend: CheckpointBackend, *, graph_id: str) -> None:
+    """Tell whoever asked for checkpoints that they end with the process."""
+    if not backend.persistent:
         _LOG.info(
             "Graph %r makes checkpoints in memory, so they end with this process. To keep them, give CheckpointConfig a backend, "
             "for instance backend='sqlite:///runs.db'.",
             graph_id,
         )
-    return backend

@@ -31,6 +31,8 @@ class Found:
     """The core's own first, then those registered in code, then the installed ones by distribution and name."""
     listeners: dict[str, tuple[Listener, ...]]
     """By event, its listeners in the order of the call."""
+    heard: frozenset[str]
+    """The events that have listeners."""
     owners: dict[Claim, list[tuple[PluginInfo, PluginSpec]]]
     """By claim, who makes it; more than one are in conflict."""
 
@@ -46,7 +48,8 @@ class Found:
             for spec in plugin.info.specs:
                 for claim in spec.claims():
                     owners.setdefault(claim, []).append((plugin.info, spec))
-        return cls(plugins, {event: tuple(each for each in ordered if each.event == event) for event in EVENTS}, owners)
+        listeners = {event: tuple(each for each in ordered if each.event == event) for event in EVENTS}
+        return cls(plugins, listeners, frozenset(each.event for each in ordered), owners)
 
 
 lock = threading.RLock()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass
 
-from spark.hooks.options import declared_as, parameters, spelt
+from spark.hooks.options import parameters, spelt, type_of_option
 from spark.hooks.registry import class_of, options_model_of
 
 
@@ -41,7 +41,7 @@ def options_of(kind: str, name: str) -> list[Option]:
 
 def _option(parameter: inspect.Parameter, made_by: type) -> Option:
     default = "[]" if parameter.kind is parameter.VAR_POSITIONAL else _default(parameter.default)
-    return Option(parameter.name, declared_as(parameter, made_by), default)
+    return Option(parameter.name, type_of_option(parameter, made_by), default)
 
 
 def _default(value: object) -> str:

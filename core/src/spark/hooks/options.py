@@ -19,7 +19,7 @@ from spark.errors import GraphDefinitionError, PluginError, PluginNotFoundError,
 from spark.hooks.choices import Choice, remember, secrets_in, without_secret_options
 from spark.hooks.redaction import without_secrets
 from spark.hooks.registry import class_of, kinds_of, options_model_of
-from spark.wording import a_kind, did_you_mean, kind_of, shown_name
+from spark.wording import a_kind, choices_of, did_you_mean, kind_of, shown_name, what_fits
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -137,7 +137,7 @@ def parameters(made_by: type) -> dict[str, inspect.Parameter]:
     return found
 
 
-def declared_as(parameter: inspect.Parameter, made_by: type) -> str:
+def type_of_option(parameter: inspect.Parameter, made_by: type) -> str:
     """The type of an option as people read it: in the words of Python, without modules; empty where its author gives none."""
     if parameter.annotation is parameter.empty:
         return ""
@@ -227,8 +227,9 @@ def _as_declared(
 
     if name not in known:
         raise GraphDefinitionError(_unknown(name, known, what, place))
+    declared_as = _type_of(known[name], made_by)
     try:
-        declared = TypeAdapter(_type_of(known[name], made_by))
+        declared = TypeAdapter(declared_as)
     except PydanticSchemaGenerationError:
         return value  # a class that pydantic knows nothing of: the class says what it thinks of the value
     with suppress(ValidationError):
@@ -237,9 +238,10 @@ def _as_declared(
         ValidationError, TypeError, ValueError
     ):  # files know no tuples, sets or spans of time; JSON's rules do
         return declared.validate_json(json.dumps(value), strict=True)
+    near = did_you_mean(value, map(str, choices_of(declared_as))) if isinstance(value, str) else ""
     # Not chained: the message of a cause shows the value.
     raise GraphDefinitionError(
-        f"{at(place, name)}: it is {kind_of(value)}; the {what} takes {declared_as(known[name], made_by)}."
+        f"{at(place, name)}: it is {kind_of(value)}; the {what} takes {what_fits(declared_as)}.{near}"
     )
 
 

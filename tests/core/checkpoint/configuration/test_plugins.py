@@ -126,7 +126,7 @@ def test_all_mistakes_of_all_arguments_are_reported_together(shop: Site) -> None
     assert lines == [
         "CheckpointConfig(trigger=…).cost_budget.dollar: the trigger 'cost_budget' has no such option. Did you mean 'dollars'?",
         "CheckpointConfig(trigger=…).cost_budget: the trigger 'cost_budget' needs dollars.",
-        "CheckpointConfig(retention=…).keep_last.count: it is text; the retention 'keep_last' takes int.",
+        "CheckpointConfig(retention=…).keep_last.count: it is text; the retention 'keep_last' takes a whole number.",
         "CheckpointConfig(handler=…).webhook.urll: the observer 'webhook' has no such option. Did you mean 'url'?",
         "CheckpointConfig(handler=…).webhook.url: it is missing.",
         "CheckpointConfig(handler=…).webhook.token: Input should be a valid string; it is a whole number.",
@@ -135,6 +135,31 @@ def test_all_mistakes_of_all_arguments_are_reported_together(shop: Site) -> None
         "CheckpointConfig(format=…): No installed plugin provides the format 'jsn'; installed: json, "
     )
     assert last.endswith("Did you mean 'json'?")
+
+
+def test_an_option_that_is_one_of_a_few_words_is_told_which(shop: Site) -> None:
+    assert said_of(trigger={"when_improved": {"metric": "loss", "mode": "mn"}}) == (
+        "CheckpointConfig(trigger=…).when_improved.mode: it is text; the trigger 'when_improved' takes 'max' or 'min'. Did you "
+        "mean 'min'?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "fits"),
+    [("days", "x", "a whole number"), ("timezone", 5, "text"), ("days", [1], "a whole number")],
+)
+def test_what_an_option_takes_is_said_in_the_words_of_files(option: str, value: Any, fits: str) -> None:
+    said = said_of(retention={"keep_daily": {option: value}})
+
+    assert said.endswith(f"the retention 'keep_daily' takes {fits}.")
+
+
+@pytest.mark.parametrize("kind", ["trigger", "retention"])
+@pytest.mark.parametrize("given", [["every_iterations"], []])
+def test_several_rules_are_not_given_as_a_list(kind: str, given: Any) -> None:
+    said = said_of(**{kind: given})
+
+    assert said.startswith(f'CheckpointConfig({kind}=…): of several, say how they combine. Write {{"any": […]}} if ')
 
 
 def test_all_mistakes_of_a_file_are_reported_together(project: Path, shop: Site) -> None:
@@ -150,7 +175,7 @@ def test_all_mistakes_of_a_file_are_reported_together(project: Path, shop: Site)
         "spark.toml:[checkpoint] enabled: input should be a valid boolean; it is a whole number.",
         "spark.toml:[checkpoint] cost_budget: there is no such setting. 'cost_budget' is a trigger, which goes under trigger: "
         "[checkpoint.trigger.cost_budget] in a file, trigger={'cost_budget': {…}} in Python.",
-        "spark.toml:[checkpoint] trigger.cost_budget.dollars: it is text; the trigger 'cost_budget' takes float.",
+        "spark.toml:[checkpoint] trigger.cost_budget.dollars: it is text; the trigger 'cost_budget' takes a number.",
         "spark.toml:[plugins.webhook] url: Input should be a valid string; it is a whole number.",
         "spark.toml:[plugins.countr]: No installed plugin provides the observer 'countr'; installed: counter, webhook. Did you "
         "mean 'counter'?",
@@ -419,3 +444,15 @@ class TestSecrets:
 
         assert caught.value.__cause__ is None
         assert caught.value.__suppress_context__
+
+
+async def test_a_rule_that_is_set_later_counts_from_the_next_run_on() -> None:
+    """A configuration can be changed between runs; what it says is what happens."""
+    backend = InMemoryCheckpointBackend()
+    config = CheckpointConfig(backend=backend, trigger_on_iteration=1)
+    graph = Graph(start=ExitNode(), id="changed", checkpoint_config=config)
+    config.retention = {"keep_last": {"count": 1}}
+    for _ in range(3):
+        await graph.run()
+
+    assert len((await backend.list("changed")).infos) == 1

@@ -177,21 +177,21 @@ def test_options_stay_with_the_store_that_they_were_written_for(project: Path, m
         ('retention = {days = "7"}', "retention.days: this is an option of a rule. Write {'keep_for': {'days': …}}, "),
         ("retention.keep_last.cuont = 5", "retention.keep_last.cuont: the retention 'keep_last' has no such option. "
          "Did you mean 'count'?"),
-        ('retention.keep_for.days = "7"', "retention.keep_for.days: it is text; the retention 'keep_for' takes float."),
+        ('retention.keep_for.days = "7"', "retention.keep_for.days: it is text; the retention 'keep_for' takes a number."),
         ("retention = 5", "retention: give a Retention, the name of an installed retention, or {name: {option: value}}; it is a "
          "whole number."),
         ("retention.keep_last = {}", "retention.keep_last: the retention 'keep_last' needs count."),
         ("trigger.every_iterations = 5", "trigger.every_iterations: give {option: value}; it is a whole number."),
         ("trigger.every_iterations.count = 0", "trigger.every_iterations: the trigger 'every_iterations' refuses these "),
-        ("trigger = ['every_seconds']", 'trigger: several are combined by name: give {"any": […]}, or {"all": […]}.'),
+        ("trigger = ['every_seconds']", "trigger: of several, say how they combine. Write "),
         ("trigger = 'any'", 'trigger.any: it combines several: give {"any": […]} with a list of rules.'),
         ("retention.all = []", 'retention.all: it combines several: give {"all": […]} with a list of rules.'),
         ("retention = {}", "retention: give a Retention, the name of an installed retention, or {name: {option: value}}; it is "
          "empty."),
         ("retention.keep_best = {count = 1, metric = 'a', mode = 'mx'}", "retention.keep_best.mode: it is text; the retention "
-         "'keep_best' takes Literal['max', 'min']."),
+         "'keep_best' takes 'max' or 'min'."),
         ("trigger.on_signal.signals = 5", "trigger.on_signal.signals: it is a whole number; the trigger 'on_signal' takes "
-         "list[str]."),
+         "an array of texts."),
         ("trigger.keep_last.count = 1", "trigger.keep_last: 'keep_last' is not a trigger, but the name of a retention rule."),
         ("trigger.any = ['keep_all', {every_secnds = {}}]", "trigger.any[0]: 'keep_all' is not a trigger, but the name of a "
          "retention rule.\nspark.toml:[checkpoint] trigger.any[1].every_secnds: No installed plugin"),
@@ -204,12 +204,12 @@ def test_options_stay_with_the_store_that_they_were_written_for(project: Path, m
         ("options = {a = 1}", "options: options belong to a store; set url or backend in the same place."),
         ('backend = "file"\noptions = {directry = "x"}', "options.directry: the file backend has no such option. "
          "Did you mean 'directory'?"),
-        ('backend = "file"\noptions = {directory = 5}', "options.directory: it is a whole number; the file backend takes str"),
+        ('backend = "file"\noptions = {directory = 5}', "options.directory: it is a whole number; the file backend takes text"),
         ('backend = "file"\noptions = {compression = "gzop", directory = "x"}', "options: the store rejects them: "),
         ('backend = "memory"\noptions = {pretty_prin = true}', "options.pretty_prin: the memory backend has no such option. "
          "Did you mean 'pretty_print'?"),
         ('backend = "memory"\noptions = {pretty_print = 1}', "options.pretty_print: it is a whole number; the memory backend "
-         "takes bool."),
+         "takes true or false."),
         ('backend = "file"\noptions = {format = "json"}', "options: the store rejects them: "),
     ],
 )  # fmt: skip

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from spark.graphs.checkpoint import InMemoryCheckpointBackend
+from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend
 from spark_testing import CheckpointBackendConformance, ReadRaw
 from spark_testing.records import make_record
 
@@ -45,3 +45,7 @@ async def test_two_stores_share_nothing() -> None:
     await one.put(make_record())
 
     assert (await other.list()).infos == []
+
+
+def test_a_configuration_shows_it_as_it_is_written() -> None:
+    assert "backend=InMemoryCheckpointBackend(), " in repr(CheckpointConfig(backend=InMemoryCheckpointBackend()))

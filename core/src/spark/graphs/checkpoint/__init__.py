@@ -3,7 +3,8 @@
 What authors of backends and formats need besides is in ``spark.graphs.checkpoint.storage``.
 """
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 from spark.errors import (
     BackendError,
@@ -25,16 +26,11 @@ from spark.graphs.checkpoint.maintenance.verification import Verification
 from spark.graphs.checkpoint.migrations import register_migration
 from spark.graphs.checkpoint.model import CURRENT_VERSION, GraphCheckpoint
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler, observer_class
-from spark.graphs.checkpoint.policies.improvements import WhenImproved
-from spark.graphs.checkpoint.policies.lookup import retention_class, trigger_class
+from spark.graphs.checkpoint.policies.boundary import Boundary, BudgetUse
 from spark.graphs.checkpoint.policies.retention import KeepAll, KeepFor, KeepLast, Retention
-from spark.graphs.checkpoint.policies.selections import KeepBest, KeepDaily, KeepEvery
-from spark.graphs.checkpoint.policies.signals import OnSignal
 from spark.graphs.checkpoint.policies.triggers import (
     AfterNode,
     AtIterations,
-    Boundary,
-    BudgetUse,
     EveryIterations,
     EverySeconds,
     Trigger,
@@ -52,6 +48,10 @@ from spark.graphs.checkpoint.storage.memory import InMemoryCheckpointBackend
 from spark.graphs.checkpoint.storage.opening import backend_class, open_backend
 
 if TYPE_CHECKING:
+    from spark.graphs.checkpoint.policies.improvements import WhenImproved
+    from spark.graphs.checkpoint.policies.lookup import retention_class, trigger_class
+    from spark.graphs.checkpoint.policies.selections import KeepBest, KeepDaily, KeepEvery
+    from spark.graphs.checkpoint.policies.signals import OnSignal
     from spark_backend_file import FileCheckpointBackend as FileCheckpointBackend
     from spark_backend_s3 import S3CheckpointBackend as S3CheckpointBackend
     from spark_backend_sql import DatabaseCheckpointBackend as DatabaseCheckpointBackend
@@ -114,10 +114,23 @@ __all__ = [
 ]
 
 
+_RARE: Final = {
+    "improvements": ("WhenImproved",),
+    "lookup": ("retention_class", "trigger_class"),
+    "selections": ("KeepBest", "KeepDaily", "KeepEvery"),
+    "signals": ("OnSignal",),
+}
+"""Modules of ``policies`` that are imported on first use, and what comes from there."""
+
+
 if not TYPE_CHECKING:  # or a misspelt import would have a type: Any
 
     def __getattr__(name: str) -> Any:
-        """The backends that plugins bring, such as ``FileCheckpointBackend``: imported from the installed plugin on first use."""
+        """Rules that few programs use, and the backends that plugins bring, such as ``FileCheckpointBackend``."""
+        for module, names in _RARE.items():
+            if name in names:
+                value = globals()[name] = getattr(import_module(f"{__name__}.policies.{module}"), name)
+                return value
         from spark.hooks.registry import class_to_import
 
         return class_to_import(name, module=__name__)

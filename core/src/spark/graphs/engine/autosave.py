@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from spark.graphs.checkpoint.policies.boundary import Boundary
 from spark.graphs.checkpoint.policies.run_trigger import RunTrigger
-from spark.graphs.checkpoint.policies.triggers import Boundary
 from spark.graphs.checkpoint.recording.saving import Saver
 from spark.graphs.clock import Clock
 from spark.graphs.definition.plan import NodePlan

@@ -43,7 +43,6 @@ class CommittedFacts:
     def __init__(self, spec: RunSpec, position: RunPosition) -> None:
         self._spec = spec
         self._position = position
-        self.state: Mapping[str, Any] = CommittedState(position.state)
         self._saved_state: Mapping[str, Any] | None = None
         """The state of the graph in the last checkpoint; None before the first."""
         self._saved_nodes: Mapping[str, Any] | None = None
@@ -57,6 +56,10 @@ class CommittedFacts:
     @property
     def run_id(self) -> str:
         return self._spec.run_id
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        return CommittedState(self._position.state)
 
     @property
     def values(self) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ import builtins
 import keyword
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import requires
 from importlib.util import find_spec
 from typing import Final
@@ -15,6 +15,10 @@ from spark.hooks import extras, plugins
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _CORE: Final = "spark-graphs"
+_TYPES: Final = {"types", "types of module"}
+"""Names that nobody writes who chooses something, so that only bundles of types can't share them."""
+_ALSO: Final = {"backend": "URL scheme", "types": "types of module"}
+"""Kinds that also have names of another sort."""
 _OF_THE_CORE: Final = {"spark", "graph", "graphs", "spark_graphs", "checkpoint", "plugin", "plugins"}
 
 
@@ -23,7 +27,9 @@ def reason_against(kind: str, name: str, *, package: str) -> str:
 
     :param package: the package that it would be imported as.
     """
-    return next((f"{name!r} can't be the name of a {kind}: {reason}" for reason in _reasons(kind, name, package)), "")
+    return next(
+        (f"{name!r} can't be the name of {_one(kind)}: {reason}" for reason in _reasons(kind, name, package)), ""
+    )
 
 
 def _reasons(kind: str, name: str, package: str) -> Iterator[str]:
@@ -36,11 +42,11 @@ def _reasons(kind: str, name: str, package: str) -> Iterator[str]:
     another = "Choose another one."
     if keyword.iskeyword(name) or keyword.issoftkeyword(name):
         yield f"it is a keyword of Python. {another}"
+    yield from (f"{owner}. {another}" for owner in _owners(kind, name))
     if name in sys.stdlib_module_names or hasattr(builtins, name):
         yield f"Python itself has it, as a module or a function. {another}"
     if name in _OF_THE_CORE:
         yield f"spark-graphs uses it itself. {another}"
-    yield from (f"{owner}. {another}" for owner in _owners(kind, name))
     if find_spec(package) is not None:
         yield f"the package {package} is installed already. Uninstall it, or choose another name."
 
@@ -48,17 +54,29 @@ def _reasons(kind: str, name: str, package: str) -> Iterator[str]:
 def _owners(kind: str, name: str) -> Iterator[str]:
     """Who has the name: of this kind, or, of those that spark-graphs itself publishes, of any."""
     for plugin in plugins():
-        of_any_kind = plugin.distribution == _CORE
-        claims = {claimed for claimed in plugin.claims if of_any_kind or claimed[0] in _namespaces(kind)}
-        if name == plugin.name or any(name == claimed for _, claimed in claims):
+        is_ours = plugin.distribution == _CORE
+        if name == plugin.name:
             yield f"the installed {plugin.label} has it"
-    for (_, claimed), extra in extras().items():
-        if name == claimed:
+        for spec in plugin.specs:
+            if name in _names(spec.claims(), kind, of_any=is_ours):
+                owner = _CORE if is_ours else f"the installed {plugin.label}"
+                yield f"{owner} has {_one(spec.kind)} of that name"
+    for claim, extra in extras().items():
+        if name in _names([claim], kind, of_any=True):
             yield f"{extra.distribution} has it, which {extra.command} installs"
     for requirement in requires(_CORE) or ():
         if name in re.findall(r"extra == ['\"]([\w-]+)['\"]", requirement):
             yield f"it is an extra of spark-graphs: pip install 'spark-graphs[{name}]'"
 
 
-def _namespaces(kind: str) -> set[str]:
-    return {kind, "URL scheme"} if kind == "backend" else {kind}
+def _names(claims: Iterable[tuple[str, str]], kind: str, *, of_any: bool) -> set[str]:
+    """The names among these that a new plugin of this kind can't have.
+
+    :param of_any: those of other kinds count, too.
+    """
+    return {name for of, name in claims if of in (kind, _ALSO.get(kind)) or (of_any and of not in _TYPES)}
+
+
+def _one(kind: str) -> str:
+    named = "bundle of types" if kind == "types" else kind
+    return f"{'an' if named[0] in 'aeiou' else 'a'} {named}"

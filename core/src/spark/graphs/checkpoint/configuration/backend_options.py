@@ -41,15 +41,16 @@ def checked_backend(
     at = f"{place.rpartition(' ')[0]} options" if options or table is None else table.where
     for twice in options.keys() & encoding.keys():
         raise GraphDefinitionError(f"{at}.{twice}: {twice} is set beside the options, too. Set one of the two.")
-    _check(options, kind, name, at)
-    return _opened(store, {**(table.values if table else {}), **encoding, **options}, at)
+    arguments = _arguments({**(table.values if table else {}), **options}, kind, name, at)
+    return _opened(store, {**arguments, **encoding}, at)
 
 
-def _check(options: Mapping[str, Any], kind: type[CheckpointBackend], name: str, at: str) -> None:
+def _arguments(options: Mapping[str, Any], kind: type[CheckpointBackend], name: str, at: str) -> dict[str, Any]:
+    """The options, checked, as the backend declares them."""
     model = options_model_of(("backend", name))
     common = parameters(CheckpointBackend) if model is not None else {}  # which a model of the plugin need not know
     own = {key: value for key, value in options.items() if key not in common}
-    checked(own, kind, model=model, what=f"{name} backend", place=at, is_complete=False)
+    return {**options, **checked(own, kind, model=model, what=f"{name} backend", place=at, is_complete=False)}
 
 
 def _opened(store: str, options: Mapping[str, Any], at: str) -> CheckpointBackend:

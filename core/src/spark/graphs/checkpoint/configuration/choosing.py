@@ -1,4 +1,7 @@
-"""What rules users chose: an instance, a name, ``{name: options}``, several of them, or ``any`` or ``all`` of a list."""
+"""The arguments of a configuration that may be names: each becomes an object, and all mistakes are reported together.
+
+A rule is an instance, a name, ``{name: options}``, several of these, or ``any`` or ``all`` of a list.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,41 @@ from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 from spark.errors import GraphDefinitionError, PluginError
+from spark.graphs.checkpoint.encoding.choosing import ENCODING
+from spark.graphs.checkpoint.observers.choosing import chosen_handlers
 from spark.graphs.checkpoint.policies.retention import AllRetentions, AnyRetention, Retention
+from spark.graphs.checkpoint.policies.rules import CombinedRule
 from spark.graphs.checkpoint.policies.triggers import AllTriggers, AnyTrigger, Trigger
+from spark.hooks.choices import choice_of, hidden_options
 
 Kind = TypeVar("Kind")
+
+
+def choose(given: Mapping[str, Any], place: Callable[[str], str]) -> dict[str, Any]:
+    """Those of these arguments that may be names and that were given, as objects.
+
+    :param place: says where an argument was given, for messages.
+    :raises GraphDefinitionError: some can't be used; names everything that is wrong.
+    :raises PluginError: no plugin provides a name.
+    """
+    names = [name for name in CHOSEN if given.get(name) is not None]
+    if not names:
+        return {}
+    made = all_of([partial(CHOSEN[name], given[name], place=place(name)) for name in names])
+    return dict(zip(names, made, strict=True))
+
+
+def without_secrets(value: Any) -> Any:
+    """The value of an argument, as it may be shown: what was chosen by name is shown so, with ``***`` for each secret."""
+    if isinstance(value, tuple | list):
+        return [without_secrets(each) for each in value]
+    choice = choice_of(value)
+    if choice is not None and (hidden_options(choice.options) or not isinstance(value, _SHOW_THEMSELVES)):
+        return choice.to_data()
+    if isinstance(value, CombinedRule):
+        shown = [without_secrets(rule) for rule in value.rules]
+        return {value.name: shown} if any(isinstance(each, dict) for each in shown) else value
+    return value
 
 
 def chosen_trigger(given: Any, *, place: str) -> Trigger:
@@ -69,9 +103,10 @@ class _Rules(Generic[Kind]):
         """The rule that was given, by itself, by name, or as several."""
         if isinstance(given, self.base):
             return given
-        if isinstance(given, list | tuple) and given:
+        if isinstance(given, list | tuple):
             raise GraphDefinitionError(
-                f'{place}: several are combined by name: give {{"any": […]}}, or {{"all": […]}}.'
+                f'{place}: of several, say how they combine. Write {{"any": […]}} if one is enough, {{"all": […]}} if all '
+                f"have to agree; in a file, any = […] or all = […] in the table [checkpoint.{self.kind}]."
             )
         if isinstance(given, str) and given in self.combined:
             return self._named(given, None, place)
@@ -94,6 +129,17 @@ class _Rules(Generic[Kind]):
         from spark.hooks.options import chosen  # not needed by those who give a rule themselves
 
         return chosen(self.kind, given, base=self.base, place=place)
+
+
+CHOSEN: Final[dict[str, Callable[..., Any]]] = {
+    "trigger": chosen_trigger,
+    "retention": chosen_retention,
+    "handler": chosen_handlers,
+    **ENCODING,
+}
+"""Argument to what makes an object of it."""
+_SHOW_THEMSELVES: Final = (Trigger, Retention)
+"""Rules say in their repr what they do."""
 
 
 _TRIGGERS: Final = _Rules("trigger", Trigger, {"any": AnyTrigger, "all": AllTriggers})  # type: ignore[type-abstract]

@@ -7,24 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
 
 from spark.errors import GraphDefinitionError
-from spark.graphs.checkpoint.configuration.choices import CHOSEN, choose, without_secrets
-from spark.graphs.checkpoint.configuration.choosing import chosen_retention, chosen_trigger
-from spark.graphs.checkpoint.configuration.encoding import ENCODING, written_as
-from spark.graphs.checkpoint.configuration.store import opened_store
-from spark.graphs.checkpoint.observers.choosing import Handlers, chosen_handlers
-from spark.graphs.checkpoint.observers.handlers import HandlerErrors
+from spark.graphs.checkpoint.encoding.choosing import ENCODING
+from spark.graphs.checkpoint.observers.handlers import HandlerErrors, Handlers
 from spark.graphs.checkpoint.observers.observers import Observers
-from spark.graphs.checkpoint.policies.lookup import (
-    retention_from_data,
-    rule_to_data,
-    trigger_from_data,
-)
 from spark.graphs.checkpoint.policies.metrics import checked_metric
 from spark.graphs.checkpoint.policies.retention import KeepAll, KeepLast, Retention
-from spark.graphs.checkpoint.policies.rules import Rule
 from spark.graphs.checkpoint.policies.triggers import (
     AfterNode,
     EveryIterations,
@@ -36,6 +26,7 @@ from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
+    from spark.graphs.checkpoint.observers.handlers import CheckpointHandler
     from spark.graphs.checkpoint.records.codecs import Codec
     from spark.graphs.checkpoint.records.formats import Format
     from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
@@ -153,7 +144,24 @@ class CheckpointConfig:
         values, sources = values_in_force(overrides, known=known)
         return cls(**values, sources=sources)
 
+    @classmethod
+    def load_backend(cls) -> CheckpointBackend | None:
+        """The store of the configuration in force, opened for those who look at what is in it; None where none is chosen.
+
+        Rules and observers are not looked at. A format, serializer or codec that is not installed, or can't be used, is left out
+        with a ``PluginWarning``: listings need none of them, and whoever loads a checkpoint that does is told what to install.
+
+        :raises GraphDefinitionError: a setting is unknown or wrong; says the file, the key and the nearest right name.
+        :raises PluginError: the chosen store can't be used.
+        """
+        from spark.graphs.checkpoint.configuration.resolve import store_in_force  # pydantic is slow to import
+
+        return store_in_force()
+
     def __repr__(self) -> str:
+        from spark.graphs.checkpoint.configuration.choosing import (
+            without_secrets,  # not needed by those who show nothing
+        )
         from spark.hooks.redaction import redact
 
         shown = {
@@ -176,7 +184,7 @@ class CheckpointConfig:
             several = not isinstance(names, str) and isinstance(names, Iterable)
             rules.append(AfterNode(*names) if several else AfterNode(names))  # type: ignore[arg-type]
         if self.trigger is not None:
-            rules.append(chosen_trigger(self.trigger, place=self._place("trigger")))
+            rules.append(self._chosen_trigger())
         return reduce(or_, rules) if rules else None
 
     def open_backend(self) -> CheckpointBackend:
@@ -187,18 +195,17 @@ class CheckpointConfig:
         """
         if isinstance(self.backend, CheckpointBackend):
             return self.backend
+        from spark.graphs.checkpoint.configuration.store import opened_store  # not needed by those who give a backend
+
         return opened_store(self.backend, self.encoding(), place=self._place("backend"))
 
     def observers(self) -> Observers:
         """Who is notified."""
-        if self.handler is None:
-            return Observers()
-        return Observers.of(self.handler, errors=self.handler_errors, place=self._place("handler"))
+        return Observers(cast("tuple[CheckpointHandler, ...]", self.handler or ()), errors=self.handler_errors)
 
     def record_codec(self, backend: CheckpointBackend) -> RecordCodec:
         """What writes the checkpoints of a graph with this configuration into this backend."""
-        encoding = self.encoding()
-        return written_as(backend.record_codec, encoding) if encoding else backend.record_codec
+        return backend.record_codec.filled_in(self.encoding())
 
     def moved_to(self, backend: CheckpointBackend | None) -> CheckpointConfig:
         """The same configuration for another backend, in which checkpoints are written as before."""
@@ -208,10 +215,10 @@ class CheckpointConfig:
         """Of ``format``, ``serializer`` and ``codec``, those that were chosen."""
         return {name: value for name in ENCODING if (value := getattr(self, name)) is not None}
 
-    def trigger_for(self, backend: CheckpointBackend) -> Trigger | None:
-        """The rule that decides about checkpoints in this backend; None if only the end is saved."""
+    def trigger_for(self, backend: CheckpointBackend | None) -> Trigger | None:
+        """The rule that decides about checkpoints in this backend, if there is one; None if only the end is saved."""
         given = self.combined_trigger()
-        if given is not None or not backend.persistent or self.durability == "exit":
+        if given is not None or backend is None or not backend.persistent or self.durability == "exit":
             return given
         return WithinOverhead(self.max_overhead) if self.max_overhead else None
 
@@ -221,15 +228,31 @@ class CheckpointConfig:
             return KeepAll()
         if self.retention is None:
             return KeepLast(self.max_checkpoints)
-        return chosen_retention(self.retention, place=self._place("retention"))
+        return self._chosen_retention()
 
     def _choose(self) -> None:
         """Put what was chosen by name in place of its name, all at once, so that all mistakes are reported together."""
+        given = {name: value for name in _CHOSEN if (value := getattr(self, name)) is not None}
+        if not given:
+            return
+        from spark.graphs.checkpoint.configuration.choosing import choose  # not needed by those who choose nothing
+
         if isinstance(self.backend, CheckpointBackend) and self.sources.get("backend") != FROM_CHECKPOINT:
             self._refuse_encoding()
-        given = {name: value for name in CHOSEN if (value := getattr(self, name)) is not None}
         for name, value in choose(given, self._place).items():
             setattr(self, name, value)
+
+    def _chosen_trigger(self) -> Trigger:
+        """The trigger, which may have been set by name since the configuration was made."""
+        if not isinstance(self.trigger, Trigger):
+            self._choose()
+        return cast("Trigger", self.trigger)
+
+    def _chosen_retention(self) -> Retention:
+        """The same for the retention rule."""
+        if not isinstance(self.retention, Retention):
+            self._choose()
+        return cast("Retention", self.retention)
 
     def _refuse_encoding(self) -> None:
         for name in self.encoding():
@@ -245,8 +268,12 @@ class CheckpointConfig:
 
     def recorded_metrics(self) -> tuple[str, ...]:
         """The metrics that checkpoints record: those asked for, and those that the rules go by."""
-        rules: list[Rule] = [rule for rule in (self.combined_trigger(), self.combined_retention()) if rule is not None]
-        return tuple(sorted(frozenset(_names(self.metrics) or ()).union(*(rule.metrics() for rule in rules))))
+        names = set(_names(self.metrics) or ())
+        if self.trigger is not None:
+            names |= self._chosen_trigger().metrics()
+        if self.retention is not None:
+            names |= self._chosen_retention().metrics()
+        return tuple(sorted(names))
 
     def to_data(self) -> dict[str, Any]:
         """What can be recorded: plain values, and rules by name and options; of handlers, their classes."""
@@ -254,13 +281,13 @@ class CheckpointConfig:
         data["trigger_on_node"] = _names(self.trigger_on_node)
         data["metrics"] = _names(self.metrics)
         if self.trigger is not None:
-            data["trigger"] = rule_to_data(chosen_trigger(self.trigger, place="trigger"))
+            data["trigger"] = _rule_to_data(self._chosen_trigger())
         if self.retention is not None:
-            data["retention"] = rule_to_data(chosen_retention(self.retention, place="retention"))
+            data["retention"] = _rule_to_data(self._chosen_retention())
         if self.handler is not None:
             from spark.graphs.checkpoint.configuration.recorded import handlers_to_data
 
-            data["handlers"] = handlers_to_data(chosen_handlers(self.handler, place="handler"))
+            data["handlers"] = handlers_to_data(cast("tuple[CheckpointHandler, ...]", self.handler))
         return data
 
     @classmethod
@@ -282,6 +309,7 @@ class CheckpointConfig:
             handlers_again,
             rule_again,
         )
+        from spark.graphs.checkpoint.policies.lookup import retention_from_data, trigger_from_data
 
         find_own_plugins(data)
         lost: list[str] = []
@@ -298,10 +326,18 @@ class CheckpointConfig:
         return config.moved_to(backend), lost
 
 
-_OBJECTS: Final = frozenset({"backend", "sources", *ENCODING, *CHOSEN})
+_CHOSEN: Final = ("trigger", "retention", "handler", *ENCODING)
+"""The arguments that may be names. Each is an object as soon as the configuration is made."""
+_OBJECTS: Final = frozenset({"backend", "sources", *_CHOSEN})
 _PLAIN: Final = tuple(each.name for each in fields(CheckpointConfig) if each.name not in _OBJECTS)
 """The arguments that are recorded as they are."""
 _FLAGS: Final = tuple(each.name for each in fields(CheckpointConfig) if each.type == "bool")
+
+
+def _rule_to_data(rule: Any) -> dict[str, Any]:
+    from spark.graphs.checkpoint.policies.lookup import rule_to_data  # not needed by those who have no rule
+
+    return rule_to_data(rule)
 
 
 def _check_overhead(share: Any) -> None:

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from spark.errors import GraphDefinitionError, PluginError, PluginNotFoundError
-from spark.graphs.checkpoint.configuration.encoding import ENCODING
-from spark.graphs.checkpoint.encoding.choosing import chosen_codecs, chosen_format, chosen_serializer
+from spark.graphs.checkpoint.encoding.choosing import ENCODING
 from spark.graphs.checkpoint.observers.choosing import chosen_observer
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler, observer_class
 from spark.graphs.checkpoint.policies.lookup import UnknownRuleError
@@ -34,11 +33,6 @@ _KINDS: Final = {
     **{name: name for name in ENCODING},
 }
 """Kind to where it is recorded."""
-_ENCODING_FROM: Final[dict[str, Callable[..., Any]]] = {
-    "format": chosen_format,
-    "serializer": chosen_serializer,
-    "codec": chosen_codecs,
-}
 
 
 def find_own_plugins(data: Mapping[str, Any]) -> None:
@@ -95,7 +89,7 @@ def encoding_again(data: Mapping[str, Any]) -> dict[str, Any]:
     recorded = {name: _with_secrets(data[name]) for name in ENCODING if data.get(name)}
     for name, value in recorded.items():
         _refuse_hidden(name, value)
-    return {name: _ENCODING_FROM[name](value, place=name) for name, value in recorded.items()}
+    return {name: ENCODING[name](value, place=name) for name, value in recorded.items()}
 
 
 def _observer(data: Any, tables: PluginOptions, lost: list[str]) -> CheckpointHandler | None:

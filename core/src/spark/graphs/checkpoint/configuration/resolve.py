@@ -6,18 +6,18 @@ Only ``CheckpointConfig.load`` imports this module: pydantic takes longer to imp
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
 
-from spark.errors import GraphDefinitionError
+from spark.errors import GraphDefinitionError, PluginError, PluginWarning
 from spark.graphs.checkpoint.configuration.backend_options import checked_backend
-from spark.graphs.checkpoint.configuration.choices import CHOSEN, choose
-from spark.graphs.checkpoint.configuration.choosing import all_of
-from spark.graphs.checkpoint.configuration.encoding import ENCODING
+from spark.graphs.checkpoint.configuration.choosing import CHOSEN, all_of, choose
 from spark.graphs.checkpoint.configuration.errors import explained, misplaced
 from spark.graphs.checkpoint.configuration.files import Table, settings_files
 from spark.graphs.checkpoint.configuration.plugin_options import (
@@ -28,6 +28,8 @@ from spark.graphs.checkpoint.configuration.plugin_options import (
     register_own,
 )
 from spark.graphs.checkpoint.configuration.settings import STORE, CheckpointSettings
+from spark.graphs.checkpoint.configuration.store import opened_store
+from spark.graphs.checkpoint.encoding.choosing import ENCODING
 from spark.graphs.checkpoint.observers.choosing import name_of, names_of
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.url_options import split_options
@@ -62,6 +64,48 @@ def values_in_force(overrides: Mapping[str, Any], *, known: Iterable[str]) -> tu
         sources["backend"] = place = places.get("url") or places["backend"]
         values |= _store(settings.store, settings.options, values, place, tables)
     return values, sources
+
+
+def store_in_force() -> CheckpointBackend | None:
+    """The store, for those who look at what is in it; None where none is chosen.
+
+    What says how checkpoints are written and is not installed, or can't be used, is left out, with a ``PluginWarning``.
+
+    :raises GraphDefinitionError: something is unknown or wrong, or a file can't be read.
+    :raises PluginError: the chosen store can't be used.
+    """
+    files = list(settings_files(_working_directory()))
+    given, places = _merged([*_variables(os.environ), *(file.checkpoint for file in files)])
+    with _left_out("the project's own plugins"):
+        register_own(given.get("plugins"), place=places.get("plugins", ""))
+    settings = _validated(given, places)
+    if settings.store is None:
+        return None
+    place = places.get("url") or places["backend"]
+    try:
+        store, in_url = split_options(settings.store)
+    except ValueError:
+        return opened_store(settings.store, {}, place=place)  # which says what is wrong with the URL
+    said, tables = in_url | settings.options | given, plugin_options(files)
+    encoding = {}
+    for name in ENCODING:
+        with _left_out(f"the {name} of the settings"):
+            if said.get(name) is not None:
+                encoding[name] = CHOSEN[name](completed(said[name], tables), place=places.get(name, place))
+    options = {name: value for name, value in settings.options.items() if name not in ENCODING}
+    beside = {name: value for name, value in in_url.items() if name not in {*ENCODING, *options}} | encoding
+    return opened_store(
+        checked_backend(store, options, encoding=beside, place=place, tables=tables), beside, place=place
+    )
+
+
+@contextmanager
+def _left_out(what: str) -> Iterator[None]:
+    """Within it, what can't be found or used is warned of."""
+    try:
+        yield
+    except (GraphDefinitionError, PluginError) as error:
+        warnings.warn(f"Checkpoints that need {what} can't be loaded. {error}", PluginWarning, stacklevel=2)
 
 
 def _checked(

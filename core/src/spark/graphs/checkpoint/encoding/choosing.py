@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias, TypeVar
 
 from spark.errors import GraphDefinitionError
@@ -16,7 +16,7 @@ T = TypeVar("T")
 Chosen: TypeAlias = T | str | Mapping[str, Mapping[str, Any]]
 """An object, the name under which a plugin provides one, or a name and options."""
 
-_CODEC_NAME: Final = re.compile(r"[a-z][a-z0-9_.-]*")
+_CODEC_NAME: Final = r"[a-z][a-z0-9_.-]*"
 
 
 def chosen_format(given: Any, *, place: str) -> Format | str:
@@ -58,7 +58,7 @@ def chosen_codecs(given: Any, *, place: str) -> list[Codec]:
     codecs = [_chosen("codec", each, Codec, place) for each in each_given]
     names = [getattr(codec, "name", None) for codec in codecs]
     for name in names:
-        if not isinstance(name, str) or not _CODEC_NAME.fullmatch(name):
+        if not isinstance(name, str) or not re.fullmatch(_CODEC_NAME, name):
             raise GraphDefinitionError(
                 f"{place}: records can't call a codec {name!r}. Give its class a name of lower case letters, digits, '_', '.' "
                 "and '-', a letter first."
@@ -80,6 +80,14 @@ def chosen_serializer(given: Any, *, place: str) -> CheckpointSerializer:
         given if is_serializer(given) else _chosen("serializer", given, CheckpointSerializer, place)
     )
     return made
+
+
+ENCODING: Final[dict[str, Callable[..., Any]]] = {
+    "format": chosen_format,
+    "serializer": chosen_serializer,
+    "codec": chosen_codecs,
+}
+"""Argument to what makes an object of it."""
 
 
 def _chosen(kind: str, given: Any, base: Any, place: str) -> Any:

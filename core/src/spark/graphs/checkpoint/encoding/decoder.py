@@ -129,12 +129,14 @@ class Decoder:
 
         :param blobs: name to content of the large values that it refers to.
         :raises CheckpointDamagedError: one of them is missing or not what was written, or the payload is no checkpoint.
-        :raises DeserializationError: a type in it can't be used here.
+        :raises DeserializationError: its serializer, or a type in it, can't be used here.
+        :raises PluginNotFoundError: its serializer is not installed.
         """
         header = opened.header
         opened.fill(blobs)
+        serializer = self._recorded.serializer(header)
         try:
-            content = self._lift(opened)
+            content = self._lift(opened, serializer)
         except DeserializationError as error:
             raise DeserializationError(f"{name_of(header)} is intact, but can't be loaded: {error}") from error
         except CheckpointDamagedError as error:
@@ -179,12 +181,11 @@ class Decoder:
         budget.take(size=sum(reference.ref.raw_size for reference in found))
         return OpenRecord(header, format, tree, is_plain, found, budget, find_codecs)
 
-    def _lift(self, opened: OpenRecord) -> dict[str, Any]:
+    def _lift(self, opened: OpenRecord, serializer: CheckpointSerializer | None) -> dict[str, Any]:
         """What the payload holds by the names of ``GraphCheckpoint``'s fields."""
         tree = opened.tree
         if type(tree) is not dict or not tree.keys() >= _ALWAYS_THERE:
             raise CheckpointDamagedError("its payload is not a checkpoint, or parts of it are missing")
-        serializer = self._recorded.serializer(opened.header)
         reader = TreeReader(serializer, limits=self.limits)
         content: dict[str, Any] = {}
         read_section = _section_reader(reader, opened, serializer)

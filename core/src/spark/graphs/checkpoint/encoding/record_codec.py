@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
+from typing import Any
 
 from spark.errors import DeserializationError
-from spark.graphs.checkpoint.encoding.choosing import Chosen, chosen_codecs, chosen_serializer, made_format
+from spark.graphs.checkpoint.encoding.choosing import ENCODING, Chosen, chosen_codecs, chosen_serializer, made_format
 from spark.graphs.checkpoint.encoding.decoder import Decoder, check_intact
 from spark.graphs.checkpoint.encoding.encoder import Checksum, Encoder, packed_payload
 from spark.graphs.checkpoint.encoding.recorded import name_of
@@ -78,6 +80,22 @@ class RecordCodec(Encoder, Decoder):
             limits=self.limits,
         )
 
+    @cached_property
+    def chosen_as(self) -> dict[str, Any]:
+        """What can be recorded of how it writes: by name and options what was chosen by name; the default is left out."""
+        return {name: data for name in ENCODING if (data := _to_data(self._part(name)))}
+
+    def filled_in(self, encoding: Mapping[str, Any]) -> RecordCodec:
+        """The codec of a store, with those of these choices that the store was not opened with itself.
+
+        :param encoding: ``format``, ``serializer`` and ``codec``, as objects or names.
+        """
+        missing = {name: value for name, value in encoding.items() if _is_default(self._part(name))}
+        return self.varied(**missing) if missing else self
+
+    def _part(self, name: str) -> Any:
+        return self.format if name == "format" else self.codecs if name == "codec" else self.object_hook
+
     def inline_blobs(self, record: Record, blobs: Mapping[str, bytes]) -> Record:
         """The same record with its large values in its payload, for a store that keeps none beside it.
 
@@ -109,3 +127,16 @@ def _needs_blobs(record: Record, why: str) -> DeserializationError:
     return DeserializationError(
         f"{name_of(record.header)} {why}. Copy it to a store that keeps large values by themselves."
     )
+
+
+def _is_default(part: Any) -> bool:
+    return not part or (isinstance(part, Format) and not _to_data(part) and part.name == "json")
+
+
+def _to_data(part: Any) -> Any:
+    from spark.hooks.choices import choice_of  # not needed by those who save nothing
+
+    if isinstance(part, list):
+        return [data for one in part if (data := _to_data(one))]
+    choice = choice_of(part)
+    return None if choice is None or (choice.name == "json" and not choice.options) else choice.to_data()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from spark.errors import DeserializationError, GraphDefinitionError
+from spark.errors import DeserializationError, GraphDefinitionError, PluginError
 from spark.graphs.checkpoint.records.codecs import Codec
 from spark.graphs.checkpoint.records.formats import Format, format_class
 from spark.graphs.checkpoint.records.record import RecordHeader
@@ -33,7 +33,9 @@ class Recorded:
 
         :raises PluginNotFoundError: it is not installed.
         """
-        return type(self._format) if header.format == self._format.name else format_class(header.format)
+        if header.format == self._format.name:
+            return type(self._format)
+        return _class("format", header.format, format_class, header)
 
     def format(self, header: RecordHeader) -> Format:
         """A record's format.
@@ -70,7 +72,7 @@ class Recorded:
         if not name or (is_hook(own) and serializer_name(own) in ("", name)):
             return own
         if name not in self._serializers:
-            if not serializer_class(name).safe_to_load:
+            if not _class("serializer", name, serializer_class, header).safe_to_load:
                 raise _unsafe("serializer", name, header)
             self._serializers[name] = _made("serializer", name, what=name_of(header))
         return self._serializers[name]
@@ -81,19 +83,29 @@ def name_of(header: RecordHeader) -> str:
     return f"Checkpoint {header.checkpoint_id!r} (graph {header.graph_id!r}, sequence {header.sequence})"
 
 
+def _class(kind: str, name: str, find: Callable[[str], type[T]], header: RecordHeader) -> type[T]:
+    try:
+        return find(name)
+    except PluginError as error:
+        raise type(error)(f"{_written_with(kind, name, name_of(header))}: {error}") from error
+
+
+def _written_with(kind: str, name: str, what: str) -> str:
+    return f"{what} was written with the {kind} {name!r}"
+
+
 def _unsafe(kind: str, name: str, header: RecordHeader) -> DeserializationError:
     return DeserializationError(
-        f"{name_of(header)} was written with the {kind} {name!r}. Loading that can run code, so it is only done where it is "
-        f"asked for: if you trust this store, open it with {kind}={name!r}."
+        f"{_written_with(kind, name, name_of(header))}. Loading that can run code, so it is only done where it is asked for: "
+        f"if you trust this store, open it with {kind}={name!r}."
     )
 
 
 def _made(kind: str, name: str, *, what: str) -> Any:
     from spark.hooks.options import make  # not needed by those who read what they wrote
 
-    place = f"{what} was written with the {kind} {name!r}"
     try:
-        return make(kind, name, {}, place=place)
+        return make(kind, name, {}, place=_written_with(kind, name, what))
     except GraphDefinitionError as error:
         raise DeserializationError(
             f"{error} Open the store with {kind}={{{name!r}: {{…}}}} and the options that it was written with."

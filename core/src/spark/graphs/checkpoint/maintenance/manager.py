@@ -14,7 +14,7 @@ from spark.graphs.checkpoint.maintenance.garbage import collect_garbage, delete_
 from spark.graphs.checkpoint.maintenance.loading import find, load, load_latest
 from spark.graphs.checkpoint.maintenance.verification import Verification, verify
 from spark.graphs.checkpoint.model import GraphCheckpoint
-from spark.graphs.checkpoint.observers.choosing import Handlers
+from spark.graphs.checkpoint.observers.handlers import Handlers
 from spark.graphs.checkpoint.observers.observers import Observers
 from spark.graphs.checkpoint.policies.retention import Retention, surplus
 from spark.graphs.checkpoint.records.info import CheckpointInfo, Scalar

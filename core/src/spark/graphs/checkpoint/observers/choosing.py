@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from spark.errors import GraphDefinitionError
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler
 from spark.hooks.choices import Choice, choice_of, remember
 from spark.wording import kind_of, shown_name
-
-OneHandler: TypeAlias = CheckpointHandler | str | Mapping[str, Any]
-Handlers: TypeAlias = OneHandler | Sequence[OneHandler]
-"""Who is notified: a handler of your own, the name of an observer, ``{name: options}``, or several of these."""
 
 _RESERVED: Final = frozenset({"graphs", "enabled"})
 """What is said of an observer beside its own options."""
@@ -58,17 +53,6 @@ def chosen_observer(name: Any, options: Any, *, place: str) -> CheckpointHandler
     if "graphs" in options and (choice := choice_of(observer)) is not None:
         remember(observer, choice._replace(options=choice.options | {"graphs": list(graphs)}))
     return observer
-
-
-def graphs_of(handler: CheckpointHandler) -> tuple[str, ...]:
-    """The patterns of the graph ids that an observer is limited to; ``("*",)`` where it is not."""
-    choice = choice_of(handler)
-    return tuple(choice.options.get("graphs", "*")) if choice is not None else ("*",)
-
-
-def fits(graph_id: str, patterns: Sequence[str]) -> bool:
-    """Whether one of the patterns is right for a graph id."""
-    return any(pattern == "*" or fnmatchcase(graph_id, pattern) for pattern in patterns)
 
 
 def name_of(handler: CheckpointHandler) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.model import GraphCheckpoint
@@ -43,6 +43,11 @@ class CheckpointHandler:
     def on_checkpoint_failed(self, graph_id: str, error: BaseException) -> Any:
         """Called when a checkpoint could not be made, with the error that the run is about to raise."""
         return _NOTHING
+
+
+OneHandler: TypeAlias = CheckpointHandler | str | Mapping[str, Any]
+Handlers: TypeAlias = OneHandler | Sequence[OneHandler]
+"""Who is notified: a handler of your own, the name of an observer, ``{name: options}``, or several of these."""
 
 
 def observer_class(name: str) -> type[CheckpointHandler]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
 from functools import cache
 from inspect import isawaitable
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from spark.graphs.checkpoint.links import link
-from spark.graphs.checkpoint.observers.choosing import SwitchedOff, chosen_handlers, fits, graphs_of, name_of
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler, HandlerErrors
 from spark.graphs.concurrency.blocking import run_blocking
 from spark.graphs.concurrency.uncancellable import is_being_cancelled
@@ -20,6 +19,7 @@ from spark.graphs.values.failures import add_note
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.model import GraphCheckpoint
+    from spark.graphs.checkpoint.observers.told import Told
     from spark.graphs.checkpoint.records.info import CheckpointInfo
     from spark.hooks.discovery import Found
     from spark.hooks.plugin import Listener
@@ -27,23 +27,6 @@ if TYPE_CHECKING:
 Arguments = dict[str, Any]
 
 _LOG: Final = logging.getLogger("spark.checkpoint")
-_METHODS: Final = {
-    "spark_checkpoint_created": ("on_checkpoint_created", ("checkpoint",)),
-    "spark_checkpoint_restored": ("on_checkpoint_restored", ("checkpoint",)),
-    "spark_checkpoint_deleted": ("on_checkpoint_deleted", ("checkpoint_id",)),
-    "spark_checkpoint_failed": ("on_checkpoint_failed", ("graph_id", "error")),
-}
-"""Event to the method of a handler, and those of the event's arguments that it takes."""
-
-
-class _Told(NamedTuple):
-    """A handler's method for an event."""
-
-    listener: Listener
-    graphs: tuple[str, ...]
-    """Patterns of the graph ids that it is notified about."""
-    is_own: bool
-    """It is the user's, and not a plugin's."""
 
 
 @cache
@@ -58,11 +41,10 @@ class Observers:
 
     def __init__(self, handlers: Iterable[CheckpointHandler] = (), *, errors: HandlerErrors = "log") -> None:
         self._given = tuple(handlers)
-        self._named = frozenset(name_of(handler) for handler in self._given)
         self._errors = errors
         self._found: Found | None = None
         """What was installed when ``_told`` was made."""
-        self._told: dict[str, tuple[_Told, ...]] = {}
+        self._told: dict[str, list[Told]] = {}
         """By event, whose methods are called, in this order."""
         self._heard: frozenset[str] = frozenset()
         """The events that anybody is notified of."""
@@ -74,12 +56,14 @@ class Observers:
         :raises GraphDefinitionError: one of them is no handler.
         :raises PluginError: no plugin provides a name.
         """
+        from spark.graphs.checkpoint.observers.choosing import chosen_handlers  # not needed by those who have none
+
         return cls(chosen_handlers(handler, place=place), errors=errors)
 
     async def discover(self) -> None:
         """Find the plugins that listen: off the event loop, because the first time loads them."""
         if self._is_ready():
-            self._methods_for("spark_checkpoint_created")
+            self._look()
         else:
             await run_blocking(self._look)
 
@@ -131,7 +115,7 @@ class Observers:
         for told in self._methods_for(event):
             if told.is_own:
                 await self._tell_own(told.listener, event, arguments(), errors=errors or self._errors)
-            elif fits(graph_id, told.graphs):
+            elif told.fits(graph_id):
                 await _events().tell(told.listener, event, arguments())
         if _events().listeners(event):
             await _events().fire(event, **arguments())
@@ -140,7 +124,7 @@ class Observers:
         try:
             await _call(listener, arguments)
         except (Exception, SystemExit, asyncio.CancelledError) as error:
-            method, _ = _METHODS[event]
+            method = event.replace("spark_", "on_", 1)
             if errors == "raise" or (isinstance(error, asyncio.CancelledError) and is_being_cancelled()):
                 add_note(error, f"raised by the {listener.plugin} in {method}.")
                 raise
@@ -150,26 +134,24 @@ class Observers:
                 method,
             )
 
-    def _methods_for(self, event: str) -> tuple[_Told, ...]:
+    def _methods_for(self, event: str) -> Sequence[Told]:
         if self._found is None or self._found is not _discovered():
             self._look()
-        return self._told[event]
+        return self._told.get(event, ())
 
     def _is_ready(self) -> bool:
         """Whether nothing has to be loaded to find out whose methods are called."""
-        from spark.graphs.checkpoint.observers.installed import are_made
+        from spark.graphs.checkpoint.observers.told import is_made
 
-        return _events().discovery.has_found() and are_made(_discovered(), besides=self._named)
+        return _events().discovery.has_found() and is_made(self._given, _discovered())
 
     def _look(self) -> None:
-        """Find out whose methods are called: of the handlers that were given, and then of installed observers."""
-        from spark.graphs.checkpoint.observers.installed import installed_observers
+        """Find out whose methods are called."""
+        from spark.graphs.checkpoint.observers.told import told_by
 
         found = _discovered()
-        everybody = [*self._given, *installed_observers(found, besides=self._named)]
-        handlers = [each for each in everybody if not isinstance(each, SwitchedOff)]
-        self._told = {event: tuple(_methods(event, handlers)) for event in _METHODS}
-        self._heard = frozenset(event for event in _METHODS if self._told[event] or found.listeners[event])
+        self._told = told_by(self._given, found)
+        self._heard = found.heard.union(self._told)
         self._found = found
 
 
@@ -184,17 +166,3 @@ async def _call(listener: Listener, arguments: Arguments) -> None:
 def _discovered() -> Found:
     found: Found = _events().discovery.found()
     return found
-
-
-def _methods(event: str, handlers: Iterable[CheckpointHandler]) -> Iterable[_Told]:
-    from spark.hooks.plugin import Listener
-
-    name, arguments = _METHODS[event]
-    for handler in handlers:
-        method, chosen_as = getattr(handler, name), name_of(handler)
-        if getattr(method, "__func__", None) is not getattr(
-            CheckpointHandler, name
-        ):  # those that it has not written do nothing
-            label = f"observer {chosen_as!r}" if chosen_as else f"handler {type(handler).__qualname__}"
-            listener = Listener(label, method, arguments, is_positional=True)
-            yield _Told(listener, graphs_of(handler), is_own=not chosen_as)

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from spark.errors import GraphDefinitionError
+from spark.graphs.checkpoint.policies.boundary import Boundary
 from spark.graphs.checkpoint.policies.metrics import Mode, checked_metric, checked_mode, is_better, number
-from spark.graphs.checkpoint.policies.triggers import Boundary, Trigger
+from spark.graphs.checkpoint.policies.triggers import Trigger
 
 
 class WhenImproved(Trigger):

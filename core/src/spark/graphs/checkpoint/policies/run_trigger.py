@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from spark.errors import RuleError
-from spark.graphs.checkpoint.policies.memories import memories_of, recall_each
-from spark.graphs.checkpoint.policies.triggers import Boundary, CombinedTrigger, Trigger
+from spark.graphs.checkpoint.policies.boundary import Boundary
+from spark.graphs.checkpoint.policies.triggers import CombinedTrigger, Trigger, memories_of, recall_each
 from spark.graphs.values.snapshots import Check, snapshot
 from spark.wording import raised
 
 Answer = TypeVar("Answer")
 
-_LOG = logging.getLogger("spark.checkpoint")
+_LOG: Final = logging.getLogger("spark.checkpoint")
 
 
 class RunTrigger:
@@ -51,8 +51,9 @@ class RunTrigger:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._failure = None
-        self._stop()
+        if self._rule is not None:
+            self._failure = None
+            self._stop()
 
     def __bool__(self) -> bool:
         """Whether there is a trigger at all."""
@@ -139,6 +140,10 @@ class RunTrigger:
             return call(rule)
         except Exception as error:
             raise _failed(rule, error, f"{what}. Nothing was executed") from error
+
+
+NO_TRIGGER: Final = RunTrigger(None)
+"""What all runs share that have none."""
 
 
 def _is_told(rule: Trigger) -> bool:

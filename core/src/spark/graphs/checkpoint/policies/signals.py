@@ -10,7 +10,8 @@ from types import FrameType
 from typing import Any, Final, TypeAlias
 
 from spark.errors import GraphDefinitionError
-from spark.graphs.checkpoint.policies.triggers import Boundary, Trigger
+from spark.graphs.checkpoint.policies.boundary import Boundary
+from spark.graphs.checkpoint.policies.triggers import Trigger
 
 _LOG = logging.getLogger("spark.checkpoint")
 

@@ -41,6 +41,9 @@ class InMemoryCheckpointBackend(CheckpointBackend):
             raise ValueError("An in-memory store has no address; write memory://")
         return cls(**common | options)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
     async def put(self, record: Record) -> None:
         graph_id, sequence = record.graph_id, record.sequence
         records = self._graphs.get(graph_id, {})

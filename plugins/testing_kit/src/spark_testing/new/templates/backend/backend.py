@@ -48,6 +48,9 @@ class ExampleCheckpointBackend(CheckpointBackend):
             raise ValueError(f"{url!r} is not a URL of the example backend; write example:///path/to/a/directory")
         return cls(unquote(parts.path), **options)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.directory)!r})"
+
     # Each method hands its work to a thread, so that the event loop goes on. run_blocking also keeps the promise about
     # cancellation: a call that has begun is waited for, and one that has not never begins.
 

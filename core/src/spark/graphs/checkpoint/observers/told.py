@@ -1,0 +1,121 @@
+"""Whose methods are called: those of the handlers that were given, and of the observers that are installed.
+
+Installed observers that need no options are active by themselves, one of each for the process.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator, Sequence
+from fnmatch import fnmatchcase
+from threading import Lock
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from spark.errors import GraphDefinitionError, PluginError
+from spark.graphs.checkpoint.observers.choosing import SwitchedOff, name_of
+from spark.graphs.checkpoint.observers.handlers import CheckpointHandler
+from spark.hooks.choices import choice_of
+from spark.hooks.plugin import Listener
+
+if TYPE_CHECKING:
+    from spark.hooks.discovery import Found
+    from spark.hooks.specs import PluginSpec
+
+METHODS: Final = {
+    "spark_checkpoint_created": ("on_checkpoint_created", ("checkpoint",)),
+    "spark_checkpoint_restored": ("on_checkpoint_restored", ("checkpoint",)),
+    "spark_checkpoint_deleted": ("on_checkpoint_deleted", ("checkpoint_id",)),
+    "spark_checkpoint_failed": ("on_checkpoint_failed", ("graph_id", "error")),
+}
+"""Event to the method of a handler, and those of the event's arguments that it takes."""
+_LOG: Final = logging.getLogger("spark.checkpoint")
+_LOCK: Final = Lock()
+_made: Final[dict[int, tuple[PluginSpec, CheckpointHandler | None]]] = {}
+"""By the identity of its spec, which changes when the plugin is loaded anew."""
+_seen: tuple[Found | None, tuple[PluginSpec, ...]] = None, ()
+"""The plugins that were asked about last, and the observers among them."""
+
+
+class Told(NamedTuple):
+    """A handler's method for an event."""
+
+    listener: Listener
+    graphs: Sequence[str]
+    """Patterns of the graph ids that it is notified about."""
+    is_own: bool
+    """It is the user's, and not a plugin's."""
+
+    def fits(self, graph_id: str) -> bool:
+        """Whether it is notified about a graph."""
+        return any(pattern == "*" or fnmatchcase(graph_id, pattern) for pattern in self.graphs)
+
+
+def told_by(given: Collection[CheckpointHandler], found: Found) -> dict[str, list[Told]]:
+    """By event, the methods of the given handlers, and then those of the installed observers; makes these where that is due."""
+    everybody = [*given, *_installed(given, found)]
+    told: dict[str, list[Told]] = {}
+    for handler in everybody:
+        for event, method in _methods(handler):
+            told.setdefault(event, []).append(method)
+    return told
+
+
+def is_made(given: Collection[CheckpointHandler], found: Found) -> bool:
+    """Whether ``told_by`` has no observer to make, which imports plugins."""
+    return all(id(spec) in _made for spec in _wanted(given, found))
+
+
+def _methods(handler: CheckpointHandler) -> Iterator[tuple[str, Told]]:
+    """Those that it has written; the others do nothing."""
+    if isinstance(handler, SwitchedOff):
+        return
+    choice = choice_of(handler)
+    label = f"observer {choice.name!r}" if choice else f"handler {type(handler).__qualname__}"
+    graphs = choice.options.get("graphs", "*") if choice else "*"
+    for event, (name, arguments) in METHODS.items():
+        method = getattr(handler, name)
+        if getattr(method, "__func__", None) is not getattr(CheckpointHandler, name):
+            listener = Listener(label, method, arguments, is_positional=True)
+            yield event, Told(listener, graphs, is_own=choice is None)
+
+
+def _installed(given: Collection[CheckpointHandler], found: Found) -> list[CheckpointHandler]:
+    """The observers that need no options, each made once. One that can't be made is logged and left out."""
+    if not (specs := _wanted(given, found)):
+        return []
+    with _LOCK:
+        for spec in specs:
+            if id(spec) not in _made:
+                _made[id(spec)] = spec, _observer(spec.name)
+        return [made for spec in specs if (made := _made[id(spec)][1]) is not None]
+
+
+def _wanted(given: Collection[CheckpointHandler], found: Found) -> Sequence[PluginSpec]:
+    """The installed observers, but for those that were configured or switched off."""
+    specs = _observers_in(found)
+    if not (specs and given):
+        return specs
+    named = {name_of(handler) for handler in given}
+    return [spec for spec in specs if spec.name not in named]
+
+
+def _observers_in(found: Found) -> tuple[PluginSpec, ...]:
+    global _seen
+    seen, specs = _seen
+    if seen is not found:
+        by_name = {spec.name: spec for plugin in found.plugins for spec in plugin.info.specs if spec.kind == "observer"}
+        specs = tuple(by_name.values())
+        _seen = found, specs
+    return specs
+
+
+def _observer(name: str) -> CheckpointHandler | None:
+    from spark.hooks.options import chosen, needs_options
+
+    try:
+        if needs_options("observer", name):
+            return None
+        return chosen("observer", name, base=CheckpointHandler, place=f"The installed observer {name!r}")
+    except (GraphDefinitionError, PluginError) as error:
+        _LOG.error("The observer %r is not notified of anything: %s", name, error)
+        return None
