@@ -425,6 +425,17 @@ class TestBrokenRules:
         assert [told(each)[0] for each in await history(graph)] == [3, 6]
         assert rule.log[-1] == "stop"
 
+    async def test_what_broke_first_is_said(self) -> None:
+        class Broken(Counts):
+            def saved(self, boundary: Boundary) -> None:
+                raise Failure("lost count")
+
+            def memory(self) -> Any:
+                raise Failure("because of that")
+
+        with pytest.raises(RuleError, match="raised Failure: lost count"):
+            await counting(Broken()).run({"limit": 9})
+
     async def test_one_that_remembers_what_can_not_be_stored_is_named(self) -> None:
         class Holds(Counts):
             def memory(self) -> Any:

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from spark.errors import RuleError
 from spark.graphs import Graph
-from spark.graphs.checkpoint import Boundary, CheckpointConfig, Retention, Trigger
+from spark.graphs.checkpoint import Boundary, CheckpointConfig, Retention, Trigger, WhenImproved
 from tests.support.running import countdown
 
 
@@ -60,6 +60,22 @@ def test_other_methods_of_a_rule_may_be_async() -> None:
             return self.dollars
 
     assert Mine(1).dollars == 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "recalls"),
+    [
+        (WhenImproved("loss", "min", 0.5), True),
+        (WhenImproved("loss", "max"), False),
+        (WhenImproved("acc", "min"), False),
+    ],
+)
+def test_what_was_best_is_recalled_of_the_same_metric_and_mode(rule: WhenImproved, recalls: bool) -> None:
+    """With another mode, the best would be the worst."""
+    run = rule.start()
+    run.recall({"metric": "loss", "mode": "min", "best": 3})
+
+    assert (run.memory() is not None) is recalls
 
 
 async def test_what_a_rule_raised_is_part_of_a_sentence() -> None:
