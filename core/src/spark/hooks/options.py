@@ -23,10 +23,13 @@ from spark.wording import a_kind, choices_of, did_you_mean, kind_of, shown_name,
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+    from pydantic_core import ErrorDetails
 
 T = TypeVar("T")
 
 _MODULES: Final = r"(?<![\w'\"])([A-Za-z_]\w*\.)+"
+_MISFITS: Final = ("_type", "_parsing", "literal_error", "enum")
+"""How the names of pydantic's errors end that are about the type of a value, which we say in our words."""
 _TABLE: Final = re.compile(r":\[[^\[\]]*\]$")
 
 
@@ -212,11 +215,19 @@ def _validated(
         for one in error.errors(include_input=True, include_url=False, include_context=False):
             if one["type"] == "missing" and not is_complete:
                 continue
-            said = "it is missing" if one["type"] == "missing" else f"{one['msg']}; it is {kind_of(one['input'])}"
-            complaints.append(f"{at(place, '.'.join(map(str, one['loc'])))}: {said}.")
+            complaints.append(f"{at(place, '.'.join(map(str, one['loc'])))}: {_said(one, model, what)}")
     if complaints:
         raise GraphDefinitionError("\n".join(complaints)) from None  # not chained: its message shows the values
     return {} if valid is None else {name: getattr(valid, name) for name in known}
+
+
+def _said(one: ErrorDetails, model: type[BaseModel], what: str) -> str:
+    if one["type"] == "missing":
+        return "it is missing."
+    field = model.model_fields.get(str(one["loc"][0])) if len(one["loc"]) == 1 else None
+    if field is not None and one["type"].endswith(_MISFITS):
+        return _misfit(one["input"], field.annotation, what)
+    return f"{one['msg']}; it is {kind_of(one['input'])}."
 
 
 def _as_declared(
@@ -238,11 +249,13 @@ def _as_declared(
         ValidationError, TypeError, ValueError
     ):  # files know no tuples, sets or spans of time; JSON's rules do
         return declared.validate_json(json.dumps(value), strict=True)
-    near = did_you_mean(value, map(str, choices_of(declared_as))) if isinstance(value, str) else ""
     # Not chained: the message of a cause shows the value.
-    raise GraphDefinitionError(
-        f"{at(place, name)}: it is {kind_of(value)}; the {what} takes {what_fits(declared_as)}.{near}"
-    )
+    raise GraphDefinitionError(f"{at(place, name)}: {_misfit(value, declared_as, what)}")
+
+
+def _misfit(value: Any, declared: Any, what: str) -> str:
+    near = did_you_mean(value, map(str, choices_of(declared))) if isinstance(value, str) else ""
+    return f"it is {kind_of(value)}; the {what} takes {what_fits(declared)}.{near}"
 
 
 def _unknown(name: Any, known: Any, what: str, place: str) -> str:

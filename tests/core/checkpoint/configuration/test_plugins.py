@@ -129,7 +129,7 @@ def test_all_mistakes_of_all_arguments_are_reported_together(shop: Site) -> None
         "CheckpointConfig(retention=…).keep_last.count: it is text; the retention 'keep_last' takes a whole number.",
         "CheckpointConfig(handler=…).webhook.urll: the observer 'webhook' has no such option. Did you mean 'url'?",
         "CheckpointConfig(handler=…).webhook.url: it is missing.",
-        "CheckpointConfig(handler=…).webhook.token: Input should be a valid string; it is a whole number.",
+        "CheckpointConfig(handler=…).webhook.token: it is a whole number; the observer 'webhook' takes text.",
     ]
     assert last.startswith(
         "CheckpointConfig(format=…): No installed plugin provides the format 'jsn'; installed: json, "
@@ -176,7 +176,7 @@ def test_all_mistakes_of_a_file_are_reported_together(project: Path, shop: Site)
         "spark.toml:[checkpoint] cost_budget: there is no such setting. 'cost_budget' is a trigger, which goes under trigger: "
         "[checkpoint.trigger.cost_budget] in a file, trigger={'cost_budget': {…}} in Python.",
         "spark.toml:[checkpoint] trigger.cost_budget.dollars: it is text; the trigger 'cost_budget' takes a number.",
-        "spark.toml:[plugins.webhook] url: Input should be a valid string; it is a whole number.",
+        "spark.toml:[plugins.webhook] url: it is a whole number; the observer 'webhook' takes text.",
         "spark.toml:[plugins.countr]: No installed plugin provides the observer 'countr'; installed: counter, webhook. Did you "
         "mean 'counter'?",
         "spark.toml:[plugins.keep_odd] dollas: the retention 'keep_odd' has no such option. Known options: none.",
