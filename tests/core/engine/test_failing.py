@@ -11,7 +11,14 @@ from typing import Any
 
 import pytest
 
-from spark.errors import BudgetExceededError, ConditionError, GraphDefinitionError, RuleError, SerializationError
+from spark.errors import (
+    BackendError,
+    BudgetExceededError,
+    ConditionError,
+    GraphDefinitionError,
+    RuleError,
+    SerializationError,
+)
 from spark.graphs import Budget, Graph, JoinNode, Node, NodeContext, Task
 from spark.graphs.checkpoint import (
     Boundary,
@@ -27,6 +34,7 @@ from spark.graphs.checkpoint import (
     Trigger,
     open_backend,
 )
+from spark.graphs.checkpoint.storage import Record
 from spark_testing.clock import FakeClock
 from tests.support.running import Does, FailsOnce, Failure, every_step, history
 
@@ -527,3 +535,22 @@ class TestWhoIsToBlame:
             await graph.run()
 
         assert (await last(graph)).graph_state == {"first": "done"}
+
+    async def test_a_store_that_took_no_checkpoint_is_not_asked_for_another(self) -> None:
+        """The run ends with the error of the store; a second attempt would only take as long again."""
+
+        class Full(InMemoryCheckpointBackend):
+            attempts = 0
+
+            async def put(self, record: Record) -> None:
+                Full.attempts += 1
+                raise BackendError("The disk is full.")
+
+        config = CheckpointConfig(backend=Full(), trigger_on_iteration=1)
+        first = Does(lambda context: {}, name="first")
+        first >> Does(lambda context: {}, name="second") >> Does(lambda context: {}, name="third")
+
+        with pytest.raises(BackendError, match="The disk is full"):
+            await Graph(first, checkpoint_config=config).run()
+
+        assert Full.attempts == 1

@@ -108,6 +108,14 @@ class TestWhatABoundaryShows:
         assert before > 1_000
         assert max(after) < 100
 
+    async def test_of_an_array_the_buffer_counts(self) -> None:
+        array = pytest.importorskip("numpy").zeros(1_000)
+        rule = Looks(lambda here: here.bytes_since_checkpoint)
+
+        await Graph(writes({"array": array}), checkpoint_config=CheckpointConfig(trigger=rule)).run()
+
+        assert 8_000 <= rule.seen[0] < 8_100
+
     async def test_time_that_a_checkpoint_took_has_passed_since_it(self) -> None:
         """It holds the state as it was when saving began."""
         rule = Looks(lambda here: (here.elapsed, here.checkpointed), due=1)
