@@ -16,6 +16,7 @@ from spark.graphs.checkpoint.policies.retention import AllRetentions, AnyRetenti
 from spark.graphs.checkpoint.policies.rules import CombinedRule
 from spark.graphs.checkpoint.policies.triggers import AllTriggers, AnyTrigger, Trigger
 from spark.hooks.choices import choice_of, hidden_options
+from spark.wording import kind_of
 
 Kind = TypeVar("Kind")
 
@@ -114,8 +115,13 @@ class _Rules(Generic[Kind]):
         return rules[0] if len(rules) == 1 else self.combined["any"](*rules)
 
     def _named(self, name: Any, value: Any, place: str) -> Kind:
-        if name not in self.combined or not isinstance(value, list | tuple) or not value:
+        if name not in self.combined:
             return self._made({name: value}, place)
+        if not isinstance(value, list | tuple) or not value:
+            raise GraphDefinitionError(
+                f"{place}.{name}: give an array of rules, each a name or {{name: {{option: value}}}}; it is "
+                f"{kind_of(value) if value else 'empty'}."
+            )
         rules = all_of([partial(self.chosen, one, f"{place}.{name}[{number}]") for number, one in enumerate(value)])
         return self.combined[name](*rules)
 
