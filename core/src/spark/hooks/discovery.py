@@ -33,6 +33,8 @@ class Found:
     """By event, its listeners in the order of the call."""
     heard: frozenset[str]
     """The events that have listeners."""
+    observers: tuple[PluginSpec, ...]
+    """The specs of observers, of which those that need no options are active by themselves."""
     owners: dict[Claim, list[tuple[PluginInfo, PluginSpec]]]
     """By claim, who makes it; more than one are in conflict."""
 
@@ -49,7 +51,9 @@ class Found:
                 for claim in spec.claims():
                     owners.setdefault(claim, []).append((plugin.info, spec))
         listeners = {event: tuple(each for each in ordered if each.event == event) for event in EVENTS}
-        return cls(plugins, listeners, frozenset(each.event for each in ordered), owners)
+        specs = [spec for plugin in plugins for spec in plugin.info.specs]
+        observers = {spec.name: spec for spec in specs if spec.kind == "observer"}
+        return cls(plugins, listeners, frozenset(each.event for each in ordered), tuple(observers.values()), owners)
 
 
 lock = threading.RLock()

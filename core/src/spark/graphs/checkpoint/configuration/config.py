@@ -205,7 +205,8 @@ class CheckpointConfig:
 
     def record_codec(self, backend: CheckpointBackend) -> RecordCodec:
         """What writes the checkpoints of a graph with this configuration into this backend."""
-        return backend.record_codec.filled_in(self.encoding())
+        encoding = self.encoding()
+        return backend.record_codec.filled_in(encoding) if encoding else backend.record_codec
 
     def moved_to(self, backend: CheckpointBackend | None) -> CheckpointConfig:
         """The same configuration for another backend, in which checkpoints are written as before."""

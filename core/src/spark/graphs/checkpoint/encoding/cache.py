@@ -44,7 +44,7 @@ class EncodingCache:
         self.buffers = Buffers()
         """The large ones of the value that is just being encoded."""
         self.writer: TreeWriter | None = None
-        """Puts them there."""
+        """Puts them there; None where they stay in the payload."""
         self.refs: dict[tuple[str, str], tuple[str, ...]] = {}
         """Mapping and key to the names of the blobs that hold the value, where there are any."""
         self.retired: list[str] = []
@@ -56,10 +56,13 @@ class EncodingCache:
         self.kept: dict[str, tuple[object, Encoded]] = {}
         """Section to the object that it was, and to what it was encoded as."""
 
-    def claim(self, owner: object, writer: TreeWriter) -> None:
-        """Serve another codec, and forget everything that was encoded for the last one."""
+    def claim(self, owner: object, writer: TreeWriter | None) -> None:
+        """Serve another codec, and forget everything that was encoded for the last one.
+
+        :param writer: that of the codec, if large buffers are kept beside the payload.
+        """
         self.owner = owner
-        self.writer = writer.keeping(self.buffers.keep)
+        self.writer = writer.keeping(self.buffers.keep) if writer is not None else None
         self.forget()
 
     def forget(self) -> None:

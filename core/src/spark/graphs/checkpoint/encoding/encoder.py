@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from typing import Any, Final, Literal
@@ -172,7 +172,7 @@ class Encoder:
     ) -> bytes | DeferredPayload:
         if (composer := self._composer) is not None:
             if cache.owner is not self.format:
-                cache.claim(self.format, self._writer)
+                cache.claim(self.format, self._writer if keep_apart is not None else None)
             encoded = _SectionEncoder(self, self._writer, composer, cache, cost_budget, keep_apart).encode(checkpoint)
             for name, fact in facts_of(checkpoint).items():
                 encoded[name] = self.dump(self._facts_writer.tree(fact, name), name)
@@ -328,12 +328,13 @@ class _SectionEncoder:
             self._cache.drop(name)
         if name in self._cache.composed:
             self._cache.composed.remove(name)
-            self._drop_members(name, section.keyed_members)
+            self._drop_members(name, section.keyed_members, {})
         return data
 
-    def _drop_members(self, name: str, members: Iterable[str]) -> None:
+    def _drop_members(self, name: str, members: Iterable[str], values: Mapping[str, Any]) -> None:
+        """Forget those mappings in a section that are none any more, or not there."""
         for member in members:
-            if (path := _path(name, member)) in self._cache.mappings:
+            if not isinstance(values.get(member), dict) and (path := _path(name, member)) in self._cache.mappings:
                 self._cache.drop(path)
 
     def _composed(self, name: str, values: dict[str, Any], members: tuple[str, ...]) -> DeferredPayload:
@@ -351,8 +352,7 @@ class _SectionEncoder:
                     self._budget.add(value)
                 path = _path(name, key)
                 encoded[key] = self._encoder.dump(self._writer.tree(value, path), path)
-        if whole := [member for member in members if not isinstance(values.get(member), dict)]:
-            self._drop_members(name, whole)
+        self._drop_members(name, members, values)
         return DeferredPayload(self._composer, encoded)
 
 

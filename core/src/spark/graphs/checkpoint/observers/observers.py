@@ -30,10 +30,10 @@ _LOG: Final = logging.getLogger("spark.checkpoint")
 
 
 @cache
-def _events() -> ModuleType:
-    from spark.hooks import events  # a program that only imports the library need not wait for it
+def _plugins() -> ModuleType:
+    from spark.graphs.checkpoint.observers import told  # a program that only imports the library need not wait for it
 
-    return events
+    return told
 
 
 class Observers:
@@ -62,14 +62,14 @@ class Observers:
 
     async def discover(self) -> None:
         """Find the plugins that listen: off the event loop, because the first time loads them."""
-        if self._is_ready():
+        if _plugins().is_ready(self._given):
             self._look()
         else:
             await run_blocking(self._look)
 
     def listen_to(self, event: str) -> bool:
         """Whether anybody is notified of an event, for instance ``spark_checkpoint_created``."""
-        if self._found is None or self._found is not _events().discovery.found():
+        if self._found is None or self._found is not _plugins().found():
             self._look()
         return event in self._heard
 
@@ -116,9 +116,9 @@ class Observers:
             if told.is_own:
                 await self._tell_own(told.listener, event, arguments(), errors=errors or self._errors)
             elif told.fits(graph_id):
-                await _events().tell(told.listener, event, arguments())
-        if _events().listeners(event):
-            await _events().fire(event, **arguments())
+                await _plugins().tell(told.listener, event, arguments())
+        if _plugins().listeners(event):
+            await _plugins().fire(event, **arguments())
 
     async def _tell_own(self, listener: Listener, event: str, arguments: Arguments, *, errors: HandlerErrors) -> None:
         try:
@@ -135,23 +135,16 @@ class Observers:
             )
 
     def _methods_for(self, event: str) -> Sequence[Told]:
-        if self._found is None or self._found is not _discovered():
+        if self._found is None or self._found is not _plugins().found():
             self._look()
         return self._told.get(event, ())
 
-    def _is_ready(self) -> bool:
-        """Whether nothing has to be loaded to find out whose methods are called."""
-        from spark.graphs.checkpoint.observers.told import is_made
-
-        return _events().discovery.has_found() and is_made(self._given, _discovered())
-
     def _look(self) -> None:
         """Find out whose methods are called."""
-        from spark.graphs.checkpoint.observers.told import told_by
-
-        found = _discovered()
-        self._told = told_by(self._given, found)
-        self._heard = found.heard.union(self._told)
+        plugins = _plugins()
+        found = plugins.found()
+        self._told = plugins.told_by(self._given, found) if self._given or found.observers else {}
+        self._heard = found.heard.union(self._told) if self._told else found.heard
         self._found = found
 
 
@@ -161,8 +154,3 @@ async def _call(listener: Listener, arguments: Arguments) -> None:
     returned = call() if listener.is_async else await run_blocking(copy_context().run, call)
     if isawaitable(returned):
         await returned
-
-
-def _discovered() -> Found:
-    found: Found = _events().discovery.found()
-    return found

@@ -15,11 +15,14 @@ from spark.errors import GraphDefinitionError, PluginError
 from spark.graphs.checkpoint.observers.choosing import SwitchedOff, name_of
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler
 from spark.hooks.choices import choice_of
+from spark.hooks.discovery import Found, found, has_found
+from spark.hooks.events import fire, listeners, tell
 from spark.hooks.plugin import Listener
 
 if TYPE_CHECKING:
-    from spark.hooks.discovery import Found
     from spark.hooks.specs import PluginSpec
+
+__all__ = ["fire", "found", "is_ready", "listeners", "tell", "told_by"]
 
 METHODS: Final = {
     "spark_checkpoint_created": ("on_checkpoint_created", ("checkpoint",)),
@@ -32,8 +35,6 @@ _LOG: Final = logging.getLogger("spark.checkpoint")
 _LOCK: Final = Lock()
 _made: Final[dict[int, tuple[PluginSpec, CheckpointHandler | None]]] = {}
 """By the identity of its spec, which changes when the plugin is loaded anew."""
-_seen: tuple[Found | None, tuple[PluginSpec, ...]] = None, ()
-"""The plugins that were asked about last, and the observers among them."""
 
 
 class Told(NamedTuple):
@@ -50,9 +51,9 @@ class Told(NamedTuple):
         return any(pattern == "*" or fnmatchcase(graph_id, pattern) for pattern in self.graphs)
 
 
-def told_by(given: Collection[CheckpointHandler], found: Found) -> dict[str, list[Told]]:
+def told_by(given: Collection[CheckpointHandler], plugins: Found) -> dict[str, list[Told]]:
     """By event, the methods of the given handlers, and then those of the installed observers; makes these where that is due."""
-    everybody = [*given, *_installed(given, found)]
+    everybody = [*given, *_installed(given, plugins)]
     told: dict[str, list[Told]] = {}
     for handler in everybody:
         for event, method in _methods(handler):
@@ -60,9 +61,9 @@ def told_by(given: Collection[CheckpointHandler], found: Found) -> dict[str, lis
     return told
 
 
-def is_made(given: Collection[CheckpointHandler], found: Found) -> bool:
-    """Whether ``told_by`` has no observer to make, which imports plugins."""
-    return all(id(spec) in _made for spec in _wanted(given, found))
+def is_ready(given: Collection[CheckpointHandler]) -> bool:
+    """Whether plugins are loaded, and ``told_by`` has no observer to make, which imports them."""
+    return has_found() and not [spec for spec in _wanted(given, found()) if id(spec) not in _made]
 
 
 def _methods(handler: CheckpointHandler) -> Iterator[tuple[str, Told]]:
@@ -79,9 +80,9 @@ def _methods(handler: CheckpointHandler) -> Iterator[tuple[str, Told]]:
             yield event, Told(listener, graphs, is_own=choice is None)
 
 
-def _installed(given: Collection[CheckpointHandler], found: Found) -> list[CheckpointHandler]:
+def _installed(given: Collection[CheckpointHandler], plugins: Found) -> list[CheckpointHandler]:
     """The observers that need no options, each made once. One that can't be made is logged and left out."""
-    if not (specs := _wanted(given, found)):
+    if not (specs := _wanted(given, plugins)):
         return []
     with _LOCK:
         for spec in specs:
@@ -90,23 +91,13 @@ def _installed(given: Collection[CheckpointHandler], found: Found) -> list[Check
         return [made for spec in specs if (made := _made[id(spec)][1]) is not None]
 
 
-def _wanted(given: Collection[CheckpointHandler], found: Found) -> Sequence[PluginSpec]:
+def _wanted(given: Collection[CheckpointHandler], plugins: Found) -> Sequence[PluginSpec]:
     """The installed observers, but for those that were configured or switched off."""
-    specs = _observers_in(found)
+    specs = plugins.observers
     if not (specs and given):
         return specs
     named = {name_of(handler) for handler in given}
     return [spec for spec in specs if spec.name not in named]
-
-
-def _observers_in(found: Found) -> tuple[PluginSpec, ...]:
-    global _seen
-    seen, specs = _seen
-    if seen is not found:
-        by_name = {spec.name: spec for plugin in found.plugins for spec in plugin.info.specs if spec.kind == "observer"}
-        specs = tuple(by_name.values())
-        _seen = found, specs
-    return specs
 
 
 def _observer(name: str) -> CheckpointHandler | None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
 from spark.errors import RuleError
 from spark.graphs.checkpoint.policies.boundary import Boundary
 from spark.graphs.checkpoint.policies.triggers import CombinedTrigger, Trigger, memories_of, recall_each
 from spark.graphs.values.snapshots import Check, snapshot
-
-Answer = TypeVar("Answer")
 
 _LOG: Final = logging.getLogger("spark.checkpoint")
 
@@ -39,14 +37,10 @@ class RunTrigger:
 
     def __enter__(self) -> Self:
         if self._given is not None:
-            self._rule = self._guarded(self._start, self._given, "start")
-            self.is_told = _is_told(self._rule)
+            self._rule = rule = _started(self._given)
+            self.is_told = _is_told(rule)
             if self._remembered is not None:
-                try:
-                    self._guarded(self._recall, self._rule, "take up what it remembered in the checkpoint")
-                except BaseException:
-                    self._stop()
-                    raise
+                self._recall(rule)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -103,15 +97,15 @@ class RunTrigger:
             finally:
                 del failure  # its traceback leads to this frame
 
-    def _start(self, trigger: Trigger) -> Trigger:
-        started: Any = trigger.start()
-        if not isinstance(started, Trigger):
-            raise TypeError(f"start() returned {started!r}, which is not a Trigger")
-        return started
-
     def _recall(self, rule: Trigger) -> None:
-        recall_each([rule], self._remembered)
-        self._remember(rule)
+        try:
+            recall_each([rule], self._remembered)
+            self._remember(rule)
+        except BaseException as error:
+            self._stop()
+            if isinstance(error, Exception):
+                raise _not_begun(rule, error, "take up what it remembered in the checkpoint") from error
+            raise
 
     def _remember(self, rule: Trigger) -> None:
         remembered = memories_of([rule])
@@ -134,15 +128,20 @@ class RunTrigger:
                 self._failure = _failed(rule, error, f"{what}, which is made all the same")
                 self._failure.__cause__ = error
 
-    def _guarded(self, call: Callable[[Trigger], Answer], rule: Trigger, what: str) -> Answer:
-        try:
-            return call(rule)
-        except Exception as error:
-            raise _failed(rule, error, f"{what}. Nothing was executed") from error
-
 
 NO_TRIGGER: Final = RunTrigger(None)
 """What all runs share that have none."""
+
+
+def _started(trigger: Trigger) -> Trigger:
+    try:
+        started: Any = trigger.start()
+        if started is not trigger and not isinstance(started, Trigger):
+            raise TypeError(f"start() returned {started!r}, which is not a Trigger")
+    except Exception as error:
+        raise _not_begun(trigger, error, "start") from error
+    rule: Trigger = started
+    return rule
 
 
 def _is_told(rule: Trigger) -> bool:
@@ -154,6 +153,10 @@ def _is_told(rule: Trigger) -> bool:
 
 def _failed(rule: Trigger, error: Exception, what: str) -> RuleError:
     return RuleError(f"The trigger {type(rule).__qualname__} raised {type(error).__name__}: {error}. It had to {what}.")
+
+
+def _not_begun(rule: Trigger, error: Exception, what: str) -> RuleError:
+    return _failed(rule, error, f"{what}. Nothing was executed")
 
 
 def _guilty(trigger: Trigger, boundary: Boundary) -> Trigger:

@@ -41,9 +41,9 @@ class Composer:
     def __init__(self, format: Format) -> None:
         self._separator = format.separator
         self._closing = format.closing
-        self._around = len(format.closing) - len(format.separator)
         # The same few numbers and names come back in every checkpoint.
-        self._opening = lru_cache(maxsize=16)(format.opening)
+        self._opening = lru_cache(maxsize=1024)(format.opening)
+        self._around = lru_cache(maxsize=1024)(partial(_around, format))
         self._key = lru_cache(maxsize=1024)(format.key)
         self._frame = lru_cache(maxsize=16)(partial(_frame, format))
 
@@ -76,12 +76,10 @@ class Composer:
         """The length of what ``compose`` returns, without composing it."""
         size = self._frame(tuple(sections))[2]
         for value in sections.values():
-            if not isinstance(value, EncodedItems):
-                size += len(value)
-            elif value:
-                size += len(self._opening(len(value))) + value.size + self._around
+            if isinstance(value, EncodedItems):
+                size += self._around(len(value)) + value.size
             else:
-                size += len(self._opening(0)) + len(self._closing)
+                size += len(value)
         return size
 
     def _add_items(self, pieces: list[bytes], items: EncodedItems) -> None:
@@ -115,6 +113,11 @@ class DeferredPayload:
     def add_pieces(self, pieces: list[bytes]) -> None:
         """Append the pieces that its bytes are joined from."""
         self._composer.add_pieces(pieces, self._sections)
+
+
+def _around(format: Format, count: int) -> int:
+    """The length of what stands around so many items, of which the first comes without its separator."""
+    return len(format.opening(count)) + len(format.closing) - (len(format.separator) if count else 0)
 
 
 def _frame(format: Format, names: tuple[str, ...]) -> tuple[bytes, list[bytes], int]:
