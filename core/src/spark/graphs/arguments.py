@@ -254,8 +254,8 @@ def recorded_config(checkpoint: GraphCheckpoint, store: CheckpointBackend | None
         config, lost = CheckpointConfig.from_data(checkpoint.config.get("checkpoint"), backend=store)
     except Exception as error:  # whatever may be written there
         raise GraphRestoreError(
-            f"{named(checkpoint)} records a checkpoint configuration that can't be used ({error}). Pass checkpoint_config= to "
-            "Graph.from_checkpoint()."
+            f"{named(checkpoint)} records a checkpoint configuration that can't be used ({str(error).removesuffix('.')}). Pass "
+            "checkpoint_config= to Graph.from_checkpoint()."
         ) from error
     wrote = checkpoint.config.get("serializer")
     reads = config.record_codec(store).serializer if config is not None and store is not None else ""

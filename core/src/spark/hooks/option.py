@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import re
 from dataclasses import dataclass
 
-from spark.hooks.options import parameters
+from spark.hooks.options import parameters, spelt, type_of_option
 from spark.hooks.registry import class_of, options_model_of
 
 
@@ -28,23 +27,21 @@ def options_of(kind: str, name: str) -> list[Option]:
     """
     model = options_model_of((kind, name))
     if model is None:
-        taken = parameters(class_of((kind, name)))
-        return [Option(each.name, _type(each.annotation), _default(each.default)) for each in taken.values()]
+        made_by = class_of((kind, name))
+        return [_option(each, made_by) for each in parameters(made_by).values()]
     return [
         Option(
             key,
-            _type(each.annotation),
+            spelt(each.annotation),
             "" if each.is_required() else _default(each.get_default(call_default_factory=True)),
         )
         for key, each in model.model_fields.items()
     ]
 
 
-def _type(annotation: object) -> str:
-    if annotation is inspect.Parameter.empty:
-        return ""
-    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-    return re.sub(r"(\w+\.)+", "", text)  # without the modules
+def _option(parameter: inspect.Parameter, made_by: type) -> Option:
+    default = "[]" if parameter.kind is parameter.VAR_POSITIONAL else _default(parameter.default)
+    return Option(parameter.name, type_of_option(parameter, made_by), default)
 
 
 def _default(value: object) -> str:

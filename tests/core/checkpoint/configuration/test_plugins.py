@@ -220,6 +220,14 @@ def test_what_is_given_as_another_kind_is_told_apart(shop: Site) -> None:
     )
 
 
+@pytest.mark.parametrize("argument", ["serializer", "format", "codec"])
+def test_types_are_not_chosen(shop: Site, argument: str) -> None:
+    assert said_of(**{argument: "numpy"}) == (
+        f"CheckpointConfig({argument}=…): 'numpy' is not a {argument}. It names types that an installed plugin saves; they are "
+        "active without being chosen, so leave it out."
+    )
+
+
 @pytest.mark.parametrize("backend", [InMemoryCheckpointBackend(), None])
 def test_a_backend_that_exists_has_its_own_format(shop: Site, backend: Any) -> None:
     if backend is None:
@@ -245,7 +253,9 @@ def test_a_mistake_in_a_url_is_told_with_its_place(shop: Site) -> None:
 
 
 def test_a_backend_that_needs_more_than_its_name_says_what() -> None:
-    with pytest.raises(ValueError, match=r"^The backend 'file' needs directory\. Give its URL, or make a FileCheck"):
+    with pytest.raises(
+        ValueError, match=r"^The backend 'file' needs directory\. Give its URL, or these: in a file under \[checkpoint"
+    ):
         open_backend("file")
 
 

@@ -109,6 +109,8 @@ class _Rules(Generic[Kind]):
                 f'{place}: of several, say how they combine. Write {{"any": […]}} if one is enough, {{"all": […]}} if all '
                 f"have to agree; in a file, any = […] or all = […] in the table [checkpoint.{self.kind}]."
             )
+        if isinstance(given, str) and given in self.combined:
+            return self._named(given, None, place)
         if not isinstance(given, Mapping) or not given:
             return self._made(given, place)
         rules = all_of([partial(self._named, name, value, place) for name, value in given.items()])
@@ -144,7 +146,13 @@ _SHOW_THEMSELVES: Final = (Trigger, Retention)
 
 _TRIGGERS: Final = _Rules("trigger", Trigger, {"any": AnyTrigger, "all": AllTriggers})  # type: ignore[type-abstract]
 _RETENTIONS: Final = _Rules("retention", Retention, {"any": AnyRetention, "all": AllRetentions})
-_OLD_RETENTION: Final = {"last": "keep_last", "days": "keep_for", "hours": "keep_for", "minutes": "keep_for"}
+_OLD_RETENTION: Final = {
+    "last": "keep_last",
+    "days": "keep_for",
+    "hours": "keep_for",
+    "minutes": "keep_for",
+    "seconds": "keep_for",
+}
 """What people write who think of a number or of a span of time, and the name of the rule that takes it."""
 
 

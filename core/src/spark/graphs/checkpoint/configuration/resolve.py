@@ -30,7 +30,7 @@ from spark.graphs.checkpoint.configuration.plugin_options import (
 from spark.graphs.checkpoint.configuration.settings import STORE, CheckpointSettings
 from spark.graphs.checkpoint.configuration.store import opened_store
 from spark.graphs.checkpoint.encoding.choosing import ENCODING
-from spark.graphs.checkpoint.observers.choosing import name_of
+from spark.graphs.checkpoint.observers.choosing import name_of, names_of
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.url_options import split_options
 from spark.wording import did_you_mean, shown_name
@@ -58,9 +58,11 @@ def values_in_force(overrides: Mapping[str, Any], *, known: Iterable[str]) -> tu
     settings, values = _checked(given, overrides, places, sources, tables)
     values |= {name: value for name, value in overrides.items() if name not in values}
     values = {**settings.arguments(), **values}
-    if settings.store is not None and "backend" not in overrides:
+    if isinstance(overrides.get("backend"), str) and tables:
+        values |= _store(overrides["backend"], {}, values, "CheckpointConfig.load(backend=…)", tables)
+    elif settings.store is not None and "backend" not in overrides:
         sources["backend"] = place = places.get("url") or places["backend"]
-        values |= _store(settings, values, place)
+        values |= _store(settings.store, settings.options, values, place, tables)
     return values, sources
 
 
@@ -92,7 +94,9 @@ def store_in_force() -> CheckpointBackend | None:
                 encoding[name] = CHOSEN[name](completed(said[name], tables), place=places.get(name, place))
     options = {name: value for name, value in settings.options.items() if name not in ENCODING}
     beside = {name: value for name, value in in_url.items() if name not in {*ENCODING, *options}} | encoding
-    return opened_store(checked_backend(store, options, encoding=beside, place=place), beside, place=place)
+    return opened_store(
+        checked_backend(store, options, encoding=beside, place=place, tables=tables), beside, place=place
+    )
 
 
 @contextmanager
@@ -113,6 +117,9 @@ def _checked(
 ) -> tuple[CheckpointSettings, dict[str, Any]]:
     """The settings, and what was chosen by name, as objects; all mistakes are reported together."""
     named = {name: completed(value, tables) for name, value in {**given, **overrides}.items() if name in CHOSEN}
+    for name, value in _completed_in_url(overrides.get("backend") or given.get("url"), tables).items():
+        if named.setdefault(name, value) is value:
+            sources[name] = sources["backend"] if "backend" in overrides else places["url"]
 
     def place(name: str) -> str:
         return sources[name] if sources[name] != "argument" else f"CheckpointConfig.load({name}=…)"
@@ -120,28 +127,36 @@ def _checked(
     calls: list[Callable[[], Any]] = [
         partial(_validated, given, places),
         partial(choose, named, place),
-        partial(configured_observers, tables),
+        partial(configured_observers, tables, besides=set(names_of(named.get("handler")))),
     ]
     settings, values, observers = all_of(calls)
     handlers = values.get("handler", ())
-    named_already = {name_of(handler) for handler in handlers}
-    configured = [each for each in observers if name_of(each) not in named_already]
-    if configured:
-        values["handler"] = (*handlers, *configured)
+    if observers:
+        values["handler"] = (*handlers, *observers)
         sources["handler"] = " + ".join(
-            [*([sources["handler"]] if handlers else []), *(tables[name_of(each)].where for each in configured)]
+            [*([sources["handler"]] if handlers else []), *(tables[name_of(each)].where for each in observers)]
         )
     return settings, values
 
 
-def _store(settings: CheckpointSettings, values: Mapping[str, Any], place: str) -> dict[str, Any]:
+def _completed_in_url(store: Any, tables: PluginOptions) -> dict[str, Any]:
+    """What the query of a URL chooses by a name for which there is a table, with the options of that table."""
+    try:
+        chosen = split_options(store)[1] if isinstance(store, str) else {}
+    except ValueError:  # refused where the store is opened
+        return {}
+    whole = {name: completed(value, tables) for name, value in chosen.items() if name in ENCODING}
+    return {name: value for name, value in whole.items() if value != chosen[name]}
+
+
+def _store(
+    store: str, options: Mapping[str, Any], values: Mapping[str, Any], place: str, tables: PluginOptions
+) -> dict[str, Any]:
     """The arguments for the store; when there are options, it is opened with them, and with what was said of its format."""
-    assert settings.store is not None
-    if not settings.options:
-        return {"backend": checked_backend(settings.store, {}, place=place)}
+    options = {name: completed(value, tables) if name in ENCODING else value for name, value in options.items()}
     encoding = {name: values[name] for name in ENCODING if values.get(name) is not None}
-    backend = checked_backend(settings.store, settings.options, encoding=encoding, place=place)
-    return {"backend": backend, **dict.fromkeys(ENCODING)}
+    backend = checked_backend(store, options, encoding=encoding, place=place, tables=tables)
+    return {"backend": backend} if isinstance(backend, str) else {"backend": backend, **dict.fromkeys(ENCODING)}
 
 
 def _check_names(overrides: Mapping[str, Any], known: list[str]) -> None:

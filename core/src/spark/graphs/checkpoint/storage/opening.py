@@ -60,7 +60,8 @@ def _named(name: str, backend: type[CheckpointBackend], options: Mapping[str, An
     missing = [option for option, each in known if each.default is each.empty and option not in options]
     if missing:
         raise ValueError(
-            f"The backend {name!r} needs {', '.join(missing)}. Give its URL, or make a {backend.__name__} yourself."
+            f"The backend {name!r} needs {', '.join(missing)}. Give its URL, or these: in a file under "
+            f"[checkpoint.options], in Python to {backend.__name__}(…)."
         )
     return backend(**options)
 
