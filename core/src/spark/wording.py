@@ -92,6 +92,7 @@ def _either(kinds: list[str]) -> str:
 
 _UNIONS: Final = (Union, UnionType)
 _KINDS: Final[dict[type, str]] = {
+    NoneType: "None",
     str: "text",
     bool: "true or false",
     int: "a whole number",

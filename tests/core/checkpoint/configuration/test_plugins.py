@@ -162,6 +162,30 @@ def test_several_rules_are_not_given_as_a_list(kind: str, given: Any) -> None:
     assert said.startswith(f'CheckpointConfig({kind}=…): of several, say how they combine. Write {{"any": […]}} if ')
 
 
+@pytest.mark.parametrize(
+    ("given", "it_is"),
+    [
+        ({"every_iterations": {"count": 1}}, "a table"),
+        ("every_iterations", "text"),
+        ([], "empty"),
+        (5, "a whole number"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["trigger", "retention"])
+@pytest.mark.parametrize("combined", ["any", "all"])
+def test_what_any_and_all_combine_is_a_list(kind: str, combined: str, given: Any, it_is: str) -> None:
+    assert said_of(**{kind: {combined: given}}) == (
+        f"CheckpointConfig({kind}=…).{combined}: give an array of rules, each a name or {{name: {{option: value}}}}; it is "
+        f"{it_is}."
+    )
+
+
+def test_none_is_no_option(shop: Site) -> None:
+    assert said_of(trigger={"every_iterations": {"count": None}}).endswith(
+        "it is None; the trigger 'every_iterations' takes a whole number."
+    )
+
+
 def test_all_mistakes_of_a_file_are_reported_together(project: Path, shop: Site) -> None:
     (project / "spark.toml").write_text(
         "[checkpoint]\nenabled = 5\ncost_budget = {dollars = 5}\n[checkpoint.trigger.cost_budget]\ndollars = 'five'\n"

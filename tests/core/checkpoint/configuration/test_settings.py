@@ -184,8 +184,8 @@ def test_options_stay_with_the_store_that_they_were_written_for(project: Path, m
         ("trigger.every_iterations = 5", "trigger.every_iterations: give {option: value}; it is a whole number."),
         ("trigger.every_iterations.count = 0", "trigger.every_iterations: the trigger 'every_iterations' refuses these "),
         ("trigger = ['every_seconds']", "trigger: of several, say how they combine. Write "),
-        ("trigger = 'any'", 'trigger.any: it combines several: give {"any": […]} with a list of rules.'),
-        ("retention.all = []", 'retention.all: it combines several: give {"all": […]} with a list of rules.'),
+        ("trigger = 'any'", 'trigger.any: give an array of rules, each a name or {name: {option: value}}; it is empty.'),
+        ("retention.all = []", 'retention.all: give an array of rules, each a name or {name: {option: value}}; it is empty.'),
         ("retention = {}", "retention: give a Retention, the name of an installed retention, or {name: {option: value}}; it is "
          "empty."),
         ("retention.keep_best = {count = 1, metric = 'a', mode = 'mx'}", "retention.keep_best.mode: it is text; the retention "

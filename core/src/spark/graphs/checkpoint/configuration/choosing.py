@@ -16,6 +16,7 @@ from spark.graphs.checkpoint.policies.retention import AllRetentions, AnyRetenti
 from spark.graphs.checkpoint.policies.rules import CombinedRule
 from spark.graphs.checkpoint.policies.triggers import AllTriggers, AnyTrigger, Trigger
 from spark.hooks.choices import choice_of, hidden_options
+from spark.wording import kind_of
 
 Kind = TypeVar("Kind")
 
@@ -120,7 +121,8 @@ class _Rules(Generic[Kind]):
             return self._made({name: value}, place)
         if not isinstance(value, list | tuple) or not value:
             raise GraphDefinitionError(
-                f'{place}.{name}: it combines several: give {{"{name}": […]}} with a list of rules.'
+                f"{place}.{name}: give an array of rules, each a name or {{name: {{option: value}}}}; it is "
+                f"{kind_of(value) if value else 'empty'}."
             )
         rules = all_of([partial(self.chosen, one, f"{place}.{name}[{number}]") for number, one in enumerate(value)])
         return self.combined[name](*rules)
@@ -144,7 +146,13 @@ _SHOW_THEMSELVES: Final = (Trigger, Retention)
 
 _TRIGGERS: Final = _Rules("trigger", Trigger, {"any": AnyTrigger, "all": AllTriggers})  # type: ignore[type-abstract]
 _RETENTIONS: Final = _Rules("retention", Retention, {"any": AnyRetention, "all": AllRetentions})
-_OLD_RETENTION: Final = {"last": "keep_last", "days": "keep_for", "hours": "keep_for", "minutes": "keep_for"}
+_OLD_RETENTION: Final = {
+    "last": "keep_last",
+    "days": "keep_for",
+    "hours": "keep_for",
+    "minutes": "keep_for",
+    "seconds": "keep_for",
+}
 """What people write who think of a number or of a span of time, and the name of the rule that takes it."""
 
 
