@@ -17,7 +17,7 @@ from spark.graphs.checkpoint import (
     Trigger,
 )
 from spark_testing.clock import FakeClock
-from tests.support.running import Does, Ticking
+from tests.support.running import Does, FailsOnce, Failure, Ticking
 
 
 class Looks(Trigger):
@@ -98,14 +98,17 @@ class TestWhatABoundaryShows:
         async def drop(context: NodeContext) -> None:
             await context.graph_state.delete("large")
 
-        first = writes({"large": "x" * 1_000, "n": 1})
-        first >> Does(drop, name="drop") >> Does(lambda context: None, name="last")
-        rule = Looks(lambda here: here.bytes_since_checkpoint, due=1)
-
-        await Graph(first, checkpoint_config=CheckpointConfig(trigger=rule)).run()
+        first = Does(lambda context: context.graph_state.set("large", "x" * 1_000), name="first")
+        first >> FailsOnce(name="fails") >> Does(drop, name="drop") >> Does(lambda context: None, name="last")
+        rule = Looks(lambda here: here.bytes_since_checkpoint)
+        graph = Graph(first, checkpoint_config=CheckpointConfig(trigger=rule))
+        with pytest.raises(Failure):
+            await graph.run()
+        await graph.run(resume=True)
 
         before, *after = rule.seen
         assert before > 1_000
+        assert len(after) == 2
         assert max(after) < 100
 
     async def test_of_an_array_the_buffer_counts(self) -> None:
