@@ -196,7 +196,7 @@ def test_all_mistakes_of_a_file_are_reported_together(project: Path, shop: Site)
         CheckpointConfig.load()
 
     assert str(caught.value).splitlines() == [
-        "spark.toml:[checkpoint] enabled: input should be a valid boolean; it is a whole number.",
+        "spark.toml:[checkpoint] enabled: give true or false; it is a whole number.",
         "spark.toml:[checkpoint] cost_budget: there is no such setting. 'cost_budget' is a trigger, which goes under trigger: "
         "[checkpoint.trigger.cost_budget] in a file, trigger={'cost_budget': {…}} in Python.",
         "spark.toml:[checkpoint] trigger.cost_budget.dollars: it is text; the trigger 'cost_budget' takes a number.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel
 
 from spark.errors import GraphDefinitionError
-from spark.wording import a_kind, did_you_mean, kind_of, shown_name
+from spark.wording import a_kind, choices_of, did_you_mean, kind_of, shown_name, what_fits
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -45,8 +45,17 @@ def _complaint(one: ErrorDetails, places: Mapping[str, str], model: type[BaseMod
         return f"{place}{inner}: there is no such setting.{hint}"
     # Deeper keys are those of a nested table; or, in a union, the name of one of its types, which nobody wrote.
     inner = f".{keys[1]}" if keys[1:] and keys[1] in _fields(model, keys[:1]) else ""
-    expected = "it must be a table" if one["type"] == "model_type" else f"{one['msg'][0].lower()}{one['msg'][1:]}"
-    return f"{place}{inner}: {expected}; it is {kind_of(one['input'])}."
+    return f"{place}{inner}: {_expected(one, model)}"
+
+
+def _expected(one: ErrorDetails, model: type[BaseModel]) -> str:
+    name, *deeper = one["loc"]
+    it_is = f"it is {kind_of(one['input'])}."
+    if one["type"].endswith(_MISFITS) and not any(isinstance(key, int) for key in deeper):
+        declared = model.model_fields[str(name)].annotation
+        near = did_you_mean(one["input"], choices_of(declared)) if isinstance(one["input"], str) else ""
+        return f"give {what_fits(declared)}; {it_is}{near}"
+    return f"{one['msg'][0].lower()}{one['msg'][1:]}; {it_is}"
 
 
 def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
@@ -60,6 +69,8 @@ def _fields(model: type[BaseModel], path: list[str]) -> list[str]:
     return list(found.model_fields)
 
 
+_MISFITS: Final = ("_type", "literal_error")
+"""How the names of pydantic's errors end that are about the type of a value."""
 _PLACES: Final = {
     "trigger": "under trigger: [checkpoint.trigger.{0}] in a file, trigger={{'{0}': {{…}}}} in Python",
     "retention": "under retention: [checkpoint.retention.{0}] in a file, retention={{'{0}': {{…}}}} in Python",
