@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from spark.graphs import Graph, Node, NodeContext
+from spark.errors import SerializationError
+from spark.graphs import ExitNode, Graph, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig
 from spark.graphs.checkpoint.storage import Format
 from spark_testing import FormatConformance
@@ -67,6 +68,22 @@ class Counted(Format):
             item, place = self._value(data, place, level=level + 1)
             items.append(item)
         return dict(zip(items[::2], items[1::2], strict=True)) if letter == b"d" else items, place
+
+
+@pytest.mark.parametrize("made", ["text", None, bytearray(b"{}")])
+async def test_a_format_that_makes_no_bytes_is_named(made: Any) -> None:
+    """Kept in memory, text would look right until it is read."""
+
+    class Wrong(Counted):
+        composes = False
+
+        def dumps(self, tree: Any) -> Any:
+            return made
+
+    config = CheckpointConfig(format=Wrong())
+
+    with pytest.raises(SerializationError, match=rf"^The format 'counted' made a {type(made).__name__}, not bytes\."):
+        await Graph(ExitNode(), checkpoint_config=config).run()
 
 
 class TestCounted(FormatConformance):

@@ -159,9 +159,13 @@ class Encoder:
         :raises SerializationError: the format can't write it; the error has the path to what it can't.
         """
         try:
-            return self.format.dumps(tree)
+            dumped = self.format.dumps(tree)
         except Exception as error:
             raise self._unserializable(tree, path, error) from error
+        if type(dumped) is not bytes:
+            made = f"The format {self.format.name!r} made a {type(dumped).__name__}, not bytes. Nothing was written."
+            raise SerializationError(made)
+        return dumped
 
     def _payload(
         self,
