@@ -173,6 +173,12 @@ def test_where_the_plugin_is_missing_what_keeps_more_is_used() -> None:
     assert "retention: No installed plugin provides the retention 'odd'; installed: " in retention
 
 
+def test_what_is_used_instead_goes_by_the_share_that_is_recorded() -> None:
+    config, _ = restored(recorded(trigger=EveryPrime(), max_overhead=0.5))
+
+    assert repr(config.trigger) == "WithinOverhead(0.5)"
+
+
 def test_a_class_that_no_name_leads_to_is_recorded_as_lost() -> None:
     data = recorded(trigger=EveryPrime(), retention=KeepOdd())
 

@@ -197,6 +197,13 @@ def test_of_a_table_within_recorded_options_only_secrets_are_replaced() -> None:
     assert whole == {"sink": {"headers": {"Authorization": "new", "Accept": "json"}, "url": "http://x", "token": "***"}}
 
 
+def test_observers_of_tables_stand_beside_those_of_the_program(project: Path) -> None:
+    config = loaded(project, "[plugins.webhook]\nurl = 'http://x'\n", handler="counter")
+
+    assert [type(each).__name__ for each in config.handler] == ["Counter", "Webhook"]  # type: ignore[union-attr]
+    assert config.sources["handler"] == "argument + spark.toml:[plugins.webhook]"
+
+
 async def test_an_observer_that_nobody_configured_is_no_mistake(
     project: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
