@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, TypeVar, get_type_hints
 
@@ -27,6 +28,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _TABLE: Final = re.compile(r":\[[^\[\]]*\]$")
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option of what a plugin provides."""
+
+    name: str
+    type: str
+    """In the words of Python, without modules; empty where its author gives none."""
+    default: str
+    """As Python would write it; empty where there is none, so that the option must be given."""
 
 
 def chosen(kind: str, given: Any, *, base: type[T], place: str) -> T:
@@ -136,6 +148,27 @@ def parameters(made_by: type) -> dict[str, inspect.Parameter]:
     return found
 
 
+def options_of(kind: str, name: str) -> list[Option]:
+    """The options of what has this name, such as ``options_of("trigger", "every_seconds")``. Its class is imported for this.
+
+    :raises PluginError: as ``class_of`` does.
+    """
+    model = options_model_of((kind, name))
+    if model is None:
+        taken = parameters(class_of((kind, name)))
+        return [
+            Option(each.name, _shown_type(each.annotation), _shown_default(each.default)) for each in taken.values()
+        ]
+    return [
+        Option(
+            key,
+            _shown_type(each.annotation),
+            "" if each.is_required() else _shown_default(each.get_default(call_default_factory=True)),
+        )
+        for key, each in model.model_fields.items()
+    ]
+
+
 def needs_options(kind: str, name: str) -> bool:
     """Whether what has this name can't be made without options.
 
@@ -243,3 +276,14 @@ def _type_of(parameter: inspect.Parameter, made_by: type) -> Any:
         return list.__class_getitem__(declared) if parameter.kind is parameter.VAR_POSITIONAL else declared
     except (NameError, TypeError):
         return Any
+
+
+def _shown_type(annotation: object) -> str:
+    if annotation is inspect.Parameter.empty:
+        return ""
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    return re.sub(r"(\w+\.)+", "", text)  # without the modules
+
+
+def _shown_default(value: object) -> str:
+    return "" if value is inspect.Parameter.empty else repr(value)

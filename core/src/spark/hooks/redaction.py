@@ -12,8 +12,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs, quote, quote_plus, unquote, urlsplit
 
 from spark.errors import BackendError
-
-HIDDEN = "***"
+from spark.hooks.choices import HIDDEN
 
 _KEY = re.compile(r"(?<![^=;?#\s])([^=;?#\s]+)\s*=")
 _SECRET = re.compile(r"pass|pwd|^pw$|secret|token|key(?!s$)|cred|auth|sig|jwt|bearer", re.IGNORECASE)
