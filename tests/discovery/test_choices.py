@@ -22,7 +22,7 @@ from spark.hooks.choices import (
 @pytest.mark.parametrize(
     "name",
     ["password", "db_password", "passwd", "token", "api_key", "apiKey", "authToken", "Authorization", "X-Auth-Token",
-     "client-secret", "credentials", "key", "jwt", "signature"],
+     "client-secret", "credentials", "key", "jwt", "signature", "Cookie", "authtoken", "dbpassword", "SECRETKEY"],
 )  # fmt: skip
 def test_a_word_of_a_name_tells_a_secret(name: str) -> None:
     assert is_secret(name)
@@ -33,6 +33,25 @@ def test_a_word_of_a_name_tells_a_secret(name: str) -> None:
 )
 def test_a_part_of_a_word_tells_none(name: str) -> None:
     assert not is_secret(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Bearer s3cret", "***"),
+        ("basic bWU6cHc=", "***"),
+        ("Authorization: Bearer s3cret", "***"),
+        ("X-Api-Key: s3cret", "***"),
+        ("Server=db;User=me;Password=s3cret", "Server=db;User=me;Password=***"),
+        ("host=db password=s3cret", "host=db password=***"),
+        ("Accept: application/json", "Accept: application/json"),
+        ("bearer of news", "bearer of news"),
+        ("basic", "basic"),
+        ("12:30", "12:30"),
+    ],
+)
+def test_a_text_may_tell_by_itself_that_it_is_a_secret(text: str, shown: str) -> None:
+    assert without_secret_options({"given": text, "headers": [text]}) == {"given": shown, "headers": [shown]}
 
 
 def test_a_number_is_no_secret_and_a_text_in_a_list_or_a_table_is() -> None:
@@ -57,7 +76,7 @@ def test_a_number_is_no_secret_and_a_text_in_a_list_or_a_table_is() -> None:
     }
     assert hidden_options(without_secret_options(options)) == ["token", "headers", "urls", "wrapped", "raw_key"]
     urls = {"http://me:pw@host/x", "pw", "http://host/x?token=abc", "abc"}
-    assert {*secrets_in(options)} == {"a", "b", "Bearer x"} | urls
+    assert {*secrets_in(options)} == {"a", "b", "Bearer x", "x"} | urls
     assert {*secrets_in({"name": "x"}, {"name": SecretStr("x")})} == {"x"}
 
 

@@ -6,6 +6,7 @@ import importlib
 import logging
 import threading
 from contextvars import ContextVar
+from functools import partial
 
 import pytest
 
@@ -190,6 +191,23 @@ async def test_a_slow_listener_is_left_behind_and_named(
     await events.fire("spark_checkpoint_deleted", checkpoint_id="c", graph_id="third")
 
     assert fake_slow_plugin.heard == ["first", "third"]
+
+
+def test_a_call_that_was_left_behind_in_a_loop_that_is_closed_is_not_waited_for(site: Site) -> None:
+    """It can never end: whoever closes a loop by hand leaves what is in it."""
+    site.install("fake-slow", SLOW["def"])
+    import fake_slow_plugin
+
+    loop = asyncio.new_event_loop()
+    told = partial(events.fire, "spark_checkpoint_deleted", checkpoint_id="c")
+    loop.run_until_complete(told(longest=0.05, graph_id="first"))
+    loop.close()
+    fake_slow_plugin.end.set()
+    (listener,) = events.listeners("spark_checkpoint_deleted")
+    listener.resumes_at = 0.0
+
+    assert asyncio.run(told(graph_id="second")) == []
+    assert fake_slow_plugin.heard == ["first", "second"]
 
 
 async def test_cancelling_the_run_ends_the_wait_for_a_listener(site: Site) -> None:

@@ -137,8 +137,12 @@ def test_modules_objects_and_classes_with_hooks_can_be_registered(site: Site, pl
         (Own("Upper"), "The trigger 'Upper' is skipped. Its name 'Upper' can't be used"),
         (Own(api_version=(2, 3)), "The trigger 'own' is skipped. It is written for versions 2 to 3"),
         (3, "It has no hooks."),
+        (
+            "my_app.plugins",
+            "It is text. Give the module itself: import my_app.plugins, or name it in the setting plugins.",
+        ),
     ],
-    ids=["class", "nothing", "name", "version", "number"],
+    ids=["class", "nothing", "name", "version", "number", "text"],
 )
 def test_what_is_wrong_is_an_error_of_whoever_registers_it(site: Site, plugin: Any, said: str) -> None:
     with pytest.raises(PluginBrokenError) as raised:
@@ -343,6 +347,15 @@ def test_a_module_that_can_not_be_registered_is_named_with_file_and_key(site: Si
 
     assert str(raised.value).startswith(f"{PLACE}: ")
     assert said in str(raised.value)
+
+
+def test_a_package_without_hooks_is_answered_with_the_module_that_may_have_them(site: Site) -> None:
+    (site.folder / "my_app").mkdir()
+    (site.folder / "my_app" / "__init__.py").write_text("")
+    (site.folder / "my_app" / "spark_plugins.py").write_text(sources.LISTENS)
+
+    with pytest.raises(PluginBrokenError, match=r"Name the module that has them: my_app\.spark_plugins\.$"):
+        register_modules(["my_app"], place=PLACE)
 
 
 def test_a_module_that_the_block_list_names_is_not_imported(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

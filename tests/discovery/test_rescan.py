@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -41,13 +42,17 @@ def test_the_first_time_it_is_the_scan(site: Site) -> None:
     assert discovery.has_found()
 
 
-def test_what_was_installed_within_the_grain_of_the_clock_is_found(site: Site) -> None:
+def test_what_was_installed_within_the_grain_of_the_clock_is_found(site: Site, tmp_path: Path) -> None:
     """importlib and importlib-metadata look at a folder again only if its time stamp is another one."""
+    elsewhere = Site(tmp_path / "elsewhere")
+    elsewhere.folder.mkdir()
+    elsewhere.install("fake-good", LISTENS)
     site.install("fake-first", claims("first"))
     plugins()
     before = os.stat(site.folder).st_mtime_ns
 
-    site.install("fake-good", LISTENS)
+    for each in elsewhere.folder.iterdir():
+        each.rename(site.folder / each.name)
     os.utime(site.folder, ns=(before, before))
     rescan()
 

@@ -29,7 +29,7 @@ count = 20
 
 [plugins.webhook]
 url = "http://127.0.0.1:{port}/hook"
-secret = "{secret}"
+token = "{secret}"
 """
 
 PROGRAM: Final = """

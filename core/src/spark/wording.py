@@ -40,6 +40,18 @@ def kind_of(value: object) -> str:
     return _KINDS.get(type(value), type(value).__name__)
 
 
+def raised(error: BaseException) -> str:
+    """What was raised, to be followed by the end of a sentence or more of it: ``"ValueError: too long"``."""
+    said = str(error).removesuffix(".")
+    return f"{type(error).__name__}: {said}" if said else type(error).__name__
+
+
+def a_kind(kind: str) -> str:
+    """What plugins provide, with its article: ``"an observer"``, ``"a retention rule"``."""
+    said = {"retention": "retention rule", "types": "bundle of types"}.get(kind, kind)
+    return f"{'an' if said[0] in 'aeiou' else 'a'} {said}"
+
+
 def what_fits(declared: Any) -> str:
     """What a declared type takes, in the words of TOML, which has no ``None``: ``"a whole number"``, ``"'max' or 'min'"``."""
     kind, inner = get_origin(declared) or declared, get_args(declared)
@@ -80,6 +92,7 @@ def _either(kinds: list[str]) -> str:
 
 _UNIONS: Final = (Union, UnionType)
 _KINDS: Final[dict[type, str]] = {
+    NoneType: "None",
     str: "text",
     bool: "true or false",
     int: "a whole number",

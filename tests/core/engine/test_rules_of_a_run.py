@@ -108,6 +108,24 @@ class TestOneRun:
 
         assert [told(each) for each in await history(graph)] == [(2, None), (3, None), (4, None)]
 
+    async def test_two_of_one_name_get_back_their_own(self) -> None:
+        """Also where the first of them remembers nothing, so that there is nothing to store for it."""
+
+        class Last(Counts):
+            def memory(self) -> Any:
+                return {"asked": self.asked} if self.label == "last" else None
+
+        first, last = Last("first"), Last("last")
+        config = CheckpointConfig(trigger=first | (last & Last("none")), auto_cleanup=False)
+        graph = Graph(countdown(), id="two", checkpoint_config=config)
+        await graph.run({"limit": 7})
+        checkpoint = (await history(graph))[0]
+
+        await Graph.from_checkpoint(checkpoint, checkpoint_config=config).run()
+
+        assert [line for line in first.log + last.log if "recall" in line] == ["recall 3"]
+        assert "recall 3" in last.log
+
     @pytest.mark.parametrize("durability", ["sync", "async", "exit"])
     async def test_also_of_checkpoints_that_are_saved_later(self, durability: Any) -> None:
         graph = counting(Counts(), durability=durability)
@@ -406,6 +424,17 @@ class TestBrokenRules:
 
         assert [told(each)[0] for each in await history(graph)] == [3, 6]
         assert rule.log[-1] == "stop"
+
+    async def test_what_broke_first_is_said(self) -> None:
+        class Broken(Counts):
+            def saved(self, boundary: Boundary) -> None:
+                raise Failure("lost count")
+
+            def memory(self) -> Any:
+                raise Failure("because of that")
+
+        with pytest.raises(RuleError, match="raised Failure: lost count"):
+            await counting(Broken()).run({"limit": 9})
 
     async def test_one_that_remembers_what_can_not_be_stored_is_named(self) -> None:
         class Holds(Counts):

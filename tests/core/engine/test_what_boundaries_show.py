@@ -17,7 +17,7 @@ from spark.graphs.checkpoint import (
     Trigger,
 )
 from spark_testing.clock import FakeClock
-from tests.support.running import Does
+from tests.support.running import Does, Ticking
 
 
 class Looks(Trigger):
@@ -93,6 +93,29 @@ class TestWhatABoundaryShows:
 
         assert rule.seen == [(["big", "n"], 2, True, 3)]
         assert Uncopied.copies == without
+
+    async def test_a_value_that_was_deleted_has_no_bytes(self) -> None:
+        async def drop(context: NodeContext) -> None:
+            await context.graph_state.delete("large")
+
+        first = writes({"large": "x" * 1_000, "n": 1})
+        first >> Does(drop, name="drop") >> Does(lambda context: None, name="last")
+        rule = Looks(lambda here: here.bytes_since_checkpoint, due=1)
+
+        await Graph(first, checkpoint_config=CheckpointConfig(trigger=rule)).run()
+
+        before, *after = rule.seen
+        assert before > 1_000
+        assert max(after) < 100
+
+    async def test_time_that_a_checkpoint_took_has_passed_since_it(self) -> None:
+        """It holds the state as it was when saving began."""
+        rule = Looks(lambda here: (here.elapsed, here.checkpointed), due=1)
+        graph = Graph(writes({"a": 1}, {"b": 2}), checkpoint_config=CheckpointConfig(trigger=rule), clock=Ticking(1))
+        await graph.run()
+
+        (saved_at, none), (_, checkpointed) = rule.seen
+        assert (none, checkpointed) == (0, saved_at)
 
     async def test_metrics_and_metadata(self) -> None:
         rule = Looks(lambda here: (here.metric("loss"), here.metric("eval.acc"), here.metric("x"), here.metadata))

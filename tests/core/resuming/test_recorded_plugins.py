@@ -207,7 +207,7 @@ async def test_what_is_no_longer_installed_is_named_and_more_is_kept(shop: Site,
         f"file://{tmp_path}/store",
         trigger={"cost_budget": {"dollars": 2}},
         retention="keep_odd",
-        handler={"webhook": {"url": "http://x"}},
+        handler={"webhook": {"url": "http://x", "token": "a secret is not what is missing"}},
     )
     uninstall(shop)
 
@@ -215,8 +215,8 @@ async def test_what_is_no_longer_installed_is_named_and_more_is_kept(shop: Site,
         graph, config = restored(checkpoint)
 
     message = str(caught[0].message)
-    assert "trigger: there is no rule with the name 'cost_budget'" in message
-    assert "retention: there is no rule with the name 'keep_odd'" in message
+    assert "trigger: No installed plugin provides the trigger 'cost_budget'; installed: " in message
+    assert "retention: No installed plugin provides the retention 'keep_odd'; installed: " in message
     assert "No installed plugin provides the observer 'webhook'" in message
     assert repr(config.combined_retention()) == "KeepAll()"
     await continued(graph)
@@ -254,6 +254,16 @@ async def test_the_serializer_and_the_codec_are_those_of_the_first_graph(shop: S
     assert {header.codecs for header in headers} == {("mirror",)}
     assert replace(config, max_checkpoints=3).encoding() == config.encoding(), "it can be varied"
     assert graph.create_checkpoint().config["checkpoint"]["serializer"] == {"upper": {"marks": ["a"]}}
+
+
+async def test_what_the_store_was_opened_with_wins_over_what_is_recorded(shop: Site, tmp_path: Path) -> None:
+    store = f"file://{tmp_path}/store"
+    await saved(store, codec="mirror")
+
+    graph, _ = restored(await loaded(open_backend(store, codec={"locked": {"key": "new"}})))
+    headers = await continued(graph)
+
+    assert {header.codecs for header in headers} == {("locked",)}
 
 
 async def test_in_the_process_of_the_first_graph_they_are_the_same_in_another_store(shop: Site, tmp_path: Path) -> None:

@@ -7,10 +7,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from spark.graphs.checkpoint import (
     AfterNode,
@@ -162,13 +164,13 @@ def test_within_others() -> None:
 
 def test_where_the_plugin_is_missing_what_keeps_more_is_used() -> None:
     with register(Plugin()):
-        data = recorded(trigger=EveryPrime(), retention=KeepOdd())
+        data = recorded(trigger=EveryPrime(token="a secret is not what is missing"), retention=KeepOdd())
     config, (trigger, retention) = restored(data)
 
     assert repr(config.trigger) == "WithinOverhead(0.05)"
     assert repr(config.retention) == "KeepAll()"
-    assert "trigger: there is no rule with the name 'primes'" in trigger
-    assert "retention: there is no rule with the name 'odd'" in retention
+    assert "trigger: No installed plugin provides the trigger 'primes'; installed: " in trigger
+    assert "retention: No installed plugin provides the retention 'odd'; installed: " in retention
 
 
 def test_a_class_that_no_name_leads_to_is_recorded_as_lost() -> None:
@@ -210,7 +212,43 @@ def test_secrets_are_not_recorded_and_missed(given: Any) -> None:
 
     assert "hunter2" not in json.dumps(data)
     assert repr(config.trigger) == "WithinOverhead(0.05)"
-    assert "'primes' has secret options, which are not recorded: token" in lost
+    assert "'primes' has secret options, which are not recorded: token. Set them in the table [plugins.primes]" in lost
+
+
+@pytest.mark.usefixtures("plugin")
+@pytest.mark.parametrize(
+    "given", [{"primes": {"token": "hunter2"}}, {"all": ["primes", {"primes": {"token": "hunter2"}}]}]
+)
+def test_a_configuration_shows_no_secret_of_a_rule_whose_repr_does(given: Any) -> None:
+    shown = repr(CheckpointConfig(trigger=given))
+
+    assert "hunter2" not in shown
+    assert "{'primes': {'token': '***'}}" in shown
+
+
+@pytest.mark.usefixtures("plugin")
+@pytest.mark.parametrize(
+    "given",
+    [
+        EveryPrime(token="hunter2"),
+        {"primes": {"token": "hunter2"}},
+        EveryPrime(token=SecretStr("hunter2")),  # type: ignore[arg-type]
+        {"any": [{"primes": {"token": "hunter2"}}, "primes"]},
+    ],
+)
+def test_secrets_of_rules_are_taken_from_the_settings(
+    given: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "spark.toml").write_text("[plugins.primes]\ntoken = 'of the file'\nup_to = 5\n")
+    monkeypatch.chdir(tmp_path)
+
+    data = recorded(trigger=given)
+    config, lost = restored(data)
+
+    assert "hunter2" not in json.dumps(data)
+    assert lost == []
+    assert config.trigger is not None
+    assert repr(config.trigger).startswith("EveryPrime(100, (), 'of the file')")
 
 
 def test_those_of_the_core_are_recorded_without_a_scan() -> None:

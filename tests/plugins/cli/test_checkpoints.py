@@ -133,6 +133,7 @@ def test_an_unknown_checkpoint_fails(url: str) -> None:
 
     assert done.code == 1
     assert "has no checkpoint 'ckpt_counting_000099'" in done.err
+    assert "`spark checkpoints list`" in done.err
 
 
 def test_a_difference_is_told_path_by_path(url: str) -> None:

@@ -129,7 +129,7 @@ def test_a_name_that_nothing_has_is_a_failure(site: Site) -> None:
     done = spark("plugins", "every_second")
 
     assert done.code == 1
-    assert "nothing has the name 'every_second'" in done.err
+    assert "nothing has the name 'every_second'. Did you mean 'every_seconds'?" in done.err
 
 
 def test_a_class_that_can_not_be_used_is_shown_as_broken_when_its_options_are(site: Site) -> None:

@@ -101,7 +101,7 @@ def test_a_url_names_a_directory(url: str, directory: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["file://a/b", "file:a", "file:", "file://host/a", "http:///a", "file:///a?fornat=json", "file:///a#b", "/a"],
+    ["file://a/b", "file:a", "file:", "file://host/a", "http:///a", "file:///a?other=json", "file:///a#b", "/a"],
 )
 def test_a_url_of_something_else_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="file backend"):

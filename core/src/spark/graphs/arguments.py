@@ -15,9 +15,7 @@ from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.ids import check_graph_id
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.observers.observers import Observers
-from spark.graphs.checkpoint.policies.retention import Retention
 from spark.graphs.checkpoint.policies.run_trigger import NO_TRIGGER, RunTrigger
-from spark.graphs.checkpoint.policies.triggers import Trigger
 from spark.graphs.checkpoint.recording.recorder import Recorder
 from spark.graphs.checkpoint.recording.saving import saver_for
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
@@ -50,10 +48,6 @@ class Arguments:
     """Where checkpoints go; None when none are made."""
     record_codec: RecordCodec | None
     """What encodes them: the backend's own, unless a restored graph wrote in another way."""
-    trigger: Trigger | None
-    """The rule that says where checkpoints are made; None if only the end is saved."""
-    retention: Retention | None
-    """The rule that says which are kept; None when none are made."""
     observers: Observers
     max_concurrency: int | None
     node_threads: int
@@ -82,8 +76,7 @@ class Arguments:
         graph_id = check_graph_id(id) if id is not None else f"graph_{random_hex(random, size=6)}"
         config = _checked_config(checkpoint_config)
         backend = config.open_backend() if config is not None and config.enabled else None
-        trigger = config.trigger_for(backend) if config is not None else None
-        if backend is not None and trigger is not None:
+        if config is not None and backend is not None and config.combined_trigger() is not None:
             _log_if_in_memory(backend, graph_id=graph_id)
         return cls(
             graph_id=graph_id,
@@ -91,8 +84,6 @@ class Arguments:
             checkpoint_config=config,
             backend=backend,
             record_codec=config.record_codec(backend) if config is not None and backend is not None else None,
-            trigger=trigger,
-            retention=config.combined_retention() if config is not None else None,
             observers=config.observers() if config is not None else Observers(),
             max_concurrency=_checked_concurrency(max_concurrency),
             node_threads=_checked_threads(node_threads),
@@ -128,12 +119,12 @@ class Arguments:
 
     def new_recorder(self) -> Recorder | None:
         """A recorder for the checkpoints of one run; None when it makes none."""
-        if self.backend is None or self.retention is None:
+        if self.backend is None or self.checkpoint_config is None:
             return None
         return Recorder(
             graph_id=self.graph_id,
             backend=self.backend,
-            retention=self.retention,
+            retention=self.checkpoint_config.combined_retention(),
             observers=self.observers,
             clock=self.clock,
             random=self.random,
@@ -142,11 +133,12 @@ class Arguments:
 
     def new_trigger(self, origin: Origin) -> RunTrigger:
         """What says where a run makes checkpoints that begins there; started when it is entered."""
-        if self.trigger is None or self.backend is None:
+        config, pending = self.checkpoint_config, origin.pending
+        trigger = config.trigger_for(self.backend) if config is not None and self.backend is not None else None
+        if trigger is None:
             return NO_TRIGGER
-        pending = origin.pending
         remembered = pending.checkpoint.execution_metadata.get("triggers") if pending is not None else None
-        return RunTrigger(self.trigger, remembered=remembered, check=self.check)
+        return RunTrigger(trigger, remembered=remembered, check=self.check)
 
     def new_run(
         self,
@@ -171,7 +163,7 @@ class Arguments:
             failure_rule=self.failure_rule,
             checkpoint_config=config,
             is_resumed=pending is not None,
-            metrics=config.recorded_metrics(self.trigger, self.retention) if recorder is not None else (),
+            metrics=config.recorded_metrics() if recorder is not None else (),
         )
         position = origin.position(
             topology, inputs, state=session.state, node_states=session.node_states, check=self.check
@@ -205,7 +197,7 @@ class Arguments:
 
         :raises GraphDefinitionError: it has not.
         """
-        trigger = self.trigger
+        trigger = self.checkpoint_config.combined_trigger() if self.checkpoint_config else None
         if trigger is None or isinstance(topology.first, NothingRecorded):
             return
         known = frozenset[str]().union(*(plan.names for plan in topology.plans.values()))
@@ -262,8 +254,8 @@ def recorded_config(checkpoint: GraphCheckpoint, store: CheckpointBackend | None
         config, lost = CheckpointConfig.from_data(checkpoint.config.get("checkpoint"), backend=store)
     except Exception as error:  # whatever may be written there
         raise GraphRestoreError(
-            f"{named(checkpoint)} records a checkpoint configuration that can't be used ({error}). Pass checkpoint_config= to "
-            "Graph.from_checkpoint()."
+            f"{named(checkpoint)} records a checkpoint configuration that can't be used ({str(error).removesuffix('.')}). Pass "
+            "checkpoint_config= to Graph.from_checkpoint()."
         ) from error
     wrote = checkpoint.config.get("serializer")
     reads = config.record_codec(store).serializer if config is not None and store is not None else ""

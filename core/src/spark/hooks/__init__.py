@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from spark.hooks.discovery import plugins, rescan
     from spark.hooks.missing_plugin import Extra, extras
-    from spark.hooks.options import Option, options_of
+    from spark.hooks.option import Option, options_of
     from spark.hooks.plugin import PluginInfo, Provided
     from spark.hooks.redaction import is_cut_short, redact, secrets_of, without_secrets
     from spark.hooks.registration import Registration, register, unregister
@@ -62,7 +62,7 @@ __all__ = [
 _HOMES: Final = {
     "discovery": ("plugins", "rescan"),
     "missing_plugin": ("Extra", "extras"),
-    "options": ("Option", "options_of"),
+    "option": ("Option", "options_of"),
     "plugin": ("PluginInfo", "Provided"),
     "redaction": ("is_cut_short", "redact", "secrets_of", "without_secrets"),
     "registry": ("class_of", "provider_of"),

@@ -13,10 +13,18 @@ HIDDEN: Final = "***"
 _SECRET: Final = frozenset(
     {
         *("pass", "passwd", "password", "passphrase", "pwd", "pw", "secret", "token", "key", "apikey", "credential"),
-        *("credentials", "auth", "authorization", "jwt", "bearer", "signature"),
+        *("credentials", "auth", "authorization", "jwt", "bearer", "signature", "cookie", "passcode"),
     }
 )
 """Words of a name that tell a secret."""
+_ENDINGS: Final = ("password", "passphrase", "secret", "token", "apikey", "accesskey", "secretkey", "privatekey")
+"""Of words that were put together without a mark between them."""
+_SECRET_TEXT: Final = re.compile(
+    r"\s*(bearer|basic)\s+\S+\s*|(?P<header>[\w-]+)\s*:(?!//).*", re.IGNORECASE | re.DOTALL
+)
+"""What a header says, and a whole header."""
+_PAIRS: Final = re.compile(r"(password|passwd|pwd|accountkey|sharedaccesskey)\s*=", re.IGNORECASE)
+"""A part of a connection string that is no URL."""
 _BETWEEN_WORDS: Final = r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+"
 _ATTRIBUTE: Final = "_spark_chosen_as"
 
@@ -74,7 +82,8 @@ def hidden_options(options: Mapping[str, Any]) -> list[str]:
 
 def is_secret(name: str) -> bool:
     """Whether an option with this name is a secret, if it is a text: one of its words says so."""
-    return not _SECRET.isdisjoint(word.lower() for word in re.split(_BETWEEN_WORDS, name))
+    words = [word.lower() for word in re.split(_BETWEEN_WORDS, name)]
+    return not _SECRET.isdisjoint(words) or any(word.endswith(_ENDINGS) for word in words)
 
 
 def _shown(name: Any, value: Any) -> Any:
@@ -84,7 +93,14 @@ def _shown(name: Any, value: Any) -> Any:
         return [_shown(name, each) for each in value]
     if _is_wrapped(value) or (isinstance(value, str | bytes) and is_secret(str(name))):
         return HIDDEN
-    return _redacted(value) if isinstance(value, str) and "://" in value else value
+    return _shown_text(value) if isinstance(value, str) else value
+
+
+def _shown_text(value: str) -> str:
+    if "://" in value or _PAIRS.search(value):
+        return _redacted(value)
+    found = _SECRET_TEXT.fullmatch(value)
+    return HIDDEN if found and (found["header"] is None or is_secret(found["header"])) else value
 
 
 def _redacted(url: str) -> str:
@@ -97,6 +113,7 @@ def _secrets_of(url: str) -> Iterator[str]:
     from spark.hooks.redaction import secrets_of
 
     yield from secrets_of(url, {}) if "://" in url else ()
+    yield from url.split()[1:] if _SECRET_TEXT.fullmatch(url) else ()
 
 
 def _is_wrapped(value: Any) -> bool:

@@ -103,7 +103,7 @@ def core() -> Found:
     if _core is None:
         from spark.hooks.validation import provided_by
 
-        info = PluginInfo(name="builtin", distribution=CORE, version="unknown")
+        info = PluginInfo(name="builtin", distribution=CORE, version="")
         provided, _ = provided_by(importlib.import_module("spark.builtin"), info.label, taken={})
         _core = Found.of([Plugin(info=info.with_provided(provided))])
     return _core

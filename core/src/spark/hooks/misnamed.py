@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     from importlib_metadata import EntryPoint
 
 
+def instead_of(named: Any) -> str:
+    """What to register instead of something without hooks: the module of a package, or the one of this name; empty if unknown."""
+    if isinstance(named, str):
+        return f"It is text. Give the module itself: import {named}, or name it in the setting plugins."
+    if not hasattr(named, "__path__"):
+        return ""
+    return f"It is a package without hooks. Name the module that has them: {named.__name__}.{_nearest_module('plugins', named)}."
+
+
 def without_hooks(entry_point: EntryPoint, named: Any) -> str:
     """What to do about an entry point that names an object without hooks."""
     if inspect.isclass(named):

@@ -12,7 +12,6 @@ import re
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, TypeVar, get_type_hints
 
@@ -20,25 +19,18 @@ from spark.errors import GraphDefinitionError, PluginError, PluginNotFoundError,
 from spark.hooks.choices import Choice, remember, secrets_in, without_secret_options
 from spark.hooks.redaction import without_secrets
 from spark.hooks.registry import class_of, kinds_of, options_model_of
-from spark.wording import choices_of, did_you_mean, kind_of, shown_name, what_fits
+from spark.wording import a_kind, choices_of, did_you_mean, kind_of, shown_name, what_fits
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+    from pydantic_core import ErrorDetails
 
 T = TypeVar("T")
 
+_MODULES: Final = r"(?<![\w'\"])([A-Za-z_]\w*\.)+"
+_MISFITS: Final = ("_type", "_parsing", "literal_error", "enum")
+"""How the names of pydantic's errors end that are about the type of a value, which we say in our words."""
 _TABLE: Final = re.compile(r":\[[^\[\]]*\]$")
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """An option of what a plugin provides."""
-
-    name: str
-    type: str
-    """In the words of Python, without modules; empty where its author gives none."""
-    default: str
-    """As Python would write it; empty where there is none, so that the option must be given."""
 
 
 def chosen(kind: str, given: Any, *, base: type[T], place: str) -> T:
@@ -61,7 +53,7 @@ def chosen(kind: str, given: Any, *, base: type[T], place: str) -> T:
             return made
         if isinstance(name, str):
             raise GraphDefinitionError(f"{at(place, name)}: give {{option: value}}; it is {kind_of(options)}.")
-    it_is = f"{given.__name__} is a class: add ()" if isinstance(given, type) else f"it is {kind_of(given)}"
+    it_is = f"{given.__name__} is a class: add ()" if isinstance(given, type) else f"it is {_what_it_is(given)}"
     raise GraphDefinitionError(
         f"{place}: give a {base.__name__}, the name of an installed {kind}, or {{name: {{option: value}}}}; {it_is}."
     )
@@ -113,7 +105,7 @@ def checked(
 
     :param model: what checks them instead of the signature of the class.
     :param what: what messages call the class.
-    :param is_complete: whether these are all arguments; a backend gets others from its URL.
+    :param is_complete: whether these are all arguments; a backend gets others from its URL. A model makes none of some only.
     :raises GraphDefinitionError: one is unknown, missing, or of the wrong type; names all that are unknown or of the wrong type.
     """
     if model is not None:
@@ -148,25 +140,19 @@ def parameters(made_by: type) -> dict[str, inspect.Parameter]:
     return found
 
 
-def options_of(kind: str, name: str) -> list[Option]:
-    """The options of what has this name, such as ``options_of("trigger", "every_seconds")``. Its class is imported for this.
+def type_of_option(parameter: inspect.Parameter, made_by: type) -> str:
+    """The type of an option as people read it: in the words of Python, without modules; empty where its author gives none."""
+    if parameter.annotation is parameter.empty:
+        return ""
+    known = _type_of(parameter, made_by)
+    declared = parameter.annotation if known is Any else known
+    return spelt(declared)
 
-    :raises PluginError: as ``class_of`` does.
-    """
-    model = options_model_of((kind, name))
-    if model is None:
-        taken = parameters(class_of((kind, name)))
-        return [
-            Option(each.name, _shown_type(each.annotation), _shown_default(each.default)) for each in taken.values()
-        ]
-    return [
-        Option(
-            key,
-            _shown_type(each.annotation),
-            "" if each.is_required() else _shown_default(each.get_default(call_default_factory=True)),
-        )
-        for key, each in model.model_fields.items()
-    ]
+
+def spelt(annotation: Any) -> str:
+    """A type in the words of Python, without modules."""
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    return re.sub(_MODULES, "", text)
 
 
 def needs_options(kind: str, name: str) -> bool:
@@ -180,13 +166,26 @@ def needs_options(kind: str, name: str) -> bool:
     return any(map(_is_required, parameters(made_by).values()))
 
 
+def _what_it_is(given: Any) -> str:
+    return "empty" if given in ("", {}, []) else kind_of(given)
+
+
 def _class_of(kind: str, name: str, place: str) -> type[Any]:
     try:
         return class_of((kind, name))
     except PluginError as error:
         others = kinds_of(name) if isinstance(error, PluginNotFoundError) else []
-        said = f"{name!r} is not a {kind}, but the name of {_listed(others)}." if others else str(error)
-        raise type(error)(f"{place}: {said}") from error
+        raise type(error)(f"{place}: {_not_but(name, kind, others) if others else error}") from error
+
+
+def _not_but(name: str, kind: str, others: list[str]) -> str:
+    """That something else has this name."""
+    if others == ["types"]:
+        return (
+            f"{name!r} is not {a_kind(kind)}. It names types that an installed plugin saves; they are active without being "
+            "chosen, so leave it out."
+        )
+    return f"{name!r} is not {a_kind(kind)}, but the name of {' and '.join(map(a_kind, others))}."
 
 
 def _made(made_by: type, arguments: dict[str, Any], options: Mapping[str, Any], *, what: str, place: str) -> Any:
@@ -209,17 +208,26 @@ def _validated(
 
     known = list(model.model_fields)
     complaints = [_unknown(name, known, what, place) for name in options if name not in known]
+    valid = None
     try:
         valid = model.model_validate({name: value for name, value in options.items() if name in known})
     except ValidationError as error:
         for one in error.errors(include_input=True, include_url=False, include_context=False):
             if one["type"] == "missing" and not is_complete:
                 continue
-            said = "it is missing" if one["type"] == "missing" else f"{one['msg']}; it is {kind_of(one['input'])}"
-            complaints.append(f"{at(place, '.'.join(map(str, one['loc'])))}: {said}.")
+            complaints.append(f"{at(place, '.'.join(map(str, one['loc'])))}: {_said(one, model, what)}")
     if complaints:
         raise GraphDefinitionError("\n".join(complaints)) from None  # not chained: its message shows the values
-    return {name: getattr(valid, name) for name in known}
+    return {} if valid is None else {name: getattr(valid, name) for name in known}
+
+
+def _said(one: ErrorDetails, model: type[BaseModel], what: str) -> str:
+    if one["type"] == "missing":
+        return "it is missing."
+    field = model.model_fields.get(str(one["loc"][0])) if len(one["loc"]) == 1 else None
+    if field is not None and one["type"].endswith(_MISFITS):
+        return _misfit(one["input"], field.annotation, what)
+    return f"{one['msg']}; it is {kind_of(one['input'])}."
 
 
 def _as_declared(
@@ -241,11 +249,13 @@ def _as_declared(
         ValidationError, TypeError, ValueError
     ):  # files know no tuples, sets or spans of time; JSON's rules do
         return declared.validate_json(json.dumps(value), strict=True)
-    near = did_you_mean(value, map(str, choices_of(declared_as))) if isinstance(value, str) else ""
     # Not chained: the message of a cause shows the value.
-    raise GraphDefinitionError(
-        f"{at(place, name)}: it is {kind_of(value)}; the {what} takes {what_fits(declared_as)}.{near}"
-    )
+    raise GraphDefinitionError(f"{at(place, name)}: {_misfit(value, declared_as, what)}")
+
+
+def _misfit(value: Any, declared: Any, what: str) -> str:
+    near = did_you_mean(value, map(str, choices_of(declared))) if isinstance(value, str) else ""
+    return f"it is {kind_of(value)}; the {what} takes {what_fits(declared)}.{near}"
 
 
 def _unknown(name: Any, known: Any, what: str, place: str) -> str:
@@ -261,11 +271,6 @@ def _is_required(parameter: inspect.Parameter) -> bool:
     return parameter.default is parameter.empty and parameter.kind is not parameter.VAR_POSITIONAL
 
 
-def _listed(kinds: list[str]) -> str:
-    named = ["bundle of types" if kind == "types" else kind for kind in kinds]
-    return " and ".join(f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}" for kind in named)
-
-
 def _type_of(parameter: inspect.Parameter, made_by: type) -> Any:
     """The type of a parameter, or ``Any`` where it is not known at run time: a name that only type checkers import."""
     if parameter.annotation is parameter.empty:
@@ -276,14 +281,3 @@ def _type_of(parameter: inspect.Parameter, made_by: type) -> Any:
         return list.__class_getitem__(declared) if parameter.kind is parameter.VAR_POSITIONAL else declared
     except (NameError, TypeError):
         return Any
-
-
-def _shown_type(annotation: object) -> str:
-    if annotation is inspect.Parameter.empty:
-        return ""
-    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-    return re.sub(r"(\w+\.)+", "", text)  # without the modules
-
-
-def _shown_default(value: object) -> str:
-    return "" if value is inspect.Parameter.empty else repr(value)

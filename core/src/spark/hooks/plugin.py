@@ -50,7 +50,7 @@ class PluginInfo:
     distribution: str = ""
     """The distribution that installed it: what ``pip uninstall`` takes; empty when it was registered in code."""
     version: str = ""
-    """The distribution's version, or ``"unknown"``."""
+    """The distribution's version, or ``"unknown"``; empty for the core before it was looked for."""
     origin: str = IN_CODE
     """Where it was registered, if no distribution installed it."""
     status: Status = "loaded"
@@ -67,7 +67,7 @@ class PluginInfo:
     @property
     def source(self) -> str:
         """Where it comes from: distribution and version, or ``"registered in code"``."""
-        return f"{self.distribution} {self.version}" if self.distribution else self.origin
+        return f"{self.distribution} {self.version}".rstrip() if self.distribution else self.origin
 
     @property
     def label(self) -> str:

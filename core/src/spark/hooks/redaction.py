@@ -12,7 +12,8 @@ from typing import Any, Final
 from urllib.parse import parse_qs, quote, quote_plus, unquote, urlsplit
 
 from spark.errors import BackendError
-from spark.hooks.choices import HIDDEN
+
+HIDDEN = "***"
 
 _KEY = re.compile(r"(?<![^=;?#\s])([^=;?#\s]+)\s*=")
 _SECRET = re.compile(r"pass|pwd|^pw$|secret|token|key(?!s$)|cred|auth|sig|jwt|bearer", re.IGNORECASE)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from spark.errors import PluginBrokenError, PluginConflictError, PluginError, PluginNotFoundError
-from spark.hooks import discovery
+from spark.hooks import discovery, misnamed
 from spark.hooks.entry_points import normalize, reason_not_to_use
 from spark.hooks.plugin import IN_CODE, Plugin, PluginInfo
-from spark.hooks.validation import provided_by
-from spark.wording import did_you_mean
+from spark.hooks.validation import NoHooksError, provided_by
+from spark.wording import did_you_mean, raised
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def _imported(name: str) -> Any:
         raise
     except BaseException as error:
         raise PluginBrokenError(
-            f"Importing {name} failed: {type(error).__name__}: {error}. Give a module that this program can import."
+            f"Importing {name} failed: {raised(error)}. Give a module that this program can import."
         ) from error
 
 
@@ -127,6 +127,9 @@ def _described(info: PluginInfo, module: Any) -> Plugin:
         return Plugin(info=info, module=module)
     try:
         provided, listeners = provided_by(module, info.label, taken={})
+    except NoHooksError as error:
+        said = misnamed.instead_of(module) or error
+        raise PluginBrokenError(f"{info.name!r} can't be registered: {said}") from None
     except PluginBrokenError as error:
         raise PluginBrokenError(f"{info.name!r} can't be registered: {error}") from error.__cause__
     info = info.with_provided(provided)

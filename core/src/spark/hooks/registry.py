@@ -15,6 +15,7 @@ from spark.errors import PluginBrokenError, PluginConflictError, PluginError, Pl
 from spark.hooks import discovery
 from spark.hooks.missing_plugin import explain_missing, extras
 from spark.hooks.plugin import PluginInfo
+from spark.wording import raised
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -75,7 +76,7 @@ def options_model_of(wanted: Claim) -> type[BaseModel] | None:
     try:
         model = _imported(spec.options)
     except Exception as error:
-        raise _unfit(plugin, spec, f"importing {spec.options} failed: {type(error).__name__}: {error}") from error
+        raise _unfit(plugin, spec, f"importing {spec.options} failed: {raised(error)}") from error
     if not isinstance(model, type) or not issubclass(model, BaseModel):
         raise _unfit(plugin, spec, f"{spec.options} is not a pydantic model")
     return model
@@ -147,7 +148,7 @@ def _import_target(plugin: PluginInfo, spec: PluginSpec) -> type[Any]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        raise _unfit(plugin, spec, f"importing {spec.target} failed: {type(error).__name__}: {error}") from error
+        raise _unfit(plugin, spec, f"importing {spec.target} failed: {raised(error)}") from error
     if flaw:
         raise _unfit(plugin, spec, f"{spec.target} {flaw}")
     assert isinstance(target, type)

@@ -13,6 +13,7 @@ from spark.hooks import misnamed
 from spark.hooks.entry_points import Candidate, Key, find_candidates, normalize, reason_to_block, unknown_names
 from spark.hooks.plugin import Plugin, PluginInfo
 from spark.hooks.validation import NoHooksError, provided_by
+from spark.wording import raised
 
 OWN: Final[Key] = ("spark-graphs", "builtin")
 """The core's own entry point. Its plugin is found without a scan."""
@@ -71,9 +72,7 @@ def _import(candidate: Candidate) -> Any:
         cure = misnamed.not_there(candidate.entry_point, error) or (
             f"Reinstall or upgrade {whose}, or set SPARK_DISABLE_PLUGINS={whose} to do without it."
         )
-        raise PluginBrokenError(
-            f"Importing {candidate.entry_point.value} failed: {type(error).__name__}: {error}. {cure}"
-        ) from error
+        raise PluginBrokenError(f"Importing {candidate.entry_point.value} failed: {raised(error)}. {cure}") from error
 
 
 def _unless_twin(plugin: Plugin, others: Iterable[Plugin]) -> Plugin:

@@ -16,7 +16,7 @@ from spark.errors import PluginBrokenError
 from spark.hooks import specs
 from spark.hooks.plugin import Listener, Provided
 from spark.hooks.specs import Claim, PluginSpec
-from spark.wording import did_you_mean
+from spark.wording import did_you_mean, raised
 
 HOOKS = {name: tuple(inspect.signature(getattr(specs, name)).parameters) for name in (*specs.PROVIDING, *specs.EVENTS)}
 """Every hook, and its arguments."""
@@ -42,7 +42,7 @@ def provided_by(plugin: Any, label: str, *, taken: Mapping[Claim, str]) -> tuple
     except PluginBrokenError:
         raise
     except Exception as error:  # it may be any object, which may raise whenever it is looked at
-        raise PluginBrokenError(f"Looking at its hooks failed: {type(error).__name__}: {error}.") from error
+        raise PluginBrokenError(f"Looking at its hooks failed: {raised(error)}.") from error
 
 
 def _provided_by(plugin: Any, label: str, owners: dict[Claim, str]) -> tuple[list[Provided], list[Listener]]:
@@ -115,7 +115,7 @@ def _provided_by_hook(hook: str, implementation: pluggy.HookImpl, owners: dict[C
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        return [Provided(kind="hook", name=hook, reason=f"It raised {type(error).__name__}: {error}.", error=error)]
+        return [Provided(kind="hook", name=hook, reason=f"It raised {raised(error)}.", error=error)]
     if not isinstance(returned, list | tuple):
         return [Provided(kind="hook", name=hook, reason=_instead(hook, returned))]
     return [_provided(hook, spec, owners) for spec in returned]

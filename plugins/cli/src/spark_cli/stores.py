@@ -50,7 +50,7 @@ def opened(url: str) -> CheckpointBackend:
 def _configured() -> CheckpointBackend:
     from spark.graphs.checkpoint import CheckpointConfig
 
-    config = CheckpointConfig.load()
-    if config.backend is None:
+    store = CheckpointConfig.load_backend()
+    if store is None:
         refuse("no store was chosen. Give --url, set SPARK_CHECKPOINT_URL, or set url in spark.toml.")
-    return config.open_backend()
+    return store

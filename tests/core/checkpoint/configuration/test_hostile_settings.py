@@ -169,6 +169,13 @@ def test_what_is_no_file_of_settings_is_no_absence(
     assert str(error).endswith("Repair or remove it.")
 
 
+def test_modules_beside_tables_of_plugins_are_shown_another_place(folder: Path) -> None:
+    """TOML has no array beside tables of its name; what the parser says of it tells nobody what to do."""
+    (folder / "spark.toml").write_text("plugins = ['my_rules']\n[plugins.webhook]\nurl = 'http://x'\n")
+
+    assert str(use_settings()).endswith("name modules in [checkpoint]: plugins = […].")
+
+
 @pytest.mark.parametrize(
     "url", ["file:///a\ud800b", "\ud800", "a\nb://c", "x" * 5_000, "file:relative", "sqlite://", ":"]
 )

@@ -129,7 +129,7 @@ def test_all_mistakes_of_all_arguments_are_reported_together(shop: Site) -> None
         "CheckpointConfig(retention=…).keep_last.count: it is text; the retention 'keep_last' takes a whole number.",
         "CheckpointConfig(handler=…).webhook.urll: the observer 'webhook' has no such option. Did you mean 'url'?",
         "CheckpointConfig(handler=…).webhook.url: it is missing.",
-        "CheckpointConfig(handler=…).webhook.token: Input should be a valid string; it is a whole number.",
+        "CheckpointConfig(handler=…).webhook.token: it is a whole number; the observer 'webhook' takes text.",
     ]
     assert last.startswith(
         "CheckpointConfig(format=…): No installed plugin provides the format 'jsn'; installed: json, "
@@ -162,6 +162,30 @@ def test_several_rules_are_not_given_as_a_list(kind: str, given: Any) -> None:
     assert said.startswith(f'CheckpointConfig({kind}=…): of several, say how they combine. Write {{"any": […]}} if ')
 
 
+@pytest.mark.parametrize(
+    ("given", "it_is"),
+    [
+        ({"every_iterations": {"count": 1}}, "a table"),
+        ("every_iterations", "text"),
+        ([], "empty"),
+        (5, "a whole number"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["trigger", "retention"])
+@pytest.mark.parametrize("combined", ["any", "all"])
+def test_what_any_and_all_combine_is_a_list(kind: str, combined: str, given: Any, it_is: str) -> None:
+    assert said_of(**{kind: {combined: given}}) == (
+        f"CheckpointConfig({kind}=…).{combined}: give an array of rules, each a name or {{name: {{option: value}}}}; it is "
+        f"{it_is}."
+    )
+
+
+def test_none_is_no_option(shop: Site) -> None:
+    assert said_of(trigger={"every_iterations": {"count": None}}).endswith(
+        "it is None; the trigger 'every_iterations' takes a whole number."
+    )
+
+
 def test_all_mistakes_of_a_file_are_reported_together(project: Path, shop: Site) -> None:
     (project / "spark.toml").write_text(
         "[checkpoint]\nenabled = 5\ncost_budget = {dollars = 5}\n[checkpoint.trigger.cost_budget]\ndollars = 'five'\n"
@@ -176,7 +200,7 @@ def test_all_mistakes_of_a_file_are_reported_together(project: Path, shop: Site)
         "spark.toml:[checkpoint] cost_budget: there is no such setting. 'cost_budget' is a trigger, which goes under trigger: "
         "[checkpoint.trigger.cost_budget] in a file, trigger={'cost_budget': {…}} in Python.",
         "spark.toml:[checkpoint] trigger.cost_budget.dollars: it is text; the trigger 'cost_budget' takes a number.",
-        "spark.toml:[plugins.webhook] url: Input should be a valid string; it is a whole number.",
+        "spark.toml:[plugins.webhook] url: it is a whole number; the observer 'webhook' takes text.",
         "spark.toml:[plugins.countr]: No installed plugin provides the observer 'countr'; installed: counter, webhook. Did you "
         "mean 'counter'?",
         "spark.toml:[plugins.keep_odd] dollas: the retention 'keep_odd' has no such option. Known options: none.",
@@ -193,6 +217,14 @@ def test_a_trigger_that_is_given_as_an_argument_of_load_is_told_where_it_goes(pr
 def test_what_is_given_as_another_kind_is_told_apart(shop: Site) -> None:
     assert said_of(trigger="webhook") == (
         "CheckpointConfig(trigger=…): 'webhook' is not a trigger, but the name of an observer."
+    )
+
+
+@pytest.mark.parametrize("argument", ["serializer", "format", "codec"])
+def test_types_are_not_chosen(shop: Site, argument: str) -> None:
+    assert said_of(**{argument: "numpy"}) == (
+        f"CheckpointConfig({argument}=…): 'numpy' is not a {argument}. It names types that an installed plugin saves; they are "
+        "active without being chosen, so leave it out."
     )
 
 
@@ -221,7 +253,9 @@ def test_a_mistake_in_a_url_is_told_with_its_place(shop: Site) -> None:
 
 
 def test_a_backend_that_needs_more_than_its_name_says_what() -> None:
-    with pytest.raises(ValueError, match=r"^The backend 'file' needs directory\. Give its URL, or make a FileCheck"):
+    with pytest.raises(
+        ValueError, match=r"^The backend 'file' needs directory\. Give its URL, or these: in a file under \[checkpoint"
+    ):
         open_backend("file")
 
 
@@ -434,3 +468,15 @@ class TestSecrets:
 
         assert caught.value.__cause__ is None
         assert caught.value.__suppress_context__
+
+
+async def test_a_rule_that_is_set_later_counts_from_the_next_run_on() -> None:
+    """A configuration can be changed between runs; what it says is what happens."""
+    backend = InMemoryCheckpointBackend()
+    config = CheckpointConfig(backend=backend, trigger_on_iteration=1)
+    graph = Graph(start=ExitNode(), id="changed", checkpoint_config=config)
+    config.retention = {"keep_last": {"count": 1}}
+    for _ in range(3):
+        await graph.run()
+
+    assert len((await backend.list("changed")).infos) == 1

@@ -183,9 +183,18 @@ def test_options_stay_with_the_store_that_they_were_written_for(project: Path, m
         ("retention.keep_last = {}", "retention.keep_last: the retention 'keep_last' needs count."),
         ("trigger.every_iterations = 5", "trigger.every_iterations: give {option: value}; it is a whole number."),
         ("trigger.every_iterations.count = 0", "trigger.every_iterations: the trigger 'every_iterations' refuses these "),
-        ("trigger.keep_last.count = 1", "trigger.keep_last: 'keep_last' is not a trigger, but the name of a retention."),
+        ("trigger = ['every_seconds']", "trigger: of several, say how they combine. Write "),
+        ("trigger = 'any'", 'trigger.any: give an array of rules, each a name or {name: {option: value}}; it is empty.'),
+        ("retention.all = []", 'retention.all: give an array of rules, each a name or {name: {option: value}}; it is empty.'),
+        ("retention = {}", "retention: give a Retention, the name of an installed retention, or {name: {option: value}}; it is "
+         "empty."),
+        ("retention.keep_best = {count = 1, metric = 'a', mode = 'mx'}", "retention.keep_best.mode: it is text; the retention "
+         "'keep_best' takes 'max' or 'min'."),
+        ("trigger.on_signal.signals = 5", "trigger.on_signal.signals: it is a whole number; the trigger 'on_signal' takes "
+         "an array of texts."),
+        ("trigger.keep_last.count = 1", "trigger.keep_last: 'keep_last' is not a trigger, but the name of a retention rule."),
         ("trigger.any = ['keep_all', {every_secnds = {}}]", "trigger.any[0]: 'keep_all' is not a trigger, but the name of a "
-         "retention.\nspark.toml:[checkpoint] trigger.any[1].every_secnds: No installed plugin"),
+         "retention rule.\nspark.toml:[checkpoint] trigger.any[1].every_secnds: No installed plugin"),
         ("every_seconds = {seconds = 5}", "every_seconds: there is no such setting. 'every_seconds' is a trigger, which goes "
          "under trigger: [checkpoint.trigger.every_seconds] in a file, "),
         ("format = 'jsn'", "format: No installed plugin provides the format 'jsn'; installed: json, "),

@@ -185,6 +185,47 @@ async def test_saving_and_deleting_by_hand_are_reported_too(backend: InMemoryChe
     assert diary.entries == [("created", 1, [1]), ("deleted", "mine", [])]
 
 
+async def test_all_that_was_deleted_is_reported_before_a_handler_ends_the_run(
+    backend: InMemoryCheckpointBackend,
+) -> None:
+    class Objects(CheckpointHandler):
+        def __init__(self) -> None:
+            self.heard: list[str] = []
+
+        async def on_checkpoint_deleted(self, checkpoint_id: str) -> None:
+            self.heard.append(checkpoint_id)
+            raise Failure(checkpoint_id)
+
+    many = CheckpointConfig(backend=backend, trigger_on_iteration=1)
+    await Graph(countdown(), id="pruned", checkpoint_config=many).run({"limit": 4})
+    objects = Objects()
+    one = CheckpointConfig(backend=backend, max_checkpoints=1, handler=objects, handler_errors="raise")
+
+    with pytest.raises(Failure, match="ckpt_pruned_000001"):
+        await Graph(countdown(), id="pruned", checkpoint_config=one).run({"limit": 1})
+
+    assert objects.heard == [f"ckpt_pruned_{sequence:06}" for sequence in (1, 2, 3, 4)]
+
+
+async def test_cancelling_whoever_waits_for_a_handler_is_no_failure_of_the_handler(
+    backend: InMemoryCheckpointBackend,
+) -> None:
+    begun = asyncio.Event()
+
+    class Waits(CheckpointHandler):
+        async def on_checkpoint_deleted(self, checkpoint_id: str) -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+    await Graph(countdown(), id="g").create_checkpoint("mine").save(backend)
+    deleting = asyncio.create_task(CheckpointManager(backend, handler=Waits()).delete_checkpoint("mine"))
+    await begun.wait()
+    deleting.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await deleting
+
+
 class Plain(CheckpointHandler):
     """Methods that are no coroutines; one of them returns something to wait for."""
 

@@ -47,7 +47,7 @@ def not_found(checkpoint_id: str, backend: Named) -> CheckpointNotFoundError:
     """The error for an id that nothing is stored under."""
     return CheckpointNotFoundError(
         f"The {backend.name} backend has no checkpoint {checkpoint_id!r}; it was never saved here, or was deleted. "
-        "CheckpointManager.list_checkpoints() shows what there is."
+        "To see what there is: `spark checkpoints list`, or CheckpointManager.list_checkpoints()."
     )
 
 

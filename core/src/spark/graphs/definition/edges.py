@@ -8,7 +8,7 @@ from types import FunctionType
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from spark.errors import ConditionError
-from spark.wording import shortened
+from spark.wording import raised, shortened
 
 Condition = Callable[[Any], Any]
 """A plain function of an output's content; a true result lets the edge fire."""
@@ -105,7 +105,7 @@ class Edge(Generic[End]):
 
     def _raised(self, error: Exception, content: Any) -> ConditionError:
         return ConditionError(
-            f"The condition of {self!r} raised {type(error).__name__}: {error}. It was given the output's content "
+            f"The condition of {self!r} raised {raised(error)}. It was given the output's content "
             f"{shortened(repr(content))}; make it handle this content as well."
         )
 

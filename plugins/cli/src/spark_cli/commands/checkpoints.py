@@ -194,7 +194,9 @@ def _retention(keep: int, days: float) -> Retention:
     rules = [*([KeepLast(keep)] if keep else []), *([KeepFor(days=days)] if days else [])]
     if rules:
         return rules[0] | rules[1] if len(rules) == 2 else rules[0]
-    config = CheckpointConfig.load()
+    config = CheckpointConfig.load(
+        **dict.fromkeys(("trigger", "handler", "format", "serializer", "codec"))
+    )  # not needed
     if all(config.sources[name] == "default" for name in ("retention", "max_checkpoints", "auto_cleanup")):
         refuse("say what to keep, with --keep or --days; no configuration sets a retention.")
     return config.combined_retention()

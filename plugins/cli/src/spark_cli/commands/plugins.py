@@ -41,12 +41,7 @@ def show_plugins(as_json: bool, *, name: str = "") -> bool:
     """
     mistakes = _register_own()
     found = _found()
-    rows = [
-        row
-        for plugin in found
-        for row in _rows(plugin, found)
-        if name in ("", row.name, plugin.name, plugin.distribution)
-    ]
+    rows = [row for plugin in found for row in _rows(plugin, found) if not name or name in _names_of(row)]
     if name:
         _add_options(rows)
     if as_json:
@@ -57,8 +52,19 @@ def show_plugins(as_json: bool, *, name: str = "") -> bool:
     for mistake in mistakes:
         tell_lines(f"spark: {mistake}")
     if not rows:
-        tell(f"spark: nothing has the name {name!r}. `spark plugins` shows all names.")
+        names = [known for plugin in found for row in _rows(plugin, found) for known in _names_of(row)]
+        tell(f"spark: nothing has the name {name!r}.{_near(name, names)} `spark plugins` shows all names.")
     return bool(rows) and not mistakes and all(row.status in ("loaded", "blocked") for row in rows)
+
+
+def _names_of(row: Row) -> tuple[str, ...]:
+    return row.name, row.plugin, row.distribution
+
+
+def _near(name: str, known: Sequence[str]) -> str:
+    from difflib import get_close_matches  # slow to import, and needed only after a mistake
+
+    return "".join(f" Did you mean {close!r}?" for close in get_close_matches(name, sorted({*known}), n=1))
 
 
 def _register_own() -> list[str]:

@@ -16,6 +16,7 @@ from spark.graphs.checkpoint.policies.retention import AllRetentions, AnyRetenti
 from spark.graphs.checkpoint.policies.rules import CombinedRule
 from spark.graphs.checkpoint.policies.triggers import AllTriggers, AnyTrigger, Trigger
 from spark.hooks.choices import choice_of, hidden_options
+from spark.wording import kind_of
 
 Kind = TypeVar("Kind")
 
@@ -108,14 +109,21 @@ class _Rules(Generic[Kind]):
                 f'{place}: of several, say how they combine. Write {{"any": […]}} if one is enough, {{"all": […]}} if all '
                 f"have to agree; in a file, any = […] or all = […] in the table [checkpoint.{self.kind}]."
             )
+        if isinstance(given, str) and given in self.combined:
+            return self._named(given, None, place)
         if not isinstance(given, Mapping) or not given:
             return self._made(given, place)
         rules = all_of([partial(self._named, name, value, place) for name, value in given.items()])
         return rules[0] if len(rules) == 1 else self.combined["any"](*rules)
 
     def _named(self, name: Any, value: Any, place: str) -> Kind:
-        if name not in self.combined or not isinstance(value, list | tuple) or not value:
+        if name not in self.combined:
             return self._made({name: value}, place)
+        if not isinstance(value, list | tuple) or not value:
+            raise GraphDefinitionError(
+                f"{place}.{name}: give an array of rules, each a name or {{name: {{option: value}}}}; it is "
+                f"{kind_of(value) if value else 'empty'}."
+            )
         rules = all_of([partial(self.chosen, one, f"{place}.{name}[{number}]") for number, one in enumerate(value)])
         return self.combined[name](*rules)
 
@@ -138,7 +146,13 @@ _SHOW_THEMSELVES: Final = (Trigger, Retention)
 
 _TRIGGERS: Final = _Rules("trigger", Trigger, {"any": AnyTrigger, "all": AllTriggers})  # type: ignore[type-abstract]
 _RETENTIONS: Final = _Rules("retention", Retention, {"any": AnyRetention, "all": AllRetentions})
-_OLD_RETENTION: Final = {"last": "keep_last", "days": "keep_for", "hours": "keep_for", "minutes": "keep_for"}
+_OLD_RETENTION: Final = {
+    "last": "keep_last",
+    "days": "keep_for",
+    "hours": "keep_for",
+    "minutes": "keep_for",
+    "seconds": "keep_for",
+}
 """What people write who think of a number or of a span of time, and the name of the rule that takes it."""
 
 

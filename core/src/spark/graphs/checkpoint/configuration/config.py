@@ -27,7 +27,6 @@ from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
     from spark.graphs.checkpoint.observers.handlers import CheckpointHandler
-    from spark.graphs.checkpoint.policies.rules import Rule
     from spark.graphs.checkpoint.records.codecs import Codec
     from spark.graphs.checkpoint.records.formats import Format
     from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
@@ -145,6 +144,20 @@ class CheckpointConfig:
         values, sources = values_in_force(overrides, known=known)
         return cls(**values, sources=sources)
 
+    @classmethod
+    def load_backend(cls) -> CheckpointBackend | None:
+        """The store of the configuration in force, opened for those who look at what is in it; None where none is chosen.
+
+        Rules and observers are not looked at. A format, serializer or codec that is not installed, or can't be used, is left out
+        with a ``PluginWarning``: listings need none of them, and whoever loads a checkpoint that does is told what to install.
+
+        :raises GraphDefinitionError: a setting is unknown or wrong; says the file, the key and the nearest right name.
+        :raises PluginError: the chosen store can't be used.
+        """
+        from spark.graphs.checkpoint.configuration.resolve import store_in_force  # pydantic is slow to import
+
+        return store_in_force()
+
     def __repr__(self) -> str:
         from spark.graphs.checkpoint.configuration.choosing import (
             without_secrets,  # not needed by those who show nothing
@@ -171,7 +184,7 @@ class CheckpointConfig:
             several = not isinstance(names, str) and isinstance(names, Iterable)
             rules.append(AfterNode(*names) if several else AfterNode(names))  # type: ignore[arg-type]
         if self.trigger is not None:
-            rules.append(cast("Trigger", self.trigger))
+            rules.append(self._chosen_trigger())
         return reduce(or_, rules) if rules else None
 
     def open_backend(self) -> CheckpointBackend:
@@ -216,7 +229,7 @@ class CheckpointConfig:
             return KeepAll()
         if self.retention is None:
             return KeepLast(self.max_checkpoints)
-        return cast("Retention", self.retention)
+        return self._chosen_retention()
 
     def _choose(self) -> None:
         """Put what was chosen by name in place of its name, all at once, so that all mistakes are reported together."""
@@ -230,6 +243,18 @@ class CheckpointConfig:
         for name, value in choose(given, self._place).items():
             setattr(self, name, value)
 
+    def _chosen_trigger(self) -> Trigger:
+        """The trigger, which may have been set by name since the configuration was made."""
+        if not isinstance(self.trigger, Trigger):
+            self._choose()
+        return cast("Trigger", self.trigger)
+
+    def _chosen_retention(self) -> Retention:
+        """The same for the retention rule."""
+        if not isinstance(self.retention, Retention):
+            self._choose()
+        return cast("Retention", self.retention)
+
     def _refuse_encoding(self) -> None:
         for name in self.encoding():
             raise GraphDefinitionError(
@@ -242,12 +267,13 @@ class CheckpointConfig:
         source = self.sources.get(name, "default")
         return source if source not in ("default", "argument", FROM_CHECKPOINT) else f"CheckpointConfig({name}=…)"
 
-    def recorded_metrics(self, *rules: Rule | None) -> tuple[str, ...]:
-        """The metrics that checkpoints record: those asked for, and those that these rules go by."""
+    def recorded_metrics(self) -> tuple[str, ...]:
+        """The metrics that checkpoints record: those asked for, and those that the rules go by."""
         names = set(_names(self.metrics) or ())
-        for rule in rules:
-            if rule is not None:
-                names |= rule.metrics()
+        if self.trigger is not None:
+            names |= self._chosen_trigger().metrics()
+        if self.retention is not None:
+            names |= self._chosen_retention().metrics()
         return tuple(sorted(names))
 
     def to_data(self) -> dict[str, Any]:
@@ -256,9 +282,9 @@ class CheckpointConfig:
         data["trigger_on_node"] = _names(self.trigger_on_node)
         data["metrics"] = _names(self.metrics)
         if self.trigger is not None:
-            data["trigger"] = _rule_to_data(self.trigger)
+            data["trigger"] = _rule_to_data(self._chosen_trigger())
         if self.retention is not None:
-            data["retention"] = _rule_to_data(self.retention)
+            data["retention"] = _rule_to_data(self._chosen_retention())
         if self.handler is not None:
             from spark.graphs.checkpoint.configuration.recorded import handlers_to_data
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel
 
 from spark.errors import GraphDefinitionError
-from spark.wording import did_you_mean, kind_of, shown_name
+from spark.wording import a_kind, did_you_mean, kind_of, shown_name
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -29,7 +29,7 @@ def misplaced(name: str) -> str:
     from spark.hooks.registry import kinds_of
 
     return "".join(
-        f" {shown_name(name)!r} is a {kind}, which goes {_PLACES[kind].format(name)}."
+        f" {shown_name(name)!r} is {a_kind(kind)}, which goes {_PLACES[kind].format(name)}."
         for kind in kinds_of(name)
         if kind in _PLACES
     )

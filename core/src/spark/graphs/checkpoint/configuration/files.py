@@ -133,7 +133,10 @@ def _check_file(file: Path) -> None:
 
 def _unreadable(file: Path, directory: Path, reason: object) -> GraphDefinitionError:
     said = reason.strerror if isinstance(reason, OSError) else reason
-    return GraphDefinitionError(f"{_name(file, directory)} can't be read: {said}. Repair or remove it.")
+    cure = "Repair or remove it."
+    if isinstance(reason, ValueError) and f"'{PLUGINS}'" in str(reason):  # TOML has no list beside tables of its name
+        cure = f"Where there are tables [{PLUGINS}.NAME], name modules in [{CHECKPOINT}]: {PLUGINS} = […]."
+    return GraphDefinitionError(f"{_name(file, directory)} can't be read: {said}. {cure}")
 
 
 def _inner(table: dict[str, Any], key: str, where: str) -> dict[str, Any]:

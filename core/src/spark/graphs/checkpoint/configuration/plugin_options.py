@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -41,13 +41,14 @@ def register_own(names: Any, *, place: str) -> None:
         register_modules(names, place=place)
 
 
-def configured_observers(tables: PluginOptions) -> tuple[CheckpointHandler, ...]:
+def configured_observers(tables: PluginOptions, *, besides: Collection[str] = ()) -> tuple[CheckpointHandler, ...]:
     """The observers that tables configure; what other tables say is checked.
 
+    :param besides: observers that were chosen elsewhere, which their tables complete.
     :raises GraphDefinitionError: options don't fit; names everything that is wrong.
     :raises PluginError: a name is not that of anything installed.
     """
-    made = all_of([partial(_configured, name, table) for name, table in tables.items()])
+    made = all_of([partial(_configured, name, table) for name, table in tables.items() if name not in besides])
     return tuple(observer for observer in made if observer is not None)
 
 
@@ -84,5 +85,14 @@ def _completed(name: Any, value: Any, tables: PluginOptions, only_secrets: bool)
         return value
     if not only_secrets:
         return {**tables[name].values, **value}
-    hidden = hidden_options(value)
-    return {**value, **{key: each for key, each in tables[name].values.items() if key in hidden}}
+    return _revealed(value, tables[name].values)
+
+
+def _revealed(options: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """The options with what is known in place of each secret; of a table within them, only of its secrets."""
+    found: dict[str, Any] = dict(options)
+    for name in hidden_options(options):
+        if name in known:
+            both = isinstance(options[name], Mapping) and isinstance(known[name], Mapping)
+            found[name] = _revealed(options[name], known[name]) if both else known[name]
+    return found

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from spark.errors import GraphDefinitionError, PluginError, PluginNotFoundError
 from spark.graphs.checkpoint.encoding.choosing import ENCODING
 from spark.graphs.checkpoint.observers.choosing import chosen_observer
-from spark.graphs.checkpoint.observers.handlers import CheckpointHandler
+from spark.graphs.checkpoint.observers.handlers import CheckpointHandler, observer_class
 from spark.graphs.checkpoint.policies.lookup import UnknownRuleError
 from spark.graphs.checkpoint.policies.rules import Rule
 from spark.graphs.values.loaded import class_name
@@ -100,6 +100,7 @@ def _observer(data: Any, tables: PluginOptions, lost: list[str]) -> CheckpointHa
     if isinstance(options, Mapping) and name in tables:
         options = {**options, **tables[name].values}
     try:
+        observer_class(str(name))  # what is missing altogether lacks more than its secrets
         _refuse_hidden(f"the observer {name!r}", {name: options})
         return chosen_observer(name, options, place=f"the observer {shortened(str(name))!r}")
     except (GraphDefinitionError, PluginError) as error:

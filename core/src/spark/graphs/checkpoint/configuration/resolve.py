@@ -6,14 +6,16 @@ Only ``CheckpointConfig.load`` imports this module: pydantic takes longer to imp
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
 
-from spark.errors import GraphDefinitionError
+from spark.errors import GraphDefinitionError, PluginError, PluginWarning
 from spark.graphs.checkpoint.configuration.backend_options import checked_backend
 from spark.graphs.checkpoint.configuration.choosing import CHOSEN, all_of, choose
 from spark.graphs.checkpoint.configuration.errors import explained, misplaced
@@ -26,9 +28,11 @@ from spark.graphs.checkpoint.configuration.plugin_options import (
     register_own,
 )
 from spark.graphs.checkpoint.configuration.settings import STORE, CheckpointSettings
+from spark.graphs.checkpoint.configuration.store import opened_store
 from spark.graphs.checkpoint.encoding.choosing import ENCODING
-from spark.graphs.checkpoint.observers.choosing import name_of
+from spark.graphs.checkpoint.observers.choosing import name_of, names_of
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
+from spark.graphs.checkpoint.storage.url_options import split_options
 from spark.wording import did_you_mean, shown_name
 
 VARIABLES: Final = {"SPARK_CHECKPOINT_URL": "url", "SPARK_CHECKPOINT_FORMAT": "format"}
@@ -54,10 +58,54 @@ def values_in_force(overrides: Mapping[str, Any], *, known: Iterable[str]) -> tu
     settings, values = _checked(given, overrides, places, sources, tables)
     values |= {name: value for name, value in overrides.items() if name not in values}
     values = {**settings.arguments(), **values}
-    if settings.store is not None and "backend" not in overrides:
+    if isinstance(overrides.get("backend"), str) and tables:
+        values |= _store(overrides["backend"], {}, values, "CheckpointConfig.load(backend=…)", tables)
+    elif settings.store is not None and "backend" not in overrides:
         sources["backend"] = place = places.get("url") or places["backend"]
-        values |= _store(settings, values, place)
+        values |= _store(settings.store, settings.options, values, place, tables)
     return values, sources
+
+
+def store_in_force() -> CheckpointBackend | None:
+    """The store, for those who look at what is in it; None where none is chosen.
+
+    What says how checkpoints are written and is not installed, or can't be used, is left out, with a ``PluginWarning``.
+
+    :raises GraphDefinitionError: something is unknown or wrong, or a file can't be read.
+    :raises PluginError: the chosen store can't be used.
+    """
+    files = list(settings_files(_working_directory()))
+    given, places = _merged([*_variables(os.environ), *(file.checkpoint for file in files)])
+    with _left_out("the project's own plugins"):
+        register_own(given.get("plugins"), place=places.get("plugins", ""))
+    settings = _validated(given, places)
+    if settings.store is None:
+        return None
+    place = places.get("url") or places["backend"]
+    try:
+        store, in_url = split_options(settings.store)
+    except ValueError:
+        return opened_store(settings.store, {}, place=place)  # which says what is wrong with the URL
+    said, tables = in_url | settings.options | given, plugin_options(files)
+    encoding = {}
+    for name in ENCODING:
+        with _left_out(f"the {name} of the settings"):
+            if said.get(name) is not None:
+                encoding[name] = CHOSEN[name](completed(said[name], tables), place=places.get(name, place))
+    options = {name: value for name, value in settings.options.items() if name not in ENCODING}
+    beside = {name: value for name, value in in_url.items() if name not in {*ENCODING, *options}} | encoding
+    return opened_store(
+        checked_backend(store, options, encoding=beside, place=place, tables=tables), beside, place=place
+    )
+
+
+@contextmanager
+def _left_out(what: str) -> Iterator[None]:
+    """Within it, what can't be found or used is warned of."""
+    try:
+        yield
+    except (GraphDefinitionError, PluginError) as error:
+        warnings.warn(f"Checkpoints that need {what} can't be loaded. {error}", PluginWarning, stacklevel=2)
 
 
 def _checked(
@@ -69,6 +117,9 @@ def _checked(
 ) -> tuple[CheckpointSettings, dict[str, Any]]:
     """The settings, and what was chosen by name, as objects; all mistakes are reported together."""
     named = {name: completed(value, tables) for name, value in {**given, **overrides}.items() if name in CHOSEN}
+    for name, value in _completed_in_url(overrides.get("backend") or given.get("url"), tables).items():
+        if named.setdefault(name, value) is value:
+            sources[name] = sources["backend"] if "backend" in overrides else places["url"]
 
     def place(name: str) -> str:
         return sources[name] if sources[name] != "argument" else f"CheckpointConfig.load({name}=…)"
@@ -76,28 +127,36 @@ def _checked(
     calls: list[Callable[[], Any]] = [
         partial(_validated, given, places),
         partial(choose, named, place),
-        partial(configured_observers, tables),
+        partial(configured_observers, tables, besides=set(names_of(named.get("handler")))),
     ]
     settings, values, observers = all_of(calls)
     handlers = values.get("handler", ())
-    named_already = {name_of(handler) for handler in handlers}
-    configured = [each for each in observers if name_of(each) not in named_already]
-    if configured:
-        values["handler"] = (*handlers, *configured)
+    if observers:
+        values["handler"] = (*handlers, *observers)
         sources["handler"] = " + ".join(
-            [*([sources["handler"]] if handlers else []), *(tables[name_of(each)].where for each in configured)]
+            [*([sources["handler"]] if handlers else []), *(tables[name_of(each)].where for each in observers)]
         )
     return settings, values
 
 
-def _store(settings: CheckpointSettings, values: Mapping[str, Any], place: str) -> dict[str, Any]:
+def _completed_in_url(store: Any, tables: PluginOptions) -> dict[str, Any]:
+    """What the query of a URL chooses by a name for which there is a table, with the options of that table."""
+    try:
+        chosen = split_options(store)[1] if isinstance(store, str) else {}
+    except ValueError:  # refused where the store is opened
+        return {}
+    whole = {name: completed(value, tables) for name, value in chosen.items() if name in ENCODING}
+    return {name: value for name, value in whole.items() if value != chosen[name]}
+
+
+def _store(
+    store: str, options: Mapping[str, Any], values: Mapping[str, Any], place: str, tables: PluginOptions
+) -> dict[str, Any]:
     """The arguments for the store; when there are options, it is opened with them, and with what was said of its format."""
-    assert settings.store is not None
-    if not settings.options:
-        return {"backend": checked_backend(settings.store, {}, place=place)}
+    options = {name: completed(value, tables) if name in ENCODING else value for name, value in options.items()}
     encoding = {name: values[name] for name in ENCODING if values.get(name) is not None}
-    backend = checked_backend(settings.store, settings.options, encoding=encoding, place=place)
-    return {"backend": backend, **dict.fromkeys(ENCODING)}
+    backend = checked_backend(store, options, encoding=encoding, place=place, tables=tables)
+    return {"backend": backend} if isinstance(backend, str) else {"backend": backend, **dict.fromkeys(ENCODING)}
 
 
 def _check_names(overrides: Mapping[str, Any], known: list[str]) -> None:

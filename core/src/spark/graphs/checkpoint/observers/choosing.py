@@ -61,6 +61,17 @@ def name_of(handler: CheckpointHandler) -> str:
     return choice.name if choice is not None else ""
 
 
+def names_of(given: Any) -> Iterator[str]:
+    """The names that were given as ``handler=``, in any of its forms."""
+    if isinstance(given, str):
+        yield given
+    elif isinstance(given, Mapping | Sequence):
+        for one in given:
+            yield from names_of(one)
+    elif name := name_of(given):
+        yield name
+
+
 def _chosen(given: Any, place: str) -> Iterator[CheckpointHandler]:
     if isinstance(given, CheckpointHandler):
         yield given

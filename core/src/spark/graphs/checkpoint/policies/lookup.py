@@ -61,7 +61,7 @@ def rule_to_data(rule: Rule) -> dict[str, Any]:
     name, options = _registered_name(rule), _plain_options(rule)
     if name is None or options is None:
         return {UNRECORDED: class_name(type(rule))}
-    return {name: _without_secrets(options, type(rule))}
+    return {name: options}
 
 
 def trigger_from_data(data: Any) -> Trigger:
@@ -99,14 +99,20 @@ def _from_data(data: Any, kind: str, combined: Mapping[str, Any]) -> Any:
 def _made(kind: str, name: Any, options: Any) -> Any:
     from spark.hooks.choices import hidden_options
     from spark.hooks.options import make
+    from spark.hooks.registry import class_of
 
+    try:
+        class_of((kind, str(name)))
+    except PluginError as error:
+        raise UnknownRuleError(str(error).removesuffix(".")) from error
     if isinstance(options, Mapping) and (hidden := hidden_options(options)):
-        raise UnknownRuleError(f"{name!r} has secret options, which are not recorded: {', '.join(hidden)}")
+        raise UnknownRuleError(
+            f"{name!r} has secret options, which are not recorded: {', '.join(hidden)}. Set them in the table "
+            f"[plugins.{name}] of spark.toml"
+        )
     try:
         return make(kind, str(name), dict(options), place="recorded")
-    except PluginError as error:
-        raise UnknownRuleError(f"there is no rule with the name {shortened(str(name))!r} ({error})") from error
-    except (TypeError, ValueError) as error:
+    except (PluginError, TypeError, ValueError) as error:
         raise UnknownRuleError(f"{name!r} has no such options") from error
 
 
@@ -124,12 +130,12 @@ def _registered_name(rule: Rule) -> str | None:
 
 
 def _plain_options(rule: Rule) -> dict[str, Any] | None:
-    """The options as plain values; None where the rule can't tell them."""
+    """The options as plain values, ``***`` for each secret; None where the rule can't tell them."""
     try:
-        options = rule.options()
+        options = _without_secrets(rule.options(), type(rule))
     except Exception:
         return None
-    return options if isinstance(options, dict) and _is_plain(options) else None
+    return options if _is_plain(options) else None
 
 
 def _without_secrets(options: dict[str, Any], made_by: type) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any, Self
 from spark.errors import GraphDefinitionError, RuleError
 from spark.graphs.checkpoint.policies.rules import CombinedRule, Rule
 from spark.graphs.checkpoint.records.info import CheckpointInfo
+from spark.wording import raised
 
 
 class Retention(Rule):
@@ -168,7 +169,7 @@ def surplus(
         return choose(checkpoints, retention, now)
     except Exception as error:
         raise RuleError(
-            f"The retention rule {retention!r} raised {type(error).__name__}: {error}. It had to decide about the checkpoints "
+            f"The retention rule {retention!r} raised {raised(error)}. It had to decide about the checkpoints "
             f"of graph {checkpoints[-1].graph_id!r}, which are all kept."
         ) from error
 

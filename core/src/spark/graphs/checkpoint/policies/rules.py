@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, ClassVar
 
 
@@ -10,6 +11,27 @@ class Rule:
 
     name: ClassVar[str] = ""
     """The name that it is chosen by, if any: the core's own rules have one. Those of plugins have the name of their spec."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Refuse a method that is ``async``: nobody awaits it, and what it returns would count as yes.
+
+        :raises TypeError: one is.
+        """
+        super().__init_subclass__(**options)
+        for name, method in vars(cls).items():
+            if inspect.iscoroutinefunction(method) and any(hasattr(parent, name) for parent in cls.__mro__[1:]):
+                raise TypeError(
+                    f"{cls.__qualname__}.{name} is async, but a run does not wait for its rules. Make it a plain def."
+                )
+
+    def __repr__(self) -> str:
+        from spark.hooks.choices import without_secret_options  # not needed by those that say it themselves
+
+        try:
+            shown = without_secret_options(self.options())
+        except Exception:  # its options can't be told
+            return f"{type(self).__qualname__}(…)"
+        return f"{type(self).__qualname__}({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
     def options(self) -> dict[str, Any]:
         """The arguments that make an equal rule, as plain values.

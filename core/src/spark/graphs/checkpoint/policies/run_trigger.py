@@ -10,6 +10,7 @@ from spark.errors import RuleError
 from spark.graphs.checkpoint.policies.boundary import Boundary
 from spark.graphs.checkpoint.policies.triggers import CombinedTrigger, Trigger, memories_of, recall_each
 from spark.graphs.values.snapshots import Check, snapshot
+from spark.wording import raised
 
 _LOG: Final = logging.getLogger("spark.checkpoint")
 
@@ -152,7 +153,7 @@ def _is_told(rule: Trigger) -> bool:
 
 
 def _failed(rule: Trigger, error: Exception, what: str) -> RuleError:
-    return RuleError(f"The trigger {type(rule).__qualname__} raised {type(error).__name__}: {error}. It had to {what}.")
+    return RuleError(f"The trigger {type(rule).__qualname__} raised {raised(error)}. It had to {what}.")
 
 
 def _not_begun(rule: Trigger, error: Exception, what: str) -> RuleError:

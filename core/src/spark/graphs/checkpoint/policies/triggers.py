@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -232,32 +232,32 @@ class AllTriggers(CombinedTrigger):
 
 
 def memories_of(rules: Iterable[Trigger]) -> list[dict[str, Any]]:
-    """What these triggers remember, and those that they are made of: one line for each that remembers something."""
-    remembered: list[dict[str, Any]] = []
-    for rule in rules:
-        memory = rule.memory()
-        if isinstance(rule, CombinedTrigger):
-            remembered += memory or ()
-        elif memory is not None:
-            remembered.append({"rule": _label(rule), "memory": memory})
-    return remembered
+    """What these triggers remember, and those that they are made of: one line for each that remembers something.
+
+    One that remembers nothing has a line, too, if a later one with its name remembers something: they are told by their order.
+    """
+    lines = [{"rule": _label(rule), "memory": rule.memory()} for rule in _single(rules)]
+    last = {line["rule"]: number for number, line in enumerate(lines) if line["memory"] is not None}
+    return [line for number, line in enumerate(lines) if number <= last.get(line["rule"], -1)]
 
 
 def recall_each(rules: Iterable[Trigger], remembered: Any) -> None:
     """Give each trigger what one with its name has remembered, in their order. Others may have been added or removed since."""
     left = [one for one in remembered if isinstance(one, Mapping)] if isinstance(remembered, list) else []
-    _recall(rules, left)
-
-
-def _recall(rules: Iterable[Trigger], left: list[Any]) -> None:
-    for rule in rules:
-        if isinstance(rule, CombinedTrigger):
-            _recall(rule.rules, left)
-            continue
+    for rule in _single(rules):
         own = next((one for one in left if one.get("rule") == _label(rule)), None)
         if own is not None:
             left.remove(own)
-            rule.recall(own.get("memory"))
+            if own.get("memory") is not None:
+                rule.recall(own["memory"])
+
+
+def _single(rules: Iterable[Trigger]) -> Iterator[Trigger]:
+    for rule in rules:
+        if isinstance(rule, CombinedTrigger):
+            yield from _single(rule.rules)
+        else:
+            yield rule
 
 
 def _label(rule: Trigger) -> str:

@@ -32,8 +32,8 @@ class Pieces:
     __slots__ = ("size", "views")
 
     def __init__(self, views: Sequence[memoryview]) -> None:
-        self.views = views
-        self.size = sum([view.nbytes for view in views])
+        self.views: Sequence[memoryview] = views
+        self.size: int = sum([view.nbytes for view in views])
 
     def __len__(self) -> int:
         return self.size

@@ -14,6 +14,7 @@ from spark.graphs.checkpoint.records.compression import (
     is_plausible,
     unpack,
 )
+from spark.wording import raised
 
 
 class Codec(ABC):
@@ -111,9 +112,7 @@ def _encoded(codec: Codec, data: bytes) -> bytes:
     try:
         encoded = codec.encode(data)
     except Exception as error:
-        raise SerializationError(
-            f"The codec {codec.name!r} failed: {type(error).__name__}: {error}. Nothing was written."
-        ) from error
+        raise SerializationError(f"The codec {codec.name!r} failed: {raised(error)}. Nothing was written.") from error
     if type(encoded) is not bytes:
         raise SerializationError(
             f"The codec {codec.name!r} made a {type(encoded).__name__}, not bytes. Nothing was written."

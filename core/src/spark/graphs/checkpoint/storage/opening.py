@@ -23,10 +23,16 @@ def open_backend(url_or_name: str, **options: Any) -> CheckpointBackend:
     :raises ValueError: the URL is not one of this backend's, or its name alone does not say where checkpoints go.
     """
     backend = backend_class(url_or_name)
-    if not _scheme_of(url_or_name):
-        return _named(url_or_name, backend, options)
-    url, in_url = split_options(url_or_name)
-    return backend.from_url(url, **in_url | options)
+    try:
+        if not _scheme_of(url_or_name):
+            return _named(url_or_name, backend, options)
+        url, in_url = split_options(url_or_name)
+        return backend.from_url(url, **in_url | options)
+    except Exception as error:
+        shown = _without_secrets(error, url_or_name, options)
+        if shown is error:
+            raise
+        raise shown from None  # whose text shows a secret
 
 
 def backend_class(url_or_name: str) -> type[CheckpointBackend]:
@@ -54,9 +60,19 @@ def _named(name: str, backend: type[CheckpointBackend], options: Mapping[str, An
     missing = [option for option, each in known if each.default is each.empty and option not in options]
     if missing:
         raise ValueError(
-            f"The backend {name!r} needs {', '.join(missing)}. Give its URL, or make a {backend.__name__} yourself."
+            f"The backend {name!r} needs {', '.join(missing)}. Give its URL, or these: in a file under "
+            f"[checkpoint.options], in Python to {backend.__name__}(…)."
         )
     return backend(**options)
+
+
+def _without_secrets(error: Exception, url: str, options: Mapping[str, Any]) -> Exception:
+    """The error itself, or one that says the same without the secrets of the URL and the options, which it shows."""
+    from spark.hooks.choices import secrets_in
+    from spark.hooks.redaction import secrets_of, without_secrets
+
+    shown = without_secrets(error, {*secrets_of(url, {}), *secrets_in(options)}, said=str(error))
+    return ValueError(str(shown)) if shown is not error and isinstance(error, ValueError) else shown
 
 
 def _scheme_of(url_or_name: str) -> str:

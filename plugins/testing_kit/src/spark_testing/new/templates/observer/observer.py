@@ -17,7 +17,7 @@ class ExampleOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     url: str = Field(pattern="^https?://")
-    secret: SecretStr | None = None
+    token: SecretStr | None = None
     timeout: float = Field(default=5, gt=0, lt=10)  # the run waits ten seconds at most
 
 
@@ -26,13 +26,13 @@ class Example(CheckpointHandler):
 
     Plain methods are called in a thread, so they may wait for an answer; the run waits for them. What one raises is logged.
 
-    :param secret: sent along, so that the receiver knows who is calling.
+    :param token: sent along, so that the receiver knows who is calling.
     """
 
-    def __init__(self, url: str, *, secret: SecretStr | None = None, timeout: float = 5) -> None:
+    def __init__(self, url: str, *, token: SecretStr | None = None, timeout: float = 5) -> None:
         self.url = url
         self.timeout = timeout
-        self._secret = secret
+        self._token = token
         self._opener = build_opener(_NoRedirects)
 
     def on_checkpoint_created(self, checkpoint: GraphCheckpoint) -> None:
@@ -50,14 +50,14 @@ class Example(CheckpointHandler):
     def _post(self, event: str, **facts: str) -> None:
         request = Request(self.url, data=json.dumps({"event": event, **facts}).encode(), method="POST")
         request.add_header("Content-Type", "application/json")
-        if self._secret is not None:
-            request.add_header("Authorization", f"Bearer {self._secret.get_secret_value()}")
+        if self._token is not None:
+            request.add_header("Authorization", f"Bearer {self._token.get_secret_value()}")
         with self._opener.open(request, timeout=self.timeout):
             pass
 
 
 class _NoRedirects(HTTPRedirectHandler):
-    """A redirect is an error: the secret is for one server."""
+    """A redirect is an error: the token is for one server."""
 
     def redirect_request(self, *arguments: Any, **options: Any) -> None:
         return None

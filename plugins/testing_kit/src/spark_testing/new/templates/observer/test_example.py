@@ -1,4 +1,4 @@
-"""Each event is posted to the URL, and the secret is shown to nobody else."""
+"""Each event is posted to the URL, and the token is shown to nobody else."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ class TestExample(ObserverConformance):
 
     @pytest.fixture
     def observer(self, receiver: Receiver) -> Example:
-        return Example(receiver.url, secret=SecretStr("of the test"))
+        return Example(receiver.url, token=SecretStr("of the test"))
 
 
 async def test_a_checkpoint_is_announced(receiver: Receiver) -> None:
-    config = CheckpointConfig(handler={"example": {"url": receiver.url, "secret": "of the test"}})
+    config = CheckpointConfig(handler={"example": {"url": receiver.url, "token": "of the test"}})
     await Graph(start=ExitNode(), id="orders-1", checkpoint_config=config).run()
 
     [(body, authorization)] = receiver.received
@@ -78,8 +78,8 @@ async def test_a_server_that_is_away_changes_nothing_for_the_run() -> None:
     assert await Graph(start=ExitNode(), id="orders-1", checkpoint_config=config).run()
 
 
-def test_the_secret_does_not_follow_a_redirect(receiver: Receiver) -> None:
-    observer = Example(receiver.url.replace("/hook", "/moved"), secret=SecretStr("of the test"))
+def test_the_token_does_not_follow_a_redirect(receiver: Receiver) -> None:
+    observer = Example(receiver.url.replace("/hook", "/moved"), token=SecretStr("of the test"))
 
     with pytest.raises(HTTPError, match="302"):
         observer.on_checkpoint_deleted("ckpt_orders-1_000001")
