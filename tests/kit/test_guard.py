@@ -102,17 +102,20 @@ def test_suites_that_prove_less_than_they_seem_to_fail_the_run(tmp_path: Path) -
     assert "Given was collected" not in done.stdout
 
 
-@pytest.mark.parametrize("what", BROKEN_MODULES)
-def test_a_module_that_can_not_be_imported_is_shown_as_that_and_nothing_else(tmp_path: Path, what: str) -> None:
+def test_modules_that_can_not_be_imported_are_shown_as_that_and_nothing_else(tmp_path: Path) -> None:
     """Beside one that can, whose tests are collected."""
     (tmp_path / "test_fine.py").write_text(BAD_SUITES)
-    code, said = BROKEN_MODULES[what]
+    for number, (code, _) in enumerate(BROKEN_MODULES.values()):
+        (tmp_path / f"test_broken_{number}.py").write_text(code)
 
-    done = run_pytest(tmp_path, code, "--tb=short", "--collect-only")
+    done = run_pytest(tmp_path, BROKEN_MODULES["an import that fails"][0], "--tb=short", "--collect-only")
 
     shown = done.stdout + done.stderr
     assert "INTERNALERROR" not in shown
-    assert said in shown
+    for number, (_, said) in enumerate(BROKEN_MODULES.values()):
+        _, _, traceback = shown.partition(f"_ ERROR collecting test_broken_{number}.py _")
+        assert said in traceback.partition("_ ERROR collecting")[0]
+        assert f"ERROR test_broken_{number}.py" in shown
     assert "ERROR test_theirs.py" in shown
     assert "TestMine was collected" not in shown
     assert "test_fine.py::TestFine" in shown

@@ -59,5 +59,5 @@ def site_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     yield Site(folder)
     discovery.reset()
     for name in set(sys.modules) - known:
-        if getattr(sys.modules[name], "__file__", None) and Path(str(sys.modules[name].__file__)).parent == folder:
+        if folder in Path(getattr(sys.modules[name], "__file__", None) or "").parents:  # also of the packages there
             del sys.modules[name]
