@@ -17,6 +17,7 @@ _STORED_AS: Final = {
     "spark.graphs.checkpoint.configuration.config": "spark.graphs.checkpoint.config",
     "spark.graphs.checkpoint.maintenance.verification": "spark.graphs.checkpoint.verification",
     "spark.graphs.checkpoint.policies.retention": "spark.graphs.checkpoint.retention",
+    "spark.graphs.checkpoint.policies.boundary": "spark.graphs.checkpoint.triggers",
     "spark.graphs.checkpoint.policies.triggers": "spark.graphs.checkpoint.triggers",
     "spark.graphs.checkpoint.records.blobs": "spark.graphs.checkpoint.blobs",
     "spark.graphs.checkpoint.records.info": "spark.graphs.checkpoint.model",
