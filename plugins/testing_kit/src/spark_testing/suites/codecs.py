@@ -59,7 +59,9 @@ class CodecConformance(Conformance):
         for data in _inputs():
             encoded = codec.encode(data)
             assert type(encoded) is bytes, "encode() must return bytes."
-            assert codec.decode(encoded, limit=len(data)) == data, f"{len(data):,} bytes do not come back."
+            # Compared before it is asserted: of many bytes, pytest would make a diff for minutes.
+            comes_back = codec.decode(encoded, limit=len(data)) == data
+            assert comes_back, f"{len(data):,} bytes do not come back."
 
     def test_what_it_made_can_pass_it_again(self, codec: Codec) -> None:
         once = codec.encode(b"some bytes")
@@ -133,9 +135,8 @@ class CodecConformance(Conformance):
             encoded = list(threads.map(codec.encode, inputs))
             decoded = list(threads.map(lambda data: codec.decode(data, limit=4000), reversed(encoded)))
 
-        assert decoded == [*reversed(inputs)], (
-            "Called by several threads at once, the codec does not give back its input."
-        )
+        come_back = decoded == [*reversed(inputs)]
+        assert come_back, "Called by several threads at once, the codec does not give back its input."
 
     def test_its_name_leads_to_its_class_where_it_is_installed(self, codec: Codec) -> None:
         try:
@@ -165,9 +166,8 @@ class CodecConformance(Conformance):
         await restored.run(resume=True)
 
         state = {key: await restored.get_state(key) for key in ("steps", "large 3")}
-        assert state == {"steps": 4, "large 3": f"{_MARK} 3 " * 2000}, (
-            "A graph that was restored from what the codec made must have the state that it had."
-        )
+        comes_back = state == {"steps": 4, "large 3": f"{_MARK} 3 " * 2000}
+        assert comes_back, "A graph that was restored from what the codec made must have the state that it had."
         record = await backend.get_latest("growing")
         assert record is not None, "The run has stored no checkpoint."
         assert record.header.codecs == (codec.name,), "The header of a record must name the codec that it passed."
