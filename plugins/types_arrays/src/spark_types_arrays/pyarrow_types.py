@@ -223,7 +223,10 @@ def _array_classes() -> Iterator[type]:
 
 
 def _nbytes(value: Any) -> int:
-    return int(value.nbytes)
+    try:
+        return int(value.nbytes)
+    except pa.ArrowTypeError:  # before PyArrow 23, of views nobody knows which bytes a slice has
+        return int(value.get_total_buffer_size())
 
 
 TYPES: Final = [
