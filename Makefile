@@ -46,7 +46,7 @@ test-newest: $(UV) ## the same with the newest that are allowed
 	JOBS=$(JOBS) PYTHONS="$(PYTHONS)" .ci/test-with newest $(ARGS)
 
 test-install: .venv/.synced ## all that can be installed, from built wheels: each plugin alone, everything, and user code under type checkers
-	$(RUN) pytest -n $(JOBS) -m "thorough or not thorough" tests/install $(ARGS)
+	$(RUN) pytest -n $(JOBS) -m "thorough or not thorough" tests/install tests/plugins/types_arrays $(ARGS)
 
 test-torch: $(TORCH)/.synced ## the tests of arrays with PyTorch, whose gigabytes it installs into an environment of its own
 	$(TORCH)/bin/python -m pytest -n 0 $(or $(ARGS),tests/plugins/types_arrays)

@@ -28,7 +28,14 @@ def url_of(store: str, folder: Path) -> str:
     return f"file://{folder}/files" if store == "files" else f"sqlite:///{folder}/runs.db"
 
 
-@pytest.mark.parametrize(("store", "layout"), [("files", "columns"), ("files", "loose"), ("sqlite", "rows")])
+@pytest.mark.parametrize(
+    ("store", "layout"),
+    [
+        ("files", "columns"),
+        pytest.param("files", "loose", marks=pytest.mark.thorough),
+        pytest.param("sqlite", "rows", marks=pytest.mark.thorough),
+    ],
+)
 def test_a_frame_is_saved_in_little_memory(store: str, layout: str, tmp_path: Path) -> None:
     assert extra_of(url_of(store, tmp_path), layout, SMALL) < MOST * SMALL + BESIDES
 

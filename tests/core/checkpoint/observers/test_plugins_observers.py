@@ -106,7 +106,7 @@ async def test_one_that_hangs_is_left_behind_for_a_while(
 
 
 async def test_cancelling_the_run_ends_the_wait_for_one_that_hangs(site: Site) -> None:
-    graph, observer = observed("hangs")
+    graph, observer = observed("hangs", cancel_grace=0.2)
 
     run = asyncio.create_task(graph.run({"limit": 2}))
     await asyncio.to_thread(observer.begun.wait)
