@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,13 @@ def run_pytest(folder: Path, code: str, *arguments: str) -> subprocess.Completed
         text=True,
         timeout=60,
     )
+
+
+def failures_of(folder: Path, planted: str) -> set[tuple[str, str]]:
+    """Class, without its ``Test``, and test of all that fails in a file of planted suites that stands beside this one."""
+    suites = Path(__file__).with_name(planted).read_text()
+    done = run_pytest(folder, suites, "-oasyncio_mode=auto", "--tb=no", "-rfE")
+    return {(kind, test) for kind, test in re.findall(r"^(?:FAILED|ERROR) \S+::Test(\w+)::(\w+)", done.stdout, re.M)}
 
 
 def test_where_no_test_uses_the_kit_nothing_of_ours_is_imported(tmp_path: Path) -> None:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import pytest
 
 from tests.kit.planted_rules import BUGS, SOUND
-from tests.kit.test_guard import run_pytest
+from tests.kit.test_guard import failures_of
 
 
 @pytest.fixture(scope="module")
 def failed(tmp_path_factory: pytest.TempPathFactory) -> set[tuple[str, str]]:
     """Class and test of all failures."""
-    suites = Path(__file__).with_name("planted_rules.py").read_text()
-    done = run_pytest(tmp_path_factory.mktemp("planted"), suites, "-oasyncio_mode=auto", "--tb=no", "-rfE")
-    return {(kind, test) for kind, test in re.findall(r"^(?:FAILED|ERROR) \S+::Test(\w+)::(\w+)", done.stdout, re.M)}
+    return failures_of(tmp_path_factory.mktemp("planted"), "planted_rules.py")
 
 
 @pytest.mark.parametrize(("kind", "test"), BUGS.items(), ids=[kind.__name__ for kind in BUGS])
