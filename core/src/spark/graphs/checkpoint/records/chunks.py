@@ -39,9 +39,7 @@ class Chunks:
     :param retired: gets the names of blobs that no longer stand for a chunk.
     """
 
-    def __init__(
-        self, blob_cost: int, *, chunk_size: int, is_large: Callable[[str], bool], retired: list[str]
-    ) -> None:
+    def __init__(self, blob_cost: int, *, chunk_size: int, is_large: Callable[[str], bool], retired: list[str]) -> None:
         self._blob_cost = blob_cost
         self._smallest = chunk_size
         self._is_large = is_large
