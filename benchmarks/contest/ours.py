@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks import state
 from benchmarks.contest.rows import Job, Laps, next_value
-from benchmarks.engine import seconds_of_fan_out, seconds_of_loop
+from benchmarks.costs.engine import seconds_of_fan_out, seconds_of_loop
 from spark.graphs import ExitNode, Graph, Node, NodeContext
 from spark.graphs.checkpoint import (
     CheckpointBackend,

@@ -14,14 +14,14 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import growth
 from benchmarks.__main__ import ALL
 from benchmarks.contest.participants import PEERS, ROOT, Participant, ours_and_floor, participant, peers
 from benchmarks.contest.rows import ROWS
 from benchmarks.contest.table import markdown, run
-from benchmarks.curves import CURVES, draw, table
+from benchmarks.curves import growth
+from benchmarks.curves.__main__ import CURVES, draw, table
+from benchmarks.curves.svg import Chart, Line, Point
 from benchmarks.effort import Effort
-from benchmarks.svg import Chart, Line, Point
 
 TINY = Effort(rounds=1, share=0.002)
 ENOUGH = {"memory": 2, "discovery": 1, "databases": 6, "compression": 18}
@@ -30,7 +30,7 @@ ENOUGH = {"memory": 2, "discovery": 1, "databases": 6, "compression": 18}
 
 @pytest.mark.parametrize("name", ALL)
 def test_each_benchmark_yields_rows_with_figures(name: str) -> None:
-    module = importlib.import_module(f"benchmarks.{name}")
+    module = importlib.import_module(f"benchmarks.costs.{name}")
 
     with closing(module.compare(TINY)) as found:
         comparisons = list(islice(found, ENOUGH.get(name)))

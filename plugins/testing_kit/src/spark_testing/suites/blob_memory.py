@@ -9,7 +9,7 @@ from spark.graphs.checkpoint.storage import Record
 class BlobMemory(InMemoryCheckpointBackend):
     """Notes for each record how many bytes it added. Chunks pay off early in it, so that a short run has some."""
 
-    chunked_from = 4096
+    blob_cost = 4096
 
     def __init__(self, **options: object) -> None:
         super().__init__(**options)

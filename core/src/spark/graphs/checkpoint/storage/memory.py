@@ -52,7 +52,7 @@ class InMemoryCheckpointBackend(CheckpointBackend):
         records = self._graphs.get(graph_id, {})
         if sequence in records or sequence <= self._deleted_up_to.get(graph_id, 0):
             raise SequenceTakenError(f"Sequence {sequence} of graph {graph_id!r} was used before.")
-        is_latest = sequence > next(reversed(records), 0)
+        is_latest = not records or sequence > next(reversed(records))
         if record.blobs:
             self._blobs.setdefault(graph_id, {}).update(record.blobs)
             record = record.with_blobs({})
@@ -91,9 +91,11 @@ class InMemoryCheckpointBackend(CheckpointBackend):
         return max(next(reversed(self._graphs.get(graph_id, {})), 0), self._deleted_up_to.get(graph_id, 0)) + 1
 
     async def delete(self, graph_id: str, sequence: int) -> bool:
-        if self._graphs.get(graph_id, {}).pop(sequence, None) is None:
+        records = self._graphs.get(graph_id)
+        if records is None or records.pop(sequence, None) is None:
             return False
-        self._deleted_up_to[graph_id] = max(sequence, self._deleted_up_to.get(graph_id, 0))
+        if sequence > self._deleted_up_to.get(graph_id, 0):
+            self._deleted_up_to[graph_id] = sequence
         return True
 
     async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import state
+from benchmarks.curves.growth import STORES, Step
 from benchmarks.effort import Effort
-from benchmarks.growth import STORES, Step
 from benchmarks.measure import Comparison
 from benchmarks.workload import disk
 from spark.graphs import ExitNode, Graph, NodeContext
@@ -96,10 +96,10 @@ async def _run(store: str, folder: Path, values: dict[str, Any], step: Step, *, 
 
 
 def _compared(orders: list[Any], *, rounds: int, work: str, floor_is: str) -> Comparison:
-    command = [sys.executable, "-m", "benchmarks.memory", json.dumps(orders)]
+    command = [sys.executable, "-m", "benchmarks.costs.memory", json.dumps(orders)]
     found = []
     for _ in range(rounds):
-        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=Path(__file__).parents[2])
         found.append([figure / 1e6 for figure in json.loads(done.stdout)])
     return Comparison(work, "MB", [pair[0] for pair in found], [pair[1] for pair in found], floor_is)
 
