@@ -54,7 +54,7 @@ many: Final = [(str(number), "y" * 90) for number in range(1, 31)]
 @example([(many, [], True), ([(key, None) for key, _ in many[1:]], [], True), ([("1", 2)], [("$parts", 1)], True)])
 def test_what_is_remembered_never_changes_what_is_loaded(history: list[tuple[Any, Any, bool]]) -> None:
     codec, blobs = RecordCodec(), NewBlobs("w")
-    cache = EncodingCache(large_from=200, chunked_from=1_000, chunk_size=300)
+    cache = EncodingCache(large_from=200, blob_cost=1_000, chunk_size=300)
     tokens, contents = TrackedMapping[Any](), TrackedMapping[Any]()
     stored: dict[str, bytes] = {}
     for tokens_change, contents_change, is_tracked in history:

@@ -27,15 +27,15 @@ class EncodingCache:
     and one call at a time.
 
     :param large_from: bytes of an encoded value from which on it becomes a blob, where blobs are kept.
-    :param chunked_from: bytes of a mapping's items from which on it is divided into chunks; None for never.
+    :param blob_cost: bytes of a mapping's items from which on it is divided into chunks; None for never.
     :param chunk_size: bytes that a chunk has at first, about.
     """
 
     def __init__(
-        self, *, large_from: int = LARGE_FROM, chunked_from: int | None = None, chunk_size: int = CHUNK_SIZE
+        self, *, large_from: int = LARGE_FROM, blob_cost: int | None = None, chunk_size: int = CHUNK_SIZE
     ) -> None:
         self.large_from = large_from
-        self.chunked_from = chunked_from
+        self.blob_cost = blob_cost
         self.chunk_size = chunk_size
         self.owner: object = None
         """The format whose bytes these are."""
@@ -134,10 +134,10 @@ class CachedMapping:
         self.moment: object = None
         """Which capture the items were made from, if it was one."""
         self._chunks: Chunks | None = None
-        if cache.chunked_from is not None:
+        if cache.blob_cost is not None:
             is_large = partial(cache.is_large, name)
             self._chunks = Chunks(
-                cache.chunked_from, chunk_size=cache.chunk_size, is_large=is_large, retired=cache.retired
+                cache.blob_cost, chunk_size=cache.chunk_size, is_large=is_large, retired=cache.retired
             )
 
     def items(self) -> EncodedItems:
