@@ -16,12 +16,14 @@ _MANY: Final = 16
 class TokenTable(TrackedMapping[Token]):
     """Tokens by id, in the order of their ids. Their contents, which several may share, are a mapping beside them."""
 
-    __slots__ = ("_contents", "_few", "_uses")
+    __slots__ = ("_contents", "_few", "_results", "_uses")
 
     def __init__(self) -> None:
         super().__init__(lambda token: PlainDict(token.to_data()))
         self._contents = TrackedMapping[Any]()
         """The inputs of all tokens by the id of the content, as of the last capture."""
+        self._results = 0
+        """How many of the contents are results of items of maps."""
         self._uses: dict[str, int] = {}
         """Content id to the number of tokens that name it, as of the last capture."""
         self._few: dict[str, Any] = {}
@@ -32,22 +34,36 @@ class TokenTable(TrackedMapping[Token]):
         self._few = {}
         self.put(token.id, token)
 
+    def put_result(self, id: str, result: Any) -> None:
+        """Keep what an item of a map has led to among the contents, under the item's id."""
+        self._results += 1
+        self._contents.put(id, result)
+
+    def take_result(self, id: str) -> Any:
+        """Remove such a result; an empty one if there is none."""
+        result = self._contents.values.get(id)
+        if result is None:
+            return {}
+        self._results -= 1
+        self._contents.remove(id)
+        return result
+
     def capture_all(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """The data of all tokens and the contents that they name, both by id. Never change what is in there.
 
         Where there are many tokens, both are ``Captured`` and say what changed.
         """
-        return self._capture_few() if len(self.values) < _MANY else self._capture_many()
+        return self._capture_few() if len(self.values) < _MANY and not self._results else self._capture_many()
 
     def _capture_few(self) -> tuple[dict[str, Any], dict[str, Any]]:
         if self.captured is not None:
             self.stop_tracking()
             self._contents = TrackedMapping()
             self._uses.clear()
-        before, tokens, contents = self._few, PlainDict(), {}
+        before, tokens, contents = self._few, PlainDict(), dict[str, Any]()
         for id, token in self.values.items():
             tokens[id] = before.get(id) or token.to_data()
-            contents[token.content] = token.inputs
+            contents.setdefault(token.content, token.inputs)  # the first that names it is a map, if an item does, too
         self._few = tokens
         return tokens, contents
 
