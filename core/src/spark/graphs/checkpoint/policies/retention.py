@@ -152,45 +152,45 @@ class AllRetentions(CombinedRetention):
         return f"({' & '.join(map(repr, self.rules))})"
 
 
-def surplus(
-    checkpoints: Sequence[CheckpointInfo], *, retention: Retention, now: datetime, rising: bool = False
-) -> list[CheckpointInfo]:
+def surplus(checkpoints: Sequence[CheckpointInfo], *, retention: Retention, now: datetime) -> list[CheckpointInfo]:
     """The checkpoints to delete, oldest first. The latest is never among them, whatever the rule says.
 
     :param checkpoints: the automatic ones of one graph, by sequence. Those made by hand are neither deleted nor counted.
-    :param rising: whether the timestamps are known to rise with the sequences, which saves checking every one. A clock
-        that was wrong for a while leaves some that don't.
     :raises RuleError: the rule raised.
     """
     if len(checkpoints) < 2:
         return []
-    choose = _oldest_given_up if rising and retention.keeps_younger else _given_up
     try:
-        return choose(checkpoints, retention, now)
+        kept = {each.sequence for each in retention.select(checkpoints, now=now)}
     except Exception as error:
-        raise RuleError(
-            f"The retention rule {retention!r} raised {raised(error)}. It had to decide about the checkpoints "
-            f"of graph {checkpoints[-1].graph_id!r}, which are all kept."
-        ) from error
-
-
-def _oldest_given_up(
-    checkpoints: Sequence[CheckpointInfo], retention: Retention, now: datetime
-) -> list[CheckpointInfo]:
-    """The short way: what follows the first that is kept need not be looked at."""
-    to_delete = []
-    age = len(checkpoints)
-    for checkpoint in islice(checkpoints, age - 1):
-        age -= 1
-        if retention.keeps(checkpoint, age=age, now=now):
-            break
-        to_delete.append(checkpoint)
-    return to_delete
-
-
-def _given_up(checkpoints: Sequence[CheckpointInfo], retention: Retention, now: datetime) -> list[CheckpointInfo]:
-    kept = {each.sequence for each in retention.select(checkpoints, now=now)}
+        raise _failed(retention, error, graph_id=checkpoints[-1].graph_id) from error
     return [each for each in islice(checkpoints, len(checkpoints) - 1) if each.sequence not in kept]
+
+
+def oldest_surplus(earlier: Sequence[CheckpointInfo], *, retention: Retention, now: datetime) -> list[CheckpointInfo]:
+    """The same for a rule that keeps what is younger, where timestamps rise: nothing beyond the first that is kept is looked at.
+
+    A clock that was wrong for a while leaves timestamps that don't rise.
+
+    :param earlier: as for ``surplus``, without the latest.
+    :raises RuleError: the rule raised.
+    """
+    age = count = len(earlier)
+    try:
+        for checkpoint in earlier:
+            if retention.keeps(checkpoint, age=age, now=now):
+                break
+            age -= 1
+    except Exception as error:
+        raise _failed(retention, error, graph_id=earlier[-1].graph_id) from error
+    return [*earlier[: count - age]] if age < count else []
+
+
+def _failed(retention: Retention, error: Exception, *, graph_id: str) -> RuleError:
+    return RuleError(
+        f"The retention rule {retention!r} raised {raised(error)}. It had to decide about the checkpoints "
+        f"of graph {graph_id!r}, which are all kept."
+    )
 
 
 def are_rising(checkpoints: Sequence[CheckpointInfo]) -> bool:

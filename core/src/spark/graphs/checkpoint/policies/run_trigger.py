@@ -59,10 +59,11 @@ class RunTrigger:
         :raises RuleError: it raised; names the very rule, where it combines several.
         """
         rule = self._rule
+        if rule is None:
+            return False
         try:
-            return rule is not None and rule.is_due(boundary)
+            return rule.is_due(boundary)
         except Exception as error:
-            assert rule is not None
             raise _failed(
                 _guilty(rule, boundary),
                 error,

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from spark.errors import RuleError
 from spark.graphs.checkpoint.maintenance.deleting import delete
 from spark.graphs.checkpoint.observers.observers import Observers
-from spark.graphs.checkpoint.policies.retention import KeepAll, Retention, surplus
+from spark.graphs.checkpoint.policies.retention import KeepAll, Retention, oldest_surplus
+from spark.graphs.checkpoint.policies.retention import surplus as surplus_of
 from spark.graphs.checkpoint.recording.blob_tracker import BlobTracker
 from spark.graphs.checkpoint.recording.history import History
 from spark.graphs.checkpoint.records.info import CheckpointInfo
@@ -55,28 +56,40 @@ class Pruner:
         """The run begins to add to the history."""
         self._blob_tracker.begin(after=self._history.latest_sequence)
 
-    def choose(self, newest: CheckpointInfo, *, superseded: CheckpointInfo | None, retired: Sequence[str]) -> Surplus:
-        """What may be deleted once a checkpoint is durable.
+    def choose(
+        self, newest: CheckpointInfo, *, superseded: CheckpointInfo | None, retired: Sequence[str]
+    ) -> Surplus | None:
+        """What may be deleted once a checkpoint is durable; None for nothing.
 
         :param superseded: the checkpoint whose place it takes, if there is one.
         :param retired: large values that it no longer refers to.
         """
         if not self._history.remembers:
-            return Surplus([], [])
-        counted = [*self._history.checkpoints, newest]
-        if superseded is not None:
-            counted.remove(superseded)
-        checkpoints = self._given_up(counted, newest)
+            return None
+        try:
+            checkpoints = self._given_up(newest, superseded)
+        except RuleError as error:
+            self._broken_rule, self._retention = error, KeepAll()
+            checkpoints = []
         if superseded is not None:
             checkpoints.append(superseded)
-        return Surplus(checkpoints, self._unreferenced_without(checkpoints, newest, retired) if checkpoints else [])
+        if not checkpoints:
+            return None
+        if not (retired or self._blob_tracker.has_large_values):
+            return Surplus(checkpoints, [])
+        return Surplus(checkpoints, self._unreferenced_without(checkpoints, newest, retired))
 
     def stored(self, newest: CheckpointInfo, *, retired: Sequence[str]) -> None:
         """That checkpoint is durable."""
         if retired and self._history.remembers:
             self._blob_tracker.stored(retired, until=newest.sequence)
 
-    async def prune(self, surplus: Surplus) -> None:
+    @property
+    def is_due(self) -> bool:
+        """Whether ``prune`` has something to do, even if nothing is given up."""
+        return self._deleting is not None or self._broken_rule is not None
+
+    async def prune(self, surplus: Surplus | None) -> None:
         """Delete what the store has not deleted along with the new checkpoint, and notify observers of all of it.
 
         Where deleting waits for a disk or a network, the run continues meanwhile: it waits before it prunes again, and before
@@ -86,22 +99,8 @@ class Pruner:
         """
         if self._deleting is not None:
             await self.settle()
-        if surplus.checkpoints:
-            self._history.remove(surplus.checkpoints)
-            self._blob_tracker.pruned(surplus.checkpoints)
-            left = surplus.checkpoints
-            if surplus.deleted:
-                left = [info for info in left if info.sequence not in surplus.deleted]
-                await self._observers.deleted(
-                    [info for info in surplus.checkpoints if info.sequence in surplus.deleted]
-                )
-            if not (left or self._is_collection_due()):
-                self._blob_tracker.deleted(surplus.blobs)
-            elif self._backend.persistent:
-                deleting = self._delete(left, surplus.blobs)
-                self._deleting = asyncio.create_task(deleting, name=f"{self._history.graph_id}/retention")
-            else:
-                await self._delete(left, surplus.blobs)
+        if surplus is not None:
+            await self._delete_surplus(surplus)
         if self._broken_rule is not None:
             broken, self._broken_rule = self._broken_rule, None
             raise broken
@@ -120,22 +119,37 @@ class Pruner:
         if self._deleting is not None:
             self._deleting.cancel()
 
-    def _given_up(self, counted: Sequence[CheckpointInfo], newest: CheckpointInfo) -> list[CheckpointInfo]:
-        rising = self._history.is_rising
-        try:
-            return surplus(counted, retention=self._retention, now=newest.timestamp, rising=rising)
-        except RuleError as error:
-            self._broken_rule, self._retention = error, KeepAll()
-            return []
+    def _given_up(self, newest: CheckpointInfo, superseded: CheckpointInfo | None) -> list[CheckpointInfo]:
+        history, retention = self._history, self._retention
+        earlier = history.checkpoints
+        if superseded is not None:
+            earlier = [info for info in earlier if info != superseded]
+        if history.is_rising and retention.keeps_younger:
+            return oldest_surplus(earlier, retention=retention, now=newest.timestamp)
+        return surplus_of([*earlier, newest], retention=retention, now=newest.timestamp)
 
     def _unreferenced_without(
         self, checkpoints: Sequence[CheckpointInfo], newest: CheckpointInfo, retired: Sequence[str]
     ) -> list[str]:
-        if not (retired or self._blob_tracker.has_large_values):
-            return []
         to_delete = {info.sequence for info in checkpoints}
         kept = [info.sequence for info in self._history.checkpoints if info.sequence not in to_delete]
         return self._blob_tracker.unreferenced(kept, retired=retired, until=newest.sequence)
+
+    async def _delete_surplus(self, surplus: Surplus) -> None:
+        left = surplus.checkpoints
+        self._history.remove(left)
+        self._blob_tracker.pruned(left)
+        if surplus.deleted:
+            if self._observers.listen_to("spark_checkpoint_deleted"):
+                await self._observers.deleted([info for info in left if info.sequence in surplus.deleted])
+            left = [info for info in left if info.sequence not in surplus.deleted]
+        if not (left or self._is_collection_due()):
+            self._blob_tracker.deleted(surplus.blobs)
+        elif self._backend.persistent:
+            deleting = self._delete(left, surplus.blobs)
+            self._deleting = asyncio.create_task(deleting, name=f"{self._history.graph_id}/retention")
+        else:
+            await self._delete(left, surplus.blobs)
 
     async def _delete(self, checkpoints: list[CheckpointInfo], blobs: list[str]) -> None:
         deleted, failed = await delete(self._backend, checkpoints, blobs) if checkpoints else ([], None)
@@ -146,7 +160,8 @@ class Pruner:
             self._blob_tracker.deleted(blobs)
             if self._is_collection_due():
                 await self._blob_tracker.collect_garbage(self._backend, self._history.graph_id)
-        await self._observers.deleted(deleted)
+        if self._observers.listen_to("spark_checkpoint_deleted"):
+            await self._observers.deleted(deleted)
 
     def _is_collection_due(self) -> bool:
         return self._backend.keeps_blobs and self._blob_tracker.is_collection_due(self._history.checkpoints)

@@ -77,10 +77,11 @@ class Recorder:
             raise
         if self._observers.listen_to("spark_checkpoint_created"):
             await self._observers.created(checkpoint, info, store=self._backend)
-        await self._pruner.prune(surplus)
+        if surplus is not None or self._pruner.is_due:
+            await self._pruner.prune(surplus)
         return info
 
-    async def _store(self, capture: Capture, now: datetime) -> tuple[GraphCheckpoint, CheckpointInfo, Surplus]:
+    async def _store(self, capture: Capture, now: datetime) -> tuple[GraphCheckpoint, CheckpointInfo, Surplus | None]:
         backend, history, pruner, encoder = self._backend, self.history, self._pruner, self._encoder
         if history.was_paused(now):
             await history.check_not_forgotten()
@@ -98,7 +99,7 @@ class Recorder:
             info = record.info()
             surplus = pruner.choose(info, superseded=superseded, retired=encoder.retired)
             try:
-                if surplus.checkpoints:
+                if surplus is not None:
                     surplus.deleted = await backend.put_and_delete(record, surplus.sequences(), surplus.blobs)
                 else:
                     await backend.put(record)

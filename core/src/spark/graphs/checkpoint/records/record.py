@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from json.encoder import encode_basestring_ascii as quote
@@ -122,11 +122,11 @@ class RecordHeader:
 class Record:
     """One checkpoint as a backend sees it. Never changed.
 
-    A payload in pieces is put together whenever it is read, and the checksum made when the header first is: a store that
-    never leaves the process need do neither for a checkpoint that nobody loads.
+    A payload in pieces is put together whenever it is read, and a header made when it first is: a store that never leaves the
+    process need do neither for a checkpoint that nobody loads.
     """
 
-    __slots__ = ("_header", "_payload", "blobs")
+    __slots__ = ("_header", "_info", "_make_header", "_payload", "blobs", "graph_id", "sequence")
 
     def __init__(
         self, header: RecordHeader, payload: bytes | DeferredPayload, *, blobs: Mapping[str, bytes] | None = None
@@ -137,21 +137,41 @@ class Record:
             says that it may not; for values that it does refer to, there is ``with_blobs``.
         :raises ValueError: the header, which is signed, says otherwise.
         """
-        self._header = _undeclared(header, bytes(payload)) if blobs and header.references_in_payload else header
+        if blobs and header.references_in_payload:
+            header = _undeclared(header, bytes(payload))
+        self._header: RecordHeader | None = header
+        self._info: CheckpointInfo | None = None
+        self._make_header: Callable[[], RecordHeader] | None = None
         self._payload = payload
+        self.graph_id: str = header.graph_id
+        """The graph it belongs to."""
+        self.sequence: int = header.sequence
+        """Its place in the history of that graph."""
         self.blobs: Mapping[str, bytes] = blobs or {}
         """Name to content of the large values that have to be stored with it, when it is put."""
 
+    @classmethod
+    def deferred(cls, info: CheckpointInfo, payload: DeferredPayload, header: Callable[[], RecordHeader]) -> Record:
+        """A record that makes its header when it is first asked for one.
+
+        :param info: its line in a listing.
+        :param header: makes the header, whose checksum is still missing.
+        """
+        record = cls.__new__(cls)
+        record._header, record._info, record._make_header, record._payload = None, info, header, payload
+        record.graph_id, record.sequence, record.blobs = info.graph_id, info.sequence, {}
+        return record
+
     def with_blobs(self, blobs: Mapping[str, bytes]) -> Record:
         """The same record together with large values that it refers to, to be put into a store."""
-        record = Record(self._header, self._payload)
+        record = Record(self._made_header(), self._payload)
         record.blobs = blobs
         return record
 
     @property
     def header(self) -> RecordHeader:
         """What is known without decoding the payload."""
-        header = self._header
+        header = self._made_header()
         if not header.checksum and isinstance(self._payload, DeferredPayload):
             header.checksum = checksum("crc32", header.canonical(), bytes(self._payload))
         return header
@@ -162,20 +182,12 @@ class Record:
         return bytes(self._payload)
 
     @property
-    def graph_id(self) -> str:
-        """The graph it belongs to."""
-        return self._header.graph_id
-
-    @property
-    def sequence(self) -> int:
-        """Its place in the history of that graph."""
-        return self._header.sequence
-
-    @property
     def nbytes(self) -> int:
         """How many bytes it adds to a store, about: payload and large values."""
         blobs = self.blobs
-        return self._header.size + (blobs.nbytes if isinstance(blobs, Contents) else sum(map(len, blobs.values())))
+        return self._made_header().size + (
+            blobs.nbytes if isinstance(blobs, Contents) else sum(map(len, blobs.values()))
+        )
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Record) and (self.header, self.payload) == (other.header, other.payload)
@@ -190,7 +202,9 @@ class Record:
 
     def info(self) -> CheckpointInfo:
         """The line that this record makes in a listing."""
-        header = self._header
+        if self._info is not None:
+            return self._info
+        header = self._made_header()
         return CheckpointInfo(
             checkpoint_id=header.checkpoint_id if header.manual else automatic_id(header.graph_id, header.sequence),
             graph_id=header.graph_id,
@@ -200,6 +214,13 @@ class Record:
             manual=header.manual,
             metadata=header.metadata,
         )
+
+    def _made_header(self) -> RecordHeader:
+        header = self._header
+        if header is None:
+            assert self._make_header is not None
+            header = self._header = self._make_header()
+        return header
 
 
 _FIELD_TYPES: Final[dict[str, tuple[type, ...]]] = {
