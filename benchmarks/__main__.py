@@ -18,7 +18,6 @@ ALL = [
     "memory",
     "arrays",
     "formats",
-    "arrays",
     "compression",
     "profile",
     "imports",
@@ -36,7 +35,7 @@ def main() -> int:
     print(f"{machine()}, {effort.rounds} rounds in turns.\n")
     print(HEADING)
     for name in options.which or ALL:
-        for comparison in importlib.import_module(f"benchmarks.{name}").compare(effort):
+        for comparison in importlib.import_module(f"benchmarks.costs.{name}").compare(effort):
             print(comparison.row(), flush=True)
     return 0
 

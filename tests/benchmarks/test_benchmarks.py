@@ -14,14 +14,14 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import growth
 from benchmarks.__main__ import ALL
 from benchmarks.contest.participants import PEERS, ROOT, Participant, ours_and_floor, participant, peers
 from benchmarks.contest.rows import ROWS
 from benchmarks.contest.table import markdown, run
-from benchmarks.curves import CURVES, draw, table
+from benchmarks.curves import growth
+from benchmarks.curves.__main__ import CURVES, draw, table
+from benchmarks.curves.svg import Chart, Line, Point
 from benchmarks.effort import Effort
-from benchmarks.svg import Chart, Line, Point
 
 TINY = Effort(rounds=1, share=0.002)
 ENOUGH = {"memory": 2, "discovery": 1, "databases": 6, "compression": 18}
@@ -30,7 +30,7 @@ ENOUGH = {"memory": 2, "discovery": 1, "databases": 6, "compression": 18}
 
 @pytest.mark.parametrize("name", ALL)
 def test_each_benchmark_yields_rows_with_figures(name: str) -> None:
-    module = importlib.import_module(f"benchmarks.{name}")
+    module = importlib.import_module(f"benchmarks.costs.{name}")
 
     with closing(module.compare(TINY)) as found:
         comparisons = list(islice(found, ENOUGH.get(name)))
@@ -90,13 +90,15 @@ def test_the_contest_puts_ours_beside_the_floor() -> None:
 
 
 def test_a_participant_that_fails_is_told_and_does_not_stop_the_others() -> None:
-    broken = Participant("broken", "benchmarks.no_such_module", Path(sys.executable), "", frozenset({"loop"}), {}, ())
+    broken = Participant(
+        "broken", "benchmarks.no_such_module", Path(sys.executable), "", frozenset({"loop"}), {}, {}, ()
+    )
     rows = [row for row in ROWS if row.name == "loop"]
 
-    [(_, results)] = list(run([broken, *ours_and_floor()], TINY, rows))
+    [(_, _, results)] = list(run([broken, *ours_and_floor()], TINY, rows))
 
     assert "no_such_module" in results["broken"].failure
-    assert results["spark-graphs"].seconds
+    assert results["spark-graphs"].found
 
 
 def test_each_peer_is_pinned_exactly_and_accounts_for_every_row() -> None:
@@ -118,7 +120,7 @@ def test_a_peer_that_says_nothing_about_a_row_is_refused(tmp_path: Path) -> None
         participant(silent, python=Path(sys.executable))
 
 
-@pytest.mark.parametrize("name", ["contest/rows.py", "contest/serve.py", "state.py"])
+@pytest.mark.parametrize("name", ["contest/peak.py", "contest/rows.py", "contest/serve.py", "resident.py", "state.py"])
 def test_what_runs_in_a_peers_environment_needs_nothing_installed(name: str) -> None:
     tree = ast.parse((ROOT / "benchmarks" / name).read_text())
 
@@ -129,5 +131,6 @@ def test_what_runs_in_a_peers_environment_needs_nothing_installed(name: str) -> 
     assert {module.partition(".")[0] for module in modules if module} <= allowed
     assert {module for module in modules if module and module.startswith("benchmarks")} <= {
         "benchmarks",
+        "benchmarks.contest.peak",
         "benchmarks.contest.rows",
     }

@@ -65,7 +65,7 @@ def build(
     config = CheckpointConfig(
         backend=backend, trigger_on_iteration=1, max_checkpoints=kept, handler=handler, durability=durability
     )
-    backend.chunked_from = 16 * 1024
+    backend.blob_cost = 16 * 1024
     notes = {f"note {number}": "" for number in range(NOTES)}
     return Graph(start=tick, id=graph_id, state=notes, checkpoint_config=config)
 

@@ -6,7 +6,7 @@ import asyncio
 
 from spark.errors import CheckpointDamagedError
 from spark.graphs.checkpoint import InMemoryCheckpointBackend, Listing
-from spark.graphs.checkpoint.storage import CheckpointBackend, LatestHeaders, Record, Records
+from spark.graphs.checkpoint.storage import CheckpointBackend, LatestHeaders, Records
 
 
 class Shared(InMemoryCheckpointBackend):
@@ -17,7 +17,7 @@ class Shared(InMemoryCheckpointBackend):
     def __init__(self, first: Shared | None = None) -> None:
         super().__init__()
         if first is not None:
-            self._graphs, self._deleted_up_to = first._graphs, first._deleted_up_to
+            self._graphs, self._blobs, self._deleted_up_to = first._graphs, first._blobs, first._deleted_up_to
 
 
 class Remembers(Shared):
@@ -231,38 +231,16 @@ class Inherits(Shared):
 
 
 class WithBlobs(InMemoryCheckpointBackend):
-    """Large values, kept as they should be."""
-
-    keeps_blobs = True
-
-    def __init__(self):
-        super().__init__()
-        self._blobs = {}
+    """Sound: large values are stored before the record that needs them, in a call of their own."""
 
     async def put(self, record):
         is_free = record.sequence not in self._graphs.get(record.graph_id, {})
         if is_free and record.sequence > self._deleted_up_to.get(record.graph_id, 0):
             await self._keep(record)
-        await super().put(record)
+        await super().put(record.with_blobs({}))
 
     async def _keep(self, record):
-        for name, content in record.blobs.items():
-            self._blobs[record.graph_id, name] = content
-
-    async def forget(self, graph_id):
-        deleted = await super().forget(graph_id)
-        await self.delete_blobs(graph_id, await self.blob_names(graph_id))
-        return deleted
-
-    async def get_blobs(self, graph_id, names):
-        return {name: self._blobs[graph_id, name] for name in names if (graph_id, name) in self._blobs}
-
-    async def blob_names(self, graph_id):
-        return [name for graph, name in self._blobs if graph == graph_id]
-
-    async def delete_blobs(self, graph_id, names):
-        for name in names:
-            self._blobs.pop((graph_id, name), None)
+        self._blobs.setdefault(record.graph_id, {}).update(record.blobs)
 
 
 class KeepsLargeValuesLater(WithBlobs):
@@ -272,9 +250,9 @@ class KeepsLargeValuesLater(WithBlobs):
 
     async def put(self, record):
         blobs = dict(record.blobs)
-        await InMemoryCheckpointBackend.put(self, record)
+        await InMemoryCheckpointBackend.put(self, record.with_blobs({}))
         await asyncio.sleep(0)
-        await self._keep(Record(record.header, record.payload, blobs=blobs))
+        await self._keep(record.with_blobs(blobs))
 
 
 class KeepsLargeValuesLast(WithBlobs):
@@ -283,7 +261,7 @@ class KeepsLargeValuesLast(WithBlobs):
     found_by = "test_a_save_that_ends_between_its_large_values"
 
     async def put(self, record):
-        await InMemoryCheckpointBackend.put(self, record)
+        await InMemoryCheckpointBackend.put(self, record.with_blobs({}))
         await self._keep(record)
 
 
@@ -295,9 +273,8 @@ class LosesLargeValuesOfOthers(WithBlobs):
     async def put_and_delete(self, record, to_delete, blobs=()):
         await self.put(record)
         deleted = await self.delete_many(record.graph_id, to_delete)
-        for graph, name in [*self._blobs]:
-            if name in blobs:
-                del self._blobs[graph, name]
+        for graph_id in self._blobs:
+            await self.delete_blobs(graph_id, blobs)
         return deleted
 
 

@@ -17,7 +17,7 @@ leaks.LONGEST_WAIT = 0.1
 
 
 class Planted(CheckpointBackendConformance):
-    capabilities = ()
+    capabilities = ("keeps_blobs",)
     hostile_ids = ("A",)
     many_graphs = 60
 
@@ -35,7 +35,7 @@ class Planted(CheckpointBackendConformance):
 
 
 class PlantedShared(Planted):
-    capabilities = ("persistent",)
+    capabilities = ("persistent", "keeps_blobs")
 
     @pytest.fixture
     def open_another(self, backend):
@@ -50,10 +50,6 @@ class PlantedShared(Planted):
         return spoil
 
 
-class PlantedWithBlobs(Planted):
-    capabilities = ("keeps_blobs",)
-
-
 def _plant(base: type[Planted], kind: type[InMemoryCheckpointBackend]) -> None:
     name = f"Test{kind.__name__}"
     globals()[name] = type(name, (base,), {"kind": kind, "capabilities": base.capabilities, "__module__": __name__})
@@ -64,4 +60,4 @@ for _kind in (kind for kind in InMemoryCheckpointBackend.__subclasses__() if has
 for _kind in (Shared, *Shared.__subclasses__()):
     _plant(PlantedShared, _kind)
 for _kind in (WithBlobs, *WithBlobs.__subclasses__()):
-    _plant(PlantedWithBlobs, _kind)
+    _plant(Planted, _kind)

@@ -66,7 +66,7 @@ class DatabaseCheckpointBackend(CheckpointBackend):
 
     name = "sql"
     keeps_blobs = True
-    chunked_from = 64 * 1024
+    blob_cost = 64 * 1024
 
     def __init__(
         self,

@@ -49,7 +49,7 @@ class FaultyBackend(CheckpointBackend):
         self.record_codec: RecordCodec = inner.record_codec
         self.name: str = inner.name
         self.keeps_blobs: bool = inner.keeps_blobs
-        self.chunked_from: int = inner.chunked_from
+        self.blob_cost: int = inner.blob_cost
         self.persistent: bool = inner.persistent  # type: ignore[misc]
         self.calls: list[str] = []
         """The methods that were called, in order."""

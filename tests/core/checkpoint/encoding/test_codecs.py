@@ -40,7 +40,7 @@ from spark.graphs.checkpoint.storage import Codec, Record, RecordCodec, RecordHe
 from spark.hooks import CodecSpec, SerializerSpec, hookimpl, register
 from spark_backend_sql import DatabaseCheckpointBackend
 from spark_testing import CodecConformance
-from spark_testing.suites.blob_memory import BlobMemory
+from spark_testing.suites.blob_memory import BlobMemory, PlainMemory
 from tests.support import aes_gcm
 from tests.support.aes_gcm import KEY_VARIABLE, AesGcm
 
@@ -388,7 +388,7 @@ def test_a_wrong_choice_says_what_is_right(given: Any, said: str) -> None:
 
 
 async def test_a_serializer_is_recorded_by_name_and_found_again() -> None:
-    written = InMemoryCheckpointBackend(serializer="upper")
+    written = PlainMemory(serializer="upper")
     await make_graph(written).run()
     record = await written.get_latest("g")
     assert record is not None

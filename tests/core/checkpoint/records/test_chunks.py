@@ -56,7 +56,7 @@ def graph_of(backend: CheckpointBackend, steps: int, **settings: Any) -> Graph:
     change.on(more=True) >> change
     change.on(more=False) >> ExitNode()
     config = CheckpointConfig(backend=backend, trigger_on_iteration=1, **settings)
-    backend.chunked_from = MUCH
+    backend.blob_cost = MUCH
     return Graph(start=change, id="g", state=small_values(), checkpoint_config=config)
 
 
@@ -142,9 +142,9 @@ async def test_a_chunk_is_readable(tmp_path: Path) -> None:
 class Store:
     """A place for records and what they refer to, which keeps account of what nobody needs, as a run does."""
 
-    def __init__(self, *, chunked_from: int = MUCH, **thresholds: int) -> None:
+    def __init__(self, *, blob_cost: int = MUCH, **thresholds: int) -> None:
         self.record_codec = RecordCodec()
-        self.cache = EncodingCache(chunked_from=chunked_from, **thresholds)
+        self.cache = EncodingCache(blob_cost=blob_cost, **thresholds)
         self.new = NewBlobs("w")
         self.blobs: dict[str, bytes] = {}
         self.count = 0
@@ -208,7 +208,7 @@ acts = st.sampled_from(["save", "save", "save", "lose", "go on"])
 @example([(much, "save"), ({"k0": 1}, "save"), (everything_goes | {"$x": 1}, "save")])
 def test_what_is_loaded_is_what_was_saved_and_nothing_else_is_kept(history: list[tuple[dict[str, Any], str]]) -> None:
     """Were this wrong, a checkpoint would lack a value, or a store would grow for ever."""
-    state, store = StateStore("graph_state"), Store(large_from=200, chunked_from=1_000, chunk_size=300)
+    state, store = StateStore("graph_state"), Store(large_from=200, blob_cost=1_000, chunk_size=300)
     for changed, act in history:
         state.apply(changed, writer="n")
         if act == "go on":
@@ -241,7 +241,7 @@ def test_a_change_leaves_the_other_chunks_as_they_are() -> None:
 
 def test_keys_that_are_deleted_one_checkpoint_at_a_time_leave_no_crumbs() -> None:
     """A queue loses its first key at each step."""
-    state, store = StateStore("graph_state"), Store(large_from=10_000, chunked_from=2_000, chunk_size=1_000)
+    state, store = StateStore("graph_state"), Store(large_from=10_000, blob_cost=2_000, chunk_size=1_000)
     state.apply({f"k{number}": "y" * 90 for number in range(200)}, writer="n")
     store.save(state.capture(), is_stored=True)
     for number in range(60):

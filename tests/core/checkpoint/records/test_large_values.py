@@ -24,7 +24,6 @@ from spark.graphs.checkpoint import (
     CheckpointManager,
     FileCheckpointBackend,
     GraphCheckpoint,
-    InMemoryCheckpointBackend,
     Retention,
 )
 from spark.graphs.checkpoint.records.blobs import LARGE_FROM, birth, garbage
@@ -32,6 +31,7 @@ from spark.graphs.checkpoint.records.checksum import checksum
 from spark.graphs.checkpoint.storage import Record, RecordCodec, RecordHeader, Records
 from spark_backend_sql import DatabaseCheckpointBackend
 from spark_testing.records import NOON, make_record
+from spark_testing.suites.blob_memory import PlainMemory
 from tests.support.running import Failure
 
 STEADY = "steady " * LARGE_FROM
@@ -155,13 +155,13 @@ async def test_large_values_are_compressed_as_the_rest_is(tmp_path: Path, compre
         assert await texts(backend) == [text_of(1)]
 
 
-async def test_memory_keeps_values_where_they_are() -> None:
-    backend = InMemoryCheckpointBackend()
+async def test_a_store_without_large_values_keeps_them_where_they_are() -> None:
+    backend = PlainMemory()
 
     await graph_of(backend, Loop(2)).run()
 
     assert await texts(backend) == [text_of(1), text_of(2)]
-    assert not backend.keeps_blobs
+    assert await stored(backend) == []
 
 
 @pytest.mark.filterwarnings("ignore:Checkpoints in the pickle format are not signed")

@@ -22,6 +22,7 @@ class Watched(InMemoryCheckpointBackend):
     """Is given whole records, as a store outside of the process, and notes which checkpoints the loop's thread encoded."""
 
     persistent = True
+    keeps_blobs = False
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

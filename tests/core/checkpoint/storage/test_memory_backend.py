@@ -12,7 +12,7 @@ from spark_testing.records import make_record
 
 
 class TestMemoryBackend(CheckpointBackendConformance):
-    capabilities = frozenset()
+    capabilities = ("keeps_blobs",)
 
     @pytest.fixture
     async def backend(self) -> AsyncIterator[InMemoryCheckpointBackend]:

@@ -1,21 +1,15 @@
-"""A store in memory that keeps large values and chunks by themselves, as files, databases and S3 do."""
+"""Stores in memory that suites look into: one where chunks come early, and one whose records hold everything."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeAlias
-
 from spark.graphs.checkpoint import InMemoryCheckpointBackend
 from spark.graphs.checkpoint.storage import Record
-
-Names: TypeAlias = list[str]
 
 
 class BlobMemory(InMemoryCheckpointBackend):
     """Notes for each record how many bytes it added. Chunks pay off early in it, so that a short run has some."""
 
-    keeps_blobs = True
-    chunked_from = 4096
+    blob_cost = 4096
 
     def __init__(self, **options: object) -> None:
         super().__init__(**options)
@@ -29,12 +23,10 @@ class BlobMemory(InMemoryCheckpointBackend):
         brought = {name: bytes(content) for name, content in record.blobs.items()}
         self.contents |= brought
         self.written.append(len(record.payload) + sum(map(len, brought.values())))
-        await super().put(record.with_blobs({}))
+        await super().put(record.with_blobs(brought))
 
-    async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
-        """Those of one graph, which is the only one."""
-        return {name: self.contents[name] for name in names if name in self.contents}
 
-    async def blob_names(self, graph_id: str) -> Names:
-        """As above."""
-        return [*self.contents]
+class PlainMemory(InMemoryCheckpointBackend):
+    """Keeps large values in its records, as a store without blobs does."""
+
+    keeps_blobs = False

@@ -19,7 +19,7 @@ from spark.graphs.checkpoint import (
     serializer_class,
 )
 from spark.graphs.checkpoint.storage import RecordCodec
-from spark_testing.suites.blob_memory import BlobMemory
+from spark_testing.suites.blob_memory import BlobMemory, PlainMemory
 from spark_testing.suites.conformance import Conformance
 
 _PLAIN: Final[list[Any]] = [
@@ -76,7 +76,7 @@ class SerializerConformance(Conformance):
             replaced = serializer.serialize(value)
             assert replaced is not value, f"serialize() leaves {_shown(value)} alone, which can't be saved as it is."
 
-    @pytest.mark.parametrize("store", [InMemoryCheckpointBackend, BlobMemory])
+    @pytest.mark.parametrize("store", [PlainMemory, BlobMemory])
     @pytest.mark.asyncio
     async def test_values_come_back_in_a_graph(
         self, serializer: CheckpointSerializer, values: list[Any], store: type[CheckpointBackend]

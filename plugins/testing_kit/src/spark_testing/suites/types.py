@@ -24,11 +24,11 @@ import pytest
 
 from spark.errors import SerializationError, SparkError
 from spark.graphs import ExitNode, Graph
-from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend, SavedType, Types
+from spark.graphs.checkpoint import CheckpointConfig, SavedType, Types
 from spark.graphs.checkpoint.storage import SECTIONS, CheckpointBackend, Record, RecordCodec
 from spark.hooks import TypesSpec, class_of, hookimpl, provider_of, register
 from spark_testing.records import make_record
-from spark_testing.suites.blob_memory import BlobMemory
+from spark_testing.suites.blob_memory import BlobMemory, PlainMemory
 from spark_testing.suites.conformance import Conformance
 
 _MOST_SECONDS: Final = 5
@@ -125,7 +125,7 @@ class TypesConformance(Conformance):
             )
             assert names.count(each.name) == 1, f"Two classes have the stored name {each.name!r}."
 
-    @pytest.mark.parametrize("store", [InMemoryCheckpointBackend, BlobMemory])
+    @pytest.mark.parametrize("store", [PlainMemory, BlobMemory])
     @pytest.mark.asyncio
     async def test_values_come_back_exactly(self, values: list[Any], store: type[CheckpointBackend]) -> None:
         """Alone and nested, whether buffers stand in the payload or beside it."""

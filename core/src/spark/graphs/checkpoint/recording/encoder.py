@@ -23,7 +23,7 @@ class RunEncoder:
         self._codec = codec or backend.record_codec
         self._writer = writer
         self._attempts = 0
-        self._cache = EncodingCache(chunked_from=backend.chunked_from if backend.keeps_blobs else None)
+        self._cache = EncodingCache(blob_cost=backend.blob_cost if backend.keeps_blobs else None)
         self._blobs = NewBlobs(writer, backend.record_codec.writing) if backend.keeps_blobs else None
 
     async def encode(self, checkpoint: GraphCheckpoint, sequence: int) -> Record:

@@ -33,16 +33,14 @@ class Chunks:
 
     Keys that come or go change the chunks where they do, and leave the others as they are.
 
-    :param chunked_from: bytes of a mapping from which on it is divided; half of it is what a chunk costs beside its bytes.
+    :param blob_cost: bytes of a mapping from which on it is divided; half of it is what a chunk costs beside its bytes.
     :param chunk_size: bytes that a chunk has at first, about.
     :param is_large: whether the item of this key is a reference to a large value.
     :param retired: gets the names of blobs that no longer stand for a chunk.
     """
 
-    def __init__(
-        self, chunked_from: int, *, chunk_size: int, is_large: Callable[[str], bool], retired: list[str]
-    ) -> None:
-        self._chunked_from = chunked_from
+    def __init__(self, blob_cost: int, *, chunk_size: int, is_large: Callable[[str], bool], retired: list[str]) -> None:
+        self._blob_cost = blob_cost
         self._smallest = chunk_size
         self._is_large = is_large
         self._retired = retired
@@ -68,7 +66,7 @@ class Chunks:
                 self._arrange(items, size)
             self._changed.clear()
             return bool(self._chunks)
-        if size < self._chunked_from // 2:
+        if size < self._blob_cost // 2:
             self.forget()
             return False
         if self._is_stale:
@@ -131,7 +129,7 @@ class Chunks:
         return chunk
 
     def _is_calm(self, items: Mapping[str, bytes], size: int) -> bool:
-        if size < self._chunked_from:
+        if size < self._blob_cost:
             return False
         changed = len(self._changed)
         if self._costs_more(changed, size):  # unless many of them are neighbours
@@ -142,7 +140,7 @@ class Chunks:
 
     def _costs_more(self, chunks: int, size: int) -> bool:
         """Whether to write so many chunks costs more than to write all items."""
-        return chunks * self._chunked_from > 2 * size
+        return chunks * self._blob_cost > 2 * size
 
     def _arrange(self, items: Mapping[str, bytes], size: int) -> None:
         self._size = self._size_of_chunks(size)

@@ -62,7 +62,7 @@ class CheckpointBackend(ABC):
     keeps_blobs: bool = False
     """It has ``get_blobs``, ``delete_blobs`` and ``blob_names``, and stores a record's ``blobs`` with it. A run's large values
     are then kept once for each change, and records only refer to them."""
-    chunked_from: int = 512 * 1024
+    blob_cost: int = 512 * 1024
     """With ``keeps_blobs``: as many bytes as the store takes in the time that one more blob takes it. Where a run's small values
     come to so many, they are kept in chunks, each a blob, and a checkpoint writes those that changed."""
     inline_limits: ClassVar[InlineLimits] = InlineLimits()

@@ -25,6 +25,7 @@ class InMemoryCheckpointBackend(CheckpointBackend):
 
     name = "memory"
     persistent: ClassVar[bool] = False
+    keeps_blobs = True
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -32,6 +33,8 @@ class InMemoryCheckpointBackend(CheckpointBackend):
         """Records by graph id and sequence, in the order of sequences."""
         self._deleted_up_to: dict[str, int] = {}
         """Graph id to the highest sequence that was deleted. Neither it nor any below it is used again."""
+        self._blobs: dict[str, dict[str, bytes]] = {}
+        """Large values by graph id and name."""
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
@@ -50,6 +53,9 @@ class InMemoryCheckpointBackend(CheckpointBackend):
         if sequence in records or sequence <= self._deleted_up_to.get(graph_id, 0):
             raise SequenceTakenError(f"Sequence {sequence} of graph {graph_id!r} was used before.")
         is_latest = not records or sequence > next(reversed(records))
+        if record.blobs:
+            self._blobs.setdefault(graph_id, {}).update(record.blobs)
+            record = record.with_blobs({})
         records[sequence] = record
         self._graphs[graph_id] = records if is_latest else dict(sorted(records.items()))
 
@@ -92,6 +98,19 @@ class InMemoryCheckpointBackend(CheckpointBackend):
             self._deleted_up_to[graph_id] = sequence
         return True
 
+    async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
+        blobs = self._blobs.get(graph_id, {})
+        return {name: blobs[name] for name in names if name in blobs}
+
+    async def blob_names(self, graph_id: str) -> Names:
+        return [*self._blobs.get(graph_id, {})]
+
+    async def delete_blobs(self, graph_id: str, names: Sequence[str]) -> None:
+        blobs = self._blobs.get(graph_id, {})
+        for name in names:
+            blobs.pop(name, None)
+
     async def forget(self, graph_id: str) -> Sequences:
         self._deleted_up_to.pop(graph_id, None)
+        self._blobs.pop(graph_id, None)
         return [*self._graphs.pop(graph_id, {})]

@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import growth
+from benchmarks.curves import growth
+from benchmarks.curves.svg import Chart, Line, Point
 from benchmarks.effort import QUICK, Effort
 from benchmarks.machine import machine
 from benchmarks.measure import figure
-from benchmarks.svg import Chart, Line, Point
 from benchmarks.workload import disk
 
-FIGURES = Path(__file__).resolve().parents[1] / "docs" / "figures"
+FIGURES = Path(__file__).resolve().parents[2] / "docs" / "figures"
 
 
 @dataclass(frozen=True, slots=True)

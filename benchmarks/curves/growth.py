@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks import floors, state
 from benchmarks.contest.rows import Laps
-from benchmarks.engine import seconds_of_fan_out
+from benchmarks.costs.engine import seconds_of_fan_out
 from spark.graphs import ExitNode, Graph, Node, NodeContext
 from spark.graphs.checkpoint import (
     CheckpointBackend,
