@@ -23,6 +23,8 @@ THERE = "another thread"
 WARM = 2
 """The first save opens the connection, and shows which graph it is."""
 LARGE = InlineLimits().nbytes + 1
+SPARE = 5
+"""Transactions more than there were rounds: the first calls make the tables, and a busy machine tears a round apart."""
 
 
 @pytest.fixture
@@ -54,6 +56,11 @@ class Places:
     @property
     def saves(self) -> list[str]:
         return [self._place(thread) for text, thread in self._seen if text.startswith("INSERT INTO checkpoints ")]
+
+    @property
+    def commits(self) -> int:
+        """How many transactions there were."""
+        return sum(text == "COMMIT" for text, _ in self._seen)
 
     @property
     def reads(self) -> list[str]:
@@ -97,7 +104,9 @@ async def test_an_inline_save_is_durable_and_returns_what_it_deleted(
         assert other.execute("SELECT sequence FROM checkpoints ORDER BY 1").fetchall() == [(2,), (3,)]
 
 
-async def test_graphs_that_save_by_turns_share_the_writer(backend: DatabaseCheckpointBackend, places: Places) -> None:
+async def test_graphs_that_save_by_turns_need_no_other_thread_either(
+    backend: DatabaseCheckpointBackend, places: Places
+) -> None:
     await save(backend, "g", 1, WARM)
     places.clear()
 
@@ -105,7 +114,62 @@ async def test_graphs_that_save_by_turns_share_the_writer(backend: DatabaseCheck
         await backend.put(make_record("other", sequence))
         await backend.put(make_record("g", WARM + sequence))
 
-    assert places.saves == [THERE] * 6
+    assert places.saves == [HERE] * 6
+
+
+async def test_what_graphs_save_in_one_turn_of_the_loop_is_one_transaction(
+    backend: DatabaseCheckpointBackend, places: Places
+) -> None:
+    await save(backend, "g", 1, WARM)
+    places.clear()
+
+    await asyncio.gather(*(backend.put(make_record(f"graph {number}", 1)) for number in range(5)))
+
+    assert places.saves == [HERE] * 5
+    assert places.commits == 1
+
+
+async def test_graphs_whose_saves_are_answered_at_once_save_together_again(file: Path) -> None:
+    """Else one half of them would save while the other half takes its next step, and they would be in each other's way."""
+
+    async def run(graph_id: str) -> None:
+        for sequence in range(1, 11):
+            await backend.put(make_record(graph_id, sequence))
+
+    async with OnASlowDisk(f"sqlite:///{file}") as backend:
+        with statements_by_thread(backend) as seen:
+            await asyncio.gather(*(run(f"graph {number}") for number in range(20)))
+
+            assert Places(seen).saves == [THERE] * 200
+            assert Places(seen).commits <= 10 + SPARE
+
+
+async def test_what_a_turn_of_the_loop_adds_late_holds_up_nobody(file: Path) -> None:
+    """A loop that was closed in the middle of its turn, for instance, never comes to its end."""
+    with closing(asyncio.new_event_loop()) as closed:
+        async with OnASlowDisk(f"sqlite:///{file}") as backend:
+            await save(backend, "g", 1, WARM)
+            backend._writer._turns.add(closed)
+
+            async with asyncio.timeout(10):
+                await save(backend, "g", WARM + 1, 5)
+
+
+async def test_a_conflict_in_a_turn_is_one_graphs_alone(backend: DatabaseCheckpointBackend, places: Places) -> None:
+    await save(backend, "g", 1, WARM)
+    await backend.delete("g", 1)
+    places.clear()
+
+    outcomes = await asyncio.gather(
+        backend.put_and_delete(make_record("new", 1), [9]),
+        backend.put_and_delete(make_record("g", 1), [2]),
+        backend.put_and_delete(make_record("other", 1), ()),
+        return_exceptions=True,
+    )
+
+    assert [type(outcome) for outcome in outcomes] == [list, SequenceTakenError, list]
+    assert [info.graph_id for info in (await backend.list()).infos] == ["g", "new", "other"]
+    assert {*places.saves} == {HERE}
 
 
 async def test_a_slow_disk_does_not_hold_up_the_event_loop(file: Path) -> None:
