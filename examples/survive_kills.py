@@ -33,7 +33,7 @@ def main() -> int:
     print(f"  {usual:.1f} s")
     print(f"\nThe same, killed up to {options.kills} times (--seed {options.seed} repeats the instants):")
     with tempfile.TemporaryDirectory(prefix="spark-demo-") as temporary:
-        store = options.store or f"file://{temporary}/checkpoints"
+        store = (options.store or "file://{directory}/checkpoints").replace("{directory}", temporary)
         delays = [chance.uniform(0.5, 1.5) * usual / (options.kills + 1) for _ in range(options.kills)]
         found, kills = run_until_done(example, store, delays)
     print(f"\nundisturbed: {expected}\nkilled:      {found}")
@@ -96,7 +96,9 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=6, help="how often to kill it at most (default 6)")
     parser.add_argument(
-        "--store", default="", help="URL of an empty checkpoint store (default: files in a temporary folder)"
+        "--store",
+        default="",
+        help="URL of an empty checkpoint store; {directory} stands for a temporary folder (default: files in there)",
     )
     parser.add_argument(
         "--seed", type=int, default=random.SystemRandom().randrange(10**6), help="of the kills' instants"
