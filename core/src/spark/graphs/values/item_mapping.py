@@ -235,12 +235,15 @@ class _Lineage:
         :param later: all that is noted from there on.
         """
         before, next = noted[0]
+        was_missing = set()
         while next is not until:
             more, next = next[0]
             for key, value in more.items():
-                was_missing = before.setdefault(key, value) is _MISSING
-                if was_missing and key not in self.items and not any(key in each for each in later):
-                    del before[key]
+                if before.setdefault(key, value) is _MISSING:
+                    was_missing.add(key)
+        for key in was_missing:
+            if key not in self.items and not any(key in each for each in later):
+                del before[key]
         noted[0] = before, until
         return before
 
