@@ -69,7 +69,7 @@ def test_a_capture_names_the_nodes_whose_state_changed() -> None:
     after = run.node_states()
 
     assert len(before) == len(after) == 100
-    assert ([*after.changed], [*after.removed]) == ([node], [])
+    assert after.changes_since(before.moment) == ((node,), ())
     assert after[node] == {"times": 1}
     assert all(after[key] is before[key] for key in before if key != node)
 

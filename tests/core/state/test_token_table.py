@@ -12,7 +12,7 @@ import pytest
 
 from spark.graphs.state.frontier import Frontier
 from spark.graphs.state.token import Token
-from spark.graphs.values.containers import Captured
+from spark.graphs.values.item_mapping import Captured
 
 
 def started(**more: Any) -> Frontier:
@@ -30,7 +30,7 @@ def fan_out(branches: int, **more: Any) -> Frontier:
 
 def reloaded(captured: dict[str, Any], **more: Any) -> Frontier:
     frontier = Frontier(**more)
-    frontier.load(json.loads(json.dumps(captured)))
+    frontier.load(json.loads(json.dumps(captured, default=dict)))
     return frontier
 
 
@@ -120,6 +120,13 @@ class TestContents:
         assert inputs[0] is inputs[1] is inputs[2]
 
 
+def changed(captured: Captured, before: Captured) -> tuple[list[str], list[str]]:
+    """What was put since, and what was removed."""
+    changes = captured.changes_since(before.moment)
+    assert changes is not None
+    return [*changes.put], [*changes.removed]
+
+
 class TestChanges:
     def test_of_a_few_pending_tokens_too_only_those_that_changed_are_written_anew(self) -> None:
         frontier = fan_out(10)
@@ -141,29 +148,30 @@ class TestChanges:
         after = frontier.capture()
         tokens: Captured = after["tokens"]
 
-        assert ([*tokens.changed], [*tokens.removed]) == ([running.id], [])
+        assert changed(tokens, before["tokens"]) == ([running.id], [])
         assert tokens[running.id]["failures"] == 1
         assert all(tokens[id] is token for id, token in before["tokens"].items() if id != running.id)
         assert after["contents"] is before["contents"]
 
     def test_a_step_changes_its_own_token_and_those_that_follow(self) -> None:
         frontier = fan_out(1_000)
-        frontier.capture()
+        before = frontier.capture()
         frontier.finish(frontier.start(), {"of": "branch"}, ["next"])
         captured = frontier.capture()
 
-        assert ([*captured["tokens"].changed], [*captured["tokens"].removed]) == (["1002"], ["2"])
-        assert ([*captured["contents"].changed], [*captured["contents"].removed]) == (["1002"], [])
+        assert changed(captured["tokens"], before["tokens"]) == (["1002"], ["2"])
+        assert changed(captured["contents"], before["contents"]) == (["1002"], [])
 
     def test_a_branch_that_arrives_at_a_join_changes_no_other(self) -> None:
         """Where it stands among the others is in its path, which needs no numbering of all."""
         frontier = fan_out(1_000, joins=["join"], reaches={f"branch {number}": ["join"] for number in range(1_000)})
-        frontier.capture()
+        captured = frontier.capture()
         for _ in range(10):
+            before = captured
             frontier.finish(frontier.start(), {}, ["join"])
             captured = frontier.capture()
 
-            assert (len(captured["tokens"].changed), len(captured["tokens"].removed)) == (1, 1)
+            assert [*map(len, changed(captured["tokens"], before["tokens"]))] == [1, 1]
 
 
 def plain(frontier: Frontier) -> dict[str, Any]:

@@ -27,8 +27,8 @@ from spark.graphs.checkpoint.records.blobs import NewBlobs
 from spark.graphs.checkpoint.serialization.cost import CostBudget, CostExceededError
 from spark.graphs.checkpoint.storage import Format, Record, RecordCodec
 from spark.graphs.state.frontier import Frontier
-from spark.graphs.state.tracked import TrackedMapping
-from spark.graphs.values.containers import Captured
+from spark.graphs.values.item_mapping import Captured
+from spark.graphs.values.tracked import TrackedMapping
 from spark_format_pickle import PickleFormat
 
 MOMENT: Final = datetime(2024, 5, 1, tzinfo=UTC)
@@ -91,7 +91,7 @@ def test_only_what_changed_is_encoded() -> None:
 
     codec, cache, tokens = RecordCodec(serializer=Watching(), checksum="crc32"), EncodingCache(), TrackedMapping[Any]()
     apply(tokens, [(str(number), {"node": f"n{number}"}) for number in range(1, 1001)])
-    encode({"tokens": tokens.capture(), "contents": Captured()}, codec, cache=cache)
+    encode({"tokens": tokens.capture(), "contents": Captured({})}, codec, cache=cache)
 
     assert "frontier['tokens']" not in cache.mappings, "a serializer has to be asked about the mapping itself"
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
+from spark.graphs.values.item_mapping import ItemMapping
+
 _SECTION: Final = "section"
 
 
@@ -34,7 +36,7 @@ class Section:
 
     def takes(self, values: object) -> bool:
         """Whether this can be the section."""
-        return isinstance(values, dict) or (values is None and self.may_be_none)
+        return isinstance(values, dict | ItemMapping) or (values is None and self.may_be_none)
 
 
 def sections_of(checkpoint: type) -> dict[str, Section]:

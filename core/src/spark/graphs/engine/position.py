@@ -14,11 +14,11 @@ from spark.graphs.engine.outcome import Cause, Failed, Finished, Outcome, Stop
 from spark.graphs.engine.spec import RunSpec
 from spark.graphs.message import Message
 from spark.graphs.state.frontier import Frontier
-from spark.graphs.state.tracked import TrackedMapping
 from spark.graphs.state.transactions import StateStore
 from spark.graphs.values.containers import PlainDict
 from spark.graphs.values.failures import add_note
 from spark.graphs.values.snapshots import Check, snapshot
+from spark.graphs.values.tracked import TrackedMapping
 
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)

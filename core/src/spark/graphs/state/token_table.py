@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from spark.graphs.state.token import Token
-from spark.graphs.state.tracked import TrackedMapping
-from spark.graphs.values.containers import Captured, PlainDict
-
-_MANY: Final = 16
-"""From so many tokens on it costs less to know what changed than to look at each."""
+from spark.graphs.values.containers import PlainDict
+from spark.graphs.values.item_mapping import Captured
+from spark.graphs.values.tracked import TrackedMapping
 
 
 class TokenTable(TrackedMapping[Token]):
     """Tokens by id, in the order of their ids. Their contents, which several may share, are a mapping beside them."""
 
-    __slots__ = ("_contents", "_few", "_uses")
+    __slots__ = ("_contents", "_uses")
 
     def __init__(self) -> None:
         super().__init__(lambda token: PlainDict(token.to_data()))
@@ -24,49 +21,29 @@ class TokenTable(TrackedMapping[Token]):
         """The inputs of all tokens by the id of the content, as of the last capture."""
         self._uses: dict[str, int] = {}
         """Content id to the number of tokens that name it, as of the last capture."""
-        self._few: dict[str, Any] = {}
-        """The data of tokens when there were few, as of that capture; a token that is not changed in place keeps its data."""
 
     def changed(self, token: Token) -> None:
         """A token was changed in place."""
-        self._few = {}
         self.put(token.id, token)
 
-    def capture_all(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The data of all tokens and the contents that they name, both by id. Never change what is in there.
-
-        Where there are many tokens, both are ``Captured`` and say what changed.
-        """
-        return self._capture_few() if len(self.values) < _MANY else self._capture_many()
-
-    def _capture_few(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        if self.captured is not None:
-            self.stop_tracking()
-            self._contents = TrackedMapping()
-            self._uses.clear()
-        before, tokens, contents = self._few, PlainDict(), {}
-        for id, token in self.values.items():
-            tokens[id] = before.get(id) or token.to_data()
-            contents[token.content] = token.inputs
-        self._few = tokens
-        return tokens, contents
-
-    def _capture_many(self) -> tuple[Captured, Captured]:
+    def capture_all(self) -> tuple[Captured, Captured]:
+        """The data of all tokens and the contents that they name, both by id."""
         before, tokens = self.captured, self.capture()
         if tokens is not before:
-            self._count_uses(before or {}, tokens)
+            self._count_uses(before or Captured({}), tokens)
         return tokens, self._contents.capture()
 
-    def _count_uses(self, before: Mapping[str, Any], tokens: Captured) -> None:
+    def _count_uses(self, before: Captured, tokens: Captured) -> None:
         """Put the contents that tokens name since the capture before, and remove those that none names any more."""
-        uses = self._uses
-        for id in tokens.changed:
+        uses, changes = self._uses, tokens.changes_since(before.moment)
+        new, removed = (changes.put, changes.removed) if changes is not None else (tokens.keys(), ())
+        for id in new:
             if id not in before:
-                content = tokens[id]["content"]
+                content = self.values[id].content
                 if content not in uses:
                     self._contents.put(content, self.values[id].inputs)
                 uses[content] = uses.get(content, 0) + 1
-        for id in tokens.removed:
+        for id in removed:
             content = before[id]["content"]
             uses[content] -= 1
             if not uses[content]:

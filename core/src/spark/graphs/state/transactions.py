@@ -11,9 +11,9 @@ from enum import Enum
 from typing import Any, Final, Protocol
 
 from spark.errors import RunError, SerializationError, StateConflictError
-from spark.graphs.state.tracked import TrackedMapping
 from spark.graphs.values.failures import add_note
 from spark.graphs.values.snapshots import Check, snapshot
+from spark.graphs.values.tracked import TrackedMapping
 
 
 class Absent(Enum):

@@ -1,9 +1,11 @@
-"""The engine's own containers: dicts that carry facts about their content, which saves work."""
+"""The engine's own containers, and what they are to everybody else."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
+
+from spark.graphs.values.item_list import ItemList
+from spark.graphs.values.item_mapping import Captured, ItemMapping
 
 
 class PlainDict(dict[str, Any]):
@@ -15,28 +17,15 @@ class PlainDict(dict[str, Any]):
         return dict, (dict(self),)  # for whoever copies or pickles it, it is a dict
 
 
-class Captured(dict[str, Any]):
-    """What a tracked mapping held at one moment, by reference. Never changed.
-
-    Whoever has processed the capture that was taken before this one need only remove ``removed`` and then put ``changed``.
-    """
-
-    __slots__ = ("before", "changed", "moment", "removed")
-
-    moment: object
-    """Stands for this capture."""
-    before: object
-    """Stands for the capture that was taken before this one, if any."""
-    changed: Collection[str]
-    """The keys that were put since, in order, so that new ones are at the end; of a first capture, all keys."""
-    removed: Collection[str]
-    """The keys of the capture before that were removed since. One that was put again later is in ``changed``, too."""
-
-    def __reduce__(self) -> tuple[type, tuple[dict[str, Any]]]:
-        return dict, (dict(self),)  # as above
-
-
 def ordinary(value: Any) -> Any:
-    """A value as users know it: the engine's own containers as the dict that they are."""
+    """A value as users know it: the engine's own containers as the lists and dicts that they stand for."""
     kind = type(value)
-    return dict(value) if kind is Captured or kind is PlainDict else value
+    if kind is PlainDict:
+        return dict(value)
+    if kind is ItemList:
+        return value[:]
+    if kind is ItemMapping:
+        return value.whole()
+    if kind is Captured:
+        return {key: ordinary(item) for key, item in value.items()}
+    return value

@@ -15,6 +15,8 @@ from typing import Any, Final
 from weakref import WeakSet
 
 from spark.errors import SerializationError
+from spark.graphs.values.item_list import ItemList
+from spark.graphs.values.item_mapping import Captured, ItemMapping
 from spark.graphs.values.paths import find_unserializable
 
 _MANY: Final = 100_000
@@ -197,6 +199,10 @@ def _copy_dict(value: dict[Any, Any], copied: _Copied, state: Any) -> dict[Any, 
     return items
 
 
+def _copy_mapping(value: ItemMapping, copied: _Copied, state: Any) -> dict[Any, Any]:
+    return _copy_dict(value.whole(), copied, state)
+
+
 def _doubt(part: Any, state: Any) -> None:
     """Note that this part may not be possible to save."""
     if type(part) not in _IMMUTABLE and type(state) is list:
@@ -247,6 +253,9 @@ def _share_moment(value: Any, copied: _Copied, state: Any) -> Any:
 _COPIERS: Final[dict[type, Callable[[Any, _Copied, Any], Any]]] = {
     dict: _copy_dict,
     list: _copy_list,
+    ItemList: _copy_list,
+    ItemMapping: _copy_mapping,
+    Captured: _copy_mapping,
     tuple: _copy_tuple,
     set: _copy_set,
     frozenset: _copy_frozenset,

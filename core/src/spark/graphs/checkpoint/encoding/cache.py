@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import chain, compress
 from operator import is_not
@@ -13,7 +13,7 @@ from spark.graphs.checkpoint.records.buffers import Buffers
 from spark.graphs.checkpoint.records.chunks import CHUNK_SIZE, Chunks
 from spark.graphs.checkpoint.records.composing import Encoded, EncodedItems
 from spark.graphs.checkpoint.serialization.writer import TreeWriter, are_names
-from spark.graphs.values.containers import Captured
+from spark.graphs.values.item_mapping import Captured, Changes, Moment
 
 Encode = Callable[[str, str, Any], bytes]
 """Encodes one item, given the name of its mapping, its key and its value."""
@@ -83,7 +83,7 @@ class EncodingCache:
         """Whether blobs hold the value of this key."""
         return (mapping, key) in self.refs
 
-    def mapping(self, name: str, values: dict[str, Any], encode: Encode) -> CachedMapping | None:
+    def mapping(self, name: str, values: Mapping[str, Any], encode: Encode) -> CachedMapping | None:
         """The encoded items of a mapping, in order; None when its keys can't be those of a plain object.
 
         ``encode`` is called for the keys whose value is not the object that it was last time.
@@ -111,7 +111,7 @@ class EncodingCache:
         if self.refs:
             self._retire_missing(name, {})
 
-    def _retire_missing(self, mapping: str, values: dict[str, Any]) -> None:
+    def _retire_missing(self, mapping: str, values: Mapping[str, Any]) -> None:
         for place in [place for place in self.refs if place[0] == mapping and place[1] not in values]:
             self.refer(place, ())
 
@@ -131,7 +131,7 @@ class CachedMapping:
         self.encoded: dict[str, bytes] = {}
         self._size = 0
         """The total length of all items."""
-        self.moment: object = None
+        self.moment: Moment | None = None
         """Which capture the items were made from, if it was one."""
         self._chunks: Chunks | None = None
         if cache.blob_cost is not None:
@@ -153,31 +153,31 @@ class CachedMapping:
 
     def follow(self, captured: Captured, encode: Encode) -> bool:
         """Take over what changed since the capture before; False when the items are not of that, or can't have these keys."""
-        if captured.moment is self.moment:
-            return True
-        if self.moment is None or captured.before is not self.moment:
+        changes = captured.changes_since(self.moment)
+        if changes is None:
             return False
-        has_other_keys = captured.removed or len(captured) != len(self.values)
-        if has_other_keys and not self._can_have_keys(captured):
+        has_other_keys = changes.removed or len(captured) != len(self.values)
+        if has_other_keys and not self._can_have_keys(captured, changes):
             return False
         self.moment = None  # should one of them fail, the items are those of no capture
-        for key in captured.removed:
-            self._remove(key)
-        for key in captured.changed:
+        for key in changes.removed:
+            if key in self.values:
+                self._remove(key)
+        for key in changes.put:
             value = captured[key]
             if self.values.get(key, _NEW) is not value:
                 self._put(key, value, encode(self._name, key, value))
         self.moment = captured.moment
         return True
 
-    def take_new(self, values: dict[str, Any], encode: Encode) -> None:
+    def take_new(self, values: Mapping[str, Any], encode: Encode) -> None:
         """Encode again the values that are other objects, where the keys are the same."""
         self.moment = None
         for key in compress(values, map(is_not, values.values(), self.values.values())):
             self._put(key, values[key], encode(self._name, key, values[key]))
         self.moment = values.moment if type(values) is Captured else None
 
-    def take_all(self, values: dict[str, Any], encode: Encode) -> None:
+    def take_all(self, values: Mapping[str, Any], encode: Encode) -> None:
         """Go through all values, since there are other keys; those that are the same objects are not encoded again."""
         encoded: dict[str, bytes] = {}
         changed: list[str] = []
@@ -192,8 +192,8 @@ class CachedMapping:
             self._chunks.follow(changed)
         self.moment = values.moment if type(values) is Captured else None
 
-    def _can_have_keys(self, captured: Captured) -> bool:
-        return len(captured) > 1 and are_names({key: key for key in captured.changed if key not in self.values})
+    def _can_have_keys(self, captured: Captured, changes: Changes) -> bool:
+        return len(captured) > 1 and are_names({key: key for key in changes.put if key not in self.values})
 
     def _put(self, key: str, value: Any, item: bytes) -> None:
         """A value and its item; those of a new key come last."""

@@ -28,7 +28,8 @@ from spark.graphs.checkpoint.serialization.object_hook import ObjectHook
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer, serializer_name
 from spark.graphs.checkpoint.serialization.unsaveable import describe
 from spark.graphs.checkpoint.serialization.writer import TreeWriter
-from spark.graphs.values.containers import Captured, ordinary
+from spark.graphs.values.containers import ordinary
+from spark.graphs.values.item_mapping import Captured, ItemMapping
 from spark.graphs.values.loaded import class_name
 from spark.graphs.values.paths import find_unserializable
 
@@ -37,6 +38,8 @@ Checksum = Literal["sha256", "crc32"]
 KeepApart = Callable[[bytes | Pieces], BlobRef]
 """Stores an encoded value, or a chunk of buffers, as a blob; returns the reference to it."""
 
+_MANY: Final = 16
+"""From so many tokens on it costs less to encode each that is new than to encode all at once."""
 _NO_ITEMS: Final = EncodedItems.of(())
 
 
@@ -254,7 +257,7 @@ class _SectionEncoder:
         kept = self._cache.kept
         for name, section in SECTIONS.items():
             values = getattr(checkpoint, name)
-            if section.is_keyed and isinstance(values, dict):
+            if section.is_keyed and isinstance(values, dict | ItemMapping):
                 encoded[name] = self._items(name, values)
             elif section.is_kept and name in kept and kept[name][0] is values:
                 encoded[name] = kept[name][1]
@@ -270,7 +273,7 @@ class _SectionEncoder:
                     encoded[name] = self._encoder.dump(None, name)
         return encoded
 
-    def _items(self, name: str, values: dict[str, Any]) -> Encoded:
+    def _items(self, name: str, values: Mapping[str, Any]) -> Encoded:
         """A mapping key by key; in chunks where it has many items."""
         if not values:  # as the node states of many a graph
             if name in self._cache.mappings:
@@ -318,7 +321,7 @@ class _SectionEncoder:
         """A section in one piece, unless there are large values in it, or mappings that say what changed in them."""
         members = section.keyed_members if not self._writer.has_hook else ()
         for member in members:
-            if type(values.get(member)) is Captured:
+            if type(captured := values.get(member)) is Captured and len(captured) >= _MANY:
                 return self._composed(name, values, members)
         if self._budget is not None:
             self._budget.add_mapping(values)
@@ -338,7 +341,10 @@ class _SectionEncoder:
     def _drop_members(self, name: str, members: Iterable[str], values: Mapping[str, Any]) -> None:
         """Forget those mappings in a section that are none any more, or not there."""
         for member in members:
-            if not isinstance(values.get(member), dict) and (path := _path(name, member)) in self._cache.mappings:
+            if (
+                not isinstance(values.get(member), dict | ItemMapping)
+                and (path := _path(name, member)) in self._cache.mappings
+            ):
                 self._cache.drop(path)
 
     def _composed(self, name: str, values: dict[str, Any], members: tuple[str, ...]) -> DeferredPayload:
@@ -349,7 +355,7 @@ class _SectionEncoder:
         encoded: dict[str, Encoded] = {}
         self._cache.composed.add(name)
         for key, value in values.items():
-            if key in members and isinstance(value, dict):
+            if key in members and isinstance(value, dict | ItemMapping):
                 encoded[key] = self._items(_path(name, key), value)
             else:
                 if self._budget is not None:

@@ -9,6 +9,8 @@ from typing import Any, Final, cast
 from spark.graphs.checkpoint.serialization.buffers import BUFFER_TYPES
 from spark.graphs.checkpoint.serialization.classes.registered_types import registered_class
 from spark.graphs.values.containers import PlainDict
+from spark.graphs.values.item_list import ItemList
+from spark.graphs.values.item_mapping import Captured, ItemMapping
 
 _LIGHT_VALUES: Final = 2_000
 """About a millisecond's worth of small values."""
@@ -81,11 +83,11 @@ def encoding_cost(value: Any, *, limit: int) -> int:
         kind = type(item)
         if kind in _TEXTS:
             total += len(item) // _TEXT_UNIT
-        elif kind is dict or kind in _COLLECTIONS:
+        elif kind in _MAPPINGS or kind in _COLLECTIONS:
             total += len(item)
             if total > limit:
                 break
-            pending += [part for part in (item.values() if kind is dict else item) if type(part) not in _SINGLE]
+            pending += [part for part in (item.values() if kind in _MAPPINGS else item) if type(part) not in _SINGLE]
         elif (known := registered_class(kind)) is not None and known.nbytes is not None:
             total += known.nbytes(item) // _TEXT_UNIT
         else:
@@ -115,7 +117,7 @@ def _size(item: Any, sizes: dict[int, int], distinct: list[int]) -> int:
     kind = type(item)
     if kind in _PLAIN:
         return 1
-    parts = item.values() if kind is dict else item if kind in _COLLECTIONS else _attributes(item)
+    parts = item.values() if kind in _MAPPINGS else item if kind in _COLLECTIONS else _attributes(item)
     count = len(parts)
     if count < _FEW and _PLAIN.issuperset(map(type, parts)):  # as most are
         distinct[0] += count
@@ -146,4 +148,5 @@ def _attributes(item: Any) -> Collection[Any]:
 _SINGLE: Final = frozenset({int, float, bool, type(None)})
 _TEXTS: Final = frozenset({str, *BUFFER_TYPES})
 _PLAIN: Final = _SINGLE | _TEXTS
-_COLLECTIONS: Final = frozenset({list, tuple, set, frozenset})
+_MAPPINGS: Final = frozenset({dict, ItemMapping, Captured})
+_COLLECTIONS: Final = frozenset({list, tuple, set, frozenset, ItemList})

@@ -9,6 +9,7 @@ from spark.errors import DeserializationError
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer, is_hook
 from spark.graphs.checkpoint.serialization.unsaveable import Unsaveable, describe
 from spark.graphs.checkpoint.serialization.writer import MAX_DEPTH
+from spark.graphs.values.containers import ordinary
 from spark.graphs.values.paths import key_step, show
 
 _SEQUENCES: Final = frozenset({list, tuple, set, frozenset})
@@ -67,7 +68,7 @@ class ObjectHook:
             raise Unsaveable(f"it is nested deeper than {MAX_DEPTH} levels. Store it flatter.", too_deep=True)
         assert self._serializer is not None
         try:
-            value = self._serializer.serialize(value)
+            value = self._serializer.serialize(ordinary(value))
         except Exception as error:
             raise Unsaveable(f"serialize() of the serializer raised {describe(error)}.") from error
         below = depth + 1

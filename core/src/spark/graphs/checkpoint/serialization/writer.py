@@ -25,7 +25,9 @@ from spark.graphs.checkpoint.serialization.moments import MOMENT_WRITERS, write_
 from spark.graphs.checkpoint.serialization.scalars import SCALAR_WRITERS, write_float, write_int, write_text
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer, is_hook
 from spark.graphs.checkpoint.serialization.unsaveable import Unsaveable, describe
-from spark.graphs.values.containers import Captured, PlainDict, ordinary
+from spark.graphs.values.containers import PlainDict, ordinary
+from spark.graphs.values.item_list import ItemList
+from spark.graphs.values.item_mapping import Captured, ItemMapping
 from spark.graphs.values.loaded import class_name
 from spark.graphs.values.paths import attribute_step, key_step, show
 
@@ -114,8 +116,10 @@ class TreeWriter:
             return self.write_items(value, depth)
         if kind is PlainDict:
             return dict(value)
-        if kind is Captured:
-            return self.write_mapping(value, depth)
+        if kind is ItemList:
+            return self.write_items(value, depth)
+        if kind is Captured or kind is ItemMapping:
+            return self.write_mapping(value.whole(), depth)
         return self._write_tagged(value, kind, depth)
 
     def _write_tagged(self, value: Any, kind: type, depth: int) -> Any:
