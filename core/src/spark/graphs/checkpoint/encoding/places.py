@@ -1,4 +1,4 @@
-"""Places: numbers that order the items of a mapping or a list, wherever each is stored. An item keeps its place as long as it can.
+"""Places: numbers that order the items of a mapping or a list, wherever each is stored. An item keeps its own while it can.
 
 Places are whole numbers, with gaps where something was removed; what is inserted gets a number in between, a fraction if need be.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TypeAlias
 
 Place: TypeAlias = "int | float"
@@ -46,7 +47,7 @@ def between(low: Place | None, high: Place | None, count: int) -> list[Place] | 
     step = (high - low) / (count + 1)
     found: list[Place] = [low + step * number for number in range(1, count + 1)]
     bounded = [low, *found, high]
-    return found if all(one < other for one, other in zip(bounded, bounded[1:], strict=False)) else None
+    return found if all(one < other for one, other in pairwise(bounded)) else None
 
 
 def runs(places: Sequence[Place]) -> list[Place | list[int]]:
