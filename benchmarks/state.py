@@ -1,4 +1,4 @@
-"""The states that every benchmark runs over: 100 keys, one of which changes in each step.
+"""The states that benchmarks run over: 100 keys, one of which changes in each step; and messages that are added to a list.
 
 It imports nothing of ours, so that peers can use it.
 """
@@ -17,6 +17,19 @@ SMALL: dict[str, Any] = {
     for number in range(100)
 } | {CHANGING: 0}
 """100 small mixed values; about 10 KB as JSON, with what else a checkpoint holds."""
+
+
+SHORT: dict[str, Any] = {f"key_{number:02}": "x" * 90 for number in range(9)} | {CHANGING: 0}
+"""Ten small values, about 1 KB."""
+
+MESSAGE = 1_000
+"""Bytes of a message, as JSON."""
+
+
+def message(number: int) -> dict[str, Any]:
+    """One of a conversation; each is another, and no compression makes it smaller by more than a quarter."""
+    begin = number * 37 % (len(_TEXTS) - MESSAGE)
+    return {"id": f"{number:08}", "role": "user", "content": _TEXTS[begin : begin + MESSAGE - 50]}
 
 
 def large(size: int = 10_000_000, keys: int = 100) -> dict[str, Any]:
@@ -40,3 +53,6 @@ def value_of(step: int, earlier: Any) -> Any:
 
 def _text(source: random.Random, length: int) -> str:
     return base64.b64encode(source.randbytes(length * 3 // 4 + 3)).decode()[:length]
+
+
+_TEXTS = _text(random.Random(11), 50_000)

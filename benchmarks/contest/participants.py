@@ -34,6 +34,8 @@ class Participant:
     """The names of the rows that it has a function for."""
     leaves_out: dict[str, str]
     """The names of the other rows, and why: its ``LEFT_OUT``."""
+    limits: dict[str, int]
+    """The largest size of rows whose cost grows too much beyond it: its ``LIMITS``."""
     pins: tuple[str, ...]
     """The distributions that its environment is made from."""
 
@@ -48,6 +50,9 @@ class Participant:
 
     def takes_part_in(self, row: Row) -> bool:
         return row.name in self.does
+
+    def goes_to(self, row: Row, size: int) -> bool:
+        return size <= self.limits.get(row.name, size)
 
 
 def ours_and_floor() -> list[Participant]:
@@ -86,6 +91,7 @@ def participant(path: Path, *, python: Path) -> Participant:
         says=ast.get_docstring(tree) or "",
         does=frozenset(does),
         leaves_out=leaves_out,
+        limits=constants.get("LIMITS", {}),
         pins=_pins(source),
     )
 
@@ -107,7 +113,7 @@ def _constants(tree: ast.Module) -> dict[str, Any]:
     for statement in tree.body:
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
             name = statement.targets[0].id
-            if name in ("NAME", "IMPORTS", "LEFT_OUT"):
+            if name in ("NAME", "IMPORTS", "LEFT_OUT", "LIMITS"):
                 found[name] = ast.literal_eval(statement.value)
     return found
 

@@ -16,25 +16,25 @@ from benchmarks.contest.rows import Row
 
 PATIENCE = 180.0
 """Seconds in which a participant has to answer; filling a long history counts."""
-_FACTOR = {"us": 1e6, "ms": 1e3}
+_FACTOR = {"us": 1e6, "ms": 1e3, "MB": 1e-6}
 
 
 @dataclass(slots=True)
 class Figures:
-    """What one participant needed for one row."""
+    """What one participant needed for one row and size."""
 
-    seconds: list[float] = field(default_factory=list)
-    """One figure a round."""
-    sizes: list[int] = field(default_factory=list)
+    found: list[float] = field(default_factory=list)
+    """One figure a round: seconds, or bytes of memory."""
+    on_disk: list[int] = field(default_factory=list)
     """The bytes in its folder afterwards, likewise."""
     failure: str = ""
     """Why there are no figures, or no more of them."""
 
-    def times(self, row: Row) -> list[float]:
-        return [seconds * _FACTOR[row.unit] for seconds in self.seconds]
+    def in_units(self, row: Row) -> list[float]:
+        return [found * _FACTOR[row.unit] for found in self.found]
 
-    def megabytes(self) -> list[float]:
-        return [size / 1e6 for size in self.sizes]
+    def megabytes_on_disk(self) -> list[float]:
+        return [size / 1e6 for size in self.on_disk]
 
 
 class ParticipantProcess:
@@ -44,7 +44,7 @@ class ParticipantProcess:
         self, participant: Participant, row: Row, orders: dict[str, Any], *, patience: float = PATIENCE
     ) -> None:
         self.participant = participant
-        self.figures = Figures()
+        self.failure = ""
         self._patience = patience
         self._log = TemporaryFile()  # noqa: SIM115 - lives as long as the process
         command = [
@@ -66,16 +66,15 @@ class ParticipantProcess:
             bufsize=1,
         )
 
-    def take_turn(self, *, counts: bool) -> None:
-        """Do the work once; a round that does not count warms up."""
-        if self.figures.failure:
-            return
-        answer = self._ask()
-        if "error" in answer:
-            self.figures.failure = answer["error"]
-        elif counts:
-            self.figures.seconds.append(answer["seconds"])
-            self.figures.sizes.append(answer.get("bytes", 0))
+    def take_turn(self, size: int, figures: Figures) -> None:
+        """Do the work of this size once, and note what it took. After a failure, nothing more is asked of the process."""
+        answer = {} if self.failure else self._ask(size)
+        self.failure = self.failure or answer.get("error", "")
+        if self.failure:
+            figures.failure = self.failure
+        else:
+            figures.found.append(answer["found"])
+            figures.on_disk.append(answer.get("on_disk", 0))
 
     def close(self) -> None:
         """End the process."""
@@ -96,11 +95,11 @@ class ParticipantProcess:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def _ask(self) -> dict[str, Any]:
+    def _ask(self, size: int) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
-            self._process.stdin.write("turn\n")
+            self._process.stdin.write(f"{size}\n")
         except BrokenPipeError:
             return self._last_word("it ended")
         if not _is_readable(self._process.stdout, self._patience):

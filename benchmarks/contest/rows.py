@@ -20,41 +20,80 @@ class Row:
 
     name: str
     work: str
-    """What is done, as the table says it."""
+    """What is done, as the table says it; ``{size}`` stands for one of the sizes."""
     unit: str
-    """``us`` or ``ms``."""
-    times: int
+    """``us``, ``ms``, or ``MB``: then not the time counts, but the memory that the work takes at its peak."""
+    times: int = 1
     """How many steps are run, or how often something is read, for one figure."""
+    sizes: tuple[int, ...] = ()
+    """How large what grows is: a line of the table for each. None: nothing grows."""
     is_large: bool = False
-    """Over the state of 10 MB instead of that of 10 KB."""
+    """Over a state of so many bytes as the size says, instead of that of 10 KB."""
     history: int = 0
     """How many checkpoints the module's function ``fill`` makes before; 0 for none."""
     disk: str = ""
     """What the size of the job's folder afterwards is called, when it is a row of its own."""
+    rounds: int = 0
+    """At most so many, where each takes long; 0 for as many as are asked for."""
 
     @property
     def needs_postgresql(self) -> bool:
         return "postgresql" in self.name
 
+    @property
+    def is_of_memory(self) -> bool:
+        return self.unit == "MB"
+
+    def said(self, text: str, size: int) -> str:
+        """``work`` or ``disk`` with its size."""
+        return text.format(size=f"{size / 1e6:g} MB" if self.is_large else f"{size:,}")
+
 
 _CHECKPOINT = "a step and its checkpoint of 10 KB"
-_LARGE = "a step and its checkpoint of 10 MB, of which 100 KB changed"
+_LARGE = "a step and its checkpoint of {size}, of which 100 KB changed"
+_LIST = "a step that adds a message of 1 KB to a list, and its checkpoint, all kept, SQLite, at {size} messages"
+_BRANCH = "a branch of a fan-out to {size} and a join, with a checkpoint after each branch"
+_MAPPED = "an item of a map over {size} and a join, with a checkpoint after each item"
+_PEAK = "memory at the peak of a run over {size} in 100 values, of which one changes in each step"
+_LENGTHS = (100, 400, 2_000, 5_000)
+_WIDTHS = (100, 1_000, 3_000, 10_000)
+_TEN_MB = (10_000_000,)
 
 ROWS = (
     Row("loop", "a step of a one-node loop, no checkpoint", "us", 5_000),
     Row("memory", f"{_CHECKPOINT}, in memory", "us", 500),
     Row("sqlite", f"{_CHECKPOINT}, SQLite", "us", 200),
+    Row("change", f"{_CHECKPOINT}, SQLite; the floor commits 100 bytes, which is what changed", "us", 200),
+    Row("short", "a step and its checkpoint of a state of 1 KB, SQLite", "us", 200),
+    Row("graphs", "a checkpoint of 10 KB of one of {size} graphs at once, SQLite", "us", 20, sizes=(100,)),
     Row("postgresql", f"{_CHECKPOINT}, PostgreSQL", "us", 200),
     Row("files", f"{_CHECKPOINT}, files", "us", 200),
-    Row("large_sqlite", f"{_LARGE}, SQLite", "ms", 50, is_large=True, disk="disk after 50 of these steps"),
-    Row("large_postgresql", f"{_LARGE}, PostgreSQL", "ms", 20, is_large=True),
+    Row("append", _LIST, "us", sizes=_LENGTHS, disk="disk after {size} of these steps", rounds=3),
+    Row(
+        "rewrite",
+        f"{_LIST}; the list is read, extended and set",
+        "us",
+        sizes=_LENGTHS,
+        disk="disk after {size} of these steps",
+        rounds=2,
+    ),
+    Row("branches_memory", f"{_BRANCH}, in memory", "us", sizes=_WIDTHS, rounds=3),
+    Row("branches_sqlite", f"{_BRANCH}, SQLite", "us", sizes=_WIDTHS, rounds=3),
+    Row("map_memory", f"{_MAPPED}, in memory", "us", sizes=_WIDTHS, rounds=3),
+    Row("map_sqlite", f"{_MAPPED}, SQLite", "us", sizes=_WIDTHS, rounds=3),
+    Row(
+        "large_sqlite", f"{_LARGE}, SQLite", "ms", 50, sizes=_TEN_MB, is_large=True, disk="disk after 50 of these steps"
+    ),
+    Row("large_postgresql", f"{_LARGE}, PostgreSQL", "ms", 20, sizes=_TEN_MB, is_large=True),
+    Row("peak_memory", f"{_PEAK}, in memory", "MB", 10, sizes=(10_000_000, 50_000_000), is_large=True, rounds=3),
+    Row("peak_sqlite", f"{_PEAK}, SQLite", "MB", 10, sizes=(10_000_000, 50_000_000), is_large=True, rounds=3),
     Row("latest", "loading the latest of 5,000 checkpoints, SQLite", "us", 50, history=5_000),
     Row("newest", "listing the newest 10 of 5,000 checkpoints, SQLite", "us", 50, history=5_000),
-    Row("fan_out", "a fan-out to 100 and a join", "ms", 10),
-    Row("imports", "a process that imports it", "ms", 1),
+    Row("fan_out", "a fan-out to {size} and a join", "ms", 10, sizes=(100,)),
+    Row("imports", "a process that imports it", "ms"),
 )
-BRANCHES = 100
-"""Of ``fan_out``."""
+WARM = 100
+"""The largest size of the round that does not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +110,14 @@ class Job:
     """The URL of a database that is this participant's own."""
     history: int = 0
     """How many checkpoints ``fill`` has to make, or has made."""
-    branches: int = BRANCHES
+    size: int = 0
+    """How many messages, branches, items, graphs, or bytes of a large state."""
     is_large: bool = False
 
     @property
     def state(self) -> dict[str, Any]:
         """The values to begin with."""
-        return state.large() if self.is_large else dict(state.SMALL)
+        return state.large(self.size) if self.is_large else dict(state.SMALL)
 
     def of(self, times: int) -> Job:
         """The same with so many steps."""
@@ -100,8 +140,15 @@ class Laps:
 
     def seconds(self) -> float:
         """What one step took, with the checkpoint after it; the first, which also writes what never changes, is left out."""
-        kept = self.marks[1:]
-        return (kept[-1] - kept[0]) / (len(kept) - 1)
+        return self._mean(self.marks[1:])
+
+    def seconds_at_the_end(self) -> float:
+        """What one of the last steps took: of the last fifth, and of fifty at least."""
+        return self._mean(self.marks[1:][-max(50, len(self.marks) // 5) :])
+
+    @staticmethod
+    def _mean(marks: list[float]) -> float:
+        return (marks[-1] - marks[0]) / (len(marks) - 1)
 
 
 def next_value(value: Any) -> Any:

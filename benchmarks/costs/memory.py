@@ -6,7 +6,6 @@ Each figure is taken in a process of its own, by the kernel's count of resident 
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import subprocess
 import sys
@@ -15,8 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import state
-from benchmarks.curves.growth import STORES, Step
+from benchmarks import resident, state
+from benchmarks.curves.growth import Step
+from benchmarks.curves.stores import LOCAL
 from benchmarks.effort import Effort
 from benchmarks.measure import Comparison
 from benchmarks.workload import disk
@@ -28,16 +28,15 @@ STEPS = 20
 """Of a run over a large state."""
 BEFORE, AFTER = 10_000, 100_000
 """Steps before the first look at the memory, and from there to the second."""
-_STATUS = Path("/proc/self/status")
 
 
 def compare(effort: Effort) -> Iterator[Comparison]:
-    if not _STATUS.exists():
+    if not resident.is_counted():
         print("Memory is left out: it is read from /proc, which this system lacks.", file=sys.stderr)
         return
     size = effort.of(SIZE)
     for keys, what in ((100, f"100 values of {size / 1e8:g} MB, one of which changes"), (10, "10 values, likewise")):
-        for store in STORES:
+        for store in LOCAL:
             yield _compared(
                 ["peak", store, size, keys],
                 rounds=min(effort.rounds, 3),
@@ -55,11 +54,11 @@ def compare(effort: Effort) -> Iterator[Comparison]:
 
 def peak(store: str, size: int, keys: int) -> tuple[float, float]:
     """What a run added at its peak to the process that held nothing but the modules, and the size of the values."""
-    before = _resident("VmRSS")
+    before = resident.begin_again()
     values = state.large(size, keys)
     with tempfile.TemporaryDirectory(prefix="spark-bench-", dir=disk()) as folder:
         asyncio.run(_run(store, Path(folder), values, Step(STEPS), keep=10))
-    return _resident("VmHWM") - before, sum(map(len, values.values()))
+    return resident.peak() - before, sum(map(len, values.values()))
 
 
 def growth(store: str, before: int, after: int) -> tuple[float, float]:
@@ -82,15 +81,14 @@ class Watched(Step):
         self.laps.marks.clear()  # which would be the growth
         output = await super().process(context)
         if await context.graph_state.get(state.CHANGING) in self.looks:
-            gc.collect()
-            self.seen.append(_resident("VmRSS"))
+            self.seen.append(resident.begin_again())
         return output
 
 
 async def _run(store: str, folder: Path, values: dict[str, Any], step: Step, *, keep: int) -> None:
     step.on(done=False) >> step
     step.on(done=True) >> ExitNode()
-    async with STORES[store](folder) as backend:
+    async with LOCAL[store](folder) as backend:
         config = CheckpointConfig(backend=backend, trigger_on_iteration=1, max_checkpoints=keep)
         await Graph(start=step, id="bench", state=values, checkpoint_config=config).run()
 
@@ -106,12 +104,6 @@ def _compared(orders: list[Any], *, rounds: int, work: str, floor_is: str) -> Co
 
 def _place(store: str) -> str:
     return "memory, ten kept" if store == "memory" else store
-
-
-def _resident(name: str) -> int:
-    """``VmRSS``, what is resident now, or ``VmHWM``, what was at most; in bytes."""
-    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(name))
-    return int(line.split()[1]) * 1024
 
 
 if __name__ == "__main__":

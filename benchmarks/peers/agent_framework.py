@@ -33,6 +33,17 @@ LEFT_OUT = {
     "large_postgresql": "its core has no checkpoints in databases",
     "latest": "its core has no checkpoints in databases",
     "newest": "its core has no checkpoints in databases",
+    "change": "its core has no checkpoints in databases",
+    "short": "its core has no checkpoints in databases",
+    "graphs": "its core has no checkpoints in databases",
+    "append": "its core has no checkpoints in databases",
+    "rewrite": "its core has no checkpoints in databases",
+    "branches_sqlite": "its core has no checkpoints in databases",
+    "map_sqlite": "its core has no checkpoints in databases",
+    "peak_sqlite": "its core has no checkpoints in databases",
+    "branches_memory": "its checkpoints come after each superstep, not after each branch",
+    "map_memory": "its checkpoints come after each superstep, not after each branch",
+    "peak_memory": "it keeps a deep copy of the state for each superstep, as `memory` shows",
 }
 
 
@@ -82,7 +93,7 @@ async def files(job: Job) -> float:
 
 async def fan_out(job: Job) -> float:
     start, join = Echo(id="start"), Join(id="join")
-    echoes = [Echo(id=f"echo_{number}") for number in range(job.branches)]
+    echoes = [Echo(id=f"echo_{number}") for number in range(job.size)]
 
     async def once() -> float:
         builder = WorkflowBuilder(start_executor=start)

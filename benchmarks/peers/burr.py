@@ -29,6 +29,17 @@ LEFT_OUT = {
     "files": "it has no persister that writes files",
     "newest": "its persisters load one state, and list none of a history",
     "fan_out": "its parallel actions are applications of their own, run by an action that collects them",
+    "change": "it writes the whole state in each step, as `sqlite` and `large_sqlite` show",
+    "short": "it writes the whole state in each step, as `sqlite` and `large_sqlite` show",
+    "append": "it writes the whole state in each step, as `sqlite` and `large_sqlite` show",
+    "rewrite": "it writes the whole state in each step, as `sqlite` and `large_sqlite` show",
+    "peak_memory": "it writes the whole state in each step, as `sqlite` and `large_sqlite` show",
+    "peak_sqlite": "it writes the whole state in each step, as `sqlite` and `large_sqlite` show",
+    "branches_memory": "its parallel actions are applications of their own, run by an action that collects them",
+    "branches_sqlite": "its parallel actions are applications of their own, run by an action that collects them",
+    "map_memory": "its parallel actions are applications of their own, run by an action that collects them",
+    "map_sqlite": "its parallel actions are applications of their own, run by an action that collects them",
+    "graphs": "its `sqlite` has one application at a time",
 }
 
 

@@ -28,6 +28,17 @@ LEFT_OUT = {
     "latest": "it keeps outputs of steps, not states",
     "newest": "it keeps outputs of steps, not states",
     "fan_out": "every step of a workflow is stored",
+    "change": "it keeps outputs of steps, not states",
+    "short": "it keeps outputs of steps, not states",
+    "append": "it keeps outputs of steps, not states",
+    "rewrite": "it keeps outputs of steps, not states",
+    "peak_sqlite": "it keeps outputs of steps, not states",
+    "branches_memory": "every step of a workflow is stored",
+    "branches_sqlite": "every step of a workflow is stored",
+    "map_memory": "every step of a workflow is stored",
+    "map_sqlite": "every step of a workflow is stored",
+    "peak_memory": "it stores in databases only",
+    "graphs": "its `sqlite` has one workflow at a time",
 }
 
 

@@ -37,6 +37,17 @@ LEFT_OUT = {
     "large_postgresql": "it has no persistence in databases",
     "latest": "it has no persistence in databases",
     "newest": "it has no persistence in databases",
+    "change": "it has no persistence in databases",
+    "short": "it has no persistence in databases",
+    "graphs": "it has no persistence in databases",
+    "append": "it has no persistence in databases",
+    "rewrite": "it has no persistence in databases",
+    "branches_sqlite": "it has no persistence in databases",
+    "map_sqlite": "it has no persistence in databases",
+    "peak_sqlite": "it has no persistence in databases",
+    "branches_memory": "its graphs with parallel steps have no persistence",
+    "map_memory": "its graphs with parallel steps have no persistence",
+    "peak_memory": "it keeps a deep copy of the state for each node, as `memory` shows",
 }
 
 
@@ -78,7 +89,7 @@ async def fan_out(job: Job) -> float:
 
     @builder.step
     async def start(ctx: StepContext[None, None, None]) -> list[int]:
-        return list(range(job.branches))
+        return list(range(job.size))
 
     @builder.step
     async def echo(ctx: StepContext[None, None, int]) -> int:

@@ -16,9 +16,11 @@ from spark.graphs.checkpoint import CheckpointBackend, CheckpointManager, InMemo
 from spark.graphs.checkpoint.records.checksum import checksum
 from spark.graphs.checkpoint.storage import Record
 from spark_backend_file import FileCheckpointBackend
+from spark_backend_sql import DatabaseCheckpointBackend
 from spark_cli.archive import Archive
 from spark_cli.transfer import transfer
 from spark_testing.records import make_record
+from spark_testing.suites.blob_memory import PlainMemory
 from tests.plugins.support.command_line import (
     STEADY,
     file_url,
@@ -205,12 +207,9 @@ def test_the_target_keeps_what_is_needed_and_lets_go_of_the_rest(source: str, tm
     assert spark("doctor", "--url", target).out == "4 intact, 0 damaged\n"
 
 
-@pytest.fixture(params=["memory", "remote"])
-async def plain(request: pytest.FixtureRequest) -> AsyncIterator[CheckpointBackend]:
-    """A store that keeps no large values by themselves."""
-    if request.param == "memory":
-        yield InMemoryCheckpointBackend()
-        return
+@pytest.fixture
+async def remote() -> AsyncIterator[CheckpointBackend]:
+    """A store behind fsspec."""
     url = f"memory://cli-{uuid4().hex}"
     async with FileCheckpointBackend(url) as store:
         yield store
@@ -218,26 +217,30 @@ async def plain(request: pytest.FixtureRequest) -> AsyncIterator[CheckpointBacke
 
 
 @pytest.mark.parametrize("options", [{}, {"compression": "gzip"}], ids=["plain", "gzip"])
-async def test_a_store_that_keeps_no_large_values_gets_them_in_the_records(
-    plain: CheckpointBackend, tmp_path: Path, options: dict[str, Any]
+@pytest.mark.parametrize("keeps_blobs", [True, False])
+async def test_a_store_of_any_kind_gets_large_values_in_its_own_way(
+    remote: CheckpointBackend, tmp_path: Path, options: dict[str, Any], keeps_blobs: bool
 ) -> None:
+    """Beside the records, or where it keeps none, in them."""
+    target = remote if keeps_blobs else PlainMemory()
     await asyncio.to_thread(fill_large, file_url(tmp_path / "source"), options=options)
     async with FileCheckpointBackend(tmp_path / "source") as source:
-        first, second = await transfer(source, plain), await transfer(source, plain)
-        back = await transfer(plain, source)
+        first, second = await transfer(source, target), await transfer(source, target)
+        back = await transfer(target, source)
 
         assert (first.copied, second.present, back.present) == (4, 4, 4)
         assert first.is_fine
         assert second.is_fine
         assert back.is_fine
-        assert await states_in(plain) == EXPECTED
-        assert (await CheckpointManager(plain).verify()).intact == 4
+        assert await states_in(target) == EXPECTED
+        assert (await CheckpointManager(target).verify()).intact == 4
+        assert bool(await target.blob_names("growing")) is keeps_blobs
 
 
 async def test_another_record_in_a_store_that_keeps_no_large_values_is_a_conflict(tmp_path: Path) -> None:
     for name in ("source", "other"):
         await asyncio.to_thread(fill_large, file_url(tmp_path / name))
-    plain = InMemoryCheckpointBackend()
+    plain = PlainMemory()
     async with FileCheckpointBackend(tmp_path / "source") as source, FileCheckpointBackend(tmp_path / "other") as other:
         await transfer(source, plain)
 
@@ -257,12 +260,11 @@ def test_a_format_that_holds_everything_is_carried_without_being_loaded(tmp_path
 
 @pytest.mark.parametrize("keeps_blobs", [True, False])
 def test_a_record_that_does_not_say_what_it_needs_is_carried_with_all_there_is(
-    tmp_path: Path, keeps_blobs: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps_blobs: bool
 ) -> None:
     """Where large values have no place beside it, it stays: nobody could put them into it."""
     source, target = file_url(tmp_path / "source"), sqlite_url(tmp_path / "target")
-    if not keeps_blobs:
-        target = f"fsspec+memory://{tmp_path.name}"
+    monkeypatch.setattr(DatabaseCheckpointBackend, "keeps_blobs", keeps_blobs)
     record = make_record("g", 1, blobs={"theirs": b"large"})
     header = replace(record.header, checksum=checksum("sha256", record.header.canonical(), record.payload))
     with_store(source, lambda store: store.put(Record(header, record.payload, blobs=record.blobs)))

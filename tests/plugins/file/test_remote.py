@@ -14,13 +14,15 @@ from uuid import uuid4
 import fsspec
 import pytest
 
-from spark.errors import CheckpointDamagedError, SequenceTakenError
+from spark.errors import BackendError, CheckpointDamagedError, SequenceTakenError
+from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager
 from spark_backend_file import FileCheckpointBackend
 from spark_backend_file.names import new_temporary
 from spark_backend_file.publishing import CreateWhole, MoveIntoPlace, PublishStrategy
 from spark_backend_file.remote_folder import RemoteFolder
 from spark_testing import CheckpointBackendConformance, OpenAnother, ReadRaw, Spoil
-from spark_testing.records import make_record
+from spark_testing.records import BLOB, GONE, OTHER, make_record
+from tests.plugins.support.command_line import growing_graph, large_text
 from tests.plugins.support.file_faults import run_in_child
 from tests.plugins.support.fsspec_filesystems import AsyncMemory, CachingMemory
 from tests.plugins.support.remote_stores import read_local, remove_from_memory, spoil_local
@@ -30,7 +32,7 @@ FSSPEC = ("fsspecIO",)
 
 
 class TestOnTheMemoryFilesystem(CheckpointBackendConformance):
-    capabilities = ("persistent",)
+    capabilities = ("persistent", "keeps_blobs")
     lasting_threads = FSSPEC
 
     @pytest.fixture
@@ -64,7 +66,7 @@ class TestOnTheMemoryFilesystem(CheckpointBackendConformance):
 class TestOnAFilesystemThatNobodyKnows(CheckpointBackendConformance):
     """Local files behind fsspec's ``dir``: written to a temporary name and moved, as wherever nothing better is known."""
 
-    capabilities = ("persistent", "processes")
+    capabilities = ("persistent", "processes", "keeps_blobs")
     lasting_threads = FSSPEC
 
     @pytest.fixture
@@ -98,7 +100,7 @@ async def unknown(tmp_path: Path) -> AsyncIterator[FileCheckpointBackend]:
 async def test_the_layout_is_what_the_documentation_says(unknown: FileCheckpointBackend, tmp_path: Path) -> None:
     for sequence in (1, 2):
         await unknown.put(make_record("a/b", sequence))
-    await unknown.put(make_record("a/b", 42, checkpoint_id="before the change"))
+    await unknown.put(make_record("a/b", 42, checkpoint_id="before the change", blobs={BLOB: b"large"}))
     for sequence in (2, 1):
         await unknown.delete("a/b", sequence)
 
@@ -108,6 +110,8 @@ async def test_the_layout_is_what_the_documentation_says(unknown: FileCheckpoint
         "a%2Fb/000000000002.floor",
         "a%2Fb/000000000042.ckpt",
         "a%2Fb/before%20the%20change@000000000042",
+        "a%2Fb/blobs",
+        f"a%2Fb/blobs/{BLOB}.blob",
     ]
 
 
@@ -122,12 +126,80 @@ async def test_a_checkpoint_is_the_same_file_as_on_a_disk(unknown: FileCheckpoin
 
 
 async def test_a_folder_removed_meanwhile_is_made_again(unknown: FileCheckpointBackend, tmp_path: Path) -> None:
-    await unknown.put(make_record("g", 1))
+    await unknown.put(make_record("g", 1, blobs={BLOB: b"large"}))
     shutil.rmtree(tmp_path / "store")
 
-    await unknown.put(make_record("g", 1))
+    await unknown.put(make_record("g", 1, blobs={BLOB: b"larger"}))
 
     assert [info.sequence for info in (await unknown.list()).infos] == [1]
+    assert await unknown.get_blobs("g", [BLOB]) == {BLOB: b"larger"}
+
+
+# large values
+
+
+class Refuses(MoveIntoPlace):
+    """Publishes nothing in the folder of a graph itself, where records are, while it is told so."""
+
+    is_refusing = True
+
+    def publish(self, filesystem: Any, folder: str, name: str, content: bytes) -> None:
+        if self.is_refusing and name.endswith(".ckpt"):
+            raise OSError("the server is away")
+        super().publish(filesystem, folder, name, content)
+
+
+async def test_large_values_are_there_before_their_record_and_stay_as_they_are_when_it_is_tried_again(
+    unknown: FileCheckpointBackend, tmp_path: Path
+) -> None:
+    """An earlier attempt may have succeeded without anybody knowing: then its record refers to them already."""
+    unknown._graphs._strategy = strategy = Refuses()  # type: ignore[attr-defined]
+    record = make_record("g", 1, blobs={BLOB: b"large", OTHER: b"larger"})
+    with pytest.raises(BackendError, match="the server is away"):
+        await unknown.put(record)
+    file = tmp_path / "store" / "g" / "blobs" / f"{BLOB}.blob"
+    before = file.stat().st_ino
+
+    strategy.is_refusing = False
+    await unknown.put(record)
+
+    assert file.stat().st_ino == before
+    assert await unknown.get_blobs("g", [BLOB, OTHER]) == {BLOB: b"large", OTHER: b"larger"}
+    assert [name for name in os.listdir(tmp_path / "store" / "g") if name.startswith(".tmp-")] == []
+
+
+async def test_a_graph_whose_state_grows_stores_and_keeps_what_its_checkpoints_need() -> None:
+    url = f"memory://{uuid4().hex}"
+    async with FileCheckpointBackend(url) as backend:
+        config = CheckpointConfig(backend=backend, trigger_on_iteration=1, max_checkpoints=2)
+        await growing_graph(config).run({"to": 30})
+        checkpoint = await CheckpointManager(backend).load_latest("growing")
+
+        assert checkpoint is not None
+        assert checkpoint.graph_state["text"] == large_text(30)
+        assert len(await backend.blob_names("growing")) <= 4
+    remove_from_memory(url)
+
+
+async def test_many_large_values_are_on_their_way_at_once() -> None:
+    """Otherwise each would take one trip to the server."""
+    fsspec.register_implementation("async-memory", AsyncMemory, clobber=True)
+    url = f"async-memory://{uuid4().hex}"
+    blobs = {f"{1:012d}-ab-{number}": b"%d" % number for number in range(250)}
+    async with FileCheckpointBackend(url, storage_options={"mark": url}) as backend:
+        # As on an object store; what nobody knows moves one after the other into place.
+        backend._graphs._strategy = CreateWhole()  # type: ignore[attr-defined]
+        with backend._graphs._connection.filesystem() as (filesystem, _):  # type: ignore[attr-defined]
+            await backend.put(make_record("g", 1, blobs=blobs))
+            assert filesystem.most_at_once > 50
+            filesystem.most_at_once = 0
+
+            assert await backend.get_blobs("g", [*blobs, GONE]) == blobs
+            assert filesystem.most_at_once > 50
+        assert sorted(await backend.blob_names("g")) == sorted(blobs)
+        await backend.forget("g")
+        assert await backend.blob_names("g") == []
+    remove_from_memory(url.replace("async-memory", "memory"))
 
 
 # writers

@@ -39,7 +39,7 @@ def _eager_client() -> Iterator[None]:
 
 
 class TestOverSftp(CheckpointBackendConformance):
-    capabilities = ("persistent", "processes", "concurrent_processes")
+    capabilities = ("persistent", "processes", "concurrent_processes", "keeps_blobs")
     lasting_threads = ("fsspecIO",)
     # Each test makes a connection.
     hostile_ids = ("../x", "é")

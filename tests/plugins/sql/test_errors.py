@@ -117,7 +117,7 @@ async def test_a_full_disk_that_an_inline_save_met_first_is_in_doubt_for_no_othe
         )
 
         executor = TransactionExecutor(backend.database)
-        assert executor.execute_now(large) is None
+        assert executor.execute_now([large]) is None
         failed, saved = executor.execute([large, other])
 
         assert saved == []

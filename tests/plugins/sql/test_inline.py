@@ -16,13 +16,20 @@ from spark.graphs.checkpoint import open_backend
 from spark.graphs.checkpoint.storage import CheckpointQuery, InlineLimits
 from spark_backend_sql import DatabaseCheckpointBackend, writer
 from spark_testing.records import NOON, make_record
-from tests.plugins.support.sql_drivers import OnAFastDisk, OnASlowDisk, before_commits, statements_by_thread
+from tests.plugins.support.sql_drivers import (
+    OnAFastDisk,
+    OnASlowDisk,
+    before_commits,
+    statements_by_thread,
+)
 
 HERE = "the event loop's thread"
 THERE = "another thread"
 WARM = 2
 """The first save opens the connection, and shows which graph it is."""
 LARGE = InlineLimits().nbytes + 1
+SPARE = 5
+"""Transactions more than there were rounds: the first calls make the tables, and a busy machine tears a round apart."""
 
 
 @pytest.fixture
@@ -54,6 +61,11 @@ class Places:
     @property
     def saves(self) -> list[str]:
         return [self._place(thread) for text, thread in self._seen if text.startswith("INSERT INTO checkpoints ")]
+
+    @property
+    def commits(self) -> int:
+        """How many transactions there were."""
+        return sum(text == "COMMIT" for text, _ in self._seen)
 
     @property
     def reads(self) -> list[str]:
@@ -97,7 +109,9 @@ async def test_an_inline_save_is_durable_and_returns_what_it_deleted(
         assert other.execute("SELECT sequence FROM checkpoints ORDER BY 1").fetchall() == [(2,), (3,)]
 
 
-async def test_graphs_that_save_by_turns_share_the_writer(backend: DatabaseCheckpointBackend, places: Places) -> None:
+async def test_graphs_that_save_by_turns_need_no_other_thread_either(
+    backend: DatabaseCheckpointBackend, places: Places
+) -> None:
     await save(backend, "g", 1, WARM)
     places.clear()
 
@@ -105,7 +119,90 @@ async def test_graphs_that_save_by_turns_share_the_writer(backend: DatabaseCheck
         await backend.put(make_record("other", sequence))
         await backend.put(make_record("g", WARM + sequence))
 
-    assert places.saves == [THERE] * 6
+    assert places.saves == [HERE] * 6
+
+
+async def test_what_graphs_save_in_one_turn_of_the_loop_is_one_transaction(
+    backend: DatabaseCheckpointBackend, places: Places
+) -> None:
+    await save(backend, "g", 1, WARM)
+    places.clear()
+
+    await asyncio.gather(*(backend.put(make_record(f"graph {number}", 1)) for number in range(5)))
+
+    assert places.saves == [HERE] * 5
+    assert places.commits == 1
+
+
+async def test_graphs_whose_saves_are_answered_wait_for_the_others_no_more(file: Path) -> None:
+    """Else one half of them would save while the other half takes its next step, and they would be in each other's way."""
+
+    async def run(graph_id: str) -> None:
+        for sequence in range(1, 11):
+            await backend.put(make_record(graph_id, sequence))
+
+    is_reached, is_free = threading.Event(), threading.Event()
+    commits: list[object] = []
+
+    def hold(driver: object) -> None:
+        commits.append(driver)
+        is_reached.set()
+        is_free.wait(10)
+
+    async with OnASlowDisk(f"sqlite:///{file}") as backend:
+        await save(backend, "g", 1, WARM)
+        before_commits(backend, hold)
+        first = [asyncio.create_task(run(f"first {number}")) for number in range(10)]
+        await asyncio.to_thread(is_reached.wait, 10)
+        second = [asyncio.create_task(run(f"second {number}")) for number in range(10)]
+        await asyncio.sleep(0)
+        is_free.set()
+        await asyncio.gather(*first, *second)
+
+    assert len(commits) <= 11 + SPARE
+
+
+async def test_what_a_turn_of_the_loop_adds_late_holds_up_nobody(file: Path) -> None:
+    """A loop that was closed in the middle of its turn, for instance, never comes to its end."""
+    with closing(asyncio.new_event_loop()) as closed:
+        async with OnASlowDisk(f"sqlite:///{file}") as backend:
+            await save(backend, "g", 1, WARM)
+            backend._writer._turns.add(closed)
+
+            async with asyncio.timeout(10):
+                await save(backend, "g", WARM + 1, 5)
+
+
+async def test_a_conflict_in_a_turn_is_one_graphs_alone(backend: DatabaseCheckpointBackend) -> None:
+    await save(backend, "g", 1, WARM)
+    await backend.delete("g", 1)
+
+    outcomes = await asyncio.gather(
+        backend.put(make_record("new", 1)),
+        backend.put_and_delete(make_record("g", 1), [2]),
+        backend.put(make_record("other", 1)),
+        return_exceptions=True,
+    )
+
+    assert [type(outcome) for outcome in outcomes] == [type(None), SequenceTakenError, type(None)]
+    assert [(info.graph_id, info.sequence) for info in (await backend.list()).infos] == [
+        ("g", 2),
+        ("new", 1),
+        ("other", 1),
+    ]
+
+
+async def test_saves_of_one_turn_say_what_each_has_deleted(backend: DatabaseCheckpointBackend) -> None:
+    await save(backend, "a", 1, 3)
+    await save(backend, "b", 1, 3)
+
+    deleted = await asyncio.gather(
+        backend.put_and_delete(make_record("a", 4), [1, 2]), backend.put_and_delete(make_record("b", 4), [2, 9])
+    )
+
+    assert deleted == [[1, 2], [2]]
+    with pytest.raises(SequenceTakenError):
+        await backend.put(make_record("b", 2))
 
 
 async def test_a_slow_disk_does_not_hold_up_the_event_loop(file: Path) -> None:

@@ -151,7 +151,7 @@ class Listening:
         self.batches.append(len(operations))
         return [[] for _ in operations]
 
-    def execute_now(self, operation: Operation) -> None:
+    def execute_now(self, operations: Sequence[Operation]) -> None:
         return None
 
     def lane_of(self, operation: Operation) -> str:

@@ -140,16 +140,19 @@ def large_text(count: int) -> str:
     return f"step {count} " * 2_000
 
 
+def growing_graph(config: CheckpointConfig, *, graph_id: str = "growing") -> Graph:
+    grow = Grow()
+    grow.on(done=False) >> grow
+    grow.on(done=True) >> ExitNode()
+    return Graph(start=grow, id=graph_id, state={"steady": STEADY}, checkpoint_config=config)
+
+
 def fill_large(url: str, *, graph_id: str = "growing", to: int = 3, options: dict[str, Any] | None = None) -> None:
     """As ``fill``, with large values: one that all checkpoints share, and one that each has for itself."""
 
     async def run() -> None:
         async with open_backend(url, **options or {}) as store:
-            grow = Grow()
-            grow.on(done=False) >> grow
-            grow.on(done=True) >> ExitNode()
             config = CheckpointConfig(backend=store, trigger_on_iteration=1, auto_cleanup=False)
-            graph = Graph(start=grow, id=graph_id, state={"steady": STEADY}, checkpoint_config=config)
-            await graph.run({"to": to})
+            await growing_graph(config, graph_id=graph_id).run({"to": to})
 
     asyncio.run(run())

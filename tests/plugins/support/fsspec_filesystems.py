@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, ClassVar
 
 import fsspec
@@ -40,6 +43,9 @@ class AsyncMemory(AsyncFileSystem):
 
     protocol = "async-memory"
     sessions: ClassVar[dict[str, list[Session]]] = {}
+    under_way = 0
+    most_at_once = 0
+    """So many transfers at the same time."""
 
     def __init__(self, mark: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -58,10 +64,20 @@ class AsyncMemory(AsyncFileSystem):
         return self._memory.info(path)
 
     async def _pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **kwargs: Any) -> None:
-        self._memory.pipe_file(path, value, mode=mode)
+        async with self._transfer():
+            self._memory.pipe_file(path, value, mode=mode)
 
     async def _cat_file(self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any) -> bytes:
-        return self._memory.cat_file(path, start=start, end=end)
+        async with self._transfer():
+            return self._memory.cat_file(path, start=start, end=end)
+
+    @asynccontextmanager
+    async def _transfer(self) -> AsyncIterator[None]:
+        self.under_way += 1
+        self.most_at_once = max(self.most_at_once, self.under_way)
+        await asyncio.sleep(0)
+        yield
+        self.under_way -= 1
 
     async def _cp_file(self, path1: str, path2: str, **kwargs: Any) -> None:
         self._memory.cp_file(path1, path2)

@@ -50,6 +50,7 @@ class FileCheckpointBackend(CheckpointBackend):
     """
 
     name = "file"
+    keeps_blobs = True
 
     def __init__(
         self,
@@ -76,8 +77,6 @@ class FileCheckpointBackend(CheckpointBackend):
         )
         self._graphs = directory_at(directory, storage_options)
         is_local = self._graphs.is_local
-        # Elsewhere a record is all that is written at once, so it holds everything.
-        self.keeps_blobs: bool = is_local
         self.directory: str = self._graphs.path
         self._threads = BackendThreads("file backend", lock_timeout=_checked(lock_timeout) * (1 if is_local else 10))
         self._saves = SmallIO(inline_io and is_local, run_in_thread=self._threads.run, limits=self.inline_limits)
@@ -143,14 +142,13 @@ class FileCheckpointBackend(CheckpointBackend):
         return await self._threads.run(self._graphs.forget, graph_id)
 
     async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
-        return await self._threads.run(self._graphs.get_blobs, graph_id, names) if self.keeps_blobs else {}
+        return await self._threads.run(self._graphs.get_blobs, graph_id, names)
 
     async def blob_names(self, graph_id: str) -> Names:
-        return await self._threads.run(self._graphs.blob_names, graph_id) if self.keeps_blobs else []
+        return await self._threads.run(self._graphs.blob_names, graph_id)
 
     async def delete_blobs(self, graph_id: str, names: Sequence[str]) -> None:
-        if self.keeps_blobs:
-            await self._threads.run(self._graphs.delete_blobs, graph_id, names)
+        await self._threads.run(self._graphs.delete_blobs, graph_id, names)
 
     async def leftovers(self, *, remove: bool = False) -> Names:
         return await self._threads.run(self._graphs.leftovers, remove)

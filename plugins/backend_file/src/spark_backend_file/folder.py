@@ -97,16 +97,17 @@ class GraphFolder(ABC, Generic[Names]):
         :param graph_id: None where no record can tell it, so that all of them are damaged.
         """
 
+    @abstractmethod
     def read_blobs(self, names: Sequence[str]) -> dict[str, bytes]:
         """Name to content of those large values that are there."""
-        return {}
 
+    @abstractmethod
     def delete_blobs(self, names: Sequence[str]) -> None:
         """Remove large values that no record needs."""
 
+    @abstractmethod
     def list_blobs(self) -> list[str]:
         """The names of all large values."""
-        return []
 
     def next_sequence(self) -> int:
         """The lowest sequence above every one that was ever used here."""

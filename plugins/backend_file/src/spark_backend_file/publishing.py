@@ -7,6 +7,7 @@ raises FileExistsError when the name is taken; then nothing was written.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import suppress
 from io import BytesIO
 from typing import Any, ClassVar, Final
@@ -26,6 +27,15 @@ class PublishStrategy(ABC):
     def publish(self, filesystem: Any, folder: str, name: str, content: bytes) -> None:
         """Let the content appear under this name, whole, if nothing is there."""
 
+    def publish_once(self, filesystem: Any, folder: str, files: Mapping[str, bytes]) -> None:
+        """The same for files whose names always stand for the same content: one that is there is left as it is.
+
+        :param files: name below the folder to content.
+        """
+        for name, content in files.items():
+            with suppress(FileExistsError):
+                self.publish(filesystem, folder, name, content)
+
 
 class CreateWhole(PublishStrategy):
     """One request that says "if absent": of a store where an object appears when it is complete."""
@@ -35,6 +45,10 @@ class CreateWhole(PublishStrategy):
 
     def publish(self, filesystem: Any, folder: str, name: str, content: bytes) -> None:
         filesystem.pipe_file(f"{folder}/{name}", content, mode="create")
+
+    def publish_once(self, filesystem: Any, folder: str, files: Mapping[str, bytes]) -> None:
+        # Several at a time. One that is there is replaced by itself: whoever reads it gets the one or the other.
+        filesystem.pipe({f"{folder}/{name}": content for name, content in files.items()})
 
 
 class CreateInMemory(CreateWhole):

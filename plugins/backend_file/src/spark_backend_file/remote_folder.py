@@ -1,13 +1,14 @@
 """The folder of one graph on a filesystem without ``link`` and fsync: the life of a record there, from ``put`` to ``forget``.
 
 All is said by names in one folder, so that one listing answers what is there: a record, ``000000000042.ckpt``; the
-highest sequence that was deleted, ``000000000041.floor``; an id given by hand, ``mine@000000000042``.
+highest sequence that was deleted, ``000000000041.floor``; an id given by hand, ``mine@000000000042``. Only large values
+have a folder of their own, since a save lists this one.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from spark.graphs.checkpoint.storage import (
 )
 from spark_backend_file.folder import GraphFolder, misplaced, no_file, refuse_deleted, sequence_taken
 from spark_backend_file.names import (
+    BLOBS,
     TEMPORARY,
     alias_name,
     deleted_up_to_name,
@@ -38,6 +40,7 @@ from spark_backend_file.names import (
     split_alias,
 )
 from spark_backend_file.publishing import PublishStrategy
+from spark_backend_file.remote_files import delete_blobs, delete_folder_of_blobs, list_blobs, read_blobs, write_blobs
 from spark_backend_file.threads import CloseFile
 
 FIRST_READ: Final = 4_096
@@ -71,6 +74,8 @@ class RemoteNames:
     """Sequences that were deleted; only the highest counts."""
     temporaries: dict[str, datetime | None] = field(default_factory=dict)
     """Names of files being written, or left by a dead writer, and when they changed if that is known."""
+    folders: set[str] = field(default_factory=set)
+    """The names of what is a folder."""
 
     @property
     def sequences(self) -> list[int]:
@@ -139,6 +144,8 @@ class RemoteFolder(GraphFolder[RemoteNames]):
         refuse_deleted(header, names.deleted_up_to)
         if header.sequence in names.records:
             raise sequence_taken(header)
+        if record.blobs:
+            self._write_blobs(record.blobs, names)
         if header.manual:
             # Before the record, which so appears with its id; until then it means nothing.
             self._write_hint(alias_name(quote(header.checkpoint_id), header.sequence))
@@ -153,16 +160,21 @@ class RemoteFolder(GraphFolder[RemoteNames]):
     def _listed_or_made(self) -> RemoteNames:
         names = self._list()
         if names is None and self._strategy.has_folders:
-            self._make_folder()
+            self._make_folder(self._root)
         return names or RemoteNames()
 
-    def _make_folder(self) -> None:
+    def _write_blobs(self, blobs: Mapping[str, bytes], names: RemoteNames) -> None:
+        if self._strategy.has_folders and BLOBS not in names.folders:
+            self._make_folder(f"{self._root}/{BLOBS}")
+        write_blobs(self._filesystem, self._root, blobs, strategy=self._strategy)
+
+    def _make_folder(self, folder: str) -> None:
         # Others make the folders above at the same time; whenever that is in the way, one more of them is there.
-        for depth in range(self._root.count("/"), -1, -1):
+        for depth in range(folder.count("/"), -1, -1):
             try:
-                self._filesystem.makedirs(self._root, exist_ok=True)
+                self._filesystem.makedirs(folder, exist_ok=True)
             except Exception:
-                if self._filesystem.isdir(self._root):
+                if self._filesystem.isdir(folder):
                     return
                 if not depth:
                     raise
@@ -196,6 +208,7 @@ class RemoteFolder(GraphFolder[RemoteNames]):
         for sequence in names.sequences:
             if self._remove(self._file(sequence)):
                 deleted.append(sequence)  # noqa: PERF401 - those before an error are deleted as well
+        delete_folder_of_blobs(self._filesystem, self._root, has_folders=self._strategy.has_folders)
         left = self._list()
         if left is None:
             return
@@ -249,6 +262,15 @@ class RemoteFolder(GraphFolder[RemoteNames]):
             return unframe(beginning + self._bytes(file, len(beginning), size), place=place)
         except FileNotFoundError:
             return None
+
+    def read_blobs(self, names: Sequence[str]) -> dict[str, bytes]:
+        return read_blobs(self._filesystem, self._root, names)
+
+    def delete_blobs(self, names: Sequence[str]) -> None:
+        delete_blobs(self._filesystem, self._root, names)
+
+    def list_blobs(self) -> list[str]:
+        return list_blobs(self._filesystem, self._root)
 
     def names(self) -> RemoteNames:
         return self._list() or RemoteNames()
@@ -341,6 +363,8 @@ def _sort_in(names: RemoteNames, name: str, status: dict[str, Any]) -> None:
         names.aliases.append(alias)
     elif name.startswith(TEMPORARY):
         names.temporaries[name] = _changed(status)
+    elif status["type"] == "directory":
+        names.folders.add(name)
 
 
 def _changed(status: dict[str, Any]) -> datetime | None:

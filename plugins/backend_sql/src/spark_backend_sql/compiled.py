@@ -36,11 +36,11 @@ class DriverStatement:
         cursor.execute(self.text, values if self._arrange is None else self._arrange(values))
         return cursor
 
-    def run_many(self, driver: Any, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Run it for each of these rows."""
-        driver.cursor().executemany(
-            self.text, rows if self._arrange is None else (self._arrange(values) for values in rows)
-        )
+    def run_many(self, driver: Any, rows: Iterable[Mapping[str, Any]]) -> Any:
+        """The driver's cursor, after it was run for each of these rows."""
+        cursor = driver.cursor()
+        cursor.executemany(self.text, rows if self._arrange is None else map(self._arrange, rows))
+        return cursor
 
 
 class DriverQuery:

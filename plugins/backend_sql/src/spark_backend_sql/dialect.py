@@ -43,7 +43,7 @@ DELETED: Final = "was used before and its checkpoint, or a later one, has been d
 
 
 class RefusedError(Exception):
-    """Operations can't be carried out in one piece: a sequence among them can't be used. Nothing was changed."""
+    """Operations can't be carried out together: a sequence among them can't be used, or what is to be deleted is not there."""
 
 
 class Dialect(ABC):
@@ -124,6 +124,13 @@ class Dialect(ABC):
         """Whether ``apply`` changes the database in one statement, which needs no BEGIN and COMMIT around it."""
         return False
 
+    def apply_all(self, driver: Any, operations: Sequence[Operation]) -> Outcomes:
+        """As ``apply``, perhaps faster where nothing is refused and all that is to be deleted is there.
+
+        :raises RefusedError: that is not so. The transaction has to be rolled back, and ``apply`` finds out why.
+        """
+        return self.apply(driver, operations)
+
     def apply(self, driver: Any, operations: Sequence[Operation]) -> Outcomes:
         """Carry out operations in the transaction under way. Of those that are refused, nothing is left in it."""
         outcomes: Outcomes = {}
@@ -169,9 +176,12 @@ class Dialect(ABC):
         if isinstance(operation, Forget):
             return self._forget(driver, operation.graph_id)
         if operation.blobs_to_delete:
-            names = [{"graph_id": operation.graph_id, "name": name} for name in operation.blobs_to_delete]
-            self._delete_blob.run_many(driver, names)
+            self._delete_blobs(driver, operation)
         return self._delete_rows(driver, operation) if operation.to_delete else []
+
+    def _delete_blobs(self, driver: Any, operation: Operation) -> None:
+        names = [{"graph_id": operation.graph_id, "name": name} for name in operation.blobs_to_delete]
+        self._delete_blob.run_many(driver, names)
 
     def _delete_rows(self, driver: Any, operation: Put | Delete) -> list[int]:
         graph_id = operation.graph_id

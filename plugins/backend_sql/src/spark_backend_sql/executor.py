@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -38,21 +39,23 @@ class TransactionExecutor:
             return self._after_failure(error, attempt)
         return [outcomes[operation] for operation in operations]
 
-    def execute_now(self, operation: Operation) -> Outcome | None:
-        """The outcome of one operation in a database that is a file, without waiting for anything but the disk.
+    def execute_now(self, operations: Sequence[Operation]) -> list[Outcome] | None:
+        """The outcomes of operations in a database that is a file, without waiting for anything but the disk.
 
-        None where that is not possible or failed: ``execute`` then does it, or finds out what is wrong.
+        None where that is not possible or failed: ``execute`` then carries them out, or finds out what is wrong.
         """
-        if not self.database.writer.is_open:
+        is_in_doubt = self._left_in_doubt and any(operation in self._left_in_doubt for operation in operations)
+        if is_in_doubt or not self.database.writer.is_open:
             return None
-        attempt = _Attempt(self.database, [operation], {}, no_wait=True)
+        attempt = _Attempt(self.database, operations, {}, no_wait=True)
         try:
             with self.database.no_fork:
-                return attempt()[operation]
+                outcomes = attempt()
         except Exception:
             # Most often another program's lock, or a full disk, and nothing happened.
             self._left_in_doubt.update(attempt.in_doubt)
             return None
+        return [outcomes[operation] for operation in operations]
 
     def lane_of(self, operation: Operation) -> str:
         """What operations have in common that one lock holds up: a graph, or the whole of a database that is a file."""
@@ -142,10 +145,20 @@ class _Attempt:
             raise
 
     def _transact(self) -> Outcomes:
+        if self.in_doubt:
+            return self._in_transaction(self._database.dialect.apply)
+        try:
+            return self._in_transaction(self._database.dialect.apply_all)
+        except RefusedError:
+            return self._in_transaction(self._database.dialect.apply)
+
+    def _in_transaction(self, apply: Callable[[Any, Sequence[Operation]], Outcomes]) -> Outcomes:
         self._outcomes = None
         is_one_statement = not self.in_doubt and self._database.dialect.is_one_statement(self._ordered)
         try:
-            return self._database.writer.transact(self._apply, no_wait=self._no_wait, begins=not is_one_statement)
+            return self._database.writer.transact(
+                partial(self._apply, apply), no_wait=self._no_wait, begins=not is_one_statement
+            )
         except Exception as error:
             # Without outcomes, no COMMIT was sent, unless the statement itself is the transaction.
             done: Outcomes | None = {self._ordered[0]: []} if is_one_statement else self._outcomes
@@ -153,11 +166,11 @@ class _Attempt:
                 self.in_doubt = {**self.in_doubt, **_done(done)}
             raise
 
-    def _apply(self, driver: Any) -> Outcomes:
+    def _apply(self, apply: Callable[[Any, Sequence[Operation]], Outcomes], driver: Any) -> Outcomes:
         dialect = self._database.dialect
         if self._lock_timeout is not None:
             dialect.set_lock_timeout(driver, self._lock_timeout)
-        outcomes = dialect.apply(driver, self._ordered)
+        outcomes = apply(driver, self._ordered)
         for operation in self.in_doubt:
             outcomes[operation] = self._settled(driver, operation, outcomes[operation])
         self._outcomes = outcomes

@@ -13,8 +13,8 @@ from sqlalchemy import URL, Connection, Engine, Table, bindparam, event, exists,
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.elements import ClauseElement
 
-from spark_backend_sql.dialect import DELETED, IN_USE, LOCK_TIMEOUT, Dialect
-from spark_backend_sql.operations import Operation, Put
+from spark_backend_sql.dialect import DELETED, IN_USE, LOCK_TIMEOUT, Dialect, RefusedError
+from spark_backend_sql.operations import Forget, Operation, Outcomes, Put
 from spark_backend_sql.schema import Tables
 
 _SHORT_LOG: Final = 800
@@ -75,6 +75,36 @@ class SqliteDialect(Dialect):
         was_deleted = exists().where(graphs.graph_id == bound["graph_id"], graphs.deleted_up_to >= bound["sequence"])
         insert = sqlite.insert(table).from_select([*bound], select(*bound.values()).where(~was_deleted))
         return insert.on_conflict_do_nothing(index_elements=keys)
+
+    def apply_all(self, driver: Any, operations: Sequence[Operation]) -> Outcomes:
+        """Each kind of statement is run once for all of them: to begin one anew costs as much as to store a small row."""
+        if len(operations) == 1 or any(isinstance(operation, Forget) for operation in operations):
+            return self.apply(driver, operations)
+        puts = [operation for operation in operations if isinstance(operation, Put)]
+        if puts and self._insert_record.run_many(driver, [put.values for put in puts]).rowcount < len(puts):
+            raise RefusedError
+        new_blobs = [blob for put in puts if put.record.blobs for blob in put.blobs]
+        if new_blobs:
+            self._insert_blob.run_many(driver, new_blobs)
+        for operation in operations:
+            if operation.blobs_to_delete:
+                self._delete_blobs(driver, operation)
+        return self._delete_all_rows(driver, operations)
+
+    def _delete_all_rows(self, driver: Any, operations: Sequence[Operation]) -> Outcomes:
+        addresses = [
+            {"graph_id": each.graph_id, "sequence": sequence} for each in operations for sequence in each.to_delete
+        ]
+        if addresses:
+            if self._delete_record.run_many(driver, addresses).rowcount < len(addresses):
+                raise RefusedError
+            marks = [
+                {"graph_id": each.graph_id, "deleted_up_to": max(each.to_delete)}
+                for each in operations
+                if each.to_delete
+            ]
+            self._raise_deleted_up_to.run_many(driver, marks)
+        return {each: [*each.to_delete] for each in operations}
 
     def _insert(self, driver: Any, put: Put) -> str:
         if self._insert_row(driver, put):

@@ -7,8 +7,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
+from math import inf
 from operator import attrgetter
 from typing import Final, Protocol
 
@@ -23,6 +23,8 @@ MOST_BYTES: Final = 16 * 1024 * 1024
 """and about this many bytes; a single record may be larger."""
 LOG_SIZE: Final = 5 * 1024 * 1024
 """After so many bytes the thread makes a save, and with it SQLite's checkpoint, which takes milliseconds."""
+LONGEST_TURN: Final = 0.005
+"""Seconds that a transaction waits for what an event loop's graphs add in its present turn."""
 _ROUND: Final = 16 * 1024
 """Bytes that a small save adds to SQLite's log at most, beside its own."""
 
@@ -35,8 +37,8 @@ class Executor(Protocol):
     ) -> Sequence[Outcome | Blocked]:
         """Carry out operations in one transaction, and give an outcome for each. Never raises."""
 
-    def execute_now(self, operation: Operation) -> Outcome | None:
-        """The outcome of one operation, waiting for nothing but the disk. None where it was not carried out."""
+    def execute_now(self, operations: Sequence[Operation]) -> Sequence[Outcome] | None:
+        """The outcomes of operations in one transaction, waiting for nothing but the disk. None where it was not carried out."""
 
     def lane_of(self, operation: Operation) -> str:
         """What operations have in common that one lock holds up."""
@@ -63,6 +65,8 @@ class Writer:
         self._waiting: deque[Call] = deque()
         self._lanes: dict[str, Lane] = {}
         """Beside what waits: the calls that met a lock, and all that are held up by the same one."""
+        self._turns: set[asyncio.AbstractEventLoop] = set()
+        """The event loops in which something was added in this turn."""
         self._was_lane = False
         """The last transaction was for a lane."""
         self._lock = threading.Lock()
@@ -85,9 +89,12 @@ class Writer:
 
         :raises CheckpointError: the operation's outcome is this error.
         """
-        now = partial(self._execute_now, operation)
-        if (deleted := self._io.try_inline(now, nbytes=operation.nbytes, graph_id=operation.graph_id)) is not None:
-            return deleted
+        now = partial(self._commit_lone, operation)
+        done = self._io.try_inline(now, nbytes=operation.nbytes, graph_id=operation.graph_id)
+        if done is not None:
+            if isinstance(done[0], Exception):
+                raise done[0]
+            return done[0]
         call = Call(operation, time.monotonic() + self._wait)
         self._add(call)
         try:
@@ -114,23 +121,42 @@ class Writer:
 
     # in the caller's thread
 
-    def _execute_now(self, operation: Operation) -> list[int] | None:
-        """The outcome of an operation that is carried out in this thread; None where it is not."""
-        if not isinstance(operation, Put) or self._logged >= LOG_SIZE or not self._take_commit_lock():
+    def _commit_lone(self, operation: Operation) -> Sequence[Outcome] | None:
+        """The outcome of a save that is carried out in this thread; None where it is not."""
+        if not isinstance(operation, Put) or not self._take_commit_lock():
             return None
         try:
-            outcome = self._executor.execute_now(operation)
+            return self._execute_now([operation])
         finally:
             self._commit_lock.release()
-        self._logged += operation.nbytes + _ROUND
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+
+    def _commit_waiting(self) -> list[tuple[Call, Outcome]] | None:
+        """What became of the saves that wait, where they are carried out in this thread; None where they are not."""
+        if not self._take_commit_lock():
+            return None
+        try:
+            with self._lock:
+                calls = _first_of(self._waiting, self._most_bytes)
+            operations = [call.operation for call in calls]
+            are_saves = all(isinstance(operation, Put) for operation in operations)
+            outcomes = self._execute_now(operations) if are_saves else None
+            if outcomes is None:
+                with self._lock:  # not to be withdrawn any more: they may have been carried out
+                    self._waiting.extendleft(reversed(calls))
+                return None
+        finally:
+            self._commit_lock.release()
+        return [*zip(calls, outcomes, strict=True)]
+
+    def _execute_now(self, operations: Sequence[Operation]) -> Sequence[Outcome] | None:
+        outcomes = self._executor.execute_now(operations)
+        self._logged += sum(operation.nbytes + _ROUND for operation in operations)
+        return outcomes
 
     def _take_commit_lock(self) -> bool:
         """Whether the thread has nothing to do; then it does nothing until the lock is released."""
         with self._lock:
-            is_free = self._is_idle and not self._lanes and not self._is_stopping
+            is_free = self._is_idle and not self._lanes and not self._is_stopping and self._logged < LOG_SIZE
             return is_free and self._commit_lock.acquire(blocking=False)
 
     def _add(self, call: Call) -> None:
@@ -144,7 +170,23 @@ class Writer:
                 # A daemon: a program that forgets to close the backend still ends.
                 self._thread = threading.Thread(target=self._serve, name="sql-backend-writer", daemon=True)
                 self._thread.start()
-            self._wake()
+            self._expect_end_of_turn(call.reply.loop)
+
+    def _expect_end_of_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        if loop not in self._turns:
+            self._turns.add(loop)
+            loop.call_soon(self._end_turn, loop)
+
+    def _end_turn(self, loop: asyncio.AbstractEventLoop) -> None:
+        """What the graphs of this event loop have to save in this turn is there: it makes one transaction."""
+        with self._lock:
+            self._turns.discard(loop)
+            nbytes = sum(call.operation.nbytes for call in self._waiting)
+        if nbytes and (answers := self._io.try_inline(self._commit_waiting, nbytes=nbytes)):
+            self._answer(answers)
+        with self._lock:
+            if self._waiting:
+                self._wake()
 
     def _wake(self) -> None:
         if self._is_idle:
@@ -168,7 +210,7 @@ class Writer:
                 outcomes = self._execute([call.operation for call in calls], None if lane is None else lane.pause / 10)
             answers = self._set_blocked_aside(calls, outcomes, lane)
             self._rest()  # before the answer: whoever gets it may find the next thing to do
-            _answer(answers)
+            self._answer(answers)
 
     def _execute(self, operations: Sequence[Operation], lock_timeout: float | None) -> Sequence[Outcome | Blocked]:
         self._logged = 0
@@ -184,14 +226,20 @@ class Writer:
         """What goes into the next transaction, and the lane that it comes from, if any; None when the writer has stopped."""
         while True:
             with self._lock:
-                batch = self._next_batch()
+                is_gathering = bool(self._turns) and not self._is_stopping
+                batch = None if is_gathering else self._next_batch()
                 if batch or (self._is_stopping and not self._lanes):
                     self._is_idle = False
                     self._wakeup.acquire(blocking=False)  # released while the thread was on its way here
                     return batch
                 self._is_idle = True
-                next_try = min((lane.next_try for lane in self._lanes.values()), default=None)
-            self._wakeup.acquire(timeout=-1 if next_try is None else max(0.0, next_try - time.monotonic()))
+                next_try = min((lane.next_try for lane in self._lanes.values()), default=inf)
+                if is_gathering and self._waiting:
+                    next_try = min(next_try, time.monotonic() + LONGEST_TURN)
+            timeout = -1 if next_try == inf else max(0.0, next_try - time.monotonic())
+            if not self._wakeup.acquire(timeout=timeout):
+                with self._lock:
+                    self._turns.clear()  # a turn that takes longer, or an event loop that is closed, holds up nobody
 
     def _next_batch(self) -> tuple[list[Call], Lane | None] | None:
         """From a lane that is due, else from what waits: as much as one transaction may hold."""
@@ -246,6 +294,26 @@ class Writer:
                     call.queue = queue
         return self._lanes[key]
 
+    def _answer(self, answers: Sequence[tuple[Call, Outcome]]) -> None:
+        """Wake the callers, each event loop once."""
+        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Reply, Outcome]]] = {}
+        for call, outcome in answers:
+            by_loop.setdefault(call.reply.loop, []).append((call.reply, outcome))
+        for loop, given in by_loop.items():
+            with self._lock:
+                self._turns.add(loop)
+            try:
+                loop.call_soon_threadsafe(self._give_all, loop, given)
+            except RuntimeError:  # the loop was closed without waiting for its tasks
+                with self._lock:
+                    self._turns.discard(loop)
+
+    def _give_all(self, loop: asyncio.AbstractEventLoop, answers: Sequence[tuple[Reply, Outcome]]) -> None:
+        """Give the answers. Whoever gets one and saves again at once is part of this turn."""
+        for reply, outcome in answers:
+            reply.give(outcome, isinstance(outcome, Exception))
+        loop.call_soon(self._end_turn, loop)
+
 
 class Call:
     """An operation whose caller waits."""
@@ -295,18 +363,3 @@ def _first_of(queue: deque[Call], most_bytes: int) -> list[Call]:
         calls.append(queue.popleft())
         calls[-1].is_taken = True
     return calls
-
-
-def _answer(answers: Sequence[tuple[Call, Outcome]]) -> None:
-    """Wake the callers, each event loop once."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Reply, Outcome]]] = {}
-    for call, outcome in answers:
-        by_loop.setdefault(call.reply.loop, []).append((call.reply, outcome))
-    for loop, given in by_loop.items():
-        with suppress(RuntimeError):  # the loop was closed without waiting for its tasks
-            loop.call_soon_threadsafe(_give_all, given)
-
-
-def _give_all(answers: Sequence[tuple[Reply, Outcome]]) -> None:
-    for reply, outcome in answers:
-        reply.give(outcome, isinstance(outcome, Exception))

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 import typer
 
 from spark_cli.exit_codes import confirm, end, refuse
 from spark_cli.failures import failures_of, in_a_word, in_lines
 from spark_cli.options import Id, Imports, Json, OneGraph, Url, not_a_url
-from spark_cli.output import plain, say, say_json, say_table, shortened, tell
+from spark_cli.output import plain, say, say_json, say_table, tell
+from spark_cli.paths import value_at
+from spark_cli.showing import counted, in_full, summary
 from spark_cli.stores import opened_store, wait_for
 from spark_cli.targets import import_all
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint import CheckpointInfo, GraphCheckpoint, Listing, Retention
+    from spark_cli.differences import Difference
 
 Failures: TypeAlias = Mapping[tuple[str, int], Mapping[str, Any]]
+_MOST_ITEMS: Final = 5
+"""A difference shows so many of the items that were added to a list, or removed."""
 
 
 def list_checkpoints(
@@ -46,21 +51,45 @@ async def _list(url: str, graph_id: str, limit: int, newest_first: bool) -> tupl
         return listing, await failures_of(store, listing.infos, graph_id=graph_id or None)
 
 
-def show(checkpoint_id: Id, url: Url = "", imports: Imports = [], as_json: Json = False) -> None:  # noqa: B006
-    """Show one checkpoint with its state."""
+def show(
+    checkpoint_id: Id,
+    url: Url = "",
+    path: Annotated[str, typer.Option(help="Only this value: graph_state.messages[-10:]", metavar="PATH")] = "",
+    imports: Imports = [],  # noqa: B006
+    as_json: Json = False,
+) -> None:
+    """Show one checkpoint with its state, or one value of it."""
     import_all(imports)
     (checkpoint,) = wait_for(_load(url, [checkpoint_id]))
     content = _content(checkpoint)
+    if path:
+        _show_value(path, content, as_json)
+        return
     if as_json:
         say_json(content)
         return
     for name, value in content.items():
-        say(f"{name}: {_short(value)}" if not isinstance(value, dict) or not value else f"{name}:")
+        say(f"{name}: {summary(value)}" if not isinstance(value, dict) or not value else f"{name}:")
         for key, inner in value.items() if isinstance(value, dict) else ():
             if (name, key) == ("execution_metadata", "error") and isinstance(inner, dict):
                 _print_failure(inner)
             else:
-                say(f"    {key}: {_short(inner)}")
+                say(f"    {key}: {summary(inner)}")
+
+
+def _show_value(path: str, content: dict[str, Any], as_json: bool) -> None:
+    try:
+        value = value_at(path, content)
+    except ValueError as error:
+        refuse(f"{error}.")
+    if as_json:
+        say_json(value)
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            say(f"{key}: {in_full(inner)}")
+    else:
+        for item in value if isinstance(value, list | tuple) else [value]:
+            say(in_full(item))
 
 
 def _print_failure(error: dict[str, Any]) -> None:
@@ -94,10 +123,21 @@ def diff(
         say_json(found)
     for each in [] if as_json else found:
         if each.change != "added":
-            say(f"- {each.path}: {_short(each.before)}")
+            _print_side("-", each, "removed", each.before)
         if each.change != "removed":
-            say(f"+ {each.path}: {_short(each.after)}")
+            _print_side("+", each, "added", each.after)
     end(fine=not found)
+
+
+def _print_side(sign: str, difference: Difference, verb: str, value: Any) -> None:
+    if difference.at is None:
+        say(f"{sign} {difference.path}: {summary(value)}")
+        return
+    say(f"{sign} {difference.path}: {counted(len(value), 'item')} {verb} at {difference.at:,}")
+    for item in value[:_MOST_ITEMS]:
+        say(f"    {summary(item)}")
+    if len(value) > _MOST_ITEMS:
+        say(f"    … {len(value) - _MOST_ITEMS:,} more")
 
 
 async def _load(url: str, checkpoint_ids: Sequence[str]) -> list[GraphCheckpoint]:
@@ -220,12 +260,3 @@ def _row(info: CheckpointInfo, error: Mapping[str, Any] | None) -> tuple[str, ..
     made = info.timestamp.isoformat(sep=" ", timespec="seconds")
     remark = "by hand" if info.manual else in_a_word(error) if error is not None else ""
     return info.checkpoint_id, info.graph_id, str(info.sequence), made, str(info.size), remark
-
-
-def _short(value: Any) -> str:
-    import json
-
-    # What is stored may hold whatever a terminal takes for commands; JSON spells control characters out.
-    is_safe = isinstance(value, str) and value.isprintable()
-    text = value if is_safe else json.dumps(plain(value))
-    return shortened(text)

@@ -168,7 +168,7 @@ def surplus(checkpoints: Sequence[CheckpointInfo], *, retention: Retention, now:
 
 
 def oldest_surplus(earlier: Sequence[CheckpointInfo], *, retention: Retention, now: datetime) -> list[CheckpointInfo]:
-    """The same for a rule that keeps what is younger, where timestamps rise: what follows the first that is kept is not looked at.
+    """The same for a rule that keeps what is younger, where timestamps rise: nothing beyond the first that is kept is looked at.
 
     A clock that was wrong for a while leaves timestamps that don't rise.
 

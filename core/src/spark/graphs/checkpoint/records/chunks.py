@@ -113,10 +113,12 @@ def _places(part: dict[str, Any], values: dict[str, Any], *, is_list: bool, may_
         raise _damaged()
     places: list[int | float] = []
     for each in _runs(stored):
-        places += each
-        if len(places) > len(values):
+        if len(each) > len(values) - len(places):  # before it takes up memory
             break
-    if len(places) != len(values):
+        places += each
+    else:
+        each = ()
+    if each or len(places) != len(values):
         raise CheckpointDamagedError("a chunk of one of its sections has not as many places as values")
     return places
 

@@ -96,7 +96,8 @@ class SmallIO:
 
     def _may_run_inline(self, nbytes: int, graph_id: str | None) -> bool:
         is_alone = graph_id is None or graph_id == self._last_graph
-        self._last_graph = graph_id
+        if graph_id is not None:
+            self._last_graph = graph_id
         return self._is_allowed and is_alone and nbytes <= self._limits.nbytes and self._gate.is_open()
 
     def _timed(self, call: Callable[[], Result], took: Callable[[float], None]) -> Result:

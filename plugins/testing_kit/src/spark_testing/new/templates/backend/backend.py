@@ -6,7 +6,7 @@ import fcntl
 import hashlib
 import os
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 from urllib.parse import unquote, urlsplit
@@ -20,9 +20,11 @@ from spark.graphs.checkpoint.storage import (
     Record,
     RecordHeader,
     Records,
+    is_blob_name,
     run_blocking,
 )
 
+Names: TypeAlias = list[str]
 Sequences: TypeAlias = list[int]
 
 
@@ -30,12 +32,14 @@ class ExampleCheckpointBackend(CheckpointBackend):
     """Keeps checkpoints in a folder of a local disk.
 
     A file is named by the hash of its graph id, so that no id can leave the folder, and by its sequence. It holds the
-    header as one line of JSON, then the payload. The file of a deleted record stays, empty: its sequence stays used.
+    header as one line of JSON, then the payload. The file of a deleted record stays, empty: its sequence stays used. Large values
+    are files of their own, so that a record holds what changed.
 
     :param directory: made when the first checkpoint is saved.
     """
 
     name = "example"
+    keeps_blobs = True
 
     def __init__(self, directory: str | os.PathLike[str], **options: Any) -> None:
         super().__init__(**options)
@@ -80,6 +84,17 @@ class ExampleCheckpointBackend(CheckpointBackend):
     async def forget(self, graph_id: str) -> Sequences:
         return await run_blocking(self._forget, graph_id)
 
+    # Large values. Without these and keeps_blobs, every record holds the whole state.
+
+    async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
+        return await run_blocking(self._get_blobs, graph_id, names)
+
+    async def blob_names(self, graph_id: str) -> Names:
+        return await run_blocking(self._blob_names, graph_id)
+
+    async def delete_blobs(self, graph_id: str, names: Sequence[str]) -> None:
+        await run_blocking(self._delete_blobs, graph_id, names)
+
     # What the threads do.
 
     def _put(self, record: Record) -> None:
@@ -87,6 +102,9 @@ class ExampleCheckpointBackend(CheckpointBackend):
         with self._only_writer(f"save checkpoint {record.header.checkpoint_id!r}"):
             if file.exists():
                 raise SequenceTakenError(f"Sequence {record.sequence} of graph {record.graph_id!r} was used before.")
+            # Durable before the record is there: whoever sees that finds them.
+            for name, content in record.blobs.items():
+                self._replace(self._blob(record.graph_id, name), content)
             self._replace(file, record.header.to_json() + b"\n" + record.payload)
 
     def _get(self, file: Path) -> Record | None:
@@ -146,10 +164,24 @@ class ExampleCheckpointBackend(CheckpointBackend):
         with self._only_writer(f"forget graph {graph_id!r}"):
             there = [file for file in files if self._empty(file)]
             # All records are gone, and their sequences still used, so whatever stops this here leaves nothing half done.
-            for file in files:
+            for file in (*self._blobs(graph_id), *files):
                 file.unlink(missing_ok=True)
             self._sync()
         return [_sequence(file) for file in there]
+
+    def _get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
+        found = {}
+        for name in filter(is_blob_name, names):  # they are read from records, which anybody may have written
+            with suppress(FileNotFoundError):
+                found[name] = self._blob(graph_id, name).read_bytes()
+        return found
+
+    def _blob_names(self, graph_id: str) -> Names:
+        return [file.stem.partition("-")[2] for file in self._blobs(graph_id)]
+
+    def _delete_blobs(self, graph_id: str, names: Sequence[str]) -> None:
+        for name in filter(is_blob_name, names):
+            self._blob(graph_id, name).unlink(missing_ok=True)
 
     def _line(self, file: Path, graph_id: str | None) -> CheckpointInfo | DamagedRecord | None:
         try:
@@ -164,6 +196,12 @@ class ExampleCheckpointBackend(CheckpointBackend):
 
     def _file(self, graph_id: str, sequence: int) -> Path:
         return self.directory / f"{_hashed(graph_id)}-{sequence:020d}.record"
+
+    def _blob(self, graph_id: str, name: str) -> Path:
+        return self.directory / f"{_hashed(graph_id)}-{name}.blob"
+
+    def _blobs(self, graph_id: str) -> Iterator[Path]:
+        return self.directory.glob(f"{_hashed(graph_id)}-*.blob")
 
     def _files(self, graph_id: str | None) -> Iterator[Path]:
         return self.directory.glob(f"{'*' if graph_id is None else _hashed(graph_id)}-*.record")

@@ -14,7 +14,7 @@ from spark_testing import CheckpointBackendConformance, OpenAnother, ReadRaw, Sp
 
 
 class TestExample(CheckpointBackendConformance):
-    capabilities = ("persistent", "processes", "concurrent_processes")
+    capabilities = ("persistent", "processes", "concurrent_processes", "keeps_blobs")
     many_graphs = 100  # each save waits for the disk twice
 
     @pytest.fixture
