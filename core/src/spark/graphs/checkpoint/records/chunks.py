@@ -114,12 +114,10 @@ def _places(part: dict[str, Any], values: dict[str, Any], *, is_list: bool, may_
     places: list[int | float] = []
     for each in _runs(stored):
         if len(each) > len(values) - len(places):  # before it takes up memory
-            break
+            raise _uneven()
         places += each
-    else:
-        each = ()
-    if each or len(places) != len(values):
-        raise CheckpointDamagedError("a chunk of one of its sections has not as many places as values")
+    if len(places) < len(values):
+        raise _uneven()
     return places
 
 
@@ -141,6 +139,10 @@ def _number(key: str) -> int | float:
     if str(number) != key or not math.isfinite(number):
         raise _damaged()
     return number
+
+
+def _uneven() -> CheckpointDamagedError:
+    return CheckpointDamagedError("a chunk of one of its sections has not as many places as values")
 
 
 def _damaged() -> CheckpointDamagedError:
