@@ -52,6 +52,26 @@ class Scope:
         self.arrived: list[Token] = []
         """Those that have reached the join which gathers the item's map, where they wait for the other items."""
 
+    @property
+    def moves(self) -> bool:
+        """Whether an item's scope has more than what waits at joins."""
+        return len(self.tokens) > len(self.arrived) + sum(map(len, self.at_join.values()))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to do in an item's scope."""
+        return len(self.tokens) == len(self.arrived)
+
+    def count_reached(self, token: Token, reaches: Mapping[str, Sequence[str]], change: int) -> None:
+        """A token has come, or gone, that can still reach some joins.
+
+        :param reaches: node key to the joins that can be reached from there.
+        """
+        counts = self.reach_counts
+        for join in reaches.get(token.node, ()):
+            if join != token.node or token.joined:  # what waits at a join does not keep that join waiting
+                counts[join] += change
+
 
 class Item:
     """One item of a map. All tokens that come of it refer to it."""
