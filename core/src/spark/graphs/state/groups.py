@@ -150,7 +150,7 @@ class Group:
         """How many items have not got past their first node."""
         return len(self.items) - self.done - sum(item.scope is not None for item in self.under_way.values())
 
-    def progress(self) -> tuple[int, int, int]:
+    def counts(self) -> tuple[int, int, int]:
         """How many items are done, under way, and not started."""
         return self.done, len(self.under_way), self.unstarted
 
@@ -204,6 +204,15 @@ class Group:
         token.path = (index,)
         token.item = item
         return token
+
+
+def count_items(groups: Iterable[Group]) -> dict[tuple[str, str, str], list[int]]:
+    """Source, worker and key of an edge to how many items of its maps are done, under way, and not started."""
+    counts: dict[tuple[str, str, str], list[int]] = {}
+    for group in groups:
+        before = counts.get(group.rule[:3], (0, 0, 0))
+        counts[group.rule[:3]] = [one + more for one, more in zip(before, group.counts(), strict=True)]
+    return counts
 
 
 def token_number(id: str) -> tuple[int, ...]:
