@@ -137,7 +137,7 @@ class LargeValues(GivenStore):
         """Chunks stay while later records refer to them, so the values of one checkpoint were written with many records."""
         if not backend.keeps_blobs:
             return
-        blobs = {}
+        blobs: dict[str, bytes] = {}
         for sequence in range(1, 9):
             brought = {name: name.encode() for name in _names(sequence, 3)}
             await backend.put(make_record("g", sequence, blobs=brought))
