@@ -16,7 +16,12 @@ from spark.graphs.checkpoint import open_backend
 from spark.graphs.checkpoint.storage import CheckpointQuery, InlineLimits
 from spark_backend_sql import DatabaseCheckpointBackend, writer
 from spark_testing.records import NOON, make_record
-from tests.plugins.support.sql_drivers import OnAFastDisk, OnASlowDisk, before_commits, statements_by_thread
+from tests.plugins.support.sql_drivers import (
+    OnAFastDisk,
+    OnASlowDisk,
+    before_commits,
+    statements_by_thread,
+)
 
 HERE = "the event loop's thread"
 THERE = "another thread"
@@ -129,19 +134,32 @@ async def test_what_graphs_save_in_one_turn_of_the_loop_is_one_transaction(
     assert places.commits == 1
 
 
-async def test_graphs_whose_saves_are_answered_at_once_save_together_again(file: Path) -> None:
+async def test_graphs_whose_saves_are_answered_wait_for_the_others_no_more(file: Path) -> None:
     """Else one half of them would save while the other half takes its next step, and they would be in each other's way."""
 
     async def run(graph_id: str) -> None:
         for sequence in range(1, 11):
             await backend.put(make_record(graph_id, sequence))
 
-    async with OnASlowDisk(f"sqlite:///{file}") as backend:
-        with statements_by_thread(backend) as seen:
-            await asyncio.gather(*(run(f"graph {number}") for number in range(20)))
+    is_reached, is_free = threading.Event(), threading.Event()
+    commits: list[object] = []
 
-            assert Places(seen).saves == [THERE] * 200
-            assert Places(seen).commits <= 10 + SPARE
+    def hold(driver: object) -> None:
+        commits.append(driver)
+        is_reached.set()
+        is_free.wait(10)
+
+    async with OnASlowDisk(f"sqlite:///{file}") as backend:
+        await save(backend, "g", 1, WARM)
+        before_commits(backend, hold)
+        first = [asyncio.create_task(run(f"first {number}")) for number in range(10)]
+        await asyncio.to_thread(is_reached.wait, 10)
+        second = [asyncio.create_task(run(f"second {number}")) for number in range(10)]
+        await asyncio.sleep(0)
+        is_free.set()
+        await asyncio.gather(*first, *second)
+
+    assert len(commits) <= 11 + SPARE
 
 
 async def test_what_a_turn_of_the_loop_adds_late_holds_up_nobody(file: Path) -> None:
@@ -155,21 +173,36 @@ async def test_what_a_turn_of_the_loop_adds_late_holds_up_nobody(file: Path) -> 
                 await save(backend, "g", WARM + 1, 5)
 
 
-async def test_a_conflict_in_a_turn_is_one_graphs_alone(backend: DatabaseCheckpointBackend, places: Places) -> None:
+async def test_a_conflict_in_a_turn_is_one_graphs_alone(backend: DatabaseCheckpointBackend) -> None:
     await save(backend, "g", 1, WARM)
     await backend.delete("g", 1)
-    places.clear()
 
     outcomes = await asyncio.gather(
-        backend.put_and_delete(make_record("new", 1), [9]),
+        backend.put(make_record("new", 1)),
         backend.put_and_delete(make_record("g", 1), [2]),
-        backend.put_and_delete(make_record("other", 1), ()),
+        backend.put(make_record("other", 1)),
         return_exceptions=True,
     )
 
-    assert [type(outcome) for outcome in outcomes] == [list, SequenceTakenError, list]
-    assert [info.graph_id for info in (await backend.list()).infos] == ["g", "new", "other"]
-    assert {*places.saves} == {HERE}
+    assert [type(outcome) for outcome in outcomes] == [type(None), SequenceTakenError, type(None)]
+    assert [(info.graph_id, info.sequence) for info in (await backend.list()).infos] == [
+        ("g", 2),
+        ("new", 1),
+        ("other", 1),
+    ]
+
+
+async def test_saves_of_one_turn_say_what_each_has_deleted(backend: DatabaseCheckpointBackend) -> None:
+    await save(backend, "a", 1, 3)
+    await save(backend, "b", 1, 3)
+
+    deleted = await asyncio.gather(
+        backend.put_and_delete(make_record("a", 4), [1, 2]), backend.put_and_delete(make_record("b", 4), [2, 9])
+    )
+
+    assert deleted == [[1, 2], [2]]
+    with pytest.raises(SequenceTakenError):
+        await backend.put(make_record("b", 2))
 
 
 async def test_a_slow_disk_does_not_hold_up_the_event_loop(file: Path) -> None:

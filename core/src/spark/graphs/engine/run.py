@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from typing import Any, Final
+from typing import Any
 
 from spark.errors import BudgetExceededError, RuleError
 from spark.graphs.checkpoint.recording.capture import Capture
+from spark.graphs.concurrency.breath import Breath
 from spark.graphs.concurrency.uncancellable import is_being_cancelled
 from spark.graphs.definition.step import StepInput
 from spark.graphs.engine.autosave import Autosave
@@ -17,9 +18,6 @@ from spark.graphs.engine.position import RunPosition, RunScope
 from spark.graphs.engine.spec import RunSpec, Services
 from spark.graphs.message import Message
 from spark.graphs.progress import Progress
-
-_BREATH: Final = 0.005
-"""Seconds for which steps that never really wait may keep the event loop to themselves."""
 
 
 class GraphRun:
@@ -60,11 +58,12 @@ class GraphRun:
     async def _take_steps(self) -> Stop | None:
         position, plans, scope, execute = self.position, self._plans, self._scope, self.services.executor.execute
         frontier, commit, autosave, clock = position.frontier, position.commit, self.autosave, self._clock
-        waiting, running, has_budget = frontier.waiting, frontier.running, self.spec.budget is not None
-        breathe_at = clock() + _BREATH
+        waiting, running, groups = frontier.waiting, frontier.running, frontier.groups
+        has_budget = self.spec.budget is not None
+        breath = Breath(clock)
         stop = self._check_budget(clock())  # a run that is continued may have used it up before
         while (waiting or running) and stop is None:  # when nothing else is left, joins are released
-            if len(waiting) == 1 and not running:  # the only token there is needs no task of its own
+            if len(waiting) == 1 and not running and not groups:  # the only token there is needs no task of its own
                 step = StepInput(scope, frontier.start())
                 outcome = await execute(step)
                 if self.is_over:
@@ -83,9 +82,8 @@ class GraphRun:
                     return stop
             if has_budget and stop is None:
                 stop = self._check_budget(now)
-            if now > breathe_at:
-                await asyncio.sleep(0)
-                breathe_at = clock() + _BREATH
+            if now > breath.due:
+                await breath.take()
         if not frontier and position.result is None:
             position.result = Message(content=None, status="completed", node=None)
         return stop
@@ -176,6 +174,6 @@ class GraphRun:
             iteration=self.position.iteration,
             last_node=self.position.last_node,
             running=tuple(token.node for token in frontier.running.values()),
-            waiting=len(frontier.pending()) - len(frontier.running),
+            waiting=frontier.count_waiting(),
             checkpoint=saver.latest_sequence if saver is not None else None,
         )
