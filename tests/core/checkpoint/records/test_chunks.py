@@ -25,7 +25,8 @@ from spark.graphs.checkpoint.encoding.cache import EncodingCache
 from spark.graphs.checkpoint.records.blobs import NewBlobs, birth
 from spark.graphs.checkpoint.records.checksum import checksum
 from spark.graphs.checkpoint.storage import Record, RecordCodec
-from spark.graphs.state.transactions import DELETED, StateStore
+from spark.graphs.state.transactions import StateStore
+from spark.graphs.state.updates import DELETED
 
 MUCH: Final = 128 * 1024
 """From so many bytes on small values are kept in chunks here, whatever the store."""
