@@ -50,7 +50,7 @@ class TransactionExecutor:
         attempt = _Attempt(self.database, operations, {}, no_wait=True)
         try:
             with self.database.no_fork:
-                outcomes = attempt()
+                outcomes = attempt.transact()
         except Exception:
             # Most often another program's lock, or a full disk, and nothing happened.
             self._left_in_doubt.update(attempt.in_doubt)
@@ -113,7 +113,7 @@ class _Attempt:
         """Carry out the operations in one transaction."""
         if self._fits_in_one_piece() and (outcomes := self._send()) is not None:
             return outcomes
-        return self._transact()
+        return self.transact()
 
     def is_wanted(self) -> bool:
         """Whether a caller waits for it, or must learn what became of an earlier try."""
@@ -144,7 +144,8 @@ class _Attempt:
                 self.in_doubt = {operation: list(operation.to_delete) for operation in self.operations}
             raise
 
-    def _transact(self) -> Outcomes:
+    def transact(self) -> Outcomes:
+        """The same, statement by statement."""
         if self.in_doubt:
             return self._in_transaction(self._database.dialect.apply)
         try:

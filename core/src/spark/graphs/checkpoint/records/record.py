@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quote
 from types import NoneType
 from typing import Any, Final
@@ -109,13 +110,15 @@ class RecordHeader:
 
     def canonical(self) -> bytes:
         """Every field but checksum and signature in one unambiguous form: what these two cover besides the payload."""
+        parent = "null" if self.parent is None else self.parent
+        after = "" if self.references_in_payload else _UNDECLARED
+        if self.codecs or self.serializer:
+            after += _in_braces(_codecs_field(self.codecs)) + _in_braces(_serializer_field(self.serializer))
         return (
             f'["spark-record",{quote(self.checkpoint_id)},{quote(self.graph_id)},{self.sequence}'
-            f',{"null" if self.parent is None else self.parent},"{_utc_text(self.timestamp)}",{int(self.manual)}'
-            f",{quote(self.version)},{quote(self.format)},{quote(self.compression)}"
-            f",{self.size},{self.raw_size},{quote(self.nonce)},{written_all(self.metadata)}"
-            f"{'' if self.references_in_payload else _UNDECLARED}"
-            f"{_in_braces(_codecs_field(self.codecs))}{_in_braces(_serializer_field(self.serializer))}]"
+            f',{parent},"{_utc_text(self.timestamp)}",{int(self.manual)}'
+            f",{_quoted(self.version)},{_quoted(self.format)},{_quoted(self.compression)}"
+            f",{self.size},{self.raw_size},{quote(self.nonce)},{written_all(self.metadata)}{after}]"
         ).encode("ascii")
 
 
@@ -248,6 +251,8 @@ _DEFAULTS: Final[dict[str, Any]] = {"references_in_payload": True, "codecs": (),
 _UNDECLARED: Final = ',"references elsewhere"'
 _UNDECLARED_FIELD: Final = ',"references_in_payload":false'
 _LARGEST: Final = 2**63 - 1
+_quoted: Final = lru_cache(maxsize=64)(quote)
+"""The same few names stand in every header."""
 
 
 def _undeclared(header: RecordHeader, payload: bytes) -> RecordHeader:
