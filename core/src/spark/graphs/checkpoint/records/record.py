@@ -187,10 +187,10 @@ class Record:
     @property
     def nbytes(self) -> int:
         """How many bytes it adds to a store, about: payload and large values."""
-        blobs = self.blobs
-        return self._made_header().size + (
-            blobs.nbytes if isinstance(blobs, Contents) else sum(map(len, blobs.values()))
-        )
+        size, blobs = self._made_header().size, self.blobs
+        if not blobs:
+            return size
+        return size + (blobs.nbytes if isinstance(blobs, Contents) else sum(map(len, blobs.values())))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Record) and (self.header, self.payload) == (other.header, other.payload)
