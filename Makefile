@@ -19,7 +19,7 @@ DIST := dist
 TORCH := $(TOOLS)/torch
 S3RVER := $(TOOLS)/s3rver/node_modules/s3rver/bin/s3rver.js
 
-.PHONY: help demo test test-lowest test-newest test-install test-torch test-s3-ceph test-s3rver check docs crash crash-postgres faults-s3 race bench bench-curves bench-peers wheels format clean
+.PHONY: help demo test test-lowest test-newest test-install test-torch test-s3-ceph test-s3rver check docs crash crash-postgres faults-s3 race bench bench-curves bench-peers bench-report examples wheels format clean
 
 help:
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -94,6 +94,13 @@ bench-curves: .venv/.synced ## draw what a step costs against size, keys, histor
 
 bench-peers: .venv/.synced ## the same work done by other libraries, each in an environment of its own; ROUNDS=3 ONLY="sqlite files"
 	$(RUN) python -m benchmarks.contest $(ONLY) --rounds $(or $(ROUNDS),3)
+
+bench-report: .venv/.synced ## measure all that docs/performance.md shows, in about eight minutes, and write it there; ROUNDS=3 ONLY="contest costs curves"
+	$(RUN) python -m benchmarks.report $(ONLY) --rounds $(or $(ROUNDS),3)
+
+examples: .venv/.synced ## a conversation of 5,000 messages and a map over 10,000 files, both killed and resumed; KILLS=6 BACKEND=file|sqlite
+	$(RUN) python examples/survive_kills.py --kills $(or $(KILLS),6) --store '$(URL_OF_$(or $(BACKEND),file))' conversation.py --messages $(or $(MESSAGES),5000)
+	$(RUN) python examples/survive_kills.py --kills $(or $(KILLS),6) --store '$(URL_OF_$(or $(BACKEND),file))' map_files.py --files $(or $(FILES),10000)
 
 wheels: $(UV) ## the sdist and the wheel of every distribution, in dist/
 	@rm -f $(DIST)/spark_graphs*.whl $(DIST)/spark_graphs*.tar.gz

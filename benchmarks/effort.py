@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 
@@ -11,6 +14,8 @@ class Effort:
 
     rounds: int = 7
     """How often the things that are compared take turns."""
+    longest: float = math.inf
+    """Seconds after which the same work has no further round."""
     share: float = 1.0
     """The part of the steps, branches and histories that is run."""
 
@@ -18,6 +23,17 @@ class Effort:
     def is_full(self) -> bool:
         """Whether the figures are of the work that their names say."""
         return self.share >= 1
+
+    def turns(self, at_most: int = 0) -> Iterator[int]:
+        """A number for each round that is to be made.
+
+        :param at_most: so many, whatever was asked for; 0 for no such limit.
+        """
+        began = time.monotonic()
+        for number in range(min(self.rounds, at_most or self.rounds)):
+            if number and time.monotonic() - began > self.longest:
+                return
+            yield number
 
     def of(self, count: int, *, at_least: int = 3) -> int:
         """The part of so many steps that is run."""

@@ -96,6 +96,11 @@ def bare_latest(file: Path, times: int) -> float:
     return _select(file, times, "SELECT number, content FROM bare ORDER BY number DESC LIMIT 1")
 
 
+def bare_first(file: Path, times: int) -> float:
+    """SELECT the row that ``bare_sqlite`` was given as ``first``."""
+    return _select(file, times, "SELECT number, content FROM bare ORDER BY number LIMIT 1")
+
+
 def bare_newest(file: Path, times: int) -> float:
     """SELECT the numbers and sizes of the ten newest rows."""
     return _select(file, times, "SELECT number, length(content) FROM bare ORDER BY number DESC LIMIT 10")

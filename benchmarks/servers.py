@@ -1,11 +1,15 @@
-"""A PostgreSQL server for the time of a measurement, where its wheels are installed."""
+"""A PostgreSQL and an S3 server for the time of a measurement, where their wheels are installed."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.plugins.support.s3.servers import S3Server
 
 
 def has_postgresql() -> bool:
@@ -32,3 +36,16 @@ def postgresql_databases() -> Iterator[Callable[[], str] | None]:
             return server.url.replace("/postgres?", f"/{name}?")
 
         yield new_database
+
+
+def has_s3() -> bool:
+    return find_spec("moto") is not None
+
+
+@contextmanager
+def s3_server() -> Iterator[S3Server]:
+    """The server that the environment names, or one of our own."""
+    from tests.plugins.support.s3.servers import given_server, running_server
+
+    with closing(given) if (given := given_server()) else running_server() as server:
+        yield server

@@ -136,6 +136,7 @@ def identifiers(path: Path) -> Iterator[str]:
 
 
 async def main(store: str, folder: str) -> None:
+    print(f"  indexing {folder}", flush=True)
     result = await build(store).run({"folder": folder}, resume=True)
     print(json.dumps(result.content), flush=True)
 

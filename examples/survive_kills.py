@@ -1,6 +1,7 @@
-"""Run ``index_sources.py`` once undisturbed and once killed again and again, and compare the results.
+"""Run an example once undisturbed and once killed again and again, and compare the results.
 
     python examples/survive_kills.py --kills 6
+    python examples/survive_kills.py --kills 6 conversation.py --messages 400
 
 Each kill is a SIGKILL at a random instant; each start is a new process, which goes on from the checkpoints that the one
 before it left. Exit status 0: the results are equal, and there were kills.
@@ -12,13 +13,12 @@ import random
 import signal
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import threading
 import time
 from pathlib import Path
 
-EXAMPLE = Path(__file__).with_name("index_sources.py")
+EXAMPLES = Path(__file__).parent
 
 Result = dict[str, object]
 
@@ -27,43 +27,45 @@ def main() -> int:
     options = parse_arguments()
     chance = random.Random(options.seed)
     print("An undisturbed run, in memory:")
-    began = time.monotonic()
-    expected = run_once("memory://", options.folder, kill_after=None)
-    usual = time.monotonic() - began
+    example = [str(EXAMPLES / options.example), *options.arguments]
+    expected, usual = run_once(example, "memory://", kill_after=None)
     assert expected is not None, "nobody killed it"
-    print(f"  {expected['identifiers']} identifiers in {expected['files']} files, {usual:.1f} s")
+    print(f"  {usual:.1f} s")
     print(f"\nThe same, killed up to {options.kills} times (--seed {options.seed} repeats the instants):")
     with tempfile.TemporaryDirectory(prefix="spark-demo-") as temporary:
-        store = options.store or f"file://{temporary}/checkpoints"
+        store = (options.store or "file://{directory}/checkpoints").replace("{directory}", temporary)
         delays = [chance.uniform(0.5, 1.5) * usual / (options.kills + 1) for _ in range(options.kills)]
-        found, kills = run_until_done(store, options.folder, delays)
+        found, kills = run_until_done(example, store, delays)
     print(f"\nundisturbed: {expected}\nkilled:      {found}")
     return verdict(expected, found, kills)
 
 
-def run_until_done(store: str, folder: str, delays: list[float]) -> tuple[Result, int]:
+def run_until_done(example: list[str], store: str, delays: list[float]) -> tuple[Result, int]:
     """The result of the process that got to the end, and how many were killed before it."""
     for kills, delay in enumerate(delays):
-        print(f"Process {kills + 1}, to be killed after {delay:.1f} s:")
-        result = run_once(store, folder, kill_after=delay)
+        print(f"Process {kills + 1}, to be killed after {delay:.2f} s:")
+        result, _ = run_once(example, store, kill_after=delay)
         if result is not None:
             print("  it was done before that")
             return result, kills
     print(f"Process {len(delays) + 1}, left alone:")
-    result = run_once(store, folder, kill_after=None)
+    result, _ = run_once(example, store, kill_after=None)
     assert result is not None, "nobody killed it"
     return result, len(delays)
 
 
-def run_once(store: str, folder: str, *, kill_after: float | None) -> Result | None:
-    """What the example printed last, or None when it was killed before it was done."""
-    process = subprocess.Popen([sys.executable, EXAMPLE, store, folder], stdout=subprocess.PIPE, text=True)
+def run_once(example: list[str], store: str, *, kill_after: float | None) -> tuple[Result | None, float]:
+    """What the example printed last, or None when it was killed before it was done; and the seconds since its first line."""
+    program, *arguments = example
+    process = subprocess.Popen([sys.executable, program, store, *arguments], stdout=subprocess.PIPE, text=True)
     timer = threading.Timer(kill_after or 0, process.kill)
-    if kill_after is not None:
-        timer.start()
     assert process.stdout is not None
-    result = None
+    result, began = None, 0.0
     for line in process.stdout:
+        if not began:
+            began = time.monotonic()  # until now, it has only imported
+            if kill_after is not None:
+                timer.start()
         if line.startswith("{"):
             result = json.loads(line)
         else:
@@ -72,10 +74,10 @@ def run_once(store: str, folder: str, *, kill_after: float | None) -> Result | N
     timer.cancel()
     if status == -signal.SIGKILL:
         print("  killed", flush=True)
-        return None
+        return None, 0.0
     if status != 0:
         sys.exit(f"the example failed with exit status {status}")
-    return result
+    return result, time.monotonic() - began
 
 
 def verdict(expected: Result, found: Result, kills: int) -> int:
@@ -84,7 +86,7 @@ def verdict(expected: Result, found: Result, kills: int) -> int:
         print("The results DIFFER.")
         return 1
     if kills == 0:
-        print("Nothing was killed, so nothing is proven: give --store an empty store, or index a larger folder.")
+        print("Nothing was killed, so nothing is proven: give --store an empty store, or the example more to do.")
         return 1
     print(f"The results are equal, after {kills} {'kill' if kills == 1 else 'kills'}.")
     return 0
@@ -94,14 +96,15 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=6, help="how often to kill it at most (default 6)")
     parser.add_argument(
-        "--store", default="", help="URL of an empty checkpoint store (default: files in a temporary folder)"
-    )
-    parser.add_argument(
-        "--folder", default=sysconfig.get_path("stdlib"), help="whose sources to index (default: the standard library)"
+        "--store",
+        default="",
+        help="URL of an empty checkpoint store; {directory} stands for a temporary folder (default: files in there)",
     )
     parser.add_argument(
         "--seed", type=int, default=random.SystemRandom().randrange(10**6), help="of the kills' instants"
     )
+    parser.add_argument("example", nargs="?", default="index_sources.py", help="a file beside this one")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="what the example is given, beside the store")
     return parser.parse_args()
 
 

@@ -25,11 +25,11 @@ Results = dict[str, Figures]
 def markdown(everybody: Sequence[Participant], effort: Effort, rows: Sequence[Row] = ROWS) -> Iterator[str]:
     """The table, line by line, and what has to be said about it."""
     present = [participant for participant in everybody if participant.is_installed]
-    yield f"| work | {' | '.join(participant.name for participant in present)} | ours / floor |"
-    yield "|---" * (len(present) + 2) + "|"
+    names = [participant.name for participant in present]
+    yield from heading(names)
     failures: list[str] = []
     for row, size, results in run(present, effort, rows):
-        yield from lines(row, size, results, [participant.name for participant in present])
+        yield from lines(row, size, results, names)
         failures += [
             f"- {name} failed at “{row.said(row.work, size)}”: {found.failure}"
             for name, found in results.items()
@@ -38,6 +38,10 @@ def markdown(everybody: Sequence[Participant], effort: Effort, rows: Sequence[Ro
     yield ""
     yield from _remarks(everybody)
     yield from failures
+
+
+def heading(names: Sequence[str]) -> list[str]:
+    return [f"| work | {' | '.join(names)} | ours / floor |", "|---" * (len(names) + 2) + "|"]
 
 
 def lines(row: Row, size: int, results: Results, names: Sequence[str]) -> Iterator[str]:
@@ -95,7 +99,7 @@ def _sizes(
 
 def _in_turns(processes: Sequence[ParticipantProcess], row: Row, size: int, effort: Effort) -> Results:
     results = {process.participant.name: Figures() for process in processes}
-    for _ in range(min(effort.rounds, row.rounds or effort.rounds)):
+    for _ in effort.turns(row.rounds):
         for process in processes:
             process.take_turn(_run_of(size, row, effort), results[process.participant.name])
     return results

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import resident, state
-from benchmarks.curves.growth import STORES, Step
+from benchmarks.curves.growth import Step
+from benchmarks.curves.stores import LOCAL
 from benchmarks.effort import Effort
 from benchmarks.measure import Comparison
 from benchmarks.workload import disk
@@ -35,7 +36,7 @@ def compare(effort: Effort) -> Iterator[Comparison]:
         return
     size = effort.of(SIZE)
     for keys, what in ((100, f"100 values of {size / 1e8:g} MB, one of which changes"), (10, "10 values, likewise")):
-        for store in STORES:
+        for store in LOCAL:
             yield _compared(
                 ["peak", store, size, keys],
                 rounds=min(effort.rounds, 3),
@@ -87,7 +88,7 @@ class Watched(Step):
 async def _run(store: str, folder: Path, values: dict[str, Any], step: Step, *, keep: int) -> None:
     step.on(done=False) >> step
     step.on(done=True) >> ExitNode()
-    async with STORES[store](folder) as backend:
+    async with LOCAL[store](folder) as backend:
         config = CheckpointConfig(backend=backend, trigger_on_iteration=1, max_checkpoints=keep)
         await Graph(start=step, id="bench", state=values, checkpoint_config=config).run()
 

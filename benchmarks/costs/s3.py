@@ -7,12 +7,12 @@ import itertools
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import AsyncExitStack, closing, contextmanager
-from importlib.util import find_spec
+from contextlib import AsyncExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.effort import Effort
 from benchmarks.measure import Comparison, in_turns
+from benchmarks.servers import has_s3, s3_server
 from benchmarks.state import SMALL
 from benchmarks.workload import encoded, loop
 from spark.graphs import Graph
@@ -34,10 +34,10 @@ _NUMBERS = itertools.count(1)
 
 
 def compare(effort: Effort) -> Iterator[Comparison]:
-    if find_spec("moto") is None:
+    if not has_s3():
         print("S3 is left out: pip install 'moto[server]'", file=sys.stderr)
         return
-    with _server() as server, closing(asyncio.new_event_loop()) as own, closing(_Bench(server, own, effort)) as bench:
+    with s3_server() as server, closing(asyncio.new_event_loop()) as own, closing(_Bench(server, own, effort)) as bench:
         yield bench.beside_bare()
         yield bench.retention()
         yield bench.retention_far_away()
@@ -162,12 +162,3 @@ async def _run(backend: S3CheckpointBackend, steps: int, *, keep_all: bool) -> s
     config = CheckpointConfig(backend=backend, trigger_on_iteration=1, auto_cleanup=not keep_all)
     await Graph(start=loop(steps), id=graph_id, state=SMALL, checkpoint_config=config).run()
     return graph_id
-
-
-@contextmanager
-def _server() -> Iterator[S3Server]:
-    """The server that the environment names, or one of our own."""
-    from tests.plugins.support.s3.servers import given_server, running_server
-
-    with closing(given) if (given := given_server()) else running_server() as server:
-        yield server

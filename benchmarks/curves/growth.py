@@ -1,23 +1,21 @@
-"""The work behind the curves: one step's cost, in microseconds, for one size of state, history, or crowd."""
+"""One step's cost, in microseconds, for one size of state, history, or crowd; the state itself does not grow."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 from benchmarks import floors, state
 from benchmarks.contest.rows import Laps
 from benchmarks.costs.engine import seconds_of_fan_out
+from benchmarks.curves.stores import Place
 from spark.graphs import ExitNode, Graph, Node, NodeContext
 from spark.graphs.checkpoint import (
     CheckpointBackend,
     CheckpointConfig,
     CheckpointManager,
-    DatabaseCheckpointBackend,
-    FileCheckpointBackend,
     InMemoryCheckpointBackend,
 )
 
@@ -29,17 +27,11 @@ CHECKPOINTS = 2_000
 """Of all graphs that run at once."""
 READS = 50
 
-STORES: dict[str, Callable[[Path], CheckpointBackend]] = {
-    "memory": lambda folder: InMemoryCheckpointBackend(),
-    "SQLite": lambda folder: DatabaseCheckpointBackend(f"sqlite:///{folder / 'checkpoints.db'}"),
-    "files": lambda folder: FileCheckpointBackend(folder / "checkpoints"),
-}
-
 Figures = dict[str, float]
-"""Microseconds, by the name of the line that they belong to."""
+"""Microseconds, by the name of the line that they belong to; none where the work can't be done, or takes too long."""
 
-Measure = Callable[[int, Path], Awaitable[Figures]]
-"""What was found for one size; it is given an empty folder on a disk."""
+Measure = Callable[[int, Place], Awaitable[Figures]]
+"""What was found for one size."""
 
 
 class Step(Node):
@@ -59,19 +51,19 @@ class Step(Node):
 
 def by_size(store: str) -> Measure:
     """Over a state of so many bytes in 100 keys."""
-    return lambda size, folder: _steps(store, folder, state.large(size), max(6, min(STEPS, BYTES // size)))
+    return lambda size, place: _steps(store, place, state.large(size), max(6, min(STEPS, BYTES // size)))
 
 
 def by_keys(store: str) -> Measure:
     """Over so many keys of 100 bytes."""
-    return lambda keys, folder: _steps(store, folder, state.large(100 * keys, keys), STEPS)
+    return lambda keys, place: _steps(store, place, state.large(100 * keys, keys), STEPS)
 
 
 def by_history(store: str) -> Measure:
     """The last steps of a run that keeps so many checkpoints, and loading the latest of them."""
 
-    async def measure(length: int, folder: Path) -> Figures:
-        async with STORES[store](folder) as backend:
+    async def measure(length: int, place: Place) -> Figures:
+        async with place.store(store) as backend:
             laps = await _run(backend, "bench", dict(state.SMALL), length - 1)
             last = Laps(laps.marks[-max(5, min(length // 5, 200)) :])
             manager = CheckpointManager(backend)
@@ -88,9 +80,9 @@ def by_history(store: str) -> Measure:
 def by_graphs(store: str) -> Measure:
     """So many graphs at once, all in one store; what all took, for each of their steps."""
 
-    async def measure(graphs: int, folder: Path) -> Figures:
+    async def measure(graphs: int, place: Place) -> Figures:
         steps = max(4, min(STEPS, CHECKPOINTS // graphs))
-        async with STORES[store](folder) as backend:
+        async with place.store(store) as backend:
             await _run(backend, "warm", dict(state.SMALL), 3)
             began = time.perf_counter()
             await asyncio.gather(*(_run(backend, f"{number}", dict(state.SMALL), steps) for number in range(graphs)))
@@ -99,7 +91,7 @@ def by_graphs(store: str) -> Measure:
     return measure
 
 
-async def by_branches(branches: int, folder: Path) -> Figures:
+async def by_branches(branches: int, place: Place) -> Figures:
     """A fan-out to so many branches and their join, for each branch: without checkpoints, with one each step, and the floor."""
     found = {}
     measures: dict[str, Callable[[int], Awaitable[float]]] = {
@@ -119,8 +111,8 @@ async def seconds_of_saved_fan_out(branches: int) -> float:
     return await seconds_of_fan_out(branches, CheckpointConfig(backend=backend, trigger_on_iteration=1))
 
 
-async def _steps(store: str, folder: Path, values: dict[str, Any], steps: int) -> Figures:
-    async with STORES[store](folder) as backend:
+async def _steps(store: str, place: Place, values: dict[str, Any], steps: int) -> Figures:
+    async with place.store(store) as backend:
         return {store: (await _run(backend, "bench", values, steps)).seconds() * 1e6}
 
 

@@ -9,8 +9,8 @@ from xml.sax.saxutils import escape
 
 WIDTH, HEIGHT = 720, 400
 _LEFT, _RIGHT, _TOP, _BOTTOM = 78, 148, 44, 86
-_LIGHT = {"c0": "#0969da", "c1": "#bc4c00", "c2": "#1a7f37", "c3": "#8250df", "floor": "#6e7781"}
-_DARK = {"c0": "#58a6ff", "c1": "#f0883e", "c2": "#56d364", "c3": "#bc8cff", "floor": "#8b949e"}
+_LIGHT = {"c0": "#0969da", "c1": "#bc4c00", "c2": "#1a7f37", "c3": "#8250df", "c4": "#bf3989", "floor": "#6e7781"}
+_DARK = {"c0": "#58a6ff", "c1": "#f0883e", "c2": "#56d364", "c3": "#bc8cff", "c4": "#f778ba", "floor": "#8b949e"}
 """The colours of the lines. They stand in plain rules, because not every viewer knows variables."""
 
 
@@ -84,7 +84,9 @@ class Chart:
             yield _text(16, HEIGHT - 10 - 15 * number, line_of_note, faint=True)
         heights = _apart([up.at(line.points[-1].median) for line in self.lines])
         for number, (line, height) in enumerate(zip(self.lines, heights, strict=True)):
-            yield from _line(line, across, up, kind="floor" if line.is_floor else f"c{number % 4}", height=height)
+            yield from _line(
+                line, across, up, kind="floor" if line.is_floor else f"c{number % (len(_LIGHT) - 1)}", height=height
+            )
         yield "</svg>"
 
 

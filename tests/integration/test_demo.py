@@ -19,8 +19,8 @@ EXAMPLES = ROOT / "examples"
 LIBRARY = Path(sysconfig.get_path("stdlib"))
 
 
-def demo(*options: str, server: S3Server | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, EXAMPLES / "survive_kills.py", *options]
+def demo(*options: str, folder: Path, server: S3Server | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, EXAMPLES / "survive_kills.py", *options, "index_sources.py", folder]
     environment = {**os.environ, **(server.environment if server else {})}
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
 
@@ -45,7 +45,7 @@ def sources(tmp_path: Path) -> Path:
 def test_the_killed_run_ends_with_the_same_result_and_real_kills_are_counted(
     sources: Path, tmp_path: Path, store: str
 ) -> None:
-    done = demo("--kills", "2", "--folder", str(sources), "--store", store.format(directory=tmp_path))
+    done = demo("--kills", "2", "--store", store.format(directory=tmp_path), folder=sources)
 
     check_told(done)
 
@@ -54,7 +54,7 @@ def test_a_run_killed_over_s3_ends_with_the_same_result(sources: Path, s3_server
     """The short run of `make demo BACKEND=s3`."""
     store = s3_server.url(s3_server.new_bucket())
 
-    done = demo("--kills", "1", "--seed", "11", "--folder", str(sources), "--store", store, server=s3_server)
+    done = demo("--kills", "1", "--seed", "11", "--store", store, folder=sources, server=s3_server)
 
     check_told(done)
 
@@ -72,7 +72,7 @@ def test_a_difference_is_noticed(sources: Path, tmp_path: Path) -> None:
     index(tmp_path / "store", sources)
     (sources / "new.py").write_text("def added(): ...")
 
-    done = demo("--kills", "1", "--folder", str(sources), "--store", (tmp_path / "store").as_uri())
+    done = demo("--kills", "1", "--store", (tmp_path / "store").as_uri(), folder=sources)
 
     assert done.returncode == 1
     assert done.stdout.splitlines()[-1] == "The results DIFFER."
@@ -81,7 +81,7 @@ def test_a_difference_is_noticed(sources: Path, tmp_path: Path) -> None:
 def test_a_demo_without_a_kill_proves_nothing_and_says_so(tmp_path: Path) -> None:
     index(tmp_path / "store", LIBRARY / "json")
 
-    done = demo("--kills", "0", "--folder", str(LIBRARY / "json"), "--store", (tmp_path / "store").as_uri())
+    done = demo("--kills", "0", "--store", (tmp_path / "store").as_uri(), folder=LIBRARY / "json")
 
     assert done.returncode == 1
     assert "Nothing was killed" in done.stdout.splitlines()[-1]

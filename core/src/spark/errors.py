@@ -21,6 +21,7 @@ __all__ = [
     "GraphRestoreError",
     "InputConflictError",
     "InvalidIdError",
+    "MapError",
     "NodeError",
     "PluginBrokenError",
     "PluginConflictError",
@@ -67,6 +68,10 @@ class RuleError(SparkError):
 
 class ConditionError(SparkError):
     """The condition of an edge raised; the edge is named and the cause chained."""
+
+
+class MapError(SparkError):
+    """The output of a node lacks the list that an edge maps over; the node, the key and what was found are named."""
 
 
 class StateConflictError(SparkError):

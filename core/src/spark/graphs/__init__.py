@@ -8,6 +8,7 @@ from spark.graphs.message import Message
 from spark.graphs.progress import Progress
 from spark.graphs.state.step_state import GraphState, NodeState
 from spark.graphs.tasks import Budget, Task, TaskType
+from spark.graphs.values.failures import ItemError
 
 __all__ = [
     "Budget",
@@ -16,6 +17,7 @@ __all__ = [
     "FunctionNode",
     "Graph",
     "GraphState",
+    "ItemError",
     "JoinNode",
     "Message",
     "Node",

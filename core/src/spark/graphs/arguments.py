@@ -231,7 +231,11 @@ def chosen_id(id: str | None, graph_id: str | None) -> str | None:
 
 def topology_from(start: Any) -> Topology:
     """The shape of the graph that begins with this node, as it is wired now; or the shape that was given."""
-    return start if isinstance(start, Topology) else Topology(_checked_start(start))
+    if isinstance(start, Topology):
+        return start
+    topology = Topology(_checked_start(start))
+    topology.check_maps()
+    return topology
 
 
 def check_reachable(topology: Topology, nodes: Sequence[Node]) -> None:

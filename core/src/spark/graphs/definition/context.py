@@ -88,6 +88,24 @@ class NodeContext:
         """How many node executions the run had completed when it was last at a boundary."""
         return self._step.scope.iteration
 
+    @property
+    def index(self) -> int | None:
+        """The place, from 0, of the item of a map that this execution belongs to; of nested maps the innermost. None outside."""
+        item = self._step.token.item
+        return item.index if item is not None else None
+
+    @property
+    def key(self) -> Any:
+        """The key of that item, where the map runs over a mapping; None where it runs over a list."""
+        item = self._step.token.item
+        return item.key if item is not None else None
+
+    @property
+    def path(self) -> tuple[Any, ...]:
+        """The item's index, or its key, in each map around it, the outermost first; empty outside of a map."""
+        item = self._step.token.item
+        return item.path() if item is not None else ()
+
     def _end(self, ended: Ended) -> None:
         """The node has returned or raised: from now on, nothing is read or written through this context."""
         self._ended = ended

@@ -8,6 +8,7 @@ from types import FunctionType
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from spark.errors import ConditionError
+from spark.graphs.definition.maps import Each
 from spark.wording import raised, shortened
 
 Condition = Callable[[Any], Any]
@@ -24,9 +25,9 @@ End = TypeVar("End", bound=Labelled)
 
 
 class Edge(Generic[End]):
-    """One arrow. It fires when the content of its source's output matches."""
+    """One arrow. It fires when the content of its source's output matches: once, or for each item of a list in there."""
 
-    __slots__ = ("_expected", "condition", "equals", "priority", "source", "target")
+    __slots__ = ("_expected", "condition", "each", "equals", "priority", "source", "target")
 
     def __init__(
         self,
@@ -36,6 +37,7 @@ class Edge(Generic[End]):
         condition: Condition | None = None,
         equals: Mapping[str, Any] | None = None,
         priority: int = 0,
+        each: Each | None = None,
     ) -> None:
         self.source = source
         self.target = target
@@ -43,6 +45,8 @@ class Edge(Generic[End]):
         self.equals = dict(equals or {})
         self._expected = tuple(self.equals.items())
         self.priority = priority
+        self.each = each
+        """Which list it maps over, if it does."""
 
     def matches(self, content: Any) -> bool:
         """Whether an output with this content goes along this edge.
@@ -66,6 +70,7 @@ class Edge(Generic[End]):
             self.source is other.source
             and self.target is other.target
             and self.priority == other.priority
+            and (self.each is other.each or (self.each is not None and self.each.is_same(other.each)))
             and _is_equal(self.equals, other.equals)
             and _is_same_condition(self.condition, other.condition)
         )
@@ -77,13 +82,20 @@ class Edge(Generic[End]):
             hash(equals)
         except Exception:  # among the values is a list, for instance
             equals = frozenset()
-        return id(self.target), self.priority, equals
+        return id(self.target), self.priority, equals, self.each and self.each.key
 
-    def label(self) -> str:
+    def condition_label(self) -> str:
         """The condition in a few words, ``""`` when there is none."""
         if self.condition is not None:
             return str(getattr(self.condition, "__name__", type(self.condition).__name__))
         return ", ".join(f"{key}={expected!r}" for key, expected in self.equals.items())
+
+    def label(self) -> str:
+        """The condition, and what it maps over, in a few words; ``""`` where there is neither."""
+        label = self.condition_label()
+        if self.each is None:
+            return label
+        return f"{label}, {self.each.label()}" if label else self.each.label()
 
     def __repr__(self) -> str:
         label = self.label()

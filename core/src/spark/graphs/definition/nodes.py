@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 
 from spark.errors import GraphDefinitionError
 from spark.graphs.definition.edges import Condition, Edge, Edges
+from spark.graphs.definition.maps import Each, OnError
 
 if TYPE_CHECKING:
     from spark.graphs.definition.context import NodeContext
@@ -57,6 +58,20 @@ class Node:
         """
         return OutgoingEdge(self, condition=condition, equals=equals, priority=priority)
 
+    def each(self, key: str, *, limit: int | None = None, on_error: OnError = "stop") -> OutgoingEdge:
+        """The beginning of a map: ``split.each("items") >> worker >> join``.
+
+        The worker runs once for each item of the list, tuple or mapping under this key of the output's content, with the item as
+        its input: for each value of a mapping. The first join that an item reaches gets the results of all, in the order of the
+        items.
+
+        :param limit: how many items may be under way at a time; None for all at once.
+        :param on_error: ``"stop"``: an item that fails stops the run as any step does, and on resume only what was not committed
+            runs; ``"collect"``: the join gets an ``ItemError`` in the place of its result.
+        :raises GraphDefinitionError: one of them can't be used.
+        """
+        return self.on().each(key, limit=limit, on_error=on_error)
+
     @overload
     def __rshift__(self, target: Target) -> Target: ...
     @overload
@@ -101,9 +116,13 @@ class Node:
 
         :raises GraphDefinitionError: the target is no node.
         """
+        return self._connect(target, condition=condition, equals=equals, priority=priority)
+
+    def _connect(self, target: Node | Iterable[Node], *, each: Each | None = None, **when: Any) -> Node | NodeGroup:
+        """``connect``, for an edge that may be a map as well."""
         targets = NodeGroup.of(target, context=f"{self.label()} >> …")
         for one in targets:
-            self._edges.append(Edge(self, one, condition=condition, equals=equals, priority=priority))
+            self._edges.append(Edge(self, one, each=each, **when))
         return target if isinstance(target, Node) else targets
 
     @property
@@ -124,9 +143,9 @@ class Node:
 
 
 class OutgoingEdge:
-    """What ``node.on(…)`` returns: the beginning of an edge, finished by ``>> target``."""
+    """What ``node.on(…)`` and ``node.each(…)`` return: the beginning of an edge, finished by ``>> target``."""
 
-    __slots__ = ("_condition", "_equals", "_priority", "_source")
+    __slots__ = ("_condition", "_each", "_equals", "_priority", "_source")
 
     def __init__(self, source: Node, *, condition: Condition | None, equals: Mapping[str, Any], priority: int) -> None:
         if condition is not None and not callable(condition):
@@ -144,13 +163,30 @@ class OutgoingEdge:
         self._condition = condition
         self._equals = equals
         self._priority = priority
+        self._each: Each | None = None
+
+    def each(self, key: str, *, limit: int | None = None, on_error: OnError = "stop") -> OutgoingEdge:
+        """The same edge as a map, as ``Node.each`` makes one: ``node.on(kind="batch").each("items") >> worker``.
+
+        :raises GraphDefinitionError: an argument can't be used, or the edge is a map already.
+        """
+        if self._each is not None:
+            raise GraphDefinitionError(
+                f"{self._source.label()}.{self._each!r}.each({key!r}): an edge maps over one list. To map over lists of lists, "
+                "let the worker return the inner list, and wire worker.each(…) in turn."
+            )
+        made = OutgoingEdge(self._source, condition=self._condition, equals=self._equals, priority=self._priority)
+        made._each = Each(key, limit=limit, on_error=on_error, label=self._source.label())
+        return made
 
     @overload
     def __rshift__(self, target: Target) -> Target: ...
     @overload
     def __rshift__(self, target: Iterable[Node]) -> NodeGroup: ...
     def __rshift__(self, target: Node | Iterable[Node]) -> Node | NodeGroup:
-        return self._source.connect(target, condition=self._condition, equals=self._equals, priority=self._priority)
+        return self._source._connect(
+            target, condition=self._condition, equals=self._equals, priority=self._priority, each=self._each
+        )
 
 
 class NodeGroup(tuple[Node, ...]):

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from spark.errors import GraphDefinitionError
 from spark.graphs.definition.edges import Edge
 from spark.graphs.definition.nodes import Node
+from spark.graphs.state.groups import Mapped, MapRule
 from spark.graphs.state.step_state import Ended
 
 
 class NodePlan:
     """A node under its key, with its edges in the order in which they fire."""
 
-    __slots__ = ("edges", "ended", "is_async", "key", "names", "node", "output", "takes_context")
+    __slots__ = ("edges", "ended", "is_async", "key", "maps", "names", "node", "output", "takes_context")
 
     def __init__(self, key: str, node: Node) -> None:
         process = _process_of(node)
@@ -25,6 +26,8 @@ class NodePlan:
         """Everything that ``trigger_on_node`` may call it."""
         self.edges: tuple[tuple[Edge[Node], str], ...] = ()
         """Outgoing edges, each with the key of its target."""
+        self.maps: dict[Edge[Node], MapRule] = {}
+        """Those that are maps, with the rule that the frontier knows them by."""
         self.output: str = f"the output of node {key!r}"
         """How an error names what it returned."""
         self.ended: Ended = Ended(f"This step of node {key!r}")
@@ -33,9 +36,26 @@ class NodePlan:
         self.is_async: bool = _is_async(process)
         """Whether it runs on the event loop; a plain one needs a thread."""
 
-    def targets(self, content: Any) -> list[str]:
-        """The keys of the nodes that an output with this content goes to."""
+    def targets(self, content: Any) -> Sequence[str | Mapped]:
+        """The keys of the nodes that an output with this content goes to, and the lists in it that are mapped over.
+
+        :raises ConditionError: a condition raised.
+        :raises MapError: there is no such list in the output.
+        """
+        if self.maps:
+            return self._mapped([edge for edge in self.edges if edge[0].matches(content)], content)
         return [target for edge, target in self.edges if edge.matches(content)]
+
+    def _mapped(self, matching: Iterable[tuple[Edge[Node], str]], content: Any) -> list[str | Mapped]:
+        targets: list[str | Mapped] = []
+        for edge, target in matching:
+            if edge.each is None:
+                targets.append(target)
+                continue
+            rule, items = self.maps[edge], edge.each.items_in(content, node=self.key)
+            if items or rule.joins:  # else there is nothing to run, and nothing that waits for it
+                targets.append(Mapped(rule, items))
+        return targets
 
 
 def _process_of(node: Node) -> Callable[..., Any]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from spark.errors import GraphDefinitionError
 from spark.graphs.definition.edges import Edge
 from spark.graphs.definition.nodes import FunctionNode, JoinNode, Node
 from spark.graphs.definition.plan import NodePlan
 from spark.graphs.state.frontier import Frontier
+from spark.graphs.state.groups import MapRule
 from spark.graphs.values.loaded import class_name, function_name
+
+if TYPE_CHECKING:
+    from spark.graphs.definition.maps import Each
 
 
 class Topology:
@@ -37,12 +41,30 @@ class Topology:
         self._order = {key: place for place, key in enumerate(self.plans)}
         self._joins = [key for key, plan in self.plans.items() if isinstance(plan.node, JoinNode)]
         self._reaches = _joins_reached(self.plans, self._joins)
+        self._maps = _maps(self.plans, self._joins)
         self._data: dict[str, Any] | None = None
         self._identities: dict[str, str] | None = None
 
     def new_frontier(self) -> Frontier:
         """An empty frontier that knows which nodes lead to which joins."""
-        return Frontier(joins=self._joins, reaches=self._reaches, order=self._order)
+        return Frontier(joins=self._joins, reaches=self._reaches, order=self._order, maps=self._maps)
+
+    def has_map(self, source: str | None, worker: str, key: str) -> bool:
+        """Whether an edge between these nodes maps over this key."""
+        return (source, worker, key) in self._maps
+
+    def check_maps(self) -> None:
+        """Make sure that what maps collect arrives somewhere.
+
+        :raises GraphDefinitionError: no join can be reached that would get the errors.
+        """
+        for rules in self._maps.values():
+            for rule in rules:
+                if rule.collects and not rule.joins:
+                    raise GraphDefinitionError(
+                        f"{rule.source}.each({rule.key!r}, on_error='collect') >> {rule.worker}: no join can be reached from "
+                        f"{rule.worker!r}, so nothing would ever see the errors. Let a JoinNode follow, or leave out on_error=."
+                    )
 
     def reachable_from(self, keys: Iterable[str]) -> set[str]:
         """These nodes and all that their edges lead to."""
@@ -163,6 +185,46 @@ def _joins_reached(plans: dict[str, NodePlan], joins: list[str]) -> dict[str, li
     return reached
 
 
+def _maps(plans: dict[str, NodePlan], joins: list[str]) -> dict[tuple[str, str, str], list[MapRule]]:
+    """The edges that are maps, by source, target and key, in the order in which they fire. Each plan is told its own."""
+    found: dict[tuple[str, str, str], list[MapRule]] = {}
+    edges = [(plan, edge, target) for plan in plans.values() for edge, target in plan.edges if edge.each is not None]
+    first = _first_joins(plans, frozenset(joins)) if edges else {}
+    for plan, edge, target in edges:
+        each = cast("Each", edge.each)
+        same = found.setdefault((plan.key, target, each.key), [])
+        plan.maps[edge] = MapRule(
+            plan.key,
+            target,
+            each.key,
+            len(same),
+            each.limit,
+            each.on_error == "collect",
+            tuple(join for join in joins if join in first[target]),
+        )
+        same.append(plan.maps[edge])
+    return found
+
+
+def _first_joins(plans: dict[str, NodePlan], joins: frozenset[str]) -> dict[str, set[str]]:
+    """Node key to the joins that an item may reach first which arrives there. A map within it leads on from its own joins."""
+    beyond: dict[str, set[str]] = {key: set() for key in plans}
+    """What an item may reach first whose token is executed there."""
+    grew = True
+    while grew:
+        grew = False
+        for key in reversed(plans):  # most edges lead on, so that few rounds are enough
+            size = len(beyond[key])
+            for edge, target in plans[key].edges:
+                arrived = {target} if target in joins else beyond[target]
+                if edge.each is None:
+                    beyond[key] |= arrived
+                else:
+                    beyond[key].update(*(beyond[join] for join in arrived))
+            grew = grew or len(beyond[key]) > size
+    return {key: {key} if key in joins else beyond[key] for key in plans}
+
+
 def _node_data(plan: NodePlan) -> dict[str, Any]:
     node = plan.node
     data: dict[str, Any] = {"key": plan.key, "name": node.name}
@@ -177,10 +239,12 @@ def _node_data(plan: NodePlan) -> dict[str, Any]:
 
 def _edge_data(source: str, edge: Edge[Node], target: str) -> dict[str, Any]:
     data: dict[str, Any] = {"source": source, "target": target, "priority": edge.priority}
+    if edge.each is not None:
+        data["each"] = edge.each.to_data()
     if edge.condition is None and all(type(value) in _PLAIN for value in edge.equals.values()):
         data["equals"] = edge.equals
     else:
-        data["condition"] = edge.label()
+        data["condition"] = edge.condition_label()
     return data
 
 

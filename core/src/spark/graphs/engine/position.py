@@ -16,7 +16,7 @@ from spark.graphs.message import Message
 from spark.graphs.state.frontier import Frontier
 from spark.graphs.state.transactions import StateStore
 from spark.graphs.values.containers import PlainDict
-from spark.graphs.values.failures import add_note
+from spark.graphs.values.failures import ItemError, add_note
 from spark.graphs.values.snapshots import Check, snapshot
 from spark.graphs.values.tracked import TrackedMapping
 
@@ -54,7 +54,14 @@ class RunPosition:
 
         Returns why the run stops, if the step has not finished or can't be committed.
         """
+        frontier = self.frontier
+        if frontier.dropped and step.token.id in frontier.dropped:
+            frontier.forget(step.token)  # its item has failed meanwhile: nothing comes of it, but it was executed
+            self.iteration += 1
+            return None
         if not isinstance(outcome, Finished):
+            if isinstance(outcome, Failed) and step.token.item is not None:
+                return self._fail(step, outcome.error)
             return Stop(Cause.FAILURE if isinstance(outcome, Failed) else Cause.CANCELLATION, outcome.error, step)
         key, graph_writes, node_writes = plan.key, outcome.graph_writes, outcome.node_writes
         try:
@@ -63,13 +70,12 @@ class RunPosition:
             graph_changes = graph_writes.prepare(self.state) if graph_writes is not None else None
             node_changes = node_writes.prepare(self.node_state(key)) if node_writes is not None else None
         except BaseException as error:
-            return Stop(Cause.FAILURE, error, step)
+            return self._fail(step, error)
         # Nothing below can fail.
         if graph_changes:
             self.state.apply(graph_changes, writer=key)
         if node_changes:
             self._apply_to_node(key, node_changes)
-        frontier = self.frontier
         frontier.finish(step.token, content, targets)
         if not targets:
             self.result = Message(content=content, status="completed", node=key)
@@ -79,6 +85,20 @@ class RunPosition:
         self.last_node = key
         if self.error is not None and step.token.failures:
             self._drop_error_once_done()
+        return None
+
+    def _fail(self, step: StepInput, error: BaseException) -> Stop | None:
+        """A step has failed. That stops the run, unless it belongs to an item of a map that collects errors."""
+        token = step.token
+        item = token.item.collecting() if token.item is not None and isinstance(error, Exception) else None
+        if item is None:
+            return Stop(Cause.FAILURE, error, step)
+        self.frontier.fail_item(token, item, ItemError.of(error, index=item.index, key=item.key, node=step.node))
+        if self.frontier.at_join:
+            self.frontier.release_joins()
+        self.iteration += 1
+        self.last_node = step.node
+        self._drop_error_once_done()
         return None
 
     def node_state(self, key: str) -> StateStore:

@@ -58,11 +58,12 @@ class GraphRun:
     async def _take_steps(self) -> Stop | None:
         position, plans, scope, execute = self.position, self._plans, self._scope, self.services.executor.execute
         frontier, commit, autosave, clock = position.frontier, position.commit, self.autosave, self._clock
-        waiting, running, has_budget = frontier.waiting, frontier.running, self.spec.budget is not None
+        waiting, running, groups = frontier.waiting, frontier.running, frontier.groups
+        has_budget = self.spec.budget is not None
         breath = Breath(clock)
         stop = self._check_budget(clock())  # a run that is continued may have used it up before
         while (waiting or running) and stop is None:  # when nothing else is left, joins are released
-            if len(waiting) == 1 and not running:  # the only token there is needs no task of its own
+            if len(waiting) == 1 and not running and not groups:  # the only token there is needs no task of its own
                 step = StepInput(scope, frontier.start())
                 outcome = await execute(step)
                 if self.is_over:
@@ -173,6 +174,6 @@ class GraphRun:
             iteration=self.position.iteration,
             last_node=self.position.last_node,
             running=tuple(token.node for token in frontier.running.values()),
-            waiting=len(frontier.pending()) - len(frontier.running),
+            waiting=frontier.count_waiting(),
             checkpoint=saver.latest_sequence if saver is not None else None,
         )

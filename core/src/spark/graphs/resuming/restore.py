@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from spark.errors import GraphDefinitionError, GraphRestoreError, SparkWarning
+from spark.graphs.definition.maps import Each
 from spark.graphs.definition.nodes import ExitNode, FunctionNode, Node
 from spark.graphs.definition.topology import Topology
 from spark.graphs.resuming.identity import exchanged_node
@@ -203,6 +204,10 @@ def _missing(data: Mapping[str, Any], qualname: str, why: str) -> Node:
 
 def _rebuild_edge(nodes: Mapping[str, Node], data: Mapping[str, Any]) -> None:
     condition = MissingCondition(data["condition"]) if "condition" in data else None
-    nodes[data["source"]].connect(
-        nodes[data["target"]], condition=condition, equals=data.get("equals"), priority=data["priority"]
+    nodes[data["source"]]._connect(
+        nodes[data["target"]],
+        condition=condition,
+        equals=data.get("equals"),
+        priority=data["priority"],
+        each=Each(**data["each"]) if "each" in data else None,
     )

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from spark.errors import GraphRestoreError
+from spark.errors import GraphDefinitionError, GraphRestoreError
 from spark.graphs.checkpoint.configuration.config import are_seconds
 from spark.graphs.checkpoint.links import linked_as
 from spark.graphs.checkpoint.model import SECTIONS, GraphCheckpoint
+from spark.graphs.definition.maps import Each
 from spark.graphs.state.token import LARGEST, Token, is_count, is_text, is_text_or_none
 
 
@@ -190,6 +191,19 @@ def _check_edge(check: _Checks, edge: Any, keys: set[str]) -> None:
     check.value("the priority of an edge", priority, type(priority) is int and abs(priority) <= LARGEST)
     check.value("the condition of an edge", condition, is_text(condition))
     check.mapping("what an edge compares", edge.get("equals", {}))
+    each = edge.get("each", {"key": "items", "limit": None, "on_error": "stop"})
+    check.mapping("the map of an edge", each)
+    check.that(
+        _is_map(each), f"the map of an edge is over {_shown(each.get('key'))} with a limit or a rule that no map has"
+    )
+
+
+def _is_map(each: Mapping[str, Any]) -> bool:
+    try:
+        Each(**each)
+    except (GraphDefinitionError, TypeError):
+        return False
+    return True
 
 
 def _is_positive(value: Any) -> bool:

@@ -4,37 +4,48 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Final
-from zlib import crc32
+from typing import Any
 
+from spark.graphs.state.descent import (
+    LONGEST_PATH,
+    PRIME,
+    STEP_FACTOR,
+    by_join,
+    gathered,
+    in_order_of_arrival,
+    joined,
+    node_hash,
+    path_of,
+    shorten_paths,
+    upstream_joins,
+)
+from spark.graphs.state.groups import Group, Item, Mapped, MapRule, Scope, items_begun, items_done, token_number
 from spark.graphs.state.token import Token
 from spark.graphs.state.token_table import TokenTable
-
-_PRIME: Final = 2**61 - 1
-_STEP_FACTOR: Final = 0x1B873593CC9E2D51
-_JOIN_FACTOR: Final = 0x09E3779B97F4A7C1
-"""A lineage is a polynomial in two arbitrary numbers, modulo a prime: cheap, and different for different ways."""
-
-_LONGEST_PATH: Final = 32
-"""So many fan-outs are remembered one by one; then all tokens get short paths that keep their order."""
 
 
 class Frontier:
     """All tokens of a run. Each is in exactly one place: waiting, running, or at a join.
 
+    A map is one token that waits as a whole, and gives out one after the other the first tokens of its items.
+
     :param reaches: node key to the joins that can be reached from there; nodes that reach none may be left out.
     :param order: node key to its place in discovery order, in which a join sees its arrivals.
     :param joins: the keys of the joins.
+    :param maps: the edges that are maps, by source, target and key.
     """
 
     __slots__ = (
         "_joins",
+        "_maps",
         "_node_hashes",
         "_order",
-        "_reach_counts",
         "_reaches",
+        "_root",
         "_tokens",
         "at_join",
+        "dropped",
+        "groups",
         "next_id",
         "running",
         "waiting",
@@ -46,18 +57,23 @@ class Frontier:
         joins: Iterable[str] = (),
         reaches: Mapping[str, Sequence[str]] | None = None,
         order: Mapping[str, int] | None = None,
+        maps: Mapping[tuple[str, str, str], Sequence[MapRule]] | None = None,
     ) -> None:
         self._joins = frozenset(joins)
         self._reaches = reaches or {}
         self._order = order or {}
-        self._reach_counts = dict.fromkeys(self._joins, 0)
-        """Join key to the number of tokens that can still reach it."""
+        self._maps = maps or {}
         self._node_hashes: dict[str, int] = {}
         self._tokens = TokenTable()
-        self.waiting: deque[Token] = deque()
+        self._root = Scope()
+        self.waiting: deque[Token | Group] = deque()
         self.running: dict[str, Token] = {}
-        self.at_join: dict[str, list[Token]] = {}
-        """Join key to the tokens that wait there until no other token can still reach the join."""
+        self.at_join: dict[str, list[Token]] = self._root.at_join
+        """Join key to the tokens outside of maps that wait there until no other token can still reach the join."""
+        self.groups: dict[str, Group] = {}
+        """The maps under way, by the ids of their tokens."""
+        self.dropped: set[str] = set()
+        """The ids of running tokens that count no more, because the item that they belong to has failed."""
         self.next_id: int = 1
 
     def __bool__(self) -> bool:
@@ -65,31 +81,67 @@ class Frontier:
 
     def add(self, node: str, inputs: Any) -> None:
         """The token that a run begins with."""
-        self._add(self._new_token(node, inputs, lineage=(self._hash_of(node) + 1) % _PRIME))
+        id = self._new_id()
+        self._add(Token(id, inputs, node, (self._hash_of(node) + 1) % PRIME, None, id), self._root)
 
     def start(self) -> Token:
-        """Move the token that waits longest to the running ones."""
-        token = self.waiting.popleft()
+        """Move the token that waits longest to the running ones. Of a map, that is the first token of the next item."""
+        entry = self.waiting.popleft()
+        token = entry if type(entry) is Token else self._start_item(entry)  # type: ignore[arg-type]  # a group then
         self.running[token.id] = token
         return token
 
-    def finish(self, token: Token, output: Any, targets: Sequence[str]) -> None:
+    def finish(self, token: Token, output: Any, targets: Sequence[str | Mapped]) -> None:
         """A running token's step has committed: in its place come those that carry the output to its targets."""
         del self.running[token.id]
-        self._remove(token)
+        item, scope = token.item, self._root
+        if item is not None:
+            if item.scope is None and self._are_joins(targets):  # it ends here, and was never stored by itself
+                self._remove_first(token.id)
+                self._end(item, by_join((target, output) for target in targets))  # type: ignore[misc]  # keys
+                return
+            scope = self._stored(token, item)
+        self._remove(token, scope)
         id = content = str(self.next_id)
-        lineage = token.lineage * _STEP_FACTOR
+        lineage, number = token.lineage * STEP_FACTOR, self.next_id
         path = self._path_to_extend(token, len(targets)) if self._joins else ()
+        self.next_id += len(targets)
         for branch, target in enumerate(targets):
             if branch:
-                id = str(self.next_id + branch)
-            hash = self._node_hashes.get(target) or self._hash_of(target)
-            follower = Token(id, output, target, (lineage + hash + branch + 1) % _PRIME, token.node, content)
+                id = str(number + branch)
+            node = target if type(target) is str else target.rule.worker  # type: ignore[union-attr]  # of a map
+            hash = self._node_hashes.get(node) or self._hash_of(node)
+            follower = Token(id, output, node, (lineage + hash + branch + 1) % PRIME, token.node, content)
             if path:
                 follower.generation = token.generation + 1
                 follower.path = path if len(targets) == 1 else (*path, branch)
-            self._add(follower)
-        self.next_id += len(targets)
+            if item is not None:
+                follower.scope, follower.item = token.scope, item
+            if node is target:
+                self._add(follower, scope)
+                continue
+            self._begin_map(follower, target, scope)  # type: ignore[arg-type]
+            if content == id:  # what a map carries is the list; the output is that of the next branch
+                content = str(number + branch + 1)
+        if item is not None:
+            self._settle(item)
+
+    def fail_item(self, token: Token, item: Item, error: Any) -> None:
+        """A running token's step has failed, and with it this item of a map: the error takes the place of its results.
+
+        Other steps of the item that are running count no more.
+        """
+        del self.running[token.id]
+        if item.scope is None:
+            self._remove_first(token.id)
+        else:
+            self._drop(item)
+        self._end(item, {join: [error] for join in item.group.rule.joins})
+
+    def forget(self, token: Token) -> None:
+        """A running token that was dropped has ended."""
+        del self.running[token.id]
+        self.dropped.remove(token.id)
 
     def count_failure(self, token: Token) -> None:
         """An execution of a running token has failed."""
@@ -98,27 +150,33 @@ class Frontier:
 
     def requeue_running(self) -> None:
         """Every running token waits again, before those that never ran."""
-        self.waiting.extendleft(reversed(self.running.values()))
+        dropped = self.dropped
+        self.waiting.extendleft(reversed([token for id, token in self.running.items() if id not in dropped]))
         self.running.clear()
+        dropped.clear()
 
     def pending(self) -> Collection[Token]:
-        """All tokens, in the order of their ids."""
+        """All tokens that are stored one by one, in the order of their ids."""
         return self._tokens.values.values()
+
+    def count_waiting(self) -> int:
+        """How many executions wait to be started, or at a join."""
+        stored = sum(1 for token in self.pending() if not token.over and "." not in token.id)
+        return stored + sum(group.count_unbegun() for group in self.groups.values()) - len(self.running)
 
     def release_joins(self) -> None:
         """Release what waits at every join that no other token can still reach, as one token for the join.
 
         Joins that reach one another would wait forever; of those the first in discovery order is released.
         """
-        for join in [join for join in self.at_join if self._reach_counts[join] == 0]:
-            self._release(join)
-        if self.at_join and not self.waiting and not self.running:
-            self._release(min(self._upstream_joins(), key=lambda join: self._order.get(join, -1)))
+        self._release_joins(self._root)
 
     def capture(self) -> dict[str, Any]:
         """All tokens as plain data, where a running token counts as waiting. Never change what is in there.
 
-        ``tokens`` are by their ids, and so are their inputs in ``contents``: the key of one is a token's ``content``.
+        ``tokens`` are by their ids, and so are their inputs in ``contents``: the key of one is a token's ``content``. What an
+        item of a map led to is there as well, by join, under ``"<token of the map>.<index>"``; items without it, and without a
+        token of their own, have not begun.
         """
         tokens, contents = self._tokens.capture_all()
         return {"next_token": self.next_id, "tokens": tokens, "contents": contents}
@@ -130,83 +188,231 @@ class Frontier:
         """
         self.next_id = data["next_token"]
         tokens, contents = data["tokens"], data["contents"]
-        for id in sorted(tokens, key=int):
-            self._add(Token.from_data(id, contents[tokens[id]["content"]], tokens[id]))
+        done, begun = items_done(contents), items_begun(tokens)
+        for id in sorted(tokens, key=token_number):
+            token = Token.from_data(id, contents[tokens[id]["content"]], tokens[id])
+            group = self.groups[str(token.scope[0])] if token.scope else None
+            if group is not None and "." in id:
+                token.inputs = group.items[token.scope[1]]
+                group.retried[token.scope[1]] = token
+                self._tokens.put(id, token)
+                continue
+            token.item = group.item(token.scope[1]) if group is not None else None
+            scope = self._scope_of(token.item)
+            if token.over:
+                self._add_group(token, scope, done=done.get(id, ()), begun=begun.get(id, ()))
+                for index in done.get(id, ()):
+                    self._tokens.put_result(f"{id}.{index}", contents[f"{id}.{index}"])
+            else:
+                self._add(token, scope)
+        for item in [item for group in self.groups.values() for item in group.under_way.values()]:
+            self._settle(item)
 
-    def _new_token(
-        self, node: str, inputs: Any, *, lineage: int, source: str | None = None, joined: bool = False
-    ) -> Token:
+    def _are_joins(self, targets: Iterable[str | Mapped]) -> bool:
+        return all(type(target) is str and target in self._joins for target in targets)
+
+    def _new_id(self) -> str:
         id = str(self.next_id)
         self.next_id += 1
-        return Token(id, inputs, node, lineage, source, id, joined)
+        return id
 
-    def _add(self, token: Token) -> None:
+    def _scope_of(self, item: Item | None) -> Scope:
+        if item is None:
+            return self._root
+        if item.scope is None:
+            item.scope = Scope()
+        return item.scope
+
+    def _stored(self, token: Token, item: Item) -> Scope:
+        """The scope of an item that does not end with this token, which is in there."""
+        scope = item.scope
+        if scope is None:
+            scope = item.scope = Scope()
+            self._remove_first(token.id)
+            self._add(token, scope)
+            self.waiting.pop()
+        return scope
+
+    def _begin_map(self, token: Token, target: Mapped, scope: Scope) -> None:
+        """A token has come to an edge that is a map. It stands for the map, unless there is nothing to run."""
+        rule, items = target
+        token.inputs, token.content = items, token.id
+        if rule.worker in self._joins:
+            self._gather(token, {rule.worker: [*(items.values() if isinstance(items, Mapping) else items)]}, scope)
+        elif not items:
+            self._gather(token, {join: [] for join in rule.joins}, scope)
+        else:
+            token.over, token.edge = rule.key, rule.number
+            self._add_group(token, scope)
+
+    def _add(self, token: Token, scope: Scope) -> None:
         """It waits, at its join or to be executed."""
         self._tokens.put(token.id, token)
+        if token.item is not None:
+            scope.tokens[token.id] = token
+            if token.node in self._joins and not token.joined and not token.gathered:
+                scope.arrived.append(token)
+                return
         if token.node in self._joins and not token.joined:
-            self.at_join.setdefault(token.node, []).append(token)
+            scope.at_join.setdefault(token.node, []).append(token)
         else:
             self.waiting.append(token)
         if self._reaches:
-            self._adjust_reach_counts(token, +1)
+            self._adjust_reach_counts(token, scope, +1)
 
-    def _remove(self, token: Token) -> None:
-        self._tokens.remove(token.id)
+    def _add_group(
+        self, token: Token, scope: Scope, *, done: Collection[int] = (), begun: Collection[int] = ()
+    ) -> None:
+        self._tokens.put(token.id, token)
+        if token.item is not None:
+            scope.tokens[token.id] = token
+        rules = self._maps[token.source or "", token.node, token.over]
+        group = Group(token, rules[min(token.edge, len(rules) - 1)], done=done, begun=begun)
+        self.groups[token.id] = group
+        self._enqueue(group)
         if self._reaches:
-            self._adjust_reach_counts(token, -1)
+            self._adjust_reach_counts(token, scope, +1)
 
-    def _adjust_reach_counts(self, token: Token, change: int) -> None:
+    def _enqueue(self, group: Group) -> None:
+        """Let a map wait for its next item to be started, if it may be."""
+        if group.may_start and not group.is_waiting:
+            group.is_waiting = True
+            self.waiting.append(group)
+
+    def _start_item(self, group: Group) -> Token:
+        token = group.start()
+        group.is_waiting = False
+        self._enqueue(group)  # behind all that waits, so that items which are under way get on
+        return token
+
+    def _remove(self, token: Token, scope: Scope) -> None:
+        self._tokens.remove(token.id)
+        if token.item is not None:
+            del scope.tokens[token.id]
+        if self._reaches:
+            self._adjust_reach_counts(token, scope, -1)
+
+    def _remove_first(self, id: str) -> None:
+        """Remove the first token of an item, which is only there if it has failed."""
+        if id in self._tokens.values:
+            self._tokens.remove(id)
+
+    def _adjust_reach_counts(self, token: Token, scope: Scope, change: int) -> None:
+        counts = scope.reach_counts
         for join in self._reaches.get(token.node, ()):
             if join != token.node or token.joined:  # what waits at a join does not keep that join waiting
-                self._reach_counts[join] += change
+                counts[join] += change
 
-    def _release(self, join: str) -> None:
-        arrived = sorted(
-            self.at_join.pop(join),
-            key=lambda token: (self._order.get(token.source or "", -1), token.generation, _path(token)),
-        )
-        for token in arrived:
-            self._remove(token)
-        lineage = 1
-        for each in sorted(token.lineage for token in arrived):
-            lineage = (lineage * _JOIN_FACTOR + each) % _PRIME
-        inputs = [token.inputs for token in arrived]
-        token = self._new_token(join, inputs, lineage=lineage, source=arrived[0].source, joined=True)
-        token.generation = max(each.generation for each in arrived)
-        token.path = min(map(_path, arrived))
-        self._add(token)
+    def _settle(self, item: Item) -> None:
+        """After a change among an item's tokens: release joins, and end the item if nothing of it is left to do."""
+        is_under_way = item.group.under_way.get(item.index) is item
+        if is_under_way and item.scope is not None and self._is_over(item.scope):
+            self._end(item, self._taken(item.scope))
 
-    def _upstream_joins(self) -> list[str]:
-        """The joins with waiting tokens that no other such join reaches, but for those that they reach themselves."""
-        reaches = self._reaches
-        return [
-            join
-            for join in self.at_join
-            if all(
-                other in reaches.get(join, ())
-                for other in self.at_join
-                if other != join and join in reaches.get(other, ())
+    def _is_over(self, scope: Scope) -> bool:
+        if scope.at_join:
+            self._release_joins(scope)
+        return len(scope.tokens) == len(scope.arrived)
+
+    def _taken(self, scope: Scope) -> dict[str, list[Any]]:
+        """What an item's tokens have brought to each join, instead of the tokens."""
+        for token in scope.arrived:
+            self._tokens.remove(token.id)
+        return by_join((token.node, token.inputs) for token in in_order_of_arrival(scope.arrived, self._order))
+
+    def _end(self, item: Item, results: dict[str, list[Any]]) -> None:
+        """An item has ended. With the last one of a map, its map ends, and with that perhaps the item around it."""
+        while True:
+            group, outer = item.group, item.outer
+            self._tokens.put_result(item.name, results)
+            if not group.end(item):
+                self._enqueue(group)
+                return
+            scope = self._scope_of(outer)
+            self._end_group(group, scope)
+            if outer is None or not self._is_over(scope):
+                return
+            item, results = outer, self._taken(scope)
+
+    def _end_group(self, group: Group, scope: Scope) -> None:
+        """Take the results of all items to the joins that they have reached."""
+        token, results = group.token, dict[str, list[Any]]()
+        for index in range(len(group.items)):
+            for join, outputs in self._tokens.take_result(f"{token.id}.{index}").items():
+                results.setdefault(join, []).extend(outputs)
+        del self.groups[token.id]
+        self._remove(token, scope)
+        self._gather(token, results or {join: [] for join in group.rule.joins}, scope)
+
+    def _gather(self, token: Token, results: Mapping[str, list[Any]], scope: Scope) -> None:
+        """Let the results of a map wait at their joins.
+
+        :param token: stands for the map.
+        """
+        path = self._path_to_extend(token, len(results))
+        for branch, join in enumerate(sorted(results, key=lambda join: self._order.get(join, -1))):
+            own = path if len(results) == 1 else (*path, branch)
+            self._add(gathered(token, join, results[join], id=self._new_id(), path=own), scope)
+
+    def _drop(self, item: Item) -> None:
+        """Remove all tokens of an item, and of the maps within it. Of those that are running, the end is still awaited."""
+        items, gone = [item], set[str]()
+        for each in items:
+            for token in each.scope.tokens.values() if each.scope is not None else ():
+                self._tokens.remove(token.id)
+                gone.add(token.id)
+                if token.over:
+                    items += self._drop_group(token)
+            if each.scope is None:
+                gone.add(each.name)
+                self._remove_first(each.name)
+        self.dropped |= gone & self.running.keys()
+        kept = [entry for entry in self.waiting if entry.id not in gone]
+        if len(kept) < len(self.waiting):
+            self.waiting.clear()
+            self.waiting.extend(kept)
+
+    def _drop_group(self, token: Token) -> Collection[Item]:
+        """Forget a map. Returns its items that are under way."""
+        group = self.groups.pop(token.id)
+        for index in range(len(group.items)):
+            self._remove_first(f"{token.id}.{index}")
+            self._tokens.take_result(f"{token.id}.{index}")
+        return group.under_way.values()
+
+    def _release_joins(self, scope: Scope) -> None:
+        counts, at_join = scope.reach_counts, scope.at_join
+        for join in [join for join in at_join if not counts[join]]:
+            self._release(join, scope)
+        if at_join and not self._moves(scope):
+            self._release(
+                min(upstream_joins(at_join, self._reaches), key=lambda join: self._order.get(join, -1)), scope
             )
-        ]
+
+    def _moves(self, scope: Scope) -> bool:
+        """Whether there is more in it than what waits at joins."""
+        if scope is self._root:
+            return bool(self.waiting or self.running)
+        return len(scope.tokens) > len(scope.arrived) + sum(map(len, scope.at_join.values()))
+
+    def _release(self, join: str, scope: Scope) -> None:
+        arrived = in_order_of_arrival(scope.at_join.pop(join), self._order)
+        for token in arrived:
+            self._remove(token, scope)
+        self._add(joined(arrived, join, id=self._new_id()), scope)
 
     def _hash_of(self, node: str) -> int:
-        text = node.encode(errors="surrogatepass")
-        hash = self._node_hashes[node] = crc32(text) << 20  # leaves room for the branch
+        hash = self._node_hashes[node] = node_hash(node)
         return hash
 
     def _path_to_extend(self, token: Token, branches: int) -> tuple[int, ...]:
         """The path of a token that is finished, to which those that follow it add their branch, if there are several."""
-        if branches > 1 and len(token.path) >= _LONGEST_PATH:
-            self._shorten_paths(token)
-        return _path(token)
-
-    def _shorten_paths(self, finished: Token) -> None:
-        """Give all tokens, and one that is finished, paths of one number each, in the order that they have."""
-        for place, token in enumerate(sorted([*self.pending(), finished], key=_path)):
-            token.path = (place,)
-            if token is not finished:
-                self._tokens.changed(token)
-
-
-def _path(token: Token) -> tuple[int, ...]:
-    return token.path or (int(token.id),)
+        if branches > 1 and len(token.path) >= LONGEST_PATH:
+            item = token.item
+            others = (
+                [each for each in self.pending() if each.item is None] if item is None else item.scope.tokens.values()
+            )
+            shorten_paths([*others, token])
+            for other in others:
+                self._tokens.changed(other)
+        return path_of(token)

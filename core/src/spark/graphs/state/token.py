@@ -68,8 +68,19 @@ class Token:
     path: Path = ()
     """By which branch of each fan-out it came, which orders the tokens of a generation; an empty one stands for its id.
 
-    No other token has this path, and those that follow it extend it, so that none begins with the whole path of another.
+    No other token of its scope has this path, and those that follow it extend it, so that none begins with the whole path of
+    another.
     """
+    scope: Path = ()
+    """The item of a map that it comes of: the number of the map's token, and the index. Empty outside of a map."""
+    over: Text = ""
+    """It is a map, over what its source's output has under this key: ``node`` runs once for each item of its inputs."""
+    edge: Count = 0
+    """Which one of the edges that are maps over this key, where its source has several of them to its node."""
+    gathered: Flag = False
+    """It is at a join, and its inputs are what a map has gathered for it: the join gets each of them."""
+    item: Any = None
+    """The ``Item`` that its scope names."""
 
     def to_data(self) -> dict[str, Any]:
         """What checkpoints hold of it, as plain values."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from traceback import walk_tb
 from types import TracebackType
@@ -18,6 +19,31 @@ LONGEST_MESSAGE: Final = 2_000
 """Characters."""
 _LONGEST_NAME: Final = 500
 _DEEPEST_STACK: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ItemError:
+    """What a join gets in the place of an item's result when the item has failed, of a map with ``on_error="collect"``."""
+
+    index: int
+    """The item's place, from 0."""
+    key: Any
+    """Its key, where the map runs over a mapping."""
+    error: str
+    """The type of what was raised, such as ``"ValueError"``; with its module where it is not built in."""
+    message: str
+    node: str
+    """The key of the node that failed."""
+
+    @classmethod
+    def of(cls, error: BaseException, *, index: int, key: Any, node: str) -> ItemError:
+        """What is kept of an exception."""
+        return cls(
+            index, key, _plain(_type_name(error), _LONGEST_NAME), _plain(message_of(error), LONGEST_MESSAGE), node
+        )
+
+
+ItemError.__module__ = "spark.graphs"  # where users import it from, and what stored data calls it
 
 
 def error_data(error: BaseException, *, node: str | None, attempt: int, time: datetime) -> dict[str, Any]:

@@ -17,7 +17,9 @@ _MISSING: Final = object()
 _SPARE: Final = 64
 """So many changed keys are remembered of the smallest mapping."""
 _UNTIDY: Final = 16
-"""So many dead versions are left before what was noted for them is put together."""
+"""So many versions that are out of use are left before what was noted for them is put together."""
+_IDS: Final = count(1)
+_new: Final = object.__new__
 
 Moment: TypeAlias = tuple[int, int]
 """Stands for one version of one mapping: equal to no other's. It keeps nothing alive."""
@@ -30,6 +32,12 @@ class Changes(NamedTuple):
     """The keys whose values are others, in order, so that new ones are at the end."""
     removed: Collection[Any]
     """The keys that were removed. Some of them may be in neither version; one that was put again later is in ``put``, too."""
+
+
+_Noted: TypeAlias = "list[tuple[dict[Any, Any], _Noted]]"
+"""What the version after one changed: nothing yet, or one pair: what had been there, by key, and what was noted next."""
+_Log: TypeAlias = tuple[int, list[Changes]]
+"""What each version changed, from the one with this number on. Only added to."""
 
 
 class ItemMapping(Mapping[Any, Any]):
@@ -46,7 +54,7 @@ class ItemMapping(Mapping[Any, Any]):
     def __init__(self, items: dict[Any, Any]) -> None:
         self._lineage = _Lineage(items)
         self._log = self._lineage.log
-        self._noted = _Noted()
+        self._noted: _Noted = []
         self._number = 0
         self._length = len(items)
 
@@ -55,25 +63,27 @@ class ItemMapping(Mapping[Any, Any]):
 
         :raises KeyError: one of ``removed`` is not there.
         """
-        if self._noted.link is not None:
+        if self._noted:
             return type(self)(self.whole()).changed(put, removed)
         lineage = self._lineage
         items = lineage.items
-        before = {key: items[key] for key in removed}
+        before = {}
+        for key in removed:
+            before[key] = items[key]
         for key in put:
             if key not in before:
                 before[key] = items.get(key, _MISSING)
-        newer = object.__new__(type(self))
-        newer._lineage = lineage
-        newer._number = self._number + 1
-        newer._noted = _Noted()
-        self._noted.link = before, newer._noted
+        newest: _Noted = []
+        self._noted.append((before, newest))
         for key in removed:
             del items[key]
         items.update(put)
+        newer = _new(type(self))
+        newer._lineage = lineage
+        newer._noted = newest
         newer._length = len(items)
-        newer._log = lineage.note(newer._number, Changes(tuple(put), tuple(removed)))
-        lineage.follow(self, newer._noted)
+        newer._number = self._number + 1
+        newer._log = lineage.follow(self, newer, Changes(tuple(put), tuple(removed)))
         return newer
 
     @property
@@ -88,13 +98,12 @@ class ItemMapping(Mapping[Any, Any]):
         """
         if moment is None or moment[0] != self._lineage.id:
             return None
-        start, records = self._log
-        number = moment[1]
+        (start, all_changes), number = self._log, moment[1]
         if not start <= number <= self._number:
             return None
         if number == self._number - 1:
-            return records[number - start]
-        return _joined(records[number - start : self._number - start])
+            return all_changes[number - start]
+        return _joined(all_changes[number - start : self._number - start])
 
     def whole(self) -> dict[Any, Any]:
         """All of it, as a dict of the caller's own. The values are not copied."""
@@ -102,38 +111,26 @@ class ItemMapping(Mapping[Any, Any]):
         while True:
             tidied = lineage.tidied
             items = lineage.items.copy()
-            link = self._noted.link
-            noted: list[dict[Any, Any]] = []
-            while link is not None:
-                noted.append(link[0].copy())
-                link = link[1].link
+            noted, found = self._noted, list[dict[Any, Any]]()
+            while noted:
+                before, noted = noted[0]
+                found.append(before.copy())
             if lineage.tidied == tidied:
-                return _restored(items, noted) if noted else items
+                return _restored(items, found) if found else items
 
     def get(self, key: Any, default: Any = None) -> Any:
         """The value of a key; ``default`` when there is none."""
-        lineage = self._lineage
-        while True:
-            tidied = lineage.tidied
-            value = lineage.items.get(key, _MISSING)  # before what was noted, which then explains any change of it
-            link = self._noted.link
-            while link is not None:
-                noted = link[0].get(key, link)
-                if noted is not link:
-                    value = noted
-                    break
-                link = link[1].link
-            if lineage.tidied == tidied:
-                return default if value is _MISSING else value
+        value = self._find(key)
+        return default if value is _MISSING else value
 
     def __getitem__(self, key: Any) -> Any:
-        value = self.get(key, _MISSING)
+        value = self._find(key)
         if value is _MISSING:
             raise KeyError(key)
         return value
 
     def __contains__(self, key: object) -> bool:
-        return self.get(key, _MISSING) is not _MISSING
+        return self._find(key) is not _MISSING
 
     def __len__(self) -> int:
         return self._length
@@ -166,6 +163,22 @@ class ItemMapping(Mapping[Any, Any]):
     def __reduce__(self) -> tuple[type, tuple[dict[Any, Any]]]:
         return dict, (self.whole(),)
 
+    def _find(self, key: Any) -> Any:
+        """The value of a key, or ``_MISSING``."""
+        lineage = self._lineage
+        while True:
+            tidied = lineage.tidied
+            value = lineage.items.get(key, _MISSING)  # first: whatever has changed it by then was noted before
+            noted = self._noted
+            while noted:
+                before, noted = noted[0]
+                found = before.get(key, before)
+                if found is not before:
+                    value = found
+                    break
+            if lineage.tidied == tidied:
+                return value
+
 
 class Captured(ItemMapping):
     """What a tracked mapping held at one moment: a version that belongs to a checkpoint, where an ``ItemMapping`` is a value."""
@@ -173,63 +186,42 @@ class Captured(ItemMapping):
     __slots__ = ()
 
 
-class _Noted:
-    """What the version after this one changed."""
-
-    __slots__ = ("link",)
-
-    def __init__(self) -> None:
-        self.link: tuple[dict[Any, Any], _Noted] | None = None
-        """What had been there before, by key, and what was noted next; None for the newest version."""
-
-
-class _Log(NamedTuple):
-    """The changes from one version to the next, from some version on. Only added to."""
-
-    start: int
-    """The number of the version that the first of them began with."""
-    records: list[Changes]
-
-
 class _Lineage:
     """What all versions of one mapping share."""
 
-    __slots__ = ("_dead_from", "_logged", "_older", "id", "items", "log", "tidied")
+    __slots__ = ("_logged", "_older", "_tidy_from", "id", "items", "log", "tidied")
 
     def __init__(self, items: dict[Any, Any]) -> None:
         self.items = items
         """Those of the newest version."""
         self.id = next(_IDS)
-        self.log = _Log(0, [])
+        self.log: _Log = (0, [])
         self.tidied = 0
         """Who reads this before and after, and finds the same, has read nothing of which something was left out meanwhile."""
         self._logged = 0
         """How many keys the log names."""
         self._older: list[ref[ItemMapping]] = []
-        """The older versions that may still be in use, oldest first."""
-        self._dead_from = _UNTIDY
-        """With so many of them it pays to look which are."""
+        """The versions that are no longer the newest, oldest first; some are out of use."""
+        self._tidy_from = _UNTIDY
+        """With more of them than that it pays to look which are."""
 
-    def note(self, number: int, changes: Changes) -> _Log:
-        """The log with what led to this version. It is begun anew when it is longer than what it tells about."""
-        self._logged += len(changes.put) + len(changes.removed)
-        if self._logged > 2 * len(self.items) + _SPARE:
-            self.log = _Log(number - 1, [])
-            self._logged = len(changes.put) + len(changes.removed)
-        self.log.records.append(changes)
+    def follow(self, version: ItemMapping, newer: ItemMapping, changes: Changes) -> _Log:
+        """Log what led from one version to the next; the log is begun anew when it is longer than what it is about."""
+        named = len(changes.put) + len(changes.removed)
+        self._logged += named
+        if self._logged > 2 * newer._length + _SPARE:
+            self.log, self._logged = (version._number, []), named
+        self.log[1].append(changes)
+        self._older.append(ref(version))
+        if len(self._older) > self._tidy_from:
+            self._tidy(newer._noted)
         return self.log
 
-    def follow(self, version: ItemMapping, newest: _Noted) -> None:
-        """This version is no longer the newest."""
-        self._older.append(ref(version))
-        if len(self._older) > self._dead_from:
-            self._tidy(newest)
-
     def _tidy(self, newest: _Noted) -> None:
-        """Put together what was noted for dead versions: an old one in use costs what differs, not what happened since."""
+        """Put together what was noted for versions out of use: an older one costs what differs, not what happened since."""
         in_use = [version for version in (each() for each in self._older) if version is not None]
         self._older = [ref(version) for version in in_use]
-        self._dead_from = 2 * len(in_use) + _UNTIDY
+        self._tidy_from = 2 * len(in_use) + _UNTIDY
         self.tidied += 1
         later: list[dict[Any, Any]] = []
         until = newest
@@ -237,39 +229,37 @@ class _Lineage:
             later.append(self._merge(version._noted, until, later))
             until = version._noted
 
-    def _merge(self, noted: _Noted, until: _Noted, later: Iterable[dict[Any, Any]]) -> dict[Any, Any]:
-        """Take over what was noted up to another version. What came and went leaves no trace.
+    def _merge(self, noted: _Noted, until: _Noted, later: Collection[dict[Any, Any]]) -> dict[Any, Any]:
+        """Bring what was noted up to another version into one place, and return it. What came and went leaves no trace.
 
         :param later: all that is noted from there on.
         """
-        assert noted.link is not None
-        before, next = noted.link
+        before, next = noted[0]
         while next is not until:
-            assert next.link is not None
-            for key, value in next.link[0].items():
+            more, next = next[0]
+            for key, value in more.items():
                 was_missing = before.setdefault(key, value) is _MISSING
                 if was_missing and key not in self.items and not any(key in each for each in later):
                     del before[key]
-            next = next.link[1]
-        noted.link = before, until
+        noted[0] = before, until
         return before
 
 
-def _joined(records: Iterable[Changes]) -> Changes:
-    put: dict[Any, None] = {}
-    removed: dict[Any, None] = {}
-    for each in records:
-        for key in each.removed:
-            put.pop(key, None)
-            removed[key] = None
-        put.update(dict.fromkeys(each.put))
-    return Changes(put.keys(), removed.keys())
+def _joined(all_changes: Iterable[Changes]) -> Changes:
+    all_put: dict[Any, None] = {}
+    all_removed: dict[Any, None] = {}
+    for put, removed in all_changes:
+        for key in removed:
+            all_put.pop(key, None)
+            all_removed[key] = None
+        all_put.update(dict.fromkeys(put))
+    return Changes(all_put.keys(), all_removed.keys())
 
 
-def _restored(items: dict[Any, Any], noted: list[dict[Any, Any]]) -> dict[Any, Any]:
-    """The items as they were before all that was noted, which is oldest first."""
+def _restored(items: dict[Any, Any], found: list[dict[Any, Any]]) -> dict[Any, Any]:
+    """The items as they were before all that was noted, oldest first."""
     before: dict[Any, Any] = {}
-    for each in reversed(noted):
+    for each in reversed(found):
         before.update(each)
     for key, value in before.items():
         if value is not _MISSING:
@@ -277,6 +267,3 @@ def _restored(items: dict[Any, Any], noted: list[dict[Any, Any]]) -> dict[Any, A
         else:
             items.pop(key, None)
     return items
-
-
-_IDS: Final = count(1)

@@ -47,6 +47,12 @@ class TrackedMapping(Generic[Value]):
         if self.captured is not None and self._changed.pop(key, True):
             self._removed[key] = None
 
+    def stop_tracking(self) -> None:
+        """Forget the last capture: the next one is a first one."""
+        self.captured = None
+        self._changed.clear()
+        self._removed.clear()
+
     def changed_since(self, captured: Mapping[str, Any] | None) -> Collection[str]:
         """The keys whose values were put since a capture was taken; all of them where there is none.
 
@@ -67,14 +73,13 @@ class TrackedMapping(Generic[Value]):
         last, changed, removed = self.captured, self._changed, self._removed
         values, to_data = self.values, self._to_data
         if last is None:
-            captured = Captured(
-                values.copy() if to_data is None else {key: to_data(value) for key, value in values.items()}
-            )
-        elif changed or removed:
-            put = {key: values[key] if to_data is None else to_data(values[key]) for key in changed}
-            captured = last.changed(put, removed)
-            self._changed, self._removed = {}, {}
-        else:
+            whole = values.copy() if to_data is None else {key: to_data(value) for key, value in values.items()}
+            self.captured = Captured(whole)
+            return self.captured
+        if not changed and not removed:
             return last
-        self.captured = captured
-        return captured
+        put = {}
+        for key in changed:
+            put[key] = values[key] if to_data is None else to_data(values[key])
+        self.captured, self._changed, self._removed = last.changed(put, removed), {}, {}
+        return self.captured

@@ -29,7 +29,7 @@ from spark.graphs.checkpoint.serialization.serializer import CheckpointSerialize
 from spark.graphs.checkpoint.serialization.unsaveable import describe
 from spark.graphs.checkpoint.serialization.writer import TreeWriter
 from spark.graphs.values.containers import ordinary
-from spark.graphs.values.item_mapping import Captured, ItemMapping
+from spark.graphs.values.item_mapping import Captured
 from spark.graphs.values.loaded import class_name
 from spark.graphs.values.paths import find_unserializable
 
@@ -38,8 +38,6 @@ Checksum = Literal["sha256", "crc32"]
 KeepApart = Callable[[bytes | Pieces], BlobRef]
 """Stores an encoded value, or a chunk of buffers, as a blob; returns the reference to it."""
 
-_MANY: Final = 16
-"""From so many tokens on it costs less to encode each that is new than to encode all at once."""
 _NO_ITEMS: Final = EncodedItems.of(())
 
 
@@ -257,7 +255,7 @@ class _SectionEncoder:
         kept = self._cache.kept
         for name, section in SECTIONS.items():
             values = getattr(checkpoint, name)
-            if section.is_keyed and isinstance(values, dict | ItemMapping):
+            if section.is_keyed and (type(values) is Captured or isinstance(values, dict)):
                 encoded[name] = self._items(name, values)
             elif section.is_kept and name in kept and kept[name][0] is values:
                 encoded[name] = kept[name][1]
@@ -321,7 +319,7 @@ class _SectionEncoder:
         """A section in one piece, unless there are large values in it, or mappings that say what changed in them."""
         members = section.keyed_members if not self._writer.has_hook else ()
         for member in members:
-            if type(captured := values.get(member)) is Captured and len(captured) >= _MANY:
+            if type(values.get(member)) is Captured:
                 return self._composed(name, values, members)
         if self._budget is not None:
             self._budget.add_mapping(values)
@@ -342,7 +340,7 @@ class _SectionEncoder:
         """Forget those mappings in a section that are none any more, or not there."""
         for member in members:
             if (
-                not isinstance(values.get(member), dict | ItemMapping)
+                not isinstance(values.get(member), dict | Captured)
                 and (path := _path(name, member)) in self._cache.mappings
             ):
                 self._cache.drop(path)
@@ -355,7 +353,7 @@ class _SectionEncoder:
         encoded: dict[str, Encoded] = {}
         self._cache.composed.add(name)
         for key, value in values.items():
-            if key in members and isinstance(value, dict | ItemMapping):
+            if key in members and (type(value) is Captured or isinstance(value, dict)):
                 encoded[key] = self._items(_path(name, key), value)
             else:
                 if self._budget is not None:
