@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from spark.errors import SerializationError
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
-from spark.graphs.checkpoint.model import FACTS, SECTIONS, GraphCheckpoint, facts_of
+from spark.graphs.checkpoint.model import CURRENT_VERSION, FACTS, SECTIONS, GraphCheckpoint, facts_of
 from spark.graphs.checkpoint.records.blobs import BlobRef, NewBlobs
 from spark.graphs.checkpoint.records.buffers import BUFFERED, CHUNKS, VALUE, Contents, Pieces
 from spark.graphs.checkpoint.records.checksum import checksum
@@ -86,7 +86,41 @@ class Encoder:
         cost_budget: CostBudget | None = None,
         blobs: NewBlobs | None = None,
     ) -> Record:
-        """The record of a checkpoint. With a cache, only values that are new since its last use are encoded.
+        """The record of a checkpoint; see ``encode_sections``."""
+        return self.encode_sections(
+            {name: getattr(checkpoint, name) for name in SECTIONS},
+            checkpoint_id=checkpoint.checkpoint_id,
+            graph_id=checkpoint.graph_id,
+            sequence=sequence,
+            parent=checkpoint.parent,
+            timestamp=checkpoint.timestamp,
+            manual=manual,
+            nonce=nonce,
+            version=checkpoint.version,
+            origin=checkpoint.origin,
+            cache=cache,
+            cost_budget=cost_budget,
+            blobs=blobs,
+        )
+
+    def encode_sections(
+        self,
+        sections: Mapping[str, Any],
+        *,
+        checkpoint_id: str,
+        graph_id: str,
+        sequence: int,
+        parent: int | None,
+        timestamp: datetime,
+        manual: bool,
+        nonce: str,
+        version: str = CURRENT_VERSION,
+        origin: str | None = None,
+        cache: EncodingCache | None = None,
+        cost_budget: CostBudget | None = None,
+        blobs: NewBlobs | None = None,
+    ) -> Record:
+        """The record of a checkpoint with these sections. With a cache, only values that are new since its last use are encoded.
 
         :param blobs: where large values go; without it the payload holds them all.
         :raises CostExceededError: what has to be encoded is more than the cost budget allows, if one was given.
@@ -103,7 +137,8 @@ class Encoder:
                 codecs=self.codecs,
                 count=self.format.count,
             )
-        payload = self._payload(checkpoint, cache, cost_budget, keep_apart)
+        facts = facts_of(timestamp, origin)
+        payload = self._payload(sections, facts, cache, cost_budget, keep_apart)
         raw_size = size = len(payload)
         compression = ""
         if isinstance(payload, bytes):
@@ -116,19 +151,19 @@ class Encoder:
         else:
             cache.last_cost = 0
         header = RecordHeader(
-            checkpoint_id=checkpoint.checkpoint_id,
-            graph_id=checkpoint.graph_id,
+            checkpoint_id=checkpoint_id,
+            graph_id=graph_id,
             sequence=sequence,
-            parent=checkpoint.parent,
-            timestamp=_instant(checkpoint.timestamp),
+            parent=parent,
+            timestamp=_instant(timestamp) if facts else timestamp,
             manual=manual,
-            version=checkpoint.version,
+            version=version,
             format=self.format.name,
             compression=compression,
             size=size,
             raw_size=raw_size,
             nonce=nonce,
-            metadata=searchable(checkpoint.execution_metadata),
+            metadata=searchable(sections["execution_metadata"]),
             references_in_payload=True,
             codecs=self._codec_names,
             serializer=self._serializer_name,
@@ -170,7 +205,8 @@ class Encoder:
 
     def _payload(
         self,
-        checkpoint: GraphCheckpoint,
+        sections: Mapping[str, Any],
+        facts: Mapping[str, Any],
         cache: EncodingCache,
         cost_budget: CostBudget | None,
         keep_apart: KeepApart | None,
@@ -178,20 +214,20 @@ class Encoder:
         if (composer := self._composer) is not None:
             if cache.owner is not self.format:
                 cache.claim(self.format, self._writer if keep_apart is not None else None)
-            encoded = _SectionEncoder(self, self._writer, composer, cache, cost_budget, keep_apart).encode(checkpoint)
-            for name, fact in facts_of(checkpoint).items():
+            encoded = _SectionEncoder(self, self._writer, composer, cache, cost_budget, keep_apart).encode(sections)
+            for name, fact in facts.items():
                 encoded[name] = self.dump(self._facts_writer.tree(fact, name), name)
             return DeferredPayload(composer, encoded) if self._defers else composer.compose(encoded)
         if cost_budget is not None:
             for name in SECTIONS:
-                cost_budget.add(getattr(checkpoint, name))
-        return self.dump(self._lower(checkpoint), "")
+                cost_budget.add(sections[name])
+        return self.dump(self._lower(sections, facts), "")
 
-    def _lower(self, checkpoint: GraphCheckpoint) -> dict[str, Any]:
+    def _lower(self, sections: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
         """What a format writes that does not compose: plain trees, or where it takes them, the objects themselves."""
         content: dict[str, Any] = {}
         for name, section in SECTIONS.items():
-            values = getattr(checkpoint, name)
+            values = sections[name]
             if not section.takes(values):
                 raise _no_section(name, values)
             if values is None:
@@ -200,7 +236,7 @@ class Encoder:
                 content[name] = self._hook.lower({key: ordinary(value) for key, value in values.items()}, name)
             else:
                 content[name] = self._writer.mapping(values, name)
-        for name, fact in facts_of(checkpoint).items():
+        for name, fact in facts.items():
             content[name] = fact if self.format.takes_objects else self._facts_writer.tree(fact, name)
         return content
 
@@ -249,12 +285,12 @@ class _SectionEncoder:
         self._budget = cost_budget
         self._keep_apart = keep_apart
 
-    def encode(self, checkpoint: GraphCheckpoint) -> dict[str, Encoded]:
+    def encode(self, sections: Mapping[str, Any]) -> dict[str, Encoded]:
         """Each section, encoded, by its name."""
         encoded: dict[str, Encoded] = {}
         kept = self._cache.kept
         for name, section in SECTIONS.items():
-            values = getattr(checkpoint, name)
+            values = sections[name]
             if section.is_keyed and (type(values) is Captured or isinstance(values, dict)):
                 encoded[name] = self._items(name, values)
             elif section.is_kept and name in kept and kept[name][0] is values:

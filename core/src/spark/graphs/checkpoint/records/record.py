@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -125,11 +125,11 @@ class RecordHeader:
 class Record:
     """One checkpoint as a backend sees it. Never changed.
 
-    A payload in pieces is put together whenever it is read, and a header made when it first is: a store that never leaves the
-    process need do neither for a checkpoint that nobody loads.
+    A payload in pieces is put together whenever it is read, and the checksum made when the header first is: a store that
+    never leaves the process need do neither for a checkpoint that nobody loads.
     """
 
-    __slots__ = ("_header", "_info", "_make_header", "_payload", "blobs", "graph_id", "sequence")
+    __slots__ = ("_header", "_payload", "blobs", "graph_id", "sequence")
 
     def __init__(
         self, header: RecordHeader, payload: bytes | DeferredPayload, *, blobs: Mapping[str, bytes] | None = None
@@ -142,9 +142,7 @@ class Record:
         """
         if blobs and header.references_in_payload:
             header = _undeclared(header, bytes(payload))
-        self._header: RecordHeader | None = header
-        self._info: CheckpointInfo | None = None
-        self._make_header: Callable[[], RecordHeader] | None = None
+        self._header = header
         self._payload = payload
         self.graph_id: str = header.graph_id
         """The graph it belongs to."""
@@ -153,28 +151,16 @@ class Record:
         self.blobs: Mapping[str, bytes] = blobs or {}
         """Name to content of the large values that have to be stored with it, when it is put."""
 
-    @classmethod
-    def deferred(cls, info: CheckpointInfo, payload: DeferredPayload, header: Callable[[], RecordHeader]) -> Record:
-        """A record that makes its header when it is first asked for one.
-
-        :param info: its line in a listing.
-        :param header: makes the header, whose checksum is still missing.
-        """
-        record = cls.__new__(cls)
-        record._header, record._info, record._make_header, record._payload = None, info, header, payload
-        record.graph_id, record.sequence, record.blobs = info.graph_id, info.sequence, {}
-        return record
-
     def with_blobs(self, blobs: Mapping[str, bytes]) -> Record:
         """The same record together with large values that it refers to, to be put into a store."""
-        record = Record(self._made_header(), self._payload)
+        record = Record(self._header, self._payload)
         record.blobs = blobs
         return record
 
     @property
     def header(self) -> RecordHeader:
         """What is known without decoding the payload."""
-        header = self._made_header()
+        header = self._header
         if not header.checksum and isinstance(self._payload, DeferredPayload):
             header.checksum = checksum("crc32", header.canonical(), bytes(self._payload))
         return header
@@ -187,7 +173,7 @@ class Record:
     @property
     def nbytes(self) -> int:
         """How many bytes it adds to a store, about: payload and large values."""
-        size, blobs = self._made_header().size, self.blobs
+        size, blobs = self._header.size, self.blobs
         if not blobs:
             return size
         return size + (blobs.nbytes if isinstance(blobs, Contents) else sum(map(len, blobs.values())))
@@ -205,9 +191,7 @@ class Record:
 
     def info(self) -> CheckpointInfo:
         """The line that this record makes in a listing."""
-        if self._info is not None:
-            return self._info
-        header = self._made_header()
+        header = self._header
         return CheckpointInfo(
             checkpoint_id=header.checkpoint_id if header.manual else automatic_id(header.graph_id, header.sequence),
             graph_id=header.graph_id,
@@ -217,13 +201,6 @@ class Record:
             manual=header.manual,
             metadata=header.metadata,
         )
-
-    def _made_header(self) -> RecordHeader:
-        header = self._header
-        if header is None:
-            assert self._make_header is not None
-            header = self._header = self._make_header()
-        return header
 
 
 _FIELD_TYPES: Final[dict[str, tuple[type, ...]]] = {
