@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
+from spark.graphs.checkpoint.encoding.levels import Thresholds
 from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.records.blobs import NewBlobs
@@ -23,7 +24,7 @@ class RunEncoder:
         self._codec = codec or backend.record_codec
         self._writer = writer
         self._attempts = 0
-        self._cache = EncodingCache(blob_cost=backend.blob_cost if backend.keeps_blobs else None)
+        self._cache = EncodingCache(Thresholds(backend.blob_cost) if backend.keeps_blobs else None)
         self._blobs = NewBlobs(writer, backend.record_codec.writing) if backend.keeps_blobs else None
 
     async def encode(self, checkpoint: GraphCheckpoint, sequence: int) -> Record:
