@@ -172,6 +172,12 @@ class Group:
             item = self.under_way[index] = Item(self, index)
         return item
 
+    def retry(self, token: Token) -> None:
+        """Keep the first token of an unstarted item, which has failed before."""
+        index = token.scope[1]
+        token.inputs, token.path = self.items[index], (index,)
+        self.retried[index] = token
+
     def start(self) -> Token:
         """The first token of the next item."""
         index = next(self.todo)
