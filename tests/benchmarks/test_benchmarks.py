@@ -7,7 +7,6 @@ import importlib
 import math
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -45,31 +44,33 @@ def test_each_benchmark_yields_rows_with_figures(name: str) -> None:
         assert comparison.row().count("|") == 6
 
 
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Servers]:
-    with Servers() as begun:
-        yield begun
-
-
 @pytest.mark.parametrize("curve", CURVES, ids=lambda curve: curve.name)
-def test_each_curve_has_figures_for_its_two_smallest_sizes(
-    curve: Curve, servers: Servers, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_curve_has_figures_for_its_two_smallest_sizes(curve: Curve, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, few in {"STEPS": 10, "CHECKPOINTS": 40, "READS": 2}.items():
         monkeypatch.setattr(growth, name, few)
     for name, few in {"STEPS": 5, "FEW_STEPS": 5, "READS": 2, "MOST_FAR": 10}.items():
         monkeypatch.setattr(growing, name, few)
+    monkeypatch.setattr(Place, "has", lambda place, store: store in LOCAL)
 
-    if curve.name != "list-length":  # one curve goes to servers
-        monkeypatch.setattr(Place, "has", lambda place, store: store in LOCAL)
-
-    chart = draw(curve, servers, TINY)
+    with Servers() as servers:
+        chart = draw(curve, servers, TINY)
 
     assert len(chart.lines) >= 2
     for line in chart.lines:
         assert [point.x for point in line.points[:2]] == list(curve.sizes[: len(line.points)][:2])
         assert all(point.median > 0 for point in line.points)
     assert len(list(table(chart))) == 2 + len(chart.lines[0].points)
+
+
+@pytest.mark.thorough
+def test_a_curve_over_every_store_begins_the_servers_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growing, "FEW_STEPS", 5)
+    curve = next(curve for curve in CURVES if curve.name == "list-length")
+
+    with Servers() as servers:
+        chart = draw(curve, servers, TINY)
+
+    assert {"PostgreSQL", "S3"} <= {line.name for line in chart.lines}
 
 
 def test_a_chart_is_a_picture_with_every_point_inside_its_frame() -> None:
