@@ -15,8 +15,9 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks.__main__ import ALL
+from benchmarks.contest import ours
 from benchmarks.contest.participants import PEERS, ROOT, Participant, ours_and_floor, participant, peers
-from benchmarks.contest.rows import ROWS
+from benchmarks.contest.rows import ROWS, Job, Row
 from benchmarks.contest.table import markdown, run
 from benchmarks.curves import growing, growth
 from benchmarks.curves.charts import CURVES, Curve, draw, table
@@ -92,6 +93,16 @@ def test_ours_and_the_floor_take_part_in_every_row_of_the_contest() -> None:
     names = {row.name for row in ROWS}
 
     assert [sorted(names - one.does) for one in ours_and_floor()] == [[], []]
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if row.sizes and not row.needs_postgresql], ids=lambda row: row.name
+)
+async def test_our_part_of_a_row_with_sizes_does_the_work(row: Row, tmp_path: Path) -> None:
+    """Each checks its own result, as far as it has one."""
+    job = Job(6, tmp_path, "bench", size=12_000 if row.is_large else 12, is_large=row.is_large)
+
+    assert await getattr(ours, row.name)(job) > 0
 
 
 def test_the_contest_puts_ours_beside_the_floor() -> None:
