@@ -40,16 +40,14 @@ class GraphCheckpoint:
     """Node key to that node's own state, key to value."""
     execution_metadata: dict[str, Any] = field(default_factory=dict, metadata=Section().declared())
     """``iteration``, ``last_node``, ``run_id``, ``reason``, and under ``metadata`` what the user added."""
-    config: dict[str, Any] = field(
-        default_factory=dict, metadata=Section(is_kept=True, is_keyed_if_large=True).declared()
-    )
+    config: dict[str, Any] = field(default_factory=dict, metadata=Section(is_constant=True).declared())
     """The graph's configuration and the run's inputs."""
     version: str = CURRENT_VERSION
     """The format version it was written in."""
-    topology: dict[str, Any] | None = field(default=None, metadata=Section(is_kept=True, is_shown=False).declared())
+    topology: dict[str, Any] | None = field(default=None, metadata=Section(is_constant=True, is_shown=False).declared())
     """The nodes and edges of the graph, as plain values; None in a checkpoint made by hand."""
     frontier: dict[str, Any] | None = field(
-        default=None, metadata=Section(keyed_members=("tokens", "contents", "result")).declared()
+        default=None, metadata=Section(members=("tokens", "contents", "result")).declared()
     )
     """The work that was pending, as plain values; None in a checkpoint made by hand."""
     sequence: int | None = None
@@ -96,9 +94,8 @@ FACTS: Final[dict[str, type]] = {"timestamp": datetime, "origin": str}
 """What is stored beside the sections, where a record's header has no place for it: the exact type of each."""
 
 
-def facts_of(checkpoint: GraphCheckpoint) -> dict[str, Any]:
+def facts_of(timestamp: datetime, origin: str | None) -> dict[str, Any]:
     """Those of them that a record's header has no place for."""
-    timestamp = checkpoint.timestamp
     is_in_header = type(timestamp) is datetime and timestamp.tzinfo is UTC
     facts: dict[str, Any] = {} if is_in_header else {"timestamp": timestamp}
-    return facts if checkpoint.origin is None else facts | {"origin": checkpoint.origin}
+    return facts if origin is None else facts | {"origin": origin}
