@@ -76,7 +76,7 @@ class Scope:
 class Place(NamedTuple):
     """Where in its maps a step is: what becomes of an ``Item`` that is sent elsewhere with a token, without its siblings."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # a tuple's method of this name is of no use here
     key: Any
     steps: tuple[Any, ...]
 
