@@ -89,7 +89,8 @@ class FunctionUpdate(Update):
     is_raw = True
 
     def __init__(self, key: str, function: Function, default: Any) -> None:
-        super().__init__(key)
+        self.key = key
+        self.times = 1
         self._function = function
         self._default = default
 
@@ -106,6 +107,8 @@ class FunctionUpdate(Update):
                 f"update({self.key!r}, …) takes a plain function, not an async one: it is applied at the commit."
             )
         return result
+
+    committed = seen
 
 
 class AddedItems(Update):
