@@ -191,12 +191,17 @@ BUGS = [
     ),
     Bug("tidied: what is there now is forgotten", IN_MAPPING, "key not in self.items and not any", "not any"),
     Bug("tidied: what a later version has is forgotten", IN_MAPPING, " and not any(key in each for each in later)", ""),
-    Bug("a log is begun one too late", IN_MAPPING, "(version._number, []), named", "(newer._number, []), named"),
+    Bug(
+        "a log is begun one too late",
+        IN_MAPPING,
+        "log = self.log = version._number, []",
+        "log = self.log = newer._number, []",
+    ),
     Bug(
         "a log is cleared",
         IN_MAPPING,
-        "            self.log, self._logged = (version._number, []), named",
-        "            self.log[1].clear()\n            self.log, self._logged = (version._number, self.log[1]), named",
+        "            log = self.log = version._number, []\n",
+        "            log[1].clear()\n            log = self.log = version._number, log[1]\n",
     ),
     Bug(
         "changes of later versions are reported",
