@@ -24,6 +24,8 @@ class TransactionExecutor:
         self.database = database
         self._left_in_doubt: WeakKeyDictionary[Operation, list[int]] = WeakKeyDictionary()
         """Doubts that a transaction left which was given up, for the next one with the same operation."""
+        self._may_have_doubts = False
+        """Nobody need look whether there are any: a dictionary of weak references takes its time to tell."""
 
     def execute(self, operations: Sequence[Operation], lock_timeout: float | None = None) -> list[Outcome | Blocked]:
         """Carry out all of them in one transaction; on return each is durable or has not happened. Never raises.
@@ -44,22 +46,31 @@ class TransactionExecutor:
 
         None where that is not possible or failed: ``execute`` then carries them out, or finds out what is wrong.
         """
-        is_in_doubt = self._left_in_doubt and any(operation in self._left_in_doubt for operation in operations)
-        if is_in_doubt or not self.database.writer.is_open:
+        if not self.database.writer.is_open or self._is_one_in_doubt(operations):
             return None
         attempt = _Attempt(self.database, operations, {}, no_wait=True)
         try:
             with self.database.no_fork:
-                outcomes = attempt()
+                outcomes = attempt.transact()
         except Exception:
             # Most often another program's lock, or a full disk, and nothing happened.
-            self._left_in_doubt.update(attempt.in_doubt)
+            self._leave_in_doubt(attempt.in_doubt)
             return None
         return [outcomes[operation] for operation in operations]
 
     def lane_of(self, operation: Operation) -> str:
         """What operations have in common that one lock holds up: a graph, or the whole of a database that is a file."""
         return "" if self.database.dialect.runs_in_process else operation.graph_id
+
+    def _leave_in_doubt(self, doubts: Doubts) -> None:
+        if doubts:
+            self._left_in_doubt.update(doubts)
+            self._may_have_doubts = True
+
+    def _is_one_in_doubt(self, operations: Sequence[Operation]) -> bool:
+        if self._may_have_doubts:
+            self._may_have_doubts = bool(self._left_in_doubt)
+        return self._may_have_doubts and any(operation in self._left_in_doubt for operation in operations)
 
     def _doubts_about(self, operations: Sequence[Operation]) -> Doubts:
         left = self._left_in_doubt
@@ -74,7 +85,7 @@ class TransactionExecutor:
         if not is_over and is_away(error.__cause__):
             is_over = not self.database.answers()
         if not is_over or is_blocked:
-            self._left_in_doubt.update(attempt.in_doubt)
+            self._leave_in_doubt(attempt.in_doubt)
         if is_over:
             return [attempt.failure(operation, error, is_blocked=is_blocked) for operation in operations]
         lock_timeout = FIRST_PAUSE / 10 if is_blocked else None
@@ -113,7 +124,7 @@ class _Attempt:
         """Carry out the operations in one transaction."""
         if self._fits_in_one_piece() and (outcomes := self._send()) is not None:
             return outcomes
-        return self._transact()
+        return self.transact()
 
     def is_wanted(self) -> bool:
         """Whether a caller waits for it, or must learn what became of an earlier try."""
@@ -144,7 +155,8 @@ class _Attempt:
                 self.in_doubt = {operation: list(operation.to_delete) for operation in self.operations}
             raise
 
-    def _transact(self) -> Outcomes:
+    def transact(self) -> Outcomes:
+        """The same, statement by statement."""
         if self.in_doubt:
             return self._in_transaction(self._database.dialect.apply)
         try:

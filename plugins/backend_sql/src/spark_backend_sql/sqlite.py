@@ -78,18 +78,25 @@ class SqliteDialect(Dialect):
 
     def apply_all(self, driver: Any, operations: Sequence[Operation]) -> Outcomes:
         """Each kind of statement is run once for all of them: to begin one anew costs as much as to store a small row."""
-        if len(operations) == 1 or any(isinstance(operation, Forget) for operation in operations):
-            return self.apply(driver, operations)
         puts = [operation for operation in operations if isinstance(operation, Put)]
-        if puts and self._insert_record.run_many(driver, [put.values for put in puts]).rowcount < len(puts):
+        if len(puts) < len(operations) and any(isinstance(operation, Forget) for operation in operations):
+            return self.apply(driver, operations)
+        if self._insert_all(driver, puts) < len(puts):
             raise RefusedError
-        new_blobs = [blob for put in puts if put.record.blobs for blob in put.blobs]
-        if new_blobs:
-            self._insert_blob.run_many(driver, new_blobs)
+        for put in puts:
+            if put.record.blobs:
+                self._insert_blob.run_many(driver, put.blobs)
         for operation in operations:
             if operation.blobs_to_delete:
                 self._delete_blobs(driver, operation)
         return self._delete_all_rows(driver, operations)
+
+    def _insert_all(self, driver: Any, puts: Sequence[Put]) -> int:
+        """How many of the records could be inserted."""
+        if len(puts) == 1:
+            return self._insert_row(driver, puts[0])
+        inserted: int = self._insert_record.run_many(driver, [put.values for put in puts]).rowcount if puts else 0
+        return inserted
 
     def _delete_all_rows(self, driver: Any, operations: Sequence[Operation]) -> Outcomes:
         addresses = [

@@ -94,9 +94,8 @@ FACTS: Final[dict[str, type]] = {"timestamp": datetime, "origin": str}
 """What is stored beside the sections, where a record's header has no place for it: the exact type of each."""
 
 
-def facts_of(checkpoint: GraphCheckpoint) -> dict[str, Any]:
+def facts_of(timestamp: datetime, origin: str | None) -> dict[str, Any]:
     """Those of them that a record's header has no place for."""
-    timestamp = checkpoint.timestamp
     is_in_header = type(timestamp) is datetime and timestamp.tzinfo is UTC
     facts: dict[str, Any] = {} if is_in_header else {"timestamp": timestamp}
-    return facts if checkpoint.origin is None else facts | {"origin": checkpoint.origin}
+    return facts if origin is None else facts | {"origin": origin}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from spark.errors import SerializationError
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
 from spark.graphs.checkpoint.encoding.section_encoder import BlobsOfRecord, SectionEncoder, no_section
-from spark.graphs.checkpoint.model import FACTS, SECTIONS, GraphCheckpoint, facts_of
+from spark.graphs.checkpoint.model import CURRENT_VERSION, FACTS, SECTIONS, GraphCheckpoint, facts_of
 from spark.graphs.checkpoint.records.blobs import NewBlobs
 from spark.graphs.checkpoint.records.buffers import Contents
 from spark.graphs.checkpoint.records.checksum import checksum
@@ -79,14 +79,49 @@ class Encoder:
         cost_budget: CostBudget | None = None,
         blobs: NewBlobs | None = None,
     ) -> Record:
-        """The record of a checkpoint. With a cache, only values that are new since its last use are encoded.
+        """The record of a checkpoint; see ``encode_sections``."""
+        return self.encode_sections(
+            {name: getattr(checkpoint, name) for name in SECTIONS},
+            checkpoint_id=checkpoint.checkpoint_id,
+            graph_id=checkpoint.graph_id,
+            sequence=sequence,
+            parent=checkpoint.parent,
+            timestamp=checkpoint.timestamp,
+            manual=manual,
+            nonce=nonce,
+            version=checkpoint.version,
+            origin=checkpoint.origin,
+            cache=cache,
+            cost_budget=cost_budget,
+            blobs=blobs,
+        )
+
+    def encode_sections(
+        self,
+        sections: Mapping[str, Any],
+        *,
+        checkpoint_id: str,
+        graph_id: str,
+        sequence: int,
+        parent: int | None,
+        timestamp: datetime,
+        manual: bool,
+        nonce: str,
+        version: str = CURRENT_VERSION,
+        origin: str | None = None,
+        cache: EncodingCache | None = None,
+        cost_budget: CostBudget | None = None,
+        blobs: NewBlobs | None = None,
+    ) -> Record:
+        """The record of a checkpoint with these sections. With a cache, only values that are new since its last use are encoded.
 
         :param blobs: where large values go; without it the payload holds them all.
         :raises CostExceededError: what has to be encoded is more than the cost budget allows, if one was given.
         :raises SerializationError: a value can't be saved; the error has the path to it.
         """
         cache = EncodingCache() if cache is None else cache
-        payload = self._payload(checkpoint, cache, cost_budget, self._blobs_of_record(blobs, cache, sequence))
+        facts = facts_of(timestamp, origin)
+        payload = self._payload(sections, facts, cache, cost_budget, self._blobs_of_record(blobs, cache, sequence))
         raw_size = size = len(payload)
         compression = ""
         if isinstance(payload, bytes):
@@ -99,19 +134,19 @@ class Encoder:
         else:
             cache.last_cost = 0
         header = RecordHeader(
-            checkpoint_id=checkpoint.checkpoint_id,
-            graph_id=checkpoint.graph_id,
+            checkpoint_id=checkpoint_id,
+            graph_id=graph_id,
             sequence=sequence,
-            parent=checkpoint.parent,
-            timestamp=_instant(checkpoint.timestamp),
+            parent=parent,
+            timestamp=_instant(timestamp) if facts else timestamp,
             manual=manual,
-            version=checkpoint.version,
+            version=version,
             format=self.format.name,
             compression=compression,
             size=size,
             raw_size=raw_size,
             nonce=nonce,
-            metadata=searchable(checkpoint.execution_metadata),
+            metadata=searchable(sections["execution_metadata"]),
             references_in_payload=True,
             codecs=self._codec_names,
             serializer=self._serializer_name,
@@ -153,7 +188,8 @@ class Encoder:
 
     def _payload(
         self,
-        checkpoint: GraphCheckpoint,
+        sections: Mapping[str, Any],
+        facts: Mapping[str, Any],
         cache: EncodingCache,
         cost_budget: CostBudget | None,
         blobs: BlobsOfRecord | None,
@@ -161,17 +197,17 @@ class Encoder:
         if (composer := self._composer) is not None:
             if cache.owner is not self.format:
                 cache.claim(self.format, self._writer if blobs is not None else None)
-            sections = SectionEncoder(
+            encoder = SectionEncoder(
                 writer=self._writer, dump=self.dump, composer=composer, cache=cache, budget=cost_budget, blobs=blobs
             )
-            encoded = sections.encode(checkpoint)
-            for name, fact in facts_of(checkpoint).items():
+            encoded = encoder.encode(sections)
+            for name, fact in facts.items():
                 encoded[name] = self.dump(self._facts_writer.tree(fact, name), name)
             return DeferredPayload(composer, encoded) if self._defers else composer.compose(encoded)
         if cost_budget is not None:
             for name in SECTIONS:
-                cost_budget.add(getattr(checkpoint, name))
-        return self.dump(self._lower(checkpoint), "")
+                cost_budget.add(sections[name])
+        return self.dump(self._lower(sections, facts), "")
 
     def _blobs_of_record(self, blobs: NewBlobs | None, cache: EncodingCache, sequence: int) -> BlobsOfRecord | None:
         if blobs is None:
@@ -182,11 +218,11 @@ class Encoder:
         )
         return BlobsOfRecord(blobs, keep, codecs=self._codec_names)
 
-    def _lower(self, checkpoint: GraphCheckpoint) -> dict[str, Any]:
+    def _lower(self, sections: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
         """What a format writes that does not compose: plain trees, or where it takes them, the objects themselves."""
         content: dict[str, Any] = {}
         for name, section in SECTIONS.items():
-            values = getattr(checkpoint, name)
+            values = sections[name]
             if not section.takes(values):
                 raise no_section(name, values)
             if values is None:
@@ -195,7 +231,7 @@ class Encoder:
                 content[name] = self._hook.lower({key: ordinary(value) for key, value in values.items()}, name)
             else:
                 content[name] = self._writer.mapping(values, name)
-        for name, fact in facts_of(checkpoint).items():
+        for name, fact in facts.items():
             content[name] = fact if self.format.takes_objects else self._facts_writer.tree(fact, name)
         return content
 

@@ -10,7 +10,7 @@ from spark.graphs.checkpoint.encoding.cache import EncodingCache
 from spark.graphs.checkpoint.encoding.chunked import Apart, Key
 from spark.graphs.checkpoint.encoding.followed import TRACKED, Data, Followed, FollowedList, FollowedMapping, Nested
 from spark.graphs.checkpoint.encoding.places import Place, runs
-from spark.graphs.checkpoint.model import SECTIONS, GraphCheckpoint
+from spark.graphs.checkpoint.model import SECTIONS
 from spark.graphs.checkpoint.records.blobs import BlobRef, NewBlobs
 from spark.graphs.checkpoint.records.buffers import BUFFERED, CHUNKS, VALUE, Pieces
 from spark.graphs.checkpoint.records.chunks import TAG
@@ -73,7 +73,7 @@ class SectionEncoder:
         self._blobs = blobs
         self._large_from = cache.thresholds.nested
 
-    def encode(self, checkpoint: GraphCheckpoint) -> dict[str, Encoded]:
+    def encode(self, sections: Mapping[str, Any]) -> dict[str, Encoded]:
         """Each section, encoded, by its name.
 
         Whenever this fails, the next checkpoint is encoded from where it stopped.
@@ -84,7 +84,7 @@ class SectionEncoder:
         parts = {
             name: part
             for name, section in SECTIONS.items()
-            if (part := self._section(name, section, getattr(checkpoint, name))) is not None
+            if (part := self._section(name, section, sections[name])) is not None
         }
         followed = [part for part in parts.values() if isinstance(part, Followed)]
         if self._blobs is not None:

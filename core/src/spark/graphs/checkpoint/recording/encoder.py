@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
 from spark.graphs.checkpoint.encoding.levels import Thresholds
 from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
-from spark.graphs.checkpoint.model import GraphCheckpoint
+from spark.graphs.checkpoint.ids import automatic_id
+from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.checkpoint.records.blobs import NewBlobs
 from spark.graphs.checkpoint.records.record import Record
 from spark.graphs.checkpoint.serialization.cost import CostBudget, CostExceededError
@@ -20,22 +23,26 @@ class RunEncoder:
     :param writer: begins the nonce of every record, and so tells this run's records and large values from all others.
     """
 
-    def __init__(self, backend: CheckpointBackend, *, writer: str, codec: RecordCodec | None = None) -> None:
+    def __init__(
+        self, backend: CheckpointBackend, *, graph_id: str, writer: str, codec: RecordCodec | None = None
+    ) -> None:
+        self._graph_id = graph_id
         self._codec = codec or backend.record_codec
         self._writer = writer
         self._attempts = 0
         self._cache = EncodingCache(Thresholds(backend.blob_cost) if backend.keeps_blobs else None)
         self._blobs = NewBlobs(writer, backend.record_codec.writing) if backend.keeps_blobs else None
 
-    async def encode(self, checkpoint: GraphCheckpoint, sequence: int) -> Record:
-        """The record of a checkpoint, encoded on the event loop if that takes about a millisecond at most, else in a thread.
+    async def encode(self, capture: Capture, *, sequence: int, parent: int | None, timestamp: datetime) -> Record:
+        """The record of what was captured, encoded on the event loop if that takes about a millisecond at most, else in a thread.
 
+        :param timestamp: when it is made, if the capture does not say.
         :raises SerializationError: a value can't be saved; the error has the path to it.
         """
         try:
-            return self._encode(checkpoint, sequence, CostBudget(last_cost=self._cache.last_cost))
+            return self._encode(capture, sequence, parent, timestamp, CostBudget(last_cost=self._cache.last_cost))
         except CostExceededError:
-            return await run_blocking(self._encode, checkpoint, sequence)
+            return await run_blocking(self._encode, capture, sequence, parent, timestamp)
 
     @property
     def retired(self) -> list[str]:
@@ -48,11 +55,22 @@ class RunEncoder:
         if self._blobs is not None:
             self._blobs.unstored.clear()
 
-    def _encode(self, checkpoint: GraphCheckpoint, sequence: int, cost_budget: CostBudget | None = None) -> Record:
+    def _encode(
+        self,
+        capture: Capture,
+        sequence: int,
+        parent: int | None,
+        timestamp: datetime,
+        cost_budget: CostBudget | None = None,
+    ) -> Record:
         self._attempts += 1
-        return self._codec.encode(
-            checkpoint,
+        return self._codec.encode_sections(
+            capture.sections,
+            checkpoint_id=automatic_id(self._graph_id, sequence),
+            graph_id=self._graph_id,
             sequence=sequence,
+            parent=parent,
+            timestamp=capture.timestamp or timestamp,
             manual=False,
             nonce=f"{self._writer}-{self._attempts}",
             cache=self._cache,

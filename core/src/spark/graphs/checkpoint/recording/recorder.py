@@ -13,8 +13,6 @@ from random import Random
 from spark.errors import SequenceTakenError, SparkError
 from spark.graphs.checkpoint.calls import ATTEMPTS, failure, never_free
 from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
-from spark.graphs.checkpoint.ids import automatic_id
-from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.observers.observers import Observers
 from spark.graphs.checkpoint.policies.retention import Retention
 from spark.graphs.checkpoint.recording.capture import Capture
@@ -45,7 +43,7 @@ class Recorder:
         self._graph_id = graph_id
         self._backend = backend
         self._observers = observers
-        self._encoder = RunEncoder(backend, writer=writer, codec=codec)
+        self._encoder = RunEncoder(backend, graph_id=graph_id, writer=writer, codec=codec)
         self.history = History(graph_id, backend, writer=writer, retention=retention)
         """What is stored of the graph, as far as this run knows."""
         self._pruner = Pruner(self.history, backend, retention=retention, observers=observers, writer=writer)
@@ -71,31 +69,35 @@ class Recorder:
         :raises BackendError: the storage failed; earlier checkpoints are intact.
         """
         try:
-            checkpoint, info, surplus = await self._store(capture, self.now())
+            info, parent, surplus = await self._store(capture, self.now())
         except Exception as error:
             await self._observers.failed(self._graph_id, error)
             raise
         if self._observers.listen_to("spark_checkpoint_created"):
+            checkpoint = capture.checkpoint(
+                info.checkpoint_id,
+                graph_id=info.graph_id,
+                timestamp=info.timestamp,
+                sequence=info.sequence,
+                parent=parent,
+            )
             await self._observers.created(checkpoint, info, store=self._backend)
         if surplus is not None or self._pruner.is_due:
             await self._pruner.prune(surplus)
         return info
 
-    async def _store(self, capture: Capture, now: datetime) -> tuple[GraphCheckpoint, CheckpointInfo, Surplus | None]:
+    async def _store(self, capture: Capture, now: datetime) -> tuple[CheckpointInfo, int | None, Surplus | None]:
+        """The line of the checkpoint that is stored, its parent, and what may be deleted.
+
+        :param now: the present.
+        """
         backend, history, pruner, encoder = self._backend, self.history, self._pruner, self._encoder
         if history.was_paused(now):
             await history.check_not_forgotten()
         superseded = await superseded_by(capture, history, backend) if capture.is_repeat else None
         for _ in range(ATTEMPTS):
-            sequence = history.next_sequence
-            checkpoint = capture.checkpoint(
-                automatic_id(self._graph_id, sequence),
-                graph_id=self._graph_id,
-                timestamp=now,
-                sequence=sequence,
-                parent=history.parent,
-            )
-            record = await encoder.encode(checkpoint, sequence)
+            parent = history.parent
+            record = await encoder.encode(capture, sequence=history.next_sequence, parent=parent, timestamp=now)
             info = record.info()
             surplus = pruner.choose(info, superseded=superseded, retired=encoder.retired)
             try:
@@ -114,7 +116,7 @@ class Recorder:
             history.append(info, at=now)
             pruner.stored(info, retired=encoder.retired)
             encoder.stored()
-            return checkpoint, info, surplus
+            return info, parent, surplus
         raise never_free(backend, self._graph_id)
 
     async def settle(self) -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quote
 from typing import Any, Final
 
@@ -17,6 +18,8 @@ _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 _HUGE: Final = 2**63
 _LONGEST: Final = 200
 """Longer texts are not searched for."""
+_quoted: Final = lru_cache(maxsize=1024)(quote)
+"""Every checkpoint of a run has metadata of the same names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +105,10 @@ def written(value: Scalar) -> str:
 
 def written_members(metadata: Mapping[str, Scalar]) -> list[str]:
     """The members of a record's metadata as a JSON object has them, one by one: the same spelling everywhere, in ASCII."""
-    return [f"{quote(key)}:{quote(value) if type(value) is str else written(value)}" for key, value in metadata.items()]
+    return [
+        f"{_quoted(key)}:{quote(value) if type(value) is str else value if type(value) is int else written(value)}"
+        for key, value in metadata.items()
+    ]
 
 
 def written_all(metadata: Mapping[str, Scalar]) -> str:

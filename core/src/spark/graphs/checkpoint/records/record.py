@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from json.encoder import encode_basestring_ascii as quote
 from types import NoneType
 from typing import Any, Final
@@ -109,24 +110,26 @@ class RecordHeader:
 
     def canonical(self) -> bytes:
         """Every field but checksum and signature in one unambiguous form: what these two cover besides the payload."""
+        parent = "null" if self.parent is None else self.parent
+        after = "" if self.references_in_payload else _UNDECLARED
+        if self.codecs or self.serializer:
+            after += _in_braces(_codecs_field(self.codecs)) + _in_braces(_serializer_field(self.serializer))
         return (
             f'["spark-record",{quote(self.checkpoint_id)},{quote(self.graph_id)},{self.sequence}'
-            f',{"null" if self.parent is None else self.parent},"{_utc_text(self.timestamp)}",{int(self.manual)}'
-            f",{quote(self.version)},{quote(self.format)},{quote(self.compression)}"
-            f",{self.size},{self.raw_size},{quote(self.nonce)},{written_all(self.metadata)}"
-            f"{'' if self.references_in_payload else _UNDECLARED}"
-            f"{_in_braces(_codecs_field(self.codecs))}{_in_braces(_serializer_field(self.serializer))}]"
+            f',{parent},"{_utc_text(self.timestamp)}",{int(self.manual)}'
+            f",{_quoted(self.version)},{_quoted(self.format)},{_quoted(self.compression)}"
+            f",{self.size},{self.raw_size},{quote(self.nonce)},{written_all(self.metadata)}{after}]"
         ).encode("ascii")
 
 
 class Record:
     """One checkpoint as a backend sees it. Never changed.
 
-    A payload in pieces is put together whenever it is read, and a header made when it first is: a store that never leaves the
-    process need do neither for a checkpoint that nobody loads.
+    A payload in pieces is put together whenever it is read, and the checksum made when the header first is: a store that
+    never leaves the process need do neither for a checkpoint that nobody loads.
     """
 
-    __slots__ = ("_header", "_info", "_make_header", "_payload", "blobs", "graph_id", "sequence")
+    __slots__ = ("_header", "_payload", "blobs", "graph_id", "sequence")
 
     def __init__(
         self, header: RecordHeader, payload: bytes | DeferredPayload, *, blobs: Mapping[str, bytes] | None = None
@@ -139,9 +142,7 @@ class Record:
         """
         if blobs and header.references_in_payload:
             header = _undeclared(header, bytes(payload))
-        self._header: RecordHeader | None = header
-        self._info: CheckpointInfo | None = None
-        self._make_header: Callable[[], RecordHeader] | None = None
+        self._header = header
         self._payload = payload
         self.graph_id: str = header.graph_id
         """The graph it belongs to."""
@@ -150,28 +151,16 @@ class Record:
         self.blobs: Mapping[str, bytes] = blobs or {}
         """Name to content of the large values that have to be stored with it, when it is put."""
 
-    @classmethod
-    def deferred(cls, info: CheckpointInfo, payload: DeferredPayload, header: Callable[[], RecordHeader]) -> Record:
-        """A record that makes its header when it is first asked for one.
-
-        :param info: its line in a listing.
-        :param header: makes the header, whose checksum is still missing.
-        """
-        record = cls.__new__(cls)
-        record._header, record._info, record._make_header, record._payload = None, info, header, payload
-        record.graph_id, record.sequence, record.blobs = info.graph_id, info.sequence, {}
-        return record
-
     def with_blobs(self, blobs: Mapping[str, bytes]) -> Record:
         """The same record together with large values that it refers to, to be put into a store."""
-        record = Record(self._made_header(), self._payload)
+        record = Record(self._header, self._payload)
         record.blobs = blobs
         return record
 
     @property
     def header(self) -> RecordHeader:
         """What is known without decoding the payload."""
-        header = self._made_header()
+        header = self._header
         if not header.checksum and isinstance(self._payload, DeferredPayload):
             header.checksum = checksum("crc32", header.canonical(), bytes(self._payload))
         return header
@@ -184,10 +173,10 @@ class Record:
     @property
     def nbytes(self) -> int:
         """How many bytes it adds to a store, about: payload and large values."""
-        blobs = self.blobs
-        return self._made_header().size + (
-            blobs.nbytes if isinstance(blobs, Contents) else sum(map(len, blobs.values()))
-        )
+        size, blobs = self._header.size, self.blobs
+        if not blobs:
+            return size
+        return size + (blobs.nbytes if isinstance(blobs, Contents) else sum(map(len, blobs.values())))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Record) and (self.header, self.payload) == (other.header, other.payload)
@@ -202,9 +191,7 @@ class Record:
 
     def info(self) -> CheckpointInfo:
         """The line that this record makes in a listing."""
-        if self._info is not None:
-            return self._info
-        header = self._made_header()
+        header = self._header
         return CheckpointInfo(
             checkpoint_id=header.checkpoint_id if header.manual else automatic_id(header.graph_id, header.sequence),
             graph_id=header.graph_id,
@@ -214,13 +201,6 @@ class Record:
             manual=header.manual,
             metadata=header.metadata,
         )
-
-    def _made_header(self) -> RecordHeader:
-        header = self._header
-        if header is None:
-            assert self._make_header is not None
-            header = self._header = self._make_header()
-        return header
 
 
 _FIELD_TYPES: Final[dict[str, tuple[type, ...]]] = {
@@ -248,6 +228,8 @@ _DEFAULTS: Final[dict[str, Any]] = {"references_in_payload": True, "codecs": (),
 _UNDECLARED: Final = ',"references elsewhere"'
 _UNDECLARED_FIELD: Final = ',"references_in_payload":false'
 _LARGEST: Final = 2**63 - 1
+_quoted: Final = lru_cache(maxsize=64)(quote)
+"""The same few names stand in every header."""
 
 
 def _undeclared(header: RecordHeader, payload: bytes) -> RecordHeader:
