@@ -73,16 +73,19 @@ class Scope:
                 counts[join] += change
 
 
-class Place(NamedTuple):
+class Place:
     """Where in its maps a step is: what becomes of an ``Item`` that is sent elsewhere with a token, without its siblings."""
 
-    index: int
-    key: Any
-    steps: tuple[Any, ...]
+    __slots__ = ("_path", "index", "key")
+
+    def __init__(self, index: int, key: Any, path: tuple[Any, ...]) -> None:
+        self.index = index
+        self.key = key
+        self._path = path
 
     def path(self) -> tuple[Any, ...]:
         """Key or index in each map around it, the outermost first."""
-        return self.steps
+        return self._path
 
 
 class Item:
