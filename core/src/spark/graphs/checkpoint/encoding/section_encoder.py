@@ -72,6 +72,8 @@ class SectionEncoder:
         self._budget = budget
         self._blobs = blobs
         self._large_from = cache.thresholds.nested
+        self._is_constant = False
+        """That is said of the section that is just being encoded."""
 
     def encode(self, sections: Mapping[str, Any]) -> dict[str, Encoded]:
         """Each section, encoded, by its name.
@@ -140,6 +142,7 @@ class SectionEncoder:
 
     def _by_item(self, name: str, section: Section, values: Mapping[str, Any]) -> Followed | bytes:
         cache = self._cache
+        self._is_constant = section.is_constant
         followed = cache.sections.get(name)
         if followed is None:
             followed = cache.sections[name] = FollowedMapping(
@@ -164,7 +167,7 @@ class SectionEncoder:
         has_buffers = keeping is not None and buffers.size > 0
         if nested != "never" and self._is_nested(value, len(data) + buffers.size * has_buffers, nested):
             kind: type[Followed] = FollowedMapping if isinstance(value, Mapping) else FollowedList
-            followed = kind(path, self._cache)
+            followed = kind(path, self._cache, is_constant=self._is_constant)
             if followed.follow(value, self):
                 return followed
             return self.value(value, path, None, nested="never")
