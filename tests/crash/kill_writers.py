@@ -3,9 +3,9 @@
     python -m tests.crash.kill_writers --kills 1000 --seed 7
     python -m tests.crash.kill_writers --url 'sqlite:///{directory}/checkpoints.db'
 
-Beside every second writer, another process prunes the graph and collects garbage, and is killed, too. After each kill another
-process reads the store: the latest checkpoint must load, nothing that was acknowledged may be lost, and every checkpoint must
-hold a consistent cut of the history. Then the next writer continues from the latest.
+Beside every second writer another process prunes the graph and collects garbage, unless told otherwise, and is killed, too. After
+each kill another process reads the store: the latest checkpoint must load, nothing that was acknowledged may be lost, and every
+checkpoint must hold a consistent cut of the history. Then the next writer continues from the latest.
 Exit status 0: all of that held, every time.
 """
 
@@ -50,21 +50,32 @@ class Acknowledge(CheckpointHandler):
 
 
 def kill_over_and_over(
-    make: MakeBackend, *, kills: int, acks: int, longest: float, chance: random.Random, durability: Durability = "sync"
+    make: MakeBackend,
+    *,
+    kills: int,
+    acks: int,
+    longest: float,
+    chance: random.Random,
+    durability: Durability = "sync",
+    is_alone: bool = False,
 ) -> int:
     """Returns how many checkpoints were acknowledged in all.
 
     :param acks: checkpoints that a writer may make before its time begins to run.
     :param longest: seconds that it may live then.
+    :param is_alone: no other process deletes checkpoints.
     :raises AssertionError: something acknowledged was lost, or something stored is not right.
     """
     acknowledged = 0
     for number in range(1, kills + 1):
         # Every third writer may be killed while it starts.
         least, after = chance.randrange(1, acks + 1) if number % 3 else 0, chance.uniform(0, longest)
-        last = _write_until_killed(make, acks=least, after=after, durability=durability, is_pruned=number % 2 == 0)
+        last = _write_until_killed(
+            make, acks=least, after=after, durability=durability, is_pruned=not is_alone and number % 2 == 0
+        )
         acknowledged = max(acknowledged, last)
-        complaint = answer_of_child(partial(complaint_about_store, make, GRAPH_ID, acknowledged, kept=KEPT_BY_ALL))
+        kept = KEPT if is_alone else KEPT_BY_ALL
+        complaint = answer_of_child(partial(complaint_about_store, make, GRAPH_ID, acknowledged, kept=kept))
         assert not complaint, f"after kill {number}: {complaint}"
     return acknowledged
 
@@ -132,6 +143,7 @@ def main() -> int:
     parser.add_argument("--longest", type=float, default=0.06, help="seconds that it may live then")
     parser.add_argument("--url", default="file://{directory}", help="of the store; {directory} is a temporary folder")
     parser.add_argument("--backend", default="", help="module:Class, instead of the one installed for the URL")
+    parser.add_argument("--alone", action="store_true", help="no other process deletes checkpoints")
     parser.add_argument("--durability", choices=("sync", "async"), default="sync", help="what each step waits for")
     options = parser.parse_args()
     events.listeners("spark_checkpoint_created")  # look for plugins once, not in every child
@@ -145,6 +157,7 @@ def main() -> int:
             longest=options.longest,
             chance=random.Random(options.seed),
             durability=options.durability,
+            is_alone=options.alone,
         )
     seconds = time.monotonic() - began
     print(

@@ -108,7 +108,7 @@ class DeletesChunksFirst(FileCheckpointBackend):
     async def put_and_delete(self, record: Record, to_delete: Sequence[int], blobs: Sequence[str] = ()) -> list[int]:
         await self.delete_blobs(record.graph_id, blobs)
         if blobs:
-            await asyncio.sleep(0.01)  # so that kills find the gap
+            await asyncio.sleep(0.03)  # so that kills find the gap
         return await super().put_and_delete(record, to_delete, blobs)
 
 
