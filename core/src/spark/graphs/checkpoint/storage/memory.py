@@ -26,6 +26,7 @@ class InMemoryCheckpointBackend(CheckpointBackend):
     name = "memory"
     persistent: ClassVar[bool] = False
     keeps_blobs = True
+    blob_cost = 16 * 1024
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
