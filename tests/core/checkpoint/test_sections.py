@@ -45,6 +45,7 @@ async def main():
     first = Step(name="first")
     first >> Step(name="second") >> ExitNode()
     async with FileCheckpointBackend(sys.argv[1]) as store:
+        store.blob_cost = 8192
         config = CheckpointConfig(backend=store, trigger_on_iteration=1, auto_cleanup=False, handler=Watch())
         graph = Graph(first, id="g", checkpoint_config=config)
         await graph.run()

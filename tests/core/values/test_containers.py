@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -181,35 +182,6 @@ async def test_a_node_may_delete_a_key_that_is_not_there_while_every_step_is_sav
 # what is written does not depend on what was remembered
 
 
-@pytest.mark.parametrize("is_told", [True, False], ids=["told of changes", "compares"])
-def test_items_that_failed_half_way_are_not_taken_for_those_of_the_capture_before(is_told: bool) -> None:
-    store, cache = StateStore("graph_state", {"a": "old", "b": "old"}), EncodingCache()
-    before = store.capture()
-    cache.mapping("graph_state", before, encode_text)
-    store.apply({"a": "new", "b": 5}, writer="n")
-    after = store.capture() if is_told else dict(store.values)
-    with pytest.raises(TypeError):
-        cache.mapping("graph_state", after, encode_text)
-
-    cached = cache.mapping("graph_state", before, encode_text)
-    assert cached is not None
-    assert cached.items() == [b"a=old", b"b=old"]
-
-
-def test_a_first_capture_is_all_there_is() -> None:
-    """Whatever the items were made from before."""
-    cache = EncodingCache()
-    cache.mapping("graph_state", {"a": "old", "b": "old"}, encode_text)
-
-    cached = cache.mapping("graph_state", StateStore("graph_state", {"c": "new", "a": "new"}).capture(), encode_text)
-    assert cached is not None
-    assert cached.items() == [b"c=new", b"a=new"]
-
-
-def encode_text(mapping: str, key: str, value: str) -> bytes:
-    return (key + "=" + value).encode()
-
-
 UNSAVEABLE: Final = object()
 SHARED: Final = [["0"], ["1"], {"a": ["2"]}]
 """Values that come back as the very same objects."""
@@ -255,6 +227,11 @@ def save(graph: dict[str, Any], node: dict[str, Any], *, cache: EncodingCache | 
         return None
 
 
+def shown(record: Record | None) -> str:
+    """What it holds, in order: of keys that are not ASCII, JSON knows two spellings."""
+    return "" if record is None else json.dumps(json.loads(record.payload))
+
+
 @settings(max_examples=150, deadline=None)
 @given(steps)
 @example([({"a": 1}, {}, "save", 0), ({"missing": DELETED}, {}, "save", 0)])
@@ -290,6 +267,7 @@ def test_a_cache_that_is_told_of_changes_writes_what_one_without_memory_would(
 
         saved = save(given_graph, node_now, cache=cache)
 
-        assert saved == save(dict(graph_now), dict(node_now), cache=None)
+        anew = save(dict(graph_now), dict(node_now), cache=None)
+        assert shown(saved) == shown(anew)
         assert graph_now == values_now
         assert saved is None or CODEC.decode(saved).graph_state == values_now

@@ -144,6 +144,7 @@ def make_graph(backend: CheckpointBackend) -> Graph:
     add = Add()
     add.on(more=True) >> add
     config = CheckpointConfig(backend=backend, trigger_on_iteration=1, auto_cleanup=False)
+    backend.blob_cost = 4096
     return Graph(start=add, id="g", checkpoint_config=config)
 
 
@@ -216,8 +217,9 @@ async def test_codecs_are_applied_in_order_and_undone_in_reverse() -> None:
     assert record is not None
     assert record.header.codecs == ("shift", "reverse")
     assert record.payload.startswith(b"<" + bytes((ord("}") + 3,)))
-    plain = RecordCodec(codec=Shift(3)).open(record).tree
-    assert plain["graph_state"]["text"] == SECRET * 4
+    stored = RecordCodec(codec=Shift(3)).open(record).tree["graph_state"]["$chunks"]
+    assert stored["tail"]["values"]["text"] == SECRET * 4
+    assert stored["codecs"] == ["shift", "reverse"]
 
 
 @pytest.mark.parametrize("compression", ["", "gzip"])

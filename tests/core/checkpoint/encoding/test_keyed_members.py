@@ -23,6 +23,7 @@ from spark.graphs.checkpoint import (
 )
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
 from spark.graphs.checkpoint.encoding.json_format import JsonFormat
+from spark.graphs.checkpoint.encoding.levels import Thresholds
 from spark.graphs.checkpoint.records.blobs import NewBlobs
 from spark.graphs.checkpoint.serialization.cost import CostBudget, CostExceededError
 from spark.graphs.checkpoint.storage import Format, Record, RecordCodec
@@ -31,6 +32,7 @@ from spark.graphs.values.item_mapping import Captured
 from spark.graphs.values.tracked import TrackedMapping
 from spark_format_pickle import PickleFormat
 
+SMALL: Final = Thresholds(500, worth=50, nested=200, compared=300, each=1, largest=1_000)
 MOMENT: Final = datetime(2024, 5, 1, tzinfo=UTC)
 
 
@@ -54,7 +56,7 @@ many: Final = [(str(number), "y" * 90) for number in range(1, 31)]
 @example([(many, [], True), ([(key, None) for key, _ in many[1:]], [], True), ([("1", 2)], [("$parts", 1)], True)])
 def test_what_is_remembered_never_changes_what_is_loaded(history: list[tuple[Any, Any, bool]]) -> None:
     codec, blobs = RecordCodec(), NewBlobs("w")
-    cache = EncodingCache(large_from=200, blob_cost=1_000, chunk_size=300)
+    cache = EncodingCache(SMALL)
     tokens, contents = TrackedMapping[Any](), TrackedMapping[Any]()
     stored: dict[str, bytes] = {}
     for tokens_change, contents_change, is_tracked in history:
@@ -93,7 +95,7 @@ def test_only_what_changed_is_encoded() -> None:
     apply(tokens, [(str(number), {"node": f"n{number}"}) for number in range(1, 1001)])
     encode({"tokens": tokens.capture(), "contents": Captured({})}, codec, cache=cache)
 
-    assert "frontier['tokens']" not in cache.mappings, "a serializer has to be asked about the mapping itself"
+    assert "frontier" not in cache.sections, "a serializer has to be asked about the mapping itself"
 
     codec, cache, written = RecordCodec(checksum="crc32"), EncodingCache(), list[Any]()
     encode({"tokens": tokens.capture(), "contents": {}}, codec, cache=cache)
@@ -193,6 +195,7 @@ def fan_out(backend: CheckpointBackend) -> Graph:
     for number in range(20):
         start >> Branch(name=f"branch{number}") >> join
     join >> ExitNode()
+    backend.blob_cost = 8192
     config = CheckpointConfig(backend=backend, trigger_on_iteration=1, auto_cleanup=False)
     return Graph(start, id="g", checkpoint_config=config, max_concurrency=1)
 

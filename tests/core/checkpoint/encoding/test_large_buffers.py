@@ -27,6 +27,7 @@ from spark.graphs.checkpoint import (
     register_type,
 )
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
+from spark.graphs.checkpoint.encoding.levels import Thresholds
 from spark.graphs.checkpoint.records import buffers
 from spark.graphs.checkpoint.records.blobs import LARGE_FROM, NewBlobs
 from spark.graphs.checkpoint.records.checksum import checksum
@@ -66,7 +67,7 @@ class Stored:
 
     def __init__(self, codec: RecordCodec | None = None) -> None:
         self.codec = codec or RecordCodec()
-        self.cache = EncodingCache()
+        self.cache = EncodingCache(Thresholds(LARGE_FROM))
         self.new = NewBlobs("w")
         self.blobs: dict[str, bytes] = {}
         self.brought: list[list[str]] = []
@@ -209,11 +210,11 @@ def test_buffers_of_inputs_are_kept_beside_the_config() -> None:
 
 
 @pytest.mark.parametrize("section", ["execution_metadata", "topology"])
-def test_elsewhere_buffers_stay_in_the_payload(section: str) -> None:
+def test_buffers_of_every_section_are_kept_beside_it(section: str) -> None:
     stored = Stored()
     record = stored.encode({}, **{section: {"array": LARGE}})
 
-    assert stored.brought == [[]]
+    assert [len(names) for names in stored.brought] == [1]
     assert getattr(stored.decode(record), section) == {"array": LARGE}
 
 

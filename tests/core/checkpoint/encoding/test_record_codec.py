@@ -24,6 +24,7 @@ from spark.errors import (
 )
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
 from spark.graphs.checkpoint.encoding.json_format import JsonFormat
+from spark.graphs.checkpoint.encoding.levels import Thresholds
 from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.records import compression
@@ -554,7 +555,8 @@ LARGE = {"a": 1, "big": ["large "] * 3000, "more": "x" * 9000}
 
 def encode_apart(codec: RecordCodec = CODEC) -> Record:
     """A record that refers to its two large values."""
-    return encode(make_checkpoint(graph_state=LARGE), codec, blobs=NewBlobs("w"))
+    cache = EncodingCache(Thresholds(8192))
+    return encode(make_checkpoint(graph_state=LARGE), codec, blobs=NewBlobs("w"), cache=cache)
 
 
 @pytest.mark.parametrize("name", ["", "gzip", "zstd"])
@@ -605,10 +607,12 @@ def test_a_reference_by_an_impossible_name_is_damage(name: str) -> None:
     """Names become parts of paths and keys."""
     record = encode_apart()
     tree = json.loads(record.payload)
-    tree["graph_state"]["big"]["$blob"][0] = name
+    tree["graph_state"]["$chunks"]["writer"] = name
+    older = tree | {"graph_state": {"big": {"$blob": [name, 1, 1, "sha256:00", ""]}}}
 
-    with pytest.raises(CheckpointDamagedError, match="which is not a valid name"):
-        CODEC.references(forge(record, json.dumps(tree).encode()))
+    for each in (tree, older):
+        with pytest.raises(CheckpointDamagedError, match="which is not a valid name"):
+            CODEC.references(forge(record, json.dumps(each).encode()))
 
 
 def test_a_damaged_record_does_not_tell_what_it_needs() -> None:

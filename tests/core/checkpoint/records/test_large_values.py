@@ -6,10 +6,12 @@ import asyncio
 import json
 import logging
 import sqlite3
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,7 @@ class Loop(Node):
 
 def graph_of(backend: CheckpointBackend, loop: Node, **settings: Any) -> Graph:
     loop.on(more=True) >> loop
+    backend.blob_cost = LARGE_FROM
     config = CheckpointConfig(backend=backend, trigger_on_iteration=1, **settings)
     return Graph(start=loop, id="g", state={"steady": STEADY}, checkpoint_config=config)
 
@@ -96,10 +99,14 @@ async def test_a_record_is_small_and_readable(tmp_path: Path) -> None:
     content = (tmp_path / "g" / "000000000002.ckpt").read_bytes()
     assert len(content) < 4000
     tree, _ = json.JSONDecoder().raw_decode(content[content.index(b'{"graph_state"') :].decode())
-    assert tree["graph_state"]["step"] == 2
-    name, size, raw_size, checksum, compression = tree["graph_state"]["text"]["$blob"]
-    assert (tmp_path / "g" / "blobs" / f"{name}.blob").read_text() == json.dumps(text_of(2))
-    assert (size, raw_size, checksum[:7], compression) == (len(text_of(2)) + 2, size, "sha256:", "")
+    stored = tree["graph_state"]["$chunks"]
+    assert stored["tail"]["values"]["step"] == 2
+    sequence, count, size, raw_size, digest = stored["refs"][-1]
+    name = f"{sequence:012d}-{stored['writer']}-{count}"
+    content = (tmp_path / "g" / "blobs" / f"{name}.blob").read_bytes()
+    assert json.loads(content)["values"] == {"text": text_of(2)}
+    assert (size, raw_size) == (len(content), size)
+    assert digest == urlsafe_b64encode(sha256(content).digest()[:16])[:22].decode()
 
 
 async def test_a_small_value_stays_in_the_record(backend: CheckpointBackend) -> None:
@@ -107,7 +114,7 @@ async def test_a_small_value_stays_in_the_record(backend: CheckpointBackend) -> 
 
     class Shrinks(Node):
         async def process(self, context: NodeContext) -> Any:
-            await context.graph_state.set("steady", "x" * (LARGE_FROM - 3))
+            await context.graph_state.set("steady", "x" * (LARGE_FROM - 20))
             return {}
 
     await graph_of(backend, Shrinks(), max_checkpoints=1).run()

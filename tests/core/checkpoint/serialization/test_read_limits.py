@@ -154,8 +154,9 @@ def test_whatever_is_encoded_can_be_decoded(compression: str, keeps_blobs: bool,
 
 def test_large_values_that_are_replaced_do_not_use_up_the_room_for_compression() -> None:
     from spark.graphs.checkpoint.encoding.cache import EncodingCache
+    from spark.graphs.checkpoint.encoding.levels import Thresholds
 
-    codec, blobs, cache = RecordCodec(compression="gzip"), NewBlobs("x"), EncodingCache()
+    codec, blobs, cache = RecordCodec(compression="gzip"), NewBlobs("x"), EncodingCache(Thresholds(8192))
     for number in range(4):
         checkpoint = GraphCheckpoint("c", "g", datetime.now(UTC), graph_state={"a": [number] * 200_000})
         codec.encode(checkpoint, sequence=number + 1, manual=False, nonce="n", blobs=blobs, cache=cache)

@@ -40,16 +40,14 @@ class GraphCheckpoint:
     """Node key to that node's own state, key to value."""
     execution_metadata: dict[str, Any] = field(default_factory=dict, metadata=Section().declared())
     """``iteration``, ``last_node``, ``run_id``, ``reason``, and under ``metadata`` what the user added."""
-    config: dict[str, Any] = field(
-        default_factory=dict, metadata=Section(is_kept=True, is_keyed_if_large=True).declared()
-    )
+    config: dict[str, Any] = field(default_factory=dict, metadata=Section(is_constant=True).declared())
     """The graph's configuration and the run's inputs."""
     version: str = CURRENT_VERSION
     """The format version it was written in."""
-    topology: dict[str, Any] | None = field(default=None, metadata=Section(is_kept=True, is_shown=False).declared())
+    topology: dict[str, Any] | None = field(default=None, metadata=Section(is_constant=True, is_shown=False).declared())
     """The nodes and edges of the graph, as plain values; None in a checkpoint made by hand."""
     frontier: dict[str, Any] | None = field(
-        default=None, metadata=Section(keyed_members=("tokens", "contents", "result")).declared()
+        default=None, metadata=Section(members=("tokens", "contents", "result")).declared()
     )
     """The work that was pending, as plain values; None in a checkpoint made by hand."""
     sequence: int | None = None

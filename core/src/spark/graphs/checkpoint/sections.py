@@ -12,17 +12,17 @@ _SECTION: Final = "section"
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Section:
-    """A part of what a checkpoint holds: a mapping of names to values."""
+    """A part of what a checkpoint holds: a mapping of names to values.
 
+    It is stored by change: what is large or grows is in chunks, of which a checkpoint writes what is new.
+    """
+
+    is_constant: bool = False
+    """It does not change during a run: what is large in it is stored once, with the first checkpoint."""
     is_keyed: bool = False
-    """It changes key by key: the next checkpoint of a run encodes only new values. Large values become blobs, and many small
-    ones chunks."""
-    is_kept: bool = False
-    """It rarely changes: it is encoded again only when it is another object."""
-    is_keyed_if_large: bool = False
-    """As ``is_keyed`` if it is large; a small one is encoded in one piece."""
-    keyed_members: tuple[str, ...] = ()
-    """The names of mappings in it that change key by key. They are treated so if the run captures what changed."""
+    """It is encoded item by item even while it is small, because most of its values stay the same."""
+    members: tuple[str, ...] = ()
+    """The names of mappings in it of which the same is true when it is encoded item by item."""
     may_be_none: bool = False
     """A checkpoint made by hand need not have it: None is the default of the field."""
     may_be_absent: bool = False

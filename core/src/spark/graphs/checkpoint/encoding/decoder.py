@@ -11,12 +11,14 @@ from typing import Any, NoReturn
 from spark.errors import CheckpointDamagedError, DeserializationError, InvalidIdError, SparkError
 from spark.graphs.checkpoint.encoding.recorded import Recorded, name_of
 from spark.graphs.checkpoint.model import FACTS, SECTIONS, GraphCheckpoint
-from spark.graphs.checkpoint.records.blobs import BlobRef, Place, Reference, join_chunks, references
+from spark.graphs.checkpoint.records.blobs import BlobRef
 from spark.graphs.checkpoint.records.checksum import is_right
+from spark.graphs.checkpoint.records.chunks import content_of
 from spark.graphs.checkpoint.records.codecs import Codec, FindCodecs, undo
 from spark.graphs.checkpoint.records.formats import Format, is_signed
 from spark.graphs.checkpoint.records.limits import Budget, ReadLimits, most_members
 from spark.graphs.checkpoint.records.record import Record, RecordHeader
+from spark.graphs.checkpoint.records.references import Reference, Spot, join_chunks, references
 from spark.graphs.checkpoint.serialization.object_hook import ObjectHook
 from spark.graphs.checkpoint.serialization.reader import TreeReader
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
@@ -60,9 +62,9 @@ class OpenRecord:
                 values[known] = self._large_value(reference, blobs)
             elif not reference.is_raw:  # our own writers refer to each once
                 self.budget.take(members=self.format.count(self._content(reference.ref, blobs)))
-            reference.mapping[reference.key] = values[known]
+            reference.holder[reference.key] = values[known]
         try:
-            join_chunks(_keyed_mappings(self.tree))
+            join_chunks(_sections_in(self.tree))
         except CheckpointDamagedError as error:
             raise_damaged(self.header, str(error), cause=error)
 
@@ -70,7 +72,7 @@ class OpenRecord:
         """Spell large buffers, which ``fill`` has put into the tree as bytes, so that a format can write them that takes none."""
         for reference in self.references:
             if reference.is_raw and not self.format.takes_bytes:
-                reference.mapping[reference.key] = b64encode(reference.mapping[reference.key]).decode("ascii")
+                reference.holder[reference.key] = b64encode(reference.holder[reference.key]).decode("ascii")
 
     def _large_value(self, reference: Reference, blobs: Mapping[str, bytes]) -> Any:
         """The value, or the bytes themselves of a chunk of buffers."""
@@ -173,7 +175,7 @@ class Decoder:
         tree = _load(format, header, raw)
         is_plain = format.takes_objects or format.is_plain(raw)
         try:
-            found = [] if is_plain or type(tree) is not dict else references(_keyed_mappings(tree))
+            found = [] if is_plain or type(tree) is not dict else references(_sections_in(tree))
         except CheckpointDamagedError as error:
             raise_damaged(header, str(error), cause=error)
         for ref in {reference.ref.name: reference.ref for reference in found}.values():
@@ -217,13 +219,12 @@ def raise_damaged(header: RecordHeader, reason: str, *, cause: BaseException | N
     ) from cause
 
 
-def _keyed_mappings(tree: dict[str, Any]) -> Iterator[Place]:
-    """The mappings in a payload's tree in which there may be references and chunks."""
+def _sections_in(tree: dict[str, Any]) -> Iterator[Spot]:
+    """The mappings in a payload's tree in which there may be references and chunks; older releases had some in others."""
     for name, section in SECTIONS.items():
-        if section.is_keyed or section.is_keyed_if_large:
-            yield tree, name
-        if type(values := tree.get(name)) is dict:
-            yield from ((values, member) for member in section.keyed_members)
+        yield tree, name
+        if section.members and type(values := tree.get(name)) is dict:
+            yield from ((values, member) for member in section.members if content_of(values.get(member)) is None)
 
 
 def _section_reader(

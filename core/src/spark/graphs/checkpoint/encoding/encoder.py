@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache, partial
-from typing import Any, Final, Literal
+from functools import partial
+from typing import Any, Literal
 
 from spark.errors import SerializationError
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
+from spark.graphs.checkpoint.encoding.section_encoder import BlobsOfRecord, SectionEncoder, no_section
 from spark.graphs.checkpoint.model import CURRENT_VERSION, FACTS, SECTIONS, GraphCheckpoint, facts_of
-from spark.graphs.checkpoint.records.blobs import BlobRef, NewBlobs
-from spark.graphs.checkpoint.records.buffers import BUFFERED, CHUNKS, VALUE, Contents, Pieces
+from spark.graphs.checkpoint.records.blobs import NewBlobs
+from spark.graphs.checkpoint.records.buffers import Contents
 from spark.graphs.checkpoint.records.checksum import checksum
-from spark.graphs.checkpoint.records.chunks import Chunks
 from spark.graphs.checkpoint.records.codecs import Codec, codec_names, pack
-from spark.graphs.checkpoint.records.composing import Composer, DeferredPayload, Encoded, EncodedItems
+from spark.graphs.checkpoint.records.composing import Composer, DeferredPayload
 from spark.graphs.checkpoint.records.compression import COST_FACTOR
 from spark.graphs.checkpoint.records.formats import Format, is_signed
 from spark.graphs.checkpoint.records.limits import Inflation, ReadLimits, most_members
 from spark.graphs.checkpoint.records.query import searchable
 from spark.graphs.checkpoint.records.record import Record, RecordHeader
-from spark.graphs.checkpoint.sections import Section
 from spark.graphs.checkpoint.serialization.buffers import leave_out
 from spark.graphs.checkpoint.serialization.cost import CostBudget
 from spark.graphs.checkpoint.serialization.object_hook import ObjectHook
@@ -29,16 +28,10 @@ from spark.graphs.checkpoint.serialization.serializer import CheckpointSerialize
 from spark.graphs.checkpoint.serialization.unsaveable import describe
 from spark.graphs.checkpoint.serialization.writer import TreeWriter
 from spark.graphs.values.containers import ordinary
-from spark.graphs.values.item_mapping import Captured
 from spark.graphs.values.loaded import class_name
 from spark.graphs.values.paths import find_unserializable
 
 Checksum = Literal["sha256", "crc32"]
-
-KeepApart = Callable[[bytes | Pieces], BlobRef]
-"""Stores an encoded value, or a chunk of buffers, as a blob; returns the reference to it."""
-
-_NO_ITEMS: Final = EncodedItems.of(())
 
 
 class Encoder:
@@ -127,18 +120,8 @@ class Encoder:
         :raises SerializationError: a value can't be saved; the error has the path to it.
         """
         cache = EncodingCache() if cache is None else cache
-        keep_apart = None
-        if blobs is not None:
-            blobs.inflation.forget(cache.retired)
-            keep_apart = partial(
-                blobs.add,
-                sequence=sequence,
-                compression=self.compression,
-                codecs=self.codecs,
-                count=self.format.count,
-            )
         facts = facts_of(timestamp, origin)
-        payload = self._payload(sections, facts, cache, cost_budget, keep_apart)
+        payload = self._payload(sections, facts, cache, cost_budget, self._blobs_of_record(blobs, cache, sequence))
         raw_size = size = len(payload)
         compression = ""
         if isinstance(payload, bytes):
@@ -209,12 +192,15 @@ class Encoder:
         facts: Mapping[str, Any],
         cache: EncodingCache,
         cost_budget: CostBudget | None,
-        keep_apart: KeepApart | None,
+        blobs: BlobsOfRecord | None,
     ) -> bytes | DeferredPayload:
         if (composer := self._composer) is not None:
             if cache.owner is not self.format:
-                cache.claim(self.format, self._writer if keep_apart is not None else None)
-            encoded = _SectionEncoder(self, self._writer, composer, cache, cost_budget, keep_apart).encode(sections)
+                cache.claim(self.format, self._writer if blobs is not None else None)
+            encoder = SectionEncoder(
+                writer=self._writer, dump=self.dump, composer=composer, cache=cache, budget=cost_budget, blobs=blobs
+            )
+            encoded = encoder.encode(sections)
             for name, fact in facts.items():
                 encoded[name] = self.dump(self._facts_writer.tree(fact, name), name)
             return DeferredPayload(composer, encoded) if self._defers else composer.compose(encoded)
@@ -223,13 +209,22 @@ class Encoder:
                 cost_budget.add(sections[name])
         return self.dump(self._lower(sections, facts), "")
 
+    def _blobs_of_record(self, blobs: NewBlobs | None, cache: EncodingCache, sequence: int) -> BlobsOfRecord | None:
+        if blobs is None:
+            return None
+        blobs.inflation.forget(cache.retired)
+        keep = partial(
+            blobs.add, sequence=sequence, compression=self.compression, codecs=self.codecs, count=self.format.count
+        )
+        return BlobsOfRecord(blobs, keep, codecs=self._codec_names)
+
     def _lower(self, sections: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
         """What a format writes that does not compose: plain trees, or where it takes them, the objects themselves."""
         content: dict[str, Any] = {}
         for name, section in SECTIONS.items():
             values = sections[name]
             if not section.takes(values):
-                raise _no_section(name, values)
+                raise no_section(name, values)
             if values is None:
                 content |= {} if section.may_be_absent else {name: None}
             elif self.format.takes_objects:
@@ -264,142 +259,6 @@ class Encoder:
         return True
 
 
-class _SectionEncoder:
-    """Encodes the sections of one checkpoint, for a format that composes payloads: only what the cache lacks is encoded."""
-
-    __slots__ = ("_budget", "_cache", "_composer", "_encoder", "_keep_apart", "_writer")
-
-    def __init__(
-        self,
-        encoder: Encoder,
-        writer: TreeWriter,
-        composer: Composer,
-        cache: EncodingCache,
-        cost_budget: CostBudget | None,
-        keep_apart: KeepApart | None,
-    ) -> None:
-        self._encoder = encoder
-        self._writer = writer
-        self._composer = composer
-        self._cache = cache
-        self._budget = cost_budget
-        self._keep_apart = keep_apart
-
-    def encode(self, sections: Mapping[str, Any]) -> dict[str, Encoded]:
-        """Each section, encoded, by its name."""
-        encoded: dict[str, Encoded] = {}
-        kept = self._cache.kept
-        for name, section in SECTIONS.items():
-            values = sections[name]
-            if section.is_keyed and (type(values) is Captured or isinstance(values, dict)):
-                encoded[name] = self._items(name, values)
-            elif section.is_kept and name in kept and kept[name][0] is values:
-                encoded[name] = kept[name][1]
-            elif isinstance(values, dict):
-                encoded[name] = self._whole(name, section, values)
-                if section.is_kept:
-                    kept[name] = values, encoded[name]
-            elif not section.takes(values):
-                raise _no_section(name, values)
-            else:
-                self._cache.drop(name)
-                if not section.may_be_absent:
-                    encoded[name] = self._encoder.dump(None, name)
-        return encoded
-
-    def _items(self, name: str, values: Mapping[str, Any]) -> Encoded:
-        """A mapping key by key; in chunks where it has many items."""
-        if not values:  # as the node states of many a graph
-            if name in self._cache.mappings:
-                self._cache.drop(name)
-            return _NO_ITEMS
-        cached = self._cache.mapping(name, values, self._item)
-        if cached is None:
-            return self._encoder.dump(self._writer.mapping(values, name), name)
-        if self._keep_apart is None or (chunks := cached.chunks()) is None:
-            return cached.items()
-        return self._chunked(chunks, self._keep_apart)
-
-    def _item(self, name: str, key: str, value: Any) -> bytes:
-        """One value, or the references to it where it is large."""
-        if self._budget is not None:
-            self._budget.add(value)
-        encoder, cache, path = self._encoder, self._cache, _path(name, key)
-        if self._keep_apart is None or cache.writer is None:
-            return self._composer.item(key, encoder.dump(self._writer.tree(value, path), path))
-        cache.buffers.clear()
-        data = encoder.dump(cache.writer.tree(value, path), path)
-        names: tuple[str, ...] = ()
-        if len(data) >= cache.large_from:
-            ref = self._keep_apart(data)
-            data, names = encoder.dump(ref.tree(), path), (ref.name,)
-        if cache.buffers.size:
-            refs = [self._keep_apart(chunk) for chunk in cache.buffers.take_chunks()]
-            data, names = self._buffered(data, refs), (*names, *[ref.name for ref in refs])
-        cache.refer((name, key), names)
-        return self._composer.item(key, data)
-
-    def _buffered(self, data: bytes, refs: Sequence[BlobRef]) -> bytes:
-        """A value, or the reference to it, with those to its large buffers."""
-        chunks = self._encoder.dump({str(number): ref.tree() for number, ref in enumerate(refs)}, "")
-        return self._composer.compose({BUFFERED: self._composer.compose({VALUE: data, CHUNKS: chunks})})
-
-    def _chunked(self, chunks: Chunks, keep_apart: KeepApart) -> bytes:
-        def store(content: bytes) -> tuple[str, bytes]:
-            ref = keep_apart(content)
-            return ref.name, self._encoder.dump(ref.tree(), "")
-
-        return chunks.compose(store, self._composer.compose)
-
-    def _whole(self, name: str, section: Section, values: dict[str, Any]) -> Encoded:
-        """A section in one piece, unless there are large values in it, or mappings that say what changed in them."""
-        members = section.keyed_members if not self._writer.has_hook else ()
-        for member in members:
-            if type(values.get(member)) is Captured:
-                return self._composed(name, values, members)
-        if self._budget is not None:
-            self._budget.add_mapping(values)
-        keeping = self._cache.writer if self._keep_apart and (members or section.is_keyed_if_large) else None
-        data = self._encoder.dump((keeping or self._writer).mapping(values, name), name)
-        if keeping is not None and self._cache.buffers.size:
-            return self._composed(name, values, members) if members else self._items(name, values)
-        if section.is_keyed_if_large:
-            if keeping is not None and len(data) >= self._cache.large_from:
-                return self._items(name, values)
-            self._cache.drop(name)
-        if name in self._cache.composed:
-            self._cache.composed.remove(name)
-            self._drop_members(name, section.keyed_members, {})
-        return data
-
-    def _drop_members(self, name: str, members: Iterable[str], values: Mapping[str, Any]) -> None:
-        """Forget those mappings in a section that are none any more, or not there."""
-        for member in members:
-            if (
-                not isinstance(values.get(member), dict | Captured)
-                and (path := _path(name, member)) in self._cache.mappings
-            ):
-                self._cache.drop(path)
-
-    def _composed(self, name: str, values: dict[str, Any], members: tuple[str, ...]) -> DeferredPayload:
-        """A section with mappings in it that are encoded key by key.
-
-        :param members: their names.
-        """
-        encoded: dict[str, Encoded] = {}
-        self._cache.composed.add(name)
-        for key, value in values.items():
-            if key in members and (type(value) is Captured or isinstance(value, dict)):
-                encoded[key] = self._items(_path(name, key), value)
-            else:
-                if self._budget is not None:
-                    self._budget.add(value)
-                path = _path(name, key)
-                encoded[key] = self._encoder.dump(self._writer.tree(value, path), path)
-        self._drop_members(name, members, values)
-        return DeferredPayload(self._composer, encoded)
-
-
 def packed_payload(
     raw: bytes, compression: str, codecs: Sequence[Codec], *, format: Format, limits: ReadLimits
 ) -> tuple[bytes, str]:
@@ -416,10 +275,6 @@ def packed_payload(
     return pack(raw, compression=compression, codecs=codecs, admits=admits)
 
 
-def _no_section(name: str, values: object) -> SerializationError:
-    return SerializationError(f"{name} is a {type(values).__name__}, not a dict. Nothing was written.", path=name)
-
-
 def _instant(timestamp: datetime) -> datetime:
     if type(timestamp) is datetime and timestamp.tzinfo is UTC:
         return timestamp
@@ -429,12 +284,6 @@ def _instant(timestamp: datetime) -> datetime:
         raise SerializationError(
             f"The timestamp {timestamp!r} has no equivalent in UTC. Nothing was written.", path="timestamp"
         ) from error
-
-
-@lru_cache(maxsize=1024)
-def _path(section: str, key: str) -> str:
-    """What an error would call the value. The same few keys change in every checkpoint."""
-    return f"{section}[{key!r}]"
 
 
 def _section_path(steps: str) -> str:

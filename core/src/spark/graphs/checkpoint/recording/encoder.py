@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
+from spark.graphs.checkpoint.encoding.levels import Thresholds
 from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.ids import automatic_id
 from spark.graphs.checkpoint.recording.capture import Capture
@@ -29,7 +30,7 @@ class RunEncoder:
         self._codec = codec or backend.record_codec
         self._writer = writer
         self._attempts = 0
-        self._cache = EncodingCache(blob_cost=backend.blob_cost if backend.keeps_blobs else None)
+        self._cache = EncodingCache(Thresholds(backend.blob_cost) if backend.keeps_blobs else None)
         self._blobs = NewBlobs(writer, backend.record_codec.writing) if backend.keeps_blobs else None
 
     async def encode(self, capture: Capture, *, sequence: int, parent: int | None, timestamp: datetime) -> Record:

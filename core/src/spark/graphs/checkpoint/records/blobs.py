@@ -7,28 +7,25 @@ sequence of that record, so names alone say what may be collected; see ``docs/de
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError
-from spark.graphs.checkpoint.records.buffers import VALUE, Pieces, buffered_parts
-from spark.graphs.checkpoint.records.checksum import checksum, checksum_of, is_right
-from spark.graphs.checkpoint.records.chunks import chunk_trees, joined, values_of
+from spark.graphs.checkpoint.records.buffers import Pieces
+from spark.graphs.checkpoint.records.checksum import SHORT, checksum, checksum_of, is_right, shortened
 from spark.graphs.checkpoint.records.codecs import Codec, FindCodecs, codec_names, pack, undo
 from spark.graphs.checkpoint.records.compression import shrinks
 from spark.graphs.checkpoint.records.limits import DEFAULT_LIMITS, Inflation, ReadLimits, most_members
 
 LARGE_FROM: Final = 8192
-"""Encoded values of at least this many bytes are kept as blobs; what is smaller costs less where it is used."""
+"""Buffers of at least this many bytes are kept as blobs; what is smaller costs less where it is used."""
 
 _TAG: Final = "$blob"
 _NAME: Final = re.compile(r"[A-Za-z0-9-]{1,100}")
 _DIGITS: Final = 12
 _FIELD_TYPES: Final[tuple[list[type], ...]] = ([str, int, int, str, str], [str, int, int, str, str, list])
-
-Place = tuple[dict[str, Any], str]
-"""A mapping in a payload's tree in which there may be references and chunks: what holds it, and its name there."""
+_COMPACT_TYPES: Final[tuple[list[type], ...]] = ([int, int, int, int, str], [int, int, int, int, str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +70,28 @@ class BlobRef:
         name, size, raw_size, stored_checksum, compression = fields[:5]
         return cls(name, size, raw_size, stored_checksum, compression, codecs)
 
+    def compact(self) -> list[Any]:
+        """It in a list of references that have a writer and codecs in common: its numbers, sizes, 128 bits of its checksum, and
+        its compression, if any.
+        """
+        sequence, _, count = self.name.split("-")
+        fields = [int(sequence), int(count), self.size, self.raw_size, shortened(self.checksum)]
+        return [*fields, self.compression] if self.compression else fields
+
+    @classmethod
+    def of_compact(cls, tree: Any, *, writer: str, codecs: tuple[str, ...]) -> BlobRef:
+        """The reference that was written so.
+
+        :raises CheckpointDamagedError: it is none.
+        """
+        if type(tree) is not list or [type(field) for field in tree] not in _COMPACT_TYPES:
+            raise CheckpointDamagedError("a reference to a chunk is not valid")
+        sequence, count, size, raw_size, digest = tree[:5]
+        name = f"{sequence:0{_DIGITS}d}-{writer}-{count}"
+        if sequence < 0 or count < 0 or not is_blob_name(name) or is_of(name, "") or not is_of(name, writer):
+            raise CheckpointDamagedError(f"it refers to a chunk by {name[:40]!r}, which is not a valid name")
+        return cls(name, size, raw_size, SHORT + digest, tree[5] if len(tree) > 5 else "", codecs)
+
     def is_intact(self, stored: bytes) -> bool:
         """Whether these bytes are what was stored under the name."""
         return len(stored) == self.size and is_right(self.checksum, b"", stored)
@@ -96,7 +115,7 @@ class NewBlobs:
     """The large values that a run's next record has to bring along."""
 
     def __init__(self, writer: str, limits: ReadLimits = DEFAULT_LIMITS) -> None:
-        self._writer = writer
+        self.writer = writer
         """Tells this run's blobs from those of all others."""
         self._count = 0
         self.unstored: dict[str, bytes | Pieces] = {}
@@ -118,7 +137,7 @@ class NewBlobs:
         :raises SerializationError: a codec fails.
         """
         self._count += 1
-        name = f"{sequence:0{_DIGITS}d}-{self._writer}-{self._count}"
+        name = f"{sequence:0{_DIGITS}d}-{self.writer}-{self._count}"
 
         def admits(size: int) -> bool:
             members = 0 if isinstance(content, Pieces) else most_members(content, count, stored=size)
@@ -142,6 +161,13 @@ class NewBlobs:
         self.unstored[ref.name] = stored
         return ref
 
+    def discard(self, names: Iterable[str]) -> None:
+        """Nothing will refer to these, which were made since the last record."""
+        names = list(names)
+        self.inflation.forget(names)
+        for name in names:
+            self.unstored.pop(name, None)
+
 
 def is_blob_name(name: str) -> bool:
     """Whether a large value can have this name: it can be a part of any path or key, and leads nowhere else."""
@@ -157,71 +183,6 @@ def birth(name: str) -> int | None:
 def is_of(name: str, writer: str) -> bool:
     """Whether this writer made the blob."""
     return name.split("-")[1:2] == [writer]
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """A reference, and its place in a payload's tree."""
-
-    ref: BlobRef
-    mapping: dict[str, Any]
-    """What holds it,"""
-    key: str
-    """under this key."""
-    is_raw: bool = False
-    """It refers to a chunk of buffers, and not to an encoded value."""
-
-
-def references(places: Iterable[Place]) -> list[Reference]:
-    """The references in the mappings at these places of a payload's tree.
-
-    :raises CheckpointDamagedError: one of them is not a reference, or a mapping is divided into what are not chunks.
-    """
-    return [
-        reference
-        for holder, name in places
-        if type(values := holder.get(name)) is dict
-        for mapping in _mappings(values)
-        for key, value in mapping.items()
-        if type(value) is dict
-        for reference in _references_at(mapping, key, value)
-    ]
-
-
-def join_chunks(places: Iterable[Place]) -> None:
-    """Join the chunks of the mappings that are divided, once every reference was replaced by what it refers to.
-
-    :raises CheckpointDamagedError: one of them is divided into what are not chunks.
-    """
-    for holder, name in places:
-        if type(values := holder.get(name)) is dict:
-            holder[name] = joined(values)
-
-
-def _references_at(mapping: dict[str, Any], key: str, value: dict[str, Any]) -> Iterable[Reference]:
-    """The references in one value of a mapping: itself, or where it has large buffers, those to its tree and to these."""
-    if ref := BlobRef.of(value):
-        return (Reference(ref, mapping, key),)
-    parts = buffered_parts(value)
-    if parts is None:
-        return ()
-    content, chunks = parts
-    found = [
-        Reference(ref, chunks, number, is_raw=True) for number, each in chunks.items() if (ref := BlobRef.of(each))
-    ]
-    return [Reference(ref, content, VALUE), *found] if (ref := BlobRef.of(content[VALUE])) else found
-
-
-def _mappings(values: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """What may hold references: a mapping's values, or its chunks and the values of those that are in the payload."""
-    chunks = chunk_trees(values)
-    if chunks is None:
-        yield values
-        return
-    yield chunks
-    for chunk in chunks.values():
-        if BlobRef.of(chunk) is None:
-            yield values_of(chunk)
 
 
 def garbage(names: Iterable[str], *, latest: int) -> list[str]:

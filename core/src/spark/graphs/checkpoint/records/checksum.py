@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable
 from hashlib import sha256
 from typing import Final
@@ -24,20 +25,27 @@ def checksum_of(views: Iterable[memoryview]) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
+def shortened(checksum: str) -> str:
+    """The first 128 bits of a SHA-256, as ``checksum`` made it, in base64: what follows ``SHORT``."""
+    return _short(bytes.fromhex(checksum.partition(":")[2]))
+
+
 def is_right(stated: str, header: bytes, payload: bytes) -> bool:
     """Whether a checksum is that of this header and payload; False also for one of an unknown method."""
     method = stated.partition(":")[0]
     return method in _METHODS and checksum(method, header, payload) == stated
 
 
-_SHORT: Final = 64 * 1024
+SHORT: Final = "sha256-128:"
+"""What stands before a shortened checksum."""
+_SMALL: Final = 64 * 1024
 _AT_ONCE: Final = 2047
 """With more bytes at a time, hashlib lets other threads run meanwhile, and a busy one can take longer than the hashing."""
 
 
 def _sha256(header: bytes, payload: bytes) -> str:
     digest = sha256(header)
-    if len(payload) > _SHORT:
+    if len(payload) > _SMALL:
         digest.update(payload)
     else:
         view = memoryview(payload)
@@ -50,4 +58,16 @@ def _crc32(header: bytes, payload: bytes) -> str:
     return f"{zlib.crc32(payload, zlib.crc32(header)):08x}"
 
 
-_METHODS: Final[dict[str, Callable[[bytes, bytes], str]]] = {"sha256": _sha256, "crc32": _crc32}
+def _sha256_128(header: bytes, payload: bytes) -> str:
+    return _short(bytes.fromhex(_sha256(header, payload)))
+
+
+def _short(digest: bytes) -> str:
+    return urlsafe_b64encode(digest[:16])[:22].decode("ascii")
+
+
+_METHODS: Final[dict[str, Callable[[bytes, bytes], str]]] = {
+    "sha256": _sha256,
+    "sha256-128": _sha256_128,
+    "crc32": _crc32,
+}

@@ -13,19 +13,22 @@ from typing import Self, TypeAlias
 from spark.graphs.checkpoint.records.formats import Format
 
 
-class EncodedItems(list[bytes]):
+class EncodedItems(list["bytes | DeferredItem"]):
     """The members of a mapping, each as ``Composer.item`` makes it, and their total length. Never changed once it is made."""
 
-    __slots__ = ("size",)
+    __slots__ = ("is_mixed", "size")
 
     size: int
     """The total length of all members, in bytes."""
+    is_mixed: bool
+    """Some of them are put together only when somebody reads them."""
 
     @classmethod
-    def of(cls, items: Iterable[bytes]) -> Self:
+    def of(cls, items: Iterable[bytes | DeferredItem], *, size: int | None = None, is_mixed: bool = False) -> Self:
         """These members, in this order."""
         made = cls(items)
-        made.size = sum(map(len, made))
+        made.size = sum(map(len, made)) if size is None else size
+        made.is_mixed = is_mixed
         return made
 
 
@@ -85,9 +88,13 @@ class Composer:
     def _add_items(self, pieces: list[bytes], items: EncodedItems) -> None:
         pieces.append(self._opening(len(items)))
         first = len(pieces)
-        pieces += items
+        if items.is_mixed:
+            for item in items:
+                item.add_pieces(pieces) if type(item) is DeferredItem else pieces.append(item)  # type: ignore[arg-type]
+        else:
+            pieces += items  # type: ignore[arg-type]
         if items:
-            pieces[first] = items[0][len(self._separator) :]
+            pieces[first] = pieces[first][len(self._separator) :]
         pieces.append(self._closing)
 
 
@@ -113,6 +120,27 @@ class DeferredPayload:
     def add_pieces(self, pieces: list[bytes]) -> None:
         """Append the pieces that its bytes are joined from."""
         self._composer.add_pieces(pieces, self._sections)
+
+
+class DeferredItem:
+    """A member of a mapping that is put together only when somebody reads it.
+
+    :param head: what stands before the value: ``Composer.item`` of no value.
+    """
+
+    __slots__ = ("_body", "_head")
+
+    def __init__(self, head: bytes, body: bytes | DeferredPayload) -> None:
+        self._head = head
+        self._body = body
+
+    def __len__(self) -> int:
+        return len(self._head) + len(self._body)
+
+    def add_pieces(self, pieces: list[bytes]) -> None:
+        """Append the pieces that its bytes are joined from."""
+        pieces.append(self._head)
+        pieces.append(self._body) if isinstance(self._body, bytes) else self._body.add_pieces(pieces)
 
 
 def _around(format: Format, count: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Final, cast
 
 from spark.graphs.checkpoint.serialization.buffers import BUFFER_TYPES
@@ -18,6 +18,8 @@ _LIGHT_BYTES: Final = 1_000_000
 """About a millisecond's worth of checksum."""
 _TEXT_UNIT: Final = 256
 """As many characters take about as long to encode as one small value."""
+_BYTES_UNIT: Final = _LIGHT_BYTES // _LIGHT_VALUES
+"""As many bytes take about as long to hash as one small value to encode."""
 _ENDLESS: Final = 20_000_000
 _FEW: Final = 32
 _OVER_AND_OVER: Final = 100
@@ -58,7 +60,16 @@ class CostBudget:
         if self._allowed < 0:
             raise CostExceededError
 
-    def add_mapping(self, values: dict[str, Any]) -> None:
+    def add_bytes(self, size: int, *, again: int) -> None:
+        """Take the cost of writing chunks of so many bytes, of which so many are encoded again.
+
+        :raises CostExceededError: less than that was left.
+        """
+        self._allowed -= size // _BYTES_UNIT + again // _TEXT_UNIT
+        if self._allowed < 0:
+            raise CostExceededError
+
+    def add_mapping(self, values: Mapping[str, Any]) -> None:
         """Take the cost of encoding a section, which often is a mapping of small mappings.
 
         :raises CostExceededError: less than that was left.

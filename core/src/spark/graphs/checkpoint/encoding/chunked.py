@@ -1,0 +1,420 @@
+"""A mapping or a list as it is stored: a *tail* that each checkpoint writes again, and chunks that are never written again.
+
+Every item has a place, a number that orders it, so chunks can be merged and dropped in any order. Of several copies of an item,
+the latest counts: that in the tail, or in the last chunk. A removed key is remembered as long as a chunk holds a dead copy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final, Protocol, TypeAlias
+
+from spark.graphs.checkpoint.encoding.levels import (
+    ChunkSize,
+    Thresholds,
+    divided,
+    is_bought_at_once,
+    is_flush_due,
+    is_large,
+    limit,
+    to_rewrite,
+)
+from spark.graphs.checkpoint.encoding.places import Place
+
+Key: TypeAlias = "str | Place"
+"""A name; of a list's item, its place."""
+
+_TOMBSTONE: Final = 8
+"""About as many bytes are stored for a removed key, beside its name."""
+
+
+class Apart(Protocol):
+    """An item that may refer to blobs, so that it is never inside of one."""
+
+    @property
+    def is_pinned(self) -> bool:
+        """It does refer to some."""
+
+    def __len__(self) -> int: ...
+
+    def names(self) -> Iterable[str]:
+        """Those of the blobs that it refers to."""
+
+
+Item: TypeAlias = "bytes | Apart"
+
+
+class ChunkWriter(Protocol):
+    """Stores chunks."""
+
+    def expect(self, size: int, *, again: int) -> None:
+        """Take the cost of so many bytes from the budget, of which so many have to be encoded again.
+
+        :raises CostExceededError: that is too much for the event loop.
+        """
+
+    def item(self, key: Key) -> bytes:
+        """An item, encoded again."""
+
+    def store(
+        self, items: Mapping[Key, bytes], *, places: Sequence[Place], removed: Sequence[Key]
+    ) -> tuple[str, object]:
+        """Store a chunk. Returns its name and what stands for it."""
+
+
+class Chunk:
+    """What is known of a chunk: all but its content."""
+
+    __slots__ = ("dead", "live", "name", "ref", "removed", "sizes")
+
+    def __init__(self, name: str, ref: object, sizes: dict[Key, int]) -> None:
+        self.name = name
+        self.ref = ref
+        """What stands for it in the payload."""
+        self.sizes = sizes
+        """Key to the bytes of the item, of all that it holds."""
+        self.removed: dict[Key, None] = {}
+        """The removed keys that it remembers and nothing else does."""
+        self.live = sum(sizes.values())
+        self.dead = 0
+
+
+class ChunkedMapping:
+    """The encoded items of a mapping or a list, in its tail and in chunks.
+
+    :param is_list: keys are places.
+    :param retired: gets the names of blobs that are no longer referred to.
+    :param is_constant: what is in there won't change.
+    """
+
+    __slots__ = (
+        "_dead_copies",
+        "_is_constant",
+        "_next_place",
+        "_owners",
+        "_places",
+        "_removed",
+        "_rent",
+        "_retired",
+        "_thresholds",
+        "apart",
+        "chunks",
+        "hot",
+        "is_list",
+        "removed_in_tail",
+        "size",
+        "tail",
+    )
+
+    def __init__(
+        self,
+        thresholds: Thresholds,
+        *,
+        is_list: bool,
+        retired: Callable[[Iterable[str]], None],
+        is_constant: bool = False,
+    ) -> None:
+        self._thresholds = thresholds
+        self._retired = retired
+        self._is_constant = is_constant
+        self.is_list = is_list
+        self.tail: dict[Key, Item] = {}
+        """The items that are not in chunks; without any chunk, in their order."""
+        self.apart: dict[Key, Apart] = {}
+        """Those of them that may refer to blobs."""
+        self.size = 0
+        """The bytes of the other items in the tail."""
+        self.chunks: dict[str, Chunk] = {}
+        """By name, in the order in which they were made."""
+        self._owners: dict[Key, Chunk] = {}
+        """Key to the chunk that has the item, where one has."""
+        self._places: dict[Key, Place] = {}
+        """Key to place, in a mapping that has chunks."""
+        self._next_place = 0
+        self._dead_copies: dict[Key, int] = {}
+        """Key to the number of its copies in chunks that don't count, where there are any."""
+        self._removed: dict[Key, Chunk | None] = {}
+        """Removed keys with dead copies, each with the chunk that remembers it; None for the tail."""
+        self.removed_in_tail: dict[Key, None] = {}
+        """Those that the tail remembers."""
+        self.hot: set[Key] = set()
+        """What was put or removed since the last checkpoint."""
+        self._rent = 0.0
+        """How many bytes of the tail were written again since it was last emptied."""
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self.tail or key in self._owners
+
+    @property
+    def total(self) -> int:
+        """The bytes of all items."""
+        return self.size + sum(chunk.live for chunk in self.chunks.values()) + sum(map(len, self.apart.values()))
+
+    def put(self, key: Key, item: Item, *, place: Place | None = None) -> None:
+        """Set an item. A new one comes last.
+
+        :param place: where it belongs, if that is somewhere else; in a mapping only once it has chunks.
+        """
+        before = self.tail.get(key)
+        if type(before) is bytes:
+            self.size -= len(before)
+        elif before is not None:
+            self._give_up_apart(key, item)
+        if place is not None and not self.is_list:
+            self.move(key, place)
+        elif before is None and self._places and key not in self._owners:
+            self._places[key] = self._next_place
+            self._next_place += 1
+        self.tail[key] = item
+        if isinstance(item, bytes):
+            self.size += len(item)
+        else:
+            self.apart[key] = item
+        self.hot.add(key)
+        if before is None:
+            self._leave_chunks(key)
+
+    def remove(self, key: Key) -> None:
+        """Remove an item.
+
+        :raises KeyError: there is none.
+        """
+        before = self.tail.pop(key, None)
+        if before is None:
+            self._kill(key)
+        elif type(before) is bytes:
+            self.size -= len(before)
+        else:
+            self._give_up_apart(key, None)
+        self._places.pop(key, None)
+        self.hot.discard(key)
+        if key in self._dead_copies:
+            self._removed[key] = None
+            self.removed_in_tail[key] = None
+            self.hot.add(key)
+
+    def place(self, key: Key) -> Place | None:
+        """The place of an item; None in a mapping without chunks, whose tail is in order."""
+        return key if self.is_list else self._places.get(key)  # type: ignore[return-value]
+
+    def reorder(self, keys: Iterable[Key]) -> None:
+        """Bring the items of a mapping without chunks into this order."""
+        self.tail = {key: self.tail[key] for key in keys}
+        self._places.clear()
+
+    def move(self, key: Key, place: Place) -> None:
+        """Give an item of a mapping another place. It has to be in the tail."""
+        self._places[key] = place
+        self._next_place = max(self._next_place, math.floor(place) + 1)
+
+    def retire(self) -> None:
+        """Give up all blobs."""
+        for each in self.apart.values():
+            self._retired(each.names())
+        self._retired(self.chunks)
+
+    def names(self) -> Iterator[str]:
+        """The blobs that it refers to."""
+        yield from self.chunks
+        for each in self.apart.values():
+            yield from each.names()
+
+    # Checkpoints.
+
+    def flush(self, writer: ChunkWriter) -> None:
+        """Put into chunks what belongs there now. Whenever it fails, everything is as consistent as before.
+
+        :raises CostExceededError: that is too much for the event loop. Nothing was stored.
+        """
+        thresholds, hot = self._thresholds, self._hot_items()
+        large = [key for key, size in hot.items() if is_large(thresholds, size)]
+        left = sum(hot.values()) - sum(hot[key] for key in large)
+        is_hot_due = is_bought_at_once(thresholds, left, is_constant=self._is_constant)
+        cold = self._cold_size(sum(hot.values()))
+        is_cold_due = is_flush_due(thresholds, cold=cold, rent=self._rent)
+        if not (large or is_hot_due or is_cold_due):
+            return
+        self._place_all()
+        most = limit(thresholds, self.total)
+        old = self._to_rewrite(cold if is_cold_due else 0, most)
+        sizes = self._cold_items() if is_cold_due else {}
+        sizes |= {key: chunk.sizes[key] for chunk in old for key in self._live_keys(chunk)}
+        removed = self._still_needed(old, self._cold_removed() if is_cold_due else ())
+        groups = [*self._groups(sizes, most), *([key] for key in large)]
+        if is_hot_due:
+            groups += self._groups({key: size for key, size in hot.items() if key not in large}, most)
+        writer.expect(
+            sum(sizes.values()) + sum(hot.values()), again=sum(sizes[key] for key in sizes if key in self._owners)
+        )
+        if removed and not sizes:
+            groups.insert(0, [])
+        for group in groups:
+            self._write(group, removed, writer)
+            removed = []
+        for chunk in old:
+            self._drop(chunk)
+        if is_cold_due:
+            self._rent = 0
+
+    def settle(self) -> None:
+        """A checkpoint was made of what it is now."""
+        if self._thresholds.blob_cost < math.inf:
+            self._rent += self._cold_size(sum(self._hot_items().values()))
+        self.hot.clear()
+
+    def places_of(self, keys: Iterable[Key]) -> dict[Key, Place]:
+        """The places of these keys."""
+        places = self._places or {key: number for number, key in enumerate(self.tail)}
+        return {key: places[key] for key in keys}
+
+    def in_order(self, keys: Iterable[Key]) -> list[Key]:
+        """These keys, in the order of their places."""
+        return sorted(keys, key=self._places.__getitem__) if self._places else sorted(keys) if self.is_list else [*keys]
+
+    # What is hot, and what is cold.
+
+    def _hot_items(self) -> dict[Key, int]:
+        """What changed since the last checkpoint and could be in a chunk: key to bytes."""
+        tail = self.tail
+        return {key: len(item) for key in self.hot if type(item := tail.get(key)) is bytes}
+
+    def _cold_items(self) -> dict[Key, int]:
+        return {
+            key: len(item)
+            for key, item in self.tail.items()
+            if key not in self.hot and (type(item) is bytes or not item.is_pinned)  # type: ignore[union-attr]
+        }
+
+    def _cold_size(self, hot: int) -> int:
+        cold = self.size - hot
+        if self.apart:
+            cold += sum(len(each) for key, each in self.apart.items() if key not in self.hot and not each.is_pinned)
+        if self.removed_in_tail:
+            cold += sum(map(_size_of_removed, self._cold_removed()))
+        return cold
+
+    def _cold_removed(self) -> list[Key]:
+        return [key for key in self.removed_in_tail if key not in self.hot]
+
+    # Chunks.
+
+    def _write(self, keys: Sequence[Key], removed: Sequence[Key], writer: ChunkWriter) -> None:
+        """Make a chunk of these items, which are in the tail or in older chunks."""
+        tail = self.tail
+        items: dict[Key, bytes] = {}
+        for key in keys:
+            item = tail.get(key)
+            items[key] = item if type(item) is bytes else writer.item(key)
+        places = [] if self.is_list else [self._places[key] for key in keys]
+        name, ref = writer.store(items, places=places, removed=removed)
+        chunk = Chunk(name, ref, {key: len(item) for key, item in items.items()})
+        self.chunks[name] = chunk
+        for key in keys:
+            self._move_to(chunk, key)
+        for key in removed:
+            self._remember(key, chunk)
+
+    def _move_to(self, chunk: Chunk, key: Key) -> None:
+        item = self.tail.pop(key, None)
+        if item is None:
+            self._kill(key)
+        elif type(item) is bytes:
+            self.size -= len(item)
+        else:
+            self._give_up_apart(key, None)
+        self._owners[key] = chunk
+
+    def _remember(self, key: Key, chunk: Chunk) -> None:
+        """From now on, this chunk says that the key was removed."""
+        self._forget_removed(key)
+        self._removed[key] = chunk
+        chunk.removed[key] = None
+        chunk.live += _size_of_removed(key)
+
+    def _forget_removed(self, key: Key) -> None:
+        chunk = self._removed.pop(key)
+        if chunk is None:
+            del self.removed_in_tail[key]
+            return
+        size = _size_of_removed(key)
+        del chunk.removed[key]
+        chunk.live -= size
+        chunk.dead += size
+
+    def _leave_chunks(self, key: Key) -> None:
+        """An item was put into the tail, so no chunk says what it is any more."""
+        if key in self._owners:
+            self._kill(key)
+        elif key in self._removed:
+            chunk = self._removed[key]
+            self._forget_removed(key)
+            if chunk is not None and not chunk.live:
+                self._drop(chunk)
+
+    def _kill(self, key: Key) -> None:
+        """The copy that a chunk has does not count any more."""
+        chunk = self._owners.pop(key)
+        size = chunk.sizes[key]
+        chunk.live -= size
+        chunk.dead += size
+        self._dead_copies[key] = self._dead_copies.get(key, 0) + 1
+        if not chunk.live:
+            self._drop(chunk)
+
+    def _drop(self, chunk: Chunk) -> None:
+        """Give up a chunk that nothing is needed of any more."""
+        if self.chunks.pop(chunk.name, None) is None:
+            return
+        self._retired((chunk.name,))
+        emptied: list[Chunk] = []
+        for key in chunk.sizes:
+            if self._dead_copies[key] > 1:
+                self._dead_copies[key] -= 1
+                continue
+            del self._dead_copies[key]
+            if key in self._removed:
+                holder = self._removed[key]
+                self._forget_removed(key)
+                if holder is not None and not holder.live:
+                    emptied.append(holder)
+        for each in emptied:
+            self._drop(each)
+        if not self.chunks and self._places:
+            self.tail = {key: self.tail[key] for key in self.in_order(self.tail)}
+            self._places.clear()
+
+    def _live_keys(self, chunk: Chunk) -> list[Key]:
+        return [key for key in chunk.sizes if self._owners.get(key) is chunk]
+
+    def _to_rewrite(self, written: int, most: int) -> list[Chunk]:
+        chunks = list(self.chunks.values())
+        sizes = [ChunkSize(chunk.live, chunk.dead) for chunk in chunks]
+        return [chunks[number] for number in to_rewrite(sizes, written=written, limit=most)]
+
+    def _still_needed(self, old: Sequence[Chunk], removed: Iterable[Key]) -> list[Key]:
+        """The removed keys that have to be remembered when these chunks are gone."""
+        keys = [*removed, *(key for chunk in old for key in chunk.removed)]
+        return [key for key in keys if self._dead_copies[key] > sum(key in chunk.sizes for chunk in old)]
+
+    def _groups(self, sizes: Mapping[Key, int], most: int) -> Iterator[list[Key]]:
+        ordered = self.in_order(sizes)
+        start = 0
+        for count in divided((sizes[key] for key in ordered), limit=most):
+            yield ordered[start : start + count]
+            start += count
+
+    def _place_all(self) -> None:
+        """Give every item a place, now that there are going to be chunks."""
+        if not self._places and not self.is_list:
+            self._places = {key: number for number, key in enumerate(self.tail)}
+            self._next_place = len(self._places)
+
+    def _give_up_apart(self, key: Key, successor: Item | None) -> None:
+        before = self.apart.pop(key)
+        if before is not successor:
+            self._retired(before.names())
+
+
+def _size_of_removed(key: Key) -> int:
+    return len(str(key)) + _TOMBSTONE

@@ -1,0 +1,351 @@
+"""A mapping or a list whose items are encoded one by one: what changed since the last checkpoint, and nothing else.
+
+A value that was captured says what changed. Of others, items are compared: the same object is the same item, and where a long
+list or a large dict was set again, so is one that is encoded to the same bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from hashlib import sha256
+from itertools import pairwise
+from typing import Any, Final, Literal, Protocol, TypeAlias
+
+from spark.graphs.checkpoint.encoding.chunked import Apart, ChunkedMapping, Key
+from spark.graphs.checkpoint.encoding.levels import Thresholds
+from spark.graphs.checkpoint.encoding.places import Place, arranged
+from spark.graphs.checkpoint.serialization.writer import are_names
+from spark.graphs.values.item_list import ItemList
+from spark.graphs.values.item_mapping import Captured, ItemMapping, Moment
+
+Nested: TypeAlias = Literal["never", "if large", "always"]
+Data: TypeAlias = "bytes | Apart"
+"""An encoded value, or what stands for one that may refer to blobs."""
+
+TRACKED: Final = frozenset({Captured, ItemMapping, ItemList})
+"""What says how it changed."""
+_NEW: Final = object()
+
+
+class Encoding(Protocol):
+    """Encodes values for one checkpoint."""
+
+    def value(self, value: Any, path: str, before: Apart | None, /, *, nested: Nested) -> Data:
+        """A value of a mapping or a list.
+
+        :param before: what stood for the value before, where it may refer to blobs.
+        :param nested: whether its items may be encoded one by one.
+        """
+
+    def item(self, key: Key, data: bytes, /) -> bytes:
+        """An item of a mapping, whose key is written as text."""
+
+    def discard(self, data: Iterable[Data], /) -> None:
+        """These were encoded for nothing."""
+
+
+class Followed:
+    """The items of one mapping or list, as they were encoded last.
+
+    :param path: how messages name it.
+    :param is_constant: what is in there won't change.
+    """
+
+    is_list: bool
+
+    def __init__(self, path: str, cache: FollowedCache, *, is_constant: bool = False) -> None:
+        self.path = path
+        self.chunked = ChunkedMapping(
+            cache.thresholds, is_list=self.is_list, retired=cache.retired.extend, is_constant=is_constant
+        )
+        self.values: Any = ()
+        """What the items were encoded from."""
+        self._compares = cache.thresholds.blob_cost < math.inf
+        self.prints: dict[Key, bytes] = {}
+        """Key to what tells whether an item is encoded as before, of values that don't say what changed."""
+        self.is_sure = False
+        """Every item is that of ``values``. If not, encoding has failed on the way."""
+
+    # As an item of what it is in.
+
+    @property
+    def is_pinned(self) -> bool:
+        """It refers to blobs."""
+        return bool(self.chunked.chunks) or any(each.is_pinned for each in self.chunked.apart.values())
+
+    def __len__(self) -> int:
+        return self.chunked.size + sum(map(len, self.chunked.apart.values()))
+
+    def names(self) -> Iterable[str]:
+        """The blobs that it refers to."""
+        return self.chunked.names()
+
+    def takes(self, value: Any) -> bool:
+        """Whether it can follow this value."""
+        raise NotImplementedError
+
+    def follow(self, value: Any, encoding: Encoding) -> bool:
+        """Encode what changed; False where the keys can't be those of a plain object, and nothing was changed.
+
+        :raises SerializationError: a value can't be saved; nothing was changed.
+        """
+        raise NotImplementedError
+
+    def value(self, key: Key) -> Any:
+        """The value of an item."""
+        raise NotImplementedError
+
+    def path_to(self, key: Key) -> str:
+        """How messages name an item."""
+        raise NotImplementedError
+
+    def put(self, key: Key, data: Data, encoding: Encoding, *, place: Place | None = None) -> None:
+        """Set an item of the stored mapping."""
+        if type(data) is not bytes:
+            self.prints.pop(key, None)
+            self.chunked.put(key, data, place=place)
+            return
+        if self._compares and type(self.values) not in TRACKED:
+            self.prints[key] = _print(data)
+        self.chunked.put(key, encoding.item(key, data), place=place)
+
+    def remove(self, key: Key) -> None:
+        """Remove an item of the stored mapping."""
+        self.prints.pop(key, None)
+        self.chunked.remove(key)
+
+
+class FollowedCache(Protocol):
+    """What all of a run share."""
+
+    thresholds: Thresholds
+    retired: list[str]
+    """Blobs that the last record referred to, and the next one no longer does."""
+
+
+class FollowedMapping(Followed):
+    """A mapping of names."""
+
+    is_list = False
+
+    def __init__(
+        self, path: str, cache: FollowedCache, *, is_constant: bool = False, members: Collection[str] = ()
+    ) -> None:
+        super().__init__(path, cache, is_constant=is_constant)
+        self._members = members
+        """The keys of mappings whose items are encoded one by one."""
+        self._moment: Moment | None = None
+        """Stands for the version that the items are of, if they are of one."""
+
+    def takes(self, value: Any) -> bool:
+        return isinstance(value, Mapping)
+
+    def follow(self, value: Any, encoding: Encoding) -> bool:
+        if value is self.values and self.is_sure:
+            return True
+        tracked = value if isinstance(value, ItemMapping) else None
+        was_sure, self.is_sure = self.is_sure, False
+        changes = tracked.changes_since(self._moment) if tracked is not None and was_sure else None
+        if not are_names(value if changes is None or len(value) == 1 else self._new_keys(changes.put)):
+            return False
+        if tracked is not None and changes is not None:
+            self._follow_changes(tracked, changes.put, changes.removed, encoding)
+        else:
+            self._compare(value, encoding, was_sure=was_sure)
+        self._moment = tracked.moment if tracked is not None else None
+        self.is_sure = True
+        return True
+
+    def value(self, key: Key) -> Any:
+        return self.values[key]
+
+    def path_to(self, key: Key) -> str:
+        return f"{self.path}[{key!r}]"
+
+    def _new_keys(self, put: Collection[str]) -> dict[str, None]:
+        """Those that are new, and another one, since there are others."""
+        return dict.fromkeys(key for key in put if key not in self.chunked) | {"": None}
+
+    def _follow_changes(
+        self, values: ItemMapping, put: Collection[str], removed: Collection[str], encoding: Encoding
+    ) -> None:
+        chunked = self.chunked
+        data = self._encoded({key: values[key] for key in put}, encoding, anew=removed)
+        self.values = values
+        for key in removed:
+            if key in chunked:
+                self.remove(key)
+        for key, each in data.items():
+            self.put(key, each, encoding)
+
+    def _compare(self, value: Any, encoding: Encoding, *, was_sure: bool) -> None:
+        new, before, chunked = _whole(value), _whole(self.values), self.chunked
+        unsure: Collection[Key] = () if was_sure else chunked.apart
+        data = self._encoded(
+            {key: each for key, each in new.items() if before.get(key, _NEW) is not each or key in unsure}, encoding
+        )
+        self.values = value
+        if type(value) in TRACKED:
+            self.prints.clear()
+        for key in before.keys() - new.keys():
+            self.remove(key)
+        unchanged = {key for key, each in data.items() if self._is_as_before(key, each, encoding)}
+        known = [key for key in new if key in chunked]
+        for key, each in data.items():
+            if key not in unchanged:
+                self.put(key, each, encoding)
+        self._arrange(list(new), known, encoding)
+
+    def _encoded(self, values: Mapping[str, Any], encoding: Encoding, *, anew: Collection[str] = ()) -> dict[str, Data]:
+        data: dict[str, Data] = {}
+        apart = {key: each for key, each in self.chunked.apart.items() if key not in anew}
+        try:
+            for key, value in values.items():
+                data[key] = encoding.value(
+                    value, self.path_to(key), apart.get(key), nested="always" if key in self._members else "if large"
+                )
+        except BaseException:
+            encoding.discard(each for key, each in data.items() if each is not apart.get(key))
+            raise
+        return data
+
+    def _is_as_before(self, key: str, data: Data, encoding: Encoding) -> bool:
+        if type(data) is not bytes or key not in self.chunked:
+            return False
+        in_tail = self.chunked.tail.get(key)
+        return self.prints.get(key) == _print(data) if in_tail is None else in_tail == encoding.item(key, data)
+
+    def _arrange(self, keys: Sequence[str], known: Sequence[str], encoding: Encoding) -> None:
+        """Bring the items into the order of these keys, of which some were known before."""
+        chunked = self.chunked
+        if not chunked.chunks:
+            if list(chunked.tail) != keys:
+                chunked.reorder(keys)
+            return
+        old = [chunked.place(key) for key in keys]
+        if all(one < other for one, other in pairwise(old)):  # type: ignore[operator]
+            return
+        is_known = set(known)
+        new = arranged([place if key in is_known else None for key, place in zip(keys, old, strict=True)])
+        for key, place, before in zip(keys, new, old, strict=True):
+            if place == before:
+                continue
+            if key not in chunked.tail:
+                data = encoding.value(self.values[key], self.path_to(key), None, nested="never")
+                self.put(key, data, encoding, place=place)
+            else:
+                chunked.move(key, place)
+
+
+class FollowedList(Followed):
+    """A list. What it is stored as is a mapping of places."""
+
+    is_list = True
+
+    def __init__(self, path: str, cache: FollowedCache, *, is_constant: bool = False) -> None:
+        super().__init__(path, cache, is_constant=is_constant)
+        self.places: list[Place] = []
+        """Those of its items."""
+
+    def takes(self, value: Any) -> bool:
+        return type(value) is list or type(value) is ItemList
+
+    def follow(self, value: Any, encoding: Encoding) -> bool:
+        if value is self.values:
+            return True
+        if type(value) is ItemList and value.continues(self.values):
+            self._extend(value, encoding)
+        else:
+            self._compare(value, encoding)
+        return True
+
+    def _extend(self, value: ItemList, encoding: Encoding) -> None:
+        start = len(self.places)
+        data = self._encoded(value, range(start, len(value)), encoding)
+        self.values = value
+        first = math.floor(self.places[-1]) + 1 if self.places else 0
+        for index, each in data.items():
+            self.places.append(first + index - start)
+            self.put(first + index - start, each, encoding)
+
+    def _compare(self, value: Sequence[Any], encoding: Encoding) -> None:
+        before = self.places
+        start = self._same_at_start(value)
+        end = self._same_at_end(value, start)
+        data = self._encoded(value, range(start, len(value) - end), encoding)
+        wanted = self._wanted(data, start, len(before) - end, encoding)
+        wanted = [*before[:start], *wanted, *before[len(before) - end :]]
+        places = arranged(wanted)
+        moved = [index for index, place in enumerate(places) if wanted[index] != place]
+        data |= self._encoded(value, [index for index in moved if index not in data], encoding)
+        # Nothing below can fail.
+        self.values, self.places = value, places
+        if type(value) in TRACKED:
+            self.prints.clear()
+        for place in set(before).difference(places):
+            self.remove(place)
+        for index in moved:
+            self.put(places[index], data[index], encoding)
+
+    def value(self, key: Key) -> Any:
+        return self.values[bisect_left(self.places, key)]
+
+    def path_to(self, key: Key) -> str:
+        return f"{self.path}[{bisect_left(self.places, key)}]"
+
+    def _same_at_start(self, value: Sequence[Any]) -> int:
+        """How many items at the start are the same objects as before."""
+        count = 0
+        for one, other in zip(value, self.values, strict=False):
+            if one is not other:
+                break
+            count += 1
+        return count
+
+    def _same_at_end(self, value: Sequence[Any], start: int) -> int:
+        most = min(len(value), len(self.places)) - start
+        count = 0
+        while count < most and value[-1 - count] is self.values[-1 - count]:
+            count += 1
+        return count
+
+    def _encoded(self, value: Sequence[Any], indices: Iterable[int], encoding: Encoding) -> dict[int, Data]:
+        data: dict[int, Data] = {}
+        try:
+            for index in indices:
+                data[index] = encoding.value(value[index], f"{self.path}[{index}]", None, nested="never")
+        except BaseException:
+            encoding.discard(data.values())
+            raise
+        return data
+
+    def _wanted(self, data: Mapping[int, Data], start: int, end: int, encoding: Encoding) -> list[Place | None]:
+        """For each of these items the place of one between the two that is encoded to the same bytes, if there is one."""
+        places: dict[bytes, list[Place]] = {}
+        for index in reversed(range(start, end)):
+            places.setdefault(self._print_of(index, encoding), []).append(self.places[index])
+        return [(found.pop() if (found := places.get(_print_of(each))) else None) for each in data.values()]
+
+    def _print_of(self, index: int, encoding: Encoding) -> bytes:
+        place = self.places[index]
+        if place not in self.prints:
+            if place in self.chunked.apart:
+                return b""
+            data = encoding.value(self.values[index], f"{self.path}[{index}]", None, nested="never")
+            self.prints[place] = _print_of(data)
+        return self.prints[place]
+
+
+def _whole(values: Any) -> dict[str, Any]:
+    return values.whole() if isinstance(values, ItemMapping) else values or {}
+
+
+def _print(data: bytes) -> bytes:
+    """128 bits that tell encoded values apart."""
+    return sha256(data).digest()[:16]
+
+
+def _print_of(data: Data) -> bytes:
+    return _print(data) if type(data) is bytes else b"apart"

@@ -1,0 +1,119 @@
+"""When is what stays the same put into a chunk, and which chunks are written again with it? Functions of sizes alone.
+
+What a mapping has in its *tail* is written again by each checkpoint. A chunk is written once, and costs a blob. So what did not
+change is kept in the tail until writing it again has cost as much as a blob does: the ski rental problem, where nobody knows how
+long they will go on skiing, and who buys once the rent has come to the price pays at most twice of what would have been best.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+RATIO: Final = 16
+"""So many chunks of one level become one of the next."""
+_SMALLEST_BITS: Final = 12
+"""All below 4 KB are of one level;"""
+_BITS: Final = 4
+"""then a level begins at each sixteenfold size."""
+_OF_ALL: Final = 64
+"""The largest chunks that are still merged are this part of the whole mapping, or ``Thresholds.largest`` if that is more."""
+_HOT: Final = 16
+"""What has changed is put into a chunk at once where it comes to this many times the cost of a blob, which adds little then."""
+_CONSTANT: Final = 8
+"""What never changes is put there at once where it comes to this part of the cost of a blob."""
+
+
+class Thresholds(NamedTuple):
+    """Sizes on which it depends what becomes a chunk, all in bytes."""
+
+    blob_cost: float = math.inf
+    """As many as the store takes in the time that one more blob takes; infinite where it takes none."""
+    worth: int = 2048
+    """Less is never put into a chunk: the reference would take its place."""
+    nested: int = 8 * 1024
+    """From here on, a value that says what changed in it is a mapping or list of its own;"""
+    compared: int = 32 * 1024
+    """from here on, any list or dict is."""
+    each: int = 100
+    """Not if its items are smaller than this on average: to look at each would take longer than to write all."""
+    largest: int = 2**20
+    """Chunks of this size and more are not merged."""
+
+
+class ChunkSize(NamedTuple):
+    """What a policy knows of a chunk."""
+
+    live: int
+    """Bytes of what is still in use."""
+    dead: int
+    """Bytes of what is not."""
+
+
+def is_flush_due(thresholds: Thresholds, *, cold: int, rent: float) -> bool:
+    """Whether what did not change goes into a chunk now.
+
+    :param cold: the bytes of what is in the tail and did not change.
+    :param rent: the bytes that were written again since it was last put into a chunk; this time is not among them.
+    """
+    return cold >= thresholds.worth and rent + cold >= thresholds.blob_cost
+
+
+def is_large(thresholds: Thresholds, size: int) -> bool:
+    """Whether an item is a chunk by itself, and at once."""
+    return size >= max(thresholds.blob_cost, thresholds.worth)
+
+
+def is_bought_at_once(thresholds: Thresholds, hot: int, *, is_constant: bool) -> bool:
+    """Whether what has changed, or is new, goes into a chunk already now.
+
+    :param hot: its bytes.
+    :param is_constant: it is known that it won't change.
+    """
+    cost = thresholds.blob_cost
+    return hot >= max(thresholds.worth, cost / _CONSTANT if is_constant else cost * _HOT)
+
+
+def limit(thresholds: Thresholds, total: int) -> int:
+    """The size of a chunk from which on it is not merged, and up to which one is filled.
+
+    :param total: the bytes of all items of the mapping.
+    """
+    return max(thresholds.largest, total // _OF_ALL)
+
+
+def level(size: int) -> int:
+    """The level of a chunk."""
+    return max(0, (size.bit_length() - _SMALLEST_BITS + _BITS - 1) // _BITS)
+
+
+def to_rewrite(chunks: Sequence[ChunkSize], *, written: int, limit: int) -> list[int]:
+    """The places of the chunks of which what is live is written again, along with so many bytes that become a chunk now.
+
+    More than half of it is dead; or with the new one they are as many as make one of the next level.
+    """
+    chosen = {place for place, chunk in enumerate(chunks) if chunk.dead > chunk.live}
+    written += sum(chunks[place].live for place in chosen)
+    levels: dict[int, list[int]] = {}
+    for place, chunk in enumerate(chunks):
+        if place not in chosen and chunk.live < limit:
+            levels.setdefault(level(chunk.live), []).append(place)
+    for each in sorted(levels):
+        if len(levels[each]) + (written < limit and level(written) == each) >= RATIO:
+            chosen.update(levels[each])
+            written += sum(chunks[place].live for place in levels[each])
+    return sorted(chosen)
+
+
+def divided(sizes: Iterable[int], *, limit: int) -> list[int]:
+    """How many items each chunk gets, in their order, so that none but a single item exceeds the limit."""
+    counts: list[int] = []
+    room = 0
+    for size in sizes:
+        if not counts or size > room:
+            counts.append(0)
+            room = limit
+        counts[-1] += 1
+        room -= size
+    return counts
