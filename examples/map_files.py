@@ -33,7 +33,7 @@ class Find(Node):
 
     def process(self, context: NodeContext) -> dict[str, Any]:
         folder = Path(context.inputs["folder"])
-        found = sorted(str(path) for path in folder.rglob("*") if not path.is_dir())
+        found = sorted(str(path) for path in folder.rglob("*") if "__pycache__" not in path.parts and not path.is_dir())
         return {"files": list(islice(found, context.inputs["files"]))}
 
 
@@ -48,7 +48,7 @@ class Look(Node):
         return {
             "file": str(path),
             "bytes": len(content),
-            "lines": content.count(b"\n"),
+            "lines": content.count(b"\n") if b"\0" not in content else 0,
             "digest": hashlib.sha256(content).hexdigest(),
         }
 

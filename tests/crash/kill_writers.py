@@ -3,14 +3,16 @@
     python -m tests.crash.kill_writers --kills 1000 --seed 7
     python -m tests.crash.kill_writers --url 'sqlite:///{directory}/checkpoints.db'
 
-After each kill another process reads the store: the latest checkpoint must load, nothing that was acknowledged may be
-lost, and every checkpoint must hold a consistent cut of the history. Then the next writer continues from the latest.
+Beside every second writer, another process prunes the graph and collects garbage, and is killed, too. After each kill another
+process reads the store: the latest checkpoint must load, nothing that was acknowledged may be lost, and every checkpoint must
+hold a consistent cut of the history. Then the next writer continues from the latest.
 Exit status 0: all of that held, every time.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import random
 import select
@@ -19,14 +21,18 @@ import struct
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from functools import partial
 
-from spark.graphs.checkpoint import CheckpointHandler, Durability, GraphCheckpoint
+from spark.errors import SparkError
+from spark.graphs.checkpoint import CheckpointHandler, CheckpointManager, Durability, GraphCheckpoint, KeepLast
 from spark.hooks import events
 from tests.crash.children import answer_of_child, be_a_child, read_all
 from tests.crash.stores import MakeBackend, complaint_about_store, maker
-from tests.crash.worker_graph import GRAPH_ID, build
+from tests.crash.worker_graph import GRAPH_ID, KEPT, build
 
+KEPT_BY_ALL = KEPT // 2
+"""So few checkpoints the other process keeps that it always finds some to delete."""
 _ACK = struct.Struct("<q")
 
 
@@ -51,15 +57,20 @@ def kill_over_and_over(
     """
     acknowledged = 0
     for number in range(1, kills + 1):
-        last = _write_until_killed(make, after=chance.uniform(0, longest), durability=durability)
+        after, is_pruned = chance.uniform(0, longest), number % 2 == 0
+        last = _write_until_killed(make, after=after, durability=durability, is_pruned=is_pruned)
         acknowledged = max(acknowledged, last)
-        complaint = answer_of_child(partial(complaint_about_store, make, GRAPH_ID, acknowledged))
+        complaint = answer_of_child(partial(complaint_about_store, make, GRAPH_ID, acknowledged, kept=KEPT_BY_ALL))
         assert not complaint, f"after kill {number}: {complaint}"
     return acknowledged
 
 
-def _write_until_killed(make: MakeBackend, *, after: float, durability: Durability) -> int:
-    """The last sequence that a writer acknowledged before it was killed; 0 when there was none."""
+def _write_until_killed(make: MakeBackend, *, after: float, durability: Durability, is_pruned: bool) -> int:
+    """The last sequence that a writer acknowledged before it was killed; 0 when there was none.
+
+    :param is_pruned: another process deletes what it may meanwhile.
+    """
+    pruner = _start_pruner(make) if is_pruned else None
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -69,11 +80,31 @@ def _write_until_killed(make: MakeBackend, *, after: float, durability: Durabili
     _wait_for_first_ack(reader, child)
     time.sleep(after)  # the instant of the kill is the point
     os.kill(child, signal.SIGKILL)
+    if pruner is not None:
+        os.kill(pruner, signal.SIGKILL)
+        os.waitpid(pruner, 0)
     acks = read_all(reader)
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status), f"the writer ended by itself, with status {os.waitstatus_to_exitcode(status)}"
     complete = len(acks) // _ACK.size * _ACK.size
     return max((sequence for (sequence,) in _ACK.iter_unpack(acks[:complete])), default=0)
+
+
+def _start_pruner(make: MakeBackend) -> int:
+    child = os.fork()
+    if child == 0:
+        be_a_child(partial(_prune, make))
+    return child
+
+
+async def _prune(make: MakeBackend) -> None:
+    """Delete checkpoints and collect garbage, over and over, until killed."""
+    async with make() as backend:
+        manager = CheckpointManager(backend)
+        while True:
+            with suppress(SparkError):  # what is deleted by the writer meanwhile
+                await manager.prune(KeepLast(KEPT_BY_ALL), graph_id=GRAPH_ID)
+            await asyncio.sleep(0.005)
 
 
 def _wait_for_first_ack(reader: int, child: int) -> None:

@@ -2,8 +2,8 @@
 
     python -m tests.crash.race_writers --url 'sqlite:///{directory}/checkpoints.db' --sequences 1000
 
-For each sequence all of them put a record of their own at the same moment. Then another process reads the store.
-Exit status 0: every sequence was won once, and holds what its winner wrote.
+For each sequence all of them put a record of their own at the same moment, with large values. Then another process reads the
+store. Exit status 0: every sequence was won once, and holds what its winner wrote, with its large values.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ async def _put_all(make: MakeBackend, number: int, sequences: int, *, go: int, t
     async with make() as backend:
         await backend.put(make_record(f"warm {number}"))  # connected, before it counts
         for sequence in range(1, sequences + 1):
-            record = make_record(GRAPH_ID, sequence, payload=_content(number, sequence))
+            record = make_record(GRAPH_ID, sequence, payload=_content(number, sequence), blobs=_blobs(number, sequence))
             os.read(go, 1)
             try:
                 await backend.put(record)
@@ -87,6 +87,11 @@ def _content(number: int, sequence: int) -> bytes:
     return b'{"racer": %d, "sequence": %d}' % (number, sequence)
 
 
+def _blobs(number: int, sequence: int) -> dict[str, bytes]:
+    """Some large values, named as the core names them: by sequence, writer and count."""
+    return {f"{sequence:012d}-{number:016x}-{each}": b"%d of racer %d" % (each, number) for each in range(2)}
+
+
 async def complaint_about_winners(make: MakeBackend, winners: list[int]) -> str:
     """What is wrong with what is stored, or ``""``."""
     async with make() as backend:
@@ -97,6 +102,9 @@ async def complaint_about_winners(make: MakeBackend, winners: list[int]) -> str:
             record = await backend.get(GRAPH_ID, sequence)
             if record is None or record.payload != _content(winner, sequence):
                 return f"sequence {sequence} was won by racer {winner}, and holds {record}"
+            blobs = _blobs(winner, sequence)
+            if (found := await backend.get_blobs(GRAPH_ID, [*blobs])) != blobs:
+                return f"sequence {sequence} was won by racer {winner}, of whose large values {sorted(found)} are right"
     return ""
 
 

@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.plugins.support.s3.servers import S3Server
 
 
@@ -25,9 +27,10 @@ def test_each_sequence_has_one_winner(s3_server: S3Server) -> None:
     assert "30 sequences, one winner each" in done.stdout
 
 
-def test_two_winners_are_found_out(s3_server: S3Server) -> None:
+@pytest.mark.parametrize("bug", ["OverwritesWhenInDoubt", "SharesLargeValues"])
+def test_two_winners_are_found_out(s3_server: S3Server, bug: str) -> None:
     """A harness that passes a wrong backend would prove nothing about a right one."""
-    done = run_race(s3_server, "--backend", "tests.crash.planted_s3_bugs:OverwritesWhenInDoubt")
+    done = run_race(s3_server, "--backend", f"tests.crash.planted_s3_bugs:{bug}")
 
     assert done.returncode != 0
     assert "AssertionError: sequence " in done.stderr

@@ -296,3 +296,66 @@ class CutsLargeValues(WithBlobs):
 
     async def get_blobs(self, graph_id, names):
         return {name: content[:1_000_000] for name, content in (await super().get_blobs(graph_id, names)).items()}
+
+
+class ReadsAFewLargeValues(WithBlobs):
+    """Has room for 200 names in a statement, and does not ask again."""
+
+    found_by = "test_many_small_values_come_with_one_record"
+
+    async def get_blobs(self, graph_id, names):
+        return await super().get_blobs(graph_id, names[:200])
+
+
+class KeepsAFewLargeValues(WithBlobs):
+    """Stores as many large values with a record as one statement takes."""
+
+    found_by = "test_many_small_values_come_with_one_record"
+
+    async def _keep(self, record):
+        few = dict([*record.blobs.items()][:50])
+        self._blobs.setdefault(record.graph_id, {}).update(few)
+
+
+class KeepsLargeValuesWithTheirRecord(WithBlobs):
+    """Removes the large values that a record brought when it is deleted."""
+
+    found_by = "test_large_values_of_many_records_are_read_at_once"
+
+    async def delete(self, graph_id, sequence):
+        names = [name for name in await self.blob_names(graph_id) if int(name[:12]) == sequence]
+        await self.delete_blobs(graph_id, names)
+        return await super().delete(graph_id, sequence)
+
+
+class TakesNamesForPrefixes(WithBlobs):
+    """Deletes what begins with a name."""
+
+    found_by = "test_names_of_large_values_are_compared_whole"
+
+    async def delete_blobs(self, graph_id, names):
+        there = await self.blob_names(graph_id)
+        await super().delete_blobs(graph_id, [each for each in there if each.startswith(tuple(names))])
+
+
+class DeletesWhatItBrings(WithBlobs):
+    """Deletes, with old large values, those that come with the record that takes their place."""
+
+    found_by = "test_a_merged_value_takes_the_place_of_many"
+
+    async def put_and_delete(self, record, to_delete, blobs=()):
+        await self.put(record)
+        deleted = await self.delete_many(record.graph_id, to_delete)
+        await self.delete_blobs(record.graph_id, [*blobs, *record.blobs])
+        return deleted
+
+
+class DeletesLargeValuesOnly(WithBlobs):
+    """Deletes large values, and leaves the records that need them to the caller."""
+
+    found_by = "test_a_merged_value_takes_the_place_of_many"
+
+    async def put_and_delete(self, record, to_delete, blobs=()):
+        await self.put(record)
+        await self.delete_blobs(record.graph_id, blobs)
+        return []

@@ -20,6 +20,7 @@ class Planted(CheckpointBackendConformance):
     capabilities = ("keeps_blobs",)
     hostile_ids = ("A",)
     many_graphs = 60
+    many_blobs = 300
 
     @pytest.fixture
     def backend(self):

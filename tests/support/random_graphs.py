@@ -6,12 +6,13 @@ import asyncio
 import random
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hypothesis import strategies as st
 
-from spark.graphs import JoinNode, Node, NodeContext
+from spark.errors import GraphDefinitionError
+from spark.graphs import Graph, ItemError, JoinNode, Node, NodeContext
 
 RULES: Mapping[str, Callable[[Any], bool]] = {
     "always": lambda content: content["fuel"] > 0,
@@ -31,6 +32,18 @@ class Shape:
     fuel: int
     """How many executions there may be: each uses one up, the branches share the rest, a join adds up what arrives."""
     max_concurrency: int | None
+    maps: Mapping[int, Map] = field(default_factory=dict)
+    """Place of an arrow to what it maps over, if it does."""
+
+
+@dataclass(frozen=True)
+class Map:
+    key: str
+    limit: int | None
+
+    @property
+    def on_error(self) -> Any:
+        return "collect" if self.key == "risky" else "stop"
 
 
 class Pauses:
@@ -67,30 +80,46 @@ class Worker(Node):
     async def process(self, context: NodeContext) -> Any:
         fuel, trail = self.arrived(context.inputs)
         await self._pauses.pause()
-        entry = [context.node, fuel, trail]
+        entry = [context.node, fuel, trail, *context.path]
         await context.graph_state.update(f"count of {context.node}", lambda count: count + 1, 0)
         await context.graph_state.update("trace", lambda trace: sorted([*trace, entry]), [])
         await context.graph_state.update("keys", lambda keys: [*keys, context.idempotency_key], [])
         await self._pauses.pause()
-        return {"fuel": (fuel - 1) // max(1, len(self.edges)), "trail": zlib.crc32(repr(entry).encode())}
+        return packet((fuel - 1) // max(1, len(self.edges)), zlib.crc32(repr(entry).encode()))
 
     def arrived(self, inputs: Any) -> tuple[int, int]:
+        if inputs.get("is_bad"):
+            raise ValueError("a bad item")
         return inputs["fuel"], inputs["trail"]
+
+
+def packet(fuel: int, trail: int) -> dict[str, Any]:
+    """An output, with lists that maps may run over: none to three items, which share the fuel."""
+    count = trail % 4
+    items = [{"fuel": fuel // count, "trail": zlib.crc32(b"%d %d" % (trail, place))} for place in range(count)]
+    risky = {f"k{place}": {**item, "is_bad": item["trail"] % 3 == 0} for place, item in enumerate(items)}
+    return {"fuel": fuel, "trail": trail, "items": items, "risky": risky}
 
 
 class Gatherer(Worker, JoinNode):
     """A worker that waits for all branches that can still arrive."""
 
     def arrived(self, inputs: Any) -> tuple[int, int]:
-        trails = [one["trail"] for one in inputs]  # what arrives is in an order that does not depend on it either
-        return sum(one["fuel"] for one in inputs), zlib.crc32(repr(trails).encode())
+        arrived = [one for one in inputs if not isinstance(one, ItemError)]
+        trails = [one.key if isinstance(one, ItemError) else one["trail"] for one in inputs]
+        # What arrives is in an order that does not depend on the interleaving either.
+        return sum(one["fuel"] for one in arrived), zlib.crc32(repr(trails).encode())
 
 
 def wire(shape: Shape, pauses: Pauses) -> Node:
     """New nodes in this shape; the start of them."""
     nodes = [(Gatherer if joins else Worker)(f"n{place}", pauses) for place, joins in enumerate(shape.joins)]
-    for source, target, rule, priority in shape.arrows:
-        nodes[source].on(RULES[rule], priority=priority) >> nodes[target]
+    for place, (source, target, rule, priority) in enumerate(shape.arrows):
+        edge = nodes[source].on(RULES[rule], priority=priority)
+        if place in shape.maps:
+            each = shape.maps[place]
+            edge = edge.each(each.key, limit=each.limit, on_error=each.on_error)
+        edge >> nodes[target]
     return nodes[0]
 
 
@@ -111,3 +140,19 @@ def shapes(draw: st.DrawFn) -> Shape:
         fuel=draw(st.integers(3, 24)),
         max_concurrency=draw(st.sampled_from([None, None, 1, 2])),
     )
+
+
+@st.composite
+def map_shapes(draw: st.DrawFn) -> Shape:
+    """The same with maps: nested, in loops, into one join, with errors that are collected, and with joins as workers."""
+    shape = draw(shapes())
+    places = draw(st.lists(st.integers(0, len(shape.arrows) - 1), min_size=1, max_size=6))
+    keys, limits = st.sampled_from(["items", "items", "risky"]), st.sampled_from([None, None, 1, 2])
+    mapped = replace(
+        shape, fuel=draw(st.integers(8, 50)), maps={place: Map(draw(keys), draw(limits)) for place in places}
+    )
+    try:
+        Graph(wire(mapped, Pauses(0)))
+    except GraphDefinitionError:  # nothing would get the errors
+        return replace(mapped, maps={place: replace(each, key="items") for place, each in mapped.maps.items()})
+    return mapped

@@ -11,7 +11,8 @@ from spark.graphs.definition.topology import Topology
 from spark.graphs.engine.outcome import Finished
 from spark.graphs.engine.position import RunPosition, RunScope
 from spark.graphs.engine.spec import FailureRule, RunSpec
-from spark.graphs.state.transactions import DELETED, StateStore, StateWrites
+from spark.graphs.state.transactions import StateStore, StateWrites
+from spark.graphs.state.updates import DELETED
 
 
 class Idle(Node):

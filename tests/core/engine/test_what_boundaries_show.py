@@ -176,6 +176,21 @@ class TestWhatABoundaryShows:
 
         assert rule.seen == [1001, 1502, 9, 119, 119]
 
+    async def test_of_lists_and_dicts_that_grow_what_was_added(self) -> None:
+        rule = Looks(lambda here: here.bytes_since_checkpoint, due=1)
+
+        async def grow(context: NodeContext) -> None:
+            await context.graph_state.append("list", "x" * 100)
+            await context.graph_state.set_item("dict", context.node, "y" * 100)
+
+        first = node = Does(grow, name="0")
+        for number in range(1, 5):
+            node = node >> Does(grow, name=str(number))  # type: ignore[assignment]
+
+        await Graph(first, checkpoint_config=CheckpointConfig(trigger=rule)).run()
+
+        assert rule.seen == [209, 209, 410, 611]
+
     async def test_also_of_nodes_and_with_a_checkpoint_made_by_hand_between(self) -> None:
         """A snapshot that is only taken is no checkpoint."""
         rule = Looks(lambda here: here.bytes_since_checkpoint, due=1)

@@ -11,7 +11,8 @@ import pytest
 
 from spark.errors import RunError, SerializationError, StateConflictError
 from spark.graphs import Graph, Node, NodeContext, node
-from spark.graphs.state.transactions import DELETED, StateStore, StateTransaction, TransactionBlock
+from spark.graphs.state.transactions import StateStore, StateTransaction, TransactionBlock
+from spark.graphs.state.updates import DELETED
 from tests.support.running import Does, Failure, Work, fan_out
 
 

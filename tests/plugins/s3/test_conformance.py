@@ -66,6 +66,7 @@ class TestS3Backend(CheckpointBackendConformance):
     kills = 1
     megabytes = 1
     many_graphs = 60
+    many_blobs = 60
 
     @pytest.fixture
     async def backend(self, s3_server: S3Server, bucket: str, prefix: str) -> AsyncIterator[S3CheckpointBackend]:

@@ -39,7 +39,9 @@ LONGEST_WAIT: Final = 24 * 60 * 60
 """Seconds."""
 _LONGEST_PAYLOAD: Final = 2**63 - 1
 _BATCH: Final = 256
-"""How many values one statement looks for."""
+"""How many values one statement looks for,"""
+_NAMES: Final = 512
+"""and how many large values: older SQLites take 999 parameters. A checkpoint refers to a few hundred, mostly."""
 
 
 class DatabaseCheckpointBackend(CheckpointBackend):
@@ -140,7 +142,7 @@ class DatabaseCheckpointBackend(CheckpointBackend):
             return {}
         doing = f"read large values of graph {graph_id[:80]!r}"
         found: dict[str, bytes] = {}
-        for batch in _batched([name for name in names if _is_text(name)]):
+        for batch in _batched([name for name in names if _is_text(name)], size=_NAMES):
             rows = await self._rows(*self._statements.blobs(graph_id, batch), doing)
             found.update((name, bytes(content)) for name, content in rows)
         return found
@@ -274,9 +276,9 @@ def _checked_wait(wait: float) -> float:
     raise ValueError(f"The sql backend can't wait {wait!r} seconds: give more than 0 and at most {LONGEST_WAIT:,}.")
 
 
-def _batched(values: Sequence[Value]) -> Iterator[Sequence[Value]]:
+def _batched(values: Sequence[Value], *, size: int = _BATCH) -> Iterator[Sequence[Value]]:
     """The values in batches that a statement can bind."""
-    return (values[start : start + _BATCH] for start in range(0, len(values), _BATCH))
+    return (values[start : start + size] for start in range(0, len(values), size))
 
 
 def _only(listing: Listing) -> CheckpointInfo | None:

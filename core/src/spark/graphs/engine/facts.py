@@ -10,6 +10,8 @@ from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.engine.position import RunPosition
 from spark.graphs.engine.spec import RunSpec
 from spark.graphs.state.transactions import StateStore
+from spark.graphs.values.item_list import ItemList
+from spark.graphs.values.item_mapping import ItemMapping
 from spark.graphs.values.snapshots import snapshot
 
 
@@ -94,11 +96,21 @@ class CommittedFacts:
             keys: Collection[str] = store.versions
         else:
             keys = store.changed_since(saved)
-        values = store.values
-        return sum(_size(values[key]) + len(key) for key in keys if key in values)
+        values, before = store.values, saved or {}
+        return sum(_size(_changed_part(values[key], before.get(key))) + len(key) for key in keys if key in values)
 
 
-_CONTAINERS: Final = (list, tuple, set, frozenset)
+def _changed_part(value: Any, before: Any) -> Any:
+    """What of a value is not in an earlier one: of one that grows, the items that were added or set since."""
+    if type(value) is ItemList and value.continues(before):
+        return value[len(before) :]
+    if type(value) is ItemMapping and type(before) is ItemMapping:
+        changes = value.changes_since(before.moment)
+        return value if changes is None else {key: value[key] for key in changes.put}
+    return value
+
+
+_CONTAINERS: Final = (list, tuple, set, frozenset, ItemList)
 
 
 def _size(value: Any) -> int:

@@ -17,7 +17,8 @@ from spark.graphs.engine.parallel import ParallelSteps
 from spark.graphs.engine.position import RunPosition, RunScope
 from spark.graphs.engine.spec import RunSpec, Services
 from spark.graphs.message import Message
-from spark.graphs.progress import Progress
+from spark.graphs.progress import MapProgress, Progress
+from spark.graphs.state.groups import count_items
 
 
 class GraphRun:
@@ -176,4 +177,5 @@ class GraphRun:
             running=tuple(token.node for token in frontier.running.values()),
             waiting=frontier.count_waiting(),
             checkpoint=saver.latest_sequence if saver is not None else None,
+            maps=tuple(MapProgress(*edge, *counts) for edge, counts in count_items(frontier.groups.values()).items()),
         )

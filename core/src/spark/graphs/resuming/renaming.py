@@ -73,7 +73,15 @@ def with_new_keys(checkpoint: GraphCheckpoint, keys: Mapping[str, str]) -> Graph
 def _keys_in_use(checkpoint: GraphCheckpoint) -> list[str]:
     """The keys of the nodes that are still to run, or that have a state."""
     tokens = checkpoint.frontier["tokens"] if checkpoint.frontier is not None else {}
-    return [*checkpoint.node_states, *(token["node"] for token in tokens.values())]
+    return [*checkpoint.node_states, *(token["node"] for token in tokens.values()), *gathering_joins(checkpoint)]
+
+
+def gathering_joins(checkpoint: GraphCheckpoint) -> list[str]:
+    """The keys of the joins that items of its maps have reached, which wait for the other items."""
+    if checkpoint.frontier is None:
+        return []
+    contents = checkpoint.frontier["contents"]
+    return list(dict.fromkeys(join for id, value in contents.items() if "." in id for join in value))
 
 
 def _check_moved(checkpoint: GraphCheckpoint, old: str, new: str, topology: Topology) -> None:
@@ -107,10 +115,15 @@ def _renamed_frontier(frontier: dict[str, Any] | None, keys: Mapping[str, str]) 
     if frontier is None:
         return None
     tokens = {id: _renamed(token, ("node", "source"), keys) for id, token in frontier["tokens"].items()}
+    contents = {
+        id: {keys.get(join, join): arrived for join, arrived in value.items()} if "." in id else value
+        for id, value in frontier["contents"].items()
+    }
     result = frontier.get("result")
     return {
         **frontier,
         "tokens": tokens,
+        "contents": contents,
         **({"result": _renamed(result, ("node",), keys)} if result is not None else {}),
     }
 

@@ -12,7 +12,7 @@ from spark.graphs.definition.maps import Each
 from spark.graphs.definition.nodes import ExitNode, FunctionNode, Node
 from spark.graphs.definition.topology import Topology
 from spark.graphs.resuming.identity import exchanged_node
-from spark.graphs.resuming.renaming import check_rename, new_keys, with_new_keys
+from spark.graphs.resuming.renaming import check_rename, gathering_joins, new_keys, with_new_keys
 from spark.graphs.resuming.validation import named
 from spark.graphs.values.loaded import find_loaded
 
@@ -138,13 +138,25 @@ def _what_is_missing(checkpoint: GraphCheckpoint, topology: Topology) -> str | N
                     f"whether {key!r} leads to {target!r} depends on the condition {edge.label()}, a function, which is not "
                     "stored in checkpoints. Pass start= with the graph's first node, wired as it was."
                 )
+    return _what_map_is_missing(checkpoint, topology)
+
+
+def _what_map_is_missing(checkpoint: GraphCheckpoint, topology: Topology) -> str | None:
+    for token in checkpoint.frontier["tokens"].values() if checkpoint.frontier is not None else ():
+        source, target, key = token.get("source"), token["node"], token.get("over")
+        if key and not topology.has_map(source, target, key):
+            return (
+                f"it has not ended its map over {key!r}, from {source!r} to {target!r}, and this graph has no such map. Wire "
+                f"{source}.each({key!r}) >> {target} as it was, or set graph.start to start again with the restored state."
+            )
     return None
 
 
 def _pending_nodes(checkpoint: GraphCheckpoint, topology: Topology) -> list[str]:
     if checkpoint.frontier is None:
         return [topology.start]
-    return [token["node"] for token in checkpoint.frontier["tokens"].values()]
+    tokens = checkpoint.frontier["tokens"].values()
+    return [*(token["node"] for token in tokens), *gathering_joins(checkpoint)]
 
 
 def _rebuild(checkpoint: GraphCheckpoint) -> Topology:

@@ -5,7 +5,7 @@ Whoever may write to a store may write anything: a record can be intact and stil
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -114,6 +114,7 @@ def _present_frontier(frontier: Any) -> dict[str, Any]:
     check.mapping("contents", contents)
     for id, token in tokens.items():
         _check_token(id, token, next_token, contents)
+    _check_maps(tokens, contents)
     result = frontier.get("result")
     if result is not None:
         check.mapping("the result", result)
@@ -123,13 +124,74 @@ def _present_frontier(frontier: Any) -> dict[str, Any]:
 
 def _check_token(id: str, token: Any, next_token: int, contents: Mapping[str, Any]) -> None:
     check = _Checks("frontier")
-    check.that(_is_id(id, next_token), f"a token has the id {_shown(id)}, and next_token is {next_token}")
+    is_known = _is_id(id, next_token) or (_is_item(id) and bool(isinstance(token, Mapping) and token.get("scope")))
+    check.that(is_known, f"a token has the id {_shown(id)}, and next_token is {next_token}")
     check.mapping(f"token {id}", token)
     wrong = Token.wrong_field(token)
     check.that(wrong is None, f"{wrong} of token {id} is {_shown(token.get(wrong))}")
     content = token["content"]
     is_there = _is_id(content, next_token) and content in contents
     check.that(is_there, f"content of token {id} is {_shown(content)}, which is not in contents")
+
+
+def _check_maps(tokens: Mapping[str, Any], contents: Mapping[str, Any]) -> None:
+    """Maps have items, tokens in a scope belong to one that has not ended, and so do results."""
+    check = _Checks("frontier")
+    maps = {id: contents[token["content"]] for id, token in tokens.items() if token.get("over")}
+    left = {}
+    for id, items in maps.items():
+        is_list = isinstance(items, Sequence | Mapping) and not isinstance(items, str | bytes)
+        check.that(is_list and len(items) > 0, f"token {id} is a map, and its inputs are {_shown(items)}")
+        check.that(tokens[id]["content"] == id and not tokens[id].get("joined"), f"token {id} is a map of other inputs")
+        left[id] = len(items)
+    for id, results in contents.items():
+        if "." in id:
+            group = id.partition(".")[0]
+            check.that(_is_item(id) and _has_item(maps, id), f"contents has {_shown(id)}, which is no item of a map")
+            check.mapping(f"the result {id}", results)
+            check.that(all(type(arrived) is list for arrived in results.values()), f"the result {id} is no list")
+            left[group] -= 1
+    ended = next((id for id, items in left.items() if items == 0), None)
+    check.that(ended is None, f"all items of the map {ended} have ended, and the map has not")
+    for id, token in tokens.items():
+        if token.get("scope"):
+            _check_item(check, id, token, tokens, maps, contents)
+        if token.get("gathered"):
+            is_list = type(contents[token["content"]]) is list and not token.get("joined")
+            check.that(is_list, f"token {id} was gathered by a map, and its inputs are no list")
+
+
+def _check_item(
+    check: _Checks,
+    id: str,
+    token: Mapping[str, Any],
+    tokens: Mapping[str, Any],
+    maps: Mapping[str, Any],
+    contents: Mapping[str, Any],
+) -> None:
+    """A token in a scope."""
+    name = ".".join(map(str, token["scope"]))
+    is_item = len(token["scope"]) == 2 and _has_item(maps, name) and name not in contents
+    check.that(is_item, f"token {id} is of the item {_shown(name)}, which no map still has to run")
+    group = tokens[name.partition(".")[0]]
+    if "." in id:
+        is_first = id == name and token["content"] == group["content"] and token["node"] == group["node"]
+        check.that(is_first and not token.get("over"), f"token {id} is not the first one of item {name}")
+    else:
+        check.that(int(id) > int(name.partition(".")[0]), f"token {id} is older than its map")
+
+
+def _has_item(maps: Mapping[str, Any], name: str) -> bool:
+    group, _, index = name.partition(".")
+    return group in maps and int(index) < len(maps[group])
+
+
+def _is_item(value: str) -> bool:
+    """Whether it is ``"<map>.<index>"``."""
+    group, point, index = value.partition(".")
+    return bool(point) and all(
+        part.isdecimal() and len(part) < 20 and part == str(int(part)) for part in (group, index)
+    )
 
 
 def _is_id(value: str, next_token: int) -> bool:

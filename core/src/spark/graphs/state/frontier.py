@@ -82,7 +82,7 @@ class Frontier:
     def add(self, node: str, inputs: Any) -> None:
         """The token that a run begins with."""
         id = self._new_id()
-        self._add(Token(id, inputs, node, (self._hash_of(node) + 1) % PRIME, None, id), self._root)
+        self._add(Token(id, inputs, node, (node_hash(node) + 1) % PRIME, None, id), self._root)
 
     def start(self) -> Token:
         """Move the token that waits longest to the running ones. Of a map, that is the first token of the next item."""
@@ -101,17 +101,28 @@ class Frontier:
                 self._end(item, by_join((target, output) for target in targets))  # type: ignore[misc]  # keys
                 return
             scope = self._stored(token, item)
-        self._remove(token, scope)
-        id = content = str(self.next_id)
-        lineage, number = token.lineage * STEP_FACTOR, self.next_id
+        is_bare = (
+            item is None and not self._joins
+        )  # then nothing but the table knows it: calls would take a tenth of a step
+        if is_bare:
+            self._tokens.remove(token.id)
+        else:
+            self._remove(token, scope)
+        number = self.next_id
+        id = content = str(number)
+        self.next_id = number + len(targets)
+        lineage, hashes = token.lineage * STEP_FACTOR, self._node_hashes
         path = self._path_to_extend(token, len(targets)) if self._joins else ()
-        self.next_id += len(targets)
         for branch, target in enumerate(targets):
             if branch:
                 id = str(number + branch)
             node = target if type(target) is str else target.rule.worker  # type: ignore[union-attr]  # of a map
-            hash = self._node_hashes.get(node) or self._hash_of(node)
+            hash = hashes.get(node) or self._hash_of(node)
             follower = Token(id, output, node, (lineage + hash + branch + 1) % PRIME, token.node, content)
+            if is_bare and node is target:
+                self._tokens.put(id, follower)
+                self.waiting.append(follower)
+                continue
             if path:
                 follower.generation = token.generation + 1
                 follower.path = path if len(targets) == 1 else (*path, branch)
@@ -258,7 +269,7 @@ class Frontier:
         else:
             self.waiting.append(token)
         if self._reaches:
-            self._adjust_reach_counts(token, scope, +1)
+            scope.count_reached(token, self._reaches, +1)
 
     def _add_group(
         self, token: Token, scope: Scope, *, done: Collection[int] = (), begun: Collection[int] = ()
@@ -271,7 +282,7 @@ class Frontier:
         self.groups[token.id] = group
         self._enqueue(group)
         if self._reaches:
-            self._adjust_reach_counts(token, scope, +1)
+            scope.count_reached(token, self._reaches, +1)
 
     def _enqueue(self, group: Group) -> None:
         """Let a map wait for its next item to be started, if it may be."""
@@ -290,18 +301,12 @@ class Frontier:
         if token.item is not None:
             del scope.tokens[token.id]
         if self._reaches:
-            self._adjust_reach_counts(token, scope, -1)
+            scope.count_reached(token, self._reaches, -1)
 
     def _remove_first(self, id: str) -> None:
         """Remove the first token of an item, which is only there if it has failed."""
         if id in self._tokens.values:
             self._tokens.remove(id)
-
-    def _adjust_reach_counts(self, token: Token, scope: Scope, change: int) -> None:
-        counts = scope.reach_counts
-        for join in self._reaches.get(token.node, ()):
-            if join != token.node or token.joined:  # what waits at a join does not keep that join waiting
-                counts[join] += change
 
     def _settle(self, item: Item) -> None:
         """After a change among an item's tokens: release joins, and end the item if nothing of it is left to do."""
@@ -312,7 +317,7 @@ class Frontier:
     def _is_over(self, scope: Scope) -> bool:
         if scope.at_join:
             self._release_joins(scope)
-        return len(scope.tokens) == len(scope.arrived)
+        return scope.is_over
 
     def _taken(self, scope: Scope) -> dict[str, list[Any]]:
         """What an item's tokens have brought to each join, instead of the tokens."""
@@ -384,16 +389,11 @@ class Frontier:
         counts, at_join = scope.reach_counts, scope.at_join
         for join in [join for join in at_join if not counts[join]]:
             self._release(join, scope)
-        if at_join and not self._moves(scope):
+        moves = self.waiting or self.running if scope is self._root else scope.moves
+        if at_join and not moves:
             self._release(
                 min(upstream_joins(at_join, self._reaches), key=lambda join: self._order.get(join, -1)), scope
             )
-
-    def _moves(self, scope: Scope) -> bool:
-        """Whether there is more in it than what waits at joins."""
-        if scope is self._root:
-            return bool(self.waiting or self.running)
-        return len(scope.tokens) > len(scope.arrived) + sum(map(len, scope.at_join.values()))
 
     def _release(self, join: str, scope: Scope) -> None:
         arrived = in_order_of_arrival(scope.at_join.pop(join), self._order)

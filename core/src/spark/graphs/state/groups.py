@@ -52,6 +52,26 @@ class Scope:
         self.arrived: list[Token] = []
         """Those that have reached the join which gathers the item's map, where they wait for the other items."""
 
+    @property
+    def moves(self) -> bool:
+        """Whether an item's scope has more than what waits at joins."""
+        return len(self.tokens) > len(self.arrived) + sum(map(len, self.at_join.values()))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to do in an item's scope."""
+        return len(self.tokens) == len(self.arrived)
+
+    def count_reached(self, token: Token, reaches: Mapping[str, Sequence[str]], change: int) -> None:
+        """A token has come, or gone, that can still reach some joins.
+
+        :param reaches: node key to the joins that can be reached from there.
+        """
+        counts = self.reach_counts
+        for join in reaches.get(token.node, ()):
+            if join != token.node or token.joined:  # what waits at a join does not keep that join waiting
+                counts[join] += change
+
 
 class Item:
     """One item of a map. All tokens that come of it refer to it."""
@@ -130,7 +150,7 @@ class Group:
         """How many items have not got past their first node."""
         return len(self.items) - self.done - sum(item.scope is not None for item in self.under_way.values())
 
-    def progress(self) -> tuple[int, int, int]:
+    def counts(self) -> tuple[int, int, int]:
         """How many items are done, under way, and not started."""
         return self.done, len(self.under_way), self.unstarted
 
@@ -184,6 +204,15 @@ class Group:
         token.path = (index,)
         token.item = item
         return token
+
+
+def count_items(groups: Iterable[Group]) -> dict[tuple[str, str, str], list[int]]:
+    """Source, worker and key of an edge to how many items of its maps are done, under way, and not started."""
+    counts: dict[tuple[str, str, str], list[int]] = {}
+    for group in groups:
+        before = counts.get(group.rule[:3], (0, 0, 0))
+        counts[group.rule[:3]] = [one + more for one, more in zip(before, group.counts(), strict=True)]
+    return counts
 
 
 def token_number(id: str) -> tuple[int, ...]:

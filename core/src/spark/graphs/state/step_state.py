@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, MutableMapping
+from collections.abc import AsyncIterator, Iterable, Iterator, MutableMapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any, Final, NoReturn
 
 from spark.errors import RunError
-from spark.graphs.state.transactions import MISSING, StateTransaction, TransactionBlock, Update
+from spark.graphs.state.transactions import StateTransaction, TransactionBlock
+from spark.graphs.state.updates import MISSING, Function
 from spark.graphs.values.snapshots import snapshot
 
 
@@ -26,8 +27,28 @@ class GraphState:
         return snapshot(self._transaction.read(key, default))
 
     async def peek(self, key: str, default: Any = None) -> Any:
-        """The value of a key without a copy, for large values that are only read. Never change it."""
+        """The value of a key without a copy, for large values that are only read. Never change it.
+
+        A list to which something was appended is a read-only sequence here, and a dict of which items were set, a read-only
+        mapping. What you got stays as it is, whatever is committed later.
+        """
         return self._transaction.read(key, default)
+
+    async def slice(self, key: str, start: int | None = None, stop: int | None = None) -> list[Any]:
+        """The items from ``start`` to ``stop`` of a list, as ``list[start:stop]``: your own copies of these, and of no others.
+
+        There are none where the key is not there.
+
+        :raises TypeError: the key has no list.
+        """
+        return snapshot(self._transaction.slice(key, start, stop))  # type: ignore[no-any-return]
+
+    async def length(self, key: str) -> int:
+        """How many items a list or a dict has; 0 where the key is not there.
+
+        :raises TypeError: the value has no length.
+        """
+        return int(self._transaction.length(key))
 
     async def set(self, key: str, value: Any) -> None:
         """Keep a snapshot of the value under the key.
@@ -39,12 +60,45 @@ class GraphState:
         """
         self._transaction.write(key, value)
 
-    async def update(self, key: str, function: Update, default: Any = None) -> None:
+    async def update(self, key: str, function: Function, default: Any = None) -> None:
         """Replace the value by ``function(value)``, applied when this step commits, so that it never conflicts.
 
         ``function`` is plain, may be called more than once, and gets its own copy: the committed value then, or ``default``.
         """
         self._transaction.update(key, function, default)
+
+    async def append(self, key: str, *items: Any) -> None:
+        """Add snapshots of the items to the end of a list, which begins empty where the key is not there.
+
+        They are added when this step commits, after those of steps that committed before, so that it never conflicts. It
+        costs what is added, however long the list is. This step sees them at once.
+
+        :raises TypeError: the key has no list. Where that is not known yet, the step fails at its commit.
+        :raises SerializationError: an item can't be copied, or can't be saved.
+        """
+        self._transaction.append(key, items)
+
+    async def extend(self, key: str, items: Iterable[Any]) -> None:
+        """The same as ``append`` for all items of an iterable."""
+        self._transaction.append(key, items)
+
+    async def set_item(self, key: str, item_key: Any, value: Any) -> None:
+        """Set one item of a dict, which begins empty where the key is not there, to a snapshot of the value.
+
+        It is set when this step commits, so that it never conflicts: for one item, the last commit wins. It costs what is set,
+        however large the dict is. This step sees it at once.
+
+        :raises TypeError: the key has no dict. Where that is not known yet, the step fails at its commit.
+        :raises SerializationError: the item can't be copied, or can't be saved.
+        """
+        self._transaction.set_item(key, item_key, value)
+
+    async def delete_item(self, key: str, item_key: Any) -> None:
+        """Remove one item of a dict in the same way. Nothing happens where it is not there at the commit.
+
+        :raises TypeError: the key has no dict. Where that is not known yet, the step fails at its commit.
+        """
+        self._transaction.delete_item(key, item_key)
 
     async def delete(self, key: str) -> bool:
         """Remove a key, and return whether it was there."""
@@ -121,6 +175,34 @@ class NodeState(MutableMapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._transaction.keys())
+
+    def peek(self, key: str, default: Any = None) -> Any:
+        """The value of a key without a copy, for large values that are only read. Never change it. As ``GraphState.peek``."""
+        return self._transaction.read(key, default)
+
+    def slice(self, key: str, start: int | None = None, stop: int | None = None) -> list[Any]:
+        """Your own copies of some items of a list. As ``GraphState.slice``."""
+        return snapshot(self._transaction.slice(key, start, stop))  # type: ignore[no-any-return]
+
+    def length(self, key: str) -> int:
+        """How many items a list or a dict has. As ``GraphState.length``."""
+        return int(self._transaction.length(key))
+
+    def append(self, key: str, *items: Any) -> None:
+        """Add items to the end of a list, at the cost of what is added. As ``GraphState.append``."""
+        self._transaction.append(key, items)
+
+    def extend(self, key: str, items: Iterable[Any]) -> None:
+        """The same as ``append`` for all items of an iterable."""
+        self._transaction.append(key, items)
+
+    def set_item(self, key: str, item_key: Any, value: Any) -> None:
+        """Set one item of a dict, at the cost of that item. As ``GraphState.set_item``."""
+        self._transaction.set_item(key, item_key, value)
+
+    def delete_item(self, key: str, item_key: Any) -> None:
+        """Remove one item of a dict, if it is there. As ``GraphState.delete_item``."""
+        self._transaction.delete_item(key, item_key)
 
     def __repr__(self) -> str:
         return (

@@ -64,7 +64,7 @@ class TokenTable(TrackedMapping[Token]):
         before, tokens, contents = self._few, PlainDict(), {}
         for id, token in self.values.items():
             tokens[id] = before.get(id) or token.to_data()
-            contents[token.content] = token.inputs
+            contents.setdefault(token.content, token.inputs)  # an item that has failed names the list of its map
         self._few = tokens
         return tokens, contents
 

@@ -6,27 +6,23 @@ visible to others when the step commits, all together or not at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from enum import Enum
-from typing import Any, Final, Protocol
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Protocol
 
 from spark.errors import RunError, SerializationError, StateConflictError
-from spark.graphs.values.failures import add_note
+from spark.graphs.state.updates import (
+    DELETED,
+    MISSING,
+    AddedItems,
+    Function,
+    FunctionUpdate,
+    SetItems,
+    Update,
+    is_list,
+    kind_of,
+)
 from spark.graphs.values.snapshots import Check, snapshot
 from spark.graphs.values.tracked import TrackedMapping
-
-
-class Absent(Enum):
-    """Stands for a value that is not there. The same object wherever it is sent."""
-
-    MISSING = "missing"
-    DELETED = "deleted"
-
-
-MISSING: Final = Absent.MISSING
-DELETED: Final = Absent.DELETED
-
-Update = Callable[[Any], Any]
 
 
 class StateView(Protocol):
@@ -100,8 +96,8 @@ class StateWrites:
         """Key to the number of the commit up to which it had been seen when it was first read."""
         self.writes: dict[str, Any] = {}
         """Key to its new value, or to ``DELETED``."""
-        self.updates: dict[str, list[tuple[Update, Any]]] = {}
-        """Key to functions of the committed value, each with what stands in for a missing one."""
+        self.updates: dict[str, list[Update]] = {}
+        """Key to what is done to the committed value, in order."""
 
     def prepare(self, store: StateStore) -> dict[str, Any]:
         """The changes to commit: key to value, or to ``DELETED``. Nothing is changed yet.
@@ -112,22 +108,34 @@ class StateWrites:
             self._check_conflicts(store)
         changes = self.writes
         for key in self.updates:
-            changes[key] = self.updated(key, store.values.get(key, MISSING), store)
+            value = self.updated(key, store.values.get(key, MISSING), store, is_commit=True)
+            if value is not MISSING:
+                changes[key] = value
         return changes
 
-    def updated(self, key: str, value: Any, view: StateView) -> Any:
-        """The value after the updates of this key."""
-        for function, default in self.updates[key]:
-            value = _applied(key, function, default if value is MISSING else value)
-        return self.kept(key, value, view)
+    def updated(self, key: str, value: Any, view: StateView, *, is_commit: bool) -> Any:
+        """The value after the updates of this key; ``MISSING`` where there is none before and after.
 
-    def kept(self, key: str, value: Any, view: StateView) -> Any:
+        :param is_commit: it is to be kept; else it is to be read, and may refer to what it is made of.
+        :raises TypeError: it is of a kind that can't be updated so.
+        """
+        is_raw = False
+        for update in self.updates[key]:
+            if is_raw and not update.is_raw:
+                value = self.kept(key, value, view)
+            value = update.committed(value, view.label) if is_commit else update.seen(value, view.label)
+            is_raw = update.is_raw
+        return self.kept(key, value, view) if is_raw else value
+
+    def kept(self, key: str, value: Any, view: StateView, *, index: int | None = None) -> Any:
         """A snapshot of a value that is to be set.
 
+        :param index: where it is to stand in the list that the key has.
         :raises SerializationError: it can't be copied, or not be saved.
         """
+        path = view.label if index is None else f"{view.label}[{key!r}]"
         try:
-            return snapshot(value, path=view.label, key=key, check=view.check)
+            return snapshot(value, path=path, key=key if index is None else index, check=view.check)
         except SerializationError as error:
             error.add_note(f"spark-graphs: it was set by node {self.writer!r}.")
             raise
@@ -161,22 +169,66 @@ class StateTransaction(StateWrites):
             return default if value is DELETED else value
         value = self._read_below(key)
         if key in self.updates:
-            value = self.updated(key, value, self.view)
+            value = self.updated(key, value, self.view, is_commit=False)
         return default if value is MISSING else value
 
     def write(self, key: str, value: Any) -> None:
         self.writes[check_key(key)] = self.kept(key, value, self.view)
         self.updates.pop(key, None)
 
-    def update(self, key: str, function: Update, default: Any) -> None:
+    def update(self, key: str, function: Function, default: Any) -> None:
         if not callable(function):
             raise TypeError(f"update({key!r}, …) takes a function of the current value, not {function!r}.")
-        if key in self.writes:
-            current = self.writes[key]
-            self.write(key, _applied(key, function, default if current is DELETED else current))
-        else:
-            pending = (function, snapshot(default, path=f"the default of update({key!r})"))
-            self.updates.setdefault(check_key(key), []).append(pending)
+        self._do(FunctionUpdate(check_key(key), function, snapshot(default, path=f"the default of update({key!r})")))
+
+    def append(self, key: str, items: Iterable[Any]) -> None:
+        """Add snapshots of items to a list.
+
+        :raises TypeError: the key has no list, as far as that is known now.
+        :raises SerializationError: an item can't be copied, or not be saved.
+        """
+        added = self._kept_items(check_key(key), [*items])
+        if added:
+            self._do(AddedItems(key, added))
+
+    def set_item(self, key: str, item_key: Any, value: Any) -> None:
+        """Set one item of a dict.
+
+        :raises TypeError: the key has no dict, as far as that is known now; or the item's key has no hash.
+        :raises SerializationError: the item can't be copied, or not be saved.
+        """
+        self._do(SetItems(check_key(key), put=self.kept(key, {item_key: value}, self.view)))
+
+    def delete_item(self, key: str, item_key: Any) -> None:
+        """Remove one item of a dict, if it is there.
+
+        :raises TypeError: the key has no dict, as far as that is known now; or the item's key has no hash.
+        """
+        self._do(SetItems(check_key(key), removed=(item_key,)))
+
+    def slice(self, key: str, start: int | None, stop: int | None) -> list[Any]:
+        """These items of a list, not copied; none where the key is not there.
+
+        :raises TypeError: the key has no list.
+        """
+        value = self.read(key, MISSING)
+        if value is not MISSING and not is_list(value):
+            raise TypeError(
+                f"{self.view.label}[{key!r}] is a {kind_of(value)}, and slice() returns items of a list. Use get({key!r})."
+            )
+        return [] if value is MISSING else value[start:stop]
+
+    def length(self, key: str) -> int:
+        """How many items the value of a key has; 0 where the key is not there.
+
+        :raises TypeError: it has no length.
+        """
+        value = self.read(key, MISSING)
+        if value is MISSING:
+            return 0
+        if not hasattr(type(value), "__len__"):
+            raise TypeError(f"{self.view.label}[{key!r}] is a {type(value).__name__}, which has no length.")
+        return len(value)
 
     def delete(self, key: str) -> bool:
         existed = self.has(key)
@@ -199,15 +251,53 @@ class StateTransaction(StateWrites):
         self.reads.setdefault(key, self.view.commits)
         return self.view.values.get(key, MISSING)
 
+    def _seen(self, key: str) -> Any:
+        """What ``read`` returns, without counting as a read; ``MISSING`` for none."""
+        if key in self.writes:
+            value = self.writes[key]
+            return MISSING if value is DELETED else value
+        value = self._below(key)
+        return self.updated(key, value, self.view, is_commit=False) if key in self.updates else value
+
+    def _below(self, key: str) -> Any:
+        """The same without this step's own writes."""
+        return self.view.values.get(key, MISSING)
+
+    def _do(self, update: Update) -> None:
+        """Update a value: that which this step has set, or at the commit."""
+        key, label, pending = update.key, self.view.label, self.updates.get(update.key)
+        if key in self.writes:
+            value = update.committed(self._seen(key), label)
+            self.writes[key] = self.kept(key, value, self.view) if update.is_raw else _written(value)
+            return
+        if not pending:
+            update.check(self._below(key), label)
+        elif type(pending[-1]) is not type(update) and not pending[-1].is_raw:
+            update.check(self._seen(key), label)
+        _add(self.updates, update)
+
+    def _kept_items(self, key: str, items: list[Any]) -> list[Any]:
+        """Snapshots of items that are to be appended."""
+        try:
+            return self.kept(key, items, self.view)  # type: ignore[no-any-return]
+        except SerializationError:
+            seen = self._seen(key)
+            place = len(seen) if is_list(seen) else 0
+        return [self.kept(key, item, self.view, index=index) for index, item in enumerate(items, place)]
+
     def _keys_over(self, below: Collection[str]) -> list[str]:
         written = self.writes
         kept = [key for key in below if written.get(key) is not DELETED]
         new = [key for key in dict.fromkeys((*written, *self.updates)) if key not in below]
-        return kept + [key for key in new if written.get(key) is not DELETED]
+        return kept + [key for key in new if (written[key] is not DELETED if key in written else self._makes(key))]
 
-    def _written(self, key: str) -> tuple[Any, int]:
+    def _makes(self, key: str) -> bool:
+        """Whether a key that is not there comes to have a value by its updates."""
+        return any(update.makes_value for update in self.updates[key])
+
+    def _changes(self, key: str) -> tuple[Any, int]:
         """The value that this step has set under a key, and the number of updates since: they tell whether it was changed."""
-        return self.writes.get(key), len(self.updates.get(key, ()))
+        return self.writes.get(key), sum(update.times for update in self.updates.get(key, ()))
 
 
 class TransactionBlock(StateTransaction):
@@ -243,24 +333,32 @@ class TransactionBlock(StateTransaction):
                 "block that they write in."
             )
         for key in self._found.keys() & self.writes.keys():
-            (value, updates), (found, updates_found) = outer._written(key), self._found[key]
+            (value, updates), (found, updates_found) = outer._changes(key), self._found[key]
             if value is not found or updates != updates_found:
                 raise StateConflictError(
                     f"A transaction block read {self.view.label}[{key!r}] and then set it, but another block of the same step "
                     f"changed it in between, which would be lost. Use `await state.update({key!r}, function)`, or run the "
                     "blocks one after another."
                 )
-        applied = {key: self.updated(key, outer.writes[key], self.view) for key in self.updates if key in outer.writes}
+        applied = {
+            key: _written(self.updated(key, outer._seen(key), self.view, is_commit=True))
+            for key in self.updates
+            if key in outer.writes
+        }
         for key, value in (self.writes | applied).items():
             outer.writes[key] = value
             outer.updates.pop(key, None)
         for key, pending in self.updates.items():
             if key not in applied:
-                outer.updates.setdefault(key, []).extend(pending)
+                for update in pending:
+                    _add(outer.updates, update)
 
     def _read_below(self, key: str) -> Any:
-        self._found.setdefault(key, self._outer._written(key))
+        self._found.setdefault(key, self._outer._changes(key))
         return self._outer.read(key, MISSING)
+
+    def _below(self, key: str) -> Any:
+        return self._outer._seen(key)
 
 
 def check_key(key: str) -> str:
@@ -273,17 +371,16 @@ def check_key(key: str) -> str:
     return key
 
 
-def _applied(key: str, function: Update, value: Any) -> Any:
-    try:
-        result = function(snapshot(value))
-    except Exception as error:
-        add_note(error, f"raised by the function that was given to update({key!r}, …).")
-        raise
-    if hasattr(result, "__await__"):
-        if hasattr(result, "close"):
-            result.close()
-        raise TypeError(f"update({key!r}, …) takes a plain function, not an async one: it is applied at the commit.")
-    return result
+def _written(value: Any) -> Any:
+    """What stands for a value among those that a step has set."""
+    return DELETED if value is MISSING else value
+
+
+def _add(updates: dict[str, list[Update]], update: Update) -> None:
+    """Note one more update, after those that there are."""
+    pending = updates.setdefault(update.key, [])
+    if not pending or not pending[-1].join(update):
+        pending.append(update)
 
 
 def _cure(store: StateStore, key: str) -> str:

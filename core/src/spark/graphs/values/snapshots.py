@@ -8,7 +8,7 @@ import decimal
 import fractions
 import pathlib
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from types import FunctionType, NoneType
 from typing import Any, Final
@@ -17,6 +17,7 @@ from weakref import WeakSet
 from spark.errors import SerializationError
 from spark.graphs.values.item_list import ItemList
 from spark.graphs.values.item_mapping import Captured, ItemMapping
+from spark.graphs.values.overlays import ChangedItems, ExtendedItems
 from spark.graphs.values.paths import find_unserializable
 
 _MANY: Final = 100_000
@@ -59,14 +60,15 @@ class _ManyError(Exception):
     """So much was copied that it has to be asked whether the same is copied again and again. Never seen by users."""
 
 
-def snapshot(value: Any, *, path: str = "value", key: str | None = None, check: Check | None = None) -> Any:
+def snapshot(value: Any, *, path: str = "value", key: str | int | None = None, check: Check | None = None) -> Any:
     """A value that shares nothing mutable with the given one. Immutable values are shared, not copied.
 
     It takes time in proportion to what is there, however often one list or dict is referred to from within the value. Whether
     two references to one list still lead to one list in the copy is not promised: what is stored and loaded again has two.
 
     :param path: how an error names the value, for instance ``inputs``.
-    :param key: of the value, where ``path`` names the mapping that it stands in: they are put together when there is an error.
+    :param key: of the value, where ``path`` names the mapping or list that it stands in: they are put together when there is an
+        error.
     :param check: raises what ``path`` leads to if the value can't be saved. Not asked about flat values of plain types, which
         always can.
     :raises SerializationError: the value can't be copied, or can't be saved.
@@ -110,7 +112,7 @@ def add_copier(kind: type, copier: Callable[[Any], Any]) -> None:
     _COPIERS[kind] = copy_part
 
 
-def _whole(path: str, key: str | None) -> str:
+def _whole(path: str, key: str | int | None) -> str:
     return path if key is None else f"{path}[{key!r}]"
 
 
@@ -199,8 +201,8 @@ def _copy_dict(value: dict[Any, Any], copied: _Copied, state: Any) -> dict[Any, 
     return items
 
 
-def _copy_mapping(value: ItemMapping, copied: _Copied, state: Any) -> dict[Any, Any]:
-    return _copy_dict(value.whole(), copied, state)
+def _copy_mapping(value: Mapping[Any, Any], copied: _Copied, state: Any) -> dict[Any, Any]:
+    return _copy_dict(dict(value.items()), copied, state)
 
 
 def _doubt(part: Any, state: Any) -> None:
@@ -254,8 +256,10 @@ _COPIERS: Final[dict[type, Callable[[Any, _Copied, Any], Any]]] = {
     dict: _copy_dict,
     list: _copy_list,
     ItemList: _copy_list,
+    ExtendedItems: _copy_list,
     ItemMapping: _copy_mapping,
     Captured: _copy_mapping,
+    ChangedItems: _copy_mapping,
     tuple: _copy_tuple,
     set: _copy_set,
     frozenset: _copy_frozenset,

@@ -73,7 +73,7 @@ class SectionEncoder:
         self._blobs = blobs
         self._large_from = cache.thresholds.nested
 
-    def encode(self, values: Mapping[str, Any]) -> dict[str, Encoded]:
+    def encode(self, sections: Mapping[str, Any]) -> dict[str, Encoded]:
         """Each section, encoded, by its name.
 
         Whenever this fails, the next checkpoint is encoded from where it stopped.
@@ -84,7 +84,7 @@ class SectionEncoder:
         parts = {
             name: part
             for name, section in SECTIONS.items()
-            if (part := self._section(name, section, values[name])) is not None
+            if (part := self._section(name, section, sections[name])) is not None
         }
         followed = [part for part in parts.values() if isinstance(part, Followed)]
         if self._blobs is not None:

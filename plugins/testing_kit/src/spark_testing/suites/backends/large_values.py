@@ -1,6 +1,8 @@
-"""Large values, kept beside the records that refer to them."""
+"""Large values, kept beside the records that refer to them, and chunks of small ones, which are kept in the same way."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import pytest
 
@@ -15,6 +17,9 @@ HOSTILE_NAMES = ["", "../x", "a/b", "..", "x" * 5_000, "\0", "'; DROP TABLE x; -
 
 class LargeValues(GivenStore):
     """Large values, kept beside the records that refer to them."""
+
+    many_blobs: ClassVar[int] = 1_000
+    """So many come with one record and are read at once. A slow store may want fewer."""
 
     async def test_large_values_come_with_their_record_and_stay_until_they_are_removed(
         self, backend: CheckpointBackend
@@ -108,6 +113,81 @@ class LargeValues(GivenStore):
             "Names that are not names of large values were asked for and deleted: the large value that is there must stay."
         )
 
+    async def test_many_small_values_come_with_one_record_and_are_read_at_once(
+        self, backend: CheckpointBackend
+    ) -> None:
+        """A checkpoint names the chunks of all its collections, and is loaded by one call that asks for all of them."""
+        if not backend.keeps_blobs:
+            return
+        blobs = {name: name.encode() for name in _names(1, self.many_blobs)}
+        await backend.put(make_record("g", 1, blobs=blobs))
+
+        wanted = [*reversed(blobs), *_names(2, self.many_blobs), *blobs]
+        found = await backend.get_blobs("g", wanted)
+        # Compared before it is asserted: of thousands, pytest would make a diff for a while.
+        came_back = found == blobs
+        assert came_back, (
+            f"A record came with {len(blobs)} large values, which were asked for in one call, twice each, among as many that are "
+            f"not there: get_blobs() gives {len(found)}, {sum(found.get(name) == blobs[name] for name in blobs)} of them right."
+        )
+        are_named = sorted(await backend.blob_names("g")) == sorted(blobs)
+        assert are_named, f"blob_names() must name all {len(blobs)} large values of a graph."
+
+    async def test_large_values_of_many_records_are_read_at_once(self, backend: CheckpointBackend) -> None:
+        """Chunks stay while later records refer to them, so the values of one checkpoint were written with many records."""
+        if not backend.keeps_blobs:
+            return
+        blobs: dict[str, bytes] = {}
+        for sequence in range(1, 9):
+            brought = {name: name.encode() for name in _names(sequence, 3)}
+            await backend.put(make_record("g", sequence, blobs=brought))
+            blobs |= brought
+        await backend.delete_many("g", [1, 2, 3])
+
+        assert await backend.get_blobs("g", [*blobs]) == blobs, (
+            "Eight records came with three large values each, and three of the records were deleted: all large values stay."
+        )
+
+    async def test_names_of_large_values_are_compared_whole(self, backend: CheckpointBackend) -> None:
+        """Those of one record differ in their last digits only, and one may be the beginning of another."""
+        if not backend.keeps_blobs:
+            return
+        names = _names(1, 22)
+        await backend.put(make_record("g", 1, blobs={name: name.encode() for name in names}))
+        kept = [name for name in names if name not in (names[0], names[1])]
+
+        await backend.delete_blobs("g", names[:2])
+
+        assert sorted(await backend.blob_names("g")) == sorted(kept), (
+            f"delete_blobs() was to remove {names[0]!r} and {names[1]!r}, and must leave {names[10]!r}, which begins like them."
+        )
+        assert await backend.get_blobs("g", names) == {name: name.encode() for name in kept}, (
+            "get_blobs() must give what is stored under exactly the names that are asked for."
+        )
+
+    async def test_a_merged_value_takes_the_place_of_many_in_one_save(self, backend: CheckpointBackend) -> None:
+        """Sixteen chunks become one: a save brings that, and takes along the sixteen with the last record that needs them."""
+        if not backend.keeps_blobs:
+            return
+        old = [name for sequence in range(1, 17) for name in _names(sequence, 1)]
+        for sequence, name in enumerate(old, start=1):
+            await backend.put(make_record("g", sequence, blobs={name: b"small"}))
+        await backend.delete_many("g", range(1, 16))
+        (merged,) = _names(17, 1)
+
+        deleted = await backend.put_and_delete(make_record("g", 17, blobs={merged: b"merged"}), [16], old)
+        if not deleted:
+            assert sorted(await backend.blob_names("g")) == [*old, merged], (
+                "put_and_delete() deleted no record, so it must leave the large values to the caller."
+            )
+            await backend.delete_many("g", [16])
+            await backend.delete_blobs("g", old)
+
+        assert await backend.get_blobs("g", [*old, merged]) == {merged: b"merged"}, (
+            "A save brought one large value and deleted sixteen others with the only record that needed them: the new one must "
+            "be there, and no other."
+        )
+
     async def test_large_values_may_be_large(self, backend: CheckpointBackend) -> None:
         content = bytes(range(256)) * 10_000
         if backend.keeps_blobs:
@@ -150,3 +230,8 @@ class LargeValues(GivenStore):
         assert await backend.get_blobs("g", [BLOB]) == {BLOB: b"kept"}, (
             "A save was refused with SequenceTakenError: the large values of the record in its way must stay."
         )
+
+
+def _names(sequence: int, count: int) -> list[str]:
+    """Those of the large values that one record brings."""
+    return [f"{sequence:012d}-ab-{number}" for number in range(1, count + 1)]

@@ -16,6 +16,7 @@ from spark_testing import CheckpointBackendConformance, OpenAnother, ReadRaw, Sp
 class TestExample(CheckpointBackendConformance):
     capabilities = ("persistent", "processes", "concurrent_processes", "keeps_blobs")
     many_graphs = 100  # each save waits for the disk twice
+    many_blobs = 100
 
     @pytest.fixture
     async def backend(self, tmp_path: Path) -> AsyncIterator[ExampleCheckpointBackend]:
