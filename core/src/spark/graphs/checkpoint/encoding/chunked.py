@@ -100,6 +100,7 @@ class ChunkedMapping:
         "_thresholds",
         "apart",
         "chunks",
+        "encoded_refs",
         "hot",
         "is_list",
         "removed_in_tail",
@@ -127,6 +128,8 @@ class ChunkedMapping:
         """The bytes of the other items in the tail."""
         self.chunks: dict[str, Chunk] = {}
         """By name, in the order in which they were made."""
+        self.encoded_refs: bytes | None = None
+        """What stands for all of them in the payload; None until that is encoded."""
         self._owners: dict[Key, Chunk] = {}
         """Key to the chunk that has the item, where one has."""
         self._places: dict[Key, Place] = {}
@@ -194,6 +197,14 @@ class ChunkedMapping:
             self.removed_in_tail[key] = None
             self.hot.add(key)
 
+    @property
+    def is_idle(self) -> bool:
+        """There is nothing to do for a checkpoint: all that is in the tail would not be worth a chunk."""
+        thresholds = self._thresholds
+        if self.apart or self.removed_in_tail:
+            return False
+        return self.size < thresholds.worth or thresholds.blob_cost == math.inf
+
     def place(self, key: Key) -> Place | None:
         """The place of an item; None in a mapping without chunks, whose tail is in order."""
         return key if self.is_list else self._places.get(key)  # type: ignore[return-value]
@@ -227,6 +238,8 @@ class ChunkedMapping:
 
         :raises CostExceededError: that is too much for the event loop. Nothing was stored.
         """
+        if self.is_idle:
+            return
         thresholds, hot = self._thresholds, self._hot_items()
         large = [key for key, size in hot.items() if is_large(thresholds, size)]
         left = sum(hot.values()) - sum(hot[key] for key in large)
@@ -259,7 +272,7 @@ class ChunkedMapping:
 
     def settle(self) -> None:
         """A checkpoint was made of what it is now."""
-        if self._thresholds.blob_cost < math.inf:
+        if not self.is_idle:
             self._rent += self._cold_size(sum(self._hot_items().values()))
         self.hot.clear()
 
@@ -310,6 +323,7 @@ class ChunkedMapping:
         name, ref = writer.store(items, places=places, removed=removed)
         chunk = Chunk(name, ref, {key: len(item) for key, item in items.items()})
         self.chunks[name] = chunk
+        self.encoded_refs = None
         for key in keys:
             self._move_to(chunk, key)
         for key in removed:
@@ -366,6 +380,7 @@ class ChunkedMapping:
         """Give up a chunk that nothing is needed of any more."""
         if self.chunks.pop(chunk.name, None) is None:
             return
+        self.encoded_refs = None
         self._retired((chunk.name,))
         emptied: list[Chunk] = []
         for key in chunk.sizes:

@@ -21,6 +21,8 @@ _OF_ALL: Final = 64
 """The largest chunks that are still merged are this part of the whole mapping, or ``Thresholds.largest`` if that is more."""
 _HOT: Final = 16
 """What has changed is put into a chunk at once where it comes to this many times the cost of a blob, which adds little then."""
+_REFERENCE: Final = 16
+"""Less than this part of the cost of a blob is never put into one: each later checkpoint refers to it, which costs too."""
 _CONSTANT: Final = 8
 """What never changes is put there at once where it comes to this part of the cost of a blob."""
 
@@ -40,6 +42,11 @@ class Thresholds(NamedTuple):
     """Not if its items are smaller than this on average: to look at each would take longer than to write all."""
     largest: int = 2**20
     """Chunks of this size and more are not merged."""
+
+    @classmethod
+    def of_store(cls, blob_cost: int) -> Thresholds:
+        """Those for a store with this ``CheckpointBackend.blob_cost``."""
+        return cls(blob_cost, worth=max(cls._field_defaults["worth"], blob_cost // _REFERENCE))
 
 
 class ChunkSize(NamedTuple):

@@ -18,6 +18,7 @@ from spark.graphs.checkpoint.records.composing import Composer, DeferredItem, De
 from spark.graphs.checkpoint.sections import Section
 from spark.graphs.checkpoint.serialization.cost import CostBudget
 from spark.graphs.checkpoint.serialization.writer import TreeWriter, are_names
+from spark.graphs.values.containers import PlainDict
 from spark.graphs.values.item_mapping import ItemMapping
 
 Dump: TypeAlias = Callable[[Any, str], bytes]
@@ -27,6 +28,8 @@ KeepApart: TypeAlias = Callable[[bytes | Pieces], BlobRef]
 
 _MANY: Final = 16
 """From so many tokens on it costs less to encode each that is new than to encode all at once."""
+_SMALL: Final = frozenset({int, float, bool, type(None)})
+"""What needs no look at its size."""
 _NO_ITEMS: Final = EncodedItems.of(())
 
 
@@ -81,19 +84,24 @@ class SectionEncoder:
         :raises SerializationError: a value can't be saved.
         :raises CostExceededError: there is more to do than the budget allows.
         """
-        parts = {
-            name: part
-            for name, section in SECTIONS.items()
-            if (part := self._section(name, section, sections[name])) is not None
-        }
-        followed = [part for part in parts.values() if isinstance(part, Followed)]
-        if self._blobs is not None:
-            for each in followed:
+        kept = self._cache.kept
+        encoded: dict[str, Any] = {}
+        followed: list[tuple[str, Followed]] = []
+        for name, section in SECTIONS.items():
+            values, before = sections[name], kept.get(name)
+            if before is not None and before[0] is values:
+                encoded[name] = before[1]
+                continue
+            part = self._section(name, section, values)
+            if part is not None:
+                encoded[name] = part
+                if isinstance(part, Followed):
+                    followed.append((name, part))
+        for name, each in followed:
+            if not each.chunked.is_idle:
                 self._flush(each)
-        encoded = {
-            name: self._composed_section(part) if isinstance(part, Followed) else part for name, part in parts.items()
-        }
-        for each in followed:
+            encoded[name] = self._composed_section(each)
+        for _, each in followed:
             self._settle(each)
         return encoded
 
@@ -101,19 +109,16 @@ class SectionEncoder:
 
     def _section(self, name: str, section: Section, values: Any) -> Followed | Encoded | None:
         cache = self._cache
-        if section.is_keyed and isinstance(values, Mapping):
-            if values:
-                return self._by_item(name, section, values)
-            cache.drop(name)
-            return _NO_ITEMS
-        kept = cache.kept.get(name)
-        if kept is not None and kept[0] is values and name not in cache.sections:
-            return kept[1]
         if not section.takes(values):
             raise no_section(name, values)
         if values is None:
             cache.drop(name)
             return None if section.may_be_absent else self._dump(None, name)
+        if section.is_keyed:
+            if values:
+                return self._by_item(name, section, values)
+            cache.drop(name)
+            return _NO_ITEMS
         if name in cache.sections or self._says_what_changed(values):
             found = self._by_item(name, section, values)
             if not isinstance(found, Followed) or self._is_large(found):
@@ -123,9 +128,9 @@ class SectionEncoder:
 
     def _says_what_changed(self, values: Mapping[str, Any]) -> bool:
         """Whether there is a mapping in a section that does, and has so many items that it saves work."""
-        if self._writer.has_hook:
+        if self._writer.has_hook or type(values) is PlainDict:
             return False
-        return any(type(each) in TRACKED and len(each) >= _MANY for each in values.values())
+        return any(len(each) >= _MANY for each in values.values() if type(each) in TRACKED)
 
     def _whole(self, name: str, section: Section, values: Mapping[str, Any]) -> Followed | bytes:
         """A section in one piece, if it is small."""
@@ -142,6 +147,7 @@ class SectionEncoder:
         cache = self._cache
         followed = cache.sections.get(name)
         if followed is None:
+            cache.kept.pop(name, None)
             followed = cache.sections[name] = FollowedMapping(
                 name, cache, is_constant=section.is_constant, members=section.members
             )
@@ -158,6 +164,8 @@ class SectionEncoder:
             return before
         if self._budget is not None:
             self._budget.add(value)
+        if type(value) in _SMALL:
+            return self._dump(self._writer.tree(value, path), path)
         keeping = self._keeping()
         data = self._dump((keeping or self._writer).tree(value, path), path)
         buffers = self._cache.buffers
@@ -227,9 +235,10 @@ class SectionEncoder:
     # Chunks.
 
     def _flush(self, followed: Followed) -> None:
+        if self._blobs is None:
+            return
         for nested in self._active(followed):
             self._flush(nested)
-        assert self._blobs is not None
         followed.chunked.flush(_ChunkWriter(self, followed, self._blobs))
 
     def _settle(self, followed: Followed) -> None:
@@ -237,9 +246,11 @@ class SectionEncoder:
             self._settle(nested)
         followed.chunked.settle()
 
-    def _active(self, followed: Followed) -> list[Followed]:
+    def _active(self, followed: Followed) -> Sequence[Followed]:
         """What is nested and pays its own rent: it has chunks, or has changed."""
         chunked = followed.chunked
+        if not chunked.apart:
+            return ()
         return [
             each
             for key, each in chunked.apart.items()
@@ -268,11 +279,14 @@ class SectionEncoder:
     def _composed(self, followed: Followed) -> DeferredPayload:
         """A mapping in chunks, or one that is nested."""
         chunked, composer = followed.chunked, self._composer
-        content: dict[str, Encoded] = {"kind": self._dump("list" if followed.is_list else "mapping", "")}
+        content: dict[str, Encoded] = {"kind": self._constant("list" if followed.is_list else "mapping")}
         if chunked.chunks:
             assert self._blobs is not None
-            content |= {name: self._dump(value, "") for name, value in self._blobs.shared.items()}
-            content["refs"] = self._dump([chunk.ref for chunk in chunked.chunks.values()], "")
+            for name, value in self._blobs.shared.items():
+                content[name] = self._constant(value)
+            if chunked.encoded_refs is None:
+                chunked.encoded_refs = self._dump([chunk.ref for chunk in chunked.chunks.values()], "")
+            content["refs"] = chunked.encoded_refs
         keys = chunked.in_order(chunked.tail)
         has_places = not followed.is_list and bool(chunked.chunks or chunked.apart)
         number = chunked.places_of(keys) if has_places else {}
@@ -287,6 +301,13 @@ class SectionEncoder:
                 places = [number[key] for key in part] if has_places else []
                 content[name] = DeferredPayload(composer, self._part(items, places, [*removed]))
         return DeferredPayload(composer, {TAG: DeferredPayload(composer, content)})
+
+    def _constant(self, value: str | tuple[str, ...]) -> bytes:
+        """What stands in every record of the run, encoded once."""
+        constants = self._cache.constants
+        if value not in constants:
+            constants[value] = self._dump(value if type(value) is str else list(value), "")
+        return constants[value]
 
     def _part(self, items: EncodedItems, places: Sequence[Place], removed: Sequence[Key]) -> dict[str, Encoded]:
         """A part of a mapping as it is stored: a chunk, or the tail."""
@@ -310,7 +331,7 @@ class BlobsOfRecord:
     def __init__(self, blobs: NewBlobs, keep: KeepApart, *, codecs: Sequence[str]) -> None:
         self._blobs = blobs
         self.keep = keep
-        self.shared: dict[str, Any] = {"writer": blobs.writer} | ({"codecs": [*codecs]} if codecs else {})
+        self.shared: dict[str, Any] = {"writer": blobs.writer} | ({"codecs": tuple(codecs)} if codecs else {})
         """What is the same for all of them, and written once beside compact references."""
 
     def discard(self, names: Iterable[str]) -> None:
