@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from spark.graphs.checkpoint.encoding.followed import FollowedMapping
 from spark.graphs.checkpoint.encoding.levels import Thresholds
 from spark.graphs.checkpoint.records.buffers import Buffers
@@ -20,6 +22,10 @@ class EncodingCache:
         self.thresholds = thresholds or Thresholds()
         self.owner: object = None
         """The format whose bytes these are."""
+        self.encoder: Any = None
+        """Encodes sections for the owner, and keeps blobs"""
+        self.made_for: object = None
+        """in these ``NewBlobs``."""
         self.last_cost = 0
         """What composing the last payload cost, in bytes that could have been hashed in that time; 0 when that was deferred."""
         self.buffers = Buffers()
@@ -41,6 +47,7 @@ class EncodingCache:
         :param writer: that of the codec, if large buffers are kept beside the payload.
         """
         self.owner = owner
+        self.encoder = None
         self.writer = writer.keeping(self.buffers.keep) if writer is not None else None
         self.forget()
 

@@ -27,7 +27,7 @@ class JsonFormat(Format):
         self._to_json = to_json
         self._from_json = from_json
         if not pretty_print:
-            self.dumps = to_json  # type: ignore[method-assign]  # each value that is encoded takes a call less
+            self.dumps = to_json  # type: ignore[assignment, method-assign]  # each value that is encoded takes a call less
 
     def dumps(self, tree: Any) -> bytes:
         return self._to_json(tree, indent=2)

@@ -23,8 +23,6 @@ from spark.graphs.values.item_mapping import ItemMapping
 
 Dump: TypeAlias = Callable[[Any, str], bytes]
 """A tree in the format, given what errors call it."""
-KeepApart: TypeAlias = Callable[[bytes | Pieces], BlobRef]
-"""Stores an encoded value, or a chunk of buffers, as a blob; returns the reference to it."""
 
 _MANY: Final = 16
 """From so many tokens on it costs less to encode each that is new than to encode all at once."""
@@ -51,7 +49,7 @@ class Buffered:
 
 
 class SectionEncoder:
-    """Encodes the sections of one checkpoint.
+    """Encodes the sections of checkpoints, one after the other.
 
     :param writer: makes trees of values.
     :param dump: makes bytes of trees.
@@ -65,25 +63,30 @@ class SectionEncoder:
         dump: Dump,
         composer: Composer,
         cache: EncodingCache,
-        budget: CostBudget | None,
         blobs: BlobsOfRecord | None,
     ) -> None:
         self._writer = writer
         self._dump = dump
         self._composer = composer
         self._cache = cache
-        self._budget = budget
+        self._budget: CostBudget | None = None
+        """Of the checkpoint that is being encoded."""
         self._blobs = blobs
         self._large_from = cache.thresholds.nested
 
-    def encode(self, sections: Mapping[str, Any]) -> dict[str, Encoded]:
-        """Each section, encoded, by its name.
+    def encode(
+        self, sections: Mapping[str, Any], *, sequence: int, budget: CostBudget | None = None
+    ) -> dict[str, Encoded]:
+        """Each section of the checkpoint with this sequence, encoded, by its name.
 
         Whenever this fails, the next checkpoint is encoded from where it stopped.
 
         :raises SerializationError: a value can't be saved.
         :raises CostExceededError: there is more to do than the budget allows.
         """
+        self._budget = budget
+        if self._blobs is not None:
+            self._blobs.sequence = sequence
         kept = self._cache.kept
         encoded: dict[str, Any] = {}
         followed: list[tuple[str, Followed]] = []
@@ -134,6 +137,8 @@ class SectionEncoder:
 
     def _whole(self, name: str, section: Section, values: Mapping[str, Any]) -> Followed | bytes:
         """A section in one piece, if it is small."""
+        if type(values) is PlainDict and not self._writer.has_hook:
+            return self._dump(dict(values), name)  # the engine's own, and small
         if self._budget is not None:
             self._budget.add_mapping(values)
         cache, keeping = self._cache, self._keeping()
@@ -326,13 +331,22 @@ class SectionEncoder:
 
 
 class BlobsOfRecord:
-    """The blobs of the record that is being made."""
+    """The blobs of the record that is being made.
 
-    def __init__(self, blobs: NewBlobs, keep: KeepApart, *, codecs: Sequence[str]) -> None:
+    :param add: ``NewBlobs.add``, with what is the same for all records.
+    """
+
+    def __init__(self, blobs: NewBlobs, add: Callable[..., BlobRef], *, codecs: Sequence[str]) -> None:
         self._blobs = blobs
-        self.keep = keep
+        self._add = add
+        self.sequence = 0
+        """That of the record."""
         self.shared: dict[str, Any] = {"writer": blobs.writer} | ({"codecs": tuple(codecs)} if codecs else {})
         """What is the same for all of them, and written once beside compact references."""
+
+    def keep(self, content: bytes | Pieces) -> BlobRef:
+        """Store an encoded value, or a chunk of buffers, as a blob. Returns the reference to it."""
+        return self._add(content, sequence=self.sequence)
 
     def discard(self, names: Iterable[str]) -> None:
         """These are not needed: nothing refers to them."""
