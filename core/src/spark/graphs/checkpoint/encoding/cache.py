@@ -7,6 +7,7 @@ from typing import Any
 from spark.graphs.checkpoint.encoding.followed import FollowedMapping
 from spark.graphs.checkpoint.encoding.levels import Thresholds
 from spark.graphs.checkpoint.records.buffers import Buffers
+from spark.graphs.checkpoint.records.composing import Encoded
 from spark.graphs.checkpoint.serialization.writer import TreeWriter
 
 
@@ -36,7 +37,7 @@ class EncodingCache:
         """Blobs that the last record referred to, and the next one no longer does."""
         self.sections: dict[str, FollowedMapping] = {}
         """The sections that are encoded item by item, by their names."""
-        self.kept: dict[str, tuple[object, bytes]] = {}
+        self.kept: dict[str, tuple[object, Encoded]] = {}
         """All others: the object that each was, and what it was encoded as."""
         self.constants: dict[object, bytes] = {}
         """What stands in every record that has chunks."""

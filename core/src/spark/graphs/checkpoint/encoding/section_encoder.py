@@ -121,6 +121,7 @@ class SectionEncoder:
             if values:
                 return self._by_item(name, section, values)
             cache.drop(name)
+            cache.kept[name] = values, _NO_ITEMS
             return _NO_ITEMS
         if name in cache.sections or self._says_what_changed(values):
             found = self._by_item(name, section, values)
@@ -132,6 +133,8 @@ class SectionEncoder:
     def _says_what_changed(self, values: Mapping[str, Any]) -> bool:
         """Whether there is a mapping in a section that does, and has so many items that it saves work."""
         if self._writer.has_hook or type(values) is PlainDict:
+            return False
+        if TRACKED.isdisjoint(map(type, values.values())):
             return False
         return any(len(each) >= _MANY for each in values.values() if type(each) in TRACKED)
 
