@@ -39,8 +39,6 @@ class EncodingCache:
         """The sections that are encoded item by item, by their names."""
         self.kept: dict[str, tuple[object, Encoded]] = {}
         """All others: the object that each was, and what it was encoded as."""
-        self.constants: dict[object, bytes] = {}
-        """What stands in every record that has chunks."""
 
     def claim(self, owner: object, writer: TreeWriter | None) -> None:
         """Serve another codec, and forget everything that was encoded for the last one.
@@ -57,7 +55,6 @@ class EncodingCache:
         for name in list(self.sections):
             self.drop(name)
         self.kept.clear()
-        self.constants.clear()
 
     def drop(self, name: str) -> None:
         """Forget a section that is encoded item by item."""

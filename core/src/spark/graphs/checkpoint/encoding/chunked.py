@@ -100,7 +100,7 @@ class ChunkedMapping:
         "_thresholds",
         "apart",
         "chunks",
-        "encoded_refs",
+        "head",
         "hot",
         "is_list",
         "removed_in_tail",
@@ -128,7 +128,7 @@ class ChunkedMapping:
         """The bytes of the other items in the tail."""
         self.chunks: dict[str, Chunk] = {}
         """By name, in the order in which they were made."""
-        self.encoded_refs: bytes | None = None
+        self.head: list[bytes] | None = None
         """What stands for all of them in the payload; None until that is encoded."""
         self._owners: dict[Key, Chunk] = {}
         """Key to the chunk that has the item, where one has."""
@@ -323,7 +323,7 @@ class ChunkedMapping:
         name, ref = writer.store(items, places=places, removed=removed)
         chunk = Chunk(name, ref, {key: len(item) for key, item in items.items()})
         self.chunks[name] = chunk
-        self.encoded_refs = None
+        self.head = None
         for key in keys:
             self._move_to(chunk, key)
         for key in removed:
@@ -380,7 +380,7 @@ class ChunkedMapping:
         """Give up a chunk that nothing is needed of any more."""
         if self.chunks.pop(chunk.name, None) is None:
             return
-        self.encoded_refs = None
+        self.head = None
         self._retired((chunk.name,))
         emptied: list[Chunk] = []
         for key in chunk.sizes:

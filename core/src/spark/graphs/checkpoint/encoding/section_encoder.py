@@ -28,6 +28,8 @@ _MANY: Final = 16
 """From so many tokens on it costs less to encode each that is new than to encode all at once."""
 _SMALL: Final = frozenset({int, float, bool, type(None)})
 """What needs no look at its size."""
+_FEW_BYTES: Final = 4096
+"""Less is put together at once, which costs less than to keep the pieces."""
 _NO_ITEMS: Final = EncodedItems.of(())
 
 
@@ -287,35 +289,37 @@ class SectionEncoder:
     def _composed(self, followed: Followed) -> DeferredPayload:
         """A mapping in chunks, or one that is nested."""
         chunked, composer = followed.chunked, self._composer
-        content: dict[str, Encoded] = {"kind": self._constant("list" if followed.is_list else "mapping")}
-        if chunked.chunks:
-            assert self._blobs is not None
-            for name, value in self._blobs.shared.items():
-                content[name] = self._constant(value)
-            if chunked.encoded_refs is None:
-                chunked.encoded_refs = self._dump([chunk.ref for chunk in chunked.chunks.values()], "")
-            content["refs"] = chunked.encoded_refs
+        if chunked.head is None:
+            chunked.head = self._head(followed)
+        members: list[bytes | DeferredItem] = [*chunked.head]
         keys = chunked.in_order(chunked.tail)
         has_places = not followed.is_list and bool(chunked.chunks or chunked.apart)
         number = chunked.places_of(keys) if has_places else {}
         for name, part in (
-            ("tail", [key for key in keys if key not in chunked.apart]),
-            ("apart", [key for key in keys if key in chunked.apart]),
+            ("tail", [key for key in keys if key not in chunked.apart] if chunked.apart else keys),
+            ("apart", [key for key in keys if key in chunked.apart] if chunked.apart else ()),
         ):
             removed = chunked.removed_in_tail if name == "tail" else ()
             if part or removed:
-                members = (self._member(key, chunked.tail[key]) for key in part)
-                items = EncodedItems.of(members, is_mixed=name == "apart")
+                items = EncodedItems.of(
+                    [self._member(key, chunked.tail[key]) for key in part], is_mixed=name == "apart"
+                )
                 places = [number[key] for key in part] if has_places else []
-                content[name] = DeferredPayload(composer, self._part(items, places, [*removed]))
-        return DeferredPayload(composer, {TAG: DeferredPayload(composer, content)})
+                content = self._part(items, places, [*removed])
+                if name == "tail" and items.size < _FEW_BYTES:
+                    members.append(composer.item(name, composer.compose(content)))
+                else:
+                    members.append(DeferredItem(composer.item(name, b""), DeferredPayload(composer, content)))
+        return DeferredPayload(composer, {TAG: EncodedItems.of(members, is_mixed=True)})
 
-    def _constant(self, value: str | tuple[str, ...]) -> bytes:
-        """What stands in every record of the run, encoded once."""
-        constants = self._cache.constants
-        if value not in constants:
-            constants[value] = self._dump(value if type(value) is str else list(value), "")
-        return constants[value]
+    def _head(self, followed: Followed) -> list[bytes]:
+        """What stands before the items: it is the same until there is another chunk."""
+        head: dict[str, Any] = {"kind": "list" if followed.is_list else "mapping"}
+        if followed.chunked.chunks:
+            assert self._blobs is not None
+            head |= self._blobs.shared
+            head["refs"] = [chunk.ref for chunk in followed.chunked.chunks.values()]
+        return [self._composer.item(name, self._dump(value, "")) for name, value in head.items()]
 
     def _part(self, items: EncodedItems, places: Sequence[Place], removed: Sequence[Key]) -> dict[str, Encoded]:
         """A part of a mapping as it is stored: a chunk, or the tail."""
@@ -344,7 +348,7 @@ class BlobsOfRecord:
         self._add = add
         self.sequence = 0
         """That of the record."""
-        self.shared: dict[str, Any] = {"writer": blobs.writer} | ({"codecs": tuple(codecs)} if codecs else {})
+        self.shared: dict[str, Any] = {"writer": blobs.writer} | ({"codecs": [*codecs]} if codecs else {})
         """What is the same for all of them, and written once beside compact references."""
 
     def keep(self, content: bytes | Pieces) -> BlobRef:
