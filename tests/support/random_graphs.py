@@ -82,7 +82,7 @@ class Worker(Node):
         await self._pauses.pause()
         entry = [context.node, fuel, trail, *context.path]
         await context.graph_state.update(f"count of {context.node}", lambda count: count + 1, 0)
-        await context.graph_state.update("trace", lambda trace: sorted([*trace, entry]), [])
+        await context.graph_state.update("trace", lambda trace: sorted([*trace, entry], key=str), [])
         await context.graph_state.update("keys", lambda keys: [*keys, context.idempotency_key], [])
         await self._pauses.pause()
         return packet((fuel - 1) // max(1, len(self.edges)), zlib.crc32(repr(entry).encode()))

@@ -204,8 +204,7 @@ class Frontier:
             token = Token.from_data(id, contents[tokens[id]["content"]], tokens[id])
             group = self.groups[str(token.scope[0])] if token.scope else None
             if group is not None and "." in id:
-                token.inputs = group.items[token.scope[1]]
-                group.retried[token.scope[1]] = token
+                group.retry(token)
                 self._tokens.put(id, token)
                 continue
             token.item = group.item(token.scope[1]) if group is not None else None

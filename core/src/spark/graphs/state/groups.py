@@ -73,6 +73,18 @@ class Scope:
                 counts[join] += change
 
 
+class Place(NamedTuple):
+    """Where in its maps a step is: what becomes of an ``Item`` that is sent elsewhere with a token, without its siblings."""
+
+    index: int  # type: ignore[assignment]  # a tuple's method of this name is of no use here
+    key: Any
+    steps: tuple[Any, ...]
+
+    def path(self) -> tuple[Any, ...]:
+        """Key or index in each map around it, the outermost first."""
+        return self.steps
+
+
 class Item:
     """One item of a map. All tokens that come of it refer to it."""
 
@@ -105,6 +117,9 @@ class Item:
             steps.append(item.index if item.group.keys is None else item.key)
             item = item.outer
         return tuple(reversed(steps))
+
+    def __reduce__(self) -> tuple[type[Place], tuple[Any, ...]]:
+        return Place, (self.index, self.key, self.path())
 
     def collecting(self) -> Item | None:
         """The innermost item, this one or one around it, whose map collects errors."""
@@ -171,6 +186,12 @@ class Group:
         if item is None:
             item = self.under_way[index] = Item(self, index)
         return item
+
+    def retry(self, token: Token) -> None:
+        """Keep the first token of an unstarted item, which has failed before."""
+        index = token.scope[1]
+        token.inputs, token.path = self.items[index], (index,)
+        self.retried[index] = token
 
     def start(self) -> Token:
         """The first token of the next item."""
