@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
+from spark.graphs.checkpoint.encoding.chunk import Chunk, Key, size_of_removed
 from spark.graphs.checkpoint.encoding.levels import (
     ChunkSize,
     Thresholds,
@@ -21,12 +22,6 @@ from spark.graphs.checkpoint.encoding.levels import (
     to_rewrite,
 )
 from spark.graphs.checkpoint.encoding.places import Place
-
-Key: TypeAlias = "str | Place"
-"""A name; of a list's item, its place."""
-
-_TOMBSTONE: Final = 8
-"""About as many bytes are stored for a removed key, beside its name."""
 
 
 class Apart(Protocol):
@@ -61,23 +56,6 @@ class ChunkWriter(Protocol):
         self, items: Mapping[Key, bytes], *, places: Sequence[Place], removed: Sequence[Key]
     ) -> tuple[str, object]:
         """Store a chunk. Returns its name and what stands for it."""
-
-
-class Chunk:
-    """What is known of a chunk: all but its content."""
-
-    __slots__ = ("dead", "live", "name", "ref", "removed", "sizes")
-
-    def __init__(self, name: str, ref: object, sizes: dict[Key, int]) -> None:
-        self.name = name
-        self.ref = ref
-        """What stands for it in the payload."""
-        self.sizes = sizes
-        """Key to the bytes of the item, of all that it holds."""
-        self.removed: dict[Key, None] = {}
-        """The removed keys that it remembers and nothing else does."""
-        self.live = sum(sizes.values())
-        self.dead = 0
 
 
 class ChunkedMapping:
@@ -304,7 +282,7 @@ class ChunkedMapping:
         if self.apart:
             cold += sum(len(each) for key, each in self.apart.items() if key not in self.hot and not each.is_pinned)
         if self.removed_in_tail:
-            cold += sum(map(_size_of_removed, self._cold_removed()))
+            cold += sum(map(size_of_removed, self._cold_removed()))
         return cold
 
     def _cold_removed(self) -> list[Key]:
@@ -344,14 +322,14 @@ class ChunkedMapping:
         self._forget_removed(key)
         self._removed[key] = chunk
         chunk.removed[key] = None
-        chunk.live += _size_of_removed(key)
+        chunk.live += size_of_removed(key)
 
     def _forget_removed(self, key: Key) -> None:
         chunk = self._removed.pop(key)
         if chunk is None:
             del self.removed_in_tail[key]
             return
-        size = _size_of_removed(key)
+        size = size_of_removed(key)
         del chunk.removed[key]
         chunk.live -= size
         chunk.dead += size
@@ -429,7 +407,3 @@ class ChunkedMapping:
         before = self.apart.pop(key)
         if before is not successor:
             self._retired(before.names())
-
-
-def _size_of_removed(key: Key) -> int:
-    return len(str(key)) + _TOMBSTONE

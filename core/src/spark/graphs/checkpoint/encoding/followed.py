@@ -13,7 +13,8 @@ from hashlib import sha256
 from itertools import pairwise
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
-from spark.graphs.checkpoint.encoding.chunked import Apart, ChunkedMapping, Key
+from spark.graphs.checkpoint.encoding.chunk import Key
+from spark.graphs.checkpoint.encoding.chunked import Apart, ChunkedMapping
 from spark.graphs.checkpoint.encoding.levels import Thresholds
 from spark.graphs.checkpoint.encoding.places import Place, arranged
 from spark.graphs.checkpoint.serialization.writer import are_names

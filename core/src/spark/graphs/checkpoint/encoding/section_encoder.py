@@ -7,7 +7,8 @@ from typing import Any, Final, TypeAlias
 
 from spark.errors import SerializationError
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
-from spark.graphs.checkpoint.encoding.chunked import Apart, Key
+from spark.graphs.checkpoint.encoding.chunk import Key
+from spark.graphs.checkpoint.encoding.chunked import Apart
 from spark.graphs.checkpoint.encoding.followed import TRACKED, Data, Followed, FollowedList, FollowedMapping, Nested
 from spark.graphs.checkpoint.encoding.places import Place, runs
 from spark.graphs.checkpoint.model import SECTIONS
