@@ -383,7 +383,7 @@ class ChunkedMapping:
     def _to_rewrite(self, written: int, most: int) -> list[Chunk]:
         chunks = list(self.chunks.values())
         sizes = [ChunkSize(chunk.live, chunk.dead) for chunk in chunks]
-        return [chunks[number] for number in to_rewrite(sizes, written=written, limit=most)]
+        return [chunks[number] for number in to_rewrite(self._thresholds, sizes, written=written, limit=most)]
 
     def _still_needed(self, old: Sequence[Chunk], removed: Iterable[Key]) -> list[Key]:
         """The removed keys that have to be remembered when these chunks are gone."""

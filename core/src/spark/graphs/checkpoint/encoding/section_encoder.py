@@ -76,6 +76,8 @@ class SectionEncoder:
         """Of the checkpoint that is being encoded."""
         self._blobs = blobs
         self._large_from = cache.thresholds.nested
+        self._is_constant = False
+        """That is said of the section that is just being encoded."""
 
     def encode(
         self, sections: Mapping[str, Any], *, sequence: int, budget: CostBudget | None = None
@@ -156,6 +158,7 @@ class SectionEncoder:
 
     def _by_item(self, name: str, section: Section, values: Mapping[str, Any]) -> Followed | bytes:
         cache = self._cache
+        self._is_constant = section.is_constant
         followed = cache.sections.get(name)
         if followed is None:
             cache.kept.pop(name, None)
@@ -183,7 +186,7 @@ class SectionEncoder:
         has_buffers = keeping is not None and buffers.size > 0
         if nested != "never" and self._is_nested(value, len(data) + buffers.size * has_buffers, nested):
             kind: type[Followed] = FollowedMapping if isinstance(value, Mapping) else FollowedList
-            followed = kind(path, self._cache)
+            followed = kind(path, self._cache, is_constant=self._is_constant)
             if followed.follow(value, self):
                 return followed
             return self.value(value, path, None, nested="never")
