@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
+from spark.graphs.checkpoint.encoding.chunk import Chunk, Key, size_of_removed
 from spark.graphs.checkpoint.encoding.levels import (
     ChunkSize,
     Thresholds,
@@ -21,12 +22,6 @@ from spark.graphs.checkpoint.encoding.levels import (
     to_rewrite,
 )
 from spark.graphs.checkpoint.encoding.places import Place
-
-Key: TypeAlias = "str | Place"
-"""A name; of a list's item, its place."""
-
-_TOMBSTONE: Final = 8
-"""About as many bytes are stored for a removed key, beside its name."""
 
 
 class Apart(Protocol):
@@ -63,23 +58,6 @@ class ChunkWriter(Protocol):
         """Store a chunk. Returns its name and what stands for it."""
 
 
-class Chunk:
-    """What is known of a chunk: all but its content."""
-
-    __slots__ = ("dead", "live", "name", "ref", "removed", "sizes")
-
-    def __init__(self, name: str, ref: object, sizes: dict[Key, int]) -> None:
-        self.name = name
-        self.ref = ref
-        """What stands for it in the payload."""
-        self.sizes = sizes
-        """Key to the bytes of the item, of all that it holds."""
-        self.removed: dict[Key, None] = {}
-        """The removed keys that it remembers and nothing else does."""
-        self.live = sum(sizes.values())
-        self.dead = 0
-
-
 class ChunkedMapping:
     """The encoded items of a mapping or a list, in its tail and in chunks.
 
@@ -100,6 +78,7 @@ class ChunkedMapping:
         "_thresholds",
         "apart",
         "chunks",
+        "head",
         "hot",
         "is_list",
         "removed_in_tail",
@@ -127,6 +106,8 @@ class ChunkedMapping:
         """The bytes of the other items in the tail."""
         self.chunks: dict[str, Chunk] = {}
         """By name, in the order in which they were made."""
+        self.head: list[bytes] | None = None
+        """What stands for all of them in the payload; None until that is encoded."""
         self._owners: dict[Key, Chunk] = {}
         """Key to the chunk that has the item, where one has."""
         self._places: dict[Key, Place] = {}
@@ -194,6 +175,14 @@ class ChunkedMapping:
             self.removed_in_tail[key] = None
             self.hot.add(key)
 
+    @property
+    def is_idle(self) -> bool:
+        """There is nothing to do for a checkpoint: all that is in the tail would not be worth a chunk."""
+        thresholds = self._thresholds
+        if self.apart or self.removed_in_tail:
+            return False
+        return self.size < thresholds.worth or thresholds.blob_cost == math.inf
+
     def place(self, key: Key) -> Place | None:
         """The place of an item; None in a mapping without chunks, whose tail is in order."""
         return key if self.is_list else self._places.get(key)  # type: ignore[return-value]
@@ -227,6 +216,8 @@ class ChunkedMapping:
 
         :raises CostExceededError: that is too much for the event loop. Nothing was stored.
         """
+        if self.is_idle:
+            return
         thresholds, hot = self._thresholds, self._hot_items()
         large = [key for key, size in hot.items() if is_large(thresholds, size)]
         left = sum(hot.values()) - sum(hot[key] for key in large)
@@ -259,7 +250,7 @@ class ChunkedMapping:
 
     def settle(self) -> None:
         """A checkpoint was made of what it is now."""
-        if self._thresholds.blob_cost < math.inf:
+        if not self.is_idle:
             self._rent += self._cold_size(sum(self._hot_items().values()))
         self.hot.clear()
 
@@ -291,7 +282,7 @@ class ChunkedMapping:
         if self.apart:
             cold += sum(len(each) for key, each in self.apart.items() if key not in self.hot and not each.is_pinned)
         if self.removed_in_tail:
-            cold += sum(map(_size_of_removed, self._cold_removed()))
+            cold += sum(map(size_of_removed, self._cold_removed()))
         return cold
 
     def _cold_removed(self) -> list[Key]:
@@ -310,6 +301,7 @@ class ChunkedMapping:
         name, ref = writer.store(items, places=places, removed=removed)
         chunk = Chunk(name, ref, {key: len(item) for key, item in items.items()})
         self.chunks[name] = chunk
+        self.head = None
         for key in keys:
             self._move_to(chunk, key)
         for key in removed:
@@ -330,14 +322,14 @@ class ChunkedMapping:
         self._forget_removed(key)
         self._removed[key] = chunk
         chunk.removed[key] = None
-        chunk.live += _size_of_removed(key)
+        chunk.live += size_of_removed(key)
 
     def _forget_removed(self, key: Key) -> None:
         chunk = self._removed.pop(key)
         if chunk is None:
             del self.removed_in_tail[key]
             return
-        size = _size_of_removed(key)
+        size = size_of_removed(key)
         del chunk.removed[key]
         chunk.live -= size
         chunk.dead += size
@@ -366,6 +358,7 @@ class ChunkedMapping:
         """Give up a chunk that nothing is needed of any more."""
         if self.chunks.pop(chunk.name, None) is None:
             return
+        self.head = None
         self._retired((chunk.name,))
         emptied: list[Chunk] = []
         for key in chunk.sizes:
@@ -414,7 +407,3 @@ class ChunkedMapping:
         before = self.apart.pop(key)
         if before is not successor:
             self._retired(before.names())
-
-
-def _size_of_removed(key: Key) -> int:
-    return len(str(key)) + _TOMBSTONE
