@@ -18,7 +18,7 @@ from spark.graphs.checkpoint.encoding.levels import Thresholds
 from spark.graphs.checkpoint.encoding.places import Place, arranged
 from spark.graphs.checkpoint.serialization.writer import are_names
 from spark.graphs.values.item_list import ItemList
-from spark.graphs.values.item_mapping import Captured, ItemMapping, Moment
+from spark.graphs.values.item_mapping import Captured, Changes, ItemMapping, Moment
 
 Nested: TypeAlias = Literal["never", "if large", "always"]
 Data: TypeAlias = "bytes | Apart"
@@ -148,7 +148,7 @@ class FollowedMapping(Followed):
         tracked = value if isinstance(value, ItemMapping) else None
         was_sure, self.is_sure = self.is_sure, False
         changes = tracked.changes_since(self._moment) if tracked is not None and was_sure else None
-        if not are_names(value if changes is None or len(value) == 1 else self._new_keys(changes.put)):
+        if not self._are_names(value, changes):
             return False
         if tracked is not None and changes is not None:
             self._follow_changes(tracked, changes.put, changes.removed, encoding)
@@ -164,9 +164,12 @@ class FollowedMapping(Followed):
     def path_to(self, key: Key) -> str:
         return f"{self.path}[{key!r}]"
 
-    def _new_keys(self, put: Collection[str]) -> dict[str, None]:
-        """Those that are new, and another one, since there are others."""
-        return dict.fromkeys(key for key in put if key not in self.chunked) | {"": None}
+    def _are_names(self, value: Mapping[str, Any], changes: Changes | None) -> bool:
+        if changes is None or len(value) == 1:
+            return are_names(value)
+        tail = self.chunked.tail
+        new = [key for key in changes.put if key not in tail and key not in self.chunked]
+        return not new or are_names(dict.fromkeys(new, None) | {"": None})  # there are others
 
     def _follow_changes(
         self, values: ItemMapping, put: Collection[str], removed: Collection[str], encoding: Encoding
@@ -200,12 +203,12 @@ class FollowedMapping(Followed):
 
     def _encoded(self, values: Mapping[str, Any], encoding: Encoding, *, anew: Collection[str] = ()) -> dict[str, Data]:
         data: dict[str, Data] = {}
-        apart = {key: each for key, each in self.chunked.apart.items() if key not in anew}
+        apart, members = self.chunked.apart, self._members
         try:
             for key, value in values.items():
-                data[key] = encoding.value(
-                    value, self.path_to(key), apart.get(key), nested="always" if key in self._members else "if large"
-                )
+                before = apart.get(key) if key not in anew else None
+                nested: Nested = "always" if key in members else "if large"
+                data[key] = encoding.value(value, self.path_to(key), before, nested=nested)
         except BaseException:
             encoding.discard(each for key, each in data.items() if each is not apart.get(key))
             raise
