@@ -57,7 +57,7 @@ def test_a_run_continued_from_any_boundary_ends_as_the_uninterrupted_one(shape: 
 
 
 @settings(max_examples=40, deadline=None)
-@given(shape=shapes() | map_shapes(), seed=st.integers(0, 1000), every=st.integers(1, 5))
+@given(shape=shapes() | map_shapes(keys=["items"]), seed=st.integers(0, 1000), every=st.integers(1, 5))
 def test_a_run_whose_nodes_fail_again_and_again_ends_as_the_uninterrupted_one(
     shape: Shape, seed: int, every: int
 ) -> None:

@@ -160,6 +160,26 @@ class TestWays:
 
         assert await got(start) == [{"got": [2, 4], "path": ()}, {"got": [1, 3], "path": ()}]
 
+    @pytest.mark.parametrize("first", ["even", "odd"])
+    async def test_what_follows_two_joins_of_one_map_keeps_their_order(self, first: str) -> None:
+        done = {"even": asyncio.Event(), "odd": asyncio.Event()}
+        done[first].set()
+
+        async def shared(context: NodeContext) -> Any:
+            kind = "even" if context.inputs["got"][0] % 2 == 0 else "odd"
+            await done[kind].wait()
+            done["odd" if kind == "even" else "even"].set()
+            return kind
+
+        start, even, odd, last = split([1, 2]), Gather(name="even"), Gather(name="odd"), Gather(name="last")
+        work = says("work", lambda c: c.inputs)
+        work.on(lambda n: n % 2 == 0) >> even
+        work.on(lambda n: n % 2 == 1) >> odd
+        start.each("items") >> work
+        [even, odd] >> Does(shared, name="shared") >> last
+
+        assert await got(start) == ["even", "odd"]
+
     async def test_results_arrive_together_with_what_comes_by_plain_edges(self) -> None:
         start, gather = split([1, 2]), Gather()
         start.each("items") >> says("work", lambda c: ("work", c.inputs)) >> gather

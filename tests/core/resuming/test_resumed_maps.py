@@ -122,6 +122,23 @@ async def test_an_item_that_fails_stops_the_run_and_only_what_is_left_runs_again
     assert executions.of["middle", (0,)] == 1
 
 
+async def test_an_item_counts_its_attempts_over_resumes() -> None:
+    backend = InMemoryCheckpointBackend()
+
+    def fail(context: NodeContext) -> Any:
+        raise ValueError("again")
+
+    start = Does(lambda context: {"items": [1]}, name="start")
+    start.each("items") >> Does(fail, name="work") >> Gather(name="join")
+    graph = Graph(start, id="maps", checkpoint_config=CheckpointConfig(backend=backend))
+    for _ in range(3):
+        with pytest.raises(ValueError, match="again"):
+            await graph.run(resume=True)
+    (*_, last) = await history(graph)
+
+    assert last.execution_metadata["error"]["attempt"] == 3
+
+
 async def test_siblings_finish_and_are_committed_when_an_item_fails() -> None:
     gate, executions = asyncio.Event(), Executions()
     backend = InMemoryCheckpointBackend()

@@ -356,6 +356,13 @@ class TestOtherKinds:
         with pytest.raises(TypeError, match="change the value with update"):
             await step.state.delete_item("files", "a")
 
+    async def test_in_a_block_what_is_around_it_counts(self) -> None:
+        step = Steps(messages=[1]).begin()
+        await step.state.set("messages", "text")
+        async with step.state.transaction() as inside:
+            with pytest.raises(TypeError, match=r"graph_state\['messages'\] is a str"):
+                await inside.append("messages", 1)
+
     async def test_an_item_of_a_dict_is_not_appended_to_in_the_same_step(self) -> None:
         step = Steps().begin()
         await step.state.set_item("both", "a", 1)

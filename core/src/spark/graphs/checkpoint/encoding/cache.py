@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from spark.graphs.checkpoint.encoding.followed import FollowedMapping
 from spark.graphs.checkpoint.encoding.levels import Thresholds
 from spark.graphs.checkpoint.records.buffers import Buffers
+from spark.graphs.checkpoint.records.composing import Encoded
 from spark.graphs.checkpoint.serialization.writer import TreeWriter
 
 
@@ -20,6 +23,10 @@ class EncodingCache:
         self.thresholds = thresholds or Thresholds()
         self.owner: object = None
         """The format whose bytes these are."""
+        self.encoder: Any = None
+        """Encodes sections for the owner, and keeps blobs"""
+        self.made_for: object = None
+        """in these ``NewBlobs``."""
         self.last_cost = 0
         """What composing the last payload cost, in bytes that could have been hashed in that time; 0 when that was deferred."""
         self.buffers = Buffers()
@@ -30,7 +37,7 @@ class EncodingCache:
         """Blobs that the last record referred to, and the next one no longer does."""
         self.sections: dict[str, FollowedMapping] = {}
         """The sections that are encoded item by item, by their names."""
-        self.kept: dict[str, tuple[object, bytes]] = {}
+        self.kept: dict[str, tuple[object, Encoded]] = {}
         """All others: the object that each was, and what it was encoded as."""
 
     def claim(self, owner: object, writer: TreeWriter | None) -> None:
@@ -39,6 +46,7 @@ class EncodingCache:
         :param writer: that of the codec, if large buffers are kept beside the payload.
         """
         self.owner = owner
+        self.encoder = None
         self.writer = writer.keeping(self.buffers.keep) if writer is not None else None
         self.forget()
 

@@ -21,6 +21,8 @@ _GROWTH: Final = 4
 """this many times: then all are merged once, which is little for each byte that was added since the last time."""
 _HOT: Final = 16
 """What has changed is put into a chunk at once where it comes to this many times the cost of a blob, which adds little then."""
+_REFERENCE: Final = 16
+"""Less than this part of the cost of a blob is never put into one: each later checkpoint refers to it, which costs too."""
 _CONSTANT: Final = 8
 """What never changes is put there at once where it comes to this part of the cost of a blob."""
 
@@ -42,6 +44,11 @@ class Thresholds(NamedTuple):
     """Chunks of this size and more are not merged, unless there are very many."""
     ratio: int = 16
     """So many chunks of one level become one of the next."""
+
+    @classmethod
+    def of_store(cls, blob_cost: int) -> Thresholds:
+        """Those for a store with this ``CheckpointBackend.blob_cost``."""
+        return cls(blob_cost, worth=max(cls._field_defaults["worth"], blob_cost // _REFERENCE))
 
 
 class ChunkSize(NamedTuple):
