@@ -372,6 +372,30 @@ class TestLimits:
 
         assert most[0] <= 4
 
+    async def test_without_a_limit_items_may_wait_for_each_other(self) -> None:
+        barrier = asyncio.Barrier(1_000)
+
+        async def meet(context: NodeContext) -> Any:
+            await barrier.wait()
+
+        start = split([None] * 1_000)
+        start.each("items") >> Does(meet, name="meet") >> Gather()
+
+        assert len(await asyncio.wait_for(got(start), timeout=20)) == 1_000
+
+    async def test_items_that_wait_for_nothing_do_not_all_become_tasks_at_once(self) -> None:
+        tasks: list[int] = []
+
+        async def work(context: NodeContext) -> Any:
+            if (context.index or 0) % 100 == 0:
+                tasks.append(len(asyncio.all_tasks()))
+
+        start = split([None] * 2_000)
+        start.each("items") >> Does(work, name="work") >> Gather()
+        await Graph(start).run()
+
+        assert max(tasks) < 400
+
     async def test_a_map_does_not_keep_other_branches_waiting(self) -> None:
         """Nor do they keep it waiting: items and other steps take turns."""
         order: list[str] = []

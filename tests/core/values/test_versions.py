@@ -144,7 +144,7 @@ BUGS = [
         "        return self._length\n",
         "        return len(self._lineage.items)\n",
     ),
-    Bug("the shared dict is handed out", IN_MAPPING, "items = lineage.items.copy()\n", "items = lineage.items\n"),
+    Bug("the shared dict is handed out", IN_MAPPING, "items = lineage.items.copy()", "items = lineage.items"),
     Bug("the newest change wins", IN_MAPPING, "for each in reversed(found):", "for each in found:"),
     Bug(
         "None that was noted is not there",
@@ -167,22 +167,30 @@ BUGS = [
                 before, noted = noted[0]
                 found = before.get(key, before)
                 if found is not before:
-                    value = found
-                    break
+                    return found
+            return value
 """,
         """            noted = self._noted
-            value = before = _MISSING
             while noted:
                 before, noted = noted[0]
                 found = before.get(key, before)
                 if found is not before:
-                    value = found
-                    break
-            else:
-                value = lineage.items.get(key, _MISSING)
+                    return found
+            return lineage.items.get(key, _MISSING)
 """,
     ),
-    Bug("nobody hears of what was tidied", IN_MAPPING, "        self.tidied += 1\n", ""),
+    Bug(
+        "whether a version is the newest is asked before its value is read",
+        IN_MAPPING,
+        """        value = lineage.items.get(key, _MISSING)
+        if not self._noted:
+            return value
+""",
+        """        if not self._noted:
+            return lineage.items.get(key, _MISSING)
+""",
+    ),
+    Bug("tidied while somebody reads", IN_MAPPING, " and not self.reading", ""),
     Bug(
         "tidied: newer values win",
         IN_MAPPING,

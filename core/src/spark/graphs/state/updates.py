@@ -69,9 +69,9 @@ class Update(ABC):
                 f"key, or change the value with update({self.key!r}, function)."
             )
 
+    @abstractmethod
     def committed(self, value: Any, label: str) -> Any:
         """The value with this update, to be kept. The one that it is given is not changed."""
-        return self.seen(value, label)
 
     def join(self, later: Update) -> bool:
         """Take over an update that is made directly after this one; False where they stay two."""
@@ -89,8 +89,7 @@ class FunctionUpdate(Update):
     is_raw = True
 
     def __init__(self, key: str, function: Function, default: Any) -> None:
-        self.key = key
-        self.times = 1
+        super().__init__(key)
         self._function = function
         self._default = default
 

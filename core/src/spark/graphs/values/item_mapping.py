@@ -110,15 +110,16 @@ class ItemMapping(Mapping[Any, Any]):
     def whole(self) -> dict[Any, Any]:
         """All of it, as a dict of the caller's own. The values are not copied."""
         lineage = self._lineage
-        while True:
-            tidied = lineage.tidied
-            items = lineage.items.copy()
+        lineage.reading.append(None)
+        try:
+            items = lineage.items.copy()  # first: whatever has changed it by then was noted before
             noted, found = self._noted, list[dict[Any, Any]]()
             while noted:
                 before, noted = noted[0]
                 found.append(before.copy())
-            if lineage.tidied == tidied:
-                return _restored(items, found) if found else items
+        finally:
+            lineage.reading.pop()
+        return _restored(items, found) if found else items
 
     def get(self, key: Any, default: Any = None) -> Any:
         """The value of a key; ``default`` when there is none."""
@@ -168,18 +169,21 @@ class ItemMapping(Mapping[Any, Any]):
     def _find(self, key: Any) -> Any:
         """The value of a key, or ``_MISSING``."""
         lineage = self._lineage
-        while True:
-            tidied = lineage.tidied
+        value = lineage.items.get(key, _MISSING)
+        if not self._noted:
+            return value
+        lineage.reading.append(None)
+        try:
             value = lineage.items.get(key, _MISSING)  # first: whatever has changed it by then was noted before
             noted = self._noted
             while noted:
                 before, noted = noted[0]
                 found = before.get(key, before)
                 if found is not before:
-                    value = found
-                    break
-            if lineage.tidied == tidied:
-                return value
+                    return found
+            return value
+        finally:
+            lineage.reading.pop()
 
 
 class Captured(ItemMapping):
@@ -191,15 +195,15 @@ class Captured(ItemMapping):
 class _Lineage:
     """What all versions of one mapping share."""
 
-    __slots__ = ("_logged", "_older", "_tidy_from", "id", "items", "log", "tidied")
+    __slots__ = ("_logged", "_older", "_tidy_from", "id", "items", "log", "reading")
 
     def __init__(self, items: dict[Any, Any]) -> None:
         self.items = items
         """Those of the newest version."""
         self.id = next(_IDS)
         self.log: _Log = (0, [])
-        self.tidied = 0
-        """Who reads this before and after, and finds the same, has read nothing of which something was left out meanwhile."""
+        self.reading: list[None] = []
+        """As many as read an older version just now: what they may need is left as it is."""
         self._logged = 0
         """How many keys the log names."""
         self._older: list[ref[ItemMapping]] = []
@@ -216,7 +220,7 @@ class _Lineage:
             self._logged = len(changes.put) + len(changes.removed)
         log[1].append(changes)
         older.append(ref(version))
-        if len(older) > self._tidy_from:
+        if len(older) > self._tidy_from and not self.reading:
             self._tidy(newer._noted)
         return log
 
@@ -225,7 +229,6 @@ class _Lineage:
         in_use = [version for version in (each() for each in self._older) if version is not None]
         self._older = [ref(version) for version in in_use]
         self._tidy_from = 2 * len(in_use) + _UNTIDY
-        self.tidied += 1
         later: list[dict[Any, Any]] = []
         until = newest
         for version in reversed(in_use):
