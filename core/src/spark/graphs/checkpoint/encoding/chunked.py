@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 from spark.graphs.checkpoint.encoding.chunk import Chunk, Key, size_of_removed
 from spark.graphs.checkpoint.encoding.levels import (
@@ -68,7 +68,6 @@ class ChunkedMapping:
 
     __slots__ = (
         "_dead_copies",
-        "_due",
         "_is_constant",
         "_next_place",
         "_owners",
@@ -107,6 +106,8 @@ class ChunkedMapping:
         """The bytes of the other items in the tail."""
         self.chunks: dict[str, Chunk] = {}
         """By name, in the order in which they were made."""
+        self.head: list[bytes] | None = None
+        """What stands for all of them in the payload; None until that is encoded."""
         self._owners: dict[Key, Chunk] = {}
         """Key to the chunk that has the item, where one has."""
         self._places: dict[Key, Place] = {}
@@ -121,11 +122,7 @@ class ChunkedMapping:
         self.hot: set[Key] = set()
         """What was put or removed since the last checkpoint."""
         self._rent = 0.0
-        """How many bytes of the tail were written again since it was last emptied;"""
-        self._due = 0
-        """so many are written again now."""
-        self.head: Any = None
-        """What a payload holds for the chunks; None until that is encoded."""
+        """How many bytes of the tail were written again since it was last emptied."""
 
     def __contains__(self, key: Key) -> bool:
         return key in self.tail or key in self._owners
@@ -180,8 +177,11 @@ class ChunkedMapping:
 
     @property
     def is_idle(self) -> bool:
-        """All that is in the tail would not be worth a chunk."""
-        return self.size < self._thresholds.worth and not (self.apart or self.removed_in_tail)
+        """There is nothing to do for a checkpoint: all that is in the tail would not be worth a chunk."""
+        thresholds = self._thresholds
+        if self.apart or self.removed_in_tail:
+            return False
+        return self.size < thresholds.worth or thresholds.blob_cost == math.inf
 
     def place(self, key: Key) -> Place | None:
         """The place of an item; None in a mapping without chunks, whose tail is in order."""
@@ -216,15 +216,14 @@ class ChunkedMapping:
 
         :raises CostExceededError: that is too much for the event loop. Nothing was stored.
         """
-        thresholds, hot = self._thresholds, self._hot_items()
-        hot_size = sum(hot.values())
-        cold = self._due = self._cold_size(hot_size)
-        is_cold_due = is_flush_due(thresholds, cold=cold, rent=self._rent)
-        if not is_cold_due and hot_size < thresholds.worth:
+        if self.is_idle:
             return
+        thresholds, hot = self._thresholds, self._hot_items()
         large = [key for key, size in hot.items() if is_large(thresholds, size)]
-        left = hot_size - sum([hot[key] for key in large])
+        left = sum(hot.values()) - sum(hot[key] for key in large)
         is_hot_due = is_bought_at_once(thresholds, left, is_constant=self._is_constant)
+        cold = self._cold_size(sum(hot.values()))
+        is_cold_due = is_flush_due(thresholds, cold=cold, rent=self._rent)
         if not (large or is_hot_due or is_cold_due):
             return
         self._place_all()
@@ -236,7 +235,9 @@ class ChunkedMapping:
         groups = [*self._groups(sizes, most), *([key] for key in large)]
         if is_hot_due:
             groups += self._groups({key: size for key, size in hot.items() if key not in large}, most)
-        writer.expect(sum(sizes.values()) + hot_size, again=sum(sizes[key] for key in sizes if key in self._owners))
+        writer.expect(
+            sum(sizes.values()) + sum(hot.values()), again=sum(sizes[key] for key in sizes if key in self._owners)
+        )
         if removed and not sizes:
             groups.insert(0, [])
         for group in groups:
@@ -245,24 +246,22 @@ class ChunkedMapping:
         for chunk in old:
             self._drop(chunk)
         if is_cold_due:
-            self._rent = self._due = 0
+            self._rent = 0
 
     def settle(self) -> None:
         """A checkpoint was made of what it is now."""
-        self._rent += self._due
-        self._due = 0
+        if not self.is_idle:
+            self._rent += self._cold_size(sum(self._hot_items().values()))
         self.hot.clear()
 
-    def places_of(self, keys: Iterable[Key]) -> list[Place]:
+    def places_of(self, keys: Iterable[Key]) -> dict[Key, Place]:
         """The places of these keys."""
         places = self._places or {key: number for number, key in enumerate(self.tail)}
-        return [places[key] for key in keys]
+        return {key: places[key] for key in keys}
 
     def in_order(self, keys: Iterable[Key]) -> list[Key]:
         """These keys, in the order of their places."""
-        if len(found := [*keys]) > 1 and (self.is_list or self._places):
-            found.sort(key=None if self.is_list else self._places.__getitem__)
-        return found
+        return sorted(keys, key=self._places.__getitem__) if self._places else sorted(keys) if self.is_list else [*keys]
 
     # What is hot, and what is cold.
 

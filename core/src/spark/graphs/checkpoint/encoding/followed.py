@@ -19,7 +19,7 @@ from spark.graphs.checkpoint.encoding.levels import Thresholds
 from spark.graphs.checkpoint.encoding.places import Place, arranged
 from spark.graphs.checkpoint.serialization.writer import are_names
 from spark.graphs.values.item_list import ItemList
-from spark.graphs.values.item_mapping import Captured, Changes, ItemMapping, Moment
+from spark.graphs.values.item_mapping import Captured, ItemMapping, Moment
 
 Nested: TypeAlias = Literal["never", "if large", "always"]
 Data: TypeAlias = "bytes | Apart"
@@ -149,7 +149,10 @@ class FollowedMapping(Followed):
         tracked = value if type(value) in TRACKED else None
         was_sure, self.is_sure = self.is_sure, False
         changes = tracked.changes_since(self._moment) if tracked is not None and was_sure else None
-        if not self._are_names(value, changes):
+        if changes is None or len(value) == 1:
+            if not are_names(value):
+                return False
+        elif (new := [key for key in changes.put if key not in self.chunked]) and not are_names(_and_another(new)):
             return False
         if tracked is not None and changes is not None:
             self._follow_changes(tracked, changes.put, changes.removed, encoding)
@@ -165,18 +168,11 @@ class FollowedMapping(Followed):
     def path_to(self, key: Key) -> str:
         return f"{self.path}[{key!r}]"
 
-    def _are_names(self, value: Mapping[str, Any], changes: Changes | None) -> bool:
-        if changes is None or len(value) == 1:
-            return are_names(value)
-        tail = self.chunked.tail
-        new = [key for key in changes.put if key not in tail and key not in self.chunked]
-        return not new or are_names(dict.fromkeys(new, None) | {"": None})  # there are others
-
     def _follow_changes(
         self, values: ItemMapping, put: Collection[str], removed: Collection[str], encoding: Encoding
     ) -> None:
         chunked = self.chunked
-        data = self._encoded({key: values[key] for key in put}, encoding, anew=removed)
+        data = self._encoded([(key, values[key]) for key in put], encoding, anew=removed)
         self.values = values
         for key in removed:
             if key in chunked:
@@ -188,7 +184,7 @@ class FollowedMapping(Followed):
         new, before, chunked = _whole(value), _whole(self.values), self.chunked
         unsure: Collection[Key] = () if was_sure else chunked.apart
         data = self._encoded(
-            {key: each for key, each in new.items() if before.get(key, _NEW) is not each or key in unsure}, encoding
+            [(key, each) for key, each in new.items() if before.get(key, _NEW) is not each or key in unsure], encoding
         )
         self.values = value
         if type(value) in TRACKED:
@@ -202,14 +198,18 @@ class FollowedMapping(Followed):
                 self.put(key, each, encoding)
         self._arrange(list(new), known, encoding)
 
-    def _encoded(self, values: Mapping[str, Any], encoding: Encoding, *, anew: Collection[str] = ()) -> dict[str, Data]:
+    def _encoded(
+        self, items: Iterable[tuple[str, Any]], encoding: Encoding, *, anew: Collection[str] = ()
+    ) -> dict[str, Data]:
         data: dict[str, Data] = {}
-        apart, members = self.chunked.apart, self._members
+        apart = self.chunked.apart
+        if anew and apart:
+            apart = {key: each for key, each in apart.items() if key not in anew}
         try:
-            for key, value in values.items():
-                before = apart.get(key) if key not in anew else None
-                nested: Nested = "always" if key in members else "if large"
-                data[key] = encoding.value(value, self.path_to(key), before, nested=nested)
+            for key, value in items:
+                data[key] = encoding.value(
+                    value, self.path_to(key), apart.get(key), nested="always" if key in self._members else "if large"
+                )
         except BaseException:
             encoding.discard(each for key, each in data.items() if each is not apart.get(key))
             raise
@@ -340,6 +340,11 @@ class FollowedList(Followed):
             data = encoding.value(self.values[index], f"{self.path}[{index}]", None, nested="never")
             self.prints[place] = _print_of(data)
         return self.prints[place]
+
+
+def _and_another(keys: Iterable[str]) -> dict[str, None]:
+    """These keys, and another one, since there are others."""
+    return dict.fromkeys(keys) | {"": None}
 
 
 def _whole(values: Any) -> dict[str, Any]:

@@ -27,8 +27,10 @@ Dump: TypeAlias = Callable[[Any, str], bytes]
 
 _MANY: Final = 16
 """From so many tokens on it costs less to encode each that is new than to encode all at once."""
-_LIGHT: Final = 32 * 1024
-"""So many bytes are put together at once: what is put together later takes longer in all, and less memory."""
+_SMALL: Final = frozenset({int, float, bool, type(None)})
+"""What needs no look at its size."""
+_FEW_BYTES: Final = 4096
+"""Less is put together at once, which costs less than to keep the pieces."""
 _NO_ITEMS: Final = EncodedItems.of(())
 
 
@@ -73,8 +75,6 @@ class SectionEncoder:
         self._budget: CostBudget | None = None
         """Of the checkpoint that is being encoded."""
         self._blobs = blobs
-        self._keeping = cache.writer if blobs is not None else None
-        """What keeps large buffers apart, if anything does."""
         self._large_from = cache.thresholds.nested
         self._is_constant = False
         """That is said of the section that is just being encoded."""
@@ -92,77 +92,76 @@ class SectionEncoder:
         self._budget = budget
         if self._blobs is not None:
             self._blobs.sequence = sequence
-        encoded: dict[str, Any] = {}
-        followed: dict[str, FollowedMapping] = {}
         kept = self._cache.kept
+        encoded: dict[str, Any] = {}
+        followed: list[tuple[str, Followed]] = []
         for name, section in SECTIONS.items():
-            values = sections[name]
-            if name in kept and kept[name][0] is values:
-                encoded[name] = kept[name][1]
+            values, before = sections[name], kept.get(name)
+            if before is not None and before[0] is values:
+                encoded[name] = before[1]
                 continue
-            part = encoded[name] = self._section(name, section, values)
-            if type(part) is FollowedMapping:
-                followed[name] = part
-            elif part is None:
-                del encoded[name]
-        if self._blobs is not None:
-            for each in followed.values():
+            part = self._section(name, section, values)
+            if part is not None:
+                encoded[name] = part
+                if isinstance(part, Followed):
+                    followed.append((name, part))
+        for name, each in followed:
+            if not each.chunked.is_idle:
                 self._flush(each)
-        for name, each in followed.items():
             encoded[name] = self._composed_section(each)
+        for _, each in followed:
             self._settle(each)
         return encoded
 
     # Sections.
 
-    def _section(self, name: str, section: Section, values: Any) -> FollowedMapping | Encoded | None:
+    def _section(self, name: str, section: Section, values: Any) -> Followed | Encoded | None:
         cache = self._cache
         if not section.takes(values):
             raise no_section(name, values)
+        if values is None:
+            cache.drop(name)
+            return None if section.may_be_absent else self._dump(None, name)
         if section.is_keyed:
             if values:
                 return self._by_item(name, section, values)
             cache.drop(name)
             cache.kept[name] = values, _NO_ITEMS
             return _NO_ITEMS
-        if values is None:
-            cache.drop(name)
-            return None if section.may_be_absent else self._dump(None, name)
-        if name in cache.sections or (section.members and self._says_what_changed(section, values)):
+        if name in cache.sections or self._says_what_changed(values):
             found = self._by_item(name, section, values)
             if not isinstance(found, Followed) or self._is_large(found):
                 return found
             cache.drop(name)
         return self._whole(name, section, values)
 
-    def _says_what_changed(self, section: Section, values: Mapping[str, Any]) -> bool:
+    def _says_what_changed(self, values: Mapping[str, Any]) -> bool:
         """Whether there is a mapping in a section that does, and has so many items that it saves work."""
-        for name in section.members:
-            each: Any = values.get(name)
-            if type(each) in TRACKED and len(each) >= _MANY:
-                return not self._writer.has_hook
-        return False
+        if self._writer.has_hook or type(values) is PlainDict:
+            return False
+        if TRACKED.isdisjoint(map(type, values.values())):
+            return False
+        return any(len(each) >= _MANY for each in values.values() if type(each) in TRACKED)
 
-    def _whole(self, name: str, section: Section, values: Mapping[str, Any]) -> FollowedMapping | bytes:
+    def _whole(self, name: str, section: Section, values: Mapping[str, Any]) -> Followed | bytes:
         """A section in one piece, if it is small."""
         if type(values) is PlainDict and not self._writer.has_hook:
             return self._dump(dict(values), name)  # the engine's own, and small
         if self._budget is not None:
             self._budget.add_mapping(values)
-        cache, keeping = self._cache, self._keeping
-        cache.buffers.clear()
+        cache, keeping = self._cache, self._keeping()
         data = self._dump((keeping or self._writer).mapping(values, name), name)
         if keeping is not None and (cache.buffers.size or len(data) >= self._large_from):
             return self._by_item(name, section, values)
         cache.kept[name] = values, data
         return data
 
-    def _by_item(self, name: str, section: Section, values: Mapping[str, Any]) -> FollowedMapping | bytes:
+    def _by_item(self, name: str, section: Section, values: Mapping[str, Any]) -> Followed | bytes:
         cache = self._cache
-        cache.kept.pop(name, None)
         self._is_constant = section.is_constant
         followed = cache.sections.get(name)
         if followed is None:
+            cache.kept.pop(name, None)
             followed = cache.sections[name] = FollowedMapping(
                 name, cache, is_constant=section.is_constant, members=section.members
             )
@@ -179,18 +178,19 @@ class SectionEncoder:
             return before
         if self._budget is not None:
             self._budget.add(value)
+        if type(value) in _SMALL:
+            return self._dump(self._writer.tree(value, path), path)
+        keeping = self._keeping()
+        data = self._dump((keeping or self._writer).tree(value, path), path)
         buffers = self._cache.buffers
-        if buffers.size:
-            buffers.clear()
-        data = self._dump((self._keeping or self._writer).tree(value, path), path)
-        size = len(data) + buffers.size
-        if size >= self._large_from and nested != "never" and self._is_nested(value, size, nested):
+        has_buffers = keeping is not None and buffers.size > 0
+        if nested != "never" and self._is_nested(value, len(data) + buffers.size * has_buffers, nested):
             kind: type[Followed] = FollowedMapping if isinstance(value, Mapping) else FollowedList
             followed = kind(path, self._cache, is_constant=self._is_constant)
             if followed.follow(value, self):
                 return followed
             return self.value(value, path, None, nested="never")
-        return self._buffered(data) if buffers.size else data
+        return self._buffered(data) if has_buffers else data
 
     def _goes_on(self, before: Followed, value: Any) -> bool:
         """Encode what changed in a nested value, if it is still one."""
@@ -214,10 +214,17 @@ class SectionEncoder:
         path = followed.path_to(key)
         return self.item(key, self._dump(self._writer.tree(followed.value(key), path), path))
 
+    def _keeping(self) -> TreeWriter | None:
+        """What keeps large buffers apart, if anything does."""
+        if self._blobs is None or self._cache.writer is None:
+            return None
+        self._cache.buffers.clear()
+        return self._cache.writer
+
     def _is_nested(self, value: Any, size: int, nested: Nested) -> bool:
         """Whether the items of a value are encoded one by one."""
         thresholds, kind = self._cache.thresholds, type(value)
-        if self._writer.has_hook:
+        if size < thresholds.nested or self._writer.has_hook:
             return False
         if kind in TRACKED or (nested == "always" and isinstance(value, Mapping)):
             return not isinstance(value, ItemMapping) or are_names(value.whole())
@@ -242,11 +249,10 @@ class SectionEncoder:
     # Chunks.
 
     def _flush(self, followed: Followed) -> None:
-        if followed.chunked.is_idle:
+        if self._blobs is None:
             return
         for nested in self._active(followed):
             self._flush(nested)
-        assert self._blobs is not None
         followed.chunked.flush(_ChunkWriter(self, followed, self._blobs))
 
     def _settle(self, followed: Followed) -> None:
@@ -254,11 +260,11 @@ class SectionEncoder:
             self._settle(nested)
         followed.chunked.settle()
 
-    def _active(self, followed: Followed) -> list[Followed]:
+    def _active(self, followed: Followed) -> Sequence[Followed]:
         """What is nested and pays its own rent: it has chunks, or has changed."""
         chunked = followed.chunked
         if not chunked.apart:
-            return []
+            return ()
         return [
             each
             for key, each in chunked.apart.items()
@@ -272,7 +278,7 @@ class SectionEncoder:
 
     def chunk(self, items: Mapping[Key, bytes], *, places: Sequence[Place], removed: Sequence[Key]) -> bytes:
         """The content of a chunk."""
-        return self._composer.compose(self._fields(EncodedItems.of(items.values()), places, removed))
+        return self._composer.compose(self._part(EncodedItems.of(items.values()), places, removed))
 
     # What is stored.
 
@@ -286,38 +292,40 @@ class SectionEncoder:
 
     def _composed(self, followed: Followed) -> DeferredPayload:
         """A mapping in chunks, or one that is nested."""
-        chunked = followed.chunked
+        chunked, composer = followed.chunked, self._composer
         if chunked.head is None:
             chunked.head = self._head(followed)
-        content: dict[str, Encoded] = dict(chunked.head)
-        keys, apart, removed = chunked.in_order(chunked.tail), chunked.apart, chunked.removed_in_tail
-        in_tail = [key for key in keys if key not in apart] if apart else keys
-        if in_tail or removed:
-            content["tail"] = self._part(followed, in_tail, removed)
-        if apart:
-            content["apart"] = self._part(followed, [key for key in keys if key in apart], ())
-        return DeferredPayload(self._composer, {TAG: DeferredPayload(self._composer, content)})
+        members: list[bytes | DeferredItem] = [*chunked.head]
+        keys = chunked.in_order(chunked.tail)
+        has_places = not followed.is_list and bool(chunked.chunks or chunked.apart)
+        number = chunked.places_of(keys) if has_places else {}
+        for name, part in (
+            ("tail", [key for key in keys if key not in chunked.apart] if chunked.apart else keys),
+            ("apart", [key for key in keys if key in chunked.apart] if chunked.apart else ()),
+        ):
+            removed = chunked.removed_in_tail if name == "tail" else ()
+            if part or removed:
+                items = EncodedItems.of(
+                    [self._member(key, chunked.tail[key]) for key in part], is_mixed=name == "apart"
+                )
+                places = [number[key] for key in part] if has_places else []
+                content = self._part(items, places, [*removed])
+                if name == "tail" and items.size < _FEW_BYTES:
+                    members.append(composer.item(name, composer.compose(content)))
+                else:
+                    members.append(DeferredItem(composer.item(name, b""), DeferredPayload(composer, content)))
+        return DeferredPayload(composer, {TAG: EncodedItems.of(members, is_mixed=True)})
 
-    def _head(self, followed: Followed) -> dict[str, bytes]:
-        """What is said of a mapping or a list, and of its chunks."""
+    def _head(self, followed: Followed) -> list[bytes]:
+        """What stands before the items: it is the same until there is another chunk."""
         head: dict[str, Any] = {"kind": "list" if followed.is_list else "mapping"}
-        if chunks := followed.chunked.chunks:
+        if followed.chunked.chunks:
             assert self._blobs is not None
             head |= self._blobs.shared
-            head["refs"] = [chunk.ref for chunk in chunks.values()]
-        return {name: self._dump(value, "") for name, value in head.items()}
+            head["refs"] = [chunk.ref for chunk in followed.chunked.chunks.values()]
+        return [self._composer.item(name, self._dump(value, "")) for name, value in head.items()]
 
-    def _part(self, followed: Followed, keys: Sequence[Key], removed: Iterable[Key]) -> Encoded:
-        """A part of what is in the payload: the tail, or what is apart."""
-        chunked, tail = followed.chunked, followed.chunked.tail
-        is_mixed = bool(keys) and keys[0] in chunked.apart
-        members = [self._member(key, tail[key]) for key in keys] if is_mixed else [*map(tail.__getitem__, keys)]
-        items = EncodedItems.of(members, is_mixed=is_mixed)  # type: ignore[arg-type]
-        has_places = not followed.is_list and bool(chunked.chunks or chunked.apart)
-        part = self._fields(items, chunked.places_of(keys) if has_places else (), [*removed])
-        return self._composer.compose(part) if items.size < _LIGHT else DeferredPayload(self._composer, part)
-
-    def _fields(self, items: EncodedItems, places: Sequence[Place], removed: Sequence[Key]) -> dict[str, Encoded]:
+    def _part(self, items: EncodedItems, places: Sequence[Place], removed: Sequence[Key]) -> dict[str, Encoded]:
         """A part of a mapping as it is stored: a chunk, or the tail."""
         part: dict[str, Encoded] = {"values": items}
         if places:
