@@ -73,6 +73,7 @@ class ChunkedMapping:
         "_owners",
         "_places",
         "_removed",
+        "_removed_size",
         "_rent",
         "_retired",
         "_thresholds",
@@ -118,7 +119,9 @@ class ChunkedMapping:
         self._removed: dict[Key, Chunk | None] = {}
         """Removed keys with dead copies, each with the chunk that remembers it; None for the tail."""
         self.removed_in_tail: dict[Key, None] = {}
-        """Those that the tail remembers."""
+        """Those that the tail remembers,"""
+        self._removed_size = 0
+        """and about how many bytes that takes."""
         self.hot: set[Key] = set()
         """What was put or removed since the last checkpoint."""
         self._rent = 0.0
@@ -173,6 +176,7 @@ class ChunkedMapping:
         if key in self._dead_copies:
             self._removed[key] = None
             self.removed_in_tail[key] = None
+            self._removed_size += size_of_removed(key)
             self.hot.add(key)
 
     @property
@@ -254,10 +258,12 @@ class ChunkedMapping:
             self._rent += self._cold_size(sum(self._hot_items().values()))
         self.hot.clear()
 
-    def places_of(self, keys: Iterable[Key]) -> dict[Key, Place]:
-        """The places of these keys."""
+    def places_of(self, keys: Iterable[Key]) -> list[Place]:
+        """The places of these keys, as they are stored; of a list, whose keys say it themselves, none."""
+        if self.is_list:
+            return []
         places = self._places or {key: number for number, key in enumerate(self.tail)}
-        return {key: places[key] for key in keys}
+        return [places[key] for key in keys]
 
     def in_order(self, keys: Iterable[Key]) -> list[Key]:
         """These keys, in the order of their places."""
@@ -282,7 +288,7 @@ class ChunkedMapping:
         if self.apart:
             cold += sum(len(each) for key, each in self.apart.items() if key not in self.hot and not each.is_pinned)
         if self.removed_in_tail:
-            cold += sum(map(size_of_removed, self._cold_removed()))
+            cold += self._removed_size - sum(size_of_removed(key) for key in self.hot if key in self.removed_in_tail)
         return cold
 
     def _cold_removed(self) -> list[Key]:
@@ -325,11 +331,11 @@ class ChunkedMapping:
         chunk.live += size_of_removed(key)
 
     def _forget_removed(self, key: Key) -> None:
-        chunk = self._removed.pop(key)
+        chunk, size = self._removed.pop(key), size_of_removed(key)
         if chunk is None:
             del self.removed_in_tail[key]
+            self._removed_size -= size
             return
-        size = size_of_removed(key)
         del chunk.removed[key]
         chunk.live -= size
         chunk.dead += size
