@@ -14,6 +14,7 @@ from spark.graphs.checkpoint.encoding.chunk import Chunk, Key, size_of_removed
 from spark.graphs.checkpoint.encoding.levels import (
     ChunkSize,
     Thresholds,
+    constant_from,
     divided,
     is_bought_at_once,
     is_flush_due,
@@ -185,7 +186,8 @@ class ChunkedMapping:
         thresholds = self._thresholds
         if self.apart or self.removed_in_tail:
             return False
-        return self.size < thresholds.worth or thresholds.blob_cost == math.inf
+        worth = constant_from(thresholds) if self._is_constant else thresholds.worth
+        return self.size < worth or thresholds.blob_cost == math.inf
 
     def place(self, key: Key) -> Place | None:
         """The place of an item; None in a mapping without chunks, whose tail is in order."""

@@ -23,8 +23,10 @@ _HOT: Final = 16
 """What has changed is put into a chunk at once where it comes to this many times the cost of a blob, which adds little then."""
 _REFERENCE: Final = 16
 """Less than this part of the cost of a blob is never put into one: each later checkpoint refers to it, which costs too."""
-_CONSTANT: Final = 8
-"""What never changes is put there at once where it comes to this part of the cost of a blob."""
+_CONSTANT: Final = 32
+"""What never changes is put there at once where it comes to this part of the cost of a blob,"""
+_LEAST_CONSTANT: Final = 256
+"""and to this: twice what stands for it then in the payload."""
 
 
 class Thresholds(NamedTuple):
@@ -80,8 +82,13 @@ def is_bought_at_once(thresholds: Thresholds, hot: int, *, is_constant: bool) ->
     :param hot: its bytes.
     :param is_constant: it is known that it won't change.
     """
-    cost = thresholds.blob_cost
-    return hot >= max(thresholds.worth, cost / _CONSTANT if is_constant else cost * _HOT)
+    at_once = constant_from(thresholds) if is_constant else max(thresholds.worth, thresholds.blob_cost * _HOT)
+    return hot >= at_once
+
+
+def constant_from(thresholds: Thresholds) -> float:
+    """From how many bytes on what never changes goes into a chunk at once."""
+    return max(_LEAST_CONSTANT, thresholds.blob_cost / _CONSTANT)
 
 
 def limit(thresholds: Thresholds, total: int) -> int:

@@ -18,10 +18,11 @@ from spark.graphs.checkpoint.encoding.followed import (
     FollowedMapping,
     Nested,
 )
+from spark.graphs.checkpoint.encoding.levels import constant_from
 from spark.graphs.checkpoint.encoding.places import Place, runs
+from spark.graphs.checkpoint.encoding.record_blobs import BlobsOfRecord, Buffered
 from spark.graphs.checkpoint.model import SECTIONS
-from spark.graphs.checkpoint.records.blobs import BlobRef, NewBlobs
-from spark.graphs.checkpoint.records.buffers import BUFFERED, CHUNKS, VALUE, Pieces
+from spark.graphs.checkpoint.records.buffers import BUFFERED, CHUNKS, VALUE
 from spark.graphs.checkpoint.records.chunks import TAG
 from spark.graphs.checkpoint.records.composing import (
     Composer,
@@ -48,23 +49,6 @@ _SMALL: Final = frozenset({int, float, bool, type(None)})
 _FEW_BYTES: Final = 4096
 """Less is put together at once, which costs less than to keep the pieces."""
 _NO_ITEMS: Final = EncodedItems.of(())
-
-
-class Buffered:
-    """An encoded value with large buffers, each of which is a blob."""
-
-    __slots__ = ("_names", "data")
-    is_pinned = True
-
-    def __init__(self, data: bytes, names: Sequence[str]) -> None:
-        self.data = data
-        self._names = names
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def names(self) -> Iterable[str]:
-        return self._names
 
 
 class SectionEncoder:
@@ -125,6 +109,8 @@ class SectionEncoder:
             if not each.chunked.is_idle:
                 self._flush(each)
             encoded[name] = self._composed_section(each)
+            if SECTIONS[name].is_constant:
+                kept[name] = each.values, encoded[name]
         for _, each in followed:
             self._settle(each)
         return encoded
@@ -169,10 +155,14 @@ class SectionEncoder:
             self._budget.add_mapping(values)
         cache, keeping = self._cache, self._keeping()
         data = self._dump((keeping or self._writer).mapping(values, name), name)
-        if keeping is not None and (cache.buffers.size or len(data) >= self._large_from):
+        if keeping is not None and (cache.buffers.size or len(data) >= self._in_chunks_from(section)):
             return self._by_item(name, section, values)
         cache.kept[name] = values, data
         return data
+
+    def _in_chunks_from(self, section: Section) -> float:
+        """From how many bytes on a section is worth to be encoded item by item."""
+        return constant_from(self._cache.thresholds) if section.is_constant else self._large_from
 
     def _by_item(self, name: str, section: Section, values: Mapping[str, Any]) -> Followed | bytes:
         cache = self._cache
@@ -371,29 +361,6 @@ class SectionEncoder:
             return item
         body = self._composed(item) if isinstance(item, Followed) else item.data  # type: ignore[union-attr]
         return DeferredItem(self.item(key, b""), body)
-
-
-class BlobsOfRecord:
-    """The blobs of the record that is being made.
-
-    :param add: ``NewBlobs.add``, with what is the same for all records.
-    """
-
-    def __init__(self, blobs: NewBlobs, add: Callable[..., BlobRef], *, codecs: Sequence[str]) -> None:
-        self._blobs = blobs
-        self._add = add
-        self.sequence = 0
-        """That of the record."""
-        self.shared: dict[str, Any] = {"writer": blobs.writer} | ({"codecs": [*codecs]} if codecs else {})
-        """What is the same for all of them, and written once beside compact references."""
-
-    def keep(self, content: bytes | Pieces) -> BlobRef:
-        """Store an encoded value, or a chunk of buffers, as a blob. Returns the reference to it."""
-        return self._add(content, sequence=self.sequence)
-
-    def discard(self, names: Iterable[str]) -> None:
-        """These are not needed: nothing refers to them."""
-        self._blobs.discard(names)
 
 
 class _ChunkWriter:
