@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spark.graphs.checkpoint.encoding.followed import FollowedMapping
+from spark.graphs.checkpoint.encoding.followed import Followed, FollowedMapping
 from spark.graphs.checkpoint.encoding.levels import Thresholds
 from spark.graphs.checkpoint.records.buffers import Buffers
 from spark.graphs.checkpoint.serialization.writer import TreeWriter
@@ -32,6 +32,22 @@ class EncodingCache:
         """The sections that are encoded item by item, by their names."""
         self.kept: dict[str, tuple[object, bytes]] = {}
         """All others: the object that each was, and what it was encoded as."""
+        self.incomplete: list[Followed] = []
+        """What was taken over and still has items in its tail that have to be encoded."""
+
+    @property
+    def names(self) -> list[str]:
+        """The blobs that the last record refers to."""
+        return [name for followed in self.sections.values() for name in followed.names()]
+
+    def hand_over(self, writer: str) -> None:
+        """Serve another run, which makes blobs of its own.
+
+        :param writer: who has made those that name nobody.
+        """
+        self.kept.clear()
+        for followed in self.sections.values():
+            followed.chunked.attribute(writer)
 
     def claim(self, owner: object, writer: TreeWriter | None) -> None:
         """Serve another codec, and forget everything that was encoded for the last one.
@@ -47,6 +63,7 @@ class EncodingCache:
         for name in list(self.sections):
             self.drop(name)
         self.kept.clear()
+        self.incomplete.clear()
 
     def drop(self, name: str) -> None:
         """Forget a section that is encoded item by item."""

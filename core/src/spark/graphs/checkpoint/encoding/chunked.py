@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final, Protocol, TypeAlias
+from typing import Final
 
+from spark.graphs.checkpoint.encoding.chunk import NOT_ENCODED, Apart, Chunk, ChunkWriter, Item, Key
 from spark.graphs.checkpoint.encoding.levels import (
     ChunkSize,
     Thresholds,
@@ -21,63 +22,10 @@ from spark.graphs.checkpoint.encoding.levels import (
     to_rewrite,
 )
 from spark.graphs.checkpoint.encoding.places import Place
-
-Key: TypeAlias = "str | Place"
-"""A name; of a list's item, its place."""
+from spark.graphs.checkpoint.records.blobs import of_writer
 
 _TOMBSTONE: Final = 8
 """About as many bytes are stored for a removed key, beside its name."""
-
-
-class Apart(Protocol):
-    """An item that may refer to blobs, so that it is never inside of one."""
-
-    @property
-    def is_pinned(self) -> bool:
-        """It does refer to some."""
-
-    def __len__(self) -> int: ...
-
-    def names(self) -> Iterable[str]:
-        """Those of the blobs that it refers to."""
-
-
-Item: TypeAlias = "bytes | Apart"
-
-
-class ChunkWriter(Protocol):
-    """Stores chunks."""
-
-    def expect(self, size: int, *, again: int) -> None:
-        """Take the cost of so many bytes from the budget, of which so many have to be encoded again.
-
-        :raises CostExceededError: that is too much for the event loop.
-        """
-
-    def item(self, key: Key) -> bytes:
-        """An item, encoded again."""
-
-    def store(
-        self, items: Mapping[Key, bytes], *, places: Sequence[Place], removed: Sequence[Key]
-    ) -> tuple[str, object]:
-        """Store a chunk. Returns its name and what stands for it."""
-
-
-class Chunk:
-    """What is known of a chunk: all but its content."""
-
-    __slots__ = ("dead", "live", "name", "ref", "removed", "sizes")
-
-    def __init__(self, name: str, ref: object, sizes: dict[Key, int]) -> None:
-        self.name = name
-        self.ref = ref
-        """What stands for it in the payload."""
-        self.sizes = sizes
-        """Key to the bytes of the item, of all that it holds."""
-        self.removed: dict[Key, None] = {}
-        """The removed keys that it remembers and nothing else does."""
-        self.live = sum(sizes.values())
-        self.dead = 0
 
 
 class ChunkedMapping:
@@ -95,7 +43,6 @@ class ChunkedMapping:
         "_owners",
         "_places",
         "_removed",
-        "_rent",
         "_retired",
         "_thresholds",
         "apart",
@@ -103,6 +50,7 @@ class ChunkedMapping:
         "hot",
         "is_list",
         "removed_in_tail",
+        "rent",
         "size",
         "tail",
     )
@@ -140,11 +88,20 @@ class ChunkedMapping:
         """Those that the tail remembers."""
         self.hot: set[Key] = set()
         """What was put or removed since the last checkpoint."""
-        self._rent = 0.0
+        self.rent = 0
         """How many bytes of the tail were written again since it was last emptied."""
 
     def __contains__(self, key: Key) -> bool:
         return key in self.tail or key in self._owners
+
+    @property
+    def count(self) -> int:
+        """How many items there are."""
+        return len(self.tail) + len(self._owners)
+
+    def keys(self) -> list[Key]:
+        """Those of all items, in no order."""
+        return [*self._owners, *self.tail]
 
     @property
     def total(self) -> int:
@@ -208,6 +165,47 @@ class ChunkedMapping:
         self._places[key] = place
         self._next_place = max(self._next_place, math.floor(place) + 1)
 
+    def adopt(self, chunk: Chunk, *, places: Sequence[Place], removed: Iterable[Key]) -> None:
+        """Take over a chunk that is stored already, the newest so far, before there is anything in the tail.
+
+        :param places: those of its items; not needed of a list.
+        :param removed: the keys that it says were removed.
+        """
+        self.chunks[chunk.name] = chunk
+        for key in removed:
+            if key in self:
+                self.remove(key)
+            if key in self._removed:
+                self._remember(key, chunk)
+        for key in [key for key in chunk.sizes if key in self._owners or key in self._removed]:
+            self._leave_chunks(key)
+        self._owners.update(dict.fromkeys(chunk.sizes, chunk))
+        if not self.is_list:
+            self._places.update(zip(chunk.sizes, places, strict=True))
+
+    def adopt_tail(self, keys: Mapping[Key, Place], *, removed: Iterable[Key], rent: int) -> None:
+        """Take over the tail that belongs to these chunks, of which the items are still to be encoded.
+
+        :param keys: key to place, in their order.
+        :param rent: how many bytes of it were written again since it was last emptied.
+        """
+        for key in removed:
+            if key in self:
+                self.remove(key)
+        if self._places:
+            self._next_place = max(math.floor(place) for place in (*self._places.values(), *keys.values())) + 1
+        for key, place in keys.items():
+            self.put(key, NOT_ENCODED, place=place if self.chunks else None)
+        self.rent = rent
+        self.hot.clear()
+
+    def attribute(self, writer: str) -> None:
+        """From now on, references to chunks that name nobody are of this writer."""
+        for chunk in self.chunks.values():
+            chunk.ref = of_writer(chunk.ref, writer)
+        for each in self.apart.values():
+            each.attribute(writer)
+
     def retire(self) -> None:
         """Give up all blobs."""
         for each in self.apart.values():
@@ -232,7 +230,7 @@ class ChunkedMapping:
         left = sum(hot.values()) - sum(hot[key] for key in large)
         is_hot_due = is_bought_at_once(thresholds, left, is_constant=self._is_constant)
         cold = self._cold_size(sum(hot.values()))
-        is_cold_due = is_flush_due(thresholds, cold=cold, rent=self._rent)
+        is_cold_due = is_flush_due(thresholds, cold=cold, rent=self.rent)
         if not (large or is_hot_due or is_cold_due):
             return
         self._place_all()
@@ -255,12 +253,12 @@ class ChunkedMapping:
         for chunk in old:
             self._drop(chunk)
         if is_cold_due:
-            self._rent = 0
+            self.rent = 0
 
     def settle(self) -> None:
         """A checkpoint was made of what it is now."""
         if self._thresholds.blob_cost < math.inf:
-            self._rent += self._cold_size(sum(self._hot_items().values()))
+            self.rent += self._cold_size(sum(self._hot_items().values()))
         self.hot.clear()
 
     def places_of(self, keys: Iterable[Key]) -> dict[Key, Place]:

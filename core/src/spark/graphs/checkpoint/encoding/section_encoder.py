@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 
 from spark.errors import SerializationError
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
-from spark.graphs.checkpoint.encoding.chunked import Apart, Key
+from spark.graphs.checkpoint.encoding.chunk import Apart, Key
 from spark.graphs.checkpoint.encoding.followed import TRACKED, Data, Followed, FollowedList, FollowedMapping, Nested
 from spark.graphs.checkpoint.encoding.places import Place, runs
 from spark.graphs.checkpoint.model import SECTIONS
@@ -46,6 +46,9 @@ class Buffered:
     def names(self) -> Iterable[str]:
         return self._names
 
+    def attribute(self, writer: str) -> None:
+        """Its references are not compact."""
+
 
 class SectionEncoder:
     """Encodes the sections of one checkpoint.
@@ -81,6 +84,9 @@ class SectionEncoder:
         :raises SerializationError: a value can't be saved.
         :raises CostExceededError: there is more to do than the budget allows.
         """
+        while self._cache.incomplete:
+            self._cache.incomplete[-1].complete(self)
+            self._cache.incomplete.pop()
         parts = {
             name: part
             for name, section in SECTIONS.items()
@@ -273,6 +279,8 @@ class SectionEncoder:
             assert self._blobs is not None
             content |= {name: self._dump(value, "") for name, value in self._blobs.shared.items()}
             content["refs"] = self._dump([chunk.ref for chunk in chunked.chunks.values()], "")
+        if chunked.rent:
+            content["rent"] = self._dump(chunked.rent, "")
         keys = chunked.in_order(chunked.tail)
         has_places = not followed.is_list and bool(chunked.chunks or chunked.apart)
         number = chunked.places_of(keys) if has_places else {}

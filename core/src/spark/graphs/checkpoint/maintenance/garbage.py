@@ -20,15 +20,19 @@ from spark.graphs.concurrency.blocking import run_blocking
 _LOG = logging.getLogger("spark.checkpoint")
 
 
-async def collect_garbage(backend: CheckpointBackend, graph_id: str, *, except_writer: str = "") -> int:
+async def collect_garbage(
+    backend: CheckpointBackend, graph_id: str, *, except_writer: str = "", except_names: Collection[str] = ()
+) -> int:
     """Delete the blobs of a graph that no record refers to, which is safe beside a run. Returns how many.
 
     If a record can't be read, all stay: it may refer to any of them.
 
-    :param except_writer: a run whose blobs are left alone, since it keeps track of them.
+    :param except_writer: a run whose blobs are left alone, since it keeps track of them;
+    :param except_names: and others that it keeps track of.
     """
     try:
-        return await delete_blobs(backend, graph_id, await find_orphans(backend, graph_id, except_writer=except_writer))
+        orphans = await find_orphans(backend, graph_id, except_writer=except_writer, except_names=except_names)
+        return await delete_blobs(backend, graph_id, orphans)
     except SparkError as error:
         _LOG.warning("Unreferenced large values of graph %r were not deleted this time: %s", graph_id, error)
         return 0
@@ -50,6 +54,7 @@ async def find_orphans(
     graph_id: str,
     *,
     except_writer: str = "",
+    except_names: Collection[str] = (),
     at_rest: bool = False,
     known: Mapping[int, Collection[str]] = MappingProxyType({}),
 ) -> list[str]:
@@ -60,7 +65,8 @@ async def find_orphans(
     :raises CheckpointDamagedError: a record can't be read, so that it is not known what it refers to.
     """
     with wrapped(backend, "listing the large values of graph ", graph_id):
-        orphans = [name for name in await backend.blob_names(graph_id) if not is_of(name, except_writer)]
+        names = [name for name in await backend.blob_names(graph_id) if name not in except_names]
+    orphans = [name for name in names if not is_of(name, except_writer)]
     if not orphans:
         return []
     listing = await _listing(backend, graph_id)
