@@ -13,8 +13,8 @@ URL_OF_file := file://{directory}
 URL_OF_sqlite := sqlite:///{directory}/checkpoints.db
 URL_OF_s3 := {s3}
 BESIDE_s3 := python -m tests.plugins.support.s3.with_s3
-# A step takes longer there: so a writer lives longer before it is killed.
-CRASH_s3 := --longest 0.3
+# A step takes longer there: so a writer lives longer before it is killed, and makes fewer checkpoints.
+CRASH_s3 := --longest 0.3 --acks 20
 DIST := dist
 TORCH := $(TOOLS)/torch
 S3RVER := $(TOOLS)/s3rver/node_modules/s3rver/bin/s3rver.js

@@ -26,18 +26,25 @@ Result = dict[str, object]
 def main() -> int:
     options = parse_arguments()
     chance = random.Random(options.seed)
-    print("An undisturbed run, in memory:")
+    store = options.store or "file://{directory}/checkpoints"
     example = [str(EXAMPLES / options.example), *options.arguments]
-    expected, usual = run_once(example, "memory://", kill_after=None)
-    assert expected is not None, "nobody killed it"
-    print(f"  {usual:.1f} s")
-    print(f"\nThe same, killed up to {options.kills} times (--seed {options.seed} repeats the instants):")
     with tempfile.TemporaryDirectory(prefix="spark-demo-") as temporary:
-        store = (options.store or "file://{directory}/checkpoints").replace("{directory}", temporary)
+        print("An undisturbed run:")
+        expected, usual = run_once(example, place_in(store, f"{temporary}/one", otherwise="memory://"), kill_after=None)
+        assert expected is not None, "nobody killed it"
+        print(f"  {usual:.1f} s")
+        print(f"\nThe same, killed up to {options.kills} times (--seed {options.seed} repeats the instants):")
+        store = place_in(store, f"{temporary}/two", otherwise=store)
         delays = [chance.uniform(0.5, 1.5) * usual / (options.kills + 1) for _ in range(options.kills)]
         found, kills = run_until_done(example, store, delays)
     print(f"\nundisturbed: {expected}\nkilled:      {found}")
     return verdict(expected, found, kills)
+
+
+def place_in(store: str, folder: str, *, otherwise: str) -> str:
+    """The URL of a store in this folder, which is made; another, if the URL says itself where the store is."""
+    Path(folder).mkdir()
+    return store.replace("{directory}", folder) if "{directory}" in store else otherwise
 
 
 def run_until_done(example: list[str], store: str, delays: list[float]) -> tuple[Result, int]:

@@ -79,8 +79,8 @@ ROWS = (
     ),
     Row("branches_memory", f"{_BRANCH}, in memory", "us", sizes=_WIDTHS, rounds=3),
     Row("branches_sqlite", f"{_BRANCH}, SQLite", "us", sizes=_WIDTHS, rounds=3),
-    Row("map_memory", f"{_MAPPED}, in memory", "us", sizes=_WIDTHS, rounds=3),
-    Row("map_sqlite", f"{_MAPPED}, SQLite", "us", sizes=_WIDTHS, rounds=3),
+    Row("map_memory", f"{_MAPPED}, in memory", "us", sizes=(100, 1_000, 10_000), rounds=3),
+    Row("map_sqlite", f"{_MAPPED}, SQLite", "us", sizes=(100, 1_000, 10_000), rounds=3),
     Row(
         "large_sqlite", f"{_LARGE}, SQLite", "ms", 50, sizes=_TEN_MB, is_large=True, disk="disk after 50 of these steps"
     ),

@@ -57,7 +57,7 @@ CURVES = (
         "With a history kept whole, against its length",
         "checkpoints in the history",
         "microseconds",
-        (10, 100, 1_000, 10_000),
+        (10, 100, 1_000, 5_000),
         [growth.by_history("SQLite"), growth.by_history("files")],
     ),
     Curve(

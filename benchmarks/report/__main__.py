@@ -25,7 +25,7 @@ from benchmarks.measure import HEADING
 from benchmarks.report import goals, page
 
 PAGE = ROOT / "docs" / "performance.md"
-COSTS = ("engine", "checkpoints", "databases", "s3", "memory")
+COSTS = ("engine", "checkpoints", "databases", "s3", "imports")
 
 
 def main() -> int:
@@ -35,7 +35,7 @@ def main() -> int:
     )
     parser.add_argument("--rounds", type=int, default=3, help="how often all take turns")
     parser.add_argument(
-        "--longest", type=float, default=8, help="seconds after which the same work has no further round"
+        "--longest", type=float, default=4, help="seconds after which the same work has no further round"
     )
     parser.add_argument("--quick", action="store_true", help="little of everything, to see that it works")
     parser.add_argument("--page", type=Path, default=PAGE, help="the page whose blocks are written")

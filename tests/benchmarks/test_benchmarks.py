@@ -7,7 +7,6 @@ import importlib
 import math
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -16,15 +15,15 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks.__main__ import ALL
+from benchmarks.contest import ours
 from benchmarks.contest.participants import PEERS, ROOT, Participant, ours_and_floor, participant, peers
-from benchmarks.contest.rows import ROWS
+from benchmarks.contest.rows import ROWS, Job, Row
 from benchmarks.contest.table import markdown, run
 from benchmarks.curves import growing, growth
 from benchmarks.curves.charts import CURVES, Curve, draw, table
-from benchmarks.curves.stores import Servers
+from benchmarks.curves.stores import LOCAL, Place, Servers
 from benchmarks.curves.svg import Chart, Line, Point
 from benchmarks.effort import Effort
-from spark.graphs import GraphState
 
 TINY = Effort(rounds=1, share=0.002)
 ENOUGH = {"memory": 2, "discovery": 1, "databases": 6, "compression": 18}
@@ -46,32 +45,33 @@ def test_each_benchmark_yields_rows_with_figures(name: str) -> None:
         assert comparison.row().count("|") == 6
 
 
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Servers]:
-    with Servers() as begun:
-        yield begun
-
-
 @pytest.mark.parametrize("curve", CURVES, ids=lambda curve: curve.name)
-def test_each_curve_has_figures_for_its_two_smallest_sizes(
-    curve: Curve, servers: Servers, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if curve.name in ("list-length", "mapping-size", "map-width", "loading", "reads") and not hasattr(
-        GraphState, "append"
-    ):
-        pytest.skip("append, set_item and each are on their way")
+def test_each_curve_has_figures_for_its_two_smallest_sizes(curve: Curve, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, few in {"STEPS": 10, "CHECKPOINTS": 40, "READS": 2}.items():
         monkeypatch.setattr(growth, name, few)
     for name, few in {"STEPS": 5, "FEW_STEPS": 5, "READS": 2, "MOST_FAR": 10}.items():
         monkeypatch.setattr(growing, name, few)
+    monkeypatch.setattr(Place, "has", lambda place, store: store in LOCAL)
 
-    chart = draw(curve, servers, TINY)
+    with Servers() as servers:
+        chart = draw(curve, servers, TINY)
 
     assert len(chart.lines) >= 2
     for line in chart.lines:
         assert [point.x for point in line.points[:2]] == list(curve.sizes[: len(line.points)][:2])
         assert all(point.median > 0 for point in line.points)
     assert len(list(table(chart))) == 2 + len(chart.lines[0].points)
+
+
+@pytest.mark.thorough
+def test_a_curve_over_every_store_begins_the_servers_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growing, "FEW_STEPS", 5)
+    curve = next(curve for curve in CURVES if curve.name == "list-length")
+
+    with Servers() as servers:
+        chart = draw(curve, servers, TINY)
+
+    assert {"PostgreSQL", "S3"} <= {line.name for line in chart.lines}
 
 
 def test_a_chart_is_a_picture_with_every_point_inside_its_frame() -> None:
@@ -93,6 +93,16 @@ def test_ours_and_the_floor_take_part_in_every_row_of_the_contest() -> None:
     names = {row.name for row in ROWS}
 
     assert [sorted(names - one.does) for one in ours_and_floor()] == [[], []]
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if row.sizes and not row.needs_postgresql], ids=lambda row: row.name
+)
+async def test_our_part_of_a_row_with_sizes_does_the_work(row: Row, tmp_path: Path) -> None:
+    """Each checks its own result, as far as it has one."""
+    job = Job(6, tmp_path, "bench", size=12_000 if row.is_large else 12, is_large=row.is_large)
+
+    assert await getattr(ours, row.name)(job) > 0
 
 
 def test_the_contest_puts_ours_beside_the_floor() -> None:

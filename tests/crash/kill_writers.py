@@ -3,9 +3,9 @@
     python -m tests.crash.kill_writers --kills 1000 --seed 7
     python -m tests.crash.kill_writers --url 'sqlite:///{directory}/checkpoints.db'
 
-Beside every second writer, another process prunes the graph and collects garbage, and is killed, too. After each kill another
-process reads the store: the latest checkpoint must load, nothing that was acknowledged may be lost, and every checkpoint must
-hold a consistent cut of the history. Then the next writer continues from the latest.
+Beside every second writer another process prunes the graph and collects garbage, unless told otherwise, and is killed, too. After
+each kill another process reads the store: the latest checkpoint must load, nothing that was acknowledged may be lost, and every
+checkpoint must hold a consistent cut of the history. Then the next writer continues from the latest.
 Exit status 0: all of that held, every time.
 """
 
@@ -34,6 +34,8 @@ from tests.crash.worker_graph import GRAPH_ID, KEPT, build
 KEPT_BY_ALL = KEPT // 2
 """So few checkpoints the other process keeps that it always finds some to delete."""
 _ACK = struct.Struct("<q")
+_PATIENCE = 30
+"""Seconds until the next checkpoint, at most."""
 
 
 class Acknowledge(CheckpointHandler):
@@ -48,26 +50,41 @@ class Acknowledge(CheckpointHandler):
 
 
 def kill_over_and_over(
-    make: MakeBackend, *, kills: int, longest: float, chance: random.Random, durability: Durability = "sync"
+    make: MakeBackend,
+    *,
+    kills: int,
+    acks: int,
+    longest: float,
+    chance: random.Random,
+    durability: Durability = "sync",
+    is_alone: bool = False,
 ) -> int:
     """Returns how many checkpoints were acknowledged in all.
 
-    :param longest: seconds that a writer may live.
+    :param acks: checkpoints that a writer may make before its time begins to run.
+    :param longest: seconds that it may live then.
+    :param is_alone: no other process deletes checkpoints.
     :raises AssertionError: something acknowledged was lost, or something stored is not right.
     """
     acknowledged = 0
     for number in range(1, kills + 1):
-        after, is_pruned = chance.uniform(0, longest), number % 2 == 0
-        last = _write_until_killed(make, after=after, durability=durability, is_pruned=is_pruned)
+        # Every third writer may be killed while it starts.
+        least, after = chance.randrange(1, acks + 1) if number % 3 else 0, chance.uniform(0, longest)
+        last = _write_until_killed(
+            make, acks=least, after=after, durability=durability, is_pruned=not is_alone and number % 2 == 0
+        )
         acknowledged = max(acknowledged, last)
-        complaint = answer_of_child(partial(complaint_about_store, make, GRAPH_ID, acknowledged, kept=KEPT_BY_ALL))
+        kept = KEPT if is_alone else KEPT_BY_ALL
+        complaint = answer_of_child(partial(complaint_about_store, make, GRAPH_ID, acknowledged, kept=kept))
         assert not complaint, f"after kill {number}: {complaint}"
     return acknowledged
 
 
-def _write_until_killed(make: MakeBackend, *, after: float, durability: Durability, is_pruned: bool) -> int:
+def _write_until_killed(make: MakeBackend, *, acks: int, after: float, durability: Durability, is_pruned: bool) -> int:
     """The last sequence that a writer acknowledged before it was killed; 0 when there was none.
 
+    :param acks: how many it acknowledges at least.
+    :param after: seconds that it lives then.
     :param is_pruned: another process deletes what it may meanwhile.
     """
     pruner = _start_pruner(make) if is_pruned else None
@@ -77,17 +94,17 @@ def _write_until_killed(make: MakeBackend, *, after: float, durability: Durabili
         os.close(reader)
         be_a_child(lambda: build(make(), Acknowledge(writer), durability=durability).run(resume=True))
     os.close(writer)
-    _wait_for_first_ack(reader, child)
+    heard = _wait_for_acks(reader, acks)
     time.sleep(after)  # the instant of the kill is the point
     os.kill(child, signal.SIGKILL)
     if pruner is not None:
         os.kill(pruner, signal.SIGKILL)
         os.waitpid(pruner, 0)
-    acks = read_all(reader)
+    heard += read_all(reader)
     _, status = os.waitpid(child, 0)
     assert os.WIFSIGNALED(status), f"the writer ended by itself, with status {os.waitstatus_to_exitcode(status)}"
-    complete = len(acks) // _ACK.size * _ACK.size
-    return max((sequence for (sequence,) in _ACK.iter_unpack(acks[:complete])), default=0)
+    complete = len(heard) // _ACK.size * _ACK.size
+    return max((sequence for (sequence,) in _ACK.iter_unpack(heard[:complete])), default=0)
 
 
 def _start_pruner(make: MakeBackend) -> int:
@@ -107,21 +124,26 @@ async def _prune(make: MakeBackend) -> None:
             await asyncio.sleep(0.005)
 
 
-def _wait_for_first_ack(reader: int, child: int) -> None:
-    # Half of the writers may be killed while they start; the others must have begun to write.
-    if child % 2:
-        select.select([reader], [], [], 30)
+def _wait_for_acks(reader: int, count: int) -> bytes:
+    """What is heard until so many checkpoints were acknowledged, or the writer ends."""
+    heard = b""
+    while len(heard) < count * _ACK.size and select.select([reader], [], [], _PATIENCE)[0]:
+        part = os.read(reader, _ACK.size * 1000)
+        if not part:
+            break
+        heard += part
+    return heard
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
-    parser.add_argument(
-        "--longest", type=float, default=0.06, help="seconds that a writer may live after it began to write"
-    )
+    parser.add_argument("--acks", type=int, default=60, help="checkpoints that a writer may make before its time runs")
+    parser.add_argument("--longest", type=float, default=0.06, help="seconds that it may live then")
     parser.add_argument("--url", default="file://{directory}", help="of the store; {directory} is a temporary folder")
     parser.add_argument("--backend", default="", help="module:Class, instead of the one installed for the URL")
+    parser.add_argument("--alone", action="store_true", help="no other process deletes checkpoints")
     parser.add_argument("--durability", choices=("sync", "async"), default="sync", help="what each step waits for")
     options = parser.parse_args()
     events.listeners("spark_checkpoint_created")  # look for plugins once, not in every child
@@ -131,9 +153,11 @@ def main() -> int:
         acknowledged = kill_over_and_over(
             make,
             kills=options.kills,
+            acks=options.acks,
             longest=options.longest,
             chance=random.Random(options.seed),
             durability=options.durability,
+            is_alone=options.alone,
         )
     seconds = time.monotonic() - began
     print(

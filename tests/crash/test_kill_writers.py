@@ -24,7 +24,7 @@ SQLITE = ("--url", "sqlite:///{directory}/checkpoints.db")
 @pytest.mark.parametrize("store", [(), SQLITE], ids=["file", "sqlite"])
 def test_nothing_acknowledged_is_lost_when_writers_are_killed(store: tuple[str, ...]) -> None:
     """The short run of `make crash`."""
-    done = run_harness("--kills", "15", "--longest", "0.1", "--seed", "20261123", *store)
+    done = run_harness("--kills", "15", "--seed", "20261123", *store)
 
     assert done.returncode == 0, done.stderr[-2000:]
     assert "15 kills (seed 20261123)" in done.stdout
@@ -34,7 +34,9 @@ def test_nothing_acknowledged_in_s3_is_lost_when_writers_are_killed(s3_server: S
     """The short run of `make crash STORE=s3`."""
     url = s3_server.url(s3_server.new_bucket())
 
-    done = run_harness("--kills", "3", "--seed", "20261124", "--url", url, "--longest", "0.2", server=s3_server)
+    done = run_harness(
+        "--kills", "3", "--seed", "20261124", "--url", url, "--longest", "0.2", "--acks", "15", server=s3_server
+    )
 
     assert done.returncode == 0, done.stderr[-2000:]
     assert "3 kills (seed 20261124)" in done.stdout
@@ -57,9 +59,32 @@ def test_harness_finds_a_planted_bug(bug: str) -> None:
     assert "AssertionError: after kill" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "bug",
+    [
+        "RetiresTooEarly",
+        "KeepsReferences",
+        "ForgetsRemoved",
+        "LosesOneOfMany",
+        "MovesWhatIsReplaced",
+        "CollectsWhatIsBeingWritten",
+        "DeletesChunksFirst",
+        "MixesWriters",
+    ],
+)
+def test_harness_finds_a_mistake_with_chunks(bug: str) -> None:
+    """Mistakes of the core: the store does what it is told."""
+    done = run_harness("--kills", "60", "--seed", "6", "--backend", f"tests.crash.planted_chunk_bugs:{bug}")
+
+    assert done.returncode != 0
+    assert "AssertionError: after kill" in done.stderr
+
+
 @pytest.mark.parametrize("bug", ["AcknowledgesEarly", "CommitsTwice", "PrunesFirst"])
 def test_harness_finds_a_planted_bug_in_a_database(bug: str) -> None:
-    done = run_harness("--kills", "150", "--seed", "5", *SQLITE, "--backend", f"tests.crash.planted_sql_bugs:{bug}")
+    planted = f"tests.crash.planted_sql_bugs:{bug}"
+
+    done = run_harness("--kills", "150", "--seed", "2", "--alone", *SQLITE, "--backend", planted)
 
     assert done.returncode != 0
     assert "AssertionError: after kill" in done.stderr

@@ -7,17 +7,20 @@ from typing import Any
 
 from spark.graphs import Graph, JoinNode, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig, CheckpointHandler, Durability, GraphCheckpoint
+from spark.graphs.checkpoint.encoding.levels import Thresholds
+from spark.graphs.checkpoint.recording import encoder
 from tests.crash import growing_state
 from tests.crash.growing_state import ITEMS
 
 GRAPH_ID = "survivor"
-KEPT = 40
+KEPT = 12
 LENGTH_OF_PAGE = 200
 """In links of the chain: long enough to be kept apart from the records."""
 NOTES = 250
 """Small values, so many that they are kept in chunks where the store is told to begin early."""
-BLOB_COST = 2 * 1024
-"""Of every store, so that a short run writes, merges, cleans and drops many chunks."""
+SHARE = 64
+"""By so much less one more blob costs each store, and chunks are small and few on a level: so a short run writes, merges, cleans
+and drops many."""
 MAPPED = 6
 """Each sixth round has a map."""
 
@@ -95,9 +98,14 @@ def build(
     config = CheckpointConfig(
         backend=backend, trigger_on_iteration=1, max_checkpoints=kept, handler=handler, durability=durability
     )
-    backend.blob_cost = BLOB_COST
+    backend.blob_cost = max(type(backend).blob_cost // SHARE, 1024)
+    encoder.Thresholds = _small  # type: ignore[assignment, misc]
     notes = {f"note {number}": "" for number in range(NOTES)}
     return Graph(start=tick, id=graph_id, state=notes | growing_state.at_first(), checkpoint_config=config)
+
+
+def _small(blob_cost: float) -> Thresholds:
+    return Thresholds(blob_cost, worth=200, nested=1024, compared=2048, ratio=4, largest=16 * 1024)
 
 
 def next_link(chain: str) -> str:

@@ -11,15 +11,12 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from spark.graphs.checkpoint import CheckpointManager, open_backend
 from tests.integration.test_demo import check_told
 from tests.spec.page import ROOT
 
 EXAMPLES = ROOT / "examples"
 MESSAGES = 200
-STORES = pytest.mark.parametrize("store", ["file://{}/store", "sqlite:///{}/store.db"], ids=["file", "sqlite"])
 
 
 def killed(*options: str | Path) -> subprocess.CompletedProcess[str]:
@@ -40,14 +37,8 @@ def told(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return result
 
 
-@pytest.fixture(scope="module")
-def undisturbed() -> dict[str, Any]:
-    return told(conversation("memory://"))
-
-
-@STORES
-def test_a_conversation_that_is_killed_at_seeded_instants_ends_as_one_that_is_not(store: str, tmp_path: Path) -> None:
-    options = ("--kills", "2", "--seed", "5", "--store", store.format(tmp_path))
+def test_a_conversation_that_is_killed_at_seeded_instants_ends_as_one_that_is_not(tmp_path: Path) -> None:
+    options = ("--kills", "2", "--seed", "5", "--store", f"sqlite:///{tmp_path}/store.db")
 
     done = killed(*options, "conversation.py", "--messages", f"{MESSAGES}")
 
@@ -55,27 +46,23 @@ def test_a_conversation_that_is_killed_at_seeded_instants_ends_as_one_that_is_no
     assert f"'messages': {MESSAGES}, 'in_order': True" in done.stdout.splitlines()[-2]
 
 
-@STORES
-async def test_a_conversation_that_kills_itself_in_a_step_has_every_message_once_and_in_order(
-    store: str, tmp_path: Path, undisturbed: dict[str, Any]
-) -> None:
-    url = store.format(tmp_path)
+async def test_a_conversation_that_kills_itself_in_a_step_has_every_message_once_and_in_order(tmp_path: Path) -> None:
+    url = f"file://{tmp_path}/store"
 
     stopped = [conversation(url, "--stop-after", after) for after in ("62", "30")]
     done = conversation(url)
 
     assert [each.returncode for each in stopped] == [-signal.SIGKILL, -signal.SIGKILL]
     assert "  resumed after 61 messages\n" in stopped[1].stdout, "the step that died had committed nothing"
-    assert told(done) == undisturbed
+    assert told(done) == told(conversation("memory://"))
     async with open_backend(url) as backend:
         checkpoint = await CheckpointManager(backend).load_latest("conversation")
     assert checkpoint is not None
     assert [said["number"] for said in checkpoint.graph_state["messages"]] == list(range(MESSAGES))
 
 
-@STORES
 def test_a_map_over_files_that_is_killed_ends_as_one_that_is_not_and_reports_what_it_could_not_read(
-    store: str, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     folder = tmp_path / "files"
     folder.mkdir()
@@ -84,7 +71,7 @@ def test_a_map_over_files_that_is_killed_ends_as_one_that_is_not_and_reports_wha
     (folder / "gone").symlink_to(folder / "nowhere")
 
     done = killed(
-        "--kills", "2", "--seed", "7", "--store", store.format(tmp_path), "map_files.py", "--folder", f"{folder}"
+        "--kills", "2", "--seed", "7", "--store", f"file://{tmp_path}/store", "map_files.py", "--folder", f"{folder}"
     )
 
     check_told(done)

@@ -222,6 +222,32 @@ async def test_a_step_that_is_cancelled_has_not_failed() -> None:
 WHOSE: ContextVar[str] = ContextVar("WHOSE")
 
 
+def split(items: list[int]) -> Node:
+    start = Does(lambda context: {"items": items}, name="split")
+    start.each("items") >> Does(lambda context: context.path, name="work") >> JoinNode(name="join")
+    return start
+
+
+@pytest.mark.parametrize("far", [False, True])
+async def test_an_item_of_a_map_knows_its_place_wherever_it_runs(far: bool) -> None:
+    message, _ = await run(split([5, 6]), far=far)
+
+    assert message.content == {"results": [(0,), (1,)]}
+
+
+def test_an_item_travels_without_its_siblings() -> None:
+    """What is sent for one of many items is no larger than for one of a few."""
+    sizes = []
+    for count in (2, 2_000):
+        frontier = Topology(split([1])).new_frontier()
+        frontier.add("split", None)
+        plan = Topology(split([1])).plans["split"]
+        frontier.finish(frontier.start(), None, plan.targets({"items": [1] * count}))
+        sizes.append(len(pickle.dumps(frontier.start())))
+
+    assert sizes[0] == sizes[1]
+
+
 class PlainReader(Node):
     def process(self, context: NodeContext) -> str:
         return WHOSE.get()

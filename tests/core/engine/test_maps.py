@@ -160,6 +160,26 @@ class TestWays:
 
         assert await got(start) == [{"got": [2, 4], "path": ()}, {"got": [1, 3], "path": ()}]
 
+    @pytest.mark.parametrize("first", ["even", "odd"])
+    async def test_what_follows_two_joins_of_one_map_keeps_their_order(self, first: str) -> None:
+        done = {"even": asyncio.Event(), "odd": asyncio.Event()}
+        done[first].set()
+
+        async def shared(context: NodeContext) -> Any:
+            kind = "even" if context.inputs["got"][0] % 2 == 0 else "odd"
+            await done[kind].wait()
+            done["odd" if kind == "even" else "even"].set()
+            return kind
+
+        start, even, odd, last = split([1, 2]), Gather(name="even"), Gather(name="odd"), Gather(name="last")
+        work = says("work", lambda c: c.inputs)
+        work.on(lambda n: n % 2 == 0) >> even
+        work.on(lambda n: n % 2 == 1) >> odd
+        start.each("items") >> work
+        [even, odd] >> Does(shared, name="shared") >> last
+
+        assert await got(start) == ["even", "odd"]
+
     async def test_results_arrive_together_with_what_comes_by_plain_edges(self) -> None:
         start, gather = split([1, 2]), Gather()
         start.each("items") >> says("work", lambda c: ("work", c.inputs)) >> gather
@@ -351,6 +371,30 @@ class TestLimits:
         await Graph(start, max_concurrency=1).run()
 
         assert most[0] <= 4
+
+    async def test_without_a_limit_items_may_wait_for_each_other(self) -> None:
+        barrier = asyncio.Barrier(1_000)
+
+        async def meet(context: NodeContext) -> Any:
+            await barrier.wait()
+
+        start = split([None] * 1_000)
+        start.each("items") >> Does(meet, name="meet") >> Gather()
+
+        assert len(await asyncio.wait_for(got(start), timeout=20)) == 1_000
+
+    async def test_items_that_wait_for_nothing_do_not_all_become_tasks_at_once(self) -> None:
+        tasks: list[int] = []
+
+        async def work(context: NodeContext) -> Any:
+            if (context.index or 0) % 100 == 0:
+                tasks.append(len(asyncio.all_tasks()))
+
+        start = split([None] * 2_000)
+        start.each("items") >> Does(work, name="work") >> Gather()
+        await Graph(start).run()
+
+        assert max(tasks) < 400
 
     async def test_a_map_does_not_keep_other_branches_waiting(self) -> None:
         """Nor do they keep it waiting: items and other steps take turns."""

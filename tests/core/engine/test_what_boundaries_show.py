@@ -176,6 +176,20 @@ class TestWhatABoundaryShows:
 
         assert rule.seen == [1001, 1502, 9, 119, 119]
 
+    async def test_lists_and_dicts_that_grow_are_lists_and_dicts_and_have_metrics(self) -> None:
+        async def grow(context: NodeContext) -> None:
+            await context.graph_state.append("losses", 0.5)
+            await context.graph_state.set_item("eval", "loss", 0.5)
+
+        rule = Looks(lambda here: (here.state["losses"], here.state["eval"], here.metric("eval.loss")))
+        first = Does(grow, name="first")
+        first >> Does(grow, name="second") >> Does(grow, name="third")
+
+        await Graph(first, checkpoint_config=CheckpointConfig(trigger=rule, metrics=["eval.loss"])).run()
+
+        assert rule.seen == [([0.5], {"loss": 0.5}, 0.5), ([0.5, 0.5], {"loss": 0.5}, 0.5)]
+        assert {(type(losses), type(evaluated)) for losses, evaluated, _ in rule.seen} == {(list, dict)}
+
     async def test_of_lists_and_dicts_that_grow_what_was_added(self) -> None:
         rule = Looks(lambda here: here.bytes_since_checkpoint, due=1)
 

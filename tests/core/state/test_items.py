@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import pickle
@@ -356,6 +357,13 @@ class TestOtherKinds:
         with pytest.raises(TypeError, match="change the value with update"):
             await step.state.delete_item("files", "a")
 
+    async def test_in_a_block_what_is_around_it_counts(self) -> None:
+        step = Steps(messages=[1]).begin()
+        await step.state.set("messages", "text")
+        async with step.state.transaction() as inside:
+            with pytest.raises(TypeError, match=r"graph_state\['messages'\] is a str"):
+                await inside.append("messages", 1)
+
     async def test_an_item_of_a_dict_is_not_appended_to_in_the_same_step(self) -> None:
         step = Steps().begin()
         await step.state.set_item("both", "a", 1)
@@ -470,6 +478,44 @@ async def test_whoever_gets_the_state_gets_lists_and_dicts(durability: Any) -> N
     assert made.node_states["Talk"] == {"own": [0, 1, 2]}
     assert are_ordinary(graph.get_state_snapshot())
     assert are_ordinary(await graph.get_state("messages"))
+
+
+async def test_captures_that_wait_to_be_saved_are_what_they_were_while_the_run_goes_on() -> None:
+    class Waiting(InMemoryCheckpointBackend):
+        """Saves nothing before the run is nearly over."""
+
+        async def put(self, record: Any) -> None:
+            await released.wait()
+            await super().put(record)
+
+    class Grow(Node):
+        async def process(self, context: NodeContext) -> Any:
+            number = await context.graph_state.length("list")
+            await context.graph_state.append("list", number)
+            await context.graph_state.set_item("dict", number, [number])
+            await context.graph_state.delete_item("dict", number - 2)
+            await context.graph_state.set(f"key {number}", number)
+            await context.graph_state.delete(f"key {number - 1}")
+            context.state.append("own", number)
+            if number == 6:
+                released.set()
+            return {"done": number == 6}
+
+    released, backend = asyncio.Event(), Waiting()
+    grow = Grow()
+    grow.on(done=False) >> grow
+    grow.on(done=True) >> ExitNode()
+    config = CheckpointConfig(backend=backend, trigger_on_iteration=1, durability="async", auto_cleanup=False)
+    await Graph(start=grow, id="g", checkpoint_config=config).run()
+
+    for number in range(6):
+        stored = await CheckpointManager(backend).load_checkpoint(f"ckpt_g_00000{number + 1}")
+        assert stored.graph_state == {
+            "list": [*range(number + 1)],
+            "dict": {each: [each] for each in range(max(number - 1, 0), number + 1)},
+            f"key {number}": number,
+        }
+        assert stored.node_states == {"Grow": {"own": [*range(number + 1)]}}
 
 
 class Observing(CheckpointHandler):

@@ -53,6 +53,12 @@ class Fetch(Node):
         assert_type(context.state, NodeState)
         assert_type(context.idempotency_key, str)
         await context.graph_state.update("fetched", count_up, default=0)
+        await context.graph_state.append("urls", context.inputs["url"])
+        await context.graph_state.set_item("by_url", context.inputs["url"], {"seen": True})
+        assert_type(await context.graph_state.slice("urls", -3), list[Any])
+        assert_type(await context.graph_state.length("urls"), int)
+        context.state.extend("own", ["text"])
+        assert_type(context.state.slice("own"), list[Any])
         return {"page": context.inputs["url"]}
 
 

@@ -184,6 +184,26 @@ def test_pending_work_is_shown_and_compared_token_by_token(tmp_path: Path) -> No
     ]
 
 
+def test_a_map_is_shown_with_how_far_it_is(tmp_path: Path) -> None:
+    token = {"lineage": 1, "source": "split", "content": "1"}
+    frontier = {
+        "next_token": 6,
+        "tokens": {
+            "1": {**token, "node": "work", "over": "items"},
+            "4": {**token, "node": "after", "content": "4", "scope": [1, 1]},
+            "5": {**token, "node": "more", "content": "4", "scope": [1, 1]},
+            "1.3": {**token, "node": "work", "failures": 1, "scope": [1, 3]},
+        },
+        "contents": {"1": ["a", "b", "c", "d"], "4": {}, "1.0": {"join": [{}]}},
+    }
+    store = file_url(tmp_path / "store")
+    with_store(store, GraphCheckpoint("mapping", "g", datetime.now(UTC), frontier=frontier).save)
+
+    shown = spark("checkpoints", "show", "mapping", "--url", store).out
+
+    assert "map: split, each items → work: 1 of 4 items done, 1 running, 2 waiting\n" in shown
+
+
 def test_checkpoints_are_deleted_by_id(url: str) -> None:
     done = spark("checkpoints", "delete", "ckpt_counting_000002", "by hand", "ckpt_x_000001", "--url", url, "--json")
 

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from spark.graphs import Graph, Progress
+from spark.graphs import Graph, MapProgress, Progress
 from spark_cli.progress import line
 from tests.plugins.support.command_line import counting_graph, file_url, infos, records, sequences, spark
 
@@ -340,6 +340,10 @@ def test_a_graph_is_drawn_as_svg(graph: str, nodes: int, edges: int) -> None:
         (Progress(3, "parse", ("parse", "walk"), 2, 7), "3 steps · running parse, walk · 2 waiting · checkpoint 7"),
         (Progress(0, None, (), 0, None), "0 steps"),
         (Progress(9, "x", tuple("abcdef"), 0, None), "9 steps · running a, b, c, d, e …"),
+        (
+            Progress(9, "x", ("work", "work"), 3, None, (MapProgress("split", "work", "items", 5, 2, 3),)),
+            "9 steps · work 5 of 10 items · running work · 3 waiting",
+        ),
     ],
 )
 def test_progress_is_one_line(progress: Progress, text: str) -> None:

@@ -43,19 +43,23 @@ async def reads_of(store: CheckpointBackend, seen: list[Any], *, steps: int) -> 
 
 
 def count_statements(backend: DatabaseCheckpointBackend) -> list[Any]:
-    """A list that grows with each statement that a driver carries out."""
+    """A list that grows with each SELECT that a driver carries out."""
     seen: list[Any] = []
+
+    def note(statement: Any) -> None:
+        if str(statement).startswith("SELECT"):
+            seen.append(statement)
 
     class Counting(psycopg.Cursor[Any]):
         def execute(self, query: Any, *arguments: Any, **options: Any) -> Any:
-            seen.append(query)
+            note(query)
             return super().execute(query, *arguments, **options)
 
     def watch(connection: Any, record: object) -> None:
         if isinstance(connection, psycopg.Connection):
             connection.cursor_factory = Counting
         else:
-            connection.set_trace_callback(seen.append)
+            connection.set_trace_callback(note)
 
     for engine in (backend.database.writing, backend.database.reading):
         event.listen(engine, "connect", watch, insert=True)

@@ -54,7 +54,7 @@ async def test_a_fork_outlives_its_origin_and_is_continued(store: CheckpointBack
     fork = await loaded(store, "fork")
     config = CheckpointConfig(backend=store, trigger_on_iteration=1, max_checkpoints=3)
     again = Graph.from_checkpoint(fork, start=conversation(config).start, checkpoint_config=config)
-    await again.run({"length": STEPS + 30})
+    await again.run({"length": STEPS + 30}, resume="state")
 
     assert fork.graph_state == state_after(STEPS)
     assert (await loaded(store, "fork")).graph_state == state_after(STEPS + 30)
@@ -71,7 +71,8 @@ async def test_a_copy_in_another_store_outlives_its_origin_and_is_continued(
 
         assert (await loaded(copy)).graph_state == state_after(STEPS)
         config = CheckpointConfig(backend=copy, trigger_on_iteration=1, max_checkpoints=3)
-        await conversation(config).run({"length": STEPS + 30}, resume=False)
+        await conversation(config).run({"length": STEPS + 30}, resume="state")
+        assert (await loaded(copy)).graph_state == state_after(STEPS + 30)
         assert (await CheckpointManager(copy).verify("conversation")).damaged == []
 
 

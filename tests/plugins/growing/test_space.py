@@ -33,7 +33,7 @@ async def bytes_in(store: CheckpointBackend) -> int:
 
 @pytest.mark.parametrize(
     ("kind", "steps"),
-    [("memory", 2_000), ("sqlite", 2_000), ("file", 400), ("fsspec", 400), ("postgresql", 400), ("s3", 150)],
+    [("memory", 2_000), ("sqlite", 600), ("file", 300), ("fsspec", 400), ("postgresql", 300), ("s3", 120)],
 )
 async def test_few_kept_checkpoints_take_little_space(store: CheckpointBackend, steps: int) -> None:
     """Of each item there may be two copies: one that is needed and one in a chunk of which less than half is dead."""
@@ -51,7 +51,7 @@ async def test_few_kept_checkpoints_take_little_space(store: CheckpointBackend, 
 @pytest.mark.parametrize("kind", ["sqlite", "file"])
 async def test_so_it_is_on_the_disk(store: CheckpointBackend, tmp_path: Path) -> None:
     store.blob_cost = min(store.blob_cost, 16 * 1024)
-    await run_long(store, steps=400)
+    await run_long(store, steps=300)
     await store.close()
 
     files = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "floor"]

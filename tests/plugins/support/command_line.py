@@ -152,6 +152,7 @@ def fill_large(url: str, *, graph_id: str = "growing", to: int = 3, options: dic
 
     async def run() -> None:
         async with open_backend(url, **options or {}) as store:
+            store.blob_cost = 8192  # so that what is large here is large for every store
             config = CheckpointConfig(backend=store, trigger_on_iteration=1, auto_cleanup=False)
             await growing_graph(config, graph_id=graph_id).run({"to": to})
 

@@ -51,6 +51,7 @@ class FileCheckpointBackend(CheckpointBackend):
 
     name = "file"
     keeps_blobs = True
+    blob_cost = 128 * 1024
 
     def __init__(
         self,
@@ -77,6 +78,8 @@ class FileCheckpointBackend(CheckpointBackend):
         )
         self._graphs = directory_at(directory, storage_options)
         is_local = self._graphs.is_local
+        if not is_local:
+            self.blob_cost = CheckpointBackend.blob_cost  # each takes a trip to a server
         self.directory: str = self._graphs.path
         self._threads = BackendThreads("file backend", lock_timeout=_checked(lock_timeout) * (1 if is_local else 10))
         self._saves = SmallIO(inline_io and is_local, run_in_thread=self._threads.run, limits=self.inline_limits)

@@ -55,8 +55,12 @@ async def watched(graph: Graph) -> AsyncIterator[None]:
 def line(progress: Progress) -> str:
     """Where a run stands, in a line."""
     parts = [f"{progress.iteration} steps"]
+    parts += [
+        f"{each.node} {each.done:,} of {each.done + each.running + each.waiting:,} items" for each in progress.maps[:5]
+    ]
     if progress.running:
-        parts.append(f"running {', '.join(progress.running[:5])}{' …' if len(progress.running) > 5 else ''}")
+        nodes = list(dict.fromkeys(progress.running)) if progress.maps else progress.running
+        parts.append(f"running {', '.join(nodes[:5])}{' …' if len(nodes) > 5 else ''}")
     elif progress.last_node is not None:
         parts.append(f"last {progress.last_node}")
     if progress.waiting:

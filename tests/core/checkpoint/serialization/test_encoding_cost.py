@@ -27,7 +27,7 @@ class Watched(InMemoryCheckpointBackend):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.in_loop: list[bool] = []
-        encode = self.record_codec.encode
+        encode = self.record_codec.encode_sections
 
         def watched(*args: Any, **kwargs: Any) -> Record:
             here = threading.current_thread() is threading.main_thread()
@@ -35,7 +35,7 @@ class Watched(InMemoryCheckpointBackend):
             self.in_loop.append(here)  # not where it gave up
             return record
 
-        self.record_codec.encode = watched  # type: ignore[method-assign]
+        self.record_codec.encode_sections = watched  # type: ignore[method-assign]
 
 
 class Thrice(Node):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
-from spark.graphs.values.item_mapping import ItemMapping
+from spark.graphs.values.containers import PlainDict
+from spark.graphs.values.item_mapping import Captured, ItemMapping
 
 _SECTION: Final = "section"
+_MAPPINGS: Final = frozenset({dict, PlainDict, Captured})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -36,6 +38,8 @@ class Section:
 
     def takes(self, values: object) -> bool:
         """Whether this can be the section."""
+        if type(values) in _MAPPINGS:  # as most are; whether something is a subclass takes longer to find out
+            return True
         return isinstance(values, dict | ItemMapping) or (values is None and self.may_be_none)
 
 

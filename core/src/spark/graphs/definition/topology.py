@@ -61,9 +61,10 @@ class Topology:
         for rules in self._maps.values():
             for rule in rules:
                 if rule.collects and not rule.joins:
+                    source, worker, key = rule.edge
                     raise GraphDefinitionError(
-                        f"{rule.source}.each({rule.key!r}, on_error='collect') >> {rule.worker}: no join can be reached from "
-                        f"{rule.worker!r}, so nothing would ever see the errors. Let a JoinNode follow, or leave out on_error=."
+                        f"{source}.each({key!r}, on_error='collect') >> {worker}: no join can be reached from {worker!r}, so "
+                        "nothing would ever see the errors. Let a JoinNode follow, or leave out on_error=."
                     )
 
     def reachable_from(self, keys: Iterable[str]) -> set[str]:
@@ -192,15 +193,14 @@ def _maps(plans: dict[str, NodePlan], joins: list[str]) -> dict[tuple[str, str, 
     first = _first_joins(plans, frozenset(joins)) if edges else {}
     for plan, edge, target in edges:
         each = cast("Each", edge.each)
-        same = found.setdefault((plan.key, target, each.key), [])
+        ends = (plan.key, target, each.key)
+        same = found.setdefault(ends, [])
         plan.maps[edge] = MapRule(
-            plan.key,
-            target,
-            each.key,
-            len(same),
-            each.limit,
-            each.on_error == "collect",
-            tuple(join for join in joins if join in first[target]),
+            ends,
+            number=len(same),
+            limit=each.limit,
+            collects=each.on_error == "collect",
+            joins=[join for join in joins if join in first[target]],
         )
         same.append(plan.maps[edge])
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Final
 
 from spark.errors import BudgetExceededError, RuleError
 from spark.graphs.checkpoint.recording.capture import Capture
@@ -19,6 +19,9 @@ from spark.graphs.engine.spec import RunSpec, Services
 from spark.graphs.message import Message
 from spark.graphs.progress import MapProgress, Progress
 from spark.graphs.state.groups import count_items
+
+_MANY: Final = 128
+"""Steps that are started before the event loop is asked whether some have ended."""
 
 
 class GraphRun:
@@ -110,11 +113,18 @@ class GraphRun:
         )
 
     async def _next_in_parallel(self) -> tuple[StepInput, Outcome]:
-        """Start the steps that may start, and return the next one that ends."""
-        frontier, parallel = self.position.frontier, self.parallel
+        """Start the steps that may start, and return the next one that ends.
+
+        Of thousands, those that have ended are taken before more are started, so that quick ones don't all become tasks at once.
+        All do that wait for something, which may be each other.
+        """
+        frontier, parallel, started = self.position.frontier, self.parallel, 0
         most = min(self._most_steps, self._most_iterations - self.position.iteration)
-        while frontier.waiting and len(parallel) < most:
+        while frontier.waiting and len(parallel) < most and not (parallel.have_ended and len(parallel) >= _MANY):
             parallel.start(StepInput(self._scope, frontier.start()))
+            started += 1
+            if started % _MANY == 0:
+                await asyncio.sleep(0)  # they begin, and some may end
         return await parallel.next()
 
     async def commit_next(self) -> Stop | None:

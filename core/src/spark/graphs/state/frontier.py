@@ -146,7 +146,7 @@ class Frontier:
         if item.scope is None:
             self._remove_first(token.id)
         else:
-            self._drop(item)
+            self._drop(item, failed=token)
         self._end(item, {join: [error] for join in item.group.rule.joins})
 
     def forget(self, token: Token) -> None:
@@ -204,8 +204,7 @@ class Frontier:
             token = Token.from_data(id, contents[tokens[id]["content"]], tokens[id])
             group = self.groups[str(token.scope[0])] if token.scope else None
             if group is not None and "." in id:
-                token.inputs = group.items[token.scope[1]]
-                group.retried[token.scope[1]] = token
+                group.retry(token)
                 self._tokens.put(id, token)
                 continue
             token.item = group.item(token.scope[1]) if group is not None else None
@@ -246,7 +245,7 @@ class Frontier:
 
     def _begin_map(self, token: Token, target: Mapped, scope: Scope) -> None:
         """A token has come to an edge that is a map. It stands for the map, unless there is nothing to run."""
-        rule, items = target
+        rule, items = target.rule, target.items
         token.inputs, token.content = items, token.id
         if rule.worker in self._joins:
             self._gather(token, {rule.worker: [*(items.values() if isinstance(items, Mapping) else items)]}, scope)
@@ -359,7 +358,7 @@ class Frontier:
             own = path if len(results) == 1 else (*path, branch)
             self._add(gathered(token, join, results[join], id=self._new_id(), path=own), scope)
 
-    def _drop(self, item: Item) -> None:
+    def _drop(self, item: Item, *, failed: Token) -> None:
         """Remove all tokens of an item, and of the maps within it. Of those that are running, the end is still awaited."""
         items, gone = [item], set[str]()
         for each in items:
@@ -372,8 +371,8 @@ class Frontier:
                 gone.add(each.name)
                 self._remove_first(each.name)
         self.dropped |= gone & self.running.keys()
-        kept = [entry for entry in self.waiting if entry.id not in gone]
-        if len(kept) < len(self.waiting):
+        if gone - self.running.keys() - {failed.id}:  # some of them may be waiting
+            kept = [entry for entry in self.waiting if entry.id not in gone]
             self.waiting.clear()
             self.waiting.extend(kept)
 

@@ -4,37 +4,48 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from spark.graphs.state.descent import item_lineage
 from spark.graphs.state.token import Token
 
 
-class MapRule(NamedTuple):
-    """An edge that is a map, as the frontier knows it."""
+class MapRule:
+    """An edge that is a map, as the frontier knows it.
 
-    source: str
-    """The key of the node whose output has the list."""
-    worker: str
-    """The key of the node that runs for each item."""
-    key: str
-    """Where in the output the list is."""
-    number: int = 0
-    """Its place among the maps with the same three, which differ in their conditions."""
-    limit: int | None = None
-    """How many items may be under way at a time."""
-    collects: bool = False
-    """An item that fails gives its join an error, and the run goes on."""
-    joins: tuple[str, ...] = ()
-    """The joins that an item may reach first, in discovery order."""
+    :param edge: the key of the node whose output has the list, that of the node which runs for each item, and where in the
+        output the list is.
+    :param number: its place among the maps with the same three, which differ in their conditions.
+    :param limit: how many items may be under way at a time.
+    :param collects: an item that fails gives its join an error, and the run goes on.
+    :param joins: those that an item may reach first, in discovery order.
+    """
+
+    __slots__ = ("collects", "edge", "joins", "key", "limit", "number", "worker")
+
+    def __init__(
+        self, edge: tuple[str, str, str], *, number: int, limit: int | None, collects: bool, joins: Sequence[str]
+    ) -> None:
+        self.edge = edge
+        self.worker = edge[1]
+        self.key = edge[2]
+        self.number = number
+        self.limit = limit
+        self.collects = collects
+        self.joins = joins
 
 
-class Mapped(NamedTuple):
-    """What a map's edge leads to for one output."""
+class Mapped:
+    """What a map's edge leads to for one output.
 
-    rule: MapRule
-    items: Collection[Any]
-    """A list or a tuple; or a mapping, whose values are the items."""
+    :param items: a list or a tuple; or a mapping, whose values are the items.
+    """
+
+    __slots__ = ("items", "rule")
+
+    def __init__(self, rule: MapRule, items: Collection[Any]) -> None:
+        self.rule = rule
+        self.items = items
 
 
 class Scope:
@@ -73,6 +84,21 @@ class Scope:
                 counts[join] += change
 
 
+class Place:
+    """Where in its maps a step is: what becomes of an ``Item`` that is sent elsewhere with a token, without its siblings."""
+
+    __slots__ = ("_path", "index", "key")
+
+    def __init__(self, index: int, key: Any, path: tuple[Any, ...]) -> None:
+        self.index = index
+        self.key = key
+        self._path = path
+
+    def path(self) -> tuple[Any, ...]:
+        """Key or index in each map around it, the outermost first."""
+        return self._path
+
+
 class Item:
     """One item of a map. All tokens that come of it refer to it."""
 
@@ -105,6 +131,9 @@ class Item:
             steps.append(item.index if item.group.keys is None else item.key)
             item = item.outer
         return tuple(reversed(steps))
+
+    def __reduce__(self) -> tuple[type[Place], tuple[Any, ...]]:
+        return Place, (self.index, self.key, self.path())
 
     def collecting(self) -> Item | None:
         """The innermost item, this one or one around it, whose map collects errors."""
@@ -172,6 +201,12 @@ class Group:
             item = self.under_way[index] = Item(self, index)
         return item
 
+    def retry(self, token: Token) -> None:
+        """Keep the first token of an unstarted item, which has failed before."""
+        index = token.scope[1]
+        token.inputs, token.path = self.items[index], (index,)
+        self.retried[index] = token
+
     def start(self) -> Token:
         """The first token of the next item."""
         index = next(self.todo)
@@ -210,8 +245,8 @@ def count_items(groups: Iterable[Group]) -> dict[tuple[str, str, str], list[int]
     """Source, worker and key of an edge to how many items of its maps are done, under way, and not started."""
     counts: dict[tuple[str, str, str], list[int]] = {}
     for group in groups:
-        before = counts.get(group.rule[:3], (0, 0, 0))
-        counts[group.rule[:3]] = [one + more for one, more in zip(before, group.counts(), strict=True)]
+        before = counts.get(group.rule.edge, (0, 0, 0))
+        counts[group.rule.edge] = [one + more for one, more in zip(before, group.counts(), strict=True)]
     return counts
 
 

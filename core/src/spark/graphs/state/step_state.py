@@ -30,7 +30,7 @@ class GraphState:
         """The value of a key without a copy, for large values that are only read. Never change it.
 
         A list to which something was appended is a read-only sequence here, and a dict of which items were set, a read-only
-        mapping. What you got stays as it is, whatever is committed later.
+        mapping: ``list(…)`` and ``dict(…)`` make plain ones of them. What you got stays as it is, whatever is committed later.
         """
         return self._transaction.read(key, default)
 

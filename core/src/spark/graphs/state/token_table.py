@@ -61,10 +61,10 @@ class TokenTable(TrackedMapping[Token]):
             self.stop_tracking()
             self._contents = TrackedMapping()
             self._uses.clear()
-        before, tokens, contents = self._few, PlainDict(), {}
+        before, tokens, contents = self._few, PlainDict(), dict[str, Any]()
         for id, token in self.values.items():
             tokens[id] = before.get(id) or token.to_data()
-            contents[token.content] = token.inputs
+            contents.setdefault(token.content, token.inputs)  # the list of a map before an item of it
         self._few = tokens
         return tokens, contents
 

@@ -119,11 +119,11 @@ class StateWrites:
         :param is_commit: it is to be kept; else it is to be read, and may refer to what it is made of.
         :raises TypeError: it is of a kind that can't be updated so.
         """
-        is_raw = False
+        is_raw, label = False, view.label
         for update in self.updates[key]:
             if is_raw and not update.is_raw:
                 value = self.kept(key, value, view)
-            value = update.committed(value, view.label) if is_commit else update.seen(value, view.label)
+            value = update.committed(value, label) if is_commit else update.seen(value, label)
             is_raw = update.is_raw
         return self.kept(key, value, view) if is_raw else value
 
@@ -265,16 +265,18 @@ class StateTransaction(StateWrites):
 
     def _do(self, update: Update) -> None:
         """Update a value: that which this step has set, or at the commit."""
-        key, label, pending = update.key, self.view.label, self.updates.get(update.key)
+        key, pending = update.key, self.updates.get(update.key)
         if key in self.writes:
-            value = update.committed(self._seen(key), label)
+            value = update.committed(self._seen(key), self.view.label)
             self.writes[key] = self.kept(key, value, self.view) if update.is_raw else _written(value)
-            return
-        if not pending:
-            update.check(self._below(key), label)
-        elif type(pending[-1]) is not type(update) and not pending[-1].is_raw:
-            update.check(self._seen(key), label)
-        _add(self.updates, update)
+        elif pending is None:
+            if update.kinds is not None:
+                update.check(self._below(key), self.view.label)
+            self.updates[key] = [update]
+        elif not pending[-1].join(update):
+            if not pending[-1].is_raw:
+                update.check(self._seen(key), self.view.label)
+            pending.append(update)
 
     def _kept_items(self, key: str, items: list[Any]) -> list[Any]:
         """Snapshots of items that are to be appended."""

@@ -69,9 +69,9 @@ class Update(ABC):
                 f"key, or change the value with update({self.key!r}, function)."
             )
 
+    @abstractmethod
     def committed(self, value: Any, label: str) -> Any:
         """The value with this update, to be kept. The one that it is given is not changed."""
-        return self.seen(value, label)
 
     def join(self, later: Update) -> bool:
         """Take over an update that is made directly after this one; False where they stay two."""
@@ -106,6 +106,8 @@ class FunctionUpdate(Update):
                 f"update({self.key!r}, …) takes a plain function, not an async one: it is applied at the commit."
             )
         return result
+
+    committed = seen
 
 
 class AddedItems(Update):
@@ -145,7 +147,7 @@ class SetItems(Update):
     :param removed: keys to remove, where they are there.
     """
 
-    __slots__ = ("_put", "_removed")
+    __slots__ = ("_put", "_removed", "makes_value")
 
     kinds = _DICTS
     use = "set_item() and delete_item() change items of a dict"
@@ -154,21 +156,18 @@ class SetItems(Update):
         super().__init__(key)
         self._put = put or {}
         self._removed = dict.fromkeys(removed)
-
-    @property
-    def makes_value(self) -> bool:  # type: ignore[override]
-        return bool(self._put)
+        self.makes_value = bool(put)
 
     def seen(self, value: Any, label: str) -> Any:
         self.check(value, label)
         if value is MISSING:
-            return ItemMapping(dict(self._put)) if self._put else MISSING
+            return ItemMapping(dict(self._put)) if self.makes_value else MISSING
         return ChangedItems(value, dict(self._put), frozenset(self._removed))
 
     def committed(self, value: Any, label: str) -> Any:
         self.check(value, label)
         if value is MISSING:
-            return ItemMapping(dict(self._put)) if self._put else MISSING
+            return ItemMapping(dict(self._put)) if self.makes_value else MISSING
         removed = [key for key in self._removed if key in value]
         if not removed and not self._put:
             return value
@@ -181,6 +180,7 @@ class SetItems(Update):
             self._put.pop(key, None)
             self._removed[key] = None
         self._put.update(later._put)
+        self.makes_value = self.makes_value or later.makes_value
         self.times += later.times
         return True
 

@@ -10,6 +10,7 @@ from traceback import walk_tb
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
+from spark.graphs.values.snapshots import add_copier
 from spark.wording import shortened
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class ItemError:
 
 
 ItemError.__module__ = "spark.graphs"  # where users import it from, and what stored data calls it
+add_copier(ItemError, lambda error: error)
 
 
 def error_data(error: BaseException, *, node: str | None, attempt: int, time: datetime) -> dict[str, Any]:

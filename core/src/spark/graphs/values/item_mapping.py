@@ -20,6 +20,8 @@ _UNTIDY: Final = 16
 """So many versions that are out of use are left before what was noted for them is put together."""
 _IDS: Final = count(1)
 _new: Final = object.__new__
+_new_tuple: Final = tuple.__new__
+"""Makes a named tuple in half the time, as its own ``__new__`` is a function of Python."""
 
 Moment: TypeAlias = tuple[int, int]
 """Stands for one version of one mapping: equal to no other's. It keeps nothing alive."""
@@ -83,7 +85,7 @@ class ItemMapping(Mapping[Any, Any]):
         newer._noted = newest
         newer._length = len(items)
         newer._number = self._number + 1
-        newer._log = lineage.follow(self, newer, Changes(tuple(put), tuple(removed)))
+        newer._log = lineage.follow(self, newer, _new_tuple(Changes, (tuple(put), tuple(removed))))
         return newer
 
     @property
@@ -108,15 +110,16 @@ class ItemMapping(Mapping[Any, Any]):
     def whole(self) -> dict[Any, Any]:
         """All of it, as a dict of the caller's own. The values are not copied."""
         lineage = self._lineage
-        while True:
-            tidied = lineage.tidied
-            items = lineage.items.copy()
+        lineage.reading.append(None)
+        try:
+            items = lineage.items.copy()  # first: whatever has changed it by then was noted before
             noted, found = self._noted, list[dict[Any, Any]]()
             while noted:
                 before, noted = noted[0]
                 found.append(before.copy())
-            if lineage.tidied == tidied:
-                return _restored(items, found) if found else items
+        finally:
+            lineage.reading.pop()
+        return _restored(items, found) if found else items
 
     def get(self, key: Any, default: Any = None) -> Any:
         """The value of a key; ``default`` when there is none."""
@@ -166,18 +169,21 @@ class ItemMapping(Mapping[Any, Any]):
     def _find(self, key: Any) -> Any:
         """The value of a key, or ``_MISSING``."""
         lineage = self._lineage
-        while True:
-            tidied = lineage.tidied
+        value = lineage.items.get(key, _MISSING)
+        if not self._noted:
+            return value
+        lineage.reading.append(None)
+        try:
             value = lineage.items.get(key, _MISSING)  # first: whatever has changed it by then was noted before
             noted = self._noted
             while noted:
                 before, noted = noted[0]
                 found = before.get(key, before)
                 if found is not before:
-                    value = found
-                    break
-            if lineage.tidied == tidied:
-                return value
+                    return found
+            return value
+        finally:
+            lineage.reading.pop()
 
 
 class Captured(ItemMapping):
@@ -189,15 +195,15 @@ class Captured(ItemMapping):
 class _Lineage:
     """What all versions of one mapping share."""
 
-    __slots__ = ("_logged", "_older", "_tidy_from", "id", "items", "log", "tidied")
+    __slots__ = ("_logged", "_older", "_tidy_from", "id", "items", "log", "reading")
 
     def __init__(self, items: dict[Any, Any]) -> None:
         self.items = items
         """Those of the newest version."""
         self.id = next(_IDS)
         self.log: _Log = (0, [])
-        self.tidied = 0
-        """Who reads this before and after, and finds the same, has read nothing of which something was left out meanwhile."""
+        self.reading: list[None] = []
+        """As many as read an older version just now: what they may need is left as it is."""
         self._logged = 0
         """How many keys the log names."""
         self._older: list[ref[ItemMapping]] = []
@@ -207,22 +213,22 @@ class _Lineage:
 
     def follow(self, version: ItemMapping, newer: ItemMapping, changes: Changes) -> _Log:
         """Log what led from one version to the next; the log is begun anew when it is longer than what it is about."""
-        named = len(changes.put) + len(changes.removed)
-        self._logged += named
+        log, older = self.log, self._older
+        self._logged += len(changes[0]) + len(changes[1])
         if self._logged > 2 * newer._length + _SPARE:
-            self.log, self._logged = (version._number, []), named
-        self.log[1].append(changes)
-        self._older.append(ref(version))
-        if len(self._older) > self._tidy_from:
+            log = self.log = version._number, []
+            self._logged = len(changes.put) + len(changes.removed)
+        log[1].append(changes)
+        older.append(ref(version))
+        if len(older) > self._tidy_from and not self.reading:
             self._tidy(newer._noted)
-        return self.log
+        return log
 
     def _tidy(self, newest: _Noted) -> None:
         """Put together what was noted for versions out of use: an older one costs what differs, not what happened since."""
         in_use = [version for version in (each() for each in self._older) if version is not None]
         self._older = [ref(version) for version in in_use]
         self._tidy_from = 2 * len(in_use) + _UNTIDY
-        self.tidied += 1
         later: list[dict[Any, Any]] = []
         until = newest
         for version in reversed(in_use):
@@ -235,12 +241,15 @@ class _Lineage:
         :param later: all that is noted from there on.
         """
         before, next = noted[0]
+        was_missing = set()
         while next is not until:
             more, next = next[0]
             for key, value in more.items():
-                was_missing = before.setdefault(key, value) is _MISSING
-                if was_missing and key not in self.items and not any(key in each for each in later):
-                    del before[key]
+                if before.setdefault(key, value) is _MISSING:
+                    was_missing.add(key)
+        for key in was_missing:
+            if key not in self.items and not any(key in each for each in later):
+                del before[key]
         noted[0] = before, until
         return before
 

@@ -12,7 +12,7 @@ from spark_cli.failures import failures_of, in_a_word, in_lines
 from spark_cli.options import Id, Imports, Json, OneGraph, Url, not_a_url
 from spark_cli.output import plain, say, say_json, say_table, tell
 from spark_cli.paths import value_at
-from spark_cli.showing import counted, in_full, summary
+from spark_cli.showing import counted, in_full, maps_under_way, summary
 from spark_cli.stores import opened_store, wait_for
 from spark_cli.targets import import_all
 
@@ -75,6 +75,8 @@ def show(
                 _print_failure(inner)
             else:
                 say(f"    {key}: {summary(inner)}")
+    for map in maps_under_way(content.get("frontier")):
+        say(f"map: {map}")
 
 
 def _show_value(path: str, content: dict[str, Any], as_json: bool) -> None:

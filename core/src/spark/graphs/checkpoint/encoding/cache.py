@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from spark.graphs.checkpoint.encoding.followed import Followed, FollowedMapping
 from spark.graphs.checkpoint.encoding.levels import Thresholds
+from spark.graphs.checkpoint.records.blobs import of_writer
 from spark.graphs.checkpoint.records.buffers import Buffers
+from spark.graphs.checkpoint.records.composing import Encoded
 from spark.graphs.checkpoint.serialization.writer import TreeWriter
 
 
@@ -20,6 +24,10 @@ class EncodingCache:
         self.thresholds = thresholds or Thresholds()
         self.owner: object = None
         """The format whose bytes these are."""
+        self.encoder: Any = None
+        """Encodes sections for the owner, and keeps blobs"""
+        self.made_for: object = None
+        """in these ``NewBlobs``."""
         self.last_cost = 0
         """What composing the last payload cost, in bytes that could have been hashed in that time; 0 when that was deferred."""
         self.buffers = Buffers()
@@ -30,7 +38,7 @@ class EncodingCache:
         """Blobs that the last record referred to, and the next one no longer does."""
         self.sections: dict[str, FollowedMapping] = {}
         """The sections that are encoded item by item, by their names."""
-        self.kept: dict[str, tuple[object, bytes]] = {}
+        self.kept: dict[str, tuple[object, Encoded]] = {}
         """All others: the object that each was, and what it was encoded as."""
         self.incomplete: list[Followed] = []
         """What was taken over and still has items in its tail that have to be encoded."""
@@ -47,7 +55,7 @@ class EncodingCache:
         """
         self.kept.clear()
         for followed in self.sections.values():
-            followed.chunked.attribute(writer)
+            _attribute(followed, writer)
 
     def claim(self, owner: object, writer: TreeWriter | None) -> None:
         """Serve another codec, and forget everything that was encoded for the last one.
@@ -55,6 +63,7 @@ class EncodingCache:
         :param writer: that of the codec, if large buffers are kept beside the payload.
         """
         self.owner = owner
+        self.encoder = None
         self.writer = writer.keeping(self.buffers.keep) if writer is not None else None
         self.forget()
 
@@ -70,3 +79,14 @@ class EncodingCache:
         followed = self.sections.pop(name, None)
         if followed is not None:
             self.retired += followed.names()
+
+
+def _attribute(followed: Followed, writer: str) -> None:
+    """Have all references to chunks that name nobody name this writer."""
+    chunked = followed.chunked
+    chunked.head = None
+    for chunk in chunked.chunks.values():
+        chunk.ref = of_writer(chunk.ref, writer)
+    for each in chunked.apart.values():
+        if isinstance(each, Followed):
+            _attribute(each, writer)

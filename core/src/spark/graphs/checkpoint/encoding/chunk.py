@@ -10,6 +10,8 @@ from spark.graphs.checkpoint.encoding.places import Place
 Key: TypeAlias = "str | Place"
 """A name; of a list's item, its place."""
 
+_TOMBSTONE: Final = 8
+"""About as many bytes are stored for a removed key, beside its name."""
 NOT_ENCODED: Final = b""
 """In the place of an item of which only the key is known yet."""
 
@@ -20,9 +22,6 @@ class Apart(Protocol):
     @property
     def is_pinned(self) -> bool:
         """It does refer to some."""
-
-    def attribute(self, writer: str) -> None:
-        """From now on, references to chunks that name nobody are of this writer."""
 
     def __len__(self) -> int: ...
 
@@ -66,3 +65,8 @@ class Chunk:
         """The removed keys that it remembers and nothing else does."""
         self.live = sum(sizes.values())
         self.dead = 0
+
+
+def size_of_removed(key: Key) -> int:
+    """About how many bytes are stored for a removed key that is remembered."""
+    return len(str(key)) + _TOMBSTONE

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final
 
-from spark.graphs.checkpoint.encoding.chunk import NOT_ENCODED, Apart, Chunk, ChunkWriter, Item, Key
+from spark.graphs.checkpoint.encoding.chunk import NOT_ENCODED, Apart, Chunk, ChunkWriter, Item, Key, size_of_removed
 from spark.graphs.checkpoint.encoding.levels import (
     ChunkSize,
     Thresholds,
@@ -22,10 +21,6 @@ from spark.graphs.checkpoint.encoding.levels import (
     to_rewrite,
 )
 from spark.graphs.checkpoint.encoding.places import Place
-from spark.graphs.checkpoint.records.blobs import of_writer
-
-_TOMBSTONE: Final = 8
-"""About as many bytes are stored for a removed key, beside its name."""
 
 
 class ChunkedMapping:
@@ -47,6 +42,7 @@ class ChunkedMapping:
         "_thresholds",
         "apart",
         "chunks",
+        "head",
         "hot",
         "is_list",
         "removed_in_tail",
@@ -75,6 +71,8 @@ class ChunkedMapping:
         """The bytes of the other items in the tail."""
         self.chunks: dict[str, Chunk] = {}
         """By name, in the order in which they were made."""
+        self.head: list[bytes] | None = None
+        """What stands for all of them in the payload; None until that is encoded."""
         self._owners: dict[Key, Chunk] = {}
         """Key to the chunk that has the item, where one has."""
         self._places: dict[Key, Place] = {}
@@ -151,6 +149,14 @@ class ChunkedMapping:
             self.removed_in_tail[key] = None
             self.hot.add(key)
 
+    @property
+    def is_idle(self) -> bool:
+        """There is nothing to do for a checkpoint: all that is in the tail would not be worth a chunk."""
+        thresholds = self._thresholds
+        if self.apart or self.removed_in_tail:
+            return False
+        return self.size < thresholds.worth or thresholds.blob_cost == math.inf
+
     def place(self, key: Key) -> Place | None:
         """The place of an item; None in a mapping without chunks, whose tail is in order."""
         return key if self.is_list else self._places.get(key)  # type: ignore[return-value]
@@ -172,6 +178,7 @@ class ChunkedMapping:
         :param removed: the keys that it says were removed.
         """
         self.chunks[chunk.name] = chunk
+        self.head = None
         for key in removed:
             if key in self:
                 self.remove(key)
@@ -199,13 +206,6 @@ class ChunkedMapping:
         self.rent = rent
         self.hot.clear()
 
-    def attribute(self, writer: str) -> None:
-        """From now on, references to chunks that name nobody are of this writer."""
-        for chunk in self.chunks.values():
-            chunk.ref = of_writer(chunk.ref, writer)
-        for each in self.apart.values():
-            each.attribute(writer)
-
     def retire(self) -> None:
         """Give up all blobs."""
         for each in self.apart.values():
@@ -225,6 +225,8 @@ class ChunkedMapping:
 
         :raises CostExceededError: that is too much for the event loop. Nothing was stored.
         """
+        if self.is_idle:
+            return
         thresholds, hot = self._thresholds, self._hot_items()
         large = [key for key, size in hot.items() if is_large(thresholds, size)]
         left = sum(hot.values()) - sum(hot[key] for key in large)
@@ -257,7 +259,7 @@ class ChunkedMapping:
 
     def settle(self) -> None:
         """A checkpoint was made of what it is now."""
-        if self._thresholds.blob_cost < math.inf:
+        if not self.is_idle:
             self.rent += self._cold_size(sum(self._hot_items().values()))
         self.hot.clear()
 
@@ -289,7 +291,7 @@ class ChunkedMapping:
         if self.apart:
             cold += sum(len(each) for key, each in self.apart.items() if key not in self.hot and not each.is_pinned)
         if self.removed_in_tail:
-            cold += sum(map(_size_of_removed, self._cold_removed()))
+            cold += sum(map(size_of_removed, self._cold_removed()))
         return cold
 
     def _cold_removed(self) -> list[Key]:
@@ -308,6 +310,7 @@ class ChunkedMapping:
         name, ref = writer.store(items, places=places, removed=removed)
         chunk = Chunk(name, ref, {key: len(item) for key, item in items.items()})
         self.chunks[name] = chunk
+        self.head = None
         for key in keys:
             self._move_to(chunk, key)
         for key in removed:
@@ -328,14 +331,14 @@ class ChunkedMapping:
         self._forget_removed(key)
         self._removed[key] = chunk
         chunk.removed[key] = None
-        chunk.live += _size_of_removed(key)
+        chunk.live += size_of_removed(key)
 
     def _forget_removed(self, key: Key) -> None:
         chunk = self._removed.pop(key)
         if chunk is None:
             del self.removed_in_tail[key]
             return
-        size = _size_of_removed(key)
+        size = size_of_removed(key)
         del chunk.removed[key]
         chunk.live -= size
         chunk.dead += size
@@ -364,6 +367,7 @@ class ChunkedMapping:
         """Give up a chunk that nothing is needed of any more."""
         if self.chunks.pop(chunk.name, None) is None:
             return
+        self.head = None
         self._retired((chunk.name,))
         emptied: list[Chunk] = []
         for key in chunk.sizes:
@@ -388,7 +392,7 @@ class ChunkedMapping:
     def _to_rewrite(self, written: int, most: int) -> list[Chunk]:
         chunks = list(self.chunks.values())
         sizes = [ChunkSize(chunk.live, chunk.dead) for chunk in chunks]
-        return [chunks[number] for number in to_rewrite(sizes, written=written, limit=most)]
+        return [chunks[number] for number in to_rewrite(self._thresholds, sizes, written=written, limit=most)]
 
     def _still_needed(self, old: Sequence[Chunk], removed: Iterable[Key]) -> list[Key]:
         """The removed keys that have to be remembered when these chunks are gone."""
@@ -412,7 +416,3 @@ class ChunkedMapping:
         before = self.apart.pop(key)
         if before is not successor:
             self._retired(before.names())
-
-
-def _size_of_removed(key: Key) -> int:
-    return len(str(key)) + _TOMBSTONE

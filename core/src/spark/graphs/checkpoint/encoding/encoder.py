@@ -17,7 +17,7 @@ from spark.graphs.checkpoint.records.blobs import NewBlobs
 from spark.graphs.checkpoint.records.buffers import Contents
 from spark.graphs.checkpoint.records.checksum import checksum
 from spark.graphs.checkpoint.records.codecs import Codec, codec_names, pack
-from spark.graphs.checkpoint.records.composing import Composer, DeferredPayload
+from spark.graphs.checkpoint.records.composing import Composer, DeferredPayload, Encoded
 from spark.graphs.checkpoint.records.compression import COST_FACTOR
 from spark.graphs.checkpoint.records.formats import Format, is_signed
 from spark.graphs.checkpoint.records.limits import Inflation, ReadLimits, most_members
@@ -123,7 +123,9 @@ class Encoder:
         """
         cache = EncodingCache() if cache is None else cache
         facts = facts_of(timestamp, origin)
-        payload = self._payload(sections, facts, cache, cost_budget, self._blobs_of_record(blobs, cache, sequence))
+        if blobs is not None and cache.retired:
+            blobs.inflation.forget(cache.retired)
+        payload = self._payload(sections, facts, sequence, cache, cost_budget, blobs)
         raw_size = size = len(payload)
         compression = ""
         if isinstance(payload, bytes):
@@ -209,17 +211,24 @@ class Encoder:
         self,
         sections: Mapping[str, Any],
         facts: Mapping[str, Any],
+        sequence: int,
         cache: EncodingCache,
         cost_budget: CostBudget | None,
-        blobs: BlobsOfRecord | None,
+        blobs: NewBlobs | None,
     ) -> bytes | DeferredPayload:
         if (composer := self._composer) is not None:
             if cache.owner is not self.format:
                 cache.claim(self.format, self._writer if blobs is not None else None)
-            encoder = SectionEncoder(
-                writer=self._writer, dump=self.dump, composer=composer, cache=cache, budget=cost_budget, blobs=blobs
-            )
-            encoded = encoder.encode(sections)
+            if cache.made_for is not blobs or cache.encoder is None:
+                cache.made_for = blobs
+                cache.encoder = SectionEncoder(
+                    writer=self._writer,
+                    dump=self.dump,
+                    composer=composer,
+                    cache=cache,
+                    blobs=None if blobs is None else self._blobs_of_records(blobs),
+                )
+            encoded: dict[str, Encoded] = cache.encoder.encode(sections, sequence=sequence, budget=cost_budget)
             for name, fact in facts.items():
                 encoded[name] = self.dump(self._facts_writer.tree(fact, name), name)
             return DeferredPayload(composer, encoded) if self._defers else composer.compose(encoded)
@@ -228,14 +237,9 @@ class Encoder:
                 cost_budget.add(sections[name])
         return self.dump(self._lower(sections, facts), "")
 
-    def _blobs_of_record(self, blobs: NewBlobs | None, cache: EncodingCache, sequence: int) -> BlobsOfRecord | None:
-        if blobs is None:
-            return None
-        blobs.inflation.forget(cache.retired)
-        keep = partial(
-            blobs.add, sequence=sequence, compression=self.compression, codecs=self.codecs, count=self.format.count
-        )
-        return BlobsOfRecord(blobs, keep, codecs=self._codec_names)
+    def _blobs_of_records(self, blobs: NewBlobs) -> BlobsOfRecord:
+        add = partial(blobs.add, compression=self.compression, codecs=self.codecs, count=self.format.count)
+        return BlobsOfRecord(blobs, add, codecs=self._codec_names)
 
     def _lower(self, sections: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
         """What a format writes that does not compose: plain trees, or where it takes them, the objects themselves."""

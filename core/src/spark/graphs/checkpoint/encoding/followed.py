@@ -83,10 +83,6 @@ class Followed:
         """The blobs that it refers to."""
         return self.chunked.names()
 
-    def attribute(self, writer: str) -> None:
-        """From now on, references to chunks that name nobody are of this writer."""
-        self.chunked.attribute(writer)
-
     def takes(self, value: Any) -> bool:
         """Whether it can follow this value."""
         raise NotImplementedError
@@ -164,10 +160,13 @@ class FollowedMapping(Followed):
     def follow(self, value: Any, encoding: Encoding) -> bool:
         if value is self.values and self.is_sure:
             return True
-        tracked = value if isinstance(value, ItemMapping) else None
+        tracked = value if type(value) in TRACKED else None
         was_sure, self.is_sure = self.is_sure, False
         changes = tracked.changes_since(self._moment) if tracked is not None and was_sure else None
-        if not are_names(value if changes is None or len(value) == 1 else self._new_keys(changes.put)):
+        if changes is None or len(value) == 1:
+            if not are_names(value):
+                return False
+        elif (new := [key for key in changes.put if key not in self.chunked]) and not are_names(_and_another(new)):
             return False
         if tracked is not None and changes is not None:
             self._follow_changes(tracked, changes.put, changes.removed, encoding)
@@ -190,15 +189,11 @@ class FollowedMapping(Followed):
     def path_to(self, key: Key) -> str:
         return f"{self.path}[{key!r}]"
 
-    def _new_keys(self, put: Collection[str]) -> dict[str, None]:
-        """Those that are new, and another one, since there are others."""
-        return dict.fromkeys(key for key in put if key not in self.chunked) | {"": None}
-
     def _follow_changes(
         self, values: ItemMapping, put: Collection[str], removed: Collection[str], encoding: Encoding
     ) -> None:
         chunked = self.chunked
-        data = self._encoded({key: values[key] for key in put}, encoding, anew=removed)
+        data = self._encoded([(key, values[key]) for key in put], encoding, anew=removed)
         self.values = values
         for key in removed:
             if key in chunked:
@@ -210,7 +205,7 @@ class FollowedMapping(Followed):
         new, before, chunked = _whole(value), _whole(self.values), self.chunked
         unsure: Collection[Key] = () if was_sure else chunked.apart
         data = self._encoded(
-            {key: each for key, each in new.items() if before.get(key, _NEW) is not each or key in unsure}, encoding
+            [(key, each) for key, each in new.items() if before.get(key, _NEW) is not each or key in unsure], encoding
         )
         self.values = value
         if type(value) in TRACKED:
@@ -224,11 +219,15 @@ class FollowedMapping(Followed):
                 self.put(key, each, encoding)
         self._arrange(list(new), known, encoding)
 
-    def _encoded(self, values: Mapping[str, Any], encoding: Encoding, *, anew: Collection[str] = ()) -> dict[str, Data]:
+    def _encoded(
+        self, items: Iterable[tuple[str, Any]], encoding: Encoding, *, anew: Collection[str] = ()
+    ) -> dict[str, Data]:
         data: dict[str, Data] = {}
-        apart = {key: each for key, each in self.chunked.apart.items() if key not in anew}
+        apart = self.chunked.apart
+        if anew and apart:
+            apart = {key: each for key, each in apart.items() if key not in anew}
         try:
-            for key, value in values.items():
+            for key, value in items:
                 data[key] = encoding.value(
                     value, self.path_to(key), apart.get(key), nested="always" if key in self._members else "if large"
                 )
@@ -377,6 +376,11 @@ class FollowedList(Followed):
             data = encoding.value(self.values[index], f"{self.path}[{index}]", None, nested="never")
             self.prints[place] = _print_of(data)
         return self.prints[place]
+
+
+def _and_another(keys: Iterable[str]) -> dict[str, None]:
+    """These keys, and another one, since there are others."""
+    return dict.fromkeys(keys) | {"": None}
 
 
 def _whole(values: Any) -> dict[str, Any]:

@@ -11,16 +11,18 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-RATIO: Final = 16
-"""So many chunks of one level become one of the next."""
 _SMALLEST_BITS: Final = 12
 """All below 4 KB are of one level;"""
 _BITS: Final = 4
 """then a level begins at each sixteenfold size."""
-_OF_ALL: Final = 64
-"""The largest chunks that are still merged are this part of the whole mapping, or ``Thresholds.largest`` if that is more."""
+_MOST: Final = 64
+"""From so many full chunks on, full ones are larger,"""
+_GROWTH: Final = 4
+"""this many times: then all are merged once, which is little for each byte that was added since the last time."""
 _HOT: Final = 16
 """What has changed is put into a chunk at once where it comes to this many times the cost of a blob, which adds little then."""
+_REFERENCE: Final = 16
+"""Less than this part of the cost of a blob is never put into one: each later checkpoint refers to it, which costs too."""
 _CONSTANT: Final = 8
 """What never changes is put there at once where it comes to this part of the cost of a blob."""
 
@@ -39,7 +41,14 @@ class Thresholds(NamedTuple):
     each: int = 100
     """Not if its items are smaller than this on average: to look at each would take longer than to write all."""
     largest: int = 2**20
-    """Chunks of this size and more are not merged."""
+    """Chunks of this size and more are not merged, unless there are very many."""
+    ratio: int = 16
+    """So many chunks of one level become one of the next."""
+
+    @classmethod
+    def of_store(cls, blob_cost: int) -> Thresholds:
+        """Those for a store with this ``CheckpointBackend.blob_cost``."""
+        return cls(blob_cost, worth=max(cls._field_defaults["worth"], blob_cost // _REFERENCE))
 
 
 class ChunkSize(NamedTuple):
@@ -76,11 +85,14 @@ def is_bought_at_once(thresholds: Thresholds, hot: int, *, is_constant: bool) ->
 
 
 def limit(thresholds: Thresholds, total: int) -> int:
-    """The size of a chunk from which on it is not merged, and up to which one is filled.
+    """The size of a full chunk: one that is not merged.
 
     :param total: the bytes of all items of the mapping.
     """
-    return max(thresholds.largest, total // _OF_ALL)
+    size = thresholds.largest
+    while size * _MOST < total:
+        size *= _GROWTH
+    return size
 
 
 def level(size: int) -> int:
@@ -88,10 +100,12 @@ def level(size: int) -> int:
     return max(0, (size.bit_length() - _SMALLEST_BITS + _BITS - 1) // _BITS)
 
 
-def to_rewrite(chunks: Sequence[ChunkSize], *, written: int, limit: int) -> list[int]:
-    """The places of the chunks of which what is live is written again, along with so many bytes that become a chunk now.
+def to_rewrite(thresholds: Thresholds, chunks: Sequence[ChunkSize], *, written: int, limit: int) -> list[int]:
+    """The places of the chunks of which what is live is written again, along with what becomes a chunk now.
 
-    More than half of it is dead; or with the new one they are as many as make one of the next level.
+    More than half of each is dead; or with the new one they are as many as make one of the next level.
+
+    :param written: the bytes of what becomes a chunk; 0 where nothing does.
     """
     chosen = {place for place, chunk in enumerate(chunks) if chunk.dead > chunk.live}
     written += sum(chunks[place].live for place in chosen)
@@ -100,18 +114,18 @@ def to_rewrite(chunks: Sequence[ChunkSize], *, written: int, limit: int) -> list
         if place not in chosen and chunk.live < limit:
             levels.setdefault(level(chunk.live), []).append(place)
     for each in sorted(levels):
-        if len(levels[each]) + (written < limit and level(written) == each) >= RATIO:
+        if len(levels[each]) + (0 < written < limit and level(written) == each) >= thresholds.ratio:
             chosen.update(levels[each])
             written += sum(chunks[place].live for place in levels[each])
     return sorted(chosen)
 
 
 def divided(sizes: Iterable[int], *, limit: int) -> list[int]:
-    """How many items each chunk gets, in their order, so that none but a single item exceeds the limit."""
+    """How many items each chunk gets, in their order: all but the last are full, and none holds more than that takes."""
     counts: list[int] = []
     room = 0
     for size in sizes:
-        if not counts or size > room:
+        if room <= 0:
             counts.append(0)
             room = limit
         counts[-1] += 1

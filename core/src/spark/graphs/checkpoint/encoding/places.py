@@ -45,9 +45,14 @@ def between(low: Place | None, high: Place | None, count: int) -> list[Place] | 
     if last - first >= count:
         return list(range(first, first + count))
     step = (high - low) / (count + 1)
-    found: list[Place] = [low + step * number for number in range(1, count + 1)]
+    found = [_spelled(low + step * number) for number in range(1, count + 1)]
     bounded = [low, *found, high]
     return found if all(one < other for one, other in pairwise(bounded)) else None
+
+
+def _spelled(place: float) -> Place:
+    """The one way to write a number: a whole one without a fraction."""
+    return int(place) if place.is_integer() else place
 
 
 def runs(places: Sequence[Place]) -> list[Place | list[int]]:

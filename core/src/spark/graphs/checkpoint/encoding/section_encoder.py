@@ -18,15 +18,18 @@ from spark.graphs.checkpoint.records.composing import Composer, DeferredItem, De
 from spark.graphs.checkpoint.sections import Section
 from spark.graphs.checkpoint.serialization.cost import CostBudget
 from spark.graphs.checkpoint.serialization.writer import TreeWriter, are_names
+from spark.graphs.values.containers import PlainDict
 from spark.graphs.values.item_mapping import ItemMapping
 
 Dump: TypeAlias = Callable[[Any, str], bytes]
 """A tree in the format, given what errors call it."""
-KeepApart: TypeAlias = Callable[[bytes | Pieces], BlobRef]
-"""Stores an encoded value, or a chunk of buffers, as a blob; returns the reference to it."""
 
 _MANY: Final = 16
 """From so many tokens on it costs less to encode each that is new than to encode all at once."""
+_SMALL: Final = frozenset({int, float, bool, type(None)})
+"""What needs no look at its size."""
+_FEW_BYTES: Final = 4096
+"""Less is put together at once, which costs less than to keep the pieces."""
 _NO_ITEMS: Final = EncodedItems.of(())
 
 
@@ -46,12 +49,9 @@ class Buffered:
     def names(self) -> Iterable[str]:
         return self._names
 
-    def attribute(self, writer: str) -> None:
-        """Its references are not compact."""
-
 
 class SectionEncoder:
-    """Encodes the sections of one checkpoint.
+    """Encodes the sections of checkpoints, one after the other.
 
     :param writer: makes trees of values.
     :param dump: makes bytes of trees.
@@ -65,41 +65,53 @@ class SectionEncoder:
         dump: Dump,
         composer: Composer,
         cache: EncodingCache,
-        budget: CostBudget | None,
         blobs: BlobsOfRecord | None,
     ) -> None:
         self._writer = writer
         self._dump = dump
         self._composer = composer
         self._cache = cache
-        self._budget = budget
+        self._budget: CostBudget | None = None
+        """Of the checkpoint that is being encoded."""
         self._blobs = blobs
         self._large_from = cache.thresholds.nested
+        self._is_constant = False
+        """That is said of the section that is just being encoded."""
 
-    def encode(self, sections: Mapping[str, Any]) -> dict[str, Encoded]:
-        """Each section, encoded, by its name.
+    def encode(
+        self, sections: Mapping[str, Any], *, sequence: int, budget: CostBudget | None = None
+    ) -> dict[str, Encoded]:
+        """Each section of the checkpoint with this sequence, encoded, by its name.
 
         Whenever this fails, the next checkpoint is encoded from where it stopped.
 
         :raises SerializationError: a value can't be saved.
         :raises CostExceededError: there is more to do than the budget allows.
         """
+        self._budget = budget
+        if self._blobs is not None:
+            self._blobs.sequence = sequence
         while self._cache.incomplete:
             self._cache.incomplete[-1].complete(self)
             self._cache.incomplete.pop()
-        parts = {
-            name: part
-            for name, section in SECTIONS.items()
-            if (part := self._section(name, section, sections[name])) is not None
-        }
-        followed = [part for part in parts.values() if isinstance(part, Followed)]
-        if self._blobs is not None:
-            for each in followed:
+        kept = self._cache.kept
+        encoded: dict[str, Any] = {}
+        followed: list[tuple[str, Followed]] = []
+        for name, section in SECTIONS.items():
+            values, before = sections[name], kept.get(name)
+            if before is not None and before[0] is values:
+                encoded[name] = before[1]
+                continue
+            part = self._section(name, section, values)
+            if part is not None:
+                encoded[name] = part
+                if isinstance(part, Followed):
+                    followed.append((name, part))
+        for name, each in followed:
+            if not each.chunked.is_idle:
                 self._flush(each)
-        encoded = {
-            name: self._composed_section(part) if isinstance(part, Followed) else part for name, part in parts.items()
-        }
-        for each in followed:
+            encoded[name] = self._composed_section(each)
+        for _, each in followed:
             self._settle(each)
         return encoded
 
@@ -107,19 +119,17 @@ class SectionEncoder:
 
     def _section(self, name: str, section: Section, values: Any) -> Followed | Encoded | None:
         cache = self._cache
-        if section.is_keyed and isinstance(values, Mapping):
-            if values:
-                return self._by_item(name, section, values)
-            cache.drop(name)
-            return _NO_ITEMS
-        kept = cache.kept.get(name)
-        if kept is not None and kept[0] is values and name not in cache.sections:
-            return kept[1]
         if not section.takes(values):
             raise no_section(name, values)
         if values is None:
             cache.drop(name)
             return None if section.may_be_absent else self._dump(None, name)
+        if section.is_keyed:
+            if values:
+                return self._by_item(name, section, values)
+            cache.drop(name)
+            cache.kept[name] = values, _NO_ITEMS
+            return _NO_ITEMS
         if name in cache.sections or self._says_what_changed(values):
             found = self._by_item(name, section, values)
             if not isinstance(found, Followed) or self._is_large(found):
@@ -129,12 +139,16 @@ class SectionEncoder:
 
     def _says_what_changed(self, values: Mapping[str, Any]) -> bool:
         """Whether there is a mapping in a section that does, and has so many items that it saves work."""
-        if self._writer.has_hook:
+        if self._writer.has_hook or type(values) is PlainDict:
             return False
-        return any(type(each) in TRACKED and len(each) >= _MANY for each in values.values())
+        if TRACKED.isdisjoint(map(type, values.values())):
+            return False
+        return any(len(each) >= _MANY for each in values.values() if type(each) in TRACKED)
 
     def _whole(self, name: str, section: Section, values: Mapping[str, Any]) -> Followed | bytes:
         """A section in one piece, if it is small."""
+        if type(values) is PlainDict and not self._writer.has_hook:
+            return self._dump(dict(values), name)  # the engine's own, and small
         if self._budget is not None:
             self._budget.add_mapping(values)
         cache, keeping = self._cache, self._keeping()
@@ -146,8 +160,10 @@ class SectionEncoder:
 
     def _by_item(self, name: str, section: Section, values: Mapping[str, Any]) -> Followed | bytes:
         cache = self._cache
+        self._is_constant = section.is_constant
         followed = cache.sections.get(name)
         if followed is None:
+            cache.kept.pop(name, None)
             followed = cache.sections[name] = FollowedMapping(
                 name, cache, is_constant=section.is_constant, members=section.members
             )
@@ -164,13 +180,15 @@ class SectionEncoder:
             return before
         if self._budget is not None:
             self._budget.add(value)
+        if type(value) in _SMALL:
+            return self._dump(self._writer.tree(value, path), path)
         keeping = self._keeping()
         data = self._dump((keeping or self._writer).tree(value, path), path)
         buffers = self._cache.buffers
         has_buffers = keeping is not None and buffers.size > 0
         if nested != "never" and self._is_nested(value, len(data) + buffers.size * has_buffers, nested):
             kind: type[Followed] = FollowedMapping if isinstance(value, Mapping) else FollowedList
-            followed = kind(path, self._cache)
+            followed = kind(path, self._cache, is_constant=self._is_constant)
             if followed.follow(value, self):
                 return followed
             return self.value(value, path, None, nested="never")
@@ -233,9 +251,10 @@ class SectionEncoder:
     # Chunks.
 
     def _flush(self, followed: Followed) -> None:
+        if self._blobs is None:
+            return
         for nested in self._active(followed):
             self._flush(nested)
-        assert self._blobs is not None
         followed.chunked.flush(_ChunkWriter(self, followed, self._blobs))
 
     def _settle(self, followed: Followed) -> None:
@@ -243,9 +262,11 @@ class SectionEncoder:
             self._settle(nested)
         followed.chunked.settle()
 
-    def _active(self, followed: Followed) -> list[Followed]:
+    def _active(self, followed: Followed) -> Sequence[Followed]:
         """What is nested and pays its own rent: it has chunks, or has changed."""
         chunked = followed.chunked
+        if not chunked.apart:
+            return ()
         return [
             each
             for key, each in chunked.apart.items()
@@ -274,27 +295,39 @@ class SectionEncoder:
     def _composed(self, followed: Followed) -> DeferredPayload:
         """A mapping in chunks, or one that is nested."""
         chunked, composer = followed.chunked, self._composer
-        content: dict[str, Encoded] = {"kind": self._dump("list" if followed.is_list else "mapping", "")}
-        if chunked.chunks:
-            assert self._blobs is not None
-            content |= {name: self._dump(value, "") for name, value in self._blobs.shared.items()}
-            content["refs"] = self._dump([chunk.ref for chunk in chunked.chunks.values()], "")
+        if chunked.head is None:
+            chunked.head = self._head(followed)
+        members: list[bytes | DeferredItem] = [*chunked.head]
         if chunked.rent:
-            content["rent"] = self._dump(chunked.rent, "")
+            members.append(composer.item("rent", self._dump(chunked.rent, "")))
         keys = chunked.in_order(chunked.tail)
         has_places = not followed.is_list and bool(chunked.chunks or chunked.apart)
         number = chunked.places_of(keys) if has_places else {}
         for name, part in (
-            ("tail", [key for key in keys if key not in chunked.apart]),
-            ("apart", [key for key in keys if key in chunked.apart]),
+            ("tail", [key for key in keys if key not in chunked.apart] if chunked.apart else keys),
+            ("apart", [key for key in keys if key in chunked.apart] if chunked.apart else ()),
         ):
             removed = chunked.removed_in_tail if name == "tail" else ()
             if part or removed:
-                members = (self._member(key, chunked.tail[key]) for key in part)
-                items = EncodedItems.of(members, is_mixed=name == "apart")
+                items = EncodedItems.of(
+                    [self._member(key, chunked.tail[key]) for key in part], is_mixed=name == "apart"
+                )
                 places = [number[key] for key in part] if has_places else []
-                content[name] = DeferredPayload(composer, self._part(items, places, [*removed]))
-        return DeferredPayload(composer, {TAG: DeferredPayload(composer, content)})
+                content = self._part(items, places, [*removed])
+                if name == "tail" and items.size < _FEW_BYTES:
+                    members.append(composer.item(name, composer.compose(content)))
+                else:
+                    members.append(DeferredItem(composer.item(name, b""), DeferredPayload(composer, content)))
+        return DeferredPayload(composer, {TAG: EncodedItems.of(members, is_mixed=True)})
+
+    def _head(self, followed: Followed) -> list[bytes]:
+        """What stands before the items: it is the same until there is another chunk."""
+        head: dict[str, Any] = {"kind": "list" if followed.is_list else "mapping"}
+        if followed.chunked.chunks:
+            assert self._blobs is not None
+            head |= self._blobs.shared
+            head["refs"] = [chunk.ref for chunk in followed.chunked.chunks.values()]
+        return [self._composer.item(name, self._dump(value, "")) for name, value in head.items()]
 
     def _part(self, items: EncodedItems, places: Sequence[Place], removed: Sequence[Key]) -> dict[str, Encoded]:
         """A part of a mapping as it is stored: a chunk, or the tail."""
@@ -313,13 +346,22 @@ class SectionEncoder:
 
 
 class BlobsOfRecord:
-    """The blobs of the record that is being made."""
+    """The blobs of the record that is being made.
 
-    def __init__(self, blobs: NewBlobs, keep: KeepApart, *, codecs: Sequence[str]) -> None:
+    :param add: ``NewBlobs.add``, with what is the same for all records.
+    """
+
+    def __init__(self, blobs: NewBlobs, add: Callable[..., BlobRef], *, codecs: Sequence[str]) -> None:
         self._blobs = blobs
-        self.keep = keep
+        self._add = add
+        self.sequence = 0
+        """That of the record."""
         self.shared: dict[str, Any] = {"writer": blobs.writer} | ({"codecs": [*codecs]} if codecs else {})
         """What is the same for all of them, and written once beside compact references."""
+
+    def keep(self, content: bytes | Pieces) -> BlobRef:
+        """Store an encoded value, or a chunk of buffers, as a blob. Returns the reference to it."""
+        return self._add(content, sequence=self.sequence)
 
     def discard(self, names: Iterable[str]) -> None:
         """These are not needed: nothing refers to them."""

@@ -32,7 +32,7 @@ class RunEncoder:
         self._codec = codec or backend.record_codec
         self._writer = writer
         self._attempts = 0
-        self._cache = EncodingCache(Thresholds(backend.blob_cost) if backend.keeps_blobs else None)
+        self._cache = EncodingCache(Thresholds.of_store(backend.blob_cost) if backend.keeps_blobs else None)
         self._blobs = NewBlobs(writer, backend.record_codec.writing) if backend.keeps_blobs else None
         self._is_stored = False
         """The last record that was encoded is durable."""

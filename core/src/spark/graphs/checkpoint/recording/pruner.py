@@ -104,7 +104,18 @@ class Pruner:
         if self._deleting is not None:
             await self.settle()
         if surplus is not None:
-            await self._delete_surplus(surplus)
+            left = surplus.checkpoints
+            self._history.remove(left)
+            self._blob_tracker.pruned(left)
+            if surplus.deleted:
+                left = await self._tell_deleted(surplus)
+            if not (left or self._is_collection_due()):
+                self._blob_tracker.deleted(surplus.blobs)
+            elif self._backend.persistent:
+                deleting = self._delete(left, surplus.blobs)
+                self._deleting = asyncio.create_task(deleting, name=f"{self._history.graph_id}/retention")
+            else:
+                await self._delete(left, surplus.blobs)
         if self._broken_rule is not None:
             broken, self._broken_rule = self._broken_rule, None
             raise broken
@@ -139,21 +150,11 @@ class Pruner:
         kept = [info.sequence for info in self._history.checkpoints if info.sequence not in to_delete]
         return self._blob_tracker.unreferenced(kept, retired=retired, until=newest.sequence)
 
-    async def _delete_surplus(self, surplus: Surplus) -> None:
-        left = surplus.checkpoints
-        self._history.remove(left)
-        self._blob_tracker.pruned(left)
-        if surplus.deleted:
-            if self._observers.listen_to("spark_checkpoint_deleted"):
-                await self._observers.deleted([info for info in left if info.sequence in surplus.deleted])
-            left = [info for info in left if info.sequence not in surplus.deleted]
-        if not (left or self._is_collection_due()):
-            self._blob_tracker.deleted(surplus.blobs)
-        elif self._backend.persistent:
-            deleting = self._delete(left, surplus.blobs)
-            self._deleting = asyncio.create_task(deleting, name=f"{self._history.graph_id}/retention")
-        else:
-            await self._delete(left, surplus.blobs)
+    async def _tell_deleted(self, surplus: Surplus) -> list[CheckpointInfo]:
+        """Notify observers of what the store has deleted; what it has not is left."""
+        if self._observers.listen_to("spark_checkpoint_deleted"):
+            await self._observers.deleted([info for info in surplus.checkpoints if info.sequence in surplus.deleted])
+        return [info for info in surplus.checkpoints if info.sequence not in surplus.deleted]
 
     async def _delete(self, checkpoints: list[CheckpointInfo], blobs: list[str]) -> None:
         deleted, failed = await delete(self._backend, checkpoints, blobs) if checkpoints else ([], None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Awaitable
 from typing import Final
 
 from spark.graphs.checkpoint.configuration.config import Durability
@@ -39,7 +40,7 @@ class Saver(ABC):
         return self._recorder.history.latest
 
     @abstractmethod
-    async def save(self, capture: Capture) -> None:
+    def save(self, capture: Capture) -> Awaitable[object]:
         """Save a checkpoint that is due on the way.
 
         :raises CheckpointError: it, or an earlier one, could not be saved.
@@ -67,8 +68,8 @@ class Saver(ABC):
 class SyncSaver(Saver):
     """``"sync"``: the next step waits until the checkpoint is durable."""
 
-    async def save(self, capture: Capture) -> None:
-        await self._recorder.record(capture)
+    def save(self, capture: Capture) -> Awaitable[object]:
+        return self._recorder.record(capture)
 
 
 class AsyncSaver(Saver):

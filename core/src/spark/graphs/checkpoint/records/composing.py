@@ -27,8 +27,7 @@ class EncodedItems(list["bytes | DeferredItem"]):
     def of(cls, items: Iterable[bytes | DeferredItem], *, size: int | None = None, is_mixed: bool = False) -> Self:
         """These members, in this order."""
         made = cls(items)
-        made.size = sum(map(len, made)) if size is None else size
-        made.is_mixed = is_mixed
+        made.size, made.is_mixed = sum(map(len, made)) if size is None else size, is_mixed
         return made
 
 
@@ -79,10 +78,7 @@ class Composer:
         """The length of what ``compose`` returns, without composing it."""
         size = self._frame(tuple(sections))[2]
         for value in sections.values():
-            if isinstance(value, EncodedItems):
-                size += self._around(len(value)) + value.size
-            else:
-                size += len(value)
+            size += len(value) if type(value) is not EncodedItems else self._around(len(value)) + value.size
         return size
 
     def _add_items(self, pieces: list[bytes], items: EncodedItems) -> None:
@@ -104,15 +100,18 @@ class DeferredPayload:
     ``bytes(payload)`` is the mapping, and ``len(payload)`` its length, which is known without putting it together.
     """
 
-    __slots__ = ("_composer", "_sections")
+    __slots__ = ("_composer", "_sections", "_size")
 
     def __init__(self, composer: Composer, sections: Sections) -> None:
         """Of ``sections``, nothing may be changed afterwards."""
         self._composer = composer
         self._sections = sections
+        self._size = -1
 
     def __len__(self) -> int:
-        return self._composer.size(self._sections)
+        if self._size < 0:
+            self._size = self._composer.size(self._sections)
+        return self._size
 
     def __bytes__(self) -> bytes:
         return self._composer.compose(self._sections)

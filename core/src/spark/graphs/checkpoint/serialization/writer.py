@@ -189,27 +189,36 @@ class TreeWriter:
 
     def write_mapping(self, values: Mapping[Any, Any], depth: int) -> Any:
         """The tree of a mapping whose keys are not offered to the serializer."""
-        if are_names(values):
-            return self.write_named(values, depth)
-        return {"$dict": self._write_pairs(values, depth + 1, key_writer=self.without_hook().write)}
+        return self._write_members(values, depth, key_step, are_names=False)
 
     def write_named(
         self, values: Mapping[str, Any], depth: int, *, step: Callable[[str], str] = key_step
     ) -> dict[str, Any]:
         """The trees of values by their names, which are written as they are."""
+        tree: dict[str, Any] = self._write_members(values, depth, step, are_names=True)
+        return tree
+
+    def _write_members(
+        self, values: Mapping[Any, Any], depth: int, step: Callable[[str], str], *, are_names: bool
+    ) -> Any:
+        """The trees of values by their keys; in pairs unless these are names.
+
+        :param are_names: that is known.
+        """
         self._left -= 1
         if depth >= MAX_DEPTH or self._left < 0:
             self._stop(depth)
         below = depth + 1
-        write = self.write
         is_hooked = self._serialize is not None
         tree = {}
-        name = ""
+        name: Any = ""
         try:
             for name, value in values.items():
+                if not are_names and (type(name) is not str or not (name.isascii() or _is_text(name))):
+                    break
                 kind = type(value)  # what is most frequent goes without a call, which would cost the most
                 if is_hooked:
-                    tree[name] = write(value, below)
+                    tree[name] = self.write(value, below)
                 elif (
                     kind in _TRIVIAL
                     or (kind is str and value.isascii())
@@ -217,15 +226,18 @@ class TreeWriter:
                 ):
                     tree[name] = value
                 elif kind is dict:
-                    tree[name] = self.write_mapping(value, below)
+                    tree[name] = self._write_members(value, below, key_step, are_names=False)
                 elif kind is PlainDict:
                     tree[name] = dict(value)
                 else:
-                    tree[name] = write(value, below)
+                    tree[name] = self.write(value, below)
+            else:
+                if are_names or len(tree) != 1 or not name.startswith("$"):
+                    return tree
         except Unsaveable as problem:
             problem.trail.append((values, step(name)))
             raise
-        return tree
+        return {"$dict": self._write_pairs(values, depth + 1, key_writer=self.without_hook().write)}
 
     def _write_pairs(
         self, values: Mapping[Any, Any], depth: int, *, key_writer: Callable[[Any, int], Any]

@@ -63,8 +63,8 @@ class CheckpointBackend(ABC):
     """It has ``get_blobs``, ``delete_blobs`` and ``blob_names``, and stores a record's ``blobs`` with it. A run's large values
     are then kept once for each change, and records only refer to them."""
     blob_cost: int = 512 * 1024
-    """With ``keeps_blobs``: as many bytes as the store takes in the time that one more blob takes it. Where a run's small values
-    come to so many, they are kept in chunks, each a blob, and a checkpoint writes those that changed."""
+    """With ``keeps_blobs``: as many bytes as the store takes in the time that one more blob takes. A value of so many is a blob
+    at once; smaller ones become one together, a chunk, when checkpoints have written them again for as many bytes."""
     inline_limits: ClassVar[InlineLimits] = InlineLimits()
     """For how long the backend's I/O may hold up the event loop where ``inline_io`` lets it."""
 

@@ -1,0 +1,102 @@
+"""Whatever happens to values, each checkpoint holds those of its moment, costs what changed, and leaves nothing behind."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.core.checkpoint.encoding.chunked_history import ACTS, SMALL, History, Step, live, steps
+from tests.core.checkpoint.encoding.planted_chunk_bugs import PLANTED
+
+numbers = st.integers(0, 999)
+acts = st.sampled_from([*ACTS, *["save"] * 8])
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(st.lists(st.tuples(acts, numbers, numbers), max_size=40))
+def test_every_checkpoint_holds_the_values_of_its_moment(history: list[Step]) -> None:
+    """Were this wrong, a run would resume with values that never were, or a store would grow for ever."""
+    live(history)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_so_it_does_in_long_histories(seed: int) -> None:
+    live(steps(seed, 120))
+
+
+def test_a_removed_key_is_remembered_as_long_as_a_chunk_has_it() -> None:
+    live(REMEMBERED)
+
+
+@pytest.mark.parametrize("bug", PLANTED)
+def test_a_planted_bug_is_found(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that finds no bug that is there finds none that comes."""
+    target, name, replacement = PLANTED[bug]
+    monkeypatch.setattr(target, name, replacement)
+
+    assert any(fails(seed) for seed in range(40)) or is_costly(), "nothing shows it"
+
+
+REMEMBERED: Final[list[Step]] = [
+    *[("set_key", key, key) for key in range(25)],
+    *[("save", 0, 0)] * 3,
+    ("delete_key", 0, 0),
+    *[step for number in range(60) for step in (("set_key", 20 + number % 5, number), ("save", 0, 0))],
+]
+"""A key is removed of which a full chunk has a copy, and what remembers that is merged over and over."""
+
+
+def fails(seed: int) -> bool:
+    try:
+        live(steps(seed, 120) if seed else REMEMBERED)
+    except Exception:
+        return True
+    return False
+
+
+def is_costly() -> bool:
+    return not all(costs_what_changed(acts) for acts in COSTS)
+
+
+# what it costs
+
+
+COSTS: Final = [
+    "append",
+    "set_key",
+    "set_item",
+    "set_node",
+    "add_token",
+    "append set_item set_key",
+    "append/set_key/set_key",
+]
+
+
+@pytest.mark.parametrize("acts", COSTS)
+def test_a_checkpoint_costs_what_changed_however_much_there_is(acts: str) -> None:
+    assert costs_what_changed(acts)
+
+
+def costs_what_changed(acts: str) -> bool:
+    """Four times as many checkpoints write about four times as much."""
+    few, many = repeated(acts, 100), repeated(acts, 400)
+    return (
+        many.bytes_in_records < 4 * 1.35 * few.bytes_in_records and many.bytes_in_blobs < 4 * 1.35 * few.bytes_in_blobs
+    )
+
+
+def repeated(acts: str, count: int) -> History:
+    """A history in which the same happens over and over, each time with a checkpoint.
+
+    :param acts: what happens at once; after a slash, at the next time.
+    """
+    history = History(SMALL._replace(largest=10_000, ratio=4))
+    for number in range(count):
+        turns = acts.split("/")
+        for act in turns[number % len(turns)].split():
+            history.step((act, 7 * number, number))
+        history.store(history.encode())
+    return history
