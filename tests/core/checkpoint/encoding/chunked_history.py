@@ -12,7 +12,7 @@ from typing import Any, Final
 from spark.errors import SerializationError
 from spark.graphs.checkpoint import GraphCheckpoint
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
-from spark.graphs.checkpoint.encoding.chunked import _size_of_removed
+from spark.graphs.checkpoint.encoding.chunk import size_of_removed
 from spark.graphs.checkpoint.encoding.followed import Followed
 from spark.graphs.checkpoint.encoding.levels import Thresholds
 from spark.graphs.checkpoint.records.blobs import NewBlobs
@@ -238,7 +238,7 @@ def check_books(followed: Followed) -> None:
     for chunk in stored.chunks.values():
         in_use = [size for key, size in chunk.sizes.items() if owners.get(key) is chunk]
         assert bool(in_use) or bool(chunk.removed), "a chunk is kept that nothing is needed of"
-        assert chunk.live == sum(in_use) + sum(map(_size_of_removed, chunk.removed))
+        assert chunk.live == sum(in_use) + sum(map(size_of_removed, chunk.removed))
     most = 3 * stored._thresholds.ratio + 2 * stored.total // stored._thresholds.largest + 3
     assert len(stored.chunks) <= most, "there are too many chunks"
     assert stored._dead_copies == copies

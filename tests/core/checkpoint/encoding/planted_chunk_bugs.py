@@ -99,9 +99,6 @@ PLANTED: Final[dict[str, Planted]] = {
         "first = 0 if low is None else math.floor(low) + 1",
         "first = 0 if low is None else math.floor(low)",
     ),
-    "between two places, one is used twice": edited(
-        places, None, "between", "list(range(first, first + count))\n    step", "[first] * count\n    step"
-    ),
     "two runs of places are one": edited(places, section_encoder, "runs", "places[end - 1] + 1", "places[end - 1] + 2"),
     "removed keys are read after the values": edited(chunks, None, "_items", "items.pop(key, None)", "pass"),
     "the tail is read first": edited(

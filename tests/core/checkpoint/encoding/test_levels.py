@@ -1,0 +1,89 @@
+"""What a policy of sizes promises: few chunks, few bytes written again, and little that is dead."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from spark.graphs.checkpoint.encoding.levels import (
+    ChunkSize,
+    Thresholds,
+    divided,
+    is_bought_at_once,
+    is_flush_due,
+    is_large,
+    level,
+    limit,
+    to_rewrite,
+)
+
+STORE = Thresholds(8 * 1024)
+KB, MB = 1024, 2**20
+
+
+@pytest.mark.parametrize("size", [2_000, 9_000, 100_000])
+def test_of_what_grows_there_are_few_chunks_and_each_byte_is_written_a_few_times(size: int) -> None:
+    chunks: list[ChunkSize] = []
+    written = total = most = 0
+    for _ in range(10 * MB // size):
+        total += size
+        full = limit(STORE, total)
+        old = to_rewrite(STORE, chunks, written=size, limit=full)
+        merged = size + sum(chunks[place].live for place in old)
+        chunks = [chunk for place, chunk in enumerate(chunks) if place not in old] + [ChunkSize(merged, 0)]
+        written += merged
+        most = max(most, len(chunks))
+
+    assert most <= 3 * STORE.ratio + 64
+    assert written < 4.5 * total
+
+
+def test_what_is_more_than_half_dead_is_written_again() -> None:
+    chunks = [ChunkSize(10, 9), ChunkSize(9, 10), ChunkSize(2 * MB, 3 * MB)]
+
+    assert to_rewrite(STORE, chunks, written=0, limit=MB) == [1, 2]
+
+
+def test_at_most_half_of_what_is_kept_is_dead_while_items_change() -> None:
+    source = random.Random(1)
+    chunks = [ChunkSize(MB, 0)] * 10
+    for _ in range(5_000):
+        place = source.randrange(len(chunks))
+        live, dead = chunks[place]
+        lost = min(live, 4_000)
+        chunks[place] = ChunkSize(live - lost, dead + lost)
+        old = to_rewrite(STORE, chunks, written=lost, limit=MB)
+        merged = lost + sum(chunks[place].live for place in old)
+        chunks = [chunk for place, chunk in enumerate(chunks) if place not in old] + [ChunkSize(merged, 0)]
+        assert sum(chunk.dead for chunk in chunks) <= sum(chunk.live for chunk in chunks)
+
+
+def test_full_chunks_are_larger_in_a_large_mapping() -> None:
+    assert [limit(STORE, total) for total in (0, 64 * MB, 64 * MB + 1, 10**10)] == [MB, MB, 4 * MB, 256 * MB]
+
+
+def test_every_chunk_but_the_last_is_full_and_none_is_much_more() -> None:
+    assert divided([4, 4, 4, 4, 4], limit=8) == [2, 2, 1]
+    assert divided([1, 20, 3], limit=8) == [2, 1]
+    assert divided([], limit=8) == []
+
+
+def test_levels_are_sixteenfold() -> None:
+    assert [level(size) for size in (0, 4 * KB - 1, 4 * KB, 64 * KB - 1, 64 * KB, MB)] == [0, 0, 1, 1, 2, 3]
+
+
+def test_what_stays_is_put_into_a_chunk_once_that_costs_less() -> None:
+    assert not is_flush_due(STORE, cold=3 * KB, rent=4 * KB)
+    assert is_flush_due(STORE, cold=3 * KB, rent=5 * KB)
+    assert not is_flush_due(STORE, cold=1 * KB, rent=50 * KB), "the reference would take its place"
+    assert not is_flush_due(Thresholds(), cold=10**9, rent=10**12), "a store without blobs has no chunks"
+
+
+def test_what_is_large_or_much_is_put_there_at_once() -> None:
+    assert is_large(STORE, 8 * KB)
+    assert not is_large(STORE, 8 * KB - 1)
+    assert is_bought_at_once(STORE, 128 * KB, is_constant=False)
+    assert not is_bought_at_once(STORE, 127 * KB, is_constant=False)
+    assert is_bought_at_once(STORE, 2 * KB, is_constant=True)
+    assert not is_bought_at_once(Thresholds(), 10**12, is_constant=True)
