@@ -284,15 +284,15 @@ class FollowedList(Followed):
     def follow(self, value: Any, encoding: Encoding) -> bool:
         if value is self.values:
             return True
-        if type(value) is ItemList and self._is_extended(value):
+        if type(value) is ItemList and (value.continues(self.values) or self._has_become(value)):
             self._extend(value, encoding)
         else:
             self._compare(value, encoding)
         return True
 
-    def _is_extended(self, value: ItemList) -> bool:
-        """Whether it begins with all items that there were, as it does where a list has become an ``ItemList``."""
-        return value.continues(self.values) or self._same_at_start(value) == len(self.places)
+    def _has_become(self, value: ItemList) -> bool:
+        """Whether a list has become an ``ItemList``: it begins with all items that there were."""
+        return type(self.values) is list and self._same_at_start(value) == len(self.places)
 
     def _extend(self, value: ItemList, encoding: Encoding) -> None:
         start = len(self.places)
