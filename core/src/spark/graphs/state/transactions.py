@@ -127,15 +127,14 @@ class StateWrites:
             is_raw = update.is_raw
         return self.kept(key, value, view) if is_raw else value
 
-    def kept(self, key: str, value: Any, view: StateView, *, index: int | None = None) -> Any:
+    def kept(self, key: str | int, value: Any, view: StateView, *, path: str = "") -> Any:
         """A snapshot of a value that is to be set.
 
-        :param index: where it is to stand in the list that the key has.
+        :param path: to the list that it is to stand in, if it is not a value of the state itself.
         :raises SerializationError: it can't be copied, or not be saved.
         """
-        path = view.label if index is None else f"{view.label}[{key!r}]"
         try:
-            return snapshot(value, path=path, key=key if index is None else index, check=view.check)
+            return snapshot(value, path=path or view.label, key=key, check=view.check)
         except SerializationError as error:
             error.add_note(f"spark-graphs: it was set by node {self.writer!r}.")
             raise
@@ -285,7 +284,8 @@ class StateTransaction(StateWrites):
         except SerializationError:
             seen = self._seen(key)
             place = len(seen) if is_list(seen) else 0
-        return [self.kept(key, item, self.view, index=index) for index, item in enumerate(items, place)]
+        path = f"{self.view.label}[{key!r}]"
+        return [self.kept(index, item, self.view, path=path) for index, item in enumerate(items, place)]
 
     def _keys_over(self, below: Collection[str]) -> list[str]:
         written = self.writes

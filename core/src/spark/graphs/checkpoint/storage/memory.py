@@ -28,7 +28,6 @@ class InMemoryCheckpointBackend(CheckpointBackend):
     blob_cost = 4 * 1024 * 1024
     """Encoded bytes are shared by all records that have them, and not written again: many of them cost as much as one blob."""
     keeps_blobs = True
-    blob_cost = 16 * 1024
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
