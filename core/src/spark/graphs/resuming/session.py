@@ -105,7 +105,7 @@ class GraphSession:
 
     def begin_at(self, origin: Origin) -> None:
         """Take over the state with which a run is to begin."""
-        if origin.graph_state is not None and origin is not self.next:
+        if origin.graph_state is not None and origin.graph_state is not self.next.graph_state:
             self.state = StateStore("graph_state", origin.graph_state)
             self.node_states = {
                 key: StateStore(f"node_states[{key!r}]", values) for key, values in origin.node_states.items()

@@ -107,12 +107,13 @@ class SectionEncoder:
                 encoded[name] = part
                 if isinstance(part, Followed):
                     followed.append((name, part))
-        for name, each in followed:
+        for _, each in followed:
             if not each.chunked.is_idle:
                 self._flush(each)
-            encoded[name] = self._composed_section(each)
-        for _, each in followed:
+        # Nothing below can fail.
+        for name, each in followed:
             self._settle(each)
+            encoded[name] = self._composed_section(each)
         return encoded
 
     # Sections.
