@@ -104,7 +104,7 @@ PLANTED: Final[dict[str, Planted]] = {
     "the tail is read first": edited(
         chunks,
         None,
-        "_items",
+        "_parts",
         'parts += [content[name] for name in ("tail", "apart") if name in content]',
         'parts[:0] = [content[name] for name in ("tail", "apart") if name in content]',
     ),

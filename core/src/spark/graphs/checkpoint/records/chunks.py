@@ -108,9 +108,10 @@ def _items(content: dict[str, Any]) -> dict[str, Item]:
 
 def _parts(content: dict[str, Any]) -> Iterator[tuple[Any, bool]]:
     """The parts, oldest first, and whether they may lack places."""
-    refs = content.get("refs", [])
-    may_lack_places = not refs and "apart" not in content
-    for part in (*refs, *(content[name] for name in ("tail", "apart") if name in content)):
+    parts = list(content.get("refs", ()))
+    may_lack_places = not parts and "apart" not in content
+    parts += [content[name] for name in ("tail", "apart") if name in content]
+    for part in parts:
         yield part, may_lack_places
 
 
