@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from spark.errors import CheckpointConflictError, CheckpointDamagedError
+from spark.errors import BackendError, CheckpointConflictError, CheckpointDamagedError
 from spark.graphs import Graph, Node, NodeContext
 from spark.graphs.checkpoint import (
     CheckpointBackend,
@@ -19,11 +19,15 @@ from spark.graphs.checkpoint import (
     FileCheckpointBackend,
     InMemoryCheckpointBackend,
 )
+from spark.graphs.checkpoint.maintenance import garbage
 from spark.graphs.checkpoint.maintenance.garbage import collect_garbage
+from spark.graphs.checkpoint.recording import continuation, encoder, history
 from spark.graphs.checkpoint.records.blobs import writer_of
 from spark.graphs.checkpoint.records.checksum import checksum
 from spark.graphs.checkpoint.storage import Record
+from spark.graphs.resuming import session
 from spark_backend_sql import DatabaseCheckpointBackend
+from tests.core.checkpoint.encoding.planted_chunk_bugs import Planted, edited
 from tests.plugins.support.s3.stores import open_store
 from tests.support.aes_gcm import AesGcm
 
@@ -152,7 +156,6 @@ class Written:
 KEEP: Final = [
     pytest.param({}, id="all"),
     pytest.param({"auto_cleanup": True, "max_checkpoints": 1}, id="one"),
-    pytest.param({"auto_cleanup": True, "max_checkpoints": 3}, id="three"),
 ]
 
 
@@ -268,6 +271,20 @@ async def test_a_run_from_an_older_checkpoint_refers_to_nothing_of_others(store:
     assert (await manager.verify()).is_fine
 
 
+async def test_a_graph_that_goes_back_refers_to_nothing_of_what_it_had(store: CheckpointBackend) -> None:
+    """The values that it begins with are not those that it has stored last."""
+    graph = await begun(store)
+    older = await CheckpointManager(store).load_checkpoint("ckpt_talk_000001")
+    older.frontier = None
+
+    await graph.run(resume=older)
+
+    assert await own_only(store)
+    latest = await CheckpointManager(store).load_latest("talk")
+    assert latest is not None
+    assert latest.graph_state["messages"] == messages(MESSAGES + 4)
+
+
 async def test_a_fork_refers_to_nothing_of_its_origin(store: CheckpointBackend) -> None:
     await begun(store)
     manager = CheckpointManager(store)
@@ -376,6 +393,27 @@ async def test_what_can_not_be_read_is_not_referred_to_again(store: CheckpointBa
     assert latest.graph_state["messages"] == messages(MESSAGES + 6)
 
 
+async def test_what_could_not_be_stored_is_not_referred_to(
+    store: CheckpointBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.blob_cost = 128
+    graph = await begun(store, trigger_on_start=True)
+    put = store.put
+
+    async def refuse(record: Record) -> None:
+        if record.header.metadata["reason"] != "started":
+            raise OSError("no space left")
+        await put(record)
+
+    monkeypatch.setattr(store, "put", refuse)
+    with pytest.raises(BackendError, match="no space left"):
+        await graph.run()
+    monkeypatch.setattr(store, "put", put)
+    await graph.run()
+
+    await check(store, 4)
+
+
 async def test_garbage_is_not_what_a_record_refers_to_that_came_while_others_were_read(
     store: CheckpointBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -417,17 +455,111 @@ async def test_one_that_was_copied_to_another_place_is_written_anew(tmp_path: Pa
     store, other = InMemoryCheckpointBackend(), InMemoryCheckpointBackend()
     store.blob_cost = other.blob_cost = 8 * 1024
     await begun(store)
+    await turn_with_book(store, "w")
     for _ in range(3):
         await graph_on(store).run(resume="state")
-    record = await store.get("talk", 5)
+    record = await store.get("talk", 6)
     assert record is not None
-    names = (await refs_of(store))[5]
+    names = (await refs_of(store))[6]
     header = replace(record.header, sequence=1, checkpoint_id="ckpt_talk_000001")
     header.checksum = checksum("crc32", header.canonical(), record.payload)
     await other.put(Record(header, record.payload).with_blobs(await store.get_blobs("talk", names)))
 
     settings = {"auto_cleanup": True, "max_checkpoints": 2}
-    for _ in range(3):
-        await graph_on(other, **settings).run(resume="state")
+    await graph_on(other, **settings).run(resume="state")
+    await turn_with_book(other, "x", **settings)
 
     await check(other, 8)
+
+
+async def turn_with_book(store: CheckpointBackend, text: str, **settings: Any) -> None:
+    graph = graph_on(store, **settings)
+    await graph.load()
+    await graph.set_state("book", {f"page {number}": text * 300 for number in range(200)})
+    await graph.run(resume="state")
+
+
+# Mistakes are found.
+
+PLANTED: Final[dict[str, tuple[Planted, str]]] = {
+    "a record that is not there any more is continued": (
+        edited(
+            history,
+            history.History,
+            "continues",
+            "if found is None or (found.sequence, found.timestamp) != (info.sequence, info.timestamp):",
+            "if False:",
+        ),
+        "deleted",
+    ),
+    "another record with the same sequence is continued": (
+        edited(
+            history,
+            history.History,
+            "continues",
+            "(found.sequence, found.timestamp) != (info.sequence, info.timestamp)",
+            "found.sequence != info.sequence",
+        ),
+        "forgotten",
+    ),
+    "a record that could not be read is continued": (
+        edited(session, session.GraphSession, "choose_origin", "self.stored = None", "pass"),
+        "damaged",
+    ),
+    "what was not stored is continued": (
+        edited(encoder, encoder.RunEncoder, "left", "if self._blobs is None or not self._is_stored:", "if False:"),
+        "refused",
+    ),
+    "what a fork or an older checkpoint begins with is taken for the latest": (
+        edited(
+            session,
+            session.GraphSession,
+            "begin_at",
+            "self._with_state(stored) if stored is not None else None",
+            "self._with_state(stored) if stored is not None else self.stored",
+        ),
+        "older",
+    ),
+    "garbage is looked for in what was listed first": (
+        edited(garbage, None, "find_orphans", "if not (orphans and vanished):", "if True:"),
+        "collected",
+    ),
+    "large values with other births are continued": (
+        edited(
+            continuation,
+            continuation.LoadedRecord,
+            "known",
+            "if any(not 0 < (birth(ref.name) or 0) <= self.info.sequence for ref in refs):",
+            "if False:",
+        ),
+        "copied",
+    ),
+}
+
+
+async def goes_wrong(what: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> bool:
+    store = InMemoryCheckpointBackend()
+    store.blob_cost = 8 * 1024
+    checks: dict[str, Callable[[], Awaitable[None]]] = {
+        "deleted": lambda: test_a_record_that_was_deleted_meanwhile_is_not_continued(store),
+        "forgotten": lambda: test_one_that_takes_the_place_of_a_forgotten_one_is_not_continued(store),
+        "damaged": lambda: test_what_can_not_be_read_is_not_referred_to_again(store),
+        "refused": lambda: test_what_could_not_be_stored_is_not_referred_to(store, monkeypatch),
+        "older": lambda: test_a_graph_that_goes_back_refers_to_nothing_of_what_it_had(store),
+        "collected": lambda: test_garbage_is_not_what_a_record_refers_to_that_came_while_others_were_read(
+            store, monkeypatch
+        ),
+        "copied": lambda: test_one_that_was_copied_to_another_place_is_written_anew(path),
+    }
+    try:
+        await checks[what]()
+    except Exception:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("name", PLANTED)
+async def test_mistakes_are_found(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (owner, attribute, wrong), found_by = PLANTED[name]
+    monkeypatch.setattr(owner, attribute, wrong)
+    assert await goes_wrong(found_by, tmp_path, monkeypatch)
