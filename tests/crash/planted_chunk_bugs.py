@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from spark.graphs.checkpoint.encoding.chunked import ChunkedMapping, Key
+from spark.graphs.checkpoint.encoding.chunk import Key
+from spark.graphs.checkpoint.encoding.chunked import ChunkedMapping
 from spark.graphs.checkpoint.encoding.places import Place
 from spark.graphs.checkpoint.encoding.section_encoder import _ChunkWriter
 from spark.graphs.checkpoint.maintenance import garbage

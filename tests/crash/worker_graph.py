@@ -8,7 +8,6 @@ from typing import Any
 from spark.graphs import Graph, JoinNode, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig, CheckpointHandler, Durability, GraphCheckpoint
 from spark.graphs.checkpoint.encoding.levels import Thresholds
-from spark.graphs.checkpoint.recording import encoder
 from tests.crash import growing_state
 from tests.crash.growing_state import ITEMS
 
@@ -99,7 +98,7 @@ def build(
         backend=backend, trigger_on_iteration=1, max_checkpoints=kept, handler=handler, durability=durability
     )
     backend.blob_cost = max(type(backend).blob_cost // SHARE, 1024)
-    encoder.Thresholds = _small  # type: ignore[assignment, misc]
+    Thresholds.of_store = _small  # type: ignore[method-assign, assignment]
     notes = {f"note {number}": "" for number in range(NOTES)}
     return Graph(start=tick, id=graph_id, state=notes | growing_state.at_first(), checkpoint_config=config)
 

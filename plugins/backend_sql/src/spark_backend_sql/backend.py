@@ -68,7 +68,7 @@ class DatabaseCheckpointBackend(CheckpointBackend):
 
     name = "sql"
     keeps_blobs = True
-    blob_cost = 4 * 1024
+    blob_cost = 8 * 1024
 
     def __init__(
         self,
