@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Protocol, TypeAlias
 
-from spark.graphs.checkpoint.encoding.chunk import Chunk, Key, size_of_removed
+from spark.graphs.checkpoint.encoding.chunk import NOT_ENCODED, Apart, Chunk, ChunkWriter, Item, Key, size_of_removed
 from spark.graphs.checkpoint.encoding.levels import (
     ChunkSize,
     Thresholds,
@@ -22,40 +21,6 @@ from spark.graphs.checkpoint.encoding.levels import (
     to_rewrite,
 )
 from spark.graphs.checkpoint.encoding.places import Place
-
-
-class Apart(Protocol):
-    """An item that may refer to blobs, so that it is never inside of one."""
-
-    @property
-    def is_pinned(self) -> bool:
-        """It does refer to some."""
-
-    def __len__(self) -> int: ...
-
-    def names(self) -> Iterable[str]:
-        """Those of the blobs that it refers to."""
-
-
-Item: TypeAlias = "bytes | Apart"
-
-
-class ChunkWriter(Protocol):
-    """Stores chunks."""
-
-    def expect(self, size: int, *, again: int) -> None:
-        """Take the cost of so many bytes from the budget, of which so many have to be encoded again.
-
-        :raises CostExceededError: that is too much for the event loop.
-        """
-
-    def item(self, key: Key) -> bytes:
-        """An item, encoded again."""
-
-    def store(
-        self, items: Mapping[Key, bytes], *, places: Sequence[Place], removed: Sequence[Key]
-    ) -> tuple[str, object]:
-        """Store a chunk. Returns its name and what stands for it."""
 
 
 class ChunkedMapping:
@@ -73,7 +38,6 @@ class ChunkedMapping:
         "_owners",
         "_places",
         "_removed",
-        "_rent",
         "_retired",
         "_thresholds",
         "apart",
@@ -82,6 +46,7 @@ class ChunkedMapping:
         "hot",
         "is_list",
         "removed_in_tail",
+        "rent",
         "size",
         "tail",
     )
@@ -121,11 +86,20 @@ class ChunkedMapping:
         """Those that the tail remembers."""
         self.hot: set[Key] = set()
         """What was put or removed since the last checkpoint."""
-        self._rent = 0.0
+        self.rent = 0
         """How many bytes of the tail were written again since it was last emptied."""
 
     def __contains__(self, key: Key) -> bool:
         return key in self.tail or key in self._owners
+
+    @property
+    def count(self) -> int:
+        """How many items there are."""
+        return len(self.tail) + len(self._owners)
+
+    def keys(self) -> list[Key]:
+        """Those of all items, in no order."""
+        return [*self._owners, *self.tail]
 
     @property
     def total(self) -> int:
@@ -197,6 +171,41 @@ class ChunkedMapping:
         self._places[key] = place
         self._next_place = max(self._next_place, math.floor(place) + 1)
 
+    def adopt(self, chunk: Chunk, *, places: Sequence[Place], removed: Iterable[Key]) -> None:
+        """Take over a chunk that is stored already, the newest so far, before there is anything in the tail.
+
+        :param places: those of its items; not needed of a list.
+        :param removed: the keys that it says were removed.
+        """
+        self.chunks[chunk.name] = chunk
+        self.head = None
+        for key in removed:
+            if key in self:
+                self.remove(key)
+            if key in self._removed:
+                self._remember(key, chunk)
+        for key in [key for key in chunk.sizes if key in self._owners or key in self._removed]:
+            self._leave_chunks(key)
+        self._owners.update(dict.fromkeys(chunk.sizes, chunk))
+        if not self.is_list:
+            self._places.update(zip(chunk.sizes, places, strict=True))
+
+    def adopt_tail(self, keys: Mapping[Key, Place], *, removed: Iterable[Key], rent: int) -> None:
+        """Take over the tail that belongs to these chunks, of which the items are still to be encoded.
+
+        :param keys: key to place, in their order.
+        :param rent: how many bytes of it were written again since it was last emptied.
+        """
+        for key in removed:
+            if key in self:
+                self.remove(key)
+        if self._places:
+            self._next_place = max(math.floor(place) for place in (*self._places.values(), *keys.values())) + 1
+        for key, place in keys.items():
+            self.put(key, NOT_ENCODED, place=place if self.chunks else None)
+        self.rent = rent
+        self.hot.clear()
+
     def retire(self) -> None:
         """Give up all blobs."""
         for each in self.apart.values():
@@ -223,7 +232,7 @@ class ChunkedMapping:
         left = sum(hot.values()) - sum(hot[key] for key in large)
         is_hot_due = is_bought_at_once(thresholds, left, is_constant=self._is_constant)
         cold = self._cold_size(sum(hot.values()))
-        is_cold_due = is_flush_due(thresholds, cold=cold, rent=self._rent)
+        is_cold_due = is_flush_due(thresholds, cold=cold, rent=self.rent)
         if not (large or is_hot_due or is_cold_due):
             return
         self._place_all()
@@ -246,12 +255,12 @@ class ChunkedMapping:
         for chunk in old:
             self._drop(chunk)
         if is_cold_due:
-            self._rent = 0
+            self.rent = 0
 
     def settle(self) -> None:
         """A checkpoint was made of what it is now."""
         if not self.is_idle:
-            self._rent += self._cold_size(sum(self._hot_items().values()))
+            self.rent += self._cold_size(sum(self._hot_items().values()))
         self.hot.clear()
 
     def places_of(self, keys: Iterable[Key]) -> dict[Key, Place]:

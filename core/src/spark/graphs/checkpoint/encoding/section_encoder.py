@@ -7,8 +7,7 @@ from typing import Any, Final, TypeAlias
 
 from spark.errors import SerializationError
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
-from spark.graphs.checkpoint.encoding.chunk import Key
-from spark.graphs.checkpoint.encoding.chunked import Apart
+from spark.graphs.checkpoint.encoding.chunk import Apart, Key
 from spark.graphs.checkpoint.encoding.followed import TRACKED, Data, Followed, FollowedList, FollowedMapping, Nested
 from spark.graphs.checkpoint.encoding.places import Place, runs
 from spark.graphs.checkpoint.model import SECTIONS
@@ -92,6 +91,9 @@ class SectionEncoder:
         self._budget = budget
         if self._blobs is not None:
             self._blobs.sequence = sequence
+        while self._cache.incomplete:
+            self._cache.incomplete[-1].complete(self)
+            self._cache.incomplete.pop()
         kept = self._cache.kept
         encoded: dict[str, Any] = {}
         followed: list[tuple[str, Followed]] = []
@@ -105,12 +107,13 @@ class SectionEncoder:
                 encoded[name] = part
                 if isinstance(part, Followed):
                     followed.append((name, part))
-        for name, each in followed:
+        for _, each in followed:
             if not each.chunked.is_idle:
                 self._flush(each)
-            encoded[name] = self._composed_section(each)
-        for _, each in followed:
+        # Nothing below can fail.
+        for name, each in followed:
             self._settle(each)
+            encoded[name] = self._composed_section(each)
         return encoded
 
     # Sections.
@@ -296,6 +299,8 @@ class SectionEncoder:
         if chunked.head is None:
             chunked.head = self._head(followed)
         members: list[bytes | DeferredItem] = [*chunked.head]
+        if chunked.rent:
+            members.append(composer.item("rent", self._dump(chunked.rent, "")))
         keys = chunked.in_order(chunked.tail)
         has_places = not followed.is_list and bool(chunked.chunks or chunked.apart)
         number = chunked.places_of(keys) if has_places else {}
