@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from spark.graphs.checkpoint.encoding.chunked import ChunkedMapping, Key
+from spark.graphs.checkpoint.encoding.chunk import Key
+from spark.graphs.checkpoint.encoding.chunked import ChunkedMapping
 from spark.graphs.checkpoint.encoding.places import Place
 from spark.graphs.checkpoint.encoding.section_encoder import _ChunkWriter
 from spark.graphs.checkpoint.maintenance import garbage
@@ -78,21 +79,6 @@ class LosesOneOfMany(Wrong):
             return right(self, few, places=places[: len(few)], removed=removed)
 
         _ChunkWriter.store = store  # type: ignore[method-assign]
-
-
-class MovesWhatIsReplaced(Wrong):
-    """Lets an item come last when it gets another value."""
-
-    def plant(self) -> None:
-        right = ChunkedMapping.put
-
-        def put(self: ChunkedMapping, key: Key, *arguments: Any, **options: Any) -> None:
-            right(self, key, *arguments, **options)
-            if key in self._places:
-                self._places[key] = self._next_place
-                self._next_place += 1
-
-        ChunkedMapping.put = put  # type: ignore[method-assign]
 
 
 class CollectsWhatIsBeingWritten(Wrong):

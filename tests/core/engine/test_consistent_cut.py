@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spark.graphs import Graph
@@ -62,7 +62,6 @@ def test_a_run_whose_nodes_fail_again_and_again_ends_as_the_uninterrupted_one(
     shape: Shape, seed: int, every: int
 ) -> None:
     """Failing in the middle of parallel work, and going on in another graph object, as after a crash."""
-    assume(not any(each.on_error == "collect" for each in shape.maps.values()))  # there, a failure is a result
 
     async def check() -> None:
         final, _ = await run_recorded(shape, seed)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from spark.graphs import Graph, NodeContext, node
 from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend
 from spark_testing import CheckpointBackendConformance, ReadRaw
 from spark_testing.records import make_record
@@ -49,3 +50,25 @@ async def test_two_stores_share_nothing() -> None:
 
 def test_a_configuration_shows_it_as_it_is_written() -> None:
     assert "backend=InMemoryCheckpointBackend(), " in repr(CheckpointConfig(backend=InMemoryCheckpointBackend()))
+
+
+async def test_a_small_state_is_never_put_into_chunks() -> None:
+    """Records share its encoded items, so each later one would pay for the reference and gain nothing."""
+    steps = 2 * InMemoryCheckpointBackend.blob_cost // 10_000
+
+    @node
+    async def count(context: NodeContext) -> dict[str, bool]:
+        await context.graph_state.set("count", context.iteration)
+        return {"again": context.iteration < steps}
+
+    count.on(again=True) >> count
+    async with InMemoryCheckpointBackend() as backend:
+        config = CheckpointConfig(backend=backend, trigger_on_iteration=1)
+        state = {f"key {number}": "x" * 90 for number in range(100)}
+        await Graph(count, id="g", state=state, checkpoint_config=config).run()
+
+        record = await backend.get_latest("g")
+
+        assert record is not None
+        assert record.sequence >= steps
+        assert b"$chunks" not in record.payload

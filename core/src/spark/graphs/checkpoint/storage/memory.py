@@ -25,9 +25,9 @@ class InMemoryCheckpointBackend(CheckpointBackend):
 
     name = "memory"
     persistent: ClassVar[bool] = False
-    blob_cost = 4 * 1024 * 1024
-    """Encoded bytes are shared by all records that have them, and not written again: many of them cost as much as one blob."""
     keeps_blobs = True
+    blob_cost = 512 * 1024
+    """Encoded bytes are shared by all records that have them. What costs is to go through many of them for each checkpoint."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
