@@ -7,8 +7,8 @@ from typing import Any, Final, TypeAlias
 
 from spark.errors import SerializationError
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
-from spark.graphs.checkpoint.encoding.chunk import Key
-from spark.graphs.checkpoint.encoding.chunked import Apart, ChunkedMapping
+from spark.graphs.checkpoint.encoding.chunk import Apart, Key
+from spark.graphs.checkpoint.encoding.chunked import ChunkedMapping
 from spark.graphs.checkpoint.encoding.followed import (
     TRACKED,
     TRACKED_MAPPINGS,
@@ -92,6 +92,9 @@ class SectionEncoder:
         self._budget = budget
         if self._blobs is not None:
             self._blobs.sequence = sequence
+        while self._cache.incomplete:
+            self._cache.incomplete[-1].complete(self)
+            self._cache.incomplete.pop()
         kept = self._cache.kept
         encoded: dict[str, Any] = {}
         followed: list[tuple[str, Followed]] = []
@@ -105,14 +108,14 @@ class SectionEncoder:
                 encoded[name] = part
                 if isinstance(part, Followed):
                     followed.append((name, part))
+        for _, each in followed:
+            self._flush(each)
+        # Nothing below can fail.
         for name, each in followed:
-            if not each.chunked.is_idle:
-                self._flush(each)
+            self._settle(each)
             encoded[name] = self._composed_section(each)
             if SECTIONS[name].is_constant:
                 kept[name] = each.values, encoded[name]
-        for _, each in followed:
-            self._settle(each)
         return encoded
 
     # Sections.
@@ -266,7 +269,7 @@ class SectionEncoder:
     # Chunks.
 
     def _flush(self, followed: Followed) -> None:
-        if self._blobs is None:
+        if self._blobs is None or followed.chunked.is_idle:
             return
         for nested in self._active(followed):
             self._flush(nested)
@@ -321,6 +324,8 @@ class SectionEncoder:
         if chunked.head is None:
             chunked.head = self._head(followed)
         members: list[bytes | DeferredItem] = [*chunked.head]
+        if chunked.rent:
+            members.append(composer.item("rent", self._dump(chunked.rent, "")))
         tail, apart = chunked.tail, chunked.apart
         keys = chunked.in_order(tail)
         in_tail = [key for key in keys if key not in apart] if apart else keys

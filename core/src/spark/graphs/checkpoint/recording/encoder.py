@@ -9,7 +9,9 @@ from spark.graphs.checkpoint.encoding.levels import Thresholds
 from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.ids import automatic_id
 from spark.graphs.checkpoint.recording.capture import Capture
+from spark.graphs.checkpoint.recording.continuation import Continuation, Known, LeftByRun
 from spark.graphs.checkpoint.records.blobs import NewBlobs
+from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.records.record import Record
 from spark.graphs.checkpoint.serialization.cost import CostBudget, CostExceededError
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
@@ -32,6 +34,28 @@ class RunEncoder:
         self._attempts = 0
         self._cache = EncodingCache(Thresholds.of_store(backend.blob_cost) if backend.keeps_blobs else None)
         self._blobs = NewBlobs(writer, backend.record_codec.writing) if backend.keeps_blobs else None
+        self._is_stored = False
+        """The last record that was encoded is durable."""
+
+    def continue_from(self, continuation: Continuation) -> list[str]:
+        """Go on from a record that is stored, before anything is encoded. Returns the large values that are referred to."""
+        if self._blobs is None:
+            return []
+        known = continuation.known(self._codec, Known(self._cache, self._blobs.inflation))
+        if known is None:
+            return []
+        self._cache, self._blobs.inflation = known
+        return known.cache.names
+
+    def left(self, info: CheckpointInfo) -> LeftByRun | None:
+        """What the next run can go on from; None where the last record is not sure to be stored as it is known here.
+
+        :param info: the line of the last record. Nothing is encoded after this.
+        """
+        if self._blobs is None or not self._is_stored:
+            return None
+        self._cache.hand_over(self._writer)
+        return LeftByRun(info, Known(self._cache, self._blobs.inflation))
 
     async def encode(self, capture: Capture, *, sequence: int, parent: int | None, timestamp: datetime) -> Record:
         """The record of what was captured, encoded on the event loop if that takes about a millisecond at most, else in a thread.
@@ -51,6 +75,7 @@ class RunEncoder:
 
     def stored(self) -> None:
         """The last record is durable, and with it the large values that it brought."""
+        self._is_stored = True
         self._cache.retired.clear()
         if self._blobs is not None:
             self._blobs.unstored.clear()
@@ -64,6 +89,7 @@ class RunEncoder:
         cost_budget: CostBudget | None = None,
     ) -> Record:
         self._attempts += 1
+        self._is_stored = False
         return self._codec.encode_sections(
             capture.sections,
             checkpoint_id=automatic_id(self._graph_id, sequence),
