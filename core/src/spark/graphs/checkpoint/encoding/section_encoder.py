@@ -113,9 +113,9 @@ class SectionEncoder:
         # Nothing below can fail.
         for name, each in followed:
             self._settle(each)
-            encoded[name] = self._composed_section(each)
+            part = encoded[name] = self._composed_section(each)
             if SECTIONS[name].is_constant:
-                kept[name] = each.values, encoded[name]
+                kept[name] = each.values, bytes(part) if type(part) is DeferredPayload else part
         return encoded
 
     # Sections.
