@@ -1,17 +1,26 @@
-"""A chunk of a mapping or a list, and what is asked of its items and of those who store it."""
+"""A chunk of a mapping or a list, and what is asked of its items and of those who store it.
+
+What is known of each item of a list takes a few bytes, so that a run needs little memory beside its state.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, Final, Protocol, TypeAlias
 
-from spark.graphs.checkpoint.encoding.places import Place
+from spark.graphs.checkpoint.encoding.places import Place, compact
 
 Key: TypeAlias = "str | Place"
 """A name; of a list's item, its place."""
 
 _TOMBSTONE: Final = 8
 """About as many bytes are stored for a removed key, beside its name."""
+_FEW: Final = 64
+"""With so few items,"""
+_SPREAD: Final = 16
+"""and otherwise where at least one in so many places is taken, a table is smaller than a dict."""
 NOT_ENCODED: Final = b""
 """In the place of an item of which only the key is known yet."""
 
@@ -55,7 +64,7 @@ class Chunk:
 
     __slots__ = ("dead", "live", "name", "ref", "removed", "sizes")
 
-    def __init__(self, name: str, ref: list[Any], sizes: dict[Key, int]) -> None:
+    def __init__(self, name: str, ref: list[Any], sizes: Mapping[Key, int]) -> None:
         self.name = name
         self.ref = ref
         """What stands for it in the payload."""
@@ -65,6 +74,104 @@ class Chunk:
         """The removed keys that it remembers and nothing else does."""
         self.live = sum(sizes.values())
         self.dead = 0
+
+    @classmethod
+    def of(cls, name: str, ref: list[Any], items: Mapping[Key, bytes], *, is_list: bool) -> Chunk:
+        """The chunk of these items. Those of a list are in the order of their places."""
+        sizes = map(len, items.values())
+        made = ListSizes([*items], sizes) if is_list else dict(zip(items, sizes, strict=True))  # type: ignore[list-item]
+        return cls(name, ref, made)
+
+
+class ListSizes(Mapping[Key, int]):
+    """The bytes of the items of a list by their places, which rise."""
+
+    __slots__ = ("_places", "_sizes")
+
+    def __init__(self, places: Sequence[Place], sizes: Iterable[int]) -> None:
+        self._places = compact(places)
+        self._sizes = array("Q", sizes)
+
+    def __getitem__(self, key: Key) -> int:
+        at = bisect_left(self._places, key)
+        if at < len(self._places) and self._places[at] == key:
+            return self._sizes[at]
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+class ListOwners(MutableMapping[Key, Chunk]):
+    """Place to the chunk that has the item: for most, the number of the chunk in a table."""
+
+    __slots__ = ("_chunks", "_count", "_counts", "_next", "_numbers", "_others", "_table")
+
+    def __init__(self) -> None:
+        self._table = array("I")
+        """At each place that is a small whole number, that of the chunk; 0 for none."""
+        self._others: dict[Key, int] = {}
+        """The same for all other places."""
+        self._numbers: dict[str, int] = {}
+        self._chunks: dict[int, Chunk] = {}
+        self._counts: dict[int, int] = {}
+        """Number of a chunk to how many items it owns."""
+        self._next = 1
+        self._count = 0
+
+    def __getitem__(self, key: Key) -> Chunk:
+        number = self._number(key)
+        if not number:
+            raise KeyError(key)
+        return self._chunks[number]
+
+    def __setitem__(self, key: Key, chunk: Chunk) -> None:
+        if self._number(key):
+            del self[key]
+        number = self._numbers.get(chunk.name)
+        if number is None:
+            number = self._numbers[chunk.name] = self._next
+            self._chunks[number], self._counts[number] = chunk, 0
+            self._next += 1
+        if type(key) is int and 0 <= key < max(len(self._table), _SPREAD * (self._count + _FEW)):
+            if key >= len(self._table):
+                self._table.frombytes(bytes(self._table.itemsize * (key + 1 - len(self._table))))
+            self._table[key] = number
+        else:
+            self._others[key] = number
+        self._counts[number] += 1
+        self._count += 1
+
+    def __delitem__(self, key: Key) -> None:
+        number = self._number(key)
+        if not number:
+            raise KeyError(key)
+        if key in self._others:
+            del self._others[key]
+        else:
+            self._table[key] = 0  # type: ignore[index]
+        self._count -= 1
+        self._counts[number] -= 1
+        if not self._counts[number]:
+            del self._counts[number], self._numbers[self._chunks.pop(number).name]
+
+    def __contains__(self, key: object) -> bool:
+        return self._number(key) > 0
+
+    def __iter__(self) -> Iterator[Key]:
+        yield from (place for place, number in enumerate(self._table) if number)
+        yield from self._others
+
+    def __len__(self) -> int:
+        return self._count
+
+    def _number(self, key: Any) -> int:
+        if type(key) is int and 0 <= key < len(self._table) and (number := self._table[key]):
+            return number
+        return self._others.get(key, 0)
 
 
 def size_of_removed(key: Key) -> int:

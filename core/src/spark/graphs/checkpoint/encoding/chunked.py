@@ -7,9 +7,19 @@ the latest counts: that in the tail, or in the last chunk. A removed key is reme
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from itertools import chain
 
-from spark.graphs.checkpoint.encoding.chunk import NOT_ENCODED, Apart, Chunk, ChunkWriter, Item, Key, size_of_removed
+from spark.graphs.checkpoint.encoding.chunk import (
+    NOT_ENCODED,
+    Apart,
+    Chunk,
+    ChunkWriter,
+    Item,
+    Key,
+    ListOwners,
+    size_of_removed,
+)
 from spark.graphs.checkpoint.encoding.levels import (
     ChunkSize,
     Thresholds,
@@ -78,7 +88,7 @@ class ChunkedMapping:
         """By name, in the order in which they were made."""
         self.head: list[bytes] | None = None
         """What stands for all of them in the payload; None until that is encoded."""
-        self._owners: dict[Key, Chunk] = {}
+        self._owners: MutableMapping[Key, Chunk] = ListOwners() if is_list else {}
         """Key to the chunk that has the item, where one has."""
         self._places: dict[Key, Place] = {}
         """Key to place, in a mapping that has chunks."""
@@ -216,9 +226,7 @@ class ChunkedMapping:
 
     def names(self) -> Iterator[str]:
         """The blobs that it refers to."""
-        yield from self.chunks
-        for each in self.apart.values():
-            yield from each.names()
+        return chain(self.chunks, *(each.names() for each in self.apart.values()))
 
     # Checkpoints.
 
@@ -235,13 +243,16 @@ class ChunkedMapping:
         is_cold_due = is_flush_due(thresholds, cold=cold, rent=self.rent)
         if not (large or is_hot_due or is_cold_due):
             return
-        self._place_all()
+        if not self._places and not self.is_list:  # now that there are going to be chunks
+            self._places = {key: number for number, key in enumerate(self.tail)}
+            self._next_place = len(self._places)
         most = limit(thresholds, self.total)
         old = self._to_rewrite(cold if is_cold_due else 0, most)
         sizes = self._cold_items() if is_cold_due else {}
         for chunk in old:
             sizes |= {key: size for key, size in chunk.sizes.items() if self._owners.get(key) is chunk}
-        removed = self._still_needed(old, self._cold_removed() if is_cold_due else ())
+        cold_removed = [key for key in self.removed_in_tail if key not in self.hot] if is_cold_due else ()
+        removed = self._still_needed(old, cold_removed)
         groups = [*self._groups(sizes, most), *([key] for key in large)]
         if is_hot_due:
             groups += self._groups({key: size for key, size in hot.items() if key not in large}, most)
@@ -298,21 +309,17 @@ class ChunkedMapping:
             cold += self._removed_size - sum(size_of_removed(key) for key in self.hot if key in self.removed_in_tail)
         return cold
 
-    def _cold_removed(self) -> list[Key]:
-        return [key for key in self.removed_in_tail if key not in self.hot]
-
     # Chunks.
 
     def _write(self, keys: Sequence[Key], removed: Sequence[Key], writer: ChunkWriter) -> None:
         """Make a chunk of these items, which are in the tail or in older chunks."""
-        tail = self.tail
         items: dict[Key, bytes] = {}
         for key in keys:
-            item = tail.get(key)
+            item = self.tail.get(key)
             items[key] = item if type(item) is bytes else writer.item(key)
         places = [] if self.is_list else [self._places[key] for key in keys]
         name, ref = writer.store(items, places=places, removed=removed)
-        chunk = Chunk(name, ref, {key: len(item) for key, item in items.items()})
+        chunk = Chunk.of(name, ref, items, is_list=self.is_list)
         self.chunks[name] = chunk
         self.head = None
         for key in keys:
@@ -406,12 +413,6 @@ class ChunkedMapping:
         for count in divided((sizes[key] for key in ordered), limit=most):
             yield ordered[start : start + count]
             start += count
-
-    def _place_all(self) -> None:
-        """Give every item a place, now that there are going to be chunks."""
-        if not self._places and not self.is_list:
-            self._places = {key: number for number, key in enumerate(self.tail)}
-            self._next_place = len(self._places)
 
     def _give_up_apart(self, key: Key, successor: Item | None) -> None:
         before = self.apart.pop(key)

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias
 from spark.graphs.checkpoint.encoding.chunk import NOT_ENCODED, Apart, Key
 from spark.graphs.checkpoint.encoding.chunked import ChunkedMapping
 from spark.graphs.checkpoint.encoding.levels import Thresholds
-from spark.graphs.checkpoint.encoding.places import Place, arranged
+from spark.graphs.checkpoint.encoding.places import Place, arranged, compact
 from spark.graphs.checkpoint.serialization.writer import are_names
 from spark.graphs.values.item_list import ItemList
 from spark.graphs.values.item_mapping import Captured, ItemMapping, Moment
@@ -277,7 +277,7 @@ class FollowedList(Followed):
 
     def __init__(self, path: str, cache: FollowedCache, *, is_constant: bool = False) -> None:
         super().__init__(path, cache, is_constant=is_constant)
-        self.places: list[Place] = []
+        self.places: Sequence[Place] = ()
         """Those of its items."""
 
     def takes(self, value: Any) -> bool:
@@ -292,6 +292,17 @@ class FollowedList(Followed):
             self._compare(value, encoding)
         return True
 
+    def _add_places(self, new: range) -> None:
+        places = self.places
+        if not places:
+            self.places = new
+        elif type(places) is range and places.stop == new.start:
+            self.places = range(places.start, new.stop)
+        elif type(places) is list:
+            places += new
+        else:
+            self.places = [*places, *new]
+
     def _has_become(self, value: ItemList) -> bool:
         """Whether a list has become an ``ItemList``: it begins with all items that there were."""
         return type(self.values) is list and self._same_at_start(value) == len(self.places)
@@ -303,8 +314,8 @@ class FollowedList(Followed):
         self.prints.clear()
         self.chunked.is_growing = not self.chunked.hot
         first = math.floor(self.places[-1]) + 1 if self.places else 0
+        self._add_places(range(first, first + len(data)))
         for index, each in data.items():
-            self.places.append(first + index - start)
             self.put(first + index - start, each, encoding)
 
     def _compare(self, value: Sequence[Any], encoding: Encoding) -> None:
@@ -318,7 +329,7 @@ class FollowedList(Followed):
         moved = [index for index, place in enumerate(places) if wanted[index] != place]
         data |= self._encoded(value, [index for index in moved if index not in data], encoding)
         # Nothing below can fail.
-        self.values, self.places = value, places
+        self.values, self.places = value, compact(places)
         if type(value) in TRACKED:
             self.prints.clear()
         for place in set(before).difference(places):
@@ -329,7 +340,7 @@ class FollowedList(Followed):
     def start_at(self, value: Any) -> bool:
         if not self.takes(value) or len(value) != self.chunked.count:
             return False
-        self.values, self.places = value, sorted(self.chunked.keys())  # type: ignore[arg-type]
+        self.values, self.places = value, compact(sorted(self.chunked.keys()))  # type: ignore[arg-type]
         return True
 
     def value(self, key: Key) -> Any:

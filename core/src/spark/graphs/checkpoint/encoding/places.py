@@ -55,6 +55,13 @@ def _spelled(place: float) -> Place:
     return int(place) if place.is_integer() else place
 
 
+def compact(places: Sequence[Place]) -> Sequence[Place]:
+    """The same rising places; a range, which takes no memory, where they are whole numbers that follow one another."""
+    if places and places[-1] - places[0] == len(places) - 1 and {int}.issuperset(map(type, places)):
+        return range(int(places[0]), int(places[-1]) + 1)
+    return places
+
+
 def runs(places: Sequence[Place]) -> list[Place | list[int]]:
     """Places as they are stored: neighbouring whole numbers as the first of them and their count, all others one by one."""
     found: list[Place | list[int]] = []
