@@ -11,7 +11,8 @@ from spark.errors import SerializationError
 from spark.graphs.checkpoint.encoding.adopting import adopt
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
 from spark.graphs.checkpoint.encoding.decoder import StoredLayout
-from spark.graphs.checkpoint.encoding.section_encoder import BlobsOfRecord, SectionEncoder, no_section
+from spark.graphs.checkpoint.encoding.record_blobs import BlobsOfRecord
+from spark.graphs.checkpoint.encoding.section_encoder import SectionEncoder, no_section
 from spark.graphs.checkpoint.model import CURRENT_VERSION, FACTS, SECTIONS, GraphCheckpoint, facts_of
 from spark.graphs.checkpoint.records.blobs import NewBlobs
 from spark.graphs.checkpoint.records.buffers import Contents
