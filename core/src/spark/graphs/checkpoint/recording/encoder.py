@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
 
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
 from spark.graphs.checkpoint.encoding.levels import Thresholds
@@ -10,6 +11,8 @@ from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.ids import automatic_id
 from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.checkpoint.records.blobs import NewBlobs
+from spark.graphs.checkpoint.records.deferred import DeferredRecord
+from spark.graphs.checkpoint.records.query import searchable
 from spark.graphs.checkpoint.records.record import Record
 from spark.graphs.checkpoint.serialization.cost import CostBudget, CostExceededError
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
@@ -18,6 +21,9 @@ from spark.graphs.concurrency.blocking import run_blocking
 
 class RunEncoder:
     """Encodes the checkpoints of one run, for one backend.
+
+    Where records stay in this process, only the first is encoded at once: it has what the run began with, and whatever a step
+    adds has been checked when the step set or returned it. All others are encoded when somebody reads them.
 
     :param codec: what encodes them, if it is not the backend's own.
     :param writer: begins the nonce of every record, and so tells this run's records and large values from all others.
@@ -28,8 +34,11 @@ class RunEncoder:
     ) -> None:
         self._graph_id = graph_id
         self._codec = codec or backend.record_codec
+        self._defers = backend.keeps_records and self._codec.defers
         self._writer = writer
         self._attempts = 0
+        self._is_checked = False
+        """Whatever the run began with can be saved."""
         self._cache = EncodingCache(Thresholds.of_store(backend.blob_cost) if backend.keeps_blobs else None)
         self._blobs = NewBlobs(writer, backend.record_codec.writing) if backend.keeps_blobs else None
 
@@ -39,6 +48,13 @@ class RunEncoder:
         :param timestamp: when it is made, if the capture does not say.
         :raises SerializationError: a value can't be saved; the error has the path to it.
         """
+        if self._is_checked and (now := capture.timestamp or timestamp).tzinfo is UTC:
+            return self._deferred(capture, sequence, parent, now)
+        record = await self._encode_now(capture, sequence, parent, timestamp)
+        self._is_checked = self._defers
+        return record
+
+    async def _encode_now(self, capture: Capture, sequence: int, parent: int | None, timestamp: datetime) -> Record:
         try:
             return self._encode(capture, sequence, parent, timestamp, CostBudget(last_cost=self._cache.last_cost))
         except CostExceededError:
@@ -73,7 +89,28 @@ class RunEncoder:
             timestamp=capture.timestamp or timestamp,
             manual=False,
             nonce=f"{self._writer}-{self._attempts}",
-            cache=self._cache,
+            cache=None if self._defers else self._cache,
             cost_budget=cost_budget,
-            blobs=self._blobs,
+            blobs=None if self._defers else self._blobs,
+        )
+
+    def _deferred(self, capture: Capture, sequence: int, parent: int | None, timestamp: datetime) -> Record:
+        self._attempts += 1
+        encode = partial(
+            self._codec.encode_sections,
+            capture.sections,
+            checkpoint_id=automatic_id(self._graph_id, sequence),
+            graph_id=self._graph_id,
+            sequence=sequence,
+            parent=parent,
+            timestamp=timestamp,
+            manual=False,
+            nonce=f"{self._writer}-{self._attempts}",
+        )
+        return DeferredRecord(
+            encode,
+            graph_id=self._graph_id,
+            sequence=sequence,
+            timestamp=timestamp,
+            metadata=searchable(capture.sections["execution_metadata"]),
         )
