@@ -256,7 +256,7 @@ class _Lineage:
 
     def _tidy(self, newest: _Noted) -> None:
         """Put together what was noted for versions out of use: an older one costs what differs, not what happened since."""
-        in_use = [version for version in (each() for each in self._older) if version is not None]
+        in_use = [version for each in self._older if (version := each()) is not None]
         self._older = [ref(version) for version in in_use]
         self._tidy_from = 2 * len(in_use) + _UNTIDY
         later: list[dict[Any, Any]] = []

@@ -11,7 +11,8 @@ from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.ids import automatic_id
 from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.checkpoint.records.blobs import NewBlobs
-from spark.graphs.checkpoint.records.deferred import DeferredRecord
+from spark.graphs.checkpoint.records.deferred import DeferredRecord, size_of
+from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.records.query import searchable
 from spark.graphs.checkpoint.records.record import Record
 from spark.graphs.checkpoint.serialization.cost import CostBudget, CostExceededError
@@ -39,8 +40,11 @@ class RunEncoder:
         self._attempts = 0
         self._is_checked = False
         """Whatever the run began with can be saved."""
-        self._cache = EncodingCache(Thresholds.of_store(backend.blob_cost) if backend.keeps_blobs else None)
-        self._blobs = NewBlobs(writer, backend.record_codec.writing) if backend.keeps_blobs else None
+        keeps_blobs = backend.keeps_blobs and not self._defers
+        self._cache = EncodingCache(Thresholds.of_store(backend.blob_cost) if keeps_blobs else None)
+        self._blobs = NewBlobs(writer, backend.record_codec.writing) if keeps_blobs else None
+        self.retired = self._cache.retired
+        """The large values that the last record no longer refers to, though records before it do."""
 
     async def encode(self, capture: Capture, *, sequence: int, parent: int | None, timestamp: datetime) -> Record:
         """The record of what was captured, encoded on the event loop if that takes about a millisecond at most, else in a thread.
@@ -48,8 +52,9 @@ class RunEncoder:
         :param timestamp: when it is made, if the capture does not say.
         :raises SerializationError: a value can't be saved; the error has the path to it.
         """
-        if self._is_checked and (now := capture.timestamp or timestamp).tzinfo is UTC:
-            return self._deferred(capture, sequence, parent, now)
+        made_at = capture.timestamp or timestamp
+        if self._is_checked and made_at.tzinfo is UTC:
+            return self._deferred(capture, sequence, parent, made_at)
         record = await self._encode_now(capture, sequence, parent, timestamp)
         self._is_checked = self._defers
         return record
@@ -59,11 +64,6 @@ class RunEncoder:
             return self._encode(capture, sequence, parent, timestamp, CostBudget(last_cost=self._cache.last_cost))
         except CostExceededError:
             return await run_blocking(self._encode, capture, sequence, parent, timestamp)
-
-    @property
-    def retired(self) -> list[str]:
-        """The large values that the last record no longer refers to, though records before it do."""
-        return self._cache.retired
 
     def stored(self) -> None:
         """The last record is durable, and with it the large values that it brought."""
@@ -91,15 +91,16 @@ class RunEncoder:
             nonce=f"{self._writer}-{self._attempts}",
             cache=None if self._defers else self._cache,
             cost_budget=cost_budget,
-            blobs=None if self._defers else self._blobs,
+            blobs=self._blobs,
         )
 
     def _deferred(self, capture: Capture, sequence: int, parent: int | None, timestamp: datetime) -> Record:
         self._attempts += 1
+        checkpoint_id = automatic_id(self._graph_id, sequence)
         encode = partial(
             self._codec.encode_sections,
             capture.sections,
-            checkpoint_id=automatic_id(self._graph_id, sequence),
+            checkpoint_id=checkpoint_id,
             graph_id=self._graph_id,
             sequence=sequence,
             parent=parent,
@@ -107,10 +108,12 @@ class RunEncoder:
             manual=False,
             nonce=f"{self._writer}-{self._attempts}",
         )
-        return DeferredRecord(
-            encode,
+        info = CheckpointInfo(
+            checkpoint_id=checkpoint_id,
             graph_id=self._graph_id,
             sequence=sequence,
             timestamp=timestamp,
+            size=partial(size_of, encode),
             metadata=searchable(capture.sections["execution_metadata"]),
         )
+        return DeferredRecord(encode, info)
