@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
 from spark.graphs.checkpoint.encoding.levels import Thresholds
@@ -11,7 +13,7 @@ from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.ids import automatic_id
 from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.checkpoint.records.blobs import NewBlobs
-from spark.graphs.checkpoint.records.deferred import DeferredRecord, size_of
+from spark.graphs.checkpoint.records.deferred import DeferredRecord, Encode, size_of
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.records.query import searchable
 from spark.graphs.checkpoint.records.record import Record
@@ -52,18 +54,17 @@ class RunEncoder:
         :param timestamp: when it is made, if the capture does not say.
         :raises SerializationError: a value can't be saved; the error has the path to it.
         """
+        self._attempts += 1
         made_at = capture.timestamp or timestamp
+        encode = partial(self._encode, capture.sections, sequence, parent, made_at, self._attempts)
         if self._is_checked and made_at.tzinfo is UTC:
-            return self._deferred(capture, sequence, parent, made_at)
-        record = await self._encode_now(capture, sequence, parent, timestamp)
+            return self._deferred(encode, sequence, made_at, capture.sections["execution_metadata"])
+        try:
+            record = encode(cost_budget=CostBudget(last_cost=self._cache.last_cost))
+        except CostExceededError:
+            record = await run_blocking(encode)
         self._is_checked = self._defers
         return record
-
-    async def _encode_now(self, capture: Capture, sequence: int, parent: int | None, timestamp: datetime) -> Record:
-        try:
-            return self._encode(capture, sequence, parent, timestamp, CostBudget(last_cost=self._cache.last_cost))
-        except CostExceededError:
-            return await run_blocking(self._encode, capture, sequence, parent, timestamp)
 
     def stored(self) -> None:
         """The last record is durable, and with it the large values that it brought."""
@@ -73,47 +74,37 @@ class RunEncoder:
 
     def _encode(
         self,
-        capture: Capture,
+        sections: Mapping[str, Any],
         sequence: int,
         parent: int | None,
         timestamp: datetime,
+        attempt: int,
+        *,
         cost_budget: CostBudget | None = None,
     ) -> Record:
-        self._attempts += 1
         return self._codec.encode_sections(
-            capture.sections,
+            sections,
             checkpoint_id=automatic_id(self._graph_id, sequence),
             graph_id=self._graph_id,
             sequence=sequence,
             parent=parent,
-            timestamp=capture.timestamp or timestamp,
+            timestamp=timestamp,
             manual=False,
-            nonce=f"{self._writer}-{self._attempts}",
+            nonce=f"{self._writer}-{attempt}",
             cache=None if self._defers else self._cache,
             cost_budget=cost_budget,
             blobs=self._blobs,
         )
 
-    def _deferred(self, capture: Capture, sequence: int, parent: int | None, timestamp: datetime) -> Record:
-        self._attempts += 1
-        checkpoint_id = automatic_id(self._graph_id, sequence)
-        encode = partial(
-            self._codec.encode_sections,
-            capture.sections,
-            checkpoint_id=checkpoint_id,
-            graph_id=self._graph_id,
-            sequence=sequence,
-            parent=parent,
-            timestamp=timestamp,
-            manual=False,
-            nonce=f"{self._writer}-{self._attempts}",
-        )
+    def _deferred(
+        self, encode: Encode, sequence: int, timestamp: datetime, metadata: Mapping[str, Any]
+    ) -> DeferredRecord:
         info = CheckpointInfo(
-            checkpoint_id=checkpoint_id,
+            checkpoint_id=automatic_id(self._graph_id, sequence),
             graph_id=self._graph_id,
             sequence=sequence,
             timestamp=timestamp,
             size=partial(size_of, encode),
-            metadata=searchable(capture.sections["execution_metadata"]),
+            metadata=searchable(metadata),
         )
         return DeferredRecord(encode, info)
