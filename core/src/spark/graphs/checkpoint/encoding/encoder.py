@@ -124,11 +124,14 @@ class Encoder:
         :raises CostExceededError: what has to be encoded is more than the cost budget allows, if one was given.
         :raises SerializationError: a value can't be saved; the error has the path to it.
         """
+        is_own = cache is None
         cache = EncodingCache() if cache is None else cache
         facts = facts_of(timestamp, origin)
         if blobs is not None and cache.retired:
             blobs.inflation.forget(cache.retired)
         payload = self._payload(sections, facts, sequence, cache, cost_budget, blobs)
+        if is_own:
+            cache.release()
         raw_size = size = len(payload)
         compression = ""
         cache.last_cost = raw_size * self._cost_factor
