@@ -46,6 +46,8 @@ _AT_ONCE: Final = 2047
 
 
 def _sha256(header: bytes, payload: bytes) -> str:
+    if len(header) + len(payload) <= _AT_ONCE:
+        return sha256(header + payload).hexdigest()
     digest = sha256(header)
     if len(payload) > _SMALL:
         digest.update(payload)
