@@ -123,16 +123,17 @@ BUGS = [
         "noted after the change",
         IN_MAPPING,
         """        newest: _Noted = []
-        self._noted.append((before, newest))
-        for key in removed:
-            del items[key]
+        self._noted.append((before, lineage.places_of(removed) if removed else {}, newest))
+        if removed:
+            lineage.remove(removed)
         items.update(put)
 """,
         """        newest: _Noted = []
-        for key in removed:
-            del items[key]
+        places = lineage.places_of(removed) if removed else {}
+        if removed:
+            lineage.remove(removed)
         items.update(put)
-        self._noted.append((before, newest))
+        self._noted.append((before, places, newest))
 """,
     ),
     Bug("two continue one version", IN_MAPPING, "        if self._noted:\n", "        if False:\n"),
@@ -155,8 +156,8 @@ BUGS = [
     Bug(
         "only the next change is looked at",
         IN_MAPPING,
-        "            while noted:\n                before, noted = noted[0]\n                found = before.get",
-        "            if noted:\n                before, noted = noted[0]\n                found = before.get",
+        "            while noted:\n                before, _, noted = noted[0]\n                found = before.get",
+        "            if noted:\n                before, _, noted = noted[0]\n                found = before.get",
     ),
     Bug(
         "values are read after what was noted",
@@ -164,7 +165,7 @@ BUGS = [
         """            value = lineage.items.get(key, _MISSING)  # first: whatever has changed it by then was noted before
             noted = self._noted
             while noted:
-                before, noted = noted[0]
+                before, _, noted = noted[0]
                 found = before.get(key, before)
                 if found is not before:
                     return found
@@ -172,7 +173,7 @@ BUGS = [
 """,
         """            noted = self._noted
             while noted:
-                before, noted = noted[0]
+                before, _, noted = noted[0]
                 found = before.get(key, before)
                 if found is not before:
                     return found
@@ -189,6 +190,24 @@ BUGS = [
         """        if not self._noted:
             return lineage.items.get(key, _MISSING)
 """,
+    ),
+    Bug(
+        "what was removed comes last",
+        IN_MAPPING,
+        "    if not any(removed):\n        return items\n",
+        "    return items\n",
+    ),
+    Bug(
+        "places are forgotten when it is tidied",
+        IN_MAPPING,
+        "                places.setdefault(key, place)\n",
+        "                pass\n",
+    ),
+    Bug(
+        "what is put again keeps the place of what was removed",
+        IN_MAPPING,
+        "            del self.items[key], self.places[key]\n",
+        "            del self.items[key]\n",
     ),
     Bug("tidied while somebody reads", IN_MAPPING, " and not self.reading", ""),
     Bug(

@@ -36,8 +36,9 @@ class Changes(NamedTuple):
     """The keys that were removed. Some of them may be in neither version; one that was put again later is in ``put``, too."""
 
 
-_Noted: TypeAlias = "list[tuple[dict[Any, Any], _Noted]]"
-"""What the version after one changed: nothing yet, or one pair: what had been there, by key, and what was noted next."""
+_Noted: TypeAlias = "list[tuple[dict[Any, Any], dict[Any, int], _Noted]]"
+"""What the version after one changed: nothing yet, or what had been there, by key; in which places what was removed; and what
+was noted next."""
 _Log: TypeAlias = tuple[int, list[Changes]]
 """What each version changed, from the one with this number on. Only added to."""
 
@@ -45,8 +46,7 @@ _Log: TypeAlias = tuple[int, list[Changes]]
 class ItemMapping(Mapping[Any, Any]):
     """One version of a mapping that changes item by item. It never changes, and any thread may read it while later ones are made.
 
-    To others it is a dict: it is equal to one, and is copied, pickled and shown as one. Its keys are in the order of a dict,
-    but for those that a later version removed: they come last where this one is read afterwards.
+    To others it is a dict: it is equal to one, and is copied, pickled and shown as one. Its keys are in the order of a dict.
 
     :param items: those of the first version. They are its own from now on.
     """
@@ -76,10 +76,12 @@ class ItemMapping(Mapping[Any, Any]):
             if key not in before:
                 before[key] = items.get(key, _MISSING)
         newest: _Noted = []
-        self._noted.append((before, newest))
-        for key in removed:
-            del items[key]
+        self._noted.append((before, lineage.places_of(removed) if removed else {}, newest))
+        if removed:
+            lineage.remove(removed)
         items.update(put)
+        if lineage.places:
+            lineage.place(put)
         newer = _new(type(self))
         newer._lineage = lineage
         newer._noted = newest
@@ -113,13 +115,17 @@ class ItemMapping(Mapping[Any, Any]):
         lineage.reading.append(None)
         try:
             items = lineage.items.copy()  # first: whatever has changed it by then was noted before
-            noted, found = self._noted, list[dict[Any, Any]]()
+            noted, found, removed = self._noted, list[dict[Any, Any]](), list[dict[Any, int]]()
+            places = lineage.places
             while noted:
-                before, noted = noted[0]
+                before, gone, noted = noted[0]
                 found.append(before.copy())
+                removed.append(gone.copy())
+                if not noted:  # and if there still is nothing afterwards, the places are those of that moment
+                    places = lineage.places.copy()
         finally:
             lineage.reading.pop()
-        return _restored(items, found) if found else items
+        return _restored(items, found, removed, places) if found else items
 
     def get(self, key: Any, default: Any = None) -> Any:
         """The value of a key; ``default`` when there is none."""
@@ -177,7 +183,7 @@ class ItemMapping(Mapping[Any, Any]):
             value = lineage.items.get(key, _MISSING)  # first: whatever has changed it by then was noted before
             noted = self._noted
             while noted:
-                before, noted = noted[0]
+                before, _, noted = noted[0]
                 found = before.get(key, before)
                 if found is not before:
                     return found
@@ -195,12 +201,15 @@ class Captured(ItemMapping):
 class _Lineage:
     """What all versions of one mapping share."""
 
-    __slots__ = ("_logged", "_older", "_tidy_from", "id", "items", "log", "reading")
+    __slots__ = ("_logged", "_older", "_places_given", "_tidy_from", "id", "items", "log", "places", "reading")
 
     def __init__(self, items: dict[Any, Any]) -> None:
         self.items = items
         """Those of the newest version."""
         self.id = next(_IDS)
+        self.places: dict[Any, int] = {}
+        """Where each key stands, in rising numbers; empty before the first is removed."""
+        self._places_given = 0
         self.log: _Log = (0, [])
         self.reading: list[None] = []
         """As many as read an older version just now: what they may need is left as it is."""
@@ -210,6 +219,27 @@ class _Lineage:
         """The versions that are no longer the newest, oldest first; some are out of use."""
         self._tidy_from = _UNTIDY
         """With more of them than that it pays to look which are."""
+
+    def places_of(self, removed: Iterable[Any]) -> dict[Any, int]:
+        """Where these keys stand, which are about to be removed."""
+        if not self.places:
+            self.places = dict(zip(self.items, count(), strict=False))  # all at once, for those who read meanwhile
+            self._places_given = len(self.items)
+        places = self.places
+        return {key: places[key] for key in removed}
+
+    def remove(self, keys: Iterable[Any]) -> None:
+        """Remove these keys from the newest version."""
+        for key in keys:
+            del self.items[key], self.places[key]
+
+    def place(self, keys: Iterable[Any]) -> None:
+        """Put those of these keys last that are new."""
+        places = self.places
+        for key in keys:
+            if key not in places:
+                places[key] = self._places_given
+                self._places_given += 1
 
     def follow(self, version: ItemMapping, newer: ItemMapping, changes: Changes) -> _Log:
         """Log what led from one version to the next; the log is begun anew when it is longer than what it is about."""
@@ -226,7 +256,7 @@ class _Lineage:
 
     def _tidy(self, newest: _Noted) -> None:
         """Put together what was noted for versions out of use: an older one costs what differs, not what happened since."""
-        in_use = [version for version in (each() for each in self._older) if version is not None]
+        in_use = [version for each in self._older if (version := each()) is not None]
         self._older = [ref(version) for version in in_use]
         self._tidy_from = 2 * len(in_use) + _UNTIDY
         later: list[dict[Any, Any]] = []
@@ -240,17 +270,20 @@ class _Lineage:
 
         :param later: all that is noted from there on.
         """
-        before, next = noted[0]
+        before, places, next = noted[0]
         was_missing = set()
         while next is not until:
-            more, next = next[0]
+            more, more_places, next = next[0]
+            for key, place in more_places.items():
+                places.setdefault(key, place)
             for key, value in more.items():
                 if before.setdefault(key, value) is _MISSING:
                     was_missing.add(key)
         for key in was_missing:
             if key not in self.items and not any(key in each for each in later):
                 del before[key]
-        noted[0] = before, until
+                places.pop(key, None)
+        noted[0] = before, places, until
         return before
 
 
@@ -265,8 +298,14 @@ def _joined(all_changes: Iterable[Changes]) -> Changes:
     return Changes(all_put.keys(), all_removed.keys())
 
 
-def _restored(items: dict[Any, Any], found: list[dict[Any, Any]]) -> dict[Any, Any]:
-    """The items as they were before all that was noted, oldest first."""
+def _restored(
+    items: dict[Any, Any], found: list[dict[Any, Any]], removed: list[dict[Any, int]], places: dict[Any, int]
+) -> dict[Any, Any]:
+    """The items as they were before all that was noted, oldest first.
+
+    :param removed: in which places what was removed had been.
+    :param places: in which places the others are.
+    """
     before: dict[Any, Any] = {}
     for each in reversed(found):
         before.update(each)
@@ -275,4 +314,8 @@ def _restored(items: dict[Any, Any], found: list[dict[Any, Any]]) -> dict[Any, A
             items[key] = value
         else:
             items.pop(key, None)
-    return items
+    if not any(removed):
+        return items
+    for left in reversed(removed):
+        places.update(left)
+    return {key: items[key] for key in sorted(items, key=places.__getitem__)}

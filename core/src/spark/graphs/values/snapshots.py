@@ -8,7 +8,7 @@ import decimal
 import fractions
 import pathlib
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from types import FunctionType, NoneType
 from typing import Any, Final
@@ -192,12 +192,16 @@ def _can_be_copied(value: Any) -> bool:
 
 def _copy_dict(value: dict[Any, Any], copied: _Copied, state: Any) -> dict[Any, Any]:
     items = value.copy()
+    has_names = True
     for key, item in value.items():
         if type(key) is not str:
+            has_names = False
             _doubt(key, state)
         kind = type(item)
         if kind not in _IMMUTABLE:
             items[key] = copied(item, kind, state)
+    if not has_names:
+        _doubt_hashes(items, state)
     return items
 
 
@@ -208,6 +212,12 @@ def _copy_mapping(value: Mapping[Any, Any], copied: _Copied, state: Any) -> dict
 def _doubt(part: Any, state: Any) -> None:
     """Note that this part may not be possible to save."""
     if type(part) not in _IMMUTABLE and type(state) is list:
+        state.append(_DOUBTFUL)
+
+
+def _doubt_hashes(keys: Collection[Any], state: Any) -> None:
+    """Note that it may not be possible to save these, because some have the same hash."""
+    if type(state) is list and len({hash(key) for key in keys}) < len(keys):
         state.append(_DOUBTFUL)
 
 
@@ -225,11 +235,15 @@ def _copy_tuple(value: tuple[Any, ...], copied: _Copied, state: Any) -> tuple[An
 
 
 def _copy_set(value: set[Any], copied: _Copied, state: Any) -> set[Any]:
-    return set(_copy_list(value, copied, state))
+    items = set(_copy_list(value, copied, state))
+    _doubt_hashes(items, state)
+    return items
 
 
 def _copy_frozenset(value: frozenset[Any], copied: _Copied, state: Any) -> frozenset[Any]:
-    return frozenset(_copy_list(value, copied, state))
+    items = frozenset(_copy_list(value, copied, state))
+    _doubt_hashes(items, state)
+    return items
 
 
 def _copy_bytearray(value: bytearray, copied: _Copied, state: Any) -> bytearray:

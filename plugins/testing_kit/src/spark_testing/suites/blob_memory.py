@@ -10,6 +10,7 @@ class BlobMemory(InMemoryCheckpointBackend):
     """Notes for each record how many bytes it added. Chunks pay off early in it, so that a short run has some."""
 
     blob_cost = 4096
+    keeps_records = False
 
     def __init__(self, **options: object) -> None:
         super().__init__(**options)

@@ -74,6 +74,11 @@ class EncodingCache:
         self.kept.clear()
         self.incomplete.clear()
 
+    def release(self) -> None:
+        """Let go of everything at once, as it refers to itself: otherwise it would stay until garbage is collected."""
+        self.encoder = None
+        self.forget()
+
     def drop(self, name: str) -> None:
         """Forget a section that is encoded item by item."""
         followed = self.sections.pop(name, None)

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from spark.errors import SerializationError
 from spark.graphs.checkpoint.encoding.adopting import adopt
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
 from spark.graphs.checkpoint.encoding.decoder import StoredLayout
-from spark.graphs.checkpoint.encoding.section_encoder import BlobsOfRecord, SectionEncoder, no_section
+from spark.graphs.checkpoint.encoding.record_blobs import BlobsOfRecord
+from spark.graphs.checkpoint.encoding.section_encoder import SectionEncoder, no_section
 from spark.graphs.checkpoint.model import CURRENT_VERSION, FACTS, SECTIONS, GraphCheckpoint, facts_of
 from spark.graphs.checkpoint.records.blobs import NewBlobs
 from spark.graphs.checkpoint.records.buffers import Contents
 from spark.graphs.checkpoint.records.checksum import checksum
 from spark.graphs.checkpoint.records.codecs import Codec, codec_names, pack
-from spark.graphs.checkpoint.records.composing import Composer, DeferredPayload, Encoded
+from spark.graphs.checkpoint.records.composing import Composer, Encoded
 from spark.graphs.checkpoint.records.compression import COST_FACTOR
 from spark.graphs.checkpoint.records.formats import Format, is_signed
 from spark.graphs.checkpoint.records.limits import Inflation, ReadLimits, most_members
@@ -34,6 +35,9 @@ from spark.graphs.values.loaded import class_name
 from spark.graphs.values.paths import find_unserializable
 
 Checksum = Literal["sha256", "crc32"]
+
+_LEVELS_AROUND: Final = 8
+"""At most so many levels are around a value where it stands in a checkpoint. What is deferred can't be refused there any more."""
 
 
 class Encoder:
@@ -67,8 +71,10 @@ class Encoder:
         self._cost_factor = COST_FACTOR[compression] + sum(codec.cost for codec in codecs)
         self._codec_names = codec_names(codecs)
         self._serializer_name = serializer_name(serializer)
-        self._defers = checksum == "crc32" and not self._packs and not self._signs
-        """Records stay in this process, so that a payload need not be composed before it is read."""
+        self.defers: bool = (
+            checksum == "crc32" and format.composes and not (self._packs or self._signs or self._writer.has_hook)
+        )
+        """Records stay in this process, and a value that passed ``check`` can be encoded: so that may wait until it is read."""
 
     def encode(
         self,
@@ -121,22 +127,22 @@ class Encoder:
         :raises CostExceededError: what has to be encoded is more than the cost budget allows, if one was given.
         :raises SerializationError: a value can't be saved; the error has the path to it.
         """
+        is_own = cache is None
         cache = EncodingCache() if cache is None else cache
         facts = facts_of(timestamp, origin)
         if blobs is not None and cache.retired:
             blobs.inflation.forget(cache.retired)
         payload = self._payload(sections, facts, sequence, cache, cost_budget, blobs)
+        if is_own:
+            cache.release()
         raw_size = size = len(payload)
         compression = ""
-        if isinstance(payload, bytes):
-            cache.last_cost = raw_size * self._cost_factor
-            if self._packs:
-                payload, compression = packed_payload(
-                    payload, self.compression, self.codecs, format=self.format, limits=self.writing
-                )
-                size = len(payload)
-        else:
-            cache.last_cost = 0
+        cache.last_cost = raw_size * self._cost_factor
+        if self._packs:
+            payload, compression = packed_payload(
+                payload, self.compression, self.codecs, format=self.format, limits=self.writing
+            )
+            size = len(payload)
         header = RecordHeader(
             checkpoint_id=checkpoint_id,
             graph_id=graph_id,
@@ -155,8 +161,7 @@ class Encoder:
             codecs=self._codec_names,
             serializer=self._serializer_name,
         )
-        if isinstance(payload, bytes):
-            self._seal(header, payload)
+        self._seal(header, payload)
         record = Record(header, payload)
         if blobs is not None and blobs.unstored:
             record.blobs = Contents(dict(blobs.unstored))
@@ -191,7 +196,11 @@ class Encoder:
 
         :raises SerializationError: something in it can't be; the error has the path to it.
         """
-        self.dump(self._hook.value(value, path) if self.format.takes_objects else self._checker.tree(value, path), path)
+        if self.format.takes_objects:
+            tree = self._hook.value(value, path)
+        else:
+            tree = self._checker.tree(value, path, depth=_LEVELS_AROUND if self.defers else 0)
+        self.dump(tree, path)
 
     def dump(self, tree: Any, path: str) -> bytes:
         """A tree in the format.
@@ -215,7 +224,7 @@ class Encoder:
         cache: EncodingCache,
         cost_budget: CostBudget | None,
         blobs: NewBlobs | None,
-    ) -> bytes | DeferredPayload:
+    ) -> bytes:
         if (composer := self._composer) is not None:
             if cache.owner is not self.format:
                 cache.claim(self.format, self._writer if blobs is not None else None)
@@ -231,7 +240,7 @@ class Encoder:
             encoded: dict[str, Encoded] = cache.encoder.encode(sections, sequence=sequence, budget=cost_budget)
             for name, fact in facts.items():
                 encoded[name] = self.dump(self._facts_writer.tree(fact, name), name)
-            return DeferredPayload(composer, encoded) if self._defers else composer.compose(encoded)
+            return composer.compose(encoded)
         if cost_budget is not None:
             for name in SECTIONS:
                 cost_budget.add(sections[name])

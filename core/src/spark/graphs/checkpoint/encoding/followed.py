@@ -25,8 +25,10 @@ Nested: TypeAlias = Literal["never", "if large", "always"]
 Data: TypeAlias = "bytes | Apart"
 """An encoded value, or what stands for one that may refer to blobs."""
 
-TRACKED: Final = frozenset({Captured, ItemMapping, ItemList})
-"""What says how it changed."""
+TRACKED_MAPPINGS: Final = frozenset({Captured, ItemMapping})
+"""Mappings that say how they changed."""
+TRACKED: Final = TRACKED_MAPPINGS | {ItemList}
+"""All that says how it changed."""
 _NEW: Final = object()
 
 
@@ -299,6 +301,7 @@ class FollowedList(Followed):
         data = self._encoded(value, range(start, len(value)), encoding)
         self.values = value
         self.prints.clear()
+        self.chunked.is_growing = not self.chunked.hot
         first = math.floor(self.places[-1]) + 1 if self.places else 0
         for index, each in data.items():
             self.places.append(first + index - start)

@@ -22,7 +22,7 @@ class BlobTracker:
 
     def __init__(self, writer: str) -> None:
         self._writer = writer
-        self._spans: dict[str, tuple[int, int]] = {}
+        self.spans: dict[str, tuple[int, int]] = {}
         """Name to the sequences of the records that may refer to it: from the first to before the second."""
         self._began_after = 0
         """The sequence of the last record of earlier runs."""
@@ -39,11 +39,6 @@ class BlobTracker:
         """This run keeps track of these large values of earlier runs: its first record refers to them."""
         self._taken_over = frozenset(names)
 
-    @property
-    def has_large_values(self) -> bool:
-        """Whether it knows of any that may become unreferenced."""
-        return bool(self._spans)
-
     def unreferenced(self, kept: Sequence[int], *, retired: Iterable[str], until: int) -> list[str]:
         """The large values that nothing refers to once a record is stored and only the kept ones remain beside it.
 
@@ -51,17 +46,17 @@ class BlobTracker:
         :param retired: what that record no longer refers to.
         :param until: its sequence.
         """
-        spans = self._spans | _spans(retired, until)
+        spans = self.spans | _spans(retired, until)
         return [name for name, (first, last) in spans.items() if not _has_one_in(kept, first, last)]
 
     def stored(self, retired: Iterable[str], *, until: int) -> None:
         """The record with sequence ``until`` is the first that does not refer to these."""
-        self._spans |= _spans(retired, until)
+        self.spans |= _spans(retired, until)
 
     def deleted(self, names: Iterable[str]) -> None:
         """These were deleted."""
         for name in names:
-            self._spans.pop(name, None)
+            self.spans.pop(name, None)
 
     def pruned(self, infos: Iterable[CheckpointInfo]) -> None:
         """These records are being deleted."""

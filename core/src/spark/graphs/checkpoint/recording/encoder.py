@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
 
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
 from spark.graphs.checkpoint.encoding.levels import Thresholds
@@ -11,7 +14,9 @@ from spark.graphs.checkpoint.ids import automatic_id
 from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.checkpoint.recording.continuation import Continuation, Known, LeftByRun
 from spark.graphs.checkpoint.records.blobs import NewBlobs
+from spark.graphs.checkpoint.records.deferred import DeferredRecord, Encode, size_of
 from spark.graphs.checkpoint.records.info import CheckpointInfo
+from spark.graphs.checkpoint.records.query import searchable
 from spark.graphs.checkpoint.records.record import Record
 from spark.graphs.checkpoint.serialization.cost import CostBudget, CostExceededError
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
@@ -20,6 +25,9 @@ from spark.graphs.concurrency.blocking import run_blocking
 
 class RunEncoder:
     """Encodes the checkpoints of one run, for one backend.
+
+    Where records stay in this process, only the first is encoded at once: it has what the run began with, and whatever a step
+    adds has been checked when the step set or returned it. All others are encoded when somebody reads them.
 
     :param codec: what encodes them, if it is not the backend's own.
     :param writer: begins the nonce of every record, and so tells this run's records and large values from all others.
@@ -30,12 +38,18 @@ class RunEncoder:
     ) -> None:
         self._graph_id = graph_id
         self._codec = codec or backend.record_codec
+        self._defers = backend.keeps_records and self._codec.defers
         self._writer = writer
         self._attempts = 0
-        self._cache = EncodingCache(Thresholds.of_store(backend.blob_cost) if backend.keeps_blobs else None)
-        self._blobs = NewBlobs(writer, backend.record_codec.writing) if backend.keeps_blobs else None
+        self._is_checked = False
+        """Whatever the run began with can be saved."""
+        keeps_blobs = backend.keeps_blobs and not self._defers
+        self._cache = EncodingCache(Thresholds.of_store(backend.blob_cost) if keeps_blobs else None)
+        self._blobs = NewBlobs(writer, backend.record_codec.writing) if keeps_blobs else None
         self._is_stored = False
         """The last record that was encoded is durable."""
+        self.retired = self._cache.retired
+        """The large values that the last record no longer refers to, though records before it do."""
 
     def continue_from(self, continuation: Continuation) -> list[str]:
         """Go on from a record that is stored, before anything is encoded. Returns the large values that are referred to."""
@@ -45,6 +59,7 @@ class RunEncoder:
         if known is None:
             return []
         self._cache, self._blobs.inflation = known
+        self.retired = self._cache.retired
         return known.cache.names
 
     def left(self, info: CheckpointInfo) -> LeftByRun | None:
@@ -63,15 +78,17 @@ class RunEncoder:
         :param timestamp: when it is made, if the capture does not say.
         :raises SerializationError: a value can't be saved; the error has the path to it.
         """
+        self._attempts += 1
+        made_at = capture.timestamp or timestamp
+        encode = partial(self._encode, capture.sections, sequence, parent, made_at, self._attempts)
+        if self._is_checked and made_at.tzinfo is UTC:
+            return self._deferred(encode, sequence, made_at, capture.sections["execution_metadata"])
         try:
-            return self._encode(capture, sequence, parent, timestamp, CostBudget(last_cost=self._cache.last_cost))
+            record = encode(cost_budget=CostBudget(last_cost=self._cache.last_cost))
         except CostExceededError:
-            return await run_blocking(self._encode, capture, sequence, parent, timestamp)
-
-    @property
-    def retired(self) -> list[str]:
-        """The large values that the last record no longer refers to, though records before it do."""
-        return self._cache.retired
+            record = await run_blocking(encode)
+        self._is_checked = self._defers
+        return record
 
     def stored(self) -> None:
         """The last record is durable, and with it the large values that it brought."""
@@ -82,24 +99,38 @@ class RunEncoder:
 
     def _encode(
         self,
-        capture: Capture,
+        sections: Mapping[str, Any],
         sequence: int,
         parent: int | None,
         timestamp: datetime,
+        attempt: int,
+        *,
         cost_budget: CostBudget | None = None,
     ) -> Record:
-        self._attempts += 1
         self._is_stored = False
         return self._codec.encode_sections(
-            capture.sections,
+            sections,
             checkpoint_id=automatic_id(self._graph_id, sequence),
             graph_id=self._graph_id,
             sequence=sequence,
             parent=parent,
-            timestamp=capture.timestamp or timestamp,
+            timestamp=timestamp,
             manual=False,
-            nonce=f"{self._writer}-{self._attempts}",
-            cache=self._cache,
+            nonce=f"{self._writer}-{attempt}",
+            cache=None if self._defers else self._cache,
             cost_budget=cost_budget,
             blobs=self._blobs,
         )
+
+    def _deferred(
+        self, encode: Encode, sequence: int, timestamp: datetime, metadata: Mapping[str, Any]
+    ) -> DeferredRecord:
+        info = CheckpointInfo(
+            checkpoint_id=automatic_id(self._graph_id, sequence),
+            graph_id=self._graph_id,
+            sequence=sequence,
+            timestamp=timestamp,
+            size=partial(size_of, encode),
+            metadata=searchable(metadata),
+        )
+        return DeferredRecord(encode, info)

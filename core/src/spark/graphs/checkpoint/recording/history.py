@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from operator import attrgetter
@@ -16,6 +17,8 @@ from spark.graphs.checkpoint.records.record import Record
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.listing import Listing
 
+SEQUENCE: Final = attrgetter("sequence")
+"""Of a line."""
 _LONG_AGO: Final = datetime.fromtimestamp(0, UTC)
 _PAUSE: Final = timedelta(seconds=10)
 """A run that saved nothing for so long may have been stopped, and asks whether its history is still there."""
@@ -99,12 +102,13 @@ class History:
 
     def remove(self, checkpoints: Iterable[CheckpointInfo]) -> None:
         """These are about to be deleted."""
+        known = self.checkpoints
         for info in checkpoints:
-            self.checkpoints.remove(info)
+            del known[bisect_left(known, info.sequence, key=SEQUENCE)]
 
     def restore(self, checkpoints: Iterable[CheckpointInfo]) -> None:
         """These could not be deleted."""
-        self.checkpoints = sorted([*self.checkpoints, *checkpoints], key=attrgetter("sequence"))
+        self.checkpoints = sorted([*self.checkpoints, *checkpoints], key=SEQUENCE)
 
     def was_paused(self, now: datetime) -> bool:
         """Whether this run has not seen its history for so long that anything may have happened to it."""

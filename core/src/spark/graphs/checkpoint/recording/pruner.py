@@ -13,7 +13,7 @@ from spark.graphs.checkpoint.observers.observers import Observers
 from spark.graphs.checkpoint.policies.retention import KeepAll, Retention, oldest_surplus
 from spark.graphs.checkpoint.policies.retention import surplus as surplus_of
 from spark.graphs.checkpoint.recording.blob_tracker import BlobTracker
-from spark.graphs.checkpoint.recording.history import History
+from spark.graphs.checkpoint.recording.history import SEQUENCE, History
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.concurrency.uncancellable import wait_uncancellable
@@ -33,7 +33,7 @@ class Surplus:
 
     def sequences(self) -> list[int]:
         """Those of the checkpoints."""
-        return [info.sequence for info in self.checkpoints]
+        return [*map(SEQUENCE, self.checkpoints)]
 
 
 class Pruner:
@@ -79,13 +79,13 @@ class Pruner:
             checkpoints.append(superseded)
         if not checkpoints:
             return None
-        if not (retired or self._blob_tracker.has_large_values):
+        if not (retired or self._blob_tracker.spans):
             return Surplus(checkpoints, [])
         return Surplus(checkpoints, self._unreferenced_without(checkpoints, newest, retired))
 
     def stored(self, newest: CheckpointInfo, *, retired: Sequence[str]) -> None:
         """That checkpoint is durable."""
-        if retired and self._history.remembers:
+        if self._history.remembers:
             self._blob_tracker.stored(retired, until=newest.sequence)
 
     @property
@@ -110,7 +110,8 @@ class Pruner:
             if surplus.deleted:
                 left = await self._tell_deleted(surplus)
             if not (left or self._is_collection_due()):
-                self._blob_tracker.deleted(surplus.blobs)
+                if surplus.blobs:
+                    self._blob_tracker.deleted(surplus.blobs)
             elif self._backend.persistent:
                 deleting = self._delete(left, surplus.blobs)
                 self._deleting = asyncio.create_task(deleting, name=f"{self._history.graph_id}/retention")
@@ -152,9 +153,13 @@ class Pruner:
 
     async def _tell_deleted(self, surplus: Surplus) -> list[CheckpointInfo]:
         """Notify observers of what the store has deleted; what it has not is left."""
+        deleted, left = surplus.checkpoints, list[CheckpointInfo]()
+        if len(surplus.deleted) < len(deleted):
+            left = [info for info in deleted if info.sequence not in surplus.deleted]
+            deleted = [info for info in deleted if info.sequence in surplus.deleted]
         if self._observers.listen_to("spark_checkpoint_deleted"):
-            await self._observers.deleted([info for info in surplus.checkpoints if info.sequence in surplus.deleted])
-        return [info for info in surplus.checkpoints if info.sequence not in surplus.deleted]
+            await self._observers.deleted(deleted)
+        return left
 
     async def _delete(self, checkpoints: list[CheckpointInfo], blobs: list[str]) -> None:
         deleted, failed = await delete(self._backend, checkpoints, blobs) if checkpoints else ([], None)

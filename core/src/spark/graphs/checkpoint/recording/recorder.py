@@ -128,7 +128,8 @@ class Recorder:
             except Exception as error:
                 raise failure(backend, f"saving checkpoint {info.checkpoint_id!r}", error) from error
             history.append(info, at=now)
-            pruner.stored(info, retired=encoder.retired)
+            if encoder.retired:
+                pruner.stored(info, retired=encoder.retired)
             encoder.stored()
             return info, parent, surplus
         raise never_free(backend, self._graph_id)

@@ -15,7 +15,6 @@ from spark.errors import CheckpointDamagedError, InvalidIdError
 from spark.graphs.checkpoint.ids import automatic_id, check_checkpoint_id, check_graph_id
 from spark.graphs.checkpoint.records.buffers import Contents
 from spark.graphs.checkpoint.records.checksum import checksum, is_right
-from spark.graphs.checkpoint.records.composing import DeferredPayload
 from spark.graphs.checkpoint.records.info import CheckpointInfo, Scalar
 from spark.graphs.checkpoint.records.query import searchable, written_all
 
@@ -123,25 +122,19 @@ class RecordHeader:
 
 
 class Record:
-    """One checkpoint as a backend sees it. Never changed.
-
-    A payload in pieces is put together whenever it is read, and the checksum made when the header first is: a store that
-    never leaves the process need do neither for a checkpoint that nobody loads.
-    """
+    """One checkpoint as a backend sees it. Never changed."""
 
     __slots__ = ("_header", "_payload", "blobs", "graph_id", "sequence")
 
-    def __init__(
-        self, header: RecordHeader, payload: bytes | DeferredPayload, *, blobs: Mapping[str, bytes] | None = None
-    ) -> None:
-        """A record; with a payload in pieces, the header's checksum is still missing.
+    def __init__(self, header: RecordHeader, payload: bytes, *, blobs: Mapping[str, bytes] | None = None) -> None:
+        """A record.
 
         :param blobs: large values that have to be stored with it. Nothing says that its payload refers to them, so its header
             says that it may not; for values that it does refer to, there is ``with_blobs``.
         :raises ValueError: the header, which is signed, says otherwise.
         """
         if blobs and header.references_in_payload:
-            header = _undeclared(header, bytes(payload))
+            header = _undeclared(header, payload)
         self._header = header
         self._payload = payload
         self.graph_id: str = header.graph_id
@@ -160,20 +153,17 @@ class Record:
     @property
     def header(self) -> RecordHeader:
         """What is known without decoding the payload."""
-        header = self._header
-        if not header.checksum and isinstance(self._payload, DeferredPayload):
-            header.checksum = checksum("crc32", header.canonical(), bytes(self._payload))
-        return header
+        return self._header
 
     @property
     def payload(self) -> bytes:
         """The encoded content."""
-        return bytes(self._payload)
+        return self._payload
 
     @property
     def nbytes(self) -> int:
         """How many bytes it adds to a store, about: payload and large values."""
-        size, blobs = self._header.size, self.blobs
+        size, blobs = self.header.size, self.blobs
         if not blobs:
             return size
         return size + (blobs.nbytes if isinstance(blobs, Contents) else sum(map(len, blobs.values())))

@@ -76,9 +76,10 @@ class TreeWriter:
         self.has_hook = self._serialize is not None
         """A serializer is asked about every value."""
 
-    def tree(self, value: Any, path: str = "") -> Any:
+    def tree(self, value: Any, path: str = "", *, depth: int = 0) -> Any:
         """The plain tree of a value, which ``path`` leads to.
 
+        :param depth: how many levels it will stand below.
         :raises SerializationError: something in it can't be saved; the error has the path to it.
         """
         kind = type(value)
@@ -86,7 +87,7 @@ class TreeWriter:
             kind in _TRIVIAL or (kind is str and value.isascii()) or (kind is int and _SMALLEST <= value <= _LARGEST)
         ):
             return value
-        return self._report(TreeWriter.write, value, path)
+        return self._report(TreeWriter.write, value, path, depth)
 
     def mapping(self, values: Mapping[str, Any], path: str = "") -> Any:
         """The plain tree of a mapping whose values, but not itself and its keys, are offered to the serializer."""
@@ -325,14 +326,14 @@ class TreeWriter:
                 "Give their class a better __hash__, or store a list."
             )
 
-    def _report(self, write: Callable[[TreeWriter, Any, int], Any], value: Any, path: str) -> Any:
+    def _report(self, write: Callable[[TreeWriter, Any, int], Any], value: Any, path: str, depth: int = 0) -> Any:
         self._left = self._unasked
         try:
-            return write(self, value, 0)
+            return write(self, value, depth)
         except _ManyError:
             if is_endless(value):
                 raise Unsaveable(_ENDLESS).to_error(path) from None
-            return self._like_this(unasked=sys.maxsize)._report(write, value, path)
+            return self._like_this(unasked=sys.maxsize)._report(write, value, path, depth)
         except Unsaveable as problem:
             raise problem.to_error(path) from problem.__cause__
         except RecursionError as error:

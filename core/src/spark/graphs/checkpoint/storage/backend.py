@@ -65,6 +65,9 @@ class CheckpointBackend(ABC):
     blob_cost: int = 512 * 1024
     """With ``keeps_blobs``: as many bytes as the store takes in the time that one more blob takes. A value of so many is a blob
     at once; smaller ones become one together, a chunk, when checkpoints have written them again for as many bytes."""
+    keeps_records: bool = False
+    """It keeps the records that it is given as they are, and reads none before it is asked for it. In a store that is not
+    persistent, a run's checkpoints are then encoded only when somebody reads them."""
     inline_limits: ClassVar[InlineLimits] = InlineLimits()
     """For how long the backend's I/O may hold up the event loop where ``inline_io`` lets it."""
 

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Self, TypeAlias
 
 from spark.errors import SequenceTakenError
+from spark.graphs.checkpoint.records.deferred import DeferredRecord
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.records.record import Record
+from spark.graphs.checkpoint.serialization.cost import CostBudget, CostExceededError
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.listing import LatestHeaders, Listing, Records, page_of
 from spark.graphs.checkpoint.storage.url_options import split_options
+from spark.graphs.concurrency.blocking import run_blocking
 
 Sequences: TypeAlias = list[int]
 Names: TypeAlias = list[str]
@@ -19,12 +22,13 @@ Names: TypeAlias = list[str]
 class InMemoryCheckpointBackend(CheckpointBackend):
     """Keeps records in memory, for as long as the object exists.
 
-    Records are stored encoded, as everywhere, so that a history here is as isolated from the run as one on disk, and
-    what can't be saved is found while testing.
+    A history here is as isolated from the run as one on disk, and what can't be saved is found while testing. But a checkpoint
+    is only encoded when it is read: until then it shares its values, which never change, with those before and after it.
     """
 
     name = "memory"
     persistent: ClassVar[bool] = False
+    keeps_records = True
     keeps_blobs = True
     blob_cost = 512 * 1024
     """Encoded bytes are shared by all records that have them. What costs is to go through many of them for each checkpoint."""
@@ -62,20 +66,19 @@ class InMemoryCheckpointBackend(CheckpointBackend):
         self._graphs[graph_id] = records if is_latest else dict(sorted(records.items()))
 
     async def get(self, graph_id: str, sequence: int) -> Record | None:
-        return self._graphs.get(graph_id, {}).get(sequence)
+        record = self._graphs.get(graph_id, {}).get(sequence)
+        return None if record is None else await _encoded(record)
 
     async def get_many(self, graph_id: str, sequences: Sequence[int]) -> Records:
         records = self._graphs.get(graph_id, {})
         there = records if isinstance(sequences, range) else sorted({*sequences})
-        return Records(
-            {sequence: records[sequence] for sequence in there if sequence in sequences and sequence in records}
-        )
+        found = {sequence: records[sequence] for sequence in there if sequence in sequences and sequence in records}
+        return Records({sequence: await _encoded(record) for sequence, record in found.items()})
 
     async def latest_headers(self, graph_ids: Sequence[str]) -> LatestHeaders:
         histories = {graph_id: self._graphs.get(graph_id) for graph_id in graph_ids}
-        return LatestHeaders(
-            {graph_id: next(reversed(records.values())).header for graph_id, records in histories.items() if records}
-        )
+        latest = {graph_id: next(reversed(records.values())) for graph_id, records in histories.items() if records}
+        return LatestHeaders({graph_id: (await _encoded(record)).header for graph_id, record in latest.items()})
 
     async def graph_ids(self, prefix: str = "", *, after: str | None = None, limit: int | None = None) -> Names:
         there = (graph_id for graph_id, records in self._graphs.items() if records)
@@ -116,3 +119,13 @@ class InMemoryCheckpointBackend(CheckpointBackend):
         self._deleted_up_to.pop(graph_id, None)
         self._blobs.pop(graph_id, None)
         return [*self._graphs.pop(graph_id, {})]
+
+
+async def _encoded(record: Record) -> Record:
+    """The record for somebody who reads it. It is not kept encoded: reading a long history does not undo the sharing."""
+    if not isinstance(record, DeferredRecord):
+        return record
+    try:
+        return record.copy().encoded(cost_budget=CostBudget(last_cost=0))
+    except CostExceededError:
+        return await run_blocking(record.copy().encoded)
