@@ -116,8 +116,7 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         return f"{type(self).__name__}({self.database!r}, table_name={self.table_name!r})"
 
     async def put(self, record: Record) -> None:
-        _check(record)
-        await self._write(Put(record, self._statements.values_of(record)))
+        await self.put_and_delete(record, ())
 
     async def put_and_delete(self, record: Record, to_delete: Sequence[int], blobs: Sequence[str] = ()) -> Sequences:
         _check(record)

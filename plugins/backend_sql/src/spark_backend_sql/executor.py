@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -115,7 +116,8 @@ class _Attempt:
         self._outcomes: Outcomes | None = None
         """Those of the transaction under way, once all but its COMMIT is done."""
         # In one order, so that two processes with conflicting transactions wait for each other and don't deadlock.
-        self._ordered = operations if len(operations) == 1 else sorted(operations, key=lambda each: each.touched)
+        is_in_order = len(operations) == 1 or database.dialect.runs_in_process  # which one at a time writes
+        self._ordered = operations if is_in_order else sorted(operations, key=attrgetter("touched"))
 
     def __str__(self) -> str:
         return str(self.operations[0]) if len(self.operations) == 1 else f"carry out {len(self.operations)} operations"
