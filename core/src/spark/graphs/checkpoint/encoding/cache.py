@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from spark.graphs.checkpoint.encoding.followed import FollowedMapping
 from spark.graphs.checkpoint.encoding.levels import Thresholds
 from spark.graphs.checkpoint.records.buffers import Buffers
 from spark.graphs.checkpoint.records.composing import Encoded
 from spark.graphs.checkpoint.serialization.writer import TreeWriter
+
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint.encoding.followed import FollowedMapping
 
 
 class EncodingCache:
