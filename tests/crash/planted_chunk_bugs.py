@@ -81,21 +81,6 @@ class LosesOneOfMany(Wrong):
         _ChunkWriter.store = store  # type: ignore[method-assign]
 
 
-class MovesWhatIsReplaced(Wrong):
-    """Lets an item come last when it gets another value."""
-
-    def plant(self) -> None:
-        right = ChunkedMapping.put
-
-        def put(self: ChunkedMapping, key: Key, *arguments: Any, **options: Any) -> None:
-            right(self, key, *arguments, **options)
-            if key in self._places:
-                self._places[key] = self._next_place
-                self._next_place += 1
-
-        ChunkedMapping.put = put  # type: ignore[method-assign]
-
-
 class CollectsWhatIsBeingWritten(Wrong):
     """Takes every large value that no checkpoint refers to for garbage, also those of a record to come."""
 

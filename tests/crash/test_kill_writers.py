@@ -66,7 +66,6 @@ def test_harness_finds_a_planted_bug(bug: str) -> None:
         "KeepsReferences",
         "ForgetsRemoved",
         "LosesOneOfMany",
-        "MovesWhatIsReplaced",
         "CollectsWhatIsBeingWritten",
         "DeletesChunksFirst",
         "MixesWriters",

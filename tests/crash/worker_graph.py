@@ -8,7 +8,6 @@ from typing import Any
 from spark.graphs import Graph, JoinNode, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig, CheckpointHandler, Durability, GraphCheckpoint
 from spark.graphs.checkpoint.encoding.levels import Thresholds
-from spark.graphs.checkpoint.recording import encoder
 from tests.crash import growing_state
 from tests.crash.growing_state import ITEMS
 
@@ -99,7 +98,7 @@ def build(
         backend=backend, trigger_on_iteration=1, max_checkpoints=kept, handler=handler, durability=durability
     )
     backend.blob_cost = max(type(backend).blob_cost // SHARE, 1024)
-    encoder.Thresholds = _small  # type: ignore[assignment, misc]
+    Thresholds.of_store = _small  # type: ignore[method-assign, assignment]
     notes = {f"note {number}": "" for number in range(NOTES)}
     return Graph(start=tick, id=graph_id, state=notes | growing_state.at_first(), checkpoint_config=config)
 
@@ -150,12 +149,16 @@ def complaint_about(checkpoint: GraphCheckpoint, chains: list[str]) -> str | Non
         return f"the small values are not those of {rounds} rounds"
     collections = {
         "log": growing_state.log_after,
-        "book": growing_state.book_after,
         "agenda": growing_state.agenda_after,
     }
     for name, after in collections.items():
         if (different := difference(state[name], after(rounds))) is not None:
             return f"{name} is not that of {rounds} rounds: {different}"
+    book, expected = (
+        growing_state.in_settled_order(each, rounds) for each in (state["book"], growing_state.book_after(rounds))
+    )
+    if (different := difference(book, expected)) is not None:
+        return f"book is not that of {rounds} rounds: {different}"
     ticks = checkpoint.node_states.get("Tick", {})
     if ticks.get("ticks", 0) != rounds or difference(ticks.get("diary", {}), growing_state.diary_after(rounds)):
         return f"the node's own state is not that of {rounds} rounds"
@@ -175,4 +178,6 @@ def difference(found: Any, expected: Any) -> str | None:
     place = next((number for number, (one, other) in enumerate(zip(listed, right, strict=False)) if one != other), None)
     if place is None:
         return f"{len(listed)} items instead of {len(right)}"
-    return f"item {place} of {len(listed)} is {str(listed[place])[:40]!r}, not {str(right[place])[:40]!r}"
+    elsewhere = listed.index(right[place]) if right[place] in listed else "nowhere"
+    found, wanted = (str(each[place])[:40] for each in (listed, right))
+    return f"item {place} of {len(listed)} is {found!r}, not {wanted!r}, which is at {elsewhere}"

@@ -12,6 +12,7 @@ import pytest
 
 from spark.errors import BudgetExceededError, GraphDefinitionError, MapError
 from spark.graphs import Budget, Graph, ItemError, JoinNode, Node, NodeContext, Task
+from spark.graphs.checkpoint import CheckpointConfig
 from tests.support.running import Does
 
 
@@ -56,6 +57,16 @@ class TestItems:
         start.each("items") >> says("work", lambda c: (c.index, c.key, c.path, c.inputs)) >> Gather()
 
         assert await got(start) == [(0, None, (0,), "a"), (1, None, (1,), "b")]
+
+    async def test_an_error_says_which_item_failed(self) -> None:
+        start, inner = split({"x": [1], "y": [2, 0]}), passing("inner")
+        start.each("items") >> inner
+        inner.each("items") >> says("work", lambda c: 1 / c.inputs) >> Gather()
+
+        with pytest.raises(ZeroDivisionError) as caught:
+            await Graph(start, checkpoint_config=CheckpointConfig()).run()
+
+        assert "node 'work' failed for item 'y', 1; graph" in caught.value.__notes__[-1]
 
     async def test_of_a_mapping_the_values_are_the_items(self) -> None:
         start = split({"x": 1, "y": 2})

@@ -348,6 +348,14 @@ class TestOtherKinds:
         with pytest.raises(TypeError, match=expected):
             await step.state.append("messages", 1)
 
+    @pytest.mark.parametrize("value", ["text", b"bytes", 5, None, {"a": 1}], ids=repr)
+    async def test_to_extend_by_one_value_is_refused(self, value: Any) -> None:
+        """The letters of a text are hardly ever what was meant."""
+        step = Steps(messages=[]).begin()
+
+        with pytest.raises(TypeError, match=rf"not a {type(value).__name__}. To add it as one item, write append"):
+            await step.state.extend("messages", value)
+
     @pytest.mark.parametrize("value", ["text", 5, None, [1]], ids=repr)
     async def test_something_that_is_no_dict_is_refused_in_the_step(self, value: Any) -> None:
         step = Steps(files=value).begin()

@@ -308,6 +308,8 @@ class Graph:
         if recorder is not None:
             await recorder.open(parent=origin.parent, next_sequence=origin.next_sequence)
         self._session.begin_at(origin)
+        if recorder is not None:
+            recorder.continue_from(self._session.take_stored())
         self._run = None
         if origin.pending is not None:
             await self._arguments.observers.restored(origin.pending.checkpoint)
@@ -323,6 +325,8 @@ class Graph:
             raise
         finally:
             run.services.executor.close()
+            if recorder is not None:
+                self._session.stored = recorder.left()
             if is_stored:
                 self._session.mark_stored()
 

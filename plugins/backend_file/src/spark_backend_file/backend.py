@@ -51,7 +51,7 @@ class FileCheckpointBackend(CheckpointBackend):
 
     name = "file"
     keeps_blobs = True
-    blob_cost = 128 * 1024
+    blob_cost: int = 128 * 1024
 
     def __init__(
         self,

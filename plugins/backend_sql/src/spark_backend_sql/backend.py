@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 
@@ -68,7 +68,7 @@ class DatabaseCheckpointBackend(CheckpointBackend):
 
     name = "sql"
     keeps_blobs = True
-    blob_cost = 4 * 1024
+    blob_cost = 8 * 1024
 
     def __init__(
         self,
@@ -116,7 +116,8 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         return f"{type(self).__name__}({self.database!r}, table_name={self.table_name!r})"
 
     async def put(self, record: Record) -> None:
-        await self.put_and_delete(record, ())
+        _check(record)
+        await self._write(Put(record, self._statements.values_of(record)))
 
     async def put_and_delete(self, record: Record, to_delete: Sequence[int], blobs: Sequence[str] = ()) -> Sequences:
         _check(record)
@@ -239,9 +240,9 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         finally:
             closing.shutdown(wait=True)
 
-    async def _write(self, operation: Operation) -> Sequences:
+    def _write(self, operation: Operation) -> Coroutine[Any, Any, Sequences]:
         self._check_open()
-        return await self._writer.run(operation)
+        return self._writer.run(operation)
 
     async def _record(self, query: Query, values: Mapping[str, Any], doing: str) -> Record | None:
         """The record that a query finds. It runs inline where the payload is small."""

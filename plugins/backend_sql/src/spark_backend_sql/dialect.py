@@ -1,8 +1,9 @@
 """What differs between databases: how they are connected to, how they lock, and how operations are carried out in a transaction.
 
-That a sequence is used once rests on two things: the primary key, and ``deleted_up_to``, the highest sequence of a graph
-that was ever deleted. A deletion removes the row and raises ``deleted_up_to`` in one transaction. A put inserts its row and
-reads ``deleted_up_to`` *after* that: if its sequence was free because of a deletion, that deletion is committed, and seen.
+That a sequence is used once rests on two things: the primary key, and ``deleted_up_to``, at least the highest sequence of a
+graph that was ever deleted, and below the next one. A deletion removes the row and raises ``deleted_up_to`` in one transaction.
+A put inserts its row and reads ``deleted_up_to`` *after* that: if its sequence was free because of a deletion, that deletion is
+committed, and seen.
 """
 
 from __future__ import annotations
@@ -144,7 +145,7 @@ class Dialect(ABC):
 
     def is_stored(self, driver: Any, put: Put) -> bool:
         """Whether the record at this address is this very one."""
-        found = self._nonce.run(driver, {"graph_id": put.graph_id, "sequence": put.record.sequence}).fetchone()
+        found = self._nonce_at(driver, put)
         return found is not None and found[0] == put.record.header.nonce
 
     def _store(self, driver: Any, put: Put) -> str:
@@ -166,6 +167,13 @@ class Dialect(ABC):
     def _insert_row(self, driver: Any, put: Put) -> bool:
         inserted: int = self._insert_record.run(driver, put.values).rowcount
         return inserted == 1
+
+    def _is_there(self, driver: Any, put: Put) -> bool:
+        """Whether some record has this address."""
+        return self._nonce_at(driver, put) is not None
+
+    def _nonce_at(self, driver: Any, put: Put) -> Any:
+        return self._nonce.run(driver, {"graph_id": put.graph_id, "sequence": put.record.sequence}).fetchone()
 
     def _was_deleted(self, driver: Any, put: Put) -> bool:
         found = self._deleted_up_to.run(driver, {"graph_id": put.graph_id}).fetchone()

@@ -40,7 +40,8 @@ class Put:
     @property
     def touched(self) -> list[Address]:
         """Every address that this changes."""
-        return [(self.graph_id, sequence) for sequence in (self.record.sequence, *self.to_delete)]
+        graph_id = self.record.graph_id
+        return [(graph_id, self.record.sequence), *((graph_id, sequence) for sequence in self.to_delete)]
 
     @property
     def blobs(self) -> Iterator[dict[str, Any]]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from sqlalchemy import URL, Connection, Engine, Table, bindparam, event, exists, select
+from sqlalchemy import URL, BigInteger, ColumnElement, Connection, Engine, Table, bindparam, event, exists, select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.elements import ClauseElement
 
@@ -45,6 +45,8 @@ class SqliteDialect(Dialect):
     def __init__(self, tables: Tables, sql: Any) -> None:
         self._graphs = tables.graphs
         super().__init__(tables, sql)
+        self._replace_record = self._compiled(self._replace(tables.checkpoints))
+        self._raise_ahead = self._compiled(self._insert_or_raise_ahead())
 
     @contextmanager
     def exclusively(self, connection: Connection, name: str) -> Iterator[None]:
@@ -70,18 +72,41 @@ class SqliteDialect(Dialect):
 
     def insert_new(self, table: Table, keys: Sequence[str]) -> ClauseElement:
         """Checked against ``deleted_up_to`` by the same statement: no other connection writes while it runs."""
-        graphs = self._graphs.c
         bound = {column.name: bindparam(column.name, type_=column.type) for column in table.columns}
-        was_deleted = exists().where(graphs.graph_id == bound["graph_id"], graphs.deleted_up_to >= bound["sequence"])
-        insert = sqlite.insert(table).from_select([*bound], select(*bound.values()).where(~was_deleted))
+        is_free = ~self._was_deleted_before(bound)
+        insert = sqlite.insert(table).from_select([*bound], select(*bound.values()).where(is_free))
         return insert.on_conflict_do_nothing(index_elements=keys)
 
+    def _replace(self, table: Table) -> ClauseElement:
+        """An UPDATE that puts a new record into the row of an old one of its graph, unless its sequence can't be used."""
+        columns, bound = table.c, {column.name: bindparam(column.name, type_=column.type) for column in table.columns}
+        statement = table.update().prefix_with("OR IGNORE").values(bound)
+        is_old = (columns.graph_id == bound["graph_id"], columns.sequence == bindparam("old", type_=BigInteger))
+        return statement.where(*is_old, ~self._was_deleted_before(bound))
+
+    def _was_deleted_before(self, bound: Mapping[str, ColumnElement[Any]]) -> ColumnElement[bool]:
+        graphs = self._graphs.c
+        return exists().where(graphs.graph_id == bound["graph_id"], graphs.deleted_up_to >= bound["sequence"])
+
+    def _insert_or_raise_ahead(self) -> ClauseElement:
+        """Raises ``deleted_up_to``, where it is below ``highest``: the highest sequence that is deleted now."""
+        new = sqlite.insert(self._graphs)
+        is_below = self._graphs.c.deleted_up_to < bindparam("highest", type_=BigInteger)
+        raised = {"deleted_up_to": new.excluded.deleted_up_to}
+        return new.on_conflict_do_update(index_elements=["graph_id"], set_=raised, where=is_below)
+
     def apply_all(self, driver: Any, operations: Sequence[Operation]) -> Outcomes:
-        """Each kind of statement is run once for all of them: to begin one anew costs as much as to store a small row."""
+        """Each kind of statement is run once for all of them: to begin one anew costs as much as to store a small row.
+
+        A record for which one other is deleted takes that one's row, which is half the work.
+        """
         puts = [operation for operation in operations if isinstance(operation, Put)]
         if len(puts) < len(operations) and any(isinstance(operation, Forget) for operation in operations):
             return self.apply(driver, operations)
-        if self._insert_all(driver, puts) < len(puts):
+        replacing = [put for put in puts if _takes_a_row(put)]
+        others = [each for each in operations if not _takes_a_row(each)] if replacing else operations
+        added = [each for each in others if isinstance(each, Put)] if replacing else puts
+        if self._replace_all(driver, replacing) < len(replacing) or self._insert_all(driver, added) < len(added):
             raise RefusedError
         for put in puts:
             if put.record.blobs:
@@ -89,7 +114,17 @@ class SqliteDialect(Dialect):
         for operation in operations:
             if operation.blobs_to_delete:
                 self._delete_blobs(driver, operation)
-        return self._delete_all_rows(driver, operations)
+        self._delete_all_rows(driver, others)
+        self._raise_marks(driver, operations)
+        return {each: [*each.to_delete] for each in operations}
+
+    def _replace_all(self, driver: Any, puts: Sequence[Put]) -> int:
+        """How many of the records could take the row of the one that goes."""
+        if not puts:
+            return 0
+        rows = [{**put.values, "old": put.to_delete[0]} for put in puts]
+        replaced: int = self._replace_record.run_many(driver, rows).rowcount
+        return replaced
 
     def _insert_all(self, driver: Any, puts: Sequence[Put]) -> int:
         """How many of the records could be inserted."""
@@ -98,25 +133,35 @@ class SqliteDialect(Dialect):
         inserted: int = self._insert_record.run_many(driver, [put.values for put in puts]).rowcount if puts else 0
         return inserted
 
-    def _delete_all_rows(self, driver: Any, operations: Sequence[Operation]) -> Outcomes:
+    def _delete_all_rows(self, driver: Any, operations: Sequence[Operation]) -> None:
         addresses = [
             {"graph_id": each.graph_id, "sequence": sequence} for each in operations for sequence in each.to_delete
         ]
-        if addresses:
-            if self._delete_record.run_many(driver, addresses).rowcount < len(addresses):
-                raise RefusedError
-            marks = [
-                {"graph_id": each.graph_id, "deleted_up_to": max(each.to_delete)}
-                for each in operations
-                if each.to_delete
-            ]
-            self._raise_deleted_up_to.run_many(driver, marks)
-        return {each: [*each.to_delete] for each in operations}
+        if addresses and self._delete_record.run_many(driver, addresses).rowcount < len(addresses):
+            raise RefusedError
+
+    def _raise_marks(self, driver: Any, operations: Sequence[Operation]) -> None:
+        """Raise ``deleted_up_to`` of each graph that loses a record.
+
+        With a new record it goes up to just below that one, so that a run that keeps the last ten raises it once in ten saves:
+        what is between was used, too, or is too late.
+        """
+        marks = [
+            {
+                "graph_id": each.graph_id,
+                "highest": (highest := max(each.to_delete)),
+                "deleted_up_to": _mark(each, highest),
+            }
+            for each in operations
+            if each.to_delete
+        ]
+        if marks:
+            self._raise_ahead.run_many(driver, marks)
 
     def _insert(self, driver: Any, put: Put) -> str:
         if self._insert_row(driver, put):
             return ""
-        return DELETED if self._was_deleted(driver, put) else IN_USE
+        return IN_USE if self._is_there(driver, put) else DELETED
 
     def _forget(self, driver: Any, graph_id: str) -> list[int]:
         # Otherwise what is deleted stays in the file until something else is written there.
@@ -125,6 +170,16 @@ class SqliteDialect(Dialect):
             return super()._forget(driver, graph_id)
         finally:
             driver.execute("PRAGMA secure_delete=OFF")
+
+
+def _takes_a_row(operation: Operation) -> bool:
+    """Whether it is a record for which one other is deleted."""
+    to_delete = operation.to_delete
+    return len(to_delete) == 1 and isinstance(operation, Put) and to_delete[0] != operation.record.sequence
+
+
+def _mark(operation: Operation, highest: int) -> int:
+    return max(highest, operation.record.sequence - 1) if isinstance(operation, Put) else highest
 
 
 def _prepare_writer(connection: sqlite3.Connection, record: object) -> None:

@@ -47,7 +47,7 @@ PLANTED: Final[dict[str, Planted]] = {
     "a dead chunk is kept": edited(chunked, MAPPING, "_kill", "if not chunk.live:", "if False:"),
     "a dropped chunk is not retired": edited(chunked, MAPPING, "_drop", "self._retired((chunk.name,))", "pass"),
     "merged chunks are written as they were": edited(
-        chunked, MAPPING, "_live_keys", "if self._owners.get(key) is chunk", ""
+        chunked, MAPPING, "flush", "if self._owners.get(key) is chunk", ""
     ),
     "nothing is merged": edited(levels, chunked, "to_rewrite", ">= thresholds.ratio", ">= 10_000"),
     "a new item of a mapping gets a place that was used": edited(
@@ -104,7 +104,7 @@ PLANTED: Final[dict[str, Planted]] = {
     "the tail is read first": edited(
         chunks,
         None,
-        "_items",
+        "_parts",
         'parts += [content[name] for name in ("tail", "apart") if name in content]',
         'parts[:0] = [content[name] for name in ("tail", "apart") if name in content]',
     ),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spark.graphs.checkpoint.encoding.chunked import ChunkedMapping
+from spark.graphs.checkpoint.encoding.levels import Thresholds
 from tests.core.checkpoint.encoding.chunked_history import ACTS, SMALL, History, Step, live, steps
 from tests.core.checkpoint.encoding.planted_chunk_bugs import PLANTED
 
@@ -38,6 +41,33 @@ def test_a_planted_bug_is_found(bug: str, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(target, name, replacement)
 
     assert any(fails(seed) for seed in range(40)) if bug not in ONLY_COSTLY else is_costly(), "nothing shows it"
+
+
+def test_a_tail_that_would_not_be_worth_a_chunk_is_left_alone() -> None:
+    """Nothing is added up for it, at any of its checkpoints."""
+    mapping = tail_of(1_000, 999)
+    assert mapping.is_idle
+    for _ in range(50):
+        mapping.settle()
+    assert mapping.rent == 0
+
+    mapping.put("one more", b"x")
+
+    assert not mapping.is_idle
+    mapping.settle()
+    mapping.settle()
+    assert mapping.rent > 0
+
+
+def test_a_store_without_chunks_leaves_every_tail_alone() -> None:
+    assert tail_of(10_000_000, blob_cost=math.inf).is_idle
+
+
+def tail_of(*sizes: int, blob_cost: float = 8192) -> ChunkedMapping:
+    mapping = ChunkedMapping(Thresholds(blob_cost, worth=2000), is_list=False, retired=lambda names: None)
+    for number, size in enumerate(sizes):
+        mapping.put(f"key {number}", b"x" * size)
+    return mapping
 
 
 REMEMBERED: Final[list[Step]] = [

@@ -83,7 +83,19 @@ def test_what_stays_is_put_into_a_chunk_once_that_costs_less() -> None:
 def test_what_is_large_or_much_is_put_there_at_once() -> None:
     assert is_large(STORE, 8 * KB)
     assert not is_large(STORE, 8 * KB - 1)
-    assert is_bought_at_once(STORE, 128 * KB, is_constant=False)
-    assert not is_bought_at_once(STORE, 127 * KB, is_constant=False)
-    assert is_bought_at_once(STORE, 2 * KB, is_constant=True)
-    assert not is_bought_at_once(Thresholds(), 10**12, is_constant=True)
+    assert is_bought_at_once(STORE, 128 * KB, is_constant=False, is_growing=False)
+    assert not is_bought_at_once(STORE, 127 * KB, is_constant=False, is_growing=True)
+    assert not is_bought_at_once(Thresholds(), 10**12, is_constant=True, is_growing=True)
+
+
+def test_what_never_changes_is_put_there_at_once_even_if_it_is_small() -> None:
+    assert is_bought_at_once(STORE, 256, is_constant=True, is_growing=False)
+    assert not is_bought_at_once(STORE, 255, is_constant=True, is_growing=False)
+
+
+def test_what_is_appended_is_put_there_at_once_where_blobs_are_cheap() -> None:
+    databases, files = Thresholds.of_store(8 * KB), Thresholds.of_store(128 * KB)
+
+    assert is_bought_at_once(databases, 512, is_constant=False, is_growing=True)
+    assert not is_bought_at_once(databases, 511, is_constant=False, is_growing=True)
+    assert not is_bought_at_once(files, 1024 * KB, is_constant=False, is_growing=True)

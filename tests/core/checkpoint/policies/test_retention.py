@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from spark.errors import GraphDefinitionError
+from spark.errors import GraphDefinitionError, RuleError
 from spark.graphs import Graph, NodeContext
 from spark.graphs.checkpoint import (
     CheckpointConfig,
@@ -19,7 +19,7 @@ from spark.graphs.checkpoint import (
     KeepLast,
     Retention,
 )
-from spark.graphs.checkpoint.policies.retention import surplus
+from spark.graphs.checkpoint.policies.retention import oldest_surplus, surplus
 from spark_testing.records import make_record
 from tests.support.running import Does, countdown, every_step, history
 
@@ -38,6 +38,59 @@ def line(sequence: int, *, days_old: float = 0) -> CheckpointInfo:
 
 def deleted(retention: Retention, *checkpoints: CheckpointInfo) -> list[int]:
     return [info.sequence for info in surplus(checkpoints, retention=retention, now=NOW)]
+
+
+class Asked(KeepLast):
+    """Notes which checkpoints it is asked about."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self.sequences: list[int] = []
+
+    def keeps(self, checkpoint: CheckpointInfo, *, age: int, now: datetime) -> bool:
+        self.sequences.append(checkpoint.sequence)
+        return super().keeps(checkpoint, age=age, now=now)
+
+
+@pytest.mark.parametrize(
+    "retention",
+    [
+        KeepLast(1),
+        KeepLast(4),
+        KeepLast(99),
+        KeepFor(days=3.5),
+        KeepAll(),
+        KeepLast(2) | KeepFor(days=4),
+        KeepLast(5) & KeepFor(days=2),
+    ],
+)
+def test_a_rule_that_keeps_what_is_younger_gives_up_the_same_whichever_way_it_is_asked(retention: Retention) -> None:
+    """Each save of a run asks only about the oldest ones, instead of all."""
+    lines = [line(sequence, days_old=10 - sequence) for sequence in range(1, 11)]
+
+    for count in range(1, 11):
+        *earlier, newest = lines[:count]
+        given_up = oldest_surplus(earlier, retention=retention, now=newest.timestamp)
+        assert given_up == surplus(lines[:count], retention=retention, now=newest.timestamp)
+
+
+def test_nothing_beyond_the_first_that_is_kept_is_looked_at() -> None:
+    """A history of thousands would otherwise be walked at each save."""
+    retention = Asked(5)
+
+    given_up = oldest_surplus([line(sequence) for sequence in range(1, 9)], retention=retention, now=NOW)
+
+    assert [info.sequence for info in given_up] == [1, 2, 3, 4]
+    assert retention.sequences == [1, 2, 3, 4, 5]
+
+
+def test_of_a_rule_that_raises_nothing_is_given_up() -> None:
+    class Broken(KeepLast):
+        def keeps(self, checkpoint: CheckpointInfo, *, age: int, now: datetime) -> bool:
+            raise ZeroDivisionError("of the rule")
+
+    with pytest.raises(RuleError, match=r"ZeroDivisionError.*graph 'g', which are all kept"):
+        oldest_surplus([line(1), line(2)], retention=Broken(1), now=NOW)
 
 
 class TestRules:

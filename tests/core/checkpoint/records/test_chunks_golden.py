@@ -80,7 +80,7 @@ def test_the_same_chunks_are_written_today() -> None:
 def test_all_that_chunks_can_hold_is_in_the_file() -> None:
     payload = read(CHUNKS)[0].payload
 
-    for each in ("kind", "writer", "refs", "tail", "apart", "values", "places", "removed", "$buffered"):
+    for each in ("kind", "writer", "refs", "rent", "tail", "apart", "values", "places", "removed", "$buffered"):
         assert f'"{each}":'.encode() in payload
     assert b'"kind":"list"' in payload
     assert b'"kind":"mapping"' in payload

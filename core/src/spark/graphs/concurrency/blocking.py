@@ -7,7 +7,7 @@ Nodes and checkpoints have threads of their own, so that neither waits for the o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -67,12 +67,12 @@ class Reply:
         self._is_here = False
         """It was given, whether or not anybody still waits for it."""
 
-    async def wait(self) -> Any:
+    def wait(self) -> Awaitable[Any]:
         """The result, once it was given.
 
         :raises BaseException: the result was given with ``is_error``.
         """
-        return await self._future
+        return self._future
 
     async def wait_uncancellable(self) -> None:
         """Wait until the result was given, however often the waiting is cancelled."""

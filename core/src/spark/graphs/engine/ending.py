@@ -257,6 +257,8 @@ class Ending:
 def _what_failed(stop: Stop) -> str:
     if stop.step is None:
         return ""
+    item = stop.step.token.item
+    where = "" if item is None else f" for item {', '.join(map(repr, item.path()))}"
     if isinstance(stop.error, ConditionError | StateConflictError):
-        return f"the step of node {stop.step.node!r} could not be committed; "
-    return f"node {stop.step.node!r} failed; "
+        return f"the step of node {stop.step.node!r}{where} could not be committed; "
+    return f"node {stop.step.node!r} failed{where}; "

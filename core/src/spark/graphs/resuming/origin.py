@@ -9,8 +9,9 @@ from typing import Any, Literal, Self, TypeAlias
 from spark.errors import GraphDefinitionError, InputConflictError, RunError
 from spark.graphs.checkpoint.calls import wrapped
 from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
-from spark.graphs.checkpoint.maintenance.loading import load_latest
+from spark.graphs.checkpoint.maintenance.loading import Latest, load_to_continue
 from spark.graphs.checkpoint.model import GraphCheckpoint
+from spark.graphs.checkpoint.recording.continuation import LoadedRecord
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.definition.topology import Topology
 from spark.graphs.engine.position import RunPosition
@@ -35,18 +36,23 @@ class Origin:
     """Where the state comes from; None for a state that was given."""
     pending: PendingRun | None = None
     """The run to continue; None for a new one."""
+    stored: LoadedRecord | None = None
+    """How its sections are stored, but for those of which the graph makes values of its own: those of the state."""
     next_sequence: int | None = None
     """The next free sequence when the store was read; whatever has it, or a higher one, was written by others since. None: the
     store was not read."""
 
     @classmethod
-    def of(cls, checkpoint: GraphCheckpoint, *, next_sequence: int | None = None) -> Self:
+    def of(
+        cls, checkpoint: GraphCheckpoint, *, next_sequence: int | None = None, stored: LoadedRecord | None = None
+    ) -> Self:
         """The state and the pending work of a checkpoint that was checked."""
         return cls(
             graph_state=dict(checkpoint.graph_state),  # set_state may edit it
             node_states=checkpoint.node_states,
             checkpoint=checkpoint,
             pending=PendingRun(checkpoint) if checkpoint.frontier is not None else None,
+            stored=stored,
             next_sequence=next_sequence,
         )
 
@@ -221,11 +227,11 @@ def check_resume(resume: Any, rename: Any) -> None:
         )
 
 
-async def look_up(backend: CheckpointBackend, graph_id: str) -> tuple[GraphCheckpoint | None, int]:
+async def look_up(backend: CheckpointBackend, graph_id: str) -> tuple[Latest | None, int]:
     """The latest checkpoint of a graph, or None; and the next free sequence."""
     with wrapped(backend, "looking for the latest checkpoint of graph ", graph_id):
         # First: what is written after this is either found below, or takes the sequence of the run's first checkpoint.
         next_sequence = await backend.next_sequence(graph_id)
-    latest = await load_latest(backend, graph_id)
-    found = latest.sequence if latest is not None and latest.sequence is not None else 0
+    latest = await load_to_continue(backend, graph_id)
+    found = (latest.checkpoint.sequence or 0) if latest is not None else 0
     return latest, max(next_sequence, found + 1)

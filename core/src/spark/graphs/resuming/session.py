@@ -11,6 +11,8 @@ from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.migrations import migrated
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.recording.capture import Capture
+from spark.graphs.checkpoint.recording.continuation import LoadedRecord
+from spark.graphs.checkpoint.serialization.classes.sameness import is_same
 from spark.graphs.resuming.comparison import differing_names
 from spark.graphs.resuming.origin import Origin, look_up
 from spark.graphs.resuming.renaming import check_rename
@@ -19,7 +21,9 @@ from spark.graphs.resuming.validation import validated
 from spark.graphs.state.transactions import StateStore
 
 if TYPE_CHECKING:
+    from spark.graphs.checkpoint.encoding.decoder import StoredLayout
     from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
+    from spark.graphs.checkpoint.recording.continuation import Continuation
     from spark.graphs.checkpoint.storage.backend import CheckpointBackend
     from spark.graphs.definition.topology import Topology
     from spark.graphs.message import Message
@@ -41,6 +45,8 @@ class GraphSession:
         """What the next run begins with, unless it is told to resume."""
         self.edits: dict[str, Any] = {}
         """Values that were set between runs and that no checkpoint holds yet."""
+        self.stored: Continuation | None = None
+        """How the latest record is stored that has this state, as far as the next run can go on from there."""
         self.begin_at(given)
         if given.checkpoint is None:
             self.next = Origin()
@@ -76,6 +82,7 @@ class GraphSession:
             # A run that was interrupted before anything was saved began with what was given.
             origin = self.next if self.next.checkpoint is not None else self.given
         else:
+            self.stored = None  # if this fails, what it refers to may be damaged
             origin = await stored.latest_or(self.given)
         if origin is not self.next and origin.checkpoint is not None and origin is not self.given:
             self._check_edits(origin.checkpoint, stored.record_codec())
@@ -98,12 +105,19 @@ class GraphSession:
 
     def begin_at(self, origin: Origin) -> None:
         """Take over the state with which a run is to begin."""
-        if origin.graph_state is not None and origin is not self.next:
+        if origin.graph_state is not None and origin.graph_state is not self.next.graph_state:
             self.state = StateStore("graph_state", origin.graph_state)
             self.node_states = {
                 key: StateStore(f"node_states[{key!r}]", values) for key, values in origin.node_states.items()
             }
+            stored, origin.stored = origin.stored, None
+            self.stored = self._with_state(stored) if stored is not None else None
         self.next = origin
+
+    def take_stored(self) -> Continuation | None:
+        """What the run that begins now can go on from. It changes that, so no other run can."""
+        stored, self.stored = self.stored, None
+        return stored
 
     def load(self, origin: Origin) -> GraphCheckpoint | None:
         """Take over what was found in the store; the checkpoint, or None when there was none."""
@@ -135,6 +149,14 @@ class GraphSession:
         self.edits.clear()
         if self.given.pending is not None:
             self.given = replace(self.given, pending=None)
+
+    def _with_state(self, stored: LoadedRecord) -> LoadedRecord:
+        """The same with the state, of which the graph has made values of its own just now."""
+        state = {
+            "graph_state": self.state.capture(),
+            "node_states": {key: store.capture() for key, store in self.node_states.items()},
+        }
+        return stored._replace(values={**state, **stored.values})
 
     def _check_edits(self, checkpoint: GraphCheckpoint, codec: RecordCodec) -> None:
         recorded = {key: checkpoint.graph_state[key] for key in self.edits if key in checkpoint.graph_state}
@@ -179,11 +201,14 @@ class StoredCheckpoints:
         latest, next_sequence = await look_up(self.backend, self.graph_id)
         if latest is None:
             return replace(given, next_sequence=next_sequence)
-        return self.origin_at(latest, next_sequence=next_sequence)
+        return self.origin_at(latest.checkpoint, layout=latest.layout, next_sequence=next_sequence)
 
-    def origin_at(self, checkpoint: GraphCheckpoint, *, next_sequence: int | None = None) -> Origin:
+    def origin_at(
+        self, checkpoint: GraphCheckpoint, *, layout: StoredLayout | None = None, next_sequence: int | None = None
+    ) -> Origin:
         """Where a run begins that continues from this checkpoint.
 
+        :param layout: how it is stored, if it is as it was loaded.
         :raises GraphRestoreError: it is invalid, belongs to another graph, or was made with other nodes.
         """
         if checkpoint.graph_id != self.graph_id:
@@ -191,9 +216,22 @@ class StoredCheckpoints:
                 f"Checkpoint {checkpoint.checkpoint_id!r} belongs to graph {checkpoint.graph_id!r}; graph {self.graph_id!r} "
                 f"can't continue from it. Make a copy under this id: checkpoint.fork({self.graph_id!r})."
             )
-        checkpoint = validated(migrated(checkpoint))
-        checkpoint = fitted(checkpoint, self.topology, self.rename, for_result=self.for_result)
-        return Origin.of(checkpoint, next_sequence=next_sequence)
+        present = migrated(checkpoint)
+        valid = validated(present)
+        renamed = fitted(valid, self.topology, self.rename, for_result=self.for_result)
+        stored = None
+        if layout is not None and layout.sections and present is checkpoint and renamed is valid:
+            stored = LoadedRecord(layout, self._unchanged(valid, loaded=checkpoint))
+        return Origin.of(renamed, next_sequence=next_sequence, stored=stored)
+
+    def _unchanged(self, checkpoint: GraphCheckpoint, *, loaded: GraphCheckpoint) -> dict[str, Any]:
+        """The sections besides the state that a run takes over as they were read."""
+        sections: dict[str, Any] = {"config": checkpoint.config}
+        if checkpoint.frontier is not None and checkpoint.frontier is loaded.frontier:
+            sections["frontier"] = checkpoint.frontier
+        if is_same(checkpoint.topology, self.topology.to_data()):
+            sections["topology"] = self.topology.to_data()
+        return sections
 
     def check_not_renamed(self) -> None:
         """Refuse ``rename=`` where the graph has its checkpoint already.

@@ -19,6 +19,7 @@ from spark.graphs.state.updates import (
     SetItems,
     Update,
     is_list,
+    items_of,
     kind_of,
 )
 from spark.graphs.values.snapshots import Check, snapshot
@@ -183,10 +184,10 @@ class StateTransaction(StateWrites):
     def append(self, key: str, items: Iterable[Any]) -> None:
         """Add snapshots of items to a list.
 
-        :raises TypeError: the key has no list, as far as that is known now.
+        :raises TypeError: the key has no list, as far as that is known now; or the items are none.
         :raises SerializationError: an item can't be copied, or not be saved.
         """
-        added = self._kept_items(check_key(key), [*items])
+        added = self._kept_items(check_key(key), items_of(key, items))
         if added:
             self._do(AddedItems(key, added))
 

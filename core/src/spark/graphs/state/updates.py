@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Any, Final, TypeAlias
 
@@ -183,6 +183,21 @@ class SetItems(Update):
         self.makes_value = self.makes_value or later.makes_value
         self.times += later.times
         return True
+
+
+def items_of(key: str, given: Any) -> list[Any]:
+    """What is to be added to the list under this key.
+
+    :raises TypeError: it is one value, and no items.
+    """
+    if type(given) in (tuple, list):
+        return [*given]
+    if isinstance(given, str | bytes | Mapping) or not isinstance(given, Iterable):
+        raise TypeError(
+            f"extend({key!r}, …) takes a list of items, or another iterable, not a {kind_of(given)}. To add it as one item, "
+            f"write append({key!r}, …)."
+        )
+    return [*given]
 
 
 def is_list(value: Any) -> bool:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from spark.graphs.checkpoint.encoding.levels import Thresholds
+from spark.graphs.checkpoint.records.blobs import of_writer
 from spark.graphs.checkpoint.records.buffers import Buffers
 from spark.graphs.checkpoint.records.composing import Encoded
 from spark.graphs.checkpoint.serialization.writer import TreeWriter
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint.encoding.followed import FollowedMapping
+    from spark.graphs.checkpoint.encoding.followed import Followed, FollowedMapping
 
 
 class EncodingCache:
@@ -41,6 +42,22 @@ class EncodingCache:
         """The sections that are encoded item by item, by their names."""
         self.kept: dict[str, tuple[object, Encoded]] = {}
         """All others: the object that each was, and what it was encoded as."""
+        self.incomplete: list[Followed] = []
+        """What was taken over and still has items in its tail that have to be encoded."""
+
+    @property
+    def names(self) -> list[str]:
+        """The blobs that the last record refers to."""
+        return [name for followed in self.sections.values() for name in followed.names()]
+
+    def hand_over(self, writer: str) -> None:
+        """Serve another run, which makes blobs of its own.
+
+        :param writer: who has made those that name nobody.
+        """
+        self.kept.clear()
+        for followed in self.sections.values():
+            _attribute(followed, writer)
 
     def claim(self, owner: object, writer: TreeWriter | None) -> None:
         """Serve another codec, and forget everything that was encoded for the last one.
@@ -57,6 +74,7 @@ class EncodingCache:
         for name in list(self.sections):
             self.drop(name)
         self.kept.clear()
+        self.incomplete.clear()
 
     def release(self) -> None:
         """Let go of everything at once, as it refers to itself: otherwise it would stay until garbage is collected."""
@@ -68,3 +86,16 @@ class EncodingCache:
         followed = self.sections.pop(name, None)
         if followed is not None:
             self.retired += followed.names()
+
+
+def _attribute(followed: Followed, writer: str) -> None:
+    """Have all references to chunks that name nobody name this writer."""
+    from spark.graphs.checkpoint.encoding.followed import Followed  # not needed by those who save nothing
+
+    chunked = followed.chunked
+    chunked.head = None
+    for chunk in chunked.chunks.values():
+        chunk.ref = of_writer(chunk.ref, writer)
+    for each in chunked.apart.values():
+        if isinstance(each, Followed):
+            _attribute(each, writer)

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Protocol, TypeAlias
 
-from spark.graphs.checkpoint.encoding.chunk import Chunk, Key, size_of_removed
+from spark.graphs.checkpoint.encoding.chunk import NOT_ENCODED, Apart, Chunk, ChunkWriter, Item, Key, size_of_removed
 from spark.graphs.checkpoint.encoding.levels import (
     ChunkSize,
     Thresholds,
@@ -18,44 +17,11 @@ from spark.graphs.checkpoint.encoding.levels import (
     is_bought_at_once,
     is_flush_due,
     is_large,
+    least,
     limit,
     to_rewrite,
 )
 from spark.graphs.checkpoint.encoding.places import Place
-
-
-class Apart(Protocol):
-    """An item that may refer to blobs, so that it is never inside of one."""
-
-    @property
-    def is_pinned(self) -> bool:
-        """It does refer to some."""
-
-    def __len__(self) -> int: ...
-
-    def names(self) -> Iterable[str]:
-        """Those of the blobs that it refers to."""
-
-
-Item: TypeAlias = "bytes | Apart"
-
-
-class ChunkWriter(Protocol):
-    """Stores chunks."""
-
-    def expect(self, size: int, *, again: int) -> None:
-        """Take the cost of so many bytes from the budget, of which so many have to be encoded again.
-
-        :raises CostExceededError: that is too much for the event loop.
-        """
-
-    def item(self, key: Key) -> bytes:
-        """An item, encoded again."""
-
-    def store(
-        self, items: Mapping[Key, bytes], *, places: Sequence[Place], removed: Sequence[Key]
-    ) -> tuple[str, object]:
-        """Store a chunk. Returns its name and what stands for it."""
 
 
 class ChunkedMapping:
@@ -73,15 +39,17 @@ class ChunkedMapping:
         "_owners",
         "_places",
         "_removed",
-        "_rent",
+        "_removed_size",
         "_retired",
         "_thresholds",
         "apart",
         "chunks",
         "head",
         "hot",
+        "is_growing",
         "is_list",
         "removed_in_tail",
+        "rent",
         "size",
         "tail",
     )
@@ -98,6 +66,8 @@ class ChunkedMapping:
         self._retired = retired
         self._is_constant = is_constant
         self.is_list = is_list
+        self.is_growing = False
+        """Of a list: all that has changed since the last checkpoint was appended."""
         self.tail: dict[Key, Item] = {}
         """The items that are not in chunks; without any chunk, in their order."""
         self.apart: dict[Key, Apart] = {}
@@ -118,14 +88,25 @@ class ChunkedMapping:
         self._removed: dict[Key, Chunk | None] = {}
         """Removed keys with dead copies, each with the chunk that remembers it; None for the tail."""
         self.removed_in_tail: dict[Key, None] = {}
-        """Those that the tail remembers."""
+        """Those that the tail remembers,"""
+        self._removed_size = 0
+        """and about how many bytes that takes."""
         self.hot: set[Key] = set()
         """What was put or removed since the last checkpoint."""
-        self._rent = 0.0
+        self.rent = 0
         """How many bytes of the tail were written again since it was last emptied."""
 
     def __contains__(self, key: Key) -> bool:
         return key in self.tail or key in self._owners
+
+    @property
+    def count(self) -> int:
+        """How many items there are."""
+        return len(self.tail) + len(self._owners)
+
+    def keys(self) -> list[Key]:
+        """Those of all items, in no order."""
+        return [*self._owners, *self.tail]
 
     @property
     def total(self) -> int:
@@ -173,6 +154,7 @@ class ChunkedMapping:
         if key in self._dead_copies:
             self._removed[key] = None
             self.removed_in_tail[key] = None
+            self._removed_size += size_of_removed(key)
             self.hot.add(key)
 
     @property
@@ -181,7 +163,7 @@ class ChunkedMapping:
         thresholds = self._thresholds
         if self.apart or self.removed_in_tail:
             return False
-        return self.size < thresholds.worth or thresholds.blob_cost == math.inf
+        return self.size < least(thresholds, is_constant=self._is_constant, is_growing=self.is_growing)
 
     def place(self, key: Key) -> Place | None:
         """The place of an item; None in a mapping without chunks, whose tail is in order."""
@@ -197,11 +179,40 @@ class ChunkedMapping:
         self._places[key] = place
         self._next_place = max(self._next_place, math.floor(place) + 1)
 
-    def retire(self) -> None:
-        """Give up all blobs."""
-        for each in self.apart.values():
-            self._retired(each.names())
-        self._retired(self.chunks)
+    def adopt(self, chunk: Chunk, *, places: Sequence[Place], removed: Iterable[Key]) -> None:
+        """Take over a chunk that is stored already, the newest so far, before there is anything in the tail.
+
+        :param places: those of its items; not needed of a list.
+        :param removed: the keys that it says were removed.
+        """
+        self.chunks[chunk.name] = chunk
+        self.head = None
+        for key in removed:
+            if key in self:
+                self.remove(key)
+            if key in self._removed:
+                self._remember(key, chunk)
+        for key in [key for key in chunk.sizes if key in self._owners or key in self._removed]:
+            self._leave_chunks(key)
+        self._owners.update(dict.fromkeys(chunk.sizes, chunk))
+        if not self.is_list:
+            self._places.update(zip(chunk.sizes, places, strict=True))
+
+    def adopt_tail(self, keys: Mapping[Key, Place], *, removed: Iterable[Key], rent: int) -> None:
+        """Take over the tail that belongs to these chunks, of which the items are still to be encoded.
+
+        :param keys: key to place, in their order.
+        :param rent: how many bytes of it were written again since it was last emptied.
+        """
+        for key in removed:
+            if key in self:
+                self.remove(key)
+        if self._places:
+            self._next_place = max(math.floor(place) for place in (*self._places.values(), *keys.values())) + 1
+        for key, place in keys.items():
+            self.put(key, NOT_ENCODED, place=place if self.chunks else None)
+        self.rent = rent
+        self.hot.clear()
 
     def names(self) -> Iterator[str]:
         """The blobs that it refers to."""
@@ -216,21 +227,20 @@ class ChunkedMapping:
 
         :raises CostExceededError: that is too much for the event loop. Nothing was stored.
         """
-        if self.is_idle:
-            return
         thresholds, hot = self._thresholds, self._hot_items()
         large = [key for key, size in hot.items() if is_large(thresholds, size)]
         left = sum(hot.values()) - sum(hot[key] for key in large)
-        is_hot_due = is_bought_at_once(thresholds, left, is_constant=self._is_constant)
+        is_hot_due = is_bought_at_once(thresholds, left, is_constant=self._is_constant, is_growing=self.is_growing)
         cold = self._cold_size(sum(hot.values()))
-        is_cold_due = is_flush_due(thresholds, cold=cold, rent=self._rent)
+        is_cold_due = is_flush_due(thresholds, cold=cold, rent=self.rent)
         if not (large or is_hot_due or is_cold_due):
             return
         self._place_all()
         most = limit(thresholds, self.total)
         old = self._to_rewrite(cold if is_cold_due else 0, most)
         sizes = self._cold_items() if is_cold_due else {}
-        sizes |= {key: chunk.sizes[key] for chunk in old for key in self._live_keys(chunk)}
+        for chunk in old:
+            sizes |= {key: size for key, size in chunk.sizes.items() if self._owners.get(key) is chunk}
         removed = self._still_needed(old, self._cold_removed() if is_cold_due else ())
         groups = [*self._groups(sizes, most), *([key] for key in large)]
         if is_hot_due:
@@ -246,18 +256,21 @@ class ChunkedMapping:
         for chunk in old:
             self._drop(chunk)
         if is_cold_due:
-            self._rent = 0
+            self.rent = 0
 
     def settle(self) -> None:
         """A checkpoint was made of what it is now."""
         if not self.is_idle:
-            self._rent += self._cold_size(sum(self._hot_items().values()))
+            self.rent += self._cold_size(sum(self._hot_items().values()))
         self.hot.clear()
+        self.is_growing = False
 
-    def places_of(self, keys: Iterable[Key]) -> dict[Key, Place]:
-        """The places of these keys."""
+    def places_of(self, keys: Iterable[Key]) -> list[Place]:
+        """The places of these keys, as they are stored; of a list, whose keys say it themselves, none."""
+        if self.is_list:
+            return []
         places = self._places or {key: number for number, key in enumerate(self.tail)}
-        return {key: places[key] for key in keys}
+        return [places[key] for key in keys]
 
     def in_order(self, keys: Iterable[Key]) -> list[Key]:
         """These keys, in the order of their places."""
@@ -282,7 +295,7 @@ class ChunkedMapping:
         if self.apart:
             cold += sum(len(each) for key, each in self.apart.items() if key not in self.hot and not each.is_pinned)
         if self.removed_in_tail:
-            cold += sum(map(size_of_removed, self._cold_removed()))
+            cold += self._removed_size - sum(size_of_removed(key) for key in self.hot if key in self.removed_in_tail)
         return cold
 
     def _cold_removed(self) -> list[Key]:
@@ -325,11 +338,11 @@ class ChunkedMapping:
         chunk.live += size_of_removed(key)
 
     def _forget_removed(self, key: Key) -> None:
-        chunk = self._removed.pop(key)
+        chunk, size = self._removed.pop(key), size_of_removed(key)
         if chunk is None:
             del self.removed_in_tail[key]
+            self._removed_size -= size
             return
-        size = size_of_removed(key)
         del chunk.removed[key]
         chunk.live -= size
         chunk.dead += size
@@ -376,9 +389,6 @@ class ChunkedMapping:
         if not self.chunks and self._places:
             self.tail = {key: self.tail[key] for key in self.in_order(self.tail)}
             self._places.clear()
-
-    def _live_keys(self, chunk: Chunk) -> list[Key]:
-        return [key for key in chunk.sizes if self._owners.get(key) is chunk]
 
     def _to_rewrite(self, written: int, most: int) -> list[Chunk]:
         chunks = list(self.chunks.values())

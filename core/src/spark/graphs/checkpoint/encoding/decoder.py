@@ -16,13 +16,28 @@ from spark.graphs.checkpoint.records.checksum import is_right
 from spark.graphs.checkpoint.records.chunks import content_of
 from spark.graphs.checkpoint.records.codecs import Codec, FindCodecs, undo
 from spark.graphs.checkpoint.records.formats import Format, is_signed
+from spark.graphs.checkpoint.records.layout import Layout
 from spark.graphs.checkpoint.records.limits import Budget, ReadLimits, most_members
 from spark.graphs.checkpoint.records.record import Record, RecordHeader
-from spark.graphs.checkpoint.records.references import Reference, Spot, join_chunks, references
+from spark.graphs.checkpoint.records.references import Reference, Spot, join_chunks, layouts, references
 from spark.graphs.checkpoint.serialization.object_hook import ObjectHook
 from spark.graphs.checkpoint.serialization.reader import TreeReader
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
 from spark.graphs.checkpoint.serialization.unsaveable import describe
+
+
+class StoredLayout:
+    """How a record is stored, for a run that continues it."""
+
+    __slots__ = ("header", "info", "members", "sections")
+
+    def __init__(self, record: Record) -> None:
+        self.header = record.header
+        self.info = record.info()
+        self.sections: dict[str, Layout] = {}
+        """By their names; empty until the record was read, and where that is not known."""
+        self.members: dict[str, int] = {}
+        """How many values are made of each blob, by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +61,32 @@ class OpenRecord:
         """The names of the large values that it needs."""
         return list(dict.fromkeys(reference.ref.name for reference in self.references))
 
-    def fill(self, blobs: Mapping[str, bytes]) -> None:
+    def fill(self, blobs: Mapping[str, bytes], layout: StoredLayout | None = None) -> None:
         """Put the large values where the references to them stand.
 
         :param blobs: name to content.
+        :param layout: gets how it is stored.
         :raises CheckpointDamagedError: one of them is missing, or not what was written.
         :raises DeserializationError: together they are more than the limits allow.
         """
-        if self.is_plain or type(self.tree) is not dict:
+        if type(self.tree) is not dict or self.format.takes_objects:
             return
+        if self.is_plain:
+            if layout is not None:
+                layout.sections |= layouts(((self.tree, name) for name in SECTIONS), ())
+            return
+        members = layout.members if layout is not None else {}
         values: dict[tuple[str, bool], Any] = {}
         for reference in self.references:
             known = reference.ref.name, reference.is_raw
             if known not in values:
-                values[known] = self._large_value(reference, blobs)
+                values[known] = self._large_value(reference, blobs, members)
             elif not reference.is_raw:  # our own writers refer to each once
                 self.budget.take(members=self.format.count(self._content(reference.ref, blobs)))
             reference.holder[reference.key] = values[known]
         try:
+            if layout is not None:
+                layout.sections |= layouts(((self.tree, name) for name in SECTIONS), self.references)
             join_chunks(_sections_in(self.tree))
         except CheckpointDamagedError as error:
             raise_damaged(self.header, str(error), cause=error)
@@ -74,12 +97,13 @@ class OpenRecord:
             if reference.is_raw and not self.format.takes_bytes:
                 reference.holder[reference.key] = b64encode(reference.holder[reference.key]).decode("ascii")
 
-    def _large_value(self, reference: Reference, blobs: Mapping[str, bytes]) -> Any:
+    def _large_value(self, reference: Reference, blobs: Mapping[str, bytes], members: dict[str, int]) -> Any:
         """The value, or the bytes themselves of a chunk of buffers."""
         content = self._content(reference.ref, blobs)
         if reference.is_raw:
             return content
-        self.budget.take(members=most_members(content, self.format.count, stored=reference.ref.size))
+        count = members[reference.ref.name] = most_members(content, self.format.count, stored=reference.ref.size)
+        self.budget.take(members=count)
         return _load(self.format, self.header, content)
 
     def _content(self, ref: BlobRef, blobs: Mapping[str, bytes]) -> bytes:
@@ -126,16 +150,19 @@ class Decoder:
             raise_damaged(header, f"its {format.name} signature is missing, or was not made with the key in use here")
         return self._parsed(header, payload, format)
 
-    def read(self, opened: OpenRecord, blobs: Mapping[str, bytes]) -> GraphCheckpoint:
+    def read(
+        self, opened: OpenRecord, blobs: Mapping[str, bytes], layout: StoredLayout | None = None
+    ) -> GraphCheckpoint:
         """The checkpoint that the record was made from.
 
         :param blobs: name to content of the large values that it refers to.
+        :param layout: gets how it is stored, for a run that continues from it.
         :raises CheckpointDamagedError: one of them is missing or not what was written, or the payload is no checkpoint.
         :raises DeserializationError: its serializer, or a type in it, can't be used here.
         :raises PluginNotFoundError: its serializer is not installed.
         """
         header = opened.header
-        opened.fill(blobs)
+        opened.fill(blobs, layout)
         serializer = self._recorded.serializer(header)
         try:
             content = self._lift(opened, serializer)

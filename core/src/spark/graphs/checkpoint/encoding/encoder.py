@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from spark.errors import SerializationError
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
+from spark.graphs.checkpoint.encoding.decoder import StoredLayout
 from spark.graphs.checkpoint.model import CURRENT_VERSION, FACTS, SECTIONS, GraphCheckpoint, facts_of
 from spark.graphs.checkpoint.records.blobs import NewBlobs
 from spark.graphs.checkpoint.records.buffers import Contents
@@ -164,6 +165,25 @@ class Encoder:
             record.blobs = Contents(dict(blobs.unstored))
         return record
 
+    def adopt(self, layout: StoredLayout, values: Mapping[str, Any], cache: EncodingCache) -> bool:
+        """Have an empty cache know what a record has in chunks; False where what is written now is written in another way.
+
+        :param values: what its sections were read as, as far as the run begins with that.
+        """
+        header = layout.header
+        is_same = (
+            header.format == self.format.name and header.version == CURRENT_VERSION and header.references_in_payload
+        )
+        # Which key or which class they used can't be told by their names.
+        is_plain = not (header.codecs or header.serializer or self.codecs or self._writer.has_hook)
+        if self._composer is None or not is_same or not is_plain:
+            return False
+        from spark.graphs.checkpoint.encoding.adopting import adopt  # not needed by those who save nothing
+
+        cache.claim(self.format, self._writer)
+        adopt(layout.sections, values, cache)
+        return True
+
     def tree(self, value: Any, path: str = "") -> Any:
         """The plain tree of a value, as records hold it in formats that write trees.
 
@@ -222,7 +242,8 @@ class Encoder:
     def _prepare(self, cache: EncodingCache, composer: Composer, blobs: NewBlobs | None) -> None:
         """Have a cache serve this encoder."""
         # Not needed by those who save nothing.
-        from spark.graphs.checkpoint.encoding.section_encoder import BlobsOfRecord, SectionEncoder
+        from spark.graphs.checkpoint.encoding.record_blobs import BlobsOfRecord
+        from spark.graphs.checkpoint.encoding.section_encoder import SectionEncoder
 
         blobs_of_record = None
         if blobs is not None:

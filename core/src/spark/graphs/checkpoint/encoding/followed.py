@@ -13,8 +13,8 @@ from hashlib import sha256
 from itertools import pairwise
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
-from spark.graphs.checkpoint.encoding.chunk import Key
-from spark.graphs.checkpoint.encoding.chunked import Apart, ChunkedMapping
+from spark.graphs.checkpoint.encoding.chunk import NOT_ENCODED, Apart, Key
+from spark.graphs.checkpoint.encoding.chunked import ChunkedMapping
 from spark.graphs.checkpoint.encoding.levels import Thresholds
 from spark.graphs.checkpoint.encoding.places import Place, arranged
 from spark.graphs.checkpoint.serialization.writer import are_names
@@ -25,8 +25,10 @@ Nested: TypeAlias = Literal["never", "if large", "always"]
 Data: TypeAlias = "bytes | Apart"
 """An encoded value, or what stands for one that may refer to blobs."""
 
-TRACKED: Final = frozenset({Captured, ItemMapping, ItemList})
-"""What says how it changed."""
+TRACKED_MAPPINGS: Final = frozenset({Captured, ItemMapping})
+"""Mappings that say how they changed."""
+TRACKED: Final = TRACKED_MAPPINGS | {ItemList}
+"""All that says how it changed."""
 _NEW: Final = object()
 
 
@@ -93,6 +95,20 @@ class Followed:
         :raises SerializationError: a value can't be saved; nothing was changed.
         """
         raise NotImplementedError
+
+    def start_at(self, value: Any) -> bool:
+        """Take this value for what is stored; False where the stored items can't be its."""
+        raise NotImplementedError
+
+    def complete(self, encoding: Encoding) -> None:
+        """Encode those items in the tail of which only the keys were known.
+
+        Whenever this fails, it can be called again.
+        """
+        chunked = self.chunked
+        for key in [key for key, item in chunked.tail.items() if item is NOT_ENCODED]:
+            self.put(key, encoding.value(self.value(key), self.path_to(key), None, nested="never"), encoding)
+            chunked.hot.discard(key)
 
     def value(self, key: Key) -> Any:
         """The value of an item."""
@@ -162,6 +178,13 @@ class FollowedMapping(Followed):
         self.is_sure = True
         return True
 
+    def start_at(self, value: Any) -> bool:
+        if not self.takes(value) or len(value) != self.chunked.count or not all(key in self.chunked for key in value):
+            return False
+        self.values, self.is_sure = value, True
+        self._moment = value.moment if isinstance(value, ItemMapping) else None
+        return True
+
     def value(self, key: Key) -> Any:
         return self.values[key]
 
@@ -191,7 +214,7 @@ class FollowedMapping(Followed):
             self.prints.clear()
         for key in before.keys() - new.keys():
             self.remove(key)
-        unchanged = {key for key, each in data.items() if self._is_as_before(key, each, encoding)}
+        unchanged = {key for key, each in data.items() if self._is_as_before(key, each, before, encoding)}
         known = [key for key in new if key in chunked]
         for key, each in data.items():
             if key not in unchanged:
@@ -215,11 +238,15 @@ class FollowedMapping(Followed):
             raise
         return data
 
-    def _is_as_before(self, key: str, data: Data, encoding: Encoding) -> bool:
+    def _is_as_before(self, key: str, data: Data, before: Mapping[str, Any], encoding: Encoding) -> bool:
         if type(data) is not bytes or key not in self.chunked:
             return False
         in_tail = self.chunked.tail.get(key)
-        return self.prints.get(key) == _print(data) if in_tail is None else in_tail == encoding.item(key, data)
+        if in_tail is not None:
+            return in_tail == encoding.item(key, data)
+        if key not in self.prints and key in before and type(self.values) not in TRACKED:
+            self.prints[key] = _print_of(encoding.value(before[key], self.path_to(key), None, nested="never"))
+        return self.prints.get(key) == _print(data)
 
     def _arrange(self, keys: Sequence[str], known: Sequence[str], encoding: Encoding) -> None:
         """Bring the items into the order of these keys, of which some were known before."""
@@ -259,16 +286,22 @@ class FollowedList(Followed):
     def follow(self, value: Any, encoding: Encoding) -> bool:
         if value is self.values:
             return True
-        if type(value) is ItemList and value.continues(self.values):
+        if type(value) is ItemList and (value.continues(self.values) or self._has_become(value)):
             self._extend(value, encoding)
         else:
             self._compare(value, encoding)
         return True
 
+    def _has_become(self, value: ItemList) -> bool:
+        """Whether a list has become an ``ItemList``: it begins with all items that there were."""
+        return type(self.values) is list and self._same_at_start(value) == len(self.places)
+
     def _extend(self, value: ItemList, encoding: Encoding) -> None:
         start = len(self.places)
         data = self._encoded(value, range(start, len(value)), encoding)
         self.values = value
+        self.prints.clear()
+        self.chunked.is_growing = not self.chunked.hot
         first = math.floor(self.places[-1]) + 1 if self.places else 0
         for index, each in data.items():
             self.places.append(first + index - start)
@@ -292,6 +325,12 @@ class FollowedList(Followed):
             self.remove(place)
         for index in moved:
             self.put(places[index], data[index], encoding)
+
+    def start_at(self, value: Any) -> bool:
+        if not self.takes(value) or len(value) != self.chunked.count:
+            return False
+        self.values, self.places = value, sorted(self.chunked.keys())  # type: ignore[arg-type]
+        return True
 
     def value(self, key: Key) -> Any:
         return self.values[bisect_left(self.places, key)]

@@ -23,8 +23,14 @@ _HOT: Final = 16
 """What has changed is put into a chunk at once where it comes to this many times the cost of a blob, which adds little then."""
 _REFERENCE: Final = 16
 """Less than this part of the cost of a blob is never put into one: each later checkpoint refers to it, which costs too."""
-_CONSTANT: Final = 8
-"""What never changes is put there at once where it comes to this part of the cost of a blob."""
+_CONSTANT: Final = 32
+"""What never changes is put there at once where it comes to this part of the cost of a blob,"""
+_LEAST_CONSTANT: Final = 256
+"""and to this: twice what stands for it then in the payload."""
+_CHEAP: Final = 16 * 1024
+"""Where a blob costs no more than that, it is written along with the record, and what is appended goes into one at once"""
+_APPENDED: Final = 16
+"""where it comes to this part of the cost: that takes about as long, and each item is stored once less."""
 
 
 class Thresholds(NamedTuple):
@@ -42,13 +48,19 @@ class Thresholds(NamedTuple):
     """Not if its items are smaller than this on average: to look at each would take longer than to write all."""
     largest: int = 2**20
     """Chunks of this size and more are not merged, unless there are very many."""
+    appended: float = math.inf
+    """So much that was appended to a list becomes a chunk at once: it seldom changes."""
     ratio: int = 16
     """So many chunks of one level become one of the next."""
 
     @classmethod
     def of_store(cls, blob_cost: int) -> Thresholds:
         """Those for a store with this ``CheckpointBackend.blob_cost``."""
-        return cls(blob_cost, worth=max(cls._field_defaults["worth"], blob_cost // _REFERENCE))
+        return cls(
+            blob_cost,
+            worth=max(cls._field_defaults["worth"], blob_cost // _REFERENCE),
+            appended=blob_cost / _APPENDED if blob_cost <= _CHEAP else math.inf,
+        )
 
 
 class ChunkSize(NamedTuple):
@@ -74,14 +86,32 @@ def is_large(thresholds: Thresholds, size: int) -> bool:
     return size >= max(thresholds.blob_cost, thresholds.worth)
 
 
-def is_bought_at_once(thresholds: Thresholds, hot: int, *, is_constant: bool) -> bool:
+def is_bought_at_once(thresholds: Thresholds, hot: int, *, is_constant: bool, is_growing: bool) -> bool:
     """Whether what has changed, or is new, goes into a chunk already now.
 
     :param hot: its bytes.
     :param is_constant: it is known that it won't change.
+    :param is_growing: it was appended to a list.
     """
-    cost = thresholds.blob_cost
-    return hot >= max(thresholds.worth, cost / _CONSTANT if is_constant else cost * _HOT)
+    if is_constant:
+        return hot >= constant_from(thresholds)
+    if is_growing and hot >= thresholds.appended:
+        return True
+    return hot >= max(thresholds.worth, thresholds.blob_cost * _HOT)
+
+
+def least(thresholds: Thresholds, *, is_constant: bool, is_growing: bool) -> float:
+    """Less than so many bytes in a tail never become a chunk."""
+    if thresholds.blob_cost == math.inf:
+        return math.inf
+    if is_constant:
+        return constant_from(thresholds)
+    return min(thresholds.worth, thresholds.appended) if is_growing else thresholds.worth
+
+
+def constant_from(thresholds: Thresholds) -> float:
+    """From how many bytes on what never changes goes into a chunk at once."""
+    return max(_LEAST_CONSTANT, thresholds.blob_cost / _CONSTANT)
 
 
 def limit(thresholds: Thresholds, total: int) -> int:

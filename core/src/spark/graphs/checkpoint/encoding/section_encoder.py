@@ -6,48 +6,48 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
-from spark.graphs.checkpoint.encoding.chunk import Key
-from spark.graphs.checkpoint.encoding.chunked import Apart
-from spark.graphs.checkpoint.encoding.followed import TRACKED, Data, Followed, FollowedList, FollowedMapping, Nested
+from spark.graphs.checkpoint.encoding.chunk import Apart, Key
+from spark.graphs.checkpoint.encoding.chunked import ChunkedMapping
+from spark.graphs.checkpoint.encoding.followed import (
+    TRACKED,
+    TRACKED_MAPPINGS,
+    Data,
+    Followed,
+    FollowedList,
+    FollowedMapping,
+    Nested,
+)
+from spark.graphs.checkpoint.encoding.levels import constant_from
 from spark.graphs.checkpoint.encoding.places import Place, runs
+from spark.graphs.checkpoint.encoding.record_blobs import BlobsOfRecord, Buffered
 from spark.graphs.checkpoint.model import SECTIONS
-from spark.graphs.checkpoint.records.blobs import BlobRef, NewBlobs
-from spark.graphs.checkpoint.records.buffers import BUFFERED, CHUNKS, VALUE, Pieces
+from spark.graphs.checkpoint.records.buffers import BUFFERED, CHUNKS, VALUE
 from spark.graphs.checkpoint.records.chunks import TAG
-from spark.graphs.checkpoint.records.composing import Composer, DeferredItem, DeferredPayload, Encoded, EncodedItems
+from spark.graphs.checkpoint.records.composing import (
+    Composer,
+    DeferredItem,
+    DeferredMembers,
+    DeferredPayload,
+    Encoded,
+    EncodedItems,
+)
 from spark.graphs.checkpoint.sections import Section, no_section
 from spark.graphs.checkpoint.serialization.cost import CostBudget
 from spark.graphs.checkpoint.serialization.writer import TreeWriter, are_names
 from spark.graphs.values.containers import PlainDict
-from spark.graphs.values.item_mapping import ItemMapping
 
 Dump: TypeAlias = Callable[[Any, str], bytes]
 """A tree in the format, given what errors call it."""
 
 _MANY: Final = 16
-"""From so many tokens on it costs less to encode each that is new than to encode all at once."""
+"""From so many items on, it costs less to encode those that are new, if that is known, than to encode all at once;"""
+_STILL_MANY: Final = _MANY // 2
+"""and once that was begun, as long as there are so many."""
 _SMALL: Final = frozenset({int, float, bool, type(None)})
 """What needs no look at its size."""
 _FEW_BYTES: Final = 4096
 """Less is put together at once, which costs less than to keep the pieces."""
 _NO_ITEMS: Final = EncodedItems.of(())
-
-
-class Buffered:
-    """An encoded value with large buffers, each of which is a blob."""
-
-    __slots__ = ("_names", "data")
-    is_pinned = True
-
-    def __init__(self, data: bytes, names: Sequence[str]) -> None:
-        self.data = data
-        self._names = names
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def names(self) -> Iterable[str]:
-        return self._names
 
 
 class SectionEncoder:
@@ -91,6 +91,9 @@ class SectionEncoder:
         self._budget = budget
         if self._blobs is not None:
             self._blobs.sequence = sequence
+        while self._cache.incomplete:
+            self._cache.incomplete[-1].complete(self)
+            self._cache.incomplete.pop()
         kept = self._cache.kept
         encoded: dict[str, Any] = {}
         followed: list[tuple[str, Followed]] = []
@@ -104,12 +107,14 @@ class SectionEncoder:
                 encoded[name] = part
                 if isinstance(part, Followed):
                     followed.append((name, part))
-        for name, each in followed:
-            if not each.chunked.is_idle:
-                self._flush(each)
-            encoded[name] = self._composed_section(each)
         for _, each in followed:
+            self._flush(each)
+        # Nothing below can fail.
+        for name, each in followed:
             self._settle(each)
+            encoded[name] = self._composed_section(each)
+            if SECTIONS[name].is_constant:
+                kept[name] = each.values, encoded[name]
         return encoded
 
     # Sections.
@@ -131,16 +136,18 @@ class SectionEncoder:
             found = self._by_item(name, section, values)
             if not isinstance(found, Followed) or self._is_large(found):
                 return found
+            if self._says_what_changed(values, many=_STILL_MANY):
+                return found
             cache.drop(name)
         return self._whole(name, section, values)
 
-    def _says_what_changed(self, values: Mapping[str, Any]) -> bool:
+    def _says_what_changed(self, values: Mapping[str, Any], *, many: int = _MANY) -> bool:
         """Whether there is a mapping in a section that does, and has so many items that it saves work."""
         if self._writer.has_hook or type(values) is PlainDict:
             return False
-        if TRACKED.isdisjoint(map(type, values.values())):
+        if TRACKED_MAPPINGS.isdisjoint(map(type, values.values())):
             return False
-        return any(len(each) >= _MANY for each in values.values() if type(each) in TRACKED)
+        return any(len(each) >= many for each in values.values() if type(each) in TRACKED_MAPPINGS)
 
     def _whole(self, name: str, section: Section, values: Mapping[str, Any]) -> Followed | bytes:
         """A section in one piece, if it is small."""
@@ -150,10 +157,14 @@ class SectionEncoder:
             self._budget.add_mapping(values)
         cache, keeping = self._cache, self._keeping()
         data = self._dump((keeping or self._writer).mapping(values, name), name)
-        if keeping is not None and (cache.buffers.size or len(data) >= self._large_from):
+        if keeping is not None and (cache.buffers.size or len(data) >= self._in_chunks_from(section)):
             return self._by_item(name, section, values)
         cache.kept[name] = values, data
         return data
+
+    def _in_chunks_from(self, section: Section) -> float:
+        """From how many bytes on a section is worth to be encoded item by item."""
+        return constant_from(self._cache.thresholds) if section.is_constant else self._large_from
 
     def _by_item(self, name: str, section: Section, values: Mapping[str, Any]) -> Followed | bytes:
         cache = self._cache
@@ -175,6 +186,10 @@ class SectionEncoder:
         """A value of a mapping or a list: encoded, or what stands for one that may refer to blobs."""
         if nested != "never" and isinstance(before, Followed) and self._goes_on(before, value):
             return before
+        if nested != "never" and type(value) in TRACKED_MAPPINGS and len(value) >= _MANY and not self._writer.has_hook:
+            if (followed := self._nested(value, path)) is not None:
+                return followed
+            nested = "never"
         if self._budget is not None:
             self._budget.add(value)
         if type(value) in _SMALL:
@@ -184,12 +199,14 @@ class SectionEncoder:
         buffers = self._cache.buffers
         has_buffers = keeping is not None and buffers.size > 0
         if nested != "never" and self._is_nested(value, len(data) + buffers.size * has_buffers, nested):
-            kind: type[Followed] = FollowedMapping if isinstance(value, Mapping) else FollowedList
-            followed = kind(path, self._cache, is_constant=self._is_constant)
-            if followed.follow(value, self):
-                return followed
-            return self.value(value, path, None, nested="never")
+            return self._nested(value, path) or self.value(value, path, None, nested="never")
         return self._buffered(data) if has_buffers else data
+
+    def _nested(self, value: Any, path: str) -> Followed | None:
+        """A value whose items are encoded one by one; None where its keys can't be those of a plain object."""
+        kind: type[Followed] = FollowedMapping if isinstance(value, Mapping) else FollowedList
+        followed = kind(path, self._cache, is_constant=self._is_constant)
+        return followed if followed.follow(value, self) else None
 
     def _goes_on(self, before: Followed, value: Any) -> bool:
         """Encode what changed in a nested value, if it is still one."""
@@ -197,7 +214,10 @@ class SectionEncoder:
 
     def _is_large(self, followed: Followed) -> bool:
         """Whether it is still worth it to follow a value item by item."""
-        return followed.is_pinned or followed.chunked.total >= self._large_from // 2
+        chunked, values = followed.chunked, followed.values
+        if chunked.chunks or (type(values) in TRACKED_MAPPINGS and len(values) >= _STILL_MANY):
+            return True
+        return chunked.total >= self._large_from // 2 or followed.is_pinned
 
     def item(self, key: Key, data: bytes, /) -> bytes:
         """An item of a mapping."""
@@ -226,7 +246,7 @@ class SectionEncoder:
         if size < thresholds.nested or self._writer.has_hook:
             return False
         if kind in TRACKED or (nested == "always" and isinstance(value, Mapping)):
-            return not isinstance(value, ItemMapping) or are_names(value.whole())
+            return True
         if self._blobs is None or size < thresholds.compared or size < thresholds.each * len(value):
             return False
         return kind is list or (kind is dict and are_names(value))
@@ -248,7 +268,7 @@ class SectionEncoder:
     # Chunks.
 
     def _flush(self, followed: Followed) -> None:
-        if self._blobs is None:
+        if self._blobs is None or followed.chunked.is_idle:
             return
         for nested in self._active(followed):
             self._flush(nested)
@@ -283,36 +303,43 @@ class SectionEncoder:
 
     def _composed_section(self, followed: Followed) -> Encoded:
         chunked = followed.chunked
-        if chunked.chunks:
-            return self._composed(followed)
+        return self._in_chunks(followed) if chunked.chunks else self._plain(chunked)
+
+    def _plain(self, chunked: ChunkedMapping) -> EncodedItems:
+        """The members of a mapping without chunks."""
         if not chunked.apart:
             return EncodedItems.of(chunked.tail.values(), size=chunked.size)  # type: ignore[arg-type]
         return EncodedItems.of((self._member(key, item) for key, item in chunked.tail.items()), is_mixed=True)
 
-    def _composed(self, followed: Followed) -> DeferredPayload:
-        """A mapping in chunks, or one that is nested."""
+    def _composed(self, followed: Followed) -> DeferredMembers | DeferredPayload:
+        """A nested mapping or list; it may have chunks."""
+        chunked = followed.chunked
+        if chunked.chunks or chunked.apart or chunked.is_list:
+            return self._in_chunks(followed)
+        return DeferredMembers(self._composer, self._plain(chunked))
+
+    def _in_chunks(self, followed: Followed) -> DeferredPayload:
         chunked, composer = followed.chunked, self._composer
         if chunked.head is None:
             chunked.head = self._head(followed)
         members: list[bytes | DeferredItem] = [*chunked.head]
-        keys = chunked.in_order(chunked.tail)
-        has_places = not followed.is_list and bool(chunked.chunks or chunked.apart)
-        number = chunked.places_of(keys) if has_places else {}
-        for name, part in (
-            ("tail", [key for key in keys if key not in chunked.apart] if chunked.apart else keys),
-            ("apart", [key for key in keys if key in chunked.apart] if chunked.apart else ()),
-        ):
-            removed = chunked.removed_in_tail if name == "tail" else ()
-            if part or removed:
-                items = EncodedItems.of(
-                    [self._member(key, chunked.tail[key]) for key in part], is_mixed=name == "apart"
-                )
-                places = [number[key] for key in part] if has_places else []
-                content = self._part(items, places, [*removed])
-                if name == "tail" and items.size < _FEW_BYTES:
-                    members.append(composer.item(name, composer.compose(content)))
-                else:
-                    members.append(DeferredItem(composer.item(name, b""), DeferredPayload(composer, content)))
+        if chunked.rent:
+            members.append(composer.item("rent", self._dump(chunked.rent, "")))
+        tail, apart = chunked.tail, chunked.apart
+        keys = chunked.in_order(tail)
+        in_tail = [key for key in keys if key not in apart] if apart else keys
+        if in_tail or chunked.removed_in_tail:
+            items = EncodedItems.of(map(tail.__getitem__, in_tail), size=chunked.size)  # type: ignore[arg-type]
+            content = self._part(items, chunked.places_of(in_tail), [*chunked.removed_in_tail])
+            if items.size < _FEW_BYTES:
+                members.append(composer.item("tail", composer.compose(content)))
+            else:
+                members.append(DeferredItem(composer.item("tail", b""), DeferredPayload(composer, content)))
+        if apart:
+            in_order = [key for key in keys if key in apart]
+            items = EncodedItems.of([self._member(key, apart[key]) for key in in_order], is_mixed=True)
+            content = self._part(items, chunked.places_of(in_order), ())
+            members.append(DeferredItem(composer.item("apart", b""), DeferredPayload(composer, content)))
         return DeferredPayload(composer, {TAG: EncodedItems.of(members, is_mixed=True)})
 
     def _head(self, followed: Followed) -> list[bytes]:
@@ -330,7 +357,7 @@ class SectionEncoder:
         if places:
             part["places"] = self._dump(runs(places), "")
         if removed:
-            part["removed"] = self._dump([str(key) for key in removed], "")
+            part["removed"] = self._dump([*map(str, removed)], "")
         return part
 
     def _member(self, key: Key, item: bytes | Apart) -> Any:
@@ -338,29 +365,6 @@ class SectionEncoder:
             return item
         body = self._composed(item) if isinstance(item, Followed) else item.data  # type: ignore[union-attr]
         return DeferredItem(self.item(key, b""), body)
-
-
-class BlobsOfRecord:
-    """The blobs of the record that is being made.
-
-    :param add: ``NewBlobs.add``, with what is the same for all records.
-    """
-
-    def __init__(self, blobs: NewBlobs, add: Callable[..., BlobRef], *, codecs: Sequence[str]) -> None:
-        self._blobs = blobs
-        self._add = add
-        self.sequence = 0
-        """That of the record."""
-        self.shared: dict[str, Any] = {"writer": blobs.writer} | ({"codecs": [*codecs]} if codecs else {})
-        """What is the same for all of them, and written once beside compact references."""
-
-    def keep(self, content: bytes | Pieces) -> BlobRef:
-        """Store an encoded value, or a chunk of buffers, as a blob. Returns the reference to it."""
-        return self._add(content, sequence=self.sequence)
-
-    def discard(self, names: Iterable[str]) -> None:
-        """These are not needed: nothing refers to them."""
-        self._blobs.discard(names)
 
 
 class _ChunkWriter:

@@ -9,9 +9,10 @@ from operator import attrgetter
 from types import MappingProxyType
 
 from spark.errors import CheckpointDamagedError, SparkError
-from spark.graphs.checkpoint.calls import wrapped
+from spark.graphs.checkpoint.calls import ATTEMPTS, wrapped
 from spark.graphs.checkpoint.maintenance.loading import read_batch
 from spark.graphs.checkpoint.records.blobs import garbage, is_of
+from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.records.record import Record
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.listing import Listing, in_batches
@@ -20,15 +21,19 @@ from spark.graphs.concurrency.blocking import run_blocking
 _LOG = logging.getLogger("spark.checkpoint")
 
 
-async def collect_garbage(backend: CheckpointBackend, graph_id: str, *, except_writer: str = "") -> int:
+async def collect_garbage(
+    backend: CheckpointBackend, graph_id: str, *, except_writer: str = "", except_names: Collection[str] = ()
+) -> int:
     """Delete the blobs of a graph that no record refers to, which is safe beside a run. Returns how many.
 
     If a record can't be read, all stay: it may refer to any of them.
 
-    :param except_writer: a run whose blobs are left alone, since it keeps track of them.
+    :param except_writer: a run whose blobs are left alone, since it keeps track of them;
+    :param except_names: and others that it keeps track of.
     """
     try:
-        return await delete_blobs(backend, graph_id, await find_orphans(backend, graph_id, except_writer=except_writer))
+        orphans = await find_orphans(backend, graph_id, except_writer=except_writer, except_names=except_names)
+        return await delete_blobs(backend, graph_id, orphans)
     except SparkError as error:
         _LOG.warning("Unreferenced large values of graph %r were not deleted this time: %s", graph_id, error)
         return 0
@@ -50,6 +55,7 @@ async def find_orphans(
     graph_id: str,
     *,
     except_writer: str = "",
+    except_names: Collection[str] = (),
     at_rest: bool = False,
     known: Mapping[int, Collection[str]] = MappingProxyType({}),
 ) -> list[str]:
@@ -60,7 +66,8 @@ async def find_orphans(
     :raises CheckpointDamagedError: a record can't be read, so that it is not known what it refers to.
     """
     with wrapped(backend, "listing the large values of graph ", graph_id):
-        orphans = [name for name in await backend.blob_names(graph_id) if not is_of(name, except_writer)]
+        names = [name for name in await backend.blob_names(graph_id) if name not in except_names]
+    orphans = [name for name in names if not is_of(name, except_writer)]
     if not orphans:
         return []
     listing = await _listing(backend, graph_id)
@@ -68,15 +75,33 @@ async def find_orphans(
     if not at_rest:
         automatic = [info.sequence for info in listing.infos if not info.manual]
         orphans = garbage(orphans, latest=automatic[-1] if automatic else 0)
-    # Those made by hand come last: they are large, and refer to nothing unless something else has made them.
-    unknown = [info for info in sorted(listing.infos, key=attrgetter("manual")) if info.sequence not in known]
-    for batch in in_batches(unknown):
-        if not orphans:
+    done = set(known)
+    for _ in range(ATTEMPTS):
+        # Those made by hand come last: they are large, and refer to nothing unless something else has made them.
+        unknown = [info for info in sorted(listing.infos, key=attrgetter("manual")) if info.sequence not in done]
+        orphans, vanished = await _without_referenced(backend, orphans, unknown)
+        if not (orphans and vanished):
+            return orphans
+        # What one that was deleted meanwhile referred to, one that was written meanwhile may refer to as well.
+        done.update(info.sequence for info in unknown)
+        listing = await _listing(backend, graph_id)
+    return []
+
+
+async def _without_referenced(
+    backend: CheckpointBackend, names: list[str], infos: Sequence[CheckpointInfo]
+) -> tuple[list[str], bool]:
+    """Those of the names to which none of these records refers, and whether one of them has been deleted meanwhile."""
+    has_vanished = False
+    for batch in in_batches(infos):
+        if not names:
             break
-        for record in (await read_batch(backend, batch)).values():
+        found = await read_batch(backend, batch)
+        has_vanished = has_vanished or len(found) < len(batch)
+        for record in found.values():
             referenced = await _references(backend, record)
-            orphans = [] if referenced is None else [name for name in orphans if name not in referenced]
-    return orphans
+            names = [] if referenced is None else [name for name in names if name not in referenced]
+    return names, has_vanished
 
 
 async def _listing(backend: CheckpointBackend, graph_id: str) -> Listing:

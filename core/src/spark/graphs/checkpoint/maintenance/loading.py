@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from spark.errors import BackendError, CheckpointDamagedError, CheckpointNotFoundError
 from spark.graphs.checkpoint.calls import ATTEMPTS, not_found, wrapped
-from spark.graphs.checkpoint.encoding.decoder import OpenRecord
+from spark.graphs.checkpoint.encoding.decoder import OpenRecord, StoredLayout
 from spark.graphs.checkpoint.links import link
 from spark.graphs.concurrency.blocking import run_blocking
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
     from spark.graphs.checkpoint.model import GraphCheckpoint
@@ -42,6 +42,14 @@ async def load(backend: CheckpointBackend, info: CheckpointInfo) -> GraphCheckpo
     return await _decoded(backend, record)
 
 
+class Latest(NamedTuple):
+    """The latest checkpoint of a graph."""
+
+    checkpoint: GraphCheckpoint
+    layout: StoredLayout | None
+    """How it is stored, where that was asked for."""
+
+
 async def read_batch(
     backend: CheckpointBackend, batch: Sequence[CheckpointInfo]
 ) -> dict[int, Record | CheckpointDamagedError]:
@@ -57,23 +65,26 @@ async def read_batch(
     return {**found.records, **damaged}
 
 
-async def _decoded(backend: CheckpointBackend, record: Record) -> GraphCheckpoint:
+async def _decoded(backend: CheckpointBackend, record: Record, layout: StoredLayout | None = None) -> GraphCheckpoint:
     if record.header.raw_size > _LIGHT:
-        opened = await run_blocking(_opened, backend.record_codec, record)
+        opened = await run_blocking(_opened, backend.record_codec, record, layout)
     else:
-        opened = _opened(backend.record_codec, record)
-    return link(await completed(backend, opened) if isinstance(opened, OpenRecord) else opened, store=backend)
+        opened = _opened(backend.record_codec, record, layout)
+    return link(await completed(backend, opened, layout) if isinstance(opened, OpenRecord) else opened, store=backend)
 
 
-def _opened(codec: RecordCodec, record: Record) -> OpenRecord | GraphCheckpoint:
+def _opened(codec: RecordCodec, record: Record, layout: StoredLayout | None) -> OpenRecord | GraphCheckpoint:
     """The checkpoint itself where the record is all there is to it."""
     opened = codec.open(record)
-    return opened if opened.references else codec.read(opened, {})
+    return opened if opened.references else codec.read(opened, {}, layout)
 
 
-async def completed(backend: CheckpointBackend, opened: OpenRecord) -> GraphCheckpoint:
+async def completed(
+    backend: CheckpointBackend, opened: OpenRecord, layout: StoredLayout | None = None
+) -> GraphCheckpoint:
     """The checkpoint that a record and the large values that it refers to were made from.
 
+    :param layout: gets how it is stored.
     :raises CheckpointNotFoundError: it was deleted meanwhile.
     :raises CheckpointDamagedError: what is stored is not what was written.
     """
@@ -83,18 +94,35 @@ async def completed(backend: CheckpointBackend, opened: OpenRecord) -> GraphChec
         # Retention may have removed the record, and after it what it refers to, since it was read.
         if len(blobs) < len(names) and await backend.get(header.graph_id, header.sequence) is None:
             raise not_found(header.checkpoint_id, backend)
-    return await run_blocking(backend.record_codec.read, opened, blobs)
+    return await run_blocking(backend.record_codec.read, opened, blobs, layout)
 
 
 async def load_latest(backend: CheckpointBackend, graph_id: str) -> GraphCheckpoint | None:
     """The latest checkpoint of a graph, or None when it has none."""
+    latest = await _latest(backend, graph_id, lambda record: None)
+    return latest.checkpoint if latest is not None else None
+
+
+async def load_to_continue(backend: CheckpointBackend, graph_id: str) -> Latest | None:
+    """The latest checkpoint of a graph and how it is stored, or None when it has none."""
+
+    def new_layout(record: Record) -> StoredLayout | None:
+        return StoredLayout(record) if backend.keeps_blobs else None
+
+    return await _latest(backend, graph_id, new_layout)
+
+
+async def _latest(
+    backend: CheckpointBackend, graph_id: str, new_layout: Callable[[Record], StoredLayout | None]
+) -> Latest | None:
     for _ in range(ATTEMPTS):
         with wrapped(backend, "looking for the latest checkpoint of graph ", graph_id):
             record = await backend.get_latest(graph_id)
         if record is None:
             return None
         try:
-            return await _decoded(backend, record)
+            layout = new_layout(record)
+            return Latest(await _decoded(backend, record, layout), layout)
         except CheckpointNotFoundError:
             continue  # deleted before its large values were read, so there is a newer one or none
     raise BackendError(

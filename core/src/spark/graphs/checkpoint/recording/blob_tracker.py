@@ -1,4 +1,7 @@
-"""Which large values of this run become unreferenced when checkpoints are deleted, and when to look for those of earlier runs."""
+"""Which large values of this run become unreferenced when checkpoints are deleted, and when to look for those of earlier runs.
+
+Those of earlier runs to which this one goes on referring are its own from then on.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +29,15 @@ class BlobTracker:
         self._pruned = 0
         """How many of those were deleted since garbage was last collected."""
         self._has_collected = False
+        self._taken_over: frozenset[str] = frozenset()
 
     def begin(self, *, after: int) -> None:
         """The run adds to a history whose last record has this sequence; 0 for none."""
         self._began_after = after
+
+    def take_over(self, names: Iterable[str]) -> None:
+        """This run keeps track of these large values of earlier runs: its first record refers to them."""
+        self._taken_over = frozenset(names)
 
     def unreferenced(self, kept: Sequence[int], *, retired: Iterable[str], until: int) -> list[str]:
         """The large values that nothing refers to once a record is stored and only the kept ones remain beside it.
@@ -68,7 +76,7 @@ class BlobTracker:
     async def collect_garbage(self, backend: CheckpointBackend, graph_id: str) -> None:
         """Delete what other runs have left behind and no record refers to."""
         self._pruned, self._has_collected = 0, True
-        await collect_garbage(backend, graph_id, except_writer=self._writer)
+        await collect_garbage(backend, graph_id, except_writer=self._writer, except_names=self._taken_over)
 
 
 def _spans(retired: Iterable[str], until: int) -> dict[str, tuple[int, int]]:

@@ -12,6 +12,7 @@ from spark.graphs.checkpoint.encoding.levels import Thresholds
 from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.ids import automatic_id
 from spark.graphs.checkpoint.recording.capture import Capture
+from spark.graphs.checkpoint.recording.continuation import Continuation, Known, LeftByRun
 from spark.graphs.checkpoint.records.blobs import NewBlobs
 from spark.graphs.checkpoint.records.deferred import DeferredRecord, Encode, size_of
 from spark.graphs.checkpoint.records.info import CheckpointInfo
@@ -45,8 +46,31 @@ class RunEncoder:
         keeps_blobs = backend.keeps_blobs and not self._defers
         self._cache = EncodingCache(Thresholds.of_store(backend.blob_cost) if keeps_blobs else None)
         self._blobs = NewBlobs(writer, backend.record_codec.writing) if keeps_blobs else None
-        self.retired = self._cache.retired
+        self.retired: list[str] = self._cache.retired
         """The large values that the last record no longer refers to, though records before it do."""
+        self._is_stored = False
+        """The last record that was encoded is durable."""
+
+    def continue_from(self, continuation: Continuation) -> list[str]:
+        """Go on from a record that is stored, before anything is encoded. Returns the large values that are referred to."""
+        if self._blobs is None:
+            return []
+        known = continuation.known(self._codec, Known(self._cache, self._blobs.inflation))
+        if known is None:
+            return []
+        self._cache, self._blobs.inflation = known
+        self.retired = self._cache.retired
+        return known.cache.names
+
+    def left(self, info: CheckpointInfo) -> LeftByRun | None:
+        """What the next run can go on from; None where the last record is not sure to be stored as it is known here.
+
+        :param info: the line of the last record. Nothing is encoded after this.
+        """
+        if self._blobs is None or not self._is_stored:
+            return None
+        self._cache.hand_over(self._writer)
+        return LeftByRun(info, Known(self._cache, self._blobs.inflation))
 
     async def encode(self, capture: Capture, *, sequence: int, parent: int | None, timestamp: datetime) -> Record:
         """The record of what was captured, encoded on the event loop if that takes about a millisecond at most, else in a thread.
@@ -68,6 +92,7 @@ class RunEncoder:
 
     def stored(self) -> None:
         """The last record is durable, and with it the large values that it brought."""
+        self._is_stored = True
         self._cache.retired.clear()
         if self._blobs is not None:
             self._blobs.unstored.clear()
@@ -82,6 +107,7 @@ class RunEncoder:
         *,
         cost_budget: CostBudget | None = None,
     ) -> Record:
+        self._is_stored = False
         return self._codec.encode_sections(
             sections,
             checkpoint_id=automatic_id(self._graph_id, sequence),

@@ -56,6 +56,8 @@ class History:
         self._known_to = 0
         """Whatever has a higher sequence was made by hand, by this run, or by another one that took over."""
         self._opened_at = 1
+        self._found: CheckpointInfo | None = None
+        """The latest automatic checkpoint when the run began, if everything could be read then."""
         self._seen_at = _LONG_AGO
         """When it was last known to be in the store."""
 
@@ -64,15 +66,27 @@ class History:
         with wrapped(self._backend, "opening the history of graph ", self.graph_id):
             # Asked before looking: what is written after this is in the way of the run's first checkpoint.
             self.next_sequence = next_sequence or await self._backend.next_sequence(self.graph_id)
-            infos = (await self._list()).infos
-        known = [info for info in infos if info.sequence < self.next_sequence and not info.manual]
+            listing = await self._list()
+        known = [info for info in listing.infos if info.sequence < self.next_sequence and not info.manual]
         if next_sequence is not None and any(info.sequence == parent for info in known):
             self._anchor = parent
         self.parent = parent
         self.latest_sequence = known[-1].sequence if known else 0
+        self._found = known[-1] if known and not listing.damaged else None
         self._opened_at, self._known_to, self._seen_at = self.next_sequence, self.next_sequence - 1, now
         if self.remembers:
             self.checkpoints, self.is_rising = known, are_rising(known)
+
+    def continues(self, info: CheckpointInfo) -> bool:
+        """Whether the run's first checkpoint follows this record directly: then that stays in place while the run leads, and
+        what it refers to can be referred to again.
+        """
+        found = self._found
+        # Its sequence alone would not do: the graph may have been forgotten and begun anew meanwhile.
+        if found is None or (found.sequence, found.timestamp) != (info.sequence, info.timestamp):
+            return False
+        self._anchor = info.sequence
+        return True
 
     @property
     def has_grown(self) -> bool:

@@ -57,6 +57,10 @@ class Pruner:
         """The run begins to add to the history."""
         self._blob_tracker.begin(after=self._history.latest_sequence)
 
+    def take_over(self, blobs: Collection[str]) -> None:
+        """The run refers to these large values of earlier ones, and keeps track of them from now on."""
+        self._blob_tracker.take_over(blobs)
+
     def choose(
         self, newest: CheckpointInfo, *, superseded: CheckpointInfo | None, retired: Sequence[str]
     ) -> Surplus | None:

@@ -16,6 +16,7 @@ from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.observers.observers import Observers
 from spark.graphs.checkpoint.policies.retention import Retention
 from spark.graphs.checkpoint.recording.capture import Capture
+from spark.graphs.checkpoint.recording.continuation import Continuation
 from spark.graphs.checkpoint.recording.encoder import RunEncoder
 from spark.graphs.checkpoint.recording.history import History
 from spark.graphs.checkpoint.recording.pruner import Pruner, Surplus
@@ -60,6 +61,19 @@ class Recorder:
         await self._observers.discover()
         await self.history.open(parent=parent, next_sequence=next_sequence, now=self.now())
         self._pruner.begin()
+
+    def continue_from(self, continuation: Continuation | None) -> None:
+        """Refer to what the graph's latest record refers to, and write only what is new, if that is the record to continue.
+
+        :param continuation: of the values that the run begins with.
+        """
+        if continuation is not None and self.history.continues(continuation.info):
+            self._pruner.take_over(self._encoder.continue_from(continuation))
+
+    def left(self) -> Continuation | None:
+        """What the next run can go on from, once this one has ended."""
+        latest = self.history.latest
+        return self._encoder.left(latest) if latest is not None else None
 
     async def record(self, capture: Capture) -> CheckpointInfo:
         """Make one checkpoint: when this returns, it is durable, and observers have been notified.

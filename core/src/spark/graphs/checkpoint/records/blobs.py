@@ -25,7 +25,11 @@ _TAG: Final = "$blob"
 _NAME: Final = re.compile(r"[A-Za-z0-9-]{1,100}")
 _DIGITS: Final = 12
 _FIELD_TYPES: Final[tuple[list[type], ...]] = ([str, int, int, str, str], [str, int, int, str, str, list])
-_COMPACT_TYPES: Final[tuple[list[type], ...]] = ([int, int, int, int, str], [int, int, int, int, str, str])
+_COMPACT_TYPES: Final[tuple[list[type], ...]] = (
+    [int, int, int, int, str],
+    [int, int, int, int, str, str],
+    [int, int, int, int, str, str, str],
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ class BlobRef:
 
     def compact(self) -> list[Any]:
         """It in a list of references that have a writer and codecs in common: its numbers, sizes, 128 bits of its checksum, and
-        its compression, if any.
+        its compression, if any; ``of_writer`` adds another writer.
         """
         sequence, _, count = self.name.split("-")
         fields = [int(sequence), int(count), self.size, self.raw_size, shortened(self.checksum)]
@@ -87,6 +91,7 @@ class BlobRef:
         if type(tree) is not list or [type(field) for field in tree] not in _COMPACT_TYPES:
             raise CheckpointDamagedError("a reference to a chunk is not valid")
         sequence, count, size, raw_size, digest = tree[:5]
+        writer = tree[6] if len(tree) > 6 else writer
         name = f"{sequence:0{_DIGITS}d}-{writer}-{count}"
         if sequence < 0 or count < 0 or not is_blob_name(name) or is_of(name, "") or not is_of(name, writer):
             raise CheckpointDamagedError(f"it refers to a chunk by {name[:40]!r}, which is not a valid name")
@@ -109,6 +114,16 @@ class BlobRef:
             return undo(stored, compression=self.compression, codecs=codecs, raw_size=self.raw_size, what=what)
         except CheckpointDamagedError as error:
             raise CheckpointDamagedError(f"its large value {self.name!r} can't be unpacked: {error}") from error
+
+
+def of_writer(compact: list[Any], writer: str) -> list[Any]:
+    """A compact reference as it stands among those of another writer."""
+    return compact if len(compact) > 6 else [*compact, *[""] * (6 - len(compact)), writer]
+
+
+def writer_of(name: str) -> str:
+    """Who made the blob; nothing if the name is not one of ours."""
+    return name.partition("-")[2].partition("-")[0]
 
 
 class NewBlobs:

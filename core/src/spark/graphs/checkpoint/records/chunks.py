@@ -1,11 +1,12 @@
 """How a mapping or a list is stored that is kept in chunks, and how it is put together again.
 
-It is ``{"$chunks": {"kind": "mapping" or "list", "writer": …, "refs": […], "tail": part, "apart": part}}``. The references are to
-parts that are blobs, oldest first, and a part is ``{"values": {key: value}, "places": […], "removed": [key]}``. Of several
-values of one key, that of the last part counts; ``removed`` are keys that earlier parts have, and that are there no more.
-Places are numbers that order the items: one by one, or as ``[first, count]`` for neighbours. The keys of a list are its places,
-and where there is neither a reference nor anything apart, the items of a mapping stand in their order. What may refer to blobs
-itself is never inside of one: it is ``apart``.
+It is ``{"$chunks": {"kind": "mapping" or "list", "writer": …, "refs": […], "rent": …, "tail": part, "apart": part}}``. The
+references are to parts that are blobs, oldest first; where another writer made one, it names that. ``rent`` is how many bytes
+of the tail were written again since it was last emptied. A part is ``{"values": {key: value}, "places": […], "removed": [key]}``.
+Of several values of one key, that of the last part counts; ``removed`` are keys that earlier parts have, and that are there no
+more. Places are numbers that order the items: one by one, or as ``[first, count]`` for neighbours. The keys of a list are its
+places, and where there is neither a reference nor anything apart, the items of a mapping stand in their order. What may refer to
+blobs itself is never inside of one: it is ``apart``.
 
 Older releases stored ``{"$parts": {"0": reference or {"values": {…}}, …}}``: parts that follow one another.
 """
@@ -21,7 +22,7 @@ from spark.errors import CheckpointDamagedError
 
 TAG: Final = "$chunks"
 _OLDER_TAG: Final = "$parts"
-_CONTENT: Final = frozenset({"kind", "writer", "codecs", "refs", "tail", "apart"})
+_CONTENT: Final = frozenset({"kind", "writer", "codecs", "refs", "tail", "apart", "rent"})
 _PART: Final = frozenset({"values", "places", "removed"})
 _LONGEST_PLACE: Final = 25
 """Characters of a number."""
@@ -42,6 +43,8 @@ def content_of(tree: Any) -> dict[str, Any] | None:
         raise _damaged()
     if type(content.get("refs", [])) is not list or type(content.get("writer", "")) is not str:
         raise _damaged()
+    if type(content.get("rent", 0)) is not int or content.get("rent", 0) < 0:
+        raise _damaged()
     return content
 
 
@@ -51,6 +54,23 @@ def values_apart(content: dict[str, Any]) -> dict[str, Any]:
     :raises CheckpointDamagedError: they are not valid.
     """
     return _values(content["apart"]) if "apart" in content else {}
+
+
+def parts_of(content: dict[str, Any]) -> Iterator[tuple[dict[Any, int | float], list[Any]]]:
+    """Of each part of a mapping or a list the keys with their places, and the removed keys, once every reference was replaced
+    by the part that it refers to. The keys of a list are numbers.
+
+    :raises CheckpointDamagedError: the parts are not valid.
+    """
+    is_list = content["kind"] == "list"
+    for part, may_lack_places in _parts(content):
+        values = _values(part)
+        places = _places(part, values, is_list=is_list, may_lack=may_lack_places)
+        removed = _removed(part)
+        yield (
+            dict(zip(places if is_list else values, places, strict=True)),
+            [*map(_number, removed)] if is_list else removed,
+        )
 
 
 def joined(tree: Any) -> Any:
@@ -73,13 +93,10 @@ def joined(tree: Any) -> Any:
 def _items(content: dict[str, Any]) -> dict[str, Item]:
     """The items that count, by their keys."""
     is_list = content["kind"] == "list"
-    parts = list(content.get("refs", ()))
-    may_lack_places = not parts and "apart" not in content
-    parts += [content[name] for name in ("tail", "apart") if name in content]
     for key, value in values_apart(content).items():
         content["apart"]["values"][key] = joined(value)
     items: dict[str, Item] = {}
-    for part in parts:
+    for part, may_lack_places in _parts(content):
         values = _values(part)
         for key in _removed(part):
             items.pop(key, None)
@@ -87,6 +104,15 @@ def _items(content: dict[str, Any]) -> dict[str, Item]:
         for place, (key, value) in zip(places, values.items(), strict=True):
             items[key] = place, key, value
     return items
+
+
+def _parts(content: dict[str, Any]) -> Iterator[tuple[Any, bool]]:
+    """The parts, oldest first, and whether they may lack places."""
+    parts = list(content.get("refs", ()))
+    may_lack_places = not parts and "apart" not in content
+    parts += [content[name] for name in ("tail", "apart") if name in content]
+    for part in parts:
+        yield part, may_lack_places
 
 
 def _values(part: Any) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class Composer:
             if isinstance(value, bytes):
                 pieces.append(value)
             elif isinstance(value, EncodedItems):
-                self._add_items(pieces, value)
+                self.add_members(pieces, value)
             else:
                 value.add_pieces(pieces)
         pieces.append(self._closing)
@@ -78,10 +78,15 @@ class Composer:
         """The length of what ``compose`` returns, without composing it."""
         size = self._frame(tuple(sections))[2]
         for value in sections.values():
-            size += len(value) if type(value) is not EncodedItems else self._around(len(value)) + value.size
+            size += len(value) if type(value) is not EncodedItems else self.size_of_members(value)
         return size
 
-    def _add_items(self, pieces: list[bytes], items: EncodedItems) -> None:
+    def size_of_members(self, items: EncodedItems) -> int:
+        """The length of the mapping that has these members."""
+        return self._around(len(items)) + items.size
+
+    def add_members(self, pieces: list[bytes], items: EncodedItems) -> None:
+        """Append the pieces of the mapping that has these members."""
         pieces.append(self._opening(len(items)))
         first = len(pieces)
         if items.is_mixed:
@@ -121,6 +126,23 @@ class DeferredPayload:
         self._composer.add_pieces(pieces, self._sections)
 
 
+class DeferredMembers:
+    """A mapping of members, put together only when somebody reads it."""
+
+    __slots__ = ("_composer", "_items")
+
+    def __init__(self, composer: Composer, items: EncodedItems) -> None:
+        self._composer = composer
+        self._items = items
+
+    def __len__(self) -> int:
+        return self._composer.size_of_members(self._items)
+
+    def add_pieces(self, pieces: list[bytes]) -> None:
+        """Append the pieces that its bytes are joined from."""
+        self._composer.add_members(pieces, self._items)
+
+
 class DeferredItem:
     """A member of a mapping that is put together only when somebody reads it.
 
@@ -129,7 +151,7 @@ class DeferredItem:
 
     __slots__ = ("_body", "_head")
 
-    def __init__(self, head: bytes, body: bytes | DeferredPayload) -> None:
+    def __init__(self, head: bytes, body: bytes | DeferredPayload | DeferredMembers) -> None:
         self._head = head
         self._body = body
 

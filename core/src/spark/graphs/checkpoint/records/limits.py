@@ -118,7 +118,7 @@ class Inflation:
 
     def admits(self, name: str, *, size: int, raw_size: int, members: int) -> bool:
         """Whether there is room for one more; then it counts until it is forgotten."""
-        extra = max(0, raw_size - LARGEST_RATIO * size), max(0, members - MEMBERS_PER_BYTE * size)
+        extra = _extra(size, raw_size, members)
         if not any(extra):
             return True
         sums = [sum(column) for column in zip(extra, *self._values.values(), strict=True)]
@@ -128,11 +128,22 @@ class Inflation:
         self._values[name] = extra
         return True
 
+    def count(self, name: str, *, size: int, raw_size: int, members: int) -> None:
+        """One that is stored already counts, too."""
+        extra = _extra(size, raw_size, members)
+        if any(extra):
+            self._values[name] = extra
+
     def forget(self, names: Iterable[str]) -> None:
         """These are no longer referred to."""
         if self._values:
             for name in names:
                 self._values.pop(name, None)
+
+
+def _extra(size: int, raw_size: int, members: int) -> tuple[int, int]:
+    """The bytes and members beyond what the stored size stands for."""
+    return max(0, raw_size - LARGEST_RATIO * size), max(0, members - MEMBERS_PER_BYTE * size)
 
 
 def collides(keys: Iterable[Any], most: int) -> bool:

@@ -16,6 +16,7 @@ from spark.graphs.checkpoint.records.chunks import (
     older_values,
     values_apart,
 )
+from spark.graphs.checkpoint.records.layout import Layout, layout_of_section
 
 Spot = tuple[dict[str, Any], str]
 """A mapping in a payload's tree in which there may be references and chunks: what holds it, and its name there."""
@@ -48,6 +49,24 @@ def references(spots: Iterable[Spot]) -> list[Reference]:
     if len(set(chunks)) < len(chunks):
         raise CheckpointDamagedError("it refers to a chunk twice")
     return found
+
+
+def layouts(spots: Iterable[Spot], found: Iterable[Reference]) -> dict[str, Layout]:
+    """How sections are stored, by their names, before what is in chunks is joined.
+
+    :param found: all references. Each was replaced by what it refers to.
+    :raises CheckpointDamagedError: chunks are not valid.
+    """
+    refs: dict[int, list[BlobRef]] = {}
+    for reference in found:
+        if type(reference.key) is int:
+            refs.setdefault(id(reference.holder), []).append(reference.ref)
+    stored = {
+        name: layout_of_section(values, lambda holder: refs.get(id(holder), []))
+        for holder, name in spots
+        if type(values := holder.get(name)) is dict
+    }
+    return {name: layout for name, layout in stored.items() if layout is not None}
 
 
 def join_chunks(spots: Iterable[Spot]) -> None:

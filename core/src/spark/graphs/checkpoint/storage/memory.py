@@ -30,6 +30,8 @@ class InMemoryCheckpointBackend(CheckpointBackend):
     persistent: ClassVar[bool] = False
     keeps_records = True
     keeps_blobs = True
+    blob_cost = 512 * 1024
+    """Encoded bytes are shared by all records that have them. What costs is to go through many of them for each checkpoint."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

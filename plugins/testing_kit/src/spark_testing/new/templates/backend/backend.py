@@ -170,7 +170,7 @@ class ExampleCheckpointBackend(CheckpointBackend):
         return [_sequence(file) for file in there]
 
     def _get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
-        found = {}
+        found: dict[str, bytes] = {}
         for name in filter(is_blob_name, names):  # they are read from records, which anybody may have written
             with suppress(FileNotFoundError):
                 found[name] = self._blob(graph_id, name).read_bytes()
