@@ -123,13 +123,13 @@ BUGS = [
         "noted after the change",
         IN_MAPPING,
         """        newest: _Noted = []
-        self._noted.append((before, lineage.places_of(removed) if removed else {}, newest))
+        self._noted.append((before, lineage.places_of(removed) if removed else None, newest))
         if removed:
             lineage.remove(removed)
         items.update(put)
 """,
         """        newest: _Noted = []
-        places = lineage.places_of(removed) if removed else {}
+        places = lineage.places_of(removed) if removed else None
         if removed:
             lineage.remove(removed)
         items.update(put)
@@ -194,14 +194,14 @@ BUGS = [
     Bug(
         "what was removed comes last",
         IN_MAPPING,
-        "    if not any(removed):\n        return items\n",
+        "    if not removed:\n        return items\n",
         "    return items\n",
     ),
     Bug(
         "places are forgotten when it is tidied",
         IN_MAPPING,
-        "                places.setdefault(key, place)\n",
-        "                pass\n",
+        "places = {**more_places, **(places or {})}",
+        "pass",
     ),
     Bug(
         "what is put again keeps the place of what was removed",

@@ -23,7 +23,7 @@ SHORT, LONG = 100, 3_000
 async def copied_from_memory(store: CheckpointBackend, *, steps: int) -> None:
     """Let a store have the last checkpoint of so many steps, as it would have written it."""
     memory = InMemoryCheckpointBackend()
-    memory.blob_cost = store.blob_cost
+    memory.blob_cost, memory.keeps_records = store.blob_cost, False
     config = CheckpointConfig(backend=memory, trigger_on_iteration=1, max_checkpoints=2)
     await conversation(config, graph_id=f"of {steps}").run({"length": steps})
     record = await memory.get_latest(f"of {steps}")

@@ -37,11 +37,17 @@ TURN: Final = 40_000
 """More bytes than a turn writes: its messages, what a chunk would not be worth yet, and references."""
 
 
+class Chunked(InMemoryCheckpointBackend):
+    """Has the chunks of a store that keeps bytes."""
+
+    keeps_records = False
+
+
 @pytest.fixture(params=["memory", "file", "sqlite", "s3"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CheckpointBackend]:
     made: CheckpointBackend
     if request.param == "memory":
-        made = encoding_memory()
+        made = Chunked()
     elif request.param == "file":
         made = FileCheckpointBackend(tmp_path / "store")
     elif request.param == "sqlite":
@@ -52,14 +58,6 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     async with made:
         made.blob_cost = 8 * 1024
         yield made
-
-
-def encoding_memory() -> InMemoryCheckpointBackend:
-    """A store in memory that takes records as stores elsewhere do: encoded, in chunks."""
-    made = InMemoryCheckpointBackend()
-    made.keeps_records = False
-    made.blob_cost = 8 * 1024
-    return made
 
 
 def message(number: int) -> dict[str, Any]:
@@ -460,7 +458,8 @@ async def test_what_is_written_in_another_way_is_written_anew(tmp_path: Path, ot
 
 async def test_one_that_was_copied_to_another_place_is_written_anew(tmp_path: Path) -> None:
     """Names say when large values were made: there, they would say that something else had to refer to them."""
-    store, other = encoding_memory(), encoding_memory()
+    store, other = Chunked(), Chunked()
+    store.blob_cost = other.blob_cost = 8 * 1024
     await begun(store)
     await turn_with_book(store, "w")
     for _ in range(3):
@@ -545,7 +544,8 @@ PLANTED: Final[dict[str, tuple[Planted, str]]] = {
 
 
 async def goes_wrong(what: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> bool:
-    store = encoding_memory()
+    store = Chunked()
+    store.blob_cost = 8 * 1024
     checks: dict[str, Callable[[], Awaitable[None]]] = {
         "deleted": lambda: test_a_record_that_was_deleted_meanwhile_is_not_continued(store),
         "forgotten": lambda: test_one_that_takes_the_place_of_a_forgotten_one_is_not_continued(store),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
+from spark.errors import SerializationError
 from spark.graphs.values.containers import PlainDict
 from spark.graphs.values.item_mapping import Captured, ItemMapping
 
@@ -50,3 +51,8 @@ def sections_of(checkpoint: type) -> dict[str, Section]:
         for each in fields(checkpoint)
         if _SECTION in each.metadata
     }
+
+
+def no_section(name: str, values: object) -> SerializationError:
+    """What is in the place of a section is none."""
+    return SerializationError(f"{name} is a {type(values).__name__}, not a dict. Nothing was written.", path=name)

@@ -36,7 +36,7 @@ class Changes(NamedTuple):
     """The keys that were removed. Some of them may be in neither version; one that was put again later is in ``put``, too."""
 
 
-_Noted: TypeAlias = "list[tuple[dict[Any, Any], dict[Any, int], _Noted]]"
+_Noted: TypeAlias = "list[tuple[dict[Any, Any], dict[Any, int] | None, _Noted]]"
 """What the version after one changed: nothing yet, or what had been there, by key; in which places what was removed; and what
 was noted next."""
 _Log: TypeAlias = tuple[int, list[Changes]]
@@ -76,7 +76,7 @@ class ItemMapping(Mapping[Any, Any]):
             if key not in before:
                 before[key] = items.get(key, _MISSING)
         newest: _Noted = []
-        self._noted.append((before, lineage.places_of(removed) if removed else {}, newest))
+        self._noted.append((before, lineage.places_of(removed) if removed else None, newest))
         if removed:
             lineage.remove(removed)
         items.update(put)
@@ -120,7 +120,8 @@ class ItemMapping(Mapping[Any, Any]):
             while noted:
                 before, gone, noted = noted[0]
                 found.append(before.copy())
-                removed.append(gone.copy())
+                if gone:
+                    removed.append(gone.copy())
                 if not noted:  # and if there still is nothing afterwards, the places are those of that moment
                     places = lineage.places.copy()
         finally:
@@ -274,15 +275,16 @@ class _Lineage:
         was_missing = set()
         while next is not until:
             more, more_places, next = next[0]
-            for key, place in more_places.items():
-                places.setdefault(key, place)
+            if more_places:
+                places = {**more_places, **(places or {})}
             for key, value in more.items():
                 if before.setdefault(key, value) is _MISSING:
                     was_missing.add(key)
         for key in was_missing:
             if key not in self.items and not any(key in each for each in later):
                 del before[key]
-                places.pop(key, None)
+                if places:
+                    places.pop(key, None)
         noted[0] = before, places, until
         return before
 
@@ -314,7 +316,7 @@ def _restored(
             items[key] = value
         else:
             items.pop(key, None)
-    if not any(removed):
+    if not removed:
         return items
     for left in reversed(removed):
         places.update(left)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from spark.graphs.checkpoint.encoding.followed import Followed, FollowedMapping
 from spark.graphs.checkpoint.encoding.levels import Thresholds
 from spark.graphs.checkpoint.records.blobs import of_writer
 from spark.graphs.checkpoint.records.buffers import Buffers
 from spark.graphs.checkpoint.records.composing import Encoded
 from spark.graphs.checkpoint.serialization.writer import TreeWriter
+
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint.encoding.followed import Followed, FollowedMapping
 
 
 class EncodingCache:
@@ -88,6 +90,8 @@ class EncodingCache:
 
 def _attribute(followed: Followed, writer: str) -> None:
     """Have all references to chunks that name nobody name this writer."""
+    from spark.graphs.checkpoint.encoding.followed import Followed  # not needed by those who save nothing
+
     chunked = followed.chunked
     chunked.head = None
     for chunk in chunked.chunks.values():

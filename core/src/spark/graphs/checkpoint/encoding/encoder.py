@@ -8,11 +8,8 @@ from functools import partial
 from typing import Any, Final, Literal
 
 from spark.errors import SerializationError
-from spark.graphs.checkpoint.encoding.adopting import adopt
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
 from spark.graphs.checkpoint.encoding.decoder import StoredLayout
-from spark.graphs.checkpoint.encoding.record_blobs import BlobsOfRecord
-from spark.graphs.checkpoint.encoding.section_encoder import SectionEncoder, no_section
 from spark.graphs.checkpoint.model import CURRENT_VERSION, FACTS, SECTIONS, GraphCheckpoint, facts_of
 from spark.graphs.checkpoint.records.blobs import NewBlobs
 from spark.graphs.checkpoint.records.buffers import Contents
@@ -24,6 +21,7 @@ from spark.graphs.checkpoint.records.formats import Format, is_signed
 from spark.graphs.checkpoint.records.limits import Inflation, ReadLimits, most_members
 from spark.graphs.checkpoint.records.query import searchable
 from spark.graphs.checkpoint.records.record import Record, RecordHeader
+from spark.graphs.checkpoint.sections import no_section
 from spark.graphs.checkpoint.serialization.buffers import leave_out
 from spark.graphs.checkpoint.serialization.cost import CostBudget
 from spark.graphs.checkpoint.serialization.object_hook import ObjectHook
@@ -180,6 +178,8 @@ class Encoder:
         is_plain = not (header.codecs or header.serializer or self.codecs or self._writer.has_hook)
         if self._composer is None or not is_same or not is_plain:
             return False
+        from spark.graphs.checkpoint.encoding.adopting import adopt  # not needed by those who save nothing
+
         cache.claim(self.format, self._writer)
         adopt(layout.sections, values, cache)
         return True
@@ -229,14 +229,7 @@ class Encoder:
             if cache.owner is not self.format:
                 cache.claim(self.format, self._writer if blobs is not None else None)
             if cache.made_for is not blobs or cache.encoder is None:
-                cache.made_for = blobs
-                cache.encoder = SectionEncoder(
-                    writer=self._writer,
-                    dump=self.dump,
-                    composer=composer,
-                    cache=cache,
-                    blobs=None if blobs is None else self._blobs_of_records(blobs),
-                )
+                self._prepare(cache, composer, blobs)
             encoded: dict[str, Encoded] = cache.encoder.encode(sections, sequence=sequence, budget=cost_budget)
             for name, fact in facts.items():
                 encoded[name] = self.dump(self._facts_writer.tree(fact, name), name)
@@ -246,9 +239,20 @@ class Encoder:
                 cost_budget.add(sections[name])
         return self.dump(self._lower(sections, facts), "")
 
-    def _blobs_of_records(self, blobs: NewBlobs) -> BlobsOfRecord:
-        add = partial(blobs.add, compression=self.compression, codecs=self.codecs, count=self.format.count)
-        return BlobsOfRecord(blobs, add, codecs=self._codec_names)
+    def _prepare(self, cache: EncodingCache, composer: Composer, blobs: NewBlobs | None) -> None:
+        """Have a cache serve this encoder."""
+        # Not needed by those who save nothing.
+        from spark.graphs.checkpoint.encoding.record_blobs import BlobsOfRecord
+        from spark.graphs.checkpoint.encoding.section_encoder import SectionEncoder
+
+        blobs_of_record = None
+        if blobs is not None:
+            add = partial(blobs.add, compression=self.compression, codecs=self.codecs, count=self.format.count)
+            blobs_of_record = BlobsOfRecord(blobs, add, codecs=self._codec_names)
+        cache.made_for = blobs
+        cache.encoder = SectionEncoder(
+            writer=self._writer, dump=self.dump, composer=composer, cache=cache, blobs=blobs_of_record
+        )
 
     def _lower(self, sections: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
         """What a format writes that does not compose: plain trees, or where it takes them, the objects themselves."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
-from spark.errors import SerializationError
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
 from spark.graphs.checkpoint.encoding.chunk import Apart, Key
 from spark.graphs.checkpoint.encoding.chunked import ChunkedMapping
@@ -32,7 +31,7 @@ from spark.graphs.checkpoint.records.composing import (
     Encoded,
     EncodedItems,
 )
-from spark.graphs.checkpoint.sections import Section
+from spark.graphs.checkpoint.sections import Section, no_section
 from spark.graphs.checkpoint.serialization.cost import CostBudget
 from spark.graphs.checkpoint.serialization.writer import TreeWriter, are_names
 from spark.graphs.values.containers import PlainDict
@@ -387,8 +386,3 @@ class _ChunkWriter:
     def store(self, items: Mapping[Key, bytes], *, places: Sequence[Place], removed: Sequence[Key]) -> tuple[str, Any]:
         ref = self._blobs.keep(self._encoder.chunk(items, places=places, removed=removed))
         return ref.name, ref.compact()
-
-
-def no_section(name: str, values: object) -> SerializationError:
-    """What is in the place of a section is none."""
-    return SerializationError(f"{name} is a {type(values).__name__}, not a dict. Nothing was written.", path=name)

@@ -46,10 +46,10 @@ class RunEncoder:
         keeps_blobs = backend.keeps_blobs and not self._defers
         self._cache = EncodingCache(Thresholds.of_store(backend.blob_cost) if keeps_blobs else None)
         self._blobs = NewBlobs(writer, backend.record_codec.writing) if keeps_blobs else None
+        self.retired: list[str] = self._cache.retired
+        """The large values that the last record no longer refers to, though records before it do."""
         self._is_stored = False
         """The last record that was encoded is durable."""
-        self.retired = self._cache.retired
-        """The large values that the last record no longer refers to, though records before it do."""
 
     def continue_from(self, continuation: Continuation) -> list[str]:
         """Go on from a record that is stored, before anything is encoded. Returns the large values that are referred to."""

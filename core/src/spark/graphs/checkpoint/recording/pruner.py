@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 from spark.errors import RuleError
 from spark.graphs.checkpoint.maintenance.deleting import delete
@@ -21,15 +20,17 @@ from spark.graphs.concurrency.uncancellable import wait_uncancellable
 _LOG = logging.getLogger("spark.checkpoint")
 
 
-@dataclass(slots=True)
 class Surplus:
     """What may be deleted once a new checkpoint is durable."""
 
-    checkpoints: list[CheckpointInfo]
-    blobs: list[str]
-    """Large values that only these refer to."""
-    deleted: Collection[int] = ()
-    """The sequences of those that the store deleted when it stored the new one."""
+    __slots__ = ("blobs", "checkpoints", "deleted")
+
+    def __init__(self, checkpoints: list[CheckpointInfo], blobs: list[str]) -> None:
+        self.checkpoints: list[CheckpointInfo] = checkpoints
+        self.blobs: list[str] = blobs
+        """Large values that only these refer to."""
+        self.deleted: Collection[int] = ()
+        """The sequences of those that the store deleted when it stored the new one."""
 
     def sequences(self) -> list[int]:
         """Those of the checkpoints."""

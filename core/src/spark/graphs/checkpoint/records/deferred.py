@@ -28,7 +28,7 @@ class DeferredRecord(Record):
         self.blobs = {}
         self._encode = encode
         self._info = info
-        self._encoded: list[Record] = []
+        self._encoded: Record | None = None
         """The encoded record, once it was read."""
 
     def encoded(self, **options: object) -> Record:
@@ -36,10 +36,9 @@ class DeferredRecord(Record):
 
         :param options: for ``encode``.
         """
-        made = self._encoded
-        if not made:
-            made.append(self._encode(**options))
-        return made[0]  # of several threads, the first
+        if self._encoded is None:
+            self._encoded = self._encode(**options)  # the same in each thread
+        return self._encoded
 
     def copy(self) -> DeferredRecord:
         """Another one for somebody who reads it: what is encoded for that is not kept here."""

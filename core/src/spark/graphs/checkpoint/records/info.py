@@ -21,16 +21,17 @@ class Size:
     def __get__(self, line: object | None, owner: type) -> Self | int:
         if line is None:
             raise AttributeError(_NAME)  # for a dataclass: there is no default
-        size: int | Callable[[], int] = line.__dict__[_NAME]
+        size: int | Callable[[], int] = getattr(line, _NAME)
         if not isinstance(size, int):
-            size = line.__dict__[_NAME] = size()
+            size = size()
+            setattr(line, _NAME, size)
         return size
 
     def __set__(self, line: object, size: int | Callable[[], int]) -> None:
-        line.__dict__[_NAME] = size
+        setattr(line, _NAME, size)
 
 
-_NAME: Final = "size"
+_NAME: Final = "_size"
 
 
 @dataclass(kw_only=True, unsafe_hash=True)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from spark.errors import CheckpointDamagedError
 from spark.graphs.checkpoint.records.blobs import BlobRef
@@ -23,8 +22,7 @@ Spot = tuple[dict[str, Any], str]
 """A mapping in a payload's tree in which there may be references and chunks: what holds it, and its name there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
+class Reference(NamedTuple):
     """A reference, and where it stands in a payload's tree."""
 
     ref: BlobRef
