@@ -64,7 +64,7 @@ class Loop(Node):
 
 def graph_of(backend: CheckpointBackend, loop: Node, **settings: Any) -> Graph:
     loop.on(more=True) >> loop
-    backend.blob_cost = LARGE_FROM
+    backend.blob_cost = 4 * LARGE_FROM  # so that the configuration of the graph is not worth a blob
     config = CheckpointConfig(backend=backend, trigger_on_iteration=1, **settings)
     return Graph(start=loop, id="g", state={"steady": STEADY}, checkpoint_config=config)
 
@@ -210,6 +210,7 @@ async def test_a_value_that_is_deleted_goes_however_many_others_there_are(
 ) -> None:
     drops = Drops()
     drops.on(more=True) >> drops
+    backend.blob_cost = 4 * LARGE_FROM
     config = CheckpointConfig(backend=backend, trigger_on_iteration=1, max_checkpoints=2)
     state = {f"other {number}": number for number in range(others)}
     await Graph(drops, id="g", state=state, checkpoint_config=config).run()
