@@ -45,12 +45,19 @@ def test_what_is_more_than_half_dead_is_written_again() -> None:
     assert to_rewrite(STORE, chunks, written=0, limit=MB) == [1, 2]
 
 
+def test_a_large_item_that_is_a_chunk_by_itself_is_not_written_again() -> None:
+    large, small = ChunkSize(200_000, 0, is_single=True), ChunkSize(5_000, 0, is_single=True)
+
+    assert to_rewrite(STORE, [large] * 100, written=0, limit=MB) == []
+    assert to_rewrite(STORE, [small] * 100, written=0, limit=MB) == [*range(100)]
+
+
 def test_at_most_half_of_what_is_kept_is_dead_while_items_change() -> None:
     source = random.Random(1)
     chunks = [ChunkSize(MB, 0)] * 10
     for _ in range(5_000):
         place = source.randrange(len(chunks))
-        live, dead = chunks[place]
+        live, dead, _ = chunks[place]
         lost = min(live, 4_000)
         chunks[place] = ChunkSize(live - lost, dead + lost)
         old = to_rewrite(STORE, chunks, written=lost, limit=MB)

@@ -399,7 +399,7 @@ class ChunkedMapping:
 
     def _to_rewrite(self, written: int, most: int) -> list[Chunk]:
         chunks = list(self.chunks.values())
-        sizes = [ChunkSize(chunk.live, chunk.dead) for chunk in chunks]
+        sizes = [ChunkSize(chunk.live, chunk.dead, len(chunk.sizes) == 1) for chunk in chunks]
         return [chunks[number] for number in to_rewrite(self._thresholds, sizes, written=written, limit=most)]
 
     def _still_needed(self, old: Sequence[Chunk], removed: Iterable[Key]) -> list[Key]:

@@ -202,6 +202,18 @@ class Encoder:
             tree = self._checker.tree(value, path, depth=_LEVELS_AROUND if self.defers else 0)
         self.dump(tree, path)
 
+    def check_sections(self, sections: Mapping[str, Any], *, cost_budget: CostBudget | None = None) -> None:
+        """Make sure that what is in these sections can be saved: one value after the other, so that none is kept encoded.
+
+        :raises CostExceededError: that is more than the cost budget allows, if one was given.
+        :raises SerializationError: something can't be saved; the error has the path to it.
+        """
+        for name in SECTIONS:
+            for key, value in (sections[name] or {}).items():
+                if cost_budget is not None:
+                    cost_budget.add(value)
+                self.check(value, f"{name}[{key!r}]")
+
     def dump(self, tree: Any, path: str) -> bytes:
         """A tree in the format.
 

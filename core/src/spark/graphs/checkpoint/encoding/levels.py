@@ -33,6 +33,10 @@ _APPENDED: Final = 16
 """where it comes to this part of the cost: that takes about as long, and each item is stored once less."""
 
 
+_SINGLE: Final = 64 * 1024
+"""A chunk with one item of this size and more is not merged: the reference to it is small beside it."""
+
+
 class Thresholds(NamedTuple):
     """Sizes on which it depends what becomes a chunk, all in bytes."""
 
@@ -70,6 +74,8 @@ class ChunkSize(NamedTuple):
     """Bytes of what is still in use."""
     dead: int
     """Bytes of what is not."""
+    is_single: bool = False
+    """It holds one item."""
 
 
 def is_flush_due(thresholds: Thresholds, *, cold: int, rent: float) -> bool:
@@ -141,7 +147,7 @@ def to_rewrite(thresholds: Thresholds, chunks: Sequence[ChunkSize], *, written: 
     written += sum(chunks[place].live for place in chosen)
     levels: dict[int, list[int]] = {}
     for place, chunk in enumerate(chunks):
-        if place not in chosen and chunk.live < limit:
+        if place not in chosen and chunk.live < (_SINGLE if chunk.is_single else limit):
             levels.setdefault(level(chunk.live), []).append(place)
     for each in sorted(levels):
         if len(levels[each]) + (0 < written < limit and level(written) == each) >= thresholds.ratio:

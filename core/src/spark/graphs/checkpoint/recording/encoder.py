@@ -26,8 +26,8 @@ from spark.graphs.concurrency.blocking import run_blocking
 class RunEncoder:
     """Encodes the checkpoints of one run, for one backend.
 
-    Where records stay in this process, only the first is encoded at once: it has what the run began with, and whatever a step
-    adds has been checked when the step set or returned it. All others are encoded when somebody reads them.
+    Where records stay in this process, they are encoded when somebody reads them. What the run began with is checked before the
+    first one, and whatever a step adds when the step sets or returns it.
 
     :param codec: what encodes them, if it is not the backend's own.
     :param writer: begins the nonce of every record, and so tells this run's records and large values from all others.
@@ -81,14 +81,22 @@ class RunEncoder:
         self._attempts += 1
         made_at = capture.timestamp or timestamp
         encode = partial(self._encode, capture.sections, sequence, parent, made_at, self._attempts)
-        if self._is_checked and made_at.tzinfo is UTC:
+        if self._defers and made_at.tzinfo is UTC:
+            if not self._is_checked:
+                await self._check(capture.sections)
             return self._deferred(encode, sequence, made_at, capture.sections["execution_metadata"])
         try:
-            record = encode(cost_budget=CostBudget(last_cost=self._cache.last_cost))
+            return encode(cost_budget=CostBudget(last_cost=self._cache.last_cost))
         except CostExceededError:
-            record = await run_blocking(encode)
-        self._is_checked = self._defers
-        return record
+            return await run_blocking(encode)
+
+    async def _check(self, sections: Mapping[str, Any]) -> None:
+        """Make sure that whatever the run began with can be saved. What it adds is checked when a step sets or returns it."""
+        try:
+            self._codec.check_sections(sections, cost_budget=CostBudget(last_cost=0))
+        except CostExceededError:
+            await run_blocking(self._codec.check_sections, sections)
+        self._is_checked = True
 
     def stored(self) -> None:
         """The last record is durable, and with it the large values that it brought."""
