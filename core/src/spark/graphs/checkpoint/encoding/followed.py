@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from itertools import pairwise
 from typing import Any, Final, Literal, Protocol, TypeAlias
@@ -200,7 +200,7 @@ class FollowedMapping(Followed):
         for key in removed:
             if key in chunked:
                 self.remove(key)
-        for key, each in data.items():
+        for key, each in _taken_from(data):
             self.put(key, each, encoding)
 
     def _compare(self, value: Any, encoding: Encoding, *, was_sure: bool) -> None:
@@ -216,7 +216,7 @@ class FollowedMapping(Followed):
             self.remove(key)
         unchanged = {key for key, each in data.items() if self._is_as_before(key, each, before, encoding)}
         known = [key for key in new if key in chunked]
-        for key, each in data.items():
+        for key, each in _taken_from(data):
             if key not in unchanged:
                 self.put(key, each, encoding)
         self._arrange(list(new), known, encoding)
@@ -395,6 +395,12 @@ class FollowedList(Followed):
 def _and_another(keys: Iterable[str]) -> dict[str, None]:
     """These keys, and another one, since there are others."""
     return dict.fromkeys(keys) | {"": None}
+
+
+def _taken_from(data: dict[str, Data]) -> Iterator[tuple[str, Data]]:
+    """Its items, each of which is gone from there then: all of them together may be as large as the state."""
+    for key in [*data]:
+        yield key, data.pop(key)
 
 
 def _whole(values: Any) -> dict[str, Any]:
