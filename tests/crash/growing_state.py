@@ -58,15 +58,6 @@ def book_after(rounds: int) -> dict[str, str]:
     return {page: entry for page, (_, entry) in sorted(book.items(), key=lambda item: item[1][0])}
 
 
-def in_settled_order(book: dict[str, str], rounds: int) -> list[tuple[str, str]]:
-    """Its items in order, but for pages that are about to be deleted, which come last.
-
-    A checkpoint that is encoded beside the run may have these at its end: see ``ItemMapping``.
-    """
-    leaving = {f"page {(each + BOOK // 2) % BOOK}" for each in range(rounds, rounds + _SOON) if each % 3 == 0}
-    return sorted(book.items(), key=lambda item: (item[0] in leaving, item[0] if item[0] in leaving else ""))
-
-
 def agenda_after(rounds: int) -> list[str]:
     """A list that is made anew in each round, nearly as it was."""
     first = [_entry("earlier", each) for each in range(rounds // 20 % 5, 0, -1)]
@@ -94,8 +85,6 @@ def weighed(item: dict[str, Any]) -> dict[str, Any]:
     return {"weight": 2 * item["weight"], "text": item["text"]}
 
 
-_SOON: Final = 30
-"""Rounds: longer than any checkpoint waits."""
 _BEFORE: Final = LOG_LONGEST - 40
 _FIRST_CUT: Final = 40
 
