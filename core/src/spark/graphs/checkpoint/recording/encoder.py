@@ -79,6 +79,7 @@ class RunEncoder:
         :raises SerializationError: a value can't be saved; the error has the path to it.
         """
         self._attempts += 1
+        self._is_stored = False
         made_at = capture.timestamp or timestamp
         encode = partial(self._encode, capture.sections, sequence, parent, made_at, self._attempts)
         if self._defers and made_at.tzinfo is UTC:
@@ -115,7 +116,6 @@ class RunEncoder:
         *,
         cost_budget: CostBudget | None = None,
     ) -> Record:
-        self._is_stored = False
         return self._codec.encode_sections(
             sections,
             checkpoint_id=automatic_id(self._graph_id, sequence),
