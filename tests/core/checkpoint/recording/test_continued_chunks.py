@@ -26,9 +26,8 @@ from spark.graphs.checkpoint.records.blobs import writer_of
 from spark.graphs.checkpoint.records.checksum import checksum
 from spark.graphs.checkpoint.storage import Record
 from spark.graphs.resuming import session
-from spark_backend_sql import DatabaseCheckpointBackend
 from tests.core.checkpoint.encoding.planted_chunk_bugs import Planted, edited
-from tests.plugins.support.s3.stores import open_store
+from tests.plugins.support.kinds import store_of
 from tests.support.aes_gcm import AesGcm
 
 MESSAGES: Final = 200
@@ -45,16 +44,7 @@ class Chunked(InMemoryCheckpointBackend):
 
 @pytest.fixture(params=["memory", "file", "sqlite", "s3"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CheckpointBackend]:
-    made: CheckpointBackend
-    if request.param == "memory":
-        made = Chunked()
-    elif request.param == "file":
-        made = FileCheckpointBackend(tmp_path / "store")
-    elif request.param == "sqlite":
-        made = DatabaseCheckpointBackend(f"sqlite:///{tmp_path}/checkpoints.db")
-    else:
-        server = request.getfixturevalue("s3_server")
-        made = open_store(server, server.new_bucket())
+    made = Chunked() if request.param == "memory" else store_of(request.param, request, tmp_path)
     async with made:
         made.blob_cost = 8 * 1024
         yield made
