@@ -15,8 +15,7 @@ from spark.graphs.concurrency.uncancellable import wait_for_end
 from spark.graphs.engine.final_save import FinalSave
 from spark.graphs.engine.outcome import Cause, Stop
 from spark.graphs.engine.run import GraphRun
-from spark.graphs.engine.waits import open_waits
-from spark.graphs.message import Message
+from spark.graphs.message import Message, open_questions
 from spark.graphs.values.failures import add_note, brief, error_data, message_of
 from spark.graphs.values.snapshots import snapshot
 
@@ -153,8 +152,9 @@ class Ending:
 
     async def _pause(self) -> Message:
         """All that is left waits for something outside: save that, and return what it is."""
-        open = open_waits(self._position.frontier)
-        status = "interrupted" if open.interrupts else "waiting"
+        frontier = self._position.frontier
+        interrupts = open_questions(frontier.capture())
+        status = "interrupted" if interrupts else "waiting"
         await self._save_or_raise(status)
         return Message(
             content=None,
@@ -162,8 +162,8 @@ class Ending:
             node=self._position.last_node,
             run_id=self._spec.run_id,
             resumed=self._spec.is_resumed,
-            interrupts=open.interrupts,
-            due=open.due,
+            interrupts=interrupts,
+            due=frontier.suspended.next_due(),
         )
 
     def _message(self) -> Message:

@@ -6,38 +6,9 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from typing import NamedTuple
 
 from spark.graphs.clock import Clock
-from spark.graphs.message import Interrupt
 from spark.graphs.state.frontier import Frontier
-from spark.graphs.values.snapshots import snapshot
-
-
-class OpenWaits(NamedTuple):
-    """What a run waits for that has returned."""
-
-    interrupts: tuple[Interrupt, ...]
-    """The questions that are open, in the order in which they were asked."""
-    due: datetime | None
-    """When the first step goes on by itself."""
-
-
-def open_waits(frontier: Frontier) -> OpenWaits:
-    """What the suspended steps wait for."""
-    interrupts = [
-        Interrupt(
-            id=entry["id"],
-            node=token.node,
-            payload=snapshot(entry["payload"]),
-            since=datetime.fromisoformat(entry["since"]),
-        )
-        for token in frontier.suspended.tokens.values()
-        for key, entry in frontier.journal.open_entries(token.id)
-        if key.startswith("interrupt:")
-    ]
-    interrupts.sort(key=lambda interrupt: interrupt.since)
-    return OpenWaits(tuple(interrupts), frontier.suspended.next_due())
 
 
 class Waits:
