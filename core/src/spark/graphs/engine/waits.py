@@ -6,9 +6,25 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from typing import NamedTuple
 
 from spark.graphs.clock import Clock
+from spark.graphs.message import Interrupt, open_questions
 from spark.graphs.state.frontier import Frontier
+
+
+class OpenWaits(NamedTuple):
+    """What a run waits for that has returned."""
+
+    interrupts: tuple[Interrupt, ...]
+    """The questions that are open, in the order in which they were asked."""
+    due: datetime | None
+    """When the first step goes on by itself."""
+
+
+def open_waits(frontier: Frontier) -> OpenWaits:
+    """What the suspended steps wait for."""
+    return OpenWaits(open_questions(frontier.capture()), frontier.suspended.next_due())
 
 
 class Waits:
