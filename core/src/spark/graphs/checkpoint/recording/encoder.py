@@ -14,9 +14,8 @@ from spark.graphs.checkpoint.ids import automatic_id
 from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.checkpoint.recording.continuation import Continuation, Known, LeftByRun
 from spark.graphs.checkpoint.records.blobs import NewBlobs
-from spark.graphs.checkpoint.records.deferred import DeferredRecord, Encode, size_of
+from spark.graphs.checkpoint.records.deferred import DeferredRecord
 from spark.graphs.checkpoint.records.info import CheckpointInfo
-from spark.graphs.checkpoint.records.query import searchable
 from spark.graphs.checkpoint.records.record import Record
 from spark.graphs.checkpoint.serialization.cost import CostBudget, CostExceededError
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
@@ -78,14 +77,14 @@ class RunEncoder:
         :param timestamp: when it is made, if the capture does not say.
         :raises SerializationError: a value can't be saved; the error has the path to it.
         """
-        self._attempts += 1
-        self._is_stored = False
         made_at = capture.timestamp or timestamp
-        encode = partial(self._encode, capture.sections, sequence, parent, made_at, self._attempts)
         if self._defers and made_at.tzinfo is UTC:
             if not self._is_checked:
                 await self._check(capture.sections)
-            return self._deferred(encode, sequence, made_at, capture.sections["execution_metadata"])
+            return self._deferred(capture.sections, sequence, parent, made_at)
+        self._attempts += 1
+        self._is_stored = False
+        encode = partial(self.encoded, capture.sections, sequence, parent, made_at, self._attempts)
         try:
             return encode(cost_budget=CostBudget(last_cost=self._cache.last_cost))
         except CostExceededError:
@@ -106,7 +105,7 @@ class RunEncoder:
         if self._blobs is not None:
             self._blobs.unstored.clear()
 
-    def _encode(
+    def encoded(
         self,
         sections: Mapping[str, Any],
         sequence: int,
@@ -116,6 +115,11 @@ class RunEncoder:
         *,
         cost_budget: CostBudget | None = None,
     ) -> Record:
+        """The record of what was captured.
+
+        :param attempt: counts what the run has tried to write.
+        :raises CostExceededError: there is more to do than the budget allows.
+        """
         return self._codec.encode_sections(
             sections,
             checkpoint_id=automatic_id(self._graph_id, sequence),
@@ -131,14 +135,7 @@ class RunEncoder:
         )
 
     def _deferred(
-        self, encode: Encode, sequence: int, timestamp: datetime, metadata: Mapping[str, Any]
+        self, sections: Mapping[str, Any], sequence: int, parent: int | None, timestamp: datetime
     ) -> DeferredRecord:
-        info = CheckpointInfo(
-            checkpoint_id=automatic_id(self._graph_id, sequence),
-            graph_id=self._graph_id,
-            sequence=sequence,
-            timestamp=timestamp,
-            size=partial(size_of, encode),
-            metadata=searchable(metadata),
-        )
-        return DeferredRecord(encode, info)
+        self._attempts += 1
+        return DeferredRecord(self, sections, self._graph_id, sequence, parent, timestamp, self._attempts)
