@@ -22,7 +22,7 @@ class NodePlan:
         process = _process_of(node)
         self.key: str = key
         self.node: Node = node
-        self.names: frozenset[str] = frozenset((key, node.kind(), *((node.name,) if node.name else ())))
+        self.names: tuple[str, ...] = tuple({key: None, node.kind(): None, node.name or key: None})
         """Everything that ``trigger_on_node`` may call it."""
         self.edges: tuple[tuple[Edge[Node], str], ...] = ()
         """Outgoing edges, each with the key of its target."""
