@@ -48,6 +48,7 @@ class Frontier:
         "groups",
         "next_id",
         "running",
+        "tokens",
         "waiting",
     )
 
@@ -65,6 +66,8 @@ class Frontier:
         self._maps = maps or {}
         self._node_hashes: dict[str, int] = {}
         self._tokens = TokenTable()
+        self.tokens: Mapping[str, Token] = self._tokens.values
+        """All that are stored one by one, by id, in the order of their ids."""
         self._root = Scope()
         self.waiting: deque[Token | Group] = deque()
         self.running: dict[str, Token] = {}
@@ -77,7 +80,7 @@ class Frontier:
         self.next_id: int = 1
 
     def __bool__(self) -> bool:
-        return bool(self._tokens.values)
+        return bool(self.tokens)
 
     def add(self, node: str, inputs: Any) -> None:
         """The token that a run begins with."""
@@ -168,7 +171,7 @@ class Frontier:
 
     def pending(self) -> Collection[Token]:
         """All tokens that are stored one by one, in the order of their ids."""
-        return self._tokens.values.values()
+        return self.tokens.values()
 
     def count_waiting(self) -> int:
         """How many executions wait to be started, or at a join."""
