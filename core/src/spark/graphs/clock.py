@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import partial
 from random import Random, SystemRandom
 from typing import Final, Protocol
 
@@ -22,9 +23,7 @@ class SystemClock:
     """The clock of this machine."""
 
     monotonic = staticmethod(time.monotonic)
-
-    def utc_now(self) -> datetime:
-        return datetime.now(UTC)
+    utc_now = staticmethod(partial(datetime.now, UTC))
 
 
 SYSTEM_CLOCK: Final[Clock] = SystemClock()

@@ -44,7 +44,11 @@ class NodePlan:
         """
         if self.maps:
             return self._mapped([edge for edge in self.edges if edge[0].matches(content)], content)
-        return [target for edge, target in self.edges if edge.matches(content)]
+        targets: list[str | Mapped] = []
+        for edge, target in self.edges:
+            if edge.matches(content):
+                targets.append(target)
+        return targets
 
     def _mapped(self, matching: Iterable[tuple[Edge[Node], str]], content: Any) -> list[str | Mapped]:
         targets: list[str | Mapped] = []

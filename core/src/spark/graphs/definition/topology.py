@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from spark.errors import GraphDefinitionError
@@ -43,7 +44,6 @@ class Topology:
         self._joins = [key for key, plan in self.plans.items() if isinstance(plan.node, JoinNode)]
         self._reaches = _joins_reached(self.plans, self._joins)
         self._maps = _maps(self.plans, self._joins)
-        self._data: dict[str, Any] | None = None
         self._identities: dict[str, str] | None = None
 
     def new_frontier(self) -> Frontier:
@@ -82,19 +82,18 @@ class Topology:
     def identities(self) -> dict[str, str]:
         """Node key to the class or function that checkpoints record for it, in discovery order."""
         if self._identities is None:
-            nodes = self.to_data()["nodes"]
+            nodes = self.data["nodes"]
             self._identities = {data["key"]: data.get("function", data.get("class")) for data in nodes}
         return self._identities
 
-    def to_data(self) -> dict[str, Any]:
-        """The shape as plain data, as checkpoints record it: the same dict each time. Never change it."""
-        if self._data is None:
-            self._data = {
-                "start": self.start,
-                "nodes": [_node_data(plan) for plan in self.plans.values()],
-                "edges": [_edge_data(key, *edge) for key, edges in self._declared.items() for edge in edges],
-            }
-        return self._data
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """The shape as plain data, as checkpoints record it. Never change it."""
+        return {
+            "start": self.start,
+            "nodes": [_node_data(plan) for plan in self.plans.values()],
+            "edges": [_edge_data(key, *edge) for key, edges in self._declared.items() for edge in edges],
+        }
 
     def mermaid(self) -> str:
         """The shape as a Mermaid flowchart."""

@@ -55,10 +55,8 @@ class TokenTable(TrackedMapping[Token]):
 
         Where there are many tokens, both are ``Captured`` and say what changed.
         """
-        few = len(self.values) < _MANY and not self._result_count
-        return self._capture_few() if few else self._capture_many()
-
-    def _capture_few(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        if len(self.values) >= _MANY or self._result_count:
+            return self._capture_many()
         if self.captured is not None:
             self.stop_tracking()
             self._contents = TrackedMapping()

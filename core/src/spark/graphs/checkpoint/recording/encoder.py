@@ -41,7 +41,7 @@ class RunEncoder:
         self._writer = writer
         self._attempts = 0
         self._is_checked = False
-        """Whatever the run began with can be saved."""
+        """Records are encoded when they are read, and whatever the run began with can be saved."""
         keeps_blobs = backend.keeps_blobs and not self._defers
         self._cache = EncodingCache(Thresholds.of_store(backend.blob_cost) if keeps_blobs else None)
         self._blobs = NewBlobs(writer, backend.record_codec.writing) if keeps_blobs else None
@@ -71,19 +71,30 @@ class RunEncoder:
         self._cache.hand_over(self._writer)
         return LeftByRun(info, Known(self._cache, self._blobs.inflation))
 
+    def deferred(self, capture: Capture, *, sequence: int, parent: int | None, timestamp: datetime) -> Record | None:
+        """The record of what was captured, to be encoded when somebody reads it; None where ``encode`` has to do it now.
+
+        :param timestamp: when it is made, if the capture does not say.
+        """
+        made_at = capture.timestamp or timestamp
+        if not self._is_checked or made_at.tzinfo is not UTC:
+            return None
+        self._attempts += 1
+        return DeferredRecord(self, capture.sections, self._graph_id, sequence, parent, made_at, self._attempts)
+
     async def encode(self, capture: Capture, *, sequence: int, parent: int | None, timestamp: datetime) -> Record:
         """The record of what was captured, encoded on the event loop if that takes about a millisecond at most, else in a thread.
 
         :param timestamp: when it is made, if the capture does not say.
         :raises SerializationError: a value can't be saved; the error has the path to it.
         """
-        made_at = capture.timestamp or timestamp
-        if self._defers and made_at.tzinfo is UTC:
-            if not self._is_checked:
-                await self._check(capture.sections)
-            return self._deferred(capture.sections, sequence, parent, made_at)
+        if self._defers and not self._is_checked:
+            await self._check(capture.sections)
+            if record := self.deferred(capture, sequence=sequence, parent=parent, timestamp=timestamp):
+                return record
         self._attempts += 1
         self._is_stored = False
+        made_at = capture.timestamp or timestamp
         encode = partial(self.encoded, capture.sections, sequence, parent, made_at, self._attempts)
         try:
             return encode(cost_budget=CostBudget(last_cost=self._cache.last_cost))
@@ -133,9 +144,3 @@ class RunEncoder:
             cost_budget=cost_budget,
             blobs=self._blobs,
         )
-
-    def _deferred(
-        self, sections: Mapping[str, Any], sequence: int, parent: int | None, timestamp: datetime
-    ) -> DeferredRecord:
-        self._attempts += 1
-        return DeferredRecord(self, sections, self._graph_id, sequence, parent, timestamp, self._attempts)
