@@ -19,7 +19,7 @@ class TokenTable(TrackedMapping[Token]):
     __slots__ = ("_contents", "_few", "_named", "_result_count", "_uses")
 
     def __init__(self) -> None:
-        super().__init__(Token.to_data)
+        super().__init__(lambda token: token.to_data(PlainDict))
         self._contents = TrackedMapping[Any]()
         """The inputs of all tokens by the id of the content, as of the last capture."""
         self._named: dict[str, str] = {}
