@@ -111,6 +111,15 @@ PLANTED: Final[dict[str, Planted]] = {
     "what is nested is not looked for": edited(
         references, None, "_in_chunks", "yield from _at(apart, key, value)", "pass"
     ),
+    "what stands around the tail is taken for that of other keys": edited(
+        chunked, MAPPING, "fits", "is_same and template.keys.keys() == self.tail.keys()", "is_same"
+    ),
+    "what stands around the tail outlives its chunks": edited(
+        chunked, MAPPING, "fits", "template.head is self.head and ", ""
+    ),
+    "what stands around the tail outlives its places": edited(
+        chunked, MAPPING, "remove", "self.template = None", "pass"
+    ),
     "what is nested is never put into chunks": edited(
         section_encoder, section_encoder.SectionEncoder, "_flush", "self._flush(nested)", "pass"
     ),

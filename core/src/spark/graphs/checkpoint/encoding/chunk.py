@@ -8,9 +8,10 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from spark.graphs.checkpoint.encoding.places import Place, compact
+from spark.graphs.checkpoint.records.composing import Template
 
 Key: TypeAlias = "str | Place"
 """A name; of a list's item, its place."""
@@ -57,6 +58,19 @@ class ChunkWriter(Protocol):
         self, items: Mapping[Key, bytes], *, places: Sequence[Place], removed: Sequence[Key]
     ) -> tuple[str, list[Any]]:
         """Store a chunk. Returns its name and what stands for it."""
+
+
+class TailTemplate(NamedTuple):
+    """A mapping with chunks as it is stored, without the items in its tail."""
+
+    head: list[bytes]
+    """What stood for its chunks,"""
+    rent: int
+    """its rent,"""
+    keys: dict[Key, None]
+    """and the keys in its tail, in the order of their places."""
+    payload: Template
+    """All the rest, which depends on nothing else."""
 
 
 class Chunk:

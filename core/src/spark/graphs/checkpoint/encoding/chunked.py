@@ -18,6 +18,7 @@ from spark.graphs.checkpoint.encoding.chunk import (
     Item,
     Key,
     ListOwners,
+    TailTemplate,
     size_of_removed,
 )
 from spark.graphs.checkpoint.encoding.levels import (
@@ -62,6 +63,7 @@ class ChunkedMapping:
         "rent",
         "size",
         "tail",
+        "template",
     )
 
     def __init__(
@@ -88,6 +90,8 @@ class ChunkedMapping:
         """By name, in the order in which they were made."""
         self.head: list[bytes] | None = None
         """What stands for all of them in the payload; None until that is encoded."""
+        self.template: TailTemplate | None = None
+        """The payload without the items in the tail, as long as these are of the same keys."""
         self._owners: MutableMapping[Key, Chunk] = ListOwners() if is_list else {}
         """Key to the chunk that has the item, where one has."""
         self._places: dict[Key, Place] = {}
@@ -152,6 +156,7 @@ class ChunkedMapping:
 
         :raises KeyError: there is none.
         """
+        self.template = None
         before = self.tail.pop(key, None)
         if before is None:
             self._kill(key)
@@ -186,6 +191,7 @@ class ChunkedMapping:
 
     def move(self, key: Key, place: Place) -> None:
         """Give an item of a mapping another place. It has to be in the tail."""
+        self.template = None
         self._places[key] = place
         self._next_place = max(self._next_place, math.floor(place) + 1)
 
@@ -273,8 +279,17 @@ class ChunkedMapping:
         """A checkpoint was made of what it is now."""
         if not self.is_idle:
             self.rent += self._cold_size(sum(self._hot_items().values()))
+        self.start_over()
+
+    def start_over(self) -> None:
+        """The same while it is idle."""
         self.hot.clear()
         self.is_growing = False
+
+    def fits(self, template: TailTemplate) -> bool:
+        """Whether only values in the tail have changed since a template was made."""
+        is_same = template.head is self.head and template.rent == self.rent and not self.apart
+        return is_same and template.keys.keys() == self.tail.keys()
 
     def places_of(self, keys: Iterable[Key]) -> list[Place]:
         """The places of these keys, as they are stored; of a list, whose keys say it themselves, none."""
