@@ -19,10 +19,10 @@ from spark.graphs.checkpoint.encoding.chunk import (
     Key,
     ListOwners,
     TailTemplate,
+    merged_with,
     size_of_removed,
 )
 from spark.graphs.checkpoint.encoding.levels import (
-    ChunkSize,
     Thresholds,
     divided,
     is_bought_at_once,
@@ -30,7 +30,6 @@ from spark.graphs.checkpoint.encoding.levels import (
     is_large,
     least,
     limit,
-    to_rewrite,
 )
 from spark.graphs.checkpoint.encoding.places import Place
 
@@ -175,10 +174,9 @@ class ChunkedMapping:
     @property
     def is_idle(self) -> bool:
         """There is nothing to do for a checkpoint: all that is in the tail would not be worth a chunk."""
-        thresholds = self._thresholds
         if self.apart or self.removed_in_tail:
             return False
-        return self.size < least(thresholds, is_constant=self._is_constant, is_growing=self.is_growing)
+        return self.size < least(self._thresholds, is_constant=self._is_constant, is_growing=self.is_growing)
 
     def place(self, key: Key) -> Place | None:
         """The place of an item; None in a mapping without chunks, whose tail is in order."""
@@ -253,7 +251,7 @@ class ChunkedMapping:
             self._places = {key: number for number, key in enumerate(self.tail)}
             self._next_place = len(self._places)
         most = limit(thresholds, self.total)
-        old = self._to_rewrite(cold if is_cold_due else 0, most)
+        old = merged_with(thresholds, self.chunks.values(), written=cold if is_cold_due else 0, most=most)
         sizes = self._cold_items() if is_cold_due else {}
         for chunk in old:
             sizes |= {key: size for key, size in chunk.sizes.items() if self._owners.get(key) is chunk}
@@ -279,17 +277,8 @@ class ChunkedMapping:
         """A checkpoint was made of what it is now."""
         if not self.is_idle:
             self.rent += self._cold_size(sum(self._hot_items().values()))
-        self.start_over()
-
-    def start_over(self) -> None:
-        """The same while it is idle."""
         self.hot.clear()
         self.is_growing = False
-
-    def fits(self, template: TailTemplate) -> bool:
-        """Whether only values in the tail have changed since a template was made."""
-        is_same = template.head is self.head and template.rent == self.rent and not self.apart
-        return is_same and template.keys.keys() == self.tail.keys()
 
     def places_of(self, keys: Iterable[Key]) -> list[Place]:
         """The places of these keys, as they are stored; of a list, whose keys say it themselves, none."""
@@ -411,11 +400,6 @@ class ChunkedMapping:
         if not self.chunks and self._places:
             self.tail = {key: self.tail[key] for key in self.in_order(self.tail)}
             self._places.clear()
-
-    def _to_rewrite(self, written: int, most: int) -> list[Chunk]:
-        chunks = list(self.chunks.values())
-        sizes = [ChunkSize(chunk.live, chunk.dead, len(chunk.sizes) == 1) for chunk in chunks]
-        return [chunks[number] for number in to_rewrite(self._thresholds, sizes, written=written, limit=most)]
 
     def _still_needed(self, old: Sequence[Chunk], removed: Iterable[Key]) -> list[Key]:
         """The removed keys that have to be remembered when these chunks are gone."""
