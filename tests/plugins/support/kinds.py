@@ -11,6 +11,10 @@ from spark_backend_sql import DatabaseCheckpointBackend
 from tests.plugins.support.s3.stores import open_store
 
 
+SELDOM_S3 = pytest.param("s3", marks=pytest.mark.thorough)
+"""As a parameter of a fixture: each request costs as much as a whole test elsewhere, so few tests of the core make any by default."""
+
+
 def store_of(kind: str, request: pytest.FixtureRequest, path: Path) -> CheckpointBackend:
     """A new store in files, in SQLite or in S3, whose server is started when it is asked for."""
     if kind == "file":
