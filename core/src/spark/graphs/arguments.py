@@ -179,9 +179,7 @@ class Arguments:
             state=session.state,
             node_states=session.node_states,
             check=self.check,
-            attempts=Attempts(
-                self.clock, self.random, default=self.policy, records_errors=config.record_errors
-            ),
+            attempts=Attempts(self.clock, self.random, default=self.policy, records_errors=config.record_errors),
             answers=answers,
         )
         services = Services(

@@ -94,7 +94,7 @@ class Retry:
     :param initial_interval: how long the second attempt waits.
     :param backoff_factor: by how much each further wait is longer than the one before.
     :param max_interval: the longest wait.
-    :param jitter: whether each wait is drawn at random, between half of it and all of it, so that not all steps come back at once.
+    :param jitter: whether each wait is drawn at random, from half of it to all of it, so that steps don't all come back at once.
     :param retry_on: the types of exceptions that are retried, or a plain function of the exception that says so.
     :param stop: a strategy, of tenacity for instance, that says when to give up.
     :param wait: a strategy that says how long to wait, instead of the four options for intervals.

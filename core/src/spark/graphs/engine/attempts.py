@@ -85,5 +85,7 @@ class Attempts:
             return rule.delay(state, self._random)
         except Exception as error:
             failure = RuleError(f"The retry= of node {step.node!r} can't be followed: {raised(error)}.")
-            add_note(failure, f"it was asked about attempt {step.attempt}, which raised {brief(state.outcome.exception())}")
+            add_note(
+                failure, f"it was asked about attempt {step.attempt}, which raised {brief(state.outcome.exception())}"
+            )
             raise failure from error

@@ -151,8 +151,9 @@ class RunPosition:
 
     def note_failure(self, step: StepInput, error: BaseException) -> None:
         """A step has failed that is executed again only when the run is resumed."""
+        entry = {**self.attempts.entry_for(step, error), "over": True}
         self.frontier.count_failure(step.token)
-        self.frontier.note(step.token, RETRY, {**self.attempts.entry_for(step, error), "over": True})
+        self.frontier.note(step.token, RETRY, entry)
 
     def node_state(self, key: str) -> StateStore:
         """The committed state of one node."""
@@ -186,7 +187,7 @@ class RunPosition:
                 "graph_state": self.state.capture(),
                 "node_states": self._nodes_with_state.capture(),
                 "frontier": frontier,
-                "topology": spec.topology.to_data(),
+                "topology": spec.topology.data,
                 "config": spec.config,
                 "execution_metadata": facts if metadata is None else {**facts, "metadata": metadata},
             }

@@ -86,9 +86,7 @@ class Origin:
         if pending is None:
             frontier.add(topology.start, inputs)
             frontier.release_joins()
-            return RunPosition(
-                state=state, node_states=node_states, frontier=frontier, check=check, attempts=attempts
-            )
+            return RunPosition(state=state, node_states=node_states, frontier=frontier, check=check, attempts=attempts)
         frontier.load(pending.frontier)
         if answers:
             give_answers(frontier, answers, check=check)

@@ -62,7 +62,8 @@ class FailedAttempt:
         return cls(data["type"], data["message"], data["attempt"], datetime.fromisoformat(data["time"]))
 
 
-ItemError.__module__ = FailedAttempt.__module__ = "spark.graphs"  # where users import it from, and what stored data calls it
+ItemError.__module__ = "spark.graphs"  # where users import it from, and what stored data calls it
+FailedAttempt.__module__ = "spark.graphs"
 add_copier(ItemError, lambda error: error)
 
 
