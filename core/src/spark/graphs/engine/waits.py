@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime
 from typing import NamedTuple
 
@@ -67,12 +66,9 @@ class Waits:
         """Whether the run waits for them, instead of returning."""
         return self._timer_due is not None
 
-    async def close(self) -> None:
-        """The run has ended."""
-        timer = self._stop_timer()
-        if timer is not None:
-            with suppress(asyncio.CancelledError):
-                await timer
+    def close(self) -> asyncio.Task[None] | None:
+        """The run has ended. Returns what still has to end."""
+        return self._stop_timer() if self._timer is not None else None
 
     def _stop_timer(self) -> asyncio.Task[None] | None:
         timer, self._timer, self._timer_due = self._timer, None, None
