@@ -4,7 +4,7 @@ from spark.graphs.clock import Clock
 from spark.graphs.definition.context import NodeContext
 from spark.graphs.definition.nodes import ExitNode, FunctionNode, JoinNode, Node, node
 from spark.graphs.graph import Graph
-from spark.graphs.message import Message
+from spark.graphs.message import Interrupt, Message
 from spark.graphs.progress import MapProgress, Progress
 from spark.graphs.state.step_state import GraphState, NodeState
 from spark.graphs.tasks import Budget, Task, TaskType
@@ -17,6 +17,7 @@ __all__ = [
     "FunctionNode",
     "Graph",
     "GraphState",
+    "Interrupt",
     "ItemError",
     "JoinNode",
     "MapProgress",

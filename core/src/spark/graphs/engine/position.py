@@ -111,9 +111,7 @@ class RunPosition:
 
     def _suspend(self, step: StepInput, outcome: Suspended) -> None:
         """A step waits for something outside."""
-        for key, entry in outcome.waits.items():
-            self.frontier.note(step.token, key, entry)
-        self.frontier.suspend(step.token)
+        self.frontier.suspend(step.token, outcome.waits)
         self.is_urgent = True
 
     def _fail(self, step: StepInput, error: BaseException) -> Stop | None:
