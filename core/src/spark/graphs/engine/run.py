@@ -36,7 +36,7 @@ class GraphRun:
         if services.saver is not None:
             self.autosave = Autosave(services.saver, services.trigger, spec, position, services.clock)
         self.parallel = ParallelSteps(services.executor, graph_id=spec.graph_id)
-        self.waits = Waits(position.frontier, services.clock, wake=self.parallel.wake)
+        self.waits = Waits(position.frontier, services.clock, wake=self.parallel.wake, may_wait=spec.may_wait)
         self.is_stopping = False
         """The step that is being executed is the last."""
         self.is_over = False
@@ -81,7 +81,8 @@ class GraphRun:
                     return None
             else:
                 ended = await self._next_in_parallel()
-                if ended is None:
+                if ended is None:  # time has passed
+                    stop = self._check_budget(clock()) if has_budget else None
                     continue
                 step, outcome = ended
             plan = plans[step.token.node]

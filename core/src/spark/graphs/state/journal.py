@@ -74,6 +74,11 @@ def is_open(entry: Entry) -> bool:
     return _CLOSED.isdisjoint(entry)
 
 
+def kind_of(key: str) -> str:
+    """What kind of entry has this key: ``"call"``, ``"interrupt"``, ``"sleep"``…"""
+    return key.partition(":")[0]
+
+
 def due_of(entry: Entry) -> datetime | None:
     """When it passes by itself; None if it never does."""
     due = entry.get("due")
