@@ -21,6 +21,7 @@ from spark.graphs.clock import SYSTEM_CLOCK, SYSTEM_RANDOM, Clock, random_hex
 from spark.graphs.concurrency.blocking import NODE_THREADS
 from spark.graphs.definition.nodes import Node
 from spark.graphs.definition.topology import Topology
+from spark.graphs.engine.draining import GRACE, RunHandle, checked_drain
 from spark.graphs.engine.ending import Ending
 from spark.graphs.engine.run import GraphRun
 from spark.graphs.engine.spec import FailureRule, OnFailure
@@ -89,7 +90,8 @@ class Graph:
         )
         self._run: GraphRun | None = None
         """The run that is under way, or the last one."""
-        self._is_running = False
+        self._handle: RunHandle | None = None
+        """Of the call that is under way."""
         self._topology = topology_from(start)
         self._arguments.check_trigger_nodes(self._topology)
         check_reachable(self._topology, nodes)
@@ -179,7 +181,19 @@ class Graph:
                 answers = resume if isinstance(resume, Mapping) else {}
                 return await self._run_from(origin, wanted, trigger, answers, may_wait=wait)
         finally:
-            self._is_running = False
+            self._handle = None
+
+    def drain(self, reason: str = "", *, grace: float = GRACE) -> bool:
+        """Ask the run that is under way to stop at a boundary: it starts nothing new, saves, and returns ``status="drained"``.
+
+        It may be called from another task, from another thread, or in a signal handler. Returns whether a run was there to ask.
+
+        :param reason: what the message says as its ``reason``.
+        :param grace: seconds that running nodes get to finish; then they are cancelled, and stay pending.
+        :raises GraphDefinitionError: an argument can't be used.
+        """
+        request, handle = checked_drain(reason, grace), self._handle
+        return handle is not None and handle.drain(request)
 
     async def load(self, *, rename: Mapping[str, str] | None = None) -> GraphCheckpoint | None:
         """Bring the latest checkpoint of this graph id into the graph; the next ``run`` continues from it.
@@ -197,7 +211,7 @@ class Graph:
             self._run = None
             return found.isolated() if found is not None else None
         finally:
-            self._is_running = False
+            self._handle = None
 
     def with_checkpoints(self, checkpoint_config: CheckpointConfig | None) -> Self:
         """The same graph, checkpointed in another way: a new one with this one's nodes, id and committed states.
@@ -333,8 +347,11 @@ class Graph:
         )
         self._session.next = Origin()  # only now: a run that could not begin can be tried again
         is_stored = True
+        ending = Ending(run)
+        assert self._handle is not None
+        self._handle.attach(ending)
         try:
-            return await Ending(run).reach()
+            return await ending.reach()
         except BaseException:
             is_stored = recorder is not None and recorder.history.has_grown
             raise
@@ -357,10 +374,10 @@ class Graph:
 
     def _begin(self, what: str) -> None:
         self._check_idle(what)
-        self._is_running = True
+        self._handle = RunHandle()
 
     def _check_idle(self, what: str) -> None:
-        if self._is_running:
+        if self._handle is not None:
             raise RunError(
                 f"Graph {self.graph_id!r} is running, so {what} has to wait: await the run first, or use another Graph with an "
                 "id of its own."

@@ -29,7 +29,7 @@ class Message:
     """What the last finishing node returned. A node finishes where none of its edges matches."""
     status: str
     """``"completed"``: nothing is left to do; ``"interrupted"``: questions have to be answered; ``"waiting"``: for a time, or for
-    a signal."""
+    a signal; ``"drained"``: it was asked to stop."""
     node: str | None
     """The key of the node that returned it; None when no node ran."""
     run_id: str | None = None
@@ -40,3 +40,5 @@ class Message:
     """The questions that are open, in the order in which they were asked."""
     due: datetime | None = None
     """When the run goes on by itself, if it is resumed then; None if it does not."""
+    reason: str = ""
+    """Why it was drained, as ``graph.drain`` was told."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from enum import Enum, auto
-from typing import Any, Self, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 
 from spark.errors import NodeError
 from spark.graphs.definition.step import StepInput
@@ -93,6 +93,16 @@ class Cause(Enum):
     """The run was cancelled."""
     PAUSE = auto()
     """All that is left waits for something outside."""
+    DRAIN = auto()
+    """The run was asked to stop at a boundary."""
+
+
+class Drain(NamedTuple):
+    """A request to stop a run at a boundary."""
+
+    reason: str
+    grace: float
+    """Seconds that running steps get to finish."""
 
 
 class Stop:
