@@ -85,7 +85,7 @@ class GraphRun:
                     return None
             else:
                 ended = await self._next_in_parallel()
-if ended is None:
+                if ended is None:
                     if self.is_stopping:
                         return None
                     stop = self._check_budget(clock()) if has_budget else None  # time has passed
