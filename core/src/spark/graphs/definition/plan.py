@@ -22,7 +22,7 @@ class NodePlan:
         process = _process_of(node)
         self.key: str = key
         self.node: Node = node
-        self.names: frozenset[str] = frozenset((key, node.kind(), *((node.name,) if node.name else ())))
+        self.names: tuple[str, ...] = tuple({key: None, node.kind(): None, node.name or key: None})
         """Everything that ``trigger_on_node`` may call it."""
         self.edges: tuple[tuple[Edge[Node], str], ...] = ()
         """Outgoing edges, each with the key of its target."""
@@ -44,7 +44,11 @@ class NodePlan:
         """
         if self.maps:
             return self._mapped([edge for edge in self.edges if edge[0].matches(content)], content)
-        return [target for edge, target in self.edges if edge.matches(content)]
+        targets: list[str | Mapped] = []
+        for edge, target in self.edges:
+            if edge.matches(content):
+                targets.append(target)
+        return targets
 
     def _mapped(self, matching: Iterable[tuple[Edge[Node], str]], content: Any) -> list[str | Mapped]:
         targets: list[str | Mapped] = []

@@ -167,7 +167,7 @@ class RunPosition:
                 "graph_state": self.state.capture(),
                 "node_states": self._nodes_with_state.capture(),
                 "frontier": frontier,
-                "topology": spec.topology.to_data(),
+                "topology": spec.topology.data,
                 "config": spec.config,
                 "execution_metadata": facts if metadata is None else {**facts, "metadata": metadata},
             }

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Final, NamedTuple
 
 from spark.graphs.clock import Clock
-from spark.graphs.concurrency.uncancellable import wait_for_end
 from spark.graphs.message import Interrupt
 from spark.graphs.state.frontier import Frontier
 from spark.graphs.values.snapshots import snapshot
@@ -78,12 +77,11 @@ class Waits:
         open = self._frontier.suspended.counts
         return self._may_wait and (open["retry"] > 0 or not open["interrupt"])
 
-    async def close(self) -> None:
-        """The run has ended."""
+    def close(self) -> Collection[asyncio.Task[None]]:
+        """The run has ended. Returns what still has to end."""
         self._stop_timer()
-        for timer in [*self._timers]:
-            await wait_for_end(timer)
         self._failure = None
+        return [*self._timers]
 
     def _stop_timer(self) -> None:
         timer, self._timer, self._timer_due = self._timer, None, None

@@ -40,6 +40,7 @@ class PendingTokens:
         "next_id",
         "running",
         "suspended",
+        "tokens",
         "waiting",
     )
 
@@ -57,6 +58,8 @@ class PendingTokens:
         self._maps = maps or {}
         self._node_hashes: dict[str, int] = {}
         self._tokens = TokenTable()
+        self.tokens: Mapping[str, Token] = self._tokens.values
+        """All that are stored one by one, by id, in the order of their ids."""
         self._root = Scope()
         self.waiting: deque[Token | Group] = deque()
         self.running: dict[str, Token] = {}
@@ -72,11 +75,11 @@ class PendingTokens:
         self.next_id: int = 1
 
     def __bool__(self) -> bool:
-        return bool(self._tokens.values)
+        return bool(self.tokens)
 
     def pending(self) -> Collection[Token]:
         """All tokens that are stored one by one, in the order of their ids."""
-        return self._tokens.values.values()
+        return self.tokens.values()
 
     def count_failure(self, token: Token) -> None:
         """An execution of a running token has failed."""

@@ -82,10 +82,13 @@ class Token:
     item: Any = None
     """The ``Item`` that its scope names."""
 
-    def to_data(self) -> dict[str, Any]:
-        """What checkpoints hold of it, as plain values."""
+    def to_data(self, kind: type[dict[str, Any]] = dict) -> dict[str, Any]:
+        """What checkpoints hold of it, as plain values.
+
+        :param kind: of dict.
+        """
         stored = stored_fields(type(self))
-        data = dict(zip(stored.required, stored.get_required(self), strict=True))
+        data = kind(zip(stored.required, stored.get_required(self), strict=True))
         values = stored.get_optional(self)
         if values != stored.defaults:
             for name, value, default in zip(stored.optional, values, stored.defaults, strict=True):

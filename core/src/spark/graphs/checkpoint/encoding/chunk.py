@@ -8,9 +8,11 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
+from spark.graphs.checkpoint.encoding.levels import ChunkSize, Thresholds, to_rewrite
 from spark.graphs.checkpoint.encoding.places import Place, compact
+from spark.graphs.checkpoint.records.composing import Template
 
 Key: TypeAlias = "str | Place"
 """A name; of a list's item, its place."""
@@ -59,6 +61,19 @@ class ChunkWriter(Protocol):
         """Store a chunk. Returns its name and what stands for it."""
 
 
+class TailTemplate(NamedTuple):
+    """A mapping with chunks as it is stored, without the items in its tail."""
+
+    head: list[bytes]
+    """What stood for its chunks,"""
+    rent: int
+    """its rent,"""
+    keys: dict[Key, None]
+    """and the keys in its tail, in the order of their places."""
+    payload: Template
+    """All the rest, which depends on nothing else."""
+
+
 class Chunk:
     """What is known of a chunk: all but its content."""
 
@@ -103,6 +118,16 @@ class ListSizes(Mapping[Key, int]):
 
     def __len__(self) -> int:
         return len(self._places)
+
+
+def merged_with(thresholds: Thresholds, chunks: Iterable[Chunk], *, written: int, most: int) -> list[Chunk]:
+    """The chunks of which what is live is written again along with so many bytes.
+
+    :param most: the size of a full chunk.
+    """
+    all_chunks = [*chunks]
+    sizes = [ChunkSize(chunk.live, chunk.dead, len(chunk.sizes) == 1) for chunk in all_chunks]
+    return [all_chunks[number] for number in to_rewrite(thresholds, sizes, written=written, limit=most)]
 
 
 class ListOwners(MutableMapping[Key, Chunk]):
