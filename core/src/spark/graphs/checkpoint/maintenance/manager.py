@@ -11,8 +11,9 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from spark.graphs.checkpoint.calls import not_found, wrapped
-from spark.graphs.checkpoint.maintenance.deleting import delete, forget
+from spark.graphs.checkpoint.maintenance.deleting import clear_derived, delete, forget
 from spark.graphs.checkpoint.maintenance.garbage import collect_garbage, delete_blobs, find_orphans
+from spark.graphs.checkpoint.maintenance.listing import list_checkpoints, list_graph_ids
 from spark.graphs.checkpoint.maintenance.loading import find, load, load_latest
 from spark.graphs.checkpoint.maintenance.verification import Verification, verify
 from spark.graphs.checkpoint.model import GraphCheckpoint
@@ -92,7 +93,7 @@ class CheckpointManager:
         :param query: None asks for everything, and so names every damaged record.
         """
         with wrapped(self.backend, "listing checkpoints"):
-            return await (self.backend.list() if query is None else self.backend.query(query))
+            return await list_checkpoints(self.backend, query)
 
     async def graph_ids(self, prefix: str = "", *, after: str | None = None, limit: int | None = None) -> list[str]:
         """The ids of the graphs that have checkpoints, in the order of code points.
@@ -104,7 +105,7 @@ class CheckpointManager:
         """
         check_limit(limit)
         with wrapped(self.backend, "listing graph ids"):
-            return await self.backend.graph_ids(prefix, after=after, limit=limit)
+            return await list_graph_ids(self.backend, prefix, after=after, limit=limit)
 
     async def runs(
         self,
@@ -163,19 +164,21 @@ class CheckpointManager:
         return info is not None and await self._delete([info]) == 1
 
     async def delete_all_checkpoints(self, graph_id: str) -> int:
-        """Delete every checkpoint of a graph, also those made by hand; returns how many.
+        """Delete every checkpoint of a graph, also those made by hand, and the messages sent to it; returns how many checkpoints.
 
         Large values that a run may be about to refer to stay; ``remove_orphans`` deletes them. The graph id stays with the
         sequences that were used, so that no run uses them again; ``forget`` removes these, too.
         """
-        return await self._delete(await self.list_checkpoints(graph_id))
+        count = await self._delete(await self.list_checkpoints(graph_id))
+        await clear_derived(self.backend, graph_id)
+        return count
 
     async def forget(self, graph_id: str) -> int:
         """Remove every trace of a graph; returns how many checkpoints that were.
 
-        That is all checkpoints, including those made by hand and damaged ones, all large values, and the graph id: a run under
-        it starts from scratch. Call it only while no run of the graph is under way. Observers are notified of each checkpoint
-        that was listed. If it is stopped part-way, call it again.
+        That is all checkpoints, including those made by hand and damaged ones, all large values, the messages that were sent to
+        it, and the graph id: a run under it starts from scratch. Call it only while no run of the graph is under way. Observers
+        are notified of each checkpoint that was listed. If it is stopped part-way, call it again.
 
         :raises BackendError: the storage failed; what is left is whole.
         """
