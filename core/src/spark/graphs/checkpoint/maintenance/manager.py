@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import aclosing
 from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
 from spark.graphs.checkpoint.calls import not_found, wrapped
 from spark.graphs.checkpoint.maintenance.deleting import clear_derived, delete, forget
@@ -19,12 +21,15 @@ from spark.graphs.checkpoint.observers.handlers import Handlers
 from spark.graphs.checkpoint.observers.observers import Observers
 from spark.graphs.checkpoint.policies.retention import Retention, surplus
 from spark.graphs.checkpoint.records.info import CheckpointInfo, Scalar
-from spark.graphs.checkpoint.records.query import CheckpointQuery, check_limit
+from spark.graphs.checkpoint.records.query import CheckpointQuery, check_limit, checked_moment
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.listing import Listing
 from spark.graphs.checkpoint.storage.opening import open_backend
 from spark.graphs.clock import SYSTEM_CLOCK, Clock
 from spark.graphs.message import Interrupt
+
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint.maintenance.runs import RunInfo
 
 _LOG = logging.getLogger("spark.checkpoint")
 
@@ -102,6 +107,41 @@ class CheckpointManager:
         check_limit(limit)
         with wrapped(self.backend, "listing graph ids"):
             return await list_graph_ids(self.backend, prefix, after=after, limit=limit)
+
+    async def runs(
+        self,
+        status: str | Collection[str] | None = None,
+        *,
+        prefix: str = "",
+        after: str | None = None,
+        limit: int | None = None,
+        due_before: datetime | None = None,
+    ) -> list[RunInfo]:
+        """The latest run of each graph id, in the order of graph ids: which are unfinished, why, and when they go on.
+
+        Headers are read, never payloads. Checkpoints that were made by hand tell nothing of a run, and hide none. A latest
+        checkpoint that can't be read is a run with the status ``"damaged"``.
+
+        :param status: only runs with this status, or one of several: see ``RunInfo.status``.
+        :param prefix: only of graph ids that begin with this text.
+        :param after: only of graph ids that come after this text: the last one of a page asks for the next page.
+        :param limit: at most so many.
+        :param due_before: only those of which a step goes on by itself at this moment, or before it; naive means local time.
+        :raises GraphDefinitionError: an argument is not what it should be.
+        """
+        from spark.graphs.checkpoint.maintenance.runs import runs_of, wanted_statuses
+
+        check_limit(limit)
+        wanted, moment = wanted_statuses(status), checked_moment("due_before", due_before)
+        graph_ids = await self.graph_ids(prefix, after=after)
+        found: list[RunInfo] = []
+        async with aclosing(runs_of(self.backend, graph_ids)) as runs:
+            async for run in runs:
+                if limit is not None and len(found) >= limit:
+                    break
+                if run.status in wanted and (moment is None or (run.due is not None and run.due <= moment)):
+                    found.append(run)
+        return found
 
     async def load_checkpoint(self, checkpoint_id: str) -> GraphCheckpoint:
         """The whole checkpoint.
