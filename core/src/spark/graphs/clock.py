@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import UTC, datetime
 from functools import partial
@@ -18,12 +19,16 @@ class Clock(Protocol):
     def utc_now(self) -> datetime:
         """The present, aware, for timestamps."""
 
+    async def sleep(self, seconds: float) -> None:
+        """Return when so many seconds have passed by this clock."""
+
 
 class SystemClock:
     """The clock of this machine."""
 
     monotonic = staticmethod(time.monotonic)
     utc_now = staticmethod(partial(datetime.now, UTC))
+    sleep = staticmethod(asyncio.sleep)
 
 
 SYSTEM_CLOCK: Final[Clock] = SystemClock()

@@ -21,6 +21,7 @@ from spark.graphs.clock import SYSTEM_CLOCK, SYSTEM_RANDOM, Clock, random_hex
 from spark.graphs.concurrency.blocking import NODE_THREADS
 from spark.graphs.definition.nodes import Node
 from spark.graphs.definition.topology import Topology
+from spark.graphs.engine.draining import GRACE, RunHandle, checked_drain
 from spark.graphs.engine.ending import Ending
 from spark.graphs.engine.run import GraphRun
 from spark.graphs.engine.spec import FailureRule, OnFailure
@@ -89,7 +90,8 @@ class Graph:
         )
         self._run: GraphRun | None = None
         """The run that is under way, or the last one."""
-        self._is_running = False
+        self._handle: RunHandle | None = None
+        """Of the call that is under way."""
         self._topology = topology_from(start)
         self._arguments.check_trigger_nodes(self._topology)
         check_reachable(self._topology, nodes)
@@ -172,9 +174,22 @@ class Graph:
                     self._run = None
                     return self._session.finish_complete(origin)
             with self._arguments.new_trigger(origin) as trigger:
-                return await self._run_from(origin, wanted, trigger)
+                answers = resume if isinstance(resume, Mapping) else {}
+                return await self._run_from(origin, wanted, trigger, answers)
         finally:
-            self._is_running = False
+            self._handle = None
+
+    def drain(self, reason: str = "", *, grace: float = GRACE) -> bool:
+        """Ask the run that is under way to stop at a boundary: it starts nothing new, saves, and returns ``status="drained"``.
+
+        It may be called from another task, from another thread, or in a signal handler. Returns whether a run was there to ask.
+
+        :param reason: what the message says as its ``reason``.
+        :param grace: seconds that running nodes get to finish; then they are cancelled, and stay pending.
+        :raises GraphDefinitionError: an argument can't be used.
+        """
+        request, handle = checked_drain(reason, grace), self._handle
+        return handle is not None and handle.drain(request)
 
     async def load(self, *, rename: Mapping[str, str] | None = None) -> GraphCheckpoint | None:
         """Bring the latest checkpoint of this graph id into the graph; the next ``run`` continues from it.
@@ -192,7 +207,7 @@ class Graph:
             self._run = None
             return found.isolated() if found is not None else None
         finally:
-            self._is_running = False
+            self._handle = None
 
     def with_checkpoints(self, checkpoint_config: CheckpointConfig | None) -> Self:
         """The same graph, checkpointed in another way: a new one with this one's nodes, id and committed states.
@@ -299,7 +314,7 @@ class Graph:
     def __repr__(self) -> str:
         return f"<Graph {self._arguments.graph_id!r} with {len(self._topology.plans)} nodes>"
 
-    async def _run_from(self, origin: Origin, task: Task, trigger: RunTrigger) -> Message:
+    async def _run_from(self, origin: Origin, task: Task, trigger: RunTrigger, answers: Mapping[str, Any]) -> Message:
         if origin.pending is not None:
             inputs = origin.pending.inputs
         else:  # first: if they can't be saved, the graph is unchanged
@@ -314,12 +329,22 @@ class Graph:
         if origin.pending is not None:
             await self._arguments.observers.restored(origin.pending.checkpoint)
         run = self._run = self._arguments.new_run(
-            self._topology, origin, task, inputs=inputs, session=self._session, recorder=recorder, trigger=trigger
+            self._topology,
+            origin,
+            task,
+            inputs=inputs,
+            session=self._session,
+            recorder=recorder,
+            trigger=trigger,
+            answers=answers,
         )
         self._session.next = Origin()  # only now: a run that could not begin can be tried again
         is_stored = True
+        ending = Ending(run)
+        assert self._handle is not None
+        self._handle.attach(ending)
         try:
-            return await Ending(run).reach()
+            return await ending.reach()
         except BaseException:
             is_stored = recorder is not None and recorder.history.has_grown
             raise
@@ -342,10 +367,10 @@ class Graph:
 
     def _begin(self, what: str) -> None:
         self._check_idle(what)
-        self._is_running = True
+        self._handle = RunHandle()
 
     def _check_idle(self, what: str) -> None:
-        if self._is_running:
+        if self._handle is not None:
             raise RunError(
                 f"Graph {self.graph_id!r} is running, so {what} has to wait: await the run first, or use another Graph with an "
                 "id of its own."

@@ -42,20 +42,24 @@ class ParallelSteps:
         self._steps[task] = step
         task.add_done_callback(self._on_end)
 
-    async def next(self) -> tuple[StepInput, Outcome]:
-        """Wait for a step to end, and take it."""
-        while not self._ended:
+    async def next(self) -> tuple[StepInput, Outcome] | None:
+        """Wait for a step to end, and take it; None if ``wake`` was called before."""
+        if not self._ended:
             self._wake = asyncio.get_running_loop().create_future()
             await self._wake
-        return self.take()
+        return self.take() if self._ended else None
+
+    def wake(self) -> None:
+        """Let ``next`` return."""
+        self._wake_up()
 
     async def wait(self, *, until: float) -> bool:
-        """Wait for a step to end; False if none does in time.
+        """Wait for a step to end; False if none does in time, or ``wake`` was called before.
 
         :param until: a time of the event loop's clock.
         """
         loop = asyncio.get_running_loop()
-        while self._steps and not self._ended and loop.time() < until:
+        if not self._ended:
             self._wake = loop.create_future()
             timer = loop.call_at(until, self._wake_up)
             try:
