@@ -30,6 +30,7 @@ LAYERS = [
     ["spark.graphs.checkpoint.model", "spark.graphs.checkpoint.migrations"],
     ["spark.graphs.checkpoint.encoding", "spark.graphs.checkpoint.observers"],
     ["spark.graphs.checkpoint.storage"],
+    ["spark.graphs.checkpoint.derived"],
     ["spark.graphs.checkpoint.maintenance", "spark.graphs.checkpoint.configuration"],
     ["spark.graphs.checkpoint.recording"],
     ["spark.graphs.checkpoint"],

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError
-from spark.graphs.checkpoint.ids import check_checkpoint_id, check_graph_id
+from spark.graphs.checkpoint.ids import check_checkpoint_id, check_graph_id, check_stored_graph_id
 from spark.graphs.checkpoint.links import linked_as
 from spark.graphs.checkpoint.manual import RecordStore, save_checkpoint
 from spark.graphs.checkpoint.records.info import CheckpointInfo
@@ -61,7 +61,7 @@ class GraphCheckpoint:
 
     def __post_init__(self) -> None:
         check_checkpoint_id(self.checkpoint_id)
-        check_graph_id(self.graph_id)
+        check_stored_graph_id(self.graph_id)
 
     async def save(self, backend: RecordStore) -> CheckpointInfo:
         """Store this checkpoint durably, replacing one with the same id, and say where it went.

@@ -99,6 +99,11 @@ def _is_same_wait(entry: Entry, other: Entry) -> bool:
     return all(entry.get(name) == other.get(name) for name in ("since", "due", "tries"))
 
 
+def kind_of(key: str) -> str:
+    """What kind of entry has this key: ``"call"``, ``"interrupt"``, ``"sleep"``…"""
+    return key.partition(":")[0]
+
+
 def due_of(entry: Entry) -> datetime | None:
     """When it passes by itself; None if it never does."""
     due = entry.get("due")
