@@ -243,9 +243,9 @@ def check_resume(resume: Any, rename: Any) -> None:
         return
     if not isinstance(resume, GraphCheckpoint) and resume != "state":
         raise GraphDefinitionError(
-            f"run(resume={resume!r}): give True to resume the latest run, {{id: answer}} to answer its questions as well, 'state' for "
-            "a new run in the stored state, or a GraphCheckpoint to continue from that one. To use the id of a checkpoint, load it "
-            "first: await manager.load_checkpoint(id)."
+            f"run(resume={resume!r}): give True to resume the latest run, {{id: answer}} to answer its questions as well, "
+            "'state' for a new run in the stored state, or a GraphCheckpoint to continue from that one. To use the id of a "
+            "checkpoint, load it first: await manager.load_checkpoint(id)."
         )
 
 
