@@ -87,8 +87,7 @@ class Ending:
             self._add_notes(cancelled)
             raise cancelled from error
         finally:
-            closing = self.run.waits.close()
-            if closing is not None:
+            for closing in self.run.waits.close():
                 await wait_until_done(closing)
             for timer in self._drain_timers:
                 timer.cancel()
@@ -187,7 +186,9 @@ class Ending:
         step, error = stop.step, stop.error
         node, attempt = (step.node, step.attempt) if step is not None else (None, 1)
         if step is not None:
-            self._position.frontier.count_failure(step.token)
+            self._position.note_failure(step, error)
+            if attempt > 1:
+                self._notes.append(f"it was attempt {attempt} of node {node!r}")
         if self._first_failure is not None:
             self._notes.append(f"in addition, {_what_failed(stop)}{brief(error)}")
             return

@@ -12,7 +12,7 @@ from types import NoneType
 from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError, InvalidIdError
-from spark.graphs.checkpoint.ids import automatic_id, check_checkpoint_id, check_graph_id
+from spark.graphs.checkpoint.ids import automatic_id, check_checkpoint_id, check_stored_graph_id
 from spark.graphs.checkpoint.records.buffers import Contents
 from spark.graphs.checkpoint.records.checksum import checksum, is_right
 from spark.graphs.checkpoint.records.info import CheckpointInfo, Scalar
@@ -256,7 +256,7 @@ def _check_values(fields: dict[str, Any]) -> None:
             raise _damaged(f"its {name} is out of range")
     try:
         check_checkpoint_id(fields["checkpoint_id"])
-        check_graph_id(fields["graph_id"])
+        check_stored_graph_id(fields["graph_id"])
     except InvalidIdError as error:
         raise _damaged(str(error)) from error
     if not _has_a_place_in_utc(fields["timestamp"]):
