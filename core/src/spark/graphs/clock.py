@@ -27,8 +27,8 @@ class SystemClock:
     """The clock of this machine."""
 
     monotonic = staticmethod(time.monotonic)
-    utc_now = staticmethod(partial(datetime.now, UTC))
     sleep = staticmethod(asyncio.sleep)
+    utc_now = staticmethod(partial(datetime.now, UTC))
 
 
 SYSTEM_CLOCK: Final[Clock] = SystemClock()

@@ -7,7 +7,7 @@ import textwrap
 from types import ModuleType
 from typing import Any, Final
 
-from spark.graphs.checkpoint.encoding import chunked, followed, levels, places, section_encoder
+from spark.graphs.checkpoint.encoding import chunk, chunked, followed, levels, places, section_encoder, stored_mappings
 from spark.graphs.checkpoint.records import chunks, references
 
 Planted = tuple[Any, str, Any]
@@ -49,7 +49,7 @@ PLANTED: Final[dict[str, Planted]] = {
     "merged chunks are written as they were": edited(
         chunked, MAPPING, "flush", "if self._owners.get(key) is chunk", ""
     ),
-    "nothing is merged": edited(levels, chunked, "to_rewrite", ">= thresholds.ratio", ">= 10_000"),
+    "nothing is merged": edited(levels, chunk, "to_rewrite", ">= thresholds.ratio", ">= 10_000"),
     "a new item of a mapping gets a place that was used": edited(
         chunked, MAPPING, "put", "self._next_place += 1", "pass"
     ),
@@ -99,7 +99,7 @@ PLANTED: Final[dict[str, Planted]] = {
         "first = 0 if low is None else math.floor(low) + 1",
         "first = 0 if low is None else math.floor(low)",
     ),
-    "two runs of places are one": edited(places, section_encoder, "runs", "places[end - 1] + 1", "places[end - 1] + 2"),
+    "two runs of places are one": edited(places, stored_mappings, "runs", "places[end - 1] + 1", "places[end - 1] + 2"),
     "removed keys are read after the values": edited(chunks, None, "_items", "items.pop(key, None)", "pass"),
     "the tail is read first": edited(
         chunks,
@@ -110,6 +110,21 @@ PLANTED: Final[dict[str, Planted]] = {
     ),
     "what is nested is not looked for": edited(
         references, None, "_in_chunks", "yield from _at(apart, key, value)", "pass"
+    ),
+    "what stands around the tail is taken for that of other keys": edited(
+        stored_mappings, None, "_fits", "is_same and template.keys.keys() == chunked.tail.keys()", "is_same"
+    ),
+    "what is apart is replaced like what is in the tail": edited(
+        followed, OF_MAPPING, "_replace_in_tail", "type(tail.get(key)) is not bytes", "key not in tail"
+    ),
+    "what is replaced keeps its size": edited(
+        chunked, MAPPING, "replace", "self.size += len(item) - len(self.tail[key])", "pass"
+    ),
+    "what stands around the tail outlives its chunks": edited(
+        stored_mappings, None, "_fits", "template.head is chunked.head and ", ""
+    ),
+    "what stands around the tail outlives its places": edited(
+        chunked, MAPPING, "remove", "self.template = None", "pass"
     ),
     "what is nested is never put into chunks": edited(
         section_encoder, section_encoder.SectionEncoder, "_flush", "self._flush(nested)", "pass"

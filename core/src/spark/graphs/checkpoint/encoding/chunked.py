@@ -18,18 +18,18 @@ from spark.graphs.checkpoint.encoding.chunk import (
     Item,
     Key,
     ListOwners,
+    TailTemplate,
+    groups_of,
+    merged_with,
     size_of_removed,
 )
 from spark.graphs.checkpoint.encoding.levels import (
-    ChunkSize,
     Thresholds,
-    divided,
     is_bought_at_once,
     is_flush_due,
     is_large,
     least,
     limit,
-    to_rewrite,
 )
 from spark.graphs.checkpoint.encoding.places import Place
 
@@ -62,6 +62,7 @@ class ChunkedMapping:
         "rent",
         "size",
         "tail",
+        "template",
     )
 
     def __init__(
@@ -88,6 +89,8 @@ class ChunkedMapping:
         """By name, in the order in which they were made."""
         self.head: list[bytes] | None = None
         """What stands for all of them in the payload; None until that is encoded."""
+        self.template: TailTemplate | None = None
+        """The payload without the items in the tail, as long as these are of the same keys."""
         self._owners: MutableMapping[Key, Chunk] = ListOwners() if is_list else {}
         """Key to the chunk that has the item, where one has."""
         self._places: dict[Key, Place] = {}
@@ -147,11 +150,18 @@ class ChunkedMapping:
         if before is None:
             self._leave_chunks(key)
 
+    def replace(self, key: Key, item: bytes) -> None:
+        """The same for an item in the place of one in the tail, both of them bytes."""
+        self.size += len(item) - len(self.tail[key])
+        self.tail[key] = item
+        self.hot.add(key)
+
     def remove(self, key: Key) -> None:
         """Remove an item.
 
         :raises KeyError: there is none.
         """
+        self.template = None
         before = self.tail.pop(key, None)
         if before is None:
             self._kill(key)
@@ -170,10 +180,9 @@ class ChunkedMapping:
     @property
     def is_idle(self) -> bool:
         """There is nothing to do for a checkpoint: all that is in the tail would not be worth a chunk."""
-        thresholds = self._thresholds
         if self.apart or self.removed_in_tail:
             return False
-        return self.size < least(thresholds, is_constant=self._is_constant, is_growing=self.is_growing)
+        return self.size < least(self._thresholds, is_constant=self._is_constant, is_growing=self.is_growing)
 
     def place(self, key: Key) -> Place | None:
         """The place of an item; None in a mapping without chunks, whose tail is in order."""
@@ -186,6 +195,7 @@ class ChunkedMapping:
 
     def move(self, key: Key, place: Place) -> None:
         """Give an item of a mapping another place. It has to be in the tail."""
+        self.template = None
         self._places[key] = place
         self._next_place = max(self._next_place, math.floor(place) + 1)
 
@@ -247,15 +257,16 @@ class ChunkedMapping:
             self._places = {key: number for number, key in enumerate(self.tail)}
             self._next_place = len(self._places)
         most = limit(thresholds, self.total)
-        old = self._to_rewrite(cold if is_cold_due else 0, most)
+        old = merged_with(thresholds, self.chunks.values(), written=cold if is_cold_due else 0, most=most)
         sizes = self._cold_items() if is_cold_due else {}
         for chunk in old:
             sizes |= {key: size for key, size in chunk.sizes.items() if self._owners.get(key) is chunk}
         cold_removed = [key for key in self.removed_in_tail if key not in self.hot] if is_cold_due else ()
         removed = self._still_needed(old, cold_removed)
-        groups = [*self._groups(sizes, most), *([key] for key in large)]
+        groups = [*groups_of(self.in_order(sizes), sizes, most=most), *([key] for key in large)]
         if is_hot_due:
-            groups += self._groups({key: size for key, size in hot.items() if key not in large}, most)
+            rest = {key: size for key, size in hot.items() if key not in large}
+            groups += groups_of(self.in_order(rest), rest, most=most)
         writer.expect(
             sum(sizes.values()) + sum(hot.values()), again=sum(sizes[key] for key in sizes if key in self._owners)
         )
@@ -397,22 +408,10 @@ class ChunkedMapping:
             self.tail = {key: self.tail[key] for key in self.in_order(self.tail)}
             self._places.clear()
 
-    def _to_rewrite(self, written: int, most: int) -> list[Chunk]:
-        chunks = list(self.chunks.values())
-        sizes = [ChunkSize(chunk.live, chunk.dead, len(chunk.sizes) == 1) for chunk in chunks]
-        return [chunks[number] for number in to_rewrite(self._thresholds, sizes, written=written, limit=most)]
-
     def _still_needed(self, old: Sequence[Chunk], removed: Iterable[Key]) -> list[Key]:
         """The removed keys that have to be remembered when these chunks are gone."""
         keys = [*removed, *(key for chunk in old for key in chunk.removed)]
         return [key for key in keys if self._dead_copies[key] > sum(key in chunk.sizes for chunk in old)]
-
-    def _groups(self, sizes: Mapping[Key, int], most: int) -> Iterator[list[Key]]:
-        ordered = self.in_order(sizes)
-        start = 0
-        for count in divided((sizes[key] for key in ordered), limit=most):
-            yield ordered[start : start + count]
-            start += count
 
     def _give_up_apart(self, key: Key, successor: Item | None) -> None:
         before = self.apart.pop(key)
