@@ -11,7 +11,7 @@ from typing import Any
 from spark.errors import ConditionError, StateConflictError, StepSuspended
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.concurrency.grace_period import GracePeriod
-from spark.graphs.concurrency.uncancellable import wait_for_end
+from spark.graphs.concurrency.uncancellable import wait_until_done
 from spark.graphs.engine.final_save import FinalSave
 from spark.graphs.engine.outcome import Cause, Stop
 from spark.graphs.engine.run import GraphRun
@@ -87,7 +87,8 @@ class Ending:
             self._add_notes(cancelled)
             raise cancelled from error
         finally:
-            await self.run.waits.close()
+            for closing in self.run.waits.close():
+                await wait_until_done(closing)
             for timer in self._drain_timers:
                 timer.cancel()
             # They refer to an error, whose traceback refers to this frame: without the cycle, no garbage collector is needed.
@@ -103,7 +104,12 @@ class Ending:
             self._until = loop.time() + seconds
         self._driver = asyncio.create_task(run.drive(), name=f"{self._spec.graph_id}: run")
         self._driver.add_done_callback(self._end_turn)
-        await wait_for_end(self._turn, seconds)
+        timer = loop.call_later(seconds, self._end_turn) if seconds is not None else None
+        try:
+            await self._turn
+        finally:
+            if timer is not None:
+                timer.cancel()
         self._stop = self._why_it_stopped(seconds)
         if self._stop is None or self._stop.cause in (Cause.PAUSE, Cause.DRAIN):
             return
@@ -180,7 +186,9 @@ class Ending:
         step, error = stop.step, stop.error
         node, attempt = (step.node, step.attempt) if step is not None else (None, 1)
         if step is not None:
-            self._position.frontier.count_failure(step.token)
+            self._position.note_failure(step, error)
+            if attempt > 1:
+                self._notes.append(f"it was attempt {attempt} of node {node!r}")
         if self._first_failure is not None:
             self._notes.append(f"in addition, {_what_failed(stop)}{brief(error)}")
             return
