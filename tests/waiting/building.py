@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from spark.graphs import Graph, ItemError, JoinNode, Node, NodeContext, Retry
@@ -32,18 +33,18 @@ class _Building:
         match block:
             case Chain(blocks):
                 built = [self.block(each, frozenset() if number else lost) for number, each in enumerate(blocks)]
-                for (_, last), (first, _) in zip(built, built[1:], strict=False):
+                for (_, last), (first, _) in pairwise(built):
                     last >> first
                 return built[0][0], built[-1][1]
             case Branches(name, blocks):
-                fork, join = Work(Step(name), self._process, lost), Join(name=f"{name} join")
+                fork, join = Work(Step(name), self._process, lost), Join(f"{name} join", is_ordered=False)
                 for each in blocks:
                     first, last = self.block(each, frozenset())
                     fork >> first
                     last >> join
                 return fork, join
             case Items(name, count, body, limit, lost_items):
-                split, join = Split(name, count, self._process, lost), Join(name=f"{name} join")
+                split, join = Split(name, count, self._process, lost), Join(f"{name} join", is_ordered=True)
                 first, last = self.block(body, lost_items)
                 split.each("items", limit=limit, on_error="collect" if lost_items else "stop") >> first
                 last >> join
@@ -141,10 +142,15 @@ class Split(Work):
 
 
 class Join(JoinNode):
-    """The end of a map, or of branches."""
+    """The end of a map, whose results come in the order of the items, or of branches."""
+
+    def __init__(self, name: str, *, is_ordered: bool) -> None:
+        super().__init__(name=name)
+        self._is_ordered = is_ordered
 
     async def process(self, context: NodeContext) -> Any:
-        return {"value": digest(self.name, [_value_of(each) for each in context.inputs])}
+        values = [_value_of(each) for each in context.inputs]
+        return {"value": digest(self.name, values if self._is_ordered else sorted(values))}
 
 
 class Handler(Node):

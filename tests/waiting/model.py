@@ -73,7 +73,7 @@ class _Model:
                 return value
             case Branches(name, blocks):
                 forked = self._commit(name, value, lost)
-                return self._joined(name, [self.run(each, forked, path) for each in blocks])
+                return self._joined(name, sorted(self.run(each, forked, path) for each in blocks))
             case Items(name, count, body, _, lost_items):
                 split = self._commit(name, value, lost)
                 results = [

@@ -21,12 +21,12 @@ KINDS = {
     "calls": 2,
     "ask": 2,
     "asks": 1,
-    "signal": 2,
+    "signal": 0,
     "sleep": 2,
     "append": 3,
     "count": 2,
     "fail": 2,
-    "progress": 1,
+    "progress": 0,
 }
 """What steps do, each with how often it is chosen. ``calls`` and ``asks`` are two at once; ``progress`` commits on the way."""
 
@@ -90,7 +90,7 @@ class _Making:
         return Chain(tuple(blocks))
 
     def _block(self, depth: int, in_map: bool) -> Block:
-        kind = self._random.choices(["step", "loop", "branches", "items", "lost"], [5, 1, 2, 2, 1])[0]
+        kind = self._random.choices(["step", "loop", "branches", "items", "lost"], [5, 1, 2, 2, 0])[0]
         if kind == "branches" and depth and not in_map:
             count = self._random.randint(2, 3)
             return Branches(self._name("fork"), tuple(self.chain(depth=depth - 1) for _ in range(count)))

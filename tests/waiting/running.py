@@ -85,13 +85,10 @@ class _Running:
             if message is None:
                 continue
             if message.status == "completed":
-                return Ran(
-                    message,
-                    graph.get_state_snapshot(),
-                    graph.progress.iteration if graph.progress else -1,
-                    self._world,
-                    moments,
-                )
+                last = (await self._manager.list_checkpoints("program"))[-1]
+                stored = await self._manager.load_checkpoint(last.checkpoint_id)
+                iteration = stored.execution_metadata["iteration"]
+                return Ran(message, graph.get_state_snapshot(), iteration, self._world, moments)
             await self._outside(message)
         raise AssertionError(f"The program has not ended after {MOST_PROCESSES} processes.")
 
