@@ -128,7 +128,7 @@ class CheckpointManager:
         :param due_before: only those of which a step goes on by itself at this moment, or before it; naive means local time.
         :raises GraphDefinitionError: an argument is not what it should be.
         """
-        from spark.graphs.checkpoint.maintenance.runs import runs_of, wanted_statuses
+        from spark.graphs.checkpoint.maintenance.runs import runs_of, wanted_statuses, with_owners
 
         check_limit(limit)
         wanted, moment = wanted_statuses(status), checked_moment("due_before", due_before)
@@ -140,7 +140,7 @@ class CheckpointManager:
                     break
                 if run.status in wanted and (moment is None or (run.due is not None and run.due <= moment)):
                     found.append(run)
-        return found
+        return await with_owners(self.backend, found, now=self._clock.utc_now())
 
     async def load_checkpoint(self, checkpoint_id: str) -> GraphCheckpoint:
         """The whole checkpoint.
