@@ -17,6 +17,8 @@ PLUGINS = sorted(path for path in (ROOT / "plugins").glob("*/src/spark_*") if pa
 LAYERS = [
     ["spark.errors", "spark.wording"],
     ["spark.graphs.values", "spark.graphs.clock"],
+    ["spark.graphs.state.journal"],
+    ["spark.graphs.message"],
     ["spark.graphs.concurrency"],
     ["spark.hooks"],
     ["spark.builtin", "spark._pyinstaller"],
@@ -32,7 +34,7 @@ LAYERS = [
     ["spark.graphs.checkpoint.maintenance", "spark.graphs.checkpoint.configuration"],
     ["spark.graphs.checkpoint.recording"],
     ["spark.graphs.checkpoint"],
-    ["spark.graphs.message", "spark.graphs.progress", "spark.graphs.tasks"],
+    ["spark.graphs.progress", "spark.graphs.tasks"],
     ["spark.graphs.state"],
     ["spark.graphs.definition"],
     ["spark.graphs.engine"],

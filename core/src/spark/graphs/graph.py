@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakValueDictionary
 
 from spark.errors import RunError
-from spark.graphs.arguments import Arguments, check_reachable, chosen_id, recorded_config, topology_from
+from spark.graphs.arguments import (
+    Arguments,
+    check_reachable,
+    chosen_id,
+    recorded_config,
+    recorded_policy,
+    topology_from,
+)
 from spark.graphs.checkpoint.configuration.config import CheckpointConfig
 from spark.graphs.checkpoint.links import link, links_of
 from spark.graphs.checkpoint.migrations import migrated
@@ -20,6 +27,7 @@ from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.clock import SYSTEM_CLOCK, SYSTEM_RANDOM, Clock, random_hex
 from spark.graphs.concurrency.blocking import NODE_THREADS
 from spark.graphs.definition.nodes import Node
+from spark.graphs.definition.policies import RetryOption, StepPolicy, TimeOption
 from spark.graphs.definition.topology import Topology
 from spark.graphs.engine.draining import GRACE, RunHandle, checked_drain
 from spark.graphs.engine.ending import Ending
@@ -57,6 +65,9 @@ class Graph:
     :param nodes: nodes that must be reachable from the start, to have that checked.
     :param on_failure: whether running nodes may ``"finish"`` when another one fails, and count, or are stopped: ``"cancel"``.
     :param failure_grace: seconds that they get for it; None: 600 to finish, after which they are stopped, or 5 to stop.
+    :param retry: whether a failed step is executed again, for nodes that don't say so themselves: a ``Retry``, or a function.
+    :param timeout: how long one execution of such a node may take, in seconds or as a ``timedelta``; None for no limit.
+    :param idle_timeout: the same for how long it may give no sign of life.
     :param clock: the time, for triggers, budgets and timestamps; tests pass their own.
     :param random: where random ids come from; tests pass their own.
     :raises GraphDefinitionError: the graph can't be run as written.
@@ -75,6 +86,9 @@ class Graph:
         nodes: Sequence[Node] = (),
         on_failure: OnFailure = "finish",
         failure_grace: float | None = None,
+        retry: RetryOption = None,
+        timeout: TimeOption = None,
+        idle_timeout: TimeOption = None,
         clock: Clock = SYSTEM_CLOCK,
         random: Random = SYSTEM_RANDOM,
     ) -> None:
@@ -85,6 +99,7 @@ class Graph:
             node_threads=node_threads,
             on_failure=on_failure,
             failure_grace=failure_grace,
+            policy=StepPolicy.checked(retry, timeout, idle_timeout, where="a graph"),
             clock=clock,
             random=random,
         )
@@ -135,6 +150,7 @@ class Graph:
             max_concurrency=max_concurrency or checkpoint.config.get("max_concurrency"),
             node_threads=checkpoint.config.get("node_threads", NODE_THREADS),
             **FailureRule.recorded_in(checkpoint.config),
+            **recorded_policy(checkpoint),
             clock=alive._arguments.clock if alive is not None else SYSTEM_CLOCK,
             random=alive._arguments.random if alive is not None else SYSTEM_RANDOM,
         )

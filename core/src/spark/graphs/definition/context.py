@@ -8,11 +8,13 @@ from typing import Any, Final
 
 from spark.graphs.definition.calls import call
 from spark.graphs.definition.questions import ask
+from spark.graphs.definition.retry import KIND as RETRY
 from spark.graphs.definition.step import StepInput
 from spark.graphs.definition.step_journal import StepJournal
 from spark.graphs.definition.timers import sleep, sleep_until
 from spark.graphs.state.step_state import Ended, GraphState, NodeState
 from spark.graphs.state.transactions import StateTransaction
+from spark.graphs.values.failures import FailedAttempt
 from spark.graphs.values.snapshots import snapshot
 
 _UNREAD: Final = object()
@@ -118,6 +120,14 @@ class NodeContext:
     def attempt(self) -> int:
         """1 for the first execution of this step; one more after each that failed."""
         return self._step.attempt
+
+    @property
+    def last_error(self) -> FailedAttempt | None:
+        """Why the attempt before this one failed; None at the first."""
+        if not self._step.token.failures:
+            return None
+        entry = self._step.scope.entries(self._step.token).get(RETRY)
+        return FailedAttempt.of(entry["failure"]) if entry is not None else None
 
     async def interrupt(self, payload: Any = None, key: str | None = None) -> Any:
         """Ask somebody outside, and return the answer: see ``graph.run(resume={id: answer})``."""

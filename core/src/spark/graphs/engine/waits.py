@@ -8,9 +8,8 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from spark.graphs.clock import Clock
-from spark.graphs.message import Interrupt
+from spark.graphs.message import Interrupt, open_questions
 from spark.graphs.state.frontier import Frontier
-from spark.graphs.values.snapshots import snapshot
 
 
 class OpenWaits(NamedTuple):
@@ -24,19 +23,7 @@ class OpenWaits(NamedTuple):
 
 def open_waits(frontier: Frontier) -> OpenWaits:
     """What the suspended steps wait for."""
-    interrupts = [
-        Interrupt(
-            id=entry["id"],
-            node=token.node,
-            payload=snapshot(entry["payload"]),
-            since=datetime.fromisoformat(entry["since"]),
-        )
-        for token in frontier.suspended.tokens.values()
-        for key, entry in frontier.journal.open_entries(token.id)
-        if key.startswith("interrupt:")
-    ]
-    interrupts.sort(key=lambda interrupt: interrupt.since)
-    return OpenWaits(tuple(interrupts), frontier.suspended.next_due())
+    return OpenWaits(open_questions(frontier.capture()), frontier.suspended.next_due())
 
 
 class Waits:

@@ -26,6 +26,7 @@ from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.listing import Listing
 from spark.graphs.checkpoint.storage.opening import open_backend
 from spark.graphs.clock import SYSTEM_CLOCK, Clock
+from spark.graphs.message import Interrupt
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.maintenance.runs import RunInfo
@@ -157,6 +158,17 @@ class CheckpointManager:
     async def load_latest(self, graph_id: str) -> GraphCheckpoint | None:
         """The latest checkpoint of a graph, or None when it has none."""
         return await load_latest(self.backend, graph_id)
+
+    async def interrupts(self, graph_id: str) -> tuple[Interrupt, ...]:
+        """The questions that a graph waits to have answered, in the order in which they were asked.
+
+        Those of its latest checkpoint; none where it has no checkpoint. Each is answered with
+        ``graph.run(resume={interrupt.id: answer})``.
+
+        :raises CheckpointDamagedError: what is stored is not what was written.
+        """
+        latest = await load_latest(self.backend, graph_id)
+        return latest.interrupts() if latest is not None else ()
 
     async def delete_checkpoint(self, checkpoint_id: str) -> bool:
         """Delete one checkpoint; False when there is none with this id."""
