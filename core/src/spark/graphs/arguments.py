@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any, Final, Self
 
@@ -25,6 +26,7 @@ from spark.graphs.definition.topology import Topology
 from spark.graphs.engine.executors import LocalExecutor
 from spark.graphs.engine.run import GraphRun
 from spark.graphs.engine.spec import FailureRule, RunSpec, Services
+from spark.graphs.resuming.answers import give_answers
 from spark.graphs.resuming.origin import Origin
 from spark.graphs.resuming.restore import NothingRecorded
 from spark.graphs.resuming.session import GraphSession
@@ -152,6 +154,7 @@ class Arguments:
         trigger: RunTrigger,
         answers: Mapping[str, Any],
         may_wait: bool,
+        received: Mapping[str, Any],
     ) -> GraphRun:
         """A run that begins where the graph stands, with the pending work of the origin."""
         pending, config = origin.pending, self.checkpoint_config or _DEFAULTS
@@ -176,11 +179,14 @@ class Arguments:
             check=self.check,
             answers=answers,
         )
+        position.frontier.received.load(received)
         services = Services(
             executor=LocalExecutor(topology.plans, threads=self.node_threads),
             saver=saver_for(recorder, durability=config.durability) if recorder is not None else None,
             trigger=trigger,
             clock=self.clock,
+            backend=self.backend,
+            give_answers=partial(give_answers, check=None),
         )
         return GraphRun(spec, position, services)
 

@@ -328,6 +328,9 @@ class Graph:
         recorder = self._arguments.new_recorder()
         if recorder is not None:
             await recorder.open(parent=origin.parent, next_sequence=origin.next_sequence)
+        received: Mapping[str, Any] = {}
+        if recorder is not None and origin.pending is None:
+            received = await self._session.received_before(recorder.history)
         self._session.begin_at(origin)
         if recorder is not None:
             recorder.continue_from(self._session.take_stored())
@@ -344,6 +347,7 @@ class Graph:
             trigger=trigger,
             answers=answers,
             may_wait=may_wait,
+            received=received,
         )
         self._session.next = Origin()  # only now: a run that could not begin can be tried again
         is_stored = True

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from spark.graphs.definition.calls import call
 from spark.graphs.definition.questions import ask
+from spark.graphs.definition.signals import NO_DEFAULT, wait_for
 from spark.graphs.definition.step import StepInput
 from spark.graphs.definition.step_journal import StepJournal
 from spark.graphs.definition.timers import sleep, sleep_until
@@ -146,6 +147,26 @@ class NodeContext:
         :raises ValueError: UTC has no year for it.
         """
         await sleep_until(self._open_journal(), moment)
+
+    async def wait_for(
+        self,
+        name: str,
+        *,
+        timeout: timedelta | float | None = None,  # noqa: ASYNC109 - it may be days, and outlive the process
+        default: Any = NO_DEFAULT,
+    ) -> Any:
+        """The value of the next message that is sent to the graph by this name: ``await manager.send(graph_id, name, value)``.
+
+        The step ends here, and is repeated from its beginning when the message is there: see ``docs/signals.md``. A message that
+        was sent before is taken at once. Each is taken once; of several steps that wait for one, the first gets it.
+
+        :param timeout: how long to wait at most, counted from the first time that the step comes here: a ``timedelta``, or
+            seconds. No process has to stay alive meanwhile.
+        :param default: what to return after that, instead of raising.
+        :raises SignalTimeoutError: no message came in time.
+        :raises RunError: the graph makes no checkpoints, so no message can ever come, and there is no timeout.
+        """
+        return await wait_for(self._open_journal(), name, timeout=timeout, default=default)
 
     def _open_journal(self) -> StepJournal:
         if self._journal is None:

@@ -154,6 +154,8 @@ class RunPosition:
         )
         if self.frontier.suspended.tokens:
             facts.update(open_facts(self.frontier.suspended))
+        if self.frontier.received:
+            facts["received"] = self.frontier.received.count
         if self.error is not None:
             facts = {**facts, **error_facts(self.error), "error": self.error}
         if spec.metrics:
@@ -196,14 +198,21 @@ class RunPosition:
 class RunScope:
     """What the steps of a run see of it: what is committed at the moment they read."""
 
-    __slots__ = ("_persist", "_position", "graph_id", "now", "run_id", "state")
+    __slots__ = ("_persist", "_position", "graph_id", "has_inbox", "now", "run_id", "state")
 
     def __init__(
-        self, spec: RunSpec, position: RunPosition, clock: Clock, *, persist: Callable[[], Awaitable[None]]
+        self,
+        spec: RunSpec,
+        position: RunPosition,
+        clock: Clock,
+        *,
+        persist: Callable[[], Awaitable[None]],
+        has_inbox: bool,
     ) -> None:
         self._position = position
         self._persist = persist
         self.now: Callable[[], datetime] = clock.utc_now
+        self.has_inbox: bool = has_inbox
         self.graph_id: str = spec.graph_id
         self.run_id: str = spec.run_id
         self.state: StateStore = position.state

@@ -36,7 +36,7 @@ class GraphRun:
         if services.saver is not None:
             self.autosave = Autosave(services.saver, services.trigger, spec, position, services.clock)
         self.parallel = ParallelSteps(services.executor, graph_id=spec.graph_id)
-        self.waits = Waits(position.frontier, services.clock, wake=self.parallel.wake, may_wait=spec.may_wait)
+        self.waits = Waits(spec, position.frontier, services, wake=self.parallel.wake)
         self.is_stopping = False
         """The step that is being executed is the last."""
         self.draining: Drain | None = None
@@ -44,7 +44,8 @@ class GraphRun:
         self.is_over = False
         """Nothing is committed any more."""
         self._plans = spec.topology.plans
-        self._scope = RunScope(spec, position, services.clock, persist=self._persist)
+        has_inbox = services.backend is not None
+        self._scope = RunScope(spec, position, services.clock, persist=self._persist, has_inbox=has_inbox)
         self._began_at = position.iteration
         self._most_steps = spec.max_concurrency or float("inf")
         self._most_iterations = (spec.budget and spec.budget.max_iterations) or float("inf")
@@ -75,6 +76,10 @@ class GraphRun:
         stop = self._check_budget(clock())  # a run that is continued may have used it up before
         while (waiting or running or suspended) and stop is None:  # when nothing else is left, joins are released
             if suspended:
+                if self.waits.should_look(is_idle=not waiting and not self.parallel.have_ended):
+                    await self.waits.look()
+                    if self.is_stopping:
+                        return None
                 self.waits.resume_due()
                 if not waiting and not running and not self.waits.go_on_by_themselves():
                     return Stop(Cause.PAUSE, StepSuspended())

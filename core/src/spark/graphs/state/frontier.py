@@ -126,12 +126,15 @@ class Frontier(PendingTokens):
 
         ``tokens`` are by their ids, and so are their inputs in ``contents``: the key of one is a token's ``content``. What an
         item of a map led to is there as well, by join, under ``"<token of the map>.<index>"``; items without it, and without a
-        token of their own, have not begun. ``journal`` has the entries of tokens, if there are any.
+        token of their own, have not begun. ``journal`` has the entries of tokens, if there are any, and ``inbox`` which
+        messages have been received.
         """
         tokens, contents = self._tokens.capture_all()
         data = {"next_token": self.next_id, "tokens": tokens, "contents": contents}
         if self.journal:
             data["journal"] = self.journal.capture()
+        if self.received:
+            data["inbox"] = self.received.capture()
         return data
 
     def load(self, data: Mapping[str, Any]) -> None:
@@ -142,6 +145,7 @@ class Frontier(PendingTokens):
         self.next_id = data["next_token"]
         tokens, contents = data["tokens"], data["contents"]
         self.journal.load(data.get("journal", {}))
+        self.received.load(data.get("inbox", {}))
         suspended = {id for id in self.journal if self.journal.open_entries(id) and not tokens[id].get("awake")}
         done, begun = items_done(contents), items_begun(tokens, suspended)
         for id in sorted(tokens, key=token_number):
