@@ -6,7 +6,6 @@ import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from random import Random
 from typing import Any, Final, Self
 
@@ -22,15 +21,17 @@ from spark.graphs.checkpoint.recording.saving import saver_for
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.clock import Clock, random_hex
 from spark.graphs.definition.nodes import Node
+from spark.graphs.definition.policies import StepPolicy
 from spark.graphs.definition.topology import Topology
+from spark.graphs.engine.attempts import Attempts
 from spark.graphs.engine.executors import LocalExecutor
 from spark.graphs.engine.run import GraphRun
 from spark.graphs.engine.spec import FailureRule, RunSpec, Services
-from spark.graphs.resuming.answers import give_answers
 from spark.graphs.resuming.origin import Origin
 from spark.graphs.resuming.restore import NothingRecorded
 from spark.graphs.resuming.session import GraphSession
 from spark.graphs.resuming.validation import named
+from spark.graphs.state.journal import Entry
 from spark.graphs.tasks import Task
 from spark.graphs.values.snapshots import Check
 
@@ -54,6 +55,8 @@ class Arguments:
     max_concurrency: int | None
     node_threads: int
     failure_rule: FailureRule
+    policy: StepPolicy
+    """What it says of steps that fail or take too long."""
     clock: Clock
     random: Random
 
@@ -67,6 +70,7 @@ class Arguments:
         node_threads: Any,
         on_failure: Any,
         failure_grace: Any,
+        policy: StepPolicy,
         clock: Clock,
         random: Random,
     ) -> Self:
@@ -90,6 +94,7 @@ class Arguments:
             max_concurrency=_checked_concurrency(max_concurrency),
             node_threads=_checked_threads(node_threads),
             failure_rule=_checked_failure_rule(on_failure, failure_grace),
+            policy=policy,
             clock=clock,
             random=random,
         )
@@ -100,6 +105,7 @@ class Arguments:
             "max_concurrency": self.max_concurrency,
             "node_threads": self.node_threads,
             **self.failure_rule.to_data(),
+            **self.policy.to_repeat(),
             "clock": self.clock,
             "random": self.random,
         }
@@ -152,7 +158,7 @@ class Arguments:
         session: GraphSession,
         recorder: Recorder | None,
         trigger: RunTrigger,
-        answers: Mapping[str, Any],
+        answered: Mapping[str, Entry],
         may_wait: bool,
         received: Mapping[str, Any],
     ) -> GraphRun:
@@ -177,7 +183,8 @@ class Arguments:
             state=session.state,
             node_states=session.node_states,
             check=self.check,
-            answers=answers,
+            attempts=Attempts(self.clock, self.random, default=self.policy, records_errors=config.record_errors),
+            answered=answered,
         )
         position.frontier.received.load(received)
         services = Services(
@@ -186,7 +193,6 @@ class Arguments:
             trigger=trigger,
             clock=self.clock,
             backend=self.backend,
-            give_answers=partial(give_answers, check=None),
         )
         return GraphRun(spec, position, services)
 
@@ -198,6 +204,7 @@ class Arguments:
             "max_concurrency": self.max_concurrency,
             "node_threads": self.node_threads,
             **self.failure_rule.to_data(),
+            **self.policy.to_data(),
             "checkpoint": self.checkpoint_config and self._config_to_data(self.checkpoint_config),
             "serializer": self.record_codec.serializer if self.record_codec is not None else "",
             **({"inputs": inputs} if inputs is not None else {}),
@@ -289,6 +296,23 @@ def recorded_config(checkpoint: GraphCheckpoint, store: CheckpointBackend | None
             stacklevel=3,
         )
     return config
+
+
+def recorded_policy(checkpoint: GraphCheckpoint) -> dict[str, Any]:
+    """The arguments of ``Graph`` for steps that fail or take too long, as this checkpoint records them.
+
+    Warns of what can't be restored.
+    """
+    lost: list[str] = []
+    found = StepPolicy.recorded_in(checkpoint.config, lost=lost)
+    if lost:
+        warnings.warn(
+            f"{named(checkpoint)} does not record all of what its graph did about steps that failed: {'; '.join(lost)}. To have "
+            "it again, build the graph, and continue with run(resume=True).",
+            SparkWarning,
+            stacklevel=3,
+        )
+    return found
 
 
 def _checked_start(start: Any) -> Node:

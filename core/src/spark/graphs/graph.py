@@ -9,7 +9,14 @@ from typing import Any, Self
 from weakref import WeakValueDictionary
 
 from spark.errors import RunError
-from spark.graphs.arguments import Arguments, check_reachable, chosen_id, recorded_config, topology_from
+from spark.graphs.arguments import (
+    Arguments,
+    check_reachable,
+    chosen_id,
+    recorded_config,
+    recorded_policy,
+    topology_from,
+)
 from spark.graphs.checkpoint.configuration.config import CheckpointConfig
 from spark.graphs.checkpoint.links import link, links_of
 from spark.graphs.checkpoint.migrations import migrated
@@ -20,6 +27,7 @@ from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.clock import SYSTEM_CLOCK, SYSTEM_RANDOM, Clock, random_hex
 from spark.graphs.concurrency.blocking import NODE_THREADS
 from spark.graphs.definition.nodes import Node
+from spark.graphs.definition.policies import RetryOption, StepPolicy, TimeOption
 from spark.graphs.definition.topology import Topology
 from spark.graphs.engine.draining import GRACE, RunHandle, checked_drain
 from spark.graphs.engine.ending import Ending
@@ -31,6 +39,7 @@ from spark.graphs.resuming.origin import Origin, Resume, check_resume
 from spark.graphs.resuming.restore import find_topology
 from spark.graphs.resuming.session import GraphSession, StoredCheckpoints
 from spark.graphs.resuming.validation import validated
+from spark.graphs.state.journal import Entry
 from spark.graphs.state.transactions import StateStore, check_key
 from spark.graphs.tasks import Task
 from spark.graphs.values.snapshots import snapshot
@@ -54,6 +63,9 @@ class Graph:
     :param nodes: nodes that must be reachable from the start, to have that checked.
     :param on_failure: whether running nodes may ``"finish"`` when another one fails, and count, or are stopped: ``"cancel"``.
     :param failure_grace: seconds that they get for it; None: 600 to finish, after which they are stopped, or 5 to stop.
+    :param retry: whether a failed step is executed again, for nodes that don't say so themselves: a ``Retry``, or a function.
+    :param timeout: how long one execution of such a node may take, in seconds or as a ``timedelta``; None for no limit.
+    :param idle_timeout: the same for how long it may give no sign of life.
     :param clock: the time, for triggers, budgets and timestamps; tests pass their own.
     :param random: where random ids come from; tests pass their own.
     :raises GraphDefinitionError: the graph can't be run as written.
@@ -72,6 +84,9 @@ class Graph:
         nodes: Sequence[Node] = (),
         on_failure: OnFailure = "finish",
         failure_grace: float | None = None,
+        retry: RetryOption = None,
+        timeout: TimeOption = None,
+        idle_timeout: TimeOption = None,
         clock: Clock = SYSTEM_CLOCK,
         random: Random = SYSTEM_RANDOM,
     ) -> None:
@@ -82,6 +97,7 @@ class Graph:
             node_threads=node_threads,
             on_failure=on_failure,
             failure_grace=failure_grace,
+            policy=StepPolicy.checked(retry, timeout, idle_timeout, where="a graph"),
             clock=clock,
             random=random,
         )
@@ -132,6 +148,7 @@ class Graph:
             max_concurrency=max_concurrency or checkpoint.config.get("max_concurrency"),
             node_threads=checkpoint.config.get("node_threads", NODE_THREADS),
             **FailureRule.recorded_in(checkpoint.config),
+            **recorded_policy(checkpoint),
             clock=alive._arguments.clock if alive is not None else SYSTEM_CLOCK,
             random=alive._arguments.random if alive is not None else SYSTEM_RANDOM,
         )
@@ -155,7 +172,8 @@ class Graph:
         :param task: what to do: a ``Task``, the inputs of one, or nothing.
         :param resume: ``True`` continues from the latest checkpoint of this graph id; without one, the run begins with what the
             graph was made with. ``"state"`` begins a new run, with new inputs, in the state of the latest checkpoint. A
-            ``GraphCheckpoint`` continues from that one. ``False`` resumes what ``from_checkpoint`` or ``load`` brought in.
+            ``GraphCheckpoint`` continues from that one. ``{id: answer}`` resumes the latest run with answers to questions, by the
+            ids in ``message.interrupts``. ``False`` resumes what ``from_checkpoint`` or ``load`` brought in.
         :param rename: recorded node key, class or function to the key of the node that it is in this graph.
         :param wait: whether the run waits when all that is left waits for a time, a signal or a retry. It returns with the status
             ``"interrupted"`` when a question is open and no retry is due any more; with False in any case, without a question as
@@ -172,14 +190,14 @@ class Graph:
             wanted = Task.of(task)
             stored = self._stored_checkpoints(rename, for_result=resume != "state")
             origin = await self._session.choose_origin(resume, stored)
+            answered = origin.answered(resume, codec=stored.record_codec(), check=self._arguments.check)
             if origin.pending is not None:
                 origin.pending.check_inputs(wanted.inputs, codec=stored.record_codec())
                 if origin.pending.is_complete():
                     self._run = None
                     return self._session.finish_complete(origin)
             with self._arguments.new_trigger(origin) as trigger:
-                answers = resume if isinstance(resume, Mapping) else {}
-                return await self._run_from(origin, wanted, trigger, answers, may_wait=wait)
+                return await self._run_from(origin, wanted, trigger, answered, may_wait=wait)
         finally:
             self._handle = None
 
@@ -319,7 +337,7 @@ class Graph:
         return f"<Graph {self._arguments.graph_id!r} with {len(self._topology.plans)} nodes>"
 
     async def _run_from(
-        self, origin: Origin, task: Task, trigger: RunTrigger, answers: Mapping[str, Any], *, may_wait: bool
+        self, origin: Origin, task: Task, trigger: RunTrigger, answered: Mapping[str, Entry], *, may_wait: bool
     ) -> Message:
         if origin.pending is not None:
             inputs = origin.pending.inputs
@@ -335,8 +353,8 @@ class Graph:
         if recorder is not None:
             recorder.continue_from(self._session.take_stored())
         self._run = None
-        if origin.pending is not None:
-            await self._arguments.observers.restored(origin.pending.checkpoint)
+        if origin.checkpoint is not None and origin.pending is not None:
+            await self._arguments.observers.restored(origin.checkpoint)
         run = self._run = self._arguments.new_run(
             self._topology,
             origin,
@@ -345,17 +363,20 @@ class Graph:
             session=self._session,
             recorder=recorder,
             trigger=trigger,
-            answers=answers,
+            answered=answered,
             may_wait=may_wait,
             received=received,
         )
-        self._session.next = Origin()  # only now: a run that could not begin can be tried again
+        self._session.begun()  # only now: a run that could not begin can be tried again
         is_stored = True
         ending = Ending(run)
         assert self._handle is not None
         self._handle.attach(ending)
         try:
-            return await ending.reach()
+            message = await ending.reach()
+            if recorder is None and message.status != "completed":
+                self._session.pause(run.capture(reason=message.status), graph_id=self.graph_id)
+            return message
         except BaseException:
             is_stored = recorder is not None and recorder.history.has_grown
             raise

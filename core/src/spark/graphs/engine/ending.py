@@ -185,7 +185,9 @@ class Ending:
         step, error = stop.step, stop.error
         node, attempt = (step.node, step.attempt) if step is not None else (None, 1)
         if step is not None:
-            self._position.frontier.count_failure(step.token)
+            self._position.note_failure(step, error)
+            if attempt > 1:
+                self._notes.append(f"it was attempt {attempt} of node {node!r}")
         if self._first_failure is not None:
             self._notes.append(f"in addition, {_what_failed(stop)}{brief(error)}")
             return

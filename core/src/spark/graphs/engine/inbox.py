@@ -12,7 +12,7 @@ from spark.graphs.checkpoint.derived.inbox import KEPT, Inbox, Letter
 from spark.graphs.checkpoint.derived.notices import Listener
 from spark.graphs.engine.spec import RunSpec, Services
 from spark.graphs.state.frontier import Frontier
-from spark.graphs.state.journal import closed, signal_topic
+from spark.graphs.state.journal import closed
 
 _LOG = logging.getLogger("spark.run")
 _MANY: Final = 2 * KEPT
@@ -145,18 +145,12 @@ class RunInbox:
             self._frontier.received.add(letter.sequence, seen=self._seen, up_to=self._looked_to or 0)
             self._seen = {}
             self._received += 1
-            self._hand_over(letter, *waiter)
+            token, key = waiter
+            journal = self._frontier.journal
+            journal.put(token, key, closed(journal.of(token)[key], value=letter.value))
+            self._frontier.resume(token)
         if not letters:
             del self._letters[topic]
-
-    def _hand_over(self, letter: Letter, token: str, key: str) -> None:
-        entry = self._frontier.journal.of(token)[key]
-        if "signal" in entry and letter.topic == signal_topic(entry["signal"]):
-            self._frontier.journal.put(token, key, closed(entry, value=letter.value))
-            self._frontier.resume(token)
-        else:
-            assert self._services.give_answers is not None
-            self._services.give_answers(self._frontier, {entry["id"]: letter.value})
 
     def _is_durable(self) -> bool:
         latest = self._services.saver.latest if self._services.saver is not None else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import datetime
 from enum import Enum, auto
 from typing import Any, NamedTuple, Self, TypeAlias
 
@@ -31,10 +32,12 @@ class Finished:
 class Failed:
     """The node raised."""
 
-    __slots__ = ("error",)
+    __slots__ = ("began", "error")
 
     def __init__(self, error: BaseException) -> None:
         self.error: BaseException = error
+        self.began: datetime | None = None
+        """When the execution began, where a rule for retries asks for that."""
 
     @classmethod
     def escaped(cls, node: str, error: asyncio.CancelledError) -> Self:

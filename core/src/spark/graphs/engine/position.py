@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
-from spark.errors import SerializationError
+from spark.errors import RuleError, SerializationError
 from spark.graphs.checkpoint.policies.metrics import metrics_in
 from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.clock import Clock
 from spark.graphs.definition.plan import NodePlan
+from spark.graphs.definition.retry import KIND as RETRY
 from spark.graphs.definition.step import StepInput
+from spark.graphs.engine.attempts import Attempts
 from spark.graphs.engine.outcome import Cause, Failed, Finished, Outcome, Stop, Suspended
 from spark.graphs.engine.spec import RunSpec
 from spark.graphs.message import Message
@@ -46,6 +48,8 @@ class RunPosition:
     """Whether a value can be saved where the checkpoints go."""
     saving_error: BaseException | None = None
     """Why something could not be saved that a step waits for. It ends that step, and the run, however the step handles errors."""
+    attempts: Attempts = field(default_factory=Attempts)
+    """Decides whether a failed step is executed again."""
     is_urgent: bool = False
     """What changed last has to be durable whatever the triggers say: a step waits for something, or has been told something."""
     _nodes_with_state: TrackedMapping[StateStore] = field(init=False, repr=False)
@@ -65,6 +69,8 @@ class RunPosition:
         Returns why the run stops, if the step has not finished or can't be committed.
         """
         frontier = self.frontier
+        if self.saving_error is not None:
+            return Stop(Cause.SAVING, self.saving_error)
         if frontier.dropped and step.token.id in frontier.dropped:
             frontier.forget(step.token)  # its item has failed meanwhile: nothing comes of it, but it was executed
             self.iteration += 1
@@ -74,7 +80,7 @@ class RunPosition:
                 self._suspend(step, outcome)
                 return None
             if isinstance(outcome, Failed):
-                return self._fail(step, outcome.error)
+                return self._fail(step, plan, outcome)
             return Stop(Cause.CANCELLATION, outcome.error, step)
         key, graph_writes, node_writes = plan.key, outcome.graph_writes, outcome.node_writes
         try:
@@ -83,7 +89,7 @@ class RunPosition:
             graph_changes = graph_writes.prepare(self.state) if graph_writes is not None else None
             node_changes = node_writes.prepare(self.node_state(key)) if node_writes is not None else None
         except BaseException as error:
-            return self._fail(step, error)
+            return self._fail(step, plan, Failed(error))
         # Nothing below can fail.
         if graph_changes:
             self.state.apply(graph_changes, writer=key)
@@ -100,26 +106,28 @@ class RunPosition:
             self._drop_error_once_done()
         return None
 
-    def record(self, token: Token, key: str, entry: Entry) -> Entry:
-        """Put an entry into the journal of a step that is being executed. Returns it as it is kept.
-
-        :raises SerializationError: it can't be saved.
-        """
-        kept: Entry = snapshot(entry, path=f"the {key!r} of node {token.node!r}", check=self.check)
-        if token.id in self.frontier.running and token.id not in self.frontier.dropped:
-            self.frontier.note(token, key, kept)
-        return kept
+    def record(self, token: Token, key: str, entry: Entry) -> bool:
+        """Put an entry into the journal of a step that is being executed. False if nothing comes of the step any more."""
+        is_running = token.id in self.frontier.running and token.id not in self.frontier.dropped
+        if is_running:
+            self.frontier.note(token, key, entry)
+        return is_running
 
     def _suspend(self, step: StepInput, outcome: Suspended) -> None:
         """A step waits for something outside."""
         self.frontier.suspend(step.token, outcome.waits)
         self.is_urgent = True
 
-    def _fail(self, step: StepInput, error: BaseException) -> Stop | None:
-        """A step has failed. That stops the run, unless it belongs to an item of a map that collects errors."""
-        if error is self.saving_error:
-            return Stop(Cause.SAVING, error)
-        token = step.token
+    def _fail(self, step: StepInput, plan: NodePlan, failed: Failed) -> Stop | None:
+        """A step has failed. It is executed again; or else that stops the run, unless a map collects its errors."""
+        error, token = failed.error, step.token
+        try:
+            wait = self.attempts.next(step, plan, failed, before=self.frontier.journal.of(token.id).get(RETRY))
+        except RuleError as rule_error:
+            return Stop(Cause.FAILURE, rule_error, step)
+        if wait is not None:
+            self._retry(step, wait)
+            return None
         item = token.item.collecting() if token.item is not None and isinstance(error, Exception) else None
         if item is None:
             return Stop(Cause.FAILURE, error, step)
@@ -130,6 +138,18 @@ class RunPosition:
         self.last_node = step.node
         self._drop_error_once_done()
         return None
+
+    def _retry(self, step: StepInput, wait: Entry) -> None:
+        """A step that has failed waits for its next attempt."""
+        self.frontier.count_failure(step.token)
+        self._suspend(step, Suspended({RETRY: wait}))
+        self._drop_error_once_done()
+
+    def note_failure(self, step: StepInput, error: BaseException) -> None:
+        """A step has failed that is executed again only when the run is resumed."""
+        entry = {**self.attempts.entry_for(step, error), "over": True}
+        self.frontier.count_failure(step.token)
+        self.frontier.note(step.token, RETRY, entry)
 
     def node_state(self, key: str) -> StateStore:
         """The committed state of one node."""
@@ -195,24 +215,33 @@ class RunPosition:
             self.error = None
 
 
+class Driver(Protocol):
+    """What takes the steps, as far as they ask it for something."""
+
+    @property
+    def has_inbox(self) -> bool:
+        """Whether messages can be sent to its graph."""
+
+    def is_executing(self, token: Token) -> bool:
+        """Whether the current task is the one that executes this step."""
+
+    def check_open(self) -> None:
+        """Raise an error if nothing can be recorded any more."""
+
+    async def persist(self) -> None:
+        """Make what was recorded by now durable."""
+
+
 class RunScope:
     """What the steps of a run see of it: what is committed at the moment they read."""
 
-    __slots__ = ("_persist", "_position", "graph_id", "has_inbox", "now", "run_id", "state")
+    __slots__ = ("_position", "_run", "graph_id", "has_inbox", "now", "run_id", "state")
 
-    def __init__(
-        self,
-        spec: RunSpec,
-        position: RunPosition,
-        clock: Clock,
-        *,
-        persist: Callable[[], Awaitable[None]],
-        has_inbox: bool,
-    ) -> None:
+    def __init__(self, spec: RunSpec, position: RunPosition, clock: Clock, *, run: Driver) -> None:
         self._position = position
-        self._persist = persist
+        self._run = run
         self.now: Callable[[], datetime] = clock.utc_now
-        self.has_inbox: bool = has_inbox
+        self.has_inbox: bool = run.has_inbox
         self.graph_id: str = spec.graph_id
         self.run_id: str = spec.run_id
         self.state: StateStore = position.state
@@ -227,7 +256,13 @@ class RunScope:
     def entries(self, token: Token) -> Mapping[str, Entry]:
         return self._position.frontier.journal.of(token.id)
 
-    async def record(self, token: Token, key: str, entry: Entry) -> Entry:
-        kept = self._position.record(token, key, entry)
-        await self._persist()
-        return kept
+    def is_in_step(self, token: Token) -> bool:
+        return self._run.is_executing(token)
+
+    def check_open(self) -> None:
+        self._run.check_open()
+
+    async def record(self, token: Token, key: str, entry: Entry) -> None:
+        self._run.check_open()
+        if self._position.record(token, key, entry):
+            await self._run.persist()

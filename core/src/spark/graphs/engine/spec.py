@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -13,10 +13,8 @@ from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.clock import Clock
 from spark.graphs.definition.topology import Topology
 from spark.graphs.engine.executors import Executor
-from spark.graphs.state.frontier import Frontier
 from spark.graphs.tasks import Budget
 
-GiveAnswers: TypeAlias = Callable[[Frontier, Mapping[str, Any]], None]
 OnFailure: TypeAlias = Literal["finish", "cancel"]
 
 TO_FINISH: Final = 600.0
@@ -86,5 +84,3 @@ class Services:
     clock: Clock
     backend: CheckpointBackend | None = None
     """Where the messages are that are sent to the graph; None where none can come."""
-    give_answers: GiveAnswers | None = None
-    """Closes open questions of a frontier, by their ids."""

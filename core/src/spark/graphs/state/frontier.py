@@ -131,7 +131,7 @@ class Frontier(PendingTokens):
         """
         tokens, contents = self._tokens.capture_all()
         data = {"next_token": self.next_id, "tokens": tokens, "contents": contents}
-        if self.journal:
+        if self.journal.entries:
             data["journal"] = self.journal.capture()
         if self.received:
             data["inbox"] = self.received.capture()

@@ -125,7 +125,7 @@ def written_members(metadata: Mapping[str, Scalar]) -> list[str]:
 
 def written_all(metadata: Mapping[str, Scalar]) -> str:
     """Searchable metadata as one JSON object."""
-    return "{" + ",".join(written_members(metadata)) + "}"
+    return f"{{{','.join(written_members(metadata))}}}"
 
 
 def _is_searchable(key: object, value: object) -> bool:

@@ -115,8 +115,8 @@ class RecordHeader:
             after += _in_braces(_codecs_field(self.codecs)) + _in_braces(_serializer_field(self.serializer))
         return (
             f'["spark-record",{quote(self.checkpoint_id)},{quote(self.graph_id)},{self.sequence}'
-            f',{parent},"{_utc_text(self.timestamp)}",{int(self.manual)}'
-            f",{_quoted(self.version)},{_quoted(self.format)},{_quoted(self.compression)}"
+            f',{parent},"{_utc_text(self.timestamp)}",{"1" if self.manual else "0"}'
+            f",{_all_quoted(self.version, self.format, self.compression)}"
             f",{self.size},{self.raw_size},{quote(self.nonce)},{written_all(self.metadata)}{after}]"
         ).encode("ascii")
 
@@ -218,8 +218,12 @@ _DEFAULTS: Final[dict[str, Any]] = {"references_in_payload": True, "codecs": (),
 _UNDECLARED: Final = ',"references elsewhere"'
 _UNDECLARED_FIELD: Final = ',"references_in_payload":false'
 _LARGEST: Final = 2**63 - 1
-_quoted: Final = lru_cache(maxsize=64)(quote)
-"""The same few names stand in every header."""
+
+
+@lru_cache(maxsize=64)
+def _all_quoted(*names: str) -> str:
+    """The same few names stand in every header."""
+    return ",".join(map(quote, names))
 
 
 def _undeclared(header: RecordHeader, payload: bytes) -> RecordHeader:
