@@ -15,7 +15,7 @@ from spark.graphs.definition.signals import NO_DEFAULT, wait_for
 from spark.graphs.definition.step import StepInput
 from spark.graphs.definition.step_journal import StepJournal, plain_node_error
 from spark.graphs.definition.timers import sleep, sleep_until
-from spark.graphs.message import QUESTION
+from spark.graphs.state.journal import QUESTION
 from spark.graphs.state.step_state import Ended, GraphState, NodeState
 from spark.graphs.state.transactions import StateTransaction
 from spark.graphs.values.failures import FailedAttempt

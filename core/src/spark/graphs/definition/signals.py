@@ -8,10 +8,9 @@ from typing import Any, Final
 from spark.errors import RunError, SignalTimeoutError
 from spark.graphs.definition.step_journal import StepJournal
 from spark.graphs.definition.timers import end_of, length_of
-from spark.graphs.state.journal import Entry, checked_signal, is_open
+from spark.graphs.state.journal import SIGNAL, Entry, checked_signal, is_open
 from spark.graphs.values.snapshots import snapshot
 
-KIND: Final = "signal"
 NO_DEFAULT: Final = object()
 _CALL: Final = "context.wait_for(timeout={!r})"
 
@@ -27,7 +26,7 @@ async def wait_for(
 
     :raises SignalTimeoutError: it took longer, and there is no default.
     """
-    key = journal.next_key(KIND, checked_signal(name))
+    key = journal.next_key(SIGNAL, checked_signal(name))
     entry = journal.entry(key)
     if entry is None:
         entry = _new_entry(journal, name, timeout)

@@ -17,6 +17,10 @@ Entry: TypeAlias = Mapping[str, Any]
 It is *open* until it has a ``value`` or an ``error``. With a ``due`` time (ISO format), it passes by itself: it is ``over`` then.
 It is put ``aside``, and is not open either, when the step was repeated and waits for something else.
 """
+QUESTION: Final = "interrupt"
+"""What the keys of questions begin with."""
+SIGNAL: Final = "signal"
+"""What the keys begin with of waits for messages by their names."""
 LONGEST_SIGNAL: Final = 100
 """So many characters a name has at most."""
 _NONE: Final[Mapping[str, Entry]] = MappingProxyType({})
@@ -123,13 +127,18 @@ def signal_topic(name: str) -> str:
     return f"signal:{name}"
 
 
+def is_signal(name: Any) -> bool:
+    """Whether a signal can have this name."""
+    return isinstance(name, str) and 0 < len(name) <= LONGEST_SIGNAL and name.isprintable()
+
+
 def checked_signal(name: Any) -> str:
     """The name of a signal, when it can be one.
 
     :raises GraphDefinitionError: it can't.
     """
-    if isinstance(name, str) and 0 < len(name) <= LONGEST_SIGNAL and name.isprintable():
-        return name
+    if is_signal(name):
+        return name  # type: ignore[no-any-return]
     shown = repr(name)
     raise GraphDefinitionError(
         f"A signal can't be called {shown if len(shown) <= 60 else shown[:60] + '…'}: give 1 to {LONGEST_SIGNAL} printable "
@@ -142,8 +151,9 @@ def answer_topic(id: str) -> str:
     return f"answer:{id}"
 
 
-def topic_of(entry: Entry) -> str | None:
+def topic_of(key: str, entry: Entry) -> str | None:
     """What a message has to be about that an entry waits for; None if it waits for none."""
-    if "signal" in entry:
+    kind = kind_of(key)
+    if kind == SIGNAL:
         return signal_topic(entry["signal"])
-    return answer_topic(entry["id"]) if "id" in entry else None
+    return answer_topic(entry["id"]) if kind == QUESTION else None

@@ -62,7 +62,7 @@ class SuspendedTokens:
             if due is not None and (token.id, key, due) not in self._queued:
                 self._queued.add((token.id, key, due))
                 heappush(self._due, (due, next(self._numbers), token.id, key))
-            topic = topic_of(entry)
+            topic = topic_of(key, entry)
             if topic is not None:
                 self._add_waiter(topic, (entry["since"], token_number(token.id), token.id, key))
 
