@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from spark.graphs.checkpoint.configuration.config import CheckpointConfig
 from spark.graphs.checkpoint.policies.run_trigger import RunTrigger
@@ -14,6 +14,9 @@ from spark.graphs.clock import Clock
 from spark.graphs.definition.topology import Topology
 from spark.graphs.engine.executors import Executor
 from spark.graphs.tasks import Budget
+
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint.derived.claims import Lease
 
 OnFailure: TypeAlias = Literal["finish", "cancel"]
 
@@ -84,3 +87,5 @@ class Services:
     clock: Clock
     backend: CheckpointBackend | None = None
     """Where the messages are that are sent to the graph; None where none can come."""
+    lease: Lease | None = None
+    """The claim on the graph that the run holds, if it is to hold one."""

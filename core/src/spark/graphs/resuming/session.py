@@ -11,7 +11,7 @@ from spark.errors import GraphDefinitionError, GraphRestoreError, RunError
 from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.migrations import migrated
 from spark.graphs.checkpoint.model import GraphCheckpoint
-from spark.graphs.checkpoint.recording.capture import Capture
+from spark.graphs.checkpoint.recording.capture import Capture, CapturedSections
 from spark.graphs.checkpoint.recording.continuation import LoadedRecord
 from spark.graphs.checkpoint.serialization.classes.sameness import is_same
 from spark.graphs.resuming.comparison import differing_names
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from spark.graphs.checkpoint.encoding.decoder import StoredLayout
     from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
     from spark.graphs.checkpoint.recording.continuation import Continuation
-    from spark.graphs.checkpoint.recording.history import History
+    from spark.graphs.checkpoint.recording.recorder import Recorder
     from spark.graphs.checkpoint.storage.backend import CheckpointBackend
     from spark.graphs.definition.topology import Topology
     from spark.graphs.message import Message
@@ -102,7 +102,7 @@ class GraphSession:
         """The graph as it is now, by reference to committed values."""
         pending = self.next.pending
         facts = pending.checkpoint.execution_metadata if pending else {"iteration": 0, "last_node": None}
-        return Capture(
+        return CapturedSections(
             {
                 "graph_state": self.state.capture(),
                 "node_states": {key: store.capture() for key, store in self.node_states.items()},
@@ -133,9 +133,11 @@ class GraphSession:
             self.stored = self._with_state(stored) if stored is not None else None
         self.next = origin
 
-    async def received_before(self, history: History) -> Mapping[str, Any]:
-        """What earlier runs have received of the messages that were sent to the graph, for a new run."""
-        return await received_before(history, known=self.stored.info if self.stored is not None else None)
+    async def received_before(self, origin: Origin, recorder: Recorder | None) -> Mapping[str, Any]:
+        """What earlier runs have received of the messages that were sent to the graph. A run that is resumed knows it itself."""
+        if recorder is None or origin.pending is not None:
+            return {}
+        return await received_before(recorder.history, known=self.stored.info if self.stored is not None else None)
 
     def take_stored(self) -> Continuation | None:
         """What the run that begins now can go on from. It changes that, so no other run can."""

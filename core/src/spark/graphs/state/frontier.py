@@ -16,6 +16,8 @@ from spark.graphs.state.descent import (
 from spark.graphs.state.groups import Group, Item, Mapped, Scope, items_begun, items_done, token_number
 from spark.graphs.state.pending import PendingTokens
 from spark.graphs.state.token import Token
+from spark.graphs.state.token_table import FrozenTokens, thawed
+from spark.graphs.values.item_mapping import Captured
 
 
 class Frontier(PendingTokens):
@@ -129,13 +131,17 @@ class Frontier(PendingTokens):
         token of their own, have not begun. ``journal`` has the entries of tokens, if there are any, and ``inbox`` which
         messages have been received.
         """
-        tokens, contents = self._tokens.capture_all()
-        data = {"next_token": self.next_id, "tokens": tokens, "contents": contents}
+        return frontier_data(*self.freeze())
+
+    def freeze(self) -> tuple[int, FrozenTokens, Captured | None, dict[str, Captured] | None]:
+        """What ``frontier_data`` makes the same of, later, in any thread."""
+        tokens, contents = self._tokens.freeze()
+        told: dict[str, Captured] | None = None
         if self.journal.entries:
-            data["journal"] = self.journal.capture()
+            told = {"journal": self.journal.capture()}
         if self.received:
-            data["inbox"] = self.received.capture()
-        return data
+            told = {**(told or {}), "inbox": self.received.capture()}
+        return self.next_id, tokens, contents, told
 
     def load(self, data: Mapping[str, Any]) -> None:
         """Become what ``capture`` described.
@@ -301,3 +307,15 @@ class Frontier(PendingTokens):
             self._remove_first(f"{token.id}.{index}")
             self._tokens.take_result(f"{token.id}.{index}")
         return group.under_way.values()
+
+
+def frontier_data(
+    next_id: int, tokens: FrozenTokens, contents: Captured | None, told: Mapping[str, Captured] | None
+) -> dict[str, Any]:
+    """What checkpoints hold of a frontier: see ``Frontier.capture``.
+
+    :param told: its ``journal`` and its ``inbox``, those that there are.
+    """
+    data, inputs = thawed(tokens, contents)
+    frontier: dict[str, Any] = {"next_token": next_id, "tokens": data, "contents": inputs}
+    return frontier if told is None else {**frontier, **told}
