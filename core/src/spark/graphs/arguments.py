@@ -183,7 +183,12 @@ class Arguments:
             answers=answers,
         )
         services = Services(
-            executor=LocalExecutor(topology.plans, threads=self.node_threads),
+            executor=LocalExecutor(
+                topology.plans,
+                threads=self.node_threads,
+                limits=topology.watched_nodes(self.policy),
+                clock=self.clock,
+            ),
             saver=saver_for(recorder, durability=config.durability) if recorder is not None else None,
             trigger=trigger,
             clock=self.clock,

@@ -96,7 +96,7 @@ class Graph:
             node_threads=node_threads,
             on_failure=on_failure,
             failure_grace=failure_grace,
-            policy=StepPolicy.checked(retry, timeout, idle_timeout, where="a graph"),
+            policy=StepPolicy.of_graph(retry, timeout, idle_timeout),
             clock=clock,
             random=random,
         )

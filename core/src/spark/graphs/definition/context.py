@@ -129,6 +129,13 @@ class NodeContext:
         entry = self._step.scope.entries(self._step.token).get(RETRY)
         return FailedAttempt.of(entry["failure"]) if entry is not None else None
 
+    def heartbeat(self) -> None:
+        """Give a sign of life, for the node's ``idle_timeout``. May be called from any thread.
+
+        So does everything durable: ``run``, ``commit``, and what waits. Reading and writing state does not.
+        """
+        self._step.beat()
+
     async def interrupt(self, payload: Any = None, key: str | None = None) -> Any:
         """Ask somebody outside, and return the answer: see ``graph.run(resume={id: answer})``."""
         return await ask(self._open_journal(), payload, key=key)
@@ -146,8 +153,10 @@ class NodeContext:
         await sleep_until(self._open_journal(), moment)
 
     def _open_journal(self) -> StepJournal:
+        self._step.beat()
         if self._journal is None:
             self._journal = StepJournal(self._step)
+            self._journal.has_ended = self._ended is not None
         return self._journal
 
     def _end(self, ended: Ended) -> None:
@@ -157,6 +166,8 @@ class NodeContext:
             self._graph_state._end(ended)
         if self._state is not None:
             self._state._end(ended)
+        if self._journal is not None:
+            self._journal.has_ended = True
 
     def __repr__(self) -> str:
         return f"<NodeContext of {self.node!r}, {self.idempotency_key}>"

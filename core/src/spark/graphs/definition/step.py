@@ -63,5 +63,8 @@ class StepInput:
         """Names this piece of work: the same for each attempt, another for every other step and run."""
         return f"{self.scope.graph_id}/{self.scope.run_id}/{self.token.lineage:x}"
 
+    def beat(self) -> None:
+        """The execution gives a sign of life."""
+
     def __repr__(self) -> str:
         return f"<StepInput of {self.node!r}, {self.idempotency_key}>"

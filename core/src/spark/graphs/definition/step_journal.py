@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import NoReturn
 
-from spark.errors import StepSuspended
+from spark.errors import RunError, StepSuspended
 from spark.graphs.definition.step import StepInput
 from spark.graphs.state.journal import Entry
 
@@ -16,7 +16,7 @@ from spark.graphs.state.journal import Entry
 class StepJournal:
     """The journal of a step, while the step is executed."""
 
-    __slots__ = ("_counts", "_idle", "_in_flight", "step", "waits")
+    __slots__ = ("_counts", "_idle", "_in_flight", "has_ended", "step", "waits")
 
     def __init__(self, step: StepInput) -> None:
         self.step: StepInput = step
@@ -27,6 +27,8 @@ class StepJournal:
         self._in_flight = 0
         """How many durable calls are under way."""
         self._idle = asyncio.Event()
+        self.has_ended = False
+        """The execution is over, and records nothing any more."""
 
     def now(self) -> datetime:
         """The present, aware."""
@@ -48,8 +50,16 @@ class StepJournal:
         """Keep an entry. Returns it as it is kept, once it is durable.
 
         :raises SerializationError: it can't be saved.
+        :raises RunError: the execution is over.
         """
-        return await self.step.scope.record(self.step.token, key, entry)
+        if self.has_ended:
+            raise RunError(
+                f"This step of node {self.step.node!r} has ended, so {key!r} is not recorded. Await what the step does before "
+                "its end; a step that took longer than its timeout has ended, too."
+            )
+        kept = await self.step.scope.record(self.step.token, key, entry)
+        self.step.beat()
+        return kept
 
     @asynccontextmanager
     async def call_under_way(self) -> AsyncIterator[None]:

@@ -11,6 +11,7 @@ from spark.errors import GraphDefinitionError
 from spark.graphs.definition.edges import Edge
 from spark.graphs.definition.nodes import FunctionNode, JoinNode, Node
 from spark.graphs.definition.plan import NodePlan
+from spark.graphs.definition.policies import NO_POLICY, StepPolicy, TimeLimits
 from spark.graphs.state.frontier import Frontier
 from spark.graphs.state.groups import MapRule
 from spark.graphs.values.loaded import class_name, function_name
@@ -44,11 +45,21 @@ class Topology:
         self._joins = [key for key, plan in self.plans.items() if isinstance(plan.node, JoinNode)]
         self._reaches = _joins_reached(self.plans, self._joins)
         self._maps = _maps(self.plans, self._joins)
+        self._with_policies = [plan for plan in self.plans.values() if plan.policy is not NO_POLICY]
         self._identities: dict[str, str] | None = None
 
     def new_frontier(self) -> Frontier:
         """An empty frontier that knows which nodes lead to which joins."""
         return Frontier(joins=self._joins, reaches=self._reaches, order=self._order, maps=self._maps)
+
+    def watched_nodes(self, default: StepPolicy) -> dict[str, TimeLimits]:
+        """The keys of the nodes that are watched while they run, to their limits.
+
+        :param default: what the graph says of nodes that say nothing.
+        """
+        plans = self._with_policies if default is NO_POLICY else [*self.plans.values()]
+        policies = {plan.key: plan.policy.over(default) for plan in plans}
+        return {key: policy.time_limits for key, policy in policies.items() if policy.is_watched}
 
     def has_map(self, source: str | None, worker: str, key: str) -> bool:
         """Whether an edge between these nodes maps over this key."""
@@ -234,7 +245,7 @@ def _node_data(plan: NodePlan) -> dict[str, Any]:
         data["class"] = class_name(type(node))
     if node._has_arguments:
         data["has_arguments"] = True
-    return data
+    return {**data, **plan.policy.to_data()}
 
 
 def _edge_data(source: str, edge: Edge[Node], target: str) -> dict[str, Any]:

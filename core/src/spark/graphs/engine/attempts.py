@@ -69,11 +69,6 @@ class Attempts:
         data = error_data(error, node=step.node, attempt=step.attempt, time=self._clock.utc_now())
         return {"failure": data if self._records_errors else {**data, "message": "", "stack": []}}
 
-    def needs_start(self, plan: NodePlan) -> bool:
-        """Whether the rule of a node asks how long all attempts have taken together."""
-        rule = self._rule_of(plan)
-        return rule is not None and rule.asks_for_time
-
     def _rule_of(self, plan: NodePlan) -> RetryRule | None:
         rule = plan.policy.retry
         if rule is UNSET:
