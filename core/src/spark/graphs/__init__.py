@@ -5,7 +5,7 @@ from spark.graphs.definition.context import NodeContext
 from spark.graphs.definition.nodes import ExitNode, FunctionNode, JoinNode, Node, node
 from spark.graphs.definition.retry import Retry
 from spark.graphs.graph import Graph
-from spark.graphs.message import Message
+from spark.graphs.message import Interrupt, Message
 from spark.graphs.progress import MapProgress, Progress
 from spark.graphs.state.step_state import GraphState, NodeState
 from spark.graphs.tasks import Budget, Task, TaskType
@@ -19,6 +19,7 @@ __all__ = [
     "FunctionNode",
     "Graph",
     "GraphState",
+    "Interrupt",
     "ItemError",
     "JoinNode",
     "MapProgress",

@@ -158,6 +158,7 @@ class Arguments:
         recorder: Recorder | None,
         trigger: RunTrigger,
         answers: Mapping[str, Any],
+        may_wait: bool,
     ) -> GraphRun:
         """A run that begins where the graph stands, with the pending work of the origin."""
         pending, config = origin.pending, self.checkpoint_config or _DEFAULTS
@@ -171,6 +172,7 @@ class Arguments:
             failure_rule=self.failure_rule,
             checkpoint_config=config,
             is_resumed=pending is not None,
+            may_wait=may_wait,
             metrics=config.recorded_metrics() if recorder is not None else (),
         )
         position = origin.position(

@@ -160,8 +160,9 @@ class Graph:
         *,
         resume: Resume = False,
         rename: Mapping[str, str] | None = None,
+        wait: bool = True,
     ) -> Message:
-        """Run until nothing is left to do.
+        """Run until nothing is left to do, or until all that is left waits for something outside.
 
         A run begins at the start, with the state that the graph has, unless there is one to resume. No input is silently
         dropped: give a resumed run the inputs that it was started with, or none. A run that is complete returns its stored
@@ -172,6 +173,9 @@ class Graph:
             graph was made with. ``"state"`` begins a new run, with new inputs, in the state of the latest checkpoint. A
             ``GraphCheckpoint`` continues from that one. ``False`` resumes what ``from_checkpoint`` or ``load`` brought in.
         :param rename: recorded node key, class or function to the key of the node that it is in this graph.
+        :param wait: whether the run waits when all that is left waits for a time, a signal or a retry. It returns with the status
+            ``"interrupted"`` when a question is open and no retry is due any more; with False in any case, without a question as
+            ``"waiting"``, with the time in ``message.due``.
         :raises InputConflictError: the run to resume was started with other inputs.
         :raises RunError: a run is under way, or something that only this graph holds would be lost; says what to do.
         :raises BudgetExceededError: a limit of the task's budget was reached; a checkpoint was made.
@@ -191,7 +195,7 @@ class Graph:
                     return self._session.finish_complete(origin)
             with self._arguments.new_trigger(origin) as trigger:
                 answers = resume if isinstance(resume, Mapping) else {}
-                return await self._run_from(origin, wanted, trigger, answers)
+                return await self._run_from(origin, wanted, trigger, answers, may_wait=wait)
         finally:
             self._handle = None
 
@@ -330,7 +334,9 @@ class Graph:
     def __repr__(self) -> str:
         return f"<Graph {self._arguments.graph_id!r} with {len(self._topology.plans)} nodes>"
 
-    async def _run_from(self, origin: Origin, task: Task, trigger: RunTrigger, answers: Mapping[str, Any]) -> Message:
+    async def _run_from(
+        self, origin: Origin, task: Task, trigger: RunTrigger, answers: Mapping[str, Any], *, may_wait: bool
+    ) -> Message:
         if origin.pending is not None:
             inputs = origin.pending.inputs
         else:  # first: if they can't be saved, the graph is unchanged
@@ -353,6 +359,7 @@ class Graph:
             recorder=recorder,
             trigger=trigger,
             answers=answers,
+            may_wait=may_wait,
         )
         self._session.next = Origin()  # only now: a run that could not begin can be tried again
         is_stored = True

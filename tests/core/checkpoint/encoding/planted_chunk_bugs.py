@@ -114,6 +114,12 @@ PLANTED: Final[dict[str, Planted]] = {
     "what stands around the tail is taken for that of other keys": edited(
         stored_mappings, None, "_fits", "is_same and template.keys.keys() == chunked.tail.keys()", "is_same"
     ),
+    "what is apart is replaced like what is in the tail": edited(
+        followed, OF_MAPPING, "_replace_in_tail", "type(tail.get(key)) is not bytes", "key not in tail"
+    ),
+    "what is replaced keeps its size": edited(
+        chunked, MAPPING, "replace", "self.size += len(item) - len(self.tail[key])", "pass"
+    ),
     "what stands around the tail outlives its chunks": edited(
         stored_mappings, None, "_fits", "template.head is chunked.head and ", ""
     ),

@@ -88,8 +88,13 @@ SAME_KEYS: Final[list[Step]] = [
     *[_FIRST, ("set_key", 2, 7), _SAVE] * 3,
     *[_FIRST, ("set_key", 2, 3), ("put_again", 1, 2), _SAVE] * 2,
     *[_FIRST, ("set_key", 2, 4), ("delete_key", 3, 0), _SAVE],
+    ("delete_key", 2, 0),
+    *[step for number in range(4) for step in (("set_key", 1, number), ("set_text", number, 40), _SAVE)],
+    *[step for number in range(20) for step in (("append", 2, number), ("set_text", 1, number), _SAVE)],
+    *[("set_text", 1, 7), _SAVE, ("become_something_else", 0, 3), ("set_text", 1, 8), _SAVE],
 ]
-"""Again and again the same few keys are set, of a mapping with chunks; then others, in another place, and one is removed."""
+"""Again and again the same few keys are set, of a mapping with chunks; then others, in another place, and one is removed.
+Then values come that are chunks by themselves, and at last a list that is apart becomes a short text."""
 LIVES: Final = {-1: SAME_KEYS, 0: REMEMBERED}
 
 

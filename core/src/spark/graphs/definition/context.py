@@ -144,12 +144,24 @@ class NodeContext:
         """Call a function once, and record its result: a repeated step gets it back without another call."""
         return await call(self._open_journal(), key, function, *args, **kwargs)
 
-    async def sleep(self, duration: timedelta) -> None:
-        """Wait for so long; no process has to stay alive meanwhile."""
+    async def sleep(self, duration: timedelta | float) -> None:
+        """Wait for so long, counted from the first time that the step comes here. No process has to stay alive meanwhile.
+
+        The step ends here, and is repeated from its beginning when the time is over: see ``docs/timers.md``.
+
+        :param duration: a ``timedelta``, or seconds. Zero, or less, does not wait.
+        :raises TypeError: it is neither.
+        :raises ValueError: it is not finite, or ends after the year 9999.
+        """
         await sleep(self._open_journal(), duration)
 
     async def sleep_until(self, moment: datetime) -> None:
-        """Wait until this moment; no process has to stay alive meanwhile."""
+        """The same until this moment, or rather until the one that is given the first time that the step comes here.
+
+        :param moment: naive means local time. One that has passed does not wait.
+        :raises TypeError: it is no datetime.
+        :raises ValueError: UTC has no year for it.
+        """
         await sleep_until(self._open_journal(), moment)
 
     def _open_journal(self) -> StepJournal:

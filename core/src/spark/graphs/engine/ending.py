@@ -87,8 +87,7 @@ class Ending:
             self._add_notes(cancelled)
             raise cancelled from error
         finally:
-            closing = self.run.waits.close()
-            if closing is not None:
+            for closing in self.run.waits.close():
                 await wait_until_done(closing)
             for timer in self._drain_timers:
                 timer.cancel()

@@ -20,10 +20,11 @@ from spark.graphs.engine.spec import RunSpec
 from spark.graphs.message import Message
 from spark.graphs.state.frontier import Frontier
 from spark.graphs.state.journal import Entry
+from spark.graphs.state.suspended import open_facts
 from spark.graphs.state.token import Token
 from spark.graphs.state.transactions import StateStore
 from spark.graphs.values.containers import PlainDict
-from spark.graphs.values.failures import ItemError, add_note
+from spark.graphs.values.failures import ItemError, add_note, error_facts
 from spark.graphs.values.snapshots import Check, snapshot
 from spark.graphs.values.tracked import TrackedMapping
 
@@ -115,9 +116,7 @@ class RunPosition:
 
     def _suspend(self, step: StepInput, outcome: Suspended) -> None:
         """A step waits for something outside."""
-        for key, entry in outcome.waits.items():
-            self.frontier.note(step.token, key, entry)
-        self.frontier.suspend(step.token)
+        self.frontier.suspend(step.token, outcome.waits)
         self.is_urgent = True
 
     def _fail(self, step: StepInput, plan: NodePlan, failed: Failed) -> Stop | None:
@@ -176,8 +175,10 @@ class RunPosition:
         facts: dict[str, Any] = PlainDict(
             iteration=self.iteration, last_node=self.last_node, run_id=spec.run_id, reason=reason
         )
+        if self.frontier.suspended.tokens:
+            facts.update(open_facts(self.frontier.suspended))
         if self.error is not None:
-            facts = {**facts, "error": self.error}
+            facts = {**facts, **error_facts(self.error), "error": self.error}
         if spec.metrics:
             facts = {**facts, "metrics": metrics_in(self.state.values, spec.metrics)}
         if remembered is not None:

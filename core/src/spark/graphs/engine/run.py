@@ -36,7 +36,7 @@ class GraphRun:
         if services.saver is not None:
             self.autosave = Autosave(services.saver, services.trigger, spec, position, services.clock)
         self.parallel = ParallelSteps(services.executor, graph_id=spec.graph_id)
-        self.waits = Waits(position.frontier, services.clock, wake=self.parallel.wake)
+        self.waits = Waits(position.frontier, services.clock, wake=self.parallel.wake, may_wait=spec.may_wait)
         self.is_stopping = False
         """The step that is being executed is the last."""
         self.draining: Drain | None = None
@@ -88,6 +88,7 @@ class GraphRun:
                 if ended is None:
                     if self.is_stopping:
                         return None
+                    stop = self._check_budget(clock()) if has_budget else None  # time has passed
                     continue
                 step, outcome = ended
             plan = plans[step.token.node]

@@ -79,6 +79,8 @@ class Token:
     """Which one of the edges that are maps over this key, where its source has several of them to its node."""
     gathered: Flag = False
     """It is at a join, and its inputs are what a map has gathered for it: the join gets each of them."""
+    awake: Flag = False
+    """Its step is to be executed again, although some of what it waited for is still open."""
     item: Any = None
     """The ``Item`` that its scope names."""
 

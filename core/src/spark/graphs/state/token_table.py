@@ -62,7 +62,8 @@ class TokenTable(TrackedMapping[Token]):
             self._contents = TrackedMapping()
             self._named.clear()
             self._uses.clear()
-        before, tokens, contents = self._few, PlainDict(), dict[str, Any]()
+        before, tokens = self._few, PlainDict()
+        contents: dict[str, Any] = {}
         for id, token in self.values.items():
             tokens[id] = before.get(id) or token.to_data()
             contents.setdefault(token.content, token.inputs)  # the list of a map before an item of it

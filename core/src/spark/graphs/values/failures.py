@@ -18,6 +18,8 @@ from spark.wording import shortened
 LONGEST_MESSAGE: Final = 2_000
 """Characters."""
 _LONGEST_NAME: Final = 500
+_LONGEST_FACT: Final = 200
+"""Longer texts are not among what can be searched for."""
 _DEEPEST_STACK: Final = 10
 
 
@@ -81,6 +83,12 @@ def error_data(error: BaseException, *, node: str | None, attempt: int, time: da
         "time": time.isoformat(),
         "stack": _stack(error.__traceback__),
     }
+
+
+def error_facts(error: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint says of it among its searchable metadata, for those who list runs: short texts."""
+    facts = {"error_type": error.get("type"), "error_message": error.get("message"), "error_node": error.get("node")}
+    return {name: shortened(text, _LONGEST_FACT) for name, text in facts.items() if isinstance(text, str)}
 
 
 def message_of(error: BaseException) -> str:

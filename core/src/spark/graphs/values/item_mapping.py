@@ -264,8 +264,9 @@ class _Lineage:
         later: list[dict[Any, Any]] = []
         until = newest
         for version in reversed(in_use):
-            later.append(self._merge(version._noted, until, later))
-            until = version._noted
+            noted = version._noted
+            later.append(noted[0] if noted[2] is until else self._merge(noted, until, later))
+            until = noted
 
     def _merge(self, noted: _Noted, until: _Noted, later: Collection[dict[Any, Any]]) -> dict[Any, Any]:
         """Bring what was noted up to another version into one place, and return it. What came and went leaves no trace.

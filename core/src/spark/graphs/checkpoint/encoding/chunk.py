@@ -8,9 +8,9 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
-from spark.graphs.checkpoint.encoding.levels import ChunkSize, Thresholds, to_rewrite
+from spark.graphs.checkpoint.encoding.levels import ChunkSize, Thresholds, divided, to_rewrite
 from spark.graphs.checkpoint.encoding.places import Place, compact
 from spark.graphs.checkpoint.records.composing import Template
 
@@ -41,6 +41,39 @@ class Apart(Protocol):
 
 
 Item: TypeAlias = "bytes | Apart"
+
+
+Data: TypeAlias = "bytes | Apart"
+"""An encoded value, or what stands for one that may refer to blobs."""
+Nested: TypeAlias = Literal["never", "if large", "always"]
+
+
+class FollowedCache(Protocol):
+    """What all of a run share."""
+
+    thresholds: Thresholds
+    retired: list[str]
+    """Blobs that the last record referred to, and the next one no longer does."""
+
+
+class Encoding(Protocol):
+    """Encodes values for one checkpoint."""
+
+    def value(self, value: Any, path: str, before: Apart | None, /, *, nested: Nested) -> Data:
+        """A value of a mapping or a list.
+
+        :param before: what stood for the value before, where it may refer to blobs.
+        :param nested: whether its items may be encoded one by one.
+        """
+
+    def item(self, key: Key, data: bytes, /) -> bytes:
+        """An item of a mapping, whose key is written as text."""
+
+    def small(self, key: str, value: Any, /) -> bytes | None:
+        """The item of a small value of a plain type; None for any other."""
+
+    def discard(self, data: Iterable[Data], /) -> None:
+        """These were encoded for nothing."""
 
 
 class ChunkWriter(Protocol):
@@ -128,6 +161,18 @@ def merged_with(thresholds: Thresholds, chunks: Iterable[Chunk], *, written: int
     all_chunks = [*chunks]
     sizes = [ChunkSize(chunk.live, chunk.dead, len(chunk.sizes) == 1) for chunk in all_chunks]
     return [all_chunks[number] for number in to_rewrite(thresholds, sizes, written=written, limit=most)]
+
+
+def groups_of(keys: Sequence[Key], sizes: Mapping[Key, int], *, most: int) -> Iterator[list[Key]]:
+    """These keys, in their order, divided into those of one chunk each.
+
+    :param sizes: key to bytes.
+    :param most: the size of a full chunk.
+    """
+    start = 0
+    for count in divided((sizes[key] for key in keys), limit=most):
+        yield [*keys[start : start + count]]
+        start += count
 
 
 class ListOwners(MutableMapping[Key, Chunk]):

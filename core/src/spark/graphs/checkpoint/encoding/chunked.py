@@ -19,12 +19,12 @@ from spark.graphs.checkpoint.encoding.chunk import (
     Key,
     ListOwners,
     TailTemplate,
+    groups_of,
     merged_with,
     size_of_removed,
 )
 from spark.graphs.checkpoint.encoding.levels import (
     Thresholds,
-    divided,
     is_bought_at_once,
     is_flush_due,
     is_large,
@@ -150,6 +150,12 @@ class ChunkedMapping:
         if before is None:
             self._leave_chunks(key)
 
+    def replace(self, key: Key, item: bytes) -> None:
+        """The same for an item in the place of one in the tail, both of them bytes."""
+        self.size += len(item) - len(self.tail[key])
+        self.tail[key] = item
+        self.hot.add(key)
+
     def remove(self, key: Key) -> None:
         """Remove an item.
 
@@ -257,9 +263,10 @@ class ChunkedMapping:
             sizes |= {key: size for key, size in chunk.sizes.items() if self._owners.get(key) is chunk}
         cold_removed = [key for key in self.removed_in_tail if key not in self.hot] if is_cold_due else ()
         removed = self._still_needed(old, cold_removed)
-        groups = [*self._groups(sizes, most), *([key] for key in large)]
+        groups = [*groups_of(self.in_order(sizes), sizes, most=most), *([key] for key in large)]
         if is_hot_due:
-            groups += self._groups({key: size for key, size in hot.items() if key not in large}, most)
+            rest = {key: size for key, size in hot.items() if key not in large}
+            groups += groups_of(self.in_order(rest), rest, most=most)
         writer.expect(
             sum(sizes.values()) + sum(hot.values()), again=sum(sizes[key] for key in sizes if key in self._owners)
         )
@@ -405,13 +412,6 @@ class ChunkedMapping:
         """The removed keys that have to be remembered when these chunks are gone."""
         keys = [*removed, *(key for chunk in old for key in chunk.removed)]
         return [key for key in keys if self._dead_copies[key] > sum(key in chunk.sizes for chunk in old)]
-
-    def _groups(self, sizes: Mapping[Key, int], most: int) -> Iterator[list[Key]]:
-        ordered = self.in_order(sizes)
-        start = 0
-        for count in divided((sizes[key] for key in ordered), limit=most):
-            yield ordered[start : start + count]
-            start += count
 
     def _give_up_apart(self, key: Key, successor: Item | None) -> None:
         before = self.apart.pop(key)

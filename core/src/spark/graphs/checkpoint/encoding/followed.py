@@ -11,42 +11,20 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from itertools import pairwise
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Any, Final
 
-from spark.graphs.checkpoint.encoding.chunk import NOT_ENCODED, Apart, Key
+from spark.graphs.checkpoint.encoding.chunk import NOT_ENCODED, Data, Encoding, FollowedCache, Key
 from spark.graphs.checkpoint.encoding.chunked import ChunkedMapping
-from spark.graphs.checkpoint.encoding.levels import Thresholds
 from spark.graphs.checkpoint.encoding.places import Place, arranged, compact
 from spark.graphs.checkpoint.serialization.writer import are_names
 from spark.graphs.values.item_list import ItemList
 from spark.graphs.values.item_mapping import Captured, ItemMapping, Moment
-
-Nested: TypeAlias = Literal["never", "if large", "always"]
-Data: TypeAlias = "bytes | Apart"
-"""An encoded value, or what stands for one that may refer to blobs."""
 
 TRACKED_MAPPINGS: Final = frozenset({Captured, ItemMapping})
 """Mappings that say how they changed."""
 TRACKED: Final = TRACKED_MAPPINGS | {ItemList}
 """All that says how it changed."""
 _NEW: Final = object()
-
-
-class Encoding(Protocol):
-    """Encodes values for one checkpoint."""
-
-    def value(self, value: Any, path: str, before: Apart | None, /, *, nested: Nested) -> Data:
-        """A value of a mapping or a list.
-
-        :param before: what stood for the value before, where it may refer to blobs.
-        :param nested: whether its items may be encoded one by one.
-        """
-
-    def item(self, key: Key, data: bytes, /) -> bytes:
-        """An item of a mapping, whose key is written as text."""
-
-    def discard(self, data: Iterable[Data], /) -> None:
-        """These were encoded for nothing."""
 
 
 class Followed:
@@ -134,14 +112,6 @@ class Followed:
         self.chunked.remove(key)
 
 
-class FollowedCache(Protocol):
-    """What all of a run share."""
-
-    thresholds: Thresholds
-    retired: list[str]
-    """Blobs that the last record referred to, and the next one no longer does."""
-
-
 class FollowedMapping(Followed):
     """A mapping of names."""
 
@@ -165,6 +135,8 @@ class FollowedMapping(Followed):
         tracked = value if type(value) in TRACKED else None
         was_sure, self.is_sure = self.is_sure, False
         changes = tracked.changes_since(self._moment) if tracked is not None and was_sure else None
+        if changes is not None and not changes.removed and self._replace_in_tail(value, changes.put, encoding):
+            return True
         if changes is None or len(value) == 1:
             if not are_names(value):
                 return False
@@ -190,6 +162,19 @@ class FollowedMapping(Followed):
 
     def path_to(self, key: Key) -> str:
         return f"{self.path}[{key!r}]"
+
+    def _replace_in_tail(self, values: ItemMapping, keys: Collection[str], encoding: Encoding) -> bool:
+        """Encode what was put, and is small and in the place of what is in the tail; False where there is anything else."""
+        chunked, new = self.chunked, []
+        tail = chunked.tail
+        for key in keys:
+            if type(tail.get(key)) is not bytes or (item := encoding.small(key, values[key])) is None:
+                return False
+            new.append((key, item))
+        for key, item in new:
+            chunked.replace(key, item)
+        self.values, self._moment, self.is_sure = values, values.moment, True
+        return True
 
     def _follow_changes(
         self, values: ItemMapping, put: Collection[str], removed: Collection[str], encoding: Encoding

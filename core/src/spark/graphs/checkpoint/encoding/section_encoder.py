@@ -6,15 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
-from spark.graphs.checkpoint.encoding.chunk import Apart, Key
+from spark.graphs.checkpoint.encoding.chunk import Apart, Data, Key, Nested
 from spark.graphs.checkpoint.encoding.followed import (
     TRACKED,
     TRACKED_MAPPINGS,
-    Data,
     Followed,
     FollowedList,
     FollowedMapping,
-    Nested,
 )
 from spark.graphs.checkpoint.encoding.levels import constant_from
 from spark.graphs.checkpoint.encoding.places import Place
@@ -40,6 +38,8 @@ _MANY: Final = 16
 """From so many items on, it costs less to encode those that are new, if that is known, than to encode all at once;"""
 _STILL_MANY: Final = _MANY // 2
 """and once that was begun, as long as there are so many."""
+_SHORT: Final = 256
+"""A text of so many characters is small, too."""
 _SMALL: Final = frozenset({int, float, bool, type(None)})
 """What needs no look at its size."""
 _FEW_BYTES: Final = 4096
@@ -94,6 +94,7 @@ class SectionEncoder:
         kept = self._cache.kept
         encoded: dict[str, Any] = {}
         followed: list[tuple[str, Followed]] = []
+        active: list[Followed] = []
         for name, section in SECTIONS.items():
             values, before = sections[name], kept.get(name)
             if before is not None and before[0] is values:
@@ -104,7 +105,8 @@ class SectionEncoder:
                 encoded[name] = part
                 if not isinstance(part, bytes):
                     followed.append((name, part))
-        active = [each for _, each in followed if not each.chunked.is_idle]
+                    if not part.chunked.is_idle:
+                        active.append(part)
         for each in active:
             self._flush(each)
         # Nothing below can fail.
@@ -121,6 +123,8 @@ class SectionEncoder:
 
     def _section(self, name: str, section: Section, values: Any) -> Followed | bytes | None:
         cache = self._cache
+        if type(values) is PlainDict and not (section.is_keyed or name in cache.sections or self._writer.has_hook):
+            return self._dump(dict(values), name)  # the engine's own, and small
         if not section.takes(values):
             raise no_section(name, values)
         if values is None:
@@ -151,17 +155,13 @@ class SectionEncoder:
 
     def _whole(self, name: str, section: Section, values: Mapping[str, Any]) -> Followed | bytes:
         """A section in one piece, if it is small."""
-        if type(values) is PlainDict and not self._writer.has_hook:
-            return self._dump(dict(values), name)  # the engine's own, and small
-        cache = self._cache
-        if not self._writer.has_hook and (tree := small_tree(values)) is not None:
-            data = self._dump(tree, name)
-            cache.kept[name] = values, data
-            return data
-        if self._budget is not None:
-            self._budget.add_mapping(values)
-        keeping = self._keeping()
-        data = self._dump((keeping or self._writer).mapping(values, name), name)
+        cache, keeping = self._cache, self._keeping()
+        tree: Any = None if self._writer.has_hook else small_tree(values)
+        if tree is None:
+            if self._budget is not None:
+                self._budget.add_mapping(values)
+            tree = (keeping or self._writer).mapping(values, name)
+        data = self._dump(tree, name)
         if keeping is not None and (cache.buffers.size or len(data) >= self._in_chunks_from(section)):
             return self._by_item(name, section, values)
         cache.kept[name] = values, data
@@ -229,6 +229,14 @@ class SectionEncoder:
     def item(self, key: Key, data: bytes, /) -> bytes:
         """An item of a mapping."""
         return self._composer.item(key if type(key) is str else str(key), data)
+
+    def small(self, key: str, value: Any, /) -> bytes | None:
+        """The item of a small value of a plain type; None for any other."""
+        if not (type(value) in _SMALL or (type(value) is str and len(value) <= _SHORT)) or self._writer.has_hook:
+            return None
+        if self._budget is not None:
+            self._budget.add(value)
+        return self._composer.item(key, self._dump(self._writer.tree(value, key), key))
 
     def discard(self, data: Iterable[Data], /) -> None:
         """These were encoded for nothing."""

@@ -104,16 +104,14 @@ class DeferredRecord(Record):
         return self.encoded().payload
 
     def info(self) -> CheckpointInfo:
-        return CheckpointInfo(
-            checkpoint_id=automatic_id(self.graph_id, self.sequence),
-            graph_id=self.graph_id,
-            sequence=self.sequence,
-            timestamp=self._timestamp,
-            size=self._find_size,
-            metadata=searchable(self._sections["execution_metadata"]),
-        )
+        return CheckpointInfo.deferred(self.graph_id, self.sequence, self._timestamp, find=self._find)
 
-    def _find_size(self) -> int:
+    def _find(self, name: str) -> Any:
+        """A field of its line."""
+        if name == "checkpoint_id":
+            return automatic_id(self.graph_id, self.sequence)
+        if name == "metadata":
+            return searchable(self._sections["execution_metadata"])
         if self._size < 0:
             self._size = self.copy().header.size
         return self._size
