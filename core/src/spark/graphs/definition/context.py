@@ -169,6 +169,7 @@ class NodeContext:
         if self._journal is None:
             self._journal = StepJournal(self._step)
             self._journal.has_ended = self._ended is not None
+        self._journal.check_not_ended()
         return self._journal
 
     def _end(self, ended: Ended) -> None:

@@ -55,14 +55,21 @@ class StepJournal:
         :raises SerializationError: it can't be saved.
         :raises RunError: the execution is over.
         """
-        if self.has_ended:
-            raise RunError(
-                f"This step of node {self.step.node!r} has ended, so {key!r} is not recorded. Await what the step does before "
-                "its end; a step that took longer than its timeout has ended, too."
-            )
+        self.check_not_ended()
         kept = await self.step.scope.record(self.step.token, key, entry)
         self.step.beat()
         return kept
+
+    def check_not_ended(self) -> None:
+        """Refuse what nobody would wait for any more.
+
+        :raises RunError: the execution is over.
+        """
+        if self.has_ended:
+            raise RunError(
+                f"This step of node {self.step.node!r} has ended, so its context can't record, ask or wait any more. Await what "
+                "the step does before its end; a step that took longer than its timeout has ended, too."
+            )
 
     @asynccontextmanager
     async def call_under_way(self) -> AsyncIterator[None]:
