@@ -17,6 +17,7 @@ __all__ = [
     "ConditionError",
     "DeletionError",
     "DeserializationError",
+    "DurableCallError",
     "GraphDefinitionError",
     "GraphRestoreError",
     "InputConflictError",
@@ -61,7 +62,23 @@ class InputConflictError(RunError):
 
 
 class NodeError(SparkError, RuntimeError):
-    """A node let the ``CancelledError`` of a task of its own escape, although nobody cancelled the run; it is chained."""
+    """A node does what a node can't do; the message says what, and what to do instead.
+
+    For instance, it lets the ``CancelledError`` of a task of its own escape, which is chained then; it catches ``StepSuspended``;
+    or it makes other durable calls than those that are recorded.
+    """
+
+
+class DurableCallError(SparkError, RuntimeError):
+    """A durable call had failed, which was recorded, and its error can't be made again here as what it was.
+
+    ``type`` names what it was, ``"module:Class"``, and ``message`` is what that said.
+    """
+
+    def __init__(self, text: str, *, type: str = "", message: str = "") -> None:
+        super().__init__(text)
+        self.type = type
+        self.message = message
 
 
 class RuleError(SparkError):

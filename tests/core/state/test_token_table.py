@@ -150,7 +150,7 @@ class TestChanges:
 
         assert changed(tokens, before["tokens"]) == ([running.id], [])
         assert tokens[running.id]["failures"] == 1
-        assert all(tokens[id] is token for id, token in before["tokens"].items() if id != running.id)
+        assert all(tokens.kept()[id] is token for id, token in before["tokens"].kept().items() if id != running.id)
         assert after["contents"] is before["contents"]
 
     def test_a_step_changes_its_own_token_and_those_that_follow(self) -> None:

@@ -31,6 +31,7 @@ from spark.graphs.resuming.origin import Origin
 from spark.graphs.resuming.restore import NothingRecorded
 from spark.graphs.resuming.session import GraphSession
 from spark.graphs.resuming.validation import named
+from spark.graphs.state.journal import Entry
 from spark.graphs.tasks import Task
 from spark.graphs.values.snapshots import Check
 
@@ -157,7 +158,7 @@ class Arguments:
         session: GraphSession,
         recorder: Recorder | None,
         trigger: RunTrigger,
-        answers: Mapping[str, Any],
+        answered: Mapping[str, Entry],
         may_wait: bool,
     ) -> GraphRun:
         """A run that begins where the graph stands, with the pending work of the origin."""
@@ -182,7 +183,7 @@ class Arguments:
             node_states=session.node_states,
             check=self.check,
             attempts=Attempts(self.clock, self.random, default=self.policy, records_errors=config.record_errors),
-            answers=answers,
+            answered=answered,
         )
         services = Services(
             executor=LocalExecutor(

@@ -39,6 +39,7 @@ from spark.graphs.resuming.origin import Origin, Resume, check_resume
 from spark.graphs.resuming.restore import find_topology
 from spark.graphs.resuming.session import GraphSession, StoredCheckpoints
 from spark.graphs.resuming.validation import validated
+from spark.graphs.state.journal import Entry
 from spark.graphs.state.transactions import StateStore, check_key
 from spark.graphs.tasks import Task
 from spark.graphs.values.snapshots import snapshot
@@ -171,7 +172,8 @@ class Graph:
         :param task: what to do: a ``Task``, the inputs of one, or nothing.
         :param resume: ``True`` continues from the latest checkpoint of this graph id; without one, the run begins with what the
             graph was made with. ``"state"`` begins a new run, with new inputs, in the state of the latest checkpoint. A
-            ``GraphCheckpoint`` continues from that one. ``False`` resumes what ``from_checkpoint`` or ``load`` brought in.
+            ``GraphCheckpoint`` continues from that one. ``{id: answer}`` resumes the latest run with answers to questions, by the
+            ids in ``message.interrupts``. ``False`` resumes what ``from_checkpoint`` or ``load`` brought in.
         :param rename: recorded node key, class or function to the key of the node that it is in this graph.
         :param wait: whether the run waits when all that is left waits for a time, a signal or a retry. It returns with the status
             ``"interrupted"`` when a question is open and no retry is due any more; with False in any case, without a question as
@@ -188,14 +190,14 @@ class Graph:
             wanted = Task.of(task)
             stored = self._stored_checkpoints(rename, for_result=resume != "state")
             origin = await self._session.choose_origin(resume, stored)
+            answered = origin.answered(resume, codec=stored.record_codec(), check=self._arguments.check)
             if origin.pending is not None:
                 origin.pending.check_inputs(wanted.inputs, codec=stored.record_codec())
                 if origin.pending.is_complete():
                     self._run = None
                     return self._session.finish_complete(origin)
             with self._arguments.new_trigger(origin) as trigger:
-                answers = resume if isinstance(resume, Mapping) else {}
-                return await self._run_from(origin, wanted, trigger, answers, may_wait=wait)
+                return await self._run_from(origin, wanted, trigger, answered, may_wait=wait)
         finally:
             self._handle = None
 
@@ -335,7 +337,7 @@ class Graph:
         return f"<Graph {self._arguments.graph_id!r} with {len(self._topology.plans)} nodes>"
 
     async def _run_from(
-        self, origin: Origin, task: Task, trigger: RunTrigger, answers: Mapping[str, Any], *, may_wait: bool
+        self, origin: Origin, task: Task, trigger: RunTrigger, answered: Mapping[str, Entry], *, may_wait: bool
     ) -> Message:
         if origin.pending is not None:
             inputs = origin.pending.inputs
@@ -348,8 +350,8 @@ class Graph:
         if recorder is not None:
             recorder.continue_from(self._session.take_stored())
         self._run = None
-        if origin.pending is not None:
-            await self._arguments.observers.restored(origin.pending.checkpoint)
+        if origin.checkpoint is not None and origin.pending is not None:
+            await self._arguments.observers.restored(origin.checkpoint)
         run = self._run = self._arguments.new_run(
             self._topology,
             origin,
@@ -358,16 +360,19 @@ class Graph:
             session=self._session,
             recorder=recorder,
             trigger=trigger,
-            answers=answers,
+            answered=answered,
             may_wait=may_wait,
         )
-        self._session.next = Origin()  # only now: a run that could not begin can be tried again
+        self._session.begun()  # only now: a run that could not begin can be tried again
         is_stored = True
         ending = Ending(run)
         assert self._handle is not None
         self._handle.attach(ending)
         try:
-            return await ending.reach()
+            message = await ending.reach()
+            if recorder is None and message.status != "completed":
+                self._session.pause(run.capture(reason=message.status), graph_id=self.graph_id)
+            return message
         except BaseException:
             is_stored = recorder is not None and recorder.history.has_grown
             raise

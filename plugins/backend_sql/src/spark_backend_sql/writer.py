@@ -355,11 +355,11 @@ def _first_of(queue: deque[Call], most_bytes: int) -> list[Call]:
     nbytes = 0
     while queue and len(calls) < MOST_OPERATIONS:
         operation = queue[0].operation
-        nbytes += operation.nbytes
+        nbytes, addresses = nbytes + operation.nbytes, operation.touched
         # What is done to one record twice is done in order, in transactions of their own.
-        if calls and (nbytes > most_bytes or not touched.isdisjoint(operation.touched)):
+        if calls and (nbytes > most_bytes or not touched.isdisjoint(addresses)):
             break
-        touched.update(operation.touched)
+        touched.update(addresses)
         calls.append(queue.popleft())
         calls[-1].is_taken = True
     return calls

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from spark.graphs.definition.policies import TimeLimits
 from spark.graphs.definition.step import StepInput
@@ -15,7 +17,7 @@ class WatchedStep(StepInput):
     :param monotonic: the seconds of the graph's clock.
     """
 
-    __slots__ = ("_began", "_limits", "_monotonic", "_seen", "end_context")
+    __slots__ = ("_began", "_limits", "_monotonic", "_seen", "end_context", "task")
 
     def __init__(self, step: StepInput, limits: TimeLimits, monotonic: Callable[[], float]) -> None:
         super().__init__(step.scope, step.token)
@@ -24,6 +26,12 @@ class WatchedStep(StepInput):
         self._began = self._seen = monotonic()
         self.end_context: Callable[[Ended], None] | None = None
         """Ends the context of the node, if it has one."""
+
+        self.task: asyncio.Task[Any] | None = None
+        """What executes the node; None if that is the task of the step."""
+
+    def is_current(self) -> bool:
+        return super().is_current() if self.task is None else asyncio.current_task() is self.task
 
     def beat(self) -> None:
         self._seen = self._monotonic()

@@ -15,7 +15,7 @@ from spark.graphs.definition.context import NodeContext
 from spark.graphs.definition.plan import NodePlan
 from spark.graphs.definition.policies import TimeLimits
 from spark.graphs.definition.step import StepInput
-from spark.graphs.definition.step_journal import is_suspension
+from spark.graphs.definition.step_journal import StepJournal, failure_beside_suspension
 from spark.graphs.definition.watched import WatchedStep
 from spark.graphs.engine.outcome import Cancelled, Failed, Finished, Outcome, Suspended
 from spark.graphs.engine.time_limits import WatchedSteps
@@ -55,7 +55,7 @@ class LocalExecutor:
     async def execute(self, step: StepInput) -> Outcome:
         plan = self._plans[step.token.node]
         process = plan.node.process
-        context = NodeContext(step) if plan.takes_context else None
+        context = NodeContext(step, self._threads) if plan.takes_context else None
         if self._watched is not None and plan.key in self._watched:
             if not isinstance(step, WatchedStep):
                 return await self._watched.execute(step, plan)
@@ -68,9 +68,9 @@ class LocalExecutor:
         except asyncio.CancelledError as error:
             return Cancelled(error) if is_being_cancelled() else Failed.escaped(plan.key, error)
         except BaseException as error:  # a SystemExit that left a task would end the event loop
-            if context is not None and context._journal is not None and is_suspension(error):
-                return Suspended(context._journal.waits)
-            return Failed(error)
+            if context is None or context._journal is None:
+                return Failed(error)
+            return await _outcome_of(context._journal, error)
         finally:
             if context is not None:
                 context._end(plan.ended)
@@ -88,3 +88,14 @@ class LocalExecutor:
     async def _execute_in_thread(self, process: Callable[..., Any], *arguments: Any) -> Any:
         result = await run_blocking(copy_context().run, process, *arguments, executor=self._threads)
         return await result if inspect.isawaitable(result) else result
+
+
+async def _outcome_of(journal: StepJournal, error: BaseException) -> Outcome:
+    """How a step ends that raised this, once its durable calls have ended."""
+    failure = failure_beside_suspension(error)
+    if not isinstance(failure, SystemExit | KeyboardInterrupt):
+        try:
+            await journal.until_calls_end()
+        except asyncio.CancelledError as cancelled:
+            return Cancelled(cancelled)
+    return Failed(failure) if failure is not None else Suspended(journal.waits)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
-from spark.errors import RuleError, SerializationError
+from spark.errors import RuleError, RunError, SerializationError
 from spark.graphs.checkpoint.policies.metrics import metrics_in
 from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.clock import Clock
@@ -22,7 +22,7 @@ from spark.graphs.state.frontier import Frontier
 from spark.graphs.state.journal import Entry
 from spark.graphs.state.suspended import open_facts
 from spark.graphs.state.token import Token
-from spark.graphs.state.transactions import StateStore
+from spark.graphs.state.transactions import StateStore, StateWrites
 from spark.graphs.values.containers import PlainDict
 from spark.graphs.values.failures import ItemError, add_note, error_facts
 from spark.graphs.values.snapshots import Check, snapshot
@@ -69,6 +69,8 @@ class RunPosition:
         Returns why the run stops, if the step has not finished or can't be committed.
         """
         frontier = self.frontier
+        if self.saving_error is not None:
+            return Stop(Cause.SAVING, self.saving_error)
         if frontier.dropped and step.token.id in frontier.dropped:
             frontier.forget(step.token)  # its item has failed meanwhile: nothing comes of it, but it was executed
             self.iteration += 1
@@ -104,15 +106,35 @@ class RunPosition:
             self._drop_error_once_done()
         return None
 
-    def record(self, token: Token, key: str, entry: Entry) -> Entry:
-        """Put an entry into the journal of a step that is being executed. Returns it as it is kept.
+    def commit_part(self, token: Token, graph_writes: StateWrites | None, node_writes: StateWrites | None) -> bool:
+        """Apply what a step has written so far that is being executed. Returns whether that changed anything.
 
-        :raises SerializationError: it can't be saved.
+        :raises StateConflictError: a key that it read and then set was committed by another one meanwhile.
+        :raises RunError: nothing comes of the step any more.
         """
-        kept: Entry = snapshot(entry, path=f"the {key!r} of node {token.node!r}", check=self.check)
-        if token.id in self.frontier.running and token.id not in self.frontier.dropped:
-            self.frontier.note(token, key, kept)
-        return kept
+        if token.id not in self.frontier.running or token.id in self.frontier.dropped:
+            raise RunError(
+                f"Nothing of this step of node {token.node!r} can be committed any more: its run has ended, or the item of a map "
+                "that it belongs to has failed."
+            )
+        graph_changes = graph_writes.prepare(self.state) if graph_writes is not None else None
+        node_changes = node_writes.prepare(self.node_state(token.node)) if node_writes is not None else None
+        if graph_writes is not None:
+            graph_writes.restart()
+        if graph_changes:
+            self.state.apply(graph_changes, writer=token.node)
+        if node_writes is not None:
+            node_writes.restart()
+        if node_changes:
+            self._apply_to_node(token.node, node_changes)
+        return bool(graph_changes or node_changes)
+
+    def record(self, token: Token, key: str, entry: Entry) -> bool:
+        """Put an entry into the journal of a step that is being executed. False if nothing comes of the step any more."""
+        is_running = token.id in self.frontier.running and token.id not in self.frontier.dropped
+        if is_running:
+            self.frontier.note(token, key, entry)
+        return is_running
 
     def _suspend(self, step: StepInput, outcome: Suspended) -> None:
         """A step waits for something outside."""
@@ -121,8 +143,6 @@ class RunPosition:
 
     def _fail(self, step: StepInput, plan: NodePlan, failed: Failed) -> Stop | None:
         """A step has failed. It is executed again; or else that stops the run, unless a map collects its errors."""
-        if self.saving_error is not None:
-            return Stop(Cause.SAVING, self.saving_error)
         error, token = failed.error, step.token
         try:
             wait = self.attempts.next(step, plan, failed, before=self.frontier.journal.of(token.id).get(RETRY))
@@ -216,16 +236,27 @@ class RunPosition:
             self.error = None
 
 
+class Driver(Protocol):
+    """What takes the steps, as far as they ask it for something."""
+
+    def is_executing(self, token: Token) -> bool:
+        """Whether the current task is the one that executes this step."""
+
+    def check_open(self) -> None:
+        """Raise an error if nothing can be recorded any more."""
+
+    async def persist(self) -> None:
+        """Make what was recorded by now durable."""
+
+
 class RunScope:
     """What the steps of a run see of it: what is committed at the moment they read."""
 
-    __slots__ = ("_persist", "_position", "graph_id", "now", "run_id", "state")
+    __slots__ = ("_position", "_run", "graph_id", "now", "run_id", "state")
 
-    def __init__(
-        self, spec: RunSpec, position: RunPosition, clock: Clock, *, persist: Callable[[], Awaitable[None]]
-    ) -> None:
+    def __init__(self, spec: RunSpec, position: RunPosition, clock: Clock, *, run: Driver) -> None:
         self._position = position
-        self._persist = persist
+        self._run = run
         self.now: Callable[[], datetime] = clock.utc_now
         self.graph_id: str = spec.graph_id
         self.run_id: str = spec.run_id
@@ -241,7 +272,18 @@ class RunScope:
     def entries(self, token: Token) -> Mapping[str, Entry]:
         return self._position.frontier.journal.of(token.id)
 
-    async def record(self, token: Token, key: str, entry: Entry) -> Entry:
-        kept = self._position.record(token, key, entry)
-        await self._persist()
-        return kept
+    def is_in_step(self, token: Token) -> bool:
+        return self._run.is_executing(token)
+
+    def check_open(self) -> None:
+        self._run.check_open()
+
+    async def record(self, token: Token, key: str, entry: Entry) -> None:
+        self._run.check_open()
+        if self._position.record(token, key, entry):
+            await self._run.persist()
+
+    async def commit(self, token: Token, graph_writes: StateWrites | None, node_writes: StateWrites | None) -> None:
+        self._run.check_open()
+        if self._position.commit_part(token, graph_writes, node_writes):
+            await self._run.persist()

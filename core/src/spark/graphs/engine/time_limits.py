@@ -60,7 +60,7 @@ class WatchedSteps:
             task.cancel()
 
     async def _within_limits(self, step: WatchedStep, plan: NodePlan) -> Outcome:
-        task = asyncio.ensure_future(self._execute(step))
+        step.task = task = asyncio.ensure_future(self._execute(step))
         timer = asyncio.create_task(self._until_over(step), name=f"spark-graphs: time limit of {plan.key}")
         try:
             await _first_of(task, timer)

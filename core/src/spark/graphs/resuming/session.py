@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from spark.errors import GraphDefinitionError, GraphRestoreError, RunError
@@ -14,7 +15,7 @@ from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.checkpoint.recording.continuation import LoadedRecord
 from spark.graphs.checkpoint.serialization.classes.sameness import is_same
 from spark.graphs.resuming.comparison import differing_names
-from spark.graphs.resuming.origin import Origin, look_up
+from spark.graphs.resuming.origin import Origin, PendingRun, look_up
 from spark.graphs.resuming.renaming import check_rename
 from spark.graphs.resuming.restore import fitted
 from spark.graphs.resuming.validation import validated
@@ -47,6 +48,8 @@ class GraphSession:
         """Values that were set between runs and that no checkpoint holds yet."""
         self.stored: Continuation | None = None
         """How the latest record is stored that has this state, as far as the next run can go on from there."""
+        self.paused: PendingRun | None = None
+        """The last run of a graph without checkpoints, if it has returned before it was complete."""
         self.begin_at(given)
         if given.checkpoint is None:
             self.next = Origin()
@@ -83,6 +86,9 @@ class GraphSession:
             stored.check_not_renamed()
             # A run that was interrupted before anything was saved began with what was given.
             origin = self.next if self.next.checkpoint is not None else self.given
+        elif self.paused is not None and stored.backend is None:
+            stored.check_not_renamed()
+            origin = Origin(pending=self.paused)
         else:
             self.stored = None  # if this fails, what it refers to may be damaged
             origin = await stored.latest_or(self.given)
@@ -104,6 +110,15 @@ class GraphSession:
                 "execution_metadata": {**facts, "reason": "manual", "metadata": metadata},
             }
         )
+
+    def pause(self, capture: Capture, *, graph_id: str) -> None:
+        """Keep a run that has returned before it was complete, of a graph without checkpoints."""
+        timestamp = datetime.fromtimestamp(0, UTC)
+        self.paused = PendingRun(capture.checkpoint("paused", graph_id=graph_id, timestamp=timestamp))
+
+    def begun(self) -> None:
+        """The run that was to begin next has begun."""
+        self.next, self.paused = Origin(), None
 
     def begin_at(self, origin: Origin) -> None:
         """Take over the state with which a run is to begin."""
@@ -144,7 +159,7 @@ class GraphSession:
     def drop_pending(self) -> None:
         """Keep the state, but not the pending work."""
         self.given = replace(self.given, pending=None)
-        self.next = Origin()
+        self.next, self.paused = Origin(), None
 
     def mark_stored(self) -> None:
         """A checkpoint holds everything that the run began with."""

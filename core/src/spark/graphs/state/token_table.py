@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from spark.graphs.state.token import Token
+from spark.graphs.state.token import Token, stored_fields
 from spark.graphs.values.containers import PlainDict
 from spark.graphs.values.item_mapping import Captured, Changes
 from spark.graphs.values.tracked import TrackedMapping
@@ -19,7 +19,8 @@ class TokenTable(TrackedMapping[Token]):
     __slots__ = ("_contents", "_few", "_named", "_result_count", "_uses")
 
     def __init__(self) -> None:
-        super().__init__(lambda token: token.to_data(PlainDict))
+        stored = stored_fields(Token)
+        super().__init__(stored.values_of, shown=lambda values: PlainDict(stored.to_data(values)))
         self._contents = TrackedMapping[Any]()
         """The inputs of all tokens by the id of the content, as of the last capture."""
         self._named: dict[str, str] = {}

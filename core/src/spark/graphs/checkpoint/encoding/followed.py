@@ -189,17 +189,23 @@ class FollowedMapping(Followed):
             self.put(key, each, encoding)
 
     def _compare(self, value: Any, encoding: Encoding, *, was_sure: bool) -> None:
-        new, before, chunked = _whole(value), _whole(self.values), self.chunked
+        new, old, chunked = _kept(value), self.values or {}, self.chunked
+        before, shown = _kept(old), value.shown if isinstance(value, ItemMapping) else None
         unsure: Collection[Key] = () if was_sure else chunked.apart
         data = self._encoded(
-            [(key, each) for key, each in new.items() if before.get(key, _NEW) is not each or key in unsure], encoding
+            [
+                (key, each if shown is None else shown(each))
+                for key, each in new.items()
+                if before.get(key, _NEW) is not each or key in unsure
+            ],
+            encoding,
         )
         self.values = value
         if type(value) in TRACKED:
             self.prints.clear()
         for key in before.keys() - new.keys():
             self.remove(key)
-        unchanged = {key for key, each in data.items() if self._is_as_before(key, each, before, encoding)}
+        unchanged = {key for key, each in data.items() if self._is_as_before(key, each, old, encoding)}
         known = [key for key in new if key in chunked]
         for key, each in _taken_from(data):
             if key not in unchanged:
@@ -388,8 +394,8 @@ def _taken_from(data: dict[str, Data]) -> Iterator[tuple[str, Data]]:
         yield key, data.pop(key)
 
 
-def _whole(values: Any) -> dict[str, Any]:
-    return values.whole() if isinstance(values, ItemMapping) else values or {}
+def _kept(values: Any) -> dict[str, Any]:
+    return values.kept() if isinstance(values, ItemMapping) else values
 
 
 def _print(data: bytes) -> bytes:
