@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from spark.errors import GraphDefinitionError
-from spark.graphs.definition.edges import Edge
+from spark.graphs.definition.edges import Edge, MissingErrorType
 from spark.graphs.definition.nodes import FunctionNode, JoinNode, Node
 from spark.graphs.definition.plan import NodePlan
 from spark.graphs.definition.policies import NO_POLICY, StepPolicy, TimeLimits
@@ -40,7 +40,7 @@ class Topology:
             edges = tuple([(edge, keys[id(edge.target)]) for edge in node._edges])
             self._declared[key] = edges
             in_order = sorted(edges, key=lambda each: -each[0].priority) if len(edges) > 1 else edges
-            self.plans[key].edges = tuple(in_order)
+            self.plans[key].wire(tuple(in_order))
         self._order = {key: place for place, key in enumerate(self.plans)}
         self._joins = [key for key, plan in self.plans.items() if isinstance(plan.node, JoinNode)]
         self._reaches = _joins_reached(self.plans, self._joins)
@@ -112,12 +112,13 @@ class Topology:
         lines = ["flowchart TD"]
         joins = frozenset(self._joins)
         for key, plan in self.plans.items():
-            opening, closing = ("{{", "}}") if key in joins else ("([", "])") if not plan.edges else ("[", "]")
+            opening, closing = ("{{", "}}") if key in joins else ("([", "])") if not plan.outputs else ("[", "]")
             lines.append(f'    {number[key]}{opening}"{_escaped(key)}"{closing}')
         for key, plan in self.plans.items():
             for edge, target in plan.edges:
                 label = f'|"{_escaped(edge.label())}"|' if edge.label() else ""
-                lines.append(f"    {number[key]} -->{label} {number[target]}")
+                arrow = "-.->" if edge.errors else "-->"
+                lines.append(f"    {number[key]} {arrow}{label} {number[target]}")
         return "\n".join(lines) + "\n"
 
 
@@ -252,7 +253,9 @@ def _edge_data(source: str, edge: Edge[Node], target: str) -> dict[str, Any]:
     data: dict[str, Any] = {"source": source, "target": target, "priority": edge.priority}
     if edge.each is not None:
         data["each"] = edge.each.to_data()
-    if edge.condition is None and all(type(value) in _PLAIN for value in edge.equals.values()):
+    if edge.errors:
+        data["errors"] = [kind.name if isinstance(kind, MissingErrorType) else class_name(kind) for kind in edge.errors]
+    elif edge.condition is None and all(type(value) in _PLAIN for value in edge.equals.values()):
         data["equals"] = edge.equals
     else:
         data["condition"] = edge.condition_label()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -142,7 +142,7 @@ class RunPosition:
         self.is_urgent = True
 
     def _fail(self, step: StepInput, plan: NodePlan, failed: Failed) -> Stop | None:
-        """A step has failed. It is executed again; or else that stops the run, unless a map collects its errors."""
+        """A step has failed. It is executed again, or its error is handled, or collected by a map; else that stops the run."""
         error, token = failed.error, step.token
         try:
             wait = self.attempts.next(step, plan, failed, before=self.frontier.journal.of(token.id).get(RETRY))
@@ -151,16 +151,31 @@ class RunPosition:
         if wait is not None:
             self._retry(step, wait)
             return None
+        handlers = plan.handlers_of(error) if plan.handlers and isinstance(error, Exception) else ()
+        if handlers:
+            self._hand_over(step, error, handlers)
+            return None
         item = token.item.collecting() if token.item is not None and isinstance(error, Exception) else None
         if item is None:
             return Stop(Cause.FAILURE, error, step)
         self.frontier.fail_item(token, item, ItemError.of(error, index=item.index, key=item.key, node=step.node))
+        self._go_on_after(step)
+        return None
+
+    def _hand_over(self, step: StepInput, error: BaseException, handlers: Sequence[str]) -> None:
+        """A step has failed, and other nodes go on in its place. What it wrote is dropped."""
+        data = self.attempts.describe(step, error)
+        del data["stack"]
+        self.frontier.finish(step.token, {"error": data, "inputs": step.token.inputs}, handlers)
+        self._go_on_after(step)
+
+    def _go_on_after(self, step: StepInput) -> None:
+        """A step has failed, and the run goes on without it."""
         if self.frontier.at_join:
             self.frontier.release_joins()
         self.iteration += 1
         self.last_node = step.node
         self._drop_error_once_done()
-        return None
 
     def _retry(self, step: StepInput, wait: Entry) -> None:
         """A step that has failed waits for its next attempt."""

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from spark.errors import GraphDefinitionError, GraphRestoreError, SparkWarning
+from spark.graphs.definition.edges import ErrorType, MissingErrorType
 from spark.graphs.definition.maps import Each
 from spark.graphs.definition.nodes import ExitNode, FunctionNode, Node
 from spark.graphs.definition.policies import UNSET, StepPolicy
@@ -134,6 +135,12 @@ def _what_is_missing(checkpoint: GraphCheckpoint, topology: Topology) -> str | N
         if isinstance(plan.node, MissingNode):
             return plan.node.reason
         for edge, target in plan.edges:
+            unknown = [kind.name for kind in edge.errors if isinstance(kind, MissingErrorType)]
+            if unknown:
+                return (
+                    f"whether {key!r} leads to {target!r} after an error depends on {', '.join(unknown)}, which is not loaded in "
+                    "this program. Import the module that defines it first, or pass start= with the graph's first node."
+                )
             if isinstance(edge.condition, MissingCondition):
                 return (
                     f"whether {key!r} leads to {target!r} depends on the condition {edge.label()}, a function, which is not "
@@ -238,4 +245,10 @@ def _rebuild_edge(nodes: Mapping[str, Node], data: Mapping[str, Any]) -> None:
         equals=data.get("equals"),
         priority=data["priority"],
         each=Each(**data["each"]) if "each" in data else None,
+        errors=tuple(_error_type(name) for name in data.get("errors", ())),
     )
+
+
+def _error_type(name: str) -> ErrorType:
+    module, _, qualname = name.partition(":")
+    return find_loaded(Exception, module, qualname) or MissingErrorType(name)

@@ -293,6 +293,8 @@ def _check_edge(check: _Checks, edge: Any, keys: set[str]) -> None:
     check.value("the priority of an edge", priority, type(priority) is int and abs(priority) <= LARGEST)
     check.value("the condition of an edge", condition, is_text(condition))
     check.mapping("what an edge compares", edge.get("equals", {}))
+    errors = edge.get("errors", [])
+    check.value("the errors of an edge", errors, isinstance(errors, list) and all(map(is_text, errors)))
     each = edge.get("each", {"key": "items", "limit": None, "on_error": "stop"})
     check.mapping("the map of an edge", each)
     check.that(
