@@ -9,12 +9,12 @@ from typing import Any, Protocol
 
 from spark.errors import RuleError, RunError, SerializationError
 from spark.graphs.checkpoint.policies.metrics import metrics_in
-from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.clock import Clock
 from spark.graphs.definition.plan import NodePlan
 from spark.graphs.definition.retry import KIND as RETRY
 from spark.graphs.definition.step import StepInput
 from spark.graphs.engine.attempts import Attempts
+from spark.graphs.engine.captured import CapturedPosition
 from spark.graphs.engine.outcome import Cause, Failed, Finished, Outcome, Stop, Suspended
 from spark.graphs.engine.spec import RunSpec
 from spark.graphs.message import Message
@@ -23,7 +23,6 @@ from spark.graphs.state.journal import Entry
 from spark.graphs.state.suspended import open_facts
 from spark.graphs.state.token import Token
 from spark.graphs.state.transactions import StateStore, StateWrites
-from spark.graphs.values.containers import PlainDict
 from spark.graphs.values.failures import ItemError, add_note, error_facts
 from spark.graphs.values.snapshots import Check, snapshot
 from spark.graphs.values.tracked import TrackedMapping
@@ -198,35 +197,34 @@ class RunPosition:
 
     def capture(
         self, spec: RunSpec, *, reason: str, metadata: dict[str, Any] | None = None, remembered: Any = None
-    ) -> Capture:
+    ) -> CapturedPosition:
         """The run at its last boundary, by reference to committed values.
 
         :param metadata: what the user adds.
         :param remembered: what the triggers of the run remember.
         """
-        frontier = self.frontier.capture()
-        if self.result is not None:
-            frontier["result"] = {"content": self.result.content, "node": self.result.node}
-        facts: dict[str, Any] = PlainDict(
-            iteration=self.iteration, last_node=self.last_node, run_id=spec.run_id, reason=reason
-        )
+        result = self.result
+        more: dict[str, Any] = {}
         if self.frontier.suspended.tokens:
-            facts.update(open_facts(self.frontier.suspended))
+            more = open_facts(self.frontier.suspended)
         if self.error is not None:
-            facts = {**facts, **error_facts(self.error), "error": self.error}
+            more |= {**error_facts(self.error), "error": self.error}
         if spec.metrics:
-            facts = {**facts, "metrics": metrics_in(self.state.values, spec.metrics)}
+            more["metrics"] = metrics_in(self.state.values, spec.metrics)
         if remembered is not None:
-            facts = {**facts, "triggers": remembered}
-        return Capture(
-            {
-                "graph_state": self.state.capture(),
-                "node_states": self._nodes_with_state.capture(),
-                "frontier": frontier,
-                "topology": spec.topology.data,
-                "config": spec.config,
-                "execution_metadata": facts if metadata is None else {**facts, "metadata": metadata},
-            }
+            more["triggers"] = remembered
+        if metadata is not None:
+            more["metadata"] = metadata
+        return CapturedPosition(
+            spec,
+            self.state.capture(),
+            self._nodes_with_state.capture(),
+            self.frontier.freeze(),
+            result={"content": result.content, "node": result.node} if result is not None else None,
+            iteration=self.iteration,
+            last_node=self.last_node,
+            reason=reason,
+            more=more or None,
         )
 
     def _apply_to_node(self, key: str, changes: dict[str, Any]) -> None:

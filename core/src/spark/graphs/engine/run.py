@@ -73,11 +73,14 @@ class GraphRun:
         waiting, running, groups = frontier.waiting, frontier.running, frontier.groups
         suspended = frontier.suspended.tokens
         has_budget = self.spec.budget is not None
+        lease = self.services.lease
         breath = Breath(clock)
         if self.is_stopping:
             return None
         stop = self._check_budget(clock())  # a run that is continued may have used it up before
         while (waiting or running or suspended) and stop is None:  # when nothing else is left, joins are released
+            if lease is not None and clock() >= lease.valid_until and (lost := await lease.renew()) is not None:
+                return Stop(Cause.SAVING, lost)
             if suspended:
                 self.waits.resume_due()
                 if not waiting and not running and not self.waits.go_on_by_themselves():

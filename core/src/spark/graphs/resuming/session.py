@@ -11,7 +11,7 @@ from spark.errors import GraphDefinitionError, GraphRestoreError, RunError
 from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.migrations import migrated
 from spark.graphs.checkpoint.model import GraphCheckpoint
-from spark.graphs.checkpoint.recording.capture import Capture
+from spark.graphs.checkpoint.recording.capture import Capture, CapturedSections
 from spark.graphs.checkpoint.recording.continuation import LoadedRecord
 from spark.graphs.checkpoint.serialization.classes.sameness import is_same
 from spark.graphs.resuming.comparison import differing_names
@@ -100,7 +100,7 @@ class GraphSession:
         """The graph as it is now, by reference to committed values."""
         pending = self.next.pending
         facts = pending.checkpoint.execution_metadata if pending else {"iteration": 0, "last_node": None}
-        return Capture(
+        return CapturedSections(
             {
                 "graph_state": self.state.capture(),
                 "node_states": {key: store.capture() for key, store in self.node_states.items()},

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 
 from spark.errors import GraphDefinitionError, GraphRestoreError
@@ -16,7 +15,7 @@ from spark.graphs.checkpoint.links import linked_as
 from spark.graphs.checkpoint.model import SECTIONS, GraphCheckpoint
 from spark.graphs.definition.maps import Each
 from spark.graphs.definition.policies import UNSET, StepPolicy
-from spark.graphs.definition.retry import KIND as RETRY
+from spark.graphs.resuming.stored_journal import wrong_in_journal
 from spark.graphs.state.token import LARGEST, Token, is_count, is_text, is_text_or_none
 
 
@@ -127,6 +126,13 @@ def _present_frontier(frontier: Any) -> dict[str, Any]:
     return frontier  # type: ignore[no-any-return]
 
 
+def _check_journal(journal: Any, tokens: Mapping[str, Any]) -> None:
+    check = _Checks("frontier")
+    check.mapping("journal", journal)
+    wrong = wrong_in_journal(journal, tokens)
+    check.that(wrong is None, wrong or "")
+
+
 def _check_token(id: str, token: Any, next_token: int, contents: Mapping[str, Any]) -> None:
     check = _Checks("frontier")
     is_known = _is_id(id, next_token) or (_is_item(id) and bool(isinstance(token, Mapping) and token.get("scope")))
@@ -137,40 +143,6 @@ def _check_token(id: str, token: Any, next_token: int, contents: Mapping[str, An
     content = token["content"]
     is_there = _is_id(content, next_token) and content in contents
     check.that(is_there, f"content of token {id} is {_shown(content)}, which is not in contents")
-
-
-def _check_journal(journal: Any, tokens: Mapping[str, Any]) -> None:
-    """What steps wait for, and were told before."""
-    check = _Checks("frontier")
-    check.mapping("the journal", journal)
-    for name, entry in journal.items():
-        token, _, key = name.partition("/")
-        check.that(token in tokens and bool(key), f"the journal has {_shown(name)}, which is of no token")
-        check.mapping(f"{_shown(name)} of the journal", entry)
-        for moment in ("due", "since", "began"):
-            value = entry.get(moment)
-            is_right = value is None or _is_moment(value)
-            check.that(is_right, f"{moment} of {_shown(name)} in the journal is {_shown(value)}")
-        if key == RETRY:
-            _check_retry(check, name, entry)
-
-
-def _check_retry(check: _Checks, name: str, entry: Mapping[str, Any]) -> None:
-    """The last attempt of a step that has failed."""
-    failure: Any = entry.get("failure")
-    idle = entry.get("idle", 0.0)
-    check.value(f"idle of {_shown(name)} in the journal", idle, type(idle) in (int, float) and 0 <= idle <= LARGEST)
-    check.mapping(f"the failure of {_shown(name)} in the journal", failure)
-    is_right = is_text(failure.get("type")) and is_text(failure.get("message")) and is_count(failure.get("attempt"))
-    check.that(is_right and _is_moment(failure.get("time")), f"the failure of {_shown(name)} in the journal is none")
-
-
-def _is_moment(value: Any) -> bool:
-    """Whether it is a time with its zone, in ISO format."""
-    try:
-        return is_text(value) and datetime.fromisoformat(value).tzinfo is not None
-    except ValueError:
-        return False
 
 
 def _check_maps(tokens: Mapping[str, Any], contents: Mapping[str, Any]) -> None:

@@ -80,7 +80,7 @@ class RunEncoder:
         if not self._is_checked or made_at.tzinfo is not UTC:
             return None
         self._attempts += 1
-        return DeferredRecord(self, capture.sections, self._graph_id, sequence, parent, made_at, self._attempts)
+        return DeferredRecord(self, capture, self._graph_id, sequence, parent, made_at, self._attempts)
 
     async def encode(self, capture: Capture, *, sequence: int, parent: int | None, timestamp: datetime) -> Record:
         """The record of what was captured, encoded on the event loop if that takes about a millisecond at most, else in a thread.
@@ -88,14 +88,15 @@ class RunEncoder:
         :param timestamp: when it is made, if the capture does not say.
         :raises SerializationError: a value can't be saved; the error has the path to it.
         """
+        sections = capture.sections
         if self._defers and not self._is_checked:
-            await self._check(capture.sections)
+            await self._check(sections)
             if record := self.deferred(capture, sequence=sequence, parent=parent, timestamp=timestamp):
                 return record
         self._attempts += 1
         self._is_stored = False
         made_at = capture.timestamp or timestamp
-        encode = partial(self.encoded, capture.sections, sequence, parent, made_at, self._attempts)
+        encode = partial(self.encoded, sections, sequence, parent, made_at, self._attempts)
         try:
             return encode(cost_budget=CostBudget(last_cost=self._cache.last_cost))
         except CostExceededError:
