@@ -212,7 +212,12 @@ class Arguments:
         )
         position.frontier.received.load(received)
         services = Services(
-            executor=LocalExecutor(topology.plans, threads=self.node_threads),
+            executor=LocalExecutor(
+                topology.plans,
+                threads=self.node_threads,
+                limits=topology.watched_nodes(self.policy),
+                clock=self.clock,
+            ),
             saver=saver_for(recorder, durability=config.durability) if recorder is not None else None,
             trigger=trigger,
             clock=self.clock,
