@@ -36,7 +36,7 @@ from spark.graphs.progress import Progress
 from spark.graphs.resuming.alive import newest, remember
 from spark.graphs.resuming.origin import Origin, Resume, check_resume
 from spark.graphs.resuming.restore import find_topology
-from spark.graphs.resuming.session import GraphSession, StoredCheckpoints
+from spark.graphs.resuming.session import GraphSession
 from spark.graphs.resuming.validation import validated
 from spark.graphs.state.journal import Entry
 from spark.graphs.state.transactions import StateStore, check_key
@@ -191,7 +191,7 @@ class Graph:
             if claim is not False:
                 lease = await self._arguments.take_claim(claim, on_lost=handle.lose)
             wanted = Task.of(task)
-            stored = self._stored_checkpoints(rename, for_result=resume != "state")
+            stored = self._arguments.stored_checkpoints(self._topology, rename, for_result=resume != "state")
             origin = await self._session.choose_origin(resume, stored)
             answered = origin.answered(resume, codec=stored.record_codec(), check=self._arguments.check)
             if origin.pending is not None:
@@ -231,7 +231,9 @@ class Graph:
         """
         self._begin("load")
         try:
-            origin = await self._stored_checkpoints(rename, for_result=False).latest_or(self._session.given)
+            origin = await self._arguments.stored_checkpoints(self._topology, rename, for_result=False).latest_or(
+                self._session.given
+            )
             found = self._session.load(origin)
             self._run = None
             return found.isolated() if found is not None else None
@@ -399,9 +401,6 @@ class Graph:
                 self._session.stored = recorder.left()
             if is_stored:
                 self._session.mark_stored()
-
-    def _stored_checkpoints(self, rename: Mapping[str, str] | None, *, for_result: bool) -> StoredCheckpoints:
-        return StoredCheckpoints(self._arguments.graph_id, self._arguments.backend, self._topology, rename, for_result)
 
     def _capture(self, metadata: dict[str, Any]) -> Capture:
         if self._run is not None:
