@@ -384,6 +384,19 @@ class TestAnswers:
         busy.set()
         assert results(await run) == ["yes", None]
 
+    async def test_an_answer_that_does_not_fit_leaves_the_question_open(self) -> None:
+        async def asks(context: NodeContext) -> Any:
+            return await context.interrupt("how many?", schema=int)
+
+        shop = Shop()
+        (question,) = (await shop.graph(asks).run()).interrupts
+        await shop.manager.answer("shop", {question.id: "many"})
+        (again,) = (await shop.graph(asks).run(resume=True)).interrupts
+        assert again.id == question.id
+        assert again.error is not None
+        await shop.manager.answer("shop", {question.id: 5})
+        assert results(await shop.graph(asks).run(resume=True)) == [5]
+
     async def test_an_answer_to_no_open_question_is_refused(self) -> None:
         shop = Shop()
         with pytest.raises(RunError, match=r"no open question 'x'.* none"):
@@ -560,6 +573,36 @@ class TestCrashes:
         with pytest.raises(BackendError):
             await shop.graph(waits).run()
         assert results(await shop.graph(waits).run(resume=True)) == [1]
+
+    async def test_a_store_that_is_away_for_a_while_ends_no_run_that_waits(self) -> None:
+        async def quick(context: NodeContext) -> Any:
+            return await context.wait_for("go", timeout=5, default="nobody")
+
+        shop = Shop(FaultyBackend(MinimalBackend()))
+        assert isinstance(shop.backend, FaultyBackend)
+        run = asyncio.create_task(shop.graph(quick).run())
+        await until_idle()
+        for _ in range(9):
+            shop.backend.fail("next_sequence")
+            shop.clock.advance(1)
+            await until_idle()
+        inbox = Inbox(shop.backend.inner, "shop")
+        await inbox._history.append({"value": 1}, {"topic": "signal:go"})
+        assert not run.done()  # although its time is over: nobody knows yet what was sent before
+        shop.clock.advance(1)
+        assert results(await run) == [1]
+
+    async def test_a_store_that_stays_away_ends_it(self) -> None:
+        shop = Shop(FaultyBackend(MinimalBackend()))
+        assert isinstance(shop.backend, FaultyBackend)
+        run = asyncio.create_task(shop.graph(waits).run())
+        await until_idle()
+        for _ in range(10):
+            shop.backend.fail("next_sequence")
+            shop.clock.advance(1)
+            await until_idle()
+        with pytest.raises(BackendError, match="A fault was ordered"):
+            await run
 
     async def test_a_damaged_message_is_an_error_that_names_it(self) -> None:
         store = MinimalBackend()

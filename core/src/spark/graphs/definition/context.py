@@ -145,6 +145,14 @@ class NodeContext:
         entry = self._step.scope.entries(self._step.token).get(RETRY)
         return FailedAttempt.of(entry["failure"]) if entry is not None else None
 
+    @overload
+    def interrupt(self, payload: Any = None, *, key: str | None = None, schema: type[T]) -> Coroutine[Any, Any, T]: ...
+
+    @overload
+    def interrupt(
+        self, payload: Any = None, *, key: str | None = None, schema: Any = None
+    ) -> Coroutine[Any, Any, Any]: ...
+
     def interrupt(self, payload: Any = None, *, key: str | None = None, schema: Any = None) -> Coroutine[Any, Any, Any]:
         """Ask somebody outside, and return the answer.
 

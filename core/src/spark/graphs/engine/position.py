@@ -226,6 +226,9 @@ class Driver(Protocol):
     def check_open(self) -> None:
         """Raise an error if nothing can be recorded any more."""
 
+    async def prepare_call(self) -> None:
+        """See to it that a durable call can be recorded."""
+
     async def persist(self) -> None:
         """Make what was recorded by now durable."""
 
@@ -257,8 +260,8 @@ class RunScope:
     def is_in_step(self, token: Token) -> bool:
         return self._run.is_executing(token)
 
-    def check_open(self) -> None:
-        self._run.check_open()
+    async def prepare_call(self) -> None:
+        await self._run.prepare_call()
 
     async def record(self, token: Token, key: str, entry: Entry) -> None:
         self._run.check_open()

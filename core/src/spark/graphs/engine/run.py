@@ -44,6 +44,8 @@ class GraphRun:
         """The run was asked to stop at a boundary."""
         self.is_over = False
         """Nothing is committed any more."""
+        self._is_on_record = spec.is_resumed
+        """The store knows the id of the run."""
         self._driver: asyncio.Task[Any] | None = None
         """The task that takes the steps."""
         self._plans = spec.topology.plans
@@ -180,6 +182,13 @@ class GraphRun:
         task = asyncio.current_task()
         step = self.parallel.step_of(task)
         return step.token is token if step is not None else task is self._driver
+
+    async def prepare_call(self) -> None:
+        """See to it that a durable call can be recorded, and that it has the same idempotency key when it is repeated."""
+        self.check_open()
+        if not self._is_on_record:
+            await self.persist()
+            self._is_on_record = True
 
     def check_open(self) -> None:
         """See to it that something can be recorded for a step.

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Coroutine
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
+from spark.errors import BackendError
 from spark.graphs.engine.inbox import RunInbox
 from spark.graphs.engine.spec import RunSpec, Services
 from spark.graphs.message import Interrupt, open_questions
 from spark.graphs.state.frontier import Frontier
+
+_LOG = logging.getLogger("spark.run")
 
 
 class OpenWaits(NamedTuple):
@@ -45,6 +49,8 @@ class Waits:
         self._poll = spec.checkpoint_config.signal_poll if backend is not None and backend.persistent else None
         self._tick: asyncio.Task[None] | None = None
         """Waits for the time to look into the inbox again."""
+        self._failed_looks = 0
+        """How many looks have failed in a row."""
         self._timer: asyncio.Task[None] | None = None
         self._timer_due: datetime | None = None
         self._timers: set[asyncio.Task[None]] = set()
@@ -56,6 +62,8 @@ class Waits:
         """Let those go on whose time has come, and set the timer for the next."""
         if self._failure is not None:
             raise self._failure
+        if self._failed_looks:
+            return  # a message that is there wins over a timeout
         self._frontier.resume_due(self._clock.utc_now())
         due = self._frontier.suspended.next_due()
         if due != self._timer_due:
@@ -81,10 +89,19 @@ class Waits:
     async def look(self) -> None:
         """Let those go on for which a message has come, and see to it that the run looks again.
 
+        A run that waits for days outlives a store that can't be reached for some seconds.
+
         :raises CheckpointDamagedError: a message can't be read.
-        :raises BackendError: the storage failed.
+        :raises BackendError: the storage failed, and again when the run looked again.
         """
-        await self.inbox.look()
+        try:
+            await self.inbox.look()
+            self._failed_looks = 0
+        except BackendError as error:
+            self._failed_looks += 1
+            if self._poll is None or not self._may_wait or self._failed_looks == _MOST_FAILED_LOOKS:
+                raise
+            _LOG.warning("The messages of a run that waits could not be read; it looks again: %s", error)
         if self._tick is None and self._poll is not None and self.inbox.is_waited_for():
             self._tick = self._start(self._look_again(self._poll), name="spark-graphs: looking for messages")
 
@@ -129,6 +146,7 @@ class Waits:
             self._wake()
 
 
+_MOST_FAILED_LOOKS: Final = 10
 _LEAST_PIECE: Final = 60.0
 _PIECES: Final = 100
 """A clock that was set, or a machine that was suspended, is noticed after a minute, or a hundredth of the time that was left."""
