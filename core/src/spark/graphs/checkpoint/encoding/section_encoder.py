@@ -262,9 +262,9 @@ class SectionEncoder:
             return False
         if kind in TRACKED or (nested == "always" and isinstance(value, Mapping)):
             return True
-        if self._blobs is None or size < thresholds.compared or size < thresholds.each * len(value):
+        if self._blobs is None or (kind is not list and kind is not dict) or size < thresholds.compared:
             return False
-        return kind is list or (kind is dict and are_names(value))
+        return size >= thresholds.each * len(value) and (kind is list or are_names(value))
 
     def _buffered(self, data: bytes) -> Buffered:
         """A value with the references to its large buffers; its tree is a blob itself where it is large."""
