@@ -14,7 +14,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.elements import ClauseElement
 
 from spark_backend_sql.dialect import DELETED, IN_USE, LOCK_TIMEOUT, Dialect, RefusedError
-from spark_backend_sql.operations import Forget, Operation, Outcomes, Put
+from spark_backend_sql.operations import Forget, Operation, Outcomes, Put, PutBlobs
 from spark_backend_sql.schema import Tables
 
 _SHORT_LOG: Final = 800
@@ -108,9 +108,9 @@ class SqliteDialect(Dialect):
         added = [each for each in others if isinstance(each, Put)] if replacing else puts
         if self._replace_all(driver, replacing) < len(replacing) or self._insert_all(driver, added) < len(added):
             raise RefusedError
-        for put in puts:
-            if put.record.blobs:
-                self._insert_blob.run_many(driver, put.blobs)
+        for each in operations:
+            if isinstance(each, PutBlobs) or (isinstance(each, Put) and each.record.blobs):
+                self._insert_blob.run_many(driver, each.blobs)
         for operation in operations:
             if operation.blobs_to_delete:
                 self._delete_blobs(driver, operation)

@@ -41,6 +41,27 @@ class Apart(Protocol):
 Item: TypeAlias = "bytes | Apart"
 
 
+class Unkept:
+    """An item that was encoded and not kept, since there is much else. It is encoded again for its chunk.
+
+    :param size: in bytes.
+    :param print: what tells it apart, where that will be asked for.
+    """
+
+    __slots__ = ("_size", "print")
+    is_pinned = False
+
+    def __init__(self, size: int, print: bytes = b"") -> None:
+        self._size = size
+        self.print = print
+
+    def __len__(self) -> int:
+        return self._size
+
+    def names(self) -> Iterable[str]:
+        return ()
+
+
 class ChunkWriter(Protocol):
     """Stores chunks."""
 

@@ -18,6 +18,7 @@ from spark.graphs.checkpoint.encoding.chunk import (
     Item,
     Key,
     ListOwners,
+    Unkept,
     size_of_removed,
 )
 from spark.graphs.checkpoint.encoding.levels import (
@@ -230,15 +231,19 @@ class ChunkedMapping:
 
     # Checkpoints.
 
-    def flush(self, writer: ChunkWriter) -> None:
-        """Put into chunks what belongs there now. Whenever it fails, everything is as consistent as before.
+    def flush(self, writer: ChunkWriter) -> Iterator[None]:
+        """Put into chunks what belongs there now, one after the other: each iteration stores one.
+
+        Wherever it fails or is stopped, everything is as consistent as before.
 
         :raises CostExceededError: that is too much for the event loop. Nothing was stored.
         """
         thresholds, hot = self._thresholds, self._hot_items()
         large = [key for key, size in hot.items() if is_large(thresholds, size)]
         left = sum(hot.values()) - sum(hot[key] for key in large)
-        is_hot_due = is_bought_at_once(thresholds, left, is_constant=self._is_constant, is_growing=self.is_growing)
+        is_hot_due = self._has_unkept() or is_bought_at_once(
+            thresholds, left, is_constant=self._is_constant, is_growing=self.is_growing
+        )
         cold = self._cold_size(sum(hot.values()))
         is_cold_due = is_flush_due(thresholds, cold=cold, rent=self.rent)
         if not (large or is_hot_due or is_cold_due):
@@ -264,6 +269,7 @@ class ChunkedMapping:
         for group in groups:
             self._write(group, removed, writer)
             removed = []
+            yield
         for chunk in old:
             self._drop(chunk)
         if is_cold_due:
@@ -292,7 +298,10 @@ class ChunkedMapping:
     def _hot_items(self) -> dict[Key, int]:
         """What changed since the last checkpoint and could be in a chunk: key to bytes."""
         tail = self.tail
-        return {key: len(item) for key in self.hot if type(item := tail.get(key)) is bytes}
+        return {key: len(item) for key in self.hot if type(item := tail.get(key)) is bytes or type(item) is Unkept}
+
+    def _has_unkept(self) -> bool:
+        return bool(self.apart) and any(type(each) is Unkept for each in self.apart.values())
 
     def _cold_items(self) -> dict[Key, int]:
         return {

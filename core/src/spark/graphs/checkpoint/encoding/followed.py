@@ -13,7 +13,7 @@ from hashlib import sha256
 from itertools import pairwise
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
-from spark.graphs.checkpoint.encoding.chunk import NOT_ENCODED, Apart, Key
+from spark.graphs.checkpoint.encoding.chunk import NOT_ENCODED, Apart, Key, Unkept
 from spark.graphs.checkpoint.encoding.chunked import ChunkedMapping
 from spark.graphs.checkpoint.encoding.levels import Thresholds
 from spark.graphs.checkpoint.encoding.places import Place, arranged, compact
@@ -44,6 +44,9 @@ class Encoding(Protocol):
 
     def item(self, key: Key, data: bytes, /) -> bytes:
         """An item of a mapping, whose key is written as text."""
+
+    def keeps(self, size: int, /) -> bool:
+        """Whether so many further bytes may be kept encoded. If not, they are encoded again for their chunk."""
 
     def discard(self, data: Iterable[Data], /) -> None:
         """These were encoded for nothing."""
@@ -110,6 +113,15 @@ class Followed:
             self.put(key, encoding.value(self.value(key), self.path_to(key), None, nested="never"), encoding)
             chunked.hot.discard(key)
 
+    def _kept(self, data: Data, encoding: Encoding, *, is_compared: bool) -> Data:
+        """What is kept of an item that was encoded: all, unless that is too much.
+
+        :param is_compared: it will be asked whether the item is encoded as before.
+        """
+        if type(data) is not bytes or encoding.keeps(len(data)):
+            return data
+        return Unkept(len(data), _print(data) if is_compared else b"")
+
     def value(self, key: Key) -> Any:
         """The value of an item."""
         raise NotImplementedError
@@ -121,7 +133,10 @@ class Followed:
     def put(self, key: Key, data: Data, encoding: Encoding, *, place: Place | None = None) -> None:
         """Set an item of the stored mapping."""
         if type(data) is not bytes:
-            self.prints.pop(key, None)
+            if type(data) is Unkept and data.print:
+                self.prints[key] = data.print
+            else:
+                self.prints.pop(key, None)
             self.chunked.put(key, data, place=place)
             return
         if self._compares and type(self.values) not in TRACKED:
@@ -195,7 +210,7 @@ class FollowedMapping(Followed):
         self, values: ItemMapping, put: Collection[str], removed: Collection[str], encoding: Encoding
     ) -> None:
         chunked = self.chunked
-        data = self._encoded([(key, values[key]) for key in put], encoding, anew=removed)
+        data = self._encoded([(key, values[key]) for key in put], encoding, anew=removed, is_compared=False)
         self.values = values
         for key in removed:
             if key in chunked:
@@ -222,7 +237,12 @@ class FollowedMapping(Followed):
         self._arrange(list(new), known, encoding)
 
     def _encoded(
-        self, items: Iterable[tuple[str, Any]], encoding: Encoding, *, anew: Collection[str] = ()
+        self,
+        items: Iterable[tuple[str, Any]],
+        encoding: Encoding,
+        *,
+        anew: Collection[str] = (),
+        is_compared: bool = True,
     ) -> dict[str, Data]:
         data: dict[str, Data] = {}
         apart = self.chunked.apart
@@ -230,23 +250,24 @@ class FollowedMapping(Followed):
             apart = {key: each for key, each in apart.items() if key not in anew}
         try:
             for key, value in items:
-                data[key] = encoding.value(
+                each = encoding.value(
                     value, self.path_to(key), apart.get(key), nested="always" if key in self._members else "if large"
                 )
+                data[key] = self._kept(each, encoding, is_compared=is_compared)
         except BaseException:
             encoding.discard(each for key, each in data.items() if each is not apart.get(key))
             raise
         return data
 
     def _is_as_before(self, key: str, data: Data, before: Mapping[str, Any], encoding: Encoding) -> bool:
-        if type(data) is not bytes or key not in self.chunked:
+        if not isinstance(data, bytes | Unkept) or key not in self.chunked:
             return False
         in_tail = self.chunked.tail.get(key)
         if in_tail is not None:
-            return in_tail == encoding.item(key, data)
+            return type(data) is bytes and in_tail == encoding.item(key, data)
         if key not in self.prints and key in before and type(self.values) not in TRACKED:
             self.prints[key] = _print_of(encoding.value(before[key], self.path_to(key), None, nested="never"))
-        return self.prints.get(key) == _print(data)
+        return self.prints.get(key) == _print_of(data)
 
     def _arrange(self, keys: Sequence[str], known: Sequence[str], encoding: Encoding) -> None:
         """Bring the items into the order of these keys, of which some were known before."""
@@ -309,7 +330,7 @@ class FollowedList(Followed):
 
     def _extend(self, value: ItemList, encoding: Encoding) -> None:
         start = len(self.places)
-        data = self._encoded(value, range(start, len(value)), encoding)
+        data = self._encoded(value, range(start, len(value)), encoding, is_compared=False)
         self.values = value
         self.prints.clear()
         self.chunked.is_growing = not self.chunked.hot
@@ -365,11 +386,14 @@ class FollowedList(Followed):
             count += 1
         return count
 
-    def _encoded(self, value: Sequence[Any], indices: Iterable[int], encoding: Encoding) -> dict[int, Data]:
+    def _encoded(
+        self, value: Sequence[Any], indices: Iterable[int], encoding: Encoding, *, is_compared: bool = True
+    ) -> dict[int, Data]:
         data: dict[int, Data] = {}
         try:
             for index in indices:
-                data[index] = encoding.value(value[index], f"{self.path}[{index}]", None, nested="never")
+                each = encoding.value(value[index], f"{self.path}[{index}]", None, nested="never")
+                data[index] = self._kept(each, encoding, is_compared=is_compared)
         except BaseException:
             encoding.discard(data.values())
             raise
@@ -413,4 +437,4 @@ def _print(data: bytes) -> bytes:
 
 
 def _print_of(data: Data) -> bytes:
-    return _print(data) if type(data) is bytes else b"apart"
+    return _print(data) if type(data) is bytes else data.print if type(data) is Unkept else b"apart"

@@ -23,6 +23,8 @@ _HOT: Final = 16
 """What has changed is put into a chunk at once where it comes to this many times the cost of a blob, which adds little then."""
 _REFERENCE: Final = 16
 """Less than this part of the cost of a blob is never put into one: each later checkpoint refers to it, which costs too."""
+_MOST_HELD: Final = 2**19
+"""So many encoded bytes may be held at least, where a run saves more than that at once."""
 _CONSTANT: Final = 32
 """What never changes is put there at once where it comes to this part of the cost of a blob,"""
 _LEAST_CONSTANT: Final = 256
@@ -118,6 +120,14 @@ def least(thresholds: Thresholds, *, is_constant: bool, is_growing: bool) -> flo
 def constant_from(thresholds: Thresholds) -> float:
     """From how many bytes on what never changes goes into a chunk at once."""
     return max(_LEAST_CONSTANT, thresholds.blob_cost / _CONSTANT)
+
+
+def most_held(thresholds: Thresholds) -> float:
+    """How many encoded bytes that are new are held at once, before some of them are encoded or stored ahead.
+
+    So many become chunks at once, whatever they are.
+    """
+    return max(_MOST_HELD, thresholds.blob_cost * _HOT)
 
 
 def limit(thresholds: Thresholds, total: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
@@ -17,7 +17,7 @@ from spark.graphs.checkpoint.encoding.followed import (
     FollowedMapping,
     Nested,
 )
-from spark.graphs.checkpoint.encoding.levels import constant_from
+from spark.graphs.checkpoint.encoding.levels import constant_from, most_held
 from spark.graphs.checkpoint.encoding.places import Place, runs
 from spark.graphs.checkpoint.encoding.record_blobs import BlobsOfRecord, Buffered
 from spark.graphs.checkpoint.model import SECTIONS
@@ -74,6 +74,10 @@ class SectionEncoder:
         self._budget: CostBudget | None = None
         """Of the checkpoint that is being encoded."""
         self._blobs = blobs
+        self._most_held = most_held(cache.thresholds)
+        """Encoded bytes, before some are encoded or stored ahead."""
+        self._room = self._most_held
+        """How many more may be kept in this checkpoint."""
         self._large_from = cache.thresholds.nested
         self._is_constant = False
         """That is said of the section that is just being encoded."""
@@ -88,12 +92,7 @@ class SectionEncoder:
         :raises SerializationError: a value can't be saved.
         :raises CostExceededError: there is more to do than the budget allows.
         """
-        self._budget = budget
-        if self._blobs is not None:
-            self._blobs.sequence = sequence
-        while self._cache.incomplete:
-            self._cache.incomplete[-1].complete(self)
-            self._cache.incomplete.pop()
+        self._begin(sequence, budget)
         kept = self._cache.kept
         encoded: dict[str, Any] = {}
         followed: list[tuple[str, Followed]] = []
@@ -108,7 +107,8 @@ class SectionEncoder:
                 if isinstance(part, Followed):
                     followed.append((name, part))
         for _, each in followed:
-            self._flush(each)
+            for _ in self._flush(each):
+                pass
         # Nothing below can fail.
         for name, each in followed:
             self._settle(each)
@@ -116,6 +116,31 @@ class SectionEncoder:
             if SECTIONS[name].is_constant:
                 kept[name] = each.values, bytes(part) if type(part) is DeferredPayload else part
         return encoded
+
+    def encode_ahead(self, sections: Mapping[str, Any], *, sequence: int) -> Iterator[None]:
+        """Encode what is new, and stop wherever blobs are to be stored before there are more. ``encode`` does what is left.
+
+        :raises SerializationError: a value can't be saved.
+        """
+        if self._blobs is None:
+            return
+        self._begin(sequence, None)
+        for name, section in SECTIONS.items():
+            self._room = self._most_held
+            part = self._section(name, section, sections[name])
+            if isinstance(part, Followed):
+                for _ in self._flush(part):
+                    if self._blobs.held >= self._most_held:
+                        yield
+
+    def _begin(self, sequence: int, budget: CostBudget | None) -> None:
+        self._budget = budget
+        self._room = self._most_held
+        if self._blobs is not None:
+            self._blobs.sequence = sequence
+        while self._cache.incomplete:
+            self._cache.incomplete[-1].complete(self)
+            self._cache.incomplete.pop()
 
     # Sections.
 
@@ -223,6 +248,11 @@ class SectionEncoder:
         """An item of a mapping."""
         return self._composer.item(key if type(key) is str else str(key), data)
 
+    def keeps(self, size: int, /) -> bool:
+        """Whether so many further bytes may be kept encoded."""
+        self._room -= size
+        return self._room >= 0 or self._blobs is None
+
     def discard(self, data: Iterable[Data], /) -> None:
         """These were encoded for nothing."""
         if self._blobs is not None:
@@ -267,12 +297,13 @@ class SectionEncoder:
 
     # Chunks.
 
-    def _flush(self, followed: Followed) -> None:
+    def _flush(self, followed: Followed) -> Iterator[None]:
+        """Put into chunks what belongs there; each iteration stores one."""
         if self._blobs is None or followed.chunked.is_idle:
             return
         for nested in self._active(followed):
-            self._flush(nested)
-        followed.chunked.flush(_ChunkWriter(self, followed, self._blobs))
+            yield from self._flush(nested)
+        yield from followed.chunked.flush(_ChunkWriter(self, followed, self._blobs))
 
     def _settle(self, followed: Followed) -> None:
         for nested in self._active(followed):

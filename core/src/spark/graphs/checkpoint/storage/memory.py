@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeAlias
 
 from spark.errors import SequenceTakenError
@@ -101,6 +101,10 @@ class InMemoryCheckpointBackend(CheckpointBackend):
             return False
         if sequence > self._deleted_up_to.get(graph_id, 0):
             self._deleted_up_to[graph_id] = sequence
+        return True
+
+    async def put_blobs(self, graph_id: str, blobs: Mapping[str, bytes]) -> bool:
+        self._blobs.setdefault(graph_id, {}).update(blobs)
         return True
 
     async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
