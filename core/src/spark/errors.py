@@ -35,6 +35,7 @@ __all__ = [
     "SparkError",
     "SparkWarning",
     "StateConflictError",
+    "StepSuspended",
 ]
 
 
@@ -76,6 +77,13 @@ class MapError(SparkError):
 
 class StateConflictError(SparkError):
     """Two parallel branches read and then set one key: the second commit would have lost the first one's value."""
+
+
+class StepSuspended(BaseException):
+    """What ends a step that waits for something outside, such as an answer. Nothing but the engine catches it.
+
+    It is no ``Exception``, so that ``except Exception`` in a node lets it pass, as it does with ``CancelledError``.
+    """
 
 
 class BudgetExceededError(SparkError, TimeoutError):

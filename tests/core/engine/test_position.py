@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import AsyncMock
 
 from spark.graphs import Node
 from spark.graphs.checkpoint import CheckpointConfig
+from spark.graphs.clock import SYSTEM_CLOCK
 from spark.graphs.definition.step import StepInput
 from spark.graphs.definition.topology import Topology
 from spark.graphs.engine.outcome import Finished
@@ -50,7 +52,9 @@ class Run:
 
     def commit(self, changes: dict[str, Any] | None) -> str:
         """Commit the next step, with these writes to its node's state; the key of the node."""
-        step = StepInput(RunScope(self.spec, self.position), self.position.frontier.start())
+        step = StepInput(
+            RunScope(self.spec, self.position, SYSTEM_CLOCK, persist=AsyncMock()), self.position.frontier.start()
+        )
         writes = None
         if changes is not None:
             writes = StateWrites(step.node)

@@ -359,7 +359,6 @@ class TestOneCheckpoint:
     @pytest.mark.parametrize(
         ("resume", "message"),
         [
-            ({"approval": True}, "not supported by this version"),
             ("latest", "give True to resume the latest run"),
             (None, "give True to resume the latest run"),
             (5, "give True to resume the latest run"),

@@ -150,6 +150,7 @@ class Arguments:
         session: GraphSession,
         recorder: Recorder | None,
         trigger: RunTrigger,
+        answers: Mapping[str, Any],
     ) -> GraphRun:
         """A run that begins where the graph stands, with the pending work of the origin."""
         pending, config = origin.pending, self.checkpoint_config or _DEFAULTS
@@ -166,7 +167,12 @@ class Arguments:
             metrics=config.recorded_metrics() if recorder is not None else (),
         )
         position = origin.position(
-            topology, inputs, state=session.state, node_states=session.node_states, check=self.check
+            topology,
+            inputs,
+            state=session.state,
+            node_states=session.node_states,
+            check=self.check,
+            answers=answers,
         )
         services = Services(
             executor=LocalExecutor(topology.plans, threads=self.node_threads),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import UTC, datetime
 from random import Random, SystemRandom
@@ -17,11 +18,15 @@ class Clock(Protocol):
     def utc_now(self) -> datetime:
         """The present, aware, for timestamps."""
 
+    async def sleep(self, seconds: float) -> None:
+        """Return when so many seconds have passed by this clock."""
+
 
 class SystemClock:
     """The clock of this machine."""
 
     monotonic = staticmethod(time.monotonic)
+    sleep = staticmethod(asyncio.sleep)
 
     def utc_now(self) -> datetime:
         return datetime.now(UTC)

@@ -172,7 +172,8 @@ class Graph:
                     self._run = None
                     return self._session.finish_complete(origin)
             with self._arguments.new_trigger(origin) as trigger:
-                return await self._run_from(origin, wanted, trigger)
+                answers = resume if isinstance(resume, Mapping) else {}
+                return await self._run_from(origin, wanted, trigger, answers)
         finally:
             self._is_running = False
 
@@ -299,7 +300,7 @@ class Graph:
     def __repr__(self) -> str:
         return f"<Graph {self._arguments.graph_id!r} with {len(self._topology.plans)} nodes>"
 
-    async def _run_from(self, origin: Origin, task: Task, trigger: RunTrigger) -> Message:
+    async def _run_from(self, origin: Origin, task: Task, trigger: RunTrigger, answers: Mapping[str, Any]) -> Message:
         if origin.pending is not None:
             inputs = origin.pending.inputs
         else:  # first: if they can't be saved, the graph is unchanged
@@ -314,7 +315,14 @@ class Graph:
         if origin.pending is not None:
             await self._arguments.observers.restored(origin.pending.checkpoint)
         run = self._run = self._arguments.new_run(
-            self._topology, origin, task, inputs=inputs, session=self._session, recorder=recorder, trigger=trigger
+            self._topology,
+            origin,
+            task,
+            inputs=inputs,
+            session=self._session,
+            recorder=recorder,
+            trigger=trigger,
+            answers=answers,
         )
         self._session.next = Origin()  # only now: a run that could not begin can be tried again
         is_stored = True

@@ -5,6 +5,7 @@ S3 lists by key, and keys are in falling order of sequence: the newest records c
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -168,6 +169,9 @@ class BootClock:
 
     def utc_now(self) -> datetime:
         return datetime.now(UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
 
 _BOOT: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC", None))

@@ -47,7 +47,7 @@ class GraphCheckpoint:
     topology: dict[str, Any] | None = field(default=None, metadata=Section(is_constant=True, is_shown=False).declared())
     """The nodes and edges of the graph, as plain values; None in a checkpoint made by hand."""
     frontier: dict[str, Any] | None = field(
-        default=None, metadata=Section(members=("tokens", "contents", "result")).declared()
+        default=None, metadata=Section(members=("tokens", "contents", "result", "journal")).declared()
     )
     """The work that was pending, as plain values; None in a checkpoint made by hand."""
     sequence: int | None = None

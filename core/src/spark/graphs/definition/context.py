@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any, Final
 
+from spark.graphs.definition.calls import call
+from spark.graphs.definition.questions import ask
 from spark.graphs.definition.step import StepInput
+from spark.graphs.definition.step_journal import StepJournal
+from spark.graphs.definition.timers import sleep, sleep_until
 from spark.graphs.state.step_state import Ended, GraphState, NodeState
 from spark.graphs.state.transactions import StateTransaction
 from spark.graphs.values.snapshots import snapshot
@@ -15,7 +21,7 @@ _UNREAD: Final = object()
 class NodeContext:
     """One execution of one node. It belongs to that execution: don't keep it for later."""
 
-    __slots__ = ("_ended", "_graph_state", "_graph_writes", "_inputs", "_node_writes", "_state", "_step")
+    __slots__ = ("_ended", "_graph_state", "_graph_writes", "_inputs", "_journal", "_node_writes", "_state", "_step")
 
     def __init__(self, step: StepInput) -> None:
         self._step = step
@@ -28,6 +34,8 @@ class NodeContext:
         """What this step read and wrote of the graph's state; None while it touched nothing."""
         self._node_writes: StateTransaction | None = None
         """The same for the node's own state."""
+        self._journal: StepJournal | None = None
+        """What this step has asked the world outside; None while it asked nothing."""
 
     @property
     def inputs(self) -> Any:
@@ -105,6 +113,32 @@ class NodeContext:
         """The item's index, or its key, in each map around it, the outermost first; empty outside of a map."""
         item = self._step.token.item
         return item.path() if item is not None else ()
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first execution of this step; one more after each that failed."""
+        return self._step.attempt
+
+    async def interrupt(self, payload: Any = None, key: str | None = None) -> Any:
+        """Ask somebody outside, and return the answer: see ``graph.run(resume={id: answer})``."""
+        return await ask(self._open_journal(), payload, key=key)
+
+    async def run(self, key: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call a function once, and record its result: a repeated step gets it back without another call."""
+        return await call(self._open_journal(), key, function, *args, **kwargs)
+
+    async def sleep(self, duration: timedelta) -> None:
+        """Wait for so long; no process has to stay alive meanwhile."""
+        await sleep(self._open_journal(), duration)
+
+    async def sleep_until(self, moment: datetime) -> None:
+        """Wait until this moment; no process has to stay alive meanwhile."""
+        await sleep_until(self._open_journal(), moment)
+
+    def _open_journal(self) -> StepJournal:
+        if self._journal is None:
+            self._journal = StepJournal(self._step)
+        return self._journal
 
     def _end(self, ended: Ended) -> None:
         """The node has returned or raised: from now on, nothing is read or written through this context."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Protocol
 
+from spark.graphs.state.journal import Entry
 from spark.graphs.state.token import Token
 from spark.graphs.state.transactions import StateView
 
@@ -24,6 +27,15 @@ class Scope(Protocol):
     def state(self) -> StateView: ...
 
     def node_state(self, key: str) -> StateView: ...
+
+    def now(self) -> datetime:
+        """The present, aware."""
+
+    def entries(self, token: Token) -> Mapping[str, Entry]:
+        """What the journal holds for a step."""
+
+    async def record(self, token: Token, key: str, entry: Entry) -> Entry:
+        """Put an entry into the journal of a step. Returns it as it is kept, once it is durable."""
 
 
 class StepInput:

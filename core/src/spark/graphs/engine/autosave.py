@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 
 from spark.graphs.checkpoint.policies.boundary import Boundary
@@ -35,6 +36,12 @@ class Autosave:
         self._saved_iteration: int | None = None
         self.is_saving = False
         """A checkpoint is being saved, and may become durable."""
+        self._is_busy = False
+        """So is one, here or beside running steps."""
+        self._idle: asyncio.Future[None] | None = None
+        """Set when none is any more, if somebody waits for that."""
+        self._next_persist: asyncio.Task[None] | None = None
+        """Will save, as soon as that is so, what steps wait for: whatever is committed until then is in it."""
 
     @property
     def is_saved(self) -> bool:
@@ -52,14 +59,18 @@ class Autosave:
 
     async def save(self, plan: NodePlan, now: float) -> Stop | None:
         """Save the present boundary, after a step of this node. Returns why the run stops, if that fails."""
+        if self._is_busy:
+            await self._turn()
         before, trigger = self._saver.latest, self._trigger
         is_told = trigger.is_told
-        self.is_saving = True
+        self.is_saving = self._is_busy = True
+        reason = "suspended" if self._position.is_urgent else "trigger"
+        self._position.is_urgent = False
         try:
             if is_told:
                 trigger.saved(self._boundary(plan.key, plan.names, now))
             capture = self._position.capture(
-                self._spec, reason="trigger", remembered=trigger.memory() if is_told else None
+                self._spec, reason=reason, remembered=trigger.memory() if is_told else None
             )
             self._facts.note_saved(capture)
             await self._saver.save(capture)
@@ -73,11 +84,56 @@ class Autosave:
             return Stop(Cause.FAILURE, error)  # an observer or a rule raised; the checkpoint is durable
         finally:
             self.is_saving = False
+            self._end_turn()
             self._last_took = self._clock() - now
             self._took += self._last_took
         self._saved_iteration = self._position.iteration
         self._captured_at = now - self._began
         return None
+
+    async def persist(self) -> None:
+        """Make what was committed by now durable, beside steps that run. Those that ask for it at the same time share one save.
+
+        :raises CheckpointError: it could not be saved.
+        """
+        if self._next_persist is None:
+            self._next_persist = asyncio.create_task(self._persist(), name="spark-graphs: saving what a step waits for")
+        task = self._next_persist
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_retrieved)
+            raise
+
+    async def settle(self) -> None:
+        """Wait until nothing of that is being saved any more."""
+        while self._next_persist is not None or self._is_busy:
+            await self._until_idle()
+
+    async def _persist(self) -> None:
+        await self._turn()
+        self._is_busy, self._next_persist = True, None
+        try:
+            capture = self._position.capture(self._spec, reason="call", remembered=self._trigger.memory())
+            self._facts.note_saved(capture)
+            await self._saver.save_durably(capture)
+        finally:
+            self._end_turn()
+
+    async def _turn(self) -> None:
+        while self._is_busy:
+            await self._until_idle()
+
+    async def _until_idle(self) -> None:
+        if self._idle is None:
+            self._idle = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._idle)
+
+    def _end_turn(self) -> None:
+        self._is_busy = False
+        if self._idle is not None:
+            self._idle.set_result(None)
+            self._idle = None
 
     def note_end(self, plan: NodePlan) -> None:
         """The present boundary is about to be saved because the run ends there, after a step of this node."""
@@ -95,3 +151,9 @@ class Autosave:
             self._last_took,
             self._facts,
         )
+
+
+def _retrieved(task: asyncio.Task[None]) -> None:
+    """Look at the failure of a save for which nobody waits any longer, or asyncio would log it."""
+    if not task.cancelled():
+        task.exception()

@@ -15,6 +15,7 @@ from spark.graphs.concurrency.uncancellable import wait_for_end
 from spark.graphs.engine.final_save import FinalSave
 from spark.graphs.engine.outcome import Cause, Stop
 from spark.graphs.engine.run import GraphRun
+from spark.graphs.engine.waits import open_waits
 from spark.graphs.message import Message
 from spark.graphs.values.failures import add_note, brief, error_data, message_of
 from spark.graphs.values.snapshots import snapshot
@@ -64,7 +65,11 @@ class Ending:
             if self._config.trigger_on_start and not self._spec.is_resumed:
                 # Waited for whatever the durability: nothing has happened yet that could be lost.
                 await self._save_or_raise("started")
+            if self._position.is_urgent:
+                await self._save_or_raise("answered")
             await self._take_steps()
+            if self._stop is not None:
+                return await self._pause()
             await self._save_or_raise("completed")
             return self._message()
         except BaseException as error:
@@ -76,6 +81,7 @@ class Ending:
             self._add_notes(cancelled)
             raise cancelled from error
         finally:
+            await self._run.waits.close()
             # They refer to an error, whose traceback refers to this frame: without the cycle, no garbage collector is needed.
             if self._stop is not None:
                 self._stop.drop_error()
@@ -90,7 +96,7 @@ class Ending:
         self._driver = asyncio.create_task(run.drive(), name=f"{self._spec.graph_id}: run")
         await wait_for_end(self._driver, seconds)
         self._stop = self._driver.result() if self._driver.done() else run.over_budget(f"{seconds:g} s")
-        if self._stop is None:
+        if self._stop is None or self._stop.cause is Cause.PAUSE:
             return
         if self._stop.cause is Cause.FAILURE:
             self._record_failure(self._stop)
@@ -144,6 +150,21 @@ class Ending:
                 raise failure
         finally:
             del failure  # its traceback refers to this frame
+
+    async def _pause(self) -> Message:
+        """All that is left waits for something outside: save that, and return what it is."""
+        open = open_waits(self._position.frontier)
+        status = "interrupted" if open.interrupts else "waiting"
+        await self._save_or_raise(status)
+        return Message(
+            content=None,
+            status=status,
+            node=self._position.last_node,
+            run_id=self._spec.run_id,
+            resumed=self._spec.is_resumed,
+            interrupts=open.interrupts,
+            due=open.due,
+        )
 
     def _message(self) -> Message:
         result = self._position.result

@@ -13,7 +13,8 @@ from spark.graphs.concurrency.uncancellable import is_being_cancelled
 from spark.graphs.definition.context import NodeContext
 from spark.graphs.definition.plan import NodePlan
 from spark.graphs.definition.step import StepInput
-from spark.graphs.engine.outcome import Cancelled, Failed, Finished, Outcome
+from spark.graphs.definition.step_journal import is_suspension
+from spark.graphs.engine.outcome import Cancelled, Failed, Finished, Outcome, Suspended
 
 
 class Executor(Protocol):
@@ -49,11 +50,17 @@ class LocalExecutor:
         except asyncio.CancelledError as error:
             return Cancelled(error) if is_being_cancelled() else Failed.escaped(plan.key, error)
         except BaseException as error:  # a SystemExit that left a task would end the event loop
+            if context is not None and context._journal is not None and is_suspension(error):
+                return Suspended(context._journal.waits)
             return Failed(error)
         finally:
             if context is not None:
                 context._end(plan.ended)
-        return Finished(output) if context is None else Finished(output, context._graph_writes, context._node_writes)
+        if context is None:
+            return Finished(output)
+        if context._journal is not None and context._journal.waits:
+            return Failed.caught(plan.key)
+        return Finished(output, context._graph_writes, context._node_writes)
 
     def close(self) -> None:
         self._threads.end()

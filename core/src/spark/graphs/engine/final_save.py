@@ -48,6 +48,8 @@ class FinalSave:
                 return failure
 
     async def _save(self, reason: str | None) -> BaseException | None:
+        if self._run.autosave is not None:
+            await self._run.autosave.settle()
         failure = await _error_of(self._save_boundary(reason)) if reason is not None else None
         unsettled = None
         try:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Any, Self, TypeAlias
 
 from spark.errors import NodeError
 from spark.graphs.definition.step import StepInput
+from spark.graphs.state.journal import Entry
 from spark.graphs.state.transactions import StateWrites
 
 
@@ -44,6 +46,16 @@ class Failed:
         failure.__cause__ = error
         return cls(failure)
 
+    @classmethod
+    def caught(cls, node: str) -> Self:
+        """The node returned although it waits for something."""
+        return cls(
+            NodeError(
+                f"Node {node!r} caught StepSuspended, which ends a step that waits for something, and returned. Let it pass: "
+                "catch Exception instead of BaseException, and await what waits instead of leaving it to a task of its own."
+            )
+        )
+
 
 class Cancelled:
     """The step was stopped."""
@@ -54,7 +66,17 @@ class Cancelled:
         self.error: asyncio.CancelledError = error
 
 
-Outcome: TypeAlias = Finished | Failed | Cancelled
+class Suspended:
+    """The step waits for something outside. Its writes are dropped: it is repeated from its beginning."""
+
+    __slots__ = ("waits",)
+
+    def __init__(self, waits: Mapping[str, Entry]) -> None:
+        self.waits: Mapping[str, Entry] = waits
+        """What it waits for: open entries of its journal, by key."""
+
+
+Outcome: TypeAlias = Finished | Failed | Cancelled | Suspended
 """How a step ends: what an executor returns."""
 
 
@@ -69,6 +91,8 @@ class Cause(Enum):
     """A limit of the task's budget was reached."""
     CANCELLATION = auto()
     """The run was cancelled."""
+    PAUSE = auto()
+    """All that is left waits for something outside."""
 
 
 class Stop:

@@ -42,12 +42,16 @@ class ParallelSteps:
         self._steps[task] = step
         task.add_done_callback(self._on_end)
 
-    async def next(self) -> tuple[StepInput, Outcome]:
-        """Wait for a step to end, and take it."""
-        while not self._ended:
+    async def next(self) -> tuple[StepInput, Outcome] | None:
+        """Wait for a step to end, and take it; None if ``wake`` was called before."""
+        if not self._ended:
             self._wake = asyncio.get_running_loop().create_future()
             await self._wake
-        return self.take()
+        return self.take() if self._ended else None
+
+    def wake(self) -> None:
+        """Let ``next`` return."""
+        self._wake_up()
 
     async def wait(self, *, until: float) -> bool:
         """Wait for a step to end; False if none does in time.

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from spark.errors import SerializationError
 from spark.graphs.checkpoint.policies.metrics import metrics_in
 from spark.graphs.checkpoint.recording.capture import Capture
+from spark.graphs.clock import Clock
 from spark.graphs.definition.plan import NodePlan
 from spark.graphs.definition.step import StepInput
-from spark.graphs.engine.outcome import Cause, Failed, Finished, Outcome, Stop
+from spark.graphs.engine.outcome import Cause, Failed, Finished, Outcome, Stop, Suspended
 from spark.graphs.engine.spec import RunSpec
 from spark.graphs.message import Message
 from spark.graphs.state.frontier import Frontier
+from spark.graphs.state.journal import Entry
+from spark.graphs.state.token import Token
 from spark.graphs.state.transactions import StateStore
 from spark.graphs.values.containers import PlainDict
 from spark.graphs.values.failures import ItemError, add_note
@@ -38,6 +43,10 @@ class RunPosition:
     """Why the run failed, as checkpoints record it, as long as the failed step is pending."""
     check: Check | None = None
     """Whether a value can be saved where the checkpoints go."""
+    saving_error: BaseException | None = None
+    """Why something could not be saved that a step waits for. It ends that step, and the run, however the step handles errors."""
+    is_urgent: bool = False
+    """What changed last has to be durable whatever the triggers say: a step waits for something, or has been told something."""
     _nodes_with_state: TrackedMapping[StateStore] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -60,9 +69,12 @@ class RunPosition:
             self.iteration += 1
             return None
         if not isinstance(outcome, Finished):
-            if isinstance(outcome, Failed) and step.token.item is not None:
+            if isinstance(outcome, Suspended):
+                self._suspend(step, outcome)
+                return None
+            if isinstance(outcome, Failed):
                 return self._fail(step, outcome.error)
-            return Stop(Cause.FAILURE if isinstance(outcome, Failed) else Cause.CANCELLATION, outcome.error, step)
+            return Stop(Cause.CANCELLATION, outcome.error, step)
         key, graph_writes, node_writes = plan.key, outcome.graph_writes, outcome.node_writes
         try:
             content = snapshot(outcome.output, path=plan.output, check=self.check)
@@ -87,8 +99,27 @@ class RunPosition:
             self._drop_error_once_done()
         return None
 
+    def record(self, token: Token, key: str, entry: Entry) -> Entry:
+        """Put an entry into the journal of a step that is being executed. Returns it as it is kept.
+
+        :raises SerializationError: it can't be saved.
+        """
+        kept: Entry = snapshot(entry, path=f"the {key!r} of node {token.node!r}", check=self.check)
+        if token.id in self.frontier.running and token.id not in self.frontier.dropped:
+            self.frontier.note(token, key, kept)
+        return kept
+
+    def _suspend(self, step: StepInput, outcome: Suspended) -> None:
+        """A step waits for something outside."""
+        for key, entry in outcome.waits.items():
+            self.frontier.note(step.token, key, entry)
+        self.frontier.suspend(step.token)
+        self.is_urgent = True
+
     def _fail(self, step: StepInput, error: BaseException) -> Stop | None:
         """A step has failed. That stops the run, unless it belongs to an item of a map that collects errors."""
+        if error is self.saving_error:
+            return Stop(Cause.SAVING, error)
         token = step.token
         item = token.item.collecting() if token.item is not None and isinstance(error, Exception) else None
         if item is None:
@@ -164,10 +195,14 @@ class RunPosition:
 class RunScope:
     """What the steps of a run see of it: what is committed at the moment they read."""
 
-    __slots__ = ("_position", "graph_id", "run_id", "state")
+    __slots__ = ("_persist", "_position", "graph_id", "now", "run_id", "state")
 
-    def __init__(self, spec: RunSpec, position: RunPosition) -> None:
+    def __init__(
+        self, spec: RunSpec, position: RunPosition, clock: Clock, *, persist: Callable[[], Awaitable[None]]
+    ) -> None:
         self._position = position
+        self._persist = persist
+        self.now: Callable[[], datetime] = clock.utc_now
         self.graph_id: str = spec.graph_id
         self.run_id: str = spec.run_id
         self.state: StateStore = position.state
@@ -178,3 +213,11 @@ class RunScope:
 
     def node_state(self, key: str) -> StateStore:
         return self._position.node_state(key)
+
+    def entries(self, token: Token) -> Mapping[str, Entry]:
+        return self._position.frontier.journal.of(token.id)
+
+    async def record(self, token: Token, key: str, entry: Entry) -> Entry:
+        kept = self._position.record(token, key, entry)
+        await self._persist()
+        return kept

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Collection
 from typing import Any, Final
 
-from spark.errors import BudgetExceededError, RuleError
+from spark.errors import BudgetExceededError, RuleError, RunError, StepSuspended
 from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.concurrency.breath import Breath
 from spark.graphs.concurrency.uncancellable import is_being_cancelled
@@ -16,6 +16,7 @@ from spark.graphs.engine.outcome import Cause, Outcome, Stop
 from spark.graphs.engine.parallel import ParallelSteps
 from spark.graphs.engine.position import RunPosition, RunScope
 from spark.graphs.engine.spec import RunSpec, Services
+from spark.graphs.engine.waits import Waits
 from spark.graphs.message import Message
 from spark.graphs.progress import MapProgress, Progress
 from spark.graphs.state.groups import count_items
@@ -35,12 +36,13 @@ class GraphRun:
         if services.saver is not None:
             self.autosave = Autosave(services.saver, services.trigger, spec, position, services.clock)
         self.parallel = ParallelSteps(services.executor, graph_id=spec.graph_id)
+        self.waits = Waits(position.frontier, services.clock, wake=self.parallel.wake)
         self.is_stopping = False
         """The step that is being executed is the last."""
         self.is_over = False
         """Nothing is committed any more."""
         self._plans = spec.topology.plans
-        self._scope = RunScope(spec, position)
+        self._scope = RunScope(spec, position, services.clock, persist=self._persist)
         self._began_at = position.iteration
         self._most_steps = spec.max_concurrency or float("inf")
         self._most_iterations = (spec.budget and spec.budget.max_iterations) or float("inf")
@@ -63,24 +65,32 @@ class GraphRun:
         position, plans, scope, execute = self.position, self._plans, self._scope, self.services.executor.execute
         frontier, commit, autosave, clock = position.frontier, position.commit, self.autosave, self._clock
         waiting, running, groups = frontier.waiting, frontier.running, frontier.groups
+        suspended = frontier.suspended.tokens
         has_budget = self.spec.budget is not None
         breath = Breath(clock)
         stop = self._check_budget(clock())  # a run that is continued may have used it up before
-        while (waiting or running) and stop is None:  # when nothing else is left, joins are released
-            if len(waiting) == 1 and not running and not groups:  # the only token there is needs no task of its own
+        while (waiting or running or suspended) and stop is None:  # when nothing else is left, joins are released
+            if suspended:
+                self.waits.resume_due()
+                if not waiting and not running and not self.waits.go_on_by_themselves():
+                    return Stop(Cause.PAUSE, StepSuspended())
+            if len(waiting) == 1 and not running and not groups and not suspended:  # it needs no task of its own
                 step = StepInput(scope, frontier.start())
                 outcome = await execute(step)
                 if self.is_over:
                     return None
             else:
-                step, outcome = await self._next_in_parallel()
+                ended = await self._next_in_parallel()
+                if ended is None:
+                    continue
+                step, outcome = ended
             plan = plans[step.token.node]
             stop = commit(step, plan, outcome)
             del outcome  # if it holds an error, the traceback may keep this frame alive
             if stop is not None or self.is_stopping:
                 return stop
             now = clock()
-            if autosave is not None and autosave.is_due(plan, now):
+            if autosave is not None and (position.is_urgent or autosave.is_due(plan, now)):
                 stop = await autosave.save(plan, now)
                 if self.is_stopping:  # the run was ended meanwhile
                     return stop
@@ -112,8 +122,8 @@ class GraphRun:
             ),
         )
 
-    async def _next_in_parallel(self) -> tuple[StepInput, Outcome]:
-        """Start the steps that may start, and return the next one that ends.
+    async def _next_in_parallel(self) -> tuple[StepInput, Outcome] | None:
+        """Start the steps that may start, and return the next one that ends; None if a suspended one may go on before.
 
         Of thousands, those that have ended are taken before more are started, so that quick ones don't all become tasks at once.
         All do that wait for something, which may be each other.
@@ -135,10 +145,28 @@ class GraphRun:
         if stop is not None or self.autosave is None:
             return stop
         try:
-            is_due = self.autosave.is_due(plan, now)
+            is_due = self.position.is_urgent or self.autosave.is_due(plan, now)
         except RuleError as error:
             return Stop(Cause.FAILURE, error)
         return await self.autosave.save(plan, now) if is_due else None
+
+    async def _persist(self) -> None:
+        """Make what was committed by now durable, for a step that waits for it.
+
+        :raises RunError: the run has ended.
+        """
+        if self.is_over:
+            raise RunError(
+                f"The run of graph {self.spec.graph_id!r} has ended, and did not wait for this step any longer. What it does "
+                "from now on is lost; the step is repeated when the run is resumed."
+            )
+        if self.autosave is None:
+            return
+        try:
+            await self.autosave.persist()
+        except Exception as error:
+            self.position.saving_error = error
+            raise
 
     def commit_ended(self) -> list[Stop]:
         """Commit every step that has ended by now. Returns the failures."""
@@ -176,6 +204,7 @@ class GraphRun:
         plan = self._plans.get(self.position.last_node or "")
         if self.autosave is not None and plan is not None:
             self.autosave.note_end(plan)
+        self.position.is_urgent = False
         return self.capture(reason=reason)
 
     def progress(self) -> Progress:

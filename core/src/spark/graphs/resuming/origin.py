@@ -16,11 +16,12 @@ from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.definition.topology import Topology
 from spark.graphs.engine.position import RunPosition
 from spark.graphs.message import Message
+from spark.graphs.resuming.answers import give_answers
 from spark.graphs.resuming.comparison import differing_names
 from spark.graphs.state.transactions import StateStore
 from spark.graphs.values.snapshots import Check
 
-Resume: TypeAlias = bool | Literal["state"] | GraphCheckpoint
+Resume: TypeAlias = bool | Literal["state"] | GraphCheckpoint | Mapping[str, Any]
 """What ``run(resume=…)`` takes: whether to resume, and from what."""
 
 
@@ -69,12 +70,14 @@ class Origin:
         state: StateStore,
         node_states: dict[str, StateStore],
         check: Check | None,
+        answers: Mapping[str, Any],
     ) -> RunPosition:
         """Where the run stands when it begins.
 
         :param inputs: of a new run.
         :param state: the committed state to begin with.
         :param check: whether a value can be saved where the checkpoints go.
+        :param answers: interrupt id to answer.
         """
         frontier, pending = topology.new_frontier(), self.pending
         if pending is None:
@@ -82,6 +85,8 @@ class Origin:
             frontier.release_joins()
             return RunPosition(state=state, node_states=node_states, frontier=frontier, check=check)
         frontier.load(pending.frontier)
+        if answers:
+            give_answers(frontier, answers, check=check)
         frontier.release_joins()
         return RunPosition(
             state=state,
@@ -92,6 +97,7 @@ class Origin:
             result=pending.result(),
             error=pending.error,
             check=check,
+            is_urgent=bool(answers),
         )
 
     def set(self, key: str, value: Any) -> None:
@@ -216,10 +222,7 @@ def check_resume(resume: Any, rename: Any) -> None:
     if isinstance(resume, bool):
         return
     if isinstance(resume, Mapping):
-        raise GraphDefinitionError(
-            "run(resume={…}): answers to what a run waits for are not supported by this version. Give True, 'state', or a "
-            "GraphCheckpoint."
-        )
+        return
     if not isinstance(resume, GraphCheckpoint) and resume != "state":
         raise GraphDefinitionError(
             f"run(resume={resume!r}): give True to resume the latest run, 'state' for a new run in the stored state, or a "

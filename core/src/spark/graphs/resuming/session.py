@@ -75,6 +75,8 @@ class GraphSession:
         """
         if resume is False:
             return self.next
+        if isinstance(resume, Mapping):
+            resume = True
         if isinstance(resume, GraphCheckpoint):
             origin = stored.origin_at(resume.isolated())
         elif self.next.checkpoint is not None or self.given.pending is not None:

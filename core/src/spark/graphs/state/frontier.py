@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from spark.graphs.state.descent import (
-    LONGEST_PATH,
     PRIME,
     STEP_FACTOR,
     by_join,
     gathered,
     in_order_of_arrival,
-    joined,
     node_hash,
-    path_of,
-    shorten_paths,
-    upstream_joins,
 )
-from spark.graphs.state.groups import Group, Item, Mapped, MapRule, Scope, items_begun, items_done, token_number
+from spark.graphs.state.groups import Group, Item, Mapped, Scope, items_begun, items_done, token_number
+from spark.graphs.state.pending import PendingTokens
 from spark.graphs.state.token import Token
-from spark.graphs.state.token_table import TokenTable
 
 
-class Frontier:
-    """All tokens of a run. Each is in exactly one place: waiting, running, or at a join.
+class Frontier(PendingTokens):
+    """All tokens of a run. Each is in exactly one place: waiting, running, suspended, or at a join.
 
     A map is one token that waits as a whole, and gives out one after the other the first tokens of its items.
 
@@ -35,49 +29,7 @@ class Frontier:
     :param maps: the edges that are maps, by source, target and key.
     """
 
-    __slots__ = (
-        "_joins",
-        "_maps",
-        "_node_hashes",
-        "_order",
-        "_reaches",
-        "_root",
-        "_tokens",
-        "at_join",
-        "dropped",
-        "groups",
-        "next_id",
-        "running",
-        "waiting",
-    )
-
-    def __init__(
-        self,
-        *,
-        joins: Iterable[str] = (),
-        reaches: Mapping[str, Sequence[str]] | None = None,
-        order: Mapping[str, int] | None = None,
-        maps: Mapping[tuple[str, str, str], Sequence[MapRule]] | None = None,
-    ) -> None:
-        self._joins = frozenset(joins)
-        self._reaches = reaches or {}
-        self._order = order or {}
-        self._maps = maps or {}
-        self._node_hashes: dict[str, int] = {}
-        self._tokens = TokenTable()
-        self._root = Scope()
-        self.waiting: deque[Token | Group] = deque()
-        self.running: dict[str, Token] = {}
-        self.at_join: dict[str, list[Token]] = self._root.at_join
-        """Join key to the tokens outside of maps that wait there until no other token can still reach the join."""
-        self.groups: dict[str, Group] = {}
-        """The maps under way, by the ids of their tokens."""
-        self.dropped: set[str] = set()
-        """The ids of running tokens that count no more, because the item that they belong to has failed."""
-        self.next_id: int = 1
-
-    def __bool__(self) -> bool:
-        return bool(self._tokens.values)
+    __slots__ = ()
 
     def add(self, node: str, inputs: Any) -> None:
         """The token that a run begins with."""
@@ -94,6 +46,8 @@ class Frontier:
     def finish(self, token: Token, output: Any, targets: Sequence[str | Mapped]) -> None:
         """A running token's step has committed: in its place come those that carry the output to its targets."""
         del self.running[token.id]
+        if self.journal.entries:
+            self.journal.drop(token.id)
         item, scope = token.item, self._root
         if item is not None:
             if item.scope is None and self._are_joins(targets):  # it ends here, and was never stored by itself
@@ -143,6 +97,7 @@ class Frontier:
         Other steps of the item that are running count no more.
         """
         del self.running[token.id]
+        self.journal.drop(token.id)
         if item.scope is None:
             self._remove_first(token.id)
         else:
@@ -154,11 +109,6 @@ class Frontier:
         del self.running[token.id]
         self.dropped.remove(token.id)
 
-    def count_failure(self, token: Token) -> None:
-        """An execution of a running token has failed."""
-        token.failures += 1
-        self._tokens.changed(token)
-
     def requeue_running(self) -> None:
         """Every running token waits again, before those that never ran."""
         dropped = self.dropped
@@ -166,31 +116,23 @@ class Frontier:
         self.running.clear()
         dropped.clear()
 
-    def pending(self) -> Collection[Token]:
-        """All tokens that are stored one by one, in the order of their ids."""
-        return self._tokens.values.values()
-
     def count_waiting(self) -> int:
         """How many executions wait to be started, or at a join."""
         stored = sum(1 for token in self.pending() if not token.over and "." not in token.id)
         return stored + sum(group.count_unbegun() for group in self.groups.values()) - len(self.running)
-
-    def release_joins(self) -> None:
-        """Release what waits at every join that no other token can still reach, as one token for the join.
-
-        Joins that reach one another would wait forever; of those the first in discovery order is released.
-        """
-        self._release_joins(self._root)
 
     def capture(self) -> dict[str, Any]:
         """All tokens as plain data, where a running token counts as waiting. Never change what is in there.
 
         ``tokens`` are by their ids, and so are their inputs in ``contents``: the key of one is a token's ``content``. What an
         item of a map led to is there as well, by join, under ``"<token of the map>.<index>"``; items without it, and without a
-        token of their own, have not begun.
+        token of their own, have not begun. ``journal`` has the entries of tokens, if there are any.
         """
         tokens, contents = self._tokens.capture_all()
-        return {"next_token": self.next_id, "tokens": tokens, "contents": contents}
+        data = {"next_token": self.next_id, "tokens": tokens, "contents": contents}
+        if self.journal:
+            data["journal"] = self.journal.capture()
+        return data
 
     def load(self, data: Mapping[str, Any]) -> None:
         """Become what ``capture`` described.
@@ -199,13 +141,18 @@ class Frontier:
         """
         self.next_id = data["next_token"]
         tokens, contents = data["tokens"], data["contents"]
-        done, begun = items_done(contents), items_begun(tokens)
+        self.journal.load(data.get("journal", {}))
+        suspended = {id for id in self.journal if self.journal.open_entries(id)}
+        done, begun = items_done(contents), items_begun(tokens, suspended)
         for id in sorted(tokens, key=token_number):
             token = Token.from_data(id, contents[tokens[id]["content"]], tokens[id])
             group = self.groups[str(token.scope[0])] if token.scope else None
             if group is not None and "." in id:
-                group.retry(token)
                 self._tokens.put(id, token)
+                if id in suspended:
+                    self.suspended.add(group.resumed(token))
+                else:
+                    group.retry(token)
                 continue
             token.item = group.item(token.scope[1]) if group is not None else None
             scope = self._scope_of(token.item)
@@ -215,23 +162,14 @@ class Frontier:
                     self._tokens.put_result(f"{id}.{index}", contents[f"{id}.{index}"])
             else:
                 self._add(token, scope)
+                if id in suspended and self.waiting and self.waiting[-1] is token:
+                    self.waiting.pop()
+                    self.suspended.add(token)
         for item in [item for group in self.groups.values() for item in group.under_way.values()]:
             self._settle(item)
 
     def _are_joins(self, targets: Iterable[str | Mapped]) -> bool:
         return all(type(target) is str and target in self._joins for target in targets)
-
-    def _new_id(self) -> str:
-        id = str(self.next_id)
-        self.next_id += 1
-        return id
-
-    def _scope_of(self, item: Item | None) -> Scope:
-        if item is None:
-            return self._root
-        if item.scope is None:
-            item.scope = Scope()
-        return item.scope
 
     def _stored(self, token: Token, item: Item) -> Scope:
         """The scope of an item that does not end with this token, which is in there."""
@@ -254,21 +192,6 @@ class Frontier:
         else:
             token.over, token.edge = rule.key, rule.number
             self._add_group(token, scope)
-
-    def _add(self, token: Token, scope: Scope) -> None:
-        """It waits, at its join or to be executed."""
-        self._tokens.put(token.id, token)
-        if token.item is not None:
-            scope.tokens[token.id] = token
-            if token.node in self._joins and not token.joined and not token.gathered:
-                scope.arrived.append(token)
-                return
-        if token.node in self._joins and not token.joined:
-            scope.at_join.setdefault(token.node, []).append(token)
-        else:
-            self.waiting.append(token)
-        if self._reaches:
-            scope.count_reached(token, self._reaches, +1)
 
     def _add_group(
         self, token: Token, scope: Scope, *, done: Collection[int] = (), begun: Collection[int] = ()
@@ -294,18 +217,6 @@ class Frontier:
         group.is_waiting = False
         self._enqueue(group)  # behind all that waits, so that items which are under way get on
         return token
-
-    def _remove(self, token: Token, scope: Scope) -> None:
-        self._tokens.remove(token.id)
-        if token.item is not None:
-            del scope.tokens[token.id]
-        if self._reaches:
-            scope.count_reached(token, self._reaches, -1)
-
-    def _remove_first(self, id: str) -> None:
-        """Remove the first token of an item, which is only there if it has failed."""
-        if id in self._tokens.values:
-            self._tokens.remove(id)
 
     def _settle(self, item: Item) -> None:
         """After a change among an item's tokens: release joins, and end the item if nothing of it is left to do."""
@@ -370,6 +281,9 @@ class Frontier:
             if each.scope is None:
                 gone.add(each.name)
                 self._remove_first(each.name)
+        for id in gone:
+            self.suspended.remove(id)
+            self.journal.drop(id)
         self.dropped |= gone & self.running.keys()
         if gone - self.running.keys() - {failed.id}:  # some of them may be waiting
             kept = [entry for entry in self.waiting if entry.id not in gone]
@@ -383,35 +297,3 @@ class Frontier:
             self._remove_first(f"{token.id}.{index}")
             self._tokens.take_result(f"{token.id}.{index}")
         return group.under_way.values()
-
-    def _release_joins(self, scope: Scope) -> None:
-        counts, at_join = scope.reach_counts, scope.at_join
-        for join in [join for join in at_join if not counts[join]]:
-            self._release(join, scope)
-        moves = self.waiting or self.running if scope is self._root else scope.moves
-        if at_join and not moves:
-            self._release(
-                min(upstream_joins(at_join, self._reaches), key=lambda join: self._order.get(join, -1)), scope
-            )
-
-    def _release(self, join: str, scope: Scope) -> None:
-        arrived = in_order_of_arrival(scope.at_join.pop(join), self._order)
-        for token in arrived:
-            self._remove(token, scope)
-        self._add(joined(arrived, join, id=self._new_id()), scope)
-
-    def _hash_of(self, node: str) -> int:
-        hash = self._node_hashes[node] = node_hash(node)
-        return hash
-
-    def _path_to_extend(self, token: Token, branches: int) -> tuple[int, ...]:
-        """The path of a token that is finished, to which those that follow it add their branch, if there are several."""
-        if branches > 1 and len(token.path) >= LONGEST_PATH:
-            item = token.item
-            others = (
-                [each for each in self.pending() if each.item is None] if item is None else item.scope.tokens.values()
-            )
-            shorten_paths([*others, token])
-            for other in others:
-                self._tokens.changed(other)
-        return path_of(token)

@@ -207,6 +207,12 @@ class Group:
         token.inputs, token.path = self.items[index], (index,)
         self.retried[index] = token
 
+    def resumed(self, token: Token) -> Token:
+        """The first token of an item, whose step waits for something outside."""
+        index = token.scope[1]
+        token.inputs, token.path, token.item = self.items[index], (index,), self.item(index)
+        return token
+
     def start(self) -> Token:
         """The first token of the next item."""
         index = next(self.todo)
@@ -265,11 +271,14 @@ def items_done(contents: Iterable[str]) -> dict[str, set[int]]:
     return done
 
 
-def items_begun(tokens: Mapping[str, Mapping[str, Any]]) -> dict[str, set[int]]:
-    """The id of a map's token to the indexes of the items that got past their first node."""
+def items_begun(tokens: Mapping[str, Mapping[str, Any]], suspended: Collection[str] = ()) -> dict[str, set[int]]:
+    """The id of a map's token to the indexes of the items that got past their first node, or wait for something there.
+
+    :param suspended: the ids of the tokens that wait for something outside.
+    """
     begun: dict[str, set[int]] = {}
     for id, data in tokens.items():
-        if "scope" in data and "." not in id:
+        if "scope" in data and ("." not in id or id in suspended):
             group, index = data["scope"]
             begun.setdefault(str(group), set()).add(index)
     return begun

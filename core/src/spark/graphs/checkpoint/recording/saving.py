@@ -46,6 +46,13 @@ class Saver(ABC):
         :raises CheckpointError: it, or an earlier one, could not be saved.
         """
 
+    async def save_durably(self, capture: Capture) -> None:
+        """Save a checkpoint that a running step waits for: when this returns, it is durable, unless all is saved at the end only.
+
+        :raises CheckpointError: it, or an earlier one, could not be saved.
+        """
+        await self.save_last(capture)
+
     async def save_last(self, capture: Capture) -> CheckpointInfo:
         """Save the last checkpoint of the run: when this returns, it is durable, and so are those before it."""
         return await self._recorder.record(capture)
@@ -157,6 +164,9 @@ class ExitSaver(Saver):
     async def save(self, capture: Capture) -> None:
         capture.timestamp = self._recorder.now()
         self._last = capture
+
+    async def save_durably(self, capture: Capture) -> None:
+        await self.save(capture)
 
     async def save_last(self, capture: Capture) -> CheckpointInfo:
         info = await super().save_last(capture)

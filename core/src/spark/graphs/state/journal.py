@@ -1,0 +1,85 @@
+"""What a step that is repeated gets back, and what it waits for: durable, token by token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
+
+from spark.graphs.values.item_mapping import Captured
+from spark.graphs.values.tracked import TrackedMapping
+
+Entry: TypeAlias = Mapping[str, Any]
+"""One thing that a step was told, or waits to be told: plain values. It is never changed, but replaced.
+
+It is *open* until it has a ``value`` or an ``error``. With a ``due`` time (ISO format), it passes by itself: it is ``over`` then.
+"""
+_NONE: Final[Mapping[str, Entry]] = MappingProxyType({})
+_CLOSED: Final = frozenset({"value", "error", "over"})
+
+
+class Journal:
+    """The entries of all pending tokens, each by the id of its token and a key, such as ``"call:charge"``."""
+
+    __slots__ = ("_table", "entries")
+
+    def __init__(self) -> None:
+        self.entries: dict[str, dict[str, Entry]] = {}
+        """Token id to key to entry, in the order in which they were made."""
+        self._table: TrackedMapping[Entry] = TrackedMapping()
+
+    def __bool__(self) -> bool:
+        return bool(self.entries)
+
+    def of(self, token: str) -> Mapping[str, Entry]:
+        """The entries of one token, which follow what happens."""
+        return self.entries.get(token, _NONE)
+
+    def open_entries(self, token: str) -> list[tuple[str, Entry]]:
+        """What a token waits for."""
+        return [(key, entry) for key, entry in self.of(token).items() if is_open(entry)]
+
+    def put(self, token: str, key: str, entry: Entry) -> None:
+        """Make or replace an entry."""
+        self.entries.setdefault(token, {})[key] = entry
+        self._table.put(f"{token}/{key}", entry)
+
+    def remove(self, token: str, key: str) -> None:
+        """Remove an entry."""
+        del self.entries[token][key]
+        self._table.remove(f"{token}/{key}")
+
+    def drop(self, token: str) -> None:
+        """A token is no longer pending, and nobody needs its entries any more."""
+        for key in self.entries.pop(token, ()):
+            self._table.remove(f"{token}/{key}")
+
+    def capture(self) -> Captured:
+        """All entries by ``"<token>/<key>"``. Never change what is in there."""
+        return self._table.capture()
+
+    def load(self, data: Mapping[str, Entry]) -> None:
+        """Become what ``capture`` described."""
+        for name, entry in data.items():
+            token, _, key = name.partition("/")
+            self.put(token, key, entry)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+
+def is_open(entry: Entry) -> bool:
+    """Whether it is still waited for."""
+    return _CLOSED.isdisjoint(entry)
+
+
+def due_of(entry: Entry) -> datetime | None:
+    """When it passes by itself; None if it never does."""
+    due = entry.get("due")
+    return datetime.fromisoformat(due) if due is not None else None
+
+
+def closed(entry: Entry, **outcome: Any) -> Entry:
+    """The entry with what became of it."""
+    return {**entry, **outcome}
