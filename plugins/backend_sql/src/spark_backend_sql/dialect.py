@@ -34,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import ClauseElement
 
 from spark_backend_sql.compiled import DriverStatement
-from spark_backend_sql.operations import Delete, Forget, Operation, Outcomes, Put, PutBlobs, taken
+from spark_backend_sql.operations import Forget, Operation, Outcomes, Put, PutBlobs, taken
 from spark_backend_sql.schema import Tables
 
 LOCK_TIMEOUT: Final = 0.05

@@ -185,6 +185,7 @@ def _mark(operation: Operation, highest: int) -> int:
 def _prepare_writer(connection: sqlite3.Connection, record: object) -> None:
     _use_wal(connection)
     connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA cache_size=-1000")
 
 
 def _prepare_reader(connection: sqlite3.Connection, record: object) -> None:

@@ -7,7 +7,7 @@ import textwrap
 from types import ModuleType
 from typing import Any, Final
 
-from spark.graphs.checkpoint.encoding import chunked, followed, levels, places, section_encoder
+from spark.graphs.checkpoint.encoding import chunk, chunked, followed, levels, places, section_encoder
 from spark.graphs.checkpoint.records import chunks, references
 
 Planted = tuple[Any, str, Any]
@@ -49,7 +49,7 @@ PLANTED: Final[dict[str, Planted]] = {
     "merged chunks are written as they were": edited(
         chunked, MAPPING, "flush", "if self._owners.get(key) is chunk", ""
     ),
-    "nothing is merged": edited(levels, chunked, "to_rewrite", ">= thresholds.ratio", ">= 10_000"),
+    "nothing is merged": edited(levels, chunk, "to_rewrite", ">= thresholds.ratio", ">= 10_000"),
     "a new item of a mapping gets a place that was used": edited(
         chunked, MAPPING, "put", "self._next_place += 1", "pass"
     ),
@@ -63,7 +63,7 @@ PLANTED: Final[dict[str, Planted]] = {
     "the tail is out of order without chunks": edited(
         chunked, MAPPING, "_drop", "self.tail = {key: self.tail[key] for key in self.in_order(self.tail)}", "pass"
     ),
-    "what is apart is not retired": edited(chunked, MAPPING, "_give_up_apart", "self._retired(before.names())", "pass"),
+    "what is apart is not retired": edited(chunked, MAPPING, "_leave_tail", "self._retired(item.names())", "pass"),
     "what is apart is flushed while it refers to chunks": edited(
         chunked, MAPPING, "_cold_items", "or not item.is_pinned", "or True"
     ),
@@ -111,7 +111,17 @@ PLANTED: Final[dict[str, Planted]] = {
     "what is nested is not looked for": edited(
         references, None, "_in_chunks", "yield from _at(apart, key, value)", "pass"
     ),
+    "what was not kept stays in the tail": edited(chunked, MAPPING, "flush", "self.unkept > 0 or", ""),
+    "what was not kept is kept back": edited(
+        chunked, MAPPING, "_hot_items", "is bytes or type(item) is Unkept", "is bytes"
+    ),
+    "what was not kept counts after it was written": edited(
+        chunked, MAPPING, "_leave_tail", "self.unkept -= len(item)", "pass"
+    ),
+    "what was not kept is not told apart": edited(
+        followed, FOLLOWED, "put", "self.prints[key] = data.print", "self.prints.setdefault(key, data.print)"
+    ),
     "what is nested is never put into chunks": edited(
-        section_encoder, section_encoder.SectionEncoder, "_flush", "self._flush(nested)", "pass"
+        section_encoder, section_encoder.SectionEncoder, "_flush", "self._flush(nested)", "()"
     ),
 }

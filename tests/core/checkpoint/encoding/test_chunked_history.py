@@ -30,6 +30,12 @@ def test_so_it_does_in_long_histories(seed: int) -> None:
     live(steps(seed, 100))
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_so_it_does_where_chunks_are_stored_ahead(seed: int) -> None:
+    """Most of what is new is then encoded twice, and stored ahead of the record."""
+    assert live([*steps(seed, 100), *AHEAD], stores_ahead=True).times_ahead
+
+
 def test_a_removed_key_is_remembered_as_long_as_a_chunk_has_it() -> None:
     live(REMEMBERED)
 
@@ -70,6 +76,8 @@ def tail_of(*sizes: int, blob_cost: float = 8192) -> ChunkedMapping:
     return mapping
 
 
+AHEAD: Final[list[Step]] = [*(("set_key", key, 7 * key) for key in range(12)), ("save_ahead", 0, 0)]
+
 REMEMBERED: Final[list[Step]] = [
     *[("set_key", key, key) for key in range(25)],
     *[("save", 0, 0)] * 3,
@@ -81,7 +89,7 @@ REMEMBERED: Final[list[Step]] = [
 
 def fails(seed: int) -> bool:
     try:
-        live(steps(seed, 100) if seed else REMEMBERED)
+        live(steps(seed, 100) if seed else REMEMBERED, stores_ahead=seed % 2 == 1)
     except Exception:
         return True
     return False

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
-from typing import Any, Final, Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from functools import lru_cache
+from typing import Any, Final, Literal, Protocol, TypeAlias
 
+from spark.graphs.checkpoint.encoding.levels import ChunkSize, Thresholds, divided, to_rewrite
 from spark.graphs.checkpoint.encoding.places import Place, compact
 
 Key: TypeAlias = "str | Place"
@@ -38,18 +40,14 @@ class Apart(Protocol):
         """Those of the blobs that it refers to."""
 
 
-Item: TypeAlias = "bytes | Apart"
-
-
 class Unkept:
     """An item that was encoded and not kept, since there is much else. It is encoded again for its chunk.
 
     :param size: in bytes.
-    :param print: what tells it apart, where that will be asked for.
+    :param print: tells it from others, where that will be asked for.
     """
 
     __slots__ = ("_size", "print")
-    is_pinned = False
 
     def __init__(self, size: int, print: bytes = b"") -> None:
         self._size = size
@@ -58,8 +56,44 @@ class Unkept:
     def __len__(self) -> int:
         return self._size
 
-    def names(self) -> Iterable[str]:
-        return ()
+
+unkept: Callable[[int], Unkept] = lru_cache(maxsize=4096)(Unkept)
+"""One of so many bytes that is not told from others: there may be many."""
+
+Item: TypeAlias = "bytes | Apart | Unkept"
+
+
+Data: TypeAlias = "bytes | Apart"
+"""An encoded value, or what stands for one that may refer to blobs."""
+Nested: TypeAlias = Literal["never", "if large", "always"]
+
+
+class FollowedCache(Protocol):
+    """What all of a run share."""
+
+    thresholds: Thresholds
+    retired: list[str]
+    """Blobs that the last record referred to, and the next one no longer does."""
+
+
+class Encoding(Protocol):
+    """Encodes values for one checkpoint."""
+
+    def value(self, value: Any, path: str, before: Apart | None, /, *, nested: Nested) -> Data:
+        """A value of a mapping or a list.
+
+        :param before: what stood for the value before, where it may refer to blobs.
+        :param nested: whether its items may be encoded one by one.
+        """
+
+    def item(self, key: Key, data: bytes, /) -> bytes:
+        """An item of a mapping, whose key is written as text."""
+
+    def keeps(self, size: int, /) -> bool:
+        """Whether so many further bytes may be kept encoded. If not, they are encoded again for their chunk."""
+
+    def discard(self, data: Iterable[Item], /) -> None:
+        """These were encoded for nothing."""
 
 
 class ChunkWriter(Protocol):
@@ -124,6 +158,28 @@ class ListSizes(Mapping[Key, int]):
 
     def __len__(self) -> int:
         return len(self._places)
+
+
+def merged_with(thresholds: Thresholds, chunks: Iterable[Chunk], *, written: int, most: int) -> list[Chunk]:
+    """The chunks of which what is live is written again along with so many bytes.
+
+    :param most: the size of a full chunk.
+    """
+    all_chunks = [*chunks]
+    sizes = [ChunkSize(chunk.live, chunk.dead, len(chunk.sizes) == 1) for chunk in all_chunks]
+    return [all_chunks[number] for number in to_rewrite(thresholds, sizes, written=written, limit=most)]
+
+
+def groups_of(keys: Sequence[Key], sizes: Mapping[Key, int], *, most: int) -> Iterator[list[Key]]:
+    """These keys, in their order, divided into those of one chunk each.
+
+    :param sizes: key to bytes.
+    :param most: the size of a full chunk.
+    """
+    start = 0
+    for count in divided((sizes[key] for key in keys), limit=most):
+        yield [*keys[start : start + count]]
+        start += count
 
 
 class ListOwners(MutableMapping[Key, Chunk]):

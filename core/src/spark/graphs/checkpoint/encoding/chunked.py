@@ -19,18 +19,17 @@ from spark.graphs.checkpoint.encoding.chunk import (
     Key,
     ListOwners,
     Unkept,
+    groups_of,
+    merged_with,
     size_of_removed,
 )
 from spark.graphs.checkpoint.encoding.levels import (
-    ChunkSize,
     Thresholds,
-    divided,
     is_bought_at_once,
     is_flush_due,
     is_large,
     least,
     limit,
-    to_rewrite,
 )
 from spark.graphs.checkpoint.encoding.places import Place
 
@@ -63,6 +62,7 @@ class ChunkedMapping:
         "rent",
         "size",
         "tail",
+        "unkept",
     )
 
     def __init__(
@@ -85,6 +85,8 @@ class ChunkedMapping:
         """Those of them that may refer to blobs."""
         self.size = 0
         """The bytes of the other items in the tail."""
+        self.unkept = 0
+        """The bytes of those that have to be encoded again."""
         self.chunks: dict[str, Chunk] = {}
         """By name, in the order in which they were made."""
         self.head: list[bytes] | None = None
@@ -122,7 +124,12 @@ class ChunkedMapping:
     @property
     def total(self) -> int:
         """The bytes of all items."""
-        return self.size + sum(chunk.live for chunk in self.chunks.values()) + sum(map(len, self.apart.values()))
+        return (
+            self.size
+            + self.unkept
+            + sum(chunk.live for chunk in self.chunks.values())
+            + sum(map(len, self.apart.values()))
+        )
 
     def put(self, key: Key, item: Item, *, place: Place | None = None) -> None:
         """Set an item. A new one comes last.
@@ -130,20 +137,20 @@ class ChunkedMapping:
         :param place: where it belongs, if that is somewhere else; in a mapping only once it has chunks.
         """
         before = self.tail.get(key)
-        if type(before) is bytes:
-            self.size -= len(before)
-        elif before is not None:
-            self._give_up_apart(key, item)
+        if before is not None:
+            self._leave_tail(key, before, item)
         if place is not None and not self.is_list:
             self.move(key, place)
         elif before is None and self._places and key not in self._owners:
             self._places[key] = self._next_place
             self._next_place += 1
         self.tail[key] = item
-        if isinstance(item, bytes):
+        if type(item) is bytes:
             self.size += len(item)
+        elif type(item) is Unkept:
+            self.unkept += len(item)
         else:
-            self.apart[key] = item
+            self.apart[key] = item  # type: ignore[assignment]
         self.hot.add(key)
         if before is None:
             self._leave_chunks(key)
@@ -156,10 +163,8 @@ class ChunkedMapping:
         before = self.tail.pop(key, None)
         if before is None:
             self._kill(key)
-        elif type(before) is bytes:
-            self.size -= len(before)
         else:
-            self._give_up_apart(key, None)
+            self._leave_tail(key, before, None)
         self._places.pop(key, None)
         self.hot.discard(key)
         if key in self._dead_copies:
@@ -171,10 +176,9 @@ class ChunkedMapping:
     @property
     def is_idle(self) -> bool:
         """There is nothing to do for a checkpoint: all that is in the tail would not be worth a chunk."""
-        thresholds = self._thresholds
-        if self.apart or self.removed_in_tail:
+        if self.apart or self.removed_in_tail or self.unkept:
             return False
-        return self.size < least(thresholds, is_constant=self._is_constant, is_growing=self.is_growing)
+        return self.size < least(self._thresholds, is_constant=self._is_constant, is_growing=self.is_growing)
 
     def place(self, key: Key) -> Place | None:
         """The place of an item; None in a mapping without chunks, whose tail is in order."""
@@ -239,10 +243,10 @@ class ChunkedMapping:
         :raises CostExceededError: that is too much for the event loop. Nothing was stored.
         """
         thresholds, hot = self._thresholds, self._hot_items()
-        large = [key for key, size in hot.items() if is_large(thresholds, size)]
-        left = sum(hot.values()) - sum(hot[key] for key in large)
-        is_hot_due = self._has_unkept() or is_bought_at_once(
-            thresholds, left, is_constant=self._is_constant, is_growing=self.is_growing
+        large = {key: size for key, size in hot.items() if is_large(thresholds, size)}
+        rest = {key: size for key, size in hot.items() if key not in large} if large else hot
+        is_hot_due = self.unkept > 0 or is_bought_at_once(
+            thresholds, sum(rest.values()), is_constant=self._is_constant, is_growing=self.is_growing
         )
         cold = self._cold_size(sum(hot.values()))
         is_cold_due = is_flush_due(thresholds, cold=cold, rent=self.rent)
@@ -252,18 +256,17 @@ class ChunkedMapping:
             self._places = {key: number for number, key in enumerate(self.tail)}
             self._next_place = len(self._places)
         most = limit(thresholds, self.total)
-        old = self._to_rewrite(cold if is_cold_due else 0, most)
+        old = merged_with(thresholds, self.chunks.values(), written=cold if is_cold_due else 0, most=most)
         sizes = self._cold_items() if is_cold_due else {}
         for chunk in old:
             sizes |= {key: size for key, size in chunk.sizes.items() if self._owners.get(key) is chunk}
         cold_removed = [key for key in self.removed_in_tail if key not in self.hot] if is_cold_due else ()
         removed = self._still_needed(old, cold_removed)
-        groups = [*self._groups(sizes, most), *([key] for key in large)]
+        groups = [*groups_of(self.in_order(sizes), sizes, most=most), *([key] for key in large)]
         if is_hot_due:
-            groups += self._groups({key: size for key, size in hot.items() if key not in large}, most)
-        writer.expect(
-            sum(sizes.values()) + sum(hot.values()), again=sum(sizes[key] for key in sizes if key in self._owners)
-        )
+            groups += groups_of(self.in_order(rest), rest, most=most)
+        again = sum(sizes[key] for key in sizes if key in self._owners)
+        writer.expect(sum(sizes.values()) + sum(hot.values()), again=again)
         if removed and not sizes:
             groups.insert(0, [])
         for group in groups:
@@ -300,9 +303,6 @@ class ChunkedMapping:
         tail = self.tail
         return {key: len(item) for key in self.hot if type(item := tail.get(key)) is bytes or type(item) is Unkept}
 
-    def _has_unkept(self) -> bool:
-        return bool(self.apart) and any(type(each) is Unkept for each in self.apart.values())
-
     def _cold_items(self) -> dict[Key, int]:
         return {
             key: len(item)
@@ -311,7 +311,7 @@ class ChunkedMapping:
         }
 
     def _cold_size(self, hot: int) -> int:
-        cold = self.size - hot
+        cold = self.size + self.unkept - hot
         if self.apart:
             cold += sum(len(each) for key, each in self.apart.items() if key not in self.hot and not each.is_pinned)
         if self.removed_in_tail:
@@ -340,10 +340,8 @@ class ChunkedMapping:
         item = self.tail.pop(key, None)
         if item is None:
             self._kill(key)
-        elif type(item) is bytes:
-            self.size -= len(item)
         else:
-            self._give_up_apart(key, None)
+            self._leave_tail(key, item, None)
         self._owners[key] = chunk
 
     def _remember(self, key: Key, chunk: Chunk) -> None:
@@ -406,24 +404,16 @@ class ChunkedMapping:
             self.tail = {key: self.tail[key] for key in self.in_order(self.tail)}
             self._places.clear()
 
-    def _to_rewrite(self, written: int, most: int) -> list[Chunk]:
-        chunks = list(self.chunks.values())
-        sizes = [ChunkSize(chunk.live, chunk.dead, len(chunk.sizes) == 1) for chunk in chunks]
-        return [chunks[number] for number in to_rewrite(self._thresholds, sizes, written=written, limit=most)]
-
     def _still_needed(self, old: Sequence[Chunk], removed: Iterable[Key]) -> list[Key]:
         """The removed keys that have to be remembered when these chunks are gone."""
         keys = [*removed, *(key for chunk in old for key in chunk.removed)]
         return [key for key in keys if self._dead_copies[key] > sum(key in chunk.sizes for chunk in old)]
 
-    def _groups(self, sizes: Mapping[Key, int], most: int) -> Iterator[list[Key]]:
-        ordered = self.in_order(sizes)
-        start = 0
-        for count in divided((sizes[key] for key in ordered), limit=most):
-            yield ordered[start : start + count]
-            start += count
-
-    def _give_up_apart(self, key: Key, successor: Item | None) -> None:
-        before = self.apart.pop(key)
-        if before is not successor:
-            self._retired(before.names())
+    def _leave_tail(self, key: Key, item: Item, successor: Item | None) -> None:
+        """An item is not in the tail any more."""
+        if type(item) is bytes:
+            self.size -= len(item)
+        elif type(item) is Unkept:
+            self.unkept -= len(item)
+        elif self.apart.pop(key) is not successor:
+            self._retired(item.names())  # type: ignore[union-attr]

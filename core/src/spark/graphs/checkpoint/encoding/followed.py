@@ -11,45 +11,29 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from itertools import pairwise
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Any, Final
 
-from spark.graphs.checkpoint.encoding.chunk import NOT_ENCODED, Apart, Key, Unkept
+from spark.graphs.checkpoint.encoding.chunk import (
+    NOT_ENCODED,
+    Data,
+    Encoding,
+    FollowedCache,
+    Item,
+    Key,
+    Unkept,
+    unkept,
+)
 from spark.graphs.checkpoint.encoding.chunked import ChunkedMapping
-from spark.graphs.checkpoint.encoding.levels import Thresholds
 from spark.graphs.checkpoint.encoding.places import Place, arranged, compact
 from spark.graphs.checkpoint.serialization.writer import are_names
 from spark.graphs.values.item_list import ItemList
 from spark.graphs.values.item_mapping import Captured, ItemMapping, Moment
-
-Nested: TypeAlias = Literal["never", "if large", "always"]
-Data: TypeAlias = "bytes | Apart"
-"""An encoded value, or what stands for one that may refer to blobs."""
 
 TRACKED_MAPPINGS: Final = frozenset({Captured, ItemMapping})
 """Mappings that say how they changed."""
 TRACKED: Final = TRACKED_MAPPINGS | {ItemList}
 """All that says how it changed."""
 _NEW: Final = object()
-
-
-class Encoding(Protocol):
-    """Encodes values for one checkpoint."""
-
-    def value(self, value: Any, path: str, before: Apart | None, /, *, nested: Nested) -> Data:
-        """A value of a mapping or a list.
-
-        :param before: what stood for the value before, where it may refer to blobs.
-        :param nested: whether its items may be encoded one by one.
-        """
-
-    def item(self, key: Key, data: bytes, /) -> bytes:
-        """An item of a mapping, whose key is written as text."""
-
-    def keeps(self, size: int, /) -> bool:
-        """Whether so many further bytes may be kept encoded. If not, they are encoded again for their chunk."""
-
-    def discard(self, data: Iterable[Data], /) -> None:
-        """These were encoded for nothing."""
 
 
 class Followed:
@@ -113,14 +97,14 @@ class Followed:
             self.put(key, encoding.value(self.value(key), self.path_to(key), None, nested="never"), encoding)
             chunked.hot.discard(key)
 
-    def _kept(self, data: Data, encoding: Encoding, *, is_compared: bool) -> Data:
+    def _kept(self, data: Data, encoding: Encoding, *, is_compared: bool) -> Item:
         """What is kept of an item that was encoded: all, unless that is too much.
 
         :param is_compared: it will be asked whether the item is encoded as before.
         """
         if type(data) is not bytes or encoding.keeps(len(data)):
             return data
-        return Unkept(len(data), _print(data) if is_compared else b"")
+        return Unkept(len(data), _print(data)) if is_compared else unkept(len(data))
 
     def value(self, key: Key) -> Any:
         """The value of an item."""
@@ -130,7 +114,7 @@ class Followed:
         """How messages name an item."""
         raise NotImplementedError
 
-    def put(self, key: Key, data: Data, encoding: Encoding, *, place: Place | None = None) -> None:
+    def put(self, key: Key, data: Item, encoding: Encoding, *, place: Place | None = None) -> None:
         """Set an item of the stored mapping."""
         if type(data) is not bytes:
             if type(data) is Unkept and data.print:
@@ -147,14 +131,6 @@ class Followed:
         """Remove an item of the stored mapping."""
         self.prints.pop(key, None)
         self.chunked.remove(key)
-
-
-class FollowedCache(Protocol):
-    """What all of a run share."""
-
-    thresholds: Thresholds
-    retired: list[str]
-    """Blobs that the last record referred to, and the next one no longer does."""
 
 
 class FollowedMapping(Followed):
@@ -243,8 +219,8 @@ class FollowedMapping(Followed):
         *,
         anew: Collection[str] = (),
         is_compared: bool = True,
-    ) -> dict[str, Data]:
-        data: dict[str, Data] = {}
+    ) -> dict[str, Item]:
+        data: dict[str, Item] = {}
         apart = self.chunked.apart
         if anew and apart:
             apart = {key: each for key, each in apart.items() if key not in anew}
@@ -259,7 +235,7 @@ class FollowedMapping(Followed):
             raise
         return data
 
-    def _is_as_before(self, key: str, data: Data, before: Mapping[str, Any], encoding: Encoding) -> bool:
+    def _is_as_before(self, key: str, data: Item, before: Mapping[str, Any], encoding: Encoding) -> bool:
         if not isinstance(data, bytes | Unkept) or key not in self.chunked:
             return False
         in_tail = self.chunked.tail.get(key)
@@ -388,8 +364,8 @@ class FollowedList(Followed):
 
     def _encoded(
         self, value: Sequence[Any], indices: Iterable[int], encoding: Encoding, *, is_compared: bool = True
-    ) -> dict[int, Data]:
-        data: dict[int, Data] = {}
+    ) -> dict[int, Item]:
+        data: dict[int, Item] = {}
         try:
             for index in indices:
                 each = encoding.value(value[index], f"{self.path}[{index}]", None, nested="never")
@@ -399,7 +375,7 @@ class FollowedList(Followed):
             raise
         return data
 
-    def _wanted(self, data: Mapping[int, Data], start: int, end: int, encoding: Encoding) -> list[Place | None]:
+    def _wanted(self, data: Mapping[int, Item], start: int, end: int, encoding: Encoding) -> list[Place | None]:
         """For each of these items the place of one between the two that is encoded to the same bytes, if there is one."""
         places: dict[bytes, list[Place]] = {}
         for index in reversed(range(start, end)):
@@ -421,7 +397,7 @@ def _and_another(keys: Iterable[str]) -> dict[str, None]:
     return dict.fromkeys(keys) | {"": None}
 
 
-def _taken_from(data: dict[str, Data]) -> Iterator[tuple[str, Data]]:
+def _taken_from(data: dict[str, Item]) -> Iterator[tuple[str, Item]]:
     """Its items, each of which is gone from there then: all of them together may be as large as the state."""
     for key in [*data]:
         yield key, data.pop(key)
@@ -436,5 +412,5 @@ def _print(data: bytes) -> bytes:
     return sha256(data).digest()[:16]
 
 
-def _print_of(data: Data) -> bytes:
+def _print_of(data: Item) -> bytes:
     return _print(data) if type(data) is bytes else data.print if type(data) is Unkept else b"apart"

@@ -23,8 +23,6 @@ _HOT: Final = 16
 """What has changed is put into a chunk at once where it comes to this many times the cost of a blob, which adds little then."""
 _REFERENCE: Final = 16
 """Less than this part of the cost of a blob is never put into one: each later checkpoint refers to it, which costs too."""
-_MOST_HELD: Final = 2**19
-"""So many encoded bytes may be held at least, where a run saves more than that at once."""
 _CONSTANT: Final = 32
 """What never changes is put there at once where it comes to this part of the cost of a blob,"""
 _LEAST_CONSTANT: Final = 256
@@ -58,6 +56,8 @@ class Thresholds(NamedTuple):
     """So much that was appended to a list becomes a chunk at once: it seldom changes."""
     ratio: int = 16
     """So many chunks of one level become one of the next."""
+    held: int = 2**18
+    """So much that is new is held in memory once it is encoded. Of what is more, chunks are stored ahead of the record."""
 
     @classmethod
     def of_store(cls, blob_cost: int) -> Thresholds:
@@ -66,6 +66,7 @@ class Thresholds(NamedTuple):
             blob_cost,
             worth=max(cls._field_defaults["worth"], blob_cost // _REFERENCE),
             appended=blob_cost / _APPENDED if blob_cost <= _CHEAP else math.inf,
+            held=max(cls._field_defaults["held"], blob_cost * _HOT),
         )
 
 
@@ -120,14 +121,6 @@ def least(thresholds: Thresholds, *, is_constant: bool, is_growing: bool) -> flo
 def constant_from(thresholds: Thresholds) -> float:
     """From how many bytes on what never changes goes into a chunk at once."""
     return max(_LEAST_CONSTANT, thresholds.blob_cost / _CONSTANT)
-
-
-def most_held(thresholds: Thresholds) -> float:
-    """How many encoded bytes that are new are held at once, before some of them are encoded or stored ahead.
-
-    So many become chunks at once, whatever they are.
-    """
-    return max(_MOST_HELD, thresholds.blob_cost * _HOT)
 
 
 def limit(thresholds: Thresholds, total: int) -> int:

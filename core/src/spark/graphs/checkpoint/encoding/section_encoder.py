@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
-from spark.graphs.checkpoint.encoding.chunk import Apart, Key
+from spark.graphs.checkpoint.encoding.chunk import Apart, Data, Item, Key, Nested, Unkept
 from spark.graphs.checkpoint.encoding.chunked import ChunkedMapping
 from spark.graphs.checkpoint.encoding.followed import (
     TRACKED,
     TRACKED_MAPPINGS,
-    Data,
     Followed,
     FollowedList,
     FollowedMapping,
-    Nested,
 )
-from spark.graphs.checkpoint.encoding.levels import constant_from, most_held
+from spark.graphs.checkpoint.encoding.levels import constant_from
 from spark.graphs.checkpoint.encoding.places import Place, runs
 from spark.graphs.checkpoint.encoding.record_blobs import BlobsOfRecord, Buffered
 from spark.graphs.checkpoint.model import SECTIONS
@@ -74,10 +73,9 @@ class SectionEncoder:
         self._budget: CostBudget | None = None
         """Of the checkpoint that is being encoded."""
         self._blobs = blobs
-        self._most_held = most_held(cache.thresholds)
-        """Encoded bytes, before some are encoded or stored ahead."""
-        self._room = self._most_held
-        """How many more may be kept in this checkpoint."""
+        self._held = cache.thresholds.held
+        self._room = math.inf
+        """So many further bytes may be kept encoded."""
         self._large_from = cache.thresholds.nested
         self._is_constant = False
         """That is said of the section that is just being encoded."""
@@ -126,16 +124,15 @@ class SectionEncoder:
             return
         self._begin(sequence, None)
         for name, section in SECTIONS.items():
-            self._room = self._most_held
+            self._room = self._held
             part = self._section(name, section, sections[name])
             if isinstance(part, Followed):
                 for _ in self._flush(part):
-                    if self._blobs.held >= self._most_held:
+                    if self._blobs.held >= self._held:
                         yield
 
     def _begin(self, sequence: int, budget: CostBudget | None) -> None:
-        self._budget = budget
-        self._room = self._most_held
+        self._budget, self._room = budget, math.inf
         if self._blobs is not None:
             self._blobs.sequence = sequence
         while self._cache.incomplete:
@@ -251,12 +248,12 @@ class SectionEncoder:
     def keeps(self, size: int, /) -> bool:
         """Whether so many further bytes may be kept encoded."""
         self._room -= size
-        return self._room >= 0 or self._blobs is None
+        return self._room >= 0
 
-    def discard(self, data: Iterable[Data], /) -> None:
+    def discard(self, data: Iterable[Item], /) -> None:
         """These were encoded for nothing."""
         if self._blobs is not None:
-            self._blobs.discard(name for each in data if not isinstance(each, bytes) for name in each.names())
+            self._blobs.discard(name for each in data if not isinstance(each, bytes | Unkept) for name in each.names())
 
     def again(self, followed: Followed, key: Key) -> bytes:
         """An item, encoded again."""
@@ -340,7 +337,8 @@ class SectionEncoder:
         """The members of a mapping without chunks."""
         if not chunked.apart:
             return EncodedItems.of(chunked.tail.values(), size=chunked.size)  # type: ignore[arg-type]
-        return EncodedItems.of((self._member(key, item) for key, item in chunked.tail.items()), is_mixed=True)
+        members = (self._member(key, item) for key, item in chunked.tail.items())  # type: ignore[arg-type]
+        return EncodedItems.of(members, is_mixed=True)
 
     def _composed(self, followed: Followed) -> DeferredMembers | DeferredPayload:
         """A nested mapping or list; it may have chunks."""
