@@ -198,7 +198,7 @@ class FollowedMapping(Followed):
         new, before, chunked = _whole(value), _whole(self.values), self.chunked
         unsure: Collection[Key] = () if was_sure else chunked.apart
         data = self._encoded(
-            [(key, each) for key, each in new.items() if before.get(key, _NEW) is not each or key in unsure], encoding
+            ((key, each) for key, each in new.items() if before.get(key, _NEW) is not each or key in unsure), encoding
         )
         self.values = value
         if type(value) in TRACKED:

@@ -31,7 +31,7 @@ from spark.graphs.checkpoint.records.composing import (
     EncodedItems,
 )
 from spark.graphs.checkpoint.sections import Section, no_section
-from spark.graphs.checkpoint.serialization.cost import CostBudget
+from spark.graphs.checkpoint.serialization.cost import CostBudget, exceeds
 from spark.graphs.checkpoint.serialization.writer import TreeWriter, are_names
 from spark.graphs.values.containers import PlainDict
 
@@ -46,6 +46,8 @@ _SMALL: Final = frozenset({int, float, bool, type(None)})
 """What needs no look at its size."""
 _FEW_BYTES: Final = 4096
 """Less is put together at once, which costs less than to keep the pieces."""
+_DIVIDED: Final = TRACKED | {list, dict}
+"""Values whose items may be encoded one by one."""
 _NO_ITEMS: Final = EncodedItems.of(())
 
 
@@ -216,6 +218,11 @@ class SectionEncoder:
             self._budget.add(value)
         if type(value) in _SMALL:
             return self._dump(self._writer.tree(value, path), path)
+        if nested != "never" and self._is_surely_nested(value, nested):
+            followed = self._nested(value, path)
+            if followed is not None:
+                return followed
+            nested = "never"
         keeping = self._keeping()
         data = self._dump((keeping or self._writer).tree(value, path), path)
         buffers = self._cache.buffers
@@ -277,6 +284,13 @@ class SectionEncoder:
         if self._blobs is None or size < thresholds.compared or size < thresholds.each * len(value):
             return False
         return kind is list or (kind is dict and are_names(value))
+
+    def _is_surely_nested(self, value: Any, nested: Nested) -> bool:
+        """The same, known without encoding the value as a whole, which would be in memory beside it."""
+        if self._room == math.inf or type(value) not in _DIVIDED:
+            return False
+        size = max(self._held, self._cache.thresholds.each * len(value))
+        return exceeds(value, size) and self._is_nested(value, size, nested)
 
     def _buffered(self, data: bytes) -> Buffered:
         """A value with the references to its large buffers; its tree is a blob itself where it is large."""

@@ -104,10 +104,11 @@ class RunEncoder:
             return await run_blocking(encode)
         ahead = self._codec.encode_ahead(sections, sequence=sequence, cache=self._cache, blobs=self._blobs)
         while (record := await run_blocking(_next_or_record, ahead, encode)) is None:
-            await self._store_ahead(self._blobs)
+            if not await self._store_ahead(self._blobs):
+                return await run_blocking(encode)
         return record
 
-    async def _store_ahead(self, blobs: NewBlobs) -> None:
+    async def _store_ahead(self, blobs: NewBlobs) -> bool:
         contents = blobs.ahead()
         try:
             is_stored = await self._backend.put_blobs(self._graph_id, contents)
@@ -118,6 +119,7 @@ class RunEncoder:
         if is_stored:
             blobs.stored(contents)
         self._stores_ahead = is_stored
+        return is_stored
 
     async def _check(self, sections: Mapping[str, Any]) -> None:
         """Make sure that whatever the run began with can be saved. What it adds is checked when a step sets or returns it."""

@@ -110,6 +110,23 @@ def encoding_cost(value: Any, *, limit: int) -> int:
     return total
 
 
+def exceeds(value: Any, size: float) -> bool:
+    """Whether the texts and bytes in a value are certainly longer than that, looking no further than needed to know."""
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        kind = type(item)
+        if kind in _TEXTS:
+            size -= len(item)
+            if size < 0:
+                return True
+        elif kind in _MAPPINGS:
+            pending += item.values()
+        elif kind in _COLLECTIONS:
+            pending += item
+    return False
+
+
 def is_endless(value: Any) -> bool:
     """Whether it refers to the same parts so often that written down, each time anew, it would never end."""
     distinct = [0]
