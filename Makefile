@@ -19,7 +19,7 @@ DIST := dist
 TORCH := $(TOOLS)/torch
 S3RVER := $(TOOLS)/s3rver/node_modules/s3rver/bin/s3rver.js
 
-.PHONY: help demo test test-lowest test-newest test-install test-torch test-s3-ceph test-s3rver check docs crash crash-postgres faults-s3 race bench bench-curves bench-peers bench-report examples wheels format clean
+.PHONY: help demo test test-lowest test-newest test-thorough test-install test-torch test-s3-ceph test-s3rver check docs crash crash-postgres faults-s3 race bench bench-curves bench-peers bench-report examples wheels format clean
 
 help:
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ test-newest: $(UV) ## the same with the newest that are allowed
 
 test-install: .venv/.synced ## all that can be installed, from built wheels: each plugin alone, everything, and user code under type checkers
 	$(RUN) pytest -n $(JOBS) -m "thorough or not thorough" tests/install tests/plugins/types_arrays $(ARGS)
+
+test-thorough: .venv/.synced ## every test, also those that `make test` leaves out, in about ten minutes
+	$(RUN) pytest -n $(JOBS) -m "thorough or not thorough" $(ARGS)
 
 test-torch: $(TORCH)/.synced ## the tests of arrays with PyTorch, whose gigabytes it installs into an environment of its own
 	$(TORCH)/bin/python -m pytest -n 0 $(or $(ARGS),tests/plugins/types_arrays)

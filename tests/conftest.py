@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import closing
 from importlib.util import find_spec
@@ -14,6 +15,12 @@ from spark.graphs.checkpoint import migrations
 if TYPE_CHECKING:
     from tests.plugins.support.s3.servers import S3Server
     from tests.plugins.support.sql_servers import PostgresServer
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays: a test that collects garbage need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

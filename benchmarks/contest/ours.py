@@ -110,9 +110,8 @@ async def graphs(job: Job) -> float:
     """All at once, in one store."""
     async with _sqlite(job) as backend:
         await _loop(job, backend, graph_id="warm", steps=3)
-        began = time.perf_counter()
-        await asyncio.gather(*(_loop(job, backend, graph_id=f"{number}") for number in range(job.size)))
-        return (time.perf_counter() - began) / (job.size * job.times)
+        runs = [_loop(job, backend, graph_id=f"{number}") for number in range(job.size)]
+        return Laps.seconds_together(await asyncio.gather(*runs))
 
 
 async def postgresql(job: Job) -> float:

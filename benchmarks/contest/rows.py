@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ ROWS = (
     Row("sqlite", f"{_CHECKPOINT}, SQLite", "us", 200),
     Row("change", f"{_CHECKPOINT}, SQLite; the floor commits 100 bytes, which is what changed", "us", 200),
     Row("short", "a step and its checkpoint of a state of 1 KB, SQLite", "us", 200),
-    Row("graphs", "a checkpoint of 10 KB of one of {size} graphs at once, SQLite", "us", 20, sizes=(100,)),
+    Row("graphs", "a checkpoint of 10 KB of one of {size} graphs at once, SQLite", "us", 50, sizes=(100,)),
     Row("postgresql", f"{_CHECKPOINT}, PostgreSQL", "us", 200),
     Row("files", f"{_CHECKPOINT}, files", "us", 200),
     Row("append", _LIST, "us", sizes=_LENGTHS, disk="disk after {size} of these steps", rounds=3),
@@ -145,6 +146,12 @@ class Laps:
     def seconds_at_the_end(self) -> float:
         """What one of the last steps took: of the last fifth, and of fifty at least."""
         return self._mean(self.marks[1:][-max(50, len(self.marks) // 5) :])
+
+    @staticmethod
+    def seconds_together(runs: Sequence[Laps]) -> float:
+        """What one step took while all of these runs were under way, of which each had taken its first."""
+        began, ended = max(run.marks[1] for run in runs), min(run.marks[-1] for run in runs)
+        return (ended - began) / sum(began < mark <= ended for run in runs for mark in run.marks)
 
     @staticmethod
     def _mean(marks: list[float]) -> float:

@@ -17,7 +17,7 @@ import pytest
 from benchmarks.__main__ import ALL
 from benchmarks.contest import ours
 from benchmarks.contest.participants import PEERS, ROOT, Participant, ours_and_floor, participant, peers
-from benchmarks.contest.rows import ROWS, Job, Row
+from benchmarks.contest.rows import ROWS, Job, Laps, Row
 from benchmarks.contest.table import markdown, run
 from benchmarks.curves import growing, growth
 from benchmarks.curves.charts import CURVES, Curve, draw, table
@@ -103,6 +103,13 @@ async def test_our_part_of_a_row_with_sizes_does_the_work(row: Row, tmp_path: Pa
     job = Job(6, tmp_path, "bench", size=12_000 if row.is_large else 12, is_large=row.is_large)
 
     assert await getattr(ours, row.name)(job) > 0
+
+
+def test_of_graphs_at_once_only_the_time_counts_in_which_all_take_steps() -> None:
+    """What it costs to begin a run, and to save its first checkpoint, is no part of a step; other rows leave it out, too."""
+    early, late = Laps([0.0, 1.0, 5.0, 6.0, 7.0]), Laps([2.0, 4.0, 5.0, 6.0, 9.0])
+
+    assert Laps.seconds_together([early, late]) == (7 - 4) / 5
 
 
 def test_the_contest_puts_ours_beside_the_floor() -> None:

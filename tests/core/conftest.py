@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from spark.graphs.checkpoint import CheckpointBackend
-from tests.plugins.support.kinds import store_of
+from tests.plugins.support.kinds import SELDOM_S3, store_of
 
 
-@pytest.fixture(params=["file", "sqlite", "s3"])
+@pytest.fixture(params=["file", "sqlite", SELDOM_S3])
 async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CheckpointBackend]:
-    """A store of each kind that keeps large values by themselves."""
+    """A store of each kind that keeps large values by themselves; by default in S3 only where a test says so."""
     async with store_of(request.param, request, tmp_path) as made:
         yield made

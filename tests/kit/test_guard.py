@@ -73,11 +73,14 @@ def test_nothing_of_ours_is_loaded():
     assert loaded == {"spark_testing", "spark_testing.pytest_plugin"}
 """
 
+WITHOUT = [f"-pno:{plugin}" for plugin in ("cacheprovider", "xdist", "hypothesispytest")]
+
 
 def run_pytest(folder: Path, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     (folder / "test_theirs.py").write_text(code)
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *arguments],
+        # Hypothesis takes as long to be imported as all the rest, and they don't use it.
+        [sys.executable, "-m", "pytest", "-q", *WITHOUT, *arguments],
         cwd=folder,
         capture_output=True,
         text=True,

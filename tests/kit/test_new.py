@@ -17,6 +17,7 @@ import yaml
 from spark.hooks import BackendSpec, TypesSpec, hookimpl, register
 from spark_testing.__main__ import main
 from spark_testing.new.project import KINDS, Project, render
+from tests.kit.test_guard import WITHOUT
 from tests.spec.page import ROOT
 from tests.support.projects import PROJECTS, install_from_source, make
 
@@ -28,14 +29,26 @@ def project(kind: str, tmp_path: Path) -> Path:
     return make(kind, tmp_path)
 
 
-@each_kind
-def test_a_new_project_passes_the_suite_of_its_kind(kind: str, project: Path) -> None:
-    """From its sources, as its author runs it; tests/install does the same with a wheel."""
-    environment = os.environ | {"PYTHONPATH": str(install_from_source(project))}
+@pytest.mark.parametrize(
+    "kinds", [["backend"], [kind for kind in KINDS if kind != "backend"]], ids=["backend", "others"]
+)
+def test_new_projects_pass_the_suites_of_their_kinds(kinds: list[str], tmp_path: Path) -> None:
+    """From its sources, as its author runs it, or several at once; tests/install does so with the wheel of each."""
+    projects = [make(kind, tmp_path) for kind in kinds]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(str(install_from_source(each)) for each in projects)}
 
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"],
-        cwd=project,
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-v",
+            "-c",
+            "pyproject.toml",
+            *WITHOUT,
+            *(f"../{each.name}/tests" for each in projects),
+        ],
+        cwd=projects[0],
         env=environment,
         capture_output=True,
         text=True,
@@ -43,6 +56,7 @@ def test_a_new_project_passes_the_suite_of_its_kind(kind: str, project: Path) ->
 
     assert done.returncode == 0, done.stdout[-3_000:] + done.stderr
     assert " skipped" not in done.stdout
+    assert [kind for kind in kinds if f"test_{PROJECTS[kind].name}.py::" not in done.stdout] == []
 
 
 @each_kind

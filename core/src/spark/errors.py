@@ -36,6 +36,7 @@ __all__ = [
     "SparkWarning",
     "StateConflictError",
     "StepSuspended",
+    "StepTimeoutError",
 ]
 
 
@@ -77,6 +78,10 @@ class MapError(SparkError):
 
 class StateConflictError(SparkError):
     """Two parallel branches read and then set one key: the second commit would have lost the first one's value."""
+
+
+class StepTimeoutError(SparkError, TimeoutError):
+    """An execution of a node took longer than its ``timeout``, or gave no sign of life for its ``idle_timeout``."""
 
 
 class StepSuspended(BaseException):

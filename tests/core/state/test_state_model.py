@@ -72,8 +72,8 @@ BUGS = [
     Bug(
         "a set keeps updates of before",
         TRANSACTIONS,
-        "        self.writes[check_key(key)] = self.kept(key, value, self.view)\n        self.updates.pop(key, None)\n",
-        "        self.writes[check_key(key)] = self.kept(key, value, self.view)\n",
+        "        self.writes[check_key(key)] = value\n        self.updates.pop(key, None)\n",
+        "        self.writes[check_key(key)] = value\n",
     ),
     Bug(
         "length is no read",

@@ -123,7 +123,7 @@ BUGS = [
         "noted after the change",
         IN_MAPPING,
         """        newest: _Noted = []
-        self._noted.append((before, lineage.places_of(removed) if removed else None, newest))
+        self._noted.extend((before, lineage.places_of(removed) if removed else None, newest))  # all at once
         if removed:
             lineage.remove(removed)
         items.update(put)
@@ -133,7 +133,7 @@ BUGS = [
         if removed:
             lineage.remove(removed)
         items.update(put)
-        self._noted.append((before, places, newest))
+        self._noted.extend((before, places, newest))
 """,
     ),
     Bug("two continue one version", IN_MAPPING, "        if self._noted:\n", "        if False:\n"),
@@ -156,8 +156,8 @@ BUGS = [
     Bug(
         "only the next change is looked at",
         IN_MAPPING,
-        "            while noted:\n                before, _, noted = noted[0]\n                found = before.get",
-        "            if noted:\n                before, _, noted = noted[0]\n                found = before.get",
+        "            while noted:\n                before, _, noted = noted\n                found = before.get",
+        "            if noted:\n                before, _, noted = noted\n                found = before.get",
     ),
     Bug(
         "values are read after what was noted",
@@ -165,7 +165,7 @@ BUGS = [
         """            value = lineage.items.get(key, _MISSING)  # first: whatever has changed it by then was noted before
             noted = self._noted
             while noted:
-                before, _, noted = noted[0]
+                before, _, noted = noted
                 found = before.get(key, before)
                 if found is not before:
                     return found
@@ -173,7 +173,7 @@ BUGS = [
 """,
         """            noted = self._noted
             while noted:
-                before, _, noted = noted[0]
+                before, _, noted = noted
                 found = before.get(key, before)
                 if found is not before:
                     return found

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from spark.graphs.checkpoint import CheckpointBackend
+from spark.graphs.checkpoint.derived.history import DerivedHistory
+from spark.graphs.checkpoint.storage import derived_id
 from tests.plugins.support.command_line import (
     damage,
     file_url,
@@ -315,3 +317,21 @@ def test_files_and_stores_in_the_users_home_may_be_named_with_a_tilde(
     assert spark("checkpoints", "import", "~/all.records", "--url", "file://~/other").code == 0
 
     assert records(file_url(tmp_path / "other")) == records(source)
+
+
+@pytest.mark.parametrize("graph_ids", [[], ["counting"]], ids=["all", "one"])
+def test_messages_that_were_sent_to_a_graph_go_with_it(graph_ids: list[str], tmp_path: Path) -> None:
+    source, copied, imported = (sqlite_url(tmp_path / name) for name in ("source", "copied", "imported"))
+    fill(source)
+
+    async def send(store: CheckpointBackend) -> None:
+        for number in (1, 2):
+            await DerivedHistory(store, "inbox", "counting").append({"number": number})
+
+    with_store(source, send)
+    assert spark("checkpoints", "copy", *graph_ids, "--url", source, "--to", copied).code == 0
+    archive = str(tmp_path / "archive")
+    assert spark("checkpoints", "export", archive, *graph_ids, "--url", source).code == 0
+    assert spark("checkpoints", "import", archive, *graph_ids, "--url", imported).code == 0
+    assert records(copied) == records(imported) == records(source)
+    assert (derived_id("inbox", "counting"), 2) in {(record.graph_id, record.sequence) for record in records(imported)}

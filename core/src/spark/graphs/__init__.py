@@ -3,20 +3,23 @@
 from spark.graphs.clock import Clock
 from spark.graphs.definition.context import NodeContext
 from spark.graphs.definition.nodes import ExitNode, FunctionNode, JoinNode, Node, node
+from spark.graphs.definition.retry import Retry
 from spark.graphs.graph import Graph
-from spark.graphs.message import Message
+from spark.graphs.message import Interrupt, Message
 from spark.graphs.progress import MapProgress, Progress
 from spark.graphs.state.step_state import GraphState, NodeState
 from spark.graphs.tasks import Budget, Task, TaskType
-from spark.graphs.values.failures import ItemError
+from spark.graphs.values.failures import FailedAttempt, ItemError
 
 __all__ = [
     "Budget",
     "Clock",
     "ExitNode",
+    "FailedAttempt",
     "FunctionNode",
     "Graph",
     "GraphState",
+    "Interrupt",
     "ItemError",
     "JoinNode",
     "MapProgress",
@@ -25,6 +28,7 @@ __all__ = [
     "NodeContext",
     "NodeState",
     "Progress",
+    "Retry",
     "Task",
     "TaskType",
     "node",

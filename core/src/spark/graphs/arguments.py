@@ -21,7 +21,9 @@ from spark.graphs.checkpoint.recording.saving import saver_for
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.clock import Clock, random_hex
 from spark.graphs.definition.nodes import Node
+from spark.graphs.definition.policies import StepPolicy
 from spark.graphs.definition.topology import Topology
+from spark.graphs.engine.attempts import Attempts
 from spark.graphs.engine.executors import LocalExecutor
 from spark.graphs.engine.run import GraphRun
 from spark.graphs.engine.spec import FailureRule, RunSpec, Services
@@ -52,6 +54,8 @@ class Arguments:
     max_concurrency: int | None
     node_threads: int
     failure_rule: FailureRule
+    policy: StepPolicy
+    """What it says of steps that fail or take too long."""
     clock: Clock
     random: Random
 
@@ -65,6 +69,7 @@ class Arguments:
         node_threads: Any,
         on_failure: Any,
         failure_grace: Any,
+        policy: StepPolicy,
         clock: Clock,
         random: Random,
     ) -> Self:
@@ -88,6 +93,7 @@ class Arguments:
             max_concurrency=_checked_concurrency(max_concurrency),
             node_threads=_checked_threads(node_threads),
             failure_rule=_checked_failure_rule(on_failure, failure_grace),
+            policy=policy,
             clock=clock,
             random=random,
         )
@@ -98,6 +104,7 @@ class Arguments:
             "max_concurrency": self.max_concurrency,
             "node_threads": self.node_threads,
             **self.failure_rule.to_data(),
+            **self.policy.to_repeat(),
             "clock": self.clock,
             "random": self.random,
         }
@@ -151,6 +158,7 @@ class Arguments:
         recorder: Recorder | None,
         trigger: RunTrigger,
         answers: Mapping[str, Any],
+        may_wait: bool,
     ) -> GraphRun:
         """A run that begins where the graph stands, with the pending work of the origin."""
         pending, config = origin.pending, self.checkpoint_config or _DEFAULTS
@@ -164,6 +172,7 @@ class Arguments:
             failure_rule=self.failure_rule,
             checkpoint_config=config,
             is_resumed=pending is not None,
+            may_wait=may_wait,
             metrics=config.recorded_metrics() if recorder is not None else (),
         )
         position = origin.position(
@@ -172,6 +181,7 @@ class Arguments:
             state=session.state,
             node_states=session.node_states,
             check=self.check,
+            attempts=Attempts(self.clock, self.random, default=self.policy, records_errors=config.record_errors),
             answers=answers,
         )
         services = Services(
@@ -190,6 +200,7 @@ class Arguments:
             "max_concurrency": self.max_concurrency,
             "node_threads": self.node_threads,
             **self.failure_rule.to_data(),
+            **self.policy.to_data(),
             "checkpoint": self.checkpoint_config and self._config_to_data(self.checkpoint_config),
             "serializer": self.record_codec.serializer if self.record_codec is not None else "",
             **({"inputs": inputs} if inputs is not None else {}),
@@ -281,6 +292,23 @@ def recorded_config(checkpoint: GraphCheckpoint, store: CheckpointBackend | None
             stacklevel=3,
         )
     return config
+
+
+def recorded_policy(checkpoint: GraphCheckpoint) -> dict[str, Any]:
+    """The arguments of ``Graph`` for steps that fail or take too long, as this checkpoint records them.
+
+    Warns of what can't be restored.
+    """
+    lost: list[str] = []
+    found = StepPolicy.recorded_in(checkpoint.config, lost=lost)
+    if lost:
+        warnings.warn(
+            f"{named(checkpoint)} does not record all of what its graph did about steps that failed: {'; '.join(lost)}. To have "
+            "it again, build the graph, and continue with run(resume=True).",
+            SparkWarning,
+            stacklevel=3,
+        )
+    return found
 
 
 def _checked_start(start: Any) -> Node:

@@ -9,7 +9,14 @@ from typing import Any, Self
 from weakref import WeakValueDictionary
 
 from spark.errors import RunError
-from spark.graphs.arguments import Arguments, check_reachable, chosen_id, recorded_config, topology_from
+from spark.graphs.arguments import (
+    Arguments,
+    check_reachable,
+    chosen_id,
+    recorded_config,
+    recorded_policy,
+    topology_from,
+)
 from spark.graphs.checkpoint.configuration.config import CheckpointConfig
 from spark.graphs.checkpoint.links import link, links_of
 from spark.graphs.checkpoint.migrations import migrated
@@ -20,7 +27,9 @@ from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.clock import SYSTEM_CLOCK, SYSTEM_RANDOM, Clock, random_hex
 from spark.graphs.concurrency.blocking import NODE_THREADS
 from spark.graphs.definition.nodes import Node
+from spark.graphs.definition.policies import RetryOption, StepPolicy, TimeOption
 from spark.graphs.definition.topology import Topology
+from spark.graphs.engine.draining import GRACE, RunHandle, checked_drain
 from spark.graphs.engine.ending import Ending
 from spark.graphs.engine.run import GraphRun
 from spark.graphs.engine.spec import FailureRule, OnFailure
@@ -53,6 +62,9 @@ class Graph:
     :param nodes: nodes that must be reachable from the start, to have that checked.
     :param on_failure: whether running nodes may ``"finish"`` when another one fails, and count, or are stopped: ``"cancel"``.
     :param failure_grace: seconds that they get for it; None: 600 to finish, after which they are stopped, or 5 to stop.
+    :param retry: whether a failed step is executed again, for nodes that don't say so themselves: a ``Retry``, or a function.
+    :param timeout: how long one execution of such a node may take, in seconds or as a ``timedelta``; None for no limit.
+    :param idle_timeout: the same for how long it may give no sign of life.
     :param clock: the time, for triggers, budgets and timestamps; tests pass their own.
     :param random: where random ids come from; tests pass their own.
     :raises GraphDefinitionError: the graph can't be run as written.
@@ -71,6 +83,9 @@ class Graph:
         nodes: Sequence[Node] = (),
         on_failure: OnFailure = "finish",
         failure_grace: float | None = None,
+        retry: RetryOption = None,
+        timeout: TimeOption = None,
+        idle_timeout: TimeOption = None,
         clock: Clock = SYSTEM_CLOCK,
         random: Random = SYSTEM_RANDOM,
     ) -> None:
@@ -81,6 +96,7 @@ class Graph:
             node_threads=node_threads,
             on_failure=on_failure,
             failure_grace=failure_grace,
+            policy=StepPolicy.checked(retry, timeout, idle_timeout, where="a graph"),
             clock=clock,
             random=random,
         )
@@ -89,7 +105,8 @@ class Graph:
         )
         self._run: GraphRun | None = None
         """The run that is under way, or the last one."""
-        self._is_running = False
+        self._handle: RunHandle | None = None
+        """Of the call that is under way."""
         self._topology = topology_from(start)
         self._arguments.check_trigger_nodes(self._topology)
         check_reachable(self._topology, nodes)
@@ -130,6 +147,7 @@ class Graph:
             max_concurrency=max_concurrency or checkpoint.config.get("max_concurrency"),
             node_threads=checkpoint.config.get("node_threads", NODE_THREADS),
             **FailureRule.recorded_in(checkpoint.config),
+            **recorded_policy(checkpoint),
             clock=alive._arguments.clock if alive is not None else SYSTEM_CLOCK,
             random=alive._arguments.random if alive is not None else SYSTEM_RANDOM,
         )
@@ -142,8 +160,9 @@ class Graph:
         *,
         resume: Resume = False,
         rename: Mapping[str, str] | None = None,
+        wait: bool = True,
     ) -> Message:
-        """Run until nothing is left to do.
+        """Run until nothing is left to do, or until all that is left waits for something outside.
 
         A run begins at the start, with the state that the graph has, unless there is one to resume. No input is silently
         dropped: give a resumed run the inputs that it was started with, or none. A run that is complete returns its stored
@@ -154,6 +173,9 @@ class Graph:
             graph was made with. ``"state"`` begins a new run, with new inputs, in the state of the latest checkpoint. A
             ``GraphCheckpoint`` continues from that one. ``False`` resumes what ``from_checkpoint`` or ``load`` brought in.
         :param rename: recorded node key, class or function to the key of the node that it is in this graph.
+        :param wait: whether the run waits when all that is left waits for a time, a signal or a retry. It returns with the status
+            ``"interrupted"`` when a question is open and no retry is due any more; with False in any case, without a question as
+            ``"waiting"``, with the time in ``message.due``.
         :raises InputConflictError: the run to resume was started with other inputs.
         :raises RunError: a run is under way, or something that only this graph holds would be lost; says what to do.
         :raises BudgetExceededError: a limit of the task's budget was reached; a checkpoint was made.
@@ -173,9 +195,21 @@ class Graph:
                     return self._session.finish_complete(origin)
             with self._arguments.new_trigger(origin) as trigger:
                 answers = resume if isinstance(resume, Mapping) else {}
-                return await self._run_from(origin, wanted, trigger, answers)
+                return await self._run_from(origin, wanted, trigger, answers, may_wait=wait)
         finally:
-            self._is_running = False
+            self._handle = None
+
+    def drain(self, reason: str = "", *, grace: float = GRACE) -> bool:
+        """Ask the run that is under way to stop at a boundary: it starts nothing new, saves, and returns ``status="drained"``.
+
+        It may be called from another task, from another thread, or in a signal handler. Returns whether a run was there to ask.
+
+        :param reason: what the message says as its ``reason``.
+        :param grace: seconds that running nodes get to finish; then they are cancelled, and stay pending.
+        :raises GraphDefinitionError: an argument can't be used.
+        """
+        request, handle = checked_drain(reason, grace), self._handle
+        return handle is not None and handle.drain(request)
 
     async def load(self, *, rename: Mapping[str, str] | None = None) -> GraphCheckpoint | None:
         """Bring the latest checkpoint of this graph id into the graph; the next ``run`` continues from it.
@@ -193,7 +227,7 @@ class Graph:
             self._run = None
             return found.isolated() if found is not None else None
         finally:
-            self._is_running = False
+            self._handle = None
 
     def with_checkpoints(self, checkpoint_config: CheckpointConfig | None) -> Self:
         """The same graph, checkpointed in another way: a new one with this one's nodes, id and committed states.
@@ -300,7 +334,9 @@ class Graph:
     def __repr__(self) -> str:
         return f"<Graph {self._arguments.graph_id!r} with {len(self._topology.plans)} nodes>"
 
-    async def _run_from(self, origin: Origin, task: Task, trigger: RunTrigger, answers: Mapping[str, Any]) -> Message:
+    async def _run_from(
+        self, origin: Origin, task: Task, trigger: RunTrigger, answers: Mapping[str, Any], *, may_wait: bool
+    ) -> Message:
         if origin.pending is not None:
             inputs = origin.pending.inputs
         else:  # first: if they can't be saved, the graph is unchanged
@@ -323,11 +359,15 @@ class Graph:
             recorder=recorder,
             trigger=trigger,
             answers=answers,
+            may_wait=may_wait,
         )
         self._session.next = Origin()  # only now: a run that could not begin can be tried again
         is_stored = True
+        ending = Ending(run)
+        assert self._handle is not None
+        self._handle.attach(ending)
         try:
-            return await Ending(run).reach()
+            return await ending.reach()
         except BaseException:
             is_stored = recorder is not None and recorder.history.has_grown
             raise
@@ -350,10 +390,10 @@ class Graph:
 
     def _begin(self, what: str) -> None:
         self._check_idle(what)
-        self._is_running = True
+        self._handle = RunHandle()
 
     def _check_idle(self, what: str) -> None:
-        if self._is_running:
+        if self._handle is not None:
             raise RunError(
                 f"Graph {self.graph_id!r} is running, so {what} has to wait: await the run first, or use another Graph with an "
                 "id of its own."

@@ -1,10 +1,17 @@
-"""What a run returns."""
+"""What a run returns, and the questions that it waits to have answered."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final, Self
+
+from spark.graphs.state.journal import Entry, is_open
+from spark.graphs.values.snapshots import snapshot
+
+QUESTION: Final = "interrupt"
+"""What the keys of questions begin with, in the journal of a step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,13 +19,60 @@ class Interrupt:
     """A question that a run waits to have answered: ``graph.run(resume={interrupt.id: answer})``."""
 
     id: str
-    """Names the question in its run; it stays the same until it is answered."""
+    """Names the question in its graph; it stays the same until it is answered."""
     node: str
     """The key of the node that asks."""
     payload: Any
     """What is asked, as the node gave it."""
     since: datetime
     """When it was asked first."""
+    key: str | None = None
+    """What the node calls the question, if it says."""
+    schema: Mapping[str, Any] | None = None
+    """The JSON schema of the answer, if the node asks for one."""
+    error: str | None = None
+    """What was wrong with the last answer, if there was one and it did not fit the schema."""
+    path: tuple[Any, ...] = ()
+    """In a map, the item that asks: its index, or its key, in each map around it, the outermost first."""
+
+    @classmethod
+    def of(cls, entry: Entry, *, node: str, path: tuple[Any, ...]) -> Self:
+        """The question that an entry of a journal holds."""
+        return cls(
+            id=entry["id"],
+            node=node,
+            payload=snapshot(entry["payload"]),
+            since=datetime.fromisoformat(entry["since"]),
+            key=entry.get("key"),
+            schema=snapshot(entry.get("schema")),
+            error=entry.get("refused"),
+            path=path,
+        )
+
+
+def open_questions(frontier: Mapping[str, Any]) -> tuple[Interrupt, ...]:
+    """The questions that are open, in the order in which they were asked.
+
+    :param frontier: that section of a checkpoint, or what the frontier of a run captures.
+    :raises KeyError, TypeError, ValueError, AttributeError: no run would write this.
+    """
+    tokens, found = frontier["tokens"], []
+    for name, entry in frontier.get("journal", {}).items():
+        id, _, key = name.partition("/")
+        if key.startswith(f"{QUESTION}:") and is_open(entry):
+            found.append(Interrupt.of(entry, node=tokens[id]["node"], path=_path(frontier, tokens[id])))
+    return tuple(sorted(found, key=lambda interrupt: interrupt.since))
+
+
+def _path(frontier: Mapping[str, Any], token: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The item of a map that a token comes of."""
+    path: list[Any] = []
+    while token.get("scope"):
+        number, index = token["scope"]
+        token = frontier["tokens"][str(number)]
+        items = frontier["contents"][token["content"]]
+        path.append(list(items)[index] if isinstance(items, Mapping) else index)
+    return tuple(reversed(path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +83,7 @@ class Message:
     """What the last finishing node returned. A node finishes where none of its edges matches."""
     status: str
     """``"completed"``: nothing is left to do; ``"interrupted"``: questions have to be answered; ``"waiting"``: for a time, or for
-    a signal."""
+    a signal; ``"drained"``: it was asked to stop."""
     node: str | None
     """The key of the node that returned it; None when no node ran."""
     run_id: str | None = None
@@ -40,3 +94,5 @@ class Message:
     """The questions that are open, in the order in which they were asked."""
     due: datetime | None = None
     """When the run goes on by itself, if it is resumed then; None if it does not."""
+    reason: str = ""
+    """Why it was drained, as ``graph.drain`` was told."""

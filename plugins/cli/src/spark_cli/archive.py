@@ -96,7 +96,7 @@ class Archive:
         :raises ArchiveError: the file exists, somebody else is writing it, or it can't be written.
         """
         if path.exists():
-            raise ArchiveError(f"{path} already already already exists. Choose another name, or remove it.")
+            raise ArchiveError(f"{path} already exists. Choose another name, or remove it.")
         partial = _partial(path)
         try:
             file = os.fdopen(_opened(partial, os.O_RDWR | os.O_CREAT), "r+b")

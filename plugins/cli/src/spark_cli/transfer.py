@@ -12,13 +12,16 @@ from typing import Final, NoReturn, Protocol, TypeAlias
 from spark.errors import CheckpointDamagedError, DeserializationError, PluginError, SequenceTakenError, SparkError
 from spark.graphs.checkpoint import CheckpointInfo, DamagedRecord, Listing
 from spark.graphs.checkpoint.storage import (
+    DERIVED_KINDS,
     BlobRef,
     CheckpointBackend,
     Record,
     RecordCodec,
     RecordHeader,
     Records,
+    derived_id,
     in_batches,
+    is_derived,
     run_blocking,
 )
 
@@ -95,13 +98,20 @@ async def transfer(
     :param graph_ids: only those of these graphs; all when empty.
     :param report: called with how many are done, and how many there are.
     """
-    listings = [await source.list(graph_id) for graph_id in graph_ids or (None,)]
+    listings = [await source.list(graph_id) for graph_id in _with_derived(graph_ids) or (None,)]
     infos = [info for listing in listings for info in listing.infos]
+    # First what is stored beside graphs, so that no run over there misses a message that was sent.
+    infos.sort(key=lambda info: not is_derived(info.graph_id))
     work = _Transfer(source, target, total=len(infos), report=report)
     work.outcome.unlisted += [damaged for listing in listings for damaged in listing.damaged]
     for graph_id, group in groupby(infos, attrgetter("graph_id")):
         await work.copy_graph(graph_id, list(group))
     return work.outcome
+
+
+def _with_derived(graph_ids: Sequence[str]) -> list[str]:
+    """These graphs, and what is stored beside them."""
+    return [id for each in graph_ids for id in (each, *(derived_id(kind, each) for kind in DERIVED_KINDS))]
 
 
 class _Conflict(Exception):

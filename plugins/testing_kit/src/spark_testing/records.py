@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 from uuid import uuid4
 
-from spark.graphs.checkpoint.storage import Record, RecordHeader, automatic_id
+from spark.graphs.checkpoint.storage import Record, RecordHeader, automatic_id, derived_id
 
 NOON = datetime(2024, 2, 29, 12, 0, 0, 123457, tzinfo=UTC)
 """When the record with sequence 0 would have been made; each later one a second later."""
@@ -43,6 +43,8 @@ HOSTILE_IDS = [
     "floor",
     "000000000001.ckpt",
     "ckpt_g_000001",
+    derived_id("inbox", "a/b"),
+    derived_id("claim", "🙈" * 200),
     "größe",
     "日本語",
     "🙈🙉🙊",
@@ -55,7 +57,8 @@ HOSTILE_IDS = [
     "é" * 200,
     "🙈" * 200,
 ]
-"""Graph ids and checkpoint ids that are allowed, and that a careless store mistakes for something else than a name."""
+"""Graph ids, those of histories beside graphs, and checkpoint ids: all allowed, and a careless store mistakes them for something
+else than names."""
 
 
 def make_record(

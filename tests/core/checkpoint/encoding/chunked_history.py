@@ -69,6 +69,10 @@ class History:
     def set_key(self, which: int, number: int) -> None:
         self.put(f"k{which % 25}", [text(number)])
 
+    def set_text(self, which: int, number: int) -> None:
+        """A small value of a plain type; now and then a text that is a chunk by itself."""
+        self.put(f"s{which % 3}", text(number) * (1 + 4 * (number % 5 == 0)) if number % 3 else number)
+
     def delete_key(self, which: int, number: int) -> None:
         self.put(f"k{which % 25}", DELETED)
 
@@ -315,6 +319,7 @@ def edited(items: Iterable[Any], which: int, number: int) -> list[Any]:
 
 OFTEN: Final = [
     "set_key",
+    "set_text",
     "delete_key",
     "append",
     "set_log",

@@ -7,7 +7,7 @@ import textwrap
 from types import ModuleType
 from typing import Any, Final
 
-from spark.graphs.checkpoint.encoding import chunk, chunked, followed, levels, places, section_encoder
+from spark.graphs.checkpoint.encoding import chunk, chunked, followed, levels, places, section_encoder, stored_mappings
 from spark.graphs.checkpoint.records import chunks, references
 
 Planted = tuple[Any, str, Any]
@@ -63,7 +63,7 @@ PLANTED: Final[dict[str, Planted]] = {
     "the tail is out of order without chunks": edited(
         chunked, MAPPING, "_drop", "self.tail = {key: self.tail[key] for key in self.in_order(self.tail)}", "pass"
     ),
-    "what is apart is not retired": edited(chunked, MAPPING, "_leave_tail", "self._retired(item.names())", "pass"),
+    "what is apart is not retired": edited(chunked, MAPPING, "_give_up", "self._retired(item.names())", "pass"),
     "what is apart is flushed while it refers to chunks": edited(
         chunked, MAPPING, "_cold_items", "or not item.is_pinned", "or True"
     ),
@@ -90,7 +90,7 @@ PLANTED: Final[dict[str, Planted]] = {
         followed, OF_LIST, "follow", "value.continues(self.values)", "len(value) >= len(self.places)"
     ),
     "fingerprints outlive their items": edited(
-        followed, FOLLOWED, "put", "self.prints[key] = _print(data)", "self.prints.setdefault(key, _print(data))"
+        followed, FOLLOWED, "put", "self.prints[key] = print_of(data)", "self.prints.setdefault(key, print_of(data))"
     ),
     "places are not unique": edited(
         places,
@@ -99,7 +99,7 @@ PLANTED: Final[dict[str, Planted]] = {
         "first = 0 if low is None else math.floor(low) + 1",
         "first = 0 if low is None else math.floor(low)",
     ),
-    "two runs of places are one": edited(places, section_encoder, "runs", "places[end - 1] + 1", "places[end - 1] + 2"),
+    "two runs of places are one": edited(places, stored_mappings, "runs", "places[end - 1] + 1", "places[end - 1] + 2"),
     "removed keys are read after the values": edited(chunks, None, "_items", "items.pop(key, None)", "pass"),
     "the tail is read first": edited(
         chunks,
@@ -111,15 +111,30 @@ PLANTED: Final[dict[str, Planted]] = {
     "what is nested is not looked for": edited(
         references, None, "_in_chunks", "yield from _at(apart, key, value)", "pass"
     ),
-    "what was not kept stays in the tail": edited(chunked, MAPPING, "flush", "self.unkept > 0 or", ""),
+    "what was not kept stays in the tail": edited(chunked, MAPPING, "flush", "math.inf if self.unkept else", ""),
     "what was not kept is kept back": edited(
         chunked, MAPPING, "_hot_items", "is bytes or type(item) is Unkept", "is bytes"
     ),
     "what was not kept counts after it was written": edited(
-        chunked, MAPPING, "_leave_tail", "self.unkept -= len(item)", "pass"
+        chunked, MAPPING, "_give_up", "self.unkept -= len(item)", "pass"
     ),
     "what was not kept is not told apart": edited(
-        followed, FOLLOWED, "put", "self.prints[key] = data.print", "self.prints.setdefault(key, data.print)"
+        chunk, followed, "print_of", 'item.print if type(item) is Unkept else b"apart"', 'b"apart"'
+    ),
+    "what stands around the tail is taken for that of other keys": edited(
+        stored_mappings, None, "_fits", "is_same and template.keys.keys() == chunked.tail.keys()", "is_same"
+    ),
+    "what is apart is replaced like what is in the tail": edited(
+        followed, OF_MAPPING, "_replace_in_tail", "type(tail.get(key)) is not bytes", "key not in tail"
+    ),
+    "what is replaced keeps its size": edited(
+        chunked, MAPPING, "replace", "self.size += len(item) - len(self.tail[key])", "pass"
+    ),
+    "what stands around the tail outlives its chunks": edited(
+        stored_mappings, None, "_fits", "template.head is chunked.head and ", ""
+    ),
+    "what stands around the tail outlives its places": edited(
+        chunked, MAPPING, "remove", "self.template = None", "pass"
     ),
     "what is nested is never put into chunks": edited(
         section_encoder, section_encoder.SectionEncoder, "_flush", "self._flush(nested)", "()"

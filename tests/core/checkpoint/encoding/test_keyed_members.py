@@ -213,6 +213,7 @@ async def test_many_pending_tokens_load_and_resume_from_any_step(backend: Checkp
     assert (await manager.verify()).is_fine
 
 
+@pytest.mark.parametrize("backend", ["file", "sqlite", "s3"], indirect=True)
 async def test_what_tokens_carry_is_stored_once_where_it_is_large(backend: CheckpointBackend) -> None:
     await fan_out(backend).run()
     sizes = [info.size for info in (await backend.list("g")).infos]

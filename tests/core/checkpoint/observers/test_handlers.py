@@ -73,7 +73,7 @@ async def test_created_comes_when_it_is_durable_and_deleted_when_it_is_gone(
 
     assert diary.entries == [
         ("created", 1, [1]),
-        ("created", 2, [1, 2]),
+        ("created", 2, [2]),
         ("deleted", "ckpt_g_000001", [2]),
     ]
 

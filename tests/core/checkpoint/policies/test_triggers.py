@@ -147,7 +147,7 @@ class TestRuns:
         graph = Graph(countdown(), checkpoint_config=CheckpointConfig(trigger=Own()), clock=FakeClock())
         await graph.run({"limit": 3})
 
-        assert seen == [Boundary(n, "Countdown", frozenset({"Countdown"}), 0.0, 0.0) for n in (1, 2)]
+        assert seen == [Boundary(n, "Countdown", ("Countdown",), 0.0, 0.0) for n in (1, 2)]
 
     async def test_disabled_means_no_checkpoint_at_all(self) -> None:
         backend = InMemoryCheckpointBackend()

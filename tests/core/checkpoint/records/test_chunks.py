@@ -86,6 +86,7 @@ async def test_every_checkpoint_loads_with_its_values_in_order(backend: Checkpoi
         assert list(loaded.items()) == list(expected_after(step).items())
 
 
+@pytest.mark.parametrize("backend", ["file", "sqlite", "s3"], indirect=True)
 async def test_chunks_go_with_the_last_checkpoint_that_needs_them(backend: CheckpointBackend) -> None:
     graph = graph_of(backend, 20, max_checkpoints=2)
     backend.blob_cost = 1024

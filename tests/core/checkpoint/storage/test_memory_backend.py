@@ -13,7 +13,7 @@ from spark_testing.records import make_record
 
 
 class TestMemoryBackend(CheckpointBackendConformance):
-    capabilities = ("keeps_blobs",)
+    capabilities = ("keeps_blobs", "deletes_along")
 
     @pytest.fixture
     async def backend(self) -> AsyncIterator[InMemoryCheckpointBackend]:

@@ -48,6 +48,7 @@ from spark.graphs.checkpoint.storage.memory import InMemoryCheckpointBackend
 from spark.graphs.checkpoint.storage.opening import backend_class, open_backend
 
 if TYPE_CHECKING:
+    from spark.graphs.checkpoint.maintenance.runs import RunInfo
     from spark.graphs.checkpoint.policies.improvements import WhenImproved
     from spark.graphs.checkpoint.policies.lookup import retention_class, trigger_class
     from spark.graphs.checkpoint.policies.selections import KeepBest, KeepDaily, KeepEvery
@@ -94,6 +95,7 @@ __all__ = [
     "OnSignal",
     "ReadLimits",
     "Retention",
+    "RunInfo",
     "SavedType",
     "SequenceTakenError",
     "SerializationError",
@@ -115,12 +117,13 @@ __all__ = [
 
 
 _RARE: Final = {
-    "improvements": ("WhenImproved",),
-    "lookup": ("retention_class", "trigger_class"),
-    "selections": ("KeepBest", "KeepDaily", "KeepEvery"),
-    "signals": ("OnSignal",),
+    "maintenance.runs": ("RunInfo",),
+    "policies.improvements": ("WhenImproved",),
+    "policies.lookup": ("retention_class", "trigger_class"),
+    "policies.selections": ("KeepBest", "KeepDaily", "KeepEvery"),
+    "policies.signals": ("OnSignal",),
 }
-"""Modules of ``policies`` that are imported on first use, and what comes from there."""
+"""Modules that are imported on first use, and what comes from there."""
 
 
 if not TYPE_CHECKING:  # or a misspelt import would have a type: Any
@@ -129,7 +132,7 @@ if not TYPE_CHECKING:  # or a misspelt import would have a type: Any
         """Rules that few programs use, and the backends that plugins bring, such as ``FileCheckpointBackend``."""
         for module, names in _RARE.items():
             if name in names:
-                value = globals()[name] = getattr(import_module(f"{__name__}.policies.{module}"), name)
+                value = globals()[name] = getattr(import_module(f"{__name__}.{module}"), name)
                 return value
         from spark.hooks.registry import class_to_import
 

@@ -3,17 +3,41 @@
 from __future__ import annotations
 
 import re
+from hashlib import sha256
+from typing import Final
 
 from spark.errors import InvalidIdError
 
 MAX_GRAPH_ID = 200
 MAX_CHECKPOINT_ID = 256
+DERIVED: Final = "__spark__."
+"""How the ids begin of histories that the core keeps beside that of a graph, and no graph's own."""
+INBOX: Final = "inbox"
+"""The history of the messages that were sent to a graph."""
+CLAIM: Final = "claim"
+"""The history of who ran it."""
+DERIVED_KINDS: Final = (INBOX, CLAIM)
+"""What of a graph is in a history of its own. Forgetting, copying and verifying a graph goes by this."""
 
+_READABLE: Final = 80
 _AUTOMATIC = re.compile(r"ckpt_(?P<graph>.+)_(?P<sequence>[0-9]{6,18})\Z", re.DOTALL)
 
 
 def check_graph_id(graph_id: str) -> str:
-    """The graph id itself, when it can be used.
+    """The graph id itself, when a graph can have it.
+
+    :raises InvalidIdError: it is empty, too long, or holds control characters or text that UTF-8 can't encode; or it is reserved.
+    """
+    if is_derived(check_stored_graph_id(graph_id)):
+        raise InvalidIdError(
+            f"The graph id {graph_id!r} begins with {DERIVED!r}, which is reserved for what is stored beside a graph. Choose "
+            "another one."
+        )
+    return graph_id
+
+
+def check_stored_graph_id(graph_id: str) -> str:
+    """The graph id itself, when a record can have it: that of a graph, or one that ``derived_id`` gives.
 
     :raises InvalidIdError: it is empty, too long, or holds control characters or text that UTF-8 can't encode.
     """
@@ -30,6 +54,36 @@ def check_checkpoint_id(checkpoint_id: str) -> str:
     if isinstance(checkpoint_id, str) and 0 < len(checkpoint_id) <= MAX_CHECKPOINT_ID and checkpoint_id.isprintable():
         return checkpoint_id
     raise _invalid("checkpoint id", checkpoint_id, MAX_CHECKPOINT_ID)
+
+
+def derived_id(kind: str, graph_id: str) -> str:
+    """The id of one of the histories beside that of a graph, no longer than a graph id may be.
+
+    It is ``"__spark__.<kind>.<graph id>"``. Of a long graph id it holds the beginning and a hash; its records name the graph.
+
+    :param kind: one of ``DERIVED_KINDS``.
+    """
+    plain = f"{DERIVED}{kind}.{graph_id}"
+    if len(plain) <= MAX_GRAPH_ID:
+        return plain
+    hashed = sha256(graph_id.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{DERIVED}{kind}~.{graph_id[:_READABLE]}.{hashed}"
+
+
+def is_derived(graph_id: str) -> bool:
+    """Whether this is no graph's own id, but one that ``derived_id`` gives."""
+    return graph_id.startswith(DERIVED)
+
+
+def parse_derived_id(graph_id: str) -> tuple[str, str | None] | None:
+    """The kind and the graph id that a derived id stands for, or None for another id.
+
+    The graph id is None where it was too long to be spelt out.
+    """
+    if not is_derived(graph_id):
+        return None
+    kind, _, rest = graph_id.removeprefix(DERIVED).partition(".")
+    return (kind.removesuffix("~"), None) if kind.endswith("~") else (kind, rest)
 
 
 def automatic_id(graph_id: str, sequence: int) -> str:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from spark.errors import CheckpointConflictError, SequenceTakenError
 from spark.graphs.checkpoint.calls import ATTEMPTS, never_free, wrapped
-from spark.graphs.checkpoint.ids import parse_automatic_id
+from spark.graphs.checkpoint.ids import check_graph_id, parse_automatic_id
 from spark.graphs.checkpoint.links import link, links_of
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.records.record import Record
@@ -57,6 +57,7 @@ async def save_checkpoint(
     checkpoint: Saveable, backend: RecordStore, *, random: Random = SYSTEM_RANDOM
 ) -> CheckpointInfo:
     """Store a checkpoint made by hand under its own id; ``GraphCheckpoint.save`` says the rest."""
+    check_graph_id(checkpoint.graph_id)
     with wrapped(backend, "looking for checkpoint ", checkpoint.checkpoint_id):
         earlier = await backend.find(checkpoint.checkpoint_id)
     if earlier is not None and earlier.graph_id != checkpoint.graph_id:

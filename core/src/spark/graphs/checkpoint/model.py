@@ -6,12 +6,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from spark.graphs.checkpoint.ids import check_checkpoint_id, check_graph_id
+from spark.errors import CheckpointDamagedError
+from spark.graphs.checkpoint.ids import check_checkpoint_id, check_graph_id, check_stored_graph_id
 from spark.graphs.checkpoint.links import linked_as
 from spark.graphs.checkpoint.manual import RecordStore, save_checkpoint
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.sections import Section, sections_of
 from spark.graphs.clock import SYSTEM_CLOCK, Clock
+from spark.graphs.message import Interrupt, open_questions
 from spark.graphs.values.snapshots import snapshot
 
 CURRENT_VERSION: Final = "1.0.0"
@@ -59,7 +61,7 @@ class GraphCheckpoint:
 
     def __post_init__(self) -> None:
         check_checkpoint_id(self.checkpoint_id)
-        check_graph_id(self.graph_id)
+        check_stored_graph_id(self.graph_id)
 
     async def save(self, backend: RecordStore) -> CheckpointInfo:
         """Store this checkpoint durably, replacing one with the same id, and say where it went.
@@ -71,6 +73,21 @@ class GraphCheckpoint:
         :raises BackendError: the storage failed.
         """
         return await save_checkpoint(self, backend)
+
+    def interrupts(self) -> tuple[Interrupt, ...]:
+        """The questions that its run waits to have answered, in the order in which they were asked.
+
+        :raises CheckpointDamagedError: its pending work is not what a run would write.
+        """
+        if self.frontier is None:
+            return ()
+        try:
+            return open_questions(self.frontier)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise CheckpointDamagedError(
+                f"Checkpoint {self.checkpoint_id!r} of graph {self.graph_id!r} has an invalid frontier: its questions can't be "
+                "read. An earlier checkpoint of this graph may be intact: list them, and load one of those."
+            ) from error
 
     def isolated(self) -> GraphCheckpoint:
         """A copy that shares nothing mutable with this one."""

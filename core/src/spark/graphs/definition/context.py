@@ -8,11 +8,13 @@ from typing import Any, Final
 
 from spark.graphs.definition.calls import call
 from spark.graphs.definition.questions import ask
+from spark.graphs.definition.retry import KIND as RETRY
 from spark.graphs.definition.step import StepInput
 from spark.graphs.definition.step_journal import StepJournal
 from spark.graphs.definition.timers import sleep, sleep_until
 from spark.graphs.state.step_state import Ended, GraphState, NodeState
 from spark.graphs.state.transactions import StateTransaction
+from spark.graphs.values.failures import FailedAttempt
 from spark.graphs.values.snapshots import snapshot
 
 _UNREAD: Final = object()
@@ -119,6 +121,14 @@ class NodeContext:
         """1 for the first execution of this step; one more after each that failed."""
         return self._step.attempt
 
+    @property
+    def last_error(self) -> FailedAttempt | None:
+        """Why the attempt before this one failed; None at the first."""
+        if not self._step.token.failures:
+            return None
+        entry = self._step.scope.entries(self._step.token).get(RETRY)
+        return FailedAttempt.of(entry["failure"]) if entry is not None else None
+
     async def interrupt(self, payload: Any = None, key: str | None = None) -> Any:
         """Ask somebody outside, and return the answer: see ``graph.run(resume={id: answer})``."""
         return await ask(self._open_journal(), payload, key=key)
@@ -127,12 +137,24 @@ class NodeContext:
         """Call a function once, and record its result: a repeated step gets it back without another call."""
         return await call(self._open_journal(), key, function, *args, **kwargs)
 
-    async def sleep(self, duration: timedelta) -> None:
-        """Wait for so long; no process has to stay alive meanwhile."""
+    async def sleep(self, duration: timedelta | float) -> None:
+        """Wait for so long, counted from the first time that the step comes here. No process has to stay alive meanwhile.
+
+        The step ends here, and is repeated from its beginning when the time is over: see ``docs/timers.md``.
+
+        :param duration: a ``timedelta``, or seconds. Zero, or less, does not wait.
+        :raises TypeError: it is neither.
+        :raises ValueError: it is not finite, or ends after the year 9999.
+        """
         await sleep(self._open_journal(), duration)
 
     async def sleep_until(self, moment: datetime) -> None:
-        """Wait until this moment; no process has to stay alive meanwhile."""
+        """The same until this moment, or rather until the one that is given the first time that the step comes here.
+
+        :param moment: naive means local time. One that has passed does not wait.
+        :raises TypeError: it is no datetime.
+        :raises ValueError: UTC has no year for it.
+        """
         await sleep_until(self._open_journal(), moment)
 
     def _open_journal(self) -> StepJournal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from threading import Lock
 from types import FunctionType
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -75,13 +76,12 @@ class Edge(Generic[End]):
             and _is_same_condition(self.condition, other.condition)
         )
 
-    def kind(self) -> Any:
+    def kind(self) -> tuple[Any, ...]:
         """Something that can be hashed, and that the same edge has, too; most others have something else."""
-        try:
-            equals = frozenset(self._expected)
-            hash(equals)
-        except Exception:  # among the values is a list, for instance
-            equals = frozenset()
+        equals = None
+        if self._expected:
+            with suppress(Exception):  # among the values is a list, for instance
+                equals = frozenset(self._expected)
         return id(self.target), self.priority, equals, self.each and self.each.key
 
     def condition_label(self) -> str:
@@ -133,16 +133,18 @@ class Edges(Generic[End]):
 
     def __init__(self) -> None:
         self._all: list[Edge[End]] = []
-        self._alike: dict[Any, list[Edge[End]]] = {}
-        """Those among which an edge is looked for that may be the same."""
+        self._alike: dict[Any, Edge[End]] = {}
+        """By kind, and by a number for those of one kind: where an edge is looked for that may be the same."""
 
     def append(self, edge: Edge[End]) -> None:
         """Add an edge, unless it is there."""
+        kind, number = edge.kind(), 0
         with _WIRING:
-            alike = self._alike.setdefault(edge.kind(), [])
-            if not any(edge.is_same(earlier) for earlier in alike):
-                alike.append(edge)
-                self._all.append(edge)
+            while (earlier := self._alike.setdefault((*kind, number), edge)) is not edge:
+                if edge.is_same(earlier):
+                    return
+                number += 1
+            self._all.append(edge)
 
     def __iter__(self) -> Iterator[Edge[End]]:
         return iter(tuple(self._all))

@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 from spark.errors import GraphDefinitionError
 from spark.graphs.definition.edges import Condition, Edge, Edges
 from spark.graphs.definition.maps import Each, OnError
+from spark.graphs.definition.policies import UNSET, RetryOption, TimeOption
 
 if TYPE_CHECKING:
     from spark.graphs.definition.context import NodeContext
@@ -27,6 +28,14 @@ class Node:
     name: str | None = None
     """The name given to this node; without one, its class name is its key in the graph."""
 
+    retry: RetryOption = UNSET
+    """Whether a step that failed is executed again: a ``Retry``, or a function of the error and the attempt that returns the
+    seconds to wait; None for never. Without it, the graph's default holds. A class may set it, or write it as a method."""
+    timeout: TimeOption = UNSET
+    """How long one execution may take, in seconds or as a ``timedelta``; None for no limit. Without it, the graph's holds."""
+    idle_timeout: TimeOption = UNSET
+    """The same for how long it may give no sign of life, such as ``context.heartbeat()``."""
+
     process: Callable[..., Any]
     """Does the work, and returns the output's content, usually a dict. Every node class writes its own.
 
@@ -41,12 +50,26 @@ class Node:
         # Here and not in __init__, so that a subclass need not call super().__init__().
         self = super().__new__(cls)
         object.__setattr__(self, "_edges", Edges())  # also of a frozen dataclass
-        object.__setattr__(self, "_has_arguments", bool(args) or bool(kwargs.keys() - {"name"}))
+        recorded = _POLICIES if cls.__init__ is Node.__init__ else _NAME
+        object.__setattr__(self, "_has_arguments", bool(args) or bool(kwargs.keys() - recorded))
         return self
 
-    def __init__(self, *, name: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        retry: RetryOption = UNSET,
+        timeout: TimeOption = UNSET,
+        idle_timeout: TimeOption = UNSET,
+    ) -> None:
         if name is not None:
             self.name = name
+        if retry is not UNSET:
+            self.retry = retry
+        if timeout is not UNSET:
+            self.timeout = timeout
+        if idle_timeout is not UNSET:
+            self.idle_timeout = idle_timeout
 
     def on(self, condition: Condition | None = None, *, priority: int = 0, **equals: Any) -> OutgoingEdge:
         """The beginning of an edge that fires only for some outputs: ``node.on(done=True) >> exit``.
@@ -245,8 +268,8 @@ class JoinNode(Node):
 class FunctionNode(Node):
     """A node made of a function by ``@node``."""
 
-    def __init__(self, function: Callable[..., Any], *, name: str | None = None) -> None:
-        super().__init__(name=name)
+    def __init__(self, function: Callable[..., Any], *, name: str | None = None, **policies: Any) -> None:
+        super().__init__(name=name, **policies)
         self.process = function
         self.__doc__ = function.__doc__
         self._has_arguments = False  # its one argument is found again by name, see rebuild
@@ -298,19 +321,31 @@ _AMBIGUOUS: Final[set[tuple[str, str]]] = set()
 _FUNCTIONS: Final[WeakValueDictionary[tuple[str, str], Callable[..., Any]]] = WeakValueDictionary()
 
 
+_NAME: Final = frozenset({"name"})
+_POLICIES: Final = frozenset({"name", "retry", "timeout", "idle_timeout"})
+"""What checkpoints record of the arguments of a node whose class writes no ``__init__``."""
+
+
 @overload
 def node(function: Callable[..., Any], /) -> FunctionNode: ...
 @overload
-def node(*, name: str | None = None) -> Callable[[Callable[..., Any]], FunctionNode]: ...
 def node(
-    function: Callable[..., Any] | None = None, /, *, name: str | None = None
+    *,
+    name: str | None = None,
+    retry: RetryOption = UNSET,
+    timeout: TimeOption = UNSET,
+    idle_timeout: TimeOption = UNSET,
+) -> Callable[[Callable[..., Any]], FunctionNode]: ...
+def node(
+    function: Callable[..., Any] | None = None, /, *, name: str | None = None, **policies: Any
 ) -> FunctionNode | Callable[[Callable[..., Any]], FunctionNode]:
-    """Make a node of a function: ``@node`` or ``@node(name="fetch")``.
+    """Make a node of a function: ``@node`` or ``@node(name="fetch", retry=Retry())``.
 
-    The function is async or plain, and takes the context or nothing, as ``Node.process`` does.
+    The function is async or plain, and takes the context or nothing, as ``Node.process`` does. The other arguments are those of
+    ``Node``.
     """
     if function is None:
-        return lambda decorated: FunctionNode(decorated, name=name)
+        return lambda decorated: FunctionNode(decorated, name=name, **policies)
     if not callable(function):
         raise GraphDefinitionError(f"@node decorates a function; a name is given by keyword: @node(name={function!r}).")
     return FunctionNode(function, name=name)

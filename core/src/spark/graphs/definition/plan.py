@@ -9,6 +9,7 @@ from typing import Any
 from spark.errors import GraphDefinitionError
 from spark.graphs.definition.edges import Edge
 from spark.graphs.definition.nodes import Node
+from spark.graphs.definition.policies import StepPolicy
 from spark.graphs.state.groups import Mapped, MapRule
 from spark.graphs.state.step_state import Ended
 
@@ -16,13 +17,13 @@ from spark.graphs.state.step_state import Ended
 class NodePlan:
     """A node under its key, with its edges in the order in which they fire."""
 
-    __slots__ = ("edges", "ended", "is_async", "key", "maps", "names", "node", "output", "takes_context")
+    __slots__ = ("edges", "ended", "is_async", "key", "maps", "names", "node", "output", "policy", "takes_context")
 
     def __init__(self, key: str, node: Node) -> None:
         process = _process_of(node)
         self.key: str = key
         self.node: Node = node
-        self.names: frozenset[str] = frozenset((key, node.kind(), *((node.name,) if node.name else ())))
+        self.names: tuple[str, ...] = tuple({key: None, node.kind(): None, node.name or key: None})
         """Everything that ``trigger_on_node`` may call it."""
         self.edges: tuple[tuple[Edge[Node], str], ...] = ()
         """Outgoing edges, each with the key of its target."""
@@ -32,6 +33,8 @@ class NodePlan:
         """How an error names what it returned."""
         self.ended: Ended = Ended(f"This step of node {key!r}")
         """What the state of its contexts becomes when their step has ended."""
+        self.policy: StepPolicy = StepPolicy.checked(node.retry, node.timeout, node.idle_timeout, where=f"node {key!r}")
+        """What it says itself of steps that fail or take too long."""
         self.takes_context: bool = _takes_context(node, process)
         self.is_async: bool = _is_async(process)
         """Whether it runs on the event loop; a plain one needs a thread."""
@@ -44,7 +47,11 @@ class NodePlan:
         """
         if self.maps:
             return self._mapped([edge for edge in self.edges if edge[0].matches(content)], content)
-        return [target for edge, target in self.edges if edge.matches(content)]
+        targets: list[str | Mapped] = []
+        for edge, target in self.edges:
+            if edge.matches(content):
+                targets.append(target)
+        return targets
 
     def _mapped(self, matching: Iterable[tuple[Edge[Node], str]], content: Any) -> list[str | Mapped]:
         targets: list[str | Mapped] = []

@@ -42,7 +42,10 @@ class StepJournal:
 
     def entry(self, key: str) -> Entry | None:
         """What is recorded under this key; None when nothing is."""
-        return self.step.scope.entries(self.step.token).get(key)
+        entry = self.step.scope.entries(self.step.token).get(key)
+        if entry is None or "aside" not in entry:
+            return entry
+        return {name: value for name, value in entry.items() if name != "aside"}  # the step comes here again
 
     async def record(self, key: str, entry: Entry) -> Entry:
         """Keep an entry. Returns it as it is kept, once it is durable.

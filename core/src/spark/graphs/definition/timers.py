@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from spark.graphs.definition.step_journal import StepJournal
 from spark.graphs.state.journal import is_open
@@ -10,16 +12,63 @@ from spark.graphs.state.journal import is_open
 KIND = "sleep"
 
 
-async def sleep(journal: StepJournal, duration: timedelta) -> None:
+async def sleep(journal: StepJournal, duration: timedelta | float) -> None:
     """Suspend the step for so long, counted from the first time that it comes here."""
-    await sleep_until(journal, journal.now() + duration)
+    length = _length(duration)
+    await _wait(journal, lambda now: _end_of(length, now))
 
 
 async def sleep_until(journal: StepJournal, moment: datetime) -> None:
     """Suspend the step until this moment, or rather until the one that was given the first time that it came here."""
-    name, now = journal.next_key(KIND, ""), journal.now()
+    until = _in_utc(moment)
+    await _wait(journal, lambda now: until)
+
+
+async def _wait(journal: StepJournal, until: Callable[[datetime], datetime]) -> None:
+    name = journal.next_key(KIND, "")
     entry = journal.entry(name)
-    if entry is None and moment > now:
+    if entry is None:
+        now = journal.now()
+        moment = until(now)
+        if moment <= now:
+            return
         entry = {"due": moment.astimezone(UTC).isoformat(), "since": now.isoformat()}
-    if entry is not None and is_open(entry):
+    if is_open(entry):
         await journal.wait(name, entry)
+
+
+def _end_of(length: timedelta, begin: datetime) -> datetime:
+    try:
+        return begin + length
+    except OverflowError:
+        raise ValueError(f"context.sleep({length!r}) would end after the year 9999; give a shorter time.") from None
+
+
+def _length(duration: Any) -> timedelta:
+    """How long, given as a ``timedelta`` or in seconds."""
+    if isinstance(duration, timedelta):
+        return duration
+    if isinstance(duration, bool) or not isinstance(duration, int | float):
+        raise TypeError(
+            f"context.sleep({duration!r}): give a timedelta, for instance timedelta(hours=3), or a number of seconds."
+        )
+    try:
+        return timedelta(seconds=duration)
+    except (OverflowError, ValueError):  # infinite, not a number, or longer than a timedelta can be
+        raise ValueError(
+            f"context.sleep({duration!r}): give a finite number of seconds. To wait without an end, wait for a signal."
+        ) from None
+
+
+def _in_utc(moment: Any) -> datetime:
+    """A moment, given as a datetime; a naive one means local time."""
+    if not isinstance(moment, datetime):
+        raise TypeError(
+            f"context.sleep_until({moment!r}): give a datetime, for instance datetime.now(UTC) + timedelta(days=1)."
+        )
+    try:
+        return moment.astimezone(UTC)
+    except (OverflowError, ValueError, OSError):
+        raise ValueError(
+            f"context.sleep_until({moment!r}): in UTC, this is no moment of the years 1 to 9999."
+        ) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from spark.errors import GraphDefinitionError
@@ -31,18 +32,18 @@ class Topology:
         self.start: str = keys[id(start)]
         self.plans: dict[str, NodePlan] = {keys[id(node)]: NodePlan(keys[id(node)], node) for node in nodes}
         """Node key to how it is executed, in discovery order."""
-        self._declared: list[tuple[str, Edge[Node], str]] = []
-        """The edges in the order of declaration, because that is what keys are given by when the graph is rebuilt."""
+        self._declared: dict[str, tuple[tuple[Edge[Node], str], ...]] = {}
+        """Node key to its edges in the order of declaration, because that is what keys are given by when the graph is rebuilt."""
         for node in nodes:
             key = keys[id(node)]
-            edges = [(edge, keys[id(edge.target)]) for edge in node._edges]
-            self._declared += [(key, edge, target) for edge, target in edges]
-            self.plans[key].edges = tuple(sorted(edges, key=lambda each: -each[0].priority))
+            edges = tuple([(edge, keys[id(edge.target)]) for edge in node._edges])
+            self._declared[key] = edges
+            in_order = sorted(edges, key=lambda each: -each[0].priority) if len(edges) > 1 else edges
+            self.plans[key].edges = tuple(in_order)
         self._order = {key: place for place, key in enumerate(self.plans)}
         self._joins = [key for key, plan in self.plans.items() if isinstance(plan.node, JoinNode)]
         self._reaches = _joins_reached(self.plans, self._joins)
         self._maps = _maps(self.plans, self._joins)
-        self._data: dict[str, Any] | None = None
         self._identities: dict[str, str] | None = None
 
     def new_frontier(self) -> Frontier:
@@ -81,19 +82,18 @@ class Topology:
     def identities(self) -> dict[str, str]:
         """Node key to the class or function that checkpoints record for it, in discovery order."""
         if self._identities is None:
-            nodes = self.to_data()["nodes"]
+            nodes = self.data["nodes"]
             self._identities = {data["key"]: data.get("function", data.get("class")) for data in nodes}
         return self._identities
 
-    def to_data(self) -> dict[str, Any]:
-        """The shape as plain data, as checkpoints record it: the same dict each time. Never change it."""
-        if self._data is None:
-            self._data = {
-                "start": self.start,
-                "nodes": [_node_data(plan) for plan in self.plans.values()],
-                "edges": [_edge_data(*declared) for declared in self._declared],
-            }
-        return self._data
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """The shape as plain data, as checkpoints record it. Never change it."""
+        return {
+            "start": self.start,
+            "nodes": [_node_data(plan) for plan in self.plans.values()],
+            "edges": [_edge_data(key, *edge) for key, edges in self._declared.items() for edge in edges],
+        }
 
     def mermaid(self) -> str:
         """The shape as a Mermaid flowchart."""
@@ -167,7 +167,7 @@ def _numbered(kind: str, number: int) -> str:
     return kind if number == 1 else f"{kind}#{number}"
 
 
-def _joins_reached(plans: dict[str, NodePlan], joins: list[str]) -> dict[str, list[str]]:
+def _joins_reached(plans: dict[str, NodePlan], joins: list[str]) -> dict[str, tuple[str, ...]]:
     sources: dict[str, set[str]] = {key: set() for key in plans}
     for plan in plans.values():
         for _, target in plan.edges:
@@ -183,7 +183,7 @@ def _joins_reached(plans: dict[str, NodePlan], joins: list[str]) -> dict[str, li
                 ahead.extend(sources[key])
         for key in seen:
             reached.setdefault(key, []).append(join)
-    return reached
+    return {key: tuple(joins) for key, joins in reached.items()}
 
 
 def _maps(plans: dict[str, NodePlan], joins: list[str]) -> dict[tuple[str, str, str], list[MapRule]]:

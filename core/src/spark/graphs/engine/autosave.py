@@ -25,6 +25,7 @@ class Autosave:
         self._has_trigger = bool(trigger)
         self._spec = spec
         self._position = position
+        self._tokens = position.frontier.tokens
         self._facts = CommittedFacts(spec, position)
         self._clock = clock.monotonic
         self._began = self._clock()
@@ -53,7 +54,7 @@ class Autosave:
 
         :raises RuleError: a trigger raised.
         """
-        if not self._has_trigger or not self._position.frontier:  # the end of the run is always saved
+        if not (self._has_trigger and self._tokens):  # the end of the run is always saved
             return False
         return self._trigger.is_due(self._boundary(plan.key, plan.names, now))
 
@@ -72,7 +73,7 @@ class Autosave:
             capture = self._position.capture(
                 self._spec, reason=reason, remembered=trigger.memory() if is_told else None
             )
-            self._facts.note_saved(capture)
+            self._facts.saved = capture
             await self._saver.save(capture)
             if is_told:
                 trigger.raise_failure()
@@ -115,7 +116,7 @@ class Autosave:
         self._is_busy, self._next_persist = True, None
         try:
             capture = self._position.capture(self._spec, reason="call", remembered=self._trigger.memory())
-            self._facts.note_saved(capture)
+            self._facts.saved = capture
             await self._saver.save_durably(capture)
         finally:
             self._end_turn()

@@ -8,13 +8,14 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from spark.errors import ConditionError, StateConflictError
+from spark.errors import ConditionError, StateConflictError, StepSuspended
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.concurrency.grace_period import GracePeriod
-from spark.graphs.concurrency.uncancellable import wait_for_end
+from spark.graphs.concurrency.uncancellable import wait_until_done
 from spark.graphs.engine.final_save import FinalSave
 from spark.graphs.engine.outcome import Cause, Stop
 from spark.graphs.engine.run import GraphRun
+from spark.graphs.engine.spec import TO_STOP
 from spark.graphs.engine.waits import open_waits
 from spark.graphs.message import Message
 from spark.graphs.values.failures import add_note, brief, error_data, message_of
@@ -31,13 +32,15 @@ class Ending:
     """
 
     def __init__(self, run: GraphRun) -> None:
-        self._run = run
+        self.run: GraphRun = run
         self._spec = run.spec
         self._position = run.position
         self._config = run.spec.checkpoint_config
         self._driver: asyncio.Task[Stop | None] | None = None
         self._stop: Stop | None = None
         """Why the driver stopped although work is left."""
+        self._drain_until = float("inf")
+        """Until when running steps may finish, once the run is drained, by the clock of the event loop."""
         self._grace_period = GracePeriod(self._config.cancel_grace)
         self._final_save: FinalSave | None = None
         if run.services.saver is not None:
@@ -45,9 +48,12 @@ class Ending:
         self._caller: asyncio.Task[Any] | None = None
         self._until = float("inf")
         """When the budget is used up, by the clock of the event loop."""
+        self._drain_timers: list[asyncio.TimerHandle] = []
+        self._turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the driver has ended, or is not waited for any longer."""
         self._failure = ""
         """What failed first, as the beginning of a note."""
-        self._has_failed = False
+        self._first_failure: Stop | None = None
         self._notes: list[str] = []
 
     async def reach(self) -> Message:
@@ -69,7 +75,7 @@ class Ending:
                 await self._save_or_raise("answered")
             await self._take_steps()
             if self._stop is not None:
-                return await self._pause()
+                return await (self._pause() if self._stop.cause is Cause.PAUSE else self._drained())
             await self._save_or_raise("completed")
             return self._message()
         except BaseException as error:
@@ -81,40 +87,94 @@ class Ending:
             self._add_notes(cancelled)
             raise cancelled from error
         finally:
-            await self._run.waits.close()
+            for closing in self.run.waits.close():
+                await wait_until_done(closing)
+            for timer in self._drain_timers:
+                timer.cancel()
             # They refer to an error, whose traceback refers to this frame: without the cycle, no garbage collector is needed.
             if self._stop is not None:
                 self._stop.drop_error()
-            self._driver = self._stop = self._grace_period.cancelled = cancelled = None
+            self._driver = self._stop = self._first_failure = self._grace_period.cancelled = cancelled = None
 
     async def _take_steps(self) -> None:
         """Let the driver take steps until no work is left; raises what prevents that."""
-        run, loop = self._run, asyncio.get_running_loop()
+        run, loop = self.run, asyncio.get_running_loop()
         seconds = self._spec.budget.max_seconds if self._spec.budget else None
         if seconds is not None:
             self._until = loop.time() + seconds
         self._driver = asyncio.create_task(run.drive(), name=f"{self._spec.graph_id}: run")
-        await wait_for_end(self._driver, seconds)
-        self._stop = self._driver.result() if self._driver.done() else run.over_budget(f"{seconds:g} s")
-        if self._stop is None or self._stop.cause is Cause.PAUSE:
+        self._driver.add_done_callback(self._end_turn)
+        timer = loop.call_later(seconds, self._end_turn) if seconds is not None else None
+        try:
+            await self._turn
+        finally:
+            if timer is not None:
+                timer.cancel()
+        self._stop = self._why_it_stopped(seconds)
+        if self._stop is None or self._stop.cause in (Cause.PAUSE, Cause.DRAIN):
             return
         if self._stop.cause is Cause.FAILURE:
             self._record_failure(self._stop)
         try:
             raise self._stop.error
         except Exception:  # SystemExit and KeyboardInterrupt don't wait
-            if self._stop.cause is Cause.FAILURE:
-                await self._let_siblings_finish()
+            if self._stop.cause is Cause.FAILURE and self._spec.failure_rule.on_failure == "finish":
+                await self._let_running_finish(until=loop.time() + self._spec.failure_rule.seconds_to_finish)
             raise
 
-    async def _let_siblings_finish(self) -> None:
-        """After a failure, commit the other running steps as they finish, unless the graph says to stop them."""
-        rule = self._spec.failure_rule
-        if rule.on_failure == "cancel":
-            return
-        until = min(asyncio.get_running_loop().time() + rule.seconds_to_finish, self._until)
-        while await self._run.parallel.wait(until=until):
-            stop = await self._run.commit_next()
+    def _why_it_stopped(self, seconds: float | None) -> Stop | None:
+        """Why the driver stopped although work is left, or is not waited for any longer.
+
+        :param seconds: the budget.
+        """
+        assert self._driver is not None
+        stop = self._driver.result() if self._driver.done() else None
+        if stop is None and self._position.frontier and self.run.draining is not None:
+            return Stop(Cause.DRAIN, StepSuspended())
+        if not self._driver.done():
+            return self.run.over_budget(f"{seconds:g} s")
+        return stop
+
+    def _end_turn(self, _: object = None) -> None:
+        """Wait for the driver no longer."""
+        if not self._turn.done():
+            self._turn.set_result(None)
+
+    def limit_draining(self, grace: float) -> None:
+        """Running steps get so many seconds to finish, now that the run is to stop at a boundary."""
+        loop = asyncio.get_running_loop()
+        self._drain_until = min(self._drain_until, loop.time() + grace)
+        self._drain_timers.append(loop.call_at(self._drain_until, self._end_turn))
+        self.run.parallel.wake()
+
+    async def _drained(self) -> Message:
+        """Let running steps finish for a while, stop those that don't, and save where the run stands.
+
+        :raises Exception: a step failed meanwhile.
+        """
+        request = self.run.draining
+        assert request is not None
+        await self._let_running_finish(until=self._drain_until)
+        await self._stop_steps(TO_STOP)
+        if self._first_failure is not None:
+            self._stop = self._first_failure
+            raise self._stop.error
+        if not self._position.frontier:
+            await self._save_or_raise("completed")
+            return self._message()
+        await self._save_or_raise("drained")
+        return self._unfinished("drained", reason=request.reason)
+
+    async def _let_running_finish(self, *, until: float) -> None:
+        """Commit running steps as they finish, after one of them failed or when the run is drained.
+
+        :param until: a time of the event loop's clock.
+        """
+        parallel, loop = self.run.parallel, asyncio.get_running_loop()
+        while parallel and (until := min(until, self._until, self._drain_until)) > loop.time():
+            if not await parallel.wait(until=until):
+                continue
+            stop = await self.run.commit_next()
             if stop is not None and stop.cause is Cause.SAVING:
                 self._notes.append(f"afterwards a checkpoint could not be saved: {brief(stop.error)}")
                 return
@@ -126,13 +186,15 @@ class Ending:
         step, error = stop.step, stop.error
         node, attempt = (step.node, step.attempt) if step is not None else (None, 1)
         if step is not None:
-            self._position.frontier.count_failure(step.token)
-        if self._has_failed:
+            self._position.note_failure(step, error)
+            if attempt > 1:
+                self._notes.append(f"it was attempt {attempt} of node {node!r}")
+        if self._first_failure is not None:
             self._notes.append(f"in addition, {_what_failed(stop)}{brief(error)}")
             return
-        self._has_failed, self._failure = True, _what_failed(stop)
+        self._first_failure, self._failure = stop, _what_failed(stop)
         if self._final_save is not None and self._config.record_errors:
-            data = error_data(error, node=node, attempt=attempt, time=self._run.services.clock.utc_now())
+            data = error_data(error, node=node, attempt=attempt, time=self.run.services.clock.utc_now())
             self._final_save.error_data = self._position.error = data
 
     async def _save_or_raise(self, reason: str) -> None:
@@ -153,9 +215,12 @@ class Ending:
 
     async def _pause(self) -> Message:
         """All that is left waits for something outside: save that, and return what it is."""
-        open = open_waits(self._position.frontier)
-        status = "interrupted" if open.interrupts else "waiting"
+        status = "interrupted" if open_waits(self._position.frontier).interrupts else "waiting"
         await self._save_or_raise(status)
+        return self._unfinished(status)
+
+    def _unfinished(self, status: str, *, reason: str = "") -> Message:
+        open = open_waits(self._position.frontier)
         return Message(
             content=None,
             status=status,
@@ -164,6 +229,7 @@ class Ending:
             resumed=self._spec.is_resumed,
             interrupts=open.interrupts,
             due=open.due,
+            reason=reason,
         )
 
     def _message(self) -> Message:
@@ -185,15 +251,18 @@ class Ending:
         if not isinstance(error, Exception):
             self._grace_period.begin()
             self._failure = self._failure or "the run was cancelled; "
-        await self._stop_steps(error)
+        await self._stop_steps(self._seconds_to_stop(error))
         if self._final_save is not None:
             await self._save_where_it_stands(self._final_save, error)
 
-    async def _stop_steps(self, error: BaseException) -> None:
-        """Cancel running steps, twice if necessary. Those that finish anyway are committed; all others are pending again."""
-        run = self._run
+    async def _stop_steps(self, seconds: float) -> None:
+        """Cancel running steps, twice if necessary. Those that finish anyway are committed; all others are pending again.
+
+        :param seconds: that they get for it.
+        """
+        run = self.run
         run.is_stopping = True
-        half = self._seconds_to_stop(error) / 2
+        half = seconds / 2
         left = [task for task in (self._driver, *run.parallel.tasks) if task is not None]
         for is_last in (False, True):
             self._cancel(left, even_saving=is_last)
@@ -206,7 +275,7 @@ class Ending:
             self._report_abandoned(abandoned)
 
     def _cancel(self, tasks: Iterable[asyncio.Task[Any]], *, even_saving: bool) -> None:
-        autosave = self._run.autosave
+        autosave = self.run.autosave
         is_saving = autosave is not None and autosave.is_saving  # it may still become durable
         for task in tasks:
             if even_saving or not (task is self._driver and is_saving):
@@ -238,7 +307,7 @@ class Ending:
 
     def _reason(self, final_save: FinalSave, error: BaseException) -> str | None:
         """What the checkpoint is made for; None when none is to be made."""
-        cause, autosave = self._stop and self._stop.cause, self._run.autosave
+        cause, autosave = self._stop and self._stop.cause, self.run.autosave
         if not self._position.frontier:
             return "completed" if final_save.saved is None and cause is not Cause.SAVING else None
         if not isinstance(error, Exception):
@@ -268,8 +337,8 @@ class Ending:
 
     def _abort(self) -> None:
         """Stop what runs, without waiting for it."""
-        tasks = [task for task in (self._driver, *self._run.parallel.tasks) if task is not None]
-        self._run.requeue_uncommitted()
+        tasks = [task for task in (self._driver, *self.run.parallel.tasks) if task is not None]
+        self.run.requeue_uncommitted()
         for task in tasks:
             with suppress(RuntimeError):  # the event loop is closed
                 task.cancel()

@@ -45,15 +45,8 @@ class CommittedFacts:
     def __init__(self, spec: RunSpec, position: RunPosition) -> None:
         self._spec = spec
         self._position = position
-        self._saved_state: Mapping[str, Any] | None = None
-        """The state of the graph in the last checkpoint; None before the first."""
-        self._saved_nodes: Mapping[str, Any] | None = None
-        """Those of its nodes."""
-
-    def note_saved(self, capture: Capture) -> None:
-        """This boundary is being saved."""
-        self._saved_state = capture.sections["graph_state"]
-        self._saved_nodes = capture.sections["node_states"]
+        self.saved: Capture | None = None
+        """The last checkpoint of this call, as it was captured; None before the first."""
 
     @property
     def run_id(self) -> str:
@@ -81,8 +74,9 @@ class CommittedFacts:
 
     @property
     def bytes_since_checkpoint(self) -> int:
-        position, saved_nodes = self._position, self._saved_nodes
-        total = self._changed_bytes(position.state, self._saved_state)
+        position, saved = self._position, self.saved
+        saved_nodes = saved.sections["node_states"] if saved is not None else None
+        total = self._changed_bytes(position.state, saved.sections["graph_state"] if saved is not None else None)
         for key, store in position.node_states.items():
             total += self._changed_bytes(store, None if saved_nodes is None else saved_nodes.get(key, {}))
         return total

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import datetime
 from enum import Enum, auto
-from typing import Any, Self, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 
 from spark.errors import NodeError
 from spark.graphs.definition.step import StepInput
@@ -31,10 +32,12 @@ class Finished:
 class Failed:
     """The node raised."""
 
-    __slots__ = ("error",)
+    __slots__ = ("began", "error")
 
     def __init__(self, error: BaseException) -> None:
         self.error: BaseException = error
+        self.began: datetime | None = None
+        """When the execution began, where a rule for retries asks for that."""
 
     @classmethod
     def escaped(cls, node: str, error: asyncio.CancelledError) -> Self:
@@ -93,6 +96,16 @@ class Cause(Enum):
     """The run was cancelled."""
     PAUSE = auto()
     """All that is left waits for something outside."""
+    DRAIN = auto()
+    """The run was asked to stop at a boundary."""
+
+
+class Drain(NamedTuple):
+    """A request to stop a run at a boundary."""
+
+    reason: str
+    grace: float
+    """Seconds that running steps get to finish."""
 
 
 class Stop:

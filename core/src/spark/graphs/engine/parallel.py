@@ -54,12 +54,12 @@ class ParallelSteps:
         self._wake_up()
 
     async def wait(self, *, until: float) -> bool:
-        """Wait for a step to end; False if none does in time.
+        """Wait for a step to end; False if none does in time, or ``wake`` was called before.
 
         :param until: a time of the event loop's clock.
         """
         loop = asyncio.get_running_loop()
-        while self._steps and not self._ended and loop.time() < until:
+        if not self._ended:
             self._wake = loop.create_future()
             timer = loop.call_at(until, self._wake_up)
             try:

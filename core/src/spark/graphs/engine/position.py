@@ -7,21 +7,24 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from spark.errors import SerializationError
+from spark.errors import RuleError, SerializationError
 from spark.graphs.checkpoint.policies.metrics import metrics_in
 from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.clock import Clock
 from spark.graphs.definition.plan import NodePlan
+from spark.graphs.definition.retry import KIND as RETRY
 from spark.graphs.definition.step import StepInput
+from spark.graphs.engine.attempts import Attempts
 from spark.graphs.engine.outcome import Cause, Failed, Finished, Outcome, Stop, Suspended
 from spark.graphs.engine.spec import RunSpec
 from spark.graphs.message import Message
 from spark.graphs.state.frontier import Frontier
 from spark.graphs.state.journal import Entry
+from spark.graphs.state.suspended import open_facts
 from spark.graphs.state.token import Token
 from spark.graphs.state.transactions import StateStore
 from spark.graphs.values.containers import PlainDict
-from spark.graphs.values.failures import ItemError, add_note
+from spark.graphs.values.failures import ItemError, add_note, error_facts
 from spark.graphs.values.snapshots import Check, snapshot
 from spark.graphs.values.tracked import TrackedMapping
 
@@ -45,6 +48,8 @@ class RunPosition:
     """Whether a value can be saved where the checkpoints go."""
     saving_error: BaseException | None = None
     """Why something could not be saved that a step waits for. It ends that step, and the run, however the step handles errors."""
+    attempts: Attempts = field(default_factory=Attempts)
+    """Decides whether a failed step is executed again."""
     is_urgent: bool = False
     """What changed last has to be durable whatever the triggers say: a step waits for something, or has been told something."""
     _nodes_with_state: TrackedMapping[StateStore] = field(init=False, repr=False)
@@ -73,7 +78,7 @@ class RunPosition:
                 self._suspend(step, outcome)
                 return None
             if isinstance(outcome, Failed):
-                return self._fail(step, outcome.error)
+                return self._fail(step, plan, outcome)
             return Stop(Cause.CANCELLATION, outcome.error, step)
         key, graph_writes, node_writes = plan.key, outcome.graph_writes, outcome.node_writes
         try:
@@ -82,7 +87,7 @@ class RunPosition:
             graph_changes = graph_writes.prepare(self.state) if graph_writes is not None else None
             node_changes = node_writes.prepare(self.node_state(key)) if node_writes is not None else None
         except BaseException as error:
-            return self._fail(step, error)
+            return self._fail(step, plan, Failed(error))
         # Nothing below can fail.
         if graph_changes:
             self.state.apply(graph_changes, writer=key)
@@ -111,16 +116,21 @@ class RunPosition:
 
     def _suspend(self, step: StepInput, outcome: Suspended) -> None:
         """A step waits for something outside."""
-        for key, entry in outcome.waits.items():
-            self.frontier.note(step.token, key, entry)
-        self.frontier.suspend(step.token)
+        self.frontier.suspend(step.token, outcome.waits)
         self.is_urgent = True
 
-    def _fail(self, step: StepInput, error: BaseException) -> Stop | None:
-        """A step has failed. That stops the run, unless it belongs to an item of a map that collects errors."""
-        if error is self.saving_error:
-            return Stop(Cause.SAVING, error)
-        token = step.token
+    def _fail(self, step: StepInput, plan: NodePlan, failed: Failed) -> Stop | None:
+        """A step has failed. It is executed again; or else that stops the run, unless a map collects its errors."""
+        if self.saving_error is not None:
+            return Stop(Cause.SAVING, self.saving_error)
+        error, token = failed.error, step.token
+        try:
+            wait = self.attempts.next(step, plan, failed, before=self.frontier.journal.of(token.id).get(RETRY))
+        except RuleError as rule_error:
+            return Stop(Cause.FAILURE, rule_error, step)
+        if wait is not None:
+            self._retry(step, wait)
+            return None
         item = token.item.collecting() if token.item is not None and isinstance(error, Exception) else None
         if item is None:
             return Stop(Cause.FAILURE, error, step)
@@ -131,6 +141,18 @@ class RunPosition:
         self.last_node = step.node
         self._drop_error_once_done()
         return None
+
+    def _retry(self, step: StepInput, wait: Entry) -> None:
+        """A step that has failed waits for its next attempt."""
+        self.frontier.count_failure(step.token)
+        self._suspend(step, Suspended({RETRY: wait}))
+        self._drop_error_once_done()
+
+    def note_failure(self, step: StepInput, error: BaseException) -> None:
+        """A step has failed that is executed again only when the run is resumed."""
+        entry = {**self.attempts.entry_for(step, error), "over": True}
+        self.frontier.count_failure(step.token)
+        self.frontier.note(step.token, RETRY, entry)
 
     def node_state(self, key: str) -> StateStore:
         """The committed state of one node."""
@@ -153,8 +175,10 @@ class RunPosition:
         facts: dict[str, Any] = PlainDict(
             iteration=self.iteration, last_node=self.last_node, run_id=spec.run_id, reason=reason
         )
+        if self.frontier.suspended.tokens:
+            facts.update(open_facts(self.frontier.suspended))
         if self.error is not None:
-            facts = {**facts, "error": self.error}
+            facts = {**facts, **error_facts(self.error), "error": self.error}
         if spec.metrics:
             facts = {**facts, "metrics": metrics_in(self.state.values, spec.metrics)}
         if remembered is not None:
@@ -164,7 +188,7 @@ class RunPosition:
                 "graph_state": self.state.capture(),
                 "node_states": self._nodes_with_state.capture(),
                 "frontier": frontier,
-                "topology": spec.topology.to_data(),
+                "topology": spec.topology.data,
                 "config": spec.config,
                 "execution_metadata": facts if metadata is None else {**facts, "metadata": metadata},
             }

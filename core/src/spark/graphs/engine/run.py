@@ -12,7 +12,7 @@ from spark.graphs.concurrency.breath import Breath
 from spark.graphs.concurrency.uncancellable import is_being_cancelled
 from spark.graphs.definition.step import StepInput
 from spark.graphs.engine.autosave import Autosave
-from spark.graphs.engine.outcome import Cause, Outcome, Stop
+from spark.graphs.engine.outcome import Cause, Drain, Outcome, Stop
 from spark.graphs.engine.parallel import ParallelSteps
 from spark.graphs.engine.position import RunPosition, RunScope
 from spark.graphs.engine.spec import RunSpec, Services
@@ -36,9 +36,11 @@ class GraphRun:
         if services.saver is not None:
             self.autosave = Autosave(services.saver, services.trigger, spec, position, services.clock)
         self.parallel = ParallelSteps(services.executor, graph_id=spec.graph_id)
-        self.waits = Waits(position.frontier, services.clock, wake=self.parallel.wake)
+        self.waits = Waits(position.frontier, services.clock, wake=self.parallel.wake, may_wait=spec.may_wait)
         self.is_stopping = False
         """The step that is being executed is the last."""
+        self.draining: Drain | None = None
+        """The run was asked to stop at a boundary."""
         self.is_over = False
         """Nothing is committed any more."""
         self._plans = spec.topology.plans
@@ -68,6 +70,8 @@ class GraphRun:
         suspended = frontier.suspended.tokens
         has_budget = self.spec.budget is not None
         breath = Breath(clock)
+        if self.is_stopping:
+            return None
         stop = self._check_budget(clock())  # a run that is continued may have used it up before
         while (waiting or running or suspended) and stop is None:  # when nothing else is left, joins are released
             if suspended:
@@ -82,6 +86,9 @@ class GraphRun:
             else:
                 ended = await self._next_in_parallel()
                 if ended is None:
+                    if self.is_stopping:
+                        return None
+                    stop = self._check_budget(clock()) if has_budget else None  # time has passed
                     continue
                 step, outcome = ended
             plan = plans[step.token.node]
@@ -101,6 +108,11 @@ class GraphRun:
         if not frontier and position.result is None:
             position.result = Message(content=None, status="completed", node=None)
         return stop
+
+    def stop_at_boundary(self, request: Drain) -> None:
+        """Start nothing new: the driver returns at the next boundary, if it is woken. May be called from any thread."""
+        self.draining = self.draining or request
+        self.is_stopping = True
 
     def _check_budget(self, now: float) -> Stop | None:
         budget = self.spec.budget

@@ -65,6 +65,8 @@ class RunSpec:
     checkpoint_config: CheckpointConfig
     is_resumed: bool
     """Whether it continues from a checkpoint."""
+    may_wait: bool = True
+    """Whether it waits for times and signals when nothing else is left, instead of returning."""
     metrics: tuple[str, ...] = ()
     """What of the state its checkpoints record as metrics."""
 

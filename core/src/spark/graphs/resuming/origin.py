@@ -14,6 +14,7 @@ from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.recording.continuation import LoadedRecord
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.definition.topology import Topology
+from spark.graphs.engine.attempts import Attempts
 from spark.graphs.engine.position import RunPosition
 from spark.graphs.message import Message
 from spark.graphs.resuming.answers import give_answers
@@ -70,6 +71,7 @@ class Origin:
         state: StateStore,
         node_states: dict[str, StateStore],
         check: Check | None,
+        attempts: Attempts,
         answers: Mapping[str, Any],
     ) -> RunPosition:
         """Where the run stands when it begins.
@@ -77,13 +79,14 @@ class Origin:
         :param inputs: of a new run.
         :param state: the committed state to begin with.
         :param check: whether a value can be saved where the checkpoints go.
+        :param attempts: decides whether a failed step is executed again.
         :param answers: interrupt id to answer.
         """
         frontier, pending = topology.new_frontier(), self.pending
         if pending is None:
             frontier.add(topology.start, inputs)
             frontier.release_joins()
-            return RunPosition(state=state, node_states=node_states, frontier=frontier, check=check)
+            return RunPosition(state=state, node_states=node_states, frontier=frontier, check=check, attempts=attempts)
         frontier.load(pending.frontier)
         if answers:
             give_answers(frontier, answers, check=check)
@@ -97,6 +100,7 @@ class Origin:
             result=pending.result(),
             error=pending.error,
             check=check,
+            attempts=attempts,
             is_urgent=bool(answers),
         )
 

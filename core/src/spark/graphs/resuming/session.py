@@ -99,7 +99,7 @@ class GraphSession:
                 "graph_state": self.state.capture(),
                 "node_states": {key: store.capture() for key, store in self.node_states.items()},
                 "frontier": pending.frontier if pending else None,
-                "topology": topology.to_data(),
+                "topology": topology.data,
                 "config": config,
                 "execution_metadata": {**facts, "reason": "manual", "metadata": metadata},
             }
@@ -231,8 +231,8 @@ class StoredCheckpoints:
         sections: dict[str, Any] = {"config": checkpoint.config}
         if checkpoint.frontier is not None and checkpoint.frontier is loaded.frontier:
             sections["frontier"] = checkpoint.frontier
-        if is_same(checkpoint.topology, self.topology.to_data()):
-            sections["topology"] = self.topology.to_data()
+        if is_same(checkpoint.topology, self.topology.data):
+            sections["topology"] = self.topology.data
         return sections
 
     def check_not_renamed(self) -> None:

@@ -130,7 +130,7 @@ class Frontier(PendingTokens):
         """
         tokens, contents = self._tokens.capture_all()
         data = {"next_token": self.next_id, "tokens": tokens, "contents": contents}
-        if self.journal:
+        if self.journal.entries:
             data["journal"] = self.journal.capture()
         return data
 
@@ -142,7 +142,7 @@ class Frontier(PendingTokens):
         self.next_id = data["next_token"]
         tokens, contents = data["tokens"], data["contents"]
         self.journal.load(data.get("journal", {}))
-        suspended = {id for id in self.journal if self.journal.open_entries(id)}
+        suspended = {id for id in self.journal if self.journal.open_entries(id) and not tokens[id].get("awake")}
         done, begun = items_done(contents), items_begun(tokens, suspended)
         for id in sorted(tokens, key=token_number):
             token = Token.from_data(id, contents[tokens[id]["content"]], tokens[id])

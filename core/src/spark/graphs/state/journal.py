@@ -14,9 +14,11 @@ Entry: TypeAlias = Mapping[str, Any]
 """One thing that a step was told, or waits to be told: plain values. It is never changed, but replaced.
 
 It is *open* until it has a ``value`` or an ``error``. With a ``due`` time (ISO format), it passes by itself: it is ``over`` then.
+It is put ``aside``, and is not open either, when the step was repeated and waits for something else.
 """
 _NONE: Final[Mapping[str, Entry]] = MappingProxyType({})
 _CLOSED: Final = frozenset({"value", "error", "over"})
+_NOT_OPEN: Final = _CLOSED | {"aside"}
 
 
 class Journal:
@@ -50,6 +52,19 @@ class Journal:
         del self.entries[token][key]
         self._table.remove(f"{token}/{key}")
 
+    def wait(self, token: str, waits: Mapping[str, Entry]) -> bool:
+        """A step waits for these entries from now on, and for no other. False if one was closed while the step was executed."""
+        for key, entry in self.open_entries(token):
+            if key not in waits:
+                self.put(token, key, {**entry, "aside": True})
+        own, is_waiting = self.of(token), True
+        for key, entry in waits.items():
+            if key in own and is_closed(own[key]) and _is_same_wait(own[key], entry):
+                is_waiting = False
+            else:
+                self.put(token, key, entry)
+        return is_waiting
+
     def drop(self, token: str) -> None:
         """A token is no longer pending, and nobody needs its entries any more."""
         for key in self.entries.pop(token, ()):
@@ -70,8 +85,23 @@ class Journal:
 
 
 def is_open(entry: Entry) -> bool:
-    """Whether it is still waited for."""
-    return _CLOSED.isdisjoint(entry)
+    """Whether it is waited for."""
+    return _NOT_OPEN.isdisjoint(entry)
+
+
+def is_closed(entry: Entry) -> bool:
+    """Whether it is known what became of it."""
+    return not _CLOSED.isdisjoint(entry)
+
+
+def _is_same_wait(entry: Entry, other: Entry) -> bool:
+    """Whether one is the other before it was closed, and not what a step began to wait for after it had seen that."""
+    return all(entry.get(name) == other.get(name) for name in ("since", "due", "tries"))
+
+
+def kind_of(key: str) -> str:
+    """What kind of entry has this key: ``"call"``, ``"interrupt"``, ``"sleep"``…"""
+    return key.partition(":")[0]
 
 
 def due_of(entry: Entry) -> datetime | None:

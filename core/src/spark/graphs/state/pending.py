@@ -40,6 +40,7 @@ class PendingTokens:
         "next_id",
         "running",
         "suspended",
+        "tokens",
         "waiting",
     )
 
@@ -57,6 +58,8 @@ class PendingTokens:
         self._maps = maps or {}
         self._node_hashes: dict[str, int] = {}
         self._tokens = TokenTable()
+        self.tokens: Mapping[str, Token] = self._tokens.values
+        """All that are stored one by one, by id, in the order of their ids."""
         self._root = Scope()
         self.waiting: deque[Token | Group] = deque()
         self.running: dict[str, Token] = {}
@@ -72,11 +75,11 @@ class PendingTokens:
         self.next_id: int = 1
 
     def __bool__(self) -> bool:
-        return bool(self._tokens.values)
+        return bool(self.tokens)
 
     def pending(self) -> Collection[Token]:
         """All tokens that are stored one by one, in the order of their ids."""
-        return self._tokens.values.values()
+        return self.tokens.values()
 
     def count_failure(self, token: Token) -> None:
         """An execution of a running token has failed."""
@@ -86,23 +89,41 @@ class PendingTokens:
     def note(self, token: Token, key: str, entry: Entry) -> None:
         """Keep an entry in the journal for a token."""
         self.journal.put(token.id, key, entry)
-        if token.id not in self._tokens.values:  # the first one of an item, which is not stored by itself
-            self._tokens.put(token.id, token)
+        self._store_by_itself(token)
 
-    def suspend(self, token: Token) -> None:
-        """A running token's step waits for what open entries of its journal say."""
+    def suspend(self, token: Token, waits: Mapping[str, Entry]) -> None:
+        """A running token's step waits for these entries, unless one of them was closed while the step was executed."""
         del self.running[token.id]
-        self.suspended.add(token)
+        self._store_by_itself(token)
+        if self.journal.wait(token.id, waits):
+            self._set_awake(token, False)
+            self.suspended.add(token)
+        else:
+            self._go_on(token)
 
     def resume(self, id: str) -> None:
         """A suspended token's step may be executed again."""
         token = self.suspended.remove(id)
         if token is not None:
-            self.waiting.append(token)
+            self._go_on(token)
 
     def resume_due(self, now: datetime) -> None:
         """So may all whose time has come."""
-        self.waiting.extend(self.suspended.pop_due(now))
+        for token in self.suspended.pop_due(now):
+            self._go_on(token)
+
+    def _go_on(self, token: Token) -> None:
+        self._set_awake(token, bool(self.journal.open_entries(token.id)))
+        self.waiting.append(token)
+
+    def _set_awake(self, token: Token, is_awake: bool) -> None:
+        if token.awake is not is_awake:
+            token.awake = is_awake
+            self._tokens.changed(token)
+
+    def _store_by_itself(self, token: Token) -> None:
+        if token.id not in self._tokens.values:  # the first one of an item
+            self._tokens.put(token.id, token)
 
     def release_joins(self) -> None:
         """Release what waits at every join that no other token can still reach, as one token for the join.

@@ -10,7 +10,7 @@ from typing import Any, Final, NoReturn
 from spark.errors import RunError
 from spark.graphs.state.transactions import StateTransaction, TransactionBlock
 from spark.graphs.state.updates import MISSING, Function
-from spark.graphs.values.snapshots import snapshot
+from spark.graphs.values.snapshots import IMMUTABLE, snapshot
 
 
 class GraphState:
@@ -24,7 +24,8 @@ class GraphState:
 
     async def get(self, key: str, default: Any = None) -> Any:
         """The value of a key as your own copy; ``default`` when there is none. Changing it has no effect without ``set``."""
-        return snapshot(self._transaction.read(key, default))
+        value = self._transaction.read(key, default)
+        return value if type(value) in IMMUTABLE else snapshot(value)
 
     async def peek(self, key: str, default: Any = None) -> Any:
         """The value of a key without a copy, for large values that are only read. Never change it.

@@ -2,55 +2,82 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from heapq import heappop, heappush
 from itertools import count
+from typing import Any
 
-from spark.graphs.state.journal import Journal, closed, due_of, is_open
+from spark.graphs.state.journal import Journal, closed, due_of, is_open, kind_of
 from spark.graphs.state.token import Token
 
 
 class SuspendedTokens:
     """Those tokens, by id. What they wait for is in the journal."""
 
-    __slots__ = ("_due", "_journal", "_numbers", "tokens")
+    __slots__ = ("_due", "_journal", "_kinds", "_numbers", "_queued", "counts", "tokens")
 
     def __init__(self, journal: Journal) -> None:
         self.tokens: dict[str, Token] = {}
+        self.counts: Counter[str] = Counter()
+        """Kind, such as ``"sleep"`` or ``"interrupt"``, to how many open entries of that kind are waited for."""
+        self._kinds: dict[str, list[str]] = {}
+        """Of each token, the kinds of its open entries."""
         self._journal = journal
         self._due: list[tuple[datetime, int, str, str]] = []
         """A heap of times, with the token and the key of the entry that is over then; some are out of date."""
+        self._queued: set[tuple[str, str, datetime]] = set()
+        """What is in there, so that a step that waits again for the rest does not add it again."""
         self._numbers = count()
 
     def add(self, token: Token) -> None:
         """A token waits from now on."""
         self.tokens[token.id] = token
-        for key, entry in self._journal.open_entries(token.id):
+        open = self._journal.open_entries(token.id)
+        kinds = self._kinds[token.id] = [kind_of(key) for key, _ in open]
+        self.counts.update(kinds)
+        for key, entry in open:
             due = due_of(entry)
-            if due is not None:
+            if due is not None and (token.id, key, due) not in self._queued:
+                self._queued.add((token.id, key, due))
                 heappush(self._due, (due, next(self._numbers), token.id, key))
 
     def remove(self, id: str) -> Token | None:
         """It waits no longer; None if it did not."""
-        return self.tokens.pop(id, None)
+        token = self.tokens.pop(id, None)
+        if token is not None:
+            self.counts.subtract(self._kinds.pop(id))
+        return token
 
     def next_due(self) -> datetime | None:
         """When the first of them goes on by itself; None if none ever does."""
         while self._due and not self._is_current(*self._due[0]):
-            heappop(self._due)
+            self._pop()
         return self._due[0][0] if self._due else None
 
     def pop_due(self, now: datetime) -> list[Token]:
         """Those of which something that they wait for is over by now. They wait no longer."""
         found: dict[str, Token] = {}
         while (due := self.next_due()) is not None and due <= now:
-            _, _, id, key = heappop(self._due)
+            id, key = self._pop()
             self._journal.put(id, key, closed(self._journal.of(id)[key], over=True))
             found[id] = self.tokens[id]
         for id in found:
-            del self.tokens[id]
+            self.remove(id)
         return [*found.values()]
+
+    def _pop(self) -> tuple[str, str]:
+        due, _, id, key = heappop(self._due)
+        self._queued.discard((id, key, due))
+        return id, key
 
     def _is_current(self, due: datetime, _: int, id: str, key: str) -> bool:
         entry = self._journal.of(id).get(key)
         return id in self.tokens and entry is not None and is_open(entry) and due_of(entry) == due
+
+
+def open_facts(suspended: SuspendedTokens) -> dict[str, Any]:
+    """What a checkpoint says of them among its searchable metadata: when the first goes on, and how many questions are open."""
+    due, questions = suspended.next_due(), suspended.counts["interrupt"]
+    facts: dict[str, Any] = {} if due is None else {"due": due.isoformat()}
+    return {**facts, "questions": questions} if questions else facts

@@ -79,13 +79,18 @@ class Token:
     """Which one of the edges that are maps over this key, where its source has several of them to its node."""
     gathered: Flag = False
     """It is at a join, and its inputs are what a map has gathered for it: the join gets each of them."""
+    awake: Flag = False
+    """Its step is to be executed again, although some of what it waited for is still open."""
     item: Any = None
     """The ``Item`` that its scope names."""
 
-    def to_data(self) -> dict[str, Any]:
-        """What checkpoints hold of it, as plain values."""
+    def to_data(self, kind: type[dict[str, Any]] = dict) -> dict[str, Any]:
+        """What checkpoints hold of it, as plain values.
+
+        :param kind: of dict.
+        """
         stored = stored_fields(type(self))
-        data = dict(zip(stored.required, stored.get_required(self), strict=True))
+        data = kind(zip(stored.required, stored.get_required(self), strict=True))
         values = stored.get_optional(self)
         if values != stored.defaults:
             for name, value, default in zip(stored.optional, values, stored.defaults, strict=True):

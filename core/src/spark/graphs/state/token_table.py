@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from spark.graphs.state.token import Token
 from spark.graphs.values.containers import PlainDict
-from spark.graphs.values.item_mapping import Captured
+from spark.graphs.values.item_mapping import Captured, Changes
 from spark.graphs.values.tracked import TrackedMapping
 
 _MANY: Final = 16
@@ -16,12 +16,14 @@ _MANY: Final = 16
 class TokenTable(TrackedMapping[Token]):
     """Tokens by id, in the order of their ids. Their contents, which several may share, are a mapping beside them."""
 
-    __slots__ = ("_contents", "_few", "_result_count", "_uses")
+    __slots__ = ("_contents", "_few", "_named", "_result_count", "_uses")
 
     def __init__(self) -> None:
-        super().__init__(lambda token: PlainDict(token.to_data()))
+        super().__init__(lambda token: token.to_data(PlainDict))
         self._contents = TrackedMapping[Any]()
         """The inputs of all tokens by the id of the content, as of the last capture."""
+        self._named: dict[str, str] = {}
+        """Token id to the id of its content, as of the last capture."""
         self._uses: dict[str, int] = {}
         """Content id to the number of tokens that name it, as of the last capture."""
         self._few: dict[str, Any] = {}
@@ -53,15 +55,15 @@ class TokenTable(TrackedMapping[Token]):
 
         Where there are many tokens, both are ``Captured`` and say what changed.
         """
-        few = len(self.values) < _MANY and not self._result_count
-        return self._capture_few() if few else self._capture_many()
-
-    def _capture_few(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        if len(self.values) >= _MANY or self._result_count:
+            return self._capture_many()
         if self.captured is not None:
             self.stop_tracking()
             self._contents = TrackedMapping()
+            self._named.clear()
             self._uses.clear()
-        before, tokens, contents = self._few, PlainDict(), dict[str, Any]()
+        before, tokens = self._few, PlainDict()
+        contents: dict[str, Any] = {}
         for id, token in self.values.items():
             tokens[id] = before.get(id) or token.to_data()
             contents.setdefault(token.content, token.inputs)  # the list of a map before an item of it
@@ -71,21 +73,24 @@ class TokenTable(TrackedMapping[Token]):
     def _capture_many(self) -> tuple[Captured, Captured]:
         before, tokens = self.captured, self.capture()
         if tokens is not before:
-            self._count_uses(before or Captured({}), tokens)
+            self._count_uses(tokens.changes_since(before.moment) if before is not None else None)
         return tokens, self._contents.capture()
 
-    def _count_uses(self, before: Captured, tokens: Captured) -> None:
-        """Put the contents that tokens name since the capture before, and remove those that none names any more."""
-        uses, changes = self._uses, tokens.changes_since(before.moment)
-        new, removed = (changes.put, changes.removed) if changes is not None else (tokens.keys(), ())
+    def _count_uses(self, changes: Changes | None) -> None:
+        """Put the contents that tokens name since the capture before, and remove those that none names any more.
+
+        :param changes: None for all tokens.
+        """
+        named, uses = self._named, self._uses
+        new, removed = changes if changes is not None else (self.values, ())
         for id in new:
-            if id not in before:
-                content = self.values[id].content
+            if id not in named:
+                content = named[id] = self.values[id].content
                 if content not in uses:
                     self._contents.put(content, self.values[id].inputs)
                 uses[content] = uses.get(content, 0) + 1
         for id in removed:
-            content = before[id]["content"]
+            content = named.pop(id)
             uses[content] -= 1
             if not uses[content]:
                 del uses[content]

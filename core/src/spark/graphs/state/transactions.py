@@ -22,7 +22,7 @@ from spark.graphs.state.updates import (
     items_of,
     kind_of,
 )
-from spark.graphs.values.snapshots import Check, snapshot
+from spark.graphs.values.snapshots import IMMUTABLE, Check, snapshot
 from spark.graphs.values.tracked import TrackedMapping
 
 
@@ -173,7 +173,8 @@ class StateTransaction(StateWrites):
         return default if value is MISSING else value
 
     def write(self, key: str, value: Any) -> None:
-        self.writes[check_key(key)] = self.kept(key, value, self.view)
+        value = value if type(value) in IMMUTABLE else self.kept(key, value, self.view)
+        self.writes[check_key(key)] = value
         self.updates.pop(key, None)
 
     def update(self, key: str, function: Function, default: Any) -> None:

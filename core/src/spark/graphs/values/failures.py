@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from traceback import walk_tb
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from spark.graphs.values.snapshots import add_copier
 from spark.wording import shortened
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
 LONGEST_MESSAGE: Final = 2_000
 """Characters."""
 _LONGEST_NAME: Final = 500
+_LONGEST_FACT: Final = 200
+"""Longer texts are not among what can be searched for."""
 _DEEPEST_STACK: Final = 10
 
 
@@ -44,7 +45,27 @@ class ItemError:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class FailedAttempt:
+    """Why the attempt before this one failed: ``context.last_error``."""
+
+    type: str
+    """The type of what was raised, such as ``"ValueError"``; with its module where it is not built in."""
+    message: str
+    """Its message; ``""`` where checkpoints are not to hold messages."""
+    attempt: int
+    """Which attempt it was: 1 for the first execution."""
+    time: datetime
+    """When it failed."""
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> FailedAttempt:
+        """What ``error_data`` described."""
+        return cls(data["type"], data["message"], data["attempt"], datetime.fromisoformat(data["time"]))
+
+
 ItemError.__module__ = "spark.graphs"  # where users import it from, and what stored data calls it
+FailedAttempt.__module__ = "spark.graphs"
 add_copier(ItemError, lambda error: error)
 
 
@@ -62,6 +83,12 @@ def error_data(error: BaseException, *, node: str | None, attempt: int, time: da
         "time": time.isoformat(),
         "stack": _stack(error.__traceback__),
     }
+
+
+def error_facts(error: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint says of it among its searchable metadata, for those who list runs: short texts."""
+    facts = {"error_type": error.get("type"), "error_message": error.get("message"), "error_node": error.get("node")}
+    return {name: shortened(text, _LONGEST_FACT) for name, text in facts.items() if isinstance(text, str)}
 
 
 def message_of(error: BaseException) -> str:

@@ -20,8 +20,6 @@ _UNTIDY: Final = 16
 """So many versions that are out of use are left before what was noted for them is put together."""
 _IDS: Final = count(1)
 _new: Final = object.__new__
-_new_tuple: Final = tuple.__new__
-"""Makes a named tuple in half the time, as its own ``__new__`` is a function of Python."""
 
 Moment: TypeAlias = tuple[int, int]
 """Stands for one version of one mapping: equal to no other's. It keeps nothing alive."""
@@ -36,10 +34,13 @@ class Changes(NamedTuple):
     """The keys that were removed. Some of them may be in neither version; one that was put again later is in ``put``, too."""
 
 
-_Noted: TypeAlias = "list[tuple[dict[Any, Any], dict[Any, int] | None, _Noted]]"
-"""What the version after one changed: nothing yet, or what had been there, by key; in which places what was removed; and what
-was noted next."""
-_Log: TypeAlias = tuple[int, list[Changes]]
+_Noted: TypeAlias = list[Any]
+"""What the version after one changed: nothing yet; or what had been there, by key; in which places what was removed, or None; and
+what was noted next. A flat list, because a history may have thousands, and the garbage collector looks at each object.
+"""
+_Logged: TypeAlias = tuple[tuple[Any, ...], tuple[Any, ...]]
+"""What ``Changes`` has. The garbage collector looks only once at plain tuples of keys."""
+_Log: TypeAlias = tuple[int, list[_Logged]]
 """What each version changed, from the one with this number on. Only added to."""
 
 
@@ -76,7 +77,7 @@ class ItemMapping(Mapping[Any, Any]):
             if key not in before:
                 before[key] = items.get(key, _MISSING)
         newest: _Noted = []
-        self._noted.append((before, lineage.places_of(removed) if removed else None, newest))
+        self._noted.extend((before, lineage.places_of(removed) if removed else None, newest))  # all at once
         if removed:
             lineage.remove(removed)
         items.update(put)
@@ -87,7 +88,7 @@ class ItemMapping(Mapping[Any, Any]):
         newer._noted = newest
         newer._length = len(items)
         newer._number = self._number + 1
-        newer._log = lineage.follow(self, newer, _new_tuple(Changes, (tuple(put), tuple(removed))))
+        newer._log = lineage.follow(self, newer, (tuple(put), tuple(removed)))
         return newer
 
     @property
@@ -106,7 +107,7 @@ class ItemMapping(Mapping[Any, Any]):
         if not start <= number <= self._number:
             return None
         if number == self._number - 1:
-            return all_changes[number - start]
+            return Changes(*all_changes[number - start])
         return _joined(all_changes[number - start : self._number - start])
 
     def whole(self) -> dict[Any, Any]:
@@ -118,7 +119,7 @@ class ItemMapping(Mapping[Any, Any]):
             noted, found, removed = self._noted, list[dict[Any, Any]](), list[dict[Any, int]]()
             places = lineage.places
             while noted:
-                before, gone, noted = noted[0]
+                before, gone, noted = noted
                 found.append(before.copy())
                 if gone:
                     removed.append(gone.copy())
@@ -184,7 +185,7 @@ class ItemMapping(Mapping[Any, Any]):
             value = lineage.items.get(key, _MISSING)  # first: whatever has changed it by then was noted before
             noted = self._noted
             while noted:
-                before, _, noted = noted[0]
+                before, _, noted = noted
                 found = before.get(key, before)
                 if found is not before:
                     return found
@@ -242,13 +243,13 @@ class _Lineage:
                 places[key] = self._places_given
                 self._places_given += 1
 
-    def follow(self, version: ItemMapping, newer: ItemMapping, changes: Changes) -> _Log:
+    def follow(self, version: ItemMapping, newer: ItemMapping, changes: _Logged) -> _Log:
         """Log what led from one version to the next; the log is begun anew when it is longer than what it is about."""
         log, older = self.log, self._older
         self._logged += len(changes[0]) + len(changes[1])
         if self._logged > 2 * newer._length + _SPARE:
             log = self.log = version._number, []
-            self._logged = len(changes.put) + len(changes.removed)
+            self._logged = len(changes[0]) + len(changes[1])
         log[1].append(changes)
         older.append(ref(version))
         if len(older) > self._tidy_from and not self.reading:
@@ -263,18 +264,20 @@ class _Lineage:
         later: list[dict[Any, Any]] = []
         until = newest
         for version in reversed(in_use):
-            later.append(self._merge(version._noted, until, later))
-            until = version._noted
+            noted = version._noted
+            later.append(noted[0] if noted[2] is until else self._merge(noted, until, later))
+            until = noted
 
     def _merge(self, noted: _Noted, until: _Noted, later: Collection[dict[Any, Any]]) -> dict[Any, Any]:
         """Bring what was noted up to another version into one place, and return it. What came and went leaves no trace.
 
         :param later: all that is noted from there on.
         """
-        before, places, next = noted[0]
+        before: dict[Any, Any]
+        before, places, next = noted
         was_missing = set()
         while next is not until:
-            more, more_places, next = next[0]
+            more, more_places, next = next
             if more_places:
                 places = {**more_places, **(places or {})}
             for key, value in more.items():
@@ -285,11 +288,11 @@ class _Lineage:
                 del before[key]
                 if places:
                     places.pop(key, None)
-        noted[0] = before, places, until
+        noted[:] = before, places, until
         return before
 
 
-def _joined(all_changes: Iterable[Changes]) -> Changes:
+def _joined(all_changes: Iterable[_Logged]) -> Changes:
     all_put: dict[Any, None] = {}
     all_removed: dict[Any, None] = {}
     for put, removed in all_changes:

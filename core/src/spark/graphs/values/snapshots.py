@@ -32,7 +32,7 @@ Check = Callable[[Any, str], None]
 _Copied = Callable[[Any, type, Any], Any]
 """Makes the copy of a part, given its type and what is known so far."""
 
-_IMMUTABLE: Final[frozenset[type]] = frozenset(
+IMMUTABLE: Final[frozenset[type]] = frozenset(
     {
         NoneType,
         bool,
@@ -74,7 +74,7 @@ def snapshot(value: Any, *, path: str = "value", key: str | int | None = None, c
     :raises SerializationError: the value can't be copied, or can't be saved.
     """
     kind = type(value)
-    if kind in _IMMUTABLE:
+    if kind in IMMUTABLE:
         return value
     if check is not None and kind not in _COPIERS and kind not in _asked:
         _asked.add(kind)
@@ -84,7 +84,8 @@ def snapshot(value: Any, *, path: str = "value", key: str | int | None = None, c
             )  # and so how instances of this class are copied is found out before it is done
     notes = [_MANY]
     try:
-        copied = _copy(value, kind, notes)
+        copier = _COPIERS.get(kind)
+        copied = copier(value, _copy, notes) if copier is not None else _copy(value, kind, notes)
     except (_ManyError, RecursionError):
         copied = _copy_thoroughly(value, _whole(path, key))
         notes.append(_DOUBTFUL)
@@ -198,7 +199,7 @@ def _copy_dict(value: dict[Any, Any], copied: _Copied, state: Any) -> dict[Any, 
             has_names = False
             _doubt(key, state)
         kind = type(item)
-        if kind not in _IMMUTABLE:
+        if kind not in IMMUTABLE:
             items[key] = copied(item, kind, state)
     if not has_names:
         _doubt_hashes(items, state)
@@ -211,7 +212,7 @@ def _copy_mapping(value: Mapping[Any, Any], copied: _Copied, state: Any) -> dict
 
 def _doubt(part: Any, state: Any) -> None:
     """Note that this part may not be possible to save."""
-    if type(part) not in _IMMUTABLE and type(state) is list:
+    if type(part) not in IMMUTABLE and type(state) is list:
         state.append(_DOUBTFUL)
 
 
@@ -225,7 +226,7 @@ def _copy_list(value: Iterable[Any], copied: _Copied, state: Any) -> list[Any]:
     items = []
     for item in value:
         kind = type(item)
-        items.append(item if kind in _IMMUTABLE else copied(item, kind, state))
+        items.append(item if kind in IMMUTABLE else copied(item, kind, state))
     return items
 
 

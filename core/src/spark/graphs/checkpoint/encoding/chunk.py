@@ -9,10 +9,12 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from functools import lru_cache
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from hashlib import sha256
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from spark.graphs.checkpoint.encoding.levels import ChunkSize, Thresholds, divided, to_rewrite
 from spark.graphs.checkpoint.encoding.places import Place, compact
+from spark.graphs.checkpoint.records.composing import Template
 
 Key: TypeAlias = "str | Place"
 """A name; of a list's item, its place."""
@@ -63,6 +65,13 @@ unkept: Callable[[int], Unkept] = lru_cache(maxsize=4096)(Unkept)
 Item: TypeAlias = "bytes | Apart | Unkept"
 
 
+def print_of(item: Item) -> bytes:
+    """128 bits that tell encoded values apart."""
+    if type(item) is bytes:
+        return sha256(item).digest()[:16]
+    return item.print if type(item) is Unkept else b"apart"
+
+
 Data: TypeAlias = "bytes | Apart"
 """An encoded value, or what stands for one that may refer to blobs."""
 Nested: TypeAlias = Literal["never", "if large", "always"]
@@ -89,6 +98,9 @@ class Encoding(Protocol):
     def item(self, key: Key, data: bytes, /) -> bytes:
         """An item of a mapping, whose key is written as text."""
 
+    def small(self, key: str, value: Any, /) -> bytes | None:
+        """The item of a small value of a plain type; None for any other."""
+
     def keeps(self, size: int, /) -> bool:
         """Whether so many further bytes may be kept encoded. If not, they are encoded again for their chunk."""
 
@@ -112,6 +124,19 @@ class ChunkWriter(Protocol):
         self, items: Mapping[Key, bytes], *, places: Sequence[Place], removed: Sequence[Key]
     ) -> tuple[str, list[Any]]:
         """Store a chunk. Returns its name and what stands for it."""
+
+
+class TailTemplate(NamedTuple):
+    """A mapping with chunks as it is stored, without the items in its tail."""
+
+    head: list[bytes]
+    """What stood for its chunks,"""
+    rent: int
+    """its rent,"""
+    keys: dict[Key, None]
+    """and the keys in its tail, in the order of their places."""
+    payload: Template
+    """All the rest, which depends on nothing else."""
 
 
 class Chunk:

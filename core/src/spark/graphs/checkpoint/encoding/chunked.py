@@ -18,6 +18,7 @@ from spark.graphs.checkpoint.encoding.chunk import (
     Item,
     Key,
     ListOwners,
+    TailTemplate,
     Unkept,
     groups_of,
     merged_with,
@@ -62,6 +63,7 @@ class ChunkedMapping:
         "rent",
         "size",
         "tail",
+        "template",
         "unkept",
     )
 
@@ -91,6 +93,8 @@ class ChunkedMapping:
         """By name, in the order in which they were made."""
         self.head: list[bytes] | None = None
         """What stands for all of them in the payload; None until that is encoded."""
+        self.template: TailTemplate | None = None
+        """The payload without the items in the tail, as long as these are of the same keys."""
         self._owners: MutableMapping[Key, Chunk] = ListOwners() if is_list else {}
         """Key to the chunk that has the item, where one has."""
         self._places: dict[Key, Place] = {}
@@ -124,12 +128,8 @@ class ChunkedMapping:
     @property
     def total(self) -> int:
         """The bytes of all items."""
-        return (
-            self.size
-            + self.unkept
-            + sum(chunk.live for chunk in self.chunks.values())
-            + sum(map(len, self.apart.values()))
-        )
+        in_tail = self.size + self.unkept + sum(map(len, self.apart.values()))
+        return in_tail + sum(chunk.live for chunk in self.chunks.values())
 
     def put(self, key: Key, item: Item, *, place: Place | None = None) -> None:
         """Set an item. A new one comes last.
@@ -138,7 +138,7 @@ class ChunkedMapping:
         """
         before = self.tail.get(key)
         if before is not None:
-            self._leave_tail(key, before, item)
+            self._give_up(key, before, item)
         if place is not None and not self.is_list:
             self.move(key, place)
         elif before is None and self._places and key not in self._owners:
@@ -155,16 +155,19 @@ class ChunkedMapping:
         if before is None:
             self._leave_chunks(key)
 
+    def replace(self, key: Key, item: bytes) -> None:
+        """The same for an item in the place of one in the tail, both of them bytes."""
+        self.size += len(item) - len(self.tail[key])
+        self.tail[key] = item
+        self.hot.add(key)
+
     def remove(self, key: Key) -> None:
         """Remove an item.
 
         :raises KeyError: there is none.
         """
-        before = self.tail.pop(key, None)
-        if before is None:
-            self._kill(key)
-        else:
-            self._leave_tail(key, before, None)
+        self.template = None
+        self._give_up(key, self.tail.pop(key, None), None)
         self._places.pop(key, None)
         self.hot.discard(key)
         if key in self._dead_copies:
@@ -191,6 +194,7 @@ class ChunkedMapping:
 
     def move(self, key: Key, place: Place) -> None:
         """Give an item of a mapping another place. It has to be in the tail."""
+        self.template = None
         self._places[key] = place
         self._next_place = max(self._next_place, math.floor(place) + 1)
 
@@ -236,18 +240,15 @@ class ChunkedMapping:
     # Checkpoints.
 
     def flush(self, writer: ChunkWriter) -> Iterator[None]:
-        """Put into chunks what belongs there now, one after the other: each iteration stores one.
-
-        Wherever it fails or is stopped, everything is as consistent as before.
+        """Put into chunks what belongs there now: each iteration stores one. Wherever it fails or stops, all is consistent.
 
         :raises CostExceededError: that is too much for the event loop. Nothing was stored.
         """
         thresholds, hot = self._thresholds, self._hot_items()
         large = {key: size for key, size in hot.items() if is_large(thresholds, size)}
         rest = {key: size for key, size in hot.items() if key not in large} if large else hot
-        is_hot_due = self.unkept > 0 or is_bought_at_once(
-            thresholds, sum(rest.values()), is_constant=self._is_constant, is_growing=self.is_growing
-        )
+        left = math.inf if self.unkept else sum(rest.values())
+        is_hot_due = is_bought_at_once(thresholds, left, is_constant=self._is_constant, is_growing=self.is_growing)
         cold = self._cold_size(sum(hot.values()))
         is_cold_due = is_flush_due(thresholds, cold=cold, rent=self.rent)
         if not (large or is_hot_due or is_cold_due):
@@ -337,11 +338,7 @@ class ChunkedMapping:
             self._remember(key, chunk)
 
     def _move_to(self, chunk: Chunk, key: Key) -> None:
-        item = self.tail.pop(key, None)
-        if item is None:
-            self._kill(key)
-        else:
-            self._leave_tail(key, item, None)
+        self._give_up(key, self.tail.pop(key, None), None)
         self._owners[key] = chunk
 
     def _remember(self, key: Key, chunk: Chunk) -> None:
@@ -409,9 +406,11 @@ class ChunkedMapping:
         keys = [*removed, *(key for chunk in old for key in chunk.removed)]
         return [key for key in keys if self._dead_copies[key] > sum(key in chunk.sizes for chunk in old)]
 
-    def _leave_tail(self, key: Key, item: Item, successor: Item | None) -> None:
-        """An item is not in the tail any more."""
-        if type(item) is bytes:
+    def _give_up(self, key: Key, item: Item | None, successor: Item | None) -> None:
+        """An item does not count any more: that of the tail, and else that of a chunk."""
+        if item is None:
+            self._kill(key)
+        elif type(item) is bytes:
             self.size -= len(item)
         elif type(item) is Unkept:
             self.unkept -= len(item)

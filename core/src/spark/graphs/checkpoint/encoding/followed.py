@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from hashlib import sha256
 from itertools import pairwise
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from spark.graphs.checkpoint.encoding.chunk import (
     Item,
     Key,
     Unkept,
+    print_of,
     unkept,
 )
 from spark.graphs.checkpoint.encoding.chunked import ChunkedMapping
@@ -98,13 +98,10 @@ class Followed:
             chunked.hot.discard(key)
 
     def _kept(self, data: Data, encoding: Encoding, *, is_compared: bool) -> Item:
-        """What is kept of an item that was encoded: all, unless that is too much.
-
-        :param is_compared: it will be asked whether the item is encoded as before.
-        """
+        """What is kept of an encoded item: all, or what tells it from others if it ``is_compared``, or only its size."""
         if type(data) is not bytes or encoding.keeps(len(data)):
             return data
-        return Unkept(len(data), _print(data)) if is_compared else unkept(len(data))
+        return Unkept(len(data), print_of(data)) if is_compared else unkept(len(data))
 
     def value(self, key: Key) -> Any:
         """The value of an item."""
@@ -117,14 +114,13 @@ class Followed:
     def put(self, key: Key, data: Item, encoding: Encoding, *, place: Place | None = None) -> None:
         """Set an item of the stored mapping."""
         if type(data) is not bytes:
+            self.prints.pop(key, None)
             if type(data) is Unkept and data.print:
                 self.prints[key] = data.print
-            else:
-                self.prints.pop(key, None)
             self.chunked.put(key, data, place=place)
             return
         if self._compares and type(self.values) not in TRACKED:
-            self.prints[key] = _print(data)
+            self.prints[key] = print_of(data)
         self.chunked.put(key, encoding.item(key, data), place=place)
 
     def remove(self, key: Key) -> None:
@@ -156,6 +152,8 @@ class FollowedMapping(Followed):
         tracked = value if type(value) in TRACKED else None
         was_sure, self.is_sure = self.is_sure, False
         changes = tracked.changes_since(self._moment) if tracked is not None and was_sure else None
+        if changes is not None and not changes.removed and self._replace_in_tail(value, changes.put, encoding):
+            return True
         if changes is None or len(value) == 1:
             if not are_names(value):
                 return False
@@ -181,6 +179,19 @@ class FollowedMapping(Followed):
 
     def path_to(self, key: Key) -> str:
         return f"{self.path}[{key!r}]"
+
+    def _replace_in_tail(self, values: ItemMapping, keys: Collection[str], encoding: Encoding) -> bool:
+        """Encode what was put, and is small and in the place of what is in the tail; False where there is anything else."""
+        chunked, new = self.chunked, []
+        tail = chunked.tail
+        for key in keys:
+            if type(tail.get(key)) is not bytes or (item := encoding.small(key, values[key])) is None:
+                return False
+            new.append((key, item))
+        for key, item in new:
+            chunked.replace(key, item)
+        self.values, self._moment, self.is_sure = values, values.moment, True
+        return True
 
     def _follow_changes(
         self, values: ItemMapping, put: Collection[str], removed: Collection[str], encoding: Encoding
@@ -242,8 +253,8 @@ class FollowedMapping(Followed):
         if in_tail is not None:
             return type(data) is bytes and in_tail == encoding.item(key, data)
         if key not in self.prints and key in before and type(self.values) not in TRACKED:
-            self.prints[key] = _print_of(encoding.value(before[key], self.path_to(key), None, nested="never"))
-        return self.prints.get(key) == _print_of(data)
+            self.prints[key] = print_of(encoding.value(before[key], self.path_to(key), None, nested="never"))
+        return self.prints.get(key) == print_of(data)
 
     def _arrange(self, keys: Sequence[str], known: Sequence[str], encoding: Encoding) -> None:
         """Bring the items into the order of these keys, of which some were known before."""
@@ -380,7 +391,7 @@ class FollowedList(Followed):
         places: dict[bytes, list[Place]] = {}
         for index in reversed(range(start, end)):
             places.setdefault(self._print_of(index, encoding), []).append(self.places[index])
-        return [(found.pop() if (found := places.get(_print_of(each))) else None) for each in data.values()]
+        return [(found.pop() if (found := places.get(print_of(each))) else None) for each in data.values()]
 
     def _print_of(self, index: int, encoding: Encoding) -> bytes:
         place = self.places[index]
@@ -388,7 +399,7 @@ class FollowedList(Followed):
             if place in self.chunked.apart:
                 return b""
             data = encoding.value(self.values[index], f"{self.path}[{index}]", None, nested="never")
-            self.prints[place] = _print_of(data)
+            self.prints[place] = print_of(data)
         return self.prints[place]
 
 
@@ -405,12 +416,3 @@ def _taken_from(data: dict[str, Item]) -> Iterator[tuple[str, Item]]:
 
 def _whole(values: Any) -> dict[str, Any]:
     return values.whole() if isinstance(values, ItemMapping) else values or {}
-
-
-def _print(data: bytes) -> bytes:
-    """128 bits that tell encoded values apart."""
-    return sha256(data).digest()[:16]
-
-
-def _print_of(data: Item) -> bytes:
-    return _print(data) if type(data) is bytes else data.print if type(data) is Unkept else b"apart"

@@ -95,7 +95,7 @@ def is_large(thresholds: Thresholds, size: int) -> bool:
     return size >= max(thresholds.blob_cost, thresholds.worth)
 
 
-def is_bought_at_once(thresholds: Thresholds, hot: int, *, is_constant: bool, is_growing: bool) -> bool:
+def is_bought_at_once(thresholds: Thresholds, hot: float, *, is_constant: bool, is_growing: bool) -> bool:
     """Whether what has changed, or is new, goes into a chunk already now.
 
     :param hot: its bytes.

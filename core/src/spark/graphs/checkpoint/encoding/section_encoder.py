@@ -8,7 +8,6 @@ from typing import Any, Final, TypeAlias
 
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
 from spark.graphs.checkpoint.encoding.chunk import Apart, Data, Item, Key, Nested, Unkept
-from spark.graphs.checkpoint.encoding.chunked import ChunkedMapping
 from spark.graphs.checkpoint.encoding.followed import (
     TRACKED,
     TRACKED_MAPPINGS,
@@ -17,22 +16,20 @@ from spark.graphs.checkpoint.encoding.followed import (
     FollowedMapping,
 )
 from spark.graphs.checkpoint.encoding.levels import constant_from
-from spark.graphs.checkpoint.encoding.places import Place, runs
+from spark.graphs.checkpoint.encoding.places import Place
 from spark.graphs.checkpoint.encoding.record_blobs import BlobsOfRecord, Buffered
+from spark.graphs.checkpoint.encoding.stored_mappings import StoredMappings
 from spark.graphs.checkpoint.model import SECTIONS
 from spark.graphs.checkpoint.records.buffers import BUFFERED, CHUNKS, VALUE
-from spark.graphs.checkpoint.records.chunks import TAG
 from spark.graphs.checkpoint.records.composing import (
     Composer,
-    DeferredItem,
-    DeferredMembers,
     DeferredPayload,
     Encoded,
     EncodedItems,
 )
 from spark.graphs.checkpoint.sections import Section, no_section
 from spark.graphs.checkpoint.serialization.cost import CostBudget, exceeds
-from spark.graphs.checkpoint.serialization.writer import TreeWriter, are_names
+from spark.graphs.checkpoint.serialization.writer import TreeWriter, are_names, small_tree
 from spark.graphs.values.containers import PlainDict
 
 Dump: TypeAlias = Callable[[Any, str], bytes]
@@ -42,13 +39,14 @@ _MANY: Final = 16
 """From so many items on, it costs less to encode those that are new, if that is known, than to encode all at once;"""
 _STILL_MANY: Final = _MANY // 2
 """and once that was begun, as long as there are so many."""
+_SHORT: Final = 256
+"""A text of so many characters is small, too."""
 _SMALL: Final = frozenset({int, float, bool, type(None)})
 """What needs no look at its size."""
 _FEW_BYTES: Final = 4096
 """Less is put together at once, which costs less than to keep the pieces."""
 _DIVIDED: Final = TRACKED | {list, dict}
 """Values whose items may be encoded one by one."""
-_NO_ITEMS: Final = EncodedItems.of(())
 
 
 class SectionEncoder:
@@ -71,6 +69,7 @@ class SectionEncoder:
         self._writer = writer
         self._dump = dump
         self._composer = composer
+        self._stored = StoredMappings(composer, dump, shared=blobs.shared if blobs is not None else {})
         self._cache = cache
         self._budget: CostBudget | None = None
         """Of the checkpoint that is being encoded."""
@@ -96,6 +95,7 @@ class SectionEncoder:
         kept = self._cache.kept
         encoded: dict[str, Any] = {}
         followed: list[tuple[str, Followed]] = []
+        active: list[Followed] = []
         for name, section in SECTIONS.items():
             values, before = sections[name], kept.get(name)
             if before is not None and before[0] is values:
@@ -104,17 +104,21 @@ class SectionEncoder:
             part = self._section(name, section, values)
             if part is not None:
                 encoded[name] = part
-                if isinstance(part, Followed):
+                if not isinstance(part, bytes):
                     followed.append((name, part))
-        for _, each in followed:
+                    if not part.chunked.is_idle:
+                        active.append(part)
+        for each in active:
             for _ in self._flush(each):
                 pass
         # Nothing below can fail.
-        for name, each in followed:
+        for each in active:
             self._settle(each)
-            part = encoded[name] = self._composed_section(each)
+        for name, each in followed:
+            each.chunked.hot.clear()  # of what is idle, too
+            composed = encoded[name] = self._stored.section(each)
             if SECTIONS[name].is_constant:
-                kept[name] = each.values, bytes(part) if type(part) is DeferredPayload else part
+                kept[name] = each.values, bytes(composed) if type(composed) is DeferredPayload else composed
         return encoded
 
     def encode_ahead(self, sections: Mapping[str, Any], *, sequence: int) -> Iterator[None]:
@@ -128,7 +132,7 @@ class SectionEncoder:
         for name, section in SECTIONS.items():
             self._room = self._held
             part = self._section(name, section, sections[name])
-            if isinstance(part, Followed):
+            if isinstance(part, Followed) and not part.chunked.is_idle:
                 for _ in self._flush(part):
                     if self._blobs.held >= self._held:
                         yield
@@ -143,8 +147,10 @@ class SectionEncoder:
 
     # Sections.
 
-    def _section(self, name: str, section: Section, values: Any) -> Followed | Encoded | None:
+    def _section(self, name: str, section: Section, values: Any) -> Followed | bytes | None:
         cache = self._cache
+        if type(values) is PlainDict and not (section.is_keyed or name in cache.sections or self._writer.has_hook):
+            return self._dump(dict(values), name)  # the engine's own, and small
         if not section.takes(values):
             raise no_section(name, values)
         if values is None:
@@ -154,8 +160,8 @@ class SectionEncoder:
             if values:
                 return self._by_item(name, section, values)
             cache.drop(name)
-            cache.kept[name] = values, _NO_ITEMS
-            return _NO_ITEMS
+            cache.kept[name] = values, self._stored.none
+            return self._stored.none
         if name in cache.sections or self._says_what_changed(values):
             found = self._by_item(name, section, values)
             if not isinstance(found, Followed) or self._is_large(found):
@@ -175,12 +181,13 @@ class SectionEncoder:
 
     def _whole(self, name: str, section: Section, values: Mapping[str, Any]) -> Followed | bytes:
         """A section in one piece, if it is small."""
-        if type(values) is PlainDict and not self._writer.has_hook:
-            return self._dump(dict(values), name)  # the engine's own, and small
-        if self._budget is not None:
-            self._budget.add_mapping(values)
         cache, keeping = self._cache, self._keeping()
-        data = self._dump((keeping or self._writer).mapping(values, name), name)
+        tree: Any = None if self._writer.has_hook else small_tree(values)
+        if tree is None:
+            if self._budget is not None:
+                self._budget.add_mapping(values)
+            tree = (keeping or self._writer).mapping(values, name)
+        data = self._dump(tree, name)
         if keeping is not None and (cache.buffers.size or len(data) >= self._in_chunks_from(section)):
             return self._by_item(name, section, values)
         cache.kept[name] = values, data
@@ -208,6 +215,10 @@ class SectionEncoder:
 
     def value(self, value: Any, path: str, before: Apart | None, /, *, nested: Nested) -> Data:
         """A value of a mapping or a list: encoded, or what stands for one that may refer to blobs."""
+        if type(value) in _SMALL:
+            if self._budget is not None:
+                self._budget.add(value)
+            return self._dump(self._writer.tree(value, path), path)
         if nested != "never" and isinstance(before, Followed) and self._goes_on(before, value):
             return before
         if nested != "never" and type(value) in TRACKED_MAPPINGS and len(value) >= _MANY and not self._writer.has_hook:
@@ -216,8 +227,6 @@ class SectionEncoder:
             nested = "never"
         if self._budget is not None:
             self._budget.add(value)
-        if type(value) in _SMALL:
-            return self._dump(self._writer.tree(value, path), path)
         if nested != "never" and self._is_surely_nested(value, nested):
             followed = self._nested(value, path)
             if followed is not None:
@@ -256,6 +265,14 @@ class SectionEncoder:
         """Whether so many further bytes may be kept encoded."""
         self._room -= size
         return self._room >= 0
+
+    def small(self, key: str, value: Any, /) -> bytes | None:
+        """The item of a small value of a plain type; None for any other."""
+        if not (type(value) in _SMALL or (type(value) is str and len(value) <= _SHORT)) or self._writer.has_hook:
+            return None
+        if self._budget is not None:
+            self._budget.add(value)
+        return self._composer.item(key, self._dump(self._writer.tree(value, key), key))
 
     def discard(self, data: Iterable[Item], /) -> None:
         """These were encoded for nothing."""
@@ -310,10 +327,11 @@ class SectionEncoder:
 
     def _flush(self, followed: Followed) -> Iterator[None]:
         """Put into chunks what belongs there; each iteration stores one."""
-        if self._blobs is None or followed.chunked.is_idle:
+        if self._blobs is None:
             return
         for nested in self._active(followed):
-            yield from self._flush(nested)
+            if not nested.chunked.is_idle:
+                yield from self._flush(nested)
         yield from followed.chunked.flush(_ChunkWriter(self, followed, self._blobs))
 
     def _settle(self, followed: Followed) -> None:
@@ -339,75 +357,7 @@ class SectionEncoder:
 
     def chunk(self, items: Mapping[Key, bytes], *, places: Sequence[Place], removed: Sequence[Key]) -> bytes:
         """The content of a chunk."""
-        return self._composer.compose(self._part(EncodedItems.of(items.values()), places, removed))
-
-    # What is stored.
-
-    def _composed_section(self, followed: Followed) -> Encoded:
-        chunked = followed.chunked
-        return self._in_chunks(followed) if chunked.chunks else self._plain(chunked)
-
-    def _plain(self, chunked: ChunkedMapping) -> EncodedItems:
-        """The members of a mapping without chunks."""
-        if not chunked.apart:
-            return EncodedItems.of(chunked.tail.values(), size=chunked.size)  # type: ignore[arg-type]
-        members = (self._member(key, item) for key, item in chunked.tail.items())  # type: ignore[arg-type]
-        return EncodedItems.of(members, is_mixed=True)
-
-    def _composed(self, followed: Followed) -> DeferredMembers | DeferredPayload:
-        """A nested mapping or list; it may have chunks."""
-        chunked = followed.chunked
-        if chunked.chunks or chunked.apart or chunked.is_list:
-            return self._in_chunks(followed)
-        return DeferredMembers(self._composer, self._plain(chunked))
-
-    def _in_chunks(self, followed: Followed) -> DeferredPayload:
-        chunked, composer = followed.chunked, self._composer
-        if chunked.head is None:
-            chunked.head = self._head(followed)
-        members: list[bytes | DeferredItem] = [*chunked.head]
-        if chunked.rent:
-            members.append(composer.item("rent", self._dump(chunked.rent, "")))
-        tail, apart = chunked.tail, chunked.apart
-        keys = chunked.in_order(tail)
-        in_tail = [key for key in keys if key not in apart] if apart else keys
-        if in_tail or chunked.removed_in_tail:
-            items = EncodedItems.of(map(tail.__getitem__, in_tail), size=chunked.size)  # type: ignore[arg-type]
-            content = self._part(items, chunked.places_of(in_tail), [*chunked.removed_in_tail])
-            if items.size < _FEW_BYTES:
-                members.append(composer.item("tail", composer.compose(content)))
-            else:
-                members.append(DeferredItem(composer.item("tail", b""), DeferredPayload(composer, content)))
-        if apart:
-            in_order = [key for key in keys if key in apart]
-            items = EncodedItems.of([self._member(key, apart[key]) for key in in_order], is_mixed=True)
-            content = self._part(items, chunked.places_of(in_order), ())
-            members.append(DeferredItem(composer.item("apart", b""), DeferredPayload(composer, content)))
-        return DeferredPayload(composer, {TAG: EncodedItems.of(members, is_mixed=True)})
-
-    def _head(self, followed: Followed) -> list[bytes]:
-        """What stands before the items: it is the same until there is another chunk."""
-        head: dict[str, Any] = {"kind": "list" if followed.is_list else "mapping"}
-        if followed.chunked.chunks:
-            assert self._blobs is not None
-            head |= self._blobs.shared
-            head["refs"] = [chunk.ref for chunk in followed.chunked.chunks.values()]
-        return [self._composer.item(name, self._dump(value, "")) for name, value in head.items()]
-
-    def _part(self, items: EncodedItems, places: Sequence[Place], removed: Sequence[Key]) -> dict[str, Encoded]:
-        """A part of a mapping as it is stored: a chunk, or the tail."""
-        part: dict[str, Encoded] = {"values": items}
-        if places:
-            part["places"] = self._dump(runs(places), "")
-        if removed:
-            part["removed"] = self._dump([*map(str, removed)], "")
-        return part
-
-    def _member(self, key: Key, item: bytes | Apart) -> Any:
-        if type(item) is bytes:
-            return item
-        body = self._composed(item) if isinstance(item, Followed) else item.data  # type: ignore[union-attr]
-        return DeferredItem(self.item(key, b""), body)
+        return self._composer.compose(self._stored.part(EncodedItems.of(items.values()), places, removed))
 
 
 class _ChunkWriter:

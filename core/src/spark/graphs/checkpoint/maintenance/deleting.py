@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from sys import maxsize
 
 from spark.errors import DeletionError, SparkError
 from spark.graphs.checkpoint.calls import failure
+from spark.graphs.checkpoint.derived.history import DerivedHistory
+from spark.graphs.checkpoint.ids import DERIVED_KINDS, check_graph_id
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 
@@ -31,11 +34,29 @@ async def delete(
 
 
 async def forget(backend: CheckpointBackend, graph_id: str) -> tuple[list[int], SparkError | None]:
-    """Remove every trace of a graph. Returns the sequences of the deleted records, and what stopped it, if anything did."""
+    """Remove every trace of a graph. Returns the sequences of the deleted records, and what stopped it, if anything did.
+
+    What stands beside it loses its content first, but not the memory of used sequences: as long as there is a checkpoint, no
+    new message gets the sequence of one that the checkpoint says was received.
+    """
     try:
-        return await backend.forget(graph_id), None
+        check_graph_id(graph_id)
+        await clear_derived(backend, graph_id)
+        deleted = await backend.forget(graph_id)
     except Exception as error:
         return [*_deleted_before(error)], _failure(backend, f"forgetting graph {graph_id!r}", error)
+    try:
+        for kind in DERIVED_KINDS:
+            await DerivedHistory(backend, kind, graph_id).forget()
+        return deleted, None
+    except Exception as error:
+        return deleted, _failure(backend, f"forgetting what was stored beside graph {graph_id!r}", error)
+
+
+async def clear_derived(backend: CheckpointBackend, graph_id: str) -> None:
+    """Delete all that stands beside a graph. The sequences stay used."""
+    for kind in DERIVED_KINDS:
+        await DerivedHistory(backend, kind, graph_id).delete(range(maxsize))
 
 
 def _deleted_before(error: Exception, known: Collection[int] = ()) -> Collection[int]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from spark.errors import BackendError, CheckpointDamagedError, CheckpointNotFoundError
 from spark.graphs.checkpoint.calls import ATTEMPTS, not_found, wrapped
 from spark.graphs.checkpoint.encoding.decoder import OpenRecord, StoredLayout
+from spark.graphs.checkpoint.ids import is_derived
 from spark.graphs.checkpoint.links import link
 from spark.graphs.concurrency.blocking import run_blocking
 
@@ -24,9 +25,10 @@ _LIGHT: Final = 32_768
 
 
 async def find(backend: CheckpointBackend, checkpoint_id: str) -> CheckpointInfo | None:
-    """Where a checkpoint is, or None."""
+    """Where a checkpoint of a graph is, or None."""
     with wrapped(backend, "looking for checkpoint ", checkpoint_id):
-        return await backend.find(checkpoint_id)
+        info = await backend.find(checkpoint_id)
+    return None if info is None or is_derived(info.graph_id) else info
 
 
 async def load(backend: CheckpointBackend, info: CheckpointInfo) -> GraphCheckpoint:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import aclosing
 from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
+from typing import TYPE_CHECKING
 
 from spark.graphs.checkpoint.calls import not_found, wrapped
-from spark.graphs.checkpoint.maintenance.deleting import delete, forget
+from spark.graphs.checkpoint.maintenance.deleting import clear_derived, delete, forget
 from spark.graphs.checkpoint.maintenance.garbage import collect_garbage, delete_blobs, find_orphans
+from spark.graphs.checkpoint.maintenance.listing import list_checkpoints, list_graph_ids
 from spark.graphs.checkpoint.maintenance.loading import find, load, load_latest
 from spark.graphs.checkpoint.maintenance.verification import Verification, verify
 from spark.graphs.checkpoint.model import GraphCheckpoint
@@ -18,11 +21,15 @@ from spark.graphs.checkpoint.observers.handlers import Handlers
 from spark.graphs.checkpoint.observers.observers import Observers
 from spark.graphs.checkpoint.policies.retention import Retention, surplus
 from spark.graphs.checkpoint.records.info import CheckpointInfo, Scalar
-from spark.graphs.checkpoint.records.query import CheckpointQuery, check_limit
+from spark.graphs.checkpoint.records.query import CheckpointQuery, check_limit, checked_moment
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.listing import Listing
 from spark.graphs.checkpoint.storage.opening import open_backend
 from spark.graphs.clock import SYSTEM_CLOCK, Clock
+from spark.graphs.message import Interrupt
+
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint.maintenance.runs import RunInfo
 
 _LOG = logging.getLogger("spark.checkpoint")
 
@@ -87,7 +94,7 @@ class CheckpointManager:
         :param query: None asks for everything, and so names every damaged record.
         """
         with wrapped(self.backend, "listing checkpoints"):
-            return await (self.backend.list() if query is None else self.backend.query(query))
+            return await list_checkpoints(self.backend, query)
 
     async def graph_ids(self, prefix: str = "", *, after: str | None = None, limit: int | None = None) -> list[str]:
         """The ids of the graphs that have checkpoints, in the order of code points.
@@ -99,7 +106,42 @@ class CheckpointManager:
         """
         check_limit(limit)
         with wrapped(self.backend, "listing graph ids"):
-            return await self.backend.graph_ids(prefix, after=after, limit=limit)
+            return await list_graph_ids(self.backend, prefix, after=after, limit=limit)
+
+    async def runs(
+        self,
+        status: str | Collection[str] | None = None,
+        *,
+        prefix: str = "",
+        after: str | None = None,
+        limit: int | None = None,
+        due_before: datetime | None = None,
+    ) -> list[RunInfo]:
+        """The latest run of each graph id, in the order of graph ids: which are unfinished, why, and when they go on.
+
+        Headers are read, never payloads. Checkpoints that were made by hand tell nothing of a run, and hide none. A latest
+        checkpoint that can't be read is a run with the status ``"damaged"``.
+
+        :param status: only runs with this status, or one of several: see ``RunInfo.status``.
+        :param prefix: only of graph ids that begin with this text.
+        :param after: only of graph ids that come after this text: the last one of a page asks for the next page.
+        :param limit: at most so many.
+        :param due_before: only those of which a step goes on by itself at this moment, or before it; naive means local time.
+        :raises GraphDefinitionError: an argument is not what it should be.
+        """
+        from spark.graphs.checkpoint.maintenance.runs import runs_of, wanted_statuses
+
+        check_limit(limit)
+        wanted, moment = wanted_statuses(status), checked_moment("due_before", due_before)
+        graph_ids = await self.graph_ids(prefix, after=after)
+        found: list[RunInfo] = []
+        async with aclosing(runs_of(self.backend, graph_ids)) as runs:
+            async for run in runs:
+                if limit is not None and len(found) >= limit:
+                    break
+                if run.status in wanted and (moment is None or (run.due is not None and run.due <= moment)):
+                    found.append(run)
+        return found
 
     async def load_checkpoint(self, checkpoint_id: str) -> GraphCheckpoint:
         """The whole checkpoint.
@@ -117,25 +159,38 @@ class CheckpointManager:
         """The latest checkpoint of a graph, or None when it has none."""
         return await load_latest(self.backend, graph_id)
 
+    async def interrupts(self, graph_id: str) -> tuple[Interrupt, ...]:
+        """The questions that a graph waits to have answered, in the order in which they were asked.
+
+        Those of its latest checkpoint; none where it has no checkpoint. Each is answered with
+        ``graph.run(resume={interrupt.id: answer})``.
+
+        :raises CheckpointDamagedError: what is stored is not what was written.
+        """
+        latest = await load_latest(self.backend, graph_id)
+        return latest.interrupts() if latest is not None else ()
+
     async def delete_checkpoint(self, checkpoint_id: str) -> bool:
         """Delete one checkpoint; False when there is none with this id."""
         info = await find(self.backend, checkpoint_id)
         return info is not None and await self._delete([info]) == 1
 
     async def delete_all_checkpoints(self, graph_id: str) -> int:
-        """Delete every checkpoint of a graph, also those made by hand; returns how many.
+        """Delete every checkpoint of a graph, also those made by hand, and the messages sent to it; returns how many checkpoints.
 
         Large values that a run may be about to refer to stay; ``remove_orphans`` deletes them. The graph id stays with the
         sequences that were used, so that no run uses them again; ``forget`` removes these, too.
         """
-        return await self._delete(await self.list_checkpoints(graph_id))
+        count = await self._delete(await self.list_checkpoints(graph_id))
+        await clear_derived(self.backend, graph_id)
+        return count
 
     async def forget(self, graph_id: str) -> int:
         """Remove every trace of a graph; returns how many checkpoints that were.
 
-        That is all checkpoints, including those made by hand and damaged ones, all large values, and the graph id: a run under
-        it starts from scratch. Call it only while no run of the graph is under way. Observers are notified of each checkpoint
-        that was listed. If it is stopped part-way, call it again.
+        That is all checkpoints, including those made by hand and damaged ones, all large values, the messages that were sent to
+        it, and the graph id: a run under it starts from scratch. Call it only while no run of the graph is under way. Observers
+        are notified of each checkpoint that was listed. If it is stopped part-way, call it again.
 
         :raises BackendError: the storage failed; what is left is whole.
         """

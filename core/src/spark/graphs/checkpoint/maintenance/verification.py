@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from spark.errors import BackendError, CheckpointDamagedError, CheckpointNotFoundError, SparkError
 from spark.graphs.checkpoint.calls import wrapped
+from spark.graphs.checkpoint.ids import DERIVED_KINDS, derived_id, is_derived
 from spark.graphs.checkpoint.maintenance.garbage import find_orphans
 from spark.graphs.checkpoint.maintenance.loading import completed, read_batch
 from spark.graphs.checkpoint.storage.listing import in_batches
@@ -28,7 +29,7 @@ class Verification:
     intact: int = 0
     """How many checkpoints loaded."""
     damaged: list[tuple[CheckpointInfo, CheckpointDamagedError]] = field(default_factory=list)
-    """Those that are not what was written, or lack a large value, and what is wrong with each."""
+    """Those that are not what was written, or lack a large value, and what is wrong with each. So for messages sent to graphs."""
     unreadable: list[tuple[CheckpointInfo, SparkError]] = field(default_factory=list)
     """Those that are intact, and need a type, a format or a key that this program does not have."""
     unlisted: list[DamagedRecord] = field(default_factory=list)
@@ -47,8 +48,9 @@ async def verify(
 ) -> Verification:
     """Load every checkpoint of a graph, or of all graphs, and find the large values that none of them needs."""
     with wrapped(backend, "listing checkpoints"):
-        listing = await backend.list(graph_id)
-    infos, found = listing.infos, Verification(unlisted=listing.damaged)
+        listings = [await backend.list(each) for each in _with_derived(graph_id)]
+    infos = [info for listing in listings for info in listing.infos]
+    found = Verification(unlisted=[damaged for listing in listings for damaged in listing.damaged])
     needed: dict[str, dict[int, list[str]]] = {info.graph_id: {} for info in infos}
     done = 0
     for batch in in_batches(infos):
@@ -65,6 +67,10 @@ async def verify(
             with suppress(CheckpointDamagedError):  # reported already: something there can't be listed
                 found.orphans += [(each, name) for name in await find_orphans(backend, each, known=needed[each])]
     return found
+
+
+def _with_derived(graph_id: str | None) -> Sequence[str | None]:
+    return [None] if graph_id is None else [graph_id, *(derived_id(kind, graph_id) for kind in DERIVED_KINDS)]
 
 
 async def _load(
@@ -90,6 +96,6 @@ async def _load(
     except SparkError as error:
         found.unreadable.append((info, error))
     else:
-        found.intact += 1
+        found.intact += not is_derived(info.graph_id)
         return opened.blob_names() if opened.header.references_in_payload else None
     return None

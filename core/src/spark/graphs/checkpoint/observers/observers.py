@@ -67,11 +67,11 @@ class Observers:
         else:
             await run_blocking(self._look)
 
-    def listen_to(self, event: str) -> bool:
-        """Whether anybody is notified of an event, for instance ``spark_checkpoint_created``."""
+    def heard(self) -> frozenset[str]:
+        """The events that anybody is notified of, for instance ``spark_checkpoint_created``."""
         if self._found is None or self._found is not _plugins().found():
             self._look()
-        return event in self._heard
+        return self._heard
 
     async def created(self, checkpoint: GraphCheckpoint, info: CheckpointInfo, *, store: object) -> None:
         """A checkpoint is durable in this store. Whoever restores a graph from what they get here continues there."""
@@ -91,7 +91,7 @@ class Observers:
         """These checkpoints were deleted. What a handler raises is raised when all have been reported."""
         if self._found is None:
             await self.discover()
-        if not self.listen_to("spark_checkpoint_deleted"):
+        if "spark_checkpoint_deleted" not in self.heard():
             return
         failures = []
         for info in infos:

@@ -176,6 +176,8 @@ def oldest_surplus(earlier: Sequence[CheckpointInfo], *, retention: Retention, n
     :raises RuleError: the rule raised.
     """
     age = count = len(earlier)
+    if type(retention) is KeepLast:  # as most are
+        return [*earlier[: count - retention.count + 1]] if count >= retention.count else []
     try:
         for checkpoint in earlier:
             if retention.keeps(checkpoint, age=age, now=now):

@@ -16,9 +16,8 @@ from spark.graphs.checkpoint.ids import automatic_id
 from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.checkpoint.recording.continuation import Continuation, Known, LeftByRun
 from spark.graphs.checkpoint.records.blobs import NewBlobs
-from spark.graphs.checkpoint.records.deferred import DeferredRecord, Encode, size_of
+from spark.graphs.checkpoint.records.deferred import DeferredRecord
 from spark.graphs.checkpoint.records.info import CheckpointInfo
-from spark.graphs.checkpoint.records.query import searchable
 from spark.graphs.checkpoint.records.record import Record
 from spark.graphs.checkpoint.serialization.cost import CostBudget, CostExceededError
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
@@ -47,7 +46,7 @@ class RunEncoder:
         self._writer = writer
         self._attempts = 0
         self._is_checked = False
-        """Whatever the run began with can be saved."""
+        """Records are encoded when they are read, and whatever the run began with can be saved."""
         keeps_blobs = backend.keeps_blobs and not self._defers
         self._cache = EncodingCache(Thresholds.of_store(backend.blob_cost) if keeps_blobs else None)
         self._blobs = NewBlobs(writer, backend.record_codec.writing) if keeps_blobs else None
@@ -77,20 +76,31 @@ class RunEncoder:
         self._cache.hand_over(self._writer)
         return LeftByRun(info, Known(self._cache, self._blobs.inflation))
 
+    def deferred(self, capture: Capture, *, sequence: int, parent: int | None, timestamp: datetime) -> Record | None:
+        """The record of what was captured, to be encoded when somebody reads it; None where ``encode`` has to do it now.
+
+        :param timestamp: when it is made, if the capture does not say.
+        """
+        made_at = capture.timestamp or timestamp
+        if not self._is_checked or made_at.tzinfo is not UTC:
+            return None
+        self._attempts += 1
+        return DeferredRecord(self, capture.sections, self._graph_id, sequence, parent, made_at, self._attempts)
+
     async def encode(self, capture: Capture, *, sequence: int, parent: int | None, timestamp: datetime) -> Record:
         """The record of what was captured, encoded on the event loop if that takes about a millisecond at most, else in a thread.
 
         :param timestamp: when it is made, if the capture does not say.
         :raises SerializationError: a value can't be saved; the error has the path to it.
         """
+        if self._defers and not self._is_checked:
+            await self._check(capture.sections)
+            if record := self.deferred(capture, sequence=sequence, parent=parent, timestamp=timestamp):
+                return record
         self._attempts += 1
         self._is_stored = False
         made_at = capture.timestamp or timestamp
-        encode = partial(self._encode, capture.sections, sequence, parent, made_at, self._attempts)
-        if self._defers and made_at.tzinfo is UTC:
-            if not self._is_checked:
-                await self._check(capture.sections)
-            return self._deferred(encode, sequence, made_at, capture.sections["execution_metadata"])
+        encode = partial(self.encoded, capture.sections, sequence, parent, made_at, self._attempts)
         try:
             return encode(cost_budget=CostBudget(last_cost=self._cache.last_cost))
         except CostExceededError:
@@ -136,7 +146,7 @@ class RunEncoder:
         if self._blobs is not None:
             self._blobs.stored([*self._blobs.unstored])
 
-    def _encode(
+    def encoded(
         self,
         sections: Mapping[str, Any],
         sequence: int,
@@ -146,6 +156,11 @@ class RunEncoder:
         *,
         cost_budget: CostBudget | None = None,
     ) -> Record:
+        """The record of what was captured.
+
+        :param attempt: counts what the run has tried to write.
+        :raises CostExceededError: there is more to do than the budget allows.
+        """
         return self._codec.encode_sections(
             sections,
             checkpoint_id=automatic_id(self._graph_id, sequence),
@@ -159,19 +174,6 @@ class RunEncoder:
             cost_budget=cost_budget,
             blobs=self._blobs,
         )
-
-    def _deferred(
-        self, encode: Encode, sequence: int, timestamp: datetime, metadata: Mapping[str, Any]
-    ) -> DeferredRecord:
-        info = CheckpointInfo(
-            checkpoint_id=automatic_id(self._graph_id, sequence),
-            graph_id=self._graph_id,
-            sequence=sequence,
-            timestamp=timestamp,
-            size=partial(size_of, encode),
-            metadata=searchable(metadata),
-        )
-        return DeferredRecord(encode, info)
 
 
 def _next_or_record(ahead: Iterator[None], encode: Callable[[], Record]) -> Record | None:

@@ -103,8 +103,8 @@ class History:
     def remove(self, checkpoints: Iterable[CheckpointInfo]) -> None:
         """These are about to be deleted."""
         known = self.checkpoints
-        for info in checkpoints:
-            del known[bisect_left(known, info.sequence, key=SEQUENCE)]
+        for info in checkpoints:  # mostly the oldest
+            del known[0 if known[0] is info else bisect_left(known, info.sequence, key=SEQUENCE)]
 
     def restore(self, checkpoints: Iterable[CheckpointInfo]) -> None:
         """These could not be deleted."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 
 from spark.errors import RuleError
 from spark.graphs.checkpoint.maintenance.deleting import delete
@@ -23,18 +23,16 @@ _LOG = logging.getLogger("spark.checkpoint")
 class Surplus:
     """What may be deleted once a new checkpoint is durable."""
 
-    __slots__ = ("blobs", "checkpoints", "deleted")
+    __slots__ = ("blobs", "checkpoints", "deleted", "sequences")
 
     def __init__(self, checkpoints: list[CheckpointInfo], blobs: list[str]) -> None:
         self.checkpoints: list[CheckpointInfo] = checkpoints
+        self.sequences: list[int] = [*map(SEQUENCE, checkpoints)]
+        """Those of the checkpoints."""
         self.blobs: list[str] = blobs
         """Large values that only these refer to."""
         self.deleted: Collection[int] = ()
         """The sequences of those that the store deleted when it stored the new one."""
-
-    def sequences(self) -> list[int]:
-        """Those of the checkpoints."""
-        return [*map(SEQUENCE, self.checkpoints)]
 
 
 class Pruner:
@@ -89,13 +87,26 @@ class Pruner:
         if self._history.remembers:
             self._blob_tracker.stored(retired, until=newest.sequence)
 
-    @property
-    def is_due(self) -> bool:
-        """Whether ``prune`` has something to do, even if nothing is given up."""
-        return self._deleting is not None or self._broken_rule is not None
+    def prune(self, surplus: Surplus | None, *, is_heard: bool) -> Awaitable[None] | None:
+        """Note that a new checkpoint is durable, so that this may be deleted.
 
-    async def prune(self, surplus: Surplus | None) -> None:
-        """Delete what the store has not deleted along with the new checkpoint, and notify observers of all of it.
+        Returns what deletes the part that the store has not deleted along with it, and notifies observers; None where nothing
+        is left to do.
+
+        :param is_heard: somebody is notified of what is deleted.
+        """
+        is_gone = True
+        if surplus is not None:
+            self._history.remove(surplus.checkpoints)
+            self._blob_tracker.pruned(surplus.checkpoints)
+            is_gone = not (is_heard or surplus.blobs) and len(surplus.deleted) == len(surplus.checkpoints)
+            is_gone = is_gone and not self._is_collection_due()
+        if is_gone and self._deleting is None and self._broken_rule is None:
+            return None
+        return self._prune(surplus)
+
+    async def _prune(self, surplus: Surplus | None) -> None:
+        """Delete the rest.
 
         Where deleting waits for a disk or a network, the run continues meanwhile: it waits before it prunes again, and before
         it ends.
@@ -105,14 +116,9 @@ class Pruner:
         if self._deleting is not None:
             await self.settle()
         if surplus is not None:
-            left = surplus.checkpoints
-            self._history.remove(left)
-            self._blob_tracker.pruned(left)
-            if surplus.deleted:
-                left = await self._tell_deleted(surplus)
+            left = await self._tell_deleted(surplus) if surplus.deleted else surplus.checkpoints
             if not (left or self._is_collection_due()):
-                if surplus.blobs:
-                    self._blob_tracker.deleted(surplus.blobs)
+                self._blob_tracker.deleted(surplus.blobs)
             elif self._backend.persistent:
                 deleting = self._delete(left, surplus.blobs)
                 self._deleting = asyncio.create_task(deleting, name=f"{self._history.graph_id}/retention")
@@ -158,7 +164,7 @@ class Pruner:
         if len(surplus.deleted) < len(deleted):
             left = [info for info in deleted if info.sequence not in surplus.deleted]
             deleted = [info for info in deleted if info.sequence in surplus.deleted]
-        if self._observers.listen_to("spark_checkpoint_deleted"):
+        if "spark_checkpoint_deleted" in self._observers.heard():
             await self._observers.deleted(deleted)
         return left
 
@@ -171,7 +177,7 @@ class Pruner:
             self._blob_tracker.deleted(blobs)
             if self._is_collection_due():
                 await self._blob_tracker.collect_garbage(self._backend, self._history.graph_id)
-        if self._observers.listen_to("spark_checkpoint_deleted"):
+        if "spark_checkpoint_deleted" in self._observers.heard():
             await self._observers.deleted(deleted)
 
     def _is_collection_due(self) -> bool:

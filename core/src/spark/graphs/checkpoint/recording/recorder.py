@@ -87,7 +87,8 @@ class Recorder:
         except Exception as error:
             await self._observers.failed(self._graph_id, error)
             raise
-        if self._observers.listen_to("spark_checkpoint_created"):
+        heard = self._observers.heard()
+        if "spark_checkpoint_created" in heard:
             checkpoint = capture.checkpoint(
                 info.checkpoint_id,
                 graph_id=info.graph_id,
@@ -96,8 +97,9 @@ class Recorder:
                 parent=parent,
             )
             await self._observers.created(checkpoint, info, store=self._backend)
-        if surplus is not None or self._pruner.is_due:
-            await self._pruner.prune(surplus)
+        pruning = self._pruner.prune(surplus, is_heard="spark_checkpoint_deleted" in heard)
+        if pruning is not None:
+            await pruning
         return info
 
     async def _store(self, capture: Capture, now: datetime) -> tuple[CheckpointInfo, int | None, Surplus | None]:
@@ -111,12 +113,15 @@ class Recorder:
         superseded = await superseded_by(capture, history, backend) if capture.is_repeat else None
         for _ in range(ATTEMPTS):
             parent = history.parent
-            record = await encoder.encode(capture, sequence=history.next_sequence, parent=parent, timestamp=now)
+            sequence = history.next_sequence
+            record = encoder.deferred(capture, sequence=sequence, parent=parent, timestamp=now)
+            if record is None:
+                record = await encoder.encode(capture, sequence=sequence, parent=parent, timestamp=now)
             info = record.info()
             surplus = pruner.choose(info, superseded=superseded, retired=encoder.retired)
             try:
                 if surplus is not None:
-                    surplus.deleted = await backend.put_and_delete(record, surplus.sequences(), surplus.blobs)
+                    surplus.deleted = await backend.put_and_delete(record, surplus.sequences, surplus.blobs)
                 else:
                     await backend.put(record)
             except SequenceTakenError as taken:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache, partial
-from typing import Self, TypeAlias
+from typing import Final, Self, TypeAlias
 
 from spark.graphs.checkpoint.records.formats import Format
 
@@ -31,8 +31,9 @@ class EncodedItems(list["bytes | DeferredItem"]):
         return made
 
 
-Encoded: TypeAlias = "EncodedItems | DeferredPayload | bytes"
-"""A value of a mapping: as its bytes, as the members of a mapping, or as a mapping that is not put together yet."""
+Encoded: TypeAlias = "EncodedItems | DeferredPayload | Gap | bytes"
+"""A value of a mapping: as its bytes, as the members of a mapping, or as a mapping that is not put together yet. There are gaps
+only in templates."""
 Sections = Mapping[str, Encoded]
 """The values of a mapping by their names."""
 
@@ -60,6 +61,13 @@ class Composer:
         self.add_pieces(pieces, sections)
         return b"".join(pieces)
 
+    def template(self, sections: Sections) -> Template:
+        """The same mapping again and again, with other members in the place of the ``Gap`` that is somewhere in it."""
+        pieces: list[bytes] = []
+        self.add_pieces(pieces, sections)
+        gap = next(place for place, piece in enumerate(pieces) if piece is _GAP)
+        return Template(b"".join(pieces[:gap]), b"".join(pieces[gap + 1 :]), len(self._separator))
+
     def add_pieces(self, pieces: list[bytes], sections: Sections) -> None:
         """Append the pieces that the bytes of a mapping are joined from."""
         opening, keys, _ = self._frame(tuple(sections))
@@ -85,6 +93,14 @@ class Composer:
         """The length of the mapping that has these members."""
         return self._around(len(items)) + items.size
 
+    def size_around(self, count: int) -> int:
+        """The length of what stands around so many members."""
+        return self._around(count)
+
+    def add_gap(self, pieces: list[bytes], count: int) -> None:
+        """Append the pieces of a mapping that has so many members, with one in the place of all of them."""
+        pieces += (self._opening(count), _GAP, self._closing)
+
     def add_members(self, pieces: list[bytes], items: EncodedItems) -> None:
         """Append the pieces of the mapping that has these members."""
         pieces.append(self._opening(len(items)))
@@ -97,6 +113,39 @@ class Composer:
         if items:
             pieces[first] = pieces[first][len(self._separator) :]
         pieces.append(self._closing)
+
+
+class Template:
+    """A mapping of which some members have other values each time. What stands around them is put together once."""
+
+    __slots__ = ("_after", "_before", "_separated")
+
+    def __init__(self, before: bytes, after: bytes, separated: int) -> None:
+        self._before = before
+        self._after = after
+        self._separated = separated
+        """How many bytes separate two members."""
+
+    def filled(self, items: Iterable[bytes]) -> bytes:
+        """The bytes of the mapping with these members, each as ``Composer.item`` makes it: at least one."""
+        return b"".join((self._before, b"".join(items)[self._separated :], self._after))
+
+
+class Gap:
+    """A mapping with so many members, which are put in by a ``Template``."""
+
+    __slots__ = ("_composer", "_count")
+
+    def __init__(self, composer: Composer, count: int) -> None:
+        self._composer = composer
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._composer.size_around(self._count)
+
+    def add_pieces(self, pieces: list[bytes]) -> None:
+        """Append the pieces that its bytes are joined from."""
+        self._composer.add_gap(pieces, self._count)
 
 
 class DeferredPayload:
@@ -162,6 +211,10 @@ class DeferredItem:
         """Append the pieces that its bytes are joined from."""
         pieces.append(self._head)
         pieces.append(self._body) if isinstance(self._body, bytes) else self._body.add_pieces(pieces)
+
+
+_GAP: Final = bytes(bytearray(b"gap"))
+"""Stands for the members of a gap. It is told by its identity."""
 
 
 def _around(format: Format, count: int) -> int:

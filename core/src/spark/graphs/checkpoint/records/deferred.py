@@ -2,47 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TypeAlias
+from collections.abc import Mapping
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Final, Protocol
 
+from spark.graphs.checkpoint.ids import automatic_id
 from spark.graphs.checkpoint.records.info import CheckpointInfo
+from spark.graphs.checkpoint.records.query import searchable
 from spark.graphs.checkpoint.records.record import Record, RecordHeader
 
-Encode: TypeAlias = Callable[..., Record]
-"""Encodes the record, the same each time, in any thread. It may be given a ``cost_budget``, and raises when that is exceeded."""
+_NO_BLOBS: Final[Mapping[str, bytes]] = MappingProxyType({})
+
+
+class SectionsEncoder(Protocol):
+    """What encodes the records of a run: the same each time, in any thread."""
+
+    def encoded(
+        self,
+        sections: Mapping[str, Any],
+        sequence: int,
+        parent: int | None,
+        timestamp: datetime,
+        attempt: int,
+        *,
+        cost_budget: Any = None,
+    ) -> Record:
+        """The record of what was captured.
+
+        :param attempt: counts what the run has tried to write.
+        :param cost_budget: a ``CostBudget``; it raises when there is more to do.
+        """
 
 
 class DeferredRecord(Record):
-    """An automatic checkpoint of which only the line in listings is made. It is encoded for whatever else is read of it.
+    """An automatic checkpoint that is encoded for whatever is read of it, but for the line in listings.
 
-    Until then it refers to the captured values, which are immutable and mostly those of the records before and after it.
+    Until then it refers to the captured values, which are immutable and mostly those of the records before and after it. A
+    history may have thousands of these, so each is as few objects as possible: the garbage collector looks at all of them.
 
-    :param encode: refers to nothing that is ever changed.
+    :param encoder: that of all records of the run.
     """
 
-    __slots__ = ("_encode", "_encoded", "_info")
+    __slots__ = ("_attempt", "_encoded", "_encoder", "_parent", "_sections", "_size", "_timestamp")
 
-    def __init__(self, encode: Encode, info: CheckpointInfo) -> None:
-        self.graph_id = info.graph_id
-        self.sequence = info.sequence
-        self.blobs = {}
-        self._encode = encode
-        self._info = info
+    def __init__(
+        self,
+        encoder: SectionsEncoder,
+        sections: Mapping[str, Any],
+        graph_id: str,
+        sequence: int,
+        parent: int | None,
+        timestamp: datetime,
+        attempt: int,
+    ) -> None:
+        self.graph_id = graph_id
+        self.sequence = sequence
+        self.blobs = _NO_BLOBS
+        self._encoder = encoder
+        self._sections = sections
+        self._parent = parent
+        self._timestamp = timestamp
+        self._attempt = attempt
         self._encoded: Record | None = None
         """The encoded record, once it was read."""
+        self._size = -1
+        """Its stored size in bytes, once that was read."""
 
-    def encoded(self, **options: object) -> Record:
+    def encoded(self, *, cost_budget: Any = None) -> Record:
         """The record itself, encoded once.
 
-        :param options: for ``encode``.
+        :param cost_budget: a ``CostBudget``; it raises when there is more to do.
         """
-        if self._encoded is None:
-            self._encoded = self._encode(**options)  # the same in each thread
+        if self._encoded is None:  # the same in each thread
+            self._encoded = self._encoder.encoded(
+                self._sections, self.sequence, self._parent, self._timestamp, self._attempt, cost_budget=cost_budget
+            )
         return self._encoded
 
     def copy(self) -> DeferredRecord:
         """Another one for somebody who reads it: what is encoded for that is not kept here."""
-        return DeferredRecord(self._encode, self._info)
+        return DeferredRecord(
+            self._encoder,
+            self._sections,
+            self.graph_id,
+            self.sequence,
+            self._parent,
+            self._timestamp,
+            self._attempt,
+        )
 
     def with_blobs(self, blobs: Mapping[str, bytes]) -> Record:
         return self.encoded().with_blobs(blobs)
@@ -56,12 +104,17 @@ class DeferredRecord(Record):
         return self.encoded().payload
 
     def info(self) -> CheckpointInfo:
-        return self._info
+        return CheckpointInfo.deferred(self.graph_id, self.sequence, self._timestamp, find=self._find)
+
+    def _find(self, name: str) -> Any:
+        """A field of its line."""
+        if name == "checkpoint_id":
+            return automatic_id(self.graph_id, self.sequence)
+        if name == "metadata":
+            return searchable(self._sections["execution_metadata"])
+        if self._size < 0:
+            self._size = self.copy().header.size
+        return self._size
 
     def __reduce__(self) -> tuple[type[Record], tuple[RecordHeader, bytes]]:
         return Record, (self.header, self.payload)
-
-
-def size_of(encode: Encode) -> int:
-    """The stored size of what is encoded so, in bytes."""
-    return encode().header.size

@@ -5,33 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Self, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 Scalar: TypeAlias = str | int | float | bool | None
 """What can be searched for."""
-
-
-class Size:
-    """A field with a number of bytes, or with what finds it when it is read."""
-
-    @overload
-    def __get__(self, line: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, line: object, owner: type) -> int: ...
-    def __get__(self, line: object | None, owner: type) -> Self | int:
-        if line is None:
-            raise AttributeError(_NAME)  # for a dataclass: there is no default
-        size: int | Callable[[], int] = getattr(line, _NAME)
-        if not isinstance(size, int):
-            size = size()
-            setattr(line, _NAME, size)
-        return size
-
-    def __set__(self, line: object, size: int | Callable[[], int]) -> None:
-        setattr(line, _NAME, size)
-
-
-_NAME: Final = "_size"
 
 
 @dataclass(kw_only=True, unsafe_hash=True)
@@ -46,7 +23,7 @@ class CheckpointInfo:
     """Its place in the history of its graph; larger is later, whatever the clocks say."""
     timestamp: datetime
     """When it was made: an aware datetime, in UTC."""
-    size: Size = Size()
+    size: int
     """Stored size of the record, in bytes. In memory it is found when it is first read."""
     manual: bool = False
     """Made by hand, so that retention leaves it alone."""
@@ -54,5 +31,30 @@ class CheckpointInfo:
     """The short scalars of its metadata: ``iteration``, metrics, what was given by hand. Listings may leave it empty, unless they
     are asked for it: ``with_metadata=True``."""
 
+    @classmethod
+    def deferred(cls, graph_id: str, sequence: int, timestamp: datetime, *, find: Callable[[str], Any]) -> Self:
+        """The line of an automatic checkpoint of which the other fields are found when they are read.
+
+        :param find: given the name of one of these, returns its value, the same each time.
+        """
+        line = cls.__new__(cls)
+        line.graph_id = graph_id
+        line.sequence = sequence
+        line.timestamp = timestamp
+        line._find = find  # type: ignore[attr-defined]
+        return line
+
+    if not TYPE_CHECKING:  # or a type checker would take any name for one of its fields
+
+        def __getattr__(self, name: str) -> Any:
+            if name not in _FOUND or "_find" not in self.__dict__:
+                raise AttributeError(f"A {type(self).__name__} has no {name!r}.")
+            value = self.__dict__[name] = self._find(name)
+            return value
+
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, _NAME: self.size}
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+_FOUND: Final = frozenset({"checkpoint_id", "size", "metadata"})
+"""The fields that may be found when they are read."""

@@ -45,8 +45,8 @@ class CheckpointQuery:
     """Whether each line has its ``metadata``, which takes reading headers where names are enough for the others."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "after", _moment("after", self.after))
-        object.__setattr__(self, "before", _moment("before", self.before))
+        object.__setattr__(self, "after", checked_moment("after", self.after))
+        object.__setattr__(self, "before", checked_moment("before", self.before))
         check_limit(self.limit)
         for key, value in self.metadata.items():
             if type(key) is not str or type(value) not in _SCALARS:
@@ -78,6 +78,18 @@ def check_limit(limit: int | None) -> None:
     """
     if limit is not None and (type(limit) is not int or limit < 0):
         raise GraphDefinitionError(f"limit={limit!r}: give a whole number of at least 0, or None for all.")
+
+
+def checked_moment(name: str, moment: datetime | None) -> datetime | None:
+    """The moment in UTC, if one was given; naive means local time.
+
+    :raises GraphDefinitionError: it is no datetime.
+    """
+    if moment is None:
+        return None
+    if not isinstance(moment, datetime):
+        raise GraphDefinitionError(f"{name}={moment!r}: give a datetime.")
+    return moment.astimezone(UTC)
 
 
 def searchable(execution_metadata: Mapping[str, Any]) -> dict[str, Scalar]:
@@ -113,7 +125,7 @@ def written_members(metadata: Mapping[str, Scalar]) -> list[str]:
 
 def written_all(metadata: Mapping[str, Scalar]) -> str:
     """Searchable metadata as one JSON object."""
-    return "{" + ",".join(written_members(metadata)) + "}"
+    return f"{{{','.join(written_members(metadata))}}}"
 
 
 def _is_searchable(key: object, value: object) -> bool:
@@ -123,11 +135,3 @@ def _is_searchable(key: object, value: object) -> bool:
     if isinstance(value, str):
         return len(value) <= _LONGEST
     return math.isfinite(value) if isinstance(value, float) else not isinstance(value, int) or -_HUGE < value < _HUGE
-
-
-def _moment(name: str, moment: datetime | None) -> datetime | None:
-    if moment is None:
-        return None
-    if not isinstance(moment, datetime):
-        raise GraphDefinitionError(f"{name}={moment!r}: give a datetime.")
-    return moment.astimezone(UTC)

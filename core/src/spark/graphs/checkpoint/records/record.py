@@ -12,7 +12,7 @@ from types import NoneType
 from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError, InvalidIdError
-from spark.graphs.checkpoint.ids import automatic_id, check_checkpoint_id, check_graph_id
+from spark.graphs.checkpoint.ids import automatic_id, check_checkpoint_id, check_stored_graph_id
 from spark.graphs.checkpoint.records.buffers import Contents
 from spark.graphs.checkpoint.records.checksum import checksum, is_right
 from spark.graphs.checkpoint.records.info import CheckpointInfo, Scalar
@@ -115,8 +115,8 @@ class RecordHeader:
             after += _in_braces(_codecs_field(self.codecs)) + _in_braces(_serializer_field(self.serializer))
         return (
             f'["spark-record",{quote(self.checkpoint_id)},{quote(self.graph_id)},{self.sequence}'
-            f',{parent},"{_utc_text(self.timestamp)}",{int(self.manual)}'
-            f",{_quoted(self.version)},{_quoted(self.format)},{_quoted(self.compression)}"
+            f',{parent},"{_utc_text(self.timestamp)}",{"1" if self.manual else "0"}'
+            f",{_all_quoted(self.version, self.format, self.compression)}"
             f",{self.size},{self.raw_size},{quote(self.nonce)},{written_all(self.metadata)}{after}]"
         ).encode("ascii")
 
@@ -218,8 +218,12 @@ _DEFAULTS: Final[dict[str, Any]] = {"references_in_payload": True, "codecs": (),
 _UNDECLARED: Final = ',"references elsewhere"'
 _UNDECLARED_FIELD: Final = ',"references_in_payload":false'
 _LARGEST: Final = 2**63 - 1
-_quoted: Final = lru_cache(maxsize=64)(quote)
-"""The same few names stand in every header."""
+
+
+@lru_cache(maxsize=64)
+def _all_quoted(*names: str) -> str:
+    """The same few names stand in every header."""
+    return ",".join(map(quote, names))
 
 
 def _undeclared(header: RecordHeader, payload: bytes) -> RecordHeader:
@@ -252,7 +256,7 @@ def _check_values(fields: dict[str, Any]) -> None:
             raise _damaged(f"its {name} is out of range")
     try:
         check_checkpoint_id(fields["checkpoint_id"])
-        check_graph_id(fields["graph_id"])
+        check_stored_graph_id(fields["graph_id"])
     except InvalidIdError as error:
         raise _damaged(str(error)) from error
     if not _has_a_place_in_utc(fields["timestamp"]):

@@ -111,20 +111,19 @@ def encoding_cost(value: Any, *, limit: int) -> int:
 
 
 def exceeds(value: Any, size: float) -> bool:
-    """Whether the texts and bytes in a value are certainly longer than that, looking no further than needed to know."""
+    """Whether a value certainly takes more bytes than that. It looks no further than needed, even if a value contains itself."""
     pending = [value]
-    while pending:
+    while pending and size >= 0:
         item = pending.pop()
         kind = type(item)
+        size -= 1
         if kind in _TEXTS:
             size -= len(item)
-            if size < 0:
-                return True
         elif kind in _MAPPINGS:
             pending += item.values()
         elif kind in _COLLECTIONS:
             pending += item
-    return False
+    return size < 0
 
 
 def is_endless(value: Any) -> bool:

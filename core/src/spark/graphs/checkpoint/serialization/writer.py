@@ -39,6 +39,10 @@ pydantic's JSON reader takes 201; a scalar's tag and the codec's sections need t
 
 _UNASKED: Final = 200_000
 """So many lists and dicts of one value are written without asking whether they would ever end."""
+_FEW: Final = 16
+"""So many values are written without asking what that costs,"""
+_SHORT: Final = 256
+"""and texts of so many characters."""
 _ENDLESS: Final = (
     "it refers to the same lists or dicts over and over, and each would be written as often as that. Store such a part once, "
     "under a key of its own, and refer to it by that key."
@@ -343,6 +347,34 @@ class TreeWriter:
 
 class _ManyError(Exception):
     """So much was written that it has to be asked whether it would ever end. Never seen by users."""
+
+
+def small_tree(values: Mapping[Any, Any], *, levels: int = 2) -> dict[str, Any] | None:
+    """The tree of a mapping of a few small plain values, without asking anything twice; None where it is none.
+
+    :param levels: how many there may be below it.
+    """
+    if len(values) > _FEW:
+        return None
+    tree: dict[str, Any] = {}
+    name: Any = ""
+    for name, value in values.items():
+        if type(name) is not str or not name.isascii():
+            return None
+        kind = type(value)
+        if (
+            kind in _TRIVIAL
+            or (kind is int and _SMALLEST <= value <= _LARGEST)
+            or (kind is str and len(value) <= _SHORT and value.isascii())
+        ):
+            tree[name] = value
+        elif kind is PlainDict:
+            tree[name] = dict(value)
+        elif kind is dict and levels and (below := small_tree(value, levels=levels - 1)) is not None:
+            tree[name] = below
+        else:
+            return None
+    return None if len(tree) == 1 and name.startswith("$") else tree
 
 
 def are_names(keys: Mapping[Any, Any]) -> bool:

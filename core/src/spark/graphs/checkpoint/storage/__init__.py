@@ -2,7 +2,7 @@
 
 from spark.graphs.checkpoint.encoding.choosing import Chosen
 from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
-from spark.graphs.checkpoint.ids import automatic_id, parse_automatic_id
+from spark.graphs.checkpoint.ids import DERIVED_KINDS, automatic_id, derived_id, is_derived, parse_automatic_id
 from spark.graphs.checkpoint.model import SECTIONS
 from spark.graphs.checkpoint.records.blobs import BlobRef, is_blob_name
 from spark.graphs.checkpoint.records.buffers import Pieces
@@ -32,6 +32,7 @@ from spark.graphs.concurrency.forks import ForkGate, renew_after_fork
 from spark.graphs.concurrency.uncancellable import wait_uncancellable
 
 __all__ = [
+    "DERIVED_KINDS",
     "LONGEST_HEAD",
     "SECTIONS",
     "BlobRef",
@@ -60,11 +61,13 @@ __all__ = [
     "automatic_id",
     "check_size",
     "codec_class",
+    "derived_id",
     "format_class",
     "frame",
     "holds_head",
     "in_batches",
     "is_blob_name",
+    "is_derived",
     "page_of",
     "parse_automatic_id",
     "read_head",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, Final, Self, TypeAlias
 
 from spark.errors import SequenceTakenError
 from spark.graphs.checkpoint.records.deferred import DeferredRecord
@@ -41,6 +41,8 @@ class InMemoryCheckpointBackend(CheckpointBackend):
         """Graph id to the highest sequence that was deleted. Neither it nor any below it is used again."""
         self._blobs: dict[str, dict[str, bytes]] = {}
         """Large values by graph id and name."""
+        self._does_all_at_once = all(getattr(type(self), name) is method for name, method in _OWN.items())
+        """No subclass stores or deletes in a way of its own."""
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
@@ -54,6 +56,19 @@ class InMemoryCheckpointBackend(CheckpointBackend):
         return f"{type(self).__name__}()"
 
     async def put(self, record: Record) -> None:
+        self._put(record)
+
+    async def put_and_delete(self, record: Record, to_delete: Sequence[int], blobs: Sequence[str] = ()) -> Sequences:
+        if not self._does_all_at_once:
+            return await super().put_and_delete(record, to_delete, blobs)
+        self._put(record)
+        graph_id = record.graph_id
+        deleted = [sequence for sequence in to_delete if self._delete(graph_id, sequence)]
+        if blobs and len(deleted) == len(to_delete):
+            self._delete_blobs(graph_id, blobs)
+        return deleted
+
+    def _put(self, record: Record) -> None:
         graph_id, sequence = record.graph_id, record.sequence
         records = self._graphs.get(graph_id, {})
         if sequence in records or sequence <= self._deleted_up_to.get(graph_id, 0):
@@ -96,6 +111,9 @@ class InMemoryCheckpointBackend(CheckpointBackend):
         return max(next(reversed(self._graphs.get(graph_id, {})), 0), self._deleted_up_to.get(graph_id, 0)) + 1
 
     async def delete(self, graph_id: str, sequence: int) -> bool:
+        return self._delete(graph_id, sequence)
+
+    def _delete(self, graph_id: str, sequence: int) -> bool:
         records = self._graphs.get(graph_id)
         if records is None or records.pop(sequence, None) is None:
             return False
@@ -115,6 +133,9 @@ class InMemoryCheckpointBackend(CheckpointBackend):
         return [*self._blobs.get(graph_id, {})]
 
     async def delete_blobs(self, graph_id: str, names: Sequence[str]) -> None:
+        self._delete_blobs(graph_id, names)
+
+    def _delete_blobs(self, graph_id: str, names: Sequence[str]) -> None:
         blobs = self._blobs.get(graph_id, {})
         for name in names:
             blobs.pop(name, None)
@@ -123,6 +144,11 @@ class InMemoryCheckpointBackend(CheckpointBackend):
         self._deleted_up_to.pop(graph_id, None)
         self._blobs.pop(graph_id, None)
         return [*self._graphs.pop(graph_id, {})]
+
+
+_OWN: Final[Mapping[str, Any]] = {
+    name: getattr(InMemoryCheckpointBackend, name) for name in ("put", "delete", "delete_many", "delete_blobs")
+}
 
 
 async def _encoded(record: Record) -> Record:

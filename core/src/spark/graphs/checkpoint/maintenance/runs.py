@@ -1,0 +1,142 @@
+"""Which runs are there, and what became of them? Read from the headers of their latest checkpoints, never from payloads."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+from spark.errors import GraphDefinitionError
+from spark.graphs.checkpoint.calls import wrapped
+from spark.graphs.checkpoint.records.info import CheckpointInfo, Scalar
+from spark.graphs.checkpoint.records.query import CheckpointQuery
+from spark.graphs.checkpoint.records.record import RecordHeader
+from spark.graphs.checkpoint.storage.backend import CheckpointBackend
+from spark.graphs.checkpoint.storage.listing import DamagedRecord
+from spark.wording import did_you_mean
+
+Kind = TypeVar("Kind")
+
+_ENDED: Final = frozenset({"completed", "interrupted", "waiting", "drained", "failed", "cancelled", "budget"})
+"""Reasons for which a run makes its last checkpoint. All others are those of a run that is under way, or was killed."""
+STATUSES: Final = _ENDED | {"running", "manual", "damaged"}
+_BATCH: Final = 1000
+"""Graphs whose headers are read at once."""
+_FEW: Final = 16
+"""Records that are looked at first for one that was not made by hand."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunInfo:
+    """The latest run of one graph id, as its latest checkpoint tells it."""
+
+    graph_id: str
+    status: str
+    """``"completed"``, ``"interrupted"`` (questions are open), ``"waiting"`` (for a time or a signal), ``"drained"``,
+    ``"failed"``, ``"cancelled"``, ``"budget"`` (used up), or ``"running"``: it is under way, or was killed. ``"manual"`` where
+    all checkpoints were made by hand, and ``"damaged"`` where the latest one can't be read."""
+    run_id: str | None = None
+    node: str | None = None
+    """The key of the node that completed last; where the run failed, of the node that failed."""
+    since: datetime | None = None
+    """When the latest checkpoint was made, so how long the status holds."""
+    due: datetime | None = None
+    """When a step that waits goes on by itself, if there is one."""
+    error: str | None = None
+    """Why the run failed, or what is damaged, in short: ``"ValueError: too long"``."""
+    iteration: int = 0
+    """How many steps were committed."""
+    questions: int = 0
+    """How many questions are open."""
+    checkpoint_id: str | None = None
+    """The latest checkpoint that was not made by hand; with ``"manual"``, the latest one."""
+    sequence: int | None = None
+    """Its place in the history of the graph."""
+
+
+def wanted_statuses(status: str | Collection[str] | None) -> frozenset[str]:
+    """The statuses that are asked for: one, several, or with None all.
+
+    :raises GraphDefinitionError: there is no such status.
+    """
+    if status is None:
+        return STATUSES
+    wanted = frozenset([status] if isinstance(status, str) else status)
+    for unknown in sorted(map(str, wanted - STATUSES)):
+        raise GraphDefinitionError(
+            f"status={unknown!r}: no run has this status.{did_you_mean(unknown, STATUSES)} There are "
+            f"{', '.join(map(repr, sorted(STATUSES)))}."
+        )
+    return wanted
+
+
+async def runs_of(backend: CheckpointBackend, graph_ids: Sequence[str]) -> AsyncGenerator[RunInfo, None]:
+    """The latest run of each of these graphs, as far as they have checkpoints, in this order."""
+    for start in range(0, len(graph_ids), _BATCH):
+        batch = graph_ids[start : start + _BATCH]
+        with wrapped(backend, "reading the latest headers of graphs"):
+            latest = await backend.latest_headers(batch)
+        damaged = {each.graph_id: each for each in latest.damaged}
+        for graph_id in batch:
+            if graph_id in damaged:
+                yield _damaged(graph_id, damaged[graph_id])
+            elif (header := latest.headers.get(graph_id)) is not None:
+                yield _run(header) if not header.manual else await _run_before(backend, header)
+
+
+async def _run_before(backend: CheckpointBackend, latest: RecordHeader) -> RunInfo:
+    """The run of a graph whose latest checkpoint was made by hand."""
+    for limit in (_FEW, None):
+        query = CheckpointQuery(graph_id=latest.graph_id, newest_first=True, limit=limit, with_metadata=True)
+        with wrapped(backend, "looking for the run of graph ", latest.graph_id):
+            infos = (await backend.query(query)).infos
+        for info in infos:
+            if not info.manual:
+                return _run(info)
+        if len(infos) < _FEW:
+            break
+    return _run(latest, status="manual")
+
+
+def _run(line: RecordHeader | CheckpointInfo, *, status: str | None = None) -> RunInfo:
+    facts = line.metadata
+    reason = _fact(facts, "reason", str)
+    status = status or (reason if reason in _ENDED else "running")
+    error = _error(facts)
+    return RunInfo(
+        graph_id=line.graph_id,
+        status=status,
+        run_id=_fact(facts, "run_id", str),
+        node=(_fact(facts, "error_node", str) if error else None) or _fact(facts, "last_node", str),
+        since=line.timestamp,
+        due=_moment(_fact(facts, "due", str)),
+        error=error,
+        iteration=_fact(facts, "iteration", int) or 0,
+        questions=_fact(facts, "questions", int) or 0,
+        checkpoint_id=line.checkpoint_id,
+        sequence=line.sequence,
+    )
+
+
+def _damaged(graph_id: str, record: DamagedRecord) -> RunInfo:
+    return RunInfo(graph_id=graph_id, status="damaged", error=record.reason, sequence=record.sequence)
+
+
+def _error(facts: Mapping[str, Scalar]) -> str | None:
+    kind, message = _fact(facts, "error_type", str), _fact(facts, "error_message", str)
+    return f"{kind}: {message}" if kind and message else kind
+
+
+def _fact(facts: Mapping[str, Scalar], name: str, kind: type[Kind]) -> Kind | None:
+    """What a header says; None when it does not, or when what it says can't be that. Anybody may have written it."""
+    value: Any = facts.get(name)
+    return value if type(value) is kind else None
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text) if text is not None else None
+    except ValueError:
+        return None
+    return moment if moment is not None and moment.tzinfo is not None else None

@@ -1,0 +1,120 @@
+"""What a node, or a graph for all of its nodes, says of steps that fail or take too long."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import Enum
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+
+from spark.errors import GraphDefinitionError
+from spark.graphs.definition.retry import CustomRetry, Retry, RetryFunction, RetryRule, retry_rule
+
+
+class Unset(Enum):
+    """What stands for an option that was not given."""
+
+    UNSET = "the graph's"
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET: Final = Unset.UNSET
+"""Of an option of a node: the graph's default holds."""
+RetryOption: TypeAlias = Retry | RetryFunction | Literal[False] | Unset | None
+TimeOption: TypeAlias = float | timedelta | Unset | None
+
+
+class TimeLimits(NamedTuple):
+    """How long one execution of a node may take, in seconds; None for no limit."""
+
+    timeout: float | None
+    idle_timeout: float | None
+    """How long it may give no sign of life."""
+
+
+class StepPolicy(NamedTuple):
+    """The options of one node, or of a graph. Those that were not given are ``UNSET``."""
+
+    retry: RetryRule | Unset | None = UNSET
+    timeout: float | Unset | None = UNSET
+    idle_timeout: float | Unset | None = UNSET
+
+    @classmethod
+    def checked(cls, retry: Any, timeout: Any, idle_timeout: Any, *, where: str) -> StepPolicy:
+        """The options as they were given.
+
+        :param where: how an error names whose options they are.
+        :raises GraphDefinitionError: one of them can't be used.
+        """
+        if retry is UNSET and timeout is UNSET and idle_timeout is UNSET:
+            return NO_POLICY
+        return cls(
+            UNSET if retry is UNSET else retry_rule(retry, where=f"The retry= of {where}"),
+            _time("timeout", timeout, where),
+            _time("idle_timeout", idle_timeout, where),
+        )
+
+    def over(self, default: StepPolicy) -> StepPolicy:
+        """These options, and where they were not given, the graph's."""
+        if self is NO_POLICY:
+            return default
+        return StepPolicy(
+            default.retry if self.retry is UNSET else self.retry,
+            default.timeout if self.timeout is UNSET else self.timeout,
+            default.idle_timeout if self.idle_timeout is UNSET else self.idle_timeout,
+        )
+
+    @property
+    def time_limits(self) -> TimeLimits | None:
+        """The limits, if there are any."""
+        timeout = None if self.timeout is UNSET else self.timeout
+        idle_timeout = None if self.idle_timeout is UNSET else self.idle_timeout
+        return TimeLimits(timeout, idle_timeout) if timeout or idle_timeout else None
+
+    def to_repeat(self) -> dict[str, Any]:
+        """The arguments of ``Graph`` or ``Node`` that give it again."""
+        retry = self.retry.given if isinstance(self.retry, CustomRetry) else self.retry
+        return {**self._asdict(), "retry": retry}
+
+    def to_data(self) -> dict[str, Any]:
+        """What checkpoints record of it: options that were not given are left out, and rules that are functions say so."""
+        data = {name: value for name, value in self._asdict().items() if value is not UNSET}
+        if data.get("retry"):
+            data["retry"] = data["retry"].to_data() or CODE
+        return data
+
+    @classmethod
+    def recorded_in(cls, data: Mapping[str, Any], *, lost: list[str]) -> dict[str, Any]:
+        """The options that ``to_data`` recorded, as they are given to a node or a graph.
+
+        :param lost: what can't be made again is added to it.
+        :raises GraphDefinitionError, KeyError, TypeError: ``to_data`` never gave this.
+        """
+        found = {name: data[name] for name in cls._fields if name in data}
+        if found.get("retry") == CODE:
+            del found["retry"]
+            lost.append("its retry= is a function")
+        elif found.get("retry") is not None:
+            unknown: list[str] = []
+            found["retry"] = Retry.from_data(found["retry"], lost=unknown)
+            lost += [f"its retry= is for {name}, which is not loaded in this program" for name in unknown]
+        return found
+
+
+CODE: Final = "code"
+"""What is recorded of a rule that is a function."""
+NO_POLICY: Final = StepPolicy()
+
+
+def _time(name: str, value: Any, where: str) -> float | Unset | None:
+    if value is UNSET or value is None:
+        return None if value is None else UNSET
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < math.inf:
+        raise GraphDefinitionError(
+            f"The {name}= of {where} is {value!r}; give a positive number of seconds, a timedelta, or None for no limit."
+        )
+    return float(seconds)

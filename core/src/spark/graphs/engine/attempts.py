@@ -1,0 +1,91 @@
+"""Whether a step that has failed is executed again, and when: decided between two steps, and kept in its journal."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+
+from spark.errors import RuleError
+from spark.graphs.clock import SYSTEM_CLOCK, SYSTEM_RANDOM, Clock
+from spark.graphs.definition.plan import NodePlan
+from spark.graphs.definition.policies import NO_POLICY, UNSET, StepPolicy
+from spark.graphs.definition.retry import HOPELESS, AttemptState, RetryRule
+from spark.graphs.definition.step import StepInput
+from spark.graphs.engine.outcome import Failed
+from spark.graphs.state.journal import Entry
+from spark.graphs.values.failures import add_note, brief, error_data
+from spark.wording import raised
+
+
+class Attempts:
+    """The attempts of the steps of one run.
+
+    :param default: what the graph says of nodes that say nothing.
+    :param records_errors: whether checkpoints may hold the messages of errors.
+    """
+
+    def __init__(
+        self,
+        clock: Clock = SYSTEM_CLOCK,
+        random: Random = SYSTEM_RANDOM,
+        *,
+        default: StepPolicy = NO_POLICY,
+        records_errors: bool = True,
+    ) -> None:
+        self._clock = clock
+        self._random = random
+        self._default = default
+        self._records_errors = records_errors
+
+    def next(self, step: StepInput, plan: NodePlan, failed: Failed, *, before: Entry | None) -> Entry | None:
+        """What the step waits for until its next attempt; None when there is none.
+
+        :param before: the entry for the attempt before this one.
+        :raises RuleError: the rule of the node raised, or made no sense.
+        """
+        error, rule = failed.error, self._rule_of(plan)
+        if rule is None or not isinstance(error, Exception) or isinstance(error, HOPELESS):
+            return None
+        now, idle = self._clock.utc_now(), before.get("idle", 0.0) if before is not None else 0.0
+        began = before.get("began") if before is not None else None
+        start = datetime.fromisoformat(began) if began is not None else failed.began or now
+        state = AttemptState(
+            error, step.attempt, seconds_since_start=max(0.0, (now - start).total_seconds()), idle_for=idle
+        )
+        delay = self._ask(rule, state, step)
+        if delay is None:
+            return None
+        return {
+            **self.entry_for(step, error),
+            "due": (now + timedelta(seconds=delay)).isoformat(),
+            "since": now.isoformat(),
+            "began": start.isoformat(),
+            "idle": idle + delay,
+        }
+
+    def entry_for(self, step: StepInput, error: BaseException) -> dict[str, Any]:
+        """What the next attempt is told of one that failed."""
+        data = error_data(error, node=step.node, attempt=step.attempt, time=self._clock.utc_now())
+        return {"failure": data if self._records_errors else {**data, "message": "", "stack": []}}
+
+    def needs_start(self, plan: NodePlan) -> bool:
+        """Whether the rule of a node asks how long all attempts have taken together."""
+        rule = self._rule_of(plan)
+        return rule is not None and rule.asks_for_time
+
+    def _rule_of(self, plan: NodePlan) -> RetryRule | None:
+        rule = plan.policy.retry
+        if rule is UNSET:
+            rule = self._default.retry
+        return None if rule is UNSET else rule
+
+    def _ask(self, rule: RetryRule, state: AttemptState, step: StepInput) -> float | None:
+        try:
+            return rule.delay(state, self._random)
+        except Exception as error:
+            failure = RuleError(f"The retry= of node {step.node!r} can't be followed: {raised(error)}.")
+            add_note(
+                failure, f"it was asked about attempt {step.attempt}, which raised {brief(state.outcome.exception())}"
+            )
+            raise failure from error

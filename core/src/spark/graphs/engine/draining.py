@@ -1,0 +1,60 @@
+"""Asking a run from outside to stop at a boundary: from another task, another thread, or a signal handler."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Any
+
+from spark.errors import GraphDefinitionError
+from spark.graphs.engine.ending import Ending
+from spark.graphs.engine.outcome import Drain
+
+GRACE = 30.0
+"""Seconds that running steps get to finish, unless the caller says otherwise."""
+
+
+class RunHandle:
+    """A call of ``run()``, for whoever asks it to stop. A request that comes before its first step is kept until then."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ending: Ending | None = None
+        self._request: Drain | None = None
+
+    def attach(self, ending: Ending) -> None:
+        """The run is about to take steps."""
+        self._ending = ending
+        if self._request is not None:
+            self._drain(ending, self._request)
+
+    def drain(self, request: Drain) -> bool:
+        """Ask it to stop, from any thread or signal handler. Returns False if its event loop is closed."""
+        self._request = request
+        if self._ending is None:
+            return True
+        self._ending.run.stop_at_boundary(request)  # now, and not only when the event loop gets to it
+        try:
+            self._loop.call_soon_threadsafe(self._drain, self._ending, request)
+        except RuntimeError:
+            return False
+        return True
+
+    @staticmethod
+    def _drain(ending: Ending, request: Drain) -> None:
+        ending.run.stop_at_boundary(request)
+        ending.limit_draining(request.grace)
+
+
+def checked_drain(reason: Any, grace: Any) -> Drain:
+    """The request, when it can be one.
+
+    :raises GraphDefinitionError: an argument can't be used.
+    """
+    if not isinstance(reason, str):
+        raise GraphDefinitionError(f"drain({reason!r}): the reason is text, or left out.")
+    if isinstance(grace, bool) or not isinstance(grace, int | float) or not 0 <= grace < math.inf:
+        raise GraphDefinitionError(
+            f"drain(grace={grace!r}): give the seconds that running nodes get to finish; 0 for none."
+        )
+    return Drain(reason, grace)
