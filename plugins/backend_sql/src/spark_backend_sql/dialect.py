@@ -114,6 +114,9 @@ class Dialect(ABC):
     def set_no_wait(self, driver: Any, *, no_wait: bool) -> None:  # noqa: B027 - only for what runs in this process
         """From now on wait for no lock, and leave work to others that may take long; or stop doing so."""
 
+    def make_room(self, driver: Any) -> None:  # noqa: B027 - only for what runs in this process
+        """Prepare what the next transactions will need, in a thread that may take its time."""
+
     def send(self, driver: Any, operations: Sequence[Operation]) -> Outcomes:
         """Carry out operations, ``Forget`` aside, in a transaction of its own that takes one round trip. All or nothing.
 

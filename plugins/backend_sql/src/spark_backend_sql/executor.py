@@ -126,6 +126,7 @@ class _Attempt:
         """Carry out the operations in one transaction."""
         if self._fits_in_one_piece() and (outcomes := self._send()) is not None:
             return outcomes
+        self._database.dialect.make_room(self._database.writer.open())
         return self.transact()
 
     def is_wanted(self) -> bool:
