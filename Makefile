@@ -9,6 +9,8 @@ export UV_PYTHON_DOWNLOADS := never
 export PYTHONDONTWRITEBYTECODE :=
 RUN := $(UV) run --no-sync
 JOBS ?= 2
+# Each process begins with a half of its own: so what a file's tests share is made once.
+PARALLEL = -n $(JOBS) --dist worksteal
 URL_OF_file := file://{directory}
 URL_OF_sqlite := sqlite:///{directory}/checkpoints.db
 URL_OF_s3 := {s3}
@@ -36,8 +38,8 @@ $(UV):
 demo: .venv/.synced ## index the standard library's sources, killed and resumed on the way; BACKEND=url|s3 KILLS=6
 	$(RUN) $(BESIDE_$(BACKEND)) python examples/survive_kills.py --kills $(or $(KILLS),6) --store "$(if $(filter s3,$(BACKEND)),$(URL_OF_s3),$(BACKEND))"
 
-test: .venv/.synced ## every test, under three minutes on two cores
-	$(RUN) pytest -n $(JOBS) $(ARGS)
+test: .venv/.synced ## every test but the thorough ones, in about three minutes on two cores
+	$(RUN) pytest $(PARALLEL) $(ARGS)
 
 test-lowest: $(UV) ## the tests with the lowest dependencies that are declared, on each Python that uv finds; PYTHONS="3.11 3.13"
 	JOBS=$(JOBS) PYTHONS="$(PYTHONS)" .ci/test-with lowest $(ARGS)
@@ -46,10 +48,10 @@ test-newest: $(UV) ## the same with the newest that are allowed
 	JOBS=$(JOBS) PYTHONS="$(PYTHONS)" .ci/test-with newest $(ARGS)
 
 test-install: .venv/.synced ## all that can be installed, from built wheels: each plugin alone, everything, and user code under type checkers
-	$(RUN) pytest -n $(JOBS) -m "thorough or not thorough" tests/install tests/plugins/types_arrays $(ARGS)
+	$(RUN) pytest $(PARALLEL) -m "thorough or not thorough" tests/install tests/plugins/types_arrays $(ARGS)
 
 test-thorough: .venv/.synced ## every test, also those that `make test` leaves out, in about ten minutes
-	$(RUN) pytest -n $(JOBS) -m "thorough or not thorough" $(ARGS)
+	$(RUN) pytest $(PARALLEL) -m "thorough or not thorough" $(ARGS)
 
 test-torch: $(TORCH)/.synced ## the tests of arrays with PyTorch, whose gigabytes it installs into an environment of its own
 	$(TORCH)/bin/python -m pytest -n 0 $(or $(ARGS),tests/plugins/types_arrays)

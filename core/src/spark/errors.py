@@ -5,6 +5,7 @@ once, at the border, and stay reachable as ``__cause__``.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 
 __all__ = [
     "BackendError",
@@ -14,9 +15,11 @@ __all__ = [
     "CheckpointError",
     "CheckpointNotFoundError",
     "CheckpointVersionError",
+    "ClaimedError",
     "ConditionError",
     "DeletionError",
     "DeserializationError",
+    "DurableCallError",
     "GraphDefinitionError",
     "GraphRestoreError",
     "InputConflictError",
@@ -60,8 +63,41 @@ class InputConflictError(RunError):
     """A run that was to be resumed was started with other inputs than those that were given."""
 
 
+class ClaimedError(RunError):
+    """Somebody else runs this graph id: ``owner``, ``since`` when, and when their claim ``expires`` if they are gone."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        owner: str | None = None,
+        since: datetime | None = None,
+        expires: datetime | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.owner = owner
+        self.since = since
+        self.expires = expires
+
+
 class NodeError(SparkError, RuntimeError):
-    """A node let the ``CancelledError`` of a task of its own escape, although nobody cancelled the run; it is chained."""
+    """A node does what a node can't do; the message says what, and what to do instead.
+
+    For instance, it lets the ``CancelledError`` of a task of its own escape, which is chained then; it catches ``StepSuspended``;
+    or it makes other durable calls than those that are recorded.
+    """
+
+
+class DurableCallError(SparkError, RuntimeError):
+    """A durable call had failed, which was recorded, and its error can't be made again here as what it was.
+
+    ``type`` names what it was, ``"module:Class"``, and ``message`` is what that said.
+    """
+
+    def __init__(self, text: str, *, type: str = "", message: str = "") -> None:
+        super().__init__(text)
+        self.type = type
+        self.message = message
 
 
 class RuleError(SparkError):

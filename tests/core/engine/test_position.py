@@ -53,7 +53,7 @@ class Run:
     def commit(self, changes: dict[str, Any] | None) -> str:
         """Commit the next step, with these writes to its node's state; the key of the node."""
         step = StepInput(
-            RunScope(self.spec, self.position, SYSTEM_CLOCK, persist=AsyncMock()), self.position.frontier.start()
+            RunScope(self.spec, self.position, SYSTEM_CLOCK, run=AsyncMock()), self.position.frontier.start()
         )
         writes = None
         if changes is not None:

@@ -147,7 +147,11 @@ def item_at(items: Any, place: int) -> Any:
 def check_tracked(values: Any, drawn: random.Random, *, steps: int = 40) -> None:
     """What is put and removed between captures, which are read at once and later."""
     to_data = (lambda value: -value) if drawn.random() < 0.5 else None
-    mapping, expected = values.TrackedMapping(to_data), dict[str, int]()
+    if to_data and drawn.random() < 0.5:
+        mapping = values.TrackedMapping(lambda value: (value,), shown=lambda kept: -kept[0])
+    else:
+        mapping = values.TrackedMapping(to_data)
+    expected: dict[str, int] = {}
     held: list[Held] = []
     followers = [Follower() for _ in range(2)]
     for step in range(steps):

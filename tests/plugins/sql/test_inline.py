@@ -130,7 +130,7 @@ async def test_what_graphs_save_in_one_turn_of_the_loop_is_one_transaction(
 
     await asyncio.gather(*(backend.put(make_record(f"graph {number}", 1)) for number in range(5)))
 
-    assert places.saves == [HERE] * 5
+    assert places.saves == [HERE]  # all of them by one statement
     assert places.commits == 1
 
 

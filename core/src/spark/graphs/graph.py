@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import count
 from random import Random
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakValueDictionary
 
 from spark.errors import RunError
@@ -39,9 +39,13 @@ from spark.graphs.resuming.origin import Origin, Resume, check_resume
 from spark.graphs.resuming.restore import find_topology
 from spark.graphs.resuming.session import GraphSession, StoredCheckpoints
 from spark.graphs.resuming.validation import validated
+from spark.graphs.state.journal import Entry
 from spark.graphs.state.transactions import StateStore, check_key
 from spark.graphs.tasks import Task
 from spark.graphs.values.snapshots import snapshot
+
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint.derived.claims import Claim, Lease
 
 _ALIVE: WeakValueDictionary[int, Graph] = WeakValueDictionary()
 """The graphs of this process, in the order in which they were made. Several may have the same id."""
@@ -161,6 +165,7 @@ class Graph:
         resume: Resume = False,
         rename: Mapping[str, str] | None = None,
         wait: bool = True,
+        claim: bool | Claim = False,
     ) -> Message:
         """Run until nothing is left to do, or until all that is left waits for something outside.
 
@@ -171,33 +176,42 @@ class Graph:
         :param task: what to do: a ``Task``, the inputs of one, or nothing.
         :param resume: ``True`` continues from the latest checkpoint of this graph id; without one, the run begins with what the
             graph was made with. ``"state"`` begins a new run, with new inputs, in the state of the latest checkpoint. A
-            ``GraphCheckpoint`` continues from that one. ``False`` resumes what ``from_checkpoint`` or ``load`` brought in.
+            ``GraphCheckpoint`` continues from that one. ``{id: answer}`` resumes the latest run with answers to questions, by the
+            ids in ``message.interrupts``. ``False`` resumes what ``from_checkpoint`` or ``load`` brought in.
         :param rename: recorded node key, class or function to the key of the node that it is in this graph.
         :param wait: whether the run waits when all that is left waits for a time, a signal or a retry. It returns with the status
             ``"interrupted"`` when a question is open and no retry is due any more; with False in any case, without a question as
             ``"waiting"``, with the time in ``message.due``.
+        :param claim: True, or a ``Claim``, to be the only one who runs this graph id: others who claim it are refused meanwhile.
+        :raises ClaimedError: somebody else holds the claim, or has taken it over because it could not be renewed in time.
         :raises InputConflictError: the run to resume was started with other inputs.
         :raises RunError: a run is under way, or something that only this graph holds would be lost; says what to do.
         :raises BudgetExceededError: a limit of the task's budget was reached; a checkpoint was made.
         :raises CheckpointError: a checkpoint could not be made, or the one to resume from can't be used.
         :raises Exception: whatever a node raised.
         """
-        self._begin("run")
+        handle, lease = self._begin("run"), None
         try:
             check_resume(resume, rename)
+            if claim is not False:
+                lease = await self._arguments.take_claim(claim, on_lost=handle.lose)
             wanted = Task.of(task)
             stored = self._stored_checkpoints(rename, for_result=resume != "state")
             origin = await self._session.choose_origin(resume, stored)
+            answered = origin.answered(resume, codec=stored.record_codec(), check=self._arguments.check)
             if origin.pending is not None:
                 origin.pending.check_inputs(wanted.inputs, codec=stored.record_codec())
                 if origin.pending.is_complete():
                     self._run = None
                     return self._session.finish_complete(origin)
             with self._arguments.new_trigger(origin) as trigger:
-                answers = resume if isinstance(resume, Mapping) else {}
-                return await self._run_from(origin, wanted, trigger, answers, may_wait=wait)
+                return await self._run_from(origin, wanted, trigger, answered, may_wait=wait, lease=lease)
         finally:
-            self._handle = None
+            try:
+                if lease is not None:
+                    await lease.release()
+            finally:
+                self._handle = None
 
     def drain(self, reason: str = "", *, grace: float = GRACE) -> bool:
         """Ask the run that is under way to stop at a boundary: it starts nothing new, saves, and returns ``status="drained"``.
@@ -335,7 +349,14 @@ class Graph:
         return f"<Graph {self._arguments.graph_id!r} with {len(self._topology.plans)} nodes>"
 
     async def _run_from(
-        self, origin: Origin, task: Task, trigger: RunTrigger, answers: Mapping[str, Any], *, may_wait: bool
+        self,
+        origin: Origin,
+        task: Task,
+        trigger: RunTrigger,
+        answered: Mapping[str, Entry],
+        *,
+        may_wait: bool,
+        lease: Lease | None,
     ) -> Message:
         if origin.pending is not None:
             inputs = origin.pending.inputs
@@ -348,8 +369,8 @@ class Graph:
         if recorder is not None:
             recorder.continue_from(self._session.take_stored())
         self._run = None
-        if origin.pending is not None:
-            await self._arguments.observers.restored(origin.pending.checkpoint)
+        if origin.checkpoint is not None and origin.pending is not None:
+            await self._arguments.observers.restored(origin.checkpoint)
         run = self._run = self._arguments.new_run(
             self._topology,
             origin,
@@ -358,16 +379,20 @@ class Graph:
             session=self._session,
             recorder=recorder,
             trigger=trigger,
-            answers=answers,
+            answered=answered,
             may_wait=may_wait,
+            lease=lease,
         )
-        self._session.next = Origin()  # only now: a run that could not begin can be tried again
+        self._session.begun()  # only now: a run that could not begin can be tried again
         is_stored = True
         ending = Ending(run)
         assert self._handle is not None
         self._handle.attach(ending)
         try:
-            return await ending.reach()
+            message = await ending.reach()
+            if recorder is None and message.status != "completed":
+                self._session.pause(run.capture(reason=message.status), graph_id=self.graph_id)
+            return message
         except BaseException:
             is_stored = recorder is not None and recorder.history.has_grown
             raise
@@ -388,9 +413,10 @@ class Graph:
         config = self._arguments.to_data(Task(), pending.inputs if pending else None)
         return self._session.capture(self._topology, config=config, metadata=metadata)
 
-    def _begin(self, what: str) -> None:
+    def _begin(self, what: str) -> RunHandle:
         self._check_idle(what)
-        self._handle = RunHandle()
+        self._handle = handle = RunHandle()
+        return handle
 
     def _check_idle(self, what: str) -> None:
         if self._handle is not None:

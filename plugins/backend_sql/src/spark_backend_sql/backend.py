@@ -14,6 +14,7 @@ from spark.graphs.checkpoint.storage import (
     LatestHeaders,
     Listing,
     Record,
+    RecordHeader,
     Records,
     parse_automatic_id,
     run_blocking,
@@ -116,10 +117,11 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         return f"{type(self).__name__}({self.database!r}, table_name={self.table_name!r})"
 
     async def put(self, record: Record) -> None:
-        await self.put_and_delete(record, ())
+        _check(record.header)
+        await self._write(Put(record, self._statements.values_of(record)))
 
     async def put_and_delete(self, record: Record, to_delete: Sequence[int], blobs: Sequence[str] = ()) -> Sequences:
-        _check(record)
+        _check(record.header)
         return await self._write(Put(record, self._statements.values_of(record), to_delete, blobs))
 
     async def delete(self, graph_id: str, sequence: int) -> bool:
@@ -138,7 +140,8 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         return await self._write(Forget(graph_id)) if _is_text(graph_id) else []
 
     async def put_blobs(self, graph_id: str, blobs: Mapping[str, bytes]) -> bool:
-        _check_id("graph id", graph_id, LONGEST_GRAPH_ID)
+        if not 0 < len(graph_id) <= LONGEST_GRAPH_ID or not _is_text(graph_id):
+            raise _refused_id("graph id", graph_id, LONGEST_GRAPH_ID)
         await self._write(PutBlobs(graph_id, blobs))
         return True
 
@@ -315,19 +318,21 @@ def _possible(sequences: range) -> range:
     return rising[max(0, -((first - 1) // step)) : max(0, (LAST_SEQUENCE - first) // step + 1)]
 
 
-def _check(record: Record) -> None:
-    header = record.header
-    _check_id("graph id", header.graph_id, LONGEST_GRAPH_ID)
-    _check_id("checkpoint id", header.checkpoint_id, LONGEST_CHECKPOINT_ID)
+def _check(header: RecordHeader) -> None:
+    for kind, value, longest in (
+        ("graph id", header.graph_id, LONGEST_GRAPH_ID),
+        ("checkpoint id", header.checkpoint_id, LONGEST_CHECKPOINT_ID),
+    ):
+        if not 0 < len(value) <= longest or not (value.isprintable() or _is_text(value)):
+            raise _refused_id(kind, value, longest)
     if not 0 < header.sequence <= LAST_SEQUENCE:
         raise BackendError(
             f"The sql backend can't save sequence {header.sequence} of graph {header.graph_id!r}: it takes 1 to {LAST_SEQUENCE}."
         )
 
 
-def _check_id(kind: str, value: str, longest: int) -> None:
-    if not value or len(value) > longest or not (value.isprintable() or _is_text(value)):
-        raise InvalidIdError(
-            f"The sql backend can't save under the {kind} {value[:40]!r}, which has {len(value)} characters: it takes 1 to "
-            f"{longest}, none of them NUL or half a surrogate pair. Nothing was written."
-        )
+def _refused_id(kind: str, value: str, longest: int) -> InvalidIdError:
+    return InvalidIdError(
+        f"The sql backend can't save under the {kind} {value[:40]!r}, which has {len(value)} characters: it takes 1 to "
+        f"{longest}, none of them NUL or half a surrogate pair. Nothing was written."
+    )

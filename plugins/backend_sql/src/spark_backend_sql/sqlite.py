@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
@@ -13,6 +14,7 @@ from sqlalchemy import URL, BigInteger, ColumnElement, Connection, Engine, Table
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.elements import ClauseElement
 
+from spark_backend_sql.compiled import DriverRows
 from spark_backend_sql.dialect import DELETED, IN_USE, LOCK_TIMEOUT, Dialect, RefusedError
 from spark_backend_sql.operations import Forget, Operation, Outcomes, Put, PutBlobs
 from spark_backend_sql.schema import Tables
@@ -27,6 +29,8 @@ _ROOM: Final = 1_000_000
 """Bytes by which it is made longer at a time; to write them takes as long as some 20 saves gain by it."""
 _CACHE: Final = -1000
 """KiB of pages that the writing connection keeps in memory: a run that saves much at once has them beside its state."""
+_ROWS_AT_ONCE: Final = (2, 4, 8, 16, 24, 32, 48)
+"""With so many rows there is a statement that inserts them. Older SQLites take 999 values, of which a row has 19."""
 _URI: Final = "file:"
 """How a path begins that is written as a URI."""
 
@@ -49,7 +53,7 @@ class SqliteDialect(Dialect):
         event.listen(reading, "connect", _prepare_reader)
 
     def __init__(self, tables: Tables, sql: Any) -> None:
-        self._graphs = tables.graphs
+        self._graphs, self._records = tables.graphs, tables.checkpoints
         super().__init__(tables, sql)
         self._replace_record = self._compiled(self._replace(tables.checkpoints))
         self._log: str | None = None
@@ -87,9 +91,7 @@ class SqliteDialect(Dialect):
                 self._log_size = os.path.getsize(self._log)
 
     def is_one_statement(self, operations: Sequence[Operation]) -> bool:
-        if len(operations) != 1 or not isinstance(put := operations[0], Put):
-            return False
-        return not (put.to_delete or put.blobs_to_delete or put.record.blobs)
+        return len(operations) == 1 and _only_adds(operations[0])
 
     def insert_into(self, table: Table) -> Any:
         return sqlite.insert(table)
@@ -100,6 +102,17 @@ class SqliteDialect(Dialect):
         is_free = ~self._was_deleted_before(bound)
         insert = sqlite.insert(table).from_select([*bound], select(*bound.values()).where(is_free))
         return insert.on_conflict_do_nothing(index_elements=keys)
+
+    @cached_property
+    def _insert_records(self) -> DriverRows:
+        """Inserts many records, but for those whose sequence can't be used. Made for the first transaction with several."""
+        table = self._records
+        row = select(*(bindparam(column.name, type_=column.type).label(column.name) for column in table.columns))
+        new, graphs = row.subquery("new").c, self._graphs.c
+        was_deleted = exists().where(graphs.graph_id == new.graph_id, graphs.deleted_up_to >= new.sequence)
+        insert = sqlite.insert(table).from_select([*table.columns.keys()], select(*new).where(~was_deleted))
+        insert = insert.on_conflict_do_nothing(index_elements=["graph_id", "sequence"])
+        return DriverRows(insert, row, self._sql, counts=_ROWS_AT_ONCE)
 
     def _replace(self, table: Table) -> ClauseElement:
         """An UPDATE that puts a new record into the row of an old one of its graph, unless its sequence can't be used."""
@@ -124,6 +137,10 @@ class SqliteDialect(Dialect):
 
         A record for which one other is deleted takes that one's row, which is half the work.
         """
+        if all(map(_only_adds, operations)):
+            if self._insert_all(driver, operations) < len(operations):  # type: ignore[arg-type]  # puts
+                raise RefusedError
+            return {each: [] for each in operations}
         puts = [operation for operation in operations if isinstance(operation, Put)]
         if len(puts) < len(operations) and any(isinstance(operation, Forget) for operation in operations):
             return self.apply(driver, operations)
@@ -154,8 +171,7 @@ class SqliteDialect(Dialect):
         """How many of the records could be inserted."""
         if len(puts) == 1:
             return self._insert_row(driver, puts[0])
-        inserted: int = self._insert_record.run_many(driver, [put.values for put in puts]).rowcount if puts else 0
-        return inserted
+        return self._insert_records.run(driver, [put.values for put in puts])
 
     def _delete_all_rows(self, driver: Any, operations: Sequence[Operation]) -> None:
         addresses = [
@@ -194,6 +210,13 @@ class SqliteDialect(Dialect):
             return super()._forget(driver, graph_id)
         finally:
             driver.execute("PRAGMA secure_delete=OFF")
+
+
+def _only_adds(operation: Operation) -> bool:
+    """Whether it stores a row, and does nothing else."""
+    if not isinstance(operation, Put):
+        return False
+    return not (operation.to_delete or operation.blobs_to_delete or operation.record.blobs)
 
 
 def _takes_a_row(operation: Operation) -> bool:

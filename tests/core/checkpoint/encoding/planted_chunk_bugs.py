@@ -118,7 +118,7 @@ PLANTED: Final[dict[str, Planted]] = {
     "what was not kept counts after it was written": edited(
         chunked, MAPPING, "_give_up", "self.unkept -= len(item)", "pass"
     ),
-    "what was not kept is not told apart": edited(followed, FOLLOWED, "_kept", "print_of(data)", 'b"the same"'),
+    "what was not kept is not told apart": edited(chunk, followed, "held", "print_of(data)", 'b"the same"'),
     "what stands around the tail is taken for that of other keys": edited(
         stored_mappings, None, "_fits", "is_same and template.keys.keys() == chunked.tail.keys()", "is_same"
     ),

@@ -85,6 +85,18 @@ def endless() -> list[Any]:
     return pairs
 
 
+@pytest.fixture
+def sooner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is met over and over is looked for after fewer values, as none of these tests is about how many."""
+    monkeypatch.setitem(TreeWriter.__init__.__kwdefaults__, "unasked", 5_000)
+
+
+def test_what_would_be_endless_when_written_is_refused_among_as_many_as_it_takes() -> None:
+    with pytest.raises(SerializationError, match="refers to the same lists or dicts over and over"):
+        TreeWriter().tree(endless())
+
+
+@pytest.mark.usefixtures("sooner")
 @pytest.mark.parametrize("place", ["state", "output", "last output"])
 async def test_what_would_be_endless_when_written_is_refused(place: str) -> None:
     class Returns(Node):
@@ -102,6 +114,7 @@ async def test_what_would_be_endless_when_written_is_refused(place: str) -> None
         await graph.run()
 
 
+@pytest.mark.usefixtures("sooner")
 async def test_what_would_be_endless_when_written_is_refused_by_hand_too() -> None:
     checkpoint = Graph(ExitNode(), state={"pairs": endless()}).create_checkpoint()
 
@@ -127,6 +140,7 @@ def test_whatever_holds_values_is_weighed_by_them(make: Callable[[], Any]) -> No
     assert encoding_cost([make()], limit=2_000) > 2_000
 
 
+@pytest.mark.usefixtures("sooner")
 @pytest.mark.parametrize("wrap", [lambda inner: deque([inner, inner]), lambda inner: Slotted([inner, inner])])
 def test_what_would_never_end_is_refused_whatever_holds_it(wrap: Callable[[Any], Any]) -> None:
     value: Any = 1

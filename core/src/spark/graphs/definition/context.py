@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, overload
 
-from spark.graphs.definition.calls import call
+from spark.graphs.concurrency.blocking import Threads
+from spark.graphs.definition.calls import KIND, DurableCalls, P, RecordErrors, T, key_of_call, refuse_wait_in_call
 from spark.graphs.definition.questions import ask
 from spark.graphs.definition.retry import KIND as RETRY
 from spark.graphs.definition.step import StepInput
-from spark.graphs.definition.step_journal import StepJournal
+from spark.graphs.definition.step_journal import StepJournal, plain_node_error
 from spark.graphs.definition.timers import sleep, sleep_until
+from spark.graphs.message import QUESTION
 from spark.graphs.state.step_state import Ended, GraphState, NodeState
 from spark.graphs.state.transactions import StateTransaction
 from spark.graphs.values.failures import FailedAttempt
@@ -23,10 +26,21 @@ _UNREAD: Final = object()
 class NodeContext:
     """One execution of one node. It belongs to that execution: don't keep it for later."""
 
-    __slots__ = ("_ended", "_graph_state", "_graph_writes", "_inputs", "_journal", "_node_writes", "_state", "_step")
+    __slots__ = (
+        "_ended",
+        "_graph_state",
+        "_graph_writes",
+        "_inputs",
+        "_journal",
+        "_node_writes",
+        "_state",
+        "_step",
+        "_threads",
+    )
 
-    def __init__(self, step: StepInput) -> None:
+    def __init__(self, step: StepInput, threads: Threads | None = None) -> None:
         self._step = step
+        self._threads = threads
         self._ended: Ended | None = None
         """What its state has become, once the step has ended."""
         self._inputs: Any = _UNREAD
@@ -74,9 +88,10 @@ class NodeContext:
         """Names this piece of work: the same when it is repeated after a crash, another for every other step and run.
 
         Hand it to services that accept such a key, because state is kept exactly once, but side effects happen at
-        least once.
+        least once. Within a function that ``context.run`` calls, it names that call.
         """
-        return self._step.idempotency_key
+        call = key_of_call(self._journal) if self._journal is not None else None
+        return self._step.idempotency_key if call is None else f"{self._step.idempotency_key}/{call}"
 
     @property
     def node(self) -> str:
@@ -129,13 +144,71 @@ class NodeContext:
         entry = self._step.scope.entries(self._step.token).get(RETRY)
         return FailedAttempt.of(entry["failure"]) if entry is not None else None
 
-    async def interrupt(self, payload: Any = None, key: str | None = None) -> Any:
-        """Ask somebody outside, and return the answer: see ``graph.run(resume={id: answer})``."""
-        return await ask(self._open_journal(), payload, key=key)
+    @overload
+    def interrupt(self, payload: Any = None, *, key: str | None = None, schema: type[T]) -> Coroutine[Any, Any, T]: ...
 
-    async def run(self, key: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call a function once, and record its result: a repeated step gets it back without another call."""
-        return await call(self._open_journal(), key, function, *args, **kwargs)
+    @overload
+    def interrupt(
+        self, payload: Any = None, *, key: str | None = None, schema: Any = None
+    ) -> Coroutine[Any, Any, Any]: ...
+
+    def interrupt(self, payload: Any = None, *, key: str | None = None, schema: Any = None) -> Coroutine[Any, Any, Any]:
+        """Ask somebody outside, and return the answer.
+
+        Without an answer the step ends here, and its writes are dropped; the run returns with the status ``"interrupted"``, and
+        ``message.interrupts`` has the question. ``graph.run(resume={id: answer})`` gives the answer, days later and from another
+        process. **The step is then repeated from its beginning**, and gets the answers that were given by then: put what may
+        happen only once into ``context.run``.
+
+        :param payload: what is asked, of values that can be saved.
+        :param key: names the question, among several of one step; without it they are told apart by their order.
+        :param schema: what ``pydantic.TypeAdapter`` takes, such as a model: the answer is validated, and returned as that. The
+            question of an answer that does not fit stays open, and says in ``interrupt.error`` what was wrong.
+        :raises SerializationError: the payload can't be saved.
+        """
+        journal = self._open_journal("interrupt()")
+        refuse_wait_in_call(journal, "interrupt()")
+        return ask(journal, journal.next_key(QUESTION, key or ""), payload, key=key, schema=schema)
+
+    @overload
+    def run(
+        self, key: str, function: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, T]: ...
+
+    @overload
+    def run(
+        self, key: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Coroutine[Any, Any, T]: ...
+
+    def run(self, key: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
+        """Call a function, and make its result durable before it is returned: a repeated step gets it back without another call.
+
+        A kill between the call and its record repeats the call, so hand ``context.idempotency_key_for(key)`` to services that
+        take such a key. An error is not recorded, unless ``context.durable`` says so: the step fails, and a repetition calls
+        again.
+
+        :param key: names the call in its step; in a loop it may be the same each time.
+        :param function: async, or plain, which runs in a thread, as plain nodes do.
+        :raises SerializationError: the result can't be saved.
+        :raises NodeError: the step makes other calls than it did before it was repeated.
+        """
+        return self.durable().run(key, function, *args, **kwargs)
+
+    def durable(self, *, record_errors: RecordErrors = False) -> DurableCalls:
+        """Options for durable calls: ``await context.durable(record_errors=CardDeclined).run("charge", charge_card, amount)``.
+
+        :param record_errors: the types of errors that are an outcome, or True for all: they are recorded, and a repeated step
+            gets them raised again, as ``DurableCallError`` where their type can't be made from what it said.
+        """
+        return DurableCalls(self._open_journal("run()"), record_errors=record_errors, threads=self._threads)
+
+    def idempotency_key_for(self, key: str) -> str:
+        """The ``idempotency_key`` of the next durable call with this key: another for each call of the step.
+
+        Use it where the arguments of ``context.run`` are given; within the function, ``context.idempotency_key`` is the same.
+        """
+        journal = self._open_journal("idempotency_key_for()")
+        return f"{self._step.idempotency_key}/{journal.coming_key(KIND, key).partition(':')[2]}"
 
     async def sleep(self, duration: timedelta | float) -> None:
         """Wait for so long, counted from the first time that the step comes here. No process has to stay alive meanwhile.
@@ -157,9 +230,20 @@ class NodeContext:
         """
         await sleep_until(self._open_journal(), moment)
 
-    def _open_journal(self) -> StepJournal:
+    def _open_journal(self, what: str = "") -> StepJournal:
+        """What the step has asked the world outside.
+
+        :param what: what is called for that.
+        :raises NodeError: this is a thread, where nothing can be awaited.
+        """
         if self._journal is None:
+            try:
+                asyncio.get_running_loop()
+            except RuntimeError:
+                raise plain_node_error(self.node, what) from None
             self._journal = StepJournal(self._step)
+            if self._ended is not None:
+                self._journal.end()
         return self._journal
 
     def _end(self, ended: Ended) -> None:
@@ -169,6 +253,8 @@ class NodeContext:
             self._graph_state._end(ended)
         if self._state is not None:
             self._state._end(ended)
+        if self._journal is not None:
+            self._journal.end()
 
     def __repr__(self) -> str:
         return f"<NodeContext of {self.node!r}, {self.idempotency_key}>"

@@ -34,8 +34,17 @@ class Scope(Protocol):
     def entries(self, token: Token) -> Mapping[str, Entry]:
         """What the journal holds for a step."""
 
-    async def record(self, token: Token, key: str, entry: Entry) -> Entry:
-        """Put an entry into the journal of a step. Returns it as it is kept, once it is durable."""
+    def is_in_step(self, token: Token) -> bool:
+        """Whether the current task is the one that executes the step, and not a task that the step has made."""
+
+    async def prepare_call(self) -> None:
+        """Before a durable call is made: let the store know the run, so that idempotency keys are the same again after a kill.
+
+        Raises an error if nothing can be recorded: the run has ended, or could not save what it recorded before.
+        """
+
+    async def record(self, token: Token, key: str, entry: Entry) -> None:
+        """Put an entry into the journal of a step. When this returns, it is durable."""
 
 
 class StepInput:

@@ -6,39 +6,101 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import NoReturn
+from typing import Any, Final, NoReturn
 
-from spark.errors import StepSuspended
+from spark.errors import NodeError, RunError, StepSuspended
 from spark.graphs.definition.step import StepInput
 from spark.graphs.state.journal import Entry
+from spark.graphs.values.snapshots import snapshot
+
+_TURNS: Final = 4
+"""So many turns of the event loop what runs beside a wait gets to its own waits, in tasks of tasks of ``gather()``, too."""
 
 
 class StepJournal:
-    """The journal of a step, while the step is executed."""
+    """The journal of a step, while the step is executed.
 
-    __slots__ = ("_counts", "_idle", "_in_flight", "step", "waits")
+    :raises RunError: there is no event loop here, because the node is a plain one.
+    """
+
+    __slots__ = (
+        "_asked",
+        "_calls",
+        "_counts",
+        "_has_ended",
+        "_idle",
+        "_in_flight",
+        "_is_counting",
+        "_may_suspend",
+        "_recorded",
+        "_turns",
+        "is_sure_of_order",
+        "step",
+        "waits",
+    )
 
     def __init__(self, step: StepInput) -> None:
         self.step: StepInput = step
         self.waits: dict[str, Entry] = {}
         """What this execution waits for, by key. If there is anything, the step is suspended when the node ends."""
         self._counts: dict[str, int] = {}
-        """Key to how often this execution has asked for it."""
+        """Kind and key to how often this execution has asked for it."""
+        self._asked: dict[str, None] = {}
+        """The keys of the entries that it has asked for."""
+        self._calls = 0
+        """How many durable calls the step itself has begun, and not tasks of its own."""
+        self._recorded: dict[int, str] | None = None
+        """The keys of those that were recorded before this execution, by their number."""
+        self.is_sure_of_order: bool = True
+        """No call has failed without a record. If one has, its repetition may not, and the step go another way."""
         self._in_flight = 0
         """How many durable calls are under way."""
         self._idle = asyncio.Event()
+        """Set when none is."""
+        self._idle.set()
+        self._may_suspend = asyncio.Event()
+        """What runs beside the waits has got to its own."""
+        self._turns = 0
+        self._is_counting = False
+        self._has_ended = False
 
     def now(self) -> datetime:
         """The present, aware."""
         return self.step.scope.now()
 
     def next_key(self, kind: str, key: str) -> str:
-        """The key of the entry that is asked for: ``"call:charge"``, then ``"call:charge#2"``; without a key ``"sleep:1"``…"""
-        name = f"{kind}:{key}"
-        count = self._counts[name] = self._counts.get(name, 0) + 1
-        if not key:
-            return f"{name}{count}"
-        return name if count == 1 else f"{name}#{count}"
+        """The key of the entry that is asked for: ``"call:charge"``, then ``"call:charge#2"``; without a key ``"sleep:1"``…
+
+        Whatever keys there are, no two calls of this in one execution get the same.
+        """
+        self._check_not_ended()
+        self._stir()
+        name, count = self._free_key(kind, key)
+        self._counts[f"{kind}:{key}"] = count
+        self._asked[name] = None
+        return name
+
+    def coming_key(self, kind: str, key: str) -> str:
+        """What ``next_key`` would return."""
+        return self._free_key(kind, key)[0]
+
+    def has_asked(self, name: str) -> bool:
+        """Whether this execution has asked for the entry."""
+        return name in self._asked
+
+    def next_number(self) -> int | None:
+        """The place of a durable call in the order in which the step begins them; None where tasks of its own do so."""
+        if not self.step.scope.is_in_step(self.step.token):
+            return None
+        if self._recorded is None:
+            entries = self.step.scope.entries(self.step.token)
+            self._recorded = {entry["number"]: key for key, entry in entries.items() if "number" in entry}
+        self._calls += 1
+        return self._calls
+
+    def recorded_as(self, number: int) -> str | None:
+        """The key of the durable call that had this number before the step was repeated, if it was recorded."""
+        return self._recorded.get(number) if self._recorded else None
 
     def entry(self, key: str) -> Entry | None:
         """What is recorded under this key; None when nothing is."""
@@ -47,39 +109,119 @@ class StepJournal:
             return entry
         return {name: value for name, value in entry.items() if name != "aside"}  # the step comes here again
 
-    async def record(self, key: str, entry: Entry) -> Entry:
-        """Keep an entry. Returns it as it is kept, once it is durable.
+    def kept(self, value: Any, *, path: str) -> Any:
+        """A value as an entry keeps it.
 
+        :param path: how an error names the value.
         :raises SerializationError: it can't be saved.
         """
-        return await self.step.scope.record(self.step.token, key, entry)
+        return snapshot(value, path=f"{path} of node {self.step.node!r}", check=self.step.scope.state.check)
+
+    async def record(self, key: str, entry: Entry) -> None:
+        """Keep an entry of values that are ``kept``. When this returns, it is durable.
+
+        :raises RunError: the step has ended, and nobody would get it back.
+        :raises CheckpointError: it could not be saved.
+        """
+        self._check_not_ended()
+        await self.step.scope.record(self.step.token, key, entry)
 
     @asynccontextmanager
     async def call_under_way(self) -> AsyncIterator[None]:
-        """A durable call is under way: nothing else suspends the step before it has ended."""
+        """A durable call is under way: nothing else suspends the step before it has ended.
+
+        :raises RunError: what it returns could not be recorded.
+        """
+        self._check_not_ended()
         self._in_flight += 1
         self._idle.clear()
         try:
+            await self.step.scope.prepare_call()
             yield
+        except BaseException:
+            self.is_sure_of_order = False
+            raise
         finally:
             self._in_flight -= 1
+            self._stir()
             if not self._in_flight:
                 self._idle.set()
+
+    async def until_calls_end(self) -> None:
+        """Wait for the durable calls that are under way: what was paid for is recorded, however the step ends."""
+        while self._in_flight:
+            await self._idle.wait()
 
     async def wait(self, key: str, entry: Entry) -> NoReturn:
         """Suspend the step until the entry is closed. What the step does at the same time gets to its own waits before.
 
         :raises StepSuspended: always.
         """
+        self._check_not_ended()
         self.waits[key] = entry
-        await asyncio.sleep(0)  # what was begun beside this, for instance by gather(), gets as far as this
-        while self._in_flight:
-            await self._idle.wait()
+        self._stir()
+        try:
+            await self._may_suspend.wait()
+        except asyncio.CancelledError:  # the step no longer waits for this
+            del self.waits[key]
+            raise
         raise StepSuspended(key)
 
+    def end(self) -> None:
+        """The node has returned or raised."""
+        self._has_ended = True
 
-def is_suspension(error: BaseException) -> bool:
-    """Whether this is how a step ends that is suspended: also in the group that a ``TaskGroup`` raises."""
+    def _free_key(self, kind: str, key: str) -> tuple[str, int]:
+        name = f"{kind}:{key}"
+        count = self._counts.get(name, 0) + 1
+        while (free := _numbered(name, count, has_key=bool(key))) in self._asked:
+            count += 1
+        return free, count
+
+    def _check_not_ended(self) -> None:
+        if self._has_ended:
+            raise RunError(
+                f"This step of node {self.step.node!r} has ended, so its context can't record, ask or wait any more. Await "
+                "helper tasks before the end of the step: TaskGroup does."
+            )
+
+    def _stir(self) -> None:
+        """Something of the step is still moving: what waits gives it some turns."""
+        self._turns = _TURNS
+        if self.waits and not self._is_counting:
+            self._is_counting = True
+            asyncio.get_running_loop().call_soon(self._count_down)
+
+    def _count_down(self) -> None:
+        self._is_counting = False
+        if self._in_flight or not self.waits:
+            return
+        if not self._turns:
+            self._may_suspend.set()
+            return
+        self._turns -= 1
+        self._is_counting = True
+        asyncio.get_running_loop().call_soon(self._count_down)
+
+
+def _numbered(name: str, count: int, *, has_key: bool) -> str:
+    if not has_key:
+        return f"{name}{count}"
+    return name if count == 1 else f"{name}#{count}"
+
+
+def failure_beside_suspension(error: BaseException) -> BaseException | None:
+    """How a step failed that raised this; None if it is suspended, also by the group that a ``TaskGroup`` raises."""
+    if isinstance(error, StepSuspended):
+        return None
     if isinstance(error, BaseExceptionGroup):
-        return all(map(is_suspension, error.exceptions))
-    return isinstance(error, StepSuspended)
+        return error.split(StepSuspended)[1]
+    return error
+
+
+def plain_node_error(node: str, what: str) -> NodeError:
+    """Why a plain node can't do this."""
+    return NodeError(
+        f"Node {node!r} is a plain function, which runs in a thread, and context.{what} belongs to the event loop of the run. "
+        "Make the node async; what blocks can stay plain: await context.run(key, function, …) runs it in a thread."
+    )

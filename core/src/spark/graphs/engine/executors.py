@@ -13,7 +13,7 @@ from spark.graphs.concurrency.uncancellable import is_being_cancelled
 from spark.graphs.definition.context import NodeContext
 from spark.graphs.definition.plan import NodePlan
 from spark.graphs.definition.step import StepInput
-from spark.graphs.definition.step_journal import is_suspension
+from spark.graphs.definition.step_journal import StepJournal, failure_beside_suspension
 from spark.graphs.engine.outcome import Cancelled, Failed, Finished, Outcome, Suspended
 
 
@@ -41,7 +41,7 @@ class LocalExecutor:
     async def execute(self, step: StepInput) -> Outcome:
         plan = self._plans[step.token.node]
         process = plan.node.process
-        context = NodeContext(step) if plan.takes_context else None
+        context = NodeContext(step, self._threads) if plan.takes_context else None
         try:
             if plan.is_async:
                 output = await (process() if context is None else process(context))
@@ -50,9 +50,9 @@ class LocalExecutor:
         except asyncio.CancelledError as error:
             return Cancelled(error) if is_being_cancelled() else Failed.escaped(plan.key, error)
         except BaseException as error:  # a SystemExit that left a task would end the event loop
-            if context is not None and context._journal is not None and is_suspension(error):
-                return Suspended(context._journal.waits)
-            return Failed(error)
+            if context is None or context._journal is None:
+                return Failed(error)
+            return await _outcome_of(context._journal, error)
         finally:
             if context is not None:
                 context._end(plan.ended)
@@ -68,3 +68,14 @@ class LocalExecutor:
     async def _execute_in_thread(self, process: Callable[..., Any], *arguments: Any) -> Any:
         result = await run_blocking(copy_context().run, process, *arguments, executor=self._threads)
         return await result if inspect.isawaitable(result) else result
+
+
+async def _outcome_of(journal: StepJournal, error: BaseException) -> Outcome:
+    """How a step ends that raised this, once its durable calls have ended."""
+    failure = failure_beside_suspension(error)
+    if not isinstance(failure, SystemExit | KeyboardInterrupt):
+        try:
+            await journal.until_calls_end()
+        except asyncio.CancelledError as cancelled:
+            return Cancelled(cancelled)
+    return Failed(failure) if failure is not None else Suspended(journal.waits)

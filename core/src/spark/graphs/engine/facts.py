@@ -6,7 +6,7 @@ import sys
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 
-from spark.graphs.checkpoint.recording.capture import Capture
+from spark.graphs.engine.captured import CapturedPosition
 from spark.graphs.engine.position import RunPosition
 from spark.graphs.engine.spec import RunSpec
 from spark.graphs.state.transactions import StateStore
@@ -45,7 +45,7 @@ class CommittedFacts:
     def __init__(self, spec: RunSpec, position: RunPosition) -> None:
         self._spec = spec
         self._position = position
-        self.saved: Capture | None = None
+        self.saved: CapturedPosition | None = None
         """The last checkpoint of this call, as it was captured; None before the first."""
 
     @property
@@ -75,8 +75,8 @@ class CommittedFacts:
     @property
     def bytes_since_checkpoint(self) -> int:
         position, saved = self._position, self.saved
-        saved_nodes = saved.sections["node_states"] if saved is not None else None
-        total = self._changed_bytes(position.state, saved.sections["graph_state"] if saved is not None else None)
+        saved_nodes = saved.node_states if saved is not None else None
+        total = self._changed_bytes(position.state, saved.graph_state if saved is not None else None)
         for key, store in position.node_states.items():
             total += self._changed_bytes(store, None if saved_nodes is None else saved_nodes.get(key, {}))
         return total

@@ -78,6 +78,10 @@ class ParallelSteps:
         """The keys of the nodes that some of the tasks execute."""
         return [step.node for task, step in self._steps.items() if task in tasks]
 
+    def step_of(self, task: asyncio.Task[Any] | None) -> StepInput | None:
+        """The step that a task executes, if it is one of these tasks."""
+        return self._steps.get(task) if task is not None else None
+
     def abandon(self) -> None:
         """Forget all steps. Whatever is still running can't be taken any more."""
         self._is_abandoned = True

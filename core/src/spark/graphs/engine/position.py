@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from spark.errors import RuleError, SerializationError
 from spark.graphs.checkpoint.policies.metrics import metrics_in
-from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.clock import Clock
 from spark.graphs.definition.plan import NodePlan
 from spark.graphs.definition.retry import KIND as RETRY
 from spark.graphs.definition.step import StepInput
 from spark.graphs.engine.attempts import Attempts
+from spark.graphs.engine.captured import CapturedPosition
 from spark.graphs.engine.outcome import Cause, Failed, Finished, Outcome, Stop, Suspended
 from spark.graphs.engine.spec import RunSpec
 from spark.graphs.message import Message
@@ -23,7 +23,6 @@ from spark.graphs.state.journal import Entry
 from spark.graphs.state.suspended import open_facts
 from spark.graphs.state.token import Token
 from spark.graphs.state.transactions import StateStore
-from spark.graphs.values.containers import PlainDict
 from spark.graphs.values.failures import ItemError, add_note, error_facts
 from spark.graphs.values.snapshots import Check, snapshot
 from spark.graphs.values.tracked import TrackedMapping
@@ -69,6 +68,8 @@ class RunPosition:
         Returns why the run stops, if the step has not finished or can't be committed.
         """
         frontier = self.frontier
+        if self.saving_error is not None:
+            return Stop(Cause.SAVING, self.saving_error)
         if frontier.dropped and step.token.id in frontier.dropped:
             frontier.forget(step.token)  # its item has failed meanwhile: nothing comes of it, but it was executed
             self.iteration += 1
@@ -104,15 +105,12 @@ class RunPosition:
             self._drop_error_once_done()
         return None
 
-    def record(self, token: Token, key: str, entry: Entry) -> Entry:
-        """Put an entry into the journal of a step that is being executed. Returns it as it is kept.
-
-        :raises SerializationError: it can't be saved.
-        """
-        kept: Entry = snapshot(entry, path=f"the {key!r} of node {token.node!r}", check=self.check)
-        if token.id in self.frontier.running and token.id not in self.frontier.dropped:
-            self.frontier.note(token, key, kept)
-        return kept
+    def record(self, token: Token, key: str, entry: Entry) -> bool:
+        """Put an entry into the journal of a step that is being executed. False if nothing comes of the step any more."""
+        is_running = token.id in self.frontier.running and token.id not in self.frontier.dropped
+        if is_running:
+            self.frontier.note(token, key, entry)
+        return is_running
 
     def _suspend(self, step: StepInput, outcome: Suspended) -> None:
         """A step waits for something outside."""
@@ -121,8 +119,6 @@ class RunPosition:
 
     def _fail(self, step: StepInput, plan: NodePlan, failed: Failed) -> Stop | None:
         """A step has failed. It is executed again; or else that stops the run, unless a map collects its errors."""
-        if self.saving_error is not None:
-            return Stop(Cause.SAVING, self.saving_error)
         error, token = failed.error, step.token
         try:
             wait = self.attempts.next(step, plan, failed, before=self.frontier.journal.of(token.id).get(RETRY))
@@ -163,35 +159,34 @@ class RunPosition:
 
     def capture(
         self, spec: RunSpec, *, reason: str, metadata: dict[str, Any] | None = None, remembered: Any = None
-    ) -> Capture:
+    ) -> CapturedPosition:
         """The run at its last boundary, by reference to committed values.
 
         :param metadata: what the user adds.
         :param remembered: what the triggers of the run remember.
         """
-        frontier = self.frontier.capture()
-        if self.result is not None:
-            frontier["result"] = {"content": self.result.content, "node": self.result.node}
-        facts: dict[str, Any] = PlainDict(
-            iteration=self.iteration, last_node=self.last_node, run_id=spec.run_id, reason=reason
-        )
+        result = self.result
+        more: dict[str, Any] = {}
         if self.frontier.suspended.tokens:
-            facts.update(open_facts(self.frontier.suspended))
+            more = open_facts(self.frontier.suspended)
         if self.error is not None:
-            facts = {**facts, **error_facts(self.error), "error": self.error}
+            more |= {**error_facts(self.error), "error": self.error}
         if spec.metrics:
-            facts = {**facts, "metrics": metrics_in(self.state.values, spec.metrics)}
+            more["metrics"] = metrics_in(self.state.values, spec.metrics)
         if remembered is not None:
-            facts = {**facts, "triggers": remembered}
-        return Capture(
-            {
-                "graph_state": self.state.capture(),
-                "node_states": self._nodes_with_state.capture(),
-                "frontier": frontier,
-                "topology": spec.topology.data,
-                "config": spec.config,
-                "execution_metadata": facts if metadata is None else {**facts, "metadata": metadata},
-            }
+            more["triggers"] = remembered
+        if metadata is not None:
+            more["metadata"] = metadata
+        return CapturedPosition(
+            spec,
+            self.state.capture(),
+            self._nodes_with_state.capture(),
+            self.frontier.freeze(),
+            result={"content": result.content, "node": result.node} if result is not None else None,
+            iteration=self.iteration,
+            last_node=self.last_node,
+            reason=reason,
+            more=more or None,
         )
 
     def _apply_to_node(self, key: str, changes: dict[str, Any]) -> None:
@@ -216,16 +211,30 @@ class RunPosition:
             self.error = None
 
 
+class Driver(Protocol):
+    """What takes the steps, as far as they ask it for something."""
+
+    def is_executing(self, token: Token) -> bool:
+        """Whether the current task is the one that executes this step."""
+
+    def check_open(self) -> None:
+        """Raise an error if nothing can be recorded any more."""
+
+    async def prepare_call(self) -> None:
+        """See to it that a durable call can be recorded."""
+
+    async def persist(self) -> None:
+        """Make what was recorded by now durable."""
+
+
 class RunScope:
     """What the steps of a run see of it: what is committed at the moment they read."""
 
-    __slots__ = ("_persist", "_position", "graph_id", "now", "run_id", "state")
+    __slots__ = ("_position", "_run", "graph_id", "now", "run_id", "state")
 
-    def __init__(
-        self, spec: RunSpec, position: RunPosition, clock: Clock, *, persist: Callable[[], Awaitable[None]]
-    ) -> None:
+    def __init__(self, spec: RunSpec, position: RunPosition, clock: Clock, *, run: Driver) -> None:
         self._position = position
-        self._persist = persist
+        self._run = run
         self.now: Callable[[], datetime] = clock.utc_now
         self.graph_id: str = spec.graph_id
         self.run_id: str = spec.run_id
@@ -241,7 +250,13 @@ class RunScope:
     def entries(self, token: Token) -> Mapping[str, Entry]:
         return self._position.frontier.journal.of(token.id)
 
-    async def record(self, token: Token, key: str, entry: Entry) -> Entry:
-        kept = self._position.record(token, key, entry)
-        await self._persist()
-        return kept
+    def is_in_step(self, token: Token) -> bool:
+        return self._run.is_executing(token)
+
+    async def prepare_call(self) -> None:
+        await self._run.prepare_call()
+
+    async def record(self, token: Token, key: str, entry: Entry) -> None:
+        self._run.check_open()
+        if self._position.record(token, key, entry):
+            await self._run.persist()

@@ -20,6 +20,7 @@ from spark.graphs.engine.waits import Waits
 from spark.graphs.message import Message
 from spark.graphs.progress import MapProgress, Progress
 from spark.graphs.state.groups import count_items
+from spark.graphs.state.token import Token
 
 _MANY: Final = 128
 """Steps that are started before the event loop is asked whether some have ended."""
@@ -43,8 +44,12 @@ class GraphRun:
         """The run was asked to stop at a boundary."""
         self.is_over = False
         """Nothing is committed any more."""
+        self._is_on_record = spec.is_resumed
+        """The store knows the id of the run."""
+        self._driver: asyncio.Task[Any] | None = None
+        """The task that takes the steps."""
         self._plans = spec.topology.plans
-        self._scope = RunScope(spec, position, services.clock, persist=self._persist)
+        self._scope = RunScope(spec, position, services.clock, run=self)
         self._began_at = position.iteration
         self._most_steps = spec.max_concurrency or float("inf")
         self._most_iterations = (spec.budget and spec.budget.max_iterations) or float("inf")
@@ -53,6 +58,7 @@ class GraphRun:
 
     async def drive(self) -> Stop | None:
         """Take steps until no work is left, or until something stops the run. Never raises."""
+        self._driver = asyncio.current_task()
         try:
             stop = await self._take_steps()
         except asyncio.CancelledError as error:
@@ -69,11 +75,14 @@ class GraphRun:
         waiting, running, groups = frontier.waiting, frontier.running, frontier.groups
         suspended = frontier.suspended.tokens
         has_budget = self.spec.budget is not None
+        lease = self.services.lease
         breath = Breath(clock)
         if self.is_stopping:
             return None
         stop = self._check_budget(clock())  # a run that is continued may have used it up before
         while (waiting or running or suspended) and stop is None:  # when nothing else is left, joins are released
+            if lease is not None and clock() >= lease.valid_until and (lost := await lease.renew()) is not None:
+                return Stop(Cause.SAVING, lost)
             if suspended:
                 self.waits.resume_due()
                 if not waiting and not running and not self.waits.go_on_by_themselves():
@@ -162,16 +171,40 @@ class GraphRun:
             return Stop(Cause.FAILURE, error)
         return await self.autosave.save(plan, now) if is_due else None
 
-    async def _persist(self) -> None:
-        """Make what was committed by now durable, for a step that waits for it.
+    def is_executing(self, token: Token) -> bool:
+        """Whether the current task is the one that executes this step, and not a task that the step has made."""
+        task = asyncio.current_task()
+        step = self.parallel.step_of(task)
+        return step.token is token if step is not None else task is self._driver
 
-        :raises RunError: the run has ended.
+    async def prepare_call(self) -> None:
+        """See to it that a durable call can be recorded, and that it has the same idempotency key when it is repeated."""
+        self.check_open()
+        if not self._is_on_record:
+            await self.persist()
+            self._is_on_record = True
+
+    def check_open(self) -> None:
+        """See to it that something can be recorded for a step.
+
+        :raises RunError: the run has ended, or this is another event loop.
+        :raises CheckpointError: something could not be saved before, so that the run ends with this step.
         """
+        if self._driver is None or asyncio.get_running_loop() is not self._driver.get_loop():
+            raise RunError(
+                f"A step of graph {self.spec.graph_id!r} uses its context in another event loop than that of the run. Make the "
+                "node async, and await its calls there."
+            )
         if self.is_over:
             raise RunError(
                 f"The run of graph {self.spec.graph_id!r} has ended, and did not wait for this step any longer. What it does "
                 "from now on is lost; the step is repeated when the run is resumed."
             )
+        if self.position.saving_error is not None:
+            raise self.position.saving_error
+
+    async def persist(self) -> None:
+        """Make what was recorded by now durable, for a step that waits for it."""
         if self.autosave is None:
             return
         try:

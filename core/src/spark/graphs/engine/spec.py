@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from spark.graphs.checkpoint.configuration.config import CheckpointConfig
 from spark.graphs.checkpoint.policies.run_trigger import RunTrigger
@@ -13,6 +13,9 @@ from spark.graphs.clock import Clock
 from spark.graphs.definition.topology import Topology
 from spark.graphs.engine.executors import Executor
 from spark.graphs.tasks import Budget
+
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint.derived.claims import Lease
 
 OnFailure: TypeAlias = Literal["finish", "cancel"]
 
@@ -81,3 +84,5 @@ class Services:
     trigger: RunTrigger
     """Says at which boundaries; its owner stops it."""
     clock: Clock
+    lease: Lease | None = None
+    """The claim on the graph that the run holds, if it is to hold one."""

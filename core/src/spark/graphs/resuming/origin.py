@@ -17,13 +17,14 @@ from spark.graphs.definition.topology import Topology
 from spark.graphs.engine.attempts import Attempts
 from spark.graphs.engine.position import RunPosition
 from spark.graphs.message import Message
-from spark.graphs.resuming.answers import give_answers
+from spark.graphs.resuming.answers import answered_entries, give_answers
 from spark.graphs.resuming.comparison import differing_names
+from spark.graphs.state.journal import Entry
 from spark.graphs.state.transactions import StateStore
 from spark.graphs.values.snapshots import Check
 
 Resume: TypeAlias = bool | Literal["state"] | GraphCheckpoint | Mapping[str, Any]
-"""What ``run(resume=…)`` takes: whether to resume, and from what."""
+"""What ``run(resume=…)`` takes: whether to resume, and from what; or answers to questions, each by the question's id."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,7 +73,7 @@ class Origin:
         node_states: dict[str, StateStore],
         check: Check | None,
         attempts: Attempts,
-        answers: Mapping[str, Any],
+        answered: Mapping[str, Entry],
     ) -> RunPosition:
         """Where the run stands when it begins.
 
@@ -80,7 +81,7 @@ class Origin:
         :param state: the committed state to begin with.
         :param check: whether a value can be saved where the checkpoints go.
         :param attempts: decides whether a failed step is executed again.
-        :param answers: interrupt id to answer.
+        :param answered: entries of its journal that were answered, as ``answered_entries`` returns them.
         """
         frontier, pending = topology.new_frontier(), self.pending
         if pending is None:
@@ -88,8 +89,8 @@ class Origin:
             frontier.release_joins()
             return RunPosition(state=state, node_states=node_states, frontier=frontier, check=check, attempts=attempts)
         frontier.load(pending.frontier)
-        if answers:
-            give_answers(frontier, answers, check=check)
+        if answered:
+            give_answers(frontier, answered)
         frontier.release_joins()
         return RunPosition(
             state=state,
@@ -101,8 +102,21 @@ class Origin:
             error=pending.error,
             check=check,
             attempts=attempts,
-            is_urgent=bool(answers),
+            is_urgent=bool(answered),
         )
+
+    def answered(self, resume: Resume, *, codec: RecordCodec, check: Check | None) -> dict[str, Entry]:
+        """The entries of its run's journal that answers close. Nothing is changed.
+
+        :param resume: what ``run`` was given: only a mapping has answers.
+        :raises RunError: an answer belongs to no question of the run.
+        :raises SerializationError: an answer can't be saved.
+        """
+        if not isinstance(resume, Mapping) or not resume:
+            return {}
+        if self.pending is None:
+            raise RunError("run(resume={…}): there is no run that has asked anything. To begin one, run(inputs).")
+        return answered_entries(self.pending.frontier, resume, codec=codec, check=check)
 
     def set(self, key: str, value: Any) -> None:
         """Begin with another value under this key."""
@@ -225,12 +239,13 @@ def check_resume(resume: Any, rename: Any) -> None:
         raise GraphDefinitionError("run(rename=…) maps the nodes of a run that is resumed; give resume= as well.")
     if isinstance(resume, bool):
         return
-    if isinstance(resume, Mapping):
+    if isinstance(resume, Mapping) and all(type(id) is str for id in resume):
         return
     if not isinstance(resume, GraphCheckpoint) and resume != "state":
         raise GraphDefinitionError(
-            f"run(resume={resume!r}): give True to resume the latest run, 'state' for a new run in the stored state, or a "
-            "GraphCheckpoint to continue from that one. To use an id, load it first: await manager.load_checkpoint(id)."
+            f"run(resume={resume!r}): give True to resume the latest run, {{id: answer}} to answer its questions as well, "
+            "'state' for a new run in the stored state, or a GraphCheckpoint to continue from that one. To use the id of a "
+            "checkpoint, load it first: await manager.load_checkpoint(id)."
         )
 
 

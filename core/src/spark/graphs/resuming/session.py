@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from spark.errors import GraphDefinitionError, GraphRestoreError, RunError
 from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.migrations import migrated
 from spark.graphs.checkpoint.model import GraphCheckpoint
-from spark.graphs.checkpoint.recording.capture import Capture
+from spark.graphs.checkpoint.recording.capture import Capture, CapturedSections
 from spark.graphs.checkpoint.recording.continuation import LoadedRecord
 from spark.graphs.checkpoint.serialization.classes.sameness import is_same
 from spark.graphs.resuming.comparison import differing_names
-from spark.graphs.resuming.origin import Origin, look_up
+from spark.graphs.resuming.origin import Origin, PendingRun, look_up
 from spark.graphs.resuming.renaming import check_rename
 from spark.graphs.resuming.restore import fitted
 from spark.graphs.resuming.validation import validated
@@ -47,6 +48,8 @@ class GraphSession:
         """Values that were set between runs and that no checkpoint holds yet."""
         self.stored: Continuation | None = None
         """How the latest record is stored that has this state, as far as the next run can go on from there."""
+        self.paused: PendingRun | None = None
+        """The last run of a graph without checkpoints, if it has returned before it was complete."""
         self.begin_at(given)
         if given.checkpoint is None:
             self.next = Origin()
@@ -83,6 +86,9 @@ class GraphSession:
             stored.check_not_renamed()
             # A run that was interrupted before anything was saved began with what was given.
             origin = self.next if self.next.checkpoint is not None else self.given
+        elif self.paused is not None and stored.backend is None:
+            stored.check_not_renamed()
+            origin = Origin(pending=self.paused)
         else:
             self.stored = None  # if this fails, what it refers to may be damaged
             origin = await stored.latest_or(self.given)
@@ -94,16 +100,25 @@ class GraphSession:
         """The graph as it is now, by reference to committed values."""
         pending = self.next.pending
         facts = pending.checkpoint.execution_metadata if pending else {"iteration": 0, "last_node": None}
-        return Capture(
+        return CapturedSections(
             {
                 "graph_state": self.state.capture(),
                 "node_states": {key: store.capture() for key, store in self.node_states.items()},
                 "frontier": pending.frontier if pending else None,
-                "topology": topology.data,
+                "topology": topology.shape.data,
                 "config": config,
                 "execution_metadata": {**facts, "reason": "manual", "metadata": metadata},
             }
         )
+
+    def pause(self, capture: Capture, *, graph_id: str) -> None:
+        """Keep a run that has returned before it was complete, of a graph without checkpoints."""
+        timestamp = datetime.fromtimestamp(0, UTC)
+        self.paused = PendingRun(capture.checkpoint("paused", graph_id=graph_id, timestamp=timestamp))
+
+    def begun(self) -> None:
+        """The run that was to begin next has begun."""
+        self.next, self.paused = Origin(), None
 
     def begin_at(self, origin: Origin) -> None:
         """Take over the state with which a run is to begin."""
@@ -144,7 +159,7 @@ class GraphSession:
     def drop_pending(self) -> None:
         """Keep the state, but not the pending work."""
         self.given = replace(self.given, pending=None)
-        self.next = Origin()
+        self.next, self.paused = Origin(), None
 
     def mark_stored(self) -> None:
         """A checkpoint holds everything that the run began with."""
@@ -231,8 +246,8 @@ class StoredCheckpoints:
         sections: dict[str, Any] = {"config": checkpoint.config}
         if checkpoint.frontier is not None and checkpoint.frontier is loaded.frontier:
             sections["frontier"] = checkpoint.frontier
-        if is_same(checkpoint.topology, self.topology.data):
-            sections["topology"] = self.topology.data
+        if is_same(checkpoint.topology, self.topology.shape.data):
+            sections["topology"] = self.topology.shape.data
         return sections
 
     def check_not_renamed(self) -> None:

@@ -16,6 +16,8 @@ from spark.graphs.state.descent import (
 from spark.graphs.state.groups import Group, Item, Mapped, Scope, items_begun, items_done, token_number
 from spark.graphs.state.pending import PendingTokens
 from spark.graphs.state.token import Token
+from spark.graphs.state.token_table import FrozenTokens, thawed
+from spark.graphs.values.item_mapping import Captured
 
 
 class Frontier(PendingTokens):
@@ -128,11 +130,12 @@ class Frontier(PendingTokens):
         item of a map led to is there as well, by join, under ``"<token of the map>.<index>"``; items without it, and without a
         token of their own, have not begun. ``journal`` has the entries of tokens, if there are any.
         """
-        tokens, contents = self._tokens.capture_all()
-        data = {"next_token": self.next_id, "tokens": tokens, "contents": contents}
-        if self.journal.entries:
-            data["journal"] = self.journal.capture()
-        return data
+        return frontier_data(*self.freeze())
+
+    def freeze(self) -> tuple[int, FrozenTokens, Captured | None, Captured | None]:
+        """What ``frontier_data`` makes the same of, later, in any thread."""
+        tokens, contents = self._tokens.freeze()
+        return self.next_id, tokens, contents, self.journal.capture() if self.journal.entries else None
 
     def load(self, data: Mapping[str, Any]) -> None:
         """Become what ``capture`` described.
@@ -297,3 +300,12 @@ class Frontier(PendingTokens):
             self._remove_first(f"{token.id}.{index}")
             self._tokens.take_result(f"{token.id}.{index}")
         return group.under_way.values()
+
+
+def frontier_data(
+    next_id: int, tokens: FrozenTokens, contents: Captured | None, journal: Captured | None
+) -> dict[str, Any]:
+    """What checkpoints hold of a frontier: see ``Frontier.capture``."""
+    data, inputs = thawed(tokens, contents)
+    frontier: dict[str, Any] = {"next_token": next_id, "tokens": data, "contents": inputs}
+    return frontier if journal is None else {**frontier, "journal": journal}

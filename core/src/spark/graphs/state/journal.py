@@ -96,7 +96,7 @@ def is_closed(entry: Entry) -> bool:
 
 def _is_same_wait(entry: Entry, other: Entry) -> bool:
     """Whether one is the other before it was closed, and not what a step began to wait for after it had seen that."""
-    return all(entry.get(name) == other.get(name) for name in ("since", "due", "tries"))
+    return all(entry.get(name) == other.get(name) for name in ("since", "due", "tries", "failure"))
 
 
 def kind_of(key: str) -> str:

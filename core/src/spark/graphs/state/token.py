@@ -84,19 +84,10 @@ class Token:
     item: Any = None
     """The ``Item`` that its scope names."""
 
-    def to_data(self, kind: type[dict[str, Any]] = dict) -> dict[str, Any]:
-        """What checkpoints hold of it, as plain values.
-
-        :param kind: of dict.
-        """
+    def to_data(self) -> dict[str, Any]:
+        """What checkpoints hold of it, as plain values."""
         stored = stored_fields(type(self))
-        data = kind(zip(stored.required, stored.get_required(self), strict=True))
-        values = stored.get_optional(self)
-        if values != stored.defaults:
-            for name, value, default in zip(stored.optional, values, stored.defaults, strict=True):
-                if value != default:
-                    data[name] = list(value) if type(value) is tuple else value
-        return data
+        return stored.to_data(stored.values_of(self))
 
     @classmethod
     def from_data(cls, id: str, inputs: Any, data: Mapping[str, Any]) -> Self:
@@ -118,12 +109,22 @@ class StoredFields(NamedTuple):
 
     checks: dict[str, Callable[[Any], bool]]
     """Name to what says whether a value can be one of it."""
+    values_of: Callable[[Token], tuple[Any, ...]]
+    """The values of all of them, which may stand for the token: what is in there never changes."""
     required: tuple[str, ...]
-    get_required: Callable[[Token], tuple[Any, ...]]
     optional: tuple[str, ...]
-    get_optional: Callable[[Token], tuple[Any, ...]]
     defaults: tuple[Any, ...]
     """Of the optional ones."""
+
+    def to_data(self, values: tuple[Any, ...]) -> dict[str, Any]:
+        """What checkpoints hold of a token with these values."""
+        data = dict(zip(self.required, values, strict=False))
+        optional = values[len(self.required) :]
+        if optional != self.defaults:
+            for name, value, default in zip(self.optional, optional, self.defaults, strict=True):
+                if value != default:
+                    data[name] = list(value) if type(value) is tuple else value
+        return data
 
 
 def _stored_fields(cls: type[Token]) -> StoredFields:
@@ -133,10 +134,9 @@ def _stored_fields(cls: type[Token]) -> StoredFields:
     optional = {field.name: field.default for field in fields(cls) if field.name in checks.keys() - required}
     return StoredFields(
         checks,
+        attrgetter(*required, *optional),
         tuple(required),
-        attrgetter(*required),
         tuple(optional),
-        attrgetter(*optional),
         tuple(optional.values()),
     )
 

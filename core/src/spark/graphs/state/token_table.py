@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
 
-from spark.graphs.state.token import Token
+from spark.graphs.state.token import Token, stored_fields
 from spark.graphs.values.containers import PlainDict
 from spark.graphs.values.item_mapping import Captured, Changes
 from spark.graphs.values.tracked import TrackedMapping
+
+FrozenTokens: TypeAlias = "Captured | list[tuple[str, tuple[Any, ...], str, Any]]"
+"""Many tokens; or of each of a few the id, the stored values, the id of its content, and that."""
 
 _MANY: Final = 16
 """From so many tokens on it costs less to know what changed than to look at each."""
@@ -16,24 +20,22 @@ _MANY: Final = 16
 class TokenTable(TrackedMapping[Token]):
     """Tokens by id, in the order of their ids. Their contents, which several may share, are a mapping beside them."""
 
-    __slots__ = ("_contents", "_few", "_named", "_result_count", "_uses")
+    __slots__ = ("_contents", "_named", "_result_count", "_uses", "_values_of")
 
     def __init__(self) -> None:
-        super().__init__(lambda token: token.to_data(PlainDict))
+        self._values_of = stored_fields(Token).values_of
+        super().__init__(self._values_of, shown=_shown)
         self._contents = TrackedMapping[Any]()
         """The inputs of all tokens by the id of the content, as of the last capture."""
         self._named: dict[str, str] = {}
         """Token id to the id of its content, as of the last capture."""
         self._uses: dict[str, int] = {}
         """Content id to the number of tokens that name it, as of the last capture."""
-        self._few: dict[str, Any] = {}
-        """The data of tokens when there were few, as of that capture; a token that is not changed in place keeps its data."""
         self._result_count = 0
         """How many results of items of maps are among the contents."""
 
     def changed(self, token: Token) -> None:
         """A token was changed in place."""
-        self._few = {}
         self.put(token.id, token)
 
     def put_result(self, id: str, result: Any) -> None:
@@ -50,27 +52,22 @@ class TokenTable(TrackedMapping[Token]):
         self._contents.remove(id)
         return result
 
-    def capture_all(self) -> tuple[dict[str, Any] | Captured, dict[str, Any] | Captured]:
-        """The data of all tokens and the contents that they name, both by id. Never change what is in there.
+    def freeze(self) -> tuple[FrozenTokens, Captured | None]:
+        """What stands for all tokens, and for the contents that they name: ``thawed`` tells which. Neither ever changes.
 
         Where there are many tokens, both are ``Captured`` and say what changed.
         """
         if len(self.values) >= _MANY or self._result_count:
-            return self._capture_many()
+            return self._freeze_many()
         if self.captured is not None:
             self.stop_tracking()
             self._contents = TrackedMapping()
             self._named.clear()
             self._uses.clear()
-        before, tokens = self._few, PlainDict()
-        contents: dict[str, Any] = {}
-        for id, token in self.values.items():
-            tokens[id] = before.get(id) or token.to_data()
-            contents.setdefault(token.content, token.inputs)  # the list of a map before an item of it
-        self._few = tokens
-        return tokens, contents
+        values_of = self._values_of
+        return [(token.id, values_of(token), token.content, token.inputs) for token in self.values.values()], None
 
-    def _capture_many(self) -> tuple[Captured, Captured]:
+    def _freeze_many(self) -> tuple[Captured, Captured]:
         before, tokens = self.captured, self.capture()
         if tokens is not before:
             self._count_uses(tokens.changes_since(before.moment) if before is not None else None)
@@ -95,3 +92,18 @@ class TokenTable(TrackedMapping[Token]):
             if not uses[content]:
                 del uses[content]
                 self._contents.remove(content)
+
+
+def thawed(tokens: FrozenTokens, contents: Captured | None) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The data of all tokens and the contents that they name, both by id."""
+    if contents is not None:
+        return tokens, contents  # type: ignore[return-value]  # they are many
+    stored, data, inputs = stored_fields(Token), PlainDict(), dict[str, Any]()
+    for id, values, content, own in tokens:
+        data[id] = stored.to_data(values)
+        inputs.setdefault(content, own)  # the list of a map before an item of it
+    return data, inputs
+
+
+def _shown(values: tuple[Any, ...]) -> PlainDict:
+    return PlainDict(stored_fields(Token).to_data(values))

@@ -12,12 +12,16 @@ from traceback import walk_tb
 from types import TracebackType
 from typing import Any, Final
 
+from spark.errors import DurableCallError
+from spark.graphs.values.loaded import class_name, find_loaded
 from spark.graphs.values.snapshots import add_copier
 from spark.wording import shortened
 
 LONGEST_MESSAGE: Final = 2_000
 """Characters."""
 _LONGEST_NAME: Final = 500
+_MOST_ARGS: Final = 10
+_PLAIN_ARGS: Final = frozenset({str, int, float, bool, type(None)})
 _LONGEST_FACT: Final = 200
 """Longer texts are not among what can be searched for."""
 _DEEPEST_STACK: Final = 10
@@ -83,6 +87,37 @@ def error_data(error: BaseException, *, node: str | None, attempt: int, time: da
         "time": time.isoformat(),
         "stack": _stack(error.__traceback__),
     }
+
+
+def error_to_repeat(error: Exception) -> dict[str, Any]:
+    """What a journal keeps of an exception, so that ``error_again`` can make it again: plain values."""
+    data: dict[str, Any] = {
+        "type": _plain(class_name(type(error)), _LONGEST_NAME),
+        "message": _plain(message_of(error), LONGEST_MESSAGE),
+    }
+    if len(error.args) <= _MOST_ARGS and all(type(each) in _PLAIN_ARGS for each in error.args):
+        data["args"] = [_plain(each, LONGEST_MESSAGE) if type(each) is str else each for each in error.args]
+    return data
+
+
+def error_again(data: Mapping[str, Any], *, what: str) -> Exception:
+    """The exception that was kept: of its own type where that is loaded and can be made as it was, else a ``DurableCallError``.
+
+    :param what: whose error it is.
+    """
+    kind, message = str(data["type"]), str(data["message"])
+    module, _, qualname = kind.partition(":")
+    cls = find_loaded(Exception, module, qualname)
+    if cls is not None:
+        with suppress(Exception):
+            made = cls(*data.get("args", (message,)))
+            if type(made) is cls and str(made) == message:
+                return made
+    return DurableCallError(
+        f"{what} had failed with {kind.replace(':', '.').removeprefix('builtins.')}: {message}",
+        type=kind,
+        message=message,
+    )
 
 
 def error_facts(error: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ a version can be read in any thread meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Collection, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import Callable, Collection, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from itertools import count
 from typing import Any, Final, NamedTuple, Self, TypeAlias
 from weakref import ref
@@ -21,6 +21,7 @@ _UNTIDY: Final = 16
 _IDS: Final = count(1)
 _new: Final = object.__new__
 
+Shown: TypeAlias = Callable[[Any], Any]
 Moment: TypeAlias = tuple[int, int]
 """Stands for one version of one mapping: equal to no other's. It keeps nothing alive."""
 
@@ -50,12 +51,13 @@ class ItemMapping(Mapping[Any, Any]):
     To others it is a dict: it is equal to one, and is copied, pickled and shown as one. Its keys are in the order of a dict.
 
     :param items: those of the first version. They are its own from now on.
+    :param shown: the value that one of the items stands for, made anew each time that it is read; without it, the item itself.
     """
 
     __slots__ = ("__weakref__", "_length", "_lineage", "_log", "_noted", "_number")
 
-    def __init__(self, items: dict[Any, Any]) -> None:
-        self._lineage = _Lineage(items)
+    def __init__(self, items: dict[Any, Any], shown: Shown | None = None) -> None:
+        self._lineage = _Lineage(items, shown)
         self._log = self._lineage.log
         self._noted: _Noted = []
         self._number = 0
@@ -67,7 +69,7 @@ class ItemMapping(Mapping[Any, Any]):
         :raises KeyError: one of ``removed`` is not there.
         """
         if self._noted:
-            return type(self)(self.whole()).changed(put, removed)
+            return type(self)(self.kept(), self._lineage.shown).changed(put, removed)
         lineage = self._lineage
         items = lineage.items
         before = {}
@@ -99,7 +101,7 @@ class ItemMapping(Mapping[Any, Any]):
     def changes_since(self, moment: Moment | None) -> Changes | None:
         """What leads from an earlier version to this one.
 
-        None where that is not known, for which values are compared: one that did not change is the same object.
+        None where that is not known, for which ``kept`` is compared: an item that did not change is the same object.
         """
         if moment is None or moment[0] != self._lineage.id:
             return None
@@ -112,6 +114,16 @@ class ItemMapping(Mapping[Any, Any]):
 
     def whole(self) -> dict[Any, Any]:
         """All of it, as a dict of the caller's own. The values are not copied."""
+        items, shown = self.kept(), self._lineage.shown
+        return items if shown is None else {key: shown(item) for key, item in items.items()}
+
+    def shown(self, item: Any) -> Any:
+        """The value that an item of ``kept`` stands for."""
+        shown = self._lineage.shown
+        return item if shown is None else shown(item)
+
+    def kept(self) -> dict[Any, Any]:
+        """What stands for all of it: the same object for an item that did not change."""
         lineage = self._lineage
         lineage.reading.append(None)
         try:
@@ -131,14 +143,16 @@ class ItemMapping(Mapping[Any, Any]):
 
     def get(self, key: Any, default: Any = None) -> Any:
         """The value of a key; ``default`` when there is none."""
-        value = self._find(key)
-        return default if value is _MISSING else value
+        value, shown = self._find(key), self._lineage.shown
+        if value is _MISSING:
+            return default
+        return value if shown is None else shown(value)
 
     def __getitem__(self, key: Any) -> Any:
-        value = self._find(key)
+        value, shown = self._find(key), self._lineage.shown
         if value is _MISSING:
             raise KeyError(key)
-        return value
+        return value if shown is None else shown(value)
 
     def __contains__(self, key: object) -> bool:
         return self._find(key) is not _MISSING
@@ -175,7 +189,7 @@ class ItemMapping(Mapping[Any, Any]):
         return dict, (self.whole(),)
 
     def _find(self, key: Any) -> Any:
-        """The value of a key, or ``_MISSING``."""
+        """What stands for the value of a key, or ``_MISSING``."""
         lineage = self._lineage
         value = lineage.items.get(key, _MISSING)
         if not self._noted:
@@ -203,11 +217,12 @@ class Captured(ItemMapping):
 class _Lineage:
     """What all versions of one mapping share."""
 
-    __slots__ = ("_logged", "_older", "_places_given", "_tidy_from", "id", "items", "log", "places", "reading")
+    __slots__ = ("_logged", "_older", "_places_given", "_tidy_from", "id", "items", "log", "places", "reading", "shown")
 
-    def __init__(self, items: dict[Any, Any]) -> None:
+    def __init__(self, items: dict[Any, Any], shown: Shown | None) -> None:
         self.items = items
         """Those of the newest version."""
+        self.shown = shown
         self.id = next(_IDS)
         self.places: dict[Any, int] = {}
         """Where each key stands, in rising numbers; empty before the first is removed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Generic, TypeVar
 
-from spark.graphs.values.item_mapping import Captured
+from spark.graphs.values.item_mapping import Captured, Shown
 
 Value = TypeVar("Value")
 
@@ -17,16 +17,18 @@ class TrackedMapping(Generic[Value]):
     room in proportion to what differs from the last capture, however much happened since.
 
     :param to_data: what stands for a value in captures; without it, the value itself, which is never changed in place then.
+    :param shown: what readers of captures get instead of that; without it, that itself.
     """
 
-    __slots__ = ("_changed", "_removed", "_to_data", "captured", "values")
+    __slots__ = ("_changed", "_removed", "_shown", "_to_data", "captured", "values")
 
-    def __init__(self, to_data: Callable[[Value], Any] | None = None) -> None:
+    def __init__(self, to_data: Callable[[Value], Any] | None = None, *, shown: Shown | None = None) -> None:
         self.values: dict[str, Value] = {}
         """To read; changed only by ``put`` and ``remove``."""
         self.captured: Captured | None = None
         """The last capture."""
         self._to_data = to_data
+        self._shown = shown
         self._changed: dict[str, bool] = {}
         """What was put since, in order, and whether it is in the last capture or was removed since."""
         self._removed: dict[str, None] = {}
@@ -74,7 +76,7 @@ class TrackedMapping(Generic[Value]):
         values, to_data = self.values, self._to_data
         if last is None:
             whole = values.copy() if to_data is None else {key: to_data(value) for key, value in values.items()}
-            self.captured = Captured(whole)
+            self.captured = Captured(whole, self._shown)
             return self.captured
         if not changed and not removed:
             return last

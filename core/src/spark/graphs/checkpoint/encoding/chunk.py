@@ -108,6 +108,13 @@ class Encoding(Protocol):
         """These were encoded for nothing."""
 
 
+def held(data: Data, encoding: Encoding, *, is_compared: bool) -> Item:
+    """What is kept of an encoded item: all, or what tells it from others if it ``is_compared``, or only its size."""
+    if type(data) is not bytes or encoding.keeps(len(data)):
+        return data
+    return Unkept(len(data), print_of(data)) if is_compared else unkept(len(data))
+
+
 class ChunkWriter(Protocol):
     """Stores chunks."""
 

@@ -20,8 +20,8 @@ from spark.graphs.checkpoint.encoding.chunk import (
     Item,
     Key,
     Unkept,
+    held,
     print_of,
-    unkept,
 )
 from spark.graphs.checkpoint.encoding.chunked import ChunkedMapping
 from spark.graphs.checkpoint.encoding.places import Place, arranged, compact
@@ -96,12 +96,6 @@ class Followed:
         for key in [key for key, item in chunked.tail.items() if item is NOT_ENCODED]:
             self.put(key, encoding.value(self.value(key), self.path_to(key), None, nested="never"), encoding)
             chunked.hot.discard(key)
-
-    def _kept(self, data: Data, encoding: Encoding, *, is_compared: bool) -> Item:
-        """What is kept of an encoded item: all, or what tells it from others if it ``is_compared``, or only its size."""
-        if type(data) is not bytes or encoding.keeps(len(data)):
-            return data
-        return Unkept(len(data), print_of(data)) if is_compared else unkept(len(data))
 
     def value(self, key: Key) -> Any:
         """The value of an item."""
@@ -206,17 +200,23 @@ class FollowedMapping(Followed):
             self.put(key, each, encoding)
 
     def _compare(self, value: Any, encoding: Encoding, *, was_sure: bool) -> None:
-        new, before, chunked = _whole(value), _whole(self.values), self.chunked
+        new, old, chunked = _kept(value), self.values or {}, self.chunked
+        before, shown = _kept(old), value.shown if isinstance(value, ItemMapping) else None
         unsure: Collection[Key] = () if was_sure else chunked.apart
         data = self._encoded(
-            ((key, each) for key, each in new.items() if before.get(key, _NEW) is not each or key in unsure), encoding
+            (
+                (key, each if shown is None else shown(each))
+                for key, each in new.items()
+                if before.get(key, _NEW) is not each or key in unsure
+            ),
+            encoding,
         )
         self.values = value
         if type(value) in TRACKED:
             self.prints.clear()
         for key in before.keys() - new.keys():
             self.remove(key)
-        unchanged = {key for key, each in data.items() if self._is_as_before(key, each, before, encoding)}
+        unchanged = {key for key, each in data.items() if self._is_as_before(key, each, old, encoding)}
         known = [key for key in new if key in chunked]
         for key, each in _taken_from(data):
             if key not in unchanged:
@@ -240,7 +240,7 @@ class FollowedMapping(Followed):
                 each = encoding.value(
                     value, self.path_to(key), apart.get(key), nested="always" if key in self._members else "if large"
                 )
-                data[key] = self._kept(each, encoding, is_compared=is_compared)
+                data[key] = held(each, encoding, is_compared=is_compared)
         except BaseException:
             encoding.discard(each for key, each in data.items() if each is not apart.get(key))
             raise
@@ -380,7 +380,7 @@ class FollowedList(Followed):
         try:
             for index in indices:
                 each = encoding.value(value[index], f"{self.path}[{index}]", None, nested="never")
-                data[index] = self._kept(each, encoding, is_compared=is_compared)
+                data[index] = held(each, encoding, is_compared=is_compared)
         except BaseException:
             encoding.discard(data.values())
             raise
@@ -414,5 +414,5 @@ def _taken_from(data: dict[str, Item]) -> Iterator[tuple[str, Item]]:
         yield key, data.pop(key)
 
 
-def _whole(values: Any) -> dict[str, Any]:
-    return values.whole() if isinstance(values, ItemMapping) else values or {}
+def _kept(values: Any) -> dict[str, Any]:
+    return values.kept() if isinstance(values, ItemMapping) else values

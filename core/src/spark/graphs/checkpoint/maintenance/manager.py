@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import aclosing
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from spark.errors import GraphDefinitionError
 from spark.graphs.checkpoint.calls import not_found, wrapped
 from spark.graphs.checkpoint.maintenance.deleting import clear_derived, delete, forget
 from spark.graphs.checkpoint.maintenance.garbage import collect_garbage, delete_blobs, find_orphans
@@ -29,7 +31,11 @@ from spark.graphs.clock import SYSTEM_CLOCK, Clock
 from spark.graphs.message import Interrupt
 
 if TYPE_CHECKING:
+    from spark.graphs.checkpoint.derived.claims import Claim
+    from spark.graphs.checkpoint.maintenance.recovery import BuildGraph, Recovery
     from spark.graphs.checkpoint.maintenance.runs import RunInfo
+
+Outcome = TypeVar("Outcome")
 
 _LOG = logging.getLogger("spark.checkpoint")
 
@@ -129,7 +135,7 @@ class CheckpointManager:
         :param due_before: only those of which a step goes on by itself at this moment, or before it; naive means local time.
         :raises GraphDefinitionError: an argument is not what it should be.
         """
-        from spark.graphs.checkpoint.maintenance.runs import runs_of, wanted_statuses
+        from spark.graphs.checkpoint.maintenance.runs import runs_of, wanted_statuses, with_owners
 
         check_limit(limit)
         wanted, moment = wanted_statuses(status), checked_moment("due_before", due_before)
@@ -141,7 +147,45 @@ class CheckpointManager:
                     break
                 if run.status in wanted and (moment is None or (run.due is not None and run.due <= moment)):
                     found.append(run)
-        return found
+        return await with_owners(self.backend, found, now=self._clock.utc_now())
+
+    async def resume_all(
+        self,
+        build_graph: BuildGraph[Outcome],
+        *,
+        limit: int = 8,
+        status: str | Collection[str] | None = None,
+        prefix: str = "",
+        claim: Claim | bool = True,
+        stale_after: timedelta | None = None,
+        stop: asyncio.Event | None = None,
+    ) -> Recovery[Outcome]:
+        """Resume what is unfinished and can go on: at start-up, or again and again as something becomes due.
+
+        That is every run that is ``"running"`` although nobody claims it, was drained, or waits and is due, or has been sent a
+        message. Each is claimed, resumed with ``wait=False``, and released. One that raises does not stop the others. A run that
+        is under way without a claim looks like one that was killed, so run graphs with ``claim=True`` everywhere.
+
+        :param build_graph: makes the ``Graph`` for a graph id, with its nodes and this store; may be async.
+        :param limit: at most so many are under way at a time.
+        :param status: only runs with this status, or one of several; ``["failed"]`` tries failed ones again.
+        :param prefix: only of graph ids that begin with this text.
+        :param claim: how to claim them: a ``Claim``, or True.
+        :param stale_after: leave runs alone that nobody claims and whose latest checkpoint is younger than this.
+        :param stop: once this is set, no more are begun, and those that are under way are drained.
+        :raises GraphDefinitionError: an argument is not what it should be.
+        """
+        from spark.graphs.checkpoint.derived.claims import Claim
+        from spark.graphs.checkpoint.maintenance.recovery import RECOVERED, Recovery, Resuming, due_runs
+
+        if type(limit) is not int or limit < 1:
+            raise GraphDefinitionError(f"resume_all(limit={limit!r}): give a whole number of at least 1.")
+        owner = Claim.of(claim).named()
+        runs = await self.runs(RECOVERED if status is None else status, prefix=prefix)
+        due, skipped = due_runs(runs, now=self._clock.utc_now(), news=(), stale_after=stale_after)
+        recovery: Recovery[Outcome] = Recovery(skipped=skipped)
+        await Resuming(build_graph, owner, recovery, stop=stop or asyncio.Event()).resume(due, limit=limit)
+        return recovery
 
     async def load_checkpoint(self, checkpoint_id: str) -> GraphCheckpoint:
         """The whole checkpoint.

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
 from datetime import datetime
 from typing import Any
 
 from spark.graphs.checkpoint.model import GraphCheckpoint
 
 
-@dataclass(slots=True)
-class Capture:
+class Capture(ABC):
     """A graph at a boundary, by reference to committed values, which never change."""
 
-    sections: dict[str, Any]
-    """What ``GraphCheckpoint`` holds, by the names of its sections."""
-    timestamp: datetime | None = None
-    """When it was taken, if it is saved later."""
-    is_repeat: bool = False
-    """The run ends where it began: the checkpoint that it left here the last time is superseded."""
+    __slots__ = ("is_repeat", "timestamp")
+
+    def __init__(self) -> None:
+        self.timestamp: datetime | None = None
+        """When it was taken, if it is saved later."""
+        self.is_repeat: bool = False
+        """The run ends where it began: the checkpoint that it left here the last time is superseded."""
+
+    @property
+    @abstractmethod
+    def sections(self) -> dict[str, Any]:
+        """What ``GraphCheckpoint`` holds, by the names of its sections: the same each time, in any thread."""
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The section ``execution_metadata``."""
+        metadata: dict[str, Any] = self.sections["execution_metadata"]
+        return metadata
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Of the sections what comes from users. Everything else can be saved in any case."""
+        return self.sections
 
     def checkpoint(
         self,
@@ -41,3 +57,17 @@ class Capture:
             parent=parent,
             **self.sections,
         )
+
+
+class CapturedSections(Capture):
+    """One of which all sections are there."""
+
+    __slots__ = ("_sections",)
+
+    def __init__(self, sections: dict[str, Any]) -> None:
+        super().__init__()
+        self._sections = sections
+
+    @property
+    def sections(self) -> dict[str, Any]:
+        return self._sections

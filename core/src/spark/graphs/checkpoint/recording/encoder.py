@@ -85,7 +85,7 @@ class RunEncoder:
         if not self._is_checked or made_at.tzinfo is not UTC:
             return None
         self._attempts += 1
-        return DeferredRecord(self, capture.sections, self._graph_id, sequence, parent, made_at, self._attempts)
+        return DeferredRecord(self, capture, self._graph_id, sequence, parent, made_at, self._attempts)
 
     async def encode(self, capture: Capture, *, sequence: int, parent: int | None, timestamp: datetime) -> Record:
         """The record of what was captured, encoded on the event loop if that takes about a millisecond at most, else in a thread.
@@ -94,7 +94,7 @@ class RunEncoder:
         :raises SerializationError: a value can't be saved; the error has the path to it.
         """
         if self._defers and not self._is_checked:
-            await self._check(capture.sections)
+            await self._check(capture.given)
             if record := self.deferred(capture, sequence=sequence, parent=parent, timestamp=timestamp):
                 return record
         self._attempts += 1

@@ -15,6 +15,18 @@ from spark.graphs.checkpoint.records.record import Record, RecordHeader
 _NO_BLOBS: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 
+class Sectioned(Protocol):
+    """What was captured."""
+
+    @property
+    def sections(self) -> Mapping[str, Any]:
+        """By their names: the same each time, in any thread."""
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """The section ``execution_metadata``."""
+
+
 class SectionsEncoder(Protocol):
     """What encodes the records of a run: the same each time, in any thread."""
 
@@ -44,12 +56,12 @@ class DeferredRecord(Record):
     :param encoder: that of all records of the run.
     """
 
-    __slots__ = ("_attempt", "_encoded", "_encoder", "_parent", "_sections", "_size", "_timestamp")
+    __slots__ = ("_attempt", "_capture", "_encoded", "_encoder", "_parent", "_size", "_timestamp")
 
     def __init__(
         self,
         encoder: SectionsEncoder,
-        sections: Mapping[str, Any],
+        capture: Sectioned,
         graph_id: str,
         sequence: int,
         parent: int | None,
@@ -60,7 +72,7 @@ class DeferredRecord(Record):
         self.sequence = sequence
         self.blobs = _NO_BLOBS
         self._encoder = encoder
-        self._sections = sections
+        self._capture = capture
         self._parent = parent
         self._timestamp = timestamp
         self._attempt = attempt
@@ -76,7 +88,12 @@ class DeferredRecord(Record):
         """
         if self._encoded is None:  # the same in each thread
             self._encoded = self._encoder.encoded(
-                self._sections, self.sequence, self._parent, self._timestamp, self._attempt, cost_budget=cost_budget
+                self._capture.sections,
+                self.sequence,
+                self._parent,
+                self._timestamp,
+                self._attempt,
+                cost_budget=cost_budget,
             )
         return self._encoded
 
@@ -84,7 +101,7 @@ class DeferredRecord(Record):
         """Another one for somebody who reads it: what is encoded for that is not kept here."""
         return DeferredRecord(
             self._encoder,
-            self._sections,
+            self._capture,
             self.graph_id,
             self.sequence,
             self._parent,
@@ -111,7 +128,7 @@ class DeferredRecord(Record):
         if name == "checkpoint_id":
             return automatic_id(self.graph_id, self.sequence)
         if name == "metadata":
-            return searchable(self._sections["execution_metadata"])
+            return searchable(self._capture.metadata)
         if self._size < 0:
             self._size = self.copy().header.size
         return self._size

@@ -1,0 +1,164 @@
+"""A program as a graph: each of its blocks as nodes that do what the model says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+from spark.graphs import Graph, ItemError, JoinNode, Node, NodeContext, Retry
+from tests.waiting.model import place
+from tests.waiting.programs import Block, Branches, Chain, Items, Op, Step, digest
+from tests.waiting.world import Flaky, Lost, Process
+
+RETRY = Retry(max_attempts=50, initial_interval=1, jitter=False, retry_on=(Flaky,))
+
+
+def graph_of(program: Chain, process: Process, **arguments: Any) -> Graph:
+    """The graph of a program, as one process has it."""
+    first, _ = _Building(process).block(program, frozenset())
+    return Graph(first, id="program", **arguments)
+
+
+class _Building:
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def block(self, block: Block, lost: frozenset[int]) -> tuple[Node, Node]:
+        """The first and the last node of a block.
+
+        :param lost: of which items the first one fails for good.
+        """
+        match block:
+            case Chain(blocks):
+                built = [self.block(each, frozenset() if number else lost) for number, each in enumerate(blocks)]
+                for (_, last), (first, _) in pairwise(built):
+                    last >> first
+                return built[0][0], built[-1][1]
+            case Branches(name, blocks):
+                fork, join = Work(Step(name), self._process, lost), Join(f"{name} join", is_ordered=False)
+                for each in blocks:
+                    first, last = self.block(each, frozenset())
+                    fork >> first
+                    last >> join
+                return fork, join
+            case Items(name, count, body, limit, lost_items):
+                split, join = Split(name, count, self._process, lost), Join(f"{name} join", is_ordered=True)
+                first, last = self.block(body, lost_items)
+                split.each("items", limit=limit, on_error="collect" if lost_items else "stop") >> first
+                last >> join
+                return split, join
+            case Step():
+                return self._step(block, lost)
+
+    def _step(self, step: Step, lost: frozenset[int]) -> tuple[Node, Node]:
+        work = Work(step, self._process, lost)
+        if step.is_lost:
+            handler = Handler(name=f"{step.name} handler")
+            work.on_error(Lost) >> handler
+            return work, handler
+        if step.rounds == 1:
+            return work, work
+        after = Work(Step(f"{step.name} after"), self._process, frozenset())
+        work.on(again=True) >> work
+        work.on(again=False) >> after
+        return work, after
+
+
+class Work(Node):
+    """A step of a program."""
+
+    retry = RETRY
+
+    def __init__(self, step: Step, process: Process, lost: frozenset[int]) -> None:
+        super().__init__(name=step.name)
+        self._step = step
+        self._process = process
+        self._lost = lost
+
+    async def process(self, context: NodeContext) -> Any:
+        self._process.check()
+        if context.path and context.path[-1] in self._lost:
+            raise Lost
+        round = context.inputs.get("round", 0)
+        where = place(self._step.name, context.path, round)
+        results = [await self._do(op, f"{where}/{number}", context) for number, op in enumerate(self._step.ops)]
+        if self._step.is_lost:
+            raise Lost
+        again = round + 1 < self._step.rounds
+        value = digest(self._step.name, context.inputs["value"], results)
+        return {"value": value, "again": again, **({"round": round + 1} if again else {})}
+
+    async def _do(self, op: Op, where: str, context: NodeContext) -> Any:
+        match op.kind:
+            case "call":
+                return await self._call(where, context)
+            case "calls":
+                return [*await asyncio.gather(self._call(f"{where}a", context), self._call(f"{where}b", context))]
+            case "ask":
+                return await context.interrupt(where, key=where)
+            case "asks":
+                both = (context.interrupt(f"{where}{each}", key=f"{where}{each}") for each in "ab")
+                return [*await asyncio.gather(*both)]
+            case "signal":
+                return [await context.wait_for(where) for _ in range(op.times)]
+            case "sleep":
+                await context.sleep(60 * op.times)
+            case "append":
+                await context.graph_state.append("log", *[f"{where}.{number}" for number in range(op.times)])
+            case "count":
+                await context.graph_state.update("count", lambda count: count + op.times, 0)
+            case "fail":
+                if context.attempt <= op.times:
+                    raise Flaky
+            case "progress":
+                await self._progress(op.times, where, context)
+        return None
+
+    async def _progress(self, times: int, where: str, context: NodeContext) -> None:
+        """Go on from where an earlier execution got to."""
+        done = (await context.graph_state.get("progress", {})).get(where, 0)
+        for number in range(done, times):
+            await context.graph_state.set_item("progress", where, number + 1)
+            await context.commit()
+
+    async def _call(self, where: str, context: NodeContext) -> Any:
+        result = await context.run(where, self._process.pay, where)
+        self._process.is_recorded(where)
+        return result
+
+
+class Split(Work):
+    """The beginning of a map."""
+
+    def __init__(self, name: str, count: int, process: Process, lost: frozenset[int]) -> None:
+        super().__init__(Step(name), process, lost)
+        self._count = count
+
+    async def process(self, context: NodeContext) -> Any:
+        value = (await super().process(context))["value"]
+        return {"items": [{"value": digest(value, index)} for index in range(self._count)]}
+
+
+class Join(JoinNode):
+    """The end of a map, whose results come in the order of the items, or of branches."""
+
+    def __init__(self, name: str, *, is_ordered: bool) -> None:
+        super().__init__(name=name)
+        self._is_ordered = is_ordered
+
+    async def process(self, context: NodeContext) -> Any:
+        values = [_value_of(each) for each in context.inputs]
+        return {"value": digest(self.name, values if self._is_ordered else sorted(values))}
+
+
+class Handler(Node):
+    """Takes over from a step that has failed."""
+
+    async def process(self, context: NodeContext) -> Any:
+        return {"value": digest(self.name, context.inputs["node"])}
+
+
+def _value_of(arrived: Mapping[str, Any] | ItemError) -> Any:
+    return "lost" if isinstance(arrived, ItemError) else arrived["value"]
