@@ -26,6 +26,10 @@ class Scope(Protocol):
     @property
     def state(self) -> StateView: ...
 
+    @property
+    def has_inbox(self) -> bool:
+        """Whether messages that are sent to the graph can reach it."""
+
     def node_state(self, key: str) -> StateView: ...
 
     def now(self) -> datetime:

@@ -37,7 +37,7 @@ class GraphRun:
         if services.saver is not None:
             self.autosave = Autosave(services.saver, services.trigger, spec, position, services.clock)
         self.parallel = ParallelSteps(services.executor, graph_id=spec.graph_id)
-        self.waits = Waits(position.frontier, services.clock, wake=self.parallel.wake, may_wait=spec.may_wait)
+        self.waits = Waits(spec, position.frontier, services, wake=self.parallel.wake)
         self.is_stopping = False
         """The step that is being executed is the last."""
         self.draining: Drain | None = None
@@ -49,6 +49,8 @@ class GraphRun:
         self._driver: asyncio.Task[Any] | None = None
         """The task that takes the steps."""
         self._plans = spec.topology.plans
+        self.has_inbox: bool = services.backend is not None
+        """Messages can be sent to its graph."""
         self._scope = RunScope(spec, position, services.clock, run=self)
         self._began_at = position.iteration
         self._most_steps = spec.max_concurrency or float("inf")
@@ -84,6 +86,10 @@ class GraphRun:
             if lease is not None and clock() >= lease.valid_until and (lost := await lease.renew()) is not None:
                 return Stop(Cause.SAVING, lost)
             if suspended:
+                if self.waits.should_look(is_idle=not waiting and not self.parallel.have_ended):
+                    await self.waits.look()
+                    if self.is_stopping:
+                        return None
                 self.waits.resume_due()
                 if not waiting and not running and not self.waits.go_on_by_themselves():
                     return Stop(Cause.PAUSE, StepSuspended())
