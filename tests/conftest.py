@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from tests.plugins.support.sql_servers import PostgresServer
 
 
-def pytest_collection_finish() -> None:
-    """What was imported and collected stays: a test that collects garbage need not look through it again and again."""
+@pytest.fixture(scope="module", autouse=True)
+def _frozen() -> None:
+    """A test that collects garbage looks through what came since its file began, not through all that was ever imported."""
     gc.collect()
     gc.freeze()
 

@@ -64,8 +64,9 @@ def test_harness_finds_a_planted_bug(bug: str) -> None:
     [
         ("RetiresTooEarly", 6),
         ("KeepsReferences", 6),
-        ("ForgetsRemoved", 8),  # shows in a few histories only, in which it shows at once
-        ("LosesOneOfMany", 6),
+        # Neither needs a kill to do harm: histories that nobody interrupts find both by default.
+        pytest.param("ForgetsRemoved", 8, marks=pytest.mark.thorough),  # shows in a few only, in which it shows at once
+        pytest.param("LosesOneOfMany", 6, marks=pytest.mark.thorough),
         ("CollectsWhatIsBeingWritten", 6),
         ("DeletesChunksFirst", 6),
         ("MixesWriters", 6),

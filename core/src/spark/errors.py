@@ -5,6 +5,7 @@ once, at the border, and stay reachable as ``__cause__``.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 
 __all__ = [
     "BackendError",
@@ -14,6 +15,7 @@ __all__ = [
     "CheckpointError",
     "CheckpointNotFoundError",
     "CheckpointVersionError",
+    "ClaimedError",
     "ConditionError",
     "DeletionError",
     "DeserializationError",
@@ -33,6 +35,7 @@ __all__ = [
     "RunError",
     "SequenceTakenError",
     "SerializationError",
+    "SignalTimeoutError",
     "SparkError",
     "SparkWarning",
     "StateConflictError",
@@ -59,6 +62,23 @@ class RunError(SparkError, RuntimeError):
 
 class InputConflictError(RunError):
     """A run that was to be resumed was started with other inputs than those that were given."""
+
+
+class ClaimedError(RunError):
+    """Somebody else runs this graph id: ``owner``, ``since`` when, and when their claim ``expires`` if they are gone."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        owner: str | None = None,
+        since: datetime | None = None,
+        expires: datetime | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.owner = owner
+        self.since = since
+        self.expires = expires
 
 
 class NodeError(SparkError, RuntimeError):
@@ -95,6 +115,10 @@ class MapError(SparkError):
 
 class StateConflictError(SparkError):
     """Two parallel branches read and then set one key: the second commit would have lost the first one's value."""
+
+
+class SignalTimeoutError(SparkError, TimeoutError):
+    """No message came to a step within the time that ``context.wait_for`` was given, and it was given no ``default``."""
 
 
 class StepTimeoutError(SparkError, TimeoutError):

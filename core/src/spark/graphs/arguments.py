@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from spark.errors import GraphDefinitionError, GraphRestoreError, SparkWarning
+from spark.errors import GraphDefinitionError, GraphRestoreError, SparkError, SparkWarning
 from spark.graphs.checkpoint.configuration.config import CheckpointConfig, are_seconds
 from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.ids import check_graph_id
@@ -34,6 +34,9 @@ from spark.graphs.resuming.validation import named
 from spark.graphs.state.journal import Entry
 from spark.graphs.tasks import Task
 from spark.graphs.values.snapshots import Check
+
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint.derived.claims import Claim, Lease
 
 _DEFAULTS: Final = CheckpointConfig()
 _LOG = logging.getLogger("spark.checkpoint")
@@ -148,6 +151,26 @@ class Arguments:
         remembered = pending.checkpoint.execution_metadata.get("triggers") if pending is not None else None
         return RunTrigger(trigger, remembered=remembered, check=self.check)
 
+    async def take_claim(self, given: Claim | bool, *, on_lost: Callable[[SparkError], object]) -> Lease:
+        """The claim on the graph, taken, and kept until it is released.
+
+        :param given: what ``run(claim=…)`` was given.
+        :param on_lost: called with what to raise when somebody else has taken it over.
+        :raises ClaimedError: somebody else holds it.
+        :raises GraphDefinitionError: it is no claim, or the graph has no store.
+        """
+        from spark.graphs.checkpoint.derived.claims import Claim, Lease  # most runs claim nothing
+
+        claim = Claim.of(given)
+        if self.backend is None:
+            raise GraphDefinitionError(
+                f"run(claim=…): graph {self.graph_id!r} has no store in which others could see the claim; give it a "
+                "checkpoint_config with a backend, for instance CheckpointConfig(backend='sqlite:///runs.db')."
+            )
+        lease = Lease(claim, self.backend, self.graph_id, clock=self.clock, random=self.random, on_lost=on_lost)
+        await lease.take()
+        return lease
+
     def new_run(
         self,
         topology: Topology,
@@ -160,6 +183,8 @@ class Arguments:
         trigger: RunTrigger,
         answered: Mapping[str, Entry],
         may_wait: bool,
+        received: Mapping[str, Any],
+        lease: Lease | None,
     ) -> GraphRun:
         """A run that begins where the graph stands, with the pending work of the origin."""
         pending, config = origin.pending, self.checkpoint_config or _DEFAULTS
@@ -185,11 +210,14 @@ class Arguments:
             attempts=Attempts(self.clock, self.random, default=self.policy, records_errors=config.record_errors),
             answered=answered,
         )
+        position.frontier.received.load(received)
         services = Services(
             executor=LocalExecutor(topology.plans, threads=self.node_threads),
             saver=saver_for(recorder, durability=config.durability) if recorder is not None else None,
             trigger=trigger,
             clock=self.clock,
+            backend=self.backend,
+            lease=lease,
         )
         return GraphRun(spec, position, services)
 

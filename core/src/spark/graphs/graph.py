@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import count
 from random import Random
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakValueDictionary
 
 from spark.errors import RunError
@@ -43,6 +43,9 @@ from spark.graphs.state.journal import Entry
 from spark.graphs.state.transactions import StateStore, check_key
 from spark.graphs.tasks import Task
 from spark.graphs.values.snapshots import snapshot
+
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint.derived.claims import Claim, Lease
 
 _ALIVE: WeakValueDictionary[int, Graph] = WeakValueDictionary()
 """The graphs of this process, in the order in which they were made. Several may have the same id."""
@@ -162,6 +165,7 @@ class Graph:
         resume: Resume = False,
         rename: Mapping[str, str] | None = None,
         wait: bool = True,
+        claim: bool | Claim = False,
     ) -> Message:
         """Run until nothing is left to do, or until all that is left waits for something outside.
 
@@ -178,15 +182,19 @@ class Graph:
         :param wait: whether the run waits when all that is left waits for a time, a signal or a retry. It returns with the status
             ``"interrupted"`` when a question is open and no retry is due any more; with False in any case, without a question as
             ``"waiting"``, with the time in ``message.due``.
+        :param claim: True, or a ``Claim``, to be the only one who runs this graph id: others who claim it are refused meanwhile.
+        :raises ClaimedError: somebody else holds the claim, or has taken it over because it could not be renewed in time.
         :raises InputConflictError: the run to resume was started with other inputs.
         :raises RunError: a run is under way, or something that only this graph holds would be lost; says what to do.
         :raises BudgetExceededError: a limit of the task's budget was reached; a checkpoint was made.
         :raises CheckpointError: a checkpoint could not be made, or the one to resume from can't be used.
         :raises Exception: whatever a node raised.
         """
-        self._begin("run")
+        handle, lease = self._begin("run"), None
         try:
             check_resume(resume, rename)
+            if claim is not False:
+                lease = await self._arguments.take_claim(claim, on_lost=handle.lose)
             wanted = Task.of(task)
             stored = self._stored_checkpoints(rename, for_result=resume != "state")
             origin = await self._session.choose_origin(resume, stored)
@@ -197,9 +205,13 @@ class Graph:
                     self._run = None
                     return self._session.finish_complete(origin)
             with self._arguments.new_trigger(origin) as trigger:
-                return await self._run_from(origin, wanted, trigger, answered, may_wait=wait)
+                return await self._run_from(origin, wanted, trigger, answered, may_wait=wait, lease=lease)
         finally:
-            self._handle = None
+            try:
+                if lease is not None:
+                    await lease.release()
+            finally:
+                self._handle = None
 
     def drain(self, reason: str = "", *, grace: float = GRACE) -> bool:
         """Ask the run that is under way to stop at a boundary: it starts nothing new, saves, and returns ``status="drained"``.
@@ -337,7 +349,14 @@ class Graph:
         return f"<Graph {self._arguments.graph_id!r} with {len(self._topology.plans)} nodes>"
 
     async def _run_from(
-        self, origin: Origin, task: Task, trigger: RunTrigger, answered: Mapping[str, Entry], *, may_wait: bool
+        self,
+        origin: Origin,
+        task: Task,
+        trigger: RunTrigger,
+        answered: Mapping[str, Entry],
+        *,
+        may_wait: bool,
+        lease: Lease | None,
     ) -> Message:
         if origin.pending is not None:
             inputs = origin.pending.inputs
@@ -346,6 +365,7 @@ class Graph:
         recorder = self._arguments.new_recorder()
         if recorder is not None:
             await recorder.open(parent=origin.parent, next_sequence=origin.next_sequence)
+        received = await self._session.received_before(origin, recorder)
         self._session.begin_at(origin)
         if recorder is not None:
             recorder.continue_from(self._session.take_stored())
@@ -362,6 +382,8 @@ class Graph:
             trigger=trigger,
             answered=answered,
             may_wait=may_wait,
+            received=received,
+            lease=lease,
         )
         self._session.begun()  # only now: a run that could not begin can be tried again
         is_stored = True
@@ -393,9 +415,10 @@ class Graph:
         config = self._arguments.to_data(Task(), pending.inputs if pending else None)
         return self._session.capture(self._topology, config=config, metadata=metadata)
 
-    def _begin(self, what: str) -> None:
+    def _begin(self, what: str) -> RunHandle:
         self._check_idle(what)
-        self._handle = RunHandle()
+        self._handle = handle = RunHandle()
+        return handle
 
     def _check_idle(self, what: str) -> None:
         if self._handle is not None:

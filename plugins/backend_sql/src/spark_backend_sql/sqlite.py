@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
@@ -46,9 +47,8 @@ class SqliteDialect(Dialect):
         event.listen(reading, "connect", _prepare_reader)
 
     def __init__(self, tables: Tables, sql: Any) -> None:
-        self._graphs = tables.graphs
+        self._graphs, self._records = tables.graphs, tables.checkpoints
         super().__init__(tables, sql)
-        self._insert_records = self._insert_many(tables.checkpoints)
         self._replace_record = self._compiled(self._replace(tables.checkpoints))
         self._raise_ahead = self._compiled(self._insert_or_raise_ahead())
 
@@ -79,14 +79,16 @@ class SqliteDialect(Dialect):
         insert = sqlite.insert(table).from_select([*bound], select(*bound.values()).where(is_free))
         return insert.on_conflict_do_nothing(index_elements=keys)
 
-    def _insert_many(self, table: Table) -> DriverRows:
-        """The same for many rows, of which those whose keys exist are left out."""
+    @cached_property
+    def _insert_records(self) -> DriverRows:
+        """Inserts many records, but for those whose sequence can't be used. Made for the first transaction with several."""
+        table = self._records
         row = select(*(bindparam(column.name, type_=column.type).label(column.name) for column in table.columns))
         new, graphs = row.subquery("new").c, self._graphs.c
         was_deleted = exists().where(graphs.graph_id == new.graph_id, graphs.deleted_up_to >= new.sequence)
         insert = sqlite.insert(table).from_select([*table.columns.keys()], select(*new).where(~was_deleted))
-        keys = insert.on_conflict_do_nothing(index_elements=["graph_id", "sequence"])
-        return DriverRows(keys, row, self._sql, counts=_ROWS_AT_ONCE)
+        insert = insert.on_conflict_do_nothing(index_elements=["graph_id", "sequence"])
+        return DriverRows(insert, row, self._sql, counts=_ROWS_AT_ONCE)
 
     def _replace(self, table: Table) -> ClauseElement:
         """An UPDATE that puts a new record into the row of an old one of its graph, unless its sequence can't be used."""

@@ -28,6 +28,9 @@ LONGEST_TURN: Final = 0.005
 _ROUND: Final = 16 * 1024
 """Bytes that a small save adds to SQLite's log at most, beside its own."""
 
+_NBYTES: Final = attrgetter("operation.nbytes")
+"""Of a call."""
+
 
 class Executor(Protocol):
     """What ``TransactionExecutor`` does."""
@@ -98,11 +101,11 @@ class Writer:
         call = Call(operation, time.monotonic() + self._wait)
         self._add(call)
         try:
-            outcome: list[int] = await call.reply.wait()
+            outcome: list[int] = await call.wait()
         except asyncio.CancelledError:
             if not self._withdraw(call):
                 operation.is_wanted = False
-                await call.reply.wait_uncancellable()
+                await call.wait_uncancellable()
             raise
         return outcome
 
@@ -170,7 +173,7 @@ class Writer:
                 # A daemon: a program that forgets to close the backend still ends.
                 self._thread = threading.Thread(target=self._serve, name="sql-backend-writer", daemon=True)
                 self._thread.start()
-            self._expect_end_of_turn(call.reply.loop)
+            self._expect_end_of_turn(call.loop)
 
     def _expect_end_of_turn(self, loop: asyncio.AbstractEventLoop) -> None:
         if loop not in self._turns:
@@ -181,7 +184,7 @@ class Writer:
         """What the graphs of this event loop have to save in this turn is there: it makes one transaction."""
         with self._lock:
             self._turns.discard(loop)
-            nbytes = sum(call.operation.nbytes for call in self._waiting)
+            nbytes = sum(map(_NBYTES, self._waiting))
         if nbytes and (answers := self._io.try_inline(self._commit_waiting, nbytes=nbytes)):
             self._answer(answers)
         with self._lock:
@@ -296,9 +299,9 @@ class Writer:
 
     def _answer(self, answers: Sequence[tuple[Call, Outcome]]) -> None:
         """Wake the callers, each event loop once."""
-        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Reply, Outcome]]] = {}
-        for call, outcome in answers:
-            by_loop.setdefault(call.reply.loop, []).append((call.reply, outcome))
+        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[Call, Outcome]]] = {}
+        for answer in answers:
+            by_loop.setdefault(answer[0].loop, []).append(answer)
         for loop, given in by_loop.items():
             with self._lock:
                 self._turns.add(loop)
@@ -308,25 +311,25 @@ class Writer:
                 with self._lock:
                     self._turns.discard(loop)
 
-    def _give_all(self, loop: asyncio.AbstractEventLoop, answers: Sequence[tuple[Reply, Outcome]]) -> None:
+    def _give_all(self, loop: asyncio.AbstractEventLoop, answers: Sequence[tuple[Call, Outcome]]) -> None:
         """Give the answers. Whoever gets one and saves again at once is part of this turn."""
-        for reply, outcome in answers:
-            reply.give(outcome, isinstance(outcome, Exception))
+        for call, outcome in answers:
+            call.give(outcome, isinstance(outcome, Exception))
         loop.call_soon(self._end_turn, loop)
 
 
-class Call:
-    """An operation whose caller waits."""
+class Call(Reply):
+    """An operation, and what its caller waits for."""
 
-    __slots__ = ("ends", "is_taken", "operation", "queue", "reply")
+    __slots__ = ("ends", "is_taken", "operation", "queue")
 
     def __init__(self, operation: Operation, ends: float) -> None:
+        super().__init__(asyncio.get_running_loop())
         self.operation = operation
         self.ends = ends
         """When it has waited long enough for a lock."""
         self.queue: deque[Call] | None = None
         """Where it waits."""
-        self.reply = Reply(asyncio.get_running_loop())
         self.is_taken = False
         """Its transaction is under way, or over."""
 

@@ -48,6 +48,8 @@ from spark.graphs.checkpoint.storage.memory import InMemoryCheckpointBackend
 from spark.graphs.checkpoint.storage.opening import backend_class, open_backend
 
 if TYPE_CHECKING:
+    from spark.graphs.checkpoint.derived.claims import Claim
+    from spark.graphs.checkpoint.maintenance.recovery import Recovery
     from spark.graphs.checkpoint.maintenance.runs import RunInfo
     from spark.graphs.checkpoint.policies.improvements import WhenImproved
     from spark.graphs.checkpoint.policies.lookup import retention_class, trigger_class
@@ -75,6 +77,7 @@ __all__ = [
     "CheckpointNotFoundError",
     "CheckpointSerializer",
     "CheckpointVersionError",
+    "Claim",
     "DamagedRecord",
     "DeletionError",
     "DeserializationError",
@@ -94,6 +97,7 @@ __all__ = [
     "Listing",
     "OnSignal",
     "ReadLimits",
+    "Recovery",
     "Retention",
     "RunInfo",
     "SavedType",
@@ -117,6 +121,8 @@ __all__ = [
 
 
 _RARE: Final = {
+    "derived.claims": ("Claim",),
+    "maintenance.recovery": ("Recovery",),
     "maintenance.runs": ("RunInfo",),
     "policies.improvements": ("WhenImproved",),
     "policies.lookup": ("retention_class", "trigger_class"),

@@ -26,7 +26,6 @@ class CapturedPosition(Capture):
         "_config",
         "_contents",
         "_iteration",
-        "_journal",
         "_last_node",
         "_more",
         "_next_id",
@@ -34,6 +33,7 @@ class CapturedPosition(Capture):
         "_result",
         "_run_id",
         "_tokens",
+        "_told",
         "_topology",
         "graph_state",
         "node_states",
@@ -44,7 +44,7 @@ class CapturedPosition(Capture):
         spec: RunSpec,
         graph_state: Captured,
         node_states: Captured,
-        frozen: tuple[int, FrozenTokens, Captured | None, Captured | None],
+        frozen: tuple[int, FrozenTokens, Captured | None, dict[str, Captured] | None],
         *,
         result: Mapping[str, Any] | None,
         iteration: int,
@@ -59,7 +59,7 @@ class CapturedPosition(Capture):
         self._topology = spec.topology.shape
         self._config = spec.config
         self._run_id = spec.run_id
-        self._next_id, self._tokens, self._contents, self._journal = frozen
+        self._next_id, self._tokens, self._contents, self._told = frozen
         self._result = result
         self._iteration = iteration
         self._last_node = last_node
@@ -97,5 +97,5 @@ class CapturedPosition(Capture):
         }
 
     def _frontier(self) -> dict[str, Any]:
-        frontier = frontier_data(self._next_id, self._tokens, self._contents, self._journal)
+        frontier = frontier_data(self._next_id, self._tokens, self._contents, self._told)
         return frontier if self._result is None else {**frontier, "result": self._result}

@@ -21,10 +21,13 @@ class RunHandle:
         self._loop = asyncio.get_running_loop()
         self._ending: Ending | None = None
         self._request: Drain | None = None
+        self._lost: Exception | None = None
 
     def attach(self, ending: Ending) -> None:
         """The run is about to take steps."""
         self._ending = ending
+        if self._lost is not None:
+            ending.lose(self._lost)
         if self._request is not None:
             self._drain(ending, self._request)
 
@@ -39,6 +42,12 @@ class RunHandle:
         except RuntimeError:
             return False
         return True
+
+    def lose(self, error: Exception) -> None:
+        """Stop it, and save nothing, because somebody else runs the graph now. Called in its event loop."""
+        self._lost = error
+        if self._ending is not None:
+            self._ending.lose(error)
 
     @staticmethod
     def _drain(ending: Ending, request: Drain) -> None:

@@ -51,6 +51,8 @@ class Ending:
         self._drain_timers: list[asyncio.TimerHandle] = []
         self._turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the driver has ended, or is not waited for any longer."""
+        self._lost: Exception | None = None
+        """Why the run may not go on, nor be saved: somebody else runs its graph."""
         self._failure = ""
         """What failed first, as the beginning of a note."""
         self._first_failure: Stop | None = None
@@ -73,11 +75,12 @@ class Ending:
                 await self._save_or_raise("started")
             if self._position.is_urgent:
                 await self._save_or_raise("answered")
+            elif self._spec.is_resumed and (lease := self.run.services.lease) is not None and lease.took_over:
+                await self._save_or_raise("resumed")  # so that whoever had the claim can't save any more
             await self._take_steps()
-            if self._stop is not None:
-                return await (self._pause() if self._stop.cause is Cause.PAUSE else self._drained())
-            await self._save_or_raise("completed")
-            return self._message()
+            message = await self._left()
+            await self.run.waits.inbox.prune()
+            return message
         except BaseException as error:
             await self._shut_down(error)
             self._add_notes(error)
@@ -94,7 +97,9 @@ class Ending:
             # They refer to an error, whose traceback refers to this frame: without the cycle, no garbage collector is needed.
             if self._stop is not None:
                 self._stop.drop_error()
-            self._driver = self._stop = self._first_failure = self._grace_period.cancelled = cancelled = None
+            self._driver = self._stop = self._lost = self._first_failure = self._grace_period.cancelled = cancelled = (
+                None
+            )
 
     async def _take_steps(self) -> None:
         """Let the driver take steps until no work is left; raises what prevents that."""
@@ -128,6 +133,8 @@ class Ending:
         :param seconds: the budget.
         """
         assert self._driver is not None
+        if self._lost is not None:
+            return Stop(Cause.SAVING, self._lost)
         stop = self._driver.result() if self._driver.done() else None
         if stop is None and self._position.frontier and self.run.draining is not None:
             return Stop(Cause.DRAIN, StepSuspended())
@@ -139,6 +146,11 @@ class Ending:
         """Wait for the driver no longer."""
         if not self._turn.done():
             self._turn.set_result(None)
+
+    def lose(self, error: Exception) -> None:
+        """Stop what is running, and save nothing, because somebody else runs the graph now."""
+        self._lost = error
+        self._end_turn()
 
     def limit_draining(self, grace: float) -> None:
         """Running steps get so many seconds to finish, now that the run is to stop at a boundary."""
@@ -212,6 +224,13 @@ class Ending:
                 raise failure
         finally:
             del failure  # its traceback refers to this frame
+
+    async def _left(self) -> Message:
+        """Save where the run stands that stopped as it should, and return what it is to return."""
+        if self._stop is not None:
+            return await (self._pause() if self._stop.cause is Cause.PAUSE else self._drained())
+        await self._save_or_raise("completed")
+        return self._message()
 
     async def _pause(self) -> Message:
         """All that is left waits for something outside: save that, and return what it is."""

@@ -14,6 +14,8 @@ from spark.graphs.checkpoint.configuration.config import are_seconds
 from spark.graphs.checkpoint.links import linked_as
 from spark.graphs.checkpoint.model import SECTIONS, GraphCheckpoint
 from spark.graphs.definition.maps import Each
+from spark.graphs.resuming.stored_journal import wrong_in_journal
+from spark.graphs.state.received import is_received
 from spark.graphs.state.token import LARGEST, Token, is_count, is_text, is_text_or_none
 
 
@@ -115,11 +117,23 @@ def _present_frontier(frontier: Any) -> dict[str, Any]:
     for id, token in tokens.items():
         _check_token(id, token, next_token, contents)
     _check_maps(tokens, contents)
+    inbox = frontier.get("inbox")
+    if inbox is not None:
+        check.mapping("the inbox", inbox)
+        check.that(is_received(inbox), "the inbox does not say which messages were received")
+    _check_journal(frontier.get("journal", {}), tokens)
     result = frontier.get("result")
     if result is not None:
         check.mapping("the result", result)
         check.that("content" in result and is_text_or_none(result.get("node", 0)), "the result names no node")
     return frontier  # type: ignore[no-any-return]
+
+
+def _check_journal(journal: Any, tokens: Mapping[str, Any]) -> None:
+    check = _Checks("frontier")
+    check.mapping("journal", journal)
+    wrong = wrong_in_journal(journal, tokens)
+    check.that(wrong is None, wrong or "")
 
 
 def _check_token(id: str, token: Any, next_token: int, contents: Mapping[str, Any]) -> None:

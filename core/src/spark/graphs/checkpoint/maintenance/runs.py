@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from spark.errors import GraphDefinitionError
 from spark.graphs.checkpoint.calls import wrapped
+from spark.graphs.checkpoint.derived.claims import Held
+from spark.graphs.checkpoint.ids import CLAIM, derived_id
 from spark.graphs.checkpoint.records.info import CheckpointInfo, Scalar
 from spark.graphs.checkpoint.records.query import CheckpointQuery
 from spark.graphs.checkpoint.records.record import RecordHeader
@@ -20,6 +22,7 @@ Kind = TypeVar("Kind")
 
 _ENDED: Final = frozenset({"completed", "interrupted", "waiting", "drained", "failed", "cancelled", "budget"})
 """Reasons for which a run makes its last checkpoint. All others are those of a run that is under way, or was killed."""
+_SETTLED: Final = frozenset({"completed", "manual", "damaged"})
 STATUSES: Final = _ENDED | {"running", "manual", "damaged"}
 _BATCH: Final = 1000
 """Graphs whose headers are read at once."""
@@ -53,6 +56,8 @@ class RunInfo:
     """The latest checkpoint that was not made by hand; with ``"manual"``, the latest one."""
     sequence: int | None = None
     """Its place in the history of the graph."""
+    owner: str | None = None
+    """Who has claimed an unfinished run, if that claim has not expired."""
 
 
 def wanted_statuses(status: str | Collection[str] | None) -> frozenset[str]:
@@ -83,6 +88,16 @@ async def runs_of(backend: CheckpointBackend, graph_ids: Sequence[str]) -> Async
                 yield _damaged(graph_id, damaged[graph_id])
             elif (header := latest.headers.get(graph_id)) is not None:
                 yield _run(header) if not header.manual else await _run_before(backend, header)
+
+
+async def with_owners(backend: CheckpointBackend, runs: Sequence[RunInfo], *, now: datetime) -> list[RunInfo]:
+    """The same with who has claimed those that are unfinished."""
+    claims = {derived_id(CLAIM, run.graph_id): run.graph_id for run in runs if run.status not in _SETTLED}
+    with wrapped(backend, "reading who runs graphs"):
+        headers = (await backend.latest_headers([*claims])).headers if claims else {}
+    held = {claims[id]: Held.of(header.metadata, header.timestamp) for id, header in headers.items()}
+    owners = {graph_id: claim.owner for graph_id, claim in held.items() if claim is not None and claim.is_held(now)}
+    return [replace(run, owner=owners[run.graph_id]) if run.graph_id in owners else run for run in runs]
 
 
 async def _run_before(backend: CheckpointBackend, latest: RecordHeader) -> RunInfo:
