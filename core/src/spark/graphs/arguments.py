@@ -24,6 +24,7 @@ from spark.graphs.definition.nodes import Node
 from spark.graphs.definition.policies import StepPolicy
 from spark.graphs.definition.topology import Topology
 from spark.graphs.engine.attempts import Attempts
+from spark.graphs.engine.draining import RunHandle
 from spark.graphs.engine.executors import LocalExecutor
 from spark.graphs.engine.run import GraphRun
 from spark.graphs.engine.spec import FailureRule, RunSpec, Services
@@ -188,9 +189,8 @@ class Arguments:
         recorder: Recorder | None,
         trigger: RunTrigger,
         answered: Mapping[str, Entry],
-        may_wait: bool,
         received: Mapping[str, Any],
-        lease: Lease | None,
+        call: RunHandle,
     ) -> GraphRun:
         """A run that begins where the graph stands, with the pending work of the origin."""
         pending, config = origin.pending, self.checkpoint_config or _DEFAULTS
@@ -204,7 +204,7 @@ class Arguments:
             failure_rule=self.failure_rule,
             checkpoint_config=config,
             is_resumed=pending is not None,
-            may_wait=may_wait,
+            may_wait=call.may_wait,
             metrics=config.recorded_metrics() if recorder is not None else (),
         )
         position = origin.position(
@@ -228,7 +228,7 @@ class Arguments:
             trigger=trigger,
             clock=self.clock,
             backend=self.backend,
-            lease=lease,
+            lease=call.lease,
         )
         return GraphRun(spec, position, services)
 

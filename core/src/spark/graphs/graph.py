@@ -44,7 +44,7 @@ from spark.graphs.tasks import Task
 from spark.graphs.values.snapshots import snapshot
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint.derived.claims import Claim, Lease
+    from spark.graphs.checkpoint.derived.claims import Claim
 
 
 class Graph:
@@ -174,22 +174,20 @@ class Graph:
             ``GraphCheckpoint`` continues from that one. ``{id: answer}`` resumes the latest run with answers to questions, by the
             ids in ``message.interrupts``. ``False`` resumes what ``from_checkpoint`` or ``load`` brought in.
         :param rename: recorded node key, class or function to the key of the node that it is in this graph.
-        :param wait: whether the run waits when all that is left waits for a time, a signal or a retry. It returns with the status
-            ``"interrupted"`` when a question is open and no retry is due any more; with False in any case, without a question as
-            ``"waiting"``, with the time in ``message.due``.
-        :param claim: True, or a ``Claim``, to be the only one who runs this graph id: others who claim it are refused meanwhile.
-        :raises ClaimedError: somebody else holds the claim, or has taken it over because it could not be renewed in time.
+        :param wait: False returns when all that is left waits for a time, a signal or a retry, as ``"waiting"`` until
+            ``message.due``. In any case a run returns as ``"interrupted"`` when only answers, and perhaps times, are left.
+        :param claim: True, or a ``Claim``: one at a time runs a graph id that is claimed; a ``ClaimedError`` stops all others.
         :raises InputConflictError: the run to resume was started with other inputs.
         :raises RunError: a run is under way, or something that only this graph holds would be lost; says what to do.
         :raises BudgetExceededError: a limit of the task's budget was reached; a checkpoint was made.
         :raises CheckpointError: a checkpoint could not be made, or the one to resume from can't be used.
         :raises Exception: whatever a node raised.
         """
-        handle, lease = self._begin("run"), None
+        call = self._begin("run", may_wait=wait)
         try:
             check_resume(resume, rename)
             if claim is not False:
-                lease = await self._arguments.take_claim(claim, on_lost=handle.lose)
+                call.lease = await self._arguments.take_claim(claim, on_lost=call.lose)
             wanted = Task.of(task)
             stored = self._arguments.stored_checkpoints(self._topology, rename, for_result=resume != "state")
             origin = await self._session.choose_origin(resume, stored)
@@ -200,11 +198,10 @@ class Graph:
                     self._run = None
                     return self._session.finish_complete(origin)
             with self._arguments.new_trigger(origin) as trigger:
-                return await self._run_from(origin, wanted, trigger, answered, may_wait=wait, lease=lease)
+                return await self._run_from(origin, wanted, trigger, answered, call)
         finally:
             try:
-                if lease is not None:
-                    await lease.release()
+                await call.release_claim()
             finally:
                 self._handle = None
 
@@ -346,14 +343,7 @@ class Graph:
         return f"<Graph {self._arguments.graph_id!r} with {len(self._topology.plans)} nodes>"
 
     async def _run_from(
-        self,
-        origin: Origin,
-        task: Task,
-        trigger: RunTrigger,
-        answered: Mapping[str, Entry],
-        *,
-        may_wait: bool,
-        lease: Lease | None,
+        self, origin: Origin, task: Task, trigger: RunTrigger, answered: Mapping[str, Entry], call: RunHandle
     ) -> Message:
         if origin.pending is not None:
             inputs = origin.pending.inputs
@@ -378,15 +368,13 @@ class Graph:
             recorder=recorder,
             trigger=trigger,
             answered=answered,
-            may_wait=may_wait,
             received=received,
-            lease=lease,
+            call=call,
         )
         self._session.begun()  # only now: a run that could not begin can be tried again
         is_stored = True
         ending = Ending(run)
-        assert self._handle is not None
-        self._handle.attach(ending)
+        call.attach(ending)
         try:
             message = await ending.reach()
             if recorder is None and message.status != "completed":
@@ -409,10 +397,10 @@ class Graph:
         config = self._arguments.to_data(Task(), pending.inputs if pending else None)
         return self._session.capture(self._topology, config=config, metadata=metadata)
 
-    def _begin(self, what: str) -> RunHandle:
+    def _begin(self, what: str, *, may_wait: bool = True) -> RunHandle:
         self._check_idle(what)
-        self._handle = handle = RunHandle()
-        return handle
+        self._handle = RunHandle(may_wait=may_wait)
+        return self._handle
 
     def _check_idle(self, what: str) -> None:
         if self._handle is not None:

@@ -179,12 +179,14 @@ class CheckpointManager:
         """
         from spark.graphs.checkpoint.derived.claims import Claim
         from spark.graphs.checkpoint.maintenance.recovery import RECOVERED, Recovery, Resuming, due_runs
+        from spark.graphs.checkpoint.maintenance.runs import with_news
 
         if type(limit) is not int or limit < 1:
             raise GraphDefinitionError(f"resume_all(limit={limit!r}): give a whole number of at least 1.")
         owner = Claim.of(claim).named()
         runs = await self.runs(RECOVERED if status is None else status, prefix=prefix)
-        due, skipped = due_runs(runs, now=self._clock.utc_now(), news=(), stale_after=stale_after)
+        news = await with_news(self.backend, runs)
+        due, skipped = due_runs(runs, now=self._clock.utc_now(), news=news, stale_after=stale_after)
         recovery: Recovery[Outcome] = Recovery(skipped=skipped)
         await Resuming(build_graph, owner, recovery, stop=stop or asyncio.Event()).resume(due, limit=limit)
         return recovery
