@@ -35,6 +35,7 @@ __all__ = [
     "RunError",
     "SequenceTakenError",
     "SerializationError",
+    "SignalTimeoutError",
     "SparkError",
     "SparkWarning",
     "StateConflictError",
@@ -114,6 +115,10 @@ class MapError(SparkError):
 
 class StateConflictError(SparkError):
     """Two parallel branches read and then set one key: the second commit would have lost the first one's value."""
+
+
+class SignalTimeoutError(SparkError, TimeoutError):
+    """No message came to a step within the time that ``context.wait_for`` was given, and it was given no ``default``."""
 
 
 class StepTimeoutError(SparkError, TimeoutError):

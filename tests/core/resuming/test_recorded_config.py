@@ -53,6 +53,7 @@ OTHERS: dict[str, Any] = {
     "trigger_on_start": True,
     "trigger_on_cancel": False,
     "cancel_grace": 1.5,
+    "signal_poll": 0.25,
     "record_errors": False,
     "max_overhead": 0.5,
     "metrics": ["loss"],

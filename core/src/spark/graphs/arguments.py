@@ -183,6 +183,7 @@ class Arguments:
         trigger: RunTrigger,
         answered: Mapping[str, Entry],
         may_wait: bool,
+        received: Mapping[str, Any],
         lease: Lease | None,
     ) -> GraphRun:
         """A run that begins where the graph stands, with the pending work of the origin."""
@@ -209,6 +210,7 @@ class Arguments:
             attempts=Attempts(self.clock, self.random, default=self.policy, records_errors=config.record_errors),
             answered=answered,
         )
+        position.frontier.received.load(received)
         services = Services(
             executor=LocalExecutor(
                 topology.plans,
@@ -219,6 +221,7 @@ class Arguments:
             saver=saver_for(recorder, durability=config.durability) if recorder is not None else None,
             trigger=trigger,
             clock=self.clock,
+            backend=self.backend,
             lease=lease,
         )
         return GraphRun(spec, position, services)

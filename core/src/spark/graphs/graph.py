@@ -365,6 +365,7 @@ class Graph:
         recorder = self._arguments.new_recorder()
         if recorder is not None:
             await recorder.open(parent=origin.parent, next_sequence=origin.next_sequence)
+        received = await self._session.received_before(origin, recorder)
         self._session.begin_at(origin)
         if recorder is not None:
             recorder.continue_from(self._session.take_stored())
@@ -381,6 +382,7 @@ class Graph:
             trigger=trigger,
             answered=answered,
             may_wait=may_wait,
+            received=received,
             lease=lease,
         )
         self._session.begun()  # only now: a run that could not begin can be tried again

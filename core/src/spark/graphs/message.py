@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Self
+from typing import Any, Self
 
-from spark.graphs.state.journal import Entry, is_open
+from spark.graphs.state.journal import QUESTION, Entry, is_open
 from spark.graphs.values.snapshots import snapshot
-
-QUESTION: Final = "interrupt"
-"""What the keys of questions begin with, in the journal of a step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

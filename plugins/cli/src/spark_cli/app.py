@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from spark_cli.commands import checkpoints, doctor, graph, plugins, run, transfer
+from spark_cli.commands import checkpoints, doctor, graph, messages, plugins, run, transfer
 from spark_cli.exit_codes import end
 from spark_cli.options import Json, PluginName
 
@@ -23,6 +23,8 @@ store = typer.Typer(
 app.add_typer(store, name="checkpoints")
 
 app.command("run")(run.run)
+app.command("send")(messages.send)
+app.command("answer")(messages.answer)
 app.command("graph")(graph.draw)
 app.command("doctor")(doctor.examine)
 store.command("list")(checkpoints.list_checkpoints)

@@ -49,7 +49,7 @@ class GraphCheckpoint:
     topology: dict[str, Any] | None = field(default=None, metadata=Section(is_constant=True, is_shown=False).declared())
     """The nodes and edges of the graph, as plain values; None in a checkpoint made by hand."""
     frontier: dict[str, Any] | None = field(
-        default=None, metadata=Section(members=("tokens", "contents", "result", "journal")).declared()
+        default=None, metadata=Section(members=("tokens", "contents", "result", "journal", "inbox")).declared()
     )
     """The work that was pending, as plain values; None in a checkpoint made by hand."""
     sequence: int | None = None
@@ -95,8 +95,13 @@ class GraphCheckpoint:
         return linked_as(self, replace(self, **copies))
 
     def fork(self, graph_id: str, *, checkpoint_id: str | None = None, clock: Clock = SYSTEM_CLOCK) -> GraphCheckpoint:
-        """The same snapshot as the beginning of another graph id, naming this one as its origin."""
+        """The same snapshot as the beginning of another graph id, naming this one as its origin.
+
+        Messages that were sent to this graph are not sent to the other one.
+        """
         fork = self.isolated()
+        if fork.frontier is not None:
+            fork.frontier.pop("inbox", None)  # what was received of this graph's messages
         fork.checkpoint_id = check_checkpoint_id(checkpoint_id or f"fork_{graph_id}")
         fork.graph_id = check_graph_id(graph_id)
         fork.timestamp = clock.utc_now()

@@ -12,10 +12,11 @@ from spark.graphs.concurrency.blocking import Threads
 from spark.graphs.definition.calls import KIND, DurableCalls, P, RecordErrors, T, key_of_call, refuse_wait_in_call
 from spark.graphs.definition.questions import ask
 from spark.graphs.definition.retry import KIND as RETRY
+from spark.graphs.definition.signals import NO_DEFAULT, wait_for
 from spark.graphs.definition.step import StepInput
 from spark.graphs.definition.step_journal import StepJournal, plain_node_error
 from spark.graphs.definition.timers import sleep, sleep_until
-from spark.graphs.message import QUESTION
+from spark.graphs.state.journal import QUESTION
 from spark.graphs.state.step_state import Ended, GraphState, NodeState
 from spark.graphs.state.transactions import StateTransaction
 from spark.graphs.values.failures import FailedAttempt
@@ -173,6 +174,14 @@ class NodeContext:
         """
         self._step.beat()
 
+    @overload
+    def interrupt(self, payload: Any = None, *, key: str | None = None, schema: type[T]) -> Coroutine[Any, Any, T]: ...
+
+    @overload
+    def interrupt(
+        self, payload: Any = None, *, key: str | None = None, schema: Any = None
+    ) -> Coroutine[Any, Any, Any]: ...
+
     def interrupt(self, payload: Any = None, *, key: str | None = None, schema: Any = None) -> Coroutine[Any, Any, Any]:
         """Ask somebody outside, and return the answer.
 
@@ -250,6 +259,26 @@ class NodeContext:
         :raises ValueError: UTC has no year for it.
         """
         await sleep_until(self._open_journal(), moment)
+
+    async def wait_for(
+        self,
+        name: str,
+        *,
+        timeout: timedelta | float | None = None,  # noqa: ASYNC109 - it may be days, and outlive the process
+        default: Any = NO_DEFAULT,
+    ) -> Any:
+        """The value of the next message that is sent to the graph by this name: ``await manager.send(graph_id, name, value)``.
+
+        The step ends here, and is repeated from its beginning when the message is there: see ``docs/signals.md``. A message that
+        was sent before is taken at once. Each is taken once; of several steps that wait for one, the first gets it.
+
+        :param timeout: how long to wait at most, counted from the first time that the step comes here: a ``timedelta``, or
+            seconds. No process has to stay alive meanwhile.
+        :param default: what to return after that, instead of raising.
+        :raises SignalTimeoutError: no message came in time.
+        :raises RunError: the graph makes no checkpoints, so no message can ever come, and there is no timeout.
+        """
+        return await wait_for(self._open_journal("wait_for()"), name, timeout=timeout, default=default)
 
     def _open_journal(self, what: str = "") -> StepJournal:
         """What the step has asked the world outside.

@@ -26,6 +26,10 @@ class Scope(Protocol):
     @property
     def state(self) -> StateView: ...
 
+    @property
+    def has_inbox(self) -> bool:
+        """Whether messages that are sent to the graph can reach it."""
+
     def node_state(self, key: str) -> StateView: ...
 
     def now(self) -> datetime:
@@ -37,8 +41,11 @@ class Scope(Protocol):
     def is_in_step(self, token: Token) -> bool:
         """Whether the current task is the one that executes the step, and not a task that the step has made."""
 
-    def check_open(self) -> None:
-        """Raise an error if nothing can be recorded: the run has ended, or could not save what it recorded before."""
+    async def prepare_call(self) -> None:
+        """Before a durable call is made: let the store know the run, so that idempotency keys are the same again after a kill.
+
+        Raises an error if nothing can be recorded: the run has ended, or could not save what it recorded before.
+        """
 
     async def record(self, token: Token, key: str, entry: Entry) -> None:
         """Put an entry into the journal of a step. When this returns, it is durable."""

@@ -14,8 +14,8 @@ KIND = "sleep"
 
 async def sleep(journal: StepJournal, duration: timedelta | float) -> None:
     """Suspend the step for so long, counted from the first time that it comes here."""
-    length = _length(duration)
-    await _wait(journal, lambda now: _end_of(length, now))
+    length = length_of(duration)
+    await _wait(journal, lambda now: end_of(length, now))
 
 
 async def sleep_until(journal: StepJournal, moment: datetime) -> None:
@@ -37,26 +37,36 @@ async def _wait(journal: StepJournal, until: Callable[[datetime], datetime]) -> 
         await journal.wait(name, entry)
 
 
-def _end_of(length: timedelta, begin: datetime) -> datetime:
+def end_of(length: timedelta, begin: datetime, *, call: str = "context.sleep({!r})") -> datetime:
+    """When so much time has passed.
+
+    :raises ValueError: there is no such year.
+    """
     try:
         return begin + length
     except OverflowError:
-        raise ValueError(f"context.sleep({length!r}) would end after the year 9999; give a shorter time.") from None
+        raise ValueError(f"{call.format(length)} would end after the year 9999; give a shorter time.") from None
 
 
-def _length(duration: Any) -> timedelta:
-    """How long, given as a ``timedelta`` or in seconds."""
+def length_of(duration: Any, *, call: str = "context.sleep({!r})") -> timedelta:
+    """How long, given as a ``timedelta`` or in seconds.
+
+    :param call: what messages call it.
+    :raises TypeError: it is neither.
+    :raises ValueError: it is not finite.
+    """
     if isinstance(duration, timedelta):
         return duration
     if isinstance(duration, bool) or not isinstance(duration, int | float):
         raise TypeError(
-            f"context.sleep({duration!r}): give a timedelta, for instance timedelta(hours=3), or a number of seconds."
+            f"{call.format(duration)}: give a timedelta, for instance timedelta(hours=3), or a number of seconds."
         )
     try:
         return timedelta(seconds=duration)
     except (OverflowError, ValueError):  # infinite, not a number, or longer than a timedelta can be
         raise ValueError(
-            f"context.sleep({duration!r}): give a finite number of seconds. To wait without an end, wait for a signal."
+            f"{call.format(duration)}: give a finite number of seconds. To wait without an end, wait for a signal without a "
+            "timeout."
         ) from None
 
 

@@ -26,7 +26,6 @@ class CapturedPosition(Capture):
         "_config",
         "_contents",
         "_iteration",
-        "_journal",
         "_last_node",
         "_more",
         "_next_id",
@@ -34,6 +33,7 @@ class CapturedPosition(Capture):
         "_result",
         "_run_id",
         "_tokens",
+        "_told",
         "_topology",
         "graph_state",
         "node_states",
@@ -44,7 +44,7 @@ class CapturedPosition(Capture):
         spec: RunSpec,
         graph_state: Captured,
         node_states: Captured,
-        frozen: tuple[int, FrozenTokens, Captured | None, Captured | None],
+        frozen: tuple[int, FrozenTokens, Captured | None, dict[str, Captured] | None],
         *,
         result: Mapping[str, Any] | None,
         iteration: int,
@@ -56,10 +56,10 @@ class CapturedPosition(Capture):
         self.is_repeat = False
         self.graph_state = graph_state
         self.node_states = node_states
-        self._topology = spec.topology.data
+        self._topology = spec.topology.shape
         self._config = spec.config
         self._run_id = spec.run_id
-        self._next_id, self._tokens, self._contents, self._journal = frozen
+        self._next_id, self._tokens, self._contents, self._told = frozen
         self._result = result
         self._iteration = iteration
         self._last_node = last_node
@@ -68,17 +68,34 @@ class CapturedPosition(Capture):
 
     @property
     def sections(self) -> dict[str, Any]:
-        frontier, result = frontier_data(self._next_id, self._tokens, self._contents, self._journal), self._result
-        if result is not None:
-            frontier["result"] = result
+        return {
+            "graph_state": self.graph_state,
+            "node_states": self.node_states,
+            "frontier": self._frontier(),
+            "topology": self._topology.data,
+            "config": self._config,
+            "execution_metadata": self.metadata,
+        }
+
+    @property
+    def metadata(self) -> dict[str, Any]:
         facts = PlainDict(
             iteration=self._iteration, last_node=self._last_node, run_id=self._run_id, reason=self._reason
         )
+        return facts if self._more is None else {**facts, **self._more}
+
+    @property
+    def given(self) -> dict[str, Any]:
+        frontier = self._frontier()
+        del frontier["next_token"], frontier["tokens"]
         return {
             "graph_state": self.graph_state,
             "node_states": self.node_states,
             "frontier": frontier,
-            "topology": self._topology,
             "config": self._config,
-            "execution_metadata": facts if self._more is None else {**facts, **self._more},
+            "execution_metadata": self.metadata,
         }
+
+    def _frontier(self) -> dict[str, Any]:
+        frontier = frontier_data(self._next_id, self._tokens, self._contents, self._told)
+        return frontier if self._result is None else {**frontier, "result": self._result}

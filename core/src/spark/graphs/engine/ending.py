@@ -78,10 +78,9 @@ class Ending:
             elif self._spec.is_resumed and (lease := self.run.services.lease) is not None and lease.took_over:
                 await self._save_or_raise("resumed")  # so that whoever had the claim can't save any more
             await self._take_steps()
-            if self._stop is not None:
-                return await (self._pause() if self._stop.cause is Cause.PAUSE else self._drained())
-            await self._save_or_raise("completed")
-            return self._message()
+            message = await self._left()
+            await self.run.waits.inbox.prune()
+            return message
         except BaseException as error:
             await self._shut_down(error)
             self._add_notes(error)
@@ -225,6 +224,13 @@ class Ending:
                 raise failure
         finally:
             del failure  # its traceback refers to this frame
+
+    async def _left(self) -> Message:
+        """Save where the run stands that stopped as it should, and return what it is to return."""
+        if self._stop is not None:
+            return await (self._pause() if self._stop.cause is Cause.PAUSE else self._drained())
+        await self._save_or_raise("completed")
+        return self._message()
 
     async def _pause(self) -> Message:
         """All that is left waits for something outside: save that, and return what it is."""

@@ -21,6 +21,7 @@ class ParallelSteps:
         self._steps: dict[asyncio.Task[Outcome], StepInput] = {}
         self._ended: deque[asyncio.Task[Outcome]] = deque()
         self._wake: asyncio.Future[None] | None = None
+        self._is_awake = False
         self._is_abandoned = False
 
     def __len__(self) -> int:
@@ -44,13 +45,15 @@ class ParallelSteps:
 
     async def next(self) -> tuple[StepInput, Outcome] | None:
         """Wait for a step to end, and take it; None if ``wake`` was called before."""
-        if not self._ended:
+        if not self._ended and not self._is_awake:
             self._wake = asyncio.get_running_loop().create_future()
             await self._wake
+        self._is_awake = False
         return self.take() if self._ended else None
 
     def wake(self) -> None:
-        """Let ``next`` return."""
+        """Let ``next`` return, now or when it is called."""
+        self._is_awake = True
         self._wake_up()
 
     async def wait(self, *, until: float) -> bool:

@@ -207,6 +207,8 @@ class RunPosition:
         more: dict[str, Any] = {}
         if self.frontier.suspended.tokens:
             more = open_facts(self.frontier.suspended)
+        if self.frontier.received:
+            more["received"] = self.frontier.received.count
         if self.error is not None:
             more |= {**error_facts(self.error), "error": self.error}
         if spec.metrics:
@@ -252,11 +254,18 @@ class RunPosition:
 class Driver(Protocol):
     """What takes the steps, as far as they ask it for something."""
 
+    @property
+    def has_inbox(self) -> bool:
+        """Whether messages can be sent to its graph."""
+
     def is_executing(self, token: Token) -> bool:
         """Whether the current task is the one that executes this step."""
 
     def check_open(self) -> None:
         """Raise an error if nothing can be recorded any more."""
+
+    async def prepare_call(self) -> None:
+        """See to it that a durable call can be recorded."""
 
     async def persist(self) -> None:
         """Make what was recorded by now durable."""
@@ -265,12 +274,13 @@ class Driver(Protocol):
 class RunScope:
     """What the steps of a run see of it: what is committed at the moment they read."""
 
-    __slots__ = ("_position", "_run", "graph_id", "now", "run_id", "state")
+    __slots__ = ("_position", "_run", "graph_id", "has_inbox", "now", "run_id", "state")
 
     def __init__(self, spec: RunSpec, position: RunPosition, clock: Clock, *, run: Driver) -> None:
         self._position = position
         self._run = run
         self.now: Callable[[], datetime] = clock.utc_now
+        self.has_inbox: bool = run.has_inbox
         self.graph_id: str = spec.graph_id
         self.run_id: str = spec.run_id
         self.state: StateStore = position.state
@@ -288,8 +298,8 @@ class RunScope:
     def is_in_step(self, token: Token) -> bool:
         return self._run.is_executing(token)
 
-    def check_open(self) -> None:
-        self._run.check_open()
+    async def prepare_call(self) -> None:
+        await self._run.prepare_call()
 
     async def record(self, token: Token, key: str, entry: Entry) -> None:
         self._run.check_open()

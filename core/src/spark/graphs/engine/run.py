@@ -37,16 +37,20 @@ class GraphRun:
         if services.saver is not None:
             self.autosave = Autosave(services.saver, services.trigger, spec, position, services.clock)
         self.parallel = ParallelSteps(services.executor, graph_id=spec.graph_id)
-        self.waits = Waits(position.frontier, services.clock, wake=self.parallel.wake, may_wait=spec.may_wait)
+        self.waits = Waits(spec, position.frontier, services, wake=self.parallel.wake)
         self.is_stopping = False
         """The step that is being executed is the last."""
         self.draining: Drain | None = None
         """The run was asked to stop at a boundary."""
         self.is_over = False
         """Nothing is committed any more."""
+        self._is_on_record = spec.is_resumed
+        """The store knows the id of the run."""
         self._driver: asyncio.Task[Any] | None = None
         """The task that takes the steps."""
         self._plans = spec.topology.plans
+        self.has_inbox: bool = services.backend is not None
+        """Messages can be sent to its graph."""
         self._scope = RunScope(spec, position, services.clock, run=self)
         self._began_at = position.iteration
         self._most_steps = spec.max_concurrency or float("inf")
@@ -82,6 +86,10 @@ class GraphRun:
             if lease is not None and clock() >= lease.valid_until and (lost := await lease.renew()) is not None:
                 return Stop(Cause.SAVING, lost)
             if suspended:
+                if self.waits.should_look(is_idle=not waiting and not self.parallel.have_ended):
+                    await self.waits.look()
+                    if self.is_stopping:
+                        return None
                 self.waits.resume_due()
                 if not waiting and not running and not self.waits.go_on_by_themselves():
                     return Stop(Cause.PAUSE, StepSuspended())
@@ -174,6 +182,13 @@ class GraphRun:
         task = asyncio.current_task()
         step = self.parallel.step_of(task)
         return step.token is token if step is not None else task is self._driver
+
+    async def prepare_call(self) -> None:
+        """See to it that a durable call can be recorded, and that it has the same idempotency key when it is repeated."""
+        self.check_open()
+        if not self._is_on_record:
+            await self.persist()
+            self._is_on_record = True
 
     def check_open(self) -> None:
         """See to it that something can be recorded for a step.

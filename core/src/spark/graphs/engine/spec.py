@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from spark.graphs.checkpoint.configuration.config import CheckpointConfig
 from spark.graphs.checkpoint.policies.run_trigger import RunTrigger
 from spark.graphs.checkpoint.recording.saving import Saver
+from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.clock import Clock
 from spark.graphs.definition.topology import Topology
 from spark.graphs.engine.executors import Executor
@@ -84,5 +85,7 @@ class Services:
     trigger: RunTrigger
     """Says at which boundaries; its owner stops it."""
     clock: Clock
+    backend: CheckpointBackend | None = None
+    """Where the messages are that are sent to the graph; None where none can come."""
     lease: Lease | None = None
     """The claim on the graph that the run holds, if it is to hold one."""

@@ -7,10 +7,9 @@ from typing import Any
 
 from spark.errors import RunError
 from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
-from spark.graphs.message import QUESTION
 from spark.graphs.resuming.comparison import differing_names
 from spark.graphs.state.frontier import Frontier
-from spark.graphs.state.journal import Entry, closed, is_closed
+from spark.graphs.state.journal import QUESTION, Entry, closed, is_closed
 from spark.graphs.values.snapshots import Check, snapshot
 
 

@@ -15,6 +15,7 @@ from spark.graphs.checkpoint.recording.capture import Capture, CapturedSections
 from spark.graphs.checkpoint.recording.continuation import LoadedRecord
 from spark.graphs.checkpoint.serialization.classes.sameness import is_same
 from spark.graphs.resuming.comparison import differing_names
+from spark.graphs.resuming.inherited import received_before
 from spark.graphs.resuming.origin import Origin, PendingRun, look_up
 from spark.graphs.resuming.renaming import check_rename
 from spark.graphs.resuming.restore import fitted
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from spark.graphs.checkpoint.encoding.decoder import StoredLayout
     from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
     from spark.graphs.checkpoint.recording.continuation import Continuation
+    from spark.graphs.checkpoint.recording.recorder import Recorder
     from spark.graphs.checkpoint.storage.backend import CheckpointBackend
     from spark.graphs.definition.topology import Topology
     from spark.graphs.message import Message
@@ -105,7 +107,7 @@ class GraphSession:
                 "graph_state": self.state.capture(),
                 "node_states": {key: store.capture() for key, store in self.node_states.items()},
                 "frontier": pending.frontier if pending else None,
-                "topology": topology.data,
+                "topology": topology.shape.data,
                 "config": config,
                 "execution_metadata": {**facts, "reason": "manual", "metadata": metadata},
             }
@@ -130,6 +132,12 @@ class GraphSession:
             stored, origin.stored = origin.stored, None
             self.stored = self._with_state(stored) if stored is not None else None
         self.next = origin
+
+    async def received_before(self, origin: Origin, recorder: Recorder | None) -> Mapping[str, Any]:
+        """What earlier runs have received of the messages that were sent to the graph. A run that is resumed knows it itself."""
+        if recorder is None or origin.pending is not None:
+            return {}
+        return await received_before(recorder.history, known=self.stored.info if self.stored is not None else None)
 
     def take_stored(self) -> Continuation | None:
         """What the run that begins now can go on from. It changes that, so no other run can."""
@@ -246,8 +254,8 @@ class StoredCheckpoints:
         sections: dict[str, Any] = {"config": checkpoint.config}
         if checkpoint.frontier is not None and checkpoint.frontier is loaded.frontier:
             sections["frontier"] = checkpoint.frontier
-        if is_same(checkpoint.topology, self.topology.data):
-            sections["topology"] = self.topology.data
+        if is_same(checkpoint.topology, self.topology.shape.data):
+            sections["topology"] = self.topology.shape.data
         return sections
 
     def check_not_renamed(self) -> None:

@@ -9,8 +9,7 @@ from typing import Any, Final
 from spark.graphs.definition.calls import KIND as CALL
 from spark.graphs.definition.retry import KIND as RETRY
 from spark.graphs.definition.timers import KIND as SLEEP
-from spark.graphs.message import QUESTION
-from spark.graphs.state.journal import is_closed, kind_of
+from spark.graphs.state.journal import QUESTION, SIGNAL, is_closed, is_signal, kind_of
 from spark.graphs.state.token import LARGEST, is_count, is_text
 
 Is = Callable[[Any], bool]
@@ -111,6 +110,7 @@ _FIELDS: Final[dict[str, tuple[dict[str, Is], dict[str, Is]]]] = {
         {"key": is_text, "schema": _is_mapping, "refused": is_text, "tries": is_count},
     ),
     CALL: ({}, {"error": _is_error, "number": _is_positive}),
+    SIGNAL: ({"signal": is_signal, "since": _is_moment}, {}),
     SLEEP: ({"due": _is_moment}, {}),
     RETRY: ({"failure": _is_failure}, {"began": _is_moment, "idle": _is_seconds}),
 }

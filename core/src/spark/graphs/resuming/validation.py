@@ -16,6 +16,7 @@ from spark.graphs.checkpoint.model import SECTIONS, GraphCheckpoint
 from spark.graphs.definition.maps import Each
 from spark.graphs.definition.policies import UNSET, StepPolicy
 from spark.graphs.resuming.stored_journal import wrong_in_journal
+from spark.graphs.state.received import is_received
 from spark.graphs.state.token import LARGEST, Token, is_count, is_text, is_text_or_none
 
 
@@ -118,6 +119,10 @@ def _present_frontier(frontier: Any) -> dict[str, Any]:
     for id, token in tokens.items():
         _check_token(id, token, next_token, contents)
     _check_maps(tokens, contents)
+    inbox = frontier.get("inbox")
+    if inbox is not None:
+        check.mapping("the inbox", inbox)
+        check.that(is_received(inbox), "the inbox does not say which messages were received")
     _check_journal(frontier.get("journal", {}), tokens)
     result = frontier.get("result")
     if result is not None:

@@ -128,14 +128,20 @@ class Frontier(PendingTokens):
 
         ``tokens`` are by their ids, and so are their inputs in ``contents``: the key of one is a token's ``content``. What an
         item of a map led to is there as well, by join, under ``"<token of the map>.<index>"``; items without it, and without a
-        token of their own, have not begun. ``journal`` has the entries of tokens, if there are any.
+        token of their own, have not begun. ``journal`` has the entries of tokens, if there are any, and ``inbox`` which
+        messages have been received.
         """
         return frontier_data(*self.freeze())
 
-    def freeze(self) -> tuple[int, FrozenTokens, Captured | None, Captured | None]:
+    def freeze(self) -> tuple[int, FrozenTokens, Captured | None, dict[str, Captured] | None]:
         """What ``frontier_data`` makes the same of, later, in any thread."""
         tokens, contents = self._tokens.freeze()
-        return self.next_id, tokens, contents, self.journal.capture() if self.journal.entries else None
+        told: dict[str, Captured] | None = None
+        if self.journal.entries:
+            told = {"journal": self.journal.capture()}
+        if self.received:
+            told = {**(told or {}), "inbox": self.received.capture()}
+        return self.next_id, tokens, contents, told
 
     def load(self, data: Mapping[str, Any]) -> None:
         """Become what ``capture`` described.
@@ -145,6 +151,7 @@ class Frontier(PendingTokens):
         self.next_id = data["next_token"]
         tokens, contents = data["tokens"], data["contents"]
         self.journal.load(data.get("journal", {}))
+        self.received.load(data.get("inbox", {}))
         suspended = {id for id in self.journal if self.journal.open_entries(id) and not tokens[id].get("awake")}
         done, begun = items_done(contents), items_begun(tokens, suspended)
         for id in sorted(tokens, key=token_number):
@@ -303,9 +310,12 @@ class Frontier(PendingTokens):
 
 
 def frontier_data(
-    next_id: int, tokens: FrozenTokens, contents: Captured | None, journal: Captured | None
+    next_id: int, tokens: FrozenTokens, contents: Captured | None, told: Mapping[str, Captured] | None
 ) -> dict[str, Any]:
-    """What checkpoints hold of a frontier: see ``Frontier.capture``."""
+    """What checkpoints hold of a frontier: see ``Frontier.capture``.
+
+    :param told: its ``journal`` and its ``inbox``, those that there are.
+    """
     data, inputs = thawed(tokens, contents)
     frontier: dict[str, Any] = {"next_token": next_id, "tokens": data, "contents": inputs}
-    return frontier if journal is None else {**frontier, "journal": journal}
+    return frontier if told is None else {**frontier, **told}

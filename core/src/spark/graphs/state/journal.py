@@ -7,6 +7,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
+from spark.errors import GraphDefinitionError
 from spark.graphs.values.item_mapping import Captured
 from spark.graphs.values.tracked import TrackedMapping
 
@@ -16,6 +17,12 @@ Entry: TypeAlias = Mapping[str, Any]
 It is *open* until it has a ``value`` or an ``error``. With a ``due`` time (ISO format), it passes by itself: it is ``over`` then.
 It is put ``aside``, and is not open either, when the step was repeated and waits for something else.
 """
+QUESTION: Final = "interrupt"
+"""What the keys of questions begin with."""
+SIGNAL: Final = "signal"
+"""What the keys begin with of waits for messages by their names."""
+LONGEST_SIGNAL: Final = 100
+"""So many characters a name has at most."""
 _NONE: Final[Mapping[str, Entry]] = MappingProxyType({})
 _CLOSED: Final = frozenset({"value", "error", "over"})
 _NOT_OPEN: Final = _CLOSED | {"aside"}
@@ -113,3 +120,40 @@ def due_of(entry: Entry) -> datetime | None:
 def closed(entry: Entry, **outcome: Any) -> Entry:
     """The entry with what became of it."""
     return {**entry, **outcome}
+
+
+def signal_topic(name: str) -> str:
+    """What a message is about that a step waits for by this name."""
+    return f"signal:{name}"
+
+
+def is_signal(name: Any) -> bool:
+    """Whether a signal can have this name."""
+    return isinstance(name, str) and 0 < len(name) <= LONGEST_SIGNAL and name.isprintable()
+
+
+def checked_signal(name: Any) -> str:
+    """The name of a signal, when it can be one.
+
+    :raises GraphDefinitionError: it can't.
+    """
+    if is_signal(name):
+        return name  # type: ignore[no-any-return]
+    shown = repr(name)
+    raise GraphDefinitionError(
+        f"A signal can't be called {shown if len(shown) <= 60 else shown[:60] + '…'}: give 1 to {LONGEST_SIGNAL} printable "
+        "characters."
+    )
+
+
+def answer_topic(id: str) -> str:
+    """What a message is about that answers this question."""
+    return f"answer:{id}"
+
+
+def topic_of(key: str, entry: Entry) -> str | None:
+    """What a message has to be about that an entry waits for; None if it waits for none."""
+    kind = kind_of(key)
+    if kind == SIGNAL:
+        return signal_topic(entry["signal"])
+    return answer_topic(entry["id"]) if kind == QUESTION else None

@@ -17,6 +17,7 @@ from spark.graphs.state.descent import (
 )
 from spark.graphs.state.groups import Group, Item, MapRule, Scope
 from spark.graphs.state.journal import Entry, Journal
+from spark.graphs.state.received import Received
 from spark.graphs.state.suspended import SuspendedTokens
 from spark.graphs.state.token import Token
 from spark.graphs.state.token_table import TokenTable
@@ -38,6 +39,7 @@ class PendingTokens:
         "groups",
         "journal",
         "next_id",
+        "received",
         "running",
         "suspended",
         "tokens",
@@ -72,6 +74,8 @@ class PendingTokens:
         self.journal: Journal = Journal()
         """What steps that are repeated get back, and what suspended ones wait for."""
         self.suspended: SuspendedTokens = SuspendedTokens(self.journal)
+        self.received: Received = Received()
+        """Which messages that were sent to the graph have been received."""
         self.next_id: int = 1
 
     def __bool__(self) -> bool:

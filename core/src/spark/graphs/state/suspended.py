@@ -6,16 +6,31 @@ from collections import Counter
 from datetime import datetime
 from heapq import heappop, heappush
 from itertools import count
-from typing import Any
+from typing import Any, TypeAlias
 
-from spark.graphs.state.journal import Journal, closed, due_of, is_open, kind_of
+from spark.graphs.state.groups import token_number
+from spark.graphs.state.journal import Journal, closed, due_of, is_open, kind_of, topic_of
 from spark.graphs.state.token import Token
+
+_Waiter: TypeAlias = tuple[str, tuple[int, ...], str, str]
+"""Since when, the number and the id of the token, and the key of the entry."""
 
 
 class SuspendedTokens:
     """Those tokens, by id. What they wait for is in the journal."""
 
-    __slots__ = ("_due", "_journal", "_kinds", "_numbers", "_queued", "counts", "tokens")
+    __slots__ = (
+        "_due",
+        "_journal",
+        "_kinds",
+        "_numbers",
+        "_queued",
+        "_queued_waiters",
+        "_waiters",
+        "counts",
+        "new_topics",
+        "tokens",
+    )
 
     def __init__(self, journal: Journal) -> None:
         self.tokens: dict[str, Token] = {}
@@ -29,6 +44,12 @@ class SuspendedTokens:
         self._queued: set[tuple[str, str, datetime]] = set()
         """What is in there, so that a step that waits again for the rest does not add it again."""
         self._numbers = count()
+        self._waiters: dict[str, list[_Waiter]] = {}
+        """What messages are about to a heap of those that wait for one; some are out of date."""
+        self._queued_waiters: set[tuple[str, _Waiter]] = set()
+        """What is in there."""
+        self.new_topics: set[str] = set()
+        """Those for which one was added since this was last cleared."""
 
     def add(self, token: Token) -> None:
         """A token waits from now on."""
@@ -41,6 +62,9 @@ class SuspendedTokens:
             if due is not None and (token.id, key, due) not in self._queued:
                 self._queued.add((token.id, key, due))
                 heappush(self._due, (due, next(self._numbers), token.id, key))
+            topic = topic_of(key, entry)
+            if topic is not None:
+                self._add_waiter(topic, (entry["since"], token_number(token.id), token.id, key))
 
     def remove(self, id: str) -> Token | None:
         """It waits no longer; None if it did not."""
@@ -65,6 +89,24 @@ class SuspendedTokens:
         for id in found:
             self.remove(id)
         return [*found.values()]
+
+    def next_waiter(self, topic: str) -> tuple[str, str] | None:
+        """The token, and the key of its entry, that has waited longest for a message about this; None if none waits."""
+        waiters = self._waiters.get(topic, [])
+        while waiters:
+            since, _, id, key = waiters[0]
+            entry = self._journal.of(id).get(key)
+            if id in self.tokens and entry is not None and is_open(entry) and entry["since"] == since:
+                return id, key
+            self._queued_waiters.discard((topic, heappop(waiters)))
+        self._waiters.pop(topic, None)
+        return None
+
+    def _add_waiter(self, topic: str, waiter: _Waiter) -> None:
+        if (topic, waiter) not in self._queued_waiters:
+            self._queued_waiters.add((topic, waiter))
+            heappush(self._waiters.setdefault(topic, []), waiter)
+        self.new_topics.add(topic)
 
     def _pop(self) -> tuple[str, str]:
         due, _, id, key = heappop(self._due)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 FROM_CHECKPOINT: Final = "checkpoint"
 """Where the backend of a restored graph came from: its checkpoint was loaded from there."""
+_SIGNAL_POLL: Final = 1.0
 Durability: TypeAlias = Literal["sync", "async", "exit"]
 """When a run waits until a checkpoint is durable: at each one, when a bounded queue is full, or only at the end."""
 
@@ -100,6 +101,9 @@ class CheckpointConfig:
     """What turns your objects into what can be saved: by itself, by name, or ``{name: options}``."""
     codec: Codec | str | Mapping[str, Any] | Sequence[Codec | str | Mapping[str, Any]] | None = None
     """What transforms the bytes, encryption for instance: by itself, by name, ``{name: options}``, or a list of these."""
+    signal_poll: float = _SIGNAL_POLL
+    """Every how many seconds a run that waits for a signal, or an answer, looks whether another process has sent one. It hears at
+    once of those that its own process sends."""
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, kw_only=True)
     """Where each value came from, by field, when ``load`` made this: ``"argument"``, ``"SPARK_CHECKPOINT_URL"``,
     ``"spark.toml:[checkpoint] url"``, ``"default"``. The backend of a restored graph came from the ``"checkpoint"``."""
@@ -119,6 +123,10 @@ class CheckpointConfig:
             raise GraphDefinitionError(
                 f"CheckpointConfig(cancel_grace={self.cancel_grace!r}): give a positive number of seconds. To save nothing "
                 "when a run is cancelled, write trigger_on_cancel=False."
+            )
+        if not are_seconds(self.signal_poll):
+            raise GraphDefinitionError(
+                f"CheckpointConfig(signal_poll={self.signal_poll!r}): give a positive number of seconds."
             )
         if self.max_overhead != 0:
             _check_overhead(self.max_overhead)
@@ -281,6 +289,8 @@ class CheckpointConfig:
         data = {name: getattr(self, name) for name in _PLAIN}
         data["trigger_on_node"] = _names(self.trigger_on_node)
         data["metrics"] = _names(self.metrics)
+        if self.signal_poll == _SIGNAL_POLL:
+            del data["signal_poll"]
         if self.trigger is not None:
             data["trigger"] = _rule_to_data(self._chosen_trigger())
         if self.retention is not None:

@@ -27,6 +27,7 @@ class CheckpointSettings(BaseModel):
     trigger_on_cancel: bool | None = None
     cancel_grace: Positive | None = None
     record_errors: bool | None = None
+    signal_poll: Positive | None = None
     max_checkpoints: PositiveInt | None = None
     auto_cleanup: bool | None = None
     handler_errors: Literal["log", "raise"] | None = None

@@ -208,8 +208,8 @@ class Encoder:
         :raises CostExceededError: that is more than the cost budget allows, if one was given.
         :raises SerializationError: something can't be saved; the error has the path to it.
         """
-        for name in SECTIONS:
-            for key, value in (sections[name] or {}).items():
+        for name, section in sections.items():
+            for key, value in (section or {}).items():
                 if cost_budget is not None:
                     cost_budget.add(value)
                 self.check(value, f"{name}[{key!r}]")

@@ -9,10 +9,11 @@ from contextlib import aclosing
 from datetime import datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from spark.errors import GraphDefinitionError
+from spark.errors import GraphDefinitionError, RunError
 from spark.graphs.checkpoint.calls import not_found, wrapped
+from spark.graphs.checkpoint.derived.inbox import Inbox, checked_key
 from spark.graphs.checkpoint.maintenance.deleting import clear_derived, delete, forget
 from spark.graphs.checkpoint.maintenance.garbage import collect_garbage, delete_blobs, find_orphans
 from spark.graphs.checkpoint.maintenance.listing import list_checkpoints, list_graph_ids
@@ -29,6 +30,7 @@ from spark.graphs.checkpoint.storage.listing import Listing
 from spark.graphs.checkpoint.storage.opening import open_backend
 from spark.graphs.clock import SYSTEM_CLOCK, Clock
 from spark.graphs.message import Interrupt
+from spark.graphs.state.journal import answer_topic, checked_signal, signal_topic
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.derived.claims import Claim
@@ -214,6 +216,46 @@ class CheckpointManager:
         latest = await load_latest(self.backend, graph_id)
         return latest.interrupts() if latest is not None else ()
 
+    async def send(self, graph_id: str, name: str, value: Any = None, *, key: str | None = None) -> bool:
+        """Send a message to a graph: a step that waits for it by its name gets the value (``context.wait_for(name)``).
+
+        When this returns, the message is durable. It waits until a step asks for it, whether a run is under way, here or in
+        another process, has returned, or has never been started: the graph need not have any checkpoint. Messages of one name are
+        received in the order in which they were sent, each once.
+
+        :param value: whatever a checkpoint can hold.
+        :param key: names the message, so that it can be sent again after an error: as long as it is among the latest 100 messages
+            of the graph, or nobody has received it yet, a second one of this name and key is not sent.
+        :return: whether it was sent; False if one with this key was sent before.
+        :raises GraphDefinitionError: the name or the key can't be used.
+        :raises InvalidIdError: the graph id can't be used.
+        :raises SerializationError: the value can't be saved; nothing was sent.
+        :raises BackendError: the storage failed, and it may have been sent: with a ``key``, send it again.
+        """
+        topic = signal_topic(checked_signal(name))
+        return await self._inbox(graph_id).send(topic, value, key=checked_key(key))
+
+    async def answer(self, graph_id: str, answers: Mapping[str, Any]) -> None:
+        """Answer questions that a graph's run has asked: ``{interrupt.id: answer}``. Another process may run it, or nobody.
+
+        When this returns, the answers are durable. A run that is under way and waits takes them; ``run(resume=True)`` takes those
+        that were given before. Of several answers to one question, the first counts.
+
+        :raises RunError: the latest checkpoint has no open question with this id; nothing was answered.
+        :raises SerializationError: an answer can't be saved; those before it were given.
+        :raises BackendError: the storage failed; answers before this one were given.
+        """
+        asked = [interrupt.id for interrupt in await self.interrupts(graph_id)]
+        for id in answers:
+            if id not in asked:
+                raise RunError(
+                    f"Graph {graph_id!r} has no open question {id!r}; it may have been answered. Open are "
+                    f"{', '.join(map(repr, asked)) or 'none'}."
+                )
+        inbox = self._inbox(graph_id)
+        for id, answer in answers.items():
+            await inbox.send(answer_topic(id), answer)
+
     async def delete_checkpoint(self, checkpoint_id: str) -> bool:
         """Delete one checkpoint; False when there is none with this id."""
         info = await find(self.backend, checkpoint_id)
@@ -300,6 +342,9 @@ class CheckpointManager:
         """
         orphans = await find_orphans(self.backend, graph_id, at_rest=at_rest)
         return await delete_blobs(self.backend, graph_id, orphans)
+
+    def _inbox(self, graph_id: str) -> Inbox:
+        return Inbox(self.backend, graph_id, clock=self._clock)
 
     async def _delete(self, checkpoints: Iterable[CheckpointInfo]) -> int:
         count = 0

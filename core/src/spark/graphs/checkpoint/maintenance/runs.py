@@ -96,7 +96,7 @@ async def with_owners(backend: CheckpointBackend, runs: Sequence[RunInfo], *, no
     with wrapped(backend, "reading who runs graphs"):
         headers = (await backend.latest_headers([*claims])).headers if claims else {}
     held = {claims[id]: Held.of(header.metadata, header.timestamp) for id, header in headers.items()}
-    owners = {graph_id: claim.owner for graph_id, claim in held.items() if claim is not None and now < claim.expires}
+    owners = {graph_id: claim.owner for graph_id, claim in held.items() if claim is not None and claim.is_held(now)}
     return [replace(run, owner=owners[run.graph_id]) if run.graph_id in owners else run for run in runs]
 
 

@@ -88,15 +88,14 @@ class RunEncoder:
         :param timestamp: when it is made, if the capture does not say.
         :raises SerializationError: a value can't be saved; the error has the path to it.
         """
-        sections = capture.sections
         if self._defers and not self._is_checked:
-            await self._check(sections)
+            await self._check(capture.given)
             if record := self.deferred(capture, sequence=sequence, parent=parent, timestamp=timestamp):
                 return record
         self._attempts += 1
         self._is_stored = False
         made_at = capture.timestamp or timestamp
-        encode = partial(self.encoded, sections, sequence, parent, made_at, self._attempts)
+        encode = partial(self.encoded, capture.sections, sequence, parent, made_at, self._attempts)
         try:
             return encode(cost_budget=CostBudget(last_cost=self._cache.last_cost))
         except CostExceededError:

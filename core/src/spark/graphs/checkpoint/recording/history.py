@@ -35,7 +35,7 @@ class History:
 
     def __init__(self, graph_id: str, backend: CheckpointBackend, *, writer: str, retention: Retention) -> None:
         self.graph_id = graph_id
-        self._backend = backend
+        self.backend = backend
         self._writer = writer
         self.remembers = not isinstance(retention, KeepAll)
         """Whether there is a line for each checkpoint."""
@@ -56,23 +56,23 @@ class History:
         self._known_to = 0
         """Whatever has a higher sequence was made by hand, by this run, or by another one that took over."""
         self._opened_at = 1
-        self._found: CheckpointInfo | None = None
+        self.found: CheckpointInfo | None = None
         """The latest automatic checkpoint when the run began, if everything could be read then."""
         self._seen_at = _LONG_AGO
         """When it was last known to be in the store."""
 
     async def open(self, *, parent: int | None, next_sequence: int | None, now: datetime) -> None:
         """Look at the history before the run adds to it; ``Recorder.open`` has the parameters."""
-        with wrapped(self._backend, "opening the history of graph ", self.graph_id):
+        with wrapped(self.backend, "opening the history of graph ", self.graph_id):
             # Asked before looking: what is written after this is in the way of the run's first checkpoint.
-            self.next_sequence = next_sequence or await self._backend.next_sequence(self.graph_id)
+            self.next_sequence = next_sequence or await self.backend.next_sequence(self.graph_id)
             listing = await self._list()
         known = [info for info in listing.infos if info.sequence < self.next_sequence and not info.manual]
         if next_sequence is not None and any(info.sequence == parent for info in known):
             self._anchor = parent
         self.parent = parent
         self.latest_sequence = known[-1].sequence if known else 0
-        self._found = known[-1] if known and not listing.damaged else None
+        self.found = known[-1] if known and not listing.damaged else None
         self._opened_at, self._known_to, self._seen_at = self.next_sequence, self.next_sequence - 1, now
         if self.remembers:
             self.checkpoints, self.is_rising = known, are_rising(known)
@@ -81,7 +81,7 @@ class History:
         """Whether the run's first checkpoint follows this record directly: then that stays in place while the run leads, and
         what it refers to can be referred to again.
         """
-        found = self._found
+        found = self.found
         # Its sequence alone would not do: the graph may have been forgotten and begun anew meanwhile.
         if found is None or (found.sequence, found.timestamp) != (info.sequence, info.timestamp):
             return False
@@ -119,8 +119,8 @@ class History:
 
         :raises CheckpointConflictError: it does not.
         """
-        with wrapped(self._backend, "looking for the history of graph ", self.graph_id):
-            free = await self._backend.next_sequence(self.graph_id)
+        with wrapped(self.backend, "looking for the history of graph ", self.graph_id):
+            free = await self.backend.next_sequence(self.graph_id)
         if free <= self._known_to:
             raise CheckpointConflictError(
                 f"This run of graph {self.graph_id!r} stopped: the store no longer knows checkpoint {self._known_to}. The graph "
@@ -129,8 +129,8 @@ class History:
 
     async def holds(self, record: Record) -> bool:
         """Whether what is stored in the place of a record is that very record, whose acknowledgement was lost."""
-        with wrapped(self._backend, f"reading back sequence {record.sequence} of graph {self.graph_id!r}"):
-            stored = await self._backend.get(self.graph_id, record.sequence)
+        with wrapped(self.backend, f"reading back sequence {record.sequence} of graph {self.graph_id!r}"):
+            stored = await self.backend.get(self.graph_id, record.sequence)
         return stored is not None and stored.header.nonce == record.header.nonce
 
     async def skip_taken(self, taken: SequenceTakenError) -> None:
@@ -141,9 +141,9 @@ class History:
         :raises CheckpointConflictError: it is an automatic checkpoint of another run, so the history is theirs now.
         :raises CheckpointDamagedError: whose it is can't be read, so whether this run still leads is not known.
         """
-        with wrapped(self._backend, "reading the history of graph ", self.graph_id):
+        with wrapped(self.backend, "reading the history of graph ", self.graph_id):
             # Asked before looking: whatever is written after this will be in the way once more, and be looked at then.
-            free = await self._backend.next_sequence(self.graph_id)
+            free = await self.backend.next_sequence(self.graph_id)
             listing = await self._list()
             for damaged in listing.damaged:
                 if damaged.sequence is None or damaged.sequence >= self.next_sequence:
@@ -156,8 +156,8 @@ class History:
 
     async def _list(self) -> Listing:
         if not self._with_metadata:
-            return await self._backend.list(self.graph_id)
-        return await self._backend.query(CheckpointQuery(graph_id=self.graph_id, with_metadata=True))
+            return await self.backend.list(self.graph_id)
+        return await self.backend.query(CheckpointQuery(graph_id=self.graph_id, with_metadata=True))
 
     def _add(self, info: CheckpointInfo) -> None:
         self._known_to = self.latest_sequence = self._anchor = self.parent = info.sequence
@@ -178,7 +178,7 @@ class History:
             raise self._overtaken(f"wrote up to sequence {free - 1}, but all of it has been deleted since") from taken
 
     async def _check_own(self, info: CheckpointInfo, taken: SequenceTakenError) -> None:
-        record = await self._backend.get(info.graph_id, info.sequence)
+        record = await self.backend.get(info.graph_id, info.sequence)
         # One that has vanished was deleted by the retention of a run that is further ahead: ours has not seen it yet.
         if record is None or not record.header.nonce.startswith(self._writer):
             raise self._overtaken(
