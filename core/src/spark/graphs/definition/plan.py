@@ -65,7 +65,7 @@ class NodePlan:
             self.handlers = tuple(handlers)
 
     def handlers_of(self, error: Exception) -> Sequence[str]:
-        """The keys of the nodes that handle such an error: the targets of the nearest type, and of edges that name the same."""
+        """The keys of the nodes that handle such an error: the targets of the nearest type and of edges that name the same."""
         distances = [(edge.distance(error), edge.errors) for edge, _ in self.handlers]
         fitting = [(distance, errors) for distance, errors in distances if distance is not None]
         if not fitting:
