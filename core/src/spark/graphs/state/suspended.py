@@ -28,12 +28,15 @@ class SuspendedTokens:
         "_queued_waiters",
         "_waiters",
         "counts",
+        "looked_to",
         "new_topics",
         "tokens",
     )
 
     def __init__(self, journal: Journal) -> None:
         self.tokens: dict[str, Token] = {}
+        self.looked_to: int | None = None
+        """The highest sequence of a message that was looked at; None before the first look."""
         self.counts: Counter[str] = Counter()
         """Kind, such as ``"sleep"`` or ``"interrupt"``, to how many open entries of that kind are waited for."""
         self._kinds: dict[str, list[str]] = {}
@@ -119,7 +122,14 @@ class SuspendedTokens:
 
 
 def open_facts(suspended: SuspendedTokens) -> dict[str, Any]:
-    """What a checkpoint says of them among its searchable metadata: when the first goes on, and how many questions are open."""
+    """What a checkpoint says of them among its searchable metadata.
+
+    When the first goes on, how many questions are open, and if they wait for messages, up to which these have been looked at.
+    """
     due, questions = suspended.next_due(), suspended.counts["interrupt"]
     facts: dict[str, Any] = {} if due is None else {"due": due.isoformat()}
-    return {**facts, "questions": questions} if questions else facts
+    if questions:
+        facts["questions"] = questions
+    if suspended.looked_to is not None and (questions or suspended.counts["signal"]):
+        facts["messages"] = suspended.looked_to
+    return facts

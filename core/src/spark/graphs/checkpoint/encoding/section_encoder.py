@@ -298,9 +298,9 @@ class SectionEncoder:
             return False
         if kind in TRACKED or (nested == "always" and isinstance(value, Mapping)):
             return True
-        if self._blobs is None or size < thresholds.compared or size < thresholds.each * len(value):
+        if self._blobs is None or (kind is not list and kind is not dict) or size < thresholds.compared:
             return False
-        return kind is list or (kind is dict and are_names(value))
+        return size >= thresholds.each * len(value) and (kind is list or are_names(value))
 
     def _is_surely_nested(self, value: Any, nested: Nested) -> bool:
         """The same, known without encoding the value as a whole, which would be in memory beside it."""
