@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, Final, NoReturn
@@ -161,7 +161,8 @@ class StepJournal:
             self.is_sure_of_order = False
             raise
         finally:
-            _UNDER_WAY.reset(outer)
+            with suppress(ValueError):  # the coroutine is closed by the garbage collector, elsewhere
+                _UNDER_WAY.reset(outer)
             self._in_flight -= 1
             self._stir()
             if not self._in_flight:
