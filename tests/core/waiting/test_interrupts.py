@@ -183,6 +183,11 @@ class TestAsking:
         assert [each.key for each in desk.asked] == ["1", None, "a#2", "a", "a", "/", "x\ud800"]
         assert result_of(await desk.answer(*range(7))) == [*range(7)]
 
+    @pytest.mark.parametrize("key", ["", 5, b"x"])
+    async def test_a_key_is_a_text(self, key: Any) -> None:
+        with pytest.raises(TypeError, match="the key of a question is a text"):
+            await Desk(asks("?", key=key)).begin()
+
     async def test_a_payload_that_cannot_be_saved_fails_the_step(self) -> None:
         with pytest.raises(SerializationError, match="the payload of an interrupt of node 'a'"):
             await Desk(asks(lambda: 1)).begin()

@@ -10,7 +10,7 @@ from typing import Any, Final, overload
 from spark.errors import RunError
 from spark.graphs.concurrency.blocking import Threads
 from spark.graphs.definition.calls import DurableCalls, P, RecordErrors, T
-from spark.graphs.definition.questions import ask
+from spark.graphs.definition.questions import ask, checked_key
 from spark.graphs.definition.retry import KIND as RETRY
 from spark.graphs.definition.signals import NO_DEFAULT, wait_for
 from spark.graphs.definition.step import StepInput
@@ -195,9 +195,11 @@ class NodeContext:
         :param schema: what ``pydantic.TypeAdapter`` takes, such as a model: the answer is validated, and returned as that. The
             question of an answer that does not fit stays open, and says in ``interrupt.error`` what was wrong.
         :raises SerializationError: the payload can't be saved.
+        :raises TypeError: the key is no text.
         """
         journal = self._open_journal("interrupt()")
-        return ask(journal, journal.next_key(QUESTION, key or ""), payload, key=key, schema=schema)
+        name = journal.next_key(QUESTION, checked_key(key))
+        return ask(journal, name, payload, key=key, schema=schema)
 
     @overload
     def run(
