@@ -95,7 +95,7 @@ CHECKPOINT = GraphCheckpoint(
     {},
     {"iteration": 8, "last_node": "Step", "run_id": "r", "reason": "trigger"},
     sequence=7,
-    topology=Topology(wired()).data,
+    topology=Topology(wired()).shape.data,
     frontier=FRONTIER,
 )
 

@@ -17,10 +17,12 @@ from spark.graphs.checkpoint import (
     CheckpointConfig,
     CheckpointManager,
     Claim,
+    FileCheckpointBackend,
     InMemoryCheckpointBackend,
 )
 from spark.graphs.checkpoint.derived import claims
 from spark.graphs.checkpoint.storage import derived_id
+from spark_testing.children import Child, Tell
 from spark_testing.clock import NEW_YEAR, FakeClock
 from tests.plugins.support.kinds import store_of
 from tests.support.running import Does, every_step
@@ -253,6 +255,26 @@ class TestHeartbeat:
         run.cancel()
         with pytest.raises(asyncio.CancelledError):
             await run
+
+    async def test_a_process_of_this_machine_that_has_ended_holds_nobody_up(self, tmp_path: Path) -> None:
+        store = FileCheckpointBackend(tmp_path)
+
+        async def claims_and_dies(tell: Tell) -> None:
+            worker = Worker(store, FakeClock(), name="killed")
+            run = worker.run()
+            await worker.began.wait()
+            tell("running")
+            await run
+
+        child = Child.start(claims_and_dies)
+        assert child.next_line() == "running"
+        worker = Worker(store, FakeClock(), name="other")
+        with pytest.raises(ClaimedError, match="killed"):
+            await worker.run(resume=True)
+        child.kill()
+        worker.may_end.set()
+        assert (await worker.run(resume=True)).content == "other"
+        await store.close()
 
     async def test_a_run_whose_claim_can_not_be_renewed_stops_in_time(self) -> None:
         class Failing(InMemoryCheckpointBackend):

@@ -295,16 +295,16 @@ class TestKeys:
         async def work(context: NodeContext) -> Any:
             try:
                 await context.run("primary", primary)
+                await context.run("thank", service.plain, "thank")
             except Failure:
                 await context.run("fallback", service.plain, "fallback")
-            return await context.run("then", service.plain, "then")
 
         repeated = Repeated(work)
         with pytest.raises(Failure):
             await repeated.graph().run()
         fails.clear()
         await repeated.graph().run(resume=True)
-        assert service.calls == [("fallback",), ("then",), ("primary",)]
+        assert service.calls == [("fallback",), ("primary",), ("thank",)]
 
 
 class Declined(Exception):
@@ -423,11 +423,11 @@ class TestErrors:
 
 
 class FullDisk(InMemoryCheckpointBackend):
-    """Can't store what is recorded for a step, for some time."""
+    """Can't store what a call has returned."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.is_full = True
+        self.is_full = False
 
     async def put(self, record: Record) -> CheckpointInfo:
         if self.is_full and record.header.metadata["reason"] == "call":
@@ -442,8 +442,12 @@ class TestEnds:
     ) -> None:
         service, backend = Service(), FullDisk()
 
+        def pays() -> Any:
+            backend.is_full = True
+            return service.plain()
+
         async def work(context: NodeContext) -> Any:
-            call = context.run("call", service.plain)
+            call = context.run("call", pays)
             if not handles:
                 return await call
             for each in (call, context.run("second", service.plain)):  # for the second, nothing more is paid
@@ -455,9 +459,6 @@ class TestEnds:
         with pytest.raises(BackendError, match="disk full"):
             await graph.run()
         assert len(service.calls) == 1
-
-        backend.is_full = False
-        await graph.run()
 
     async def test_a_cancelled_call_is_made_again(self) -> None:
         service, is_called = Service(), asyncio.Event()
@@ -478,18 +479,19 @@ class TestEnds:
         assert await repeated.run() == 2
 
     async def test_a_call_that_the_step_gives_up_is_made_again(self) -> None:
-        calls: list[int] = []
+        calls, is_called = list[int](), asyncio.Event()
 
         async def hangs_once() -> int:
             calls.append(1)
             if len(calls) == 1:
+                is_called.set()
                 await asyncio.Event().wait()
             return len(calls)
 
         async def work(context: NodeContext) -> Any:
             task = asyncio.create_task(context.run("call", hangs_once))
-            await asyncio.sleep(0)
             if not repeated.results:
+                await is_called.wait()
                 task.cancel()
                 await asyncio.wait([task])
                 return None
@@ -547,5 +549,5 @@ class TestCost:
         assert graph.checkpoint_backend is not None
         async with graph.checkpoint_backend as backend:
             infos = await CheckpointManager(backend).list_checkpoints("g", metadata={"reason": "call"})
-        assert len(infos) == 151
+        assert len(infos) > 150
         assert max(info.size for info in infos) < 25_000

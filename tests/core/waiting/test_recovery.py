@@ -29,6 +29,7 @@ class Service:
         self.under_way = 0
         self.most = 0
         self.began = asyncio.Event()
+        self.one_began = asyncio.Semaphore(0)
         self.gate = asyncio.Event()
         self.gate.set()
         self._dies = False
@@ -50,6 +51,8 @@ class Service:
         kind = context.graph_id.partition(" ")[0]
         if kind == "sleeps":
             await context.sleep(3600)
+        elif kind == "hears":
+            await context.wait_for("go")
         elif kind == "asks":
             await context.interrupt("?")
         elif kind == "fails" or self._dies:
@@ -57,6 +60,7 @@ class Service:
         self.under_way += 1
         self.most = max(self.most, self.under_way)
         self.began.set()
+        self.one_began.release()
         await asyncio.sleep(0)
         await self.gate.wait()
         self.under_way -= 1
@@ -87,12 +91,38 @@ async def test_what_can_go_on_is_resumed_and_nothing_else() -> None:
     assert isinstance(recovery.failed["fails"], Failure)
 
 
+async def test_a_message_lets_a_run_go_on_once() -> None:
+    """One that its step does not wait for is looked at, and not looked for again and again."""
+    service = Service()
+    await service.build("hears").run(wait=False)
+    await service.build("asks").run()
+    assert (await service.manager.resume_all(service.build)).resumed == {}
+
+    await service.manager.send("hears", "something else", 1)
+    recovery = await service.manager.resume_all(service.build)
+    assert {id: message.status for id, message in recovery.resumed.items()} == {"hears": "waiting"}
+    assert (await service.manager.resume_all(service.build)).resumed == {}
+
+    await service.manager.send("hears", "go", 2)
+    (question,) = await service.manager.interrupts("asks")
+    await service.manager.answer("asks", {question.id: 3})
+    recovery = await service.manager.resume_all(service.build)
+    assert {id: message.status for id, message in recovery.resumed.items()} == {
+        "hears": "completed",
+        "asks": "completed",
+    }
+
+
 async def test_at_most_so_many_are_under_way() -> None:
     service = Service()
     for number in range(7):
         await service.killed(f"killed {number}")
-    recovery = await service.manager.resume_all(service.build, limit=3)
-    assert (len(recovery.resumed), service.most) == (7, 3)
+    service.gate.clear()
+    resuming = asyncio.create_task(service.manager.resume_all(service.build, limit=3))
+    for _ in range(3):
+        await asyncio.wait_for(service.one_began.acquire(), 20)
+    service.gate.set()
+    assert (len((await resuming).resumed), service.most) == (7, 3)
 
 
 async def test_one_that_can_not_be_built_does_not_stop_the_others() -> None:

@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from spark.graphs import ExitNode, Graph, Node, NodeContext
-from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig, CheckpointInfo, open_backend
+from spark.graphs.checkpoint import (
+    CheckpointBackend,
+    CheckpointConfig,
+    CheckpointInfo,
+    CheckpointManager,
+    open_backend,
+)
 from spark.graphs.checkpoint.storage import Record
 from spark_cli.main import main
 
@@ -78,8 +84,10 @@ def save_by_hand(url: str, checkpoint_id: str, *, graph_id: str = "counting", st
 
 
 def infos(url: str) -> list[CheckpointInfo]:
+    """The checkpoints of all graphs."""
+
     async def look(store: CheckpointBackend) -> list[CheckpointInfo]:
-        return (await store.list()).infos
+        return await CheckpointManager(store).list_checkpoints()
 
     return with_store(url, look)
 

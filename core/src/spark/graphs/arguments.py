@@ -24,12 +24,13 @@ from spark.graphs.definition.nodes import Node
 from spark.graphs.definition.policies import StepPolicy
 from spark.graphs.definition.topology import Topology
 from spark.graphs.engine.attempts import Attempts
+from spark.graphs.engine.draining import RunHandle
 from spark.graphs.engine.executors import LocalExecutor
 from spark.graphs.engine.run import GraphRun
 from spark.graphs.engine.spec import FailureRule, RunSpec, Services
 from spark.graphs.resuming.origin import Origin
 from spark.graphs.resuming.restore import NothingRecorded
-from spark.graphs.resuming.session import GraphSession
+from spark.graphs.resuming.session import GraphSession, StoredCheckpoints
 from spark.graphs.resuming.validation import named
 from spark.graphs.state.journal import Entry
 from spark.graphs.tasks import Task
@@ -128,6 +129,12 @@ class Arguments:
             return None
         return self.backend, self.record_codec
 
+    def stored_checkpoints(
+        self, topology: Topology, rename: Mapping[str, str] | None, *, for_result: bool
+    ) -> StoredCheckpoints:
+        """Those of this graph id, for a graph of this shape."""
+        return StoredCheckpoints(self.graph_id, self.backend, topology, rename, for_result)
+
     def new_recorder(self) -> Recorder | None:
         """A recorder for the checkpoints of one run; None when it makes none."""
         if self.backend is None or self.checkpoint_config is None:
@@ -182,9 +189,8 @@ class Arguments:
         recorder: Recorder | None,
         trigger: RunTrigger,
         answered: Mapping[str, Entry],
-        may_wait: bool,
         received: Mapping[str, Any],
-        lease: Lease | None,
+        call: RunHandle,
     ) -> GraphRun:
         """A run that begins where the graph stands, with the pending work of the origin."""
         pending, config = origin.pending, self.checkpoint_config or _DEFAULTS
@@ -198,7 +204,7 @@ class Arguments:
             failure_rule=self.failure_rule,
             checkpoint_config=config,
             is_resumed=pending is not None,
-            may_wait=may_wait,
+            may_wait=call.may_wait,
             metrics=config.recorded_metrics() if recorder is not None else (),
         )
         position = origin.position(
@@ -212,12 +218,17 @@ class Arguments:
         )
         position.frontier.received.load(received)
         services = Services(
-            executor=LocalExecutor(topology.plans, threads=self.node_threads),
+            executor=LocalExecutor(
+                topology.plans,
+                threads=self.node_threads,
+                limits=topology.watched_nodes(self.policy),
+                clock=self.clock,
+            ),
             saver=saver_for(recorder, durability=config.durability) if recorder is not None else None,
             trigger=trigger,
             clock=self.clock,
             backend=self.backend,
-            lease=lease,
+            lease=call.lease,
         )
         return GraphRun(spec, position, services)
 

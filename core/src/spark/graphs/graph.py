@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import count
 from random import Random
 from typing import TYPE_CHECKING, Any, Self
-from weakref import WeakValueDictionary
 
 from spark.errors import RunError
 from spark.graphs.arguments import (
@@ -35,9 +33,10 @@ from spark.graphs.engine.run import GraphRun
 from spark.graphs.engine.spec import FailureRule, OnFailure
 from spark.graphs.message import Message
 from spark.graphs.progress import Progress
+from spark.graphs.resuming.alive import newest, remember
 from spark.graphs.resuming.origin import Origin, Resume, check_resume
 from spark.graphs.resuming.restore import find_topology
-from spark.graphs.resuming.session import GraphSession, StoredCheckpoints
+from spark.graphs.resuming.session import GraphSession
 from spark.graphs.resuming.validation import validated
 from spark.graphs.state.journal import Entry
 from spark.graphs.state.transactions import StateStore, check_key
@@ -45,11 +44,7 @@ from spark.graphs.tasks import Task
 from spark.graphs.values.snapshots import snapshot
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint.derived.claims import Claim, Lease
-
-_ALIVE: WeakValueDictionary[int, Graph] = WeakValueDictionary()
-"""The graphs of this process, in the order in which they were made. Several may have the same id."""
-_NUMBERS = count()
+    from spark.graphs.checkpoint.derived.claims import Claim
 
 
 class Graph:
@@ -100,7 +95,7 @@ class Graph:
             node_threads=node_threads,
             on_failure=on_failure,
             failure_grace=failure_grace,
-            policy=StepPolicy.checked(retry, timeout, idle_timeout, where="a graph"),
+            policy=StepPolicy.of_graph(retry, timeout, idle_timeout),
             clock=clock,
             random=random,
         )
@@ -115,7 +110,7 @@ class Graph:
         self._arguments.check_trigger_nodes(self._topology)
         check_reachable(self._topology, nodes)
         self._arguments.warn_of_random_id()
-        _ALIVE[next(_NUMBERS)] = self
+        remember(self)
 
     @classmethod
     def from_checkpoint(
@@ -139,7 +134,7 @@ class Graph:
         """
         store = links_of(checkpoint).store
         checkpoint = validated(migrated(checkpoint.isolated()))
-        alive = _newest_alive(checkpoint.graph_id)
+        alive = newest(Graph, checkpoint.graph_id)
         known = alive._topology if alive is not None else None
         topology, checkpoint = find_topology(checkpoint, start=start, alive=known, rename=rename)
         graph = cls(
@@ -179,37 +174,34 @@ class Graph:
             ``GraphCheckpoint`` continues from that one. ``{id: answer}`` resumes the latest run with answers to questions, by the
             ids in ``message.interrupts``. ``False`` resumes what ``from_checkpoint`` or ``load`` brought in.
         :param rename: recorded node key, class or function to the key of the node that it is in this graph.
-        :param wait: whether the run waits when all that is left waits for a time, a signal or a retry. It returns with the status
-            ``"interrupted"`` when a question is open and no retry is due any more; with False in any case, without a question as
-            ``"waiting"``, with the time in ``message.due``.
-        :param claim: True, or a ``Claim``, to be the only one who runs this graph id: others who claim it are refused meanwhile.
-        :raises ClaimedError: somebody else holds the claim, or has taken it over because it could not be renewed in time.
+        :param wait: False returns when all that is left waits for a time, a signal or a retry, as ``"waiting"`` until
+            ``message.due``. In any case a run returns as ``"interrupted"`` when only answers, and perhaps times, are left.
+        :param claim: True, or a ``Claim``: one at a time runs a graph id that is claimed; a ``ClaimedError`` stops all others.
         :raises InputConflictError: the run to resume was started with other inputs.
         :raises RunError: a run is under way, or something that only this graph holds would be lost; says what to do.
         :raises BudgetExceededError: a limit of the task's budget was reached; a checkpoint was made.
         :raises CheckpointError: a checkpoint could not be made, or the one to resume from can't be used.
         :raises Exception: whatever a node raised.
         """
-        handle, lease = self._begin("run"), None
+        call = self._begin("run", may_wait=wait)
         try:
             check_resume(resume, rename)
             if claim is not False:
-                lease = await self._arguments.take_claim(claim, on_lost=handle.lose)
+                call.lease = await self._arguments.take_claim(claim, on_lost=call.lose)
             wanted = Task.of(task)
-            stored = self._stored_checkpoints(rename, for_result=resume != "state")
+            stored = self._arguments.stored_checkpoints(self._topology, rename, for_result=resume != "state")
             origin = await self._session.choose_origin(resume, stored)
-            answered = origin.answered(resume, codec=stored.record_codec(), check=self._arguments.check)
+            answered = origin.answered(resume, codec=stored.record_codec, check=self._arguments.check)
             if origin.pending is not None:
                 origin.pending.check_inputs(wanted.inputs, codec=stored.record_codec())
                 if origin.pending.is_complete():
                     self._run = None
                     return self._session.finish_complete(origin)
             with self._arguments.new_trigger(origin) as trigger:
-                return await self._run_from(origin, wanted, trigger, answered, may_wait=wait, lease=lease)
+                return await self._run_from(origin, wanted, trigger, answered, call)
         finally:
             try:
-                if lease is not None:
-                    await lease.release()
+                await call.release_claim()
             finally:
                 self._handle = None
 
@@ -236,7 +228,9 @@ class Graph:
         """
         self._begin("load")
         try:
-            origin = await self._stored_checkpoints(rename, for_result=False).latest_or(self._session.given)
+            origin = await self._arguments.stored_checkpoints(self._topology, rename, for_result=False).latest_or(
+                self._session.given
+            )
             found = self._session.load(origin)
             self._run = None
             return found.isolated() if found is not None else None
@@ -349,14 +343,7 @@ class Graph:
         return f"<Graph {self._arguments.graph_id!r} with {len(self._topology.plans)} nodes>"
 
     async def _run_from(
-        self,
-        origin: Origin,
-        task: Task,
-        trigger: RunTrigger,
-        answered: Mapping[str, Entry],
-        *,
-        may_wait: bool,
-        lease: Lease | None,
+        self, origin: Origin, task: Task, trigger: RunTrigger, answered: Mapping[str, Entry], call: RunHandle
     ) -> Message:
         if origin.pending is not None:
             inputs = origin.pending.inputs
@@ -381,15 +368,13 @@ class Graph:
             recorder=recorder,
             trigger=trigger,
             answered=answered,
-            may_wait=may_wait,
             received=received,
-            lease=lease,
+            call=call,
         )
         self._session.begun()  # only now: a run that could not begin can be tried again
         is_stored = True
         ending = Ending(run)
-        assert self._handle is not None
-        self._handle.attach(ending)
+        call.attach(ending)
         try:
             message = await ending.reach()
             if recorder is None and message.status != "completed":
@@ -405,9 +390,6 @@ class Graph:
             if is_stored:
                 self._session.mark_stored()
 
-    def _stored_checkpoints(self, rename: Mapping[str, str] | None, *, for_result: bool) -> StoredCheckpoints:
-        return StoredCheckpoints(self._arguments.graph_id, self._arguments.backend, self._topology, rename, for_result)
-
     def _capture(self, metadata: dict[str, Any]) -> Capture:
         if self._run is not None:
             return self._run.capture(reason="manual", metadata=metadata)
@@ -415,10 +397,10 @@ class Graph:
         config = self._arguments.to_data(Task(), pending.inputs if pending else None)
         return self._session.capture(self._topology, config=config, metadata=metadata)
 
-    def _begin(self, what: str) -> RunHandle:
+    def _begin(self, what: str, *, may_wait: bool = True) -> RunHandle:
         self._check_idle(what)
-        self._handle = handle = RunHandle()
-        return handle
+        self._handle = RunHandle(may_wait=may_wait)
+        return self._handle
 
     def _check_idle(self, what: str) -> None:
         if self._handle is not None:
@@ -426,7 +408,3 @@ class Graph:
                 f"Graph {self.graph_id!r} is running, so {what} has to wait: await the run first, or use another Graph with an "
                 "id of its own."
             )
-
-
-def _newest_alive(graph_id: str) -> Graph | None:
-    return next((graph for graph in reversed(list(_ALIVE.values())) if graph.graph_id == graph_id), None)

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 
@@ -33,6 +33,22 @@ async def until_stopped(work: Coroutine[Any, Any, Result]) -> Result:
 
 
 @contextmanager
+def stopping(stop: asyncio.Event) -> Iterator[None]:
+    """Within it, the first such signal sets the event, and another one cancels the task."""
+    task = asyncio.current_task()
+
+    def on_signal(number: signal.Signals) -> None:
+        if stop.is_set() and task is not None:
+            task.cancel()
+        if not stop.is_set():
+            tell_lines(f"spark: {number.name}: runs stop at their next boundary; the same signal again cancels them")
+        stop.set()
+
+    with _handling(on_signal):
+        yield
+
+
+@contextmanager
 def _cancelling(task: asyncio.Task[Any] | None) -> Iterator[list[signal.Signals]]:
     """Within it, such a signal cancels the task, and is recorded."""
     received: list[signal.Signals] = []
@@ -42,12 +58,18 @@ def _cancelling(task: asyncio.Task[Any] | None) -> Iterator[list[signal.Signals]
         if task is not None:
             task.cancel()
 
+    with _handling(on_signal):
+        yield received
+
+
+@contextmanager
+def _handling(on_signal: Callable[[signal.Signals], None]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     with suppress(NotImplementedError, RuntimeError, ValueError):  # on Windows, and outside the main thread
         for number in _ENDING:
             loop.add_signal_handler(number, on_signal, number)
     try:
-        yield received
+        yield
     finally:
         with suppress(NotImplementedError, RuntimeError, ValueError):
             for number in _ENDING:

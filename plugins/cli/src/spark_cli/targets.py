@@ -20,18 +20,23 @@ def load_graph(target: str) -> Graph:
     """The graph that ``module:name`` means, or that the function of this name makes."""
     from spark.graphs import Graph
 
+    found = find_target(target)
+    graph = found if isinstance(found, Graph) or not callable(found) else found()
+    if not isinstance(graph, Graph):
+        refuse(f"{target!r} is {type(graph).__name__}, not a graph, and not a function that makes one.")
+    return graph
+
+
+def find_target(target: str) -> Any:
+    """What ``module:name`` means."""
     module_name, colon, path = target.partition(":")
     if not (module_name and colon and path):
         refuse(f"{target!r} is not a graph; write module:name, for instance countdown:graph.")
     module = import_module(module_name)
     try:
-        found: Any = reduce(getattr, path.split("."), module)
+        return reduce(getattr, path.split("."), module)
     except AttributeError as error:
         refuse(f"{target!r} is not a graph: {error}.")
-    graph = found if isinstance(found, Graph) or not callable(found) else found()
-    if not isinstance(graph, Graph):
-        refuse(f"{target!r} is {type(graph).__name__}, not a graph, and not a function that makes one.")
-    return graph
 
 
 def import_module(name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import pickle
 import tracemalloc
 from collections.abc import AsyncIterator, Callable
@@ -399,3 +400,22 @@ async def test_where_a_check_does_not_tell_all_checkpoints_are_encoded_at_once(o
             *([*range(number)] for number in range(1, 7)),
             [*range(6)],
         ]
+
+
+async def objects_per_checkpoint(kept: int, memory: InMemoryCheckpointBackend) -> float:
+    """How many objects the garbage collector has to look at, at the end of a fan-out, for each checkpoint that is kept."""
+    start, join = Branch(), Gathers()
+    start >> [Branch() for _ in range(kept)] >> join
+    graph = Graph(start, id=f"fan {kept}", checkpoint_config=every_step(memory))
+    gc.collect()
+    before = len(gc.get_objects())
+    await graph.run()
+    gc.collect()
+    return (len(gc.get_objects()) - before) / kept
+
+
+async def test_a_kept_checkpoint_is_a_few_objects(memory: InMemoryCheckpointBackend) -> None:
+    """A history of thousands would keep the garbage collector busy, so that each step of a wide fan-out took longer."""
+    await objects_per_checkpoint(20, memory)
+
+    assert await objects_per_checkpoint(400, memory) < 12  # two of them are what the branch returned

@@ -72,3 +72,27 @@ async def test_a_small_state_is_never_put_into_chunks() -> None:
         assert record is not None
         assert record.sequence >= steps
         assert b"$chunks" not in record.payload
+
+
+async def test_a_subclass_that_deletes_in_its_own_way_is_asked_to() -> None:
+    """What stores and deletes in one act must not go around it."""
+
+    class Noting(InMemoryCheckpointBackend):
+        def __init__(self) -> None:
+            super().__init__()
+            self.deleted: list[int] = []
+
+        async def delete(self, graph_id: str, sequence: int) -> bool:
+            self.deleted.append(sequence)
+            return await super().delete(graph_id, sequence)
+
+    @node
+    async def step(context: NodeContext) -> dict[str, bool]:
+        return {"more": context.iteration < 3}
+
+    step.on(more=True) >> step
+    backend = Noting()
+    config = CheckpointConfig(backend=backend, trigger_on_iteration=1, max_checkpoints=1)
+    await Graph(step, id="g", checkpoint_config=config).run()
+
+    assert backend.deleted == [1, 2, 3]

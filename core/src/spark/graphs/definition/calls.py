@@ -73,7 +73,7 @@ class DurableCalls:
         """Call the function, and record what comes of it."""
         journal, failure = self._journal, None
         entry: dict[str, Any] = {}
-        with journal.call_under_way():
+        async with journal.call_under_way():
             try:
                 with _under_way(journal, name):
                     value = await self._result(call)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from spark.graphs.state.journal import Entry
 from spark.graphs.state.token import Token
-from spark.graphs.state.transactions import StateView
+from spark.graphs.state.transactions import StateView, StateWrites
 
 
 class Scope(Protocol):
@@ -41,11 +41,17 @@ class Scope(Protocol):
     def is_in_step(self, token: Token) -> bool:
         """Whether the current task is the one that executes the step, and not a task that the step has made."""
 
-    def check_open(self) -> None:
-        """Raise an error if nothing can be recorded: the run has ended, or could not save what it recorded before."""
+    async def prepare_call(self) -> None:
+        """Before a durable call is made: let the store know the run, so that idempotency keys are the same again after a kill.
+
+        Raises an error if nothing can be recorded: the run has ended, or could not save what it recorded before.
+        """
 
     async def record(self, token: Token, key: str, entry: Entry) -> None:
         """Put an entry into the journal of a step. When this returns, it is durable."""
+
+    async def commit(self, token: Token, graph_writes: StateWrites | None, node_writes: StateWrites | None) -> None:
+        """Apply what a running step has written so far, which begins anew then. Returns once it is durable."""
 
 
 class StepInput:
@@ -72,6 +78,13 @@ class StepInput:
     def idempotency_key(self) -> str:
         """Names this piece of work: the same for each attempt, another for every other step and run."""
         return f"{self.scope.graph_id}/{self.scope.run_id}/{self.token.lineage:x}"
+
+    def is_current(self) -> bool:
+        """Whether the current task executes the step itself, and is none that the step has made."""
+        return self.scope.is_in_step(self.token)
+
+    def beat(self) -> None:
+        """The execution gives a sign of life."""
 
     def __repr__(self) -> str:
         return f"<StepInput of {self.node!r}, {self.idempotency_key}>"

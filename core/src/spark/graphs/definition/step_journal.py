@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final, NoReturn
 
@@ -90,7 +90,7 @@ class StepJournal:
 
     def next_number(self) -> int | None:
         """The place of a durable call in the order in which the step begins them; None where tasks of its own do so."""
-        if not self.step.scope.is_in_step(self.step.token):
+        if not self.step.is_current():
             return None
         if self._recorded is None:
             entries = self.step.scope.entries(self.step.token)
@@ -126,17 +126,17 @@ class StepJournal:
         self._check_not_ended()
         await self.step.scope.record(self.step.token, key, entry)
 
-    @contextmanager
-    def call_under_way(self) -> Iterator[None]:
+    @asynccontextmanager
+    async def call_under_way(self) -> AsyncIterator[None]:
         """A durable call is under way: nothing else suspends the step before it has ended.
 
         :raises RunError: what it returns could not be recorded.
         """
         self._check_not_ended()
-        self.step.scope.check_open()
         self._in_flight += 1
         self._idle.clear()
         try:
+            await self.step.scope.prepare_call()
             yield
         except BaseException:
             self.is_sure_of_order = False
@@ -187,6 +187,7 @@ class StepJournal:
 
     def _stir(self) -> None:
         """Something of the step is still moving: what waits gives it some turns."""
+        self.step.beat()
         self._turns = _TURNS
         if self.waits and not self._is_counting:
             self._is_counting = True

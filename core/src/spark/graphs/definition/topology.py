@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from spark.errors import GraphDefinitionError
 from spark.graphs.definition.edges import Edge
-from spark.graphs.definition.nodes import FunctionNode, JoinNode, Node
+from spark.graphs.definition.nodes import JoinNode, Node
 from spark.graphs.definition.plan import NodePlan
+from spark.graphs.definition.policies import NO_POLICY, StepPolicy, TimeLimits
+from spark.graphs.definition.recorded_shape import RecordedShape
 from spark.graphs.state.frontier import Frontier
 from spark.graphs.state.groups import MapRule
-from spark.graphs.values.loaded import class_name, function_name
 
 if TYPE_CHECKING:
     from spark.graphs.definition.maps import Each
@@ -39,16 +40,26 @@ class Topology:
             edges = tuple([(edge, keys[id(edge.target)]) for edge in node._edges])
             self._declared[key] = edges
             in_order = sorted(edges, key=lambda each: -each[0].priority) if len(edges) > 1 else edges
-            self.plans[key].edges = tuple(in_order)
+            self.plans[key].wire(tuple(in_order))
         self._order = {key: place for place, key in enumerate(self.plans)}
         self._joins = [key for key, plan in self.plans.items() if isinstance(plan.node, JoinNode)]
         self._reaches = _joins_reached(self.plans, self._joins)
         self._maps = _maps(self.plans, self._joins)
+        self._with_policies = [plan for plan in self.plans.values() if plan.policy is not NO_POLICY]
         self._identities: dict[str, str] | None = None
 
     def new_frontier(self) -> Frontier:
         """An empty frontier that knows which nodes lead to which joins."""
         return Frontier(joins=self._joins, reaches=self._reaches, order=self._order, maps=self._maps)
+
+    def watched_nodes(self, default: StepPolicy) -> dict[str, TimeLimits]:
+        """The keys of the nodes that are watched while they run, to their limits.
+
+        :param default: what the graph says of nodes that say nothing.
+        """
+        plans = self._with_policies if default is NO_POLICY else [*self.plans.values()]
+        policies = {plan.key: plan.policy.over(default) for plan in plans}
+        return {key: policy.time_limits for key, policy in policies.items() if policy.is_watched}
 
     def has_map(self, source: str | None, worker: str, key: str) -> bool:
         """Whether an edge between these nodes maps over this key."""
@@ -82,18 +93,15 @@ class Topology:
     def identities(self) -> dict[str, str]:
         """Node key to the class or function that checkpoints record for it, in discovery order."""
         if self._identities is None:
-            nodes = self.data["nodes"]
+            nodes = self.shape.data["nodes"]
             self._identities = {data["key"]: data.get("function", data.get("class")) for data in nodes}
         return self._identities
 
     @cached_property
-    def data(self) -> dict[str, Any]:
-        """The shape as plain data, as checkpoints record it. Never change it."""
-        return {
-            "start": self.start,
-            "nodes": [_node_data(plan) for plan in self.plans.values()],
-            "edges": [_edge_data(key, *edge) for key, edges in self._declared.items() for edge in edges],
-        }
+    def shape(self) -> RecordedShape:
+        """What checkpoints record of it."""
+        edges = [(key, *edge) for key, edges in self._declared.items() for edge in edges]
+        return RecordedShape(self.start, self.plans.values(), edges)
 
     def mermaid(self) -> str:
         """The shape as a Mermaid flowchart."""
@@ -101,12 +109,13 @@ class Topology:
         lines = ["flowchart TD"]
         joins = frozenset(self._joins)
         for key, plan in self.plans.items():
-            opening, closing = ("{{", "}}") if key in joins else ("([", "])") if not plan.edges else ("[", "]")
+            opening, closing = ("{{", "}}") if key in joins else ("([", "])") if not plan.outputs else ("[", "]")
             lines.append(f'    {number[key]}{opening}"{_escaped(key)}"{closing}')
         for key, plan in self.plans.items():
             for edge, target in plan.edges:
                 label = f'|"{_escaped(edge.label())}"|' if edge.label() else ""
-                lines.append(f"    {number[key]} -->{label} {number[target]}")
+                arrow = "-.->" if edge.errors else "-->"
+                lines.append(f"    {number[key]} {arrow}{label} {number[target]}")
         return "\n".join(lines) + "\n"
 
 
@@ -225,31 +234,5 @@ def _first_joins(plans: dict[str, NodePlan], joins: frozenset[str]) -> dict[str,
     return {key: {key} if key in joins else beyond[key] for key in plans}
 
 
-def _node_data(plan: NodePlan) -> dict[str, Any]:
-    node = plan.node
-    data: dict[str, Any] = {"key": plan.key, "name": node.name}
-    if isinstance(node, FunctionNode):
-        data["function"] = function_name(node.process)
-    else:
-        data["class"] = class_name(type(node))
-    if node._has_arguments:
-        data["has_arguments"] = True
-    return data
-
-
-def _edge_data(source: str, edge: Edge[Node], target: str) -> dict[str, Any]:
-    data: dict[str, Any] = {"source": source, "target": target, "priority": edge.priority}
-    if edge.each is not None:
-        data["each"] = edge.each.to_data()
-    if edge.condition is None and all(type(value) in _PLAIN for value in edge.equals.values()):
-        data["equals"] = edge.equals
-    else:
-        data["condition"] = edge.condition_label()
-    return data
-
-
 def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-_PLAIN = frozenset({str, int, bool, float, type(None)})

@@ -56,7 +56,7 @@ class CapturedPosition(Capture):
         self.is_repeat = False
         self.graph_state = graph_state
         self.node_states = node_states
-        self._topology = spec.topology.data
+        self._topology = spec.topology.shape
         self._config = spec.config
         self._run_id = spec.run_id
         self._next_id, self._tokens, self._contents, self._told = frozen
@@ -68,17 +68,34 @@ class CapturedPosition(Capture):
 
     @property
     def sections(self) -> dict[str, Any]:
-        frontier, result = frontier_data(self._next_id, self._tokens, self._contents, self._told), self._result
-        if result is not None:
-            frontier["result"] = result
+        return {
+            "graph_state": self.graph_state,
+            "node_states": self.node_states,
+            "frontier": self._frontier(),
+            "topology": self._topology.data,
+            "config": self._config,
+            "execution_metadata": self.metadata,
+        }
+
+    @property
+    def metadata(self) -> dict[str, Any]:
         facts = PlainDict(
             iteration=self._iteration, last_node=self._last_node, run_id=self._run_id, reason=self._reason
         )
+        return facts if self._more is None else {**facts, **self._more}
+
+    @property
+    def given(self) -> dict[str, Any]:
+        frontier = self._frontier()
+        del frontier["next_token"], frontier["tokens"]
         return {
             "graph_state": self.graph_state,
             "node_states": self.node_states,
             "frontier": frontier,
-            "topology": self._topology,
             "config": self._config,
-            "execution_metadata": facts if self._more is None else {**facts, **self._more},
+            "execution_metadata": self.metadata,
         }
+
+    def _frontier(self) -> dict[str, Any]:
+        frontier = frontier_data(self._next_id, self._tokens, self._contents, self._told)
+        return frontier if self._result is None else {**frontier, "result": self._result}

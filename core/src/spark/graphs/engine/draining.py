@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spark.errors import GraphDefinitionError
 from spark.graphs.engine.ending import Ending
 from spark.graphs.engine.outcome import Drain
+
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint.derived.claims import Lease
 
 GRACE = 30.0
 """Seconds that running steps get to finish, unless the caller says otherwise."""
@@ -17,11 +20,15 @@ GRACE = 30.0
 class RunHandle:
     """A call of ``run()``, for whoever asks it to stop. A request that comes before its first step is kept until then."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, may_wait: bool) -> None:
         self._loop = asyncio.get_running_loop()
         self._ending: Ending | None = None
         self._request: Drain | None = None
         self._lost: Exception | None = None
+        self.may_wait: bool = may_wait
+        """Whether the run waits for times and signals when nothing else is left, instead of returning."""
+        self.lease: Lease | None = None
+        """The claim on the graph that it holds, if it is to hold one."""
 
     def attach(self, ending: Ending) -> None:
         """The run is about to take steps."""
@@ -48,6 +55,11 @@ class RunHandle:
         self._lost = error
         if self._ending is not None:
             self._ending.lose(error)
+
+    async def release_claim(self) -> None:
+        """The run has ended: let others have the claim."""
+        if self.lease is not None:
+            await self.lease.release()
 
     @staticmethod
     def _drain(ending: Ending, request: Drain) -> None:

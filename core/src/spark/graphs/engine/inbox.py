@@ -136,7 +136,7 @@ class RunInbox:
 
     def _note_seen(self, letters: Iterable[Letter], end: int) -> None:
         self._seen |= {letter.sequence: letter.topic for letter in letters}
-        self._looked_to = end - 1
+        self._looked_to = self._frontier.suspended.looked_to = end - 1
 
     def _deliver(self, topic: str) -> None:
         letters, suspended = self._letters[topic], self._frontier.suspended

@@ -107,7 +107,7 @@ class GraphSession:
                 "graph_state": self.state.capture(),
                 "node_states": {key: store.capture() for key, store in self.node_states.items()},
                 "frontier": pending.frontier if pending else None,
-                "topology": topology.data,
+                "topology": topology.shape.data,
                 "config": config,
                 "execution_metadata": {**facts, "reason": "manual", "metadata": metadata},
             }
@@ -254,8 +254,8 @@ class StoredCheckpoints:
         sections: dict[str, Any] = {"config": checkpoint.config}
         if checkpoint.frontier is not None and checkpoint.frontier is loaded.frontier:
             sections["frontier"] = checkpoint.frontier
-        if is_same(checkpoint.topology, self.topology.data):
-            sections["topology"] = self.topology.data
+        if is_same(checkpoint.topology, self.topology.shape.data):
+            sections["topology"] = self.topology.shape.data
         return sections
 
     def check_not_renamed(self) -> None:

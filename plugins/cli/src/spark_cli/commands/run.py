@@ -42,6 +42,14 @@ def run(
             help="With a resume: the checkpoint's node OLD, a key, class or function, has the key NEW now.",
         ),
     ] = [],  # noqa: B006
+    due: Annotated[
+        bool,
+        typer.Option(
+            "--due",
+            help="Resume all unfinished runs of the store that can go on now; TARGET makes the graph for a graph id.",
+        ),
+    ] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="With --due: so many runs at a time.")] = 8,
     url: Url = "",
 ) -> None:
     """Run a graph. Its result goes to standard output, as JSON; its progress, and what nodes print, to standard error.
@@ -50,6 +58,13 @@ def run(
     """
     from spark_cli.signals import until_stopped  # asyncio takes long to import
 
+    if due:
+        if resume or resume_state or inputs or renamed:
+            refuse(
+                "--due resumes runs with the inputs that they have; of the other options, it takes --limit and --url."
+            )
+        _run_due(target, url, limit=limit)
+        return
     if resume and resume_state:
         refuse("give one of --resume, which finishes a run, and --resume-state, which begins another.")
     given = _inputs(inputs) if inputs else None
@@ -70,6 +85,16 @@ def run(
                 "content": message.content,
             }
         )
+
+
+def _run_due(target: str, url: str, *, limit: int) -> None:
+    from spark_cli.due import builder, report, resume_due
+
+    with contextlib.redirect_stdout(sys.stderr):
+        recovery = wait_for(resume_due(builder(target), url, limit=limit))
+    say_json(report(recovery))
+    if recovery.failed:
+        end(fine=False)
 
 
 def _inputs(text: str) -> dict[str, Any]:
@@ -113,7 +138,9 @@ async def _run(
     began = datetime.now(UTC)
     try:
         async with watched(graph):
-            return await graph.run(inputs, resume=resume, rename=rename)
+            store = graph.checkpoint_backend
+            claim = store is not None and store.persistent  # others can see it
+            return await graph.run(inputs, resume=resume, rename=rename, claim=claim)
     except RunError as error:
         if isinstance(error, InputConflictError) or resume == "state":
             error.add_note(_IN_WORDS_OF_THE_COMMAND)

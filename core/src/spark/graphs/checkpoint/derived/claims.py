@@ -19,6 +19,7 @@ from typing import Any, Final, Self
 from spark.errors import CheckpointDamagedError, ClaimedError, GraphDefinitionError, SequenceTakenError, SparkError
 from spark.graphs.checkpoint.calls import ATTEMPTS, never_free
 from spark.graphs.checkpoint.derived.history import Added, DerivedHistory
+from spark.graphs.checkpoint.derived.processes import is_gone, this_system
 from spark.graphs.checkpoint.ids import CLAIM
 from spark.graphs.checkpoint.records.info import Scalar
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
@@ -45,7 +46,8 @@ class Claim:
     other one has. None: the host, the process id and a random part."""
     ttl: float = 30.0
     """Seconds. The claim is renewed three times in this time. An owner who could not renew it for so long stops; others may take
-    it over after twice this time, so their clocks may differ by this much."""
+    it over after twice this time, so their clocks may differ by this much; at once, where they see that the process has
+    ended, because it was of the same machine."""
 
     def __post_init__(self) -> None:
         owner, ttl = self.owner, self.ttl
@@ -83,6 +85,8 @@ class Held:
 
     owner: str
     process: str
+    is_gone: bool
+    """The process is known to have ended."""
     since: datetime
     expires: datetime
     """When others may take it over, unless it is renewed until then."""
@@ -97,11 +101,16 @@ class Held:
             begun = datetime.fromisoformat(since)
         except ValueError:
             return None
-        return cls(owner, str(process), begun, renewed + timedelta(seconds=2 * ttl))
+        gone = is_gone(facts.get("system"), facts.get("pid"))
+        return cls(owner, str(process), gone, begun, renewed + timedelta(seconds=2 * ttl))
 
     def lets(self, owner: str, *, now: datetime) -> bool:
-        """Whether this owner may take it: it has expired, or is the owner's own, of a process that is gone."""
-        return now >= self.expires or (self.owner == owner and self.process != _PROCESS)
+        """Whether this owner may take it: nobody holds it any more, or the owner itself does, of an earlier process."""
+        return not self.is_held(now) or (self.owner == owner and self.process != _PROCESS)
+
+    def is_held(self, now: datetime) -> bool:
+        """Whether there may still be somebody."""
+        return now < self.expires and not self.is_gone
 
     def refused(self, graph_id: str) -> ClaimedError:
         """What to raise for whom it does not let."""
@@ -151,14 +160,15 @@ class Lease:
         :raises BackendError: the storage failed.
         """
         owner, now = self._claim.owner or "", self._clock.utc_now()
-        self._facts |= {"owner": owner, "process": _PROCESS, "since": now.isoformat(), "ttl": self._claim.ttl}
+        self._facts |= {"owner": owner, "since": now.isoformat(), "ttl": self._claim.ttl}
+        self._facts |= {"process": _PROCESS, "pid": os.getpid(), "system": this_system()}
         for _ in range(ATTEMPTS):
             next_sequence = await self._history.next_sequence()
             latest = await self._latest()
             before = None if latest is None else Held.of(latest.metadata, latest.timestamp)
             if before is not None and not before.lets(owner, now=self._clock.utc_now()):
                 raise before.refused(self._history.graph_id)
-            self.took_over = before is not None
+            self.took_over = before is not None and not before.is_gone
             try:
                 await self._put(next_sequence)
                 await self._history.delete(range(next_sequence))

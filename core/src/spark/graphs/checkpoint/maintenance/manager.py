@@ -179,12 +179,14 @@ class CheckpointManager:
         """
         from spark.graphs.checkpoint.derived.claims import Claim
         from spark.graphs.checkpoint.maintenance.recovery import RECOVERED, Recovery, Resuming, due_runs
+        from spark.graphs.checkpoint.maintenance.runs import with_news
 
         if type(limit) is not int or limit < 1:
             raise GraphDefinitionError(f"resume_all(limit={limit!r}): give a whole number of at least 1.")
         owner = Claim.of(claim).named()
         runs = await self.runs(RECOVERED if status is None else status, prefix=prefix)
-        due, skipped = due_runs(runs, now=self._clock.utc_now(), news=(), stale_after=stale_after)
+        news = await with_news(self.backend, runs)
+        due, skipped = due_runs(runs, now=self._clock.utc_now(), news=news, stale_after=stale_after)
         recovery: Recovery[Outcome] = Recovery(skipped=skipped)
         await Resuming(build_graph, owner, recovery, stop=stop or asyncio.Event()).resume(due, limit=limit)
         return recovery
@@ -209,11 +211,12 @@ class CheckpointManager:
         """The questions that a graph waits to have answered, in the order in which they were asked.
 
         Those of its latest checkpoint; none where it has no checkpoint. Each is answered with
-        ``graph.run(resume={interrupt.id: answer})``.
+        ``graph.run(resume={interrupt.id: answer})``. Of the program's own types, only those in payloads need to be known here.
 
         :raises CheckpointDamagedError: what is stored is not what was written.
+        :raises DeserializationError: the type of a value in a payload is not known to this program.
         """
-        latest = await load_latest(self.backend, graph_id)
+        latest = await load_latest(self.backend, graph_id, ("frontier", ("tokens", "journal")))
         return latest.interrupts() if latest is not None else ()
 
     async def send(self, graph_id: str, name: str, value: Any = None, *, key: str | None = None) -> bool:

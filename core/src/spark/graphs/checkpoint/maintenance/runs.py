@@ -10,12 +10,12 @@ from typing import Any, Final, TypeVar
 from spark.errors import GraphDefinitionError
 from spark.graphs.checkpoint.calls import wrapped
 from spark.graphs.checkpoint.derived.claims import Held
-from spark.graphs.checkpoint.ids import CLAIM, derived_id
+from spark.graphs.checkpoint.ids import CLAIM, INBOX, derived_id
 from spark.graphs.checkpoint.records.info import CheckpointInfo, Scalar
 from spark.graphs.checkpoint.records.query import CheckpointQuery
 from spark.graphs.checkpoint.records.record import RecordHeader
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
-from spark.graphs.checkpoint.storage.listing import DamagedRecord
+from spark.graphs.checkpoint.storage.listing import DamagedRecord, LatestHeaders
 from spark.wording import did_you_mean
 
 Kind = TypeVar("Kind")
@@ -56,6 +56,8 @@ class RunInfo:
     """The latest checkpoint that was not made by hand; with ``"manual"``, the latest one."""
     sequence: int | None = None
     """Its place in the history of the graph."""
+    messages: int | None = None
+    """Where steps wait for messages, answers for instance: the sequence of the last one in the inbox that the run has seen."""
     owner: str | None = None
     """Who has claimed an unfinished run, if that claim has not expired."""
 
@@ -96,8 +98,18 @@ async def with_owners(backend: CheckpointBackend, runs: Sequence[RunInfo], *, no
     with wrapped(backend, "reading who runs graphs"):
         headers = (await backend.latest_headers([*claims])).headers if claims else {}
     held = {claims[id]: Held.of(header.metadata, header.timestamp) for id, header in headers.items()}
-    owners = {graph_id: claim.owner for graph_id, claim in held.items() if claim is not None and now < claim.expires}
+    owners = {graph_id: claim.owner for graph_id, claim in held.items() if claim is not None and claim.is_held(now)}
     return [replace(run, owner=owners[run.graph_id]) if run.graph_id in owners else run for run in runs]
+
+
+async def with_news(backend: CheckpointBackend, runs: Sequence[RunInfo]) -> set[str]:
+    """The ids of those graphs to which messages were sent that their runs wait for, perhaps, and have not seen."""
+    seen = {derived_id(INBOX, run.graph_id): run for run in runs if run.messages is not None}
+    with wrapped(backend, "looking for messages that were sent to graphs"):
+        found = await backend.latest_headers([*seen]) if seen else LatestHeaders({})
+    damaged = {run.graph_id for id, run in seen.items() if any(each.graph_id == id for each in found.damaged)}
+    new = {seen[id].graph_id for id, header in found.headers.items() if header.sequence > (seen[id].messages or 0)}
+    return new | damaged  # whoever resumes these is told
 
 
 async def _run_before(backend: CheckpointBackend, latest: RecordHeader) -> RunInfo:
@@ -129,6 +141,7 @@ def _run(line: RecordHeader | CheckpointInfo, *, status: str | None = None) -> R
         error=error,
         iteration=_fact(facts, "iteration", int) or 0,
         questions=_fact(facts, "questions", int) or 0,
+        messages=_fact(facts, "messages", int),
         checkpoint_id=line.checkpoint_id,
         sequence=line.sequence,
     )

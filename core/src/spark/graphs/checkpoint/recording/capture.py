@@ -25,6 +25,17 @@ class Capture(ABC):
     def sections(self) -> dict[str, Any]:
         """What ``GraphCheckpoint`` holds, by the names of its sections: the same each time, in any thread."""
 
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The section ``execution_metadata``."""
+        metadata: dict[str, Any] = self.sections["execution_metadata"]
+        return metadata
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Of the sections what comes from users. Everything else can be saved in any case."""
+        return self.sections
+
     def checkpoint(
         self,
         checkpoint_id: str,

@@ -22,6 +22,10 @@ class Sectioned(Protocol):
     def sections(self) -> Mapping[str, Any]:
         """By their names: the same each time, in any thread."""
 
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """The section ``execution_metadata``."""
+
 
 class SectionsEncoder(Protocol):
     """What encodes the records of a run: the same each time, in any thread."""
@@ -124,7 +128,7 @@ class DeferredRecord(Record):
         if name == "checkpoint_id":
             return automatic_id(self.graph_id, self.sequence)
         if name == "metadata":
-            return searchable(self._capture.sections["execution_metadata"])
+            return searchable(self._capture.metadata)
         if self._size < 0:
             self._size = self.copy().header.size
         return self._size

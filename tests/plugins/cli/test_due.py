@@ -1,0 +1,165 @@
+"""``spark run --due``: whatever is unfinished in a store and can go on is resumed, by cron or by a service."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spark.graphs import Graph
+from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager, open_backend
+from spark_testing.clock import FakeClock
+from tests.plugins.support.command_line import spark
+
+BEFORE = datetime.now(UTC) - timedelta(hours=1)
+MODULE = """
+from pathlib import Path
+from spark.graphs import Graph, node
+
+@node
+async def begin(context):
+    return {}
+
+@node
+async def work(context):
+    kind = context.graph_id.partition("-")[0]
+    if kind == "later":
+        await context.sleep(20 * 365 * 86400)
+    if kind == "soon":
+        await context.sleep(60)
+    if kind == "asks":
+        await context.interrupt("?")
+    if kind == "fails" and not Path("mended").exists():
+        raise ConnectionError("the service is down")
+    print("done", context.graph_id)
+    return kind
+
+begin >> work
+
+def build(graph_id):
+    return Graph(begin, id=graph_id)
+
+async def slow_build(graph_id):
+    return build(graph_id)
+
+graph = build("one")
+"""
+
+
+@pytest.fixture(autouse=True)
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    (tmp_path / "due_module.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("due_module", None)
+
+
+def begin(url: str, *graph_ids: str) -> None:
+    """Run graphs, some time ago, until they wait or fail."""
+    import due_module  # type: ignore[import-not-found]
+
+    async def run() -> None:
+        async with open_backend(url) as store:
+            for graph_id in graph_ids:
+                config = CheckpointConfig(backend=store)
+                graph = Graph(due_module.begin, id=graph_id, checkpoint_config=config, clock=FakeClock(now=BEFORE))
+                await asyncio.gather(graph.run(wait=False), return_exceptions=True)
+
+    asyncio.run(run())
+
+
+def statuses(url: str) -> dict[str, str]:
+    async def look() -> dict[str, str]:
+        async with open_backend(url) as store:
+            return {run.graph_id: run.status for run in await CheckpointManager(store).runs()}
+
+    return asyncio.run(look())
+
+
+@pytest.mark.parametrize("target", ["due_module:build", "due_module:slow_build"])
+def test_what_is_due_is_resumed(target: str) -> None:
+    url = "sqlite:///runs.db"
+    begin(url, "later-1", "soon-1", "soon-2", "asks-1", "fails-1")
+    done = spark("run", target, "--due", "--url", url, "--limit", "2")
+
+    assert done.code in (None, 0)
+    finished = {"status": "completed", "due": None, "interrupts": []}
+    assert done.json == {"resumed": {"soon-1": finished, "soon-2": finished}, "failed": {}, "skipped": {}}
+    assert "done soon-1" in done.err
+    assert statuses(url) == {
+        "later-1": "waiting",
+        "soon-1": "completed",
+        "soon-2": "completed",
+        "asks-1": "interrupted",
+        "fails-1": "failed",
+    }
+    again = spark("run", target, "--due", "--url", url)
+    assert (again.code in (None, 0), again.json["resumed"]) == (True, {})
+
+
+def test_a_run_that_fails_shows_in_the_exit_code(tmp_path: Path) -> None:
+    url = "sqlite:///runs.db"
+    begin(url, "soon-1", "soon-2")
+    text = (tmp_path / "due_module.py").read_text()
+    (tmp_path / "due_module.py").write_text(
+        text.replace('print("done"', 'assert context.graph_id != "soon-1"; print("done"')
+    )
+    del sys.modules["due_module"]
+    done = spark("run", "due_module:build", "--due", "--url", url)
+
+    assert done.code == 1
+    assert done.json["failed"] == {"soon-1": "AssertionError: "}
+    assert list(done.json["resumed"]) == ["soon-2"]
+    assert "the run of graph 'soon-1' failed" in done.err
+    assert "AssertionError" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["due_module:graph", "--due"], "a function that makes the graph for a graph id"),
+        (["due_module:build", "--due", "--resume"], "--due resumes runs with the inputs that they have"),
+        (["due_module:build", "--due", "--input", "{}"], "--due resumes runs with the inputs that they have"),
+        (["due_module:nothing", "--due"], "is not a graph"),
+        (["due_module:build", "--due", "--limit", "0"], "--limit"),
+    ],
+)
+def test_wrong_usage_is_refused(arguments: list[str], message: str) -> None:
+    done = spark("run", *arguments, "--url", "sqlite:///runs.db")
+    assert done.code == 2
+    assert message in done.err
+
+
+def test_it_takes_the_configured_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert spark("run", "due_module:build", "--due").code == 2
+    monkeypatch.setenv("SPARK_CHECKPOINT_URL", "sqlite:///runs.db")
+    begin("sqlite:///runs.db", "soon-1")
+    assert [*spark("run", "due_module:build", "--due").json["resumed"]] == ["soon-1"]
+
+
+def test_a_run_that_somebody_claims_is_refused_by_name() -> None:
+    """``spark run`` claims what it runs."""
+    from spark.graphs.checkpoint.derived.claims import Claim, Lease
+    from spark.graphs.clock import SYSTEM_CLOCK, SYSTEM_RANDOM
+
+    done: list[Any] = []
+
+    async def claimed() -> None:
+        async with open_backend("sqlite:///runs.db") as store:
+            claim = Claim(owner="somebody")
+            lease = Lease(claim, store, "one", clock=SYSTEM_CLOCK, random=SYSTEM_RANDOM, on_lost=print)
+            await lease.take()
+            done.append(await asyncio.to_thread(spark, "run", "due_module:graph", "--url", "sqlite:///runs.db"))
+            await lease.release()
+
+    asyncio.run(claimed())
+    assert done[0].code == 1
+    assert "being run by 'somebody'" in done[0].err
+    assert f"since {datetime.now(UTC):%Y-}" in done[0].err
+    assert spark("run", "due_module:graph", "--url", "sqlite:///runs.db").json["content"] == "one"
