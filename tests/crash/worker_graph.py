@@ -8,6 +8,7 @@ from typing import Any
 from spark.graphs import Graph, JoinNode, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig, CheckpointHandler, Durability, GraphCheckpoint
 from spark.graphs.checkpoint.encoding.levels import Thresholds
+from spark.graphs.checkpoint.serialization import cost
 from tests.crash import growing_state
 from tests.crash.growing_state import ITEMS
 
@@ -20,6 +21,8 @@ NOTES = 250
 SHARE = 64
 """By so much less one more blob costs each store, and chunks are small and few on a level: so a short run writes, merges, cleans
 and drops many."""
+FEW = 20
+"""What takes more than so many values to encode is encoded in a thread, where chunks are stored ahead of their record."""
 MAPPED = 6
 """Each sixth round has a map."""
 
@@ -99,12 +102,13 @@ def build(
     )
     backend.blob_cost = max(type(backend).blob_cost // SHARE, 1024)
     Thresholds.of_store = _small  # type: ignore[method-assign, assignment]
+    cost._LIGHT_VALUES = FEW  # type: ignore[misc]
     notes = {f"note {number}": "" for number in range(NOTES)}
     return Graph(start=tick, id=graph_id, state=notes | growing_state.at_first(), checkpoint_config=config)
 
 
 def _small(blob_cost: float) -> Thresholds:
-    return Thresholds(blob_cost, worth=200, nested=1024, compared=2048, ratio=4, largest=16 * 1024)
+    return Thresholds(blob_cost, worth=200, nested=1024, compared=2048, ratio=4, largest=16 * 1024, held=4096)
 
 
 def next_link(chain: str) -> str:

@@ -317,6 +317,25 @@ class KeepsAFewLargeValues(WithBlobs):
         self._blobs.setdefault(record.graph_id, {}).update(few)
 
 
+class LosesWhatComesAhead(WithBlobs):
+    """Says that large values are stored, and waits for their record."""
+
+    found_by = "test_large_values_may_come_before_their_record"
+
+    async def put_blobs(self, graph_id, blobs):
+        return True
+
+
+class TakesLargeValuesForARecord(WithBlobs):
+    """Counts a sequence as used once a large value was written for it."""
+
+    found_by = "test_large_values_may_come_before_their_record"
+
+    async def next_sequence(self, graph_id):
+        names = await self.blob_names(graph_id)
+        return max([await super().next_sequence(graph_id), *(int(name[:12]) + 1 for name in names)])
+
+
 class KeepsLargeValuesWithTheirRecord(WithBlobs):
     """Removes the large values that a record brought when it is deleted."""
 

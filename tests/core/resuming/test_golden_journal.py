@@ -106,7 +106,7 @@ CHECKPOINT = GraphCheckpoint(
     {},
     {"iteration": 1, "last_node": "Start", "run_id": "r", "reason": "answered"},
     sequence=7,
-    topology=Topology(wired()).data,
+    topology=Topology(wired()).shape.data,
     frontier=FRONTIER,
 )
 

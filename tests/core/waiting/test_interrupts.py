@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from pydantic import BaseModel
 
-from spark.errors import GraphDefinitionError, InputConflictError, NodeError, RunError, SerializationError
+from spark.errors import (
+    DeserializationError,
+    GraphDefinitionError,
+    InputConflictError,
+    NodeError,
+    RunError,
+    SerializationError,
+)
 from spark.graphs import Graph, Interrupt, JoinNode, Message, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointManager, InMemoryCheckpointBackend
 from spark_testing.clock import SkippingClock
@@ -133,7 +143,9 @@ class TestAsking:
             return await context.interrupt(await context.run("look up", slow))
 
         async def work(context: NodeContext) -> Any:
-            return await asyncio.gather(context.interrupt("at once"), looks_up(context))
+            async with asyncio.TaskGroup() as group:
+                group.create_task(context.interrupt("at once"))
+                group.create_task(looks_up(context))
 
         assert [each.payload for each in await Desk(work).begin()] == ["at once", "looked up"]
 
@@ -599,6 +611,39 @@ class TestReading:
         assert await desk.manager.interrupts("desk") == asked
         assert (await history(desk.graph()))[-1].interrupts() == asked
         assert await desk.manager.interrupts("unknown") == ()
+
+    async def test_it_takes_none_of_the_programs_types(self, tmp_path: Path) -> None:
+        """Another process lists what is asked; it knows neither the state nor what the nodes returned."""
+        program = f"""
+import asyncio, dataclasses
+from spark.graphs import Graph, Node
+from spark.graphs.checkpoint import CheckpointConfig
+
+@dataclasses.dataclass
+class Own:
+    text: str
+
+class Start(Node):
+    async def process(self, context):
+        await context.graph_state.set("own", Own("x" * 200_000))
+        return {{"own": [Own("item")]}}
+
+class Ask(Node):
+    async def process(self, context):
+        return await context.interrupt({{"of": context.inputs.text}}, key="ask")
+
+start = Start()
+start.each("own") >> Ask()
+config = CheckpointConfig(backend="sqlite:///{tmp_path / "runs.db"}")
+asyncio.run(Graph(start, id="program", checkpoint_config=config).run())
+"""
+        await asyncio.to_thread(subprocess.run, [sys.executable, "-c", program], check=True)
+        manager = CheckpointManager(f"sqlite:///{tmp_path / 'runs.db'}")
+        async with manager.backend:
+            (asked,) = await manager.interrupts("program")
+            assert (asked.payload, asked.path) == ({"of": "item"}, (0,))
+            with pytest.raises(DeserializationError):
+                await manager.load_latest("program")
 
     async def test_what_is_returned_is_the_callers_own(self) -> None:
         desk = Desk(asks({"list": [1]}), stored=False)

@@ -30,7 +30,7 @@ from spark.graphs.engine.run import GraphRun
 from spark.graphs.engine.spec import FailureRule, RunSpec, Services
 from spark.graphs.resuming.origin import Origin
 from spark.graphs.resuming.restore import NothingRecorded
-from spark.graphs.resuming.session import GraphSession
+from spark.graphs.resuming.session import GraphSession, StoredCheckpoints
 from spark.graphs.resuming.validation import named
 from spark.graphs.state.journal import Entry
 from spark.graphs.tasks import Task
@@ -129,6 +129,12 @@ class Arguments:
             return None
         return self.backend, self.record_codec
 
+    def stored_checkpoints(
+        self, topology: Topology, rename: Mapping[str, str] | None, *, for_result: bool
+    ) -> StoredCheckpoints:
+        """Those of this graph id, for a graph of this shape."""
+        return StoredCheckpoints(self.graph_id, self.backend, topology, rename, for_result)
+
     def new_recorder(self) -> Recorder | None:
         """A recorder for the checkpoints of one run; None when it makes none."""
         if self.backend is None or self.checkpoint_config is None:
@@ -212,7 +218,12 @@ class Arguments:
         )
         position.frontier.received.load(received)
         services = Services(
-            executor=LocalExecutor(topology.plans, threads=self.node_threads),
+            executor=LocalExecutor(
+                topology.plans,
+                threads=self.node_threads,
+                limits=topology.watched_nodes(self.policy),
+                clock=self.clock,
+            ),
             saver=saver_for(recorder, durability=config.durability) if recorder is not None else None,
             trigger=trigger,
             clock=self.clock,

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import count
 from random import Random
 from typing import TYPE_CHECKING, Any, Self
-from weakref import WeakValueDictionary
 
 from spark.errors import RunError
 from spark.graphs.arguments import (
@@ -35,9 +33,10 @@ from spark.graphs.engine.run import GraphRun
 from spark.graphs.engine.spec import FailureRule, OnFailure
 from spark.graphs.message import Message
 from spark.graphs.progress import Progress
+from spark.graphs.resuming.alive import newest, remember
 from spark.graphs.resuming.origin import Origin, Resume, check_resume
 from spark.graphs.resuming.restore import find_topology
-from spark.graphs.resuming.session import GraphSession, StoredCheckpoints
+from spark.graphs.resuming.session import GraphSession
 from spark.graphs.resuming.validation import validated
 from spark.graphs.state.journal import Entry
 from spark.graphs.state.transactions import StateStore, check_key
@@ -46,10 +45,6 @@ from spark.graphs.values.snapshots import snapshot
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.derived.claims import Claim
-
-_ALIVE: WeakValueDictionary[int, Graph] = WeakValueDictionary()
-"""The graphs of this process, in the order in which they were made. Several may have the same id."""
-_NUMBERS = count()
 
 
 class Graph:
@@ -100,7 +95,7 @@ class Graph:
             node_threads=node_threads,
             on_failure=on_failure,
             failure_grace=failure_grace,
-            policy=StepPolicy.checked(retry, timeout, idle_timeout, where="a graph"),
+            policy=StepPolicy.of_graph(retry, timeout, idle_timeout),
             clock=clock,
             random=random,
         )
@@ -115,7 +110,7 @@ class Graph:
         self._arguments.check_trigger_nodes(self._topology)
         check_reachable(self._topology, nodes)
         self._arguments.warn_of_random_id()
-        _ALIVE[next(_NUMBERS)] = self
+        remember(self)
 
     @classmethod
     def from_checkpoint(
@@ -139,7 +134,7 @@ class Graph:
         """
         store = links_of(checkpoint).store
         checkpoint = validated(migrated(checkpoint.isolated()))
-        alive = _newest_alive(checkpoint.graph_id)
+        alive = newest(Graph, checkpoint.graph_id)
         known = alive._topology if alive is not None else None
         topology, checkpoint = find_topology(checkpoint, start=start, alive=known, rename=rename)
         graph = cls(
@@ -194,9 +189,9 @@ class Graph:
             if claim is not False:
                 call.lease = await self._arguments.take_claim(claim, on_lost=call.lose)
             wanted = Task.of(task)
-            stored = self._stored_checkpoints(rename, for_result=resume != "state")
+            stored = self._arguments.stored_checkpoints(self._topology, rename, for_result=resume != "state")
             origin = await self._session.choose_origin(resume, stored)
-            answered = origin.answered(resume, codec=stored.record_codec(), check=self._arguments.check)
+            answered = origin.answered(resume, codec=stored.record_codec, check=self._arguments.check)
             if origin.pending is not None:
                 origin.pending.check_inputs(wanted.inputs, codec=stored.record_codec())
                 if origin.pending.is_complete():
@@ -233,7 +228,9 @@ class Graph:
         """
         self._begin("load")
         try:
-            origin = await self._stored_checkpoints(rename, for_result=False).latest_or(self._session.given)
+            origin = await self._arguments.stored_checkpoints(self._topology, rename, for_result=False).latest_or(
+                self._session.given
+            )
             found = self._session.load(origin)
             self._run = None
             return found.isolated() if found is not None else None
@@ -393,9 +390,6 @@ class Graph:
             if is_stored:
                 self._session.mark_stored()
 
-    def _stored_checkpoints(self, rename: Mapping[str, str] | None, *, for_result: bool) -> StoredCheckpoints:
-        return StoredCheckpoints(self._arguments.graph_id, self._arguments.backend, self._topology, rename, for_result)
-
     def _capture(self, metadata: dict[str, Any]) -> Capture:
         if self._run is not None:
             return self._run.capture(reason="manual", metadata=metadata)
@@ -414,7 +408,3 @@ class Graph:
                 f"Graph {self.graph_id!r} is running, so {what} has to wait: await the run first, or use another Graph with an "
                 "id of its own."
             )
-
-
-def _newest_alive(graph_id: str) -> Graph | None:
-    return next((graph for graph in reversed(list(_ALIVE.values())) if graph.graph_id == graph_id), None)

@@ -33,7 +33,7 @@ class Interrupt:
     """In a map, the item that asks: its index, or its key, in each map around it, the outermost first."""
 
     @classmethod
-    def of(cls, entry: Entry, *, node: str, path: tuple[Any, ...]) -> Self:
+    def of(cls, entry: Entry, *, node: str) -> Self:
         """The question that an entry of a journal holds."""
         return cls(
             id=entry["id"],
@@ -43,33 +43,22 @@ class Interrupt:
             key=entry.get("key"),
             schema=snapshot(entry.get("schema")),
             error=entry.get("refused"),
-            path=path,
+            path=tuple(snapshot(entry.get("path", ()))),
         )
 
 
 def open_questions(frontier: Mapping[str, Any]) -> tuple[Interrupt, ...]:
     """The questions that are open, in the order in which they were asked.
 
-    :param frontier: that section of a checkpoint, or what the frontier of a run captures.
+    :param frontier: that section of a checkpoint, or what the frontier of a run captures; tokens and journal are enough.
     :raises KeyError, TypeError, ValueError, AttributeError: no run would write this.
     """
     tokens, found = frontier["tokens"], []
     for name, entry in frontier.get("journal", {}).items():
         id, _, key = name.partition("/")
         if key.startswith(f"{QUESTION}:") and is_open(entry):
-            found.append(Interrupt.of(entry, node=tokens[id]["node"], path=_path(frontier, tokens[id])))
+            found.append(Interrupt.of(entry, node=tokens[id]["node"]))
     return tuple(sorted(found, key=lambda interrupt: interrupt.since))
-
-
-def _path(frontier: Mapping[str, Any], token: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The item of a map that a token comes of."""
-    path: list[Any] = []
-    while token.get("scope"):
-        number, index = token["scope"]
-        token = frontier["tokens"][str(number)]
-        items = frontier["contents"][token["content"]]
-        path.append(list(items)[index] if isinstance(items, Mapping) else index)
-    return tuple(reversed(path))
 
 
 @dataclass(frozen=True, slots=True)

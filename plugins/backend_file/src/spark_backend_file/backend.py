@@ -144,6 +144,10 @@ class FileCheckpointBackend(CheckpointBackend):
     async def forget(self, graph_id: str) -> Sequences:
         return await self._threads.run(self._graphs.forget, graph_id)
 
+    async def put_blobs(self, graph_id: str, blobs: Mapping[str, bytes]) -> bool:
+        await self._threads.run(self._graphs.put_blobs, graph_id, blobs)
+        return True
+
     async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
         return await self._threads.run(self._graphs.get_blobs, graph_id, names)
 

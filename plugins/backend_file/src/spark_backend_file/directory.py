@@ -210,6 +210,14 @@ class GraphDirectory(ABC):
             raise DeletionError(str(error), deleted=deleted) from error.__cause__
         return deleted
 
+    def put_blobs(self, graph_id: str, blobs: Mapping[str, bytes]) -> None:
+        """See ``CheckpointBackend.put_blobs``."""
+        name = quote(graph_id)
+        action = f"save large values of graph {graph_id[:80]!r}"
+        with self.session(action, writes=name) as session, session.folder_to_write(name) as folder:
+            folder.put_blobs(blobs)
+        self._remember(name)
+
     def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
         """See ``CheckpointBackend.get_blobs``."""
         with self._folder(f"read large values of graph {graph_id[:80]!r}", graph_id) as folder:

@@ -7,7 +7,7 @@ are; the directory turns them into errors of the project.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from spark.errors import CheckpointDamagedError, SequenceTakenError
@@ -96,6 +96,10 @@ class GraphFolder(ABC, Generic[Names]):
 
         :param graph_id: None where no record can tell it, so that all of them are damaged.
         """
+
+    @abstractmethod
+    def put_blobs(self, blobs: Mapping[str, bytes]) -> None:
+        """Store large values, before the record that will refer to them."""
 
     @abstractmethod
     def read_blobs(self, names: Sequence[str]) -> dict[str, bytes]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from errno import ELOOP, ENXIO
@@ -318,6 +318,9 @@ class LocalFolder(GraphFolder[LocalNames]):
             size=status.st_size,
             manual=is_manual,
         )
+
+    def put_blobs(self, blobs: Mapping[str, bytes]) -> None:
+        write_blobs(self._folder, blobs)
 
     def read_blobs(self, names: Sequence[str]) -> dict[str, bytes]:
         return read_blobs(self._folder, names)

@@ -263,6 +263,9 @@ class RemoteFolder(GraphFolder[RemoteNames]):
         except FileNotFoundError:
             return None
 
+    def put_blobs(self, blobs: Mapping[str, bytes]) -> None:
+        self._write_blobs(blobs, self._listed_or_made())
+
     def read_blobs(self, names: Sequence[str]) -> dict[str, bytes]:
         return read_blobs(self._filesystem, self._root, names)
 

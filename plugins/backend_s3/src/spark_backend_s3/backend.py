@@ -223,6 +223,11 @@ class S3CheckpointBackend(CheckpointBackend):
 
     # Large values.
 
+    async def put_blobs(self, graph_id: str, blobs: Mapping[str, bytes]) -> bool:
+        action = f"save large values of graph {graph_id[:80]!r}"
+        await wait_uncancellable(self._blobs.add(graph_id, blobs, action=action))
+        return True
+
     async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
         return await self._blobs.read(graph_id, names, action=f"read large values of graph {graph_id[:80]!r}")
 

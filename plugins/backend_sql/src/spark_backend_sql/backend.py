@@ -22,7 +22,7 @@ from spark.graphs.checkpoint.storage import (
 )
 from spark_backend_sql.compiled import Query, Rows
 from spark_backend_sql.connection import WAIT, Database
-from spark_backend_sql.operations import Delete, Forget, Operation, Put
+from spark_backend_sql.operations import Delete, Forget, Operation, Put, PutBlobs
 from spark_backend_sql.reads import MOST_ROWS
 from spark_backend_sql.schema import LONGEST_CHECKPOINT_ID, LONGEST_GRAPH_ID
 from spark_backend_sql.sharing import Key, connect
@@ -138,6 +138,12 @@ class DatabaseCheckpointBackend(CheckpointBackend):
 
     async def forget(self, graph_id: str) -> Sequences:
         return await self._write(Forget(graph_id)) if _is_text(graph_id) else []
+
+    async def put_blobs(self, graph_id: str, blobs: Mapping[str, bytes]) -> bool:
+        if not 0 < len(graph_id) <= LONGEST_GRAPH_ID or not _is_text(graph_id):
+            raise _refused_id("graph id", graph_id, LONGEST_GRAPH_ID)
+        await self._write(PutBlobs(graph_id, blobs))
+        return True
 
     async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
         if not _is_text(graph_id):

@@ -34,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import ClauseElement
 
 from spark_backend_sql.compiled import DriverStatement
-from spark_backend_sql.operations import Delete, Forget, Operation, Outcomes, Put, taken
+from spark_backend_sql.operations import Forget, Operation, Outcomes, Put, PutBlobs, taken
 from spark_backend_sql.schema import Tables
 
 LOCK_TIMEOUT: Final = 0.05
@@ -114,6 +114,9 @@ class Dialect(ABC):
     def set_no_wait(self, driver: Any, *, no_wait: bool) -> None:  # noqa: B027 - only for what runs in this process
         """From now on wait for no lock, and leave work to others that may take long; or stop doing so."""
 
+    def make_room(self, driver: Any) -> None:  # noqa: B027 - only for what runs in this process
+        """Prepare what the next transactions will need, in a thread that may take its time."""
+
     def send(self, driver: Any, operations: Sequence[Operation]) -> Outcomes:
         """Carry out operations, ``Forget`` aside, in a transaction of its own that takes one round trip. All or nothing.
 
@@ -136,7 +139,9 @@ class Dialect(ABC):
         """Carry out operations in the transaction under way. Of those that are refused, nothing is left in it."""
         outcomes: Outcomes = {}
         for operation in operations:
-            if isinstance(operation, Put) and (reason := self._store(driver, operation)):
+            if isinstance(operation, PutBlobs):
+                self._insert_blob.run_many(driver, operation.blobs)
+            elif isinstance(operation, Put) and (reason := self._store(driver, operation)):
                 outcomes[operation] = taken(operation, reason)
         for operation in operations:
             if operation not in outcomes:
@@ -191,7 +196,7 @@ class Dialect(ABC):
         names = [{"graph_id": operation.graph_id, "name": name} for name in operation.blobs_to_delete]
         self._delete_blob.run_many(driver, names)
 
-    def _delete_rows(self, driver: Any, operation: Put | Delete) -> list[int]:
+    def _delete_rows(self, driver: Any, operation: Operation) -> list[int]:
         graph_id = operation.graph_id
         deleted = [sequence for sequence in operation.to_delete if self._delete_row(driver, graph_id, sequence)]
         if deleted:

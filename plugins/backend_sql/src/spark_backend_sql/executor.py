@@ -12,7 +12,7 @@ from spark.errors import BackendError, SequenceTakenError
 from spark_backend_sql.connection import FIRST_PAUSE, Database
 from spark_backend_sql.dialect import RefusedError
 from spark_backend_sql.faults import is_away, is_locked, may_have_committed
-from spark_backend_sql.operations import Blocked, Delete, Forget, Operation, Outcome, Outcomes
+from spark_backend_sql.operations import Blocked, Delete, Forget, Operation, Outcome, Outcomes, Put
 
 Doubts = dict[Operation, list[int]]
 """Operations that may have been carried out already, and the sequences that they then deleted."""
@@ -126,6 +126,7 @@ class _Attempt:
         """Carry out the operations in one transaction."""
         if self._fits_in_one_piece() and (outcomes := self._send()) is not None:
             return outcomes
+        self._database.dialect.make_room(self._database.writer.open())
         return self.transact()
 
     def is_wanted(self) -> bool:
@@ -198,8 +199,9 @@ class _Attempt:
         earlier = self.in_doubt[operation]
         if isinstance(operation, Delete):
             return outcome if isinstance(outcome, Exception) else sorted({*earlier, *outcome})
-        is_refused = isinstance(outcome, SequenceTakenError)
-        return earlier if is_refused and self._database.dialect.is_stored(driver, operation) else outcome
+        if not isinstance(operation, Put) or not isinstance(outcome, SequenceTakenError):
+            return outcome
+        return earlier if self._database.dialect.is_stored(driver, operation) else outcome
 
 
 def _done(outcomes: Outcomes) -> Doubts:

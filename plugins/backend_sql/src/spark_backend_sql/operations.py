@@ -46,8 +46,7 @@ class Put:
     @property
     def blobs(self) -> Iterator[dict[str, Any]]:
         """What inserting the record's large values binds, by column: one after the other, as there may be much in memory."""
-        for name, content in self.record.blobs.items():
-            yield {"graph_id": self.graph_id, "name": name, "content": content}
+        return _rows(self.graph_id, self.record.blobs)
 
     def __str__(self) -> str:
         return f"save {self.subject}"
@@ -56,6 +55,41 @@ class Put:
     def subject(self) -> str:
         """The checkpoint, as messages name it."""
         return f"checkpoint {self.record.sequence} of graph {self.graph_id[:80]!r}"
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class PutBlobs:
+    """Store large values, before the record that will refer to them. Never changed, except for ``is_wanted``."""
+
+    graph_id: str
+    contents: Mapping[str, bytes]
+    """By name."""
+    to_delete: Sequence[int] = ()
+    blobs_to_delete: Sequence[str] = ()
+    nbytes: int = field(init=False)
+    is_wanted: bool = True
+    """As with ``Put``."""
+
+    def __post_init__(self) -> None:
+        self.nbytes = sum(map(len, self.contents.values()))
+
+    @property
+    def touched(self) -> list[Address]:
+        """It changes no record."""
+        return []
+
+    @property
+    def blobs(self) -> Iterator[dict[str, Any]]:
+        """What inserting them binds, by column."""
+        return _rows(self.graph_id, self.contents)
+
+    def __str__(self) -> str:
+        return f"save {self.subject}"
+
+    @property
+    def subject(self) -> str:
+        """What is saved, as messages name it."""
+        return f"large values of graph {self.graph_id[:80]!r}"
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
@@ -108,10 +142,14 @@ class Blocked:
     """An earlier try of it may have taken effect. Otherwise it has not happened."""
 
 
-Operation: TypeAlias = Put | Delete
+Operation: TypeAlias = Put | PutBlobs | Delete
 Outcome: TypeAlias = list[int] | Exception
 """The sequences of ``to_delete`` that existed and are deleted now, or the error to raise in the caller."""
 Outcomes: TypeAlias = dict[Operation, Outcome]
+
+
+def _rows(graph_id: str, blobs: Mapping[str, bytes]) -> Iterator[dict[str, Any]]:
+    return ({"graph_id": graph_id, "name": name, "content": content} for name, content in blobs.items())
 
 
 def taken(put: Put, reason: str) -> SequenceTakenError:

@@ -110,7 +110,7 @@ class PostgresqlDialect(Dialect):
 
         # Made before anything is sent: when the pipeline ends, even by an error, what it was given is committed.
         puts = [operation for operation in operations if isinstance(operation, Put)]
-        new_blobs = [blob for put in puts for blob in put.blobs]
+        new_blobs = [blob for each in operations if not isinstance(each, Delete) for blob in each.blobs]
         old_blobs = [{"graph_id": each.graph_id, "name": name} for each in operations for name in each.blobs_to_delete]
         try:
             with driver.pipeline():
@@ -135,7 +135,7 @@ class PostgresqlDialect(Dialect):
             raise
         return {each: _deleted(each, [cursor.rowcount for cursor in cursors[each]]) for each in operations}
 
-    def _delete_rows(self, driver: Any, operation: Put | Delete) -> list[int]:
+    def _delete_rows(self, driver: Any, operation: Operation) -> list[int]:
         cursors = [self._delete_sequence(driver, operation.graph_id, each) for each in operation.to_delete]
         return _deleted(operation, [cursor.rowcount for cursor in cursors])
 

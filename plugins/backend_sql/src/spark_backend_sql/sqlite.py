@@ -16,13 +16,19 @@ from sqlalchemy.sql.elements import ClauseElement
 
 from spark_backend_sql.compiled import DriverRows
 from spark_backend_sql.dialect import DELETED, IN_USE, LOCK_TIMEOUT, Dialect, RefusedError
-from spark_backend_sql.operations import Forget, Operation, Outcomes, Put
+from spark_backend_sql.operations import Forget, Operation, Outcomes, Put, PutBlobs
 from spark_backend_sql.schema import Tables
 
 _SHORT_LOG: Final = 800
 """Pages in SQLite's log at which a commit moves them into the database file. What no-wait commits leave to the next other
 one is more: to go on in a new part of the log, for which the file has to grow, costs a commit more than to use one again."""
 _LONG_LOG: Final = 8_000
+_LONG_ENOUGH: Final = _SHORT_LOG * 4096
+"""Bytes of a log that need not become longer: it is moved into the file then, and used again from its beginning."""
+_ROOM: Final = 1_000_000
+"""Bytes by which it is made longer at a time; to write them takes as long as some 20 saves gain by it."""
+_CACHE: Final = -500
+"""KiB of pages that the writing connection keeps in memory: a run that saves much at once has them beside its state."""
 _ROWS_AT_ONCE: Final = (2, 4, 8, 16, 24, 32, 48)
 """With so many rows there is a statement that inserts them. Older SQLites take 999 values, of which a row has 19."""
 _URI: Final = "file:"
@@ -50,6 +56,10 @@ class SqliteDialect(Dialect):
         self._graphs, self._records = tables.graphs, tables.checkpoints
         super().__init__(tables, sql)
         self._replace_record = self._compiled(self._replace(tables.checkpoints))
+        self._log: str | None = None
+        """The path of SQLite's log,"""
+        self._log_size = -1
+        """and its length when it was lengthened last."""
         self._raise_ahead = self._compiled(self._insert_or_raise_ahead())
 
     @contextmanager
@@ -65,6 +75,20 @@ class SqliteDialect(Dialect):
     def set_no_wait(self, driver: Any, *, no_wait: bool) -> None:
         driver.execute(f"PRAGMA busy_timeout={0 if no_wait else int(LOCK_TIMEOUT * 1000)}")
         driver.execute(f"PRAGMA wal_autocheckpoint={_LONG_LOG if no_wait else _SHORT_LOG}")
+
+    def make_room(self, driver: sqlite3.Connection) -> None:
+        """Lengthen the log, once it is in use, by what a while of saves will need.
+
+        A save for which the file has to grow takes about half as long again, since the disk's own journal is written, too.
+        What a transaction that was rolled back leaves in the log is written over by the next ones.
+        """
+        if self._log is None:
+            self._log = _log_of(driver)
+        with suppress(OSError, sqlite3.Error):  # as it is, the log serves as well
+            size = os.path.getsize(self._log)
+            if size != self._log_size and size < _LONG_ENOUGH:  # the room that was made is used up
+                _write_for_nothing(driver, _ROOM)
+                self._log_size = os.path.getsize(self._log)
 
     def is_one_statement(self, operations: Sequence[Operation]) -> bool:
         return len(operations) == 1 and _only_adds(operations[0])
@@ -125,9 +149,9 @@ class SqliteDialect(Dialect):
         added = [each for each in others if isinstance(each, Put)] if replacing else puts
         if self._replace_all(driver, replacing) < len(replacing) or self._insert_all(driver, added) < len(added):
             raise RefusedError
-        for put in puts:
-            if put.record.blobs:
-                self._insert_blob.run_many(driver, put.blobs)
+        for each in operations:
+            if isinstance(each, PutBlobs) or (isinstance(each, Put) and each.record.blobs):
+                self._insert_blob.run_many(driver, each.blobs)
         for operation in operations:
             if operation.blobs_to_delete:
                 self._delete_blobs(driver, operation)
@@ -208,11 +232,30 @@ def _mark(operation: Operation, highest: int) -> int:
 def _prepare_writer(connection: sqlite3.Connection, record: object) -> None:
     _use_wal(connection)
     connection.execute("PRAGMA synchronous=FULL")
+    connection.execute(f"PRAGMA cache_size={_CACHE}")
 
 
 def _prepare_reader(connection: sqlite3.Connection, record: object) -> None:
     # Otherwise a changed byte in one row would keep all the others from being read. A row with such text is found damaged.
     connection.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+
+
+def _log_of(connection: sqlite3.Connection) -> str:
+    """The path of the log of this database; nothing where it keeps a journal instead."""
+    is_log = connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    return f"{connection.execute('PRAGMA database_list').fetchone()[2]}-wal" if is_log else ""
+
+
+def _write_for_nothing(connection: sqlite3.Connection, size: int) -> None:
+    """Write so many bytes to the log, in a transaction that is rolled back: they don't fit into the memory that it has."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute("PRAGMA cache_size=10")
+        connection.execute("CREATE TABLE room (content)")
+        connection.execute("INSERT INTO room VALUES (zeroblob(?))", (size,))
+    finally:
+        connection.rollback()
+        connection.execute(f"PRAGMA cache_size={_CACHE}")
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from spark_testing.clock import FakeClock as FakeClock
+    from spark_testing.clock import SkippingClock as SkippingClock
     from spark_testing.faults import FaultyBackend as FaultyBackend
     from spark_testing.records import HOSTILE_IDS as HOSTILE_IDS
     from spark_testing.records import make_record as make_record
@@ -44,6 +45,7 @@ _HOMES: Final = {
     "RetentionConformance": "suites.retentions",
     "FormatConformance": "suites.formats",
     "SerializerConformance": "suites.serializers",
+    "SkippingClock": "clock",
     "Spoil": "suites.backends",
     "TriggerConformance": "suites.triggers",
     "TypesConformance": "suites.types",
@@ -67,6 +69,7 @@ __all__ = [
     "RecoveryReport",
     "RetentionConformance",
     "SerializerConformance",
+    "SkippingClock",
     "Spoil",
     "TriggerConformance",
     "TypesConformance",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -144,6 +144,9 @@ class FaultyBackend(CheckpointBackend):
 
     async def forget(self, graph_id: str) -> Any:
         return await self._call("forget", lambda: self.inner.forget(graph_id))
+
+    async def put_blobs(self, graph_id: str, blobs: Mapping[str, bytes]) -> bool:
+        return await self._call("put_blobs", lambda: self.inner.put_blobs(graph_id, blobs))
 
     async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
         return await self._call("get_blobs", lambda: self.inner.get_blobs(graph_id, names))

@@ -15,6 +15,7 @@ from spark.graphs.checkpoint.encoding.cache import EncodingCache
 from spark.graphs.checkpoint.encoding.chunk import size_of_removed
 from spark.graphs.checkpoint.encoding.followed import Followed
 from spark.graphs.checkpoint.encoding.levels import Thresholds
+from spark.graphs.checkpoint.model import SECTIONS
 from spark.graphs.checkpoint.records.blobs import NewBlobs
 from spark.graphs.checkpoint.serialization.cost import CostBudget, CostExceededError
 from spark.graphs.checkpoint.storage import Record, RecordCodec
@@ -23,7 +24,7 @@ from spark.graphs.values.item_list import ItemList
 from spark.graphs.values.item_mapping import ItemMapping
 from spark.graphs.values.tracked import TrackedMapping
 
-SMALL: Final = Thresholds(150, worth=30, nested=120, compared=150, each=1, largest=400, ratio=3)
+SMALL: Final = Thresholds(150, worth=30, nested=120, compared=150, each=1, largest=400, ratio=3, held=300)
 """All sizes are small, so that a few values are enough for everything to happen."""
 MOMENT: Final = datetime(2024, 5, 1, tzinfo=UTC)
 UNSAVEABLE: Final = object()
@@ -39,7 +40,8 @@ def text(number: int) -> str:
 class History:
     """State, node states and a frontier that change, and the records that a run makes of them."""
 
-    def __init__(self, thresholds: Thresholds = SMALL) -> None:
+    def __init__(self, thresholds: Thresholds = SMALL, *, stores_ahead: bool = False) -> None:
+        self.stores_ahead = stores_ahead
         self.codec = RecordCodec()
         self.thresholds = thresholds
         self.state = StateStore("graph_state", {"log": [], "plain": [], "table": {}, "files": {}})
@@ -47,7 +49,7 @@ class History:
         self.tokens, self.contents = TrackedMapping[Any](), TrackedMapping[Any]()
         self.sequence = 0
         self.blobs: dict[str, bytes] = {}
-        self.bytes_in_records = self.bytes_in_blobs = 0
+        self.bytes_in_records = self.bytes_in_blobs = self.times_ahead = 0
         self.begin("w0")
 
     def begin(self, writer: str) -> None:
@@ -148,6 +150,16 @@ class History:
     def save(self, which: int, number: int) -> None:
         self.check(self.encode())
 
+    def save_ahead(self, which: int, number: int) -> None:
+        """Chunks are stored before the record, wherever there are many of them."""
+        checkpoint = self.checkpoint()
+        self.store_ahead(checkpoint)
+        self.check(self.encode(checkpoint), checkpoint)
+
+    def fail_to_save_ahead(self, which: int, number: int) -> None:
+        """The store took a few chunks, and then failed."""
+        self.store_ahead(self.checkpoint(), most=which % 3)
+
     def save_without_being_stored(self, which: int, number: int) -> None:
         """The sequence was taken: the next one brings along everything that this one would have."""
         self.encode()
@@ -194,13 +206,16 @@ class History:
         )
 
     def encode(self, checkpoint: GraphCheckpoint | None = None, *, budget: int | None = None, **more: Any) -> Record:
+        checkpoint = checkpoint or self.checkpoint(**more)
+        if self.stores_ahead and budget is None:
+            self.store_ahead(checkpoint)
         self.sequence += 1
         cost_budget = None
         if budget is not None:
             cost_budget = CostBudget(last_cost=0)
             cost_budget._allowed = budget
         return self.codec.encode(
-            checkpoint or self.checkpoint(**more),
+            checkpoint,
             sequence=self.sequence,
             manual=False,
             nonce="n",
@@ -208,6 +223,18 @@ class History:
             blobs=self.new,
             cost_budget=cost_budget,
         )
+
+    def store_ahead(self, checkpoint: GraphCheckpoint, *, most: int | None = None) -> None:
+        """Store chunks until no more are to be stored before the record, or there were so many."""
+        sections = {name: getattr(checkpoint, name) for name in SECTIONS}
+        ahead = self.codec.encode_ahead(sections, sequence=self.sequence + 1, cache=self.cache, blobs=self.new)
+        for count, _ in enumerate(ahead, start=1):
+            self.times_ahead += 1
+            contents = self.new.ahead()
+            self.blobs |= contents
+            self.new.stored(contents)
+            if count == most:
+                break
 
     def check(self, record: Record, checkpoint: GraphCheckpoint | None = None) -> None:
         """The record is stored, and found to be what it should be."""
@@ -231,7 +258,8 @@ class History:
         for name in self.cache.retired:
             assert self.blobs.pop(name, None) is not None, f"{name} was retired, and was never there"
         self.cache.retired.clear()
-        self.new.unstored.clear()
+        self.new.stored([*self.new.unstored])
+        assert not self.new.held
 
 
 def check_books(followed: Followed) -> None:
@@ -249,6 +277,7 @@ def check_books(followed: Followed) -> None:
     assert removed.keys() == {key for key in copies if key not in stored}, (
         "removed keys are not remembered, or for nothing"
     )
+    assert not stored.unkept, "something is neither in a chunk nor in the record"
     assert stored.size == sum(len(item) for item in stored.tail.values() if isinstance(item, bytes))
     for each in stored.apart.values():
         if isinstance(each, Followed):
@@ -308,6 +337,8 @@ SELDOM: Final = [
     "fail",
     "fail_in_a_section",
     "run_out_of_time",
+    "save_ahead",
+    "fail_to_save_ahead",
     "save_an_older_one",
     "become_something_else",
     "empty",
@@ -323,9 +354,12 @@ def steps(seed: int, count: int) -> list[Step]:
     return [(source.choice(acts), source.randrange(1000), source.randrange(1000)) for _ in range(count)]
 
 
-def live(history: Iterable[Step]) -> History:
-    """A history in which all of that happened, and which is saved at last."""
-    lived = History()
+def live(history: Iterable[Step], *, stores_ahead: bool = False) -> History:
+    """A history in which all of that happened, and which is saved at last.
+
+    :param stores_ahead: whether chunks are always stored ahead of their record.
+    """
+    lived = History(stores_ahead=stores_ahead)
     for step in history:
         lived.step(step)
     lived.save(0, 0)

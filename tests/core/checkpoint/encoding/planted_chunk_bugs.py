@@ -63,7 +63,7 @@ PLANTED: Final[dict[str, Planted]] = {
     "the tail is out of order without chunks": edited(
         chunked, MAPPING, "_drop", "self.tail = {key: self.tail[key] for key in self.in_order(self.tail)}", "pass"
     ),
-    "what is apart is not retired": edited(chunked, MAPPING, "_give_up_apart", "self._retired(before.names())", "pass"),
+    "what is apart is not retired": edited(chunked, MAPPING, "_give_up", "self._retired(item.names())", "pass"),
     "what is apart is flushed while it refers to chunks": edited(
         chunked, MAPPING, "_cold_items", "or not item.is_pinned", "or True"
     ),
@@ -90,7 +90,7 @@ PLANTED: Final[dict[str, Planted]] = {
         followed, OF_LIST, "follow", "value.continues(self.values)", "len(value) >= len(self.places)"
     ),
     "fingerprints outlive their items": edited(
-        followed, FOLLOWED, "put", "self.prints[key] = _print(data)", "self.prints.setdefault(key, _print(data))"
+        followed, FOLLOWED, "put", "self.prints[key] = print_of(data)", "self.prints.setdefault(key, print_of(data))"
     ),
     "places are not unique": edited(
         places,
@@ -111,6 +111,14 @@ PLANTED: Final[dict[str, Planted]] = {
     "what is nested is not looked for": edited(
         references, None, "_in_chunks", "yield from _at(apart, key, value)", "pass"
     ),
+    "what was not kept stays in the tail": edited(chunked, MAPPING, "flush", "math.inf if self.unkept else", ""),
+    "what was not kept is kept back": edited(
+        chunked, MAPPING, "_hot_items", "is bytes or type(item) is Unkept", "is bytes"
+    ),
+    "what was not kept counts after it was written": edited(
+        chunked, MAPPING, "_give_up", "self.unkept -= len(item)", "pass"
+    ),
+    "what was not kept is not told apart": edited(chunk, followed, "held", "print_of(data)", 'b"the same"'),
     "what stands around the tail is taken for that of other keys": edited(
         stored_mappings, None, "_fits", "is_same and template.keys.keys() == chunked.tail.keys()", "is_same"
     ),
@@ -127,6 +135,6 @@ PLANTED: Final[dict[str, Planted]] = {
         chunked, MAPPING, "remove", "self.template = None", "pass"
     ),
     "what is nested is never put into chunks": edited(
-        section_encoder, section_encoder.SectionEncoder, "_flush", "self._flush(nested)", "pass"
+        section_encoder, section_encoder.SectionEncoder, "_flush", "self._flush(nested)", "()"
     ),
 }

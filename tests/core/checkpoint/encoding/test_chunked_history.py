@@ -30,6 +30,12 @@ def test_so_it_does_in_long_histories(seed: int) -> None:
     live(steps(seed, 100))
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_so_it_does_where_chunks_are_stored_ahead(seed: int) -> None:
+    """Most of what is new is then encoded twice, and stored ahead of the record."""
+    assert live([*steps(seed, 100), *AHEAD], stores_ahead=True).times_ahead
+
+
 def test_a_removed_key_is_remembered_as_long_as_a_chunk_has_it() -> None:
     live(REMEMBERED)
 
@@ -40,7 +46,11 @@ def test_a_planted_bug_is_found(bug: str, monkeypatch: pytest.MonkeyPatch) -> No
     target, name, replacement = PLANTED[bug]
     monkeypatch.setattr(target, name, replacement)
 
-    assert any(fails(seed) for seed in range(-1, 40)) if bug not in ONLY_COSTLY else is_costly(), "nothing shows it"
+    is_ahead = bug.startswith("what was not kept")
+
+    assert any(fails(seed, is_ahead) for seed in range(-1, 40)) if bug not in ONLY_COSTLY else is_costly(), (
+        "nothing shows it"
+    )
 
 
 def test_a_tail_that_would_not_be_worth_a_chunk_is_left_alone() -> None:
@@ -69,6 +79,8 @@ def tail_of(*sizes: int, blob_cost: float = 8192) -> ChunkedMapping:
         mapping.put(f"key {number}", b"x" * size)
     return mapping
 
+
+AHEAD: Final[list[Step]] = [*(("set_key", key, 7 * key) for key in range(12)), ("save_ahead", 0, 0)]
 
 REMEMBERED: Final[list[Step]] = [
     *[("set_key", key, key) for key in range(25)],
@@ -102,9 +114,9 @@ def test_what_is_stored_for_the_same_keys_is_right_for_others() -> None:
     live(SAME_KEYS)
 
 
-def fails(seed: int) -> bool:
+def fails(seed: int, stores_ahead: bool) -> bool:
     try:
-        live(LIVES.get(seed) or steps(seed, 100))
+        live(LIVES.get(seed) or steps(seed, 100), stores_ahead=stores_ahead)
     except Exception:
         return True
     return False

@@ -184,7 +184,7 @@ class Store:
         for name in self.cache.retired:
             self.blobs.pop(name, None)
         self.cache.retired.clear()
-        self.new.unstored.clear()
+        self.new.stored([*self.new.unstored])
         return record
 
     def load(self, record: Record) -> dict[str, Any]:

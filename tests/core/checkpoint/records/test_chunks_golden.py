@@ -44,7 +44,7 @@ def write_current() -> tuple[Record, dict[str, bytes]]:
         for name in cache.retired:
             stored.pop(name)
         cache.retired.clear()
-        new.unstored.clear()
+        new.stored([*new.unstored])
     return record, stored
 
 

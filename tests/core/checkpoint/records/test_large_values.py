@@ -9,7 +9,7 @@ import sqlite3
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -120,6 +120,24 @@ async def test_a_small_value_stays_in_the_record(backend: CheckpointBackend) -> 
     await graph_of(backend, Shrinks(), max_checkpoints=1).run()
 
     assert await stored(backend) == []
+
+
+@dataclass
+class Page:
+    """An object of the program's own."""
+
+    text: str
+
+
+async def test_a_large_object_of_ones_own_is_a_large_value_too(backend: CheckpointBackend) -> None:
+    page = Page("page " * 100_000)
+    graph = graph_of(backend, Loop(1))
+    await graph.set_state("page", page)
+    await graph.run()
+
+    loaded = await CheckpointManager(backend).load_latest("g")
+    assert loaded is not None
+    assert loaded.graph_state["page"] == page
 
 
 async def test_large_states_of_nodes_are_kept_so_too(backend: CheckpointBackend) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any, Final, overload
 
+from spark.errors import RunError
 from spark.graphs.concurrency.blocking import Threads
 from spark.graphs.definition.calls import KIND, DurableCalls, P, RecordErrors, T, key_of_call, refuse_wait_in_call
 from spark.graphs.definition.questions import ask
@@ -144,6 +145,34 @@ class NodeContext:
             return None
         entry = self._step.scope.entries(self._step.token).get(RETRY)
         return FailedAttempt.of(entry["failure"]) if entry is not None else None
+
+    async def commit(self) -> None:
+        """Make what this step has written to the states so far visible to others, and durable, while the step goes on.
+
+        If the step is repeated, it finds that there: write down how far it has come. After this, the step reads what is committed
+        by then. It commits the rest when it ends; ``iteration`` does not count this.
+
+        :raises StateConflictError: a key that this step read and then set was committed by another one meanwhile.
+        :raises CheckpointError: it could not be saved. Then the run stops, too.
+        :raises RunError: a transaction block is open, or the step has ended.
+        """
+        self._step.beat()
+        if self._ended is not None:
+            raise RunError(
+                f"This step of node {self.node!r} has ended, so nothing of it can be committed any more. Await helper tasks "
+                "before the end."
+            )
+        if self._graph_state is not None:
+            self._graph_state._check_no_block()
+        await self._step.scope.commit(self._step.token, self._graph_writes, self._node_writes)
+        self._step.beat()
+
+    def heartbeat(self) -> None:
+        """Give a sign of life, for the node's ``idle_timeout``. May be called from any thread.
+
+        So does everything durable: ``run``, ``commit``, and what waits. Reading and writing state does not.
+        """
+        self._step.beat()
 
     @overload
     def interrupt(self, payload: Any = None, *, key: str | None = None, schema: type[T]) -> Coroutine[Any, Any, T]: ...

@@ -22,13 +22,34 @@ class Labelled(Protocol):
     def label(self) -> str: ...
 
 
+class MissingErrorType:
+    """Stands for the type of an error that a checkpoint names and this program has not loaded.
+
+    :param name: as it is recorded: ``"module:qualname"``.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.__name__ = name.rpartition(":")[2].rpartition(".")[2]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, MissingErrorType) and other.name == self.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+
+ErrorType = type[Exception] | MissingErrorType
 End = TypeVar("End", bound=Labelled)
 
 
 class Edge(Generic[End]):
-    """One arrow. It fires when the content of its source's output matches: once, or for each item of a list in there."""
+    """One arrow. It fires when the content of its source's output matches: once, or for each item of a list in there.
 
-    __slots__ = ("_expected", "condition", "each", "equals", "priority", "source", "target")
+    One with ``errors`` fires instead when a step of its source has failed with such an error.
+    """
+
+    __slots__ = ("_expected", "condition", "each", "equals", "errors", "priority", "source", "target")
 
     def __init__(
         self,
@@ -39,6 +60,7 @@ class Edge(Generic[End]):
         equals: Mapping[str, Any] | None = None,
         priority: int = 0,
         each: Each | None = None,
+        errors: tuple[ErrorType, ...] = (),
     ) -> None:
         self.source = source
         self.target = target
@@ -48,6 +70,13 @@ class Edge(Generic[End]):
         self.priority = priority
         self.each = each
         """Which list it maps over, if it does."""
+        self.errors = errors
+        """The types of errors that it is for; none where it is for outputs."""
+
+    def distance(self, error: Exception) -> int | None:
+        """How far the nearest of its types is from that of the error: 0 if it is that; None where none of them fits."""
+        bases: tuple[ErrorType, ...] = type(error).__mro__
+        return min((bases.index(kind) for kind in self.errors if kind in bases), default=None)
 
     def matches(self, content: Any) -> bool:
         """Whether an output with this content goes along this edge.
@@ -71,6 +100,7 @@ class Edge(Generic[End]):
             self.source is other.source
             and self.target is other.target
             and self.priority == other.priority
+            and self.errors == other.errors
             and (self.each is other.each or (self.each is not None and self.each.is_same(other.each)))
             and _is_equal(self.equals, other.equals)
             and _is_same_condition(self.condition, other.condition)
@@ -82,10 +112,14 @@ class Edge(Generic[End]):
         if self._expected:
             with suppress(Exception):  # among the values is a list, for instance
                 equals = frozenset(self._expected)
-        return id(self.target), self.priority, equals, self.each and self.each.key
+        return id(self.target), self.priority, equals, self.each and self.each.key, self.errors
 
     def condition_label(self) -> str:
-        """The condition in a few words, ``""`` when there is none."""
+        """The condition, or the errors, in a few words; ``""`` when there are none."""
+        if self.errors:
+            return (
+                "on error" if self.errors == (Exception,) else f"on {', '.join(kind.__name__ for kind in self.errors)}"
+            )
         if self.condition is not None:
             return str(getattr(self.condition, "__name__", type(self.condition).__name__))
         return ", ".join(f"{key}={expected!r}" for key, expected in self.equals.items())
@@ -99,7 +133,8 @@ class Edge(Generic[End]):
 
     def __repr__(self) -> str:
         label = self.label()
-        return f"edge {self.source.label()!r} -> {self.target.label()!r}" + (f" on {label}" if label else "")
+        on = f" on {label.removeprefix('on ')}" if label else ""
+        return f"edge {self.source.label()!r} -> {self.target.label()!r}{on}"
 
     def _ask(self, condition: Condition, content: Any) -> bool:
         try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, overload
 from weakref import WeakValueDictionary
 
 from spark.errors import GraphDefinitionError
-from spark.graphs.definition.edges import Condition, Edge, Edges
+from spark.graphs.definition.edges import Condition, Edge, Edges, ErrorType
 from spark.graphs.definition.maps import Each, OnError
 from spark.graphs.definition.policies import UNSET, RetryOption, TimeOption
 
@@ -95,6 +95,23 @@ class Node:
         """
         return self.on().each(key, limit=limit, on_error=on_error)
 
+    def on_error(self, *types: type[Exception]) -> OutgoingEdge:
+        """The beginning of an edge that is followed when a step of this node fails for good: ``a.on_error(OSError) >> handler``.
+
+        For good means after its retries. The handler's inputs are ``{"error": {"type", "message", "node", "attempt", "time"},
+        "inputs": …}``, the latter those of the failed step, whose writes are dropped. Of several such edges, those with the type
+        nearest to the error's own are followed.
+
+        :param types: the types of errors; without any, every ``Exception``.
+        :raises GraphDefinitionError: one of them is no subclass of ``Exception``.
+        """
+        for kind in types:
+            if not (isinstance(kind, type) and issubclass(kind, Exception)):
+                raise GraphDefinitionError(
+                    f"{self.label()}.on_error({kind!r}): give types of errors, subclasses of Exception; none for all of them."
+                )
+        return OutgoingEdge(self, condition=None, equals={}, priority=0, errors=types or (Exception,))
+
     @overload
     def __rshift__(self, target: Target) -> Target: ...
     @overload
@@ -141,11 +158,18 @@ class Node:
         """
         return self._connect(target, condition=condition, equals=equals, priority=priority)
 
-    def _connect(self, target: Node | Iterable[Node], *, each: Each | None = None, **when: Any) -> Node | NodeGroup:
-        """``connect``, for an edge that may be a map as well."""
+    def _connect(
+        self,
+        target: Node | Iterable[Node],
+        *,
+        each: Each | None = None,
+        errors: tuple[ErrorType, ...] = (),
+        **when: Any,
+    ) -> Node | NodeGroup:
+        """``connect``, for an edge that may be a map, or be for errors, as well."""
         targets = NodeGroup.of(target, context=f"{self.label()} >> …")
         for one in targets:
-            self._edges.append(Edge(self, one, each=each, **when))
+            self._edges.append(Edge(self, one, each=each, errors=errors, **when))
         return target if isinstance(target, Node) else targets
 
     @property
@@ -166,11 +190,19 @@ class Node:
 
 
 class OutgoingEdge:
-    """What ``node.on(…)`` and ``node.each(…)`` return: the beginning of an edge, finished by ``>> target``."""
+    """What ``node.on(…)``, ``each(…)`` and ``on_error(…)`` return: the beginning of an edge, finished by ``>> target``."""
 
-    __slots__ = ("_condition", "_each", "_equals", "_priority", "_source")
+    __slots__ = ("_condition", "_each", "_equals", "_errors", "_priority", "_source")
 
-    def __init__(self, source: Node, *, condition: Condition | None, equals: Mapping[str, Any], priority: int) -> None:
+    def __init__(
+        self,
+        source: Node,
+        *,
+        condition: Condition | None,
+        equals: Mapping[str, Any],
+        priority: int,
+        errors: tuple[ErrorType, ...] = (),
+    ) -> None:
         if condition is not None and not callable(condition):
             raise GraphDefinitionError(
                 f"{source.label()}.on({condition!r}): a condition is a function of the output's content. To compare a key, "
@@ -186,6 +218,7 @@ class OutgoingEdge:
         self._condition = condition
         self._equals = equals
         self._priority = priority
+        self._errors = errors
         self._each: Each | None = None
 
     def each(self, key: str, *, limit: int | None = None, on_error: OnError = "stop") -> OutgoingEdge:
@@ -193,6 +226,11 @@ class OutgoingEdge:
 
         :raises GraphDefinitionError: an argument can't be used, or the edge is a map already.
         """
+        if self._errors:
+            raise GraphDefinitionError(
+                f"{self._source.label()}.on_error(…).each({key!r}): a failed step has no output to map over; let the handler "
+                "return the list, and wire handler.each(…)."
+            )
         if self._each is not None:
             raise GraphDefinitionError(
                 f"{self._source.label()}.{self._each!r}.each({key!r}): an edge maps over one list. To map over lists of lists, "
@@ -208,7 +246,12 @@ class OutgoingEdge:
     def __rshift__(self, target: Iterable[Node]) -> NodeGroup: ...
     def __rshift__(self, target: Node | Iterable[Node]) -> Node | NodeGroup:
         return self._source._connect(
-            target, condition=self._condition, equals=self._equals, priority=self._priority, each=self._each
+            target,
+            condition=self._condition,
+            equals=self._equals,
+            priority=self._priority,
+            each=self._each,
+            errors=self._errors,
         )
 
 

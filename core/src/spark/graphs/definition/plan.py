@@ -17,7 +17,20 @@ from spark.graphs.state.step_state import Ended
 class NodePlan:
     """A node under its key, with its edges in the order in which they fire."""
 
-    __slots__ = ("edges", "ended", "is_async", "key", "maps", "names", "node", "output", "policy", "takes_context")
+    __slots__ = (
+        "edges",
+        "ended",
+        "handlers",
+        "is_async",
+        "key",
+        "maps",
+        "names",
+        "node",
+        "output",
+        "outputs",
+        "policy",
+        "takes_context",
+    )
 
     def __init__(self, key: str, node: Node) -> None:
         process = _process_of(node)
@@ -27,6 +40,10 @@ class NodePlan:
         """Everything that ``trigger_on_node`` may call it."""
         self.edges: tuple[tuple[Edge[Node], str], ...] = ()
         """Outgoing edges, each with the key of its target."""
+        self.outputs: tuple[tuple[Edge[Node], str], ...] = ()
+        """Those for its output."""
+        self.handlers: tuple[tuple[Edge[Node], str], ...] = ()
+        """Those for errors."""
         self.maps: dict[Edge[Node], MapRule] = {}
         """Those that are maps, with the rule that the frontier knows them by."""
         self.output: str = f"the output of node {key!r}"
@@ -39,6 +56,23 @@ class NodePlan:
         self.is_async: bool = _is_async(process)
         """Whether it runs on the event loop; a plain one needs a thread."""
 
+    def wire(self, edges: tuple[tuple[Edge[Node], str], ...]) -> None:
+        """Add the edges, in the order in which they fire."""
+        self.edges = self.outputs = edges
+        handlers = [pair for pair in edges if pair[0].errors]
+        if handlers:
+            self.outputs = tuple([pair for pair in edges if not pair[0].errors])
+            self.handlers = tuple(handlers)
+
+    def handlers_of(self, error: Exception) -> Sequence[str]:
+        """The keys of the nodes that handle such an error: the targets of the nearest type and of edges that name the same."""
+        distances = [(edge.distance(error), edge.errors) for edge, _ in self.handlers]
+        fitting = [(distance, errors) for distance, errors in distances if distance is not None]
+        if not fitting:
+            return ()
+        nearest = min(fitting, key=lambda each: each[0])[1]
+        return [target for edge, target in self.handlers if edge.errors == nearest]
+
     def targets(self, content: Any) -> Sequence[str | Mapped]:
         """The keys of the nodes that an output with this content goes to, and the lists in it that are mapped over.
 
@@ -46,9 +80,9 @@ class NodePlan:
         :raises MapError: there is no such list in the output.
         """
         if self.maps:
-            return self._mapped([edge for edge in self.edges if edge[0].matches(content)], content)
+            return self._mapped([edge for edge in self.outputs if edge[0].matches(content)], content)
         targets: list[str | Mapped] = []
-        for edge, target in self.edges:
+        for edge, target in self.outputs:
             if edge.matches(content):
                 targets.append(target)
         return targets

@@ -57,6 +57,15 @@ class StepPolicy(NamedTuple):
             _time("idle_timeout", idle_timeout, where),
         )
 
+    @classmethod
+    def of_graph(cls, retry: Any, timeout: Any, idle_timeout: Any) -> StepPolicy:
+        """The options of a graph, for which None is as good as nothing.
+
+        :raises GraphDefinitionError: one of them can't be used.
+        """
+        given = [UNSET if option is None or option is False else option for option in (retry, timeout, idle_timeout)]
+        return cls.checked(*given, where="a graph")
+
     def over(self, default: StepPolicy) -> StepPolicy:
         """These options, and where they were not given, the graph's."""
         if self is NO_POLICY:
@@ -68,16 +77,24 @@ class StepPolicy(NamedTuple):
         )
 
     @property
-    def time_limits(self) -> TimeLimits | None:
-        """The limits, if there are any."""
-        timeout = None if self.timeout is UNSET else self.timeout
-        idle_timeout = None if self.idle_timeout is UNSET else self.idle_timeout
-        return TimeLimits(timeout, idle_timeout) if timeout or idle_timeout else None
+    def time_limits(self) -> TimeLimits:
+        """How long one execution may take."""
+        return TimeLimits(
+            None if self.timeout is UNSET else self.timeout, None if self.idle_timeout is UNSET else self.idle_timeout
+        )
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether an execution has limits, or its rule for retries asks when it began."""
+        rule = self.retry
+        return self.time_limits != (None, None) or (isinstance(rule, Retry) and rule.asks_for_time)
 
     def to_repeat(self) -> dict[str, Any]:
-        """The arguments of ``Graph`` or ``Node`` that give it again."""
-        retry = self.retry.given if isinstance(self.retry, CustomRetry) else self.retry
-        return {**self._asdict(), "retry": retry}
+        """The arguments of ``Graph`` that give it again."""
+        given = {name: value for name, value in self._asdict().items() if value is not UNSET}
+        if isinstance(self.retry, CustomRetry):
+            given["retry"] = self.retry.given
+        return given
 
     def to_data(self) -> dict[str, Any]:
         """What checkpoints record of it: options that were not given are left out, and rules that are functions say so."""

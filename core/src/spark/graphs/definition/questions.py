@@ -59,6 +59,8 @@ def _question(
     }
     if key is not None:
         entry["key"] = key
+    if step.token.item is not None:
+        entry["path"] = [*step.token.item.path()]
     if adapter is not None and (schema := _json_schema(adapter)) is not None:
         entry["schema"] = schema
     return entry

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, Final
 
-from spark.graphs.definition.edges import Edge
+from spark.graphs.definition.edges import Edge, MissingErrorType
 from spark.graphs.definition.nodes import FunctionNode, Node
 from spark.graphs.definition.plan import NodePlan
 from spark.graphs.values.loaded import class_name, function_name
@@ -40,14 +40,17 @@ def _node_data(plan: NodePlan) -> dict[str, Any]:
         data["class"] = class_name(type(node))
     if node._has_arguments:
         data["has_arguments"] = True
-    return data
+    return {**data, **plan.policy.to_data()}
 
 
 def _recorded(source: str, edge: Edge[Node], target: str) -> tuple[Any, ...]:
     each = edge.each.to_data() if edge.each is not None else None
+    if edge.errors:
+        errors = [kind.name if isinstance(kind, MissingErrorType) else class_name(kind) for kind in edge.errors]
+        return source, target, edge.priority, each, None, None, errors
     if edge.condition is None and all(type(value) in _PLAIN for value in edge.equals.values()):
-        return source, target, edge.priority, each, edge.equals or None, None
-    return source, target, edge.priority, each, None, edge.condition_label()
+        return source, target, edge.priority, each, edge.equals or None, None, None
+    return source, target, edge.priority, each, None, edge.condition_label(), None
 
 
 def _edge_data(
@@ -57,11 +60,14 @@ def _edge_data(
     each: Mapping[str, Any] | None,
     equals: Mapping[str, Any] | None,
     condition: str | None,
+    errors: list[str] | None,
 ) -> dict[str, Any]:
     data: dict[str, Any] = {"source": source, "target": target, "priority": priority}
     if each is not None:
         data["each"] = each
-    if condition is None:
+    if errors is not None:
+        data["errors"] = errors
+    elif condition is None:
         data["equals"] = equals or {}
     else:
         data["condition"] = condition

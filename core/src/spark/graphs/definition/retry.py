@@ -74,10 +74,6 @@ Strategy: TypeAlias = Callable[[Any], Any]
 class RetryRule(Protocol):
     """What a node's ``retry`` comes down to."""
 
-    @property
-    def asks_for_time(self) -> bool:
-        """Whether it may ask how long all attempts have taken together."""
-
     def delay(self, state: AttemptState, random: Random) -> float | None:
         """Seconds until the next attempt; None for no more."""
 
@@ -231,7 +227,6 @@ class CustomRetry:
     """A user's own function as a rule."""
 
     __slots__ = ("given",)
-    asks_for_time: Final = False
 
     def __init__(self, function: RetryFunction) -> None:
         self.given: RetryFunction = function

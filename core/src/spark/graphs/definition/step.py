@@ -8,7 +8,7 @@ from typing import Protocol
 
 from spark.graphs.state.journal import Entry
 from spark.graphs.state.token import Token
-from spark.graphs.state.transactions import StateView
+from spark.graphs.state.transactions import StateView, StateWrites
 
 
 class Scope(Protocol):
@@ -50,6 +50,9 @@ class Scope(Protocol):
     async def record(self, token: Token, key: str, entry: Entry) -> None:
         """Put an entry into the journal of a step. When this returns, it is durable."""
 
+    async def commit(self, token: Token, graph_writes: StateWrites | None, node_writes: StateWrites | None) -> None:
+        """Apply what a running step has written so far, which begins anew then. Returns once it is durable."""
+
 
 class StepInput:
     """One execution of one node, as its executor gets it."""
@@ -75,6 +78,13 @@ class StepInput:
     def idempotency_key(self) -> str:
         """Names this piece of work: the same for each attempt, another for every other step and run."""
         return f"{self.scope.graph_id}/{self.scope.run_id}/{self.token.lineage:x}"
+
+    def is_current(self) -> bool:
+        """Whether the current task executes the step itself, and is none that the step has made."""
+        return self.scope.is_in_step(self.token)
+
+    def beat(self) -> None:
+        """The execution gives a sign of life."""
 
     def __repr__(self) -> str:
         return f"<StepInput of {self.node!r}, {self.idempotency_key}>"

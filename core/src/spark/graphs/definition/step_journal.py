@@ -90,7 +90,7 @@ class StepJournal:
 
     def next_number(self) -> int | None:
         """The place of a durable call in the order in which the step begins them; None where tasks of its own do so."""
-        if not self.step.scope.is_in_step(self.step.token):
+        if not self.step.is_current():
             return None
         if self._recorded is None:
             entries = self.step.scope.entries(self.step.token)
@@ -187,6 +187,7 @@ class StepJournal:
 
     def _stir(self) -> None:
         """Something of the step is still moving: what waits gives it some turns."""
+        self.step.beat()
         self._turns = _TURNS
         if self.waits and not self._is_counting:
             self._is_counting = True

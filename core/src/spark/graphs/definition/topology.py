@@ -11,6 +11,7 @@ from spark.errors import GraphDefinitionError
 from spark.graphs.definition.edges import Edge
 from spark.graphs.definition.nodes import JoinNode, Node
 from spark.graphs.definition.plan import NodePlan
+from spark.graphs.definition.policies import NO_POLICY, StepPolicy, TimeLimits
 from spark.graphs.definition.recorded_shape import RecordedShape
 from spark.graphs.state.frontier import Frontier
 from spark.graphs.state.groups import MapRule
@@ -39,16 +40,26 @@ class Topology:
             edges = tuple([(edge, keys[id(edge.target)]) for edge in node._edges])
             self._declared[key] = edges
             in_order = sorted(edges, key=lambda each: -each[0].priority) if len(edges) > 1 else edges
-            self.plans[key].edges = tuple(in_order)
+            self.plans[key].wire(tuple(in_order))
         self._order = {key: place for place, key in enumerate(self.plans)}
         self._joins = [key for key, plan in self.plans.items() if isinstance(plan.node, JoinNode)]
         self._reaches = _joins_reached(self.plans, self._joins)
         self._maps = _maps(self.plans, self._joins)
+        self._with_policies = [plan for plan in self.plans.values() if plan.policy is not NO_POLICY]
         self._identities: dict[str, str] | None = None
 
     def new_frontier(self) -> Frontier:
         """An empty frontier that knows which nodes lead to which joins."""
         return Frontier(joins=self._joins, reaches=self._reaches, order=self._order, maps=self._maps)
+
+    def watched_nodes(self, default: StepPolicy) -> dict[str, TimeLimits]:
+        """The keys of the nodes that are watched while they run, to their limits.
+
+        :param default: what the graph says of nodes that say nothing.
+        """
+        plans = self._with_policies if default is NO_POLICY else [*self.plans.values()]
+        policies = {plan.key: plan.policy.over(default) for plan in plans}
+        return {key: policy.time_limits for key, policy in policies.items() if policy.is_watched}
 
     def has_map(self, source: str | None, worker: str, key: str) -> bool:
         """Whether an edge between these nodes maps over this key."""
@@ -98,12 +109,13 @@ class Topology:
         lines = ["flowchart TD"]
         joins = frozenset(self._joins)
         for key, plan in self.plans.items():
-            opening, closing = ("{{", "}}") if key in joins else ("([", "])") if not plan.edges else ("[", "]")
+            opening, closing = ("{{", "}}") if key in joins else ("([", "])") if not plan.outputs else ("[", "]")
             lines.append(f'    {number[key]}{opening}"{_escaped(key)}"{closing}')
         for key, plan in self.plans.items():
             for edge, target in plan.edges:
                 label = f'|"{_escaped(edge.label())}"|' if edge.label() else ""
-                lines.append(f"    {number[key]} -->{label} {number[target]}")
+                arrow = "-.->" if edge.errors else "-->"
+                lines.append(f"    {number[key]} {arrow}{label} {number[target]}")
         return "\n".join(lines) + "\n"
 
 

@@ -66,13 +66,12 @@ class Attempts:
 
     def entry_for(self, step: StepInput, error: BaseException) -> dict[str, Any]:
         """What the next attempt is told of one that failed."""
-        data = error_data(error, node=step.node, attempt=step.attempt, time=self._clock.utc_now())
+        data = self.describe(step, error)
         return {"failure": data if self._records_errors else {**data, "message": "", "stack": []}}
 
-    def needs_start(self, plan: NodePlan) -> bool:
-        """Whether the rule of a node asks how long all attempts have taken together."""
-        rule = self._rule_of(plan)
-        return rule is not None and rule.asks_for_time
+    def describe(self, step: StepInput, error: BaseException) -> dict[str, Any]:
+        """An error of a step as plain values."""
+        return error_data(error, node=step.node, attempt=step.attempt, time=self._clock.utc_now())
 
     def _rule_of(self, plan: NodePlan) -> RetryRule | None:
         rule = plan.policy.retry

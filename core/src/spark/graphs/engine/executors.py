@@ -8,13 +8,17 @@ from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from typing import Any, Protocol
 
+from spark.graphs.clock import SYSTEM_CLOCK, Clock
 from spark.graphs.concurrency.blocking import NodeThreads, run_blocking
 from spark.graphs.concurrency.uncancellable import is_being_cancelled
 from spark.graphs.definition.context import NodeContext
 from spark.graphs.definition.plan import NodePlan
+from spark.graphs.definition.policies import TimeLimits
 from spark.graphs.definition.step import StepInput
 from spark.graphs.definition.step_journal import StepJournal, failure_beside_suspension
+from spark.graphs.definition.watched import WatchedStep
 from spark.graphs.engine.outcome import Cancelled, Failed, Finished, Outcome, Suspended
+from spark.graphs.engine.time_limits import WatchedSteps
 
 
 class Executor(Protocol):
@@ -32,16 +36,30 @@ class LocalExecutor:
 
     :param plans: node key to how it is executed.
     :param threads: how many plain nodes may run at the same time.
+    :param limits: the keys of the nodes that are watched while they run, to their limits.
+    :param clock: measures them.
     """
 
-    def __init__(self, plans: Mapping[str, NodePlan], *, threads: int) -> None:
+    def __init__(
+        self,
+        plans: Mapping[str, NodePlan],
+        *,
+        threads: int,
+        limits: Mapping[str, TimeLimits] | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
         self._plans = plans
         self._threads = NodeThreads(threads)
+        self._watched = WatchedSteps(limits, clock, self.execute) if limits else None
 
     async def execute(self, step: StepInput) -> Outcome:
         plan = self._plans[step.token.node]
         process = plan.node.process
         context = NodeContext(step, self._threads) if plan.takes_context else None
+        if self._watched is not None and plan.key in self._watched:
+            if not isinstance(step, WatchedStep):
+                return await self._watched.execute(step, plan)
+            step.end_context = context._end if context is not None else None
         try:
             if plan.is_async:
                 output = await (process() if context is None else process(context))
@@ -64,6 +82,8 @@ class LocalExecutor:
 
     def close(self) -> None:
         self._threads.end()
+        if self._watched is not None:
+            self._watched.close()
 
     async def _execute_in_thread(self, process: Callable[..., Any], *arguments: Any) -> Any:
         result = await run_blocking(copy_context().run, process, *arguments, executor=self._threads)

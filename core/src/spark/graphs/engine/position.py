@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from spark.errors import RuleError, SerializationError
+from spark.errors import RuleError, RunError, SerializationError
 from spark.graphs.checkpoint.policies.metrics import metrics_in
 from spark.graphs.clock import Clock
 from spark.graphs.definition.plan import NodePlan
@@ -22,7 +22,7 @@ from spark.graphs.state.frontier import Frontier
 from spark.graphs.state.journal import Entry
 from spark.graphs.state.suspended import open_facts
 from spark.graphs.state.token import Token
-from spark.graphs.state.transactions import StateStore
+from spark.graphs.state.transactions import StateStore, StateWrites
 from spark.graphs.values.failures import ItemError, add_note, error_facts
 from spark.graphs.values.snapshots import Check, snapshot
 from spark.graphs.values.tracked import TrackedMapping
@@ -105,6 +105,29 @@ class RunPosition:
             self._drop_error_once_done()
         return None
 
+    def commit_part(self, token: Token, graph_writes: StateWrites | None, node_writes: StateWrites | None) -> bool:
+        """Apply what a step has written so far that is being executed. Returns whether that changed anything.
+
+        :raises StateConflictError: a key that it read and then set was committed by another one meanwhile.
+        :raises RunError: nothing comes of the step any more.
+        """
+        if token.id not in self.frontier.running or token.id in self.frontier.dropped:
+            raise RunError(
+                f"Nothing of this step of node {token.node!r} can be committed any more: its run has ended, or the item of a map "
+                "that it belongs to has failed."
+            )
+        graph_changes = graph_writes.prepare(self.state) if graph_writes is not None else None
+        node_changes = node_writes.prepare(self.node_state(token.node)) if node_writes is not None else None
+        if graph_writes is not None:
+            graph_writes.restart()
+        if graph_changes:
+            self.state.apply(graph_changes, writer=token.node)
+        if node_writes is not None:
+            node_writes.restart()
+        if node_changes:
+            self._apply_to_node(token.node, node_changes)
+        return bool(graph_changes or node_changes)
+
     def record(self, token: Token, key: str, entry: Entry) -> bool:
         """Put an entry into the journal of a step that is being executed. False if nothing comes of the step any more."""
         is_running = token.id in self.frontier.running and token.id not in self.frontier.dropped
@@ -118,7 +141,7 @@ class RunPosition:
         self.is_urgent = True
 
     def _fail(self, step: StepInput, plan: NodePlan, failed: Failed) -> Stop | None:
-        """A step has failed. It is executed again; or else that stops the run, unless a map collects its errors."""
+        """A step has failed. It is executed again, or its error is handled, or collected by a map; else that stops the run."""
         error, token = failed.error, step.token
         try:
             wait = self.attempts.next(step, plan, failed, before=self.frontier.journal.of(token.id).get(RETRY))
@@ -127,16 +150,31 @@ class RunPosition:
         if wait is not None:
             self._retry(step, wait)
             return None
+        handlers = plan.handlers_of(error) if plan.handlers and isinstance(error, Exception) else ()
+        if handlers:
+            self._hand_over(step, error, handlers)
+            return None
         item = token.item.collecting() if token.item is not None and isinstance(error, Exception) else None
         if item is None:
             return Stop(Cause.FAILURE, error, step)
         self.frontier.fail_item(token, item, ItemError.of(error, index=item.index, key=item.key, node=step.node))
+        self._go_on_after(step)
+        return None
+
+    def _hand_over(self, step: StepInput, error: BaseException, handlers: Sequence[str]) -> None:
+        """A step has failed, and other nodes go on in its place. What it wrote is dropped."""
+        data = self.attempts.describe(step, error)
+        del data["stack"]
+        self.frontier.finish(step.token, {"error": data, "inputs": step.token.inputs}, handlers)
+        self._go_on_after(step)
+
+    def _go_on_after(self, step: StepInput) -> None:
+        """A step has failed, and the run goes on without it."""
         if self.frontier.at_join:
             self.frontier.release_joins()
         self.iteration += 1
         self.last_node = step.node
         self._drop_error_once_done()
-        return None
 
     def _retry(self, step: StepInput, wait: Entry) -> None:
         """A step that has failed waits for its next attempt."""
@@ -266,4 +304,9 @@ class RunScope:
     async def record(self, token: Token, key: str, entry: Entry) -> None:
         self._run.check_open()
         if self._position.record(token, key, entry):
+            await self._run.persist()
+
+    async def commit(self, token: Token, graph_writes: StateWrites | None, node_writes: StateWrites | None) -> None:
+        self._run.check_open()
+        if self._position.commit_part(token, graph_writes, node_writes):
             await self._run.persist()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self, TypeAlias
 
@@ -105,10 +105,11 @@ class Origin:
             is_urgent=bool(answered),
         )
 
-    def answered(self, resume: Resume, *, codec: RecordCodec, check: Check | None) -> dict[str, Entry]:
+    def answered(self, resume: Resume, *, codec: Callable[[], RecordCodec], check: Check | None) -> dict[str, Entry]:
         """The entries of its run's journal that answers close. Nothing is changed.
 
         :param resume: what ``run`` was given: only a mapping has answers.
+        :param codec: returns what writes values as they are stored; asked for only where there are answers.
         :raises RunError: an answer belongs to no question of the run.
         :raises SerializationError: an answer can't be saved.
         """
@@ -116,7 +117,7 @@ class Origin:
             return {}
         if self.pending is None:
             raise RunError("run(resume={…}): there is no run that has asked anything. To begin one, run(inputs).")
-        return answered_entries(self.pending.frontier, resume, codec=codec, check=check)
+        return answered_entries(self.pending.frontier, resume, codec=codec(), check=check)
 
     def set(self, key: str, value: Any) -> None:
         """Begin with another value under this key."""

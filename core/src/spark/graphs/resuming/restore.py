@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from spark.errors import GraphDefinitionError, GraphRestoreError, SparkWarning
+from spark.graphs.definition.edges import ErrorType, MissingErrorType
 from spark.graphs.definition.maps import Each
 from spark.graphs.definition.nodes import ExitNode, FunctionNode, Node
+from spark.graphs.definition.policies import UNSET, StepPolicy
 from spark.graphs.definition.topology import Topology
 from spark.graphs.resuming.identity import exchanged_node
 from spark.graphs.resuming.renaming import check_rename, gathering_joins, new_keys, with_new_keys
@@ -133,6 +135,12 @@ def _what_is_missing(checkpoint: GraphCheckpoint, topology: Topology) -> str | N
         if isinstance(plan.node, MissingNode):
             return plan.node.reason
         for edge, target in plan.edges:
+            unknown = [kind.name for kind in edge.errors if isinstance(kind, MissingErrorType)]
+            if unknown:
+                return (
+                    f"whether {key!r} leads to {target!r} after an error depends on {', '.join(unknown)}, which is not loaded in "
+                    "this program. Import the module that defines it first, or pass start= with the graph's first node."
+                )
             if isinstance(edge.condition, MissingCondition):
                 return (
                     f"whether {key!r} leads to {target!r} depends on the condition {edge.label()}, a function, which is not "
@@ -177,7 +185,22 @@ def _rebuild_node(data: Mapping[str, Any]) -> Node:
     node = _function_node(data) if "function" in data else _class_node(data)
     if data["name"] is not None:
         object.__setattr__(node, "name", data["name"])  # also of a frozen dataclass
+    _restore_policy(node, data)
     return node
+
+
+def _restore_policy(node: Node, data: Mapping[str, Any]) -> None:
+    """Give a node the options that it was made with, for steps that fail or take too long."""
+    lost: list[str] = []
+    for option, value in StepPolicy.recorded_in(data, lost=lost).items():
+        object.__setattr__(node, option, value)
+    if lost and node.retry is UNSET:
+        warnings.warn(
+            f"Node {data['key']!r} does not retry as it did when the checkpoint was made: {'; '.join(lost)}. To have that again, "
+            "pass start= with the graph's first node.",
+            SparkWarning,
+            stacklevel=2,
+        )
 
 
 def _function_node(data: Mapping[str, Any]) -> Node:
@@ -222,4 +245,10 @@ def _rebuild_edge(nodes: Mapping[str, Node], data: Mapping[str, Any]) -> None:
         equals=data.get("equals"),
         priority=data["priority"],
         each=Each(**data["each"]) if "each" in data else None,
+        errors=tuple(_error_type(name) for name in data.get("errors", ())),
     )
+
+
+def _error_type(name: str) -> ErrorType:
+    module, _, qualname = name.partition(":")
+    return find_loaded(Exception, module, qualname) or MissingErrorType(name)

@@ -76,6 +76,10 @@ def _is_mapping(value: Any) -> bool:
     return isinstance(value, Mapping)
 
 
+def _is_list(value: Any) -> bool:
+    return type(value) is list
+
+
 def _is_positive(value: Any) -> bool:
     return is_count(value) and value > 0
 
@@ -107,7 +111,7 @@ _ANY_KIND: Final[dict[str, Is]] = {"due": _is_moment, "since": _is_moment, "over
 _FIELDS: Final[dict[str, tuple[dict[str, Is], dict[str, Is]]]] = {
     QUESTION: (
         {"id": is_text, "payload": _is_anything, "since": _is_moment},
-        {"key": is_text, "schema": _is_mapping, "refused": is_text, "tries": is_count},
+        {"key": is_text, "path": _is_list, "schema": _is_mapping, "refused": is_text, "tries": is_count},
     ),
     CALL: ({}, {"error": _is_error, "number": _is_positive}),
     SIGNAL: ({"signal": is_signal, "since": _is_moment}, {}),

@@ -14,6 +14,7 @@ from spark.graphs.checkpoint.configuration.config import are_seconds
 from spark.graphs.checkpoint.links import linked_as
 from spark.graphs.checkpoint.model import SECTIONS, GraphCheckpoint
 from spark.graphs.definition.maps import Each
+from spark.graphs.definition.policies import UNSET, StepPolicy
 from spark.graphs.resuming.stored_journal import wrong_in_journal
 from spark.graphs.state.received import is_received
 from spark.graphs.state.token import LARGEST, Token, is_count, is_text, is_text_or_none
@@ -92,6 +93,7 @@ def _check_config(config: Any) -> None:
     check.value("node_threads", threads, _is_positive(threads))
     check.value("on_failure", rule, rule in ("finish", "cancel"))
     check.value("failure_grace", grace, grace is None or are_seconds(grace))
+    check.that(_is_policy(config), "retry, timeout or idle_timeout is nothing that a graph has")
     check.that(isinstance(config.get("inputs", {}), Mapping), "inputs is not a mapping")
 
 
@@ -254,6 +256,7 @@ def _check_node(check: _Checks, node: Any) -> None:
     check.value("the key of a node", key, is_text(key))
     check.value(f"the name of node {_shown(key)}", name, name is None or (is_text(name) and name == key))
     check.that(("function" in node) is not ("class" in node), f"node {_shown(key)} has no class, or a function too")
+    check.that(_is_policy(node), f"retry, timeout or idle_timeout of node {_shown(key)} is nothing that a node has")
     what = node.get("function", node.get("class"))
     check.value(f"the class or function of node {_shown(key)}", what, is_text(what))
 
@@ -267,11 +270,23 @@ def _check_edge(check: _Checks, edge: Any, keys: set[str]) -> None:
     check.value("the priority of an edge", priority, type(priority) is int and abs(priority) <= LARGEST)
     check.value("the condition of an edge", condition, is_text(condition))
     check.mapping("what an edge compares", edge.get("equals", {}))
+    errors = edge.get("errors", [])
+    check.value("the errors of an edge", errors, isinstance(errors, list) and all(map(is_text, errors)))
     each = edge.get("each", {"key": "items", "limit": None, "on_error": "stop"})
     check.mapping("the map of an edge", each)
     check.that(
         _is_map(each), f"the map of an edge is over {_shown(each.get('key'))} with a limit or a rule that no map has"
     )
+
+
+def _is_policy(data: Mapping[str, Any]) -> bool:
+    """Whether the options are valid that a node or a graph has for steps that fail or take too long."""
+    try:
+        given = StepPolicy.recorded_in(data, lost=[])
+        StepPolicy.checked(*(given.get(name, UNSET) for name in StepPolicy._fields), where="it")
+    except (GraphDefinitionError, LookupError, TypeError):
+        return False
+    return True
 
 
 def _is_map(each: Mapping[str, Any]) -> bool:

@@ -140,6 +140,17 @@ class GraphState:
             if not forwarder.open_blocks and self._transaction is forwarder:
                 self._transaction = forwarder.transaction
 
+    def _check_no_block(self) -> None:
+        """Refuse a commit while a block may still drop its writes.
+
+        :raises RunError: a block is open.
+        """
+        if type(self._transaction) is _Forwarder and self._transaction.open_blocks:
+            raise RunError(
+                "context.commit() was called while a transaction block of this step is open, whose writes are kept or dropped "
+                "together when it ends. Commit before or after the block."
+            )
+
     def _forwarder(self) -> _Forwarder:
         if type(self._transaction) is not _Forwarder:
             self._transaction = _Forwarder(self._transaction)

@@ -107,12 +107,18 @@ class StateWrites:
         """
         if self.reads:
             self._check_conflicts(store)
-        changes = self.writes
+        if not self.updates:
+            return self.writes
+        changes = dict(self.writes)
         for key in self.updates:
             value = self.updated(key, store.values.get(key, MISSING), store, is_commit=True)
             if value is not MISSING:
                 changes[key] = value
         return changes
+
+    def restart(self) -> None:
+        """All of it was committed: what is read and written from now on is for the next commit."""
+        self.reads, self.writes, self.updates = {}, {}, {}
 
     def updated(self, key: str, value: Any, view: StateView, *, is_commit: bool) -> Any:
         """The value after the updates of this key; ``MISSING`` where there is none before and after.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from spark.graphs.checkpoint import InMemoryCheckpointBackend
 from spark.graphs.checkpoint.storage import Record
 
@@ -17,14 +19,22 @@ class BlobMemory(InMemoryCheckpointBackend):
         self.contents: dict[str, bytes] = {}
         """Name to content of all large values that were ever stored."""
         self.written: list[int] = []
-        """The bytes of each record with the large values that came with it."""
+        """The bytes of each record with the large values that came with it, or before it."""
+        self._ahead = 0
 
     async def put(self, record: Record) -> None:
         """Store it with its large values."""
         brought = {name: bytes(content) for name, content in record.blobs.items()}
         self.contents |= brought
-        self.written.append(len(record.payload) + sum(map(len, brought.values())))
+        self.written.append(len(record.payload) + sum(map(len, brought.values())) + self._ahead)
+        self._ahead = 0
         await super().put(record.with_blobs(brought))
+
+    async def put_blobs(self, graph_id: str, blobs: Mapping[str, bytes]) -> bool:
+        """Store them, and count them as brought by the next record."""
+        self.contents |= blobs
+        self._ahead += sum(map(len, blobs.values()))
+        return await super().put_blobs(graph_id, blobs)
 
 
 class PlainMemory(InMemoryCheckpointBackend):

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
+from functools import lru_cache
+from hashlib import sha256
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from spark.graphs.checkpoint.encoding.levels import ChunkSize, Thresholds, divided, to_rewrite
@@ -40,7 +42,34 @@ class Apart(Protocol):
         """Those of the blobs that it refers to."""
 
 
-Item: TypeAlias = "bytes | Apart"
+class Unkept:
+    """An item that was encoded and not kept, since there is much else. It is encoded again for its chunk.
+
+    :param size: in bytes.
+    :param print: tells it from others, where that will be asked for.
+    """
+
+    __slots__ = ("_size", "print")
+
+    def __init__(self, size: int, print: bytes = b"") -> None:
+        self._size = size
+        self.print = print
+
+    def __len__(self) -> int:
+        return self._size
+
+
+unkept: Callable[[int], Unkept] = lru_cache(maxsize=4096)(Unkept)
+"""One of so many bytes that is not told from others: there may be many."""
+
+Item: TypeAlias = "bytes | Apart | Unkept"
+
+
+def print_of(item: Item) -> bytes:
+    """128 bits that tell encoded values apart."""
+    if type(item) is bytes:
+        return sha256(item).digest()[:16]
+    return item.print if type(item) is Unkept else b"apart"
 
 
 Data: TypeAlias = "bytes | Apart"
@@ -72,8 +101,18 @@ class Encoding(Protocol):
     def small(self, key: str, value: Any, /) -> bytes | None:
         """The item of a small value of a plain type; None for any other."""
 
-    def discard(self, data: Iterable[Data], /) -> None:
+    def keeps(self, size: int, /) -> bool:
+        """Whether so many further bytes may be kept encoded. If not, they are encoded again for their chunk."""
+
+    def discard(self, data: Iterable[Item], /) -> None:
         """These were encoded for nothing."""
+
+
+def held(data: Data, encoding: Encoding, *, is_compared: bool) -> Item:
+    """What is kept of an encoded item: all, or what tells it from others if it ``is_compared``, or only its size."""
+    if type(data) is not bytes or encoding.keeps(len(data)):
+        return data
+    return Unkept(len(data), print_of(data)) if is_compared else unkept(len(data))
 
 
 class ChunkWriter(Protocol):

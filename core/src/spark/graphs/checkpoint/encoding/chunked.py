@@ -19,6 +19,7 @@ from spark.graphs.checkpoint.encoding.chunk import (
     Key,
     ListOwners,
     TailTemplate,
+    Unkept,
     groups_of,
     merged_with,
     size_of_removed,
@@ -63,6 +64,7 @@ class ChunkedMapping:
         "size",
         "tail",
         "template",
+        "unkept",
     )
 
     def __init__(
@@ -85,6 +87,8 @@ class ChunkedMapping:
         """Those of them that may refer to blobs."""
         self.size = 0
         """The bytes of the other items in the tail."""
+        self.unkept = 0
+        """The bytes of those that have to be encoded again."""
         self.chunks: dict[str, Chunk] = {}
         """By name, in the order in which they were made."""
         self.head: list[bytes] | None = None
@@ -124,7 +128,8 @@ class ChunkedMapping:
     @property
     def total(self) -> int:
         """The bytes of all items."""
-        return self.size + sum(chunk.live for chunk in self.chunks.values()) + sum(map(len, self.apart.values()))
+        in_tail = self.size + self.unkept + sum(map(len, self.apart.values()))
+        return in_tail + sum(chunk.live for chunk in self.chunks.values())
 
     def put(self, key: Key, item: Item, *, place: Place | None = None) -> None:
         """Set an item. A new one comes last.
@@ -132,20 +137,20 @@ class ChunkedMapping:
         :param place: where it belongs, if that is somewhere else; in a mapping only once it has chunks.
         """
         before = self.tail.get(key)
-        if type(before) is bytes:
-            self.size -= len(before)
-        elif before is not None:
-            self._give_up_apart(key, item)
+        if before is not None:
+            self._give_up(key, before, item)
         if place is not None and not self.is_list:
             self.move(key, place)
         elif before is None and self._places and key not in self._owners:
             self._places[key] = self._next_place
             self._next_place += 1
         self.tail[key] = item
-        if isinstance(item, bytes):
+        if type(item) is bytes:
             self.size += len(item)
+        elif type(item) is Unkept:
+            self.unkept += len(item)
         else:
-            self.apart[key] = item
+            self.apart[key] = item  # type: ignore[assignment]
         self.hot.add(key)
         if before is None:
             self._leave_chunks(key)
@@ -162,13 +167,7 @@ class ChunkedMapping:
         :raises KeyError: there is none.
         """
         self.template = None
-        before = self.tail.pop(key, None)
-        if before is None:
-            self._kill(key)
-        elif type(before) is bytes:
-            self.size -= len(before)
-        else:
-            self._give_up_apart(key, None)
+        self._give_up(key, self.tail.pop(key, None), None)
         self._places.pop(key, None)
         self.hot.discard(key)
         if key in self._dead_copies:
@@ -180,7 +179,7 @@ class ChunkedMapping:
     @property
     def is_idle(self) -> bool:
         """There is nothing to do for a checkpoint: all that is in the tail would not be worth a chunk."""
-        if self.apart or self.removed_in_tail:
+        if self.apart or self.removed_in_tail or self.unkept:
             return False
         return self.size < least(self._thresholds, is_constant=self._is_constant, is_growing=self.is_growing)
 
@@ -240,14 +239,15 @@ class ChunkedMapping:
 
     # Checkpoints.
 
-    def flush(self, writer: ChunkWriter) -> None:
-        """Put into chunks what belongs there now. Whenever it fails, everything is as consistent as before.
+    def flush(self, writer: ChunkWriter) -> Iterator[None]:
+        """Put into chunks what belongs there now: each iteration stores one. Wherever it fails or stops, all is consistent.
 
         :raises CostExceededError: that is too much for the event loop. Nothing was stored.
         """
         thresholds, hot = self._thresholds, self._hot_items()
-        large = [key for key, size in hot.items() if is_large(thresholds, size)]
-        left = sum(hot.values()) - sum(hot[key] for key in large)
+        large = {key: size for key, size in hot.items() if is_large(thresholds, size)}
+        rest = {key: size for key, size in hot.items() if key not in large} if large else hot
+        left = math.inf if self.unkept else sum(rest.values())
         is_hot_due = is_bought_at_once(thresholds, left, is_constant=self._is_constant, is_growing=self.is_growing)
         cold = self._cold_size(sum(hot.values()))
         is_cold_due = is_flush_due(thresholds, cold=cold, rent=self.rent)
@@ -265,16 +265,15 @@ class ChunkedMapping:
         removed = self._still_needed(old, cold_removed)
         groups = [*groups_of(self.in_order(sizes), sizes, most=most), *([key] for key in large)]
         if is_hot_due:
-            rest = {key: size for key, size in hot.items() if key not in large}
             groups += groups_of(self.in_order(rest), rest, most=most)
-        writer.expect(
-            sum(sizes.values()) + sum(hot.values()), again=sum(sizes[key] for key in sizes if key in self._owners)
-        )
+        again = sum(sizes[key] for key in sizes if key in self._owners)
+        writer.expect(sum(sizes.values()) + sum(hot.values()), again=again)
         if removed and not sizes:
             groups.insert(0, [])
         for group in groups:
             self._write(group, removed, writer)
             removed = []
+            yield
         for chunk in old:
             self._drop(chunk)
         if is_cold_due:
@@ -303,7 +302,7 @@ class ChunkedMapping:
     def _hot_items(self) -> dict[Key, int]:
         """What changed since the last checkpoint and could be in a chunk: key to bytes."""
         tail = self.tail
-        return {key: len(item) for key in self.hot if type(item := tail.get(key)) is bytes}
+        return {key: len(item) for key in self.hot if type(item := tail.get(key)) is bytes or type(item) is Unkept}
 
     def _cold_items(self) -> dict[Key, int]:
         return {
@@ -313,7 +312,7 @@ class ChunkedMapping:
         }
 
     def _cold_size(self, hot: int) -> int:
-        cold = self.size - hot
+        cold = self.size + self.unkept - hot
         if self.apart:
             cold += sum(len(each) for key, each in self.apart.items() if key not in self.hot and not each.is_pinned)
         if self.removed_in_tail:
@@ -339,13 +338,7 @@ class ChunkedMapping:
             self._remember(key, chunk)
 
     def _move_to(self, chunk: Chunk, key: Key) -> None:
-        item = self.tail.pop(key, None)
-        if item is None:
-            self._kill(key)
-        elif type(item) is bytes:
-            self.size -= len(item)
-        else:
-            self._give_up_apart(key, None)
+        self._give_up(key, self.tail.pop(key, None), None)
         self._owners[key] = chunk
 
     def _remember(self, key: Key, chunk: Chunk) -> None:
@@ -413,7 +406,13 @@ class ChunkedMapping:
         keys = [*removed, *(key for chunk in old for key in chunk.removed)]
         return [key for key in keys if self._dead_copies[key] > sum(key in chunk.sizes for chunk in old)]
 
-    def _give_up_apart(self, key: Key, successor: Item | None) -> None:
-        before = self.apart.pop(key)
-        if before is not successor:
-            self._retired(before.names())
+    def _give_up(self, key: Key, item: Item | None, successor: Item | None) -> None:
+        """An item does not count any more: that of the tail, and else that of a chunk."""
+        if item is None:
+            self._kill(key)
+        elif type(item) is bytes:
+            self.size -= len(item)
+        elif type(item) is Unkept:
+            self.unkept -= len(item)
+        elif self.apart.pop(key) is not successor:
+            self._retired(item.names())  # type: ignore[union-attr]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NoReturn
 
@@ -60,6 +60,16 @@ class OpenRecord:
     def blob_names(self) -> list[str]:
         """The names of the large values that it needs."""
         return list(dict.fromkeys(reference.ref.name for reference in self.references))
+
+    def narrowed(self, section: str, members: Collection[str]) -> OpenRecord:
+        """The same record with some members of one section, and nothing in the others: the types in these need not be known."""
+        if type(self.tree) is not dict:
+            return self
+        kept = self.tree.get(section)
+        part = {name: kept[name] for name in members if name in kept} if type(kept) is dict else kept
+        tree = {name: {} if name in SECTIONS else value for name, value in self.tree.items()} | {section: part}
+        found = self.references and references(_sections_in(tree))
+        return replace(self, tree=tree, references=found)
 
     def fill(self, blobs: Mapping[str, bytes], layout: StoredLayout | None = None) -> None:
         """Put the large values where the references to them stand.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, Literal
@@ -165,6 +165,19 @@ class Encoder:
             record.blobs = Contents(dict(blobs.unstored))
         return record
 
+    def encode_ahead(
+        self, sections: Mapping[str, Any], *, sequence: int, cache: EncodingCache, blobs: NewBlobs
+    ) -> Iterator[None]:
+        """Encode what is new of sections, and stop wherever blobs are to be stored before there are more.
+
+        ``encode_sections`` does what is left, and makes the record. Nothing else may use the cache until then.
+
+        :raises SerializationError: a value can't be saved; the error has the path to it.
+        """
+        if self._composer is not None:
+            self._claim(cache, self._composer, blobs)
+            yield from cache.encoder.encode_ahead(sections, sequence=sequence)
+
     def adopt(self, layout: StoredLayout, values: Mapping[str, Any], cache: EncodingCache) -> bool:
         """Have an empty cache know what a record has in chunks; False where what is written now is written in another way.
 
@@ -238,10 +251,7 @@ class Encoder:
         blobs: NewBlobs | None,
     ) -> bytes:
         if (composer := self._composer) is not None:
-            if cache.owner is not self.format:
-                cache.claim(self.format, self._writer if blobs is not None else None)
-            if cache.made_for is not blobs or cache.encoder is None:
-                self._prepare(cache, composer, blobs)
+            self._claim(cache, composer, blobs)
             encoded: dict[str, Encoded] = cache.encoder.encode(sections, sequence=sequence, budget=cost_budget)
             for name, fact in facts.items():
                 encoded[name] = self.dump(self._facts_writer.tree(fact, name), name)
@@ -250,6 +260,12 @@ class Encoder:
             for name in SECTIONS:
                 cost_budget.add(sections[name])
         return self.dump(self._lower(sections, facts), "")
+
+    def _claim(self, cache: EncodingCache, composer: Composer, blobs: NewBlobs | None) -> None:
+        if cache.owner is not self.format:
+            cache.claim(self.format, self._writer if blobs is not None else None)
+        if cache.made_for is not blobs or cache.encoder is None:
+            self._prepare(cache, composer, blobs)
 
     def _prepare(self, cache: EncodingCache, composer: Composer, blobs: NewBlobs | None) -> None:
         """Have a cache serve this encoder."""

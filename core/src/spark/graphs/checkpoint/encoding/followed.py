@@ -9,11 +9,19 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from hashlib import sha256
 from itertools import pairwise
 from typing import Any, Final
 
-from spark.graphs.checkpoint.encoding.chunk import NOT_ENCODED, Data, Encoding, FollowedCache, Key
+from spark.graphs.checkpoint.encoding.chunk import (
+    NOT_ENCODED,
+    Encoding,
+    FollowedCache,
+    Item,
+    Key,
+    Unkept,
+    held,
+    print_of,
+)
 from spark.graphs.checkpoint.encoding.chunked import ChunkedMapping
 from spark.graphs.checkpoint.encoding.places import Place, arranged, compact
 from spark.graphs.checkpoint.serialization.writer import are_names
@@ -96,14 +104,16 @@ class Followed:
         """How messages name an item."""
         raise NotImplementedError
 
-    def put(self, key: Key, data: Data, encoding: Encoding, *, place: Place | None = None) -> None:
+    def put(self, key: Key, data: Item, encoding: Encoding, *, place: Place | None = None) -> None:
         """Set an item of the stored mapping."""
         if type(data) is not bytes:
             self.prints.pop(key, None)
+            if type(data) is Unkept and data.print:
+                self.prints[key] = data.print
             self.chunked.put(key, data, place=place)
             return
         if self._compares and type(self.values) not in TRACKED:
-            self.prints[key] = _print(data)
+            self.prints[key] = print_of(data)
         self.chunked.put(key, encoding.item(key, data), place=place)
 
     def remove(self, key: Key) -> None:
@@ -180,7 +190,7 @@ class FollowedMapping(Followed):
         self, values: ItemMapping, put: Collection[str], removed: Collection[str], encoding: Encoding
     ) -> None:
         chunked = self.chunked
-        data = self._encoded([(key, values[key]) for key in put], encoding, anew=removed)
+        data = self._encoded([(key, values[key]) for key in put], encoding, anew=removed, is_compared=False)
         self.values = values
         for key in removed:
             if key in chunked:
@@ -193,11 +203,11 @@ class FollowedMapping(Followed):
         before, shown = _kept(old), value.shown if isinstance(value, ItemMapping) else None
         unsure: Collection[Key] = () if was_sure else chunked.apart
         data = self._encoded(
-            [
+            (
                 (key, each if shown is None else shown(each))
                 for key, each in new.items()
                 if before.get(key, _NEW) is not each or key in unsure
-            ],
+            ),
             encoding,
         )
         self.values = value
@@ -213,31 +223,37 @@ class FollowedMapping(Followed):
         self._arrange(list(new), known, encoding)
 
     def _encoded(
-        self, items: Iterable[tuple[str, Any]], encoding: Encoding, *, anew: Collection[str] = ()
-    ) -> dict[str, Data]:
-        data: dict[str, Data] = {}
+        self,
+        items: Iterable[tuple[str, Any]],
+        encoding: Encoding,
+        *,
+        anew: Collection[str] = (),
+        is_compared: bool = True,
+    ) -> dict[str, Item]:
+        data: dict[str, Item] = {}
         apart = self.chunked.apart
         if anew and apart:
             apart = {key: each for key, each in apart.items() if key not in anew}
         try:
             for key, value in items:
-                data[key] = encoding.value(
+                each = encoding.value(
                     value, self.path_to(key), apart.get(key), nested="always" if key in self._members else "if large"
                 )
+                data[key] = held(each, encoding, is_compared=is_compared)
         except BaseException:
             encoding.discard(each for key, each in data.items() if each is not apart.get(key))
             raise
         return data
 
-    def _is_as_before(self, key: str, data: Data, before: Mapping[str, Any], encoding: Encoding) -> bool:
-        if type(data) is not bytes or key not in self.chunked:
+    def _is_as_before(self, key: str, data: Item, before: Mapping[str, Any], encoding: Encoding) -> bool:
+        if not isinstance(data, bytes | Unkept) or key not in self.chunked:
             return False
         in_tail = self.chunked.tail.get(key)
         if in_tail is not None:
-            return in_tail == encoding.item(key, data)
+            return type(data) is bytes and in_tail == encoding.item(key, data)
         if key not in self.prints and key in before and type(self.values) not in TRACKED:
-            self.prints[key] = _print_of(encoding.value(before[key], self.path_to(key), None, nested="never"))
-        return self.prints.get(key) == _print(data)
+            self.prints[key] = print_of(encoding.value(before[key], self.path_to(key), None, nested="never"))
+        return self.prints.get(key) == print_of(data)
 
     def _arrange(self, keys: Sequence[str], known: Sequence[str], encoding: Encoding) -> None:
         """Bring the items into the order of these keys, of which some were known before."""
@@ -300,7 +316,7 @@ class FollowedList(Followed):
 
     def _extend(self, value: ItemList, encoding: Encoding) -> None:
         start = len(self.places)
-        data = self._encoded(value, range(start, len(value)), encoding)
+        data = self._encoded(value, range(start, len(value)), encoding, is_compared=False)
         self.values = value
         self.prints.clear()
         self.chunked.is_growing = not self.chunked.hot
@@ -356,22 +372,25 @@ class FollowedList(Followed):
             count += 1
         return count
 
-    def _encoded(self, value: Sequence[Any], indices: Iterable[int], encoding: Encoding) -> dict[int, Data]:
-        data: dict[int, Data] = {}
+    def _encoded(
+        self, value: Sequence[Any], indices: Iterable[int], encoding: Encoding, *, is_compared: bool = True
+    ) -> dict[int, Item]:
+        data: dict[int, Item] = {}
         try:
             for index in indices:
-                data[index] = encoding.value(value[index], f"{self.path}[{index}]", None, nested="never")
+                each = encoding.value(value[index], f"{self.path}[{index}]", None, nested="never")
+                data[index] = held(each, encoding, is_compared=is_compared)
         except BaseException:
             encoding.discard(data.values())
             raise
         return data
 
-    def _wanted(self, data: Mapping[int, Data], start: int, end: int, encoding: Encoding) -> list[Place | None]:
+    def _wanted(self, data: Mapping[int, Item], start: int, end: int, encoding: Encoding) -> list[Place | None]:
         """For each of these items the place of one between the two that is encoded to the same bytes, if there is one."""
         places: dict[bytes, list[Place]] = {}
         for index in reversed(range(start, end)):
             places.setdefault(self._print_of(index, encoding), []).append(self.places[index])
-        return [(found.pop() if (found := places.get(_print_of(each))) else None) for each in data.values()]
+        return [(found.pop() if (found := places.get(print_of(each))) else None) for each in data.values()]
 
     def _print_of(self, index: int, encoding: Encoding) -> bytes:
         place = self.places[index]
@@ -379,7 +398,7 @@ class FollowedList(Followed):
             if place in self.chunked.apart:
                 return b""
             data = encoding.value(self.values[index], f"{self.path}[{index}]", None, nested="never")
-            self.prints[place] = _print_of(data)
+            self.prints[place] = print_of(data)
         return self.prints[place]
 
 
@@ -388,7 +407,7 @@ def _and_another(keys: Iterable[str]) -> dict[str, None]:
     return dict.fromkeys(keys) | {"": None}
 
 
-def _taken_from(data: dict[str, Data]) -> Iterator[tuple[str, Data]]:
+def _taken_from(data: dict[str, Item]) -> Iterator[tuple[str, Item]]:
     """Its items, each of which is gone from there then: all of them together may be as large as the state."""
     for key in [*data]:
         yield key, data.pop(key)
@@ -396,12 +415,3 @@ def _taken_from(data: dict[str, Data]) -> Iterator[tuple[str, Data]]:
 
 def _kept(values: Any) -> dict[str, Any]:
     return values.kept() if isinstance(values, ItemMapping) else values
-
-
-def _print(data: bytes) -> bytes:
-    """128 bits that tell encoded values apart."""
-    return sha256(data).digest()[:16]
-
-
-def _print_of(data: Data) -> bytes:
-    return _print(data) if type(data) is bytes else b"apart"

@@ -56,6 +56,8 @@ class Thresholds(NamedTuple):
     """So much that was appended to a list becomes a chunk at once: it seldom changes."""
     ratio: int = 16
     """So many chunks of one level become one of the next."""
+    held: int = 2**17
+    """So much that is new is held in memory once it is encoded. Of what is more, chunks are stored ahead of the record."""
 
     @classmethod
     def of_store(cls, blob_cost: int) -> Thresholds:
@@ -64,6 +66,7 @@ class Thresholds(NamedTuple):
             blob_cost,
             worth=max(cls._field_defaults["worth"], blob_cost // _REFERENCE),
             appended=blob_cost / _APPENDED if blob_cost <= _CHEAP else math.inf,
+            held=max(cls._field_defaults["held"], blob_cost * _HOT),
         )
 
 
@@ -92,7 +95,7 @@ def is_large(thresholds: Thresholds, size: int) -> bool:
     return size >= max(thresholds.blob_cost, thresholds.worth)
 
 
-def is_bought_at_once(thresholds: Thresholds, hot: int, *, is_constant: bool, is_growing: bool) -> bool:
+def is_bought_at_once(thresholds: Thresholds, hot: float, *, is_constant: bool, is_growing: bool) -> bool:
     """Whether what has changed, or is new, goes into a chunk already now.
 
     :param hot: its bytes.

@@ -23,6 +23,11 @@ class BlobsOfRecord:
         self.shared: dict[str, Any] = {"writer": blobs.writer} | ({"codecs": [*codecs]} if codecs else {})
         """What is the same for all of them, and written once beside compact references."""
 
+    @property
+    def held(self) -> int:
+        """How many encoded bytes wait to be stored."""
+        return self._blobs.held
+
     def keep(self, content: bytes | Pieces) -> BlobRef:
         """Store an encoded value, or a chunk of buffers, as a blob. Returns the reference to it."""
         return self._add(content, sequence=self.sequence)

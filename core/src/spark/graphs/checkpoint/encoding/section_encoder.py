@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
-from spark.graphs.checkpoint.encoding.chunk import Apart, Data, Key, Nested
+from spark.graphs.checkpoint.encoding.chunk import Apart, Data, Item, Key, Nested, Unkept
 from spark.graphs.checkpoint.encoding.followed import (
     TRACKED,
     TRACKED_MAPPINGS,
@@ -27,7 +28,7 @@ from spark.graphs.checkpoint.records.composing import (
     EncodedItems,
 )
 from spark.graphs.checkpoint.sections import Section, no_section
-from spark.graphs.checkpoint.serialization.cost import CostBudget
+from spark.graphs.checkpoint.serialization.cost import CostBudget, exceeds
 from spark.graphs.checkpoint.serialization.writer import TreeWriter, are_names, small_tree
 from spark.graphs.values.containers import PlainDict
 
@@ -44,6 +45,8 @@ _SMALL: Final = frozenset({int, float, bool, type(None)})
 """What needs no look at its size."""
 _FEW_BYTES: Final = 4096
 """Less is put together at once, which costs less than to keep the pieces."""
+_DIVIDED: Final = TRACKED | {list, dict}
+"""Values whose items may be encoded one by one."""
 
 
 class SectionEncoder:
@@ -71,6 +74,9 @@ class SectionEncoder:
         self._budget: CostBudget | None = None
         """Of the checkpoint that is being encoded."""
         self._blobs = blobs
+        self._held = cache.thresholds.held
+        self._room = math.inf
+        """So many further bytes may be kept encoded."""
         self._large_from = cache.thresholds.nested
         self._is_constant = False
         """That is said of the section that is just being encoded."""
@@ -85,12 +91,7 @@ class SectionEncoder:
         :raises SerializationError: a value can't be saved.
         :raises CostExceededError: there is more to do than the budget allows.
         """
-        self._budget = budget
-        if self._blobs is not None:
-            self._blobs.sequence = sequence
-        while self._cache.incomplete:
-            self._cache.incomplete[-1].complete(self)
-            self._cache.incomplete.pop()
+        self._begin(sequence, budget)
         kept = self._cache.kept
         encoded: dict[str, Any] = {}
         followed: list[tuple[str, Followed]] = []
@@ -108,7 +109,8 @@ class SectionEncoder:
                     if not part.chunked.is_idle:
                         active.append(part)
         for each in active:
-            self._flush(each)
+            for _ in self._flush(each):
+                pass
         # Nothing below can fail.
         for each in active:
             self._settle(each)
@@ -118,6 +120,30 @@ class SectionEncoder:
             if SECTIONS[name].is_constant:
                 kept[name] = each.values, bytes(composed) if type(composed) is DeferredPayload else composed
         return encoded
+
+    def encode_ahead(self, sections: Mapping[str, Any], *, sequence: int) -> Iterator[None]:
+        """Encode what is new, and stop wherever blobs are to be stored before there are more. ``encode`` does what is left.
+
+        :raises SerializationError: a value can't be saved.
+        """
+        if self._blobs is None:
+            return
+        self._begin(sequence, None)
+        for name, section in SECTIONS.items():
+            self._room = self._held
+            part = self._section(name, section, sections[name])
+            if isinstance(part, Followed) and not part.chunked.is_idle:
+                for _ in self._flush(part):
+                    if self._blobs.held >= self._held:
+                        yield
+
+    def _begin(self, sequence: int, budget: CostBudget | None) -> None:
+        self._budget, self._room = budget, math.inf
+        if self._blobs is not None:
+            self._blobs.sequence = sequence
+        while self._cache.incomplete:
+            self._cache.incomplete[-1].complete(self)
+            self._cache.incomplete.pop()
 
     # Sections.
 
@@ -201,6 +227,11 @@ class SectionEncoder:
             nested = "never"
         if self._budget is not None:
             self._budget.add(value)
+        if nested != "never" and self._is_surely_nested(value, nested):
+            followed = self._nested(value, path)
+            if followed is not None:
+                return followed
+            nested = "never"
         keeping = self._keeping()
         data = self._dump((keeping or self._writer).tree(value, path), path)
         buffers = self._cache.buffers
@@ -230,6 +261,11 @@ class SectionEncoder:
         """An item of a mapping."""
         return self._composer.item(key if type(key) is str else str(key), data)
 
+    def keeps(self, size: int, /) -> bool:
+        """Whether so many further bytes may be kept encoded."""
+        self._room -= size
+        return self._room >= 0
+
     def small(self, key: str, value: Any, /) -> bytes | None:
         """The item of a small value of a plain type; None for any other."""
         if not (type(value) in _SMALL or (type(value) is str and len(value) <= _SHORT)) or self._writer.has_hook:
@@ -238,10 +274,10 @@ class SectionEncoder:
             self._budget.add(value)
         return self._composer.item(key, self._dump(self._writer.tree(value, key), key))
 
-    def discard(self, data: Iterable[Data], /) -> None:
+    def discard(self, data: Iterable[Item], /) -> None:
         """These were encoded for nothing."""
         if self._blobs is not None:
-            self._blobs.discard(name for each in data if not isinstance(each, bytes) for name in each.names())
+            self._blobs.discard(name for each in data if not isinstance(each, bytes | Unkept) for name in each.names())
 
     def again(self, followed: Followed, key: Key) -> bytes:
         """An item, encoded again."""
@@ -262,9 +298,16 @@ class SectionEncoder:
             return False
         if kind in TRACKED or (nested == "always" and isinstance(value, Mapping)):
             return True
-        if self._blobs is None or size < thresholds.compared or size < thresholds.each * len(value):
+        if self._blobs is None or (kind is not list and kind is not dict) or size < thresholds.compared:
             return False
-        return kind is list or (kind is dict and are_names(value))
+        return size >= thresholds.each * len(value) and (kind is list or are_names(value))
+
+    def _is_surely_nested(self, value: Any, nested: Nested) -> bool:
+        """The same, known without encoding the value as a whole, which would be in memory beside it."""
+        if self._room == math.inf or type(value) not in _DIVIDED:
+            return False
+        size = max(self._held, self._cache.thresholds.each * len(value))
+        return exceeds(value, size) and self._is_nested(value, size, nested)
 
     def _buffered(self, data: bytes) -> Buffered:
         """A value with the references to its large buffers; its tree is a blob itself where it is large."""
@@ -282,13 +325,14 @@ class SectionEncoder:
 
     # Chunks.
 
-    def _flush(self, followed: Followed) -> None:
+    def _flush(self, followed: Followed) -> Iterator[None]:
+        """Put into chunks what belongs there; each iteration stores one."""
         if self._blobs is None:
             return
         for nested in self._active(followed):
             if not nested.chunked.is_idle:
-                self._flush(nested)
-        followed.chunked.flush(_ChunkWriter(self, followed, self._blobs))
+                yield from self._flush(nested)
+        yield from followed.chunked.flush(_ChunkWriter(self, followed, self._blobs))
 
     def _settle(self, followed: Followed) -> None:
         for nested in self._active(followed):

@@ -46,7 +46,8 @@ class StoredMappings:
         """The members of a mapping without chunks."""
         if not chunked.apart:
             return EncodedItems.of(chunked.tail.values(), size=chunked.size)  # type: ignore[arg-type]
-        return EncodedItems.of((self._member(key, item) for key, item in chunked.tail.items()), is_mixed=True)
+        members = (self._member(key, item) for key, item in chunked.tail.items())  # type: ignore[arg-type]
+        return EncodedItems.of(members, is_mixed=True)
 
     def _composed(self, followed: Followed) -> DeferredMembers | DeferredPayload | bytes:
         """A nested mapping or list; it may have chunks."""

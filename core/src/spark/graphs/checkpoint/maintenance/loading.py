@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from spark.errors import BackendError, CheckpointDamagedError, CheckpointNotFoundError
 from spark.graphs.checkpoint.calls import ATTEMPTS, not_found, wrapped
@@ -12,7 +12,7 @@ from spark.graphs.checkpoint.links import link
 from spark.graphs.concurrency.blocking import run_blocking
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
     from spark.graphs.checkpoint.model import GraphCheckpoint
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from spark.graphs.checkpoint.records.record import Record
     from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 
+Part: TypeAlias = "tuple[str, Collection[str]]"
+"""A section, and which of its members."""
 _LIGHT: Final = 32_768
 """A record of at most so many bytes is decoded on the event loop, in less than a millisecond; a thread costs as much."""
 
@@ -67,17 +69,23 @@ async def read_batch(
     return {**found.records, **damaged}
 
 
-async def _decoded(backend: CheckpointBackend, record: Record, layout: StoredLayout | None = None) -> GraphCheckpoint:
+async def _decoded(
+    backend: CheckpointBackend, record: Record, layout: StoredLayout | None = None, part: Part | None = None
+) -> GraphCheckpoint:
     if record.header.raw_size > _LIGHT:
-        opened = await run_blocking(_opened, backend.record_codec, record, layout)
+        opened = await run_blocking(_opened, backend.record_codec, record, layout, part)
     else:
-        opened = _opened(backend.record_codec, record, layout)
+        opened = _opened(backend.record_codec, record, layout, part)
     return link(await completed(backend, opened, layout) if isinstance(opened, OpenRecord) else opened, store=backend)
 
 
-def _opened(codec: RecordCodec, record: Record, layout: StoredLayout | None) -> OpenRecord | GraphCheckpoint:
+def _opened(
+    codec: RecordCodec, record: Record, layout: StoredLayout | None, part: Part | None
+) -> OpenRecord | GraphCheckpoint:
     """The checkpoint itself where the record is all there is to it."""
     opened = codec.open(record)
+    if part is not None:
+        opened = opened.narrowed(*part)
     return opened if opened.references else codec.read(opened, {}, layout)
 
 
@@ -99,9 +107,12 @@ async def completed(
     return await run_blocking(backend.record_codec.read, opened, blobs, layout)
 
 
-async def load_latest(backend: CheckpointBackend, graph_id: str) -> GraphCheckpoint | None:
-    """The latest checkpoint of a graph, or None when it has none."""
-    latest = await _latest(backend, graph_id, lambda record: None)
+async def load_latest(backend: CheckpointBackend, graph_id: str, part: Part | None = None) -> GraphCheckpoint | None:
+    """The latest checkpoint of a graph, or None when it has none.
+
+    :param part: of what to read only some members: a section, and their names. The types in all else need not be known.
+    """
+    latest = await _latest(backend, graph_id, lambda record: None, part)
     return latest.checkpoint if latest is not None else None
 
 
@@ -115,7 +126,10 @@ async def load_to_continue(backend: CheckpointBackend, graph_id: str) -> Latest 
 
 
 async def _latest(
-    backend: CheckpointBackend, graph_id: str, new_layout: Callable[[Record], StoredLayout | None]
+    backend: CheckpointBackend,
+    graph_id: str,
+    new_layout: Callable[[Record], StoredLayout | None],
+    part: Part | None = None,
 ) -> Latest | None:
     for _ in range(ATTEMPTS):
         with wrapped(backend, "looking for the latest checkpoint of graph ", graph_id):
@@ -124,7 +138,7 @@ async def _latest(
             return None
         try:
             layout = new_layout(record)
-            return Latest(await _decoded(backend, record, layout), layout)
+            return Latest(await _decoded(backend, record, layout, part), layout)
         except CheckpointNotFoundError:
             continue  # deleted before its large values were read, so there is a newer one or none
     raise BackendError(

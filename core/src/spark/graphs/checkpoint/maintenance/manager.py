@@ -215,11 +215,12 @@ class CheckpointManager:
         """The questions that a graph waits to have answered, in the order in which they were asked.
 
         Those of its latest checkpoint; none where it has no checkpoint. Each is answered with
-        ``graph.run(resume={interrupt.id: answer})``.
+        ``graph.run(resume={interrupt.id: answer})``. Of the program's own types, only those in payloads need to be known here.
 
         :raises CheckpointDamagedError: what is stored is not what was written.
+        :raises DeserializationError: the type of a value in a payload is not known to this program.
         """
-        latest = await load_latest(self.backend, graph_id)
+        latest = await load_latest(self.backend, graph_id, ("frontier", ("tokens", "journal")))
         return latest.interrupts() if latest is not None else ()
 
     async def send(self, graph_id: str, name: str, value: Any = None, *, key: str | None = None) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from spark.errors import SparkError
+from spark.graphs.checkpoint.calls import failure
 from spark.graphs.checkpoint.encoding.cache import EncodingCache
 from spark.graphs.checkpoint.encoding.levels import Thresholds
 from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
@@ -36,6 +38,9 @@ class RunEncoder:
         self, backend: CheckpointBackend, *, graph_id: str, writer: str, codec: RecordCodec | None = None
     ) -> None:
         self._graph_id = graph_id
+        self._backend = backend
+        self._stores_ahead = True
+        """The store can take large values ahead of their record, as far as is known."""
         self._codec = codec or backend.record_codec
         self._defers = backend.keeps_records and self._codec.defers
         self._writer = writer
@@ -99,7 +104,32 @@ class RunEncoder:
         try:
             return encode(cost_budget=CostBudget(last_cost=self._cache.last_cost))
         except CostExceededError:
+            return await self._encode_in_thread(capture.sections, sequence, encode)
+
+    async def _encode_in_thread(
+        self, sections: Mapping[str, Any], sequence: int, encode: Callable[[], Record]
+    ) -> Record:
+        """The record. Where that is much, large values are stored as soon as they are encoded, so that not all are in memory."""
+        if self._blobs is None or not self._stores_ahead:
             return await run_blocking(encode)
+        ahead = self._codec.encode_ahead(sections, sequence=sequence, cache=self._cache, blobs=self._blobs)
+        while (record := await run_blocking(_next_or_record, ahead, encode)) is None:
+            if not await self._store_ahead(self._blobs):
+                return await run_blocking(encode)
+        return record
+
+    async def _store_ahead(self, blobs: NewBlobs) -> bool:
+        contents = blobs.ahead()
+        try:
+            is_stored = await self._backend.put_blobs(self._graph_id, contents)
+        except SparkError:
+            raise
+        except Exception as error:
+            raise failure(self._backend, f"saving large values of graph {self._graph_id!r}", error) from error
+        if is_stored:
+            blobs.stored(contents)
+        self._stores_ahead = is_stored
+        return is_stored
 
     async def _check(self, sections: Mapping[str, Any]) -> None:
         """Make sure that whatever the run began with can be saved. What it adds is checked when a step sets or returns it."""
@@ -114,7 +144,7 @@ class RunEncoder:
         self._is_stored = True
         self._cache.retired.clear()
         if self._blobs is not None:
-            self._blobs.unstored.clear()
+            self._blobs.stored([*self._blobs.unstored])
 
     def encoded(
         self,
@@ -144,3 +174,10 @@ class RunEncoder:
             cost_budget=cost_budget,
             blobs=self._blobs,
         )
+
+
+def _next_or_record(ahead: Iterator[None], encode: Callable[[], Record]) -> Record | None:
+    """The record; None where large values are to be stored before there are more."""
+    for _ in ahead:
+        return None
+    return encode()

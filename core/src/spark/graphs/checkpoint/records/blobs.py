@@ -134,7 +134,9 @@ class NewBlobs:
         """Tells this run's blobs from those of all others."""
         self._count = 0
         self.unstored: dict[str, bytes | Pieces] = {}
-        """Name to content, until a record that refers to them is durable."""
+        """Name to content, until it is durable."""
+        self.held = 0
+        """How many bytes of that are held in memory for this alone."""
         self.inflation = Inflation(limits)
 
     def add(
@@ -174,14 +176,27 @@ class NewBlobs:
             codecs=codec_names(codecs),
         )
         self.unstored[ref.name] = stored
+        self.held += _held(stored)
         return ref
+
+    def ahead(self) -> dict[str, bytes]:
+        """What can be stored ahead of the record: what takes memory."""
+        return {name: content for name, content in self.unstored.items() if type(content) is bytes}
+
+    def stored(self, names: Iterable[str]) -> None:
+        """These are durable."""
+        for name in names:
+            self.held -= _held(self.unstored.pop(name))
 
     def discard(self, names: Iterable[str]) -> None:
         """Nothing will refer to these, which were made since the last record."""
         names = list(names)
         self.inflation.forget(names)
-        for name in names:
-            self.unstored.pop(name, None)
+        self.stored([name for name in names if name in self.unstored])
+
+
+def _held(content: bytes | Pieces) -> int:
+    return len(content) if type(content) is bytes else 0
 
 
 def is_blob_name(name: str) -> bool:

@@ -110,6 +110,22 @@ def encoding_cost(value: Any, *, limit: int) -> int:
     return total
 
 
+def exceeds(value: Any, size: float) -> bool:
+    """Whether a value certainly takes more bytes than that. It looks no further than needed, even if a value contains itself."""
+    pending = [value]
+    while pending and size >= 0:
+        item = pending.pop()
+        kind = type(item)
+        size -= 1
+        if kind in _TEXTS:
+            size -= len(item)
+        elif kind in _MAPPINGS:
+            pending += item.values()
+        elif kind in _COLLECTIONS:
+            pending += item
+    return size < 0
+
+
 def is_endless(value: Any) -> bool:
     """Whether it refers to the same parts so often that written down, each time anew, it would never end."""
     distinct = [0]

@@ -332,7 +332,19 @@ class CheckpointBackend(ABC):
         await self.delete_blobs(graph_id, await self.blob_names(graph_id))
         return deleted
 
-    # Large values: for a store with ``keeps_blobs``, which has all three.
+    # Large values: for a store with ``keeps_blobs``, which has all but the first.
+
+    async def put_blobs(self, graph_id: str, blobs: Mapping[str, bytes]) -> bool:
+        """Store large values ahead of the record that will refer to them, and return True when all are durable.
+
+        So a run that saves much at once need not hold all of it encoded. A value that is there already is the same, and stays.
+        What no record ever refers to is removed with other orphans. A store that can't do this returns False: the values then
+        come with the record.
+
+        :param blobs: name to content.
+        :raises BackendError: the storage failed. Any of them may be stored, and will be put again.
+        """
+        return False
 
     async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
         """Name to content of these large values of a graph, as far as they are there."""

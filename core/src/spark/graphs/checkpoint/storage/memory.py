@@ -121,6 +121,10 @@ class InMemoryCheckpointBackend(CheckpointBackend):
             self._deleted_up_to[graph_id] = sequence
         return True
 
+    async def put_blobs(self, graph_id: str, blobs: Mapping[str, bytes]) -> bool:
+        self._blobs.setdefault(graph_id, {}).update(blobs)
+        return True
+
     async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
         blobs = self._blobs.get(graph_id, {})
         return {name: blobs[name] for name in names if name in blobs}

@@ -52,6 +52,33 @@ class LargeValues(GivenStore):
             "get_blobs() still gives a large value that delete_blobs() removed, or has lost another one."
         )
 
+    async def test_large_values_may_come_before_their_record(self, backend: CheckpointBackend) -> None:
+        """A run that saves much at once stores most of it ahead, so as not to hold all of it in memory."""
+        content, other = bytes(range(256)) * 40, b""
+        is_stored = await backend.put_blobs("g", {BLOB: content, OTHER: other})
+
+        if not is_stored:
+            assert await backend.blob_names("g") == [], (
+                "put_blobs() returned False, which means that nothing was stored, and blob_names() names something."
+            )
+            return
+        assert backend.keeps_blobs, "put_blobs() returned True, and keeps_blobs is False: a run would never read them."
+        assert await backend.get_blobs("g", [BLOB, OTHER]) == {BLOB: content, OTHER: other}, (
+            "put_blobs() returned True: all that it was given must be there, though there is no record yet."
+        )
+        assert await backend.latest("g") is None, "Large values were stored, and no record: there is no latest one."
+        assert await backend.graph_ids() == [], "Only graphs with records have ids, not those with large values alone."
+        assert await backend.next_sequence("g") == 1, "Large values use no sequence."
+
+        await backend.put_blobs("g", {BLOB: content})
+        await backend.put(make_record("g", 1, blobs={BLOB: content, GONE: b"x"}))
+
+        assert await backend.get_blobs("g", [BLOB, OTHER, GONE]) == {BLOB: content, OTHER: other, GONE: b"x"}, (
+            "A large value was stored ahead, again, and then once more with its record: it stays what it was."
+        )
+        await backend.forget("g")
+        assert await backend.blob_names("g") == [], "forget() must also remove what put_blobs() stored."
+
     async def test_large_values_of_one_graph_are_not_those_of_another(self, backend: CheckpointBackend) -> None:
         if not backend.keeps_blobs:
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TypeAlias
@@ -86,6 +86,10 @@ class ExampleCheckpointBackend(CheckpointBackend):
 
     # Large values. Without these and keeps_blobs, every record holds the whole state.
 
+    async def put_blobs(self, graph_id: str, blobs: Mapping[str, bytes]) -> bool:
+        await run_blocking(self._put_blobs, graph_id, blobs)
+        return True
+
     async def get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
         return await run_blocking(self._get_blobs, graph_id, names)
 
@@ -103,8 +107,7 @@ class ExampleCheckpointBackend(CheckpointBackend):
             if file.exists():
                 raise SequenceTakenError(f"Sequence {record.sequence} of graph {record.graph_id!r} was used before.")
             # Durable before the record is there: whoever sees that finds them.
-            for name, content in record.blobs.items():
-                self._replace(self._blob(record.graph_id, name), content)
+            self._write_blobs(record.graph_id, record.blobs)
             self._replace(file, record.header.to_json() + b"\n" + record.payload)
 
     def _get(self, file: Path) -> Record | None:
@@ -168,6 +171,14 @@ class ExampleCheckpointBackend(CheckpointBackend):
                 file.unlink(missing_ok=True)
             self._sync()
         return [_sequence(file) for file in there]
+
+    def _put_blobs(self, graph_id: str, blobs: Mapping[str, bytes]) -> None:
+        with self._only_writer(f"save large values of graph {graph_id!r}"):
+            self._write_blobs(graph_id, blobs)
+
+    def _write_blobs(self, graph_id: str, blobs: Mapping[str, bytes]) -> None:
+        for name, content in blobs.items():
+            self._replace(self._blob(graph_id, name), content)
 
     def _get_blobs(self, graph_id: str, names: Sequence[str]) -> dict[str, bytes]:
         found: dict[str, bytes] = {}

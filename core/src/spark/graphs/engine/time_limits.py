@@ -1,0 +1,126 @@
+"""Executions of nodes whose time is limited: they fail when it is up, whether or not they end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+from spark.errors import StepTimeoutError
+from spark.graphs.clock import Clock
+from spark.graphs.concurrency.uncancellable import wait_for_end
+from spark.graphs.definition.plan import NodePlan
+from spark.graphs.definition.policies import TimeLimits
+from spark.graphs.definition.step import StepInput
+from spark.graphs.definition.watched import WatchedStep
+from spark.graphs.engine.outcome import Cancelled, Failed, Outcome
+
+_LOG = logging.getLogger("spark.run")
+
+GRACE: Final = 5.0
+"""Seconds that an async node gets to end after it was cancelled. When half of them are over, it is cancelled again."""
+
+
+class WatchedSteps:
+    """Executes the steps of nodes that have limits, or of which it counts when they began.
+
+    :param limits: node key to its limits.
+    :param execute: executes a step that is watched, and never raises.
+    """
+
+    def __init__(
+        self,
+        limits: Mapping[str, TimeLimits],
+        clock: Clock,
+        execute: Callable[[StepInput], Awaitable[Outcome]],
+    ) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._execute = execute
+        self._abandoned: set[asyncio.Task[Outcome]] = set()
+        """Executions that go on although their step has failed."""
+
+    def __contains__(self, node: str) -> bool:
+        return node in self._limits
+
+    async def execute(self, step: StepInput, plan: NodePlan) -> Outcome:
+        """Execute a step, until its time is up. Never raises."""
+        began = step.scope.now()
+        watched = WatchedStep(step, self._limits[plan.key], self._clock.monotonic)
+        is_limited = watched.seconds_left() < float("inf")
+        outcome = await (self._within_limits(watched, plan) if is_limited else self._execute(watched))
+        if isinstance(outcome, Failed):
+            outcome.began = began
+        return outcome
+
+    def close(self) -> None:
+        """The run has ended. Those that go on are asked once more to end."""
+        for task in self._abandoned:
+            task.cancel()
+
+    async def _within_limits(self, step: WatchedStep, plan: NodePlan) -> Outcome:
+        step.task = task = asyncio.ensure_future(self._execute(step))
+        timer = asyncio.create_task(self._until_over(step), name=f"spark-graphs: time limit of {plan.key}")
+        try:
+            await _first_of(task, timer)
+            if not task.done():
+                return await self._over(task, step, plan)
+        except asyncio.CancelledError as error:
+            return await _stopped(task, error)
+        finally:
+            timer.cancel()
+        return _outcome_of(task)
+
+    async def _until_over(self, step: WatchedStep) -> None:
+        while (left := step.seconds_left()) > 0:
+            await self._clock.sleep(left)
+
+    async def _over(self, task: asyncio.Task[Outcome], step: WatchedStep, plan: NodePlan) -> Outcome:
+        """The time of an execution is up. From now on, nothing that it does counts."""
+        why = step.why_over()
+        if step.end_context is not None:
+            step.end_context(plan.ended)
+        if await self._ends(task, plan):
+            return Failed(StepTimeoutError(f"{why}."))
+        self._abandoned.add(task)
+        task.add_done_callback(self._abandoned.discard)
+        what = "did not stop when it was cancelled" if plan.is_async else "is a plain function, which can't be stopped"
+        text = f"{why}. It {what}: it goes on, and what it returns will be dropped."
+        _LOG.warning("Graph %r: %s", step.scope.graph_id, text)
+        return Failed(StepTimeoutError(text))
+
+    async def _ends(self, task: asyncio.Task[Outcome], plan: NodePlan) -> bool:
+        """Cancel an execution. Returns whether it ends in time; one that has begun in a thread gets none."""
+        task.cancel()
+        await asyncio.wait([task], timeout=0)
+        for _ in range(2 if plan.is_async else 0):
+            if task.done():
+                break
+            grace = asyncio.create_task(self._clock.sleep(GRACE / 2), name="spark-graphs: grace period")
+            try:
+                await _first_of(task, grace)
+            finally:
+                grace.cancel()
+            task.cancel()
+        return task.done()
+
+
+async def _first_of(one: asyncio.Task[Outcome], other: asyncio.Task[None]) -> None:
+    """Wait until one of them is done. Cancelling the caller cancels neither."""
+    await asyncio.wait((one, other), return_when=asyncio.FIRST_COMPLETED)
+
+
+async def _stopped(task: asyncio.Task[Outcome], error: asyncio.CancelledError) -> Outcome:
+    """The outcome of an execution that is cancelled as often as its step is."""
+    while not task.done():
+        task.cancel()
+        try:
+            await wait_for_end(task)
+        except asyncio.CancelledError as again:
+            error = again
+    return Cancelled(error) if task.cancelled() else _outcome_of(task)
+
+
+def _outcome_of(task: asyncio.Task[Outcome]) -> Outcome:
+    return Cancelled(asyncio.CancelledError()) if task.cancelled() else task.result()
