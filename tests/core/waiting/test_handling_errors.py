@@ -301,6 +301,24 @@ class TestRestoredPolicies:
         assert len(warned) == 2
         assert "retry" not in restored.create_checkpoint().config
 
+    async def test_a_graph_that_is_still_there_has_its_own(self) -> None:
+        config = every_step(InMemoryCheckpointBackend())
+        graph = Graph(Waits(), id="kept", checkpoint_config=config, retry=lambda error, attempt: 1)
+        await graph.run()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            restored = Graph.from_checkpoint((await history(graph))[-1])
+        assert restored.create_checkpoint().config["retry"] == "code"
+
+    async def test_what_a_class_says_is_not_recorded_so_that_a_new_version_of_it_counts(self) -> None:
+        class Stubborn(Waits):
+            retry = Retry(max_attempts=9)
+            timeout = 5
+
+        (data,) = (Graph(Stubborn(timeout=7)).create_checkpoint().topology or {})["nodes"]
+        assert "retry" not in data
+        assert data["timeout"] == 7
+
     async def test_another_config_or_copy_keeps_them(self) -> None:
         waits = [0.0]
 

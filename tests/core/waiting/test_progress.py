@@ -143,6 +143,21 @@ class TestOtherSteps:
         await graph.run()
         assert graph.get_state_snapshot() == {"list": [1, 2], "a": "mine"}
 
+    async def test_a_commit_that_failed_has_changed_nothing_and_may_be_tried_again(self) -> None:
+        async def work(context: NodeContext) -> Any:
+            state = context.graph_state
+            await state.update("count", lambda count: count + 1, 0)
+            await state.update("other", lambda other: other / 0, 1)
+            with pytest.raises(ZeroDivisionError):
+                await context.commit()
+            await state.set("other", "right")
+            await state.update("count", lambda count: count + 1, 0)
+            await context.commit()
+
+        graph = Graph(Does(work, name="work"))
+        await graph.run()
+        assert graph.get_state_snapshot() == {"other": "right", "count": 2}
+
 
 class TestRefused:
     async def test_while_a_transaction_block_is_open(self) -> None:

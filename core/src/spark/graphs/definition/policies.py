@@ -49,8 +49,6 @@ class StepPolicy(NamedTuple):
         :param where: how an error names whose options they are.
         :raises GraphDefinitionError: one of them can't be used.
         """
-        if retry is UNSET and timeout is UNSET and idle_timeout is UNSET:
-            return NO_POLICY
         return cls(
             UNSET if retry is UNSET else retry_rule(retry, where=f"The retry= of {where}"),
             _time("timeout", timeout, where),
@@ -58,11 +56,23 @@ class StepPolicy(NamedTuple):
         )
 
     @classmethod
+    def of_node(cls, key: str, retry: Any, timeout: Any, idle_timeout: Any) -> StepPolicy:
+        """The options of the node with this key.
+
+        :raises GraphDefinitionError: one of them can't be used.
+        """
+        if retry is UNSET and timeout is UNSET and idle_timeout is UNSET:
+            return NO_POLICY
+        return cls.checked(retry, timeout, idle_timeout, where=f"node {key!r}")
+
+    @classmethod
     def of_graph(cls, retry: Any, timeout: Any, idle_timeout: Any) -> StepPolicy:
         """The options of a graph, for which None is as good as nothing.
 
         :raises GraphDefinitionError: one of them can't be used.
         """
+        if retry is None and timeout is None and idle_timeout is None:
+            return NO_POLICY
         given = [UNSET if option is None or option is False else option for option in (retry, timeout, idle_timeout)]
         return cls.checked(*given, where="a graph")
 

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from spark.graphs.checkpoint.encoding.chunk import (
     NOT_ENCODED,
-    Data,
     Encoding,
     FollowedCache,
     Item,
