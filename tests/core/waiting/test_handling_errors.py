@@ -301,6 +301,20 @@ class TestRestoredPolicies:
         assert len(warned) == 2
         assert "retry" not in restored.create_checkpoint().config
 
+    async def test_types_that_are_not_loaded_are_not_retried_and_that_is_said(self) -> None:
+        graph = Graph(
+            Waits(retry=Retry(retry_on=(OSError,))),
+            id="shop",
+            checkpoint_config=every_step(InMemoryCheckpointBackend()),
+        )
+        await graph.run()
+        copy = (await history(graph))[-1].fork("copy")
+        assert copy.topology is not None
+        copy.topology["nodes"][0]["retry"]["retry_on"].append("gone:Lost")
+        with pytest.warns(match=r"Node 'Waits'.*its retry= is for gone:Lost, which is not loaded"):
+            restored = Graph.from_checkpoint(copy)
+        assert restored.start.retry.retry_on == (OSError,)
+
     async def test_a_graph_that_is_still_there_has_its_own(self) -> None:
         config = every_step(InMemoryCheckpointBackend())
         graph = Graph(Waits(), id="kept", checkpoint_config=config, retry=lambda error, attempt: 1)

@@ -199,6 +199,14 @@ class TestTimeout:
             await run.after(5, 6)
         assert called == ["a", "b"]
 
+    async def test_a_clock_that_fails_fails_the_step(self) -> None:
+        class Broken(FakeClock):
+            async def sleep(self, seconds: float) -> None:
+                raise OSError("no clock")
+
+        with pytest.raises(OSError, match="no clock"):
+            await Graph(Does(hangs, name="slow"), timeout=5, clock=Broken()).run()
+
     async def test_nothing_is_left_when_a_step_ends_in_time(self) -> None:
         assert await Run(lambda context: {"in": "time"}, timeout=5, idle_timeout=3).after() == {"in": "time"}
         await turns()
