@@ -96,6 +96,19 @@ class TestHandlers:
         work.on_error(Failure) >> named("special")
         assert (await Graph(work).run()).content == expected
 
+    async def test_edges_of_the_same_types_are_all_followed_and_no_others(self) -> None:
+        seen: list[str] = []
+
+        def notes(name: str) -> Node:
+            return handler(name, lambda context: seen.append(name))
+
+        work = failing(OSError("x"))
+        work.on_error(OSError, ValueError) >> notes("a")
+        work.on_error(OSError) >> notes("b")
+        work.on_error(ValueError, OSError) >> notes("c")
+        await Graph(work).run()
+        assert seen == ["a", "c"]
+
     async def test_one_error_may_lead_to_several_nodes_and_their_join(self) -> None:
         work, join = failing(), JoinNode(name="join")
         work.on_error() >> [Does(lambda context: 1, name="a"), Does(lambda context: 2, name="b")] >> join

@@ -71,7 +71,7 @@ class NodePlan:
         if not fitting:
             return ()
         nearest = min(fitting, key=lambda each: each[0])[1]
-        return [target for edge, target in self.handlers if edge.errors == nearest]
+        return [target for edge, target in self.handlers if set(edge.errors) == set(nearest)]
 
     def targets(self, content: Any) -> Sequence[str | Mapped]:
         """The keys of the nodes that an output with this content goes to, and the lists in it that are mapped over.
