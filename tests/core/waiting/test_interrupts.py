@@ -143,7 +143,9 @@ class TestAsking:
             return await context.interrupt(await context.run("look up", slow))
 
         async def work(context: NodeContext) -> Any:
-            return await asyncio.gather(context.interrupt("at once"), looks_up(context))
+            async with asyncio.TaskGroup() as group:
+                group.create_task(context.interrupt("at once"))
+                group.create_task(looks_up(context))
 
         assert [each.payload for each in await Desk(work).begin()] == ["at once", "looked up"]
 

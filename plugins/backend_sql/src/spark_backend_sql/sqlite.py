@@ -27,7 +27,7 @@ _LONG_ENOUGH: Final = _SHORT_LOG * 4096
 """Bytes of a log that need not become longer: it is moved into the file then, and used again from its beginning."""
 _ROOM: Final = 1_000_000
 """Bytes by which it is made longer at a time; to write them takes as long as some 20 saves gain by it."""
-_CACHE: Final = -1000
+_CACHE: Final = -500
 """KiB of pages that the writing connection keeps in memory: a run that saves much at once has them beside its state."""
 _ROWS_AT_ONCE: Final = (2, 4, 8, 16, 24, 32, 48)
 """With so many rows there is a statement that inserts them. Older SQLites take 999 values, of which a row has 19."""

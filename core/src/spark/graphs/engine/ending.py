@@ -79,7 +79,7 @@ class Ending:
                 await self._save_or_raise("resumed")  # so that whoever had the claim can't save any more
             await self._take_steps()
             message = await self._left()
-            await self.run.waits.inbox.prune()
+            await self.run.prune_inbox()
             return message
         except BaseException as error:
             await self._shut_down(error)
@@ -90,7 +90,7 @@ class Ending:
             self._add_notes(cancelled)
             raise cancelled from error
         finally:
-            for closing in self.run.waits.close():
+            for closing in self.run.close():
                 await wait_until_done(closing)
             for timer in self._drain_timers:
                 timer.cancel()
