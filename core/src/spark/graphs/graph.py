@@ -146,7 +146,7 @@ class Graph:
             max_concurrency=max_concurrency or checkpoint.config.get("max_concurrency"),
             node_threads=checkpoint.config.get("node_threads", NODE_THREADS),
             **FailureRule.recorded_in(checkpoint.config),
-            **recorded_policy(checkpoint),
+            **(alive._arguments.policy.to_repeat() if alive is not None else recorded_policy(checkpoint)),
             clock=alive._arguments.clock if alive is not None else SYSTEM_CLOCK,
             random=alive._arguments.random if alive is not None else SYSTEM_RANDOM,
         )
