@@ -65,7 +65,7 @@ class WatchedSteps:
         try:
             await _first_of(task, timer)
             if not task.done():
-                return await self._over(task, step, plan)
+                return await self._over(task, step, plan, timer.exception())
         except asyncio.CancelledError as error:
             return await _stopped(task, error)
         finally:
@@ -76,19 +76,24 @@ class WatchedSteps:
         while (left := step.seconds_left()) > 0:
             await self._clock.sleep(left)
 
-    async def _over(self, task: asyncio.Task[Outcome], step: WatchedStep, plan: NodePlan) -> Outcome:
-        """The time of an execution is up. From now on, nothing that it does counts."""
+    async def _over(
+        self, task: asyncio.Task[Outcome], step: WatchedStep, plan: NodePlan, broken: BaseException | None
+    ) -> Outcome:
+        """The time of an execution is up. From now on, nothing that it does counts.
+
+        :param broken: what the clock raised, if it did.
+        """
         why = step.why_over()
         if step.end_context is not None:
             step.end_context(plan.ended)
         if await self._ends(task, plan):
-            return Failed(StepTimeoutError(f"{why}."))
+            return Failed(broken or StepTimeoutError(f"{why}."))
         self._abandoned.add(task)
         task.add_done_callback(self._abandoned.discard)
         what = "did not stop when it was cancelled" if plan.is_async else "is a plain function, which can't be stopped"
         text = f"{why}. It {what}: it goes on, and what it returns will be dropped."
         _LOG.warning("Graph %r: %s", step.scope.graph_id, text)
-        return Failed(StepTimeoutError(text))
+        return Failed(broken or StepTimeoutError(text))
 
     async def _ends(self, task: asyncio.Task[Outcome], plan: NodePlan) -> bool:
         """Cancel an execution. Returns whether it ends in time; one that has begun in a thread gets none."""
