@@ -55,7 +55,8 @@ class Failed:
         return cls(
             NodeError(
                 f"Node {node!r} caught StepSuspended, which ends a step that waits for something, and returned. Let it pass: "
-                "catch Exception instead of BaseException, and await what waits instead of leaving it to a task of its own."
+                "catch Exception instead of BaseException, leave return_exceptions=True out of gather(), and await what waits "
+                "instead of leaving it to a task of its own."
             )
         )
 

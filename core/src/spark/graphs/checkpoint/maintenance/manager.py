@@ -137,18 +137,22 @@ class CheckpointManager:
         :param due_before: only those of which a step goes on by itself at this moment, or before it; naive means local time.
         :raises GraphDefinitionError: an argument is not what it should be.
         """
-        from spark.graphs.checkpoint.maintenance.runs import runs_of, wanted_statuses, with_owners
+        from spark.graphs.checkpoint.maintenance.runs import pages_of_runs, wanted_statuses, with_owners
 
         check_limit(limit)
         wanted, moment = wanted_statuses(status), checked_moment("due_before", due_before)
-        graph_ids = await self.graph_ids(prefix, after=after)
         found: list[RunInfo] = []
-        async with aclosing(runs_of(self.backend, graph_ids)) as runs:
-            async for run in runs:
+        pages = pages_of_runs(self.backend, prefix, after=after, limit=limit, wanted=wanted)
+        async with aclosing(pages):
+            async for page in pages:
+                found += [
+                    run
+                    for run in page
+                    if run.status in wanted and (moment is None or (run.due is not None and run.due <= moment))
+                ]
                 if limit is not None and len(found) >= limit:
                     break
-                if run.status in wanted and (moment is None or (run.due is not None and run.due <= moment)):
-                    found.append(run)
+        found = found[:limit]
         return await with_owners(self.backend, found, now=self._clock.utc_now())
 
     async def resume_all(
