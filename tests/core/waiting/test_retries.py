@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -58,6 +59,14 @@ class TestAttempts:
         assert (await graph.run()).content == {"attempt": 3}
         assert flaky.seen == [(1, None), (2, "not yet 1"), (3, "not yet 2")]
         assert clock.seconds == 3
+
+    async def test_it_is_logged_without_what_the_error_says(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A message may hold secrets, and logs go where checkpoints don't."""
+        with caplog.at_level(logging.INFO, "spark.run"):
+            await Graph(Flaky(1, retry=STEADY), id="shop", clock=SkippingClock()).run()
+        assert caplog.messages == [
+            "Graph 'shop': attempt 1 of node 'flaky' failed with Failure. The next one is due in 1 s."
+        ]
 
     async def test_each_attempt_begins_with_a_clean_context(self) -> None:
         graph = Graph(Flaky(2, retry=STEADY), clock=SkippingClock())
