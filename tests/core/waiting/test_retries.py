@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import tenacity
 
-from spark.errors import GraphDefinitionError, RuleError, SerializationError, StateConflictError
+from spark.errors import GraphDefinitionError, NodeError, RuleError, SerializationError, StateConflictError
 from spark.graphs import Graph, JoinNode, Node, NodeContext, Retry, node
 from spark.graphs.checkpoint import InMemoryCheckpointBackend
 from spark_testing.clock import FakeClock, SkippingClock
@@ -224,6 +224,7 @@ class TestWhatIsRetried:
             (lambda error: "again" in str(error), ValueError("never"), 1),
             (Exception, SerializationError("can't be saved"), 1),
             (Exception, GraphDefinitionError("wrong"), 1),
+            (Exception, NodeError("breaks a rule"), 1),
             (Exception, SystemExit(3), 1),
         ],
     )
