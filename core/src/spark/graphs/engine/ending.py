@@ -150,6 +150,8 @@ class Ending:
     def lose(self, error: Exception) -> None:
         """Stop what is running, and save nothing, because somebody else runs the graph now."""
         self._lost = error
+        self._drain_until = 0.0
+        self.run.parallel.wake()
         self._end_turn()
 
     def limit_draining(self, grace: float) -> None:
@@ -168,8 +170,10 @@ class Ending:
         assert request is not None
         await self._let_running_finish(until=self._drain_until)
         await self._stop_steps(TO_STOP)
-        if self._first_failure is not None:
-            self._stop = self._first_failure
+        self._stop = self._first_failure or self._stop
+        if self._lost is not None:
+            self._stop = Stop(Cause.SAVING, self._lost)
+        if self._stop is not None and self._stop.cause is not Cause.DRAIN:
             raise self._stop.error
         if not self._position.frontier:
             await self._save_or_raise("completed")
@@ -327,6 +331,8 @@ class Ending:
     def _reason(self, final_save: FinalSave, error: BaseException) -> str | None:
         """What the checkpoint is made for; None when none is to be made."""
         cause, autosave = self._stop and self._stop.cause, self.run.autosave
+        if self._lost is not None:
+            return None
         if not self._position.frontier:
             return "completed" if final_save.saved is None and cause is not Cause.SAVING else None
         if not isinstance(error, Exception):

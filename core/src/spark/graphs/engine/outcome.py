@@ -108,6 +108,10 @@ class Drain(NamedTuple):
     grace: float
     """Seconds that running steps get to finish."""
 
+    def after(self, first: Drain | None) -> Drain:
+        """The two requests as one: the reason of the first, and the shorter time."""
+        return self if first is None else Drain(first.reason, min(first.grace, self.grace))
+
 
 class Stop:
     """Why a run stops although work is left.

@@ -84,8 +84,11 @@ class GraphRun:
             return None
         stop = self._check_budget(clock())  # a run that is continued may have used it up before
         while (waiting or running or suspended) and stop is None:  # when nothing else is left, joins are released
-            if lease is not None and clock() >= lease.valid_until and (lost := await lease.renew()) is not None:
-                return Stop(Cause.SAVING, lost)
+            if lease is not None and clock() >= lease.valid_until:
+                if (lost := await lease.renew()) is not None:
+                    return Stop(Cause.SAVING, lost)
+                if self.is_stopping:
+                    return None
             if suspended:
                 waits = self._open_waits()
                 if waits.should_look(is_idle=not waiting and not self.parallel.have_ended):
@@ -122,6 +125,8 @@ class GraphRun:
                 stop = self._check_budget(now)
             if now > breath.due:
                 await breath.take()
+                if self.is_stopping:
+                    return stop
         if not frontier and position.result is None:
             position.result = Message(content=None, status="completed", node=None)
         return stop
@@ -180,6 +185,8 @@ class GraphRun:
             started += 1
             if started % _MANY == 0:
                 await asyncio.sleep(0)  # they begin, and some may end
+                if self.is_stopping:
+                    return None
         return await parallel.next()
 
     async def commit_next(self) -> Stop | None:

@@ -29,6 +29,7 @@ from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.listing import Listing
 from spark.graphs.checkpoint.storage.opening import open_backend
 from spark.graphs.clock import SYSTEM_CLOCK, Clock
+from spark.graphs.concurrency.grace_period import TO_DRAIN, checked_grace
 from spark.graphs.message import Interrupt
 from spark.graphs.state.journal import answer_topic, checked_signal, signal_topic
 
@@ -165,6 +166,7 @@ class CheckpointManager:
         claim: Claim | bool = True,
         stale_after: timedelta | None = None,
         stop: asyncio.Event | None = None,
+        grace: float = TO_DRAIN,
     ) -> Recovery[Outcome]:
         """Resume what is unfinished and can go on: at start-up, or again and again as something becomes due.
 
@@ -179,6 +181,7 @@ class CheckpointManager:
         :param claim: how to claim them: a ``Claim``, or True.
         :param stale_after: leave runs alone that nobody claims and whose latest checkpoint is younger than this.
         :param stop: once this is set, no more are begun, and those that are under way are drained.
+        :param grace: seconds that their running nodes get to finish then; whoever stops this process should wait 10 more.
         :raises GraphDefinitionError: an argument is not what it should be.
         """
         from spark.graphs.checkpoint.derived.claims import Claim
@@ -187,12 +190,14 @@ class CheckpointManager:
 
         if type(limit) is not int or limit < 1:
             raise GraphDefinitionError(f"resume_all(limit={limit!r}): give a whole number of at least 1.")
-        owner = Claim.of(claim).named()
+        owner, seconds = Claim.of(claim).named(), checked_grace("resume_all", grace)
         runs = await self.runs(RECOVERED if status is None else status, prefix=prefix)
         news = await with_news(self.backend, runs)
         due, skipped = due_runs(runs, now=self._clock.utc_now(), news=news, stale_after=stale_after)
         recovery: Recovery[Outcome] = Recovery(skipped=skipped)
-        await Resuming(build_graph, owner, recovery, stop=stop or asyncio.Event()).resume(due, limit=limit)
+        await Resuming(build_graph, owner, recovery, stop=stop or asyncio.Event(), grace=seconds).resume(
+            due, limit=limit
+        )
         return recovery
 
     async def load_checkpoint(self, checkpoint_id: str) -> GraphCheckpoint:
