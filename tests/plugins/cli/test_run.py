@@ -14,8 +14,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from spark.graphs import Graph, MapProgress, Progress
+from spark.graphs import ExitNode, Graph, MapProgress, Progress, node
 from spark_cli.progress import line
+from spark_cli.svg import svg_of
 from tests.plugins.support.command_line import counting_graph, file_url, infos, sequences, spark
 
 MODULE = """
@@ -116,8 +117,6 @@ def test_a_run_prints_its_result_as_json_and_its_progress_beside_it() -> None:
             "status": "completed",
             "node": "ExitNode",
             "content": {"done": True, "hello": None, "success": True},
-            "due": None,
-            "interrupts": [],
         },
     )
     assert done.err == "5 steps · last ExitNode\n"
@@ -301,6 +300,18 @@ def test_a_graph_is_drawn_as_svg(graph: str, nodes: int, edges: int) -> None:
     texts = [each.text for each in svg.iter(f"{name}text") if each.get("class") is None]
     assert len(texts) == nodes
     assert (graph == "joined") == ("a <report>" in texts)
+
+
+def test_edges_for_errors_are_dashed_and_labelled() -> None:
+    @node
+    def work() -> None: ...
+
+    work.on_error(OSError) >> ExitNode()
+
+    svg = svg_of(Graph(work))
+
+    assert svg.count("stroke-dasharray") == 1
+    assert ">on OSError</text>" in svg
 
 
 @pytest.mark.parametrize(

@@ -128,8 +128,11 @@ class Command:
         return self.process.stderr.readline()
 
     def end(self) -> Done:
-        out, told = self.process.communicate(timeout=30)
-        return Done(self.process.returncode, out, told)
+        with self.process:
+            assert self.process.stderr is not None
+            assert self.process.stdout is not None
+            told = self.process.stderr.read()  # communicate() would miss what was read ahead with a line
+            return Done(self.process.wait(30), self.process.stdout.read(), told)
 
 
 def told_commands(text: str) -> dict[str, list[str]]:
@@ -185,7 +188,8 @@ def test_a_second_signal_cancels_and_the_process_dies_of_the_signal(workplace: P
 
 
 def test_a_third_signal_kills_even_a_process_whose_event_loop_is_blocked() -> None:
-    process, sent = Command("service:loops", "--url", URL).process, 0
+    command, sent = Command("service:loops", "--url", URL), 0
+    process = command.process
     while process.poll() is None:
         process.send_signal(signal.SIGTERM)
         sent += 1
@@ -193,7 +197,7 @@ def test_a_third_signal_kills_even_a_process_whose_event_loop_is_blocked() -> No
             process.wait(0.1)
         except subprocess.TimeoutExpired:
             continue
-    process.communicate()
+    command.end()
 
     assert (process.returncode, sent) == (-signal.SIGTERM, 3)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from spark_cli.endings import waits_of
 from spark_cli.exit_codes import refuse
 from spark_cli.output import tell, tell_lines
 from spark_cli.showing import counted
@@ -60,12 +61,7 @@ def report(recovery: Recovery[Message]) -> dict[str, Any]:
     """The same as JSON can have it."""
     return {
         "resumed": {
-            graph_id: {
-                "status": message.status,
-                "due": message.due and message.due.isoformat(),
-                "interrupts": [interrupt.id for interrupt in message.interrupts],
-            }
-            for graph_id, message in recovery.resumed.items()
+            graph_id: {"status": message.status, **waits_of(message)} for graph_id, message in recovery.resumed.items()
         },
         "failed": {graph_id: f"{type(error).__name__}: {error}" for graph_id, error in recovery.failed.items()},
         "skipped": recovery.skipped,

@@ -28,10 +28,19 @@ def result_of(graph: Graph, message: Message) -> dict[str, Any]:
         "status": message.status,
         "node": message.node,
         "content": message.content,
+        **waits_of(message),
+    }
+
+
+def waits_of(message: Message) -> dict[str, Any]:
+    """What an unfinished run waits for, as JSON can have it; nothing for one that is complete."""
+    if message.status == "completed":
+        return {}
+    return {
         "due": message.due and message.due.isoformat(),
         "interrupts": [
-            {"id": each.id, "node": each.node, "since": each.since.isoformat(), "payload": each.payload}
-            for each in message.interrupts
+            {"id": interrupt.id, "node": interrupt.node, "payload": interrupt.payload}
+            for interrupt in message.interrupts
         ],
     }
 

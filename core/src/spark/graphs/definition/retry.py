@@ -13,6 +13,7 @@ from spark.errors import (
     GraphDefinitionError,
     GraphRestoreError,
     InvalidIdError,
+    NodeError,
     PluginError,
     RunError,
     SerializationError,
@@ -25,7 +26,15 @@ in seconds or as a ``timedelta``; None or False for no further attempt."""
 
 KIND: Final = "retry"
 """The key of the journal's entry, of which a step has one at most."""
-HOPELESS: Final = (GraphDefinitionError, SerializationError, GraphRestoreError, InvalidIdError, PluginError, RunError)
+HOPELESS: Final = (
+    GraphDefinitionError,
+    GraphRestoreError,
+    InvalidIdError,
+    NodeError,
+    PluginError,
+    RunError,
+    SerializationError,
+)
 """Our own errors that another attempt can't cure. They are never retried, whatever a policy says."""
 _LONGEST: Final = timedelta(days=3650).total_seconds()
 
