@@ -167,16 +167,17 @@ class _Attempt:
         dialect = self._database.dialect
         if self.in_doubt:
             return self._in_transaction(dialect.apply)
+        begins = not dialect.is_one_statement(self._ordered)
         try:
-            return self._in_transaction(dialect.apply_all, begins=not dialect.is_one_statement(self._ordered))
-        except PartlyStoredError:
-            self.in_doubt = self._database.writer.run(self._stored)
-        except RefusedError:
-            pass
+            return self._in_transaction(dialect.apply_all, begins=begins)
+        except RefusedError as error:
+            if isinstance(error, PartlyStoredError) and not begins:  # otherwise it was rolled back
+                self.in_doubt = {operation: [] for operation in self._ordered}
+                self.in_doubt = self._database.writer.run(self._stored)
         return self._in_transaction(dialect.apply)
 
     def _stored(self, driver: Any) -> Doubts:
-        """The records that are stored, as far as there are any among the operations."""
+        """Those of the records that are stored."""
         puts = [operation for operation in self._ordered if isinstance(operation, Put)]
         return {put: [] for put in puts if self._database.dialect.is_stored(driver, put)}
 
