@@ -237,17 +237,25 @@ class Writer:
     # in the writer's thread
 
     def _serve(self) -> None:
-        while batch := self._take():
-            calls, lane = batch
-            with self._commit_lock:
-                if self._begun.locked():
-                    self._begun.release()
-                began = time.monotonic()
-                outcomes = self._execute([call.operation for call in calls], None if lane is None else lane.pause / 10)
-                self._took = time.monotonic() - began
-            answers = self._set_blocked_aside(calls, outcomes, lane)
-            self._rest()  # before the answer: whoever gets it may find the next thing to do
-            self._answer(answers)
+        while self._serve_next():
+            pass
+
+    def _serve_next(self) -> bool:
+        """Carry out one transaction; False when the writer has stopped. What was saved is not kept until there is more to do."""
+        batch = self._take()
+        if batch is None:
+            return False
+        calls, lane = batch
+        with self._commit_lock:
+            if self._begun.locked():
+                self._begun.release()
+            began = time.monotonic()
+            outcomes = self._execute([call.operation for call in calls], None if lane is None else lane.pause / 10)
+            self._took = time.monotonic() - began
+        answers = self._set_blocked_aside(calls, outcomes, lane)
+        self._rest()  # before the answer: whoever gets it may find the next thing to do
+        self._answer(answers)
+        return True
 
     def _execute(self, operations: Sequence[Operation], lock_timeout: float | None) -> Sequence[Outcome | Blocked]:
         self._logged = 0
