@@ -16,8 +16,7 @@ from spark.graphs.engine.final_save import FinalSave
 from spark.graphs.engine.outcome import Cause, Stop
 from spark.graphs.engine.run import GraphRun
 from spark.graphs.engine.spec import TO_STOP
-from spark.graphs.engine.waits import open_waits
-from spark.graphs.message import Message
+from spark.graphs.message import Message, open_questions
 from spark.graphs.values.failures import add_note, brief, error_data, message_of
 from spark.graphs.values.snapshots import snapshot
 
@@ -238,20 +237,20 @@ class Ending:
 
     async def _pause(self) -> Message:
         """All that is left waits for something outside: save that, and return what it is."""
-        status = "interrupted" if open_waits(self._position.frontier).interrupts else "waiting"
+        status = "interrupted" if open_questions(self._position.frontier.capture()) else "waiting"
         await self._save_or_raise(status)
         return self._unfinished(status)
 
     def _unfinished(self, status: str, *, reason: str = "") -> Message:
-        open = open_waits(self._position.frontier)
+        frontier = self._position.frontier
         return Message(
             content=None,
             status=status,
             node=self._position.last_node,
             run_id=self._spec.run_id,
             resumed=self._spec.is_resumed,
-            interrupts=open.interrupts,
-            due=open.due,
+            interrupts=open_questions(frontier.capture()),
+            due=frontier.suspended.next_due(),
             reason=reason,
         )
 

@@ -11,7 +11,6 @@ from spark.errors import RuleError, RunError, SerializationError
 from spark.graphs.checkpoint.policies.metrics import metrics_in
 from spark.graphs.clock import Clock
 from spark.graphs.definition.plan import NodePlan
-from spark.graphs.definition.retry import KIND as RETRY
 from spark.graphs.definition.step import StepInput
 from spark.graphs.engine.attempts import Attempts
 from spark.graphs.engine.captured import CapturedPosition
@@ -19,7 +18,7 @@ from spark.graphs.engine.outcome import Cause, Failed, Finished, Outcome, Stop, 
 from spark.graphs.engine.spec import RunSpec
 from spark.graphs.message import Message
 from spark.graphs.state.frontier import Frontier
-from spark.graphs.state.journal import Entry
+from spark.graphs.state.journal import RETRY, Entry
 from spark.graphs.state.suspended import open_facts
 from spark.graphs.state.token import Token
 from spark.graphs.state.transactions import StateStore, StateWrites

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from spark.errors import BudgetExceededError, RuleError, RunError, StepSuspended
 from spark.graphs.checkpoint.recording.capture import Capture
@@ -16,11 +16,13 @@ from spark.graphs.engine.outcome import Cause, Drain, Outcome, Stop
 from spark.graphs.engine.parallel import ParallelSteps
 from spark.graphs.engine.position import RunPosition, RunScope
 from spark.graphs.engine.spec import RunSpec, Services
-from spark.graphs.engine.waits import Waits
 from spark.graphs.message import Message
 from spark.graphs.progress import MapProgress, Progress
 from spark.graphs.state.groups import count_items
 from spark.graphs.state.token import Token
+
+if TYPE_CHECKING:
+    from spark.graphs.engine.waits import Waits
 
 _MANY: Final = 128
 """Steps that are started before the event loop is asked whether some have ended."""
@@ -144,6 +146,8 @@ class GraphRun:
 
     def _open_waits(self) -> Waits:
         if self._waits is None:
+            from spark.graphs.engine.waits import Waits  # most runs never wait for anything outside
+
             self._waits = Waits(self.spec, self.position.frontier, self.services, wake=self.parallel.wake)
         return self._waits
 

@@ -19,8 +19,14 @@ It is put ``aside``, and is not open either, when the step was repeated and wait
 """
 QUESTION: Final = "interrupt"
 """What the keys of questions begin with."""
+CALL: Final = "call"
+"""The same of durable calls."""
 SIGNAL: Final = "signal"
-"""What the keys begin with of waits for messages by their names."""
+"""Of waits for messages by their names."""
+SLEEP: Final = "sleep"
+"""Of waits for a time."""
+RETRY: Final = "retry"
+"""The key of the wait for the next attempt, of which a step has one at most."""
 LONGEST_SIGNAL: Final = 100
 """So many characters a name has at most."""
 _NONE: Final[Mapping[str, Entry]] = MappingProxyType({})

@@ -40,9 +40,11 @@ class Inbox:
     async def send(self, topic: str, value: Any, *, key: str | None = None) -> bool:
         """Add a message: when this returns, it is durable. False if one about the same was sent with this key before.
 
+        :raises GraphDefinitionError: this can't be a key.
         :raises SerializationError: the value can't be saved; nothing was sent.
         :raises BackendError: the storage failed; it may have been sent.
         """
+        _check_key(key)
         history = self._history
         history.backend.record_codec.check(value, f"the value of {topic!r}")
         if key is None:
@@ -87,13 +89,9 @@ class Inbox:
         raise never_free(backend, self._history.id)
 
 
-def checked_key(key: Any) -> str | None:
-    """The key of a message, when it can be one.
-
-    :raises GraphDefinitionError: it can't.
-    """
+def _check_key(key: Any) -> None:
     if key is None or (isinstance(key, str) and 0 < len(key) <= _LONGEST_KEY and key.isprintable()):
-        return key
+        return
     shown = repr(key)
     raise GraphDefinitionError(
         f"send(key={shown if len(shown) <= 60 else shown[:60] + '…'}): give 1 to {_LONGEST_KEY} printable characters, for "

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from spark.errors import GraphDefinitionError, RunError
 from spark.graphs.checkpoint.calls import not_found, wrapped
-from spark.graphs.checkpoint.derived.inbox import Inbox, checked_key
 from spark.graphs.checkpoint.maintenance.deleting import clear_derived, delete, forget
 from spark.graphs.checkpoint.maintenance.garbage import collect_garbage, delete_blobs, find_orphans
 from spark.graphs.checkpoint.maintenance.listing import list_checkpoints, list_graph_ids
@@ -35,6 +34,7 @@ from spark.graphs.state.journal import answer_topic, checked_signal, signal_topi
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.derived.claims import Claim
+    from spark.graphs.checkpoint.derived.inbox import Inbox
     from spark.graphs.checkpoint.maintenance.recovery import BuildGraph, Recovery
     from spark.graphs.checkpoint.maintenance.runs import RunInfo
 
@@ -245,7 +245,7 @@ class CheckpointManager:
         :raises BackendError: the storage failed, and it may have been sent: with a ``key``, send it again.
         """
         topic = signal_topic(checked_signal(name))
-        return await self._inbox(graph_id).send(topic, value, key=checked_key(key))
+        return await self._inbox(graph_id).send(topic, value, key=key)
 
     async def answer(self, graph_id: str, answers: Mapping[str, Any]) -> None:
         """Answer questions that a graph's run has asked: ``{interrupt.id: answer}``. Another process may run it, or nobody.
@@ -356,6 +356,8 @@ class CheckpointManager:
         return await delete_blobs(self.backend, graph_id, orphans)
 
     def _inbox(self, graph_id: str) -> Inbox:
+        from spark.graphs.checkpoint.derived.inbox import Inbox  # only for those who send messages
+
         return Inbox(self.backend, graph_id, clock=self._clock)
 
     async def _delete(self, checkpoints: Iterable[CheckpointInfo]) -> int:
