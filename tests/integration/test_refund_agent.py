@@ -21,10 +21,10 @@ import pytest
 
 from spark.graphs import Message
 from spark.graphs.checkpoint import CheckpointManager, InMemoryCheckpointBackend, open_backend
-from spark_testing.clock import SkippingClock
 from tests.integration.test_demo import check_told
 from tests.integration.test_growing_examples import EXAMPLES, killed
-from tests.waiting.world import Killed, Mortal, Process, World
+from tests.waiting.ledger import Ledger
+from tests.waiting.world import Disturbance, IdleClock, Killed, Kind, Mortal, Process
 
 TASK = {"message": "The kettle of order 17 is broken."}
 
@@ -52,15 +52,18 @@ class Case:
         self._shop = example.Shop(payments)
         self._decision = decision
         self._store = InMemoryCheckpointBackend()
-        self._clock = SkippingClock()
+        self._clock = IdleClock()
         self._manager = CheckpointManager(self._store)
         self.moments: list[int] = []
-        """How many moments each process had at which it could have been killed."""
+        """How many moments each process had at which it could have been disturbed."""
 
-    async def to_the_end(self, *, kill: tuple[int, int] | None = None) -> End:
-        """The end, when the process with this number is killed at this moment."""
+    async def to_the_end(self, *, disturbed: dict[int, Disturbance]) -> End:
+        """The end.
+
+        :param disturbed: what happens to the process with this number.
+        """
         for number in range(20):
-            process = Process(World(), kill_at=kill[1] if kill is not None and kill[0] == number else None)
+            process = Process(Ledger(), self._clock, disturbed.get(number))
             message, state = await self._run(process)
             self.moments.append(process.moments)
             if message is not None and message.status == "completed":
@@ -72,6 +75,7 @@ class Case:
     async def _run(self, process: Process) -> tuple[Message | None, dict[str, Any]]:
         shop = MortalShop(self._shop, process)
         graph = self._example.build(Mortal(self._store, process), shop, clock=self._clock)
+        process.stop = lambda kind: graph.drain(kind)
         try:
             return await graph.run(TASK, resume=True, wait=False), graph.get_state_snapshot()
         except Killed:
@@ -103,22 +107,23 @@ class MortalShop:
         self._process.moment()
 
 
+@pytest.mark.parametrize("kind", ["kill", "drain"])
 @pytest.mark.parametrize("approved", [True, False])
-async def test_killed_at_any_instant_it_ends_as_if_nobody_had_disturbed_it(
-    example: ModuleType, tmp_path: Path, approved: bool
+async def test_killed_or_stopped_at_any_instant_it_ends_as_if_nobody_had_disturbed_it(
+    example: ModuleType, tmp_path: Path, approved: bool, kind: Kind
 ) -> None:
     def case(name: str) -> Case:
         (tmp_path / name).touch()
         return Case(example, tmp_path / name, {"approved": approved, "note": "Too old."})
 
     undisturbed = case("undisturbed")
-    expected = await undisturbed.to_the_end()
+    expected = await undisturbed.to_the_end(disturbed={})
     assert len(expected.messages) == (7 if approved else 6)
     assert len(expected.payments) == approved
 
     for process, moments in enumerate(undisturbed.moments):
         for moment in range(1, moments + 1):
-            end = await case(f"{process}-{moment}").to_the_end(kill=(process, moment))
+            end = await case(f"{process}-{moment}").to_the_end(disturbed={process: Disturbance(kind, moment)})
             assert (end.content, end.messages) == (expected.content, expected.messages), (process, moment)
             assert len(end.payments) == approved, (process, moment)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import tenacity
 
-from spark.errors import GraphDefinitionError, RuleError, SerializationError, StateConflictError
+from spark.errors import GraphDefinitionError, NodeError, RuleError, SerializationError, StateConflictError
 from spark.graphs import Graph, JoinNode, Node, NodeContext, Retry, node
 from spark.graphs.checkpoint import InMemoryCheckpointBackend
 from spark_testing.clock import FakeClock, SkippingClock
@@ -58,6 +59,14 @@ class TestAttempts:
         assert (await graph.run()).content == {"attempt": 3}
         assert flaky.seen == [(1, None), (2, "not yet 1"), (3, "not yet 2")]
         assert clock.seconds == 3
+
+    async def test_it_is_logged_without_what_the_error_says(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A message may hold secrets, and logs go where checkpoints don't."""
+        with caplog.at_level(logging.INFO, "spark.run"):
+            await Graph(Flaky(1, retry=STEADY), id="shop", clock=SkippingClock()).run()
+        assert caplog.messages == [
+            "Graph 'shop': attempt 1 of node 'flaky' failed with Failure. The next one is due in 1 s."
+        ]
 
     async def test_each_attempt_begins_with_a_clean_context(self) -> None:
         graph = Graph(Flaky(2, retry=STEADY), clock=SkippingClock())
@@ -215,6 +224,7 @@ class TestWhatIsRetried:
             (lambda error: "again" in str(error), ValueError("never"), 1),
             (Exception, SerializationError("can't be saved"), 1),
             (Exception, GraphDefinitionError("wrong"), 1),
+            (Exception, NodeError("breaks a rule"), 1),
             (Exception, SystemExit(3), 1),
         ],
     )

@@ -14,6 +14,7 @@ from spark.errors import (
     BackendError,
     CheckpointDamagedError,
     GraphDefinitionError,
+    GraphRestoreError,
     InvalidIdError,
     RunError,
     SerializationError,
@@ -535,6 +536,42 @@ class TestHistories:
         await latest.save(other.backend)
         await other.send(3)
         assert (await other.of(loop(3, waits)).run(resume=True)).content["got"] == [1, 2, 3]
+
+
+class TestStored:
+    async def test_what_is_stored_of_it_is_small_and_says_what_is_left(self) -> None:
+        shop = Shop()
+        await shop.send("left", name="other")
+        await shop.send(*range(30))
+        assert (await shop.of(loop(31, waits)).run({}, wait=False)).status == "waiting"
+        latest = await shop.manager.load_latest("shop")
+        assert latest is not None
+        assert latest.frontier is not None
+        assert latest.frontier["inbox"] == {"1": "signal:other", "up_to": 31, "count": 30}
+
+    @pytest.mark.parametrize(
+        "inbox",
+        [
+            5,
+            {"up_to": 3},
+            {"up_to": 0, "count": 0},
+            {"up_to": 1, "count": 2},
+            {"up_to": True, "count": 1},
+            {"up_to": 3, "count": 1, "4": "signal:go"},
+            {"up_to": 3, "count": 1, "01": "signal:go"},
+            {"up_to": 3, "count": 1, "1": 5},
+            {"up_to": 3, "count": 1, "x": "signal:go"},
+        ],
+    )
+    async def test_what_no_run_would_write_is_refused(self, inbox: Any) -> None:
+        shop = Shop()
+        await shop.graph(waits).run(wait=False)
+        latest = await shop.manager.load_latest("shop")
+        assert latest is not None
+        assert latest.frontier is not None
+        latest.frontier["inbox"] = inbox
+        with pytest.raises(GraphRestoreError, match="inbox"):
+            await shop.graph(waits).run(resume=latest)
 
 
 class TestPruning:

@@ -14,8 +14,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from spark.graphs import Graph, MapProgress, Progress
+from spark.graphs import ExitNode, Graph, MapProgress, Progress, node
 from spark_cli.progress import line
+from spark_cli.svg import svg_of
 from tests.plugins.support.command_line import counting_graph, file_url, infos, records, sequences, spark
 
 MODULE = """
@@ -332,6 +333,18 @@ def test_a_graph_is_drawn_as_svg(graph: str, nodes: int, edges: int) -> None:
     texts = [each.text for each in svg.iter(f"{name}text") if each.get("class") is None]
     assert len(texts) == nodes
     assert (graph == "joined") == ("a <report>" in texts)
+
+
+def test_edges_for_errors_are_dashed_and_labelled() -> None:
+    @node
+    def work() -> None: ...
+
+    work.on_error(OSError) >> ExitNode()
+
+    svg = svg_of(Graph(work))
+
+    assert svg.count("stroke-dasharray") == 1
+    assert ">on OSError</text>" in svg
 
 
 @pytest.mark.parametrize(

@@ -211,7 +211,8 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         if not _is_text(prefix) or not (after is None or _is_text(after)) or (reasons is not None and not reasons):
             return await super().latest_runs(prefix, after=after, limit=limit, reasons=reasons)
         bound = self._statements.latest_runs(prefix, after=after, limit=limit, reasons=reasons)
-        return self._headers_in(await self._rows(*bound, "read the latest headers of runs"), LatestHeaders({}))
+        rows = await self._rows(*bound, "read the latest headers of runs")
+        return self._headers_in(sorted(rows, key=lambda row: str(row[0])), LatestHeaders({}))
 
     async def graph_ids(self, prefix: str = "", *, after: str | None = None, limit: int | None = None) -> Names:
         if not _is_text(prefix):

@@ -198,14 +198,16 @@ class Statements:
         history = self._records_table.alias("history")
         last = select(func.max(history.c.sequence)).where(history.c.graph_id == ids.c.graph_id)
         of_run = last.where(history.c.manual == false()).scalar_subquery()
-        is_last = columns.sequence == func.coalesce(of_run, last.scalar_subquery())
-        found = select(*self._header).join_from(
-            ids, self._records_table, and_(columns.graph_id == ids.c.graph_id, is_last)
-        )
+        of_any = func.coalesce(of_run, last.scalar_subquery()).label("last")
+        # As above, this limit excludes nothing.
+        ends = select(ids.c.graph_id, of_any).where(ids.c.graph_id.is_not(None)).limit(_LARGEST_LIMIT).subquery("ends")
+        is_end = and_(columns.graph_id == ends.c.graph_id, columns.sequence == ends.c.last)
+        found = select(*self._header).join_from(ends, self._records_table, is_end)
         if lines:
             found = found.where(or_(*map(self._condition, lines)))
-        found = found.order_by(columns.graph_id)
-        return found.limit(bindparam("limit", type_=BigInteger)) if "limit" in bound else found
+        if "limit" not in bound:
+            return found
+        return found.order_by(columns.graph_id).limit(bindparam("limit", type_=BigInteger))
 
     def search(self, query: CheckpointQuery) -> Bound:
         """What lists the checkpoints that a query asks for. Its keys and values are bound, too.

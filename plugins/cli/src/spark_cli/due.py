@@ -53,15 +53,23 @@ def report(recovery: Recovery[Message]) -> dict[str, Any]:
     """The same as JSON can have it."""
     return {
         "resumed": {
-            graph_id: {
-                "status": message.status,
-                "due": message.due and message.due.isoformat(),
-                "interrupts": [interrupt.id for interrupt in message.interrupts],
-            }
-            for graph_id, message in recovery.resumed.items()
+            graph_id: {"status": message.status, **waits_of(message)} for graph_id, message in recovery.resumed.items()
         },
         "failed": {graph_id: f"{type(error).__name__}: {error}" for graph_id, error in recovery.failed.items()},
         "skipped": recovery.skipped,
+    }
+
+
+def waits_of(message: Message) -> dict[str, Any]:
+    """What an unfinished run waits for, as JSON can have it; nothing for one that is complete."""
+    if message.status == "completed":
+        return {}
+    return {
+        "due": message.due and message.due.isoformat(),
+        "interrupts": [
+            {"id": interrupt.id, "node": interrupt.node, "payload": interrupt.payload}
+            for interrupt in message.interrupts
+        ],
     }
 
 

@@ -13,6 +13,7 @@ from spark.errors import (
     GraphDefinitionError,
     GraphRestoreError,
     InvalidIdError,
+    NodeError,
     PluginError,
     RunError,
     SerializationError,
@@ -23,7 +24,15 @@ RetryFunction: TypeAlias = Callable[[Exception, int], float | timedelta | Litera
 """What a user may write instead of a ``Retry``: called with the error and the attempt that failed, it returns how long to wait,
 in seconds or as a ``timedelta``; None or False for no further attempt."""
 
-HOPELESS: Final = (GraphDefinitionError, SerializationError, GraphRestoreError, InvalidIdError, PluginError, RunError)
+HOPELESS: Final = (
+    GraphDefinitionError,
+    GraphRestoreError,
+    InvalidIdError,
+    NodeError,
+    PluginError,
+    RunError,
+    SerializationError,
+)
 """Our own errors that another attempt can't cure. They are never retried, whatever a policy says."""
 _LONGEST: Final = timedelta(days=3650).total_seconds()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from spark.wording import raised
 
 if TYPE_CHECKING:
     from spark.graphs.definition.retry import RetryRule
+
+_LOG = logging.getLogger("spark.run")
 
 
 class Attempts:
@@ -55,6 +58,14 @@ class Attempts:
         delay = self._ask(rule, error, step, seconds_since_start=max(0.0, (now - start).total_seconds()), idle_for=idle)
         if delay is None:
             return None
+        _LOG.info(
+            "Graph %r: attempt %d of node %r failed with %s. The next one is due in %g s.",
+            step.scope.graph_id,
+            step.attempt,
+            step.node,
+            type(error).__name__,
+            delay,
+        )
         return {
             **self.entry_for(step, error),
             "due": (now + timedelta(seconds=delay)).isoformat(),

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from spark.errors import BudgetExceededError, RuleError, RunError, StepSuspended
 from spark.graphs.checkpoint.recording.capture import Capture
+from spark.graphs.clock import Clock
 from spark.graphs.concurrency.breath import Breath
 from spark.graphs.concurrency.uncancellable import is_being_cancelled
 from spark.graphs.definition.step import StepInput
 from spark.graphs.engine.autosave import Autosave
 from spark.graphs.engine.outcome import Cause, Drain, Outcome, Stop
 from spark.graphs.engine.parallel import ParallelSteps
-from spark.graphs.engine.position import RunPosition, RunScope
+from spark.graphs.engine.position import RunPosition
 from spark.graphs.engine.spec import RunSpec, Services
 from spark.graphs.message import Message
 from spark.graphs.progress import MapProgress, Progress
 from spark.graphs.state.groups import count_items
+from spark.graphs.state.journal import Entry
 from spark.graphs.state.token import Token
+from spark.graphs.state.transactions import StateStore, StateWrites
 
 if TYPE_CHECKING:
     from spark.graphs.engine.waits import Waits
@@ -298,3 +302,44 @@ class GraphRun:
             checkpoint=saver.latest_sequence if saver is not None else None,
             maps=tuple(MapProgress(*edge, *counts) for edge, counts in count_items(frontier.groups.values()).items()),
         )
+
+
+class RunScope:
+    """What the steps of a run see of it: what is committed at the moment they read."""
+
+    __slots__ = ("_position", "_run", "graph_id", "has_inbox", "now", "run_id", "state")
+
+    def __init__(self, spec: RunSpec, position: RunPosition, clock: Clock, *, run: GraphRun) -> None:
+        self._position = position
+        self._run = run
+        self.now: Callable[[], datetime] = clock.utc_now
+        self.has_inbox: bool = run.has_inbox
+        self.graph_id: str = spec.graph_id
+        self.run_id: str = spec.run_id
+        self.state: StateStore = position.state
+
+    @property
+    def iteration(self) -> int:
+        return self._position.iteration
+
+    def node_state(self, key: str) -> StateStore:
+        return self._position.node_state(key)
+
+    def entries(self, token: Token) -> Mapping[str, Entry]:
+        return self._position.frontier.journal.of(token.id)
+
+    def is_in_step(self, token: Token) -> bool:
+        return self._run.is_executing(token)
+
+    async def prepare_call(self) -> None:
+        await self._run.prepare_call()
+
+    async def record(self, token: Token, key: str, entry: Entry) -> None:
+        self._run.check_open()
+        if self._position.record(token, key, entry):
+            await self._run.persist()
+
+    async def commit(self, token: Token, graph_writes: StateWrites | None, node_writes: StateWrites | None) -> None:
+        self._run.check_open()
+        if self._position.commit_part(token, graph_writes, node_writes):
+            await self._run.persist()

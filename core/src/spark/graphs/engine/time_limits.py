@@ -65,15 +65,19 @@ class WatchedSteps:
 
     async def _within_limits(self, step: WatchedStep, plan: NodePlan) -> Outcome:
         step.task = task = asyncio.ensure_future(self._execute(step))
-        timer = asyncio.create_task(self._until_over(step), name=f"spark-graphs: time limit of {plan.key}")
+        timer: asyncio.Task[None] | None = None
         try:
-            await _first_of(task, timer)
+            await asyncio.sleep(0)  # many end in their first turn, and need no timer
             if not task.done():
-                return await self._over(task, step, plan, timer.exception())
+                timer = asyncio.create_task(self._until_over(step), name=f"spark-graphs: time limit of {plan.key}")
+                await _first_of(task, timer)
+                if not task.done():
+                    return await self._over(task, step, plan, timer.exception())
         except asyncio.CancelledError as error:
             return await _stopped(task, error)
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
         return _outcome_of(task)
 
     async def _until_over(self, step: WatchedStep) -> None:
@@ -164,7 +168,19 @@ class WatchedStep(StepInput):
 
 async def _first_of(one: asyncio.Task[Outcome], other: asyncio.Task[None]) -> None:
     """Wait until one of them is done. Cancelling the caller cancels neither."""
-    await asyncio.wait((one, other), return_when=asyncio.FIRST_COMPLETED)
+    ended = asyncio.get_running_loop().create_future()
+
+    def wake(_: object) -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    one.add_done_callback(wake)
+    other.add_done_callback(wake)
+    try:
+        await ended
+    finally:
+        one.remove_done_callback(wake)
+        other.remove_done_callback(wake)
 
 
 async def _stopped(task: asyncio.Task[Outcome], error: asyncio.CancelledError) -> Outcome:

@@ -56,6 +56,7 @@ def run(
 
     With --url, or when the graph itself makes no checkpoints and a store is configured, they go there.
     """
+    from spark_cli.due import waits_of
     from spark_cli.signals import until_stopped  # asyncio takes long to import
 
     if due:
@@ -83,6 +84,7 @@ def run(
                 "status": message.status,
                 "node": message.node,
                 "content": message.content,
+                **waits_of(message),
             }
         )
 

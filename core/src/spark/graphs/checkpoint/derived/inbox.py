@@ -40,12 +40,11 @@ class Inbox:
     async def send(self, topic: str, value: Any, *, key: str | None = None) -> bool:
         """Add a message: when this returns, it is durable. False if one about the same was sent with this key before.
 
-        :raises GraphDefinitionError: this can't be a key.
+        :raises GraphDefinitionError: the key can't be used.
         :raises SerializationError: the value can't be saved; nothing was sent.
         :raises BackendError: the storage failed; it may have been sent.
         """
-        _check_key(key)
-        history = self._history
+        history, key = self._history, _checked_key(key)
         history.backend.record_codec.check(value, f"the value of {topic!r}")
         if key is None:
             await history.append({"value": value}, {"topic": topic})
@@ -68,6 +67,8 @@ class Inbox:
 
     async def prune(self, *, up_to: int, except_for: Collection[int]) -> None:
         """Delete messages that were received, up to a sequence; but not the latest ones."""
+        if up_to <= KEPT:
+            return
         last = min(up_to, await self.next_sequence() - 1 - KEPT)
         if last > 0:
             await self._history.delete([number for number in range(1, last + 1) if number not in except_for])
@@ -89,9 +90,13 @@ class Inbox:
         raise never_free(backend, self._history.id)
 
 
-def _check_key(key: Any) -> None:
+def _checked_key(key: Any) -> str | None:
+    """The key of a message, when it can be one.
+
+    :raises GraphDefinitionError: it can't.
+    """
     if key is None or (isinstance(key, str) and 0 < len(key) <= _LONGEST_KEY and key.isprintable()):
-        return
+        return key
     shown = repr(key)
     raise GraphDefinitionError(
         f"send(key={shown if len(shown) <= 60 else shown[:60] + '…'}): give 1 to {_LONGEST_KEY} printable characters, for "

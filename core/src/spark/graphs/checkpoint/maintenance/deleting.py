@@ -49,7 +49,7 @@ async def forget(backend: CheckpointBackend, graph_id: str) -> tuple[list[int], 
     except Exception as error:
         return [*_deleted_before(error)], _failure(backend, f"forgetting graph {graph_id!r}", error)
     try:
-        for history in _beside(backend, graph_id):
+        for history in _derived(backend, graph_id):
             await history.forget()
         return deleted, None
     except Exception as error:
@@ -58,12 +58,12 @@ async def forget(backend: CheckpointBackend, graph_id: str) -> tuple[list[int], 
 
 async def clear_derived(backend: CheckpointBackend, graph_id: str) -> None:
     """Delete all that stands beside a graph. The sequences stay used."""
-    for history in _beside(backend, graph_id):
+    for history in _derived(backend, graph_id):
         await history.delete(range(maxsize))
 
 
-def _beside(backend: CheckpointBackend, graph_id: str) -> list[DerivedHistory]:
-    from spark.graphs.checkpoint.derived.history import DerivedHistory  # runs delete checkpoints, but no graphs
+def _derived(backend: CheckpointBackend, graph_id: str) -> list[DerivedHistory]:
+    from spark.graphs.checkpoint.derived.history import DerivedHistory  # not needed by those who delete nothing
 
     return [DerivedHistory(backend, kind, graph_id) for kind in DERIVED_KINDS]
 

@@ -244,8 +244,7 @@ class CheckpointManager:
         :raises SerializationError: the value can't be saved; nothing was sent.
         :raises BackendError: the storage failed, and it may have been sent: with a ``key``, send it again.
         """
-        topic = signal_topic(checked_signal(name))
-        return await self._inbox(graph_id).send(topic, value, key=key)
+        return await self._inbox(graph_id).send(signal_topic(checked_signal(name)), value, key=key)
 
     async def answer(self, graph_id: str, answers: Mapping[str, Any]) -> None:
         """Answer questions that a graph's run has asked: ``{interrupt.id: answer}``. Another process may run it, or nobody.
@@ -356,7 +355,7 @@ class CheckpointManager:
         return await delete_blobs(self.backend, graph_id, orphans)
 
     def _inbox(self, graph_id: str) -> Inbox:
-        from spark.graphs.checkpoint.derived.inbox import Inbox  # only for those who send messages
+        from spark.graphs.checkpoint.derived.inbox import Inbox  # not needed by those who send nothing
 
         return Inbox(self.backend, graph_id, clock=self._clock)
 
