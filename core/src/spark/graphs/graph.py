@@ -89,7 +89,7 @@ class Graph:
         clock: Clock = SYSTEM_CLOCK,
         random: Random = SYSTEM_RANDOM,
     ) -> None:
-        self._arguments = Arguments.checked(
+        self._arguments = Arguments(
             id=chosen_id(id, graph_id),
             checkpoint_config=checkpoint_config,
             max_concurrency=max_concurrency,
@@ -202,7 +202,8 @@ class Graph:
                 return await self._run_from(origin, wanted, trigger, answered, call)
         finally:
             try:
-                await call.release_claim()
+                if call.lease is not None:
+                    await call.lease.release()
             finally:
                 self._handle = None
 

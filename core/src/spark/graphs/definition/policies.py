@@ -124,6 +124,8 @@ class StepPolicy:
 
     def to_data(self) -> dict[str, Any]:
         """What checkpoints record of it: options that were not given are left out, and rules that are functions say so."""
+        if self is NO_POLICY:
+            return {}
         data = self._given()
         if data.get("retry"):
             data["retry"] = data["retry"].to_data() or CODE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -194,19 +194,29 @@ class GraphSession:
             )
 
 
-@dataclass(slots=True)
 class StoredCheckpoints:
-    """The stored checkpoints of one graph, and how its nodes were renamed since they were made."""
+    """The stored checkpoints of one graph, and how its nodes were renamed since they were made.
 
-    graph_id: str
-    backend: CheckpointBackend | None
-    topology: Topology
-    rename: Mapping[str, str] | None
-    for_result: bool
-    """Of a complete run only the result is wanted, so its nodes may be others now."""
+    :param for_result: of a complete run only the result is wanted, so its nodes may be others now.
+    """
 
-    def __post_init__(self) -> None:
-        check_rename(self.rename)
+    __slots__ = ("backend", "for_result", "graph_id", "rename", "topology")
+
+    def __init__(
+        self,
+        graph_id: str,
+        backend: CheckpointBackend | None,
+        topology: Topology,
+        rename: Mapping[str, str] | None,
+        *,
+        for_result: bool,
+    ) -> None:
+        check_rename(rename)
+        self.graph_id: str = graph_id
+        self.backend: CheckpointBackend | None = backend
+        self.topology: Topology = topology
+        self.rename: Mapping[str, str] | None = rename
+        self.for_result: bool = for_result
 
     def record_codec(self) -> RecordCodec:
         """What writes values as they are stored."""
