@@ -356,7 +356,9 @@ class Graph:
         recorder = self._arguments.new_recorder()
         if recorder is not None:
             await recorder.open(parent=origin.parent, next_sequence=origin.next_sequence)
-        received = await self._session.received_before(origin, recorder)
+        received: Mapping[str, Any] = {}
+        if recorder is not None and origin.pending is None:  # a run that is resumed knows it itself
+            received = await self._session.received_before(recorder)
         self._session.begin_at(origin)
         if recorder is not None:
             recorder.continue_from(self._session.take_stored())

@@ -78,7 +78,8 @@ class Ending:
                 await self._save_or_raise("resumed")  # so that whoever had the claim can't save any more
             await self._take_steps()
             message = await self._left()
-            await self.run.prune_inbox()
+            if self.run.waits is not None:
+                await self.run.waits.inbox.prune()  # what the run has received, now that it has saved that
             return message
         except BaseException as error:
             await self._shut_down(error)

@@ -230,7 +230,7 @@ class RunPosition:
         """
         result = self.result
         more: dict[str, Any] = {}
-        if self.frontier.suspended.tokens:
+        if self.frontier.suspended_tokens:
             more = open_facts(self.frontier.suspended)
         if self.frontier.received:
             more["received"] = self.frontier.received.count

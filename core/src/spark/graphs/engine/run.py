@@ -44,7 +44,6 @@ class GraphRun:
             self.autosave = Autosave(services.saver, services.trigger, spec, position, services.clock)
         self.parallel = ParallelSteps(services.executor, graph_id=spec.graph_id)
         self._waits: Waits | None = None
-        """What suspended steps wait for; None while there has been none."""
         self.is_stopping = False
         """The step that is being executed is the last."""
         self.draining: Drain | None = None
@@ -82,7 +81,7 @@ class GraphRun:
         scope = RunScope(self.spec, position, self.services.clock, run=self)
         frontier, commit, autosave, clock = position.frontier, position.commit, self.autosave, self._clock
         waiting, running, groups = frontier.waiting, frontier.running, frontier.groups
-        suspended = frontier.suspended.tokens
+        suspended = frontier.suspended_tokens
         has_budget = self.spec.budget is not None
         lease = self.services.lease
         breath = Breath(clock)
@@ -137,10 +136,10 @@ class GraphRun:
             position.result = Message(content=None, status="completed", node=None)
         return stop
 
-    async def prune_inbox(self) -> None:
-        """Delete the messages that the run has received, now that it has saved that."""
-        if self._waits is not None:
-            await self._waits.inbox.prune()
+    @property
+    def waits(self) -> Waits | None:
+        """What suspended steps wait for; None while there has been none."""
+        return self._waits
 
     def close(self) -> Collection[asyncio.Task[None]]:
         """It takes no more steps. Returns what still has to end."""

@@ -133,10 +133,8 @@ class GraphSession:
             self.stored = self._with_state(stored) if stored is not None else None
         self.next = origin
 
-    async def received_before(self, origin: Origin, recorder: Recorder | None) -> Mapping[str, Any]:
-        """What earlier runs have received of the messages that were sent to the graph. A run that is resumed knows it itself."""
-        if recorder is None or origin.pending is not None:
-            return {}
+    async def received_before(self, recorder: Recorder) -> Mapping[str, Any]:
+        """What earlier runs have received of the messages that were sent to the graph."""
         return await received_before(recorder.history, known=self.stored.info if self.stored is not None else None)
 
     def take_stored(self) -> Continuation | None:
