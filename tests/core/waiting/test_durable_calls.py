@@ -454,7 +454,7 @@ class Stalls(InMemoryCheckpointBackend):
 
 class TestEnds:
     def test_a_call_that_waits_to_be_stored_when_the_event_loop_ends_is_stored_all_the_same(self) -> None:
-        backend, calls, runs = Stalls(), list[int](), set[asyncio.Task[Any]]()
+        backend, is_called, runs = Stalls(), asyncio.Event(), set[asyncio.Task[Any]]()
 
         def stall() -> None:
             backend.stalls = True
@@ -462,9 +462,12 @@ class TestEnds:
         async def first(context: NodeContext) -> None:
             await context.run("first", stall)
 
+        async def pays() -> None:
+            is_called.set()
+
         async def second(context: NodeContext) -> None:
             await backend.is_stalled.wait()
-            await context.run("second", calls.append, 2)
+            await context.run("second", pays)
 
         def graph() -> Graph:
             config = CheckpointConfig(backend=backend, trigger_on_iteration=1, cancel_grace=0.5)
@@ -474,8 +477,7 @@ class TestEnds:
 
         async def leave_it_running() -> None:
             runs.add(asyncio.create_task(graph().run()))
-            while not calls:
-                await asyncio.sleep(0.001)  # a thread makes the call
+            await is_called.wait()
             for _ in range(20):
                 await asyncio.sleep(0)
 
