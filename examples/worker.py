@@ -25,13 +25,6 @@ SECONDS_PER_CALL = float(os.environ.get("SECONDS_PER_CALL", "1"))
 
 
 @node
-async def accept(context: NodeContext) -> dict[str, Any]:
-    """Return to whoever began the run: a worker goes on from here."""
-    await context.sleep(0.01)
-    return {"order": context.inputs["order"]}
-
-
-@node
 async def charge(context: NodeContext) -> dict[str, Any]:
     """Charge once, even if the step is repeated."""
     receipt = await context.run("charge", call_service, "charge", context.inputs["order"])
@@ -43,7 +36,7 @@ async def ship(context: NodeContext) -> dict[str, Any]:
     return {**context.inputs, "parcel": await call_service("ship", context.inputs["order"])}
 
 
-accept >> charge >> ship
+charge >> ship
 
 
 async def call_service(what: str, order: int) -> str:
@@ -55,12 +48,17 @@ async def call_service(what: str, order: int) -> str:
 
 def build(graph_id: str, store: CheckpointBackend) -> Graph:
     """The graph of one order."""
-    return Graph(accept, id=graph_id, checkpoint_config=CheckpointConfig(backend=store, trigger_on_iteration=1))
+    return Graph(charge, id=graph_id, checkpoint_config=CheckpointConfig(backend=store, trigger_on_iteration=1))
 
 
 async def begin(store: CheckpointBackend, orders: int) -> None:
+    """Store runs, and leave them to workers: drained before the first step, they hold nothing but their inputs."""
     for number in range(1, orders + 1):
-        await build(f"order-{number}", store).run({"order": number}, wait=False, claim=True)
+        graph = build(f"order-{number}", store)
+        run = asyncio.create_task(graph.run({"order": number}, claim=True))
+        await asyncio.sleep(0)
+        graph.drain("left to the workers")
+        await run
 
 
 async def work(store: CheckpointBackend, *, every: float, grace: float, limit: int) -> None:
