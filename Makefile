@@ -106,9 +106,10 @@ bench-peers: .venv/.synced ## the same work done by other libraries, each in an 
 bench-report: .venv/.synced ## measure all that docs/performance.md shows, in about eight minutes, and write it there; ROUNDS=3 ONLY="contest costs curves"
 	$(RUN) python -m benchmarks.report $(ONLY) --rounds $(or $(ROUNDS),3)
 
-examples: .venv/.synced ## a conversation of 5,000 messages and a map over 10,000 files, both killed and resumed; KILLS=6 BACKEND=file|sqlite
+examples: .venv/.synced ## a conversation of 5,000 messages, a map over 10,000 files and a refund agent, all killed and resumed; KILLS=6 BACKEND=file|sqlite
 	$(RUN) python examples/survive_kills.py --kills $(or $(KILLS),6) --store '$(URL_OF_$(or $(BACKEND),file))' conversation.py --messages $(or $(MESSAGES),5000)
 	$(RUN) python examples/survive_kills.py --kills $(or $(KILLS),6) --store '$(URL_OF_$(or $(BACKEND),file))' map_files.py --files $(or $(FILES),10000)
+	$(RUN) python examples/survive_kills.py --kills $(or $(KILLS),6) --store '$(URL_OF_$(or $(BACKEND),file))' refund_agent.py --unattended --payments /dev/null
 
 wheels: $(UV) ## the sdist and the wheel of every distribution, in dist/
 	@rm -f $(DIST)/spark_graphs*.whl $(DIST)/spark_graphs*.tar.gz

@@ -12,6 +12,8 @@ _IN_ORDER = "test_graph_ids_are_in_the_order_of_code_points"
 _BY_PREFIX = "test_graph_ids_are_found_by_their_beginning_and_from_a_cursor_on"
 _WITH_RECORDS = "test_only_graphs_with_records_have_their_ids_listed"
 _PAGES = "test_many_graphs_are_walked_through_page_by_page"
+_RUNS = "test_gives_the_latest_headers_that_runs_have_made"
+_NARROWED = "test_latest_runs_are_narrowed_and_paged"
 _LATEST = "test_gives_the_latest_headers_of_many_graphs"
 _MANY = "test_reads_many_records_by_rising_sequence"
 _RANGE = "test_a_range_of_records_may_be_of_any_length"
@@ -116,6 +118,34 @@ class PassesOverManual(InMemoryCheckpointBackend):
             for each in graph_ids
         }
         return LatestHeaders({each: headers[-1] for each, headers in automatic.items() if headers})
+
+
+class TakesWhatWasMadeByHand(InMemoryCheckpointBackend):
+    """Gives the latest header of each graph, whoever made it."""
+
+    found_by = _RUNS
+
+    async def latest_runs(self, prefix="", *, after=None, limit=None, reasons=None):
+        found = await self.latest_headers(await self.graph_ids(prefix, after=after))
+        kept = {
+            id: header for id, header in found.headers.items() if not reasons or header.metadata["reason"] in reasons
+        }
+        return LatestHeaders(dict([*sorted(kept.items())][:limit]))
+
+
+class FindsAnyRecordOfTheReason(InMemoryCheckpointBackend):
+    """Looks for the reason first, and for the latest record then."""
+
+    found_by = _NARROWED
+
+    async def latest_runs(self, prefix="", *, after=None, limit=None, reasons=None):
+        found = await super().latest_runs(prefix, after=after)
+        for id in [*found.headers] if reasons is not None else ():
+            fitting = [one.header for one in self._graphs[id].values() if one.header.metadata.get("reason") in reasons]
+            found.headers.update({id: fitting[-1]} if fitting else {})
+            if not fitting:
+                del found.headers[id]
+        return LatestHeaders(dict([*found.headers.items()][:limit]))
 
 
 class AnswersInTheOrderAsked(InMemoryCheckpointBackend):

@@ -25,8 +25,7 @@ class Expected:
     """How far those got that commit on their way."""
     commits: int = 0
     calls: Counter[str] = field(default_factory=Counter)
-    """Durable calls, each once."""
-    questions: set[str] = field(default_factory=set)
+    """Durable calls, and how often each is made if nobody is killed."""
     signals: list[tuple[str, str]] = field(default_factory=list)
     """Name and value of each message that somebody must send, in order for each name."""
 
@@ -43,9 +42,14 @@ def place(name: str, path: tuple[Any, ...], round: int) -> str:
     return f"{name}{list(path)}:{round}"
 
 
-def answer_to(question: str) -> str:
-    """What the person answers."""
-    return digest("answer", question)
+def answer_to(question: str) -> str | int:
+    """What the person answers; a number in a form."""
+    return len(question) if is_form(question) else digest("answer", question)
+
+
+def is_form(question: str) -> bool:
+    """Whether the answer has to fit a schema."""
+    return question.endswith("form")
 
 
 def paid(call: str) -> str:
@@ -91,19 +95,18 @@ class _Model:
             return "lost"
 
     def _step(self, step: Step, value: str, path: tuple[int, ...], lost: bool) -> str:
-        if lost:
+        if step.is_lost or lost:
+            self._ops(step, place(step.name, path, 0), keeps_writes=False)
             self.expected.commits += 1
-            raise _LostError
+            if not step.is_lost:
+                raise _LostError
+            self.expected.commits += 1
+            return digest(f"{step.name} handler", step.name, value)
         for round in range(step.rounds):
-            results = self._ops(step, place(step.name, path, round), keeps_writes=not step.is_lost)
+            results = self._ops(step, place(step.name, path, round), keeps_writes=True)
             value = digest(step.name, value, results)
             self.expected.commits += 1
-        if step.is_lost:
-            value = digest(f"{step.name} handler", step.name)
-            self.expected.commits += 1
-        elif step.rounds > 1:
-            value = self._commit(f"{step.name} after", value, False)
-        return value
+        return value if step.rounds == 1 else self._commit(f"{step.name} after", value, False)
 
     def _ops(self, step: Step, where: str, *, keeps_writes: bool) -> list[Any]:
         return [self._op(op, f"{where}/{number}", keeps_writes) for number, op in enumerate(step.ops)]
@@ -111,29 +114,45 @@ class _Model:
     def _op(self, op: Op, where: str, keeps_writes: bool) -> Any:
         expected = self.expected
         match op.kind:
-            case "call":
-                expected.calls[where] += 1
-                return paid(where)
+            case "call" | "plain":
+                return self._pay(where)
             case "calls":
-                expected.calls.update([f"{where}a", f"{where}b"])
-                return [paid(f"{where}a"), paid(f"{where}b")]
+                return [self._pay(f"{where}a"), self._pay(f"{where}b")]
+            case "declined":
+                self._pay(where)
+                return f"declined {where}"
+            case "flaky":
+                return self._pay(where, times=op.times + 1)
             case "ask":
-                expected.questions.add(where)
                 return answer_to(where)
             case "asks":
-                expected.questions.update([f"{where}a", f"{where}b"])
                 return [answer_to(f"{where}a"), answer_to(f"{where}b")]
+            case "both":
+                return [self._pay(where), answer_to(where)]
+            case "uneven":
+                return [self._pay(f"{where}a", times=op.times + 1), self._pay(f"{where}b")]
+            case "patient":
+                return answer_to(where)
+            case "form":
+                return answer_to(f"{where}form")
             case "signal":
                 messages = [digest("signal", where, number) for number in range(op.times)]
                 expected.signals += [(where, message) for message in messages]
                 return messages
+            case "silence":
+                return "nobody"
             case "append" if keeps_writes:
                 expected.log.update([f"{where}.{number}" for number in range(op.times)])
             case "count" if keeps_writes:
                 expected.count += op.times
             case "progress":
                 expected.progress[where] = op.times
+                expected.log.update([f"{where}.{number}" for number in range(op.times)])
         return None
+
+    def _pay(self, call: str, *, times: int = 1) -> str:
+        self.expected.calls[call] += times
+        return paid(call)
 
     def _commit(self, name: str, value: Any, lost: bool) -> str:
         self.expected.commits += 1

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-from random import Random
+import subprocess
+import sys
 
 import pytest
 
-from tests.waiting.model import expected_of
-from tests.waiting.programs import random_program
-from tests.waiting.running import run_program
+from tests.waiting.cases import Case, complaints_of_real
+
+PROGRAMS = 100
 
 
-@pytest.mark.parametrize("seed", range(100))
-async def test_a_program_ends_as_the_model_says_wherever_it_is_killed(seed: int) -> None:
-    program = random_program(Random(seed))
-    expected = expected_of(program)
-    undisturbed = await run_program(program, Random(seed), kills=[])
-    assert not undisturbed.differences(expected)
-    assert not undisturbed.world.may_repeat
+@pytest.mark.parametrize("lane", range(5))
+async def test_a_program_ends_as_the_model_says_whatever_happens_to_its_processes(lane: int) -> None:
+    """The short run of `make prove-waiting`."""
+    for seed in range(lane, PROGRAMS, 5):
+        case = Case(seed, durability="async" if seed % 4 == 0 else "sync")
 
-    random = Random(seed)
-    for _ in range(4):
-        kills = [random.randint(1, max(undisturbed.moments) + 1) for _ in range(random.randint(1, 4))]
-        ran = await run_program(program, random, kills=kills)
-        assert not ran.differences(expected), f"killed at {kills}"
+        assert not [complaint async for complaint in case.complaints()]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_so_does_one_whose_processes_really_are_killed(seed: int) -> None:
+    assert not complaints_of_real(seed)
+
+
+@pytest.mark.parametrize(
+    "name", ["the journal of a step is kept when it has committed", "messages are handed out the last one first"]
+)
+def test_the_proof_finds_a_planted_bug(name: str) -> None:
+    """The cheapest ones; `make prove-waiting` plants all of them."""
+    command = [sys.executable, "-m", "tests.waiting.prove", "--programs", "40", "--jobs", "1", "--plant", name]
+    found = subprocess.run(command, capture_output=True, text=True)
+
+    assert found.returncode == 1, found.stderr
+    assert "Case(seed=" in found.stdout, found.stderr

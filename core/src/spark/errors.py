@@ -102,7 +102,7 @@ class DurableCallError(SparkError, RuntimeError):
 
 
 class RuleError(SparkError):
-    """A trigger or a retention rule raised; it is named and the cause chained. Nothing that was committed is lost."""
+    """A trigger, a retention rule or a rule for retries raised; it is named and the cause chained. Nothing committed is lost."""
 
 
 class ConditionError(SparkError):

@@ -51,10 +51,12 @@ async def forever() -> None:
 
 
 async def deaf() -> None:
-    """Ignores that it is cancelled, for ever."""
-    while True:
+    """Ignores that it is cancelled, for longer than anybody waits; but not for ever, or a test that fails would never end."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + 30
+    while loop.time() < end:
         with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.sleep(3600)
+            await asyncio.sleep(end - loop.time())
 
 
 async def helper_is_cancelled() -> None:

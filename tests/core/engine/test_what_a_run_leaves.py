@@ -15,6 +15,7 @@ from spark.errors import BackendError, SparkError
 from spark.graphs import Budget, Graph, JoinNode, Node, NodeContext, Task
 from spark.graphs.checkpoint import Boundary, CheckpointConfig, InMemoryCheckpointBackend, Trigger
 from spark.graphs.checkpoint.storage import Record
+from spark_testing.clock import SkippingClock
 from tests.support.running import Does, Failure
 
 
@@ -117,3 +118,28 @@ async def test_what_is_left_of_it_goes_with_the_graph(
         assert len(asyncio.all_tasks()) == 1
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_what_ran_needs_no_garbage_collector(waits: bool) -> None:
+    async def work(context: NodeContext) -> Any:
+        if waits:
+            await context.sleep(1)
+            await context.run("call", int)
+
+    async def run() -> None:
+        await Graph(Does(work, name="work"), clock=SkippingClock()).run()
+
+    await run()
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        await run()
+        gc.collect()
+        left = {type(each) for each in gc.garbage if type(each).__module__.startswith("spark.graphs.engine")}
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert not left

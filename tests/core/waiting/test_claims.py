@@ -42,10 +42,11 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 class Worker:
     """Runs a graph of two steps, of which the first ends when it is told to."""
 
-    def __init__(self, store: CheckpointBackend, clock: FakeClock, *, name: str = "worker") -> None:
+    def __init__(self, store: CheckpointBackend, clock: FakeClock, *, name: str = "worker", every: int = 1) -> None:
         self.store = store
         self.clock = clock
         self.name = name
+        self.every = every
         self.began = asyncio.Event()
         self.may_end = asyncio.Event()
         self.calls: list[str] = []
@@ -53,7 +54,7 @@ class Worker:
     def graph(self) -> Graph:
         first, second = Does(self._first, name="first"), Does(self._second, name="second")
         first >> second
-        config = CheckpointConfig(backend=self.store, trigger_on_iteration=1, trigger_on_start=True)
+        config = CheckpointConfig(backend=self.store, trigger_on_iteration=self.every, trigger_on_start=True)
         return Graph(first, id="g", checkpoint_config=config, clock=self.clock)
 
     def run(self, **arguments: Any) -> asyncio.Task[Message]:
@@ -224,6 +225,24 @@ class TestHeartbeat:
         assert (await theirs).content == "other"
         (row,) = await CheckpointManager(store).runs()
         assert row.status == "completed"
+
+    async def test_it_finds_out_before_its_next_step_although_nothing_is_saved_there(self) -> None:
+        """Its heart has not beaten yet when the step ends."""
+        store, clock, paused = InMemoryCheckpointBackend(), FakeClock(), FakeClock()
+        one, other = Worker(store, paused, name="one", every=100), Worker(store, clock, name="other")
+        run = one.run()
+        await one.began.wait()
+        clock.advance(2 * TTL)
+        theirs = other.run(resume=True)
+        await other.began.wait()
+
+        paused.seconds += 2 * TTL  # nobody who sleeps is woken
+        one.may_end.set()
+        with pytest.raises(ClaimedError, match="taken over by 'other'"):
+            await run
+        assert one.calls == ["first"]
+        other.may_end.set()
+        assert (await theirs).content == "other"
 
     async def test_whoever_takes_over_can_not_be_overwritten(self) -> None:
         """A checkpoint of theirs is there before their first step, so the one that was paused can't save any more."""

@@ -295,16 +295,16 @@ class TestKeys:
         async def work(context: NodeContext) -> Any:
             try:
                 await context.run("primary", primary)
+                await context.run("thank", service.plain, "thank")
             except Failure:
                 await context.run("fallback", service.plain, "fallback")
-            return await context.run("then", service.plain, "then")
 
         repeated = Repeated(work)
         with pytest.raises(Failure):
             await repeated.graph().run()
         fails.clear()
         await repeated.graph().run(resume=True)
-        assert service.calls == [("fallback",), ("then",), ("primary",)]
+        assert service.calls == [("fallback",), ("primary",), ("thank",)]
 
 
 class Declined(Exception):

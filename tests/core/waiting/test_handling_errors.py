@@ -96,6 +96,19 @@ class TestHandlers:
         work.on_error(Failure) >> named("special")
         assert (await Graph(work).run()).content == expected
 
+    async def test_edges_of_the_same_types_are_all_followed_and_no_others(self) -> None:
+        seen: list[str] = []
+
+        def notes(name: str) -> Node:
+            return handler(name, lambda context: seen.append(name))
+
+        work = failing(OSError("x"))
+        work.on_error(OSError, ValueError) >> notes("a")
+        work.on_error(OSError) >> notes("b")
+        work.on_error(ValueError, OSError) >> notes("c")
+        await Graph(work).run()
+        assert seen == ["a", "c"]
+
     async def test_one_error_may_lead_to_several_nodes_and_their_join(self) -> None:
         work, join = failing(), JoinNode(name="join")
         work.on_error() >> [Does(lambda context: 1, name="a"), Does(lambda context: 2, name="b")] >> join
@@ -300,6 +313,38 @@ class TestRestoredPolicies:
             restored = Graph.from_checkpoint((await history(graph))[-1].fork("copy"))
         assert len(warned) == 2
         assert "retry" not in restored.create_checkpoint().config
+
+    async def test_types_that_are_not_loaded_are_not_retried_and_that_is_said(self) -> None:
+        graph = Graph(
+            Waits(retry=Retry(retry_on=(OSError,))),
+            id="shop",
+            checkpoint_config=every_step(InMemoryCheckpointBackend()),
+        )
+        await graph.run()
+        copy = (await history(graph))[-1].fork("copy")
+        assert copy.topology is not None
+        copy.topology["nodes"][0]["retry"]["retry_on"].append("gone:Lost")
+        with pytest.warns(match=r"Node 'Waits'.*its retry= is for gone:Lost, which is not loaded"):
+            restored = Graph.from_checkpoint(copy)
+        assert restored.start.retry.retry_on == (OSError,)
+
+    async def test_a_graph_that_is_still_there_has_its_own(self) -> None:
+        config = every_step(InMemoryCheckpointBackend())
+        graph = Graph(Waits(), id="kept", checkpoint_config=config, retry=lambda error, attempt: 1)
+        await graph.run()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            restored = Graph.from_checkpoint((await history(graph))[-1])
+        assert restored.create_checkpoint().config["retry"] == "code"
+
+    async def test_what_a_class_says_is_not_recorded_so_that_a_new_version_of_it_counts(self) -> None:
+        class Stubborn(Waits):
+            retry = Retry(max_attempts=9)
+            timeout = 5
+
+        (data,) = (Graph(Stubborn(timeout=7)).create_checkpoint().topology or {})["nodes"]
+        assert "retry" not in data
+        assert data["timeout"] == 7
 
     async def test_another_config_or_copy_keeps_them(self) -> None:
         waits = [0.0]

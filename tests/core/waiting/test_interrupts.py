@@ -143,7 +143,9 @@ class TestAsking:
             return await context.interrupt(await context.run("look up", slow))
 
         async def work(context: NodeContext) -> Any:
-            return await asyncio.gather(context.interrupt("at once"), looks_up(context))
+            async with asyncio.TaskGroup() as group:
+                group.create_task(context.interrupt("at once"))
+                group.create_task(looks_up(context))
 
         assert [each.payload for each in await Desk(work).begin()] == ["at once", "looked up"]
 
@@ -181,6 +183,11 @@ class TestAsking:
         assert [each.key for each in desk.asked] == ["1", None, "a#2", "a", "a", "/", "x\ud800"]
         assert result_of(await desk.answer(*range(7))) == [*range(7)]
 
+    @pytest.mark.parametrize("key", ["", 5, b"x"])
+    async def test_a_key_is_a_text(self, key: Any) -> None:
+        with pytest.raises(TypeError, match="the key of a question is a text"):
+            await Desk(asks("?", key=key)).begin()
+
     async def test_a_payload_that_cannot_be_saved_fails_the_step(self) -> None:
         with pytest.raises(SerializationError, match="the payload of an interrupt of node 'a'"):
             await Desk(asks(lambda: 1)).begin()
@@ -213,17 +220,17 @@ class TestAsking:
         done = await graph().run(resume={asked[0].id: "one", asked[2].id: "three"})
         assert done.content == {"results": [{"results": [[1, "one"], [2, "two"]]}, {"results": [[3, "three"]]}]}
 
-    async def test_a_question_in_a_durable_call_is_refused(self) -> None:
-        async def work(context: NodeContext) -> Any:
-            return await context.run("call", lambda: context.interrupt("?"))
-
+    @pytest.mark.parametrize(
+        "waits", [lambda context: context.interrupt("?"), lambda context: context.sleep(timedelta(hours=1))]
+    )
+    async def test_a_durable_call_can_neither_ask_nor_wait(self, waits: Work) -> None:
         async def in_call(context: NodeContext) -> Any:
             async def inner() -> Any:
-                return await context.interrupt("?")
+                return await waits(context)
 
             return await context.run("call", inner)
 
-        with pytest.raises(NodeError, match=r"calls context.interrupt\(\) within its durable call 'call'"):
+        with pytest.raises(NodeError, match=r"waits \(.*\) within its durable call 'call'"):
             await Desk(in_call).begin()
 
     async def test_a_plain_node_is_told_to_be_async(self) -> None:

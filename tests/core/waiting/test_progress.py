@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from spark.errors import BackendError, RunError, StateConflictError
-from spark.graphs import Graph, NodeContext, Retry
-from spark.graphs.checkpoint import InMemoryCheckpointBackend
+from spark.graphs import Graph, JoinNode, Node, NodeContext, Retry
+from spark.graphs.checkpoint import CheckpointConfig, InMemoryCheckpointBackend
+from spark_testing import check_recovery
 from spark_testing.clock import SkippingClock
 from tests.support.running import Does, Failure, every_step, fan_out, history
 
@@ -72,6 +73,33 @@ class TestRepeatedSteps:
         asked = await Graph(Does(asks, name="asks"), id="shop", checkpoint_config=config).run()
         done = Graph(Does(asks, name="asks"), id="shop", checkpoint_config=config)
         assert (await done.run(resume={asked.interrupts[0].id: "yes"})).content == [1, "yes"]
+
+    async def test_wherever_the_process_is_killed_the_end_is_the_same(self) -> None:
+        """With retries, commits within a step, durable calls, a map, and an error that is handled."""
+
+        class Imports(Node):
+            retry = Retry(jitter=False)
+
+            async def process(self, context: NodeContext) -> Any:
+                for page in range(context.state.get("page", 0), 3):
+                    await context.graph_state.append("rows", page)
+                    context.state["page"] = page + 1
+                    await context.commit()
+                await context.run("pay", int)
+                if context.attempt < 3:
+                    raise Failure
+                return {"items": [1, 2, 3]}
+
+        def build(config: CheckpointConfig) -> Graph:
+            imports, join = Imports(), JoinNode(name="join")
+            worker = Does(lambda context: 6 // (context.inputs - 2), name="worker")
+            imports.each("items") >> worker >> join
+            worker.on_error(ZeroDivisionError) >> Does(lambda context: context.inputs["inputs"], name="handler") >> join
+            return Graph(imports, id="imports", clock=SkippingClock(), checkpoint_config=config)
+
+        report = await check_recovery(build, inside_steps=True)
+        assert report.differences == []
+        assert len(report.crashes) > 20
 
 
 class TestOtherSteps:
@@ -142,6 +170,21 @@ class TestOtherSteps:
         graph = fan_out(first, second)
         await graph.run()
         assert graph.get_state_snapshot() == {"list": [1, 2], "a": "mine"}
+
+    async def test_a_commit_that_failed_has_changed_nothing_and_may_be_tried_again(self) -> None:
+        async def work(context: NodeContext) -> Any:
+            state = context.graph_state
+            await state.update("count", lambda count: count + 1, 0)
+            await state.update("other", lambda other: other / 0, 1)
+            with pytest.raises(ZeroDivisionError):
+                await context.commit()
+            await state.set("other", "right")
+            await state.update("count", lambda count: count + 1, 0)
+            await context.commit()
+
+        graph = Graph(Does(work, name="work"))
+        await graph.run()
+        assert graph.get_state_snapshot() == {"other": "right", "count": 2}
 
 
 class TestRefused:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import tenacity
 
-from spark.errors import GraphDefinitionError, RuleError, SerializationError, StateConflictError
+from spark.errors import GraphDefinitionError, NodeError, RuleError, SerializationError, StateConflictError
 from spark.graphs import Graph, JoinNode, Node, NodeContext, Retry, node
 from spark.graphs.checkpoint import InMemoryCheckpointBackend
 from spark_testing.clock import FakeClock, SkippingClock
@@ -58,6 +59,14 @@ class TestAttempts:
         assert (await graph.run()).content == {"attempt": 3}
         assert flaky.seen == [(1, None), (2, "not yet 1"), (3, "not yet 2")]
         assert clock.seconds == 3
+
+    async def test_it_is_logged_without_what_the_error_says(self, caplog: pytest.LogCaptureFixture) -> None:
+        """A message may hold secrets, and logs go where checkpoints don't."""
+        with caplog.at_level(logging.INFO, "spark.run"):
+            await Graph(Flaky(1, retry=STEADY), id="shop", clock=SkippingClock()).run()
+        assert caplog.messages == [
+            "Graph 'shop': attempt 1 of node 'flaky' failed with Failure. The next one is due in 1 s."
+        ]
 
     async def test_each_attempt_begins_with_a_clean_context(self) -> None:
         graph = Graph(Flaky(2, retry=STEADY), clock=SkippingClock())
@@ -140,7 +149,7 @@ class TestWhereItIsSaid:
             retry = Retry(max_attempts=2, jitter=False)
 
         class Method(Flaky):
-            def retry(self, error: Exception, attempt: int) -> float | None:  # type: ignore[override]
+            def retry(self, error: Exception, attempt: int) -> float | None:
                 return 7 if attempt < 4 else None
 
         assert await seconds_of(Flaky(1), retry=STEADY) == 1
@@ -215,6 +224,7 @@ class TestWhatIsRetried:
             (lambda error: "again" in str(error), ValueError("never"), 1),
             (Exception, SerializationError("can't be saved"), 1),
             (Exception, GraphDefinitionError("wrong"), 1),
+            (Exception, NodeError("breaks a rule"), 1),
             (Exception, SystemExit(3), 1),
         ],
     )
@@ -247,6 +257,16 @@ class TestTenacity:
         flaky = Flaky(99, retry=retry)
         assert await seconds_of(flaky, error=Failure) == seconds
         assert len(flaky.seen) == attempts
+
+    async def test_how_long_they_waited_is_counted(self) -> None:
+        idle: list[float] = []
+
+        def note(state: Any) -> bool:
+            idle.append(state.idle_for)
+            return len(idle) == 3
+
+        await seconds_of(Flaky(9, retry=Retry(stop=note, wait=tenacity.wait_fixed(5))), error=Failure)
+        assert idle == [0, 5, 10]
 
     async def test_how_long_all_attempts_took_counts_from_the_beginning_of_the_first(self) -> None:
         clock = SkippingClock()
@@ -305,6 +325,24 @@ class TestStored:
         await graph.run()
         assert flaky.seen == [(1, None), (2, " 1")]
         assert "not yet" not in str([each.frontier for each in await history(graph)])
+
+    async def test_a_run_that_does_not_wait_says_when_the_next_attempt_is_due(self) -> None:
+        config, flaky = every_step(InMemoryCheckpointBackend()), Flaky(1, retry=STEADY)
+        clock = FakeClock()
+        waiting = await Graph(flaky, id="shop", clock=clock, checkpoint_config=config).run(wait=False)
+        assert (waiting.status, waiting.due) == ("waiting", clock.utc_now() + timedelta(seconds=1))
+
+    async def test_a_branch_of_an_item_that_failed_is_not_tried_again(self) -> None:
+        """The other branch waits for its next attempt when the item fails as a whole."""
+        split, worker, join = (
+            Does(lambda context: {"items": [1]}, name="split"),
+            Does(lambda context: 1, name="worker"),
+            JoinNode(),
+        )
+        flaky, fails = Flaky(1, retry=STEADY), Flaky(1, ValueError("broken"), name="fails")
+        split.each("items", on_error="collect") >> worker >> [flaky, fails] >> join
+        (error,) = (await Graph(split, clock=SkippingClock()).run()).content["results"]
+        assert (error.message, len(flaky.seen)) == ("broken", 1)
 
     async def test_a_run_waits_for_retries_although_a_question_is_open(self) -> None:
         async def ask(context: NodeContext) -> Any:

@@ -14,6 +14,7 @@ from spark.errors import (
     BackendError,
     CheckpointDamagedError,
     GraphDefinitionError,
+    GraphRestoreError,
     InvalidIdError,
     RunError,
     SerializationError,
@@ -26,9 +27,12 @@ from spark.graphs.checkpoint import (
     CheckpointManager,
     InMemoryCheckpointBackend,
 )
-from spark.graphs.checkpoint.derived.inbox import KEPT, Inbox
+from spark.graphs.checkpoint.derived.history import DerivedHistory
+from spark.graphs.checkpoint.derived.inbox import KEPT
 from spark.graphs.checkpoint.derived.notices import _LISTENERS
 from spark.graphs.checkpoint.storage import derived_id
+from spark.graphs.engine.executors import LocalExecutor
+from spark.graphs.engine.parallel import ParallelSteps
 from spark_testing import FaultyBackend
 from spark_testing.clock import FakeClock, SkippingClock
 from tests.support.minimal_backend import MinimalBackend
@@ -73,6 +77,13 @@ async def until_idle() -> None:
     """Long enough for a run to do all that it can."""
     for _ in range(200):
         await asyncio.sleep(0)
+
+
+async def sent_elsewhere(shop: Shop) -> None:
+    """Send 1 as another process does it: nobody in this one hears of it."""
+    assert isinstance(shop.backend, FaultyBackend)
+    inbox = DerivedHistory(shop.backend.inner, "inbox", "shop")
+    await inbox.append({"value": 1}, {"topic": "signal:go"})
 
 
 def results(message: Message) -> Any:
@@ -121,8 +132,7 @@ class TestReceiving:
         shop = Shop(FaultyBackend(MinimalBackend()))
         run = asyncio.create_task(shop.graph(waits, poll=5).run())
         await until_idle()
-        inbox = Inbox(shop.backend, "shop")
-        await inbox._history.append({"value": 1}, {"topic": "signal:go"})  # as another process does it
+        await sent_elsewhere(shop)
         looked = shop.inbox_calls()
         await until_idle()
         shop.clock.advance(4.9)
@@ -215,6 +225,32 @@ class TestReceiving:
         asked = await shop.graph(keeps).run()
         assert results(await shop.graph(keeps).run(resume={asked.interrupts[0].id: True})) == [[1]]
 
+    async def test_a_run_that_is_drained_while_it_looks_starts_nothing(self) -> None:
+        began: list[int] = []
+
+        async def counts(context: NodeContext) -> Any:
+            began.append(1)
+            return await context.wait_for("go")
+
+        shop = Shop()
+        assert isinstance(shop.backend, FaultyBackend)
+        graph = shop.graph(counts)
+        run = asyncio.create_task(graph.run())
+        await until_idle()
+        fault = shop.backend.hang("next_sequence", at=2)
+        await sent_elsewhere(shop)
+        await shop.manager.send("shop", "other")
+        await fault.reached.wait()
+        graph.drain()
+        fault.released.set()
+        assert ((await run).status, began) == ("drained", [1])
+        assert results(await shop.graph(counts).run(resume=True)) == [1]
+
+    async def test_a_run_that_is_woken_before_it_waits_does_not_wait(self) -> None:
+        parallel = ParallelSteps(LocalExecutor({}, threads=1), graph_id="g")
+        parallel.wake()
+        assert await asyncio.wait_for(parallel.next(), 5) is None
+
     async def test_a_run_that_waits_beside_others_commits_them(self) -> None:
         shop = Shop()
 
@@ -264,6 +300,17 @@ class TestTimeouts:
         await shop.send("in time")
         shop.clock.advance(2 * DAYS.total_seconds())
         assert results(await shop.graph(quick).run(resume=True)) == ["in time"]
+
+    async def test_the_last_look_is_when_the_time_is_over(self) -> None:
+        async def quick(context: NodeContext) -> Any:
+            return await context.wait_for("go", timeout=5, default="nobody")
+
+        shop = Shop(FaultyBackend(MinimalBackend()))
+        run = asyncio.create_task(shop.graph(quick, poll=1000).run())
+        await until_idle()
+        await sent_elsewhere(shop)
+        shop.clock.advance(6)
+        assert results(await run) == [1]
 
     async def test_once_it_is_over_it_stays_over_when_the_step_is_repeated(self) -> None:
         async def asks(context: NodeContext) -> Any:
@@ -491,6 +538,42 @@ class TestHistories:
         assert (await other.of(loop(3, waits)).run(resume=True)).content["got"] == [1, 2, 3]
 
 
+class TestStored:
+    async def test_what_is_stored_of_it_is_small_and_says_what_is_left(self) -> None:
+        shop = Shop()
+        await shop.send("left", name="other")
+        await shop.send(*range(30))
+        assert (await shop.of(loop(31, waits)).run({}, wait=False)).status == "waiting"
+        latest = await shop.manager.load_latest("shop")
+        assert latest is not None
+        assert latest.frontier is not None
+        assert latest.frontier["inbox"] == {"1": "signal:other", "up_to": 31, "count": 30}
+
+    @pytest.mark.parametrize(
+        "inbox",
+        [
+            5,
+            {"up_to": 3},
+            {"up_to": 0, "count": 0},
+            {"up_to": 1, "count": 2},
+            {"up_to": True, "count": 1},
+            {"up_to": 3, "count": 1, "4": "signal:go"},
+            {"up_to": 3, "count": 1, "01": "signal:go"},
+            {"up_to": 3, "count": 1, "1": 5},
+            {"up_to": 3, "count": 1, "x": "signal:go"},
+        ],
+    )
+    async def test_what_no_run_would_write_is_refused(self, inbox: Any) -> None:
+        shop = Shop()
+        await shop.graph(waits).run(wait=False)
+        latest = await shop.manager.load_latest("shop")
+        assert latest is not None
+        assert latest.frontier is not None
+        latest.frontier["inbox"] = inbox
+        with pytest.raises(GraphRestoreError, match="inbox"):
+            await shop.graph(waits).run(resume=latest)
+
+
 class TestPruning:
     async def test_messages_that_were_received_are_deleted_but_for_the_latest(self) -> None:
         shop = Shop()
@@ -509,6 +592,22 @@ class TestPruning:
         assert (await shop.of(loop(401, waits), config=config).run({}, wait=False)).status == "waiting"
         there = len((await shop.backend.list(derived_id("inbox", "shop"))).infos)
         assert there == KEPT
+
+    async def test_nothing_is_deleted_before_it_is_durable_that_it_was_received(self) -> None:
+        shop = Shop()
+        await shop.send(*range(350))
+        seen = []
+
+        async def looks(context: NodeContext) -> Any:
+            value = await context.wait_for("go")
+            if value == 349:
+                seen.append(len((await shop.backend.list(derived_id("inbox", "shop"))).infos))
+            return value
+
+        config = CheckpointConfig(backend=shop.backend, durability="exit")
+        await shop.of(loop(350, looks), config=config).run({})
+        assert seen == [350]
+        assert len((await shop.backend.list(derived_id("inbox", "shop"))).infos) == KEPT
 
     async def test_what_can_not_be_deleted_ends_no_run(self, caplog: pytest.LogCaptureFixture) -> None:
         shop = Shop()
@@ -586,8 +685,7 @@ class TestCrashes:
             shop.backend.fail("next_sequence")
             shop.clock.advance(1)
             await until_idle()
-        inbox = Inbox(shop.backend.inner, "shop")
-        await inbox._history.append({"value": 1}, {"topic": "signal:go"})
+        await sent_elsewhere(shop)
         assert not run.done()  # although its time is over: nobody knows yet what was sent before
         shop.clock.advance(1)
         assert results(await run) == [1]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from spark.errors import GraphDefinitionError, RunError, StepTimeoutError
+from spark.errors import GraphDefinitionError, NodeError, RunError, StepTimeoutError
 from spark.graphs import Graph, Node, NodeContext, Retry, node
 from spark_testing.clock import FakeClock
 from tests.support.running import Does, Work
@@ -40,6 +40,14 @@ class Run:
 async def turns() -> None:
     for _ in range(20):
         await asyncio.sleep(0)
+
+
+async def until(is_there: Callable[[], bool]) -> None:
+    """Wait for what happens in a thread."""
+    for _ in range(5000):
+        if is_there():
+            return
+        await asyncio.sleep(0.001)
 
 
 async def hangs(context: NodeContext) -> Any:
@@ -175,6 +183,29 @@ class TestTimeout:
             await run.task
         assert stopped == [True]
         assert {task.get_name() for task in asyncio.all_tasks()} == {asyncio.current_task().get_name()}  # type: ignore[union-attr]
+
+    async def test_durable_calls_of_a_timed_step_are_told_apart_as_elsewhere(self) -> None:
+        called: list[str] = []
+
+        async def slow(context: NodeContext) -> Any:
+            keys = ["a", "b"] if context.attempt == 1 else ["other", "b"]
+            for key in keys:
+                await context.run(key, called.append, key)
+            await asyncio.Event().wait()
+
+        run = Run(slow, timeout=5, retry=Retry(jitter=False, retry_on=StepTimeoutError))
+        await until(lambda: called == ["a", "b"])
+        with pytest.raises(NodeError, match="other"):
+            await run.after(5, 6)
+        assert called == ["a", "b"]
+
+    async def test_a_clock_that_fails_fails_the_step(self) -> None:
+        class Broken(FakeClock):
+            async def sleep(self, seconds: float) -> None:
+                raise OSError("no clock")
+
+        with pytest.raises(OSError, match="no clock"):
+            await Graph(Does(hangs, name="slow"), timeout=5, clock=Broken()).run()
 
     async def test_nothing_is_left_when_a_step_ends_in_time(self) -> None:
         assert await Run(lambda context: {"in": "time"}, timeout=5, idle_timeout=3).after() == {"in": "time"}

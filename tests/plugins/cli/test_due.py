@@ -48,6 +48,7 @@ async def slow_build(graph_id):
     return build(graph_id)
 
 graph = build("one")
+asking = build("asks-9")
 """
 
 
@@ -89,7 +90,7 @@ def test_what_is_due_is_resumed(target: str) -> None:
     done = spark("run", target, "--due", "--url", url, "--limit", "2")
 
     assert done.code in (None, 0)
-    finished = {"status": "completed", "due": None, "interrupts": []}
+    finished = {"status": "completed"}
     assert done.json == {"resumed": {"soon-1": finished, "soon-2": finished}, "failed": {}, "skipped": {}}
     assert "done soon-1" in done.err
     assert statuses(url) == {
@@ -118,6 +119,16 @@ def test_a_run_that_fails_shows_in_the_exit_code(tmp_path: Path) -> None:
     assert list(done.json["resumed"]) == ["soon-2"]
     assert "the run of graph 'soon-1' failed" in done.err
     assert "AssertionError" in done.err
+
+
+def test_what_a_run_waits_for_is_printed() -> None:
+    asked = spark("run", "due_module:asking", "--url", "sqlite:///runs.db").json
+    (question,) = asked["interrupts"]
+    assert (asked["status"], asked["due"], question["node"], question["payload"]) == ("interrupted", None, "work", "?")
+
+    assert spark("answer", "asks-9", f"{question['id']}=true", "--url", "sqlite:///runs.db").code in (None, 0)
+    resumed = spark("run", "due_module:build", "--due", "--url", "sqlite:///runs.db").json["resumed"]
+    assert resumed == {"asks-9": {"status": "completed"}}
 
 
 @pytest.mark.parametrize(

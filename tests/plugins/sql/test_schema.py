@@ -142,6 +142,8 @@ async def test_indexes_serve_what_is_asked_often(kind: str, url: str, postgres: 
             "range": plan_of(backend, *statements.records("g1", range(3, 9))),
             "latest headers": plan_of(backend, *statements.latest_headers(["g1", "g3", "g7"])),
             "graph ids": plan_of(backend, *statements.graph_ids("g", after="g1", limit=2)),
+            "latest runs": plan_of(backend, *statements.latest_runs("g", after="g1", limit=None, reasons=["failed"])),
+            "all runs": plan_of(backend, *statements.latest_runs("", after=None, limit=None, reasons=None)),
         }
         some = plan_of(backend, *statements.records("g1", [3, 5, 8]))
         finding = plan_of(backend, statements.find, {"id": "by hand"})

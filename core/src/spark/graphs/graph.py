@@ -24,10 +24,11 @@ from spark.graphs.checkpoint.recording.capture import Capture
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.clock import SYSTEM_CLOCK, SYSTEM_RANDOM, Clock, random_hex
 from spark.graphs.concurrency.blocking import NODE_THREADS
+from spark.graphs.concurrency.grace_period import TO_DRAIN
 from spark.graphs.definition.nodes import Node
 from spark.graphs.definition.policies import RetryOption, StepPolicy, TimeOption
 from spark.graphs.definition.topology import Topology
-from spark.graphs.engine.draining import GRACE, RunHandle, checked_drain
+from spark.graphs.engine.draining import RunHandle, checked_drain
 from spark.graphs.engine.ending import Ending
 from spark.graphs.engine.run import GraphRun
 from spark.graphs.engine.spec import FailureRule, OnFailure
@@ -146,7 +147,7 @@ class Graph:
             max_concurrency=max_concurrency or checkpoint.config.get("max_concurrency"),
             node_threads=checkpoint.config.get("node_threads", NODE_THREADS),
             **FailureRule.recorded_in(checkpoint.config),
-            **recorded_policy(checkpoint),
+            **(alive._arguments.policy.to_repeat() if alive is not None else recorded_policy(checkpoint)),
             clock=alive._arguments.clock if alive is not None else SYSTEM_CLOCK,
             random=alive._arguments.random if alive is not None else SYSTEM_RANDOM,
         )
@@ -205,13 +206,15 @@ class Graph:
             finally:
                 self._handle = None
 
-    def drain(self, reason: str = "", *, grace: float = GRACE) -> bool:
+    def drain(self, reason: str = "", *, grace: float = TO_DRAIN) -> bool:
         """Ask the run that is under way to stop at a boundary: it starts nothing new, saves, and returns ``status="drained"``.
 
-        It may be called from another task, from another thread, or in a signal handler. Returns whether a run was there to ask.
+        It may be called from another task, from another thread, in a signal handler, or by a node or hook of the run itself.
+        Called again, it can shorten the time. Returns whether a run was there to ask.
 
         :param reason: what the message says as its ``reason``.
-        :param grace: seconds that running nodes get to finish; then they are cancelled, and stay pending.
+        :param grace: seconds that running nodes get to finish; then they are cancelled, and stay pending. A node that ignores its
+            cancellation, or blocks its thread, is left behind after ``cancel_grace`` more, 5 by default.
         :raises GraphDefinitionError: an argument can't be used.
         """
         request, handle = checked_drain(reason, grace), self._handle
@@ -399,7 +402,7 @@ class Graph:
 
     def _begin(self, what: str, *, may_wait: bool = True) -> RunHandle:
         self._check_idle(what)
-        self._handle = RunHandle(may_wait=may_wait)
+        self._handle = RunHandle(is_run=what == "run", may_wait=may_wait)
         return self._handle
 
     def _check_idle(self, what: str) -> None:

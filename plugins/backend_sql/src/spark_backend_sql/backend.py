@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 
@@ -189,12 +189,30 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         found = LatestHeaders({})
         for batch in _batched([*{each: None for each in graph_ids if _is_text(each)}]):
             rows = await self._rows(*self._statements.latest_headers(batch), "read the latest headers of graphs")
-            for row in {row[0]: row for row in rows}.values():
-                try:
-                    found.headers[row[0]] = header_of(row)
-                except CheckpointDamagedError as error:
-                    found.damaged.append(damaged_line(row[0], row[1], self.table_name, error))
+            self._headers_in(rows, found)
         return found
+
+    def _headers_in(self, rows: Iterable[Sequence[Any]], found: LatestHeaders) -> LatestHeaders:
+        for row in {row[0]: row for row in rows}.values():
+            try:
+                found.headers[row[0]] = header_of(row)
+            except CheckpointDamagedError as error:
+                found.damaged.append(damaged_line(row[0], row[1], self.table_name, error))
+        return found
+
+    async def latest_runs(
+        self,
+        prefix: str = "",
+        *,
+        after: str | None = None,
+        limit: int | None = None,
+        reasons: Collection[str] | None = None,
+    ) -> LatestHeaders:
+        if not _is_text(prefix) or not (after is None or _is_text(after)) or (reasons is not None and not reasons):
+            return await super().latest_runs(prefix, after=after, limit=limit, reasons=reasons)
+        bound = self._statements.latest_runs(prefix, after=after, limit=limit, reasons=reasons)
+        rows = await self._rows(*bound, "read the latest headers of runs")
+        return self._headers_in(sorted(rows, key=lambda row: str(row[0])), LatestHeaders({}))
 
     async def graph_ids(self, prefix: str = "", *, after: str | None = None, limit: int | None = None) -> Names:
         if not _is_text(prefix):

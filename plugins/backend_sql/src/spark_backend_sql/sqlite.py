@@ -40,7 +40,7 @@ _LONG_ENOUGH: Final = _SHORT_LOG * 4096
 """Bytes of a log that need not become longer: it is moved into the file then, and used again from its beginning."""
 _ROOM: Final = 1_000_000
 """Bytes by which it is made longer at a time; to write them takes as long as some 20 saves gain by it."""
-_CACHE: Final = -1000
+_CACHE: Final = -500
 """KiB of pages that the writing connection keeps in memory: a run that saves much at once has them beside its state."""
 _TAKES_MANY: Final = sqlite3.sqlite_version_info >= (3, 32)
 """A statement may have thousands of values; in older SQLites it has 999, of which a row has 19."""

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Final, TypeAlias, TypeVar
 
-from sqlalchemy import BigInteger, ColumnElement, Text, and_, bindparam, case, func, null, select, union_all
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    ColumnElement,
+    Text,
+    and_,
+    bindparam,
+    case,
+    false,
+    func,
+    null,
+    or_,
+    select,
+    union_all,
+)
 
 from spark.errors import CheckpointDamagedError
 from spark.graphs.checkpoint.storage import (
@@ -98,6 +112,7 @@ class Statements:
         self._records_at = lru_cache(self._records_statement)
         self._latest_of = lru_cache(self._latest_statement)
         self._graph_ids = lru_cache(self._graph_ids_statement)
+        self._latest_runs = lru_cache(maxsize=64)(self._latest_runs_statement)
         self._search = lru_cache(maxsize=64)(self._search_statement)
 
     def values_of(self, record: Record) -> dict[str, Any]:
@@ -149,15 +164,16 @@ class Statements:
 
     def graph_ids(self, prefix: str, *, after: str | None, limit: int | None) -> Bound:
         """What lists ids of graphs, in order: for each one look for the next beyond it, whatever its history."""
-        end = _end_of(prefix)
-        is_exclusive = after is not None and after >= prefix
-        bound: dict[str, Any] = {"first": after if is_exclusive else prefix, "end": end}
-        if limit is not None:
-            bound["limit"] = min(limit, _LARGEST_LIMIT)
-        values = {name: value for name, value in bound.items() if value is not None}
+        values, is_exclusive = _page(prefix, after=after, limit=limit)
         return self._graph_ids(tuple(values), is_exclusive), values
 
     def _graph_ids_statement(self, bound: tuple[str, ...], is_exclusive: bool) -> Query:
+        ids = self._ids_in_order(bound, is_exclusive)
+        statement = select(ids.c.graph_id).where(ids.c.graph_id.is_not(None))
+        return statement.limit(bindparam("limit", type_=BigInteger)) if "limit" in bound else statement
+
+    def _ids_in_order(self, bound: tuple[str, ...], is_exclusive: bool) -> CTE:
+        """The ids of graphs. Each leads to the next, so they come in order; a sort would need all of them before the first."""
         column = self._columns.graph_id
         kind = column.type
         first = bindparam("first", type_=kind)
@@ -165,10 +181,33 @@ class Statements:
         start = column > first if is_exclusive else column >= first
         found = select(func.min(column).label("graph_id")).where(start, *before_end).cte("found", recursive=True)
         beyond = select(func.min(column)).where(column > found.c.graph_id, *before_end).scalar_subquery()
-        # Each id leads to the next, so they come in order; a sort would need all of them before the first.
-        ids = found.union_all(select(beyond).where(found.c.graph_id.is_not(None)))
-        statement = select(ids.c.graph_id).where(ids.c.graph_id.is_not(None))
-        return statement.limit(bindparam("limit", type_=BigInteger)) if "limit" in bound else statement
+        return found.union_all(select(beyond).where(found.c.graph_id.is_not(None)))
+
+    def latest_runs(
+        self, prefix: str, *, after: str | None, limit: int | None, reasons: Collection[str] | None
+    ) -> Bound:
+        """What reads the header of each graph's latest record that was not made by hand: a look at the end of each history."""
+        values, is_exclusive = _page(prefix, after=after, limit=limit)
+        lines = {
+            f"line_{number}": metadata_line("reason", reason) for number, reason in enumerate(sorted(reasons or ()))
+        }
+        return self._latest_runs(tuple(values), is_exclusive, tuple(lines)), values | lines
+
+    def _latest_runs_statement(self, bound: tuple[str, ...], is_exclusive: bool, lines: tuple[str, ...]) -> Query:
+        ids, columns = self._ids_in_order(bound, is_exclusive), self._columns
+        history = self._records_table.alias("history")
+        last = select(func.max(history.c.sequence)).where(history.c.graph_id == ids.c.graph_id)
+        of_run = last.where(history.c.manual == false()).scalar_subquery()
+        of_any = func.coalesce(of_run, last.scalar_subquery()).label("last")
+        # As above, this limit excludes nothing.
+        ends = select(ids.c.graph_id, of_any).where(ids.c.graph_id.is_not(None)).limit(_LARGEST_LIMIT).subquery("ends")
+        is_end = and_(columns.graph_id == ends.c.graph_id, columns.sequence == ends.c.last)
+        found = select(*self._header).join_from(ends, self._records_table, is_end)
+        if lines:
+            found = found.where(or_(*map(self._condition, lines)))
+        if "limit" not in bound:
+            return found
+        return found.order_by(columns.graph_id).limit(bindparam("limit", type_=BigInteger))
 
     def search(self, query: CheckpointQuery) -> Bound:
         """What lists the checkpoints that a query asks for. Its keys and values are bound, too.
@@ -202,6 +241,15 @@ class Statements:
         if name == "before":
             return columns.timestamp < bindparam(name)
         return self._dialect.position_of(bindparam(name, type_=Text), columns["metadata"]) > 0
+
+
+def _page(prefix: str, *, after: str | None, limit: int | None) -> tuple[dict[str, Any], bool]:
+    """What is bound to ask for a page of graphs, and whether the first id is left out."""
+    is_exclusive = after is not None and after >= prefix
+    bound: dict[str, Any] = {"first": after if is_exclusive else prefix, "end": _end_of(prefix)}
+    if limit is not None:
+        bound["limit"] = min(limit, _LARGEST_LIMIT)
+    return {name: value for name, value in bound.items() if value is not None}, is_exclusive
 
 
 def record_of(row: Sequence[Any]) -> Record:

@@ -23,8 +23,6 @@ MOST_BYTES: Final = 16 * 1024 * 1024
 """and about this many bytes; a single record may be larger."""
 LOG_SIZE: Final = 5 * 1024 * 1024
 """After so many bytes the thread makes a save, and with it SQLite's checkpoint, which takes milliseconds."""
-LONE_LOG_SIZE: Final = 1024 * 1024
-"""After so many it also makes a lone one, and with it room for more in a log that is still short."""
 LONGEST_TURN: Final = 0.005
 """Seconds that a transaction waits for what an event loop's graphs add in its present turn."""
 SHARE: Final = 32
@@ -141,7 +139,7 @@ class Writer:
 
     def _commit_lone(self, operation: Operation) -> Sequence[Outcome] | None:
         """The outcome of a save that is carried out in this thread; None where it is not."""
-        if not isinstance(operation, Put) or not self._take_commit_lock(LONE_LOG_SIZE):
+        if not isinstance(operation, Put) or not self._take_commit_lock():
             return None
         try:
             return self._execute_now([operation])
@@ -171,13 +169,10 @@ class Writer:
         self._logged += sum(operation.nbytes + _ROUND for operation in operations)
         return outcomes
 
-    def _take_commit_lock(self, log_size: int = LOG_SIZE) -> bool:
-        """Whether the thread has nothing to do; then it does nothing until the lock is released.
-
-        :param log_size: it has, if so much was logged.
-        """
+    def _take_commit_lock(self) -> bool:
+        """Whether the thread has nothing to do; then it does nothing until the lock is released."""
         with self._lock:
-            is_free = self._is_idle and not self._lanes and not self._is_stopping and self._logged < log_size
+            is_free = self._is_idle and not self._lanes and not self._is_stopping and self._logged < LOG_SIZE
             return is_free and self._commit_lock.acquire(blocking=False)
 
     def _add(self, call: Call) -> None:

@@ -32,14 +32,16 @@ class _Box(NamedTuple):
 
 
 def svg_of(graph: Graph) -> str:
-    """The drawing, as one SVG document. Joins have cut-off corners, ends are round."""
+    """The drawing, as one SVG document. Joins have cut-off corners, ends are round, edges for errors are dashed."""
     nodes = graph.nodes
     keys = {node: key for key, node in nodes.items()}
     boxes = _placed(nodes, _layers(graph.start, keys))
     width = max(box.x + box.width / 2 for box in boxes.values()) + _MARGIN
     height = max(box.y for box in boxes.values()) + _HEIGHT / 2 + _MARGIN
     edges = [
-        _edge(boxes[key], boxes[keys[edge.target]], edge.label()) for key, node in nodes.items() for edge in node.edges
+        _edge(boxes[key], boxes[keys[edge.target]], edge.label(), is_dashed=bool(edge.errors))
+        for key, node in nodes.items()
+        for edge in node.edges
     ]
     drawn = [_node(key, node, boxes[key]) for key, node in nodes.items()]
     return _HEAD.format(width=f"{width:g}", height=f"{height:g}") + "\n".join([*edges, *drawn, "</svg>\n"])
@@ -87,7 +89,7 @@ def _node(key: str, node: Node, box: _Box) -> str:
     return f'<rect x="{left:g}" y="{top:g}" width="{box.width:g}" height="{_HEIGHT}" rx="{radius:g}"/>{text}'
 
 
-def _edge(source: _Box, target: _Box, label: str) -> str:
+def _edge(source: _Box, target: _Box, label: str, *, is_dashed: bool) -> str:
     if target.y > source.y:
         start, end = (source.x, source.y + _HEIGHT / 2), (target.x, target.y - _HEIGHT / 2)
         bends = (start[0], start[1] + _RISE / 3, end[0], end[1] - _RISE / 3)
@@ -95,7 +97,8 @@ def _edge(source: _Box, target: _Box, label: str) -> str:
         start, end = (source.x + source.width / 2, source.y + 8), (target.x + target.width / 2, target.y - 8)
         bends = (start[0] + _GAP, start[1], end[0] + _GAP, end[1])
     path = "M{:g} {:g}C{:g} {:g} {:g} {:g} {:g} {:g}".format(*start, *bends, *end)
-    drawn = f'<path class="edge" d="{path}" marker-end="url(#tip)"/>'
+    dashes = ' stroke-dasharray="5 4"' if is_dashed else ""
+    drawn = f'<path class="edge" d="{path}"{dashes} marker-end="url(#tip)"/>'
     if not label:
         return drawn
     x, y = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2

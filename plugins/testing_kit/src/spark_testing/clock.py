@@ -54,7 +54,10 @@ class FakeClock:
 
 
 class SkippingClock(FakeClock):
-    """A clock on which no one has to wait: whoever sleeps moves it to where they want to wake up."""
+    """A clock on which no one has to wait: whoever sleeps moves it to where they want to wake up.
+
+    So the time of every step that has a ``timeout`` is up at once; for those, take a ``FakeClock``.
+    """
 
     async def sleep(self, seconds: float) -> None:
         """Let the time pass at once."""

@@ -43,8 +43,6 @@ HOSTILE_IDS = [
     "floor",
     "000000000001.ckpt",
     "ckpt_g_000001",
-    derived_id("inbox", "a/b"),
-    derived_id("claim", "🙈" * 200),
     "größe",
     "日本語",
     "🙈🙉🙊",
@@ -57,8 +55,14 @@ HOSTILE_IDS = [
     "é" * 200,
     "🙈" * 200,
 ]
-"""Graph ids, those of histories beside graphs, and checkpoint ids: all allowed, and a careless store mistakes them for something
-else than names."""
+"""Graph ids and checkpoint ids that are allowed, and that a careless store mistakes for something else than a name."""
+STORED_IDS = [
+    *HOSTILE_IDS,
+    derived_id("inbox", "a/b"),
+    derived_id("inbox", "🙈" * 200),
+    derived_id("claim", "🙈" * 200),
+]
+"""The same, and ids under which the core stores what belongs to a graph: messages that were sent to it, and who runs it."""
 
 
 def make_record(

@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Final
 
+from spark.errors import GraphDefinitionError
 from spark.graphs.concurrency.uncancellable import wait_for_end
+
+TO_DRAIN: Final = 20.0
+"""Seconds that running steps get to finish when a run is drained, unless the caller says otherwise. With what comes after
+that, to stop them and to save, they fit into the 30 that Kubernetes gives a container."""
+
+
+def checked_grace(call: str, grace: Any) -> float:
+    """The seconds that running steps get to finish, when they can be that many.
+
+    :param call: what it is an argument of.
+    :raises GraphDefinitionError: they can't.
+    """
+    if isinstance(grace, bool) or not isinstance(grace, int | float) or not 0 <= grace < math.inf:
+        raise GraphDefinitionError(
+            f"{call}(grace={grace!r}): give the seconds that running nodes get to finish; 0 for none."
+        )
+    return grace
 
 
 class GracePeriod:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar, copy_context
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import copy_context
 from functools import partial
-from typing import Any, Final, ParamSpec, TypeAlias, TypeVar, overload
+from typing import Any, ParamSpec, TypeAlias, TypeVar, overload
 
 from spark.errors import NodeError
 from spark.graphs.concurrency.blocking import Threads, run_blocking
-from spark.graphs.definition.step_journal import StepJournal
+from spark.graphs.definition.step_journal import CALL, StepJournal
 from spark.graphs.state.journal import Entry
 from spark.graphs.values.failures import error_again, error_to_repeat
 from spark.graphs.values.snapshots import snapshot
@@ -19,12 +18,8 @@ from spark.graphs.values.snapshots import snapshot
 P = ParamSpec("P")
 T = TypeVar("T")
 
-KIND: Final = "call"
 RecordErrors: TypeAlias = bool | type[Exception] | tuple[type[Exception], ...]
 """Which errors of a durable call are recorded as its outcome: all, none, or those of some types."""
-
-_UNDER_WAY: Final[ContextVar[tuple[StepJournal, str] | None]] = ContextVar("spark_durable_call", default=None)
-"""The durable call that this code runs in, by its step and its key."""
 
 
 class DurableCalls:
@@ -54,8 +49,8 @@ class DurableCalls:
         """As ``context.run``."""
         journal = self._journal
         call = partial(_checked_function(key, function), *args, **kwargs)
-        number = journal.next_number() if key_of_call(journal) is None else None
-        name = journal.next_key(KIND, _checked_key(key))
+        number = journal.next_number() if journal.current_call() is None else None
+        name = journal.next_key(CALL, _checked_key(key))
         return self._run(name, call, number)
 
     async def _run(self, name: str, call: partial[Any], number: int | None) -> Any:
@@ -73,10 +68,9 @@ class DurableCalls:
         """Call the function, and record what comes of it."""
         journal, failure = self._journal, None
         entry: dict[str, Any] = {}
-        async with journal.call_under_way():
+        async with journal.call_under_way(name):
             try:
-                with _under_way(journal, name):
-                    value = await self._result(call)
+                value = await self._result(call)
             except self._errors as error:
                 failure, entry["error"] = error, error_to_repeat(error)
             else:
@@ -97,34 +91,6 @@ class DurableCalls:
             return await call()
         result = await run_blocking(copy_context().run, call, executor=self._threads)
         return await result if inspect.isawaitable(result) else result
-
-
-def key_of_call(journal: StepJournal) -> str | None:
-    """The key of the durable call of this step that the code which asks runs in: ``"charge"``, ``"charge#2"``; None outside."""
-    found = _UNDER_WAY.get()
-    return found[1].partition(":")[2] if found is not None and found[0] is journal else None
-
-
-def refuse_wait_in_call(journal: StepJournal, what: str) -> None:
-    """A durable call can't wait for something outside, because what waits waits for durable calls.
-
-    :raises NodeError: this code runs in one.
-    """
-    key = key_of_call(journal)
-    if key is not None:
-        raise NodeError(
-            f"Node {journal.step.node!r} calls context.{what} within its durable call {key!r}. A call is made in one go, and its "
-            "result recorded: wait before it, or after it, in the node itself."
-        )
-
-
-@contextmanager
-def _under_way(journal: StepJournal, name: str) -> Iterator[None]:
-    token = _UNDER_WAY.set((journal, name))
-    try:
-        yield
-    finally:
-        _UNDER_WAY.reset(token)
 
 
 def _check_order(journal: StepJournal, name: str, number: int | None) -> None:

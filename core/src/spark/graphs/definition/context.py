@@ -9,12 +9,12 @@ from typing import Any, Final, overload
 
 from spark.errors import RunError
 from spark.graphs.concurrency.blocking import Threads
-from spark.graphs.definition.calls import KIND, DurableCalls, P, RecordErrors, T, key_of_call, refuse_wait_in_call
-from spark.graphs.definition.questions import ask
+from spark.graphs.definition.calls import DurableCalls, P, RecordErrors, T
+from spark.graphs.definition.questions import ask, checked_key
 from spark.graphs.definition.retry import KIND as RETRY
 from spark.graphs.definition.signals import NO_DEFAULT, wait_for
 from spark.graphs.definition.step import StepInput
-from spark.graphs.definition.step_journal import StepJournal, plain_node_error
+from spark.graphs.definition.step_journal import CALL, StepJournal, plain_node_error
 from spark.graphs.definition.timers import sleep, sleep_until
 from spark.graphs.state.journal import QUESTION
 from spark.graphs.state.step_state import Ended, GraphState, NodeState
@@ -92,7 +92,7 @@ class NodeContext:
         Hand it to services that accept such a key, because state is kept exactly once, but side effects happen at
         least once. Within a function that ``context.run`` calls, it names that call.
         """
-        call = key_of_call(self._journal) if self._journal is not None else None
+        call = self._journal.current_call() if self._journal is not None else None
         return self._step.idempotency_key if call is None else f"{self._step.idempotency_key}/{call}"
 
     @property
@@ -195,10 +195,11 @@ class NodeContext:
         :param schema: what ``pydantic.TypeAdapter`` takes, such as a model: the answer is validated, and returned as that. The
             question of an answer that does not fit stays open, and says in ``interrupt.error`` what was wrong.
         :raises SerializationError: the payload can't be saved.
+        :raises TypeError: the key is no text.
         """
         journal = self._open_journal("interrupt()")
-        refuse_wait_in_call(journal, "interrupt()")
-        return ask(journal, journal.next_key(QUESTION, key or ""), payload, key=key, schema=schema)
+        name = journal.next_key(QUESTION, checked_key(key))
+        return ask(journal, name, payload, key=key, schema=schema)
 
     @overload
     def run(
@@ -238,7 +239,7 @@ class NodeContext:
         Use it where the arguments of ``context.run`` are given; within the function, ``context.idempotency_key`` is the same.
         """
         journal = self._open_journal("idempotency_key_for()")
-        return f"{self._step.idempotency_key}/{journal.coming_key(KIND, key).partition(':')[2]}"
+        return f"{self._step.idempotency_key}/{journal.coming_key(CALL, key).partition(':')[2]}"
 
     async def sleep(self, duration: timedelta | float) -> None:
         """Wait for so long, counted from the first time that the step comes here. No process has to stay alive meanwhile.

@@ -112,7 +112,7 @@ class Edge(Generic[End]):
         if self._expected:
             with suppress(Exception):  # among the values is a list, for instance
                 equals = frozenset(self._expected)
-        return id(self.target), self.priority, equals, self.each and self.each.key, self.errors
+        return id(self.target), self.priority, equals, self.each and self.each.key
 
     def condition_label(self) -> str:
         """The condition, or the errors, in a few words; ``""`` when there are none."""

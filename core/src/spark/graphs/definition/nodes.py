@@ -28,7 +28,7 @@ class Node:
     name: str | None = None
     """The name given to this node; without one, its class name is its key in the graph."""
 
-    retry: RetryOption = UNSET
+    retry: Any = UNSET
     """Whether a step that failed is executed again: a ``Retry``, or a function of the error and the attempt that returns the
     seconds to wait; None for never. Without it, the graph's default holds. A class may set it, or write it as a method."""
     timeout: TimeOption = UNSET

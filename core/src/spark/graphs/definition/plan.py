@@ -50,7 +50,7 @@ class NodePlan:
         """How an error names what it returned."""
         self.ended: Ended = Ended(f"This step of node {key!r}")
         """What the state of its contexts becomes when their step has ended."""
-        self.policy: StepPolicy = StepPolicy.checked(node.retry, node.timeout, node.idle_timeout, where=f"node {key!r}")
+        self.policy: StepPolicy = StepPolicy.of_node(key, node.retry, node.timeout, node.idle_timeout)
         """What it says itself of steps that fail or take too long."""
         self.takes_context: bool = _takes_context(node, process)
         self.is_async: bool = _is_async(process)
@@ -71,7 +71,7 @@ class NodePlan:
         if not fitting:
             return ()
         nearest = min(fitting, key=lambda each: each[0])[1]
-        return [target for edge, target in self.handlers if edge.errors == nearest]
+        return [target for edge, target in self.handlers if set(edge.errors) == set(nearest)]
 
     def targets(self, content: Any) -> Sequence[str | Mapped]:
         """The keys of the nodes that an output with this content goes to, and the lists in it that are mapped over.

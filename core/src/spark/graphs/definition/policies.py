@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import Enum
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from spark.errors import GraphDefinitionError
 from spark.graphs.definition.retry import CustomRetry, Retry, RetryFunction, RetryRule, retry_rule
@@ -27,20 +27,33 @@ RetryOption: TypeAlias = Retry | RetryFunction | Literal[False] | Unset | None
 TimeOption: TypeAlias = float | timedelta | Unset | None
 
 
-class TimeLimits(NamedTuple):
-    """How long one execution of a node may take, in seconds; None for no limit."""
+class TimeLimits:
+    """How long one execution of a node may take, in seconds; None for no limit.
 
-    timeout: float | None
-    idle_timeout: float | None
-    """How long it may give no sign of life."""
+    :param idle_timeout: how long it may give no sign of life.
+    """
+
+    __slots__ = ("idle_timeout", "timeout")
+
+    def __init__(self, timeout: float | None, idle_timeout: float | None) -> None:
+        self.timeout = timeout
+        self.idle_timeout = idle_timeout
 
 
-class StepPolicy(NamedTuple):
+class StepPolicy:
     """The options of one node, or of a graph. Those that were not given are ``UNSET``."""
 
-    retry: RetryRule | Unset | None = UNSET
-    timeout: float | Unset | None = UNSET
-    idle_timeout: float | Unset | None = UNSET
+    __slots__ = ("idle_timeout", "retry", "timeout")
+
+    def __init__(
+        self,
+        retry: RetryRule | Unset | None = UNSET,
+        timeout: float | Unset | None = UNSET,
+        idle_timeout: float | Unset | None = UNSET,
+    ) -> None:
+        self.retry = retry
+        self.timeout = timeout
+        self.idle_timeout = idle_timeout
 
     @classmethod
     def checked(cls, retry: Any, timeout: Any, idle_timeout: Any, *, where: str) -> StepPolicy:
@@ -49,8 +62,6 @@ class StepPolicy(NamedTuple):
         :param where: how an error names whose options they are.
         :raises GraphDefinitionError: one of them can't be used.
         """
-        if retry is UNSET and timeout is UNSET and idle_timeout is UNSET:
-            return NO_POLICY
         return cls(
             UNSET if retry is UNSET else retry_rule(retry, where=f"The retry= of {where}"),
             _time("timeout", timeout, where),
@@ -58,11 +69,23 @@ class StepPolicy(NamedTuple):
         )
 
     @classmethod
+    def of_node(cls, key: str, retry: Any, timeout: Any, idle_timeout: Any) -> StepPolicy:
+        """The options of the node with this key.
+
+        :raises GraphDefinitionError: one of them can't be used.
+        """
+        if retry is UNSET and timeout is UNSET and idle_timeout is UNSET:
+            return NO_POLICY
+        return cls.checked(retry, timeout, idle_timeout, where=f"node {key!r}")
+
+    @classmethod
     def of_graph(cls, retry: Any, timeout: Any, idle_timeout: Any) -> StepPolicy:
         """The options of a graph, for which None is as good as nothing.
 
         :raises GraphDefinitionError: one of them can't be used.
         """
+        if retry is None and timeout is None and idle_timeout is None:
+            return NO_POLICY
         given = [UNSET if option is None or option is False else option for option in (retry, timeout, idle_timeout)]
         return cls.checked(*given, where="a graph")
 
@@ -86,19 +109,20 @@ class StepPolicy(NamedTuple):
     @property
     def is_watched(self) -> bool:
         """Whether an execution has limits, or its rule for retries asks when it began."""
-        rule = self.retry
-        return self.time_limits != (None, None) or (isinstance(rule, Retry) and rule.asks_for_time)
+        limits, rule = self.time_limits, self.retry
+        has_limits = limits.timeout is not None or limits.idle_timeout is not None
+        return has_limits or (isinstance(rule, Retry) and rule.asks_for_time)
 
     def to_repeat(self) -> dict[str, Any]:
         """The arguments of ``Graph`` that give it again."""
-        given = {name: value for name, value in self._asdict().items() if value is not UNSET}
+        given = self._given()
         if isinstance(self.retry, CustomRetry):
             given["retry"] = self.retry.given
         return given
 
     def to_data(self) -> dict[str, Any]:
         """What checkpoints record of it: options that were not given are left out, and rules that are functions say so."""
-        data = {name: value for name, value in self._asdict().items() if value is not UNSET}
+        data = self._given()
         if data.get("retry"):
             data["retry"] = data["retry"].to_data() or CODE
         return data
@@ -110,7 +134,7 @@ class StepPolicy(NamedTuple):
         :param lost: what can't be made again is added to it.
         :raises GraphDefinitionError, KeyError, TypeError: ``to_data`` never gave this.
         """
-        found = {name: data[name] for name in cls._fields if name in data}
+        found = {name: data[name] for name in OPTIONS if name in data}
         if found.get("retry") == CODE:
             del found["retry"]
             lost.append("its retry= is a function")
@@ -120,7 +144,11 @@ class StepPolicy(NamedTuple):
             lost += [f"its retry= is for {name}, which is not loaded in this program" for name in unknown]
         return found
 
+    def _given(self) -> dict[str, Any]:
+        return {name: value for name in OPTIONS if (value := getattr(self, name)) is not UNSET}
 
+
+OPTIONS: Final = ("retry", "timeout", "idle_timeout")
 CODE: Final = "code"
 """What is recorded of a rule that is a function."""
 NO_POLICY: Final = StepPolicy()

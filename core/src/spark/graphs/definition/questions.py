@@ -35,6 +35,15 @@ async def ask(journal: StepJournal, name: str, payload: Any, *, key: str | None,
     return await journal.wait(name, entry)
 
 
+def checked_key(key: Any) -> str:
+    """The key of a question, or ``""`` when it has none."""
+    if key is None:
+        return ""
+    if type(key) is not str or not key:
+        raise TypeError(f"context.interrupt(key={key!r}): the key of a question is a text, such as 'approve', or None.")
+    return key
+
+
 def _validated(answer: Any, adapter: TypeAdapter[Any] | None) -> tuple[Any, str]:
     """What the answer is as the question wants it, and what is wrong with it, if anything is."""
     if adapter is None:

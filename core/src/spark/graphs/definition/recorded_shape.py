@@ -9,6 +9,7 @@ from typing import Any, Final
 from spark.graphs.definition.edges import Edge, MissingErrorType
 from spark.graphs.definition.nodes import FunctionNode, Node
 from spark.graphs.definition.plan import NodePlan
+from spark.graphs.definition.policies import NO_POLICY
 from spark.graphs.values.loaded import class_name, function_name
 
 _PLAIN: Final = frozenset({str, int, bool, float, type(None)})
@@ -40,7 +41,9 @@ def _node_data(plan: NodePlan) -> dict[str, Any]:
         data["class"] = class_name(type(node))
     if node._has_arguments:
         data["has_arguments"] = True
-    return {**data, **plan.policy.to_data()}
+    if plan.policy is not NO_POLICY:  # of its class, the class knows
+        data |= {name: value for name, value in plan.policy.to_data().items() if name in vars(node)}
+    return data
 
 
 def _recorded(source: str, edge: Edge[Node], target: str) -> tuple[Any, ...]:

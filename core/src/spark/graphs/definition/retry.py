@@ -13,6 +13,7 @@ from spark.errors import (
     GraphDefinitionError,
     GraphRestoreError,
     InvalidIdError,
+    NodeError,
     PluginError,
     RunError,
     SerializationError,
@@ -25,7 +26,15 @@ in seconds or as a ``timedelta``; None or False for no further attempt."""
 
 KIND: Final = "retry"
 """The key of the journal's entry, of which a step has one at most."""
-HOPELESS: Final = (GraphDefinitionError, SerializationError, GraphRestoreError, InvalidIdError, PluginError, RunError)
+HOPELESS: Final = (
+    GraphDefinitionError,
+    GraphRestoreError,
+    InvalidIdError,
+    NodeError,
+    PluginError,
+    RunError,
+    SerializationError,
+)
 """Our own errors that another attempt can't cure. They are never retried, whatever a policy says."""
 _LONGEST: Final = timedelta(days=3650).total_seconds()
 
@@ -176,7 +185,8 @@ class Retry:
         """The one that ``to_data`` described.
 
         :param lost: the names of exceptions that this program has not loaded are added to it; they are not retried.
-        :raises GraphDefinitionError, TypeError: ``to_data`` never gave this.
+        :raises GraphDefinitionError: ``to_data`` never gave this.
+        :raises TypeError: the same.
         """
         names = [str(name) for name in data["retry_on"]]
         found = {name: find_loaded(Exception, *name.partition(":")[::2]) for name in names}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, Final, NoReturn
 
@@ -13,6 +14,10 @@ from spark.graphs.definition.step import StepInput
 from spark.graphs.state.journal import Entry
 from spark.graphs.values.snapshots import snapshot
 
+CALL: Final = "call"
+"""The kind of durable calls."""
+_UNDER_WAY: Final[ContextVar[tuple[StepJournal, str] | None]] = ContextVar("spark_durable_call", default=None)
+"""The durable call that this code runs in: of which step, and the key of its entry."""
 _TURNS: Final = 4
 """So many turns of the event loop what runs beside a wait gets to its own waits, in tasks of tasks of ``gather()``, too."""
 
@@ -72,8 +77,15 @@ class StepJournal:
         """The key of the entry that is asked for: ``"call:charge"``, then ``"call:charge#2"``; without a key ``"sleep:1"``…
 
         Whatever keys there are, no two calls of this in one execution get the same.
+
+        :raises NodeError: what runs in a durable call asks for something that it would have to wait for.
         """
         self._check_not_ended()
+        if kind != CALL and (call := self.current_call()) is not None:
+            raise NodeError(
+                f"Node {self.step.node!r} waits ({kind}) within its durable call {call!r}. A call is made in one go, and its "
+                "result recorded: wait before it, or after it, in the node itself."
+            )
         self._stir()
         name, count = self._free_key(kind, key)
         self._counts[f"{kind}:{key}"] = count
@@ -87,6 +99,11 @@ class StepJournal:
     def has_asked(self, name: str) -> bool:
         """Whether this execution has asked for the entry."""
         return name in self._asked
+
+    def current_call(self) -> str | None:
+        """The durable call of this step that the code which asks runs in: ``"charge"``, ``"charge#2"``; None outside of one."""
+        found = _UNDER_WAY.get()
+        return found[1].partition(":")[2] if found is not None and found[0] is self else None
 
     def next_number(self) -> int | None:
         """The place of a durable call in the order in which the step begins them; None where tasks of its own do so."""
@@ -127,14 +144,16 @@ class StepJournal:
         await self.step.scope.record(self.step.token, key, entry)
 
     @asynccontextmanager
-    async def call_under_way(self) -> AsyncIterator[None]:
+    async def call_under_way(self, name: str) -> AsyncIterator[None]:
         """A durable call is under way: nothing else suspends the step before it has ended.
 
+        :param name: the key of its entry.
         :raises RunError: what it returns could not be recorded.
         """
         self._check_not_ended()
         self._in_flight += 1
         self._idle.clear()
+        outer = _UNDER_WAY.set((self, name))
         try:
             await self.step.scope.prepare_call()
             yield
@@ -142,6 +161,8 @@ class StepJournal:
             self.is_sure_of_order = False
             raise
         finally:
+            with suppress(ValueError):  # the coroutine is closed by the garbage collector, elsewhere
+                _UNDER_WAY.reset(outer)
             self._in_flight -= 1
             self._stir()
             if not self._in_flight:

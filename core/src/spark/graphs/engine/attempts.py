@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
@@ -16,6 +17,8 @@ from spark.graphs.engine.outcome import Failed
 from spark.graphs.state.journal import Entry
 from spark.graphs.values.failures import add_note, brief, error_data
 from spark.wording import raised
+
+_LOG = logging.getLogger("spark.run")
 
 
 class Attempts:
@@ -56,6 +59,14 @@ class Attempts:
         delay = self._ask(rule, state, step)
         if delay is None:
             return None
+        _LOG.info(
+            "Graph %r: attempt %d of node %r failed with %s. The next one is due in %g s.",
+            step.scope.graph_id,
+            step.attempt,
+            step.node,
+            type(error).__name__,
+            delay,
+        )
         return {
             **self.entry_for(step, error),
             "due": (now + timedelta(seconds=delay)).isoformat(),

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from typing import TYPE_CHECKING, Any
 
 from spark.errors import GraphDefinitionError
+from spark.graphs.concurrency.grace_period import checked_grace
 from spark.graphs.engine.ending import Ending
 from spark.graphs.engine.outcome import Drain
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.derived.claims import Lease
 
-GRACE = 30.0
-"""Seconds that running steps get to finish, unless the caller says otherwise."""
-
 
 class RunHandle:
-    """A call of ``run()``, for whoever asks it to stop. A request that comes before its first step is kept until then."""
+    """A call of ``run()``, for whoever asks it to stop. A request that comes before its first step is kept until then.
 
-    def __init__(self, *, may_wait: bool) -> None:
+    :param is_run: False for a call of something else, which nobody can ask.
+    """
+
+    def __init__(self, *, is_run: bool, may_wait: bool) -> None:
         self._loop = asyncio.get_running_loop()
+        self._is_run = is_run
         self._ending: Ending | None = None
         self._request: Drain | None = None
         self._lost: Exception | None = None
@@ -39,8 +40,10 @@ class RunHandle:
             self._drain(ending, self._request)
 
     def drain(self, request: Drain) -> bool:
-        """Ask it to stop, from any thread or signal handler. Returns False if its event loop is closed."""
-        self._request = request
+        """Ask it to stop, from any thread or signal handler. Returns False if it can't be asked: its event loop is closed."""
+        if not self._is_run:
+            return False
+        self._request = request.after(self._request)
         if self._ending is None:
             return True
         self._ending.run.stop_at_boundary(request)  # now, and not only when the event loop gets to it
@@ -74,8 +77,4 @@ def checked_drain(reason: Any, grace: Any) -> Drain:
     """
     if not isinstance(reason, str):
         raise GraphDefinitionError(f"drain({reason!r}): the reason is text, or left out.")
-    if isinstance(grace, bool) or not isinstance(grace, int | float) or not 0 <= grace < math.inf:
-        raise GraphDefinitionError(
-            f"drain(grace={grace!r}): give the seconds that running nodes get to finish; 0 for none."
-        )
-    return Drain(reason, grace)
+    return Drain(reason, checked_grace("drain", grace))

@@ -15,7 +15,6 @@ from spark.graphs.concurrency.uncancellable import wait_until_done
 from spark.graphs.engine.final_save import FinalSave
 from spark.graphs.engine.outcome import Cause, Stop
 from spark.graphs.engine.run import GraphRun
-from spark.graphs.engine.spec import TO_STOP
 from spark.graphs.engine.waits import open_waits
 from spark.graphs.message import Message
 from spark.graphs.values.failures import add_note, brief, error_data, message_of
@@ -79,7 +78,7 @@ class Ending:
                 await self._save_or_raise("resumed")  # so that whoever had the claim can't save any more
             await self._take_steps()
             message = await self._left()
-            await self.run.waits.inbox.prune()
+            await self.run.prune_inbox()
             return message
         except BaseException as error:
             await self._shut_down(error)
@@ -90,7 +89,7 @@ class Ending:
             self._add_notes(cancelled)
             raise cancelled from error
         finally:
-            for closing in self.run.waits.close():
+            for closing in self.run.close():
                 await wait_until_done(closing)
             for timer in self._drain_timers:
                 timer.cancel()
@@ -150,6 +149,8 @@ class Ending:
     def lose(self, error: Exception) -> None:
         """Stop what is running, and save nothing, because somebody else runs the graph now."""
         self._lost = error
+        self._drain_until = 0.0
+        self.run.parallel.wake()
         self._end_turn()
 
     def limit_draining(self, grace: float) -> None:
@@ -167,9 +168,11 @@ class Ending:
         request = self.run.draining
         assert request is not None
         await self._let_running_finish(until=self._drain_until)
-        await self._stop_steps(TO_STOP)
-        if self._first_failure is not None:
-            self._stop = self._first_failure
+        await self._stop_steps(self._config.cancel_grace)
+        self._stop = self._first_failure or self._stop
+        if self._lost is not None:
+            self._stop = Stop(Cause.SAVING, self._lost)
+        if self._stop is not None and self._stop.cause is not Cause.DRAIN:
             raise self._stop.error
         if not self._position.frontier:
             await self._save_or_raise("completed")
@@ -327,6 +330,8 @@ class Ending:
     def _reason(self, final_save: FinalSave, error: BaseException) -> str | None:
         """What the checkpoint is made for; None when none is to be made."""
         cause, autosave = self._stop and self._stop.cause, self.run.autosave
+        if self._lost is not None:
+            return None
         if not self._position.frontier:
             return "completed" if final_save.saved is None and cause is not Cause.SAVING else None
         if not isinstance(error, Exception):

@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from spark.errors import SparkError
-from spark.graphs.checkpoint.derived.inbox import KEPT, Inbox, Letter
-from spark.graphs.checkpoint.derived.notices import Listener
 from spark.graphs.engine.spec import RunSpec, Services
 from spark.graphs.state.frontier import Frontier
 from spark.graphs.state.journal import closed
 
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint.derived.inbox import Inbox, Letter
+    from spark.graphs.checkpoint.derived.notices import Listener
+
 _LOG = logging.getLogger("spark.run")
-_MANY: Final = 2 * KEPT
+_MANY: Final = 200
 """When so many messages were received since some were last deleted, it is time to do so."""
 
 
@@ -75,7 +77,7 @@ class RunInbox:
     async def prune(self) -> None:
         """Delete messages that were received, if that is durable. What can't be deleted now will be the next time."""
         received = self._frontier.received
-        if self._inbox is None or not self._received or received.up_to <= KEPT or not self._is_durable():
+        if self._inbox is None or not self._received or not self._is_durable():
             return
         try:
             await self._inbox.prune(up_to=received.up_to, except_for={*received.left})
@@ -94,6 +96,9 @@ class RunInbox:
         backend = self._services.backend
         assert backend is not None
         if self._inbox is None:
+            from spark.graphs.checkpoint.derived.inbox import Inbox  # not needed by those who wait for no message
+            from spark.graphs.checkpoint.derived.notices import Listener
+
             self._inbox = Inbox(backend, self._spec.graph_id)
             self._listener = Listener(self._spec.graph_id, self._hear)
         return self._inbox

@@ -55,7 +55,8 @@ class Failed:
         return cls(
             NodeError(
                 f"Node {node!r} caught StepSuspended, which ends a step that waits for something, and returned. Let it pass: "
-                "catch Exception instead of BaseException, and await what waits instead of leaving it to a task of its own."
+                "catch Exception instead of BaseException, leave return_exceptions=True out of gather(), and await what waits "
+                "instead of leaving it to a task of its own."
             )
         )
 
@@ -106,6 +107,10 @@ class Drain(NamedTuple):
     reason: str
     grace: float
     """Seconds that running steps get to finish."""
+
+    def after(self, first: Drain | None) -> Drain:
+        """The two requests as one: the reason of the first, and the shorter time."""
+        return self if first is None else Drain(first.reason, min(first.grace, self.grace))
 
 
 class Stop:

@@ -37,7 +37,8 @@ class GraphRun:
         if services.saver is not None:
             self.autosave = Autosave(services.saver, services.trigger, spec, position, services.clock)
         self.parallel = ParallelSteps(services.executor, graph_id=spec.graph_id)
-        self.waits = Waits(spec, position.frontier, services, wake=self.parallel.wake)
+        self._waits: Waits | None = None
+        """What suspended steps wait for; None while there has been none."""
         self.is_stopping = False
         """The step that is being executed is the last."""
         self.draining: Drain | None = None
@@ -51,7 +52,6 @@ class GraphRun:
         self._plans = spec.topology.plans
         self.has_inbox: bool = services.backend is not None
         """Messages can be sent to its graph."""
-        self._scope = RunScope(spec, position, services.clock, run=self)
         self._began_at = position.iteration
         self._most_steps = spec.max_concurrency or float("inf")
         self._most_iterations = (spec.budget and spec.budget.max_iterations) or float("inf")
@@ -72,7 +72,8 @@ class GraphRun:
         return stop
 
     async def _take_steps(self) -> Stop | None:
-        position, plans, scope, execute = self.position, self._plans, self._scope, self.services.executor.execute
+        position, plans, execute = self.position, self._plans, self.services.executor.execute
+        scope = RunScope(self.spec, position, self.services.clock, run=self)
         frontier, commit, autosave, clock = position.frontier, position.commit, self.autosave, self._clock
         waiting, running, groups = frontier.waiting, frontier.running, frontier.groups
         suspended = frontier.suspended.tokens
@@ -83,15 +84,19 @@ class GraphRun:
             return None
         stop = self._check_budget(clock())  # a run that is continued may have used it up before
         while (waiting or running or suspended) and stop is None:  # when nothing else is left, joins are released
-            if lease is not None and clock() >= lease.valid_until and (lost := await lease.renew()) is not None:
-                return Stop(Cause.SAVING, lost)
+            if lease is not None and clock() >= lease.valid_until:
+                if (lost := await lease.renew()) is not None:
+                    return Stop(Cause.SAVING, lost)
+                if self.is_stopping:
+                    return None
             if suspended:
-                if self.waits.should_look(is_idle=not waiting and not self.parallel.have_ended):
-                    await self.waits.look()
+                waits = self._open_waits()
+                if waits.should_look(is_idle=not waiting and not self.parallel.have_ended):
+                    await waits.look()
                     if self.is_stopping:
                         return None
-                self.waits.resume_due()
-                if not waiting and not running and not self.waits.go_on_by_themselves():
+                waits.resume_due()
+                if not waiting and not running and not waits.go_on_by_themselves():
                     return Stop(Cause.PAUSE, StepSuspended())
             if len(waiting) == 1 and not running and not groups and not suspended:  # it needs no task of its own
                 step = StepInput(scope, frontier.start())
@@ -99,7 +104,7 @@ class GraphRun:
                 if self.is_over:
                     return None
             else:
-                ended = await self._next_in_parallel()
+                ended = await self._next_in_parallel(scope)
                 if ended is None:
                     if self.is_stopping:
                         return None
@@ -120,9 +125,27 @@ class GraphRun:
                 stop = self._check_budget(now)
             if now > breath.due:
                 await breath.take()
+                if self.is_stopping:
+                    return stop
         if not frontier and position.result is None:
             position.result = Message(content=None, status="completed", node=None)
         return stop
+
+    async def prune_inbox(self) -> None:
+        """Delete the messages that the run has received, now that it has saved that."""
+        if self._waits is not None:
+            await self._waits.inbox.prune()
+
+    def close(self) -> Collection[asyncio.Task[None]]:
+        """It takes no more steps. Returns what still has to end."""
+        self._driver = None  # it leads back here; without the cycle, no garbage collector is needed
+        waits, self._waits = self._waits, None
+        return waits.close() if waits is not None else ()
+
+    def _open_waits(self) -> Waits:
+        if self._waits is None:
+            self._waits = Waits(self.spec, self.position.frontier, self.services, wake=self.parallel.wake)
+        return self._waits
 
     def stop_at_boundary(self, request: Drain) -> None:
         """Start nothing new: the driver returns at the next boundary, if it is woken. May be called from any thread."""
@@ -149,7 +172,7 @@ class GraphRun:
             ),
         )
 
-    async def _next_in_parallel(self) -> tuple[StepInput, Outcome] | None:
+    async def _next_in_parallel(self, scope: RunScope) -> tuple[StepInput, Outcome] | None:
         """Start the steps that may start, and return the next one that ends; None if a suspended one may go on before.
 
         Of thousands, those that have ended are taken before more are started, so that quick ones don't all become tasks at once.
@@ -158,10 +181,12 @@ class GraphRun:
         frontier, parallel, started = self.position.frontier, self.parallel, 0
         most = min(self._most_steps, self._most_iterations - self.position.iteration)
         while frontier.waiting and len(parallel) < most and not (parallel.have_ended and len(parallel) >= _MANY):
-            parallel.start(StepInput(self._scope, frontier.start()))
+            parallel.start(StepInput(scope, frontier.start()))
             started += 1
             if started % _MANY == 0:
                 await asyncio.sleep(0)  # they begin, and some may end
+                if self.is_stopping:
+                    return None
         return await parallel.next()
 
     async def commit_next(self) -> Stop | None:

@@ -61,34 +61,43 @@ class WatchedSteps:
 
     async def _within_limits(self, step: WatchedStep, plan: NodePlan) -> Outcome:
         step.task = task = asyncio.ensure_future(self._execute(step))
-        timer = asyncio.create_task(self._until_over(step), name=f"spark-graphs: time limit of {plan.key}")
+        timer: asyncio.Task[None] | None = None
         try:
-            await _first_of(task, timer)
+            await asyncio.sleep(0)  # many end in their first turn, and need no timer
             if not task.done():
-                return await self._over(task, step, plan)
+                timer = asyncio.create_task(self._until_over(step), name=f"spark-graphs: time limit of {plan.key}")
+                await _first_of(task, timer)
+                if not task.done():
+                    return await self._over(task, step, plan, timer.exception())
         except asyncio.CancelledError as error:
             return await _stopped(task, error)
         finally:
-            timer.cancel()
+            if timer is not None:
+                timer.cancel()
         return _outcome_of(task)
 
     async def _until_over(self, step: WatchedStep) -> None:
         while (left := step.seconds_left()) > 0:
             await self._clock.sleep(left)
 
-    async def _over(self, task: asyncio.Task[Outcome], step: WatchedStep, plan: NodePlan) -> Outcome:
-        """The time of an execution is up. From now on, nothing that it does counts."""
+    async def _over(
+        self, task: asyncio.Task[Outcome], step: WatchedStep, plan: NodePlan, broken: BaseException | None
+    ) -> Outcome:
+        """The time of an execution is up. From now on, nothing that it does counts.
+
+        :param broken: what the clock raised, if it did.
+        """
         why = step.why_over()
         if step.end_context is not None:
             step.end_context(plan.ended)
         if await self._ends(task, plan):
-            return Failed(StepTimeoutError(f"{why}."))
+            return Failed(broken or StepTimeoutError(f"{why}."))
         self._abandoned.add(task)
         task.add_done_callback(self._abandoned.discard)
         what = "did not stop when it was cancelled" if plan.is_async else "is a plain function, which can't be stopped"
         text = f"{why}. It {what}: it goes on, and what it returns will be dropped."
         _LOG.warning("Graph %r: %s", step.scope.graph_id, text)
-        return Failed(StepTimeoutError(text))
+        return Failed(broken or StepTimeoutError(text))
 
     async def _ends(self, task: asyncio.Task[Outcome], plan: NodePlan) -> bool:
         """Cancel an execution. Returns whether it ends in time; one that has begun in a thread gets none."""
@@ -108,7 +117,19 @@ class WatchedSteps:
 
 async def _first_of(one: asyncio.Task[Outcome], other: asyncio.Task[None]) -> None:
     """Wait until one of them is done. Cancelling the caller cancels neither."""
-    await asyncio.wait((one, other), return_when=asyncio.FIRST_COMPLETED)
+    ended = asyncio.get_running_loop().create_future()
+
+    def wake(_: object) -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    one.add_done_callback(wake)
+    other.add_done_callback(wake)
+    try:
+        await ended
+    finally:
+        one.remove_done_callback(wake)
+        other.remove_done_callback(wake)
 
 
 async def _stopped(task: asyncio.Task[Outcome], error: asyncio.CancelledError) -> Outcome:

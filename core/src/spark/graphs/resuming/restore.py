@@ -11,7 +11,7 @@ from spark.errors import GraphDefinitionError, GraphRestoreError, SparkWarning
 from spark.graphs.definition.edges import ErrorType, MissingErrorType
 from spark.graphs.definition.maps import Each
 from spark.graphs.definition.nodes import ExitNode, FunctionNode, Node
-from spark.graphs.definition.policies import UNSET, StepPolicy
+from spark.graphs.definition.policies import StepPolicy
 from spark.graphs.definition.topology import Topology
 from spark.graphs.resuming.identity import exchanged_node
 from spark.graphs.resuming.renaming import check_rename, gathering_joins, new_keys, with_new_keys
@@ -194,7 +194,7 @@ def _restore_policy(node: Node, data: Mapping[str, Any]) -> None:
     lost: list[str] = []
     for option, value in StepPolicy.recorded_in(data, lost=lost).items():
         object.__setattr__(node, option, value)
-    if lost and node.retry is UNSET:
+    if lost:
         warnings.warn(
             f"Node {data['key']!r} does not retry as it did when the checkpoint was made: {'; '.join(lost)}. To have that again, "
             "pass start= with the graph's first node.",

@@ -14,7 +14,7 @@ from spark.graphs.checkpoint.configuration.config import are_seconds
 from spark.graphs.checkpoint.links import linked_as
 from spark.graphs.checkpoint.model import SECTIONS, GraphCheckpoint
 from spark.graphs.definition.maps import Each
-from spark.graphs.definition.policies import UNSET, StepPolicy
+from spark.graphs.definition.policies import OPTIONS, UNSET, StepPolicy
 from spark.graphs.resuming.stored_journal import wrong_in_journal
 from spark.graphs.state.received import is_received
 from spark.graphs.state.token import LARGEST, Token, is_count, is_text, is_text_or_none
@@ -283,7 +283,7 @@ def _is_policy(data: Mapping[str, Any]) -> bool:
     """Whether the options are valid that a node or a graph has for steps that fail or take too long."""
     try:
         given = StepPolicy.recorded_in(data, lost=[])
-        StepPolicy.checked(*(given.get(name, UNSET) for name in StepPolicy._fields), where="it")
+        StepPolicy.checked(*(given.get(name, UNSET) for name in OPTIONS), where="it")
     except (GraphDefinitionError, LookupError, TypeError):
         return False
     return True

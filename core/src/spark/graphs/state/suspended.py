@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from datetime import datetime
 from heapq import heappop, heappush
 from itertools import count
@@ -37,7 +37,7 @@ class SuspendedTokens:
         self.tokens: dict[str, Token] = {}
         self.looked_to: int | None = None
         """The highest sequence of a message that was looked at; None before the first look."""
-        self.counts: Counter[str] = Counter()
+        self.counts: defaultdict[str, int] = defaultdict(int)
         """Kind, such as ``"sleep"`` or ``"interrupt"``, to how many open entries of that kind are waited for."""
         self._kinds: dict[str, list[str]] = {}
         """Of each token, the kinds of its open entries."""
@@ -59,7 +59,8 @@ class SuspendedTokens:
         self.tokens[token.id] = token
         open = self._journal.open_entries(token.id)
         kinds = self._kinds[token.id] = [kind_of(key) for key, _ in open]
-        self.counts.update(kinds)
+        for kind in kinds:
+            self.counts[kind] += 1
         for key, entry in open:
             due = due_of(entry)
             if due is not None and (token.id, key, due) not in self._queued:
@@ -73,7 +74,8 @@ class SuspendedTokens:
         """It waits no longer; None if it did not."""
         token = self.tokens.pop(id, None)
         if token is not None:
-            self.counts.subtract(self._kinds.pop(id))
+            for kind in self._kinds.pop(id):
+                self.counts[kind] -= 1
         return token
 
     def next_due(self) -> datetime | None:

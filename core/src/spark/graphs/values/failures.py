@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from traceback import walk_tb
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from spark.errors import DurableCallError
 from spark.graphs.values.loaded import class_name, find_loaded
@@ -49,8 +49,7 @@ class ItemError:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class FailedAttempt:
+class FailedAttempt(NamedTuple):
     """Why the attempt before this one failed: ``context.last_error``."""
 
     type: str

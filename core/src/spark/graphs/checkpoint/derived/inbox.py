@@ -40,10 +40,11 @@ class Inbox:
     async def send(self, topic: str, value: Any, *, key: str | None = None) -> bool:
         """Add a message: when this returns, it is durable. False if one about the same was sent with this key before.
 
+        :raises GraphDefinitionError: the key can't be used.
         :raises SerializationError: the value can't be saved; nothing was sent.
         :raises BackendError: the storage failed; it may have been sent.
         """
-        history = self._history
+        history, key = self._history, _checked_key(key)
         history.backend.record_codec.check(value, f"the value of {topic!r}")
         if key is None:
             await history.append({"value": value}, {"topic": topic})
@@ -66,6 +67,8 @@ class Inbox:
 
     async def prune(self, *, up_to: int, except_for: Collection[int]) -> None:
         """Delete messages that were received, up to a sequence; but not the latest ones."""
+        if up_to <= KEPT:
+            return
         last = min(up_to, await self.next_sequence() - 1 - KEPT)
         if last > 0:
             await self._history.delete([number for number in range(1, last + 1) if number not in except_for])
@@ -87,7 +90,7 @@ class Inbox:
         raise never_free(backend, self._history.id)
 
 
-def checked_key(key: Any) -> str | None:
+def _checked_key(key: Any) -> str | None:
     """The key of a message, when it can be one.
 
     :raises GraphDefinitionError: it can't.

@@ -56,7 +56,7 @@ class Thresholds(NamedTuple):
     """So much that was appended to a list becomes a chunk at once: it seldom changes."""
     ratio: int = 16
     """So many chunks of one level become one of the next."""
-    held: int = 2**18
+    held: int = 2**17
     """So much that is new is held in memory once it is encoded. Of what is more, chunks are stored ahead of the record."""
 
     @classmethod

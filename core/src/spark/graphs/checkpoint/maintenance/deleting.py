@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from sys import maxsize
+from typing import TYPE_CHECKING
 
 from spark.errors import DeletionError, SparkError
 from spark.graphs.checkpoint.calls import failure
-from spark.graphs.checkpoint.derived.history import DerivedHistory
 from spark.graphs.checkpoint.ids import DERIVED_KINDS, check_graph_id
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
+
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint.derived.history import DerivedHistory
 
 
 async def delete(
@@ -46,8 +49,8 @@ async def forget(backend: CheckpointBackend, graph_id: str) -> tuple[list[int], 
     except Exception as error:
         return [*_deleted_before(error)], _failure(backend, f"forgetting graph {graph_id!r}", error)
     try:
-        for kind in DERIVED_KINDS:
-            await DerivedHistory(backend, kind, graph_id).forget()
+        for history in _derived(backend, graph_id):
+            await history.forget()
         return deleted, None
     except Exception as error:
         return deleted, _failure(backend, f"forgetting what was stored beside graph {graph_id!r}", error)
@@ -55,8 +58,14 @@ async def forget(backend: CheckpointBackend, graph_id: str) -> tuple[list[int], 
 
 async def clear_derived(backend: CheckpointBackend, graph_id: str) -> None:
     """Delete all that stands beside a graph. The sequences stay used."""
-    for kind in DERIVED_KINDS:
-        await DerivedHistory(backend, kind, graph_id).delete(range(maxsize))
+    for history in _derived(backend, graph_id):
+        await history.delete(range(maxsize))
+
+
+def _derived(backend: CheckpointBackend, graph_id: str) -> list[DerivedHistory]:
+    from spark.graphs.checkpoint.derived.history import DerivedHistory  # not needed by those who delete nothing
+
+    return [DerivedHistory(backend, kind, graph_id) for kind in DERIVED_KINDS]
 
 
 def _deleted_before(error: Exception, known: Collection[int] = ()) -> Collection[int]:

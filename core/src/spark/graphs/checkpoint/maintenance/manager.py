@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from spark.errors import GraphDefinitionError, RunError
 from spark.graphs.checkpoint.calls import not_found, wrapped
-from spark.graphs.checkpoint.derived.inbox import Inbox, checked_key
 from spark.graphs.checkpoint.maintenance.deleting import clear_derived, delete, forget
 from spark.graphs.checkpoint.maintenance.garbage import collect_garbage, delete_blobs, find_orphans
 from spark.graphs.checkpoint.maintenance.listing import list_checkpoints, list_graph_ids
@@ -29,11 +28,13 @@ from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.listing import Listing
 from spark.graphs.checkpoint.storage.opening import open_backend
 from spark.graphs.clock import SYSTEM_CLOCK, Clock
+from spark.graphs.concurrency.grace_period import TO_DRAIN, checked_grace
 from spark.graphs.message import Interrupt
 from spark.graphs.state.journal import answer_topic, checked_signal, signal_topic
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.derived.claims import Claim
+    from spark.graphs.checkpoint.derived.inbox import Inbox
     from spark.graphs.checkpoint.maintenance.recovery import BuildGraph, Recovery
     from spark.graphs.checkpoint.maintenance.runs import RunInfo
 
@@ -137,18 +138,22 @@ class CheckpointManager:
         :param due_before: only those of which a step goes on by itself at this moment, or before it; naive means local time.
         :raises GraphDefinitionError: an argument is not what it should be.
         """
-        from spark.graphs.checkpoint.maintenance.runs import runs_of, wanted_statuses, with_owners
+        from spark.graphs.checkpoint.maintenance.runs import pages_of_runs, wanted_statuses, with_owners
 
         check_limit(limit)
         wanted, moment = wanted_statuses(status), checked_moment("due_before", due_before)
-        graph_ids = await self.graph_ids(prefix, after=after)
         found: list[RunInfo] = []
-        async with aclosing(runs_of(self.backend, graph_ids)) as runs:
-            async for run in runs:
+        pages = pages_of_runs(self.backend, prefix, after=after, limit=limit, wanted=wanted)
+        async with aclosing(pages):
+            async for page in pages:
+                found += [
+                    run
+                    for run in page
+                    if run.status in wanted and (moment is None or (run.due is not None and run.due <= moment))
+                ]
                 if limit is not None and len(found) >= limit:
                     break
-                if run.status in wanted and (moment is None or (run.due is not None and run.due <= moment)):
-                    found.append(run)
+        found = found[:limit]
         return await with_owners(self.backend, found, now=self._clock.utc_now())
 
     async def resume_all(
@@ -161,6 +166,7 @@ class CheckpointManager:
         claim: Claim | bool = True,
         stale_after: timedelta | None = None,
         stop: asyncio.Event | None = None,
+        grace: float = TO_DRAIN,
     ) -> Recovery[Outcome]:
         """Resume what is unfinished and can go on: at start-up, or again and again as something becomes due.
 
@@ -175,6 +181,7 @@ class CheckpointManager:
         :param claim: how to claim them: a ``Claim``, or True.
         :param stale_after: leave runs alone that nobody claims and whose latest checkpoint is younger than this.
         :param stop: once this is set, no more are begun, and those that are under way are drained.
+        :param grace: seconds that their running nodes get to finish then; whoever stops this process should wait 10 more.
         :raises GraphDefinitionError: an argument is not what it should be.
         """
         from spark.graphs.checkpoint.derived.claims import Claim
@@ -183,12 +190,14 @@ class CheckpointManager:
 
         if type(limit) is not int or limit < 1:
             raise GraphDefinitionError(f"resume_all(limit={limit!r}): give a whole number of at least 1.")
-        owner = Claim.of(claim).named()
+        owner, seconds = Claim.of(claim).named(), checked_grace("resume_all", grace)
         runs = await self.runs(RECOVERED if status is None else status, prefix=prefix)
         news = await with_news(self.backend, runs)
         due, skipped = due_runs(runs, now=self._clock.utc_now(), news=news, stale_after=stale_after)
         recovery: Recovery[Outcome] = Recovery(skipped=skipped)
-        await Resuming(build_graph, owner, recovery, stop=stop or asyncio.Event()).resume(due, limit=limit)
+        await Resuming(build_graph, owner, recovery, stop=stop or asyncio.Event(), grace=seconds).resume(
+            due, limit=limit
+        )
         return recovery
 
     async def load_checkpoint(self, checkpoint_id: str) -> GraphCheckpoint:
@@ -235,8 +244,7 @@ class CheckpointManager:
         :raises SerializationError: the value can't be saved; nothing was sent.
         :raises BackendError: the storage failed, and it may have been sent: with a ``key``, send it again.
         """
-        topic = signal_topic(checked_signal(name))
-        return await self._inbox(graph_id).send(topic, value, key=checked_key(key))
+        return await self._inbox(graph_id).send(signal_topic(checked_signal(name)), value, key=key)
 
     async def answer(self, graph_id: str, answers: Mapping[str, Any]) -> None:
         """Answer questions that a graph's run has asked: ``{interrupt.id: answer}``. Another process may run it, or nobody.
@@ -347,6 +355,8 @@ class CheckpointManager:
         return await delete_blobs(self.backend, graph_id, orphans)
 
     def _inbox(self, graph_id: str) -> Inbox:
+        from spark.graphs.checkpoint.derived.inbox import Inbox  # not needed by those who send nothing
+
         return Inbox(self.backend, graph_id, clock=self._clock)
 
     async def _delete(self, checkpoints: Iterable[CheckpointInfo]) -> int:

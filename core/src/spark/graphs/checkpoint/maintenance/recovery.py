@@ -26,7 +26,7 @@ class Resumable(Protocol[Outcome]):
 
     async def run(self, *, resume: bool, wait: bool, claim: Claim) -> Outcome: ...
 
-    def drain(self, reason: str) -> bool: ...
+    def drain(self, reason: str, *, grace: float) -> bool: ...
 
 
 BuildGraph: TypeAlias = Callable[[str], Resumable[Outcome] | Awaitable[Resumable[Outcome]]]
@@ -72,15 +72,23 @@ class Resuming(Generic[Outcome]):
     """Resumes runs, some at a time.
 
     :param stop: once it is set, no more are begun, and those that are under way are drained.
+    :param grace: seconds that their running nodes get to finish then.
     """
 
     def __init__(
-        self, build_graph: BuildGraph[Outcome], claim: Claim, recovery: Recovery[Outcome], *, stop: asyncio.Event
+        self,
+        build_graph: BuildGraph[Outcome],
+        claim: Claim,
+        recovery: Recovery[Outcome],
+        *,
+        stop: asyncio.Event,
+        grace: float,
     ) -> None:
         self._build = build_graph
         self._claim = claim
         self._recovery = recovery
         self._stop = stop
+        self._grace = grace
         self._under_way: set[Resumable[Outcome]] = set()
 
     async def resume(self, runs: Sequence[RunInfo], *, limit: int) -> None:
@@ -125,7 +133,7 @@ class Resuming(Generic[Outcome]):
     async def _drain_when_stopped(self) -> None:
         await self._stop.wait()
         for graph in self._under_way:
-            graph.drain("resume_all was stopped")
+            graph.drain("resume_all was stopped", grace=self._grace)
 
 
 def _has_come(due: datetime | None, now: datetime) -> bool:

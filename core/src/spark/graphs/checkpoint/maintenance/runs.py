@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Final, TypeVar
 
 from spark.errors import GraphDefinitionError
 from spark.graphs.checkpoint.calls import wrapped
 from spark.graphs.checkpoint.derived.claims import Held
-from spark.graphs.checkpoint.ids import CLAIM, INBOX, derived_id
-from spark.graphs.checkpoint.records.info import CheckpointInfo, Scalar
-from spark.graphs.checkpoint.records.query import CheckpointQuery
+from spark.graphs.checkpoint.ids import CLAIM, DERIVED, INBOX, derived_id, is_derived
+from spark.graphs.checkpoint.records.info import Scalar
 from spark.graphs.checkpoint.records.record import RecordHeader
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.listing import DamagedRecord, LatestHeaders
@@ -24,10 +24,8 @@ _ENDED: Final = frozenset({"completed", "interrupted", "waiting", "drained", "fa
 """Reasons for which a run makes its last checkpoint. All others are those of a run that is under way, or was killed."""
 _SETTLED: Final = frozenset({"completed", "manual", "damaged"})
 STATUSES: Final = _ENDED | {"running", "manual", "damaged"}
-_BATCH: Final = 1000
-"""Graphs whose headers are read at once."""
-_FEW: Final = 16
-"""Records that are looked at first for one that was not made by hand."""
+_PAGE: Final = 100
+"""Graphs that are looked at together, at least, where only some runs are wanted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,18 +76,25 @@ def wanted_statuses(status: str | Collection[str] | None) -> frozenset[str]:
     return wanted
 
 
-async def runs_of(backend: CheckpointBackend, graph_ids: Sequence[str]) -> AsyncGenerator[RunInfo, None]:
-    """The latest run of each of these graphs, as far as they have checkpoints, in this order."""
-    for start in range(0, len(graph_ids), _BATCH):
-        batch = graph_ids[start : start + _BATCH]
-        with wrapped(backend, "reading the latest headers of graphs"):
-            latest = await backend.latest_headers(batch)
-        damaged = {each.graph_id: each for each in latest.damaged}
-        for graph_id in batch:
-            if graph_id in damaged:
-                yield _damaged(graph_id, damaged[graph_id])
-            elif (header := latest.headers.get(graph_id)) is not None:
-                yield _run(header) if not header.manual else await _run_before(backend, header)
+async def pages_of_runs(
+    backend: CheckpointBackend, prefix: str, *, after: str | None, limit: int | None, wanted: frozenset[str]
+) -> AsyncGenerator[list[RunInfo], None]:
+    """The latest runs of graphs, in the order of their ids, at least those whose status is wanted.
+
+    :param limit: how many are wanted; a page may have more.
+    """
+    reasons = None if wanted - _ENDED else wanted
+    size = None if limit is None else max(limit, _PAGE)
+    while True:
+        with wrapped(backend, "looking for the latest runs of graphs"):
+            page = await backend.latest_runs(prefix, after=after, limit=size, reasons=reasons)
+        found = [_run(header) for header in page.headers.values() if not is_derived(header.graph_id)]
+        found += [_damaged(each) for each in page.damaged if not is_derived(each.graph_id or DERIVED)]
+        yield sorted(found, key=attrgetter("graph_id"))
+        ids = [*page.headers, *(each.graph_id or "" for each in page.damaged)]
+        if size is None or len(ids) < size:
+            return
+        after = max(ids)
 
 
 async def with_owners(backend: CheckpointBackend, runs: Sequence[RunInfo], *, now: datetime) -> list[RunInfo]:
@@ -112,43 +117,29 @@ async def with_news(backend: CheckpointBackend, runs: Sequence[RunInfo]) -> set[
     return new | damaged  # whoever resumes these is told
 
 
-async def _run_before(backend: CheckpointBackend, latest: RecordHeader) -> RunInfo:
-    """The run of a graph whose latest checkpoint was made by hand."""
-    for limit in (_FEW, None):
-        query = CheckpointQuery(graph_id=latest.graph_id, newest_first=True, limit=limit, with_metadata=True)
-        with wrapped(backend, "looking for the run of graph ", latest.graph_id):
-            infos = (await backend.query(query)).infos
-        for info in infos:
-            if not info.manual:
-                return _run(info)
-        if len(infos) < _FEW:
-            break
-    return _run(latest, status="manual")
-
-
-def _run(line: RecordHeader | CheckpointInfo, *, status: str | None = None) -> RunInfo:
-    facts = line.metadata
+def _run(header: RecordHeader) -> RunInfo:
+    facts = header.metadata
     reason = _fact(facts, "reason", str)
-    status = status or (reason if reason in _ENDED else "running")
+    status = "manual" if header.manual else reason if reason in _ENDED else "running"
     error = _error(facts)
     return RunInfo(
-        graph_id=line.graph_id,
+        graph_id=header.graph_id,
         status=status,
         run_id=_fact(facts, "run_id", str),
         node=(_fact(facts, "error_node", str) if error else None) or _fact(facts, "last_node", str),
-        since=line.timestamp,
+        since=header.timestamp,
         due=_moment(_fact(facts, "due", str)),
         error=error,
         iteration=_fact(facts, "iteration", int) or 0,
         questions=_fact(facts, "questions", int) or 0,
         messages=_fact(facts, "messages", int),
-        checkpoint_id=line.checkpoint_id,
-        sequence=line.sequence,
+        checkpoint_id=header.checkpoint_id,
+        sequence=header.sequence,
     )
 
 
-def _damaged(graph_id: str, record: DamagedRecord) -> RunInfo:
-    return RunInfo(graph_id=graph_id, status="damaged", error=record.reason, sequence=record.sequence)
+def _damaged(record: DamagedRecord) -> RunInfo:
+    return RunInfo(graph_id=record.graph_id or "", status="damaged", error=record.reason, sequence=record.sequence)
 
 
 def _error(facts: Mapping[str, Scalar]) -> str | None:

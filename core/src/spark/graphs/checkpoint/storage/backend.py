@@ -7,9 +7,9 @@ are done before ``put`` and after ``get``, the same for every backend.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias
 
 from spark.errors import BackendError, CheckpointDamagedError, DeletionError
 from spark.graphs.checkpoint.calls import ATTEMPTS
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from spark.graphs.checkpoint.records.formats import Format
     from spark.graphs.checkpoint.records.limits import ReadLimits
     from spark.graphs.checkpoint.records.query import CheckpointQuery
-    from spark.graphs.checkpoint.records.record import Record
+    from spark.graphs.checkpoint.records.record import Record, RecordHeader
     from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
 
+_AT_ONCE: Final = 1000
+"""Graphs whose headers are asked for at once."""
 Sequences: TypeAlias = list[int]
 Names: TypeAlias = list[str]
 
@@ -221,6 +223,35 @@ class CheckpointBackend(ABC):
                     found.headers[graph_id] = record.header
         return found
 
+    async def latest_runs(
+        self,
+        prefix: str = "",
+        *,
+        after: str | None = None,
+        limit: int | None = None,
+        reasons: Collection[str] | None = None,
+    ) -> LatestHeaders:
+        """The header of the latest record of each graph that was not made by hand; where all were, of the latest one.
+
+        A store that answers in one query does so. Here it is ``graph_ids``, and then ``latest_headers`` of many at a time.
+
+        :param prefix: only of ids that begin with this text; ``after`` as for ``graph_ids``.
+        :param limit: at most so many, the first ones in the order of ids.
+        :param reasons: only those with one of these texts as ``reason`` in their metadata. Damaged ones may be left out then.
+        """
+        ids = await self.graph_ids(prefix, after=after, limit=limit if reasons is None else None)
+        found = LatestHeaders({})
+        for start in range(0, len(ids), _AT_ONCE):
+            latest = await self.latest_headers(ids[start : start + _AT_ONCE])
+            found.damaged.extend(latest.damaged)
+            for graph_id, header in sorted(latest.headers.items()):
+                if limit is not None and len(found.headers) >= limit:
+                    return found
+                made_by_run = await _before_those_by_hand(self, header) if header.manual else header
+                if reasons is None or made_by_run.metadata.get("reason") in reasons:
+                    found.headers[graph_id] = made_by_run
+        return found
+
     # List.
 
     @abstractmethod
@@ -360,6 +391,16 @@ async def _with_metadata(backend: CheckpointBackend, listing: Listing, query: Ch
         if query.limit is not None and len(found) >= query.limit:
             break
     return Listing(found[: query.limit], damaged)
+
+
+async def _before_those_by_hand(backend: CheckpointBackend, latest: RecordHeader) -> RecordHeader:
+    """The header of the latest record of a graph that was not made by hand; the given one when there is none."""
+    listing = await backend.list(latest.graph_id)
+    for info in reversed(listing.infos):
+        record = await backend.get(info.graph_id, info.sequence) if not info.manual else None
+        if record is not None:
+            return record.header
+    return latest
 
 
 def _place(graph_id: str, sequence: int | None = None) -> str:

@@ -191,6 +191,56 @@ class AskingMany(GivenStore):
         )
         assert all(each.place and each.reason for each in latest.damaged), "no place or reason is given"
 
+    # latest_runs
+
+    async def test_gives_the_latest_headers_that_runs_have_made(self, backend: CheckpointBackend) -> None:
+        """What was made by hand is passed over, unless there is nothing else."""
+        for graph_id, reason in (("a", "waiting"), ("b", "failed"), ("c", "completed")):
+            await backend.put(make_record(graph_id, 1, metadata={"reason": "trigger"}))
+            await backend.put(make_record(graph_id, 2, metadata={"reason": reason}))
+        for sequence in (3, 4):
+            await backend.put(
+                make_record("b", sequence, checkpoint_id=f"mine {sequence}", metadata={"reason": "waiting"})
+            )
+        await backend.put(make_record("by hand", 1, checkpoint_id="mine"))
+
+        found = await backend.latest_runs()
+        assert [(graph_id, header.sequence) for graph_id, header in found.headers.items()] == [
+            ("a", 2),
+            ("b", 2),
+            ("by hand", 1),
+            ("c", 2),
+        ], (
+            "latest_runs() must give, in the order of ids, the header of each graph's latest record that was not made by hand, "
+            "and of a graph without such a record, its latest."
+        )
+        for graph_id, header in found.headers.items():
+            record = await backend.get(graph_id, header.sequence)
+            assert record is not None
+            assert header == record.header, "latest_runs() must give whole headers."
+        assert found.damaged == [], "Nothing is damaged, and latest_runs() reports damage."
+
+    async def test_latest_runs_are_narrowed_and_paged(self, backend: CheckpointBackend) -> None:
+        """An older record with the reason that is asked for is not the latest one."""
+        reasons = {"a": "waiting", "b/1": "failed", "b/2": "waiting", "b_3": "failed", "c": "x%"}
+        for graph_id, reason in reasons.items():
+            await backend.put(make_record(graph_id, 1, metadata={"reason": "waiting"}))
+            await backend.put(make_record(graph_id, 2, metadata={"reason": reason, "other": "failed"}))
+
+        for asked, wanted in (
+            ({"reasons": ["waiting"]}, ["a", "b/2"]),
+            ({"reasons": ["failed", "x%", "nothing"]}, ["b/1", "b_3", "c"]),
+            ({"reasons": []}, []),
+            ({"reasons": ["failed"], "limit": 1}, ["b/1"]),
+            ({"reasons": ["failed"], "after": "b/1"}, ["b_3"]),
+            ({"limit": 2}, ["a", "b/1"]),
+            ({"prefix": "b/"}, ["b/1", "b/2"]),
+            ({"prefix": "b", "after": "b/1", "limit": 1}, ["b/2"]),
+            ({"prefix": "nobody"}, []),
+        ):
+            found = await backend.latest_runs(**asked)
+            assert [*found.headers] == wanted, f"latest_runs() of {asked}: it must give those of {wanted}."
+
     # get_many
 
     async def test_reads_many_records_by_rising_sequence(self, backend: CheckpointBackend) -> None:

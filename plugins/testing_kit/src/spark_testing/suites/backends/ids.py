@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from spark.graphs.checkpoint.storage import CheckpointBackend
-from spark_testing.records import HOSTILE_IDS, make_record
+from spark_testing.records import STORED_IDS, make_record
 from spark_testing.suites.backends.store import GivenStore
 
 
@@ -60,19 +60,19 @@ class Ids(GivenStore):
         )
 
     async def test_no_two_ids_share_a_place(self, backend: CheckpointBackend) -> None:
-        records = [make_record(hostile, 1, checkpoint_id=f"of {hostile}") for hostile in HOSTILE_IDS]
+        records = [make_record(hostile, 1, checkpoint_id=f"of {hostile}") for hostile in STORED_IDS]
         await asyncio.gather(*map(backend.put, records))
 
-        assert [info.graph_id for info in (await backend.list()).infos] == sorted(HOSTILE_IDS), (
+        assert [info.graph_id for info in (await backend.list()).infos] == sorted(STORED_IDS), (
             "One record was saved for each of these graph ids: each must be listed under its own, by code points."
         )
-        assert await asyncio.gather(*(backend.get(hostile, 1) for hostile in HOSTILE_IDS)) == records, (
+        assert await asyncio.gather(*(backend.get(hostile, 1) for hostile in STORED_IDS)) == records, (
             "One record was saved for each of these graph ids, and get() gives one that belongs to another."
         )
-        highest = await asyncio.gather(*map(backend.next_sequence, HOSTILE_IDS))
-        assert highest == [2] * len(HOSTILE_IDS), (
+        highest = await asyncio.gather(*map(backend.next_sequence, STORED_IDS))
+        assert highest == [2] * len(STORED_IDS), (
             "each graph id got one record, so the next sequence of each is 2; another one is counted together with: "
-            f"{[hostile for hostile, following in zip(HOSTILE_IDS, highest, strict=True) if following != 2]}"
+            f"{[hostile for hostile, following in zip(STORED_IDS, highest, strict=True) if following != 2]}"
         )
         for hostile in self.hostile_ids:
             found = await backend.find(f"of {hostile}")
@@ -80,7 +80,7 @@ class Ids(GivenStore):
                 "A checkpoint was saved by hand under this id, and find() does not find it among many."
             )
             assert found.graph_id == hostile, "find() gives a checkpoint whose id only looks like the one asked for."
-        to_delete, staying = HOSTILE_IDS[::2], HOSTILE_IDS[1::2]
+        to_delete, staying = STORED_IDS[::2], STORED_IDS[1::2]
         assert all(await asyncio.gather(*(backend.delete(hostile, 1) for hostile in to_delete))), (
             "deleting the only record of a graph id must return True, whatever other ids look alike"
         )

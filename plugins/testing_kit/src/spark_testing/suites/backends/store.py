@@ -9,7 +9,7 @@ import pytest
 
 from spark.graphs.checkpoint.storage import CheckpointBackend
 from spark_testing.leaks import no_thread_left
-from spark_testing.records import HOSTILE_IDS
+from spark_testing.records import STORED_IDS
 from spark_testing.suites.conformance import Conformance, is_of_the_kit
 
 ReadRaw: TypeAlias = Callable[[str, int], bytes | None]
@@ -35,7 +35,7 @@ class GivenStore(Conformance):
 
     capabilities: ClassVar[Collection[str]]
     """Those of ``CAPABILITIES`` that the backend has. Declared and found must agree."""
-    hostile_ids: ClassVar[Sequence[str]] = HOSTILE_IDS
+    hostile_ids: ClassVar[Sequence[str]] = STORED_IDS
     """The ids that are tried one by one. All are tried together in any case, so a slow store may name a few."""
     random_records: ClassVar[int] = 40
     """How many random records are stored and read back."""
