@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
 from typing import Any
 
-from spark.errors import StepTimeoutError
+from spark.errors import RunError, StepTimeoutError
 from spark.graphs import Graph, ItemError, JoinNode, Node, NodeContext, Retry
 from tests.waiting.model import place
 from tests.waiting.programs import Block, Branches, Chain, Items, Op, Step, digest
@@ -186,8 +186,9 @@ class Work(Node):
         try:
             with self._in_time():  # when the step has failed, too, and only waits for its calls
                 result: str = await context.run(call, function, *arguments)
-        except Exception:
-            self._note_end(call, "failed")
+        except Exception as error:
+            is_refused = isinstance(error, RunError) and self._process.is_stopped  # the step was cancelled before it
+            self._note_end(call, "left" if is_refused else "failed")
             raise
         except BaseException:
             self._note_end(call, "left")

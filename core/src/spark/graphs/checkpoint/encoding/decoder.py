@@ -82,7 +82,9 @@ class OpenRecord:
         if type(self.tree) is not dict:
             return self
         kept = self.tree.get(section)
-        is_in_chunks = type(kept) is dict and content_of(kept) is not None  # then its members are known once it is filled
+        is_in_chunks = (
+            type(kept) is dict and content_of(kept) is not None
+        )  # then its members are known once it is filled
         part = kept if is_in_chunks else _members_of(kept, members)
         tree = {name: {} if name in SECTIONS else value for name, value in self.tree.items()} | {section: part}
         found = self.references and references(_sections_in(tree))
