@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
-from typing import NamedTuple
+from types import CodeType, ModuleType, SimpleNamespace
+from typing import Any, NamedTuple
 
 
 class Bug(NamedTuple):
@@ -38,16 +40,49 @@ def planted(modules: Sequence[str], bug: Bug | None = None) -> SimpleNamespace:
     return names
 
 
+def plant(bug: Bug) -> None:
+    """Have this whole process import the module with the bug, which it must not have imported yet."""
+    assert bug.module not in sys.modules, f"{bug.module} was imported before {bug.name} was planted"
+    sys.meta_path.insert(0, _Planter(bug))
+
+
+class _Planter(MetaPathFinder):
+    def __init__(self, bug: Bug) -> None:
+        self._bug = bug
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        if name != self._bug.module:
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        assert spec is not None
+        assert spec.origin is not None
+        spec.loader = _Planted(name, spec.origin, self._bug)
+        return spec
+
+
+class _Planted(SourceFileLoader):
+    def __init__(self, name: str, path: str, bug: Bug) -> None:
+        super().__init__(name, path)
+        self._bug = bug
+
+    def get_code(self, name: str) -> CodeType:
+        return compile(_with_bug(Path(self.path).read_text(), self._bug), self.path, "exec")
+
+
+def _with_bug(source: str, bug: Bug) -> str:
+    count = source.count(bug.right)
+    assert count == 1, f"{bug.name}: {bug.right!r} stands {count} times in {bug.module}"
+    return source.replace(bug.right, bug.wrong)
+
+
 def _executed(name: str, bug: Bug | None) -> ModuleType:
     spec = importlib.util.find_spec(name)
     assert spec is not None
     assert spec.origin is not None
     source = Path(spec.origin).read_text()
     if bug is not None:
-        assert source.count(bug.right) == 1, (
-            f"{bug.name}: {bug.right!r} stands {source.count(bug.right)} times in {name}"
-        )
-        source = source.replace(bug.right, bug.wrong)
+        source = _with_bug(source, bug)
     module = ModuleType(name)
     module.__file__ = spec.origin
     sys.modules[name] = module

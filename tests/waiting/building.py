@@ -87,13 +87,11 @@ class Work(Node):
         round = context.inputs.get("round", 0)
         where = place(self._step.name, context.path, round)
         self._process.begin(where, context.attempt)
-        if context.path and context.path[-1] in self._lost:
-            raise Lost
         if (context.last_error is None) is not (context.attempt == 1):
             raise AssertionError(f"attempt {context.attempt} of {where} is told {context.last_error}")
         with self._process.clock.held() if self._step.is_limited else nullcontext():
             results = [await self._do(op, f"{where}/{number}", context) for number, op in enumerate(self._step.ops)]
-        if self._step.is_lost:
+        if self._step.is_lost or (context.path and context.path[-1] in self._lost):
             raise Lost
         again = round + 1 < self._step.rounds
         value = digest(self._step.name, context.inputs["value"], results)
@@ -114,13 +112,18 @@ class Work(Node):
             case "flaky":
                 return await self._call(where, context, process.pay_flakily, where, op.times)
             case "ask":
-                return await context.interrupt(where, key=where)
+                return await self._ask(where, context, key=where)
             case "asks":
-                asks = (context.interrupt(f"{where}{each}", key=f"{where}{each}") for each in "ab")
+                asks = (self._ask(f"{where}{each}", context, key=f"{where}{each}") for each in "ab")
                 return [*await asyncio.gather(*asks)]
             case "both":
                 call = self._call(where, context, process.pay, where)
-                return [*await asyncio.gather(call, context.interrupt(where))]
+                return [*await asyncio.gather(call, self._ask(where, context))]
+            case "uneven":
+                flaky = self._call(f"{where}a", context, process.pay_flakily, f"{where}a", op.times)
+                return [*await asyncio.gather(flaky, self._call(f"{where}b", context, process.pay_slowly, f"{where}b"))]
+            case "patient":
+                return (await asyncio.gather(self._ask(where, context), context.sleep(60 * op.times)))[0]
             case "form":
                 return await context.interrupt(f"{where}form", schema=int)
             case "signal":
@@ -138,17 +141,31 @@ class Work(Node):
             case "hang" if context.attempt <= op.times:
                 await process.hang()
             case "break" if where not in process.ledger.repaired:
-                raise Broken(where)
+                raise Broken(
+                    where, place(self._step.name, context.path, context.inputs.get("round", 0)), context.attempt
+                )
             case "progress":
                 await self._progress(op.times, where, context)
         return None
 
     async def _progress(self, times: int, where: str, context: NodeContext) -> None:
         """Go on from where an earlier execution got to."""
+        ledger = self._process.ledger
         done = (await context.graph_state.get("progress", {})).get(where, 0)
+        if done < ledger.committed.get(where, 0):
+            raise AssertionError(f"{where} had committed {ledger.committed[where]} parts, and finds {done}")
         for number in range(done, times):
             await context.graph_state.set_item("progress", where, number + 1)
+            await context.graph_state.append("log", f"{where}.{number}")
             await context.commit()
+            self._process.check()
+            ledger.note("committed", where, str(number + 1))
+
+    async def _ask(self, question: str, context: NodeContext, *, key: str | None = None) -> Any:
+        answer = await context.interrupt(question, key=key)
+        self._process.check()
+        self._process.ledger.note("told", question)
+        return answer
 
     async def _declined(self, call: str, context: NodeContext) -> str:
         try:

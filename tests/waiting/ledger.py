@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections import Counter
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 
 class Ledger:
@@ -23,6 +21,16 @@ class Ledger:
         """The messages, by their numbers."""
         self.answered: set[str] = set()
         """The questions of which an answer is in the inbox, each with what was wrong with the answer before."""
+        self.given: set[str] = set()
+        """The questions that a run was given an answer to as its argument."""
+        self.told: set[str] = set()
+        """Those whose answer a step was told."""
+        self.committed: dict[str, int] = {}
+        """How many parts of a step were committed, by place."""
+        self.attempts: dict[str, int] = {}
+        """The highest attempt of a step of which we know, by place, if it is not the first."""
+        self.repeated_attempts: list[str] = []
+        """What is wrong with the attempts: none has the number of one that came to its end."""
         self._lock = Lock()
 
     def note(self, what: str, *about: str) -> None:
@@ -41,6 +49,20 @@ class Ledger:
                 self.sent.add(int(number))
             case ["answered", question]:
                 self.answered.add(question)
+            case ["given", question]:
+                self.given.add(question)
+            case ["told", question]:
+                self.told.add(question)
+            case ["committed", place, number]:
+                self.committed[place] = int(number)
+            case ["attempt", place, number]:
+                self._add_attempt(place, int(number))
+
+    def _add_attempt(self, place: str, attempt: int) -> None:
+        highest = self.attempts.get(place, 1)
+        if attempt < highest:
+            self.repeated_attempts.append(f"{place} began attempt {attempt} after attempt {highest}")
+        self.attempts[place] = max(highest, attempt)
 
     def may_repeat(self) -> Counter[str]:
         """The calls that were under way when a process died, or a step was cancelled, each time."""
@@ -57,16 +79,6 @@ class Ledger:
                     found += under_way
                     under_way.clear()
         return found
-
-    def repeated_attempts(self) -> Iterator[str]:
-        """What is wrong with the attempts: none has the number of one that came to its end."""
-        highest = defaultdict[str, int](lambda: 1)
-        for what, *about in self.lines:
-            if what == "attempt":
-                place, attempt = about[0], int(about[1])
-                if attempt < highest[place]:
-                    yield f"{place} began attempt {attempt} after attempt {highest[place]}"
-                highest[place] = max(highest[place], attempt)
 
 
 class FileLedger(Ledger):
@@ -89,8 +101,3 @@ class FileLedger(Ledger):
     def close(self) -> None:
         """It stays where it is."""
         os.close(self._file)
-
-
-def as_text(value: Any) -> str:
-    """A value in a line."""
-    return json.dumps(value)

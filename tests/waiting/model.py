@@ -95,14 +95,13 @@ class _Model:
             return "lost"
 
     def _step(self, step: Step, value: str, path: tuple[int, ...], lost: bool) -> str:
-        if step.is_lost:
-            if not lost:
-                self._ops(step, place(step.name, path, 0), keeps_writes=False)
-            self.expected.commits += 2
-            return digest(f"{step.name} handler", step.name, value)
-        if lost:
+        if step.is_lost or lost:
+            self._ops(step, place(step.name, path, 0), keeps_writes=False)
             self.expected.commits += 1
-            raise _LostError
+            if not step.is_lost:
+                raise _LostError
+            self.expected.commits += 1
+            return digest(f"{step.name} handler", step.name, value)
         for round in range(step.rounds):
             results = self._ops(step, place(step.name, path, round), keeps_writes=True)
             value = digest(step.name, value, results)
@@ -130,6 +129,10 @@ class _Model:
                 return [answer_to(f"{where}a"), answer_to(f"{where}b")]
             case "both":
                 return [self._pay(where), answer_to(where)]
+            case "uneven":
+                return [self._pay(f"{where}a", times=op.times + 1), self._pay(f"{where}b")]
+            case "patient":
+                return answer_to(where)
             case "form":
                 return answer_to(f"{where}form")
             case "signal":
@@ -144,6 +147,7 @@ class _Model:
                 expected.count += op.times
             case "progress":
                 expected.progress[where] = op.times
+                expected.log.update([f"{where}.{number}" for number in range(op.times)])
         return None
 
     def _pay(self, call: str, *, times: int = 1) -> str:

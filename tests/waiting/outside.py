@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from random import Random
 from typing import Any
 
 from spark.errors import RunError
-from spark.graphs import Interrupt, Message
+from spark.graphs import Interrupt
 from spark.graphs.checkpoint import CheckpointManager
 from tests.waiting.ledger import Ledger
 from tests.waiting.model import answer_to, is_form
@@ -44,20 +45,22 @@ class Outside:
         """Whether no message is left to be sent."""
         return len(self._ledger.sent) == len(self._messages)
 
-    async def act(self, message: Message | None) -> dict[str, Any]:
+    async def act(self, due: datetime | None) -> dict[str, Any]:
         """Do some of what there is to do while no process runs, and let time pass. Returns answers for the next process.
 
-        :param message: what the last process returned; None if it did not.
+        :param due: when the run goes on by itself, if the last process said so.
         """
         for _ in range(self._random.randint(0, 3)):
             if not self.has_sent_all:
                 await self._send_one()
-        if message is not None and message.due is not None and self._random.random() < 0.7:
-            left = (message.due - self._clock.utc_now()).total_seconds()
+        if due is not None and self._random.random() < 0.7:
+            left = (due - self._clock.utc_now()).total_seconds()
             self._clock.advance(max(0.0, left))
         open = list(await self._manager.interrupts(GRAPH))
         some = self._random.sample(open, self._random.randint(0, len(open)))
         if self._random.random() < 0.5:
+            for each in some:
+                self._ledger.note("given", each.payload)
             return {each.id: self._answer(each) for each in some}
         for each in some:
             await self._give_answer(each)
@@ -101,7 +104,8 @@ class Outside:
         name, value = self._messages[self._random.choice(left)]
         number = next(number for number in left if self._messages[number][0] == name)  # in order for each name
         value = self._messages[number][1]
-        await self._manager.send(GRAPH, name, value, key=str(number))
+        for _ in range(self._random.choice([1, 1, 1, 2])):  # the second one is recognised by its key
+            await self._manager.send(GRAPH, name, value, key=str(number))
         self._ledger.note("sent", str(number))
 
     async def _give_answer(self, interrupt: Interrupt) -> None:

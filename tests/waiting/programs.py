@@ -26,6 +26,8 @@ KINDS = {
     "ask": 2,
     "asks": 1,
     "both": 1,
+    "uneven": 1,
+    "patient": 1,
     "form": 0.5,
     "signal": 2,
     "silence": 0.5,
@@ -39,9 +41,10 @@ KINDS = {
 }
 """What steps do, each with how often it is chosen.
 
-``calls`` and ``asks`` are two at once, ``both`` is one of each; ``plain`` is a durable call in a thread, ``declined`` one whose error
-is recorded, ``flaky`` one that fails at first; ``form`` is a question with a schema; ``silence`` a signal that nobody sends;
-``fail``, ``hang`` and ``break`` end an attempt: with an error, by a timeout, and so that the run fails. ``progress`` commits on the way.
+``calls`` and ``asks`` are two at once, ``both`` is one of each, ``uneven`` a call that fails beside another, and ``patient`` a
+question beside a sleep; ``plain`` is a durable call in a thread, ``declined`` one whose error is recorded, ``flaky`` one that
+fails at first; ``form`` is a question with a schema; ``silence`` a signal that no one sends. ``fail``, ``hang`` and ``break`` end
+an attempt: with an error, by a timeout, and so that the run fails. ``progress`` commits on the way.
 """
 
 

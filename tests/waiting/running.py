@@ -1,4 +1,4 @@
-"""A program run to its end by one process after the other, each of which may be disturbed; and what is wrong with what came out."""
+"""A program run to its end by one process after the other, each of which may be disturbed; and what is wrong with that."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from random import Random
 from typing import Any
 
 from spark.graphs import Graph, Message
-from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager, InMemoryCheckpointBackend
+from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager, GraphCheckpoint, InMemoryCheckpointBackend
 from spark.graphs.checkpoint.storage import CheckpointBackend
+from spark.graphs.state.journal import is_open
 from tests.waiting.building import graph_of
 from tests.waiting.ledger import Ledger
 from tests.waiting.model import START, Expected, expected_of
@@ -48,7 +50,7 @@ class Ran:
         }
         wrong = [f"{name} is {is_!r}, not {should!r}" for name, (is_, should) in found.items() if is_ != should]
         if self.durability == "sync":
-            wrong += self.ledger.repeated_attempts()
+            wrong += self.ledger.repeated_attempts
         return wrong + self.broken_promises + self._wrong_payments(expected)
 
     def _wrong_payments(self, expected: Expected) -> list[str]:
@@ -94,19 +96,21 @@ class Turns:
         self._messages = expected_of(program).signals
 
     async def take(
-        self, process: Process, message: Message | None, random: Random, *, first: bool
-    ) -> tuple[Graph, Any]:
+        self, process: Process, random: Random, *, is_first: bool, due: datetime | None, claim: bool = False
+    ) -> tuple[Graph, Message | None]:
         """One process runs the program, as far as it gets.
 
-        :param message: what the last process returned.
+        :param is_first: none has run it before.
+        :param due: when the run goes on by itself, if the last process said so.
+        :param claim: whether it claims the graph.
         :returns: its graph, and what it returned; None if it did not come to that.
         """
         outside = Outside(self.manager, self._messages, self._ledger, self._clock, random)
-        answers = {} if first else await outside.act(message)
+        answers = {} if is_first else await outside.act(due)
         graph = self._graph(process, random)
         is_watched = random.random() < 0.5
         waits = (is_watched or outside.has_sent_all) and random.random() < 0.6
-        task = asyncio.ensure_future(graph.run({"value": START}, resume=answers or True, wait=waits))
+        task = asyncio.ensure_future(graph.run({"value": START}, resume=answers or True, wait=waits, claim=claim))
         process.stop = _stopping(task, graph)
         try:
             if not is_watched:
@@ -115,7 +119,9 @@ class Turns:
                 return graph, await task
         except Broken as error:
             if not process.is_dead:
-                self._ledger.note("repaired", error.args[0])
+                what, place, attempt = error.args
+                self._ledger.note("repaired", what)
+                self._ledger.note("attempt", place, str(attempt + 1))
         except BaseException as error:
             if not process.is_dead and not isinstance(error, asyncio.CancelledError):
                 raise
@@ -162,31 +168,47 @@ class _Running:
         self._left: dict[str, Any] = {}
         """What the last process has left of the journal."""
         self._broken_promises: list[str] = []
+        self._begun_at = 0
+        """How many lines the ledger had when the last process began."""
 
     async def to_the_end(self, disturbances: Sequence[Disturbance]) -> Ran:
-        moments, message = [], None
+        moments, due = [], None
         for number in range(MOST_PROCESSES):
             disturbance = disturbances[number] if number < len(disturbances) else None
             process = Process(self._ledger, self._clock, disturbance)
-            graph, message = await self._turns.take(process, message, self._random, first=not number)
+            self._begun_at = len(self._ledger.lines)
+            graph, message = await self._turns.take(process, self._random, is_first=not number, due=due)
             moments.append(process.moments)
             stored = await self._turns.manager.load_latest(GRAPH)
             if stored is not None:
-                self._broken_promises += differing_waits(self._left, stored.frontier.get("journal", {}))
-                self._left = stored.frontier.get("journal", {})
-            if message is not None and message.status == "completed":
-                commits = stored.execution_metadata["iteration"]
-                state = graph.get_state_snapshot()
-                return Ran(
-                    message.content["value"],
-                    state,
-                    commits,
-                    self._ledger,
-                    self._durability,
-                    moments,
-                    self._broken_promises,
-                )
+                self._check(stored, message, graph, process)
+            due = message.due if message is not None else None
+            if message is None or message.status != "completed":
+                continue
+            return Ran(
+                message.content["value"],
+                graph.get_state_snapshot(),
+                stored.execution_metadata["iteration"] if stored is not None else 0,
+                self._ledger,
+                self._durability,
+                moments,
+                self._broken_promises,
+            )
         raise AssertionError(f"The program has not ended after {MOST_PROCESSES} processes: {self._left}")
+
+    def _check(self, stored: GraphCheckpoint, message: Message | None, graph: Graph, process: Process) -> None:
+        """See whether a process has left what the one before it, its message and its graph promise."""
+        journal = stored.frontier.get("journal", {})
+        wrong = [*differing_waits(self._left, journal), *asked_again(journal, self._ledger)]
+        if message is not None:
+            wrong += differing_message(message, stored.execution_metadata)
+            if message.status == "drained" and process.disturbance is not None and process.disturbance.kind == "drain":
+                left = self._ledger.lines[self._begun_at :]
+                wrong += [f"{line} although there was time" for line in left if line[0] == "left"]
+        if not process.is_dead and graph.progress is not None:
+            found, said = stored.execution_metadata["iteration"], graph.progress.iteration
+            wrong += [f"the run ended at iteration {said}, and {found} is stored"] if found != said else []
+        self._left, self._broken_promises = journal, [*self._broken_promises, *wrong]
 
 
 def differing_waits(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
@@ -199,3 +221,21 @@ def differing_waits(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
         for name in fixed
         if before[key].get(name) != entry.get(name)
     ]
+
+
+def asked_again(journal: dict[str, Any], ledger: Ledger) -> list[str]:
+    """The questions that are open although a run was given the answer, and a step was told."""
+    answered = ledger.given & ledger.told
+    open = [entry["payload"] for entry in journal.values() if "payload" in entry and is_open(entry)]
+    return [f"the question {question} was answered, and is asked again" for question in open if question in answered]
+
+
+def differing_message(message: Message, stored: dict[str, Any]) -> list[str]:
+    """Where a message, and what is stored of its run, are not the same."""
+    due = message.due.isoformat() if message.due is not None else None
+    found = {
+        "status": (message.status, stored["reason"]),
+        "due": (due, stored.get("due")),
+        "questions": (len(message.interrupts), stored.get("questions", 0)),
+    }
+    return [f"{name} is {said!r}, and stored is {is_!r}" for name, (said, is_) in found.items() if said != is_]

@@ -44,7 +44,7 @@ class Lost(Exception):
 
 
 class Broken(Exception):
-    """Stays until somebody has repaired it, who is told the place."""
+    """Stays until somebody has repaired it, who is told what is broken, and the place and the attempt of the step."""
 
 
 class IdleClock(FakeClock):
@@ -88,17 +88,17 @@ class Process:
         self.is_dead = False
         self.stop: Callable[[Kind], None] = lambda kind: None
         """Stops its run."""
-        self._disturbance = disturbance
+        self.disturbance = disturbance
 
     def moment(self) -> None:
         """Something may happen now."""
         self.check()
         self.moments += 1
-        if self._disturbance is None or self.moments != self._disturbance.moment:
+        if self.disturbance is None or self.moments != self.disturbance.moment:
             return
-        if self._disturbance.kind == "kill":
+        if self.disturbance.kind == "kill":
             self._die()
-        self.stop(self._disturbance.kind)
+        self.stop(self.disturbance.kind)
 
     def check(self) -> None:
         """A dead process does nothing any more."""
@@ -113,7 +113,7 @@ class Process:
     def begin(self, place: str, attempt: int) -> None:
         """A step begins."""
         self.check()
-        if attempt > 1:
+        if attempt > 1 or place in self.ledger.attempts:
             self.ledger.note("attempt", place, str(attempt))
 
     async def pay(self, call: str) -> str:
@@ -122,6 +122,13 @@ class Process:
         await asyncio.sleep(0)
         self.moment()
         return paid(call)
+
+    async def pay_slowly(self, call: str) -> str:
+        """The same, in some turns of the event loop."""
+        result = await self.pay(call)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return result
 
     def pay_plainly(self, call: str) -> str:
         """The same in a thread."""

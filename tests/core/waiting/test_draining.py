@@ -21,7 +21,6 @@ from spark.graphs.checkpoint import (
     GraphCheckpoint,
     InMemoryCheckpointBackend,
 )
-from spark.graphs.engine import ending
 from tests.support.running import Countdown, Does, Failure, every_step, fan_out, history
 
 
@@ -326,9 +325,8 @@ class TestBeside:
         assert (await service.graph.run(resume=True)).status == "completed"
 
     async def test_a_plain_node_that_blocks_its_thread_is_reported_and_repeated(
-        self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+        self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr(ending, "TO_STOP", 0.02)
         let_go, began = threading.Event(), threading.Event()
 
         @node
@@ -337,7 +335,7 @@ class TestBeside:
             let_go.wait()
             return "late"
 
-        graph = stored(blocks)
+        graph = stored(blocks, cancel_grace=0.02)
         run = asyncio.create_task(graph.run())
         await until(began.is_set)
         graph.drain(grace=0.01)

@@ -17,7 +17,7 @@ import pytest
 from spark.graphs import ExitNode, Graph, MapProgress, Progress, node
 from spark_cli.progress import line
 from spark_cli.svg import svg_of
-from tests.plugins.support.command_line import counting_graph, file_url, infos, records, sequences, spark
+from tests.plugins.support.command_line import counting_graph, file_url, infos, sequences, spark
 
 MODULE = """
 import os, signal
@@ -69,24 +69,12 @@ def build():
     return Graph(start=odd, id="odd")
 
 @node
-async def waits(context):
-    print("reached", flush=True)
-    await __import__("asyncio").Event().wait()
-
-@node
-def blocks(context):
-    print("reached", flush=True)
-    __import__("time").sleep(3600)
-
-@node
 async def leaves(context):
     raise SystemExit(7)
 
-grace = CheckpointConfig(trigger_on_iteration=1000, cancel_grace=0.5)
-for last in (waits, blocks, leaves):
-    before = node(split.process, name=f"before {last.label()}")
-    before >> last
-    globals()[f"that_{last.label()}"] = Graph(start=before, id="stopped", checkpoint_config=grace)
+before = node(split.process, name="before leaves")
+before >> leaves
+that_leaves = Graph(start=before, id="stopped", checkpoint_config=CheckpointConfig(trigger_on_iteration=1000))
 
 @node
 async def mended(context):
@@ -222,27 +210,6 @@ def test_an_unfinished_run_is_not_cut_off_by_a_new_one() -> None:
     assert (done.code, done.out) == (1, "")
     assert "has an unfinished run" in done.err
     assert "--resume without --input finishes the run" in done.err
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("last", ["waits", "blocks"])
-def test_a_run_that_is_asked_to_end_is_saved_and_ends_by_the_signal(
-    last: str, number: signal.Signals, workplace: Path
-) -> None:
-    store = file_url(workplace / "store")
-    arguments = [sys.executable, "-m", "spark_cli", "run", f"graphs_of_mine:that_{last}", "--url", store]
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        while process.stderr.readline() != "reached\n":
-            assert process.poll() is None
-        process.send_signal(number)
-        _, told = process.communicate(timeout=30)
-
-    assert process.returncode == -number
-    assert f"stopped by {number.name}" in told
-    assert "checkpoint 'ckpt_stopped_000001'" in told
-    (record,) = records(store)
-    assert record.header.metadata["reason"] == "cancelled"
 
 
 def test_a_node_that_exits_gives_the_exit_code_and_the_run_is_saved() -> None:

@@ -56,33 +56,44 @@ def refuse(postgres: PostgresServer, table: str, refusal: str) -> None:
     """)
 
 
-@pytest.mark.parametrize("how", ["ABORT", "FAIL", "ROLLBACK"])
+@pytest.mark.parametrize("how", ["ABORT, 'refused'", "FAIL, 'refused'", "ROLLBACK, 'refused'", "IGNORE"])
 async def test_whatever_sqlite_refuses_in_a_shared_transaction_the_others_are_saved(tmp_path: Path, how: str) -> None:
-    """As with a full disk or a failing one, SQLite may end the whole transaction by itself."""
+    """As with a full disk or a failing one, SQLite may end the whole transaction by itself; or keep what it has stored."""
     async with DatabaseCheckpointBackend(f"sqlite:///{tmp_path}/c.db") as backend:
         await backend.put(make_record("first", 1))
         with closing(sqlite3.connect(tmp_path / "c.db")) as other:
             other.execute(
                 "CREATE TRIGGER refuse BEFORE INSERT ON checkpoints WHEN NEW.graph_id = 'victim' "
-                f"BEGIN SELECT RAISE({how}, 'refused'); END"
+                f"BEGIN SELECT RAISE({how}); END"
             )
 
-        *saved, failed = commit_together(backend, "a", "b", "victim")
+        a, b, failed, c = commit_together(backend, "a", "b", "victim", "c")
 
-        assert saved == [[], []]
-        assert isinstance(failed, BackendError)
+        assert [a, b, c] == [[], [], []]
+        assert isinstance(failed, SequenceTakenError if how == "IGNORE" else BackendError)
         assert "not known" not in str(failed)
-        assert [info.graph_id for info in (await backend.list()).infos] == ["a", "b", "first"]
+        assert [info.graph_id for info in (await backend.list()).infos] == ["a", "b", "c", "first"]
 
 
-@pytest.mark.parametrize("count", [2, 3, 48, 49, 60])
+async def test_a_record_that_is_stored_twice_is_refused_beside_others(tmp_path: Path) -> None:
+    """It has the nonce of what is stored, and is none that this transaction could have stored."""
+    async with DatabaseCheckpointBackend(f"sqlite:///{tmp_path}/c.db") as backend:
+        await backend.put(make_record("twice", 1))
+
+        a, refused = commit_together(backend, "a", "twice")
+
+        assert a == []
+        assert isinstance(refused, SequenceTakenError)
+
+
+@pytest.mark.parametrize("count", [2, 3, 48, 49, 104, 105])
 async def test_of_many_records_only_those_are_refused_whose_sequence_was_used(tmp_path: Path, count: int) -> None:
-    """One statement stores many of them, and repeats one where they are fewer than it takes."""
+    """One statement stores many of them, and gets rows of nothing where they are fewer than it takes."""
     async with DatabaseCheckpointBackend(f"sqlite:///{tmp_path}/c.db") as backend:
         await backend.put(make_record("used", 1))
         await backend.put(make_record("deleted", 1))
         await backend.delete("deleted", 1)
-        graph_ids = [f"graph {number:02}" for number in range(count)]
+        graph_ids = [f"graph {number:03}" for number in range(count)]
 
         assert commit_together(backend, *graph_ids) == [[]] * count
         for used in ("used", "deleted"):

@@ -154,6 +154,9 @@ class Listening:
     def execute_now(self, operations: Sequence[Operation]) -> None:
         return None
 
+    def is_one_statement(self, operations: Sequence[Operation]) -> bool:
+        return False
+
     def lane_of(self, operation: Operation) -> str:
         return operation.graph_id
 

@@ -217,7 +217,7 @@ class Graph:
 
         :param reason: what the message says as its ``reason``.
         :param grace: seconds that running nodes get to finish; then they are cancelled, and stay pending. A node that ignores its
-            cancellation, or blocks its thread, is left behind after 5 more.
+            cancellation, or blocks its thread, is left behind after ``cancel_grace`` more, 5 by default.
         :raises GraphDefinitionError: an argument can't be used.
         """
         request, handle = checked_drain(reason, grace), self._handle

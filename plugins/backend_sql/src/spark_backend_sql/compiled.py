@@ -53,8 +53,8 @@ class DriverRows:
 
     :param statement: what is done with rows, taking one of them from ``row``.
     :param row: a SELECT of one row of bound values.
-    :param counts: how many rows it can be run with, rising. The last row is repeated where there are fewer, which has to change
-        nothing.
+    :param counts: how many rows it can be run with, rising. Where there are fewer, it gets rows of NULLs, with which it has to
+        do nothing.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class DriverRows:
 
     def _run(self, driver: Any, rows: list[tuple[Any, ...]]) -> int:
         count = self._counts[bisect_left(self._counts, len(rows))]
-        rows += rows[-1:] * (count - len(rows))
+        rows += [(None,) * len(rows[0])] * (count - len(rows))
         cursor = driver.cursor()
         cursor.execute(self._texts[count], [*chain.from_iterable(rows)])
         changed: int = cursor.rowcount

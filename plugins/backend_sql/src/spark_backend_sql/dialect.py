@@ -47,6 +47,10 @@ class RefusedError(Exception):
     """Operations can't be carried out together: a sequence among them can't be used, or what is to be deleted is not there."""
 
 
+class PartlyStoredError(RefusedError):
+    """The same, and some of the records may be stored if they needed no BEGIN: a trigger that is not ours left out others."""
+
+
 class Dialect(ABC):
     """One kind of database. ``driver`` is the driver's own connection, as SQLAlchemy's engine makes it.
 
@@ -125,7 +129,10 @@ class Dialect(ABC):
         raise NotImplementedError
 
     def is_one_statement(self, operations: Sequence[Operation]) -> bool:
-        """Whether ``apply`` changes the database in one statement, which needs no BEGIN and COMMIT around it."""
+        """Whether ``apply_all`` changes the database in one statement, which needs no BEGIN and COMMIT around it.
+
+        The driver then takes the interpreter's lock when that begins and when it has ended, and never in between.
+        """
         return False
 
     def apply_all(self, driver: Any, operations: Sequence[Operation]) -> Outcomes:

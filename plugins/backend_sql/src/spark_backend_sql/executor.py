@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 from spark.errors import BackendError, SequenceTakenError
 from spark_backend_sql.connection import FIRST_PAUSE, Database
-from spark_backend_sql.dialect import RefusedError
+from spark_backend_sql.dialect import PartlyStoredError, RefusedError
 from spark_backend_sql.faults import is_away, is_locked, may_have_committed
 from spark_backend_sql.operations import Blocked, Delete, Forget, Operation, Outcome, Outcomes, Put
 
@@ -62,6 +62,10 @@ class TransactionExecutor:
     def lane_of(self, operation: Operation) -> str:
         """What operations have in common that one lock holds up: a graph, or the whole of a database that is a file."""
         return "" if self.database.dialect.runs_in_process else operation.graph_id
+
+    def is_one_statement(self, operations: Sequence[Operation]) -> bool:
+        """Whether a transaction of them is a single statement, during which no thread needs the interpreter's lock."""
+        return self.database.dialect.is_one_statement(operations)
 
     def _leave_in_doubt(self, doubts: Doubts) -> None:
         if doubts:
@@ -160,23 +164,32 @@ class _Attempt:
 
     def transact(self) -> Outcomes:
         """The same, statement by statement."""
+        dialect = self._database.dialect
         if self.in_doubt:
-            return self._in_transaction(self._database.dialect.apply)
+            return self._in_transaction(dialect.apply)
+        begins = not dialect.is_one_statement(self._ordered)
         try:
-            return self._in_transaction(self._database.dialect.apply_all)
-        except RefusedError:
-            return self._in_transaction(self._database.dialect.apply)
+            return self._in_transaction(dialect.apply_all, begins=begins)
+        except RefusedError as error:
+            if isinstance(error, PartlyStoredError) and not begins:  # otherwise it was rolled back
+                self.in_doubt = {operation: [] for operation in self._ordered}
+                self.in_doubt = self._database.writer.run(self._stored)
+        return self._in_transaction(dialect.apply)
 
-    def _in_transaction(self, apply: Callable[[Any, Sequence[Operation]], Outcomes]) -> Outcomes:
+    def _stored(self, driver: Any) -> Doubts:
+        """Those of the records that are stored."""
+        puts = [operation for operation in self._ordered if isinstance(operation, Put)]
+        return {put: [] for put in puts if self._database.dialect.is_stored(driver, put)}
+
+    def _in_transaction(
+        self, apply: Callable[[Any, Sequence[Operation]], Outcomes], *, begins: bool = True
+    ) -> Outcomes:
         self._outcomes = None
-        is_one_statement = not self.in_doubt and self._database.dialect.is_one_statement(self._ordered)
         try:
-            return self._database.writer.transact(
-                partial(self._apply, apply), no_wait=self._no_wait, begins=not is_one_statement
-            )
+            return self._database.writer.transact(partial(self._apply, apply), no_wait=self._no_wait, begins=begins)
         except Exception as error:
             # Without outcomes, no COMMIT was sent, unless the statement itself is the transaction.
-            done: Outcomes | None = {self._ordered[0]: []} if is_one_statement else self._outcomes
+            done: Outcomes | None = self._outcomes if begins else {each: [] for each in self._ordered}
             if done is not None and may_have_committed(error):
                 self.in_doubt = {**self.in_doubt, **_done(done)}
             raise

@@ -10,12 +10,25 @@ from functools import cached_property
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
-from sqlalchemy import URL, BigInteger, ColumnElement, Connection, Engine, Table, bindparam, event, exists, select
+from sqlalchemy import (
+    URL,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Engine,
+    Table,
+    bindparam,
+    case,
+    event,
+    exists,
+    null,
+    select,
+)
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.elements import ClauseElement
 
 from spark_backend_sql.compiled import DriverRows
-from spark_backend_sql.dialect import DELETED, IN_USE, LOCK_TIMEOUT, Dialect, RefusedError
+from spark_backend_sql.dialect import DELETED, IN_USE, LOCK_TIMEOUT, Dialect, PartlyStoredError, RefusedError
 from spark_backend_sql.operations import Forget, Operation, Outcomes, Put, PutBlobs
 from spark_backend_sql.schema import Tables
 
@@ -29,8 +42,12 @@ _ROOM: Final = 1_000_000
 """Bytes by which it is made longer at a time; to write them takes as long as some 20 saves gain by it."""
 _CACHE: Final = -500
 """KiB of pages that the writing connection keeps in memory: a run that saves much at once has them beside its state."""
-_ROWS_AT_ONCE: Final = (2, 4, 8, 16, 24, 32, 48)
-"""With so many rows there is a statement that inserts them. Older SQLites take 999 values, of which a row has 19."""
+_TAKES_MANY: Final = sqlite3.sqlite_version_info >= (3, 32)
+"""A statement may have thousands of values; in older SQLites it has 999, of which a row has 19."""
+_ROWS_AT_ONCE: Final = (2, 4, 8, 16, 24, 32, 48, *((64, 80, 104) if _TAKES_MANY else ()))
+"""With so many rows there is a statement that inserts them."""
+_UNDONE: Final = frozenset((sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_NOTNULL))
+"""Why SQLite undoes an INSERT OR ABORT as a whole. Where a trigger says RAISE(FAIL), it keeps the rows before that one."""
 _URI: Final = "file:"
 """How a path begins that is written as a URI."""
 
@@ -82,16 +99,19 @@ class SqliteDialect(Dialect):
         A save for which the file has to grow takes about half as long again, since the disk's own journal is written, too.
         What a transaction that was rolled back leaves in the log is written over by the next ones.
         """
+        if self._log_size >= _LONG_ENOUGH:  # and it does not become shorter
+            return
         if self._log is None:
             self._log = _log_of(driver)
         with suppress(OSError, sqlite3.Error):  # as it is, the log serves as well
             size = os.path.getsize(self._log)
             if size != self._log_size and size < _LONG_ENOUGH:  # the room that was made is used up
                 _write_for_nothing(driver, _ROOM)
-                self._log_size = os.path.getsize(self._log)
+                size = os.path.getsize(self._log)
+            self._log_size = size
 
     def is_one_statement(self, operations: Sequence[Operation]) -> bool:
-        return len(operations) == 1 and _only_adds(operations[0])
+        return len(operations) <= _ROWS_AT_ONCE[-1] and all(map(_only_adds, operations))
 
     def insert_into(self, table: Table) -> Any:
         return sqlite.insert(table)
@@ -105,13 +125,18 @@ class SqliteDialect(Dialect):
 
     @cached_property
     def _insert_records(self) -> DriverRows:
-        """Inserts many records, but for those whose sequence can't be used. Made for the first transaction with several."""
+        """Inserts many records, or fails and changes nothing if a sequence among them can't be used.
+
+        Made for the first transaction with several.
+        """
         table = self._records
         row = select(*(bindparam(column.name, type_=column.type).label(column.name) for column in table.columns))
         new, graphs = row.subquery("new").c, self._graphs.c
         was_deleted = exists().where(graphs.graph_id == new.graph_id, graphs.deleted_up_to >= new.sequence)
-        insert = sqlite.insert(table).from_select([*table.columns.keys()], select(*new).where(~was_deleted))
-        insert = insert.on_conflict_do_nothing(index_elements=["graph_id", "sequence"])
+        # Without a graph id no row is inserted. A row of nothing is one that there are too few of.
+        graph_id = case((was_deleted, null()), else_=new.graph_id)
+        rows = select(*(graph_id if each is new.graph_id else each for each in new)).where(new.sequence.is_not(None))
+        insert = sqlite.insert(table).prefix_with("OR ABORT").from_select([*table.columns.keys()], rows)
         return DriverRows(insert, row, self._sql, counts=_ROWS_AT_ONCE)
 
     def _replace(self, table: Table) -> ClauseElement:
@@ -138,8 +163,7 @@ class SqliteDialect(Dialect):
         A record for which one other is deleted takes that one's row, which is half the work.
         """
         if all(map(_only_adds, operations)):
-            if self._insert_all(driver, operations) < len(operations):  # type: ignore[arg-type]  # puts
-                raise RefusedError
+            self._insert_all(driver, operations)  # type: ignore[arg-type]  # puts
             return {each: [] for each in operations}
         puts = [operation for operation in operations if isinstance(operation, Put)]
         if len(puts) < len(operations) and any(isinstance(operation, Forget) for operation in operations):
@@ -147,8 +171,9 @@ class SqliteDialect(Dialect):
         replacing = [put for put in puts if _takes_a_row(put)]
         others = [each for each in operations if not _takes_a_row(each)] if replacing else operations
         added = [each for each in others if isinstance(each, Put)] if replacing else puts
-        if self._replace_all(driver, replacing) < len(replacing) or self._insert_all(driver, added) < len(added):
+        if self._replace_all(driver, replacing) < len(replacing):
             raise RefusedError
+        self._insert_all(driver, added)
         for each in operations:
             if isinstance(each, PutBlobs) or (isinstance(each, Put) and each.record.blobs):
                 self._insert_blob.run_many(driver, each.blobs)
@@ -167,11 +192,18 @@ class SqliteDialect(Dialect):
         replaced: int = self._replace_record.run_many(driver, rows).rowcount
         return replaced
 
-    def _insert_all(self, driver: Any, puts: Sequence[Put]) -> int:
-        """How many of the records could be inserted."""
+    def _insert_all(self, driver: Any, puts: Sequence[Put]) -> None:
+        """Insert all of the records, or raise ``RefusedError``."""
         if len(puts) == 1:
-            return self._insert_row(driver, puts[0])
-        return self._insert_records.run(driver, [put.values for put in puts])
+            if not self._insert_row(driver, puts[0]):
+                raise RefusedError
+            return
+        try:
+            inserted = self._insert_records.run(driver, [put.values for put in puts])
+        except sqlite3.IntegrityError as error:
+            raise (RefusedError if error.sqlite_errorcode in _UNDONE else PartlyStoredError) from error
+        if inserted < len(puts):
+            raise PartlyStoredError
 
     def _delete_all_rows(self, driver: Any, operations: Sequence[Operation]) -> None:
         addresses = [

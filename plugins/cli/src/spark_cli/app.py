@@ -15,7 +15,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    epilog="Exit codes: 0 success, 1 something failed or was found, 2 wrong usage.",
+    epilog="Exit codes: 0 success, 1 something failed or was found, 2 wrong usage; spark run has more.",
 )
 store = typer.Typer(
     help="Show, copy, verify and delete the checkpoints in a store.", no_args_is_help=True, rich_markup_mode=None

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from spark_cli.endings import waits_of
 from spark_cli.exit_codes import refuse
 from spark_cli.output import tell, tell_lines
-from spark_cli.signals import stopping
+from spark_cli.showing import counted
 from spark_cli.stores import opened_store
 from spark_cli.targets import find_target
 
@@ -33,19 +34,26 @@ def builder(target: str) -> Callable[[str], Any]:
     return build  # type: ignore[no-any-return]
 
 
-async def resume_due(build: Callable[[str], Any], url: str, *, limit: int) -> Recovery[Message]:
-    """Resume what is due in the store. A first signal lets it end at boundaries, and a second cancels it."""
+async def resume_due(
+    build: Callable[[str], Any], url: str, *, limit: int, stop: asyncio.Event, grace: float
+) -> Recovery[Message]:
+    """Resume what is due in the store.
+
+    :param stop: once it is set, runs end at their next boundaries.
+    :param grace: seconds that running nodes get to finish then.
+    """
     from spark.graphs.checkpoint import CheckpointManager
 
     async with opened_store(url) as store:
-        stop = asyncio.Event()
-        with stopping(stop):
-            recovery: Recovery[Message] = await CheckpointManager(store).resume_all(
-                lambda graph_id: _built(build, graph_id, store), limit=limit, stop=stop
-            )
+        recovery: Recovery[Message] = await CheckpointManager(store).resume_all(
+            lambda graph_id: _built(build, graph_id, store), limit=limit, stop=stop, grace=grace
+        )
     for graph_id, error in recovery.failed.items():
         tell(f"spark: the run of graph {graph_id!r} failed:")
         tell_lines("".join(traceback.format_exception(error)))
+    drained = sum(message.status == "drained" for message in recovery.resumed.values())
+    if drained:
+        tell(f"spark: {counted(drained, 'run')} stopped where they can be resumed, as the next call does.")
     return recovery
 
 
@@ -57,19 +65,6 @@ def report(recovery: Recovery[Message]) -> dict[str, Any]:
         },
         "failed": {graph_id: f"{type(error).__name__}: {error}" for graph_id, error in recovery.failed.items()},
         "skipped": recovery.skipped,
-    }
-
-
-def waits_of(message: Message) -> dict[str, Any]:
-    """What an unfinished run waits for, as JSON can have it; nothing for one that is complete."""
-    if message.status == "completed":
-        return {}
-    return {
-        "due": message.due and message.due.isoformat(),
-        "interrupts": [
-            {"id": interrupt.id, "node": interrupt.node, "payload": interrupt.payload}
-            for interrupt in message.interrupts
-        ],
     }
 
 

@@ -13,6 +13,12 @@ FINE: Final = 0
 FAILED: Final = 1
 """Something failed, or something was found that needs attention."""
 WRONG_USAGE: Final = 2
+INTERRUPTED: Final = 3
+"""A run waits for answers: to start it again changes nothing."""
+WAITING: Final = 4
+"""A run waits for a time or a signal: start it again when that has come."""
+DRAINED: Final = 75
+"""A run stopped because it was asked to: start it again at once. ``EX_TEMPFAIL`` of sysexits.h says the same."""
 
 
 def refuse(message: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the run is cancelled, so that it is saved, and then the process dies of the signal, as parents expect."""
+"""SIGINT and SIGTERM: the first one drains what runs, a second one cancels it, and a third one kills the process."""
 
 from __future__ import annotations
 
@@ -6,79 +6,108 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
-from typing import Any, Final, TypeVar
+from contextlib import contextmanager, redirect_stdout, suppress
+from types import FrameType
+from typing import Any, Final, NoReturn, TypeVar
 
-from spark_cli.output import tell_lines
+import typer
+
+from spark_cli.output import tell, tell_lines
 
 Result = TypeVar("Result")
 
 _ENDING: Final = (signal.SIGINT, signal.SIGTERM)
+_TO_EXIT: Final = 1.0
+"""Seconds that an orderly exit gets once all is saved and said."""
 
 
-async def until_stopped(work: Coroutine[Any, Any, Result]) -> Result:
-    """What the work returns; when a signal stops it, or something in it exits, the notes on the exception are shown first."""
-    with _cancelling(asyncio.current_task()) as received:
+class Stopping:
+    """What such signals do to some work.
+
+    :param drain: asks it to stop at a boundary; called in the signal handler.
+    :param says: what is said then.
+    """
+
+    def __init__(self, drain: Callable[[], object], *, says: str) -> None:
+        self._drain = drain
+        self._says = says
+        self.received: list[signal.Signals] = []
+        """Those that came."""
+
+    def wait_for(self, work: Coroutine[Any, Any, Result], *, show: Callable[[Result], int]) -> NoReturn:
+        """Do the work, and end the command. After a signal, that takes a second, even if a node blocks a thread.
+
+        :param show: shows the result, and returns the exit code.
+        """
+        with asyncio.Runner() as runner:  # closing it waits for threads, without bound
+            with redirect_stdout(sys.stderr):  # what nodes print, so that a script finds nothing but the result
+                result = runner.run(self._watched(work))
+            code = show(result)
+            if self.received:
+                timer = threading.Timer(_TO_EXIT, _exit_at_once, (code,))
+                timer.daemon = True
+                timer.start()
+            raise typer.Exit(code)
+
+    async def _watched(self, work: Coroutine[Any, Any, Result]) -> Result:
+        """What the work returns. When it is cancelled, or something in it exits, the notes on the exception are shown first."""
+        with self._handling():
+            try:
+                return await work
+            except (asyncio.CancelledError, SystemExit) as error:
+                for number in self.received[:1]:
+                    tell_lines(f"spark: stopped by {number.name}")
+                for note in getattr(error, "__notes__", ()):
+                    tell_lines(f"spark: {note}")
+                for number in self.received[:1]:
+                    _die_of(number)
+                raise
+
+    @contextmanager
+    def _handling(self) -> Iterator[None]:
+        """Plain signal handlers: a third signal kills even a process whose event loop is blocked."""
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+
+        def on_signal(number: int, frame: FrameType | None) -> None:
+            self.received.append(signal.Signals(number))
+            if len(self.received) == 1:
+                self._drain()
+                loop.call_soon_threadsafe(tell, f"spark: {self.received[0].name}: {self._says}")
+            elif len(self.received) == 2:
+                loop.call_soon_threadsafe(task.cancel)
+            else:
+                _kill(number)
+
+        before: dict[signal.Signals, Any] = {}
+        with suppress(ValueError):  # outside the main thread
+            for each in _ENDING:
+                before[each] = signal.signal(each, on_signal)
         try:
-            return await work
-        except (asyncio.CancelledError, SystemExit) as error:
-            for number in received[:1]:
-                tell_lines(f"spark: stopped by {number.name}")
-            for note in getattr(error, "__notes__", ()):
-                tell_lines(f"spark: {note}")
-            for number in received[:1]:
-                _die_of(number)
-            raise
-
-
-@contextmanager
-def stopping(stop: asyncio.Event) -> Iterator[None]:
-    """Within it, the first such signal sets the event, and another one cancels the task."""
-    task = asyncio.current_task()
-
-    def on_signal(number: signal.Signals) -> None:
-        if stop.is_set() and task is not None:
-            task.cancel()
-        if not stop.is_set():
-            tell_lines(f"spark: {number.name}: runs stop at their next boundary; the same signal again cancels them")
-        stop.set()
-
-    with _handling(on_signal):
-        yield
-
-
-@contextmanager
-def _cancelling(task: asyncio.Task[Any] | None) -> Iterator[list[signal.Signals]]:
-    """Within it, such a signal cancels the task, and is recorded."""
-    received: list[signal.Signals] = []
-
-    def on_signal(number: signal.Signals) -> None:
-        received.append(number)
-        if task is not None:
-            task.cancel()
-
-    with _handling(on_signal):
-        yield received
-
-
-@contextmanager
-def _handling(on_signal: Callable[[signal.Signals], None]) -> Iterator[None]:
-    loop = asyncio.get_running_loop()
-    with suppress(NotImplementedError, RuntimeError, ValueError):  # on Windows, and outside the main thread
-        for number in _ENDING:
-            loop.add_signal_handler(number, on_signal, number)
-    try:
-        yield
-    finally:
-        with suppress(NotImplementedError, RuntimeError, ValueError):
-            for number in _ENDING:
-                loop.remove_signal_handler(number)
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
 
 
 def _die_of(number: signal.Signals) -> None:
-    """End at once: an orderly exit would wait without bound for nodes that block a thread."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    """End at once, as a parent expects of a process that was stopped by the signal."""
+    _flush()
+    _kill(number)
+
+
+def _kill(number: int) -> None:
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
+
+
+def _exit_at_once(code: int) -> None:
+    _flush()
+    os._exit(code)
+
+
+def _flush() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()

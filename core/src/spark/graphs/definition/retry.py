@@ -212,7 +212,8 @@ class Retry(RetryRule):
         """The one that ``to_data`` described.
 
         :param lost: the names of exceptions that this program has not loaded are added to it; they are not retried.
-        :raises GraphDefinitionError, TypeError: ``to_data`` never gave this.
+        :raises GraphDefinitionError: ``to_data`` never gave this.
+        :raises TypeError: the same.
         """
         names = [str(name) for name in data["retry_on"]]
         found = {name: find_loaded(Exception, *name.partition(":")[::2]) for name in names}

@@ -16,7 +16,6 @@ from spark.graphs.concurrency.uncancellable import wait_until_done
 from spark.graphs.engine.final_save import FinalSave
 from spark.graphs.engine.outcome import Cause, Stop
 from spark.graphs.engine.run import GraphRun
-from spark.graphs.engine.spec import TO_STOP
 from spark.graphs.message import Message, open_questions
 from spark.graphs.values.failures import add_note, brief, error_data, message_of
 from spark.graphs.values.snapshots import snapshot
@@ -174,7 +173,7 @@ class Ending:
         request = self.run.draining
         assert request is not None
         await self._let_running_finish(until=self._drain_until)
-        await self._stop_steps(TO_STOP)
+        await self._stop_steps(self._config.cancel_grace)
         self._stop = self._first_failure or self._stop
         if self._lost is not None:
             self._stop = Stop(Cause.SAVING, self._lost)

@@ -265,7 +265,9 @@ class _Lineage:
         if self._logged > 2 * newer._length + _SPARE:
             log = self.log = version._number, []
             self._logged = len(changes[0]) + len(changes[1])
-        log[1].append(changes)
+        before = log[1]
+        # Of a loop that sets the same keys in each step, only one is kept: fewer objects for the garbage collector.
+        before.append(before[-1] if before and before[-1] == changes else changes)
         older.append(ref(version))
         if len(older) > self._tidy_from and not self.reading:
             self._tidy(newer._noted)

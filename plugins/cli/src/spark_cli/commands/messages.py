@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from spark_cli.answers import answer_of
 from spark_cli.exit_codes import refuse
 from spark_cli.options import Json, Url, not_a_url
 from spark_cli.output import say, say_json, say_table, tell
@@ -56,7 +55,7 @@ def answer(
 
     A run that is under way takes the answers. If there is none, spark run --resume continues with them.
     """
-    given = dict(map(_answer, answers))
+    given = dict(map(answer_of, answers))
     if not given:
         _show_questions(wait_for(_questions(url, graph_id)), as_json)
         return
@@ -101,21 +100,6 @@ def _value(text: str) -> Any:
         return json.loads(sys.stdin.read() if text == "-" else text)
     except ValueError as error:
         refuse(f"the value is not JSON: {error}. A text needs quotes of its own: '\"yes\"'.")
-
-
-def _answer(text: str) -> tuple[str, Any]:
-    found = next(_splits(text), None)
-    if found is None:
-        refuse(f"{text!r} must be ID=JSON, for instance 'ID=true'. A text needs quotes of its own: 'ID=\"yes\"'.")
-    return found
-
-
-def _splits(text: str) -> Iterator[tuple[str, Any]]:
-    """Id and answer: the id may contain a ``=``, and the answer begins after the first one that JSON follows."""
-    for at, character in enumerate(text):
-        if character == "=" and at:
-            with suppress(ValueError):
-                yield text[:at], json.loads(text[at + 1 :])
 
 
 def _check_persistent(store: CheckpointBackend) -> None:
