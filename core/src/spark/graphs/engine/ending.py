@@ -331,7 +331,8 @@ class Ending:
         if self._lost is not None:
             return None
         if not self._position.frontier:
-            return "completed" if final_save.saved is None and cause is not Cause.SAVING else None
+            is_saved = final_save.saved is not None and final_save.saved.metadata["reason"] == "completed"
+            return None if is_saved or cause is Cause.SAVING else "completed"
         if not isinstance(error, Exception):
             return "cancelled" if self._config.trigger_on_cancel else None
         if cause is Cause.BUDGET:
