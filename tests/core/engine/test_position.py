@@ -11,7 +11,8 @@ from spark.graphs.clock import SYSTEM_CLOCK
 from spark.graphs.definition.step import StepInput
 from spark.graphs.definition.topology import Topology
 from spark.graphs.engine.outcome import Finished
-from spark.graphs.engine.position import RunPosition, RunScope
+from spark.graphs.engine.position import RunPosition
+from spark.graphs.engine.run import RunScope
 from spark.graphs.engine.spec import FailureRule, RunSpec
 from spark.graphs.state.transactions import StateStore, StateWrites
 from spark.graphs.state.updates import DELETED

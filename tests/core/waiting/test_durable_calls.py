@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -435,7 +436,76 @@ class FullDisk(InMemoryCheckpointBackend):
         return await super().put(record)
 
 
+class Stalls(InMemoryCheckpointBackend):
+    """Stores nothing more, from a moment on, until it is cancelled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stalls = False
+        self.is_stalled = asyncio.Event()
+
+    async def put(self, record: Record) -> CheckpointInfo:
+        if self.stalls:
+            self.stalls = False
+            self.is_stalled.set()
+            await asyncio.Event().wait()
+        return await super().put(record)
+
+
 class TestEnds:
+    def test_a_call_that_waits_to_be_stored_when_the_event_loop_ends_is_stored_all_the_same(self) -> None:
+        backend, is_called, runs = Stalls(), asyncio.Event(), set[asyncio.Task[Any]]()
+
+        def stall() -> None:
+            backend.stalls = True
+
+        async def first(context: NodeContext) -> None:
+            await context.run("first", stall)
+
+        async def pays() -> None:
+            is_called.set()
+
+        async def second(context: NodeContext) -> None:
+            await backend.is_stalled.wait()
+            await context.run("second", pays)
+
+        def graph() -> Graph:
+            config = CheckpointConfig(backend=backend, trigger_on_iteration=1, cancel_grace=0.5)
+            start = Does(lambda context: {}, name="start")
+            start >> [Does(first, name="a"), Does(second, name="b")]
+            return Graph(start, id="g", checkpoint_config=config)
+
+        async def leave_it_running() -> None:
+            runs.add(asyncio.create_task(graph().run()))
+            await is_called.wait()
+            for _ in range(20):
+                await asyncio.sleep(0)
+
+        asyncio.run(leave_it_running())
+        (checkpoint, *_) = reversed(asyncio.run(history(graph())))
+        assert checkpoint.execution_metadata["reason"] == "cancelled"
+        assert checkpoint.frontier is not None
+        assert {name.partition(":")[2] for name in checkpoint.frontier["journal"]} == {"first", "second"}
+
+    @pytest.mark.skipif(sys.version_info < (3, 12), reason="there, no task runs before whoever made it waits")
+    async def test_calls_are_stored_where_tasks_are_eager(self) -> None:
+        service, loop = Service(), asyncio.get_running_loop()
+        loop.set_task_factory(asyncio.eager_task_factory)
+
+        async def work(context: NodeContext) -> None:
+            for key in ("first", "second", "third"):
+                await context.run(key, service.waits)
+
+        repeated = Repeated(work)
+        try:
+            await repeated.run()
+        finally:
+            loop.set_task_factory(None)
+
+        saved = [checkpoint.frontier for checkpoint in await history(repeated.graph())]
+        assert [len(frontier.get("journal", ())) for frontier in saved if frontier][:4] == [0, 1, 2, 3]
+        assert len(service.calls) == 3
+
     @pytest.mark.parametrize("handles", [True, False])
     async def test_a_result_that_cannot_be_stored_ends_the_run_whatever_the_step_does_about_it(
         self, handles: bool

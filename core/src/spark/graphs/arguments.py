@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final
 
 from spark.errors import GraphDefinitionError, GraphRestoreError, SparkError, SparkWarning
 from spark.graphs.checkpoint.configuration.config import CheckpointConfig, are_seconds
@@ -43,30 +42,30 @@ _DEFAULTS: Final = CheckpointConfig()
 _LOG = logging.getLogger("spark.checkpoint")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Arguments:
-    """The arguments of a graph, checked, and what its runs are made of."""
+    """The arguments of a graph, checked, and what its runs are made of.
 
-    graph_id: str
-    is_named: bool
-    """Whether the id was given, and is not a random one."""
-    checkpoint_config: CheckpointConfig | None
-    backend: CheckpointBackend | None
-    """Where checkpoints go; None when none are made."""
-    record_codec: RecordCodec | None
-    """What encodes them: the backend's own, unless a restored graph wrote in another way."""
-    observers: Observers
-    max_concurrency: int | None
-    node_threads: int
-    failure_rule: FailureRule
-    policy: StepPolicy
-    """What it says of steps that fail or take too long."""
-    clock: Clock
-    random: Random
+    :param id: None for a random one.
+    :raises GraphDefinitionError: one of them can't be used.
+    """
 
-    @classmethod
-    def checked(
-        cls,
+    __slots__ = (
+        "backend",
+        "checkpoint_config",
+        "clock",
+        "failure_rule",
+        "graph_id",
+        "is_named",
+        "max_concurrency",
+        "node_threads",
+        "observers",
+        "policy",
+        "random",
+        "record_codec",
+    )
+
+    def __init__(
+        self,
         *,
         id: str | None,
         checkpoint_config: Any,
@@ -77,31 +76,27 @@ class Arguments:
         policy: StepPolicy,
         clock: Clock,
         random: Random,
-    ) -> Self:
-        """The arguments of ``Graph``.
-
-        :param id: None for a random one.
-        :raises GraphDefinitionError: one of them can't be used.
-        """
-        graph_id = check_graph_id(id) if id is not None else f"graph_{random_hex(random, size=6)}"
+    ) -> None:
+        self.graph_id: Final = check_graph_id(id) if id is not None else f"graph_{random_hex(random, size=6)}"
+        self.is_named: Final = id is not None
+        """Whether the id was given, and is not a random one."""
         config = _checked_config(checkpoint_config)
         backend = config.open_backend() if config is not None and config.enabled else None
+        self.checkpoint_config: Final = config
+        self.backend: Final = backend
+        """Where checkpoints go; None when none are made."""
         if config is not None and backend is not None and config.combined_trigger() is not None:
-            _log_if_in_memory(backend, graph_id=graph_id)
-        return cls(
-            graph_id=graph_id,
-            is_named=id is not None,
-            checkpoint_config=config,
-            backend=backend,
-            record_codec=config.record_codec(backend) if config is not None and backend is not None else None,
-            observers=config.observers() if config is not None else Observers(),
-            max_concurrency=_checked_concurrency(max_concurrency),
-            node_threads=_checked_threads(node_threads),
-            failure_rule=_checked_failure_rule(on_failure, failure_grace),
-            policy=policy,
-            clock=clock,
-            random=random,
-        )
+            _log_if_in_memory(backend, graph_id=self.graph_id)
+        self.record_codec: Final = config.record_codec(backend) if config is not None and backend is not None else None
+        """What encodes them: the backend's own, unless a restored graph wrote in another way."""
+        self.observers: Final = config.observers() if config is not None else Observers()
+        self.max_concurrency: Final = _checked_concurrency(max_concurrency)
+        self.node_threads: Final = _checked_threads(node_threads)
+        self.failure_rule: Final = _checked_failure_rule(on_failure, failure_grace)
+        self.policy: Final = policy
+        """What it says of steps that fail or take too long."""
+        self.clock: Final = clock
+        self.random: Final = random
 
     def to_repeat(self) -> dict[str, Any]:
         """The arguments of ``Graph`` that a copy with other checkpoints has in common with it."""
@@ -133,7 +128,7 @@ class Arguments:
         self, topology: Topology, rename: Mapping[str, str] | None, *, for_result: bool
     ) -> StoredCheckpoints:
         """Those of this graph id, for a graph of this shape."""
-        return StoredCheckpoints(self.graph_id, self.backend, topology, rename, for_result)
+        return StoredCheckpoints(self.graph_id, self.backend, topology, rename, for_result=for_result)
 
     def new_recorder(self) -> Recorder | None:
         """A recorder for the checkpoints of one run; None when it makes none."""
@@ -216,7 +211,8 @@ class Arguments:
             attempts=Attempts(self.clock, self.random, default=self.policy, records_errors=config.record_errors),
             answered=answered,
         )
-        position.frontier.received.load(received)
+        if received:
+            position.frontier.received.load(received)
         services = Services(
             executor=LocalExecutor(
                 topology.plans,

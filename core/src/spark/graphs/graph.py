@@ -89,7 +89,7 @@ class Graph:
         clock: Clock = SYSTEM_CLOCK,
         random: Random = SYSTEM_RANDOM,
     ) -> None:
-        self._arguments = Arguments.checked(
+        self._arguments = Arguments(
             id=chosen_id(id, graph_id),
             checkpoint_config=checkpoint_config,
             max_concurrency=max_concurrency,
@@ -202,7 +202,8 @@ class Graph:
                 return await self._run_from(origin, wanted, trigger, answered, call)
         finally:
             try:
-                await call.release_claim()
+                if call.lease is not None:
+                    await call.lease.release()
             finally:
                 self._handle = None
 
@@ -355,7 +356,9 @@ class Graph:
         recorder = self._arguments.new_recorder()
         if recorder is not None:
             await recorder.open(parent=origin.parent, next_sequence=origin.next_sequence)
-        received = await self._session.received_before(origin, recorder)
+        received: Mapping[str, Any] = {}
+        if recorder is not None and origin.pending is None:  # a run that is resumed knows it itself
+            received = await self._session.received_before(recorder)
         self._session.begin_at(origin)
         if recorder is not None:
             recorder.continue_from(self._session.take_stored())

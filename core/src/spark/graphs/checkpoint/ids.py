@@ -28,7 +28,7 @@ def check_graph_id(graph_id: str) -> str:
 
     :raises InvalidIdError: it is empty, too long, or holds control characters or text that UTF-8 can't encode; or it is reserved.
     """
-    if is_derived(check_stored_graph_id(graph_id)):
+    if check_stored_graph_id(graph_id).startswith(DERIVED):
         raise InvalidIdError(
             f"The graph id {graph_id!r} begins with {DERIVED!r}, which is reserved for what is stored beside a graph. Choose "
             "another one."

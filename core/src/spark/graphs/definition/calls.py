@@ -10,8 +10,8 @@ from typing import Any, ParamSpec, TypeAlias, TypeVar, overload
 
 from spark.errors import NodeError
 from spark.graphs.concurrency.blocking import Threads, run_blocking
-from spark.graphs.definition.step_journal import CALL, StepJournal
-from spark.graphs.state.journal import Entry
+from spark.graphs.definition.step_journal import StepJournal
+from spark.graphs.state.journal import CALL, Entry
 from spark.graphs.values.failures import error_again, error_to_repeat
 from spark.graphs.values.snapshots import snapshot
 

@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime, timedelta
-from typing import Any, Final, overload
+from typing import TYPE_CHECKING, Any, Final, overload
 
 from spark.errors import RunError
 from spark.graphs.concurrency.blocking import Threads
-from spark.graphs.definition.calls import DurableCalls, P, RecordErrors, T
-from spark.graphs.definition.questions import ask, checked_key
-from spark.graphs.definition.retry import KIND as RETRY
-from spark.graphs.definition.signals import NO_DEFAULT, wait_for
 from spark.graphs.definition.step import StepInput
-from spark.graphs.definition.step_journal import CALL, StepJournal, plain_node_error
-from spark.graphs.definition.timers import sleep, sleep_until
-from spark.graphs.state.journal import QUESTION
+from spark.graphs.state.journal import RETRY
 from spark.graphs.state.step_state import Ended, GraphState, NodeState
 from spark.graphs.state.transactions import StateTransaction
+from spark.graphs.state.updates import MISSING
 from spark.graphs.values.failures import FailedAttempt
 from spark.graphs.values.snapshots import snapshot
+
+if TYPE_CHECKING:
+    from spark.graphs.definition.calls import DurableCalls, P, RecordErrors, T
+    from spark.graphs.definition.dialogue import Dialogue
 
 _UNREAD: Final = object()
 
@@ -52,7 +51,7 @@ class NodeContext:
         """What this step read and wrote of the graph's state; None while it touched nothing."""
         self._node_writes: StateTransaction | None = None
         """The same for the node's own state."""
-        self._journal: StepJournal | None = None
+        self._journal: Dialogue | None = None
         """What this step has asked the world outside; None while it asked nothing."""
 
     @property
@@ -197,9 +196,7 @@ class NodeContext:
         :raises SerializationError: the payload can't be saved.
         :raises TypeError: the key is no text.
         """
-        journal = self._open_journal("interrupt()")
-        name = journal.next_key(QUESTION, checked_key(key))
-        return ask(journal, name, payload, key=key, schema=schema)
+        return self._open_journal("interrupt()").interrupt(payload, key=key, schema=schema)
 
     @overload
     def run(
@@ -231,15 +228,14 @@ class NodeContext:
         :param record_errors: the types of errors that are an outcome, or True for all: they are recorded, and a repeated step
             gets them raised again, as ``DurableCallError`` where their type can't be made from what it said.
         """
-        return DurableCalls(self._open_journal("run()"), record_errors=record_errors, threads=self._threads)
+        return self._open_journal("run()").durable(record_errors=record_errors, threads=self._threads)
 
     def idempotency_key_for(self, key: str) -> str:
         """The ``idempotency_key`` of the next durable call with this key: another for each call of the step.
 
         Use it where the arguments of ``context.run`` are given; within the function, ``context.idempotency_key`` is the same.
         """
-        journal = self._open_journal("idempotency_key_for()")
-        return f"{self._step.idempotency_key}/{journal.coming_key(CALL, key).partition(':')[2]}"
+        return f"{self._step.idempotency_key}/{self._open_journal('idempotency_key_for()').coming_call(key)}"
 
     async def sleep(self, duration: timedelta | float) -> None:
         """Wait for so long, counted from the first time that the step comes here. No process has to stay alive meanwhile.
@@ -250,7 +246,7 @@ class NodeContext:
         :raises TypeError: it is neither.
         :raises ValueError: it is not finite, or ends after the year 9999.
         """
-        await sleep(self._open_journal(), duration)
+        await self._open_journal().sleep(duration)
 
     async def sleep_until(self, moment: datetime) -> None:
         """The same until this moment, or rather until the one that is given the first time that the step comes here.
@@ -259,14 +255,14 @@ class NodeContext:
         :raises TypeError: it is no datetime.
         :raises ValueError: UTC has no year for it.
         """
-        await sleep_until(self._open_journal(), moment)
+        await self._open_journal().sleep_until(moment)
 
     async def wait_for(
         self,
         name: str,
         *,
         timeout: timedelta | float | None = None,  # noqa: ASYNC109 - it may be days, and outlive the process
-        default: Any = NO_DEFAULT,
+        default: Any = MISSING,
     ) -> Any:
         """The value of the next message that is sent to the graph by this name: ``await manager.send(graph_id, name, value)``.
 
@@ -279,20 +275,22 @@ class NodeContext:
         :raises SignalTimeoutError: no message came in time.
         :raises RunError: the graph makes no checkpoints, so no message can ever come, and there is no timeout.
         """
-        return await wait_for(self._open_journal("wait_for()"), name, timeout=timeout, default=default)
+        return await self._open_journal("wait_for()").wait_for(name, timeout=timeout, default=default)
 
-    def _open_journal(self, what: str = "") -> StepJournal:
+    def _open_journal(self, what: str = "") -> Dialogue:
         """What the step has asked the world outside.
 
         :param what: what is called for that.
         :raises NodeError: this is a thread, where nothing can be awaited.
         """
         if self._journal is None:
+            from spark.graphs.definition.dialogue import Dialogue, plain_node_error  # most nodes ask for nothing
+
             try:
                 asyncio.get_running_loop()
             except RuntimeError:
                 raise plain_node_error(self.node, what) from None
-            self._journal = StepJournal(self._step)
+            self._journal = Dialogue(self._step)
             if self._ended is not None:
                 self._journal.end()
         return self._journal

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from threading import Lock
 from types import FunctionType
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -110,8 +109,10 @@ class Edge(Generic[End]):
         """Something that can be hashed, and that the same edge has, too; most others have something else."""
         equals = None
         if self._expected:
-            with suppress(Exception):  # among the values is a list, for instance
+            try:
                 equals = frozenset(self._expected)
+            except Exception:  # among the values is a list, for instance
+                equals = None
         return id(self.target), self.priority, equals, self.each and self.each.key
 
     def condition_label(self) -> str:

@@ -6,10 +6,12 @@ import math
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import Enum
-from typing import Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from spark.errors import GraphDefinitionError
-from spark.graphs.definition.retry import CustomRetry, Retry, RetryFunction, RetryRule, retry_rule
+
+if TYPE_CHECKING:
+    from spark.graphs.definition.retry import Retry, RetryFunction, RetryRule
 
 
 class Unset(Enum):
@@ -23,7 +25,7 @@ class Unset(Enum):
 
 UNSET: Final = Unset.UNSET
 """Of an option of a node: the graph's default holds."""
-RetryOption: TypeAlias = Retry | RetryFunction | Literal[False] | Unset | None
+RetryOption: TypeAlias = "Retry | RetryFunction | Literal[False] | Unset | None"
 TimeOption: TypeAlias = float | timedelta | Unset | None
 
 
@@ -63,7 +65,7 @@ class StepPolicy:
         :raises GraphDefinitionError: one of them can't be used.
         """
         return cls(
-            UNSET if retry is UNSET else retry_rule(retry, where=f"The retry= of {where}"),
+            _rule(retry, where),
             _time("timeout", timeout, where),
             _time("idle_timeout", idle_timeout, where),
         )
@@ -111,17 +113,19 @@ class StepPolicy:
         """Whether an execution has limits, or its rule for retries asks when it began."""
         limits, rule = self.time_limits, self.retry
         has_limits = limits.timeout is not None or limits.idle_timeout is not None
-        return has_limits or (isinstance(rule, Retry) and rule.asks_for_time)
+        return has_limits or (rule is not UNSET and rule is not None and rule.asks_for_time)
 
     def to_repeat(self) -> dict[str, Any]:
         """The arguments of ``Graph`` that give it again."""
         given = self._given()
-        if isinstance(self.retry, CustomRetry):
-            given["retry"] = self.retry.given
+        if given.get("retry"):
+            given["retry"] = given["retry"].given
         return given
 
     def to_data(self) -> dict[str, Any]:
         """What checkpoints record of it: options that were not given are left out, and rules that are functions say so."""
+        if self is NO_POLICY:
+            return {}
         data = self._given()
         if data.get("retry"):
             data["retry"] = data["retry"].to_data() or CODE
@@ -139,6 +143,8 @@ class StepPolicy:
             del found["retry"]
             lost.append("its retry= is a function")
         elif found.get("retry") is not None:
+            from spark.graphs.definition.retry import Retry
+
             unknown: list[str] = []
             found["retry"] = Retry.from_data(found["retry"], lost=unknown)
             lost += [f"its retry= is for {name}, which is not loaded in this program" for name in unknown]
@@ -152,6 +158,14 @@ OPTIONS: Final = ("retry", "timeout", "idle_timeout")
 CODE: Final = "code"
 """What is recorded of a rule that is a function."""
 NO_POLICY: Final = StepPolicy()
+
+
+def _rule(retry: Any, where: str) -> RetryRule | Unset | None:
+    if retry is UNSET or retry is None or retry is False:
+        return UNSET if retry is UNSET else None
+    from spark.graphs.definition.retry import retry_rule  # most programs retry nothing
+
+    return retry_rule(retry, where=f"The retry= of {where}")
 
 
 def _time(name: str, value: Any, where: str) -> float | Unset | None:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from random import Random
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from spark.errors import (
     GraphDefinitionError,
@@ -24,8 +24,6 @@ RetryFunction: TypeAlias = Callable[[Exception, int], float | timedelta | Litera
 """What a user may write instead of a ``Retry``: called with the error and the attempt that failed, it returns how long to wait,
 in seconds or as a ``timedelta``; None or False for no further attempt."""
 
-KIND: Final = "retry"
-"""The key of the journal's entry, of which a step has one at most."""
 HOPELESS: Final = (
     GraphDefinitionError,
     GraphRestoreError,
@@ -80,17 +78,46 @@ Strategy: TypeAlias = Callable[[Any], Any]
 """A function of an ``AttemptState``, for instance one of tenacity's."""
 
 
-class RetryRule(Protocol):
+class RetryRule:
     """What a node's ``retry`` comes down to."""
+
+    __slots__ = ()
+
+    @property
+    def given(self) -> Any:
+        """What the user wrote."""
+        return self
+
+    @property
+    def asks_for_time(self) -> bool:
+        """Whether it may ask how long all attempts have taken together."""
+        return False
 
     def delay(self, state: AttemptState, random: Random) -> float | None:
         """Seconds until the next attempt; None for no more."""
+        raise NotImplementedError
+
+    def delay_after(
+        self, error: Exception, attempt: int, random: Random, *, seconds_since_start: float, idle_for: float
+    ) -> float | None:
+        """The same after an attempt that failed with this error.
+
+        :param seconds_since_start: from the beginning of the first attempt.
+        :param idle_for: seconds for which the attempts so far have waited.
+        :raises Exception: whatever a function of the user raised.
+        """
+        if isinstance(error, HOPELESS):
+            return None
+        return self.delay(
+            AttemptState(error, attempt, seconds_since_start=seconds_since_start, idle_for=idle_for), random
+        )
 
     def to_data(self) -> dict[str, Any] | None:
         """What checkpoints record of it; None where that is not possible."""
+        return None
 
 
-class Retry:
+class Retry(RetryRule):
     """A failed step is executed again, after a while that grows from attempt to attempt.
 
     Times are in seconds, or a ``timedelta``. An instance is never changed, and may serve many nodes.
@@ -154,7 +181,7 @@ class Retry:
 
     @property
     def asks_for_time(self) -> bool:
-        """Whether it has strategies, which may ask how long all attempts have taken together."""
+        """Whether it has strategies, which may."""
         return bool(self.stop or self.wait or self.retry)
 
     def delay(self, state: AttemptState, random: Random) -> float | None:
@@ -233,24 +260,25 @@ class Retry:
         return f"Retry(max_attempts={self.max_attempts!r}, initial_interval={self.initial_interval:g})"
 
 
-class CustomRetry:
+class CustomRetry(RetryRule):
     """A user's own function as a rule."""
 
-    __slots__ = ("given",)
+    __slots__ = ("_function",)
 
     def __init__(self, function: RetryFunction) -> None:
-        self.given: RetryFunction = function
+        self._function = function
+
+    @property
+    def given(self) -> RetryFunction:
+        return self._function
 
     def delay(self, state: AttemptState, random: Random) -> float | None:
         """What the function says.
 
         :raises Exception: it raised, or returned something that is no time.
         """
-        answer = self.given(state.outcome.exception(), state.attempt_number)
+        answer = self._function(state.outcome.exception(), state.attempt_number)
         return None if answer is None or answer is False else checked_seconds(answer)
-
-    def to_data(self) -> None:
-        """Nothing: a function is not stored."""
 
 
 def retry_rule(retry: Any, *, where: str) -> RetryRule | None:

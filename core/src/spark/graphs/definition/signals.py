@@ -9,9 +9,9 @@ from spark.errors import RunError, SignalTimeoutError
 from spark.graphs.definition.step_journal import StepJournal
 from spark.graphs.definition.timers import end_of, length_of
 from spark.graphs.state.journal import SIGNAL, Entry, checked_signal, is_open
+from spark.graphs.state.updates import MISSING
 from spark.graphs.values.snapshots import snapshot
 
-NO_DEFAULT: Final = object()
 _CALL: Final = "context.wait_for(timeout={!r})"
 
 
@@ -34,7 +34,7 @@ async def wait_for(
         await journal.wait(key, entry)
     if "value" in entry:
         return snapshot(entry["value"])
-    if default is NO_DEFAULT:
+    if default is MISSING:
         raise SignalTimeoutError(
             f"No signal {name!r} came to node {journal.step.node!r} of graph {journal.step.scope.graph_id!r} within the "
             "timeout. To continue without it, catch this error, or give wait_for a default=."

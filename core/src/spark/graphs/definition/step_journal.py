@@ -11,11 +11,9 @@ from typing import Any, Final, NoReturn
 
 from spark.errors import NodeError, RunError, StepSuspended
 from spark.graphs.definition.step import StepInput
-from spark.graphs.state.journal import Entry
+from spark.graphs.state.journal import CALL, Entry
 from spark.graphs.values.snapshots import snapshot
 
-CALL: Final = "call"
-"""The kind of durable calls."""
 _UNDER_WAY: Final[ContextVar[tuple[StepJournal, str] | None]] = ContextVar("spark_durable_call", default=None)
 """The durable call that this code runs in: of which step, and the key of its entry."""
 _TURNS: Final = 4
@@ -168,6 +166,15 @@ class StepJournal:
             if not self._in_flight:
                 self._idle.set()
 
+    @staticmethod
+    def failure_in(error: BaseException) -> BaseException | None:
+        """How a step failed that raised this; None if it is suspended, also by the group that a ``TaskGroup`` raises."""
+        if isinstance(error, StepSuspended):
+            return None
+        if isinstance(error, BaseExceptionGroup):
+            return error.split(StepSuspended)[1]
+        return error
+
     async def until_calls_end(self) -> None:
         """Wait for the durable calls that are under way: what was paid for is recorded, however the step ends."""
         while self._in_flight:
@@ -230,20 +237,3 @@ def _numbered(name: str, count: int, *, has_key: bool) -> str:
     if not has_key:
         return f"{name}{count}"
     return name if count == 1 else f"{name}#{count}"
-
-
-def failure_beside_suspension(error: BaseException) -> BaseException | None:
-    """How a step failed that raised this; None if it is suspended, also by the group that a ``TaskGroup`` raises."""
-    if isinstance(error, StepSuspended):
-        return None
-    if isinstance(error, BaseExceptionGroup):
-        return error.split(StepSuspended)[1]
-    return error
-
-
-def plain_node_error(node: str, what: str) -> NodeError:
-    """Why a plain node can't do this."""
-    return NodeError(
-        f"Node {node!r} is a plain function, which runs in a thread, and context.{what} belongs to the event loop of the run. "
-        "Make the node async; what blocks can stay plain: await context.run(key, function, …) runs it in a thread."
-    )

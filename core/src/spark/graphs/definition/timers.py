@@ -7,9 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from spark.graphs.definition.step_journal import StepJournal
-from spark.graphs.state.journal import is_open
-
-KIND = "sleep"
+from spark.graphs.state.journal import SLEEP, is_open
 
 
 async def sleep(journal: StepJournal, duration: timedelta | float) -> None:
@@ -25,7 +23,7 @@ async def sleep_until(journal: StepJournal, moment: datetime) -> None:
 
 
 async def _wait(journal: StepJournal, until: Callable[[datetime], datetime]) -> None:
-    name = journal.next_key(KIND, "")
+    name = journal.next_key(SLEEP, "")
     entry = journal.entry(name)
     if entry is None:
         now = journal.now()

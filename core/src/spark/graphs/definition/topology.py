@@ -57,6 +57,8 @@ class Topology:
 
         :param default: what the graph says of nodes that say nothing.
         """
+        if default is NO_POLICY and not self._with_policies:
+            return {}
         plans = self._with_policies if default is NO_POLICY else [*self.plans.values()]
         policies = {plan.key: plan.policy.over(default) for plan in plans}
         return {key: policy.time_limits for key, policy in policies.items() if policy.is_watched}

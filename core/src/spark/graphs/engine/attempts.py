@@ -5,18 +5,20 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spark.errors import RuleError
 from spark.graphs.clock import SYSTEM_CLOCK, SYSTEM_RANDOM, Clock
 from spark.graphs.definition.plan import NodePlan
 from spark.graphs.definition.policies import NO_POLICY, UNSET, StepPolicy
-from spark.graphs.definition.retry import HOPELESS, AttemptState, RetryRule
 from spark.graphs.definition.step import StepInput
 from spark.graphs.engine.outcome import Failed
 from spark.graphs.state.journal import Entry
 from spark.graphs.values.failures import add_note, brief, error_data
 from spark.wording import raised
+
+if TYPE_CHECKING:
+    from spark.graphs.definition.retry import RetryRule
 
 _LOG = logging.getLogger("spark.run")
 
@@ -48,15 +50,12 @@ class Attempts:
         :raises RuleError: the rule of the node raised, or made no sense.
         """
         error, rule = failed.error, self._rule_of(plan)
-        if rule is None or not isinstance(error, Exception) or isinstance(error, HOPELESS):
+        if rule is None or not isinstance(error, Exception):
             return None
         now, idle = self._clock.utc_now(), before.get("idle", 0.0) if before is not None else 0.0
         began = before.get("began") if before is not None else None
         start = datetime.fromisoformat(began) if began is not None else failed.began or now
-        state = AttemptState(
-            error, step.attempt, seconds_since_start=max(0.0, (now - start).total_seconds()), idle_for=idle
-        )
-        delay = self._ask(rule, state, step)
+        delay = self._ask(rule, error, step, seconds_since_start=max(0.0, (now - start).total_seconds()), idle_for=idle)
         if delay is None:
             return None
         _LOG.info(
@@ -90,12 +89,10 @@ class Attempts:
             rule = self._default.retry
         return None if rule is UNSET else rule
 
-    def _ask(self, rule: RetryRule, state: AttemptState, step: StepInput) -> float | None:
+    def _ask(self, rule: RetryRule, failed: Exception, step: StepInput, **times: float) -> float | None:
         try:
-            return rule.delay(state, self._random)
+            return rule.delay_after(failed, step.attempt, self._random, **times)
         except Exception as error:
             failure = RuleError(f"The retry= of node {step.node!r} can't be followed: {raised(error)}.")
-            add_note(
-                failure, f"it was asked about attempt {step.attempt}, which raised {brief(state.outcome.exception())}"
-            )
+            add_note(failure, f"it was asked about attempt {step.attempt}, which raised {brief(failed)}")
             raise failure from error

@@ -41,8 +41,10 @@ class Autosave:
         """So is one, here or beside running steps."""
         self._idle: asyncio.Future[None] | None = None
         """Set when none is any more, if somebody waits for that."""
-        self._next_persist: asyncio.Task[None] | None = None
-        """Will save, as soon as that is so, what steps wait for: whatever is committed until then is in it."""
+        self._persisting: asyncio.Task[None] | None = None
+        """Saves what steps wait for, as soon as that is so."""
+        self._may_share = False
+        """It has not begun: whatever is committed until then is in it."""
 
     @property
     def is_saved(self) -> bool:
@@ -97,9 +99,12 @@ class Autosave:
 
         :raises CheckpointError: it could not be saved.
         """
-        if self._next_persist is None:
-            self._next_persist = asyncio.create_task(self._persist(), name="spark-graphs: saving what a step waits for")
-        task = self._next_persist
+        if not self._may_share:
+            self._may_share = True
+            self._persisting = asyncio.create_task(self._persist(), name="spark-graphs: saving what a step waits for")
+            self._persisting.add_done_callback(self._on_persisted)
+        task = self._persisting
+        assert task is not None
         try:
             await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -108,18 +113,23 @@ class Autosave:
 
     async def settle(self) -> None:
         """Wait until nothing of that is being saved any more."""
-        while self._next_persist is not None or self._is_busy:
+        while self._may_share or self._is_busy:
             await self._until_idle()
 
     async def _persist(self) -> None:
         await self._turn()
-        self._is_busy, self._next_persist = True, None
+        self._is_busy, self._may_share = True, False
         try:
             capture = self._position.capture(self._spec, reason="call", remembered=self._trigger.memory())
             self._facts.saved = capture
             await self._saver.save_durably(capture)
         finally:
             self._end_turn()
+
+    def _on_persisted(self, task: asyncio.Task[None]) -> None:
+        if self._may_share and task is self._persisting:  # cancelled before its turn: the event loop is shut down
+            self._may_share = False
+            self._wake_idle()
 
     async def _turn(self) -> None:
         while self._is_busy:
@@ -132,6 +142,9 @@ class Autosave:
 
     def _end_turn(self) -> None:
         self._is_busy = False
+        self._wake_idle()
+
+    def _wake_idle(self) -> None:
         if self._idle is not None:
             self._idle.set_result(None)
             self._idle = None

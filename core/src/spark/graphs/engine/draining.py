@@ -59,11 +59,6 @@ class RunHandle:
         if self._ending is not None:
             self._ending.lose(error)
 
-    async def release_claim(self) -> None:
-        """The run has ended: let others have the claim."""
-        if self.lease is not None:
-            await self.lease.release()
-
     @staticmethod
     def _drain(ending: Ending, request: Drain) -> None:
         ending.run.stop_at_boundary(request)

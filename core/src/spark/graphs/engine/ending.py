@@ -15,8 +15,7 @@ from spark.graphs.concurrency.uncancellable import wait_until_done
 from spark.graphs.engine.final_save import FinalSave
 from spark.graphs.engine.outcome import Cause, Stop
 from spark.graphs.engine.run import GraphRun
-from spark.graphs.engine.waits import open_waits
-from spark.graphs.message import Message
+from spark.graphs.message import Message, open_questions
 from spark.graphs.values.failures import add_note, brief, error_data, message_of
 from spark.graphs.values.snapshots import snapshot
 
@@ -78,7 +77,8 @@ class Ending:
                 await self._save_or_raise("resumed")  # so that whoever had the claim can't save any more
             await self._take_steps()
             message = await self._left()
-            await self.run.prune_inbox()
+            if self.run.waits is not None:
+                await self.run.waits.inbox.prune()  # what the run has received, now that it has saved that
             return message
         except BaseException as error:
             await self._shut_down(error)
@@ -237,20 +237,20 @@ class Ending:
 
     async def _pause(self) -> Message:
         """All that is left waits for something outside: save that, and return what it is."""
-        status = "interrupted" if open_waits(self._position.frontier).interrupts else "waiting"
+        status = "interrupted" if open_questions(self._position.frontier.capture()) else "waiting"
         await self._save_or_raise(status)
         return self._unfinished(status)
 
     def _unfinished(self, status: str, *, reason: str = "") -> Message:
-        open = open_waits(self._position.frontier)
+        frontier = self._position.frontier
         return Message(
             content=None,
             status=status,
             node=self._position.last_node,
             run_id=self._spec.run_id,
             resumed=self._spec.is_resumed,
-            interrupts=open.interrupts,
-            due=open.due,
+            interrupts=open_questions(frontier.capture()),
+            due=frontier.suspended.next_due(),
             reason=reason,
         )
 
@@ -333,7 +333,8 @@ class Ending:
         if self._lost is not None:
             return None
         if not self._position.frontier:
-            return "completed" if final_save.saved is None and cause is not Cause.SAVING else None
+            is_saved = final_save.saved is not None and final_save.saved.metadata["reason"] == "completed"
+            return None if is_saved or cause is Cause.SAVING else "completed"
         if not isinstance(error, Exception):
             return "cancelled" if self._config.trigger_on_cancel else None
         if cause is Cause.BUDGET:

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from spark.graphs.clock import SYSTEM_CLOCK, Clock
 from spark.graphs.concurrency.blocking import NodeThreads, run_blocking
@@ -15,10 +15,11 @@ from spark.graphs.definition.context import NodeContext
 from spark.graphs.definition.plan import NodePlan
 from spark.graphs.definition.policies import TimeLimits
 from spark.graphs.definition.step import StepInput
-from spark.graphs.definition.step_journal import StepJournal, failure_beside_suspension
-from spark.graphs.definition.watched import WatchedStep
 from spark.graphs.engine.outcome import Cancelled, Failed, Finished, Outcome, Suspended
-from spark.graphs.engine.time_limits import WatchedSteps
+
+if TYPE_CHECKING:
+    from spark.graphs.definition.step_journal import StepJournal
+    from spark.graphs.engine.time_limits import WatchedSteps
 
 
 class Executor(Protocol):
@@ -50,14 +51,14 @@ class LocalExecutor:
     ) -> None:
         self._plans = plans
         self._threads = NodeThreads(threads)
-        self._watched = WatchedSteps(limits, clock, self.execute) if limits else None
+        self._watched = self._watching(limits, clock) if limits else None
 
     async def execute(self, step: StepInput) -> Outcome:
         plan = self._plans[step.token.node]
         process = plan.node.process
         context = NodeContext(step, self._threads) if plan.takes_context else None
         if self._watched is not None and plan.key in self._watched:
-            if not isinstance(step, WatchedStep):
+            if not self._watched.is_watching(step):
                 return await self._watched.execute(step, plan)
             step.end_context = context._end if context is not None else None
         try:
@@ -85,6 +86,11 @@ class LocalExecutor:
         if self._watched is not None:
             self._watched.close()
 
+    def _watching(self, limits: Mapping[str, TimeLimits], clock: Clock) -> WatchedSteps:
+        from spark.graphs.engine.time_limits import WatchedSteps  # most graphs set no limits
+
+        return WatchedSteps(limits, clock, self.execute)
+
     async def _execute_in_thread(self, process: Callable[..., Any], *arguments: Any) -> Any:
         result = await run_blocking(copy_context().run, process, *arguments, executor=self._threads)
         return await result if inspect.isawaitable(result) else result
@@ -92,7 +98,7 @@ class LocalExecutor:
 
 async def _outcome_of(journal: StepJournal, error: BaseException) -> Outcome:
     """How a step ends that raised this, once its durable calls have ended."""
-    failure = failure_beside_suspension(error)
+    failure = journal.failure_in(error)
     if not isinstance(failure, SystemExit | KeyboardInterrupt):
         try:
             await journal.until_calls_end()

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum, auto
-from typing import Any, NamedTuple, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from spark.errors import NodeError
 from spark.graphs.definition.step import StepInput
@@ -101,12 +101,17 @@ class Cause(Enum):
     """The run was asked to stop at a boundary."""
 
 
-class Drain(NamedTuple):
-    """A request to stop a run at a boundary."""
+class Drain:
+    """A request to stop a run at a boundary.
 
-    reason: str
-    grace: float
-    """Seconds that running steps get to finish."""
+    :param grace: seconds that running steps get to finish.
+    """
+
+    __slots__ = ("grace", "reason")
+
+    def __init__(self, reason: str, grace: float) -> None:
+        self.reason: str = reason
+        self.grace: float = grace
 
     def after(self, first: Drain | None) -> Drain:
         """The two requests as one: the reason of the first, and the shorter time."""

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
 from spark.errors import RuleError, RunError, SerializationError
 from spark.graphs.checkpoint.policies.metrics import metrics_in
-from spark.graphs.clock import Clock
 from spark.graphs.definition.plan import NodePlan
-from spark.graphs.definition.retry import KIND as RETRY
 from spark.graphs.definition.step import StepInput
 from spark.graphs.engine.attempts import Attempts
 from spark.graphs.engine.captured import CapturedPosition
@@ -19,7 +15,7 @@ from spark.graphs.engine.outcome import Cause, Failed, Finished, Outcome, Stop, 
 from spark.graphs.engine.spec import RunSpec
 from spark.graphs.message import Message
 from spark.graphs.state.frontier import Frontier
-from spark.graphs.state.journal import Entry
+from spark.graphs.state.journal import RETRY, Entry
 from spark.graphs.state.suspended import open_facts
 from spark.graphs.state.token import Token
 from spark.graphs.state.transactions import StateStore, StateWrites
@@ -28,36 +24,65 @@ from spark.graphs.values.snapshots import Check, snapshot
 from spark.graphs.values.tracked import TrackedMapping
 
 
-@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class RunPosition:
-    """Committed state and pending work. Only commits change it, so at any moment it is a consistent snapshot."""
+    """Committed state and pending work. Only commits change it, so at any moment it is a consistent snapshot.
 
-    state: StateStore
-    node_states: dict[str, StateStore]
-    frontier: Frontier
-    iteration: int = 0
-    """How many steps were committed since the run began, counted on across a resume."""
-    last_node: str | None = None
-    """The key of the node whose step was committed last."""
-    result: Message | None = None
-    """What the last finishing node returned; None while none has finished."""
-    error: dict[str, Any] | None = None
-    """Why the run failed, as checkpoints record it, as long as the failed step is pending."""
-    check: Check | None = None
-    """Whether a value can be saved where the checkpoints go."""
-    saving_error: BaseException | None = None
-    """Why something could not be saved that a step waits for. It ends that step, and the run, however the step handles errors."""
-    attempts: Attempts = field(default_factory=Attempts)
-    """Decides whether a failed step is executed again."""
-    is_urgent: bool = False
-    """What changed last has to be durable whatever the triggers say: a step waits for something, or has been told something."""
-    _nodes_with_state: TrackedMapping[StateStore] = field(init=False, repr=False)
+    :param check: whether a value can be saved where the checkpoints go.
+    """
 
-    def __post_init__(self) -> None:
-        self.state.check = self.check
-        self._nodes_with_state = TrackedMapping(StateStore.capture)
+    __slots__ = (
+        "_nodes_with_state",
+        "attempts",
+        "check",
+        "error",
+        "frontier",
+        "is_urgent",
+        "iteration",
+        "last_node",
+        "node_states",
+        "result",
+        "saving_error",
+        "state",
+    )
+
+    def __init__(
+        self,
+        *,
+        state: StateStore,
+        node_states: dict[str, StateStore],
+        frontier: Frontier,
+        iteration: int = 0,
+        last_node: str | None = None,
+        result: Message | None = None,
+        error: dict[str, Any] | None = None,
+        check: Check | None = None,
+        attempts: Attempts | None = None,
+        is_urgent: bool = False,
+    ) -> None:
+        self.state: StateStore = state
+        self.node_states: dict[str, StateStore] = node_states
+        self.frontier: Frontier = frontier
+        self.iteration: int = iteration
+        """How many steps were committed since the run began, counted on across a resume."""
+        self.last_node: str | None = last_node
+        """The key of the node whose step was committed last."""
+        self.result: Message | None = result
+        """What the last finishing node returned; None while none has finished."""
+        self.error: dict[str, Any] | None = error
+        """Why the run failed, as checkpoints record it, as long as the failed step is pending."""
+        self.check: Check | None = check
+        self.saving_error: BaseException | None = None
+        """Why something could not be saved that a step waits for. It ends that step, and the run, however the step handles
+        errors."""
+        self.attempts: Attempts = attempts or Attempts()
+        """Decides whether a failed step is executed again."""
+        self.is_urgent: bool = is_urgent
+        """What changed last has to be durable whatever the triggers say: a step waits for something, or has been told
+        something."""
+        self.state.check = check
+        self._nodes_with_state: TrackedMapping[StateStore] = TrackedMapping(StateStore.capture)
         for key, store in self.node_states.items():
-            store.check = self.check
+            store.check = check
             if store.values:
                 self._nodes_with_state.put(key, store)
         self._drop_error_once_done()
@@ -205,7 +230,7 @@ class RunPosition:
         """
         result = self.result
         more: dict[str, Any] = {}
-        if self.frontier.suspended.tokens:
+        if self.frontier.suspended_tokens:
             more = open_facts(self.frontier.suspended)
         if self.frontier.received:
             more["received"] = self.frontier.received.count
@@ -249,64 +274,3 @@ class RunPosition:
             for token in self.frontier.pending()
         ):
             self.error = None
-
-
-class Driver(Protocol):
-    """What takes the steps, as far as they ask it for something."""
-
-    @property
-    def has_inbox(self) -> bool:
-        """Whether messages can be sent to its graph."""
-
-    def is_executing(self, token: Token) -> bool:
-        """Whether the current task is the one that executes this step."""
-
-    def check_open(self) -> None:
-        """Raise an error if nothing can be recorded any more."""
-
-    async def prepare_call(self) -> None:
-        """See to it that a durable call can be recorded."""
-
-    async def persist(self) -> None:
-        """Make what was recorded by now durable."""
-
-
-class RunScope:
-    """What the steps of a run see of it: what is committed at the moment they read."""
-
-    __slots__ = ("_position", "_run", "graph_id", "has_inbox", "now", "run_id", "state")
-
-    def __init__(self, spec: RunSpec, position: RunPosition, clock: Clock, *, run: Driver) -> None:
-        self._position = position
-        self._run = run
-        self.now: Callable[[], datetime] = clock.utc_now
-        self.has_inbox: bool = run.has_inbox
-        self.graph_id: str = spec.graph_id
-        self.run_id: str = spec.run_id
-        self.state: StateStore = position.state
-
-    @property
-    def iteration(self) -> int:
-        return self._position.iteration
-
-    def node_state(self, key: str) -> StateStore:
-        return self._position.node_state(key)
-
-    def entries(self, token: Token) -> Mapping[str, Entry]:
-        return self._position.frontier.journal.of(token.id)
-
-    def is_in_step(self, token: Token) -> bool:
-        return self._run.is_executing(token)
-
-    async def prepare_call(self) -> None:
-        await self._run.prepare_call()
-
-    async def record(self, token: Token, key: str, entry: Entry) -> None:
-        self._run.check_open()
-        if self._position.record(token, key, entry):
-            await self._run.persist()
-
-    async def commit(self, token: Token, graph_writes: StateWrites | None, node_writes: StateWrites | None) -> None:
-        self._run.check_open()
-        if self._position.commit_part(token, graph_writes, node_writes):
-            await self._run.persist()

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
-from typing import Any, Final
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
 
 from spark.errors import BudgetExceededError, RuleError, RunError, StepSuspended
 from spark.graphs.checkpoint.recording.capture import Capture
+from spark.graphs.clock import Clock
 from spark.graphs.concurrency.breath import Breath
 from spark.graphs.concurrency.uncancellable import is_being_cancelled
 from spark.graphs.definition.step import StepInput
 from spark.graphs.engine.autosave import Autosave
 from spark.graphs.engine.outcome import Cause, Drain, Outcome, Stop
 from spark.graphs.engine.parallel import ParallelSteps
-from spark.graphs.engine.position import RunPosition, RunScope
+from spark.graphs.engine.position import RunPosition
 from spark.graphs.engine.spec import RunSpec, Services
-from spark.graphs.engine.waits import Waits
 from spark.graphs.message import Message
 from spark.graphs.progress import MapProgress, Progress
 from spark.graphs.state.groups import count_items
+from spark.graphs.state.journal import Entry
 from spark.graphs.state.token import Token
+from spark.graphs.state.transactions import StateStore, StateWrites
+
+if TYPE_CHECKING:
+    from spark.graphs.engine.waits import Waits
 
 _MANY: Final = 128
 """Steps that are started before the event loop is asked whether some have ended."""
@@ -38,7 +44,6 @@ class GraphRun:
             self.autosave = Autosave(services.saver, services.trigger, spec, position, services.clock)
         self.parallel = ParallelSteps(services.executor, graph_id=spec.graph_id)
         self._waits: Waits | None = None
-        """What suspended steps wait for; None while there has been none."""
         self.is_stopping = False
         """The step that is being executed is the last."""
         self.draining: Drain | None = None
@@ -76,7 +81,7 @@ class GraphRun:
         scope = RunScope(self.spec, position, self.services.clock, run=self)
         frontier, commit, autosave, clock = position.frontier, position.commit, self.autosave, self._clock
         waiting, running, groups = frontier.waiting, frontier.running, frontier.groups
-        suspended = frontier.suspended.tokens
+        suspended = frontier.suspended_tokens
         has_budget = self.spec.budget is not None
         lease = self.services.lease
         breath = Breath(clock)
@@ -131,10 +136,10 @@ class GraphRun:
             position.result = Message(content=None, status="completed", node=None)
         return stop
 
-    async def prune_inbox(self) -> None:
-        """Delete the messages that the run has received, now that it has saved that."""
-        if self._waits is not None:
-            await self._waits.inbox.prune()
+    @property
+    def waits(self) -> Waits | None:
+        """What suspended steps wait for; None while there has been none."""
+        return self._waits
 
     def close(self) -> Collection[asyncio.Task[None]]:
         """It takes no more steps. Returns what still has to end."""
@@ -144,6 +149,8 @@ class GraphRun:
 
     def _open_waits(self) -> Waits:
         if self._waits is None:
+            from spark.graphs.engine.waits import Waits  # most runs never wait for anything outside
+
             self._waits = Waits(self.spec, self.position.frontier, self.services, wake=self.parallel.wake)
         return self._waits
 
@@ -294,3 +301,44 @@ class GraphRun:
             checkpoint=saver.latest_sequence if saver is not None else None,
             maps=tuple(MapProgress(*edge, *counts) for edge, counts in count_items(frontier.groups.values()).items()),
         )
+
+
+class RunScope:
+    """What the steps of a run see of it: what is committed at the moment they read."""
+
+    __slots__ = ("_position", "_run", "graph_id", "has_inbox", "now", "run_id", "state")
+
+    def __init__(self, spec: RunSpec, position: RunPosition, clock: Clock, *, run: GraphRun) -> None:
+        self._position = position
+        self._run = run
+        self.now: Callable[[], datetime] = clock.utc_now
+        self.has_inbox: bool = run.has_inbox
+        self.graph_id: str = spec.graph_id
+        self.run_id: str = spec.run_id
+        self.state: StateStore = position.state
+
+    @property
+    def iteration(self) -> int:
+        return self._position.iteration
+
+    def node_state(self, key: str) -> StateStore:
+        return self._position.node_state(key)
+
+    def entries(self, token: Token) -> Mapping[str, Entry]:
+        return self._position.frontier.journal.of(token.id)
+
+    def is_in_step(self, token: Token) -> bool:
+        return self._run.is_executing(token)
+
+    async def prepare_call(self) -> None:
+        await self._run.prepare_call()
+
+    async def record(self, token: Token, key: str, entry: Entry) -> None:
+        self._run.check_open()
+        if self._position.record(token, key, entry):
+            await self._run.persist()
+
+    async def commit(self, token: Token, graph_writes: StateWrites | None, node_writes: StateWrites | None) -> None:
+        self._run.check_open()
+        if self._position.commit_part(token, graph_writes, node_writes):
+            await self._run.persist()

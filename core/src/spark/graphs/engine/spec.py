@@ -54,38 +54,81 @@ class FailureRule:
         return {name: config[name] for name in cls().to_data() if name in config}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class RunSpec:
-    """What a run is."""
+    """What a run is.
 
-    graph_id: str
-    run_id: str
-    topology: Topology
-    config: dict[str, Any]
-    """What checkpoints record of how it was started."""
-    budget: Budget | None
-    max_concurrency: int | None
-    failure_rule: FailureRule
-    checkpoint_config: CheckpointConfig
-    is_resumed: bool
-    """Whether it continues from a checkpoint."""
-    may_wait: bool = True
-    """Whether it waits for times and signals when nothing else is left, instead of returning."""
-    metrics: tuple[str, ...] = ()
-    """What of the state its checkpoints record as metrics."""
+    :param config: what checkpoints record of how it was started.
+    :param is_resumed: whether it continues from a checkpoint.
+    :param may_wait: whether it waits for times and signals when nothing else is left, instead of returning.
+    :param metrics: what of the state its checkpoints record as metrics.
+    """
+
+    __slots__ = (
+        "budget",
+        "checkpoint_config",
+        "config",
+        "failure_rule",
+        "graph_id",
+        "is_resumed",
+        "max_concurrency",
+        "may_wait",
+        "metrics",
+        "run_id",
+        "topology",
+    )
+
+    def __init__(
+        self,
+        *,
+        graph_id: str,
+        run_id: str,
+        topology: Topology,
+        config: dict[str, Any],
+        budget: Budget | None,
+        max_concurrency: int | None,
+        failure_rule: FailureRule,
+        checkpoint_config: CheckpointConfig,
+        is_resumed: bool,
+        may_wait: bool = True,
+        metrics: tuple[str, ...] = (),
+    ) -> None:
+        self.graph_id: Final = graph_id
+        self.run_id: Final = run_id
+        self.topology: Final = topology
+        self.config: Final = config
+        self.budget: Final = budget
+        self.max_concurrency: Final = max_concurrency
+        self.failure_rule: Final = failure_rule
+        self.checkpoint_config: Final = checkpoint_config
+        self.is_resumed: Final = is_resumed
+        self.may_wait: Final = may_wait
+        self.metrics: Final = metrics
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Services:
-    """What a run uses."""
+    """What a run uses.
 
-    executor: Executor
-    saver: Saver | None
-    """Saves its checkpoints; None when it makes none."""
-    trigger: RunTrigger
-    """Says at which boundaries; its owner stops it."""
-    clock: Clock
-    backend: CheckpointBackend | None = None
-    """Where the messages are that are sent to the graph; None where none can come."""
-    lease: Lease | None = None
-    """The claim on the graph that the run holds, if it is to hold one."""
+    :param saver: saves its checkpoints; None when it makes none.
+    :param trigger: says at which boundaries; its owner stops it.
+    :param backend: where the messages are that are sent to the graph; None where none can come.
+    :param lease: the claim on the graph that the run holds, if it is to hold one.
+    """
+
+    __slots__ = ("backend", "clock", "executor", "lease", "saver", "trigger")
+
+    def __init__(
+        self,
+        *,
+        executor: Executor,
+        saver: Saver | None,
+        trigger: RunTrigger,
+        clock: Clock,
+        backend: CheckpointBackend | None = None,
+        lease: Lease | None = None,
+    ) -> None:
+        self.executor: Final = executor
+        self.saver: Final = saver
+        self.trigger: Final = trigger
+        self.clock: Final = clock
+        self.backend: Final = backend
+        self.lease: Final = lease

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+from typing import Any, Final, TypeGuard
 
 from spark.errors import StepTimeoutError
 from spark.graphs.clock import Clock
@@ -13,8 +13,8 @@ from spark.graphs.concurrency.uncancellable import wait_for_end
 from spark.graphs.definition.plan import NodePlan
 from spark.graphs.definition.policies import TimeLimits
 from spark.graphs.definition.step import StepInput
-from spark.graphs.definition.watched import WatchedStep
 from spark.graphs.engine.outcome import Cancelled, Failed, Outcome
+from spark.graphs.state.step_state import Ended
 
 _LOG = logging.getLogger("spark.run")
 
@@ -43,6 +43,10 @@ class WatchedSteps:
 
     def __contains__(self, node: str) -> bool:
         return node in self._limits
+
+    def is_watching(self, step: StepInput) -> TypeGuard[WatchedStep]:
+        """Whether this execution is watched already."""
+        return isinstance(step, WatchedStep)
 
     async def execute(self, step: StepInput, plan: NodePlan) -> Outcome:
         """Execute a step, until its time is up. Never raises."""
@@ -113,6 +117,53 @@ class WatchedSteps:
                 grace.cancel()
             task.cancel()
         return task.done()
+
+
+class WatchedStep(StepInput):
+    """The execution, with its limits.
+
+    :param monotonic: the seconds of the graph's clock.
+    """
+
+    __slots__ = ("_began", "_limits", "_monotonic", "_seen", "end_context", "task")
+
+    def __init__(self, step: StepInput, limits: TimeLimits, monotonic: Callable[[], float]) -> None:
+        super().__init__(step.scope, step.token)
+        self._limits = limits
+        self._monotonic = monotonic
+        self._began = self._seen = monotonic()
+        self.end_context: Callable[[Ended], None] | None = None
+        """Ends the context of the node, if it has one."""
+
+        self.task: asyncio.Task[Any] | None = None
+        """What executes the node; None if that is the task of the step."""
+
+    def is_current(self) -> bool:
+        return super().is_current() if self.task is None else asyncio.current_task() is self.task
+
+    def beat(self) -> None:
+        self._seen = self._monotonic()
+
+    def seconds_left(self) -> float:
+        """Until it is over, if it gives no further sign of life."""
+        return min(self._until_timeout(), self._until_idle())
+
+    def why_over(self) -> str:
+        """Which limit it has reached, to be followed by the end of a sentence."""
+        if self._until_idle() < self._until_timeout():
+            return (
+                f"Node {self.node!r} gave no sign of life for its idle_timeout of {self._limits.idle_timeout:g} s; work that "
+                "takes long calls context.heartbeat()"
+            )
+        return f"Node {self.node!r} took longer than its timeout of {self._limits.timeout:g} s"
+
+    def _until_timeout(self) -> float:
+        timeout = self._limits.timeout
+        return float("inf") if timeout is None else self._began + timeout - self._monotonic()
+
+    def _until_idle(self) -> float:
+        idle = self._limits.idle_timeout
+        return float("inf") if idle is None else self._seen + idle - self._monotonic()
 
 
 async def _first_of(one: asyncio.Task[Outcome], other: asyncio.Task[None]) -> None:

@@ -6,29 +6,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Coroutine
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from spark.errors import BackendError
 from spark.graphs.engine.inbox import RunInbox
 from spark.graphs.engine.spec import RunSpec, Services
-from spark.graphs.message import Interrupt, open_questions
 from spark.graphs.state.frontier import Frontier
 
 _LOG = logging.getLogger("spark.run")
-
-
-class OpenWaits(NamedTuple):
-    """What a run waits for that has returned."""
-
-    interrupts: tuple[Interrupt, ...]
-    """The questions that are open, in the order in which they were asked."""
-    due: datetime | None
-    """When the first step goes on by itself."""
-
-
-def open_waits(frontier: Frontier) -> OpenWaits:
-    """What the suspended steps wait for."""
-    return OpenWaits(open_questions(frontier.capture()), frontier.suspended.next_due())
 
 
 class Waits:

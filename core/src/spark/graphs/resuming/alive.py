@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from itertools import count
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
-
-class Named(Protocol):
-    """A graph, as it is looked up."""
-
-    @property
-    def graph_id(self) -> str: ...
+G = TypeVar("G")
 
 
-G = TypeVar("G", bound=Named)
-
-
-def remember(graph: Named) -> None:
+def remember(graph: Any) -> None:
     """Let a graph be found for as long as somebody uses it. Several may have the same id."""
     _ALIVE[next(_NUMBERS)] = graph
 
@@ -30,6 +22,6 @@ def newest(kind: type[G], graph_id: str) -> G | None:
     )
 
 
-_ALIVE: Final[WeakValueDictionary[int, Named]] = WeakValueDictionary()
+_ALIVE: Final[WeakValueDictionary[int, Any]] = WeakValueDictionary()
 """In the order in which they were made."""
 _NUMBERS: Final = count()

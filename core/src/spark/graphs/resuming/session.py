@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -133,10 +133,8 @@ class GraphSession:
             self.stored = self._with_state(stored) if stored is not None else None
         self.next = origin
 
-    async def received_before(self, origin: Origin, recorder: Recorder | None) -> Mapping[str, Any]:
-        """What earlier runs have received of the messages that were sent to the graph. A run that is resumed knows it itself."""
-        if recorder is None or origin.pending is not None:
-            return {}
+    async def received_before(self, recorder: Recorder) -> Mapping[str, Any]:
+        """What earlier runs have received of the messages that were sent to the graph."""
         return await received_before(recorder.history, known=self.stored.info if self.stored is not None else None)
 
     def take_stored(self) -> Continuation | None:
@@ -194,19 +192,29 @@ class GraphSession:
             )
 
 
-@dataclass(slots=True)
 class StoredCheckpoints:
-    """The stored checkpoints of one graph, and how its nodes were renamed since they were made."""
+    """The stored checkpoints of one graph, and how its nodes were renamed since they were made.
 
-    graph_id: str
-    backend: CheckpointBackend | None
-    topology: Topology
-    rename: Mapping[str, str] | None
-    for_result: bool
-    """Of a complete run only the result is wanted, so its nodes may be others now."""
+    :param for_result: of a complete run only the result is wanted, so its nodes may be others now.
+    """
 
-    def __post_init__(self) -> None:
-        check_rename(self.rename)
+    __slots__ = ("backend", "for_result", "graph_id", "rename", "topology")
+
+    def __init__(
+        self,
+        graph_id: str,
+        backend: CheckpointBackend | None,
+        topology: Topology,
+        rename: Mapping[str, str] | None,
+        *,
+        for_result: bool,
+    ) -> None:
+        check_rename(rename)
+        self.graph_id: str = graph_id
+        self.backend: CheckpointBackend | None = backend
+        self.topology: Topology = topology
+        self.rename: Mapping[str, str] | None = rename
+        self.for_result: bool = for_result
 
     def record_codec(self) -> RecordCodec:
         """What writes values as they are stored."""

@@ -6,10 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from spark.graphs.definition.retry import KIND as RETRY
-from spark.graphs.definition.step_journal import CALL
-from spark.graphs.definition.timers import KIND as SLEEP
-from spark.graphs.state.journal import QUESTION, SIGNAL, is_closed, is_signal, kind_of
+from spark.graphs.state.journal import CALL, QUESTION, RETRY, SIGNAL, SLEEP, is_closed, is_signal, kind_of
 from spark.graphs.state.token import LARGEST, is_count, is_text
 
 Is = Callable[[Any], bool]

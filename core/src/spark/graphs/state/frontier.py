@@ -139,7 +139,7 @@ class Frontier(PendingTokens):
         told: dict[str, Captured] | None = None
         if self.journal.entries:
             told = {"journal": self.journal.capture()}
-        if self.received:
+        if self._received:
             told = {**(told or {}), "inbox": self.received.capture()}
         return self.next_id, tokens, contents, told
 
@@ -151,7 +151,8 @@ class Frontier(PendingTokens):
         self.next_id = data["next_token"]
         tokens, contents = data["tokens"], data["contents"]
         self.journal.load(data.get("journal", {}))
-        self.received.load(data.get("inbox", {}))
+        if data.get("inbox"):
+            self.received.load(data["inbox"])
         suspended = {id for id in self.journal if self.journal.open_entries(id) and not tokens[id].get("awake")}
         done, begun = items_done(contents), items_begun(tokens, suspended)
         for id in sorted(tokens, key=token_number):

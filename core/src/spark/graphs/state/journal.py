@@ -19,8 +19,14 @@ It is put ``aside``, and is not open either, when the step was repeated and wait
 """
 QUESTION: Final = "interrupt"
 """What the keys of questions begin with."""
+CALL: Final = "call"
+"""The same of durable calls."""
 SIGNAL: Final = "signal"
-"""What the keys begin with of waits for messages by their names."""
+"""Of waits for messages by their names."""
+SLEEP: Final = "sleep"
+"""Of waits for a time."""
+RETRY: Final = "retry"
+"""The key of the wait for the next attempt, of which a step has one at most."""
 LONGEST_SIGNAL: Final = 100
 """So many characters a name has at most."""
 _NONE: Final[Mapping[str, Entry]] = MappingProxyType({})
@@ -31,12 +37,19 @@ _NOT_OPEN: Final = _CLOSED | {"aside"}
 class Journal:
     """The entries of all pending tokens, each by the id of its token and a key, such as ``"call:charge"``."""
 
-    __slots__ = ("_table", "entries")
+    __slots__ = ("_tracked", "entries")
 
     def __init__(self) -> None:
         self.entries: dict[str, dict[str, Entry]] = {}
         """Token id to key to entry, in the order in which they were made."""
-        self._table: TrackedMapping[Entry] = TrackedMapping()
+        self._tracked: TrackedMapping[Entry] | None = None
+
+    @property
+    def _table(self) -> TrackedMapping[Entry]:
+        """The same by ``"<token>/<key>"``."""
+        if self._tracked is None:
+            self._tracked = TrackedMapping()
+        return self._tracked
 
     def __bool__(self) -> bool:
         return bool(self.entries)

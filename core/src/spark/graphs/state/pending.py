@@ -32,16 +32,17 @@ class PendingTokens:
         "_node_hashes",
         "_order",
         "_reaches",
+        "_received",
         "_root",
+        "_suspended",
         "_tokens",
         "at_join",
         "dropped",
         "groups",
         "journal",
         "next_id",
-        "received",
         "running",
-        "suspended",
+        "suspended_tokens",
         "tokens",
         "waiting",
     )
@@ -73,13 +74,29 @@ class PendingTokens:
         """The ids of running tokens that count no more, because the item that they belong to has failed."""
         self.journal: Journal = Journal()
         """What steps that are repeated get back, and what suspended ones wait for."""
-        self.suspended: SuspendedTokens = SuspendedTokens(self.journal)
-        self.received: Received = Received()
-        """Which messages that were sent to the graph have been received."""
+        self.suspended_tokens: dict[str, Token] = {}
+        """Those whose steps wait for something outside, by id. To read; ``suspended`` changes it."""
+        self._suspended: SuspendedTokens | None = None
+        self._received: Received | None = None
+        """These two, once somebody has asked for them: most runs never wait."""
         self.next_id: int = 1
 
     def __bool__(self) -> bool:
         return bool(self.tokens)
+
+    @property
+    def suspended(self) -> SuspendedTokens:
+        """What knows when the suspended tokens go on."""
+        if self._suspended is None:
+            self._suspended = SuspendedTokens(self.journal, self.suspended_tokens)
+        return self._suspended
+
+    @property
+    def received(self) -> Received:
+        """Which messages that were sent to the graph have been received."""
+        if self._received is None:
+            self._received = Received()
+        return self._received
 
     def pending(self) -> Collection[Token]:
         """All tokens that are stored one by one, in the order of their ids."""
@@ -179,7 +196,7 @@ class PendingTokens:
         counts, at_join = scope.reach_counts, scope.at_join
         for join in [join for join in at_join if not counts[join]]:
             self._release(join, scope)
-        moves = self.waiting or self.running or self.suspended.tokens if scope is self._root else scope.moves
+        moves = self.waiting or self.running or self.suspended_tokens if scope is self._root else scope.moves
         if at_join and not moves:
             self._release(
                 min(upstream_joins(at_join, self._reaches), key=lambda join: self._order.get(join, -1)), scope

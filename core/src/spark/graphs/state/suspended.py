@@ -17,7 +17,10 @@ _Waiter: TypeAlias = tuple[str, tuple[int, ...], str, str]
 
 
 class SuspendedTokens:
-    """Those tokens, by id. What they wait for is in the journal."""
+    """Those tokens, and what they wait for, which is in the journal.
+
+    :param tokens: where they are put, by id.
+    """
 
     __slots__ = (
         "_due",
@@ -33,8 +36,8 @@ class SuspendedTokens:
         "tokens",
     )
 
-    def __init__(self, journal: Journal) -> None:
-        self.tokens: dict[str, Token] = {}
+    def __init__(self, journal: Journal, tokens: dict[str, Token]) -> None:
+        self.tokens: dict[str, Token] = tokens
         self.looked_to: int | None = None
         """The highest sequence of a message that was looked at; None before the first look."""
         self.counts: defaultdict[str, int] = defaultdict(int)

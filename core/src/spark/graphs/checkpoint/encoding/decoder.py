@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from spark.errors import CheckpointDamagedError, DeserializationError, InvalidIdError, SparkError
 from spark.graphs.checkpoint.encoding.recorded import Recorded, name_of
@@ -40,22 +39,39 @@ class StoredLayout:
         """How many values are made of each blob, by its name."""
 
 
-@dataclass(frozen=True, slots=True)
 class OpenRecord:
-    """A record whose payload was found intact, and parsed."""
+    """A record whose payload was found intact, and parsed.
 
-    header: RecordHeader
-    format: Format
-    tree: Any
-    """What the format loaded."""
-    is_plain: bool
-    """Nothing in the tree is a tag that stands for something else, whatever it looks like."""
-    references: list[Reference]
-    """To the large values that it needs."""
-    budget: Budget
-    """What the rest of the load may take."""
-    find_codecs: FindCodecs
-    """Those that its large values passed."""
+    :param tree: what the format loaded.
+    :param is_plain: nothing in the tree is a tag that stands for something else, whatever it looks like.
+    :param references: to the large values that it needs.
+    :param budget: what the rest of the load may take.
+    :param find_codecs: those that its large values passed.
+    :param part: a section, and those of its members that are kept once it is filled.
+    """
+
+    __slots__ = ("_part", "budget", "find_codecs", "format", "header", "is_plain", "references", "tree")
+
+    def __init__(
+        self,
+        header: RecordHeader,
+        format: Format,
+        tree: Any,
+        *,
+        is_plain: bool,
+        references: list[Reference],
+        budget: Budget,
+        find_codecs: FindCodecs,
+        part: tuple[str, Collection[str]] | None = None,
+    ) -> None:
+        self._part = part
+        self.header: Final = header
+        self.format: Final = format
+        self.tree: Final = tree
+        self.is_plain: Final = is_plain
+        self.references: Final = references
+        self.budget: Final = budget
+        self.find_codecs: Final = find_codecs
 
     def blob_names(self) -> list[str]:
         """The names of the large values that it needs."""
@@ -66,10 +82,22 @@ class OpenRecord:
         if type(self.tree) is not dict:
             return self
         kept = self.tree.get(section)
-        part = {name: kept[name] for name in members if name in kept} if type(kept) is dict else kept
+        is_in_chunks = (
+            type(kept) is dict and content_of(kept) is not None
+        )  # then its members are known once it is filled
+        part = kept if is_in_chunks else _members_of(kept, members)
         tree = {name: {} if name in SECTIONS else value for name, value in self.tree.items()} | {section: part}
         found = self.references and references(_sections_in(tree))
-        return replace(self, tree=tree, references=found)
+        return OpenRecord(
+            self.header,
+            self.format,
+            tree,
+            is_plain=self.is_plain,
+            references=found,
+            budget=self.budget,
+            find_codecs=self.find_codecs,
+            part=(section, members) if is_in_chunks else None,
+        )
 
     def fill(self, blobs: Mapping[str, bytes], layout: StoredLayout | None = None) -> None:
         """Put the large values where the references to them stand.
@@ -100,6 +128,9 @@ class OpenRecord:
             join_chunks(_sections_in(self.tree))
         except CheckpointDamagedError as error:
             raise_damaged(self.header, str(error), cause=error)
+        if self._part is not None:
+            section, members = self._part
+            self.tree[section] = _members_of(self.tree[section], members)
 
     def put_buffers_into_text(self) -> None:
         """Spell large buffers, which ``fill`` has put into the tree as bytes, so that a format can write them that takes none."""
@@ -218,7 +249,9 @@ class Decoder:
         for ref in {reference.ref.name: reference.ref for reference in found}.values():
             budget.stored(ref.size)
         budget.take(size=sum(reference.ref.raw_size for reference in found))
-        return OpenRecord(header, format, tree, is_plain, found, budget, find_codecs)
+        return OpenRecord(
+            header, format, tree, is_plain=is_plain, references=found, budget=budget, find_codecs=find_codecs
+        )
 
     def _lift(self, opened: OpenRecord, serializer: CheckpointSerializer | None) -> dict[str, Any]:
         """What the payload holds by the names of ``GraphCheckpoint``'s fields."""
@@ -246,6 +279,10 @@ def check_intact(header: RecordHeader, payload: bytes) -> None:
         raise_damaged(header, f"it has {len(payload)} bytes instead of {header.size}")
     if not is_right(header.checksum, header.canonical(), payload):
         raise_damaged(header, "its checksum does not match its content")
+
+
+def _members_of(section: Any, names: Collection[str]) -> Any:
+    return {name: section[name] for name in names if name in section} if type(section) is dict else section
 
 
 def raise_damaged(header: RecordHeader, reason: str, *, cause: BaseException | None = None) -> NoReturn:

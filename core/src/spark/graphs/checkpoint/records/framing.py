@@ -11,7 +11,6 @@ Reading cuts the payload out by its length. It parses the header and nothing els
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from struct import pack
 from typing import Final
 from zlib import crc32
@@ -30,16 +29,19 @@ _GZIP: Final = b"\x1f\x8b\x08\0\0\0\0\0\0\xff\x01"
 _GZIP_LENGTHS: Final = len(_GZIP) + 4
 
 
-@dataclass(frozen=True, slots=True)
 class Head:
-    """What the beginning of a framed record says about the rest."""
+    """What the beginning of a framed record says about the rest.
 
-    header: RecordHeader
-    """The record's header."""
-    start: int
-    """Where the payload begins."""
-    tail: bytes
-    """What follows the payload, to the end."""
+    :param start: where the payload begins.
+    :param tail: what follows the payload, to the end.
+    """
+
+    __slots__ = ("header", "start", "tail")
+
+    def __init__(self, header: RecordHeader, start: int, tail: bytes) -> None:
+        self.header: Final = header
+        self.start: Final = start
+        self.tail: Final = tail
 
     @property
     def end(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import namedtuple
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING
 from enum import Enum, Flag
 from types import GetSetDescriptorType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any, Final
@@ -32,12 +32,14 @@ _ORIGINAL_CLASS: Final = "__orig_class__"
 _FIELD_GETTER: Final = type(vars(namedtuple("_Any", "field"))["field"])
 
 
-@dataclass(frozen=True, slots=True)
 class EnumShape:
     """An enum, and its members by name."""
 
-    cls: type[Enum]
-    members: Mapping[str, Enum]
+    __slots__ = ("cls", "members")
+
+    def __init__(self, cls: type[Enum], members: Mapping[str, Enum]) -> None:
+        self.cls: Final = cls
+        self.members: Final = members
 
     @classmethod
     def of(cls, kind: type) -> EnumShape | None:
@@ -92,13 +94,15 @@ class EnumShape:
         )
 
 
-@dataclass(frozen=True, slots=True)
 class NamedTupleShape:
     """A named tuple, and the names of its fields."""
 
-    cls: type[tuple[Any, ...]]
-    fields: tuple[str, ...]
-    defaults: Mapping[str, Any]
+    __slots__ = ("cls", "defaults", "fields")
+
+    def __init__(self, cls: type[tuple[Any, ...]], fields: tuple[str, ...], defaults: Mapping[str, Any]) -> None:
+        self.cls: Final = cls
+        self.fields: Final = fields
+        self.defaults: Final = defaults
 
     @classmethod
     def of(cls, kind: type) -> NamedTupleShape | None:
@@ -130,14 +134,23 @@ class NamedTupleShape:
         return tuple.__new__(self.cls, [known[name] for name in self.fields])
 
 
-@dataclass(frozen=True, slots=True)
 class DataclassShape:
     """A dataclass: its fields, and where its instances keep their attributes."""
 
-    cls: type
-    fields: Mapping[str, dataclasses.Field[Any]]
-    slots: Mapping[str, MemberDescriptorType]
-    has_dict: bool
+    __slots__ = ("cls", "fields", "has_dict", "slots")
+
+    def __init__(
+        self,
+        cls: type,
+        fields: Mapping[str, dataclasses.Field[Any]],
+        slots: Mapping[str, MemberDescriptorType],
+        *,
+        has_dict: bool,
+    ) -> None:
+        self.cls: Final = cls
+        self.fields: Final = fields
+        self.slots: Final = slots
+        self.has_dict: Final = has_dict
 
     @classmethod
     def of(cls, kind: type) -> DataclassShape | None:
@@ -155,7 +168,7 @@ class DataclassShape:
         if _has_del(kind) or not _can_be_made_bare(kind) or any(type(own) is not GetSetDescriptorType for own in dicts):
             return None
         fields = {name: field for name, field in found.items() if field._field_type is dataclasses._FIELD}  # type: ignore[attr-defined]
-        return cls(kind, fields, slots_of(kind), bool(dicts))
+        return cls(kind, fields, slots_of(kind), has_dict=bool(dicts))
 
     def write(self, writer: Writer, value: Any, depth: int) -> Any:
         """``{"$dataclass": [class name, attributes]}``, and what these alone would not bring back."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from spark.errors import DeserializationError, GraphDefinitionError
@@ -14,14 +13,18 @@ T = TypeVar("T")
 _renamed: Final[dict[str, type]] = {}
 
 
-@dataclass(frozen=True, slots=True)
 class Kind(Generic[T]):
-    """What a class has to be for a tag to stand for instances of it."""
+    """What a class has to be for a tag to stand for instances of it.
 
-    label: str
-    """What messages call it, with its article."""
-    shape: Callable[[type], T | None]
-    """What it takes to rebuild instances of a class; None for a class of another kind."""
+    :param label: what messages call it, with its article.
+    :param shape: what it takes to rebuild instances of a class; None for a class of another kind.
+    """
+
+    __slots__ = ("label", "shape")
+
+    def __init__(self, label: str, shape: Callable[[type], T | None]) -> None:
+        self.label: Final = label
+        self.shape: Final = shape
 
 
 def rename_type(old: str, new: type) -> None:
