@@ -146,14 +146,15 @@ async def test_what_was_saved_is_not_kept_until_there_is_more_to_save() -> None:
     """All that a hundred graphs saved would be in memory twice, and the garbage collector would look at it again and again."""
     writer = Writer(Listening(), wait=1, io=SmallIO(False))
     put = Put(make_record("g", 1), {})
-    saved = weakref.ref(put)
+    is_gone, loop = asyncio.Event(), asyncio.get_running_loop()
+    saved = weakref.ref(put, lambda _: loop.call_soon_threadsafe(is_gone.set))
 
     await writer.run(put)
     del put
 
     async with asyncio.timeout(10):
-        while saved() is not None:
-            await asyncio.sleep(0)
+        await is_gone.wait()
+    assert saved() is None
     writer.stop()
 
 
