@@ -49,7 +49,7 @@ class OpenRecord:
     :param find_codecs: those that its large values passed.
     """
 
-    __slots__ = ("budget", "find_codecs", "format", "header", "is_plain", "references", "tree")
+    __slots__ = ("_part", "budget", "find_codecs", "format", "header", "is_plain", "references", "tree")
 
     def __init__(
         self,
@@ -69,6 +69,8 @@ class OpenRecord:
         self.references: Final = references
         self.budget: Final = budget
         self.find_codecs: Final = find_codecs
+        self._part: tuple[str, Collection[str]] | None = None
+        """Of which section to keep some members only, and which, once its chunks are joined."""
 
     def blob_names(self) -> list[str]:
         """The names of the large values that it needs."""
@@ -79,10 +81,11 @@ class OpenRecord:
         if type(self.tree) is not dict:
             return self
         kept = self.tree.get(section)
-        part = {name: kept[name] for name in members if name in kept} if type(kept) is dict else kept
+        is_in_chunks = type(kept) is dict and not self.is_plain and content_of(kept) is not None
+        part = kept if is_in_chunks else _members_of(kept, members)
         tree = {name: {} if name in SECTIONS else value for name, value in self.tree.items()} | {section: part}
         found = self.references and references(_sections_in(tree))
-        return OpenRecord(
+        narrowed = OpenRecord(
             self.header,
             self.format,
             tree,
@@ -91,6 +94,9 @@ class OpenRecord:
             budget=self.budget,
             find_codecs=self.find_codecs,
         )
+        if is_in_chunks:
+            narrowed._part = section, members
+        return narrowed
 
     def fill(self, blobs: Mapping[str, bytes], layout: StoredLayout | None = None) -> None:
         """Put the large values where the references to them stand.
@@ -121,6 +127,9 @@ class OpenRecord:
             join_chunks(_sections_in(self.tree))
         except CheckpointDamagedError as error:
             raise_damaged(self.header, str(error), cause=error)
+        if self._part is not None:
+            section, wanted = self._part
+            self.tree[section] = _members_of(self.tree[section], wanted)
 
     def put_buffers_into_text(self) -> None:
         """Spell large buffers, which ``fill`` has put into the tree as bytes, so that a format can write them that takes none."""
@@ -277,6 +286,10 @@ def raise_damaged(header: RecordHeader, reason: str, *, cause: BaseException | N
         f"{name_of(header)} is damaged: {reason}. It was changed after it was written, or something else wrote it. "
         "An earlier checkpoint of this graph may be intact: list them, and load one of those."
     ) from cause
+
+
+def _members_of(values: Any, wanted: Collection[str]) -> Any:
+    return {name: values[name] for name in wanted if name in values} if type(values) is dict else values
 
 
 def _sections_in(tree: dict[str, Any]) -> Iterator[Spot]:
