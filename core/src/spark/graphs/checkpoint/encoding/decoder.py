@@ -47,6 +47,7 @@ class OpenRecord:
     :param references: to the large values that it needs.
     :param budget: what the rest of the load may take.
     :param find_codecs: those that its large values passed.
+    :param part: a section, and those of its members that are kept once it is filled.
     """
 
     __slots__ = ("_part", "budget", "find_codecs", "format", "header", "is_plain", "references", "tree")
@@ -61,7 +62,9 @@ class OpenRecord:
         references: list[Reference],
         budget: Budget,
         find_codecs: FindCodecs,
+        part: tuple[str, Collection[str]] | None = None,
     ) -> None:
+        self._part = part
         self.header: Final = header
         self.format: Final = format
         self.tree: Final = tree
@@ -69,8 +72,6 @@ class OpenRecord:
         self.references: Final = references
         self.budget: Final = budget
         self.find_codecs: Final = find_codecs
-        self._part: tuple[str, Collection[str]] | None = None
-        """Of which section to keep some members only, and which, once its chunks are joined."""
 
     def blob_names(self) -> list[str]:
         """The names of the large values that it needs."""
@@ -81,11 +82,13 @@ class OpenRecord:
         if type(self.tree) is not dict:
             return self
         kept = self.tree.get(section)
-        is_in_chunks = type(kept) is dict and not self.is_plain and content_of(kept) is not None
+        is_in_chunks = (
+            type(kept) is dict and content_of(kept) is not None
+        )  # then its members are known once it is filled
         part = kept if is_in_chunks else _members_of(kept, members)
         tree = {name: {} if name in SECTIONS else value for name, value in self.tree.items()} | {section: part}
         found = self.references and references(_sections_in(tree))
-        narrowed = OpenRecord(
+        return OpenRecord(
             self.header,
             self.format,
             tree,
@@ -93,10 +96,8 @@ class OpenRecord:
             references=found,
             budget=self.budget,
             find_codecs=self.find_codecs,
+            part=(section, members) if is_in_chunks else None,
         )
-        if is_in_chunks:
-            narrowed._part = section, members
-        return narrowed
 
     def fill(self, blobs: Mapping[str, bytes], layout: StoredLayout | None = None) -> None:
         """Put the large values where the references to them stand.
@@ -280,16 +281,16 @@ def check_intact(header: RecordHeader, payload: bytes) -> None:
         raise_damaged(header, "its checksum does not match its content")
 
 
+def _members_of(section: Any, names: Collection[str]) -> Any:
+    return {name: section[name] for name in names if name in section} if type(section) is dict else section
+
+
 def raise_damaged(header: RecordHeader, reason: str, *, cause: BaseException | None = None) -> NoReturn:
     """Say which record is damaged, in what way, and what to do."""
     raise CheckpointDamagedError(
         f"{name_of(header)} is damaged: {reason}. It was changed after it was written, or something else wrote it. "
         "An earlier checkpoint of this graph may be intact: list them, and load one of those."
     ) from cause
-
-
-def _members_of(values: Any, wanted: Collection[str]) -> Any:
-    return {name: values[name] for name in wanted if name in values} if type(values) is dict else values
 
 
 def _sections_in(tree: dict[str, Any]) -> Iterator[Spot]:
