@@ -53,6 +53,8 @@ class GraphRun:
         """Nothing is committed any more."""
         self._is_on_record = spec.is_resumed
         """The store knows the id of the run."""
+        self._put_off = 0
+        """How many boundaries ago it became urgent to save."""
         self.driver: asyncio.Task[Any] | None = None
         """The task that takes the steps."""
         self._plans = spec.topology.plans
@@ -122,7 +124,7 @@ class GraphRun:
             if stop is not None or self.is_stopping:
                 return stop
             now = clock()
-            if autosave is not None and (position.is_urgent or autosave.is_due(plan, now)):
+            if autosave is not None and (self._is_urgent() or autosave.is_due(plan, now)):
                 stop = await autosave.save(plan, now)
                 if self.is_stopping:  # the run was ended meanwhile
                     return stop
@@ -140,6 +142,16 @@ class GraphRun:
     def waits(self) -> Waits | None:
         """What suspended steps wait for; None while there has been none."""
         return self._waits
+
+    def _is_urgent(self) -> bool:
+        """Whether to save whatever the triggers say. What has ended by now is committed before: one save does for all."""
+        if not self.position.is_urgent:
+            return False
+        self._put_off += 1
+        if self.parallel.have_ended and self._put_off < _MANY:
+            return False
+        self._put_off = 0
+        return True
 
     def close(self) -> Collection[asyncio.Task[None]]:
         """It takes no more steps. Returns what still has to end."""
