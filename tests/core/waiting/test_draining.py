@@ -6,58 +6,21 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from spark.errors import BackendError, GraphDefinitionError
-from spark.graphs import Budget, Graph, JoinNode, Node, NodeContext, Retry, Task, node
+from spark.errors import GraphDefinitionError
+from spark.graphs import Graph, NodeContext, node
 from spark.graphs.checkpoint import (
     CheckpointConfig,
     CheckpointHandler,
-    CheckpointManager,
     GraphCheckpoint,
     InMemoryCheckpointBackend,
 )
+from tests.support.draining import Service, Waits, stored, until
 from tests.support.running import Countdown, Does, Failure, every_step, fan_out, history
-
-
-class Service:
-    """A loop that asks its own run to stop in one of its steps, in the way that a test chooses."""
-
-    def __init__(self, stop: Any, *, at: int = 3, **config: Any) -> None:
-        self.backend = InMemoryCheckpointBackend()
-        self.graph = self._graph(stop, at, **config)
-
-    def again(self, handler: CheckpointHandler) -> Graph:
-        """The same in another process, which nothing asks to stop but the handler."""
-        return self._graph(lambda: None, 0, handler=handler)
-
-    def _graph(self, stop: Any, at: int, **config: Any) -> Graph:
-        async def work(context: NodeContext) -> Any:
-            count = await context.graph_state.get("count", 0) + 1
-            await context.graph_state.set("count", count)
-            if count == at:
-                stop()
-                await asyncio.sleep(0)
-            return {"done": count >= 5}
-
-        loop = Does(work, name="loop")
-        loop.on(done=False) >> loop
-        return Graph(loop, id="service", checkpoint_config=every_step(self.backend, **config))
-
-
-def stored(start: Node, *, id: str = "stored", **more: Any) -> Graph:
-    """A graph with a checkpoint at every boundary."""
-    return Graph(start, id=id, checkpoint_config=every_step(InMemoryCheckpointBackend(), **more))
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    """Let others run until it is true."""
-    while not condition():  # noqa: ASYNC110 - there is no event
-        await asyncio.sleep(0)
 
 
 class TestBoundary:
@@ -239,28 +202,6 @@ class TestFromElsewhere:
         assert (await runs[2]).status == "drained"
 
 
-class Sum(JoinNode):
-    """Adds what arrives."""
-
-    async def process(self, context: NodeContext) -> Any:
-        return sum(context.inputs)
-
-
-class Waits(Node):
-    """Waits until it is cancelled, and notes that it was."""
-
-    def __init__(self, *, name: str) -> None:
-        super().__init__(name=name)
-        self.was_cancelled = False
-
-    async def process(self, context: NodeContext) -> Any:
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            self.was_cancelled = True
-            raise
-
-
 class TestGrace:
     async def test_running_branches_finish_and_count(self) -> None:
         go_on = asyncio.Event()
@@ -309,169 +250,6 @@ class TestGrace:
 
         graph = fan_out(fails, lambda context: graph.drain())
         with pytest.raises(Failure):
-            await graph.run()
-
-
-class TestBeside:
-    """What else goes on while a run is asked to stop."""
-
-    @pytest.mark.parametrize("durability", ["async", "exit"])
-    async def test_whatever_the_durability_the_boundary_is_stored(self, durability: str) -> None:
-        service = Service(lambda: service.graph.drain(), durability=durability)
-        await service.graph.run()
-        last = (await history(service.graph))[-1]
-        assert (last.graph_state, last.execution_metadata["reason"]) == ({"count": 3}, "drained")
-        service.graph = service.again(CheckpointHandler())
-        assert (await service.graph.run(resume=True)).status == "completed"
-
-    async def test_a_plain_node_that_blocks_its_thread_is_reported_and_repeated(
-        self, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        let_go, began = threading.Event(), threading.Event()
-
-        @node
-        def blocks(context: NodeContext) -> Any:
-            began.set()
-            let_go.wait()
-            return "late"
-
-        graph = stored(blocks, cancel_grace=0.02)
-        run = asyncio.create_task(graph.run())
-        await until(began.is_set)
-        graph.drain(grace=0.01)
-        message = await run
-        let_go.set()
-
-        assert message.status == "drained"
-        assert "'blocks' did not stop when cancelled" in caplog.text
-        assert (await graph.run(resume=True)).content == "late"
-
-    async def test_items_of_a_map_that_have_not_begun_do_not_begin(self) -> None:
-        go_on, begun = asyncio.Event(), list[int]()
-
-        async def item(context: NodeContext) -> Any:
-            begun.append(context.inputs)
-            await go_on.wait()
-            return context.inputs * 2
-
-        split = Does(lambda context: {"items": [*range(10)]}, name="split")
-        split.each("items", limit=3) >> Does(item, name="item") >> (total := Sum(name="total"))
-        graph = stored(split)
-        run = asyncio.create_task(graph.run())
-        await until(lambda: len(begun) == 3)
-        graph.drain()
-        go_on.set()
-
-        assert (await run).status == "drained"
-        assert begun == [0, 1, 2]
-        message = await graph.run(resume=True)
-        assert (message.node, message.content, len(begun)) == (total.label(), 90, 10)
-
-    async def test_thousands_of_steps_that_are_about_to_begin_do_not(self) -> None:
-        go_on, begun = asyncio.Event(), list[int]()
-
-        async def item(context: NodeContext) -> Any:
-            begun.append(context.inputs)
-            graph.drain()
-            asyncio.get_running_loop().call_later(0.02, go_on.set)
-            await go_on.wait()
-
-        split = Does(lambda context: {"items": [*range(2000)]}, name="split")
-        split.each("items", limit=2000) >> Does(item, name="item")
-        graph = Graph(split)
-        assert (await graph.run()).status == "drained"
-        assert len(begun) < 200
-
-    async def test_a_durable_call_that_is_under_way_ends_and_is_recorded(self) -> None:
-        go_on, calls = asyncio.Event(), list[str]()
-
-        async def charge() -> str:
-            calls.append("charge")
-            await go_on.wait()
-            return "receipt"
-
-        async def pays(context: NodeContext) -> Any:
-            receipt = await context.run("charge", charge)
-            await asyncio.Event().wait() if len(calls) < 2 and hangs else None
-            return receipt
-
-        hangs = True
-        graph = stored(Does(pays, name="pays"))
-        run = asyncio.create_task(graph.run())
-        await until(lambda: calls)
-        graph.drain(grace=0.1)
-        go_on.set()
-        assert (await run).status == "drained"
-        hangs = False
-        assert (await graph.run(resume=True)).content == "receipt"
-        assert calls == ["charge"]
-
-    async def test_a_failed_step_that_is_to_be_retried_waits_in_the_store(self) -> None:
-        attempts = []
-
-        def fails_once(context: NodeContext) -> Any:
-            attempts.append(context.attempt)
-            graph.drain()
-            if len(attempts) == 1:
-                raise Failure
-            return "done"
-
-        flaky = Does(fails_once, name="flaky")
-        flaky.retry = Retry(initial_interval=0.01)
-        graph = stored(flaky)
-        message = await graph.run()
-        assert (message.status, message.due is not None) == ("drained", True)
-        assert (await graph.run(resume=True)).content == "done"
-        assert attempts == [1, 2]
-
-    async def test_a_run_that_is_cancelled_after_that_is_saved_and_raises(self) -> None:
-        graph = stored(Waits(name="waits"))
-        run = asyncio.create_task(graph.run())
-        await until(lambda: graph.progress and graph.progress.running)
-        graph.drain()
-        await asyncio.sleep(0)
-        run.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await run
-        assert (await history(graph))[-1].execution_metadata["reason"] == "cancelled"
-
-    async def test_a_budget_of_time_shortens_the_grace(self) -> None:
-        start = Does(lambda context: {}, name="start")
-        start >> [Waits(name="one"), Waits(name="other")]
-        graph = stored(start)
-        run = asyncio.create_task(graph.run(Task(budget=Budget(max_seconds=0.02))))
-        await until(lambda: graph.progress and len(graph.progress.running) == 2)
-        graph.drain()
-        assert (await run).status == "drained"
-
-    async def test_the_last_iteration_of_a_budget_may_be_the_boundary(self) -> None:
-        service = Service(lambda: service.graph.drain())
-        message = await service.graph.run(Task(budget=Budget(max_iterations=3)))
-        assert message.status == "drained"
-
-    async def test_a_claim_is_released_at_the_end(self) -> None:
-        service = Service(lambda: service.graph.drain())
-        await service.graph.run(claim=True)
-        (run,) = await CheckpointManager(service.backend).runs()
-        assert (run.status, run.owner) == ("drained", None)
-
-    async def test_a_store_that_fails_shows(self) -> None:
-        class Full(InMemoryCheckpointBackend):
-            async def put(self, *args: Any, **kwargs: Any) -> Any:
-                if is_full:
-                    raise OSError("no space left on device")
-                return await super().put(*args, **kwargs)
-
-        def fills(context: NodeContext) -> Any:
-            nonlocal is_full
-            is_full = True
-            graph.drain()
-            return {}
-
-        is_full, start = False, Does(fills, name="fills")
-        start >> Does(lambda context: {}, name="next")
-        graph = Graph(start, id="full", checkpoint_config=CheckpointConfig(backend=Full()))
-        with pytest.raises(BackendError, match="no space left"):
             await graph.run()
 
 

@@ -369,6 +369,19 @@ class TestAnswering:
         with pytest.raises(GraphDefinitionError, match="nothing to resume from"):
             await Graph(desk.wired()).run(resume={"id": 1})
 
+    async def test_a_new_run_that_gives_up_one_with_open_questions_says_so(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        desk = Desk(asks_at_once)
+        await desk.begin()
+        assert not caplog.records
+        await desk.begin()
+        assert "gives up the one before, which is interrupted with 3 open questions" in caplog.text
+        await desk.answer(1, 2, 3)
+        caplog.clear()
+        await desk.begin()
+        assert not caplog.records
+
     async def test_no_answers_resume_the_run(self) -> None:
         desk = Desk(asks("one?"))
         asked = await desk.begin()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from spark.errors import BudgetExceededError, RuleError, RunError, StepSuspended
@@ -52,20 +53,19 @@ class GraphRun:
         """Nothing is committed any more."""
         self._is_on_record = spec.is_resumed
         """The store knows the id of the run."""
-        self._driver: asyncio.Task[Any] | None = None
+        self.driver: asyncio.Task[Any] | None = None
         """The task that takes the steps."""
         self._plans = spec.topology.plans
         self.has_inbox: bool = services.backend is not None
         """Messages can be sent to its graph."""
         self._began_at = position.iteration
-        self._most_steps = spec.max_concurrency or float("inf")
-        self._most_iterations = (spec.budget and spec.budget.max_iterations) or float("inf")
+        self._most_steps = spec.max_concurrency or inf
+        self._most_iterations = (spec.budget and spec.budget.max_iterations) or inf
         self._clock = services.clock.monotonic
         self._started = self._clock()
 
     async def drive(self) -> Stop | None:
         """Take steps until no work is left, or until something stops the run. Never raises."""
-        self._driver = asyncio.current_task()
         try:
             stop = await self._take_steps()
         except asyncio.CancelledError as error:
@@ -143,7 +143,7 @@ class GraphRun:
 
     def close(self) -> Collection[asyncio.Task[None]]:
         """It takes no more steps. Returns what still has to end."""
-        self._driver = None  # it leads back here; without the cycle, no garbage collector is needed
+        self.driver = None  # it leads back here; without the cycle, no garbage collector is needed
         waits, self._waits = self._waits, None
         return waits.close() if waits is not None else ()
 
@@ -213,7 +213,7 @@ class GraphRun:
         """Whether the current task is the one that executes this step, and not a task that the step has made."""
         task = asyncio.current_task()
         step = self.parallel.step_of(task)
-        return step.token is token if step is not None else task is self._driver
+        return step.token is token if step is not None else task is self.driver
 
     async def prepare_call(self) -> None:
         """See to it that a durable call can be recorded, and that it has the same idempotency key when it is repeated."""
@@ -228,7 +228,7 @@ class GraphRun:
         :raises RunError: the run has ended, or this is another event loop.
         :raises CheckpointError: something could not be saved before, so that the run ends with this step.
         """
-        if self._driver is None or asyncio.get_running_loop() is not self._driver.get_loop():
+        if self.driver is None or asyncio.get_running_loop() is not self.driver.get_loop():
             raise RunError(
                 f"A step of graph {self.spec.graph_id!r} uses its context in another event loop than that of the run. Make the "
                 "node async, and await its calls there."

@@ -129,8 +129,8 @@ class OpenRecord:
         except CheckpointDamagedError as error:
             raise_damaged(self.header, str(error), cause=error)
         if self._part is not None:
-            section, names = self._part
-            self.tree[section] = _members_of(self.tree[section], names)
+            section, wanted = self._part
+            self.tree[section] = _members_of(self.tree[section], wanted)
 
     def put_buffers_into_text(self) -> None:
         """Spell large buffers, which ``fill`` has put into the tree as bytes, so that a format can write them that takes none."""
