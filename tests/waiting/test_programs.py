@@ -27,7 +27,7 @@ def test_so_does_one_whose_processes_really_are_killed(seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["the journal of a step is kept when it has committed", "messages are handed out the last one first"]
+    "name", ["the journal of a step is kept when it has committed", "attempts are given anew when the run fails"]
 )
 def test_the_proof_finds_a_planted_bug(name: str) -> None:
     """The cheapest ones; `make prove-waiting` plants all of them."""
