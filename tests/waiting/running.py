@@ -125,6 +125,9 @@ class Turns:
         except BaseException as error:
             if not process.is_dead and not isinstance(error, asyncio.CancelledError):
                 raise
+        finally:
+            if process.is_stopped:
+                self._ledger.note("stopped")  # a call that was left is not recorded any more, however long it takes
         return graph, None
 
     def _graph(self, process: Process, random: Random) -> Graph:
