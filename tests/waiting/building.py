@@ -145,6 +145,7 @@ class Work(Node):
             case "hang" if context.attempt <= op.times:
                 await process.hang()
             case "break" if where not in process.ledger.repaired:
+                process.is_stopped = True  # what runs beside it is cancelled
                 raise Broken(
                     where, place(self._step.name, context.path, context.inputs.get("round", 0)), context.attempt
                 )
