@@ -21,7 +21,7 @@ DIST := dist
 TORCH := $(TOOLS)/torch
 S3RVER := $(TOOLS)/s3rver/node_modules/s3rver/bin/s3rver.js
 
-.PHONY: help demo test test-lowest test-newest test-thorough test-install test-torch test-s3-ceph test-s3rver check docs crash crash-postgres faults-s3 race share bench bench-curves bench-peers bench-report examples wheels format clean
+.PHONY: help demo test test-lowest test-newest test-thorough test-install test-torch test-s3-ceph test-s3rver check docs crash crash-postgres faults-s3 prove-waiting race share bench bench-curves bench-peers bench-report examples wheels format clean
 
 help:
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -90,6 +90,9 @@ race: .venv/.synced ## two processes race for every sequence of a graph; STORE=f
 
 share: .venv/.synced ## workers share the runs of one store, and are killed and paused; STORE=file|sqlite|s3 RUNS=200 KILLS=10 PAUSES=5 SEED=number
 	$(RUN) $(BESIDE_$(STORE)) python -m tests.crash.sharing_workers --url '$(or $(URL_OF_$(or $(STORE),file)),$(STORE))' --runs $(or $(RUNS),200) --kills $(or $(KILLS),10) --pauses $(or $(PAUSES),5) $(if $(SEED),--seed $(SEED))
+
+prove-waiting: .venv/.synced ## random programs that wait and try again, disturbed and compared with a model; PROGRAMS=2000 REAL=200 MINUTES=60 SEED=number
+	$(RUN) $(BESIDE_s3) python -m tests.waiting.prove --programs $(or $(PROGRAMS),2000) --real $(or $(REAL),200) --minutes $(or $(MINUTES),60) --bugs $(if $(SEED),--seed $(SEED))
 
 faults-s3: .venv/.synced ## drive graphs through an S3 server that fails at random; SCHEDULES=10000 SEED=number
 	$(RUN) python -m tests.crash.fault_schedules --schedules $(or $(SCHEDULES),10000) $(if $(SEED),--seed $(SEED))

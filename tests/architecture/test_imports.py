@@ -241,6 +241,14 @@ HEAVY = {
     "importlib_metadata",
     *OUR_PLUGINS,
 }
+FOR_WAITING = {
+    "spark.graphs.checkpoint.derived.history",
+    "spark.graphs.definition.dialogue",
+    "spark.graphs.definition.retry",
+    "spark.graphs.engine.time_limits",
+    "spark.graphs.engine.waits",
+}
+"""What leads to all that only steps need which wait, are tried again, or have time limits."""
 
 
 def loaded_after(statement: str) -> set[str]:
@@ -255,6 +263,20 @@ def test_import_loads_no_plugin_and_nothing_heavy() -> None:
 
     assert "spark.graphs.graph" in loaded
     assert not loaded & HEAVY
+
+
+def test_a_run_that_waits_for_nothing_loads_nothing_of_what_waiting_takes() -> None:
+    loaded = loaded_after(
+        "import asyncio\n"
+        "from spark.graphs import Graph, node\n"
+        "from spark.graphs.checkpoint import CheckpointConfig\n"
+        "@node\n"
+        "async def work(context): return {}\n"
+        "asyncio.run(Graph(start=work, id='plain', checkpoint_config=CheckpointConfig(backend='memory://')).run())"
+    )
+
+    assert "spark.graphs.engine.run" in loaded
+    assert not loaded & FOR_WAITING
 
 
 def test_memory_and_json_need_no_scan_of_plugins() -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from itertools import pairwise
 from typing import Any
 
-from spark.errors import StepTimeoutError
+from spark.errors import RunError, StepTimeoutError
 from spark.graphs import Graph, ItemError, JoinNode, Node, NodeContext, Retry
 from tests.waiting.model import place
 from tests.waiting.programs import Block, Branches, Chain, Items, Op, Step, digest
@@ -89,13 +89,17 @@ class Work(Node):
         self._process.begin(where, context.attempt)
         if (context.last_error is None) is not (context.attempt == 1):
             raise AssertionError(f"attempt {context.attempt} of {where} is told {context.last_error}")
-        with self._process.clock.held() if self._step.is_limited else nullcontext():
+        with self._in_time():
             results = [await self._do(op, f"{where}/{number}", context) for number, op in enumerate(self._step.ops)]
         if self._step.is_lost or (context.path and context.path[-1] in self._lost):
             raise Lost
         again = round + 1 < self._step.rounds
         value = digest(self._step.name, context.inputs["value"], results)
         return {"value": value, "again": again, **({"round": round + 1} if again else {})}
+
+    def _in_time(self) -> AbstractContextManager[None]:
+        """The time of the step does not run out meanwhile."""
+        return self._process.clock.held() if self._step.is_limited else nullcontext()
 
     async def _do(self, op: Op, where: str, context: NodeContext) -> Any:
         process = self._process
@@ -141,6 +145,7 @@ class Work(Node):
             case "hang" if context.attempt <= op.times:
                 await process.hang()
             case "break" if where not in process.ledger.repaired:
+                process.is_stopped = True  # what runs beside it is cancelled
                 raise Broken(
                     where, place(self._step.name, context.path, context.inputs.get("round", 0)), context.attempt
                 )
@@ -180,9 +185,11 @@ class Work(Node):
 
     async def _call(self, call: str, context: NodeContext, function: Callable[..., Any], *arguments: Any) -> str:
         try:
-            result: str = await context.run(call, function, *arguments)
-        except Exception:
-            self._note_end(call, "failed")
+            with self._in_time():  # when the step has failed, too, and only waits for its calls
+                result: str = await context.run(call, function, *arguments)
+        except Exception as error:
+            is_refused = isinstance(error, RunError) and self._process.is_stopped  # the step was cancelled before it
+            self._note_end(call, "left" if is_refused else "failed")
             raise
         except BaseException:
             self._note_end(call, "left")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,14 +13,13 @@ from typing import Any, Final
 
 from spark.graphs.checkpoint import InMemoryCheckpointBackend, backend_class
 from spark.graphs.checkpoint.storage import CheckpointBackend
-from tests.plugins.support.s3.servers import given_server
-from tests.plugins.support.s3.stores import open_store
 from tests.waiting.model import Expected, expected_of
 from tests.waiting.programs import Chain, random_program, steps_of
 from tests.waiting.real import Real
 from tests.waiting.running import Ran, run_program
 from tests.waiting.world import Disturbance, Kind
 
+S3: Final = "SPARK_TEST_S3_ENDPOINT"
 _URLS: Final = {"sqlite": "sqlite:///{}/checkpoints.db", "file": "file://{}/store"}
 KINDS: Final[dict[Kind, int]] = {"kill": 6, "drain": 1, "stop": 1, "cancel": 1}
 """What happens to processes, each with how often it is chosen."""
@@ -100,7 +100,7 @@ def case_of(seed: int) -> Case:
     depth = 1 if is_swept or random.random() < 0.75 else 2
     durability = random.choice(["sync", "sync", "async"])
     store = "memory" if is_swept else random.choices(["memory", "sqlite", "file", "s3"], [70, 10, 10, 2])[0]
-    if store == "s3" and given_server() is None:
+    if store == "s3" and S3 not in os.environ:
         store = "memory"
     return Case(seed, depth, 1 if store == "s3" else 3, is_swept, durability, store)
 
@@ -117,6 +117,9 @@ def _backend(store: str, folder: str) -> CheckpointBackend:
     if store == "memory":
         return InMemoryCheckpointBackend()
     if store == "s3":
+        from tests.plugins.support.s3.servers import given_server  # slow to import
+        from tests.plugins.support.s3.stores import open_store
+
         server = given_server()
         assert server is not None
         return open_store(server, server.new_bucket())

@@ -75,7 +75,7 @@ class Ledger:
                     under_way.pop(about[0], None)
                 case "left":
                     found[about[0]] += under_way.pop(about[0], 0)
-                case "killed":
+                case "killed" | "stopped":
                     found += under_way
                     under_way.clear()
         return found

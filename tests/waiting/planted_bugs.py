@@ -9,6 +9,7 @@ from tests.support.planting import Bug
 _FRONTIER: Final = "spark.graphs.state.frontier"
 _PENDING: Final = "spark.graphs.state.pending"
 _POSITION: Final = "spark.graphs.engine.position"
+_RUN: Final = "spark.graphs.engine.run"
 _INBOX: Final = "spark.graphs.engine.inbox"
 _ENDING: Final = "spark.graphs.engine.ending"
 _CALLS: Final = "spark.graphs.definition.calls"
@@ -47,7 +48,7 @@ BUGS: Final = (
     Bug(
         "what was received is not in checkpoints",
         _FRONTIER,
-        "        if self.received:\n            told",
+        "        if self._received:\n            told",
         "        if False:\n            told",
     ),
     Bug("messages are handed out the last one first", _INBOX, "letters.popleft()", "letters.pop()"),
@@ -59,16 +60,15 @@ BUGS: Final = (
     ),
     Bug(
         "a call is recorded after it has returned",
-        _POSITION,
+        _RUN,
         "        if self._position.record(token, key, entry):\n            await self._run.persist()",
         "        self._position.record(token, key, entry)",
     ),
     Bug(
         "a call shares a checkpoint that was captured before its record",
         "spark.graphs.engine.autosave",
-        "        self._is_busy, self._next_persist = True, None\n        try:",
-        "        self._is_busy = True\n        task = self._next_persist\n"
-        "        task.add_done_callback(lambda _: setattr(self, '_next_persist', None))\n        try:",
+        "        self._is_busy, self._may_share = True, False\n        try:",
+        "        self._is_busy = True\n        try:",  # it is only said when the task has ended
     ),
     Bug(
         "an error that is recorded is called again",
@@ -129,7 +129,7 @@ BUGS: Final = (
     ),
     Bug(
         "what is committed on the way is not durable",
-        _POSITION,
+        _RUN,
         "        if self._position.commit_part(token, graph_writes, node_writes):\n            await self._run.persist()",
         "        self._position.commit_part(token, graph_writes, node_writes)",
     ),

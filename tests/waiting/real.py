@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -44,6 +45,7 @@ class Real:
         :param disturbances: what happens to the first process, the second…
         :param shots: after how many seconds each of those that follow is killed.
         """
+        asyncio.run(_look_at(self.url))  # what that imports is not imported again in every process
         seconds, due = 0.0, None
         for number in range(MOST_PROCESSES):
             disturbance = disturbances[number] if number < len(disturbances) else None
@@ -114,3 +116,8 @@ class Real:
                 "commits": stored and stored.execution_metadata["iteration"],
             }
         )
+
+
+async def _look_at(url: str) -> None:
+    async with backend_class(url).from_url(url) as store:
+        await store.list("nothing")

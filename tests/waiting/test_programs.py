@@ -21,17 +21,17 @@ async def test_a_program_ends_as_the_model_says_whatever_happens_to_its_processe
         assert not [complaint async for complaint in case.complaints()]
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [13, 22])
 def test_so_does_one_whose_processes_really_are_killed(seed: int) -> None:
     assert not complaints_of_real(seed)
 
 
 @pytest.mark.parametrize(
-    "name", ["the journal of a step is kept when it has committed", "messages are handed out the last one first"]
+    "name", ["the journal of a step is kept when it has committed", "attempts are given anew when the run fails"]
 )
 def test_the_proof_finds_a_planted_bug(name: str) -> None:
     """The cheapest ones; `make prove-waiting` plants all of them."""
-    command = [sys.executable, "-m", "tests.waiting.prove", "--programs", "40", "--jobs", "1", "--plant", name]
+    command = [sys.executable, "-m", "tests.waiting.prove", "--programs", "10", "--jobs", "1", "--plant", name]
     found = subprocess.run(command, capture_output=True, text=True)
 
     assert found.returncode == 1, found.stderr

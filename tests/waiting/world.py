@@ -86,6 +86,8 @@ class Process:
         self.moments = 0
         """At so many it could have been disturbed."""
         self.is_dead = False
+        self.is_stopped = False
+        """Its run gets no time to finish."""
         self.stop: Callable[[Kind], None] = lambda kind: None
         """Stops its run."""
         self.disturbance = disturbance
@@ -98,6 +100,7 @@ class Process:
             return
         if self.disturbance.kind == "kill":
             self._die()
+        self.is_stopped = self.disturbance.kind != "drain"
         self.stop(self.disturbance.kind)
 
     def check(self) -> None:

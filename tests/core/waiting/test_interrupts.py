@@ -22,7 +22,7 @@ from spark.errors import (
     SerializationError,
 )
 from spark.graphs import Graph, Interrupt, JoinNode, Message, Node, NodeContext
-from spark.graphs.checkpoint import CheckpointManager, InMemoryCheckpointBackend
+from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager, InMemoryCheckpointBackend
 from spark_testing.clock import SkippingClock
 from tests.support.running import Does, Failure, Work, every_step, history
 
@@ -368,6 +368,35 @@ class TestAnswering:
             await desk.graph().run(resume={"id": 1})
         with pytest.raises(GraphDefinitionError, match="nothing to resume from"):
             await Graph(desk.wired()).run(resume={"id": 1})
+
+    async def test_a_new_run_that_gives_up_one_with_open_questions_says_so(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        desk = Desk(asks_at_once)
+        await desk.begin()
+        assert not caplog.records
+        await desk.begin()
+        assert "gives up the one before, which is interrupted with 3 open questions" in caplog.text
+        await desk.answer(1, 2, 3)
+        caplog.clear()
+        await desk.begin()
+        assert not caplog.records
+
+    async def test_questions_of_so_many_items_that_they_are_stored_in_chunks_are_found(self, tmp_path: Path) -> None:
+        start = Does(lambda context: {"items": [*range(1_000)]}, name="start")
+        start.each("items") >> Does(lambda context: context.interrupt(context.index), name="ask") >> JoinNode()
+        config = CheckpointConfig(backend=f"sqlite:///{tmp_path / 'store.db'}")
+        graph = Graph(start, id="many", checkpoint_config=config)
+        asked = (await graph.run()).interrupts
+        assert len(asked) == 1_000
+
+        assert graph.checkpoint_backend is not None
+        manager = CheckpointManager(graph.checkpoint_backend)
+        assert await manager.interrupts("many") == asked
+        latest = await manager.load_latest("many")
+        assert latest is not None
+        assert latest.sequence is not None
+        assert latest.sequence < 100  # what is asked at the same time is saved at the same time
 
     async def test_no_answers_resume_the_run(self) -> None:
         desk = Desk(asks("one?"))

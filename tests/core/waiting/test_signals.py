@@ -446,7 +446,7 @@ class TestAnswers:
 
     async def test_an_answer_to_no_open_question_is_refused(self) -> None:
         shop = Shop()
-        with pytest.raises(RunError, match=r"no open question 'x'.* none"):
+        with pytest.raises(RunError, match=r"no open question 'x'.*None is open; check the graph id and the store"):
             await shop.manager.answer("shop", {"x": 1})
 
 

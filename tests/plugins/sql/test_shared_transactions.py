@@ -14,6 +14,7 @@ from spark_backend_sql import DatabaseCheckpointBackend
 from spark_backend_sql.executor import TransactionExecutor
 from spark_backend_sql.operations import Put
 from spark_testing.records import make_record
+from tests.plugins.support.sql_drivers import before_commits
 from tests.plugins.support.sql_servers import PostgresServer, new_table
 
 
@@ -104,6 +105,28 @@ async def test_of_many_records_only_those_are_refused_whose_sequence_was_used(tm
         stored = [info.graph_id for info in (await backend.list()).infos]
         assert len(stored) == 3 * count + 1
         assert "deleted" not in stored
+
+
+async def test_records_whose_commit_failed_after_it_took_effect_are_known_to_be_stored(tmp_path: Path) -> None:
+    """They are one statement, which commits itself."""
+    failures: list[object] = []
+
+    def fail_afterwards(driver: sqlite3.Connection) -> None:
+        if not failures:
+            failures.append(driver)
+            sqlite3.Connection.commit(driver)
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+            raise error
+
+    async with DatabaseCheckpointBackend(f"sqlite:///{tmp_path}/c.db") as backend:
+        await backend.put(make_record("first", 1))
+        before_commits(backend, fail_afterwards)
+
+        assert commit_together(backend, "a", "b", "c") == [[], [], []]
+
+        assert len(failures) == 1
+        assert len((await backend.list()).infos) == 4
 
 
 def commit_together(backend: DatabaseCheckpointBackend, *graph_ids: str) -> Sequence[object]:

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import tempfile
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from multiprocessing import get_context
 from pathlib import Path
@@ -141,6 +142,22 @@ async def test_a_transaction_is_bounded() -> None:
     assert max(executor.batches) == 2
 
 
+async def test_what_was_saved_is_not_kept_until_there_is_more_to_save() -> None:
+    """All that a hundred graphs saved would be in memory twice, and the garbage collector would look at it again and again."""
+    writer = Writer(Listening(), wait=1, io=SmallIO(False))
+    put = Put(make_record("g", 1), {})
+    is_gone, loop = asyncio.Event(), asyncio.get_running_loop()
+    saved = weakref.ref(put, lambda _: loop.call_soon_threadsafe(is_gone.set))
+
+    await writer.run(put)
+    del put
+
+    async with asyncio.timeout(10):
+        await is_gone.wait()
+    assert saved() is None
+    writer.stop()
+
+
 class Listening:
     """An executor that only counts what it is given at once."""
 
@@ -153,9 +170,6 @@ class Listening:
 
     def execute_now(self, operations: Sequence[Operation]) -> None:
         return None
-
-    def is_one_statement(self, operations: Sequence[Operation]) -> bool:
-        return False
 
     def lane_of(self, operation: Operation) -> str:
         return operation.graph_id

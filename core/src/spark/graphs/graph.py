@@ -192,7 +192,9 @@ class Graph:
             wanted = Task.of(task)
             stored = self._arguments.stored_checkpoints(self._topology, rename, for_result=resume != "state")
             origin = await self._session.choose_origin(resume, stored)
-            answered = origin.answered(resume, codec=stored.record_codec, check=self._arguments.check)
+            answered: Mapping[str, Entry] = {}
+            if resume:
+                answered = origin.answered(resume, codec=stored.record_codec, check=self._arguments.check)
             if origin.pending is not None:
                 origin.pending.check_inputs(wanted.inputs, codec=stored.record_codec())
                 if origin.pending.is_complete():

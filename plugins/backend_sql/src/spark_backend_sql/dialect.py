@@ -129,10 +129,7 @@ class Dialect(ABC):
         raise NotImplementedError
 
     def is_one_statement(self, operations: Sequence[Operation]) -> bool:
-        """Whether ``apply_all`` changes the database in one statement, which needs no BEGIN and COMMIT around it.
-
-        The driver then takes the interpreter's lock when that begins and when it has ended, and never in between.
-        """
+        """Whether ``apply_all`` changes the database in one statement, which needs no BEGIN and COMMIT around it."""
         return False
 
     def apply_all(self, driver: Any, operations: Sequence[Operation]) -> Outcomes:

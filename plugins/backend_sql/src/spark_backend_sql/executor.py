@@ -63,10 +63,6 @@ class TransactionExecutor:
         """What operations have in common that one lock holds up: a graph, or the whole of a database that is a file."""
         return "" if self.database.dialect.runs_in_process else operation.graph_id
 
-    def is_one_statement(self, operations: Sequence[Operation]) -> bool:
-        """Whether a transaction of them is a single statement, during which no thread needs the interpreter's lock."""
-        return self.database.dialect.is_one_statement(operations)
-
     def _leave_in_doubt(self, doubts: Doubts) -> None:
         if doubts:
             self._left_in_doubt.update(doubts)

@@ -25,12 +25,6 @@ LOG_SIZE: Final = 5 * 1024 * 1024
 """After so many bytes the thread makes a save, and with it SQLite's checkpoint, which takes milliseconds."""
 LONGEST_TURN: Final = 0.005
 """Seconds that a transaction waits for what an event loop's graphs add in its present turn."""
-SHARE: Final = 32
-"""So many saves are worth a transaction of their own, which the thread makes while the event loop's graphs add more."""
-LONGEST_HANDOVER: Final = 0.001
-"""Seconds that the event loop waits at most for the thread to take them: that needs the interpreter's lock to begin."""
-LONGEST_SHARED: Final = 0.01
-"""Seconds that the last transaction may have taken for this. On slow disks the fewest are the fastest."""
 _ROUND: Final = 16 * 1024
 """Bytes that a small save adds to SQLite's log at most, beside its own."""
 
@@ -48,9 +42,6 @@ class Executor(Protocol):
 
     def execute_now(self, operations: Sequence[Operation]) -> Sequence[Outcome] | None:
         """The outcomes of operations in one transaction, waiting for nothing but the disk. None where it was not carried out."""
-
-    def is_one_statement(self, operations: Sequence[Operation]) -> bool:
-        """Whether a transaction of them is a single statement, during which no thread needs the interpreter's lock."""
 
     def lane_of(self, operation: Operation) -> str:
         """What operations have in common that one lock holds up."""
@@ -88,10 +79,6 @@ class Writer:
         self._wakeup.acquire()
         self._is_idle = False
         """The thread waits for the wakeup, or is about to."""
-        self._begun = threading.Lock()
-        """Released when the thread has taken a share of what an event loop adds in one turn."""
-        self._took = 0.0
-        """Seconds that the thread's last transaction took."""
         self._commit_lock = threading.Lock()
         """Held by whoever commits."""
         self._logged = 0
@@ -187,18 +174,6 @@ class Writer:
                 self._thread = threading.Thread(target=self._serve, name="sql-backend-writer", daemon=True)
                 self._thread.start()
             self._expect_end_of_turn(call.loop)
-            hands_over = len(self._waiting) % SHARE == 0 and self._may_begin()
-            if hands_over:
-                self._begun.acquire(blocking=False)
-                self._wake()
-        if hands_over:
-            self._begun.acquire(timeout=LONGEST_HANDOVER)
-
-    def _may_begin(self) -> bool:
-        """Whether what waits is worth a transaction though the turn has not ended, and disturbs nobody while it is made."""
-        if len(self._waiting) < SHARE or self._took > LONGEST_SHARED:
-            return False
-        return self._executor.is_one_statement([call.operation for call in self._waiting])
 
     def _expect_end_of_turn(self, loop: asyncio.AbstractEventLoop) -> None:
         if loop not in self._turns:
@@ -242,11 +217,7 @@ class Writer:
             return False
         calls, lane = batch
         with self._commit_lock:
-            if self._begun.locked():
-                self._begun.release()
-            began = time.monotonic()
             outcomes = self._execute([call.operation for call in calls], None if lane is None else lane.pause / 10)
-            self._took = time.monotonic() - began
         answers = self._set_blocked_aside(calls, outcomes, lane)
         self._rest()  # before the answer: whoever gets it may find the next thing to do
         self._answer(answers)
@@ -266,7 +237,7 @@ class Writer:
         """What goes into the next transaction, and the lane that it comes from, if any; None when the writer has stopped."""
         while True:
             with self._lock:
-                is_gathering = bool(self._turns) and not self._is_stopping and not self._may_begin()
+                is_gathering = bool(self._turns) and not self._is_stopping
                 batch = None if is_gathering else self._next_batch()
                 if batch or (self._is_stopping and not self._lanes):
                     self._is_idle = False

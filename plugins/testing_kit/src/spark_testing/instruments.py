@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,18 +44,15 @@ class Instruments:
             if inspect.iscoroutinefunction(process):
                 node.process = self._around(key, process)
 
-    def in_order(self, nodes: Sequence[str]) -> list[Step]:
-        """The steps of the run, given the keys of their nodes in the order in which they were committed."""
-        steps: list[Step] = []
-        for node in nodes:
-            execution = 1 + sum(step.node == node for step in steps)
-            steps.append(Step(node, execution, self._waits.get((node, execution), 0)))
-        return steps
+    def steps(self) -> list[Step]:
+        """All executions, in the order in which they began."""
+        return [Step(*step, waits) for step, waits in self._waits.items()]
 
     def _around(self, key: str, process: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(process)
         async def watched(*arguments: Any) -> Any:
             execution = self._executions[key] = self._executions.get(key, 0) + 1
+            self._waits[key, execution] = 0
             step = self._die_in
             is_last = step is not None and (step.node, step.execution) == (key, execution)
             return await _Watched(self, (key, execution), process(*arguments), self._at_wait if is_last else 0)
@@ -64,7 +61,7 @@ class Instruments:
 
     def count_wait(self, step: tuple[str, int]) -> int:
         """One more await of this step; how many it has been."""
-        self._waits[step] = self._waits.get(step, 0) + 1
+        self._waits[step] += 1
         return self._waits[step]
 
 

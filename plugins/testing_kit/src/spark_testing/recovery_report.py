@@ -25,11 +25,16 @@ class Crash:
     """Where a run was cut off."""
 
     step: int
-    """The number of the step, from 1; 0 is before the first."""
+    """The number of the step, from 1; 0 is before the first, or in one that was repeated."""
     node: str
     """The key of the node that executed it."""
     where: str
-    """``"after the checkpoint of"`` the step, ``"before"`` that, when its work was done, or ``"at await 2 of"`` it."""
+    """``"after the checkpoint of"`` the step, ``"before"`` that, when its work was done, or ``"at await 2 of"`` it. Others
+    are named by their reason: ``"after the checkpoint 'call' that follows"`` the step."""
+    save: int = 0
+    """The number of that checkpoint in the run, from 1."""
+    execution: int = 0
+    """The number of the execution with that await, among those of all nodes, from 0."""
 
     def __str__(self) -> str:
         return f"a crash {self.where} step {self.step} (node {self.node!r})"

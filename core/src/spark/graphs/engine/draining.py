@@ -20,6 +20,8 @@ class RunHandle:
     :param is_run: False for a call of something else, which nobody can ask.
     """
 
+    __slots__ = ("_ending", "_is_run", "_loop", "_lost", "_request", "lease", "may_wait")
+
     def __init__(self, *, is_run: bool, may_wait: bool) -> None:
         self._loop = asyncio.get_running_loop()
         self._is_run = is_run

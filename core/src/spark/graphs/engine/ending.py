@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterable
 from contextlib import suppress
+from math import inf
 from typing import Any
 
 from spark.errors import ConditionError, StateConflictError, StepSuspended
@@ -37,14 +38,14 @@ class Ending:
         self._driver: asyncio.Task[Stop | None] | None = None
         self._stop: Stop | None = None
         """Why the driver stopped although work is left."""
-        self._drain_until = float("inf")
+        self._drain_until = inf
         """Until when running steps may finish, once the run is drained, by the clock of the event loop."""
         self._grace_period = GracePeriod(self._config.cancel_grace)
         self._final_save: FinalSave | None = None
         if run.services.saver is not None:
             self._final_save = FinalSave(run, run.services.saver, self._grace_period)
         self._caller: asyncio.Task[Any] | None = None
-        self._until = float("inf")
+        self._until = inf
         """When the budget is used up, by the clock of the event loop."""
         self._drain_timers: list[asyncio.TimerHandle] = []
         self._turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -76,7 +77,11 @@ class Ending:
             elif self._spec.is_resumed and (lease := self.run.services.lease) is not None and lease.took_over:
                 await self._save_or_raise("resumed")  # so that whoever had the claim can't save any more
             await self._take_steps()
-            message = await self._left()
+            if self._stop is not None:
+                message = await (self._pause() if self._stop.cause is Cause.PAUSE else self._drained())
+            else:
+                await self._save_or_raise("completed")
+                message = self._message()
             if self.run.waits is not None:
                 await self.run.waits.inbox.prune()  # what the run has received, now that it has saved that
             return message
@@ -106,7 +111,7 @@ class Ending:
         seconds = self._spec.budget.max_seconds if self._spec.budget else None
         if seconds is not None:
             self._until = loop.time() + seconds
-        self._driver = asyncio.create_task(run.drive(), name=f"{self._spec.graph_id}: run")
+        self._driver = run.driver = asyncio.create_task(run.drive(), name=f"{self._spec.graph_id}: run")
         self._driver.add_done_callback(self._end_turn)
         timer = loop.call_later(seconds, self._end_turn) if seconds is not None else None
         try:
@@ -228,13 +233,6 @@ class Ending:
         finally:
             del failure  # its traceback refers to this frame
 
-    async def _left(self) -> Message:
-        """Save where the run stands that stopped as it should, and return what it is to return."""
-        if self._stop is not None:
-            return await (self._pause() if self._stop.cause is Cause.PAUSE else self._drained())
-        await self._save_or_raise("completed")
-        return self._message()
-
     async def _pause(self) -> Message:
         """All that is left waits for something outside: save that, and return what it is."""
         status = "interrupted" if open_questions(self._position.frontier.capture()) else "waiting"
@@ -315,7 +313,7 @@ class Ending:
 
     async def _save_where_it_stands(self, final_save: FinalSave, error: BaseException) -> None:
         saver, reason, timer = final_save.saver, self._reason(final_save, error), None
-        if reason is not None and self._grace_period.remaining < float("inf"):
+        if reason is not None and self._grace_period.remaining < inf:
             timer = asyncio.get_running_loop().call_later(self._grace_period.remaining / 2, saver.expedite)
         before = saver.latest
         failure = await final_save.save(reason)
@@ -333,7 +331,8 @@ class Ending:
         if self._lost is not None:
             return None
         if not self._position.frontier:
-            return "completed" if final_save.saved is None and cause is not Cause.SAVING else None
+            is_saved = final_save.saved is not None and final_save.saved.metadata["reason"] == "completed"
+            return None if is_saved or cause is Cause.SAVING else "completed"
         if not isinstance(error, Exception):
             return "cancelled" if self._config.trigger_on_cancel else None
         if cause is Cause.BUDGET:

@@ -27,7 +27,7 @@ class FinalSave:
         self.error_data: dict[str, Any] | None = None
         """What to record of the failure that ends the run."""
         self.saved: CheckpointInfo | None = None
-        """The last checkpoint that was saved here."""
+        """What the last save here has made; None if it made nothing."""
 
     async def save(self, reason: str | None) -> BaseException | None:
         """Save the present boundary, and wait until nothing is being saved or deleted any more. Returns what went wrong.
@@ -61,6 +61,7 @@ class FinalSave:
 
     async def _save_boundary(self, reason: str) -> None:
         run, position = self._run, self._run.position
+        self.saved = None
         position.error = self.error_data or position.error
         capture = run.capture_end(reason=reason)
         capture.is_repeat = run.spec.is_resumed and run.is_where_it_began() and reason != "completed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from spark.errors import BudgetExceededError, RuleError, RunError, StepSuspended
@@ -52,20 +53,21 @@ class GraphRun:
         """Nothing is committed any more."""
         self._is_on_record = spec.is_resumed
         """The store knows the id of the run."""
-        self._driver: asyncio.Task[Any] | None = None
+        self._put_off = 0
+        """How many boundaries ago it became urgent to save."""
+        self.driver: asyncio.Task[Any] | None = None
         """The task that takes the steps."""
         self._plans = spec.topology.plans
         self.has_inbox: bool = services.backend is not None
         """Messages can be sent to its graph."""
         self._began_at = position.iteration
-        self._most_steps = spec.max_concurrency or float("inf")
-        self._most_iterations = (spec.budget and spec.budget.max_iterations) or float("inf")
+        self._most_steps = spec.max_concurrency or inf
+        self._most_iterations = (spec.budget and spec.budget.max_iterations) or inf
         self._clock = services.clock.monotonic
         self._started = self._clock()
 
     async def drive(self) -> Stop | None:
         """Take steps until no work is left, or until something stops the run. Never raises."""
-        self._driver = asyncio.current_task()
         try:
             stop = await self._take_steps()
         except asyncio.CancelledError as error:
@@ -122,7 +124,7 @@ class GraphRun:
             if stop is not None or self.is_stopping:
                 return stop
             now = clock()
-            if autosave is not None and (position.is_urgent or autosave.is_due(plan, now)):
+            if autosave is not None and (self._is_urgent() or autosave.is_due(plan, now)):
                 stop = await autosave.save(plan, now)
                 if self.is_stopping:  # the run was ended meanwhile
                     return stop
@@ -141,9 +143,19 @@ class GraphRun:
         """What suspended steps wait for; None while there has been none."""
         return self._waits
 
+    def _is_urgent(self) -> bool:
+        """Whether to save whatever the triggers say. What has ended by now is committed before: one save does for all."""
+        if not self.position.is_urgent:
+            return False
+        self._put_off += 1
+        if self.parallel.have_ended and self._put_off < _MANY:
+            return False
+        self._put_off = 0
+        return True
+
     def close(self) -> Collection[asyncio.Task[None]]:
         """It takes no more steps. Returns what still has to end."""
-        self._driver = None  # it leads back here; without the cycle, no garbage collector is needed
+        self.driver = None  # it leads back here; without the cycle, no garbage collector is needed
         waits, self._waits = self._waits, None
         return waits.close() if waits is not None else ()
 
@@ -213,7 +225,7 @@ class GraphRun:
         """Whether the current task is the one that executes this step, and not a task that the step has made."""
         task = asyncio.current_task()
         step = self.parallel.step_of(task)
-        return step.token is token if step is not None else task is self._driver
+        return step.token is token if step is not None else task is self.driver
 
     async def prepare_call(self) -> None:
         """See to it that a durable call can be recorded, and that it has the same idempotency key when it is repeated."""
@@ -228,7 +240,7 @@ class GraphRun:
         :raises RunError: the run has ended, or this is another event loop.
         :raises CheckpointError: something could not be saved before, so that the run ends with this step.
         """
-        if self._driver is None or asyncio.get_running_loop() is not self._driver.get_loop():
+        if self.driver is None or asyncio.get_running_loop() is not self.driver.get_loop():
             raise RunError(
                 f"A step of graph {self.spec.graph_id!r} uses its context in another event loop than that of the run. Make the "
                 "node async, and await its calls there."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from spark.errors import SparkError
 from spark.graphs.checkpoint.calls import wrapped
@@ -15,6 +15,8 @@ from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.state.received import is_received
 
 _LOG = logging.getLogger("spark.checkpoint")
+_TO_BE_RESUMED: Final = frozenset({"interrupted", "waiting", "drained"})
+"""As what a run returns that is not over."""
 
 
 async def received_before(history: History, *, known: CheckpointInfo | None) -> Mapping[str, Any]:
@@ -30,7 +32,21 @@ async def received_before(history: History, *, known: CheckpointInfo | None) -> 
     metadata = (known.metadata if known is not None and is_known else latest.metadata) or await _metadata_of(
         backend, latest
     )
+    if metadata.get("reason") in _TO_BE_RESUMED:
+        _warn(latest.graph_id, metadata)
     return await _received(backend, latest) if metadata.get("received") else {}
+
+
+def _warn(graph_id: str, metadata: Mapping[str, Any]) -> None:
+    """Say that a new run gives up one that is to be resumed."""
+    questions = metadata.get("questions")
+    open = f" with {questions} open question{'s' if questions != 1 else ''}" if questions else ""
+    _LOG.warning(
+        "A new run of graph %r begins, and gives up the one before, which is %s%s. To resume that one: run(resume=True).",
+        graph_id,
+        metadata["reason"],
+        open,
+    )
 
 
 async def _metadata_of(backend: CheckpointBackend, info: CheckpointInfo) -> Mapping[str, Any]:

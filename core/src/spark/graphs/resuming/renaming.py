@@ -26,8 +26,9 @@ def check_rename(rename: Any) -> None:
 
     :raises GraphDefinitionError: it does not.
     """
-    is_names = isinstance(rename, Mapping) and all(isinstance(name, str) for pair in rename.items() for name in pair)
-    if rename is not None and not is_names:
+    if rename is None:
+        return
+    if not isinstance(rename, Mapping) or not all(isinstance(name, str) for pair in rename.items() for name in pair):
         raise GraphDefinitionError(
             f"rename={rename!r}: give a mapping of recorded node keys to present ones, for instance {{'Fetch': 'Download'}}."
         )

@@ -25,7 +25,7 @@ class TokenTable(TrackedMapping[Token]):
     def __init__(self) -> None:
         self._values_of = stored_fields(Token).values_of
         super().__init__(self._values_of, shown=_shown)
-        self._contents = TrackedMapping[Any]()
+        self._contents: TrackedMapping[Any] = TrackedMapping()
         """The inputs of all tokens by the id of the content, as of the last capture."""
         self._named: dict[str, str] = {}
         """Token id to the id of its content, as of the last capture."""

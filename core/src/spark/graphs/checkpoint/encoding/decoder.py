@@ -47,9 +47,10 @@ class OpenRecord:
     :param references: to the large values that it needs.
     :param budget: what the rest of the load may take.
     :param find_codecs: those that its large values passed.
+    :param part: a section, and those of its members that are kept once it is filled.
     """
 
-    __slots__ = ("budget", "find_codecs", "format", "header", "is_plain", "references", "tree")
+    __slots__ = ("_part", "budget", "find_codecs", "format", "header", "is_plain", "references", "tree")
 
     def __init__(
         self,
@@ -61,7 +62,9 @@ class OpenRecord:
         references: list[Reference],
         budget: Budget,
         find_codecs: FindCodecs,
+        part: tuple[str, Collection[str]] | None = None,
     ) -> None:
+        self._part = part
         self.header: Final = header
         self.format: Final = format
         self.tree: Final = tree
@@ -79,7 +82,10 @@ class OpenRecord:
         if type(self.tree) is not dict:
             return self
         kept = self.tree.get(section)
-        part = {name: kept[name] for name in members if name in kept} if type(kept) is dict else kept
+        is_in_chunks = (
+            type(kept) is dict and content_of(kept) is not None
+        )  # then its members are known once it is filled
+        part = kept if is_in_chunks else _members_of(kept, members)
         tree = {name: {} if name in SECTIONS else value for name, value in self.tree.items()} | {section: part}
         found = self.references and references(_sections_in(tree))
         return OpenRecord(
@@ -90,6 +96,7 @@ class OpenRecord:
             references=found,
             budget=self.budget,
             find_codecs=self.find_codecs,
+            part=(section, members) if is_in_chunks else None,
         )
 
     def fill(self, blobs: Mapping[str, bytes], layout: StoredLayout | None = None) -> None:
@@ -121,6 +128,9 @@ class OpenRecord:
             join_chunks(_sections_in(self.tree))
         except CheckpointDamagedError as error:
             raise_damaged(self.header, str(error), cause=error)
+        if self._part is not None:
+            section, wanted = self._part
+            self.tree[section] = _members_of(self.tree[section], wanted)
 
     def put_buffers_into_text(self) -> None:
         """Spell large buffers, which ``fill`` has put into the tree as bytes, so that a format can write them that takes none."""
@@ -269,6 +279,10 @@ def check_intact(header: RecordHeader, payload: bytes) -> None:
         raise_damaged(header, f"it has {len(payload)} bytes instead of {header.size}")
     if not is_right(header.checksum, header.canonical(), payload):
         raise_damaged(header, "its checksum does not match its content")
+
+
+def _members_of(section: Any, names: Collection[str]) -> Any:
+    return {name: section[name] for name in names if name in section} if type(section) is dict else section
 
 
 def raise_damaged(header: RecordHeader, reason: str, *, cause: BaseException | None = None) -> NoReturn:

@@ -259,10 +259,12 @@ class CheckpointManager:
         asked = [interrupt.id for interrupt in await self.interrupts(graph_id)]
         for id in answers:
             if id not in asked:
-                raise RunError(
-                    f"Graph {graph_id!r} has no open question {id!r}; it may have been answered. Open are "
-                    f"{', '.join(map(repr, asked)) or 'none'}."
+                open = (
+                    f"Open are {', '.join(map(repr, asked))}."
+                    if asked
+                    else "None is open; check the graph id and the store."
                 )
+                raise RunError(f"Graph {graph_id!r} has no open question {id!r}; it may have been answered. {open}")
         inbox = self._inbox(graph_id)
         for id, answer in answers.items():
             await inbox.send(answer_topic(id), answer)
