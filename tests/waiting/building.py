@@ -188,7 +188,8 @@ class Work(Node):
             with self._in_time():  # when the step has failed, too, and only waits for its calls
                 result: str = await context.run(call, function, *arguments)
         except Exception as error:
-            is_refused = isinstance(error, RunError) and self._process.is_stopped  # the step was cancelled before it
+            # The step was cancelled before it, or out of time, because the clock moved for another one as this one began.
+            is_refused = isinstance(error, RunError) and (self._process.is_stopped or self._step.is_limited)
             self._note_end(call, "left" if is_refused else "failed")
             raise
         except BaseException:

@@ -61,10 +61,8 @@ class Case:
         if isinstance(first, str):
             yield first
             return
-        breaks = any(
-            op.kind == "break" for step in steps_of(self.program) for op in step.ops
-        )  # what runs beside is cancelled
-        if first.ledger.may_repeat() and not breaks:
+        cancels = any(op.kind in ("break", "hang") for step in steps_of(self.program) for op in step.ops)
+        if first.ledger.may_repeat() and not cancels:
             yield f"{self}, undisturbed: calls were left under way: {first.ledger.may_repeat()}"
         for run in range(1, self.runs + 1):
             ran = await self._run(expected, run, self.disturbances(run, first.moments))

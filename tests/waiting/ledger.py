@@ -51,6 +51,9 @@ class Ledger:
                 self.answered.add(question)
             case ["given", question]:
                 self.given.add(question)
+                self.told.discard(question)  # it may have been told one from the inbox that was not saved
+            case ["killed"]:
+                self.given &= self.told  # the others may be lost
             case ["told", question]:
                 self.told.add(question)
             case ["committed", place, number]:

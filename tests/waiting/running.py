@@ -18,7 +18,7 @@ from tests.waiting.building import graph_of
 from tests.waiting.ledger import Ledger
 from tests.waiting.model import START, Expected, expected_of
 from tests.waiting.outside import GRAPH, Outside
-from tests.waiting.programs import Chain
+from tests.waiting.programs import Chain, steps_of
 from tests.waiting.world import Broken, Disturbance, IdleClock, Kind, Mortal, Process
 
 MOST_PROCESSES = 300
@@ -164,6 +164,7 @@ def _stopping(task: asyncio.Future[Message], graph: Graph) -> Any:
 class _Running:
     def __init__(self, program: Chain, random: Random, store: CheckpointBackend, durability: str) -> None:
         self._random = random
+        self._has_limits = any(step.is_limited for step in steps_of(program))
         self._ledger = Ledger()
         self._durability = durability
         self._clock = IdleClock()
@@ -205,7 +206,9 @@ class _Running:
         wrong = [*differing_waits(self._left, journal), *asked_again(journal, self._ledger)]
         if message is not None:
             wrong += differing_message(message, stored.execution_metadata)
-            if message.status == "drained" and process.disturbance is not None and process.disturbance.kind == "drain":
+            kind = process.disturbance.kind if process.disturbance is not None else None
+            is_drained = message.status == "drained" and kind == "drain"
+            if is_drained and not self._has_limits:
                 left = self._ledger.lines[self._begun_at :]
                 wrong += [f"{line} although there was time" for line in left if line[0] == "left"]
         if not process.is_dead and graph.progress is not None:
