@@ -25,7 +25,7 @@ DECLARED: Final = """
     )
 """
 CAPTURED: Final = """
-                "notes": {"a": "x" * 20_000, "b": {"step": self.iteration}},"""
+                "notes": {"a": "x" * 20_000, "b": {"step": self._iteration}},"""
 RUN: Final = """
 import asyncio, dataclasses, json, sys
 from spark.graphs import ExitNode, Graph, Node
@@ -71,7 +71,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     source = tmp_path_factory.mktemp("source")
     shutil.copytree(CORE, source / "spark", ignore=shutil.ignore_patterns("__pycache__"))
     plant(source / "spark/graphs/checkpoint/model.py", before="    sequence: int | None = None\n", text=DECLARED)
-    plant(source / "spark/graphs/engine/position.py", after='"graph_state": self.state.capture(),', text=CAPTURED)
+    plant(source / "spark/graphs/engine/captured.py", after='"topology": self._topology.data,', text=CAPTURED)
     done = subprocess.run(
         [sys.executable, "-c", RUN, str(tmp_path_factory.mktemp("store"))],
         env={**os.environ, "PYTHONPATH": str(source)},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -129,6 +129,18 @@ class FaultyBackend(CheckpointBackend):
 
     async def latest_headers(self, graph_ids: Sequence[str]) -> LatestHeaders:
         return await self._call("latest_headers", lambda: self.inner.latest_headers(graph_ids))
+
+    async def latest_runs(
+        self,
+        prefix: str = "",
+        *,
+        after: str | None = None,
+        limit: int | None = None,
+        reasons: Collection[str] | None = None,
+    ) -> LatestHeaders:
+        return await self._call(
+            "latest_runs", lambda: self.inner.latest_runs(prefix, after=after, limit=limit, reasons=reasons)
+        )
 
     async def graph_ids(self, prefix: str = "", *, after: str | None = None, limit: int | None = None) -> Any:
         return await self._call("graph_ids", lambda: self.inner.graph_ids(prefix, after=after, limit=limit))

@@ -216,7 +216,7 @@ class AskingMany(GivenStore):
         )
         for graph_id, header in found.headers.items():
             record = await backend.get(graph_id, header.sequence)
-            assert record is not None
+            assert record is not None, "latest_runs() must name records that are there."
             assert header == record.header, "latest_runs() must give whole headers."
         assert found.damaged == [], "Nothing is damaged, and latest_runs() reports damage."
 
