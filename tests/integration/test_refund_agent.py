@@ -77,7 +77,8 @@ class Case:
         graph = self._example.build(Mortal(self._store, process), shop, clock=self._clock)
         process.stop = lambda kind: graph.drain(kind)
         try:
-            return await graph.run(TASK, resume=True, wait=False), graph.get_state_snapshot()
+            with self._clock.held():  # time passes between processes only, however long a thread takes
+                return await graph.run(TASK, resume=True, wait=False), graph.get_state_snapshot()
         except Killed:
             return None, {}
 
