@@ -10,7 +10,7 @@ _FRONTIER: Final = "spark.graphs.state.frontier"
 _PENDING: Final = "spark.graphs.state.pending"
 _POSITION: Final = "spark.graphs.engine.position"
 _RUN: Final = "spark.graphs.engine.run"
-_INBOX: Final = "spark.graphs.engine.inbox"
+_INBOX: Final = "spark.graphs.engine.waiting.inbox"
 _ENDING: Final = "spark.graphs.engine.ending"
 _CALLS: Final = "spark.graphs.definition.calls"
 
@@ -108,7 +108,7 @@ BUGS: Final = (
     ),
     Bug(
         "what a step wrote before it waited is kept",
-        "spark.graphs.engine.executors",
+        "spark.graphs.engine.step_runner",
         "            return await _outcome_of(context._journal, error)",
         "            if context._graph_writes is not None:\n"
         "                await step.scope.commit(step.token, context._graph_writes, None)\n"

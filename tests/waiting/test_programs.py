@@ -7,12 +7,13 @@ import sys
 
 import pytest
 
+from tests.support.variants import first_of
 from tests.waiting.cases import Case, complaints_of_real
 
 PROGRAMS = 100
 
 
-@pytest.mark.parametrize("lane", range(5))
+@pytest.mark.parametrize("lane", [*range(3), *(pytest.param(lane, marks=pytest.mark.thorough) for lane in (3, 4))])
 async def test_a_program_ends_as_the_model_says_whatever_happens_to_its_processes(lane: int) -> None:
     """The short run of `make prove-waiting`."""
     for seed in range(lane, PROGRAMS, 5):
@@ -27,7 +28,8 @@ def test_so_does_one_whose_processes_really_are_killed(seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["the journal of a step is kept when it has committed", "attempts are given anew when the run fails"]
+    "name",
+    first_of(["the journal of a step is kept when it has committed", "attempts are given anew when the run fails"]),
 )
 def test_the_proof_finds_a_planted_bug(name: str) -> None:
     """The cheapest ones; `make prove-waiting` plants all of them."""

@@ -5,7 +5,7 @@ It is outside of ``spark.graphs``, so that asking which plugins are installed lo
 
 from __future__ import annotations
 
-from spark.hooks import BackendSpec, FormatSpec, RetentionSpec, TriggerSpec, hookimpl
+from spark.hooks import BackendSpec, ExecutorSpec, FormatSpec, RetentionSpec, TriggerSpec, hookimpl
 
 
 @hookimpl
@@ -41,11 +41,11 @@ def spark_triggers() -> list[TriggerSpec]:
     return [
         TriggerSpec(name=name, target=f"spark.graphs.checkpoint:{target}", summary=summary)
         for name, target, summary in (
-            ("every_iterations", "EveryIterations", "After every so many node executions."),
-            ("every_seconds", "EverySeconds", "Whenever so many seconds have passed."),
+            ("every_iterations", "EveryIterations", "After every N node executions."),
+            ("every_seconds", "EverySeconds", "Whenever a given number of seconds has passed."),
             ("after_node", "AfterNode", "After each execution of certain nodes."),
             ("at_iterations", "AtIterations", "After certain node executions."),
-            ("when_improved", "WhenImproved", "When a metric is better than in every checkpoint before."),
+            ("when_improved", "WhenImproved", "When a metric is better than in all earlier checkpoints."),
             ("on_signal", "OnSignal", "After a signal, before the process is preempted."),
             (
                 "within_overhead",
@@ -65,8 +65,25 @@ def spark_retentions() -> list[RetentionSpec]:
             ("keep_last", "KeepLast", "The newest checkpoints."),
             ("keep_for", "KeepFor", "Checkpoints that are younger than a span of time."),
             ("keep_all", "KeepAll", "All checkpoints."),
-            ("keep_every", "KeepEvery", "Every so many checkpoints one."),
+            ("keep_every", "KeepEvery", "One of every N checkpoints."),
             ("keep_daily", "KeepDaily", "The last checkpoint of each day."),
             ("keep_best", "KeepBest", "The best checkpoints by a metric."),
         )
+    ]
+
+
+@hookimpl
+def spark_executors() -> list[ExecutorSpec]:
+    """The event loop and threads."""
+    return [
+        ExecutorSpec(
+            name="loop",
+            target="spark.graphs.executors:LoopExecutor",
+            summary="In the event loop of the run, for plain nodes that are quick.",
+        ),
+        ExecutorSpec(
+            name="threads",
+            target="spark.graphs.executors:ThreadExecutor",
+            summary="In a thread pool of its own, whose size you choose.",
+        ),
     ]

@@ -20,6 +20,7 @@ __all__ = [
     "DeletionError",
     "DeserializationError",
     "DurableCallError",
+    "ExecutorError",
     "GraphDefinitionError",
     "GraphRestoreError",
     "InputConflictError",
@@ -31,6 +32,7 @@ __all__ = [
     "PluginError",
     "PluginNotFoundError",
     "PluginWarning",
+    "RemoteError",
     "RuleError",
     "RunError",
     "SequenceTakenError",
@@ -41,6 +43,8 @@ __all__ = [
     "StateConflictError",
     "StepSuspended",
     "StepTimeoutError",
+    "StoreNotFoundError",
+    "WorkerLostError",
 ]
 
 
@@ -61,11 +65,12 @@ class RunError(SparkError, RuntimeError):
 
 
 class InputConflictError(RunError):
-    """A run that was to be resumed was started with other inputs than those that were given."""
+    """The run to resume was started with inputs other than those that were given."""
 
 
 class ClaimedError(RunError):
-    """Somebody else runs this graph id: ``owner``, ``since`` when, and when their claim ``expires`` if they are gone."""
+    """Another process runs this graph id: its ``owner``, ``since`` when, and when its claim ``expires`` if the process is
+    gone."""
 
     def __init__(
         self,
@@ -84,13 +89,33 @@ class ClaimedError(RunError):
 class NodeError(SparkError, RuntimeError):
     """A node does what a node can't do; the message says what, and what to do instead.
 
-    For instance, it lets the ``CancelledError`` of a task of its own escape, which is chained then; it catches ``StepSuspended``;
-    or it makes other durable calls than those that are recorded.
+    For instance, it lets the ``CancelledError`` of one of its own tasks escape, which is chained then; it catches
+    ``StepSuspended``; or it makes durable calls other than those that are recorded.
     """
 
 
 class DurableCallError(SparkError, RuntimeError):
-    """A durable call had failed, which was recorded, and its error can't be made again here as what it was.
+    """A durable call had failed, which was recorded, and an error of the original type can't be created here.
+
+    ``type`` names what it was, ``"module:Class"``, and ``message`` is what that said.
+    """
+
+    def __init__(self, text: str, *, type: str = "", message: str = "") -> None:
+        super().__init__(text)
+        self.type = type
+        self.message = message
+
+
+class ExecutorError(SparkError, RuntimeError):
+    """An executor could not execute a step, or could not return its result: a failed attempt, which may be retried."""
+
+
+class WorkerLostError(ExecutorError):
+    """The worker that executed a step is gone: killed, out of memory, or on a machine that no longer answers."""
+
+
+class RemoteError(SparkError, RuntimeError):
+    """A node failed in a worker with an error whose type can't be created here.
 
     ``type`` names what it was, ``"module:Class"``, and ``message`` is what that said.
     """
@@ -118,7 +143,7 @@ class StateConflictError(SparkError):
 
 
 class SignalTimeoutError(SparkError, TimeoutError):
-    """No message came to a step within the time that ``context.wait_for`` was given, and it was given no ``default``."""
+    """No message reached a step within the ``timeout`` of ``context.wait_for``, which has no ``default``."""
 
 
 class StepTimeoutError(SparkError, TimeoutError):
@@ -187,10 +212,14 @@ class BackendError(CheckpointError):
     """The storage failed: disk full, permission denied, connection lost. The cause is chained."""
 
 
+class StoreNotFoundError(BackendError):
+    """There is no store at this URL, and none was to be created (``create=False``); says what is there instead."""
+
+
 class DeletionError(BackendError):
     """The storage failed while several checkpoints were being deleted.
 
-    ``deleted`` holds the sequences that were deleted all the same; whether the others still exist, the store can tell later.
+    ``deleted`` has the sequences that were deleted nevertheless; read the store later to find out whether the others exist.
     """
 
     def __init__(self, message: str, *, deleted: Sequence[int] = ()) -> None:
@@ -207,7 +236,8 @@ class PluginNotFoundError(PluginError, LookupError):
 
 
 class PluginConflictError(PluginError):
-    """Two plugins provide one name, or one is registered whose name is taken; says both, and the setting that decides."""
+    """Two plugins provide one name, or a plugin is registered under a name that is taken; names both, and the setting that
+    decides."""
 
 
 class PluginBrokenError(PluginError):

@@ -31,7 +31,6 @@ import asyncio, dataclasses, json, sys
 from spark.graphs import ExitNode, Graph, Node
 from spark.graphs.checkpoint import CheckpointConfig, CheckpointHandler, CheckpointManager, FileCheckpointBackend
 from spark_cli.commands.checkpoints import _content
-from spark_cli.differences import differences
 
 class Step(Node):
     async def process(self):
@@ -58,7 +57,7 @@ async def main():
             "blobs": len(await store.blob_names("g")),
             "is_compared": compared != one,
             "shown": _content(one)["notes"]["b"],
-            "differences": [each.path for each in differences(one, two) if each.path.startswith("notes")],
+            "differences": [each.path for each in await manager.diff(one, two) if each.path.startswith("notes")],
         }))
 
 asyncio.run(main())

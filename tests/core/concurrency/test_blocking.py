@@ -73,7 +73,7 @@ def raising(error: BaseException) -> Callable[[], Any]:
 async def test_a_stop_iteration_does_not_leave_its_caller_waiting() -> None:
     """asyncio refuses to carry one, and whoever waited for the call would wait for ever."""
     with pytest.raises(RuntimeError, match="raised StopIteration"):
-        await asyncio.wait_for(run_blocking(next, iter([])), 5)
+        await asyncio.wait_for(run_blocking(next, iter([])), 60)
 
 
 @pytest.mark.parametrize("own", [True, False], ids=["own threads", "threads of the loop"])
@@ -100,7 +100,7 @@ async def test_a_call_that_has_not_begun_never_does_once_it_is_cancelled(one_thr
     queued = asyncio.create_task(run_blocking(ran.append, 1, executor=one_thread))
     await turns()
     queued.cancel()
-    await asyncio.wait([queued], timeout=5)
+    await asyncio.wait([queued], timeout=60)
 
     assert queued.cancelled()
     gate.opened.set()
@@ -234,7 +234,7 @@ class TestThreads:
             started.update(set(threading.enumerate()) - before)
             for thread in started:
                 if thread.name.startswith("spark-node"):
-                    thread.join(10)
+                    thread.join(60)
 
         asyncio.run(run())
 
@@ -270,7 +270,7 @@ class TestThreads:
         loop.close()
         asyncio.run(run_blocking(list))
         for thread in started:
-            thread.join(10)
+            thread.join(60)
 
         assert started
         assert not any(thread.is_alive() for thread in started)

@@ -183,7 +183,7 @@ class TestConfig:
 class TestTasks:
     @pytest.mark.parametrize("task", [5, "text", [1]])
     async def test_what_is_no_task_is_refused(self, task: Any) -> None:
-        with pytest.raises(GraphDefinitionError, match=r"run\(\) takes a Task, a mapping of inputs, or nothing"):
+        with pytest.raises(GraphDefinitionError, match="A run takes a Task, a mapping of inputs, or nothing"):
             await Graph(ExitNode()).run(task)
 
     @pytest.mark.parametrize("arguments", [{"inputs": 5}, {"inputs": [1]}, {"budget": 5}], ids=str)

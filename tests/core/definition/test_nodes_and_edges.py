@@ -235,3 +235,14 @@ class Undecided:
 
     def __bool__(self) -> bool:
         raise ValueError("the truth of an array is ambiguous")
+
+
+def test_a_function_is_made_a_node_with_the_same_arguments_in_either_form() -> None:
+    def work() -> None: ...
+
+    policies: dict[str, Any] = {"name": "w", "retry": None, "timeout": 5, "idle_timeout": 6}
+
+    called, decorated = node(work, **policies), node(**policies)(work)
+
+    for each in (called, decorated):
+        assert (each.name, each.retry, each.timeout, each.idle_timeout) == ("w", None, 5, 6)

@@ -32,10 +32,10 @@ from spark.graphs.checkpoint import (
     KeepLast,
     Retention,
     Trigger,
-    open_backend,
 )
 from spark.graphs.checkpoint.storage import Record
 from spark_testing.clock import FakeClock
+from tests.plugins.support.kinds import store_of
 from tests.support.running import Does, FailsOnce, Failure, every_step, history
 
 
@@ -202,11 +202,7 @@ class TestSiblings:
 
 @pytest.fixture(params=["memory", "file", "sqlite"])
 async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
-    urls = {"file": f"file://{tmp_path}/store", "sqlite": f"sqlite:///{tmp_path}/runs.db"}
-    made: CheckpointBackend = (
-        InMemoryCheckpointBackend() if request.param == "memory" else open_backend(urls[request.param])
-    )
-    async with made:
+    async with store_of(request.param, request, tmp_path) as made:
         yield made
 
 

@@ -8,7 +8,7 @@ from unittest.mock import AsyncMock
 from spark.graphs import Node
 from spark.graphs.checkpoint import CheckpointConfig
 from spark.graphs.clock import SYSTEM_CLOCK
-from spark.graphs.definition.step import StepInput
+from spark.graphs.definition.step import Step
 from spark.graphs.definition.topology import Topology
 from spark.graphs.engine.outcome import Finished
 from spark.graphs.engine.position import RunPosition
@@ -53,9 +53,7 @@ class Run:
 
     def commit(self, changes: dict[str, Any] | None) -> str:
         """Commit the next step, with these writes to its node's state; the key of the node."""
-        step = StepInput(
-            RunScope(self.spec, self.position, SYSTEM_CLOCK, run=AsyncMock()), self.position.frontier.start()
-        )
+        step = Step(RunScope(self.spec, self.position, SYSTEM_CLOCK, run=AsyncMock()), self.position.frontier.start())
         writes = None
         if changes is not None:
             writes = StateWrites(step.node)

@@ -374,7 +374,7 @@ class TestResuming:
         rule = Counts()
         graph = counting(rule, backend=InMemoryCheckpointBackend())
 
-        with pytest.raises(RuleError, match=r"Counts raised TypeError.* take up what it remembered"):
+        with pytest.raises(RuleError, match=r"Counts raised TypeError.* restore what it remembered"):
             await graph.run(resume=at_three)
 
         assert rule.log == ["start", "stop"]

@@ -164,7 +164,9 @@ class TestFailure:
     async def test_a_checkpoint_that_can_not_be_saved_stops_the_run_and_the_older_ones_stay(self) -> None:
         graph = Graph(countdown(), id="full", checkpoint_config=every_step(FullDisk(room=2)))
 
-        with pytest.raises(BackendError, match=r"full backend failed at saving checkpoint 'ckpt_full_000003': OSError"):
+        with pytest.raises(
+            BackendError, match=r"full backend failed while saving checkpoint 'ckpt_full_000003': OSError"
+        ):
             await graph.run({"limit": 5})
 
         assert [checkpoint.graph_state for checkpoint in await history(graph)] == [{"count": 1}, {"count": 2}]

@@ -1,6 +1,6 @@
 """A stored record with maps under way, which every later release has to continue.
 
-Written by ``python -m tests.core.resuming.test_golden_maps`` when maps were new.
+Written by ``python -m tests.core.resuming.test_golden_maps``: one when maps were new, and one when topologies came to tell joins.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from spark.graphs import Graph, ItemError, JoinNode, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig, GraphCheckpoint
 from spark.graphs.checkpoint.encoding.json_format import JsonFormat
@@ -16,7 +18,8 @@ from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.records.record import Record, RecordHeader
 from spark.graphs.definition.topology import Topology
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "record_1.0.0_maps.txt"
+BEFORE_JOINS_WERE_RECORDED = Path(__file__).parents[1] / "golden" / "record_1.0.0_maps.txt"
+GOLDEN = BEFORE_JOINS_WERE_RECORDED.with_name("record_1.0.0_joins.txt")
 CODEC = RecordCodec(JsonFormat())
 ERROR = ItemError(index=1, key="b", error="ValueError", message="for once", node="Walk")
 
@@ -104,8 +107,8 @@ def written() -> Record:
     return CODEC.encode(CHECKPOINT, sequence=7, manual=False, nonce="0123456789abcdef")
 
 
-def released() -> Record:
-    header, _, payload = GOLDEN.read_bytes().partition(b"\n")
+def released(golden: Path = GOLDEN) -> Record:
+    header, _, payload = golden.read_bytes().partition(b"\n")
     return Record(RecordHeader.from_json(header), payload.removesuffix(b"\n"))
 
 
@@ -113,8 +116,9 @@ def test_maps_are_written_as_they_were_released() -> None:
     assert written().payload == released().payload
 
 
-async def test_a_stored_map_is_continued() -> None:
-    checkpoint = CODEC.decode(released())
+@pytest.mark.parametrize("golden", [BEFORE_JOINS_WERE_RECORDED, GOLDEN], ids=lambda path: path.stem)
+async def test_a_stored_map_is_continued(golden: Path) -> None:
+    checkpoint = CODEC.decode(released(golden))
 
     assert checkpoint.frontier == FRONTIER
     for start in (wired(), None):

@@ -99,7 +99,7 @@ class TestFanOut:
         start = Does(lambda context: {}, name="start")
         start >> [Does(meet, name=name) for name in "abc"]
 
-        await asyncio.wait_for(Graph(start).run(), timeout=5)
+        await asyncio.wait_for(Graph(start).run(), timeout=60)
 
     async def test_the_branches_get_copies_of_one_output(self, recording: Recording) -> None:
         seen: list[Any] = []
@@ -288,7 +288,7 @@ class TestJoins:
         first.on(lambda content: len(recording.order) < 6) >> second
         second.on(lambda content: len(recording.order) < 6) >> first
 
-        await asyncio.wait_for(Graph(start).run(), timeout=5)
+        await asyncio.wait_for(Graph(start).run(), timeout=60)
 
         assert recording.inputs["first"][0] == ["a"]
         assert recording.inputs["second"][0] == ["b", "first"]

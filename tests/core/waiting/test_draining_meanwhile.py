@@ -194,7 +194,7 @@ async def test_a_claim_that_is_lost_meanwhile_ends_it_at_once_and_nothing_is_sav
     late.advance(60)
 
     with pytest.raises(ClaimedError, match="taken over"):
-        await asyncio.wait_for(run, 10)
+        await asyncio.wait_for(run, 60)
     theirs.drain(grace=0)
     assert (await their_run).status == "drained"
     reasons = [checkpoint.execution_metadata["reason"] for checkpoint in await history(theirs)]

@@ -352,7 +352,7 @@ class TestAnswering:
         again = await desk.graph().run(resume={x.id: 1})
         assert [each.payload for each in again.interrupts] == ["y?", "z?"]
         for other in (True, 1.0, 2):
-            with pytest.raises(RunError, match="was answered before, with another answer"):
+            with pytest.raises(RunError, match="already has another answer"):
                 await desk.graph().run(resume={x.id: other})
 
     async def test_a_complete_run_has_no_question(self) -> None:
@@ -376,7 +376,7 @@ class TestAnswering:
         await desk.begin()
         assert not caplog.records
         await desk.begin()
-        assert "gives up the one before, which is interrupted with 3 open questions" in caplog.text
+        assert "abandons the previous one, which is interrupted with 3 open questions" in caplog.text
         await desk.answer(1, 2, 3)
         caplog.clear()
         await desk.begin()
@@ -597,9 +597,19 @@ class TestSchema:
         assert asked.schema
         assert result_of(await desk.answer(answer)) == [value]
 
-    async def test_what_pydantic_does_not_take_is_refused(self) -> None:
-        with pytest.raises(GraphDefinitionError, match="pydantic can't validate this"):
-            await Desk(asks("?", schema=Desk)).begin()
+    @pytest.mark.parametrize(
+        ("schema", "problem"),
+        [
+            (object(), "pydantic can't validate this"),
+            (list["Nowhere"], "pydantic can't validate this"),  # type: ignore[name-defined]  # noqa: F821
+            ({"type": "boolean"}, "this is a JSON schema"),
+            ({}, "this is a JSON schema"),
+            ("bool", "this is text"),
+        ],
+    )
+    async def test_what_is_not_a_type_is_refused(self, schema: object, problem: str) -> None:
+        with pytest.raises(GraphDefinitionError, match=f"{problem}.* Give a type"):
+            await Desk(asks("?", schema=schema)).begin()
 
     async def test_a_wrong_answer_beside_a_right_one(self) -> None:
         async def work(context: NodeContext) -> Any:
@@ -610,6 +620,26 @@ class TestSchema:
         (left,) = (await desk.graph().run(resume={x.id: "one", y.id: "2"})).interrupts
         assert left.id == x.id
         assert result_of(await desk.graph().run(resume={x.id: "1"})) == [1, 2]
+
+
+class TestAfterAFailure:
+    async def test_a_run_that_asks_after_it_has_failed_shows_no_error_any_more(self) -> None:
+        fails = [True, False]
+
+        async def work(context: NodeContext) -> Any:
+            if fails.pop(0):
+                raise OSError("no network")
+            return await context.interrupt("go on?")
+
+        desk = Desk(work)
+        with pytest.raises(OSError, match="no network"):
+            await desk.begin()
+        (failed,) = await desk.manager.runs()
+        assert failed.error == "OSError: no network"
+        await desk.graph().run(resume=True)
+
+        (asking,) = await desk.manager.runs()
+        assert (asking.status, asking.error) == ("interrupted", None)
 
 
 class TestQuestionsThatAreNoLongerAsked:

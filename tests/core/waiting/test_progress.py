@@ -117,7 +117,7 @@ class TestOtherSteps:
             assert await context.graph_state.get("a") == 1
             seen.set()
 
-        await asyncio.wait_for(fan_out(writes, reads).run(), 5)
+        await asyncio.wait_for(fan_out(writes, reads).run(), 60)
 
     async def test_a_conflict_is_raised_there_and_nothing_is_committed(self) -> None:
         read, committed = asyncio.Event(), asyncio.Event()

@@ -1,4 +1,4 @@
-"""Recovery at start-up: whatever is unfinished and can go on is resumed, each run by one worker."""
+"""Recovery at start-up: whatever is unfinished and can continue is resumed, each run by one worker."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ async def test_at_most_so_many_are_under_way() -> None:
     service.gate.clear()
     resuming = asyncio.create_task(service.manager.resume_all(service.build, limit=3))
     for _ in range(3):
-        await asyncio.wait_for(service.one_began.acquire(), 20)
+        await asyncio.wait_for(service.one_began.acquire(), 60)
     service.gate.set()
     assert (len((await resuming).resumed), service.most) == (7, 3)
 

@@ -115,7 +115,7 @@ class TestTimeout:
             release.clear()
 
         run = Run(stubborn, timeout=5)
-        with caplog.at_level(logging.WARNING, "spark.run"), pytest.raises(StepTimeoutError, match="did not stop"):
+        with caplog.at_level(logging.WARNING, "spark.graphs"), pytest.raises(StepTimeoutError, match="did not stop"):
             await run.after(5, 7.5, 10)
         assert "did not stop when it was cancelled" in caplog.text
         release.set()
@@ -144,7 +144,7 @@ class TestTimeout:
         running = asyncio.create_task(graph.run())
         await turns()
         clock.advance(5)
-        with pytest.raises(StepTimeoutError, match="a plain function, which can't be stopped: it goes on"):
+        with pytest.raises(StepTimeoutError, match="a plain function, which can't be stopped: it keeps running"):
             await running
         assert "can't be stopped" in caplog.text
         assert graph.create_checkpoint().node_states.get("blocks", {}) == {}
@@ -218,7 +218,10 @@ class TestIdleTimeout:
         with pytest.raises(StepTimeoutError, match=r"no sign of life for its idle_timeout of 3 s.*context\.heartbeat"):
             await Run(hangs, idle_timeout=3, timeout=60).after(3)
 
-    @pytest.mark.parametrize("sign", [NodeContext.heartbeat, lambda context: context.run("call", print)])
+    @pytest.mark.parametrize(
+        "sign",
+        [NodeContext.heartbeat, lambda context: context.emit("token"), lambda context: context.run("call", print)],
+    )
     async def test_signs_of_life_keep_it_going(self, sign: Callable[[NodeContext], Any]) -> None:
         beats = asyncio.Queue[None]()
 

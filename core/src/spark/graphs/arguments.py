@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-from spark.errors import GraphDefinitionError, GraphRestoreError, SparkError, SparkWarning
+from spark.errors import GraphDefinitionError, SparkWarning
 from spark.graphs.checkpoint.configuration.config import CheckpointConfig, are_seconds
 from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.ids import check_graph_id
-from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.observers.observers import Observers
 from spark.graphs.checkpoint.policies.run_trigger import NO_TRIGGER, RunTrigger
 from spark.graphs.checkpoint.recording.recorder import Recorder
@@ -22,21 +21,21 @@ from spark.graphs.clock import Clock, random_hex
 from spark.graphs.definition.nodes import Node
 from spark.graphs.definition.policies import StepPolicy
 from spark.graphs.definition.topology import Topology
-from spark.graphs.engine.attempts import Attempts
 from spark.graphs.engine.draining import RunHandle
-from spark.graphs.engine.executors import LocalExecutor
 from spark.graphs.engine.run import GraphRun
 from spark.graphs.engine.spec import FailureRule, RunSpec, Services
+from spark.graphs.engine.step_runner import StepRunner
+from spark.graphs.engine.waiting.attempts import Attempts
 from spark.graphs.resuming.origin import Origin
 from spark.graphs.resuming.restore import NothingRecorded
 from spark.graphs.resuming.session import GraphSession, StoredCheckpoints
-from spark.graphs.resuming.validation import named
 from spark.graphs.state.journal import Entry
 from spark.graphs.tasks import Task
 from spark.graphs.values.snapshots import Check
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.derived.claims import Claim, Lease
+    from spark.graphs.engine.placing import Placement
 
 _DEFAULTS: Final = CheckpointConfig()
 _LOG = logging.getLogger("spark.checkpoint")
@@ -153,11 +152,18 @@ class Arguments:
         remembered = pending.checkpoint.execution_metadata.get("triggers") if pending is not None else None
         return RunTrigger(trigger, remembered=remembered, check=self.check)
 
-    async def take_claim(self, given: Claim | bool, *, on_lost: Callable[[SparkError], object]) -> Lease:
+    async def offer(self) -> None:
+        """Note in the store that the graph has a run for whoever looks next."""
+        from spark.graphs.checkpoint.derived.claims import offer
+
+        assert self.backend is not None
+        await offer(self.backend, self.graph_id, clock=self.clock)
+
+    async def take_claim(self, given: Claim | bool, *, call: RunHandle) -> Lease:
         """The claim on the graph, taken, and kept until it is released.
 
         :param given: what ``run(claim=…)`` was given.
-        :param on_lost: called with what to raise when somebody else has taken it over.
+        :param call: is stopped when somebody else has taken it over.
         :raises ClaimedError: somebody else holds it.
         :raises GraphDefinitionError: it is no claim, or the graph has no store.
         """
@@ -169,7 +175,15 @@ class Arguments:
                 f"run(claim=…): graph {self.graph_id!r} has no store in which others could see the claim; give it a "
                 "checkpoint_config with a backend, for instance CheckpointConfig(backend='sqlite:///runs.db')."
             )
-        lease = Lease(claim, self.backend, self.graph_id, clock=self.clock, random=self.random, on_lost=on_lost)
+        lease = Lease(
+            claim,
+            self.backend,
+            self.graph_id,
+            clock=self.clock,
+            random=self.random,
+            on_lost=call.lose,
+            on_renewed=call.look_for_requests,
+        )
         await lease.take()
         return lease
 
@@ -201,6 +215,7 @@ class Arguments:
             is_resumed=pending is not None,
             may_wait=call.may_wait,
             metrics=config.recorded_metrics() if recorder is not None else (),
+            aside=str(recorder.history.aside) if recorder is not None else "",
         )
         position = origin.position(
             topology,
@@ -214,19 +229,36 @@ class Arguments:
         if received:
             position.frontier.received.load(received)
         services = Services(
-            executor=LocalExecutor(
-                topology.plans,
-                threads=self.node_threads,
-                limits=topology.watched_nodes(self.policy),
-                clock=self.clock,
-            ),
+            runner=self._new_runner(topology),
             saver=saver_for(recorder, durability=config.durability) if recorder is not None else None,
             trigger=trigger,
             clock=self.clock,
             backend=self.backend,
             lease=call.lease,
+            drain=call.drain,
         )
         return GraphRun(spec, position, services)
+
+    def _new_runner(self, topology: Topology) -> StepRunner:
+        limits = topology.watched_nodes(self.policy)
+        if not topology.has_placed_nodes(self.policy):
+            return StepRunner(topology.plans, threads=self.node_threads, limits=limits, clock=self.clock)
+        placement = self._placement(topology)
+        placement.open()
+        return StepRunner(
+            topology.plans,
+            threads=self.node_threads,
+            limits=limits,
+            clock=self.clock,
+            pools=placement.pools,
+            remote=placement.remote,
+            on_close=placement.close,
+        )
+
+    def _placement(self, topology: Topology) -> Placement:
+        from spark.graphs.engine.placing import Placement  # most graphs run in one process
+
+        return Placement(topology, self.policy, codec=self.record_codec)
 
     def to_data(self, task: Task, inputs: Mapping[str, Any] | None) -> dict[str, Any]:
         """What checkpoints record of how a run was started. Inputs that are not known are None."""
@@ -245,11 +277,14 @@ class Arguments:
     def _config_to_data(self, config: CheckpointConfig) -> dict[str, Any]:
         return config.to_data() | (self.record_codec.chosen_as if self.record_codec is not None else {})
 
-    def check_trigger_nodes(self, topology: Topology) -> None:
-        """Whether the graph has the nodes that its triggers name.
+    def check_nodes(self, topology: Topology) -> None:
+        """Whether the graph has the nodes that its triggers name, and each can run where it, or the graph, says.
 
-        :raises GraphDefinitionError: it has not.
+        :raises GraphDefinitionError: it is not so.
+        :raises PluginError: nothing has the name that was given for an executor.
         """
+        if topology.has_placed_nodes(self.policy):
+            self._placement(topology)
         trigger = self.checkpoint_config.combined_trigger() if self.checkpoint_config else None
         if trigger is None or isinstance(topology.first, NothingRecorded):
             return
@@ -300,51 +335,6 @@ def check_reachable(topology: Topology, nodes: Sequence[Node]) -> None:
             f"No edge leads from the start {topology.first.label()!r} to {', '.join(map(repr, lost))}; wire it with >>, or "
             "leave it out of nodes=."
         )
-
-
-def recorded_config(checkpoint: GraphCheckpoint, store: CheckpointBackend | None) -> CheckpointConfig | None:
-    """How the graph was checkpointed that this checkpoint is from, in the store that it was loaded from, if it was.
-
-    Warns of everything that can't be restored.
-    """
-    try:
-        config, lost = CheckpointConfig.from_data(checkpoint.config.get("checkpoint"), backend=store)
-    except Exception as error:  # whatever may be written there
-        raise GraphRestoreError(
-            f"{named(checkpoint)} records a checkpoint configuration that can't be used ({str(error).removesuffix('.')}). Pass "
-            "checkpoint_config= to Graph.from_checkpoint()."
-        ) from error
-    wrote = checkpoint.config.get("serializer")
-    reads = config.record_codec(store).serializer if config is not None and store is not None else ""
-    if config is not None and wrote and wrote != reads:
-        lost.append(
-            f"its values passed the serializer {str(wrote)[:200]}, which the backend that it was loaded from does not have"
-        )
-    if lost:
-        warnings.warn(
-            f"{named(checkpoint)} does not record all of how its graph was checkpointed: {'; '.join(lost)}. To set it again, "
-            "pass checkpoint_config= to Graph.from_checkpoint().",
-            SparkWarning,
-            stacklevel=3,
-        )
-    return config
-
-
-def recorded_policy(checkpoint: GraphCheckpoint) -> dict[str, Any]:
-    """The arguments of ``Graph`` for steps that fail or take too long, as this checkpoint records them.
-
-    Warns of what can't be restored.
-    """
-    lost: list[str] = []
-    found = StepPolicy.recorded_in(checkpoint.config, lost=lost)
-    if lost:
-        warnings.warn(
-            f"{named(checkpoint)} does not record all of what its graph did about steps that failed: {'; '.join(lost)}. To have "
-            "it again, build the graph, and continue with run(resume=True).",
-            SparkWarning,
-            stacklevel=3,
-        )
-    return found
 
 
 def _checked_start(start: Any) -> Node:

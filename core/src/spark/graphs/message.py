@@ -13,18 +13,18 @@ from spark.graphs.values.snapshots import snapshot
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interrupt:
-    """A question that a run waits to have answered: ``graph.run(resume={interrupt.id: answer})``."""
+    """An open question of a run: ``graph.run(resume={interrupt.id: answer})``."""
 
     id: str
-    """Names the question in its graph; it stays the same until it is answered."""
+    """Identifies the question in its graph; it stays the same until it is answered."""
     node: str
     """The key of the node that asks."""
     payload: Any
-    """What is asked, as the node gave it."""
+    """The question, as the node passed it."""
     since: datetime
-    """When it was asked first."""
+    """When it was first asked."""
     key: str | None = None
-    """What the node calls the question, if it says."""
+    """The key that the node gave the question, if any."""
     schema: Mapping[str, Any] | None = None
     """The JSON schema of the answer, if the node asks for one."""
     error: str | None = None
@@ -79,6 +79,6 @@ class Message:
     interrupts: tuple[Interrupt, ...] = ()
     """The questions that are open, in the order in which they were asked."""
     due: datetime | None = None
-    """When the run goes on by itself, if it is resumed then; None if it does not."""
+    """When the run continues by itself, if it is resumed then; None if it does not."""
     reason: str = ""
     """Why it was drained, as ``graph.drain`` was told."""

@@ -66,7 +66,7 @@ class Task:
         if isinstance(task, Mapping):
             return cls(inputs=dict(task))
         raise GraphDefinitionError(
-            f"run() takes a Task, a mapping of inputs, or nothing, not {type(task).__name__}; try run({{'input': …}})."
+            f"A run takes a Task, a mapping of inputs, or nothing, not {type(task).__name__}; try {{'input': …}}."
         )
 
 

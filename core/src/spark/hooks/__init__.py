@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from spark.hooks.discovery import plugins, rescan
+    from spark.hooks.entry_points import COMMANDS, Candidate, find_candidates, reason_to_block
     from spark.hooks.missing_plugin import Extra, extras
     from spark.hooks.option import Option, options_of
     from spark.hooks.plugin import PluginInfo, Provided
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         API_VERSION,
         BackendSpec,
         CodecSpec,
+        ExecutorSpec,
         FormatSpec,
         ObserverSpec,
         RetentionSpec,
@@ -31,8 +33,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "API_VERSION",
+    "COMMANDS",
     "BackendSpec",
+    "Candidate",
     "CodecSpec",
+    "ExecutorSpec",
     "Extra",
     "FormatSpec",
     "ObserverSpec",
@@ -46,11 +51,13 @@ __all__ = [
     "TypesSpec",
     "class_of",
     "extras",
+    "find_candidates",
     "hookimpl",
     "is_cut_short",
     "options_of",
     "plugins",
     "provider_of",
+    "reason_to_block",
     "redact",
     "register",
     "rescan",
@@ -61,6 +68,7 @@ __all__ = [
 
 _HOMES: Final = {
     "discovery": ("plugins", "rescan"),
+    "entry_points": ("COMMANDS", "Candidate", "find_candidates", "reason_to_block"),
     "missing_plugin": ("Extra", "extras"),
     "option": ("Option", "options_of"),
     "plugin": ("PluginInfo", "Provided"),

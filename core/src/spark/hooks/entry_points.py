@@ -1,10 +1,12 @@
 """Which plugins are installed, and which of them may be imported? Answered before any plugin is imported.
 
-Entry points are read with ``importlib-metadata``, so that a malformed file means the same on every version of Python.
+Besides plugins with hooks, distributions may bring commands for ``spark``, in a group of their own. Entry points are read with
+``importlib-metadata``, so that a malformed file means the same on every version of Python.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
@@ -12,10 +14,12 @@ from typing import Any, Final, TypeAlias
 
 import importlib_metadata as metadata
 
-from spark.hooks.missing_plugin import our_plugins
 from spark.wording import did_you_mean
 
 GROUP: Final = "spark.graphs"
+"""Plugins with hooks."""
+COMMANDS: Final = "spark.commands"
+"""Commands of ``spark``. The core only says which are installed."""
 UNKNOWN: Final = "unknown"
 
 ALLOW: Final = "SPARK_PLUGINS"
@@ -56,13 +60,13 @@ class Candidate:
         return self.entry_point.load()
 
 
-def find_candidates() -> list[Candidate]:
-    """Every installed plugin once, by distribution and name, whatever else is wrong with what is installed."""
-    found = {each.key: each for each in _candidates()}
+def find_candidates(group: str = GROUP) -> list[Candidate]:
+    """Every entry point of a group once, by distribution and name, whatever else is wrong with what is installed."""
+    found = {each.key: each for each in _candidates(group)}
     return [found[key] for key in sorted(found)]
 
 
-def reason_to_block(candidate: Candidate, environ: Mapping[str, str]) -> str:
+def reason_to_block(candidate: Candidate, environ: Mapping[str, str] = os.environ) -> str:
     """Why the plugin must not be imported, and what to do about it; empty when it may be.
 
     Both lists are separated by commas and name entry points or distributions. Without an allow-list everything may be
@@ -86,6 +90,8 @@ def unknown_names(installed: Set[str], environ: Mapping[str, str]) -> list[str]:
 
     Our own distributions may be listed even where they are not installed.
     """
+    from spark.hooks.missing_plugin import our_plugins  # not needed by those who only look for commands
+
     known = installed | our_plugins()
     return [
         f"{variable} lists {name!r}, but no installed plugin has this name."
@@ -112,27 +118,27 @@ def _listed(value: str) -> set[str]:
     return {normalize(name.strip()) for name in value.split(",") if name.strip()}
 
 
-def _candidates() -> Iterator[Candidate]:
+def _candidates(group: str) -> Iterator[Candidate]:
     for distribution in metadata.Distribution.discover():
-        if _mentions_group(distribution):
-            yield from _candidates_of(*_first_on_path(distribution))
+        if _mentions(group, distribution):
+            yield from _candidates_of(group, *_first_on_path(distribution))
 
 
-def _candidates_of(distribution: metadata.Distribution, name: str, version: str) -> list[Candidate]:
+def _candidates_of(group: str, distribution: metadata.Distribution, name: str, version: str) -> list[Candidate]:
     try:
-        entry_points = list(distribution.entry_points.select(group=GROUP))
+        entry_points = list(distribution.entry_points.select(group=group))
     except Exception as error:
         flaw = f"Its entry_points.txt is malformed ({type(error).__name__}: {error}). Reinstall or upgrade {name}."
-        return [Candidate(metadata.EntryPoint(name, "malformed", GROUP), name, version, flaw)]
+        return [Candidate(metadata.EntryPoint(name, "malformed", group), name, version, flaw)]
     return [Candidate(entry_point, name, version) for entry_point in entry_points]
 
 
-def _mentions_group(distribution: metadata.Distribution) -> bool:
+def _mentions(group: str, distribution: metadata.Distribution) -> bool:
     # Asked first, so that the malformed file of any other project does no harm, and costs no time.
     try:
-        return f"[{GROUP}]" in (distribution.read_text("entry_points.txt") or "")
+        return f"[{group}]" in (distribution.read_text("entry_points.txt") or "")
     except UnicodeDecodeError as error:
-        return f"[{GROUP}]".encode() in error.object
+        return f"[{group}]".encode() in error.object
     except OSError:
         return False
 

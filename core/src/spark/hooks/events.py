@@ -59,7 +59,7 @@ async def tell(
     :param longest: seconds that it is waited for; ``LONGEST`` by default.
     """
     longest = LONGEST if longest is None else longest
-    if (reason := _why_not_now(listener)) is not None:
+    if (reason := why_not_now(listener)) is not None:
         _log.warning("The %s is not notified of %s: %s.", listener.plugin, event, reason)
         return TimeoutError(f"{event}: {reason}")
     call = asyncio.create_task(_outcome(listener, arguments), name=f"{event} of the {listener.plugin}")
@@ -83,11 +83,12 @@ async def tell(
     return error
 
 
-def _why_not_now(listener: Listener) -> str | None:
+def why_not_now(listener: Listener) -> str | None:
+    """Why one is left alone for a while; None if it is not."""
     if listener.late is not None and not (listener.late.done() or listener.late.get_loop().is_closed()):
         return "an earlier call has not ended yet"
     if time.monotonic() < listener.resumes_at:
-        return "an earlier call took too long, so it is left alone for a while"
+        return "an earlier call took too long, so it is skipped for a while"
     return None
 
 

@@ -76,7 +76,7 @@ def unregister(plugin: Any) -> None:
     asked = plugin if isinstance(plugin, str) else getattr(plugin, "__name__", type(plugin).__name__)
     near = did_you_mean(asked, names) or f" Registered are: {', '.join(names) or 'none'}."
     raise PluginNotFoundError(
-        f"No plugin {asked!r} is registered in code.{near} To do without an installed one, set SPARK_DISABLE_PLUGINS."
+        f"No plugin {asked!r} is registered in code.{near} To switch off an installed one, set SPARK_DISABLE_PLUGINS."
     )
 
 

@@ -10,7 +10,15 @@ from typing import Any, Final
 
 from spark.errors import PluginBrokenError
 from spark.hooks import misnamed
-from spark.hooks.entry_points import Candidate, Key, find_candidates, normalize, reason_to_block, unknown_names
+from spark.hooks.entry_points import (
+    COMMANDS,
+    Candidate,
+    Key,
+    find_candidates,
+    normalize,
+    reason_to_block,
+    unknown_names,
+)
 from spark.hooks.plugin import Plugin, PluginInfo
 from spark.hooks.validation import NoHooksError, provided_by
 from spark.wording import raised
@@ -34,7 +42,14 @@ def load_installed(
             fresh[candidate.key] = _unless_twin(_load(candidate, core), (*others, *known.values(), *fresh.values()))
     complaints = [complaint for plugin in fresh.values() for complaint in plugin.info.complaints()]
     names = {name for each in candidates for name in each.names} | {normalize(each.info.name) for each in others}
-    return dict(sorted({**known, **fresh}.items())), complaints + unknown_names(names, os.environ)
+    return dict(sorted({**known, **fresh}.items())), complaints + _unknown_names(names)
+
+
+def _unknown_names(installed: set[str]) -> list[str]:
+    """What to warn about in the lists of plugins, which may also name those that bring nothing but commands."""
+    if not unknown_names(installed, os.environ):
+        return []
+    return unknown_names(installed.union(*(each.names for each in find_candidates(COMMANDS))), os.environ)
 
 
 def _load(candidate: Candidate, core: Plugin) -> Plugin:

@@ -210,6 +210,14 @@ class CodecSpec(PluginSpec):
         return self._other_name(target)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutorSpec(PluginSpec):
+    """Where the code of nodes runs: a ``spark.graphs.executors.Executor``."""
+
+    kind: ClassVar[str] = "executor"
+    base: ClassVar[str] = "spark.graphs.executors:NodePlace"
+
+
 PROVIDING: Final[dict[str, type[PluginSpec]]] = {
     "spark_backends": BackendSpec,
     "spark_formats": FormatSpec,
@@ -219,6 +227,7 @@ PROVIDING: Final[dict[str, type[PluginSpec]]] = {
     "spark_retentions": RetentionSpec,
     "spark_observers": ObserverSpec,
     "spark_codecs": CodecSpec,
+    "spark_executors": ExecutorSpec,
 }
 """The hooks that provide something, and what each returns a list of."""
 
@@ -227,6 +236,7 @@ EVENTS: Final = (
     "spark_checkpoint_restored",
     "spark_checkpoint_deleted",
     "spark_checkpoint_failed",
+    "spark_run_event",
 )
 """The hooks that are notified of something."""
 
@@ -272,6 +282,11 @@ def spark_codecs() -> list[CodecSpec]:  # type: ignore[empty-body]
 
 
 @hookspec
+def spark_executors() -> list[ExecutorSpec]:  # type: ignore[empty-body]
+    """Called once, when the plugin is loaded; returns a list of ``ExecutorSpec``."""
+
+
+@hookspec
 def spark_checkpoint_created(checkpoint: Any, info: Any) -> None:
     """Called after a checkpoint is durable, before retention deletes older ones.
 
@@ -304,14 +319,23 @@ def spark_checkpoint_failed(graph_id: str, error: BaseException) -> None:
     """
 
 
+@hookspec
+def spark_run_event(event: Any) -> None:
+    """Called for each event of a run, in order, as ``graph.stream`` gives them; ``event`` is a ``spark.graphs.events.Event``.
+
+    It is called beside the run, which does not wait for it. If it can't keep up, the oldest events are dropped. What the function
+    returns is ignored.
+    """
+
+
 def _flaw_of_version(given: Any) -> str:
     if not _is_span(given):
-        return f"Its api_version {given!r} is no version: write 1, or (1, 2) for the lowest and the highest that it supports."
+        return f"Its api_version {given!r} is not a version: write 1, or (1, 2) for the lowest and the highest that it supports."
     lowest, highest = _span(given)
     if lowest <= API_VERSION and highest >= OLDEST_API_VERSION:
         return ""
     return (
-        f"It is written for {_spoken(lowest, highest)} of the plugin API, but this spark-graphs speaks "
+        f"It is written for {_spoken(lowest, highest)} of the plugin API, but this spark-graphs supports "
         f"{_spoken(OLDEST_API_VERSION, API_VERSION)}. Upgrade {'spark-graphs' if lowest > API_VERSION else 'the plugin'}."
     )
 

@@ -201,8 +201,8 @@ def test_all_mistakes_of_a_file_are_reported_together(project: Path, shop: Site)
         "[checkpoint.trigger.cost_budget] in a file, trigger={'cost_budget': {…}} in Python.",
         "spark.toml:[checkpoint] trigger.cost_budget.dollars: it is text; the trigger 'cost_budget' takes a number.",
         "spark.toml:[plugins.webhook] url: it is a whole number; the observer 'webhook' takes text.",
-        "spark.toml:[plugins.countr]: No installed plugin provides the observer 'countr'; installed: counter, webhook. Did you "
-        "mean 'counter'?",
+        "spark.toml:[plugins.countr]: No installed plugin provides the observer 'countr'; installed: counter, otel, webhook. Did "
+        "you mean 'counter'?",
         "spark.toml:[plugins.keep_odd] dollas: the retention 'keep_odd' has no such option. Known options: none.",
     ]
 

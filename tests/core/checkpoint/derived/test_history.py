@@ -25,7 +25,7 @@ from spark.graphs.checkpoint.derived.history import DerivedHistory
 from spark.graphs.checkpoint.ids import parse_derived_id
 from spark.graphs.checkpoint.storage import derived_id
 from spark_testing import FaultyBackend
-from tests.plugins.support.kinds import store_of
+from tests.plugins.support.kinds import SELDOM_S3, store_of
 from tests.support.aes_gcm import AesGcm
 from tests.support.minimal_backend import MinimalBackend
 from tests.support.running import countdown, every_step
@@ -41,10 +41,10 @@ class Price:
     amount: int
 
 
-@pytest.fixture(params=["memory", "minimal", "file", "sqlite", "s3"])
+@pytest.fixture(params=["memory", "minimal", "file", "sqlite", SELDOM_S3])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CheckpointBackend]:
-    own = {"memory": InMemoryCheckpointBackend, "minimal": MinimalBackend}
-    async with own[request.param]() if request.param in own else store_of(request.param, request, tmp_path) as made:
+    is_minimal = request.param == "minimal"
+    async with MinimalBackend() if is_minimal else store_of(request.param, request, tmp_path) as made:
         yield made
 
 

@@ -30,6 +30,7 @@ from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.records import compression
 from spark.graphs.checkpoint.records.blobs import NewBlobs
 from spark.graphs.checkpoint.records.record import Record, RecordHeader
+from spark.graphs.checkpoint.serialization import reader
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
 from spark.hooks import options, registry
 from tests.core.checkpoint_values import is_same, keys, values
@@ -327,6 +328,38 @@ def test_duplicate_keys_and_additions_of_later_releases_do_no_harm() -> None:
 
 def test_an_unknown_version_loads() -> None:
     assert CODEC.decode(encode(make_checkpoint(version="99.0\ud800"))).version == "99.0\ud800"
+
+
+class TestTooLittleMemory:
+    """That says nothing about what is stored: a record that is called damaged may be repaired by deleting it."""
+
+    def test_for_the_tree(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        record = encode(make_checkpoint())
+        monkeypatch.setattr(JsonFormat, "loads", _no_memory)
+        with pytest.raises(
+            DeserializationError, match=r"'ckpt_g_000003'.* there is not enough memory for it; load it where"
+        ):
+            CODEC.decode(record)
+
+    def test_for_a_value(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        record = encode(make_checkpoint(graph_state={"a": [b"bytes"]}))
+        monkeypatch.setitem(reader._READERS, "$bytes", _no_memory)
+        with pytest.raises(
+            DeserializationError, match=r"graph_state\['a'\]\[0\] can't be rebuilt: there is not enough memory"
+        ):
+            CODEC.decode(record)
+
+    def test_to_unpack_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        record = encode(
+            make_checkpoint(graph_state={"text": "a" * 10_000}), RecordCodec(JsonFormat(), compression=True)
+        )
+        monkeypatch.setattr(compression, "_decompress", _no_memory)
+        with pytest.raises(DeserializationError, match=r"not enough memory for its [0-9]+ bytes"):
+            CODEC.decode(record)
+
+
+def _no_memory(*_: object) -> None:
+    raise MemoryError
 
 
 def test_a_gzip_bomb_is_refused_without_unpacking_it() -> None:

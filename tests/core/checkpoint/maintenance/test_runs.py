@@ -15,15 +15,12 @@ from spark.graphs import Budget, Graph, NodeContext, Task
 from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig, CheckpointManager, InMemoryCheckpointBackend
 from spark.graphs.checkpoint.storage import DamagedRecord, LatestHeaders
 from spark_testing.clock import NEW_YEAR, FakeClock
-from tests.plugins.support.kinds import store_of
+from tests.plugins.support.kinds import SELDOM_S3, store_of
 from tests.support.running import Does, Failure, history
 
 
-@pytest.fixture(params=["memory", "file", "sqlite", "s3"])
+@pytest.fixture(params=["memory", "file", "sqlite", SELDOM_S3])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CheckpointBackend]:
-    if request.param == "memory":
-        yield InMemoryCheckpointBackend()
-        return
     async with store_of(request.param, request, tmp_path) as made:
         yield made
 

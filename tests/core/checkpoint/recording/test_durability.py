@@ -186,7 +186,7 @@ class TestAsync:
             await turns()
             running.cancel()
 
-        await asyncio.wait([running], timeout=10)
+        await asyncio.wait([running], timeout=60)
         assert running.cancelled()
         assert [task for task in asyncio.all_tasks() if "saving" in task.get_name()] == []
 

@@ -23,6 +23,7 @@ from spark.graphs.checkpoint import (
 )
 from spark.graphs.checkpoint.records.checksum import checksum, is_right
 from spark.graphs.checkpoint.storage import Record
+from tests.plugins.support.kinds import store_of
 
 
 def test_each_method_is_the_standard_one_over_header_and_payload() -> None:
@@ -79,8 +80,7 @@ def test_only_the_exact_checksum_is_right(stated: str) -> None:
 
 @pytest.fixture(params=["memory", "file"])
 async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CheckpointBackend]:
-    made = InMemoryCheckpointBackend() if request.param == "memory" else FileCheckpointBackend(tmp_path)
-    async with made:
+    async with store_of(request.param, request, tmp_path) as made:
         yield made
 
 

@@ -92,7 +92,7 @@ def sooner(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_would_be_endless_when_written_is_refused_among_as_many_as_it_takes() -> None:
-    with pytest.raises(SerializationError, match="refers to the same lists or dicts over and over"):
+    with pytest.raises(SerializationError, match="refers to the same lists or dicts again and again"):
         TreeWriter().tree(endless())
 
 
@@ -110,7 +110,7 @@ async def test_what_would_be_endless_when_written_is_refused(place: str) -> None
         node >> ExitNode()
     graph = Graph(node, checkpoint_config=CheckpointConfig(trigger_on_iteration=1))
 
-    with pytest.raises(SerializationError, match="refers to the same lists or dicts over and over"):
+    with pytest.raises(SerializationError, match="refers to the same lists or dicts again and again"):
         await graph.run()
 
 
@@ -147,5 +147,5 @@ def test_what_would_never_end_is_refused_whatever_holds_it(wrap: Callable[[Any],
     for _ in range(40):
         value = wrap(value)
 
-    with pytest.raises(SerializationError, match="over and over"):
+    with pytest.raises(SerializationError, match="again and again"):
         TreeWriter().tree(value)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import pytest
 
 from spark.errors import CheckpointDamagedError
 from spark.graphs.checkpoint import CheckpointInfo, CheckpointManager, InMemoryCheckpointBackend
-from spark.graphs.checkpoint.storage import CheckpointBackend, CheckpointQuery, Record, in_batches
+from spark.graphs.checkpoint.storage import CheckpointBackend, CheckpointQuery, LatestHeaders, Record, in_batches
 from spark_testing import FaultyBackend, make_record
 
 
@@ -115,3 +115,18 @@ def test_a_batch_is_of_one_graph_and_fits_into_memory() -> None:
 
 def info(graph_id: str, sequence: int, *, size: int) -> CheckpointInfo:
     return replace(make_record(graph_id, sequence).info(), size=size)
+
+
+async def test_graphs_that_are_deleted_meanwhile_do_not_make_a_page_seem_the_last() -> None:
+    class Shrinking(InMemoryCheckpointBackend):
+        async def latest_headers(self, graph_ids: Sequence[str]) -> LatestHeaders:
+            for graph_id in ("b", "c"):
+                await self.delete(graph_id, 1)
+            return await super().latest_headers(graph_ids)
+
+    backend = Shrinking()
+    for graph_id in "abcdef":
+        await backend.put(make_record(graph_id, 1))
+
+    assert [*(await backend.latest_runs(limit=3)).headers] == ["a", "d", "e"]
+    assert [*(await backend.latest_runs(after="e", limit=3)).headers] == ["f"]

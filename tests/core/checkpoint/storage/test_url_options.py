@@ -81,7 +81,7 @@ def test_one_with_a_wrong_value_is_refused(query: str, said: str) -> None:
     ],
 )
 def test_one_that_is_misspelt_is_refused_with_the_right_name(key: str, meant: str) -> None:
-    with pytest.raises(ValueError, match=f"^No URL has an option {key}. Did you mean '{meant}'?"):
+    with pytest.raises(ValueError, match=f"^There is no URL option {key}. Did you mean '{meant}'?"):
         open_backend(f"sqlite:///runs.db?a=1&{key}=s3cret")
 
 

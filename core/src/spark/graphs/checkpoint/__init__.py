@@ -21,8 +21,6 @@ from spark.errors import (
     SerializationError,
 )
 from spark.graphs.checkpoint.configuration.config import CheckpointConfig, Durability
-from spark.graphs.checkpoint.maintenance.manager import CheckpointManager
-from spark.graphs.checkpoint.maintenance.verification import Verification
 from spark.graphs.checkpoint.migrations import register_migration
 from spark.graphs.checkpoint.model import CURRENT_VERSION, GraphCheckpoint
 from spark.graphs.checkpoint.observers.handlers import CheckpointHandler, observer_class
@@ -49,12 +47,20 @@ from spark.graphs.checkpoint.storage.opening import backend_class, open_backend
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.derived.claims import Claim
+    from spark.graphs.checkpoint.inspection.difference import Difference
+    from spark.graphs.checkpoint.inspection.entries import HistoryEntry
+    from spark.graphs.checkpoint.maintenance.manager import CheckpointManager
+    from spark.graphs.checkpoint.maintenance.reader import CheckpointReader
     from spark.graphs.checkpoint.maintenance.recovery import Recovery
     from spark.graphs.checkpoint.maintenance.runs import RunInfo
+    from spark.graphs.checkpoint.maintenance.verification import Verification
+    from spark.graphs.checkpoint.pending import JournalEntry, PendingGroup, PendingStep, PendingWork
     from spark.graphs.checkpoint.policies.improvements import WhenImproved
     from spark.graphs.checkpoint.policies.lookup import retention_class, trigger_class
     from spark.graphs.checkpoint.policies.selections import KeepBest, KeepDaily, KeepEvery
     from spark.graphs.checkpoint.policies.signals import OnSignal
+    from spark.graphs.checkpoint.serialization.raw_object import RawObject
+    from spark.graphs.checkpoint.storage.usage import Usage
     from spark_backend_file import FileCheckpointBackend as FileCheckpointBackend
     from spark_backend_s3 import S3CheckpointBackend as S3CheckpointBackend
     from spark_backend_sql import DatabaseCheckpointBackend as DatabaseCheckpointBackend
@@ -75,19 +81,23 @@ __all__ = [
     "CheckpointInfo",
     "CheckpointManager",
     "CheckpointNotFoundError",
+    "CheckpointReader",
     "CheckpointSerializer",
     "CheckpointVersionError",
     "Claim",
     "DamagedRecord",
     "DeletionError",
     "DeserializationError",
+    "Difference",
     "Durability",
     "EveryIterations",
     "EverySeconds",
     "GraphCheckpoint",
     "GraphRestoreError",
+    "HistoryEntry",
     "InMemoryCheckpointBackend",
     "InvalidIdError",
+    "JournalEntry",
     "KeepAll",
     "KeepBest",
     "KeepDaily",
@@ -96,6 +106,10 @@ __all__ = [
     "KeepLast",
     "Listing",
     "OnSignal",
+    "PendingGroup",
+    "PendingStep",
+    "PendingWork",
+    "RawObject",
     "ReadLimits",
     "Recovery",
     "Retention",
@@ -105,6 +119,7 @@ __all__ = [
     "SerializationError",
     "Trigger",
     "Types",
+    "Usage",
     "Verification",
     "WhenImproved",
     "WithinOverhead",
@@ -122,12 +137,20 @@ __all__ = [
 
 _RARE: Final = {
     "derived.claims": ("Claim",),
+    "inspection.difference": ("Difference",),
+    "inspection.entries": ("HistoryEntry",),
+    "maintenance.manager": ("CheckpointManager",),
+    "maintenance.reader": ("CheckpointReader",),
     "maintenance.recovery": ("Recovery",),
     "maintenance.runs": ("RunInfo",),
+    "maintenance.verification": ("Verification",),
+    "pending": ("JournalEntry", "PendingGroup", "PendingStep", "PendingWork"),
     "policies.improvements": ("WhenImproved",),
     "policies.lookup": ("retention_class", "trigger_class"),
     "policies.selections": ("KeepBest", "KeepDaily", "KeepEvery"),
     "policies.signals": ("OnSignal",),
+    "serialization.raw_object": ("RawObject",),
+    "storage.usage": ("Usage",),
 }
 """Modules that are imported on first use, and what comes from there."""
 

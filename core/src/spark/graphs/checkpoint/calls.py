@@ -40,7 +40,7 @@ def failure(backend: Named, doing: str, error: Exception) -> SparkError:
     """What to raise for what a backend raised: our own errors as they are, any other as a ``BackendError``."""
     if isinstance(error, SparkError):
         return error
-    return BackendError(f"The {backend.name} backend failed at {doing}: {type(error).__name__}: {error}")
+    return BackendError(f"The {backend.name} backend failed while {doing}: {type(error).__name__}: {error}")
 
 
 def not_found(checkpoint_id: str, backend: Named) -> CheckpointNotFoundError:

@@ -70,6 +70,13 @@ def derived_id(kind: str, graph_id: str) -> str:
     return f"{DERIVED}{kind}~.{graph_id[:_READABLE]}.{hashed}"
 
 
+def derived_beginnings(kind: str, prefix: str) -> list[str]:
+    """What the derived ids begin with of all graph ids that begin with this text, in order; those of some others do, too."""
+    if not prefix:
+        return [f"{DERIVED}{kind}"]
+    return [f"{DERIVED}{kind}.{prefix}", f"{DERIVED}{kind}~.{prefix[:_READABLE]}"]
+
+
 def is_derived(graph_id: str) -> bool:
     """Whether this is no graph's own id, but one that ``derived_id`` gives."""
     return graph_id.startswith(DERIVED)

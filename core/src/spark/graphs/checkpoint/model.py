@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from spark.errors import CheckpointDamagedError
+from spark.errors import CheckpointDamagedError, SerializationError
 from spark.graphs.checkpoint.ids import check_checkpoint_id, check_graph_id, check_stored_graph_id
 from spark.graphs.checkpoint.links import linked_as
 from spark.graphs.checkpoint.manual import RecordStore, save_checkpoint
@@ -15,6 +15,9 @@ from spark.graphs.checkpoint.sections import Section, sections_of
 from spark.graphs.clock import SYSTEM_CLOCK, Clock
 from spark.graphs.message import Interrupt, open_questions
 from spark.graphs.values.snapshots import snapshot
+
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint.pending import PendingWork
 
 CURRENT_VERSION: Final = "1.0.0"
 """The checkpoint format version that this release writes: major.minor.patch.
@@ -58,6 +61,10 @@ class GraphCheckpoint:
     """The sequence of the checkpoint that the run continued from or wrote before this one."""
     origin: str | None = None
     """Of a fork's first checkpoint: the id of the checkpoint that it was forked from."""
+    is_raw: bool = field(default=False, kw_only=True, compare=False, repr=False)
+    """It was loaded with ``raw=True``, to be looked at: objects are ``RawObject``s, and no run can be resumed from it."""
+    damaged: dict[str, str] = field(default_factory=dict, kw_only=True, compare=False, repr=False)
+    """Of one that was loaded raw: what of it can't be read, by its path, and why. The rest of it is there."""
 
     def __post_init__(self) -> None:
         check_checkpoint_id(self.checkpoint_id)
@@ -72,6 +79,11 @@ class GraphCheckpoint:
         :raises CheckpointConflictError: the id belongs to a checkpoint of another graph.
         :raises BackendError: the storage failed.
         """
+        if self.is_raw:
+            raise SerializationError(
+                f"Checkpoint {self.checkpoint_id!r} was loaded with raw=True, so its objects are not those that were saved. Load "
+                "it without raw=True to save it. Nothing was written."
+            )
         return await save_checkpoint(self, backend)
 
     def interrupts(self) -> tuple[Interrupt, ...]:
@@ -89,6 +101,15 @@ class GraphCheckpoint:
                 "read. An earlier checkpoint of this graph may be intact: list them, and load one of those."
             ) from error
 
+    def pending(self) -> PendingWork:
+        """What is left to do: the pending steps, one by one or in groups, what they wait for, and how far maps are.
+
+        What can't be read of it is left out.
+        """
+        from spark.graphs.checkpoint.pending import PendingWork
+
+        return PendingWork(self.frontier, self.topology)
+
     def isolated(self) -> GraphCheckpoint:
         """A copy that shares nothing mutable with this one."""
         copies = {name: snapshot(getattr(self, name), path=name) for name in SECTIONS}
@@ -102,6 +123,7 @@ class GraphCheckpoint:
         fork = self.isolated()
         if fork.frontier is not None:
             fork.frontier.pop("inbox", None)  # what was received of this graph's messages
+        fork.execution_metadata.pop("aside", None)  # what is said there of its branches
         fork.checkpoint_id = check_checkpoint_id(checkpoint_id or f"fork_{graph_id}")
         fork.graph_id = check_graph_id(graph_id)
         fork.timestamp = clock.utc_now()

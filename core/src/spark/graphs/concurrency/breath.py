@@ -35,5 +35,9 @@ class Breath:
         asyncio.get_running_loop().call_soon(self._turned)
         self.due = self._clock() + _PAUSE
 
+    def hurry(self) -> None:
+        """It is due at once."""
+        self.due = 0.0
+
     def _turned(self) -> None:
         self._has_turned = True

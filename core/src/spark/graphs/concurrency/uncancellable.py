@@ -60,6 +60,9 @@ async def wait_for_end(future: asyncio.Future[Any], seconds: float | None = None
 
 
 def is_being_cancelled() -> bool:
-    """Whether this task was cancelled, and not only something that it awaits."""
-    task = asyncio.current_task()
+    """Whether this task was cancelled, and not only something that it awaits. False where no event loop runs."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return False
     return task is not None and task.cancelling() > 0

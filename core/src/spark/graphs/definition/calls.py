@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from contextvars import copy_context
 from functools import partial
 from typing import Any, ParamSpec, TypeAlias, TypeVar, overload
@@ -68,9 +69,10 @@ class DurableCalls:
         """Call the function, and record what comes of it."""
         journal, failure = self._journal, None
         entry: dict[str, Any] = {}
+        around = journal.step.scope.around_call(journal.step, name.partition(":")[2])
         async with journal.call_under_way(name):
             try:
-                value = await self._result(call)
+                value = await self._result(call) if around is None else await self._watched(around, call)
             except self._errors as error:
                 failure, entry["error"] = error, error_to_repeat(error)
             else:
@@ -84,6 +86,10 @@ class DurableCalls:
             finally:
                 del failure  # its traceback leads to this frame
         return entry
+
+    async def _watched(self, around: AbstractAsyncContextManager[Any], call: partial[Any]) -> Any:
+        async with around:
+            return await self._result(call)
 
     async def _result(self, call: partial[Any]) -> Any:
         function = call.func
@@ -104,8 +110,8 @@ def _check_order(journal: StepJournal, name: str, number: int | None) -> None:
     raise NodeError(
         f"Node {journal.step.node!r} makes the durable call {_shown(name)} where, before it was repeated, it had made the call "
         f"{_shown(recorded)}, whose result is recorded. Either its code has changed since: give the call its old key, or ask for "
-        f"the old one first. Or it took another way, by something that is not recorded, such as the time or a random number: put "
-        "that into a durable call of its own. Nothing was called."
+        f"the old one first. Or it took another path, because of something that is not recorded, such as the time or a "
+        "random number: record that with a separate durable call. Nothing was called."
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, overload
 
 from spark.errors import RunError
 from spark.graphs.concurrency.blocking import Threads
-from spark.graphs.definition.step import StepInput
+from spark.graphs.definition.step import Step
 from spark.graphs.state.journal import RETRY
 from spark.graphs.state.step_state import Ended, GraphState, NodeState
 from spark.graphs.state.transactions import StateTransaction
@@ -39,7 +39,7 @@ class NodeContext:
         "_threads",
     )
 
-    def __init__(self, step: StepInput, threads: Threads | None = None) -> None:
+    def __init__(self, step: Step, threads: Threads | None = None) -> None:
         self._step = step
         self._threads = threads
         self._ended: Ended | None = None
@@ -86,10 +86,10 @@ class NodeContext:
 
     @property
     def idempotency_key(self) -> str:
-        """Names this piece of work: the same when it is repeated after a crash, another for every other step and run.
+        """Identifies this piece of work: the same when it is repeated after a crash, different for every other step and run.
 
-        Hand it to services that accept such a key, because state is kept exactly once, but side effects happen at
-        least once. Within a function that ``context.run`` calls, it names that call.
+        Pass it to services that accept such a key, because state is kept exactly once, but side effects happen at least
+        once. Within a function that ``context.run`` calls, it identifies that call.
         """
         call = self._journal.current_call() if self._journal is not None else None
         return self._step.idempotency_key if call is None else f"{self._step.idempotency_key}/{call}"
@@ -128,13 +128,13 @@ class NodeContext:
 
     @property
     def path(self) -> tuple[Any, ...]:
-        """The item's index, or its key, in each map around it, the outermost first; empty outside of a map."""
+        """The item's index or key in each enclosing map, the outermost first; empty outside of maps."""
         item = self._step.token.item
         return item.path() if item is not None else ()
 
     @property
     def attempt(self) -> int:
-        """1 for the first execution of this step; one more after each that failed."""
+        """1 for the first execution of this step; one more after each failure."""
         return self._step.attempt
 
     @property
@@ -146,10 +146,10 @@ class NodeContext:
         return FailedAttempt.of(entry["failure"]) if entry is not None else None
 
     async def commit(self) -> None:
-        """Make what this step has written to the states so far visible to others, and durable, while the step goes on.
+        """Make what this step has written to the states so far visible to others, and durable, before the step ends.
 
-        If the step is repeated, it finds that there: write down how far it has come. After this, the step reads what is committed
-        by then. It commits the rest when it ends; ``iteration`` does not count this.
+        If the step is repeated, it finds these values, so store how far it has come. Afterwards, the step reads what is
+        committed by then. It commits the rest when it ends; ``iteration`` does not count this.
 
         :raises StateConflictError: a key that this step read and then set was committed by another one meanwhile.
         :raises CheckpointError: it could not be saved. Then the run stops, too.
@@ -158,18 +158,37 @@ class NodeContext:
         self._step.beat()
         if self._ended is not None:
             raise RunError(
-                f"This step of node {self.node!r} has ended, so nothing of it can be committed any more. Await helper tasks "
-                "before the end."
+                f"This step of node {self.node!r} has ended, so it can't commit any more. Await helper tasks "
+                "before it ends."
             )
         if self._graph_state is not None:
             self._graph_state._check_no_block()
         await self._step.scope.commit(self._step.token, self._graph_writes, self._node_writes)
         self._step.beat()
 
+    def emit(self, value: Any) -> Awaitable[None]:
+        """Send a value to watchers of the run: a token of a model, the progress of a download. Sent at once, and not stored.
+
+        It may be called from any thread, and costs nothing if nobody watches. ``await context.emit(value)`` waits where a watcher
+        delays the run; without ``await``, values are dropped once the step has sent more than its buffer holds. In a
+        thread, the call itself waits. A step that is repeated emits again: ``attempt`` and ``number`` of the events tell that
+        apart.
+
+        :param value: anything; lists, dicts and sets are copied, other objects are not.
+        :raises RunError: the step has ended.
+        """
+        if self._ended is not None:
+            raise RunError(
+                f"This step of node {self.node!r} has ended, so it can't emit any more. Await helper tasks "
+                "before the end of the step."
+            )
+        self._step.beat()
+        return self._step.scope.emit(self._step, value)
+
     def heartbeat(self) -> None:
         """Give a sign of life, for the node's ``idle_timeout``. May be called from any thread.
 
-        So does everything durable: ``run``, ``commit``, and what waits. Reading and writing state does not.
+        So do ``emit`` and everything durable: ``run``, ``commit``, and what waits. Reading and writing state does not.
         """
         self._step.beat()
 
@@ -182,19 +201,19 @@ class NodeContext:
     ) -> Coroutine[Any, Any, Any]: ...
 
     def interrupt(self, payload: Any = None, *, key: str | None = None, schema: Any = None) -> Coroutine[Any, Any, Any]:
-        """Ask somebody outside, and return the answer.
+        """Ask a person or another system, and return the answer.
 
         Without an answer the step ends here, and its writes are dropped; the run returns with the status ``"interrupted"``, and
         ``message.interrupts`` has the question. ``graph.run(resume={id: answer})`` gives the answer, days later and from another
-        process. **The step is then repeated from its beginning**, and gets the answers that were given by then: put what may
-        happen only once into ``context.run``.
+        process. **The step is then repeated from its beginning**, and gets the answers that were given by then: put what
+        must happen only once into ``context.run``.
 
         :param payload: what is asked, of values that can be saved.
-        :param key: names the question, among several of one step; without it they are told apart by their order.
-        :param schema: what ``pydantic.TypeAdapter`` takes, such as a model: the answer is validated, and returned as that. The
-            question of an answer that does not fit stays open, and says in ``interrupt.error`` what was wrong.
+        :param key: identifies the question among several of one step; without keys, their order does.
+        :param schema: anything that ``pydantic.TypeAdapter`` takes, such as a model: the answer is validated, and returned
+            as that. If an answer does not fit, the question stays open, and ``interrupt.error`` says what was wrong.
         :raises SerializationError: the payload can't be saved.
-        :raises TypeError: the key is no text.
+        :raises TypeError: the key is not text.
         """
         return self._open_journal("interrupt()").interrupt(payload, key=key, schema=schema)
 
@@ -211,8 +230,8 @@ class NodeContext:
     def run(self, key: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]:
         """Call a function, and make its result durable before it is returned: a repeated step gets it back without another call.
 
-        A kill between the call and its record repeats the call, so hand ``context.idempotency_key_for(key)`` to services that
-        take such a key. An error is not recorded, unless ``context.durable`` says so: the step fails, and a repetition calls
+        A kill between the call and its record repeats the call, so pass ``context.idempotency_key_for(key)`` to services
+        that take such a key. An error is not recorded, unless ``context.durable`` says so: the step fails, and a repetition calls
         again.
 
         :param key: names the call in its step; in a loop it may be the same each time.
@@ -226,7 +245,7 @@ class NodeContext:
         """Options for durable calls: ``await context.durable(record_errors=CardDeclined).run("charge", charge_card, amount)``.
 
         :param record_errors: the types of errors that are an outcome, or True for all: they are recorded, and a repeated step
-            gets them raised again, as ``DurableCallError`` where their type can't be made from what it said.
+            gets them raised again, as ``DurableCallError`` if one of that type can't be created from its message.
         """
         return self._open_journal("run()").durable(record_errors=record_errors, threads=self._threads)
 
@@ -238,7 +257,7 @@ class NodeContext:
         return f"{self._step.idempotency_key}/{self._open_journal('idempotency_key_for()').coming_call(key)}"
 
     async def sleep(self, duration: timedelta | float) -> None:
-        """Wait for so long, counted from the first time that the step comes here. No process has to stay alive meanwhile.
+        """Wait for this long, counted from the first execution of the step. No process has to stay alive in between.
 
         The step ends here, and is repeated from its beginning when the time is over: see ``docs/timers.md``.
 
@@ -249,10 +268,10 @@ class NodeContext:
         await self._open_journal().sleep(duration)
 
     async def sleep_until(self, moment: datetime) -> None:
-        """The same until this moment, or rather until the one that is given the first time that the step comes here.
+        """Wait until this moment, or more precisely until the one that is passed in the first execution of the step.
 
         :param moment: naive means local time. One that has passed does not wait.
-        :raises TypeError: it is no datetime.
+        :raises TypeError: it is not a datetime.
         :raises ValueError: UTC has no year for it.
         """
         await self._open_journal().sleep_until(moment)
@@ -264,16 +283,16 @@ class NodeContext:
         timeout: timedelta | float | None = None,  # noqa: ASYNC109 - it may be days, and outlive the process
         default: Any = MISSING,
     ) -> Any:
-        """The value of the next message that is sent to the graph by this name: ``await manager.send(graph_id, name, value)``.
+        """Wait for the next signal of this name, and return its value: ``await manager.send(graph_id, name, value)``.
 
-        The step ends here, and is repeated from its beginning when the message is there: see ``docs/signals.md``. A message that
-        was sent before is taken at once. Each is taken once; of several steps that wait for one, the first gets it.
+        The step ends here, and is repeated from its beginning when the signal has arrived: see ``docs/signals.md``. A
+        signal that was sent before is taken at once. Each is taken once; if several steps wait for one, the first gets it.
 
-        :param timeout: how long to wait at most, counted from the first time that the step comes here: a ``timedelta``, or
-            seconds. No process has to stay alive meanwhile.
+        :param timeout: how long to wait at most, counted from the first execution of the step: a ``timedelta``, or
+            seconds. No process has to stay alive in between.
         :param default: what to return after that, instead of raising.
-        :raises SignalTimeoutError: no message came in time.
-        :raises RunError: the graph makes no checkpoints, so no message can ever come, and there is no timeout.
+        :raises SignalTimeoutError: no signal arrived in time.
+        :raises RunError: the graph makes no checkpoints, so no signal can ever arrive, and there is no timeout.
         """
         return await self._open_journal("wait_for()").wait_for(name, timeout=timeout, default=default)
 

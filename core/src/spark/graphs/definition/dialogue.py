@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Coroutine
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final, NoReturn
 
 from spark.errors import NodeError
 from spark.graphs.concurrency.blocking import Threads
@@ -44,6 +44,27 @@ class Dialogue(StepJournal):
     async def wait_for(self, name: str, *, timeout: timedelta | float | None, default: Any) -> Any:  # noqa: ASYNC109 - as the context has it
         """As ``context.wait_for``."""
         return await wait_for(self, name, timeout=timeout, default=default)
+
+
+class NoDialogue:
+    """What a plain node has instead while it runs in the event loop, where it could not await any of it.
+
+    :param node: its key.
+    """
+
+    def __init__(self, node: str) -> None:
+        self._node = node
+
+    def current_call(self) -> str | None:
+        """It makes no durable calls."""
+        return None
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise plain_node_error(self._node, f"{_CALLED.get(name, name)}()")
+
+
+_CALLED: Final = {"durable": "run", "coming_call": "idempotency_key_for"}
+"""What a context calls what is called otherwise here."""
 
 
 def plain_node_error(node: str, what: str) -> NodeError:

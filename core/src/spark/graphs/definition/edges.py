@@ -7,7 +7,7 @@ from threading import Lock
 from types import FunctionType
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from spark.errors import ConditionError
+from spark.errors import ConditionError, GraphRestoreError
 from spark.graphs.definition.maps import Each
 from spark.wording import raised, shortened
 
@@ -36,6 +36,16 @@ class MissingErrorType:
 
     def __hash__(self) -> int:
         return hash(self.name)
+
+
+class MissingCondition:
+    """Keeps the place of an edge's condition, which is a function and was not stored."""
+
+    def __init__(self, label: str) -> None:
+        self.__name__ = label
+
+    def __call__(self, content: Any) -> bool:
+        raise GraphRestoreError(f"The condition {self.__name__} was not stored with the checkpoint.")
 
 
 ErrorType = type[Exception] | MissingErrorType

@@ -35,8 +35,8 @@ class Each:
             )
         if on_error not in _RULES:
             raise GraphDefinitionError(
-                f"{label}.each({key!r}, on_error={on_error!r}): say 'stop', so that an item that fails stops the run, or "
-                "'collect', so that the join gets an ItemError in its place."
+                f"{label}.each({key!r}, on_error={on_error!r}): give 'stop' to stop the run when an item fails, or "
+                "'collect' to pass the join an ItemError in its place."
             )
         self.key: str = key
         self.limit: int | None = limit
@@ -62,7 +62,7 @@ class Each:
             found = f"it is {shortened(repr(content), 60)}, of type {type(content).__name__}"
         raise MapError(
             f"Node {node!r} maps over {self.key!r} of its output, but {found}. Return a dict with a list, a tuple or a mapping "
-            f"under {self.key!r}; an empty one, where there is nothing to do."
+            f"under {self.key!r}; an empty one, if there is nothing to do."
         )
 
     def is_same(self, other: Each | None) -> bool:

@@ -9,7 +9,7 @@ from weakref import WeakValueDictionary
 from spark.errors import GraphDefinitionError
 from spark.graphs.definition.edges import Condition, Edge, Edges, ErrorType
 from spark.graphs.definition.maps import Each, OnError
-from spark.graphs.definition.policies import UNSET, RetryOption, TimeOption
+from spark.graphs.definition.policies import UNSET, ExecutorOption, RetryOption, TimeOption
 
 if TYPE_CHECKING:
     from spark.graphs.definition.context import NodeContext
@@ -21,8 +21,8 @@ Target = TypeVar("Target", bound="Node")
 class Node:
     """One piece of work. Subclass it and write ``process``, or decorate a function with ``@node``.
 
-    A node instance holds no progress of a run, so it may stand in several graphs, and run several times at once. What
-    must survive belongs into ``context.graph_state`` or ``context.state``.
+    A node instance holds no progress of a run, so it may be used in several graphs, and run several times at once. Put
+    what must survive into ``context.graph_state`` or ``context.state``.
     """
 
     name: str | None = None
@@ -35,6 +35,9 @@ class Node:
     """How long one execution may take, in seconds or as a ``timedelta``; None for no limit. Without it, the graph's holds."""
     idle_timeout: TimeOption = UNSET
     """The same for how long it may give no sign of life, such as ``context.heartbeat()``."""
+    executor: ExecutorOption = UNSET
+    """Where its code runs: the name of an executor, ``{name: {option: value}}``, or an object. Without it, the graph's holds; and
+    without that, an async node runs in the event loop, and a plain one in a thread."""
 
     process: Callable[..., Any]
     """Does the work, and returns the output's content, usually a dict. Every node class writes its own.
@@ -45,6 +48,7 @@ class Node:
 
     _edges: Edges[Node]
     _has_arguments: bool
+    _made_with: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         # Here and not in __init__, so that a subclass need not call super().__init__().
@@ -52,6 +56,7 @@ class Node:
         object.__setattr__(self, "_edges", Edges())  # also of a frozen dataclass
         recorded = _POLICIES if cls.__init__ is Node.__init__ else _NAME
         object.__setattr__(self, "_has_arguments", bool(args) or bool(kwargs.keys() - recorded))
+        object.__setattr__(self, "_made_with", (args, kwargs))
         return self
 
     def __init__(
@@ -61,6 +66,7 @@ class Node:
         retry: RetryOption = UNSET,
         timeout: TimeOption = UNSET,
         idle_timeout: TimeOption = UNSET,
+        executor: ExecutorOption = UNSET,
     ) -> None:
         if name is not None:
             self.name = name
@@ -70,6 +76,8 @@ class Node:
             self.timeout = timeout
         if idle_timeout is not UNSET:
             self.idle_timeout = idle_timeout
+        if executor is not UNSET:
+            self.executor = executor
 
     def on(self, condition: Condition | None = None, *, priority: int = 0, **equals: Any) -> OutgoingEdge:
         """The beginning of an edge that fires only for some outputs: ``node.on(done=True) >> exit``.
@@ -88,7 +96,7 @@ class Node:
         its input: for each value of a mapping. The first join that an item reaches gets the results of all, in the order of the
         items.
 
-        :param limit: how many items may be under way at a time; None for all at once.
+        :param limit: how many items may be in progress at a time; None for all at once.
         :param on_error: ``"stop"``: an item that fails stops the run as any step does, and on resume only what was not committed
             runs; ``"collect"``: the join gets an ``ItemError`` in the place of its result.
         :raises GraphDefinitionError: one of them can't be used.
@@ -297,7 +305,7 @@ class ExitNode(Node):
 
 
 class JoinNode(Node):
-    """Waits until nothing else can still arrive, then runs once with everything that did.
+    """Waits until nothing else can still arrive, then runs once with everything that has arrived.
 
     ``context.inputs`` is the list of what arrived, in the order of the nodes it came from, and from one node in the order in
     which it would arrive if all steps took equally long, whatever really finished first. It can't wait for a branch
@@ -365,7 +373,7 @@ _FUNCTIONS: Final[WeakValueDictionary[tuple[str, str], Callable[..., Any]]] = We
 
 
 _NAME: Final = frozenset({"name"})
-_POLICIES: Final = frozenset({"name", "retry", "timeout", "idle_timeout"})
+_POLICIES: Final = frozenset({"name", "retry", "timeout", "idle_timeout", "executor"})
 """What checkpoints record of the arguments of a node whose class writes no ``__init__``."""
 
 
@@ -378,6 +386,7 @@ def node(
     retry: RetryOption = UNSET,
     timeout: TimeOption = UNSET,
     idle_timeout: TimeOption = UNSET,
+    executor: ExecutorOption = UNSET,
 ) -> Callable[[Callable[..., Any]], FunctionNode]: ...
 def node(
     function: Callable[..., Any] | None = None, /, *, name: str | None = None, **policies: Any
@@ -390,5 +399,5 @@ def node(
     if function is None:
         return lambda decorated: FunctionNode(decorated, name=name, **policies)
     if not callable(function):
-        raise GraphDefinitionError(f"@node decorates a function; a name is given by keyword: @node(name={function!r}).")
-    return FunctionNode(function, name=name)
+        raise GraphDefinitionError(f"@node decorates a function; pass a name by keyword: @node(name={function!r}).")
+    return FunctionNode(function, name=name, **policies)

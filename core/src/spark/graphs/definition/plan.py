@@ -29,6 +29,7 @@ class NodePlan:
         "output",
         "outputs",
         "policy",
+        "reference",
         "takes_context",
     )
 
@@ -50,8 +51,10 @@ class NodePlan:
         """How an error names what it returned."""
         self.ended: Ended = Ended(f"This step of node {key!r}")
         """What the state of its contexts becomes when their step has ended."""
-        self.policy: StepPolicy = StepPolicy.of_node(key, node.retry, node.timeout, node.idle_timeout)
-        """What it says itself of steps that fail or take too long."""
+        self.policy: StepPolicy = StepPolicy.of_node(key, node.retry, node.timeout, node.idle_timeout, node.executor)
+        """What it says itself of its steps."""
+        self.reference: Any = None
+        """What its executor's workers find it by, once that was worked out."""
         self.takes_context: bool = _takes_context(node, process)
         self.is_async: bool = _is_async(process)
         """Whether it runs on the event loop; a plain one needs a thread."""

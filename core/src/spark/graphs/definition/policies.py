@@ -1,4 +1,4 @@
-"""What a node, or a graph for all of its nodes, says of steps that fail or take too long."""
+"""What a node, or a graph for all of its nodes, says of steps: where they run, if they are retried, how long they may take."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ class Unset(Enum):
 
 UNSET: Final = Unset.UNSET
 """Of an option of a node: the graph's default holds."""
+ExecutorOption: TypeAlias = Any
+"""Where the code of nodes runs: a ``spark.graphs.executors.NodePlace``, the name of one, or ``{name: {option: value}}``."""
 RetryOption: TypeAlias = "Retry | RetryFunction | Literal[False] | Unset | None"
 TimeOption: TypeAlias = float | timedelta | Unset | None
 
@@ -45,20 +47,23 @@ class TimeLimits:
 class StepPolicy:
     """The options of one node, or of a graph. Those that were not given are ``UNSET``."""
 
-    __slots__ = ("idle_timeout", "retry", "timeout")
+    __slots__ = ("executor", "idle_timeout", "retry", "timeout")
 
     def __init__(
         self,
         retry: RetryRule | Unset | None = UNSET,
         timeout: float | Unset | None = UNSET,
         idle_timeout: float | Unset | None = UNSET,
+        executor: ExecutorOption = UNSET,
     ) -> None:
         self.retry = retry
         self.timeout = timeout
         self.idle_timeout = idle_timeout
+        self.executor = executor
+        """As it was given: names are looked up when the graph is built."""
 
     @classmethod
-    def checked(cls, retry: Any, timeout: Any, idle_timeout: Any, *, where: str) -> StepPolicy:
+    def checked(cls, retry: Any, timeout: Any, idle_timeout: Any, executor: Any, *, where: str) -> StepPolicy:
         """The options as they were given.
 
         :param where: how an error names whose options they are.
@@ -68,27 +73,29 @@ class StepPolicy:
             _rule(retry, where),
             _time("timeout", timeout, where),
             _time("idle_timeout", idle_timeout, where),
+            executor,
         )
 
     @classmethod
-    def of_node(cls, key: str, retry: Any, timeout: Any, idle_timeout: Any) -> StepPolicy:
+    def of_node(cls, key: str, retry: Any, timeout: Any, idle_timeout: Any, executor: Any) -> StepPolicy:
         """The options of the node with this key.
 
         :raises GraphDefinitionError: one of them can't be used.
         """
-        if retry is UNSET and timeout is UNSET and idle_timeout is UNSET:
+        if retry is UNSET and timeout is UNSET and idle_timeout is UNSET and executor is UNSET:
             return NO_POLICY
-        return cls.checked(retry, timeout, idle_timeout, where=f"node {key!r}")
+        return cls.checked(retry, timeout, idle_timeout, executor, where=f"node {key!r}")
 
     @classmethod
-    def of_graph(cls, retry: Any, timeout: Any, idle_timeout: Any) -> StepPolicy:
+    def of_graph(cls, retry: Any, timeout: Any, idle_timeout: Any, executor: Any) -> StepPolicy:
         """The options of a graph, for which None is as good as nothing.
 
         :raises GraphDefinitionError: one of them can't be used.
         """
-        if retry is None and timeout is None and idle_timeout is None:
+        options = (retry, timeout, idle_timeout, executor)
+        if all(option is None for option in options):
             return NO_POLICY
-        given = [UNSET if option is None or option is False else option for option in (retry, timeout, idle_timeout)]
+        given = [UNSET if option is None or option is False else option for option in options]
         return cls.checked(*given, where="a graph")
 
     def over(self, default: StepPolicy) -> StepPolicy:
@@ -99,6 +106,7 @@ class StepPolicy:
             default.retry if self.retry is UNSET else self.retry,
             default.timeout if self.timeout is UNSET else self.timeout,
             default.idle_timeout if self.idle_timeout is UNSET else self.idle_timeout,
+            default.executor if self.executor is UNSET else self.executor,
         )
 
     @property
@@ -129,6 +137,8 @@ class StepPolicy:
         data = self._given()
         if data.get("retry"):
             data["retry"] = data["retry"].to_data() or CODE
+        if data.get("executor") is not None:
+            data["executor"] = _executor_data(data["executor"])
         return data
 
     @classmethod
@@ -148,16 +158,31 @@ class StepPolicy:
             unknown: list[str] = []
             found["retry"] = Retry.from_data(found["retry"], lost=unknown)
             lost += [f"its retry= is for {name}, which is not loaded in this program" for name in unknown]
+        if found.get("executor") == CODE:
+            del found["executor"]
+            lost.append("its executor= is an object of the program")
         return found
 
     def _given(self) -> dict[str, Any]:
         return {name: value for name in OPTIONS if (value := getattr(self, name)) is not UNSET}
 
 
-OPTIONS: Final = ("retry", "timeout", "idle_timeout")
+OPTIONS: Final = ("retry", "timeout", "idle_timeout", "executor")
 CODE: Final = "code"
-"""What is recorded of a rule that is a function."""
+"""What is recorded of a rule that is a function, and of an executor that is an object."""
 NO_POLICY: Final = StepPolicy()
+
+
+def _executor_data(executor: Any) -> Any:
+    """What checkpoints record of where nodes run."""
+    if isinstance(executor, str):
+        return executor
+    from spark.hooks.choices import choice_of, without_secret_options  # most graphs choose none
+
+    if isinstance(executor, Mapping):
+        return {name: without_secret_options(options) for name, options in executor.items()}
+    choice = choice_of(executor)
+    return CODE if choice is None else choice.to_data()
 
 
 def _rule(retry: Any, where: str) -> RetryRule | Unset | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
 _LONGEST: Final = 2_000
 """Characters of what was wrong with an answer."""
+_TYPES: Final = (
+    "Give a type that pydantic.TypeAdapter takes, such as bool, a BaseModel, a dataclass or Literal['yes', 'no']; "
+    "whoever asks for the question gets its JSON schema."
+)
 
 
 async def ask(journal: StepJournal, name: str, payload: Any, *, key: str | None, schema: Any) -> Any:
@@ -82,15 +87,21 @@ def _asked_again(entry: Entry, wrong: str) -> Entry:
 
 
 def _adapter(schema: Any) -> TypeAdapter[Any]:
-    from pydantic import PydanticUserError, TypeAdapter  # slow to import, so only for those who use it
+    from pydantic import PydanticUndefinedAnnotation, PydanticUserError, TypeAdapter  # slow: only for those who use it
 
-    try:
-        return TypeAdapter(schema)
-    except PydanticUserError as error:
+    if isinstance(schema, str | Mapping):  # which TypeAdapter takes for something else
+        kind = "text" if isinstance(schema, str) else "a JSON schema"
         raise GraphDefinitionError(
-            f"context.interrupt(schema={schema!r}): pydantic can't validate this ({shortened(str(error), 200)}). Give a type "
-            "that pydantic.TypeAdapter takes, such as a BaseModel, a dataclass or Literal['yes', 'no']."
+            f"context.interrupt(schema={shortened(repr(schema), 200)}): this is {kind}. {_TYPES}"
+        )
+    try:
+        adapter = TypeAdapter(schema)
+        adapter.rebuild()  # raises where a name in the type leads nowhere
+    except (PydanticUserError, PydanticUndefinedAnnotation) as error:
+        raise GraphDefinitionError(
+            f"context.interrupt(schema={schema!r}): pydantic can't validate this ({shortened(str(error.message), 200)}). {_TYPES}"
         ) from error
+    return adapter
 
 
 def _json_schema(adapter: TypeAdapter[Any]) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from spark.graphs.definition.edges import Edge, MissingErrorType
-from spark.graphs.definition.nodes import FunctionNode, Node
+from spark.graphs.definition.nodes import FunctionNode, JoinNode, Node
 from spark.graphs.definition.plan import NodePlan
 from spark.graphs.definition.policies import NO_POLICY
 from spark.graphs.values.loaded import class_name, function_name
@@ -39,6 +39,8 @@ def _node_data(plan: NodePlan) -> dict[str, Any]:
         data["function"] = function_name(node.process)
     else:
         data["class"] = class_name(type(node))
+    if isinstance(node, JoinNode):  # its class may be anything, and whoever draws a record does not load it
+        data["join"] = True
     if node._has_arguments:
         data["has_arguments"] = True
     if plan.policy is not NO_POLICY:  # of its class, the class knows

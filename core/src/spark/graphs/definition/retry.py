@@ -118,19 +118,19 @@ class RetryRule:
 
 
 class Retry(RetryRule):
-    """A failed step is executed again, after a while that grows from attempt to attempt.
+    """Retries a failed step with exponential backoff: after a wait that grows from attempt to attempt.
 
     Times are in seconds, or a ``timedelta``. An instance is never changed, and may serve many nodes.
 
-    :param max_attempts: how many attempts there are, the first one included; None: 3, or as many as ``stop`` allows.
-    :param initial_interval: how long the second attempt waits.
-    :param backoff_factor: by how much each further wait is longer than the one before.
+    :param max_attempts: the number of attempts, including the first; None: 3, or as many as ``stop`` allows.
+    :param initial_interval: the wait before the second attempt.
+    :param backoff_factor: each further wait is longer by this factor.
     :param max_interval: the longest wait.
-    :param jitter: whether each wait is drawn at random, from half of it to all of it, so that steps don't all come back at once.
-    :param retry_on: the types of exceptions that are retried, or a plain function of the exception that says so.
-    :param stop: a strategy, of tenacity for instance, that says when to give up.
-    :param wait: a strategy that says how long to wait, instead of the four options for intervals.
-    :param retry: a strategy that says what is retried, instead of ``retry_on``.
+    :param jitter: whether each wait is drawn at random, from half of it to all of it, so that steps don't all retry at once.
+    :param retry_on: the types of exceptions that are retried, or a plain function of the exception that decides.
+    :param stop: a strategy, such as tenacity's, that decides when to give up.
+    :param wait: a strategy that decides how long to wait, instead of the four options for intervals.
+    :param retry: a strategy that decides what is retried, instead of ``retry_on``.
     :raises GraphDefinitionError: one of them can't be used.
     """
 
@@ -309,7 +309,7 @@ def checked_seconds(value: Any) -> float:
         raise ValueError("it is async, and a plain function is needed")
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
     if not _is_number(seconds) or not 0 <= seconds <= _LONGEST:
-        raise ValueError(f"it returned {value!r}, and seconds, a timedelta, or None are expected")
+        raise ValueError(f"it returned {value!r} instead of seconds, a timedelta, or None")
     return float(seconds)
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final, NoReturn
 
 from spark.errors import NodeError, RunError, StepSuspended
-from spark.graphs.definition.step import StepInput
+from spark.graphs.definition.step import Step
 from spark.graphs.state.journal import CALL, Entry
 from spark.graphs.values.snapshots import snapshot
 
@@ -42,8 +42,8 @@ class StepJournal:
         "waits",
     )
 
-    def __init__(self, step: StepInput) -> None:
-        self.step: StepInput = step
+    def __init__(self, step: Step) -> None:
+        self.step: Step = step
         self.waits: dict[str, Entry] = {}
         """What this execution waits for, by key. If there is anything, the step is suspended when the node ends."""
         self._counts: dict[str, int] = {}
@@ -168,7 +168,7 @@ class StepJournal:
 
     @staticmethod
     def failure_in(error: BaseException) -> BaseException | None:
-        """How a step failed that raised this; None if it is suspended, also by the group that a ``TaskGroup`` raises."""
+        """How a step failed that raised this; None if it is suspended, even by the group that a ``TaskGroup`` raises."""
         if isinstance(error, StepSuspended):
             return None
         if isinstance(error, BaseExceptionGroup):

@@ -78,5 +78,5 @@ def _in_utc(moment: Any) -> datetime:
         return moment.astimezone(UTC)
     except (OverflowError, ValueError, OSError):
         raise ValueError(
-            f"context.sleep_until({moment!r}): in UTC, this is no moment of the years 1 to 9999."
+            f"context.sleep_until({moment!r}): in UTC, this is not between the years 1 and 9999."
         ) from None

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, cast
+from typing import Any, cast
 
 from spark.errors import GraphDefinitionError
-from spark.graphs.definition.edges import Edge
+from spark.graphs.definition.edges import Edge, ErrorType, MissingCondition
+from spark.graphs.definition.maps import Each
 from spark.graphs.definition.nodes import JoinNode, Node
 from spark.graphs.definition.plan import NodePlan
-from spark.graphs.definition.policies import NO_POLICY, StepPolicy, TimeLimits
+from spark.graphs.definition.policies import NO_POLICY, UNSET, StepPolicy, TimeLimits
 from spark.graphs.definition.recorded_shape import RecordedShape
 from spark.graphs.state.frontier import Frontier
 from spark.graphs.state.groups import MapRule
-
-if TYPE_CHECKING:
-    from spark.graphs.definition.maps import Each
 
 
 class Topology:
@@ -51,6 +49,13 @@ class Topology:
     def new_frontier(self) -> Frontier:
         """An empty frontier that knows which nodes lead to which joins."""
         return Frontier(joins=self._joins, reaches=self._reaches, order=self._order, maps=self._maps)
+
+    def has_placed_nodes(self, default: StepPolicy) -> bool:
+        """Whether the graph, or one of its nodes, says where it runs.
+
+        :param default: what the graph says of nodes that say nothing.
+        """
+        return default.executor is not UNSET or any(plan.policy.executor is not UNSET for plan in self._with_policies)
 
     def watched_nodes(self, default: StepPolicy) -> dict[str, TimeLimits]:
         """The keys of the nodes that are watched while they run, to their limits.
@@ -119,6 +124,25 @@ class Topology:
                 arrow = "-.->" if edge.errors else "-->"
                 lines.append(f"    {number[key]} {arrow}{label} {number[target]}")
         return "\n".join(lines) + "\n"
+
+
+def connect_as_recorded(
+    nodes: Mapping[str, Node], edges: Iterable[Mapping[str, Any]], *, error_type: Callable[[str], ErrorType]
+) -> None:
+    """Wire nodes with the edges that a checkpoint records. Conditions are not stored, only that there is one.
+
+    :param nodes: by their keys.
+    :param error_type: returns the type that is recorded under a name.
+    """
+    for data in edges:
+        nodes[data["source"]]._connect(
+            nodes[data["target"]],
+            condition=MissingCondition(data["condition"]) if "condition" in data else None,
+            equals=data.get("equals"),
+            priority=data["priority"],
+            each=Each(**data["each"]) if "each" in data else None,
+            errors=tuple(error_type(name) for name in data.get("errors", ())),
+        )
 
 
 def _discover(start: Node) -> list[Node]:
@@ -203,7 +227,7 @@ def _maps(plans: dict[str, NodePlan], joins: list[str]) -> dict[tuple[str, str, 
     edges = [(plan, edge, target) for plan in plans.values() for edge, target in plan.edges if edge.each is not None]
     first = _first_joins(plans, frozenset(joins)) if edges else {}
     for plan, edge, target in edges:
-        each = cast("Each", edge.each)
+        each = cast(Each, edge.each)
         ends = (plan.key, target, each.key)
         same = found.setdefault(ends, [])
         plan.maps[edge] = MapRule(

@@ -54,6 +54,7 @@ class CapturedPosition(Capture):
     ) -> None:
         self.timestamp = None
         self.is_repeat = False
+        self.mark = 0
         self.graph_state = graph_state
         self.node_states = node_states
         self._topology = spec.topology.shape

@@ -20,7 +20,7 @@ from spark.graphs.message import Message, open_questions
 from spark.graphs.values.failures import add_note, brief, error_data, message_of
 from spark.graphs.values.snapshots import snapshot
 
-_LOG = logging.getLogger("spark.run")
+_LOG = logging.getLogger("spark.graphs")
 
 
 class Ending:
@@ -51,7 +51,9 @@ class Ending:
         self._turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the driver has ended, or is not waited for any longer."""
         self._lost: Exception | None = None
-        """Why the run may not go on, nor be saved: somebody else runs its graph."""
+        """Why the run may not continue, nor be saved: somebody else runs its graph."""
+        self.failed_node: str | None = None
+        """The key of the node that failed first, if one did."""
         self._failure = ""
         """What failed first, as the beginning of a note."""
         self._first_failure: Stop | None = None
@@ -105,6 +107,18 @@ class Ending:
                 None
             )
 
+    async def leave(self) -> None:
+        """Save where the run stands before its first step, and leave it to whoever resumes it.
+
+        :raises CheckpointError: it could not be saved.
+        """
+        try:
+            await self._save_or_raise("queued")
+        finally:
+            for closing in self.run.close():
+                await wait_until_done(closing)
+            self._stop = self._grace_period.cancelled = None
+
     async def _take_steps(self) -> None:
         """Let the driver take steps until no work is left; raises what prevents that."""
         run, loop = self.run, asyncio.get_running_loop()
@@ -124,6 +138,7 @@ class Ending:
             return
         if self._stop.cause is Cause.FAILURE:
             self._record_failure(self._stop)
+        self.run.is_stopping = True
         try:
             raise self._stop.error
         except Exception:  # SystemExit and KeyboardInterrupt don't wait
@@ -206,6 +221,7 @@ class Ending:
         step, error = stop.step, stop.error
         node, attempt = (step.node, step.attempt) if step is not None else (None, 1)
         if step is not None:
+            self.failed_node = self.failed_node or node
             self._position.note_failure(step, error)
             if attempt > 1:
                 self._notes.append(f"it was attempt {attempt} of node {node!r}")
@@ -265,7 +281,7 @@ class Ending:
 
     async def _shut_down(self, error: BaseException) -> None:
         """Stop what is still running, save the last boundary, and note the result."""
-        if isinstance(error, GeneratorExit) and not self._may_wait():
+        if isinstance(error, GeneratorExit) and not self.may_wait():
             self._abort()
             return
         if not isinstance(error, Exception):
@@ -351,7 +367,7 @@ class Ending:
         for note in self._notes:
             add_note(error, note)
 
-    def _may_wait(self) -> bool:
+    def may_wait(self) -> bool:
         """Whether the caller's task runs this, and not the garbage collector, which closes abandoned coroutines."""
         try:
             return self._caller is not None and asyncio.current_task() is self._caller

@@ -6,17 +6,27 @@ import asyncio
 from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum, auto
-from typing import Any, Self, TypeAlias
+from typing import Any, ClassVar, Protocol, Self, TypeAlias
 
 from spark.errors import NodeError
-from spark.graphs.definition.step import StepInput
+from spark.graphs.definition.step import Step
 from spark.graphs.state.journal import Entry
 from spark.graphs.state.transactions import StateWrites
+
+
+class Held(Protocol):
+    """What is kept elsewhere for a result."""
+
+    def release(self) -> None:
+        """It may go."""
 
 
 class Finished:
     """The node returned. Its writes take effect when the step is committed."""
 
+    kind: ClassVar[str] = "finished"
+    held: ClassVar[Held | None] = None
+    """What is kept elsewhere for its result, until that is committed."""
     __slots__ = ("graph_writes", "node_writes", "output")
 
     def __init__(
@@ -29,9 +39,22 @@ class Finished:
         """The same for the node's own state."""
 
 
+class FinishedElsewhere(Finished):
+    """The same of a node that an executor has executed."""
+
+    __slots__ = ("held",)
+
+    def __init__(
+        self, output: Any, graph_writes: StateWrites | None, node_writes: StateWrites | None, *, held: Held
+    ) -> None:
+        super().__init__(output, graph_writes, node_writes)
+        self.held: Held = held  # type: ignore[misc]
+
+
 class Failed:
     """The node raised."""
 
+    kind: ClassVar[str] = "failed"
     __slots__ = ("began", "error")
 
     def __init__(self, error: BaseException) -> None:
@@ -64,15 +87,24 @@ class Failed:
 class Cancelled:
     """The step was stopped."""
 
+    kind: ClassVar[str] = "cancelled"
     __slots__ = ("error",)
 
     def __init__(self, error: asyncio.CancelledError) -> None:
         self.error: asyncio.CancelledError = error
 
 
+class NotBegun(Cancelled):
+    """The run stopped while the step waited for its turn elsewhere: it is pending again."""
+
+    def __init__(self) -> None:
+        super().__init__(asyncio.CancelledError())
+
+
 class Suspended:
     """The step waits for something outside. Its writes are dropped: it is repeated from its beginning."""
 
+    kind: ClassVar[str] = "suspended"
     __slots__ = ("waits",)
 
     def __init__(self, waits: Mapping[str, Entry]) -> None:
@@ -81,7 +113,7 @@ class Suspended:
 
 
 Outcome: TypeAlias = Finished | Failed | Cancelled | Suspended
-"""How a step ends: what an executor returns."""
+"""How a step ends."""
 
 
 class Cause(Enum):
@@ -127,10 +159,10 @@ class Stop:
 
     __slots__ = ("cause", "error", "step")
 
-    def __init__(self, cause: Cause, error: BaseException, step: StepInput | None = None) -> None:
+    def __init__(self, cause: Cause, error: BaseException, step: Step | None = None) -> None:
         self.cause: Cause = cause
         self.error: BaseException = error
-        self.step: StepInput | None = step
+        self.step: Step | None = step
 
     def drop_error(self) -> None:
         """Let go of the error, which has been raised.

@@ -7,18 +7,18 @@ from collections import deque
 from collections.abc import Collection
 from typing import Any
 
-from spark.graphs.definition.step import StepInput
-from spark.graphs.engine.executors import Executor
+from spark.graphs.definition.step import Step
 from spark.graphs.engine.outcome import Cancelled, Outcome
+from spark.graphs.engine.step_runner import StepRunner
 
 
 class ParallelSteps:
     """Running steps, and steps that have ended and are not taken yet, in the order in which they ended."""
 
-    def __init__(self, executor: Executor, *, graph_id: str) -> None:
-        self._execute = executor.execute
+    def __init__(self, runner: StepRunner, *, graph_id: str) -> None:
+        self._execute = runner.execute
         self._graph_id = graph_id
-        self._steps: dict[asyncio.Task[Outcome], StepInput] = {}
+        self._steps: dict[asyncio.Task[Outcome], Step] = {}
         self._ended: deque[asyncio.Task[Outcome]] = deque()
         self._wake: asyncio.Future[None] | None = None
         self._is_awake = False
@@ -37,13 +37,13 @@ class ParallelSteps:
         """Whether there is one to take."""
         return bool(self._ended)
 
-    def start(self, step: StepInput) -> None:
+    def start(self, step: Step) -> None:
         """Execute a step beside the others."""
         task = asyncio.create_task(self._execute(step), name=f"{self._graph_id}/{step.node}")
         self._steps[task] = step
         task.add_done_callback(self._on_end)
 
-    async def next(self) -> tuple[StepInput, Outcome] | None:
+    async def next(self) -> tuple[Step, Outcome] | None:
         """Wait for a step to end, and take it; None if ``wake`` was called before."""
         if not self._ended and not self._is_awake:
             self._wake = asyncio.get_running_loop().create_future()
@@ -71,7 +71,7 @@ class ParallelSteps:
                 timer.cancel()
         return self.have_ended
 
-    def take(self) -> tuple[StepInput, Outcome]:
+    def take(self) -> tuple[Step, Outcome]:
         """A step that has ended."""
         task = self._ended.popleft()
         # One that was cancelled before it began has no result.
@@ -81,7 +81,7 @@ class ParallelSteps:
         """The keys of the nodes that some of the tasks execute."""
         return [step.node for task, step in self._steps.items() if task in tasks]
 
-    def step_of(self, task: asyncio.Task[Any] | None) -> StepInput | None:
+    def step_of(self, task: asyncio.Task[Any] | None) -> Step | None:
         """The step that a task executes, if it is one of these tasks."""
         return self._steps.get(task) if task is not None else None
 

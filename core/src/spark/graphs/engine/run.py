@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
-from datetime import datetime
+from collections.abc import Collection
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from spark.errors import BudgetExceededError, RuleError, RunError, StepSuspended
 from spark.graphs.checkpoint.recording.capture import Capture
-from spark.graphs.clock import Clock
 from spark.graphs.concurrency.breath import Breath
 from spark.graphs.concurrency.uncancellable import is_being_cancelled
-from spark.graphs.definition.step import StepInput
+from spark.graphs.definition.step import Step
 from spark.graphs.engine.autosave import Autosave
-from spark.graphs.engine.outcome import Cause, Drain, Outcome, Stop
+from spark.graphs.engine.outcome import Cause, Drain, NotBegun, Outcome, Stop
 from spark.graphs.engine.parallel import ParallelSteps
-from spark.graphs.engine.position import RunPosition
+from spark.graphs.engine.position import RunPosition, RunScope
 from spark.graphs.engine.spec import RunSpec, Services
 from spark.graphs.message import Message
 from spark.graphs.progress import MapProgress, Progress
-from spark.graphs.state.groups import count_items
-from spark.graphs.state.journal import Entry
 from spark.graphs.state.token import Token
-from spark.graphs.state.transactions import StateStore, StateWrites
 
 if TYPE_CHECKING:
-    from spark.graphs.engine.waits import Waits
+    from spark.graphs.engine.waiting.requests import RunRequests
+    from spark.graphs.engine.waiting.waits import Waits
+    from spark.graphs.events.watch import RunWatch
 
 _MANY: Final = 128
 """Steps that are started before the event loop is asked whether some have ended."""
@@ -43,10 +40,12 @@ class GraphRun:
         self.autosave: Autosave | None = None
         if services.saver is not None:
             self.autosave = Autosave(services.saver, services.trigger, spec, position, services.clock)
-        self.parallel = ParallelSteps(services.executor, graph_id=spec.graph_id)
+        self.parallel = ParallelSteps(services.runner, graph_id=spec.graph_id)
+        self.watch: RunWatch | None = None
+        """Those who watch the run; None while nobody does."""
         self._waits: Waits | None = None
         self.is_stopping = False
-        """The step that is being executed is the last."""
+        """Nothing new begins: the steps that are being executed are the last."""
         self.draining: Drain | None = None
         """The run was asked to stop at a boundary."""
         self.is_over = False
@@ -60,11 +59,19 @@ class GraphRun:
         self._plans = spec.topology.plans
         self.has_inbox: bool = services.backend is not None
         """Messages can be sent to its graph."""
-        self._began_at = position.iteration
+        self.began_at: int = position.iteration
+        """How many steps were committed before."""
         self._most_steps = spec.max_concurrency or inf
         self._most_iterations = (spec.budget and spec.budget.max_iterations) or inf
         self._clock = services.clock.monotonic
         self._started = self._clock()
+        self.requests: RunRequests | None = None
+        """What comes from other processes; None where nothing can."""
+        if services.backend is not None:
+            from spark.graphs.engine.waiting.requests import RunRequests
+
+            self.requests = RunRequests(spec, services)
+        self._breath = Breath(self._clock)
 
     async def drive(self) -> Stop | None:
         """Take steps until no work is left, or until something stops the run. Never raises."""
@@ -79,14 +86,14 @@ class GraphRun:
         return stop
 
     async def _take_steps(self) -> Stop | None:
-        position, plans, execute = self.position, self._plans, self.services.executor.execute
+        position, plans, execute = self.position, self._plans, self.services.runner.execute
         scope = RunScope(self.spec, position, self.services.clock, run=self)
         frontier, commit, autosave, clock = position.frontier, position.commit, self.autosave, self._clock
         waiting, running, groups = frontier.waiting, frontier.running, frontier.groups
         suspended = frontier.suspended_tokens
         has_budget = self.spec.budget is not None
-        lease = self.services.lease
-        breath = Breath(clock)
+        lease, requests = self.services.lease, self.requests
+        breath = self._breath
         if self.is_stopping:
             return None
         stop = self._check_budget(clock())  # a run that is continued may have used it up before
@@ -100,13 +107,18 @@ class GraphRun:
                 waits = self._open_waits()
                 if waits.should_look(is_idle=not waiting and not self.parallel.have_ended):
                     await waits.look()
+                    if waits.inbox.has_request and requests is not None:
+                        await requests.look()
                     if self.is_stopping:
                         return None
                 waits.resume_due()
-                if not waiting and not running and not waits.go_on_by_themselves():
-                    return Stop(Cause.PAUSE, StepSuspended())
+                if not waiting and not running:
+                    if not waits.go_on_by_themselves():
+                        return Stop(Cause.PAUSE, StepSuspended())
+                    if self.watch is not None:
+                        self.watch.waits(frontier.suspended.next_due())
             if len(waiting) == 1 and not running and not groups and not suspended:  # it needs no task of its own
-                step = StepInput(scope, frontier.start())
+                step = Step(scope, frontier.start())
                 outcome = await execute(step)
                 if self.is_over:
                     return None
@@ -126,17 +138,48 @@ class GraphRun:
             now = clock()
             if autosave is not None and (self._is_urgent() or autosave.is_due(plan, now)):
                 stop = await autosave.save(plan, now)
+                if requests is not None and now >= requests.look_at and stop is None:
+                    await requests.look()
                 if self.is_stopping:  # the run was ended meanwhile
                     return stop
             if has_budget and stop is None:
                 stop = self._check_budget(now)
             if now > breath.due:
                 await breath.take()
+                if self.watch is not None:
+                    await self.watch.until_room()
                 if self.is_stopping:
                     return stop
         if not frontier and position.result is None:
             position.result = Message(content=None, status="completed", node=None)
         return stop
+
+    def open_watch(self, *, sees_steps: bool = True) -> RunWatch:
+        """What tells those who watch the run, from now on at the latest.
+
+        :param sees_steps: of each step and checkpoint, and not only how the run begins and ends.
+        """
+        saver = self.services.saver
+        if self.watch is None:
+            from spark.graphs.events.watch import RunWatch  # most runs are watched by nobody
+
+            self.watch = RunWatch(
+                graph_id=self.spec.graph_id,
+                run_id=self.spec.run_id,
+                standing=self.position,
+                clock=self.services.clock,
+                holds=saver is not None and self.spec.checkpoint_config.durability == "sync",
+                behind=self._breath.hurry,
+            )
+        if sees_steps:
+            self.position.watch = self.services.runner.watch = self.watch
+            if saver is not None:
+                saver.watch_with(self.watch)
+        return self.watch
+
+    def seconds(self) -> float:
+        """Since it began."""
+        return self._clock() - self._started
 
     @property
     def waits(self) -> Waits | None:
@@ -161,7 +204,7 @@ class GraphRun:
 
     def _open_waits(self) -> Waits:
         if self._waits is None:
-            from spark.graphs.engine.waits import Waits  # most runs never wait for anything outside
+            from spark.graphs.engine.waiting.waits import Waits  # most runs never wait for anything outside
 
             self._waits = Waits(self.spec, self.position.frontier, self.services, wake=self.parallel.wake)
         return self._waits
@@ -191,8 +234,8 @@ class GraphRun:
             ),
         )
 
-    async def _next_in_parallel(self, scope: RunScope) -> tuple[StepInput, Outcome] | None:
-        """Start the steps that may start, and return the next one that ends; None if a suspended one may go on before.
+    async def _next_in_parallel(self, scope: RunScope) -> tuple[Step, Outcome] | None:
+        """Start the steps that may start, and return the next one that ends; None if a suspended one may continue before.
 
         Of thousands, those that have ended are taken before more are started, so that quick ones don't all become tasks at once.
         All do that wait for something, which may be each other.
@@ -200,7 +243,7 @@ class GraphRun:
         frontier, parallel, started = self.position.frontier, self.parallel, 0
         most = min(self._most_steps, self._most_iterations - self.position.iteration)
         while frontier.waiting and len(parallel) < most and not (parallel.have_ended and len(parallel) >= _MANY):
-            parallel.start(StepInput(scope, frontier.start()))
+            parallel.start(Step(scope, frontier.start()))
             started += 1
             if started % _MANY == 0:
                 await asyncio.sleep(0)  # they begin, and some may end
@@ -213,7 +256,7 @@ class GraphRun:
         step, outcome = self.parallel.take()
         plan, now = self._plans[step.node], self._clock()
         stop = self.position.commit(step, plan, outcome)
-        if stop is not None or self.autosave is None:
+        if stop is not None or self.autosave is None or isinstance(outcome, NotBegun):
             return stop
         try:
             is_due = self.position.is_urgent or self.autosave.is_due(plan, now)
@@ -287,7 +330,7 @@ class GraphRun:
 
     def is_where_it_began(self) -> bool:
         """Whether nothing has changed since the run began."""
-        return self.position.iteration == self._began_at and not self.position.state.commits
+        return self.position.iteration == self.began_at and not self.position.state.commits
 
     def capture(self, *, reason: str, metadata: dict[str, Any] | None = None) -> Capture:
         """The run at its last boundary, by reference to committed values."""
@@ -304,53 +347,18 @@ class GraphRun:
 
     def progress(self) -> Progress:
         """Where the run is right now."""
+        from spark.graphs.state.census import take_census  # most runs are never asked
+
         frontier, saver = self.position.frontier, self.services.saver
+        census = take_census(frontier)
         return Progress(
             iteration=self.position.iteration,
             last_node=self.position.last_node,
-            running=tuple(token.node for token in frontier.running.values()),
-            waiting=frontier.count_waiting(),
+            running=tuple([token.node for token in frontier.running.values()]),
+            waiting=census.waiting,
             checkpoint=saver.latest_sequence if saver is not None else None,
-            maps=tuple(MapProgress(*edge, *counts) for edge, counts in count_items(frontier.groups.values()).items()),
+            maps=tuple(MapProgress(*edge, *counts) for edge, counts in census.maps.items()),
+            suspended=census.suspended,
+            waits=census.waits,
+            at_joins=census.at_joins,
         )
-
-
-class RunScope:
-    """What the steps of a run see of it: what is committed at the moment they read."""
-
-    __slots__ = ("_position", "_run", "graph_id", "has_inbox", "now", "run_id", "state")
-
-    def __init__(self, spec: RunSpec, position: RunPosition, clock: Clock, *, run: GraphRun) -> None:
-        self._position = position
-        self._run = run
-        self.now: Callable[[], datetime] = clock.utc_now
-        self.has_inbox: bool = run.has_inbox
-        self.graph_id: str = spec.graph_id
-        self.run_id: str = spec.run_id
-        self.state: StateStore = position.state
-
-    @property
-    def iteration(self) -> int:
-        return self._position.iteration
-
-    def node_state(self, key: str) -> StateStore:
-        return self._position.node_state(key)
-
-    def entries(self, token: Token) -> Mapping[str, Entry]:
-        return self._position.frontier.journal.of(token.id)
-
-    def is_in_step(self, token: Token) -> bool:
-        return self._run.is_executing(token)
-
-    async def prepare_call(self) -> None:
-        await self._run.prepare_call()
-
-    async def record(self, token: Token, key: str, entry: Entry) -> None:
-        self._run.check_open()
-        if self._position.record(token, key, entry):
-            await self._run.persist()
-
-    async def commit(self, token: Token, graph_writes: StateWrites | None, node_writes: StateWrites | None) -> None:
-        self._run.check_open()
-        if self._position.commit_part(token, graph_writes, node_writes):
-            await self._run.persist()

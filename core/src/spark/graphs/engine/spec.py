@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -12,11 +12,12 @@ from spark.graphs.checkpoint.recording.saving import Saver
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.clock import Clock
 from spark.graphs.definition.topology import Topology
-from spark.graphs.engine.executors import Executor
+from spark.graphs.engine.step_runner import StepRunner
 from spark.graphs.tasks import Budget
 
 if TYPE_CHECKING:
     from spark.graphs.checkpoint.derived.claims import Lease
+    from spark.graphs.engine.outcome import Drain
 
 OnFailure: TypeAlias = Literal["finish", "cancel"]
 
@@ -61,9 +62,11 @@ class RunSpec:
     :param is_resumed: whether it continues from a checkpoint.
     :param may_wait: whether it waits for times and signals when nothing else is left, instead of returning.
     :param metrics: what of the state its checkpoints record as metrics.
+    :param aside: what they say of other branches of their history.
     """
 
     __slots__ = (
+        "aside",
         "budget",
         "checkpoint_config",
         "config",
@@ -91,6 +94,7 @@ class RunSpec:
         is_resumed: bool,
         may_wait: bool = True,
         metrics: tuple[str, ...] = (),
+        aside: str = "",
     ) -> None:
         self.graph_id: Final = graph_id
         self.run_id: Final = run_id
@@ -103,6 +107,7 @@ class RunSpec:
         self.is_resumed: Final = is_resumed
         self.may_wait: Final = may_wait
         self.metrics: Final = metrics
+        self.aside: Final = aside
 
 
 class Services:
@@ -112,23 +117,26 @@ class Services:
     :param trigger: says at which boundaries; its owner stops it.
     :param backend: where the messages are that are sent to the graph; None where none can come.
     :param lease: the claim on the graph that the run holds, if it is to hold one.
+    :param drain: stops the run at a boundary; None where nobody can ask for that.
     """
 
-    __slots__ = ("backend", "clock", "executor", "lease", "saver", "trigger")
+    __slots__ = ("backend", "clock", "drain", "lease", "runner", "saver", "trigger")
 
     def __init__(
         self,
         *,
-        executor: Executor,
+        runner: StepRunner,
         saver: Saver | None,
         trigger: RunTrigger,
         clock: Clock,
         backend: CheckpointBackend | None = None,
         lease: Lease | None = None,
+        drain: Callable[[Drain], object] | None = None,
     ) -> None:
-        self.executor: Final = executor
+        self.runner: Final = runner
         self.saver: Final = saver
         self.trigger: Final = trigger
         self.clock: Final = clock
         self.backend: Final = backend
         self.lease: Final = lease
+        self.drain: Final = drain

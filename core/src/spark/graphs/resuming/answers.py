@@ -36,14 +36,14 @@ def answered_entries(
             found[name] = closed(entry, value=kept)
         elif differing_names({"": kept}, {"": entry.get("value")}, codec=codec):
             raise RunError(
-                f"run(resume={{{id!r}: …}}): this question was answered before, with another answer, which the run goes on with. "
+                f"run(resume={{{id!r}: …}}): this question already has another answer, with which the run continues. "
                 "To resume it, leave this answer out."
             )
     return found
 
 
 def give_answers(frontier: Frontier, entries: Mapping[str, Entry]) -> None:
-    """Put such entries into the journal, so that the steps which asked go on."""
+    """Put such entries into the journal, so that the steps which asked continue."""
     for name, entry in entries.items():
         token, _, key = name.partition("/")
         frontier.journal.put(token, key, entry)

@@ -15,7 +15,7 @@ from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.state.received import is_received
 
 _LOG = logging.getLogger("spark.checkpoint")
-_TO_BE_RESUMED: Final = frozenset({"interrupted", "waiting", "drained"})
+_TO_BE_RESUMED: Final = frozenset({"interrupted", "waiting", "drained", "queued"})
 """As what a run returns that is not over."""
 
 
@@ -42,7 +42,7 @@ def _warn(graph_id: str, metadata: Mapping[str, Any]) -> None:
     questions = metadata.get("questions")
     open = f" with {questions} open question{'s' if questions != 1 else ''}" if questions else ""
     _LOG.warning(
-        "A new run of graph %r begins, and gives up the one before, which is %s%s. To resume that one: run(resume=True).",
+        "A new run of graph %r begins, and abandons the previous one, which is %s%s. To resume that one: run(resume=True).",
         graph_id,
         metadata["reason"],
         open,
@@ -63,7 +63,7 @@ async def _received(backend: CheckpointBackend, info: CheckpointInfo) -> Mapping
         inbox = ((await load(backend, info)).frontier or {}).get("inbox", {})
     except SparkError as error:
         _LOG.warning(
-            "Which messages graph %r has received can't be read, so that a new run may receive some of them again: %s",
+            "The signals that graph %r has received can't be read, so a new run may receive some of them again: %s",
             info.graph_id,
             error,
         )

@@ -11,11 +11,12 @@ from spark.graphs.checkpoint.calls import wrapped
 from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.maintenance.loading import Latest, load_to_continue
 from spark.graphs.checkpoint.model import GraphCheckpoint
+from spark.graphs.checkpoint.policies.branches import aside_in
 from spark.graphs.checkpoint.recording.continuation import LoadedRecord
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.definition.topology import Topology
-from spark.graphs.engine.attempts import Attempts
 from spark.graphs.engine.position import RunPosition
+from spark.graphs.engine.waiting.attempts import Attempts
 from spark.graphs.message import Message
 from spark.graphs.resuming.answers import answered_entries, give_answers
 from spark.graphs.resuming.comparison import differing_names
@@ -63,6 +64,11 @@ class Origin:
     def parent(self) -> int | None:
         """The sequence of the checkpoint that the run's first checkpoint continues."""
         return self.checkpoint.sequence if self.checkpoint is not None else None
+
+    @property
+    def aside(self) -> str:
+        """What that checkpoint says of other branches of its history."""
+        return aside_in(self.checkpoint.execution_metadata) if self.checkpoint is not None else ""
 
     def position(
         self,
@@ -176,6 +182,13 @@ class PendingRun:
     def inputs(self) -> Mapping[str, Any] | None:
         """What it was started with; None if that was not recorded."""
         return self.checkpoint.config.get("inputs")
+
+    @property
+    def carrier(self) -> dict[str, str]:
+        """What tracing stored with it."""
+        carrier = self.checkpoint.config.get("carrier")
+        pairs = carrier.items() if isinstance(carrier, Mapping) else ()
+        return {key: value for key, value in pairs if isinstance(key, str) and isinstance(value, str)}
 
     def nodes(self) -> list[str]:
         """The keys of the nodes that it still has to run, in order, each once."""

@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from spark.errors import GraphDefinitionError, GraphRestoreError, SparkWarning
-from spark.graphs.definition.edges import ErrorType, MissingErrorType
-from spark.graphs.definition.maps import Each
+from spark.graphs.definition.edges import ErrorType, MissingCondition, MissingErrorType
 from spark.graphs.definition.nodes import ExitNode, FunctionNode, Node
 from spark.graphs.definition.policies import StepPolicy
-from spark.graphs.definition.topology import Topology
+from spark.graphs.definition.topology import Topology, connect_as_recorded
 from spark.graphs.resuming.identity import exchanged_node
 from spark.graphs.resuming.renaming import check_rename, gathering_joins, new_keys, with_new_keys
 from spark.graphs.resuming.validation import named
@@ -48,16 +47,6 @@ class MissingNode(Node):
 
     async def process(self) -> Any:
         raise GraphRestoreError(self.reason)
-
-
-class MissingCondition:
-    """Keeps the place of an edge's condition, which is a function and was not stored."""
-
-    def __init__(self, label: str) -> None:
-        self.__name__ = label
-
-    def __call__(self, content: Any) -> bool:
-        raise GraphRestoreError(f"The condition {self.__name__} was not stored with the checkpoint.")
 
 
 def find_topology(
@@ -174,8 +163,7 @@ def _rebuild(checkpoint: GraphCheckpoint) -> Topology:
         )
     try:
         nodes = {data["key"]: _rebuild_node(data) for data in checkpoint.topology["nodes"]}
-        for data in checkpoint.topology["edges"]:
-            _rebuild_edge(nodes, data)
+        connect_as_recorded(nodes, checkpoint.topology["edges"], error_type=_error_type)
         return Topology(nodes[checkpoint.topology["start"]])
     except GraphDefinitionError as error:
         raise GraphRestoreError(f"{named(checkpoint)} has a topology that can't be rebuilt: {error}") from error
@@ -196,7 +184,7 @@ def _restore_policy(node: Node, data: Mapping[str, Any]) -> None:
         object.__setattr__(node, option, value)
     if lost:
         warnings.warn(
-            f"Node {data['key']!r} does not retry as it did when the checkpoint was made: {'; '.join(lost)}. To have that again, "
+            f"Node {data['key']!r} does not retry as it did when the checkpoint was made: {'; '.join(lost)}. To restore that, "
             "pass start= with the graph's first node.",
             SparkWarning,
             stacklevel=2,
@@ -234,18 +222,6 @@ def _missing(data: Mapping[str, Any], qualname: str, why: str) -> Node:
         qualname.rpartition(".")[2],
         f"it may still have to run node {data['key']!r}, {why}. Import the module that defines it first, or pass start= with the "
         "graph's first node.",
-    )
-
-
-def _rebuild_edge(nodes: Mapping[str, Node], data: Mapping[str, Any]) -> None:
-    condition = MissingCondition(data["condition"]) if "condition" in data else None
-    nodes[data["source"]]._connect(
-        nodes[data["target"]],
-        condition=condition,
-        equals=data.get("equals"),
-        priority=data["priority"],
-        each=Each(**data["each"]) if "each" in data else None,
-        errors=tuple(_error_type(name) for name in data.get("errors", ())),
     )
 
 

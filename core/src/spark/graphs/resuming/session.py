@@ -49,7 +49,7 @@ class GraphSession:
         self.edits: dict[str, Any] = {}
         """Values that were set between runs and that no checkpoint holds yet."""
         self.stored: Continuation | None = None
-        """How the latest record is stored that has this state, as far as the next run can go on from there."""
+        """How the latest record is stored that has this state, as far as the next run can continue from there."""
         self.paused: PendingRun | None = None
         """The last run of a graph without checkpoints, if it has returned before it was complete."""
         self.begin_at(given)
@@ -138,7 +138,7 @@ class GraphSession:
         return await received_before(recorder.history, known=self.stored.info if self.stored is not None else None)
 
     def take_stored(self) -> Continuation | None:
-        """What the run that begins now can go on from. It changes that, so no other run can."""
+        """What the run that begins now can continue from. It changes that, so no other run can."""
         stored, self.stored = self.stored, None
         return stored
 

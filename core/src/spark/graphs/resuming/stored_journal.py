@@ -28,7 +28,7 @@ def wrong_in_journal(journal: Mapping[str, Any], tokens: Mapping[str, Any]) -> s
             return f"{place} is no mapping of texts"
         kind = kind_of(key)
         if not key or (kind != RETRY and key.find(":") < 1):
-            return f"{place} says not what it is"
+            return f"{place} does not say what it is"
         wrong = _wrong_field(kind, entry)
         if wrong is not None:
             return f"{place} has no {wrong} that a run would write"

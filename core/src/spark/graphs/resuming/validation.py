@@ -25,6 +25,11 @@ def validated(checkpoint: GraphCheckpoint) -> GraphCheckpoint:
 
     :raises GraphRestoreError: it holds what no run would write; says where.
     """
+    if checkpoint.is_raw:
+        raise GraphRestoreError(
+            f"{named(checkpoint)} was loaded with raw=True, to be looked at: its objects are not those that were saved. Load "
+            "it without raw=True."
+        )
     try:
         for name, section in SECTIONS.items():
             values = getattr(checkpoint, name)
@@ -93,7 +98,7 @@ def _check_config(config: Any) -> None:
     check.value("node_threads", threads, _is_positive(threads))
     check.value("on_failure", rule, rule in ("finish", "cancel"))
     check.value("failure_grace", grace, grace is None or are_seconds(grace))
-    check.that(_is_policy(config), "retry, timeout or idle_timeout is nothing that a graph has")
+    check.that(_is_policy(config), "retry, timeout or idle_timeout is not valid for a graph")
     check.that(isinstance(config.get("inputs", {}), Mapping), "inputs is not a mapping")
 
 
@@ -256,7 +261,7 @@ def _check_node(check: _Checks, node: Any) -> None:
     check.value("the key of a node", key, is_text(key))
     check.value(f"the name of node {_shown(key)}", name, name is None or (is_text(name) and name == key))
     check.that(("function" in node) is not ("class" in node), f"node {_shown(key)} has no class, or a function too")
-    check.that(_is_policy(node), f"retry, timeout or idle_timeout of node {_shown(key)} is nothing that a node has")
+    check.that(_is_policy(node), f"retry, timeout or idle_timeout of node {_shown(key)} is not valid for a node")
     what = node.get("function", node.get("class"))
     check.value(f"the class or function of node {_shown(key)}", what, is_text(what))
 

@@ -45,6 +45,24 @@ class Frontier(PendingTokens):
         self.running[token.id] = token
         return token
 
+    def take(self, token: Token) -> None:
+        """Move a token that waits to the running ones, out of its turn: somebody else says what became of it."""
+        if token.id not in self.suspended_tokens or self.suspended.remove(token.id) is None:
+            self.waiting.remove(token)
+        self.running[token.id] = token
+
+    def take_new(self, node: str, *, number: int) -> Token:
+        """A running token that nothing has led to.
+
+        :param number: different for each one of a graph, so that what follows it is no repetition of other work.
+        """
+        id = self._new_id()
+        lineage = (node_hash(node) * STEP_FACTOR + number) % PRIME
+        token = Token(id, None, node, lineage, None, id, joined=node in self._joins)
+        self._add(token, self._root)
+        self.take(token)
+        return token
+
     def finish(self, token: Token, output: Any, targets: Sequence[str | Mapped]) -> None:
         """A running token's step has committed: in its place come those that carry the output to its targets."""
         del self.running[token.id]
@@ -117,11 +135,6 @@ class Frontier(PendingTokens):
         self.waiting.extendleft(reversed([token for id, token in self.running.items() if id not in dropped]))
         self.running.clear()
         dropped.clear()
-
-    def count_waiting(self) -> int:
-        """How many executions wait to be started, or at a join."""
-        stored = sum(1 for token in self.pending() if not token.over and "." not in token.id)
-        return stored + sum(group.count_unbegun() for group in self.groups.values()) - len(self.running)
 
     def capture(self) -> dict[str, Any]:
         """All tokens as plain data, where a running token counts as waiting. Never change what is in there.
@@ -267,6 +280,10 @@ class Frontier(PendingTokens):
             for join, outputs in self._tokens.take_result(f"{token.id}.{index}").items():
                 results.setdefault(join, []).extend(outputs)
         del self.groups[token.id]
+        if token.item is not None:
+            self.ended_items[group.rule.edge] = self.ended_items.get(group.rule.edge, 0) + len(group.items)
+        elif not self.groups:
+            self.ended_items.clear()
         self._remove(token, scope)
         self._gather(token, results or {join: [] for join in group.rule.joins}, scope)
 

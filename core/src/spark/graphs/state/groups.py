@@ -17,7 +17,7 @@ class MapRule:
         output the list is.
     :param number: its place among the maps with the same three, which differ in their conditions.
     :param limit: how many items may be under way at a time.
-    :param collects: an item that fails gives its join an error, and the run goes on.
+    :param collects: an item that fails gives its join an error, and the run continues.
     :param joins: those that an item may reach first, in discovery order.
     """
 
@@ -175,14 +175,6 @@ class Group:
         self.is_waiting: bool = False
         """Whether it stands among what waits to be started."""
 
-    def count_unbegun(self) -> int:
-        """How many items have not got past their first node."""
-        return len(self.items) - self.done - sum(item.scope is not None for item in self.under_way.values())
-
-    def counts(self) -> tuple[int, int, int]:
-        """How many items are done, under way, and not started."""
-        return self.done, len(self.under_way), self.unstarted
-
     @property
     def id(self) -> str:
         """That of its token."""
@@ -245,15 +237,6 @@ class Group:
         token.path = (index,)
         token.item = item
         return token
-
-
-def count_items(groups: Iterable[Group]) -> dict[tuple[str, str, str], list[int]]:
-    """Source, worker and key of an edge to how many items of its maps are done, under way, and not started."""
-    counts: dict[tuple[str, str, str], list[int]] = {}
-    for group in groups:
-        before = counts.get(group.rule.edge, (0, 0, 0))
-        counts[group.rule.edge] = [one + more for one, more in zip(before, group.counts(), strict=True)]
-    return counts
 
 
 def token_number(id: str) -> tuple[int, ...]:

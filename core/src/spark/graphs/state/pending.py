@@ -38,6 +38,7 @@ class PendingTokens:
         "_tokens",
         "at_join",
         "dropped",
+        "ended_items",
         "groups",
         "journal",
         "next_id",
@@ -70,6 +71,8 @@ class PendingTokens:
         """Join key to the tokens outside of maps that wait there until no other token can still reach the join."""
         self.groups: dict[str, Group] = {}
         """The maps under way, by the ids of their tokens."""
+        self.ended_items: dict[tuple[str, str, str], int] = {}
+        """Of maps that have ended within maps under way: the edge to how many items they had. Not stored."""
         self.dropped: set[str] = set()
         """The ids of running tokens that count no more, because the item that they belong to has failed."""
         self.journal: Journal = Journal()
@@ -86,7 +89,7 @@ class PendingTokens:
 
     @property
     def suspended(self) -> SuspendedTokens:
-        """What knows when the suspended tokens go on."""
+        """What knows when the suspended tokens continue."""
         if self._suspended is None:
             self._suspended = SuspendedTokens(self.journal, self.suspended_tokens)
         return self._suspended

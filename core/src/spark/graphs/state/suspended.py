@@ -1,4 +1,4 @@
-"""The tokens whose steps wait for something outside, and which of them may go on."""
+"""The tokens whose steps wait for something outside, and which of them may continue."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class SuspendedTokens:
         return token
 
     def next_due(self) -> datetime | None:
-        """When the first of them goes on by itself; None if none ever does."""
+        """When the first of them continues by itself; None if none ever does."""
         while self._due and not self._is_current(*self._due[0]):
             self._pop()
         return self._due[0][0] if self._due else None
@@ -129,7 +129,7 @@ class SuspendedTokens:
 def open_facts(suspended: SuspendedTokens) -> dict[str, Any]:
     """What a checkpoint says of them among its searchable metadata.
 
-    When the first goes on, how many questions are open, and if they wait for messages, up to which these have been looked at.
+    When the first continues, how many questions are open, and if they wait for messages, up to which these have been looked at.
     """
     due, questions = suspended.next_due(), suspended.counts["interrupt"]
     facts: dict[str, Any] = {} if due is None else {"due": due.isoformat()}

@@ -120,6 +120,20 @@ class StateWrites:
         """All of it was committed: what is read and written from now on is for the next commit."""
         self.reads, self.writes, self.updates = {}, {}, {}
 
+    def take(self) -> StateWrites:
+        """All of it, to be committed; what is read and written from now on is for the next commit."""
+        taken = StateWrites(self.writer)
+        taken.reads, taken.writes, taken.updates = self.reads, self.writes, self.updates
+        self.restart()
+        return taken
+
+    def put_back(self, taken: StateWrites) -> None:
+        """It could not be committed: it is for the next commit, too, but for what was set again since."""
+        kept = {key: updates for key, updates in taken.updates.items() if key not in self.writes}
+        self.reads = {**self.reads, **taken.reads}
+        self.writes = {**taken.writes, **self.writes}
+        self.updates = {**kept, **{key: [*kept.get(key, ()), *more] for key, more in self.updates.items()}}
+
     def updated(self, key: str, value: Any, view: StateView, *, is_commit: bool) -> Any:
         """The value after the updates of this key; ``MISSING`` where there is none before and after.
 

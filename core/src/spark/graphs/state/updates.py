@@ -73,6 +73,13 @@ class Update(ABC):
     def committed(self, value: Any, label: str) -> Any:
         """The value with this update, to be kept. The one that it is given is not changed."""
 
+    @abstractmethod
+    def to_data(self, described: Callable[[Function], Any]) -> list[Any]:
+        """It as plain values, which ``update_from`` takes.
+
+        :param described: makes plain values of a function.
+        """
+
     def join(self, later: Update) -> bool:
         """Take over an update that is made directly after this one; False where they stay two."""
         return False
@@ -109,6 +116,10 @@ class FunctionUpdate(Update):
 
     committed = seen
 
+    def to_data(self, described: Callable[[Function], Any]) -> list[Any]:
+        default = [] if self._default is MISSING else [self._default]
+        return [_FUNCTION, described(self._function), default]
+
 
 class AddedItems(Update):
     """``append`` and ``extend``: a list gets these items at its end."""
@@ -131,6 +142,9 @@ class AddedItems(Update):
         if value is MISSING:
             return self._items
         return value.extended(self._items) if type(value) is ItemList else ItemList([*value, *self._items])
+
+    def to_data(self, described: Callable[[Function], Any]) -> list[Any]:
+        return [_ITEMS, [*self._items]]
 
     def join(self, later: Update) -> bool:
         if not isinstance(later, AddedItems):
@@ -173,6 +187,9 @@ class SetItems(Update):
             return value
         return (value if type(value) is ItemMapping else ItemMapping(dict(value))).changed(self._put, removed)
 
+    def to_data(self, described: Callable[[Function], Any]) -> list[Any]:
+        return [_MEMBERS, self._put, [*self._removed]]
+
     def join(self, later: Update) -> bool:
         if not isinstance(later, SetItems):
             return False
@@ -183,6 +200,22 @@ class SetItems(Update):
         self.makes_value = self.makes_value or later.makes_value
         self.times += later.times
         return True
+
+
+_FUNCTION, _ITEMS, _MEMBERS = "function", "items", "members"
+
+
+def update_from(key: str, data: list[Any], function: Callable[[Any], Function]) -> Update:
+    """The update of a key that ``to_data`` described.
+
+    :param function: makes a function of what described it.
+    """
+    kind, *parts = data
+    if kind == _ITEMS:
+        return AddedItems(key, parts[0])
+    if kind == _MEMBERS:
+        return SetItems(key, put=parts[0], removed=parts[1])
+    return FunctionUpdate(key, function(parts[0]), parts[1][0] if parts[1] else MISSING)
 
 
 def items_of(key: str, given: Any) -> list[Any]:

@@ -25,6 +25,7 @@ _PLAIN_ARGS: Final = frozenset({str, int, float, bool, type(None)})
 _LONGEST_FACT: Final = 200
 """Longer texts are not among what can be searched for."""
 _DEEPEST_STACK: Final = 10
+_CARRIED: Final = "_spark_stack"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +85,29 @@ def error_data(error: BaseException, *, node: str | None, attempt: int, time: da
         "node": node,
         "attempt": attempt,
         "time": time.isoformat(),
-        "stack": _stack(error.__traceback__),
+        "stack": stack_of(error),
     }
 
 
-def error_to_repeat(error: Exception) -> dict[str, Any]:
+def error_to_repeat(error: BaseException) -> dict[str, Any]:
     """What a journal keeps of an exception, so that ``error_again`` can make it again: plain values."""
     data: dict[str, Any] = {
         "type": _plain(class_name(type(error)), _LONGEST_NAME),
         "message": _plain(message_of(error), LONGEST_MESSAGE),
     }
-    if len(error.args) <= _MOST_ARGS and all(type(each) in _PLAIN_ARGS for each in error.args):
-        data["args"] = [_plain(each, LONGEST_MESSAGE) if type(each) is str else each for each in error.args]
+    args = _args_of(error)
+    if len(args) <= _MOST_ARGS and all(type(each) in _PLAIN_ARGS for each in args):
+        data["args"] = [_plain(each, LONGEST_MESSAGE) if type(each) is str else each for each in args]
     return data
+
+
+def _args_of(error: BaseException) -> tuple[Any, ...]:
+    """What it is made with, as ``pickle`` would ask: an ``OSError`` has a file name that is not among its ``args``."""
+    with suppress(Exception):  # whatever its __reduce__ does
+        made = error.__reduce__()
+        if type(made) is tuple and made[0] is type(error) and type(made[1]) is tuple:
+            return made[1]
+    return error.args
 
 
 def error_again(data: Mapping[str, Any], *, what: str) -> Exception:
@@ -104,19 +115,36 @@ def error_again(data: Mapping[str, Any], *, what: str) -> Exception:
 
     :param what: whose error it is.
     """
+    if (made := made_again(data)) is not None:
+        return made
     kind, message = str(data["type"]), str(data["message"])
-    module, _, qualname = kind.partition(":")
-    cls = find_loaded(Exception, module, qualname)
-    if cls is not None:
-        with suppress(Exception):
-            made = cls(*data.get("args", (message,)))
-            if type(made) is cls and str(made) == message:
-                return made
     return DurableCallError(
         f"{what} had failed with {kind.replace(':', '.').removeprefix('builtins.')}: {message}",
         type=kind,
         message=message,
     )
+
+
+def made_again(data: Mapping[str, Any]) -> Exception | None:
+    """The exception that ``error_to_repeat`` described, if its type is loaded, and says the same when it is made again."""
+    cls = loaded_class(data)
+    if cls is not None:
+        with suppress(Exception):
+            made = cls(*data.get("args", (str(data["message"]),)))
+            if type(made) is cls and says_the_same(made, data):
+                return made
+    return None
+
+
+def loaded_class(data: Mapping[str, Any]) -> type[Exception] | None:
+    """The type of what ``error_to_repeat`` described, if it is loaded."""
+    module, _, qualname = str(data["type"]).partition(":")
+    return find_loaded(Exception, module, qualname)
+
+
+def says_the_same(error: BaseException, data: Mapping[str, Any]) -> bool:
+    """Whether it has the message of what ``error_to_repeat`` described."""
+    return _plain(message_of(error), LONGEST_MESSAGE) == str(data["message"])
 
 
 def error_facts(error: dict[str, Any]) -> dict[str, Any]:
@@ -155,8 +183,19 @@ _ENGINE: Final = str(Path(brief.__code__.co_filename).parents[1])
 """Our folder, as code names it: in an app built with PyInstaller, that is not where modules say that they are."""
 
 
-def _stack(trace: TracebackType | None) -> list[list[Any]]:
+def carried_stack(error: BaseException, stack: list[list[Any]]) -> None:
+    """Have ``stack_of`` return this for an error that was raised in another process."""
+    with suppress(Exception):  # of a class that takes no attributes
+        error.__dict__[_CARRIED] = stack
+
+
+def stack_of(error: BaseException) -> list[list[Any]]:
     """File, line and function of the innermost frames, outermost first, without those in which the engine called the node."""
+    carried = getattr(error, "__dict__", {}).get(_CARRIED)
+    return carried if carried else _stack(error.__traceback__)
+
+
+def _stack(trace: TracebackType | None) -> list[list[Any]]:
     frames = deque(((frame.f_code, line) for frame, line in walk_tb(trace)), maxlen=_DEEPEST_STACK)
     while len(frames) > 1 and frames[0][0].co_filename.startswith(_ENGINE):
         frames.popleft()

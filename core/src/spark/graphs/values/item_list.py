@@ -23,7 +23,7 @@ class ItemList(Sequence[Any]):
         self._length = len(items)
 
     def extended(self, items: Iterable[Any]) -> Self:
-        """The version with these items at the end. Costs what is added; where another version went on from here, a copy."""
+        """The version with these items at the end. Costs what is added; where another one continued from here, a copy."""
         shared = self._items
         if len(shared) != self._length:
             shared = shared[: self._length]

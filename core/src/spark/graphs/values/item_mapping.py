@@ -64,7 +64,7 @@ class ItemMapping(Mapping[Any, Any]):
         self._length = len(items)
 
     def changed(self, put: Mapping[Any, Any], removed: Collection[Any] = ()) -> Self:
-        """The version without ``removed``, and then with ``put``. Costs what is changed; where another went on from here, a copy.
+        """The version without ``removed``, and then with ``put``. Costs the changes; a copy if another one continued from here.
 
         :raises KeyError: one of ``removed`` is not there.
         """

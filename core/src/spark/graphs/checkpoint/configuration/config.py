@@ -42,7 +42,7 @@ Durability: TypeAlias = Literal["sync", "async", "exit"]
 class CheckpointConfig:
     """Automatic checkpoints of a graph.
 
-    A run that is checkpointed always ends with a final checkpoint, whatever the triggers say.
+    A run with checkpoints always ends with a final one, whatever the triggers.
 
     :raises GraphDefinitionError: an argument is not valid.
     """
@@ -77,33 +77,33 @@ class CheckpointConfig:
     """When the run waits for the store: ``"sync"`` until each checkpoint is durable; ``"async"`` only while a bounded queue of
     them is full; ``"exit"`` only at its end."""
     trigger_on_start: bool = False
-    """Whether a new run is saved, and waits for that, before its first step: then even a run that is cut off in it resumes with
-    the same inputs and the same ``idempotency_key``."""
+    """Whether a new run is saved, and waits for that, before its first step: even a run that is killed in it then resumes
+    with the same inputs and the same ``idempotency_key``."""
     trigger_on_cancel: bool = True
     """Whether the last consistent boundary is saved when the run is cancelled: by a timeout, ``task.cancel()``, Ctrl-C, or a
     ``SystemExit`` in a node."""
     cancel_grace: float = 5.0
-    """How many seconds a run that is cancelled may take to stop its nodes and to save; half of them at most for the nodes."""
+    """How many seconds a cancelled run may take to stop its nodes and to save; at most half of them for the nodes."""
     record_errors: bool = True
     """Whether a checkpoint says in ``execution_metadata["error"]`` why the run failed: type, message, node, attempt, time, and a
     short stack of files, lines and functions, without values."""
     max_overhead: float = 0.05
-    """Without any trigger, and with a persistent backend, checkpoints are made as often as they take no more than this share of
-    the run's time, the first after the first step; 0 for none but the last."""
+    """Without a trigger, and with a persistent backend, checkpoints are made as often as possible within this share of the
+    run's time, the first after the first step; 0 makes only the last."""
     metrics: Sequence[str] | str | None = None
-    """Numbers of the graph's state that each checkpoint has in its metadata, where listings, queries and rules find them without
-    loading it: keys, ``"loss"``, or paths into mappings, ``"eval.loss"``. Those that ``trigger`` and ``retention`` go by are
-    recorded in any case."""
+    """Numbers of the graph's state that each checkpoint records in its metadata, where listings, queries and rules find
+    them without loading it: keys, ``"loss"``, or paths into mappings, ``"eval.loss"``. Those that ``trigger`` and
+    ``retention`` use are always recorded."""
     format: Format | str | Mapping[str, Any] | None = None
-    """How checkpoints are turned into bytes: ``"json"``, the name of an installed format, ``{name: options}``. This and the two
-    below go to the backend that is opened by its URL or name, or in memory; one that is an object has its own."""
+    """How checkpoints are encoded as bytes: ``"json"``, the name of an installed format, ``{name: options}``. This and the
+    two below are passed to a backend that is opened by its URL or name, or in memory; an object has its own."""
     serializer: CheckpointSerializer | str | Mapping[str, Any] | None = None
-    """What turns your objects into what can be saved: by itself, by name, or ``{name: options}``."""
+    """What converts your objects to values that can be saved: an object, a name, or ``{name: options}``."""
     codec: Codec | str | Mapping[str, Any] | Sequence[Codec | str | Mapping[str, Any]] | None = None
-    """What transforms the bytes, encryption for instance: by itself, by name, ``{name: options}``, or a list of these."""
+    """What transforms the bytes, for instance by encryption: an object, a name, ``{name: options}``, or a list of these."""
     signal_poll: float = _SIGNAL_POLL
-    """Every how many seconds a run that waits for a signal, or an answer, looks whether another process has sent one. It hears at
-    once of those that its own process sends."""
+    """How often, in seconds, a run that waits for a signal or an answer checks whether another process has sent one. It
+    receives those of its own process at once."""
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, kw_only=True)
     """Where each value came from, by field, when ``load`` made this: ``"argument"``, ``"SPARK_CHECKPOINT_URL"``,
     ``"spark.toml:[checkpoint] url"``, ``"default"``. The backend of a restored graph came from the ``"checkpoint"``."""
@@ -143,7 +143,7 @@ class CheckpointConfig:
         Nothing else reads the environment or these files: a graph without a ``checkpoint_config`` makes no checkpoints.
 
         :param overrides: arguments of this class.
-        :raises GraphDefinitionError: a setting is unknown or wrong; says the file, the key and the nearest right name.
+        :raises GraphDefinitionError: a setting is unknown or wrong; says the file, the key and the nearest valid name.
         :raises PluginError: the chosen store can't be used.
         """
         from spark.graphs.checkpoint.configuration.resolve import values_in_force  # pydantic is slow to import
@@ -153,18 +153,19 @@ class CheckpointConfig:
         return cls(**values, sources=sources)
 
     @classmethod
-    def load_backend(cls) -> CheckpointBackend | None:
-        """The store of the configuration in force, opened for those who look at what is in it; None where none is chosen.
+    def load_backend(cls, *, create: bool = True) -> CheckpointBackend | None:
+        """The store of the configuration in force, opened to read what is in it; None if none is chosen.
 
-        Rules and observers are not looked at. A format, serializer or codec that is not installed, or can't be used, is left out
-        with a ``PluginWarning``: listings need none of them, and whoever loads a checkpoint that does is told what to install.
+        Rules and observers are ignored. A format, serializer or codec that is not installed, or can't be used, is left out
+        with a ``PluginWarning``: listings need none of them, and loading a checkpoint that needs one says what to install.
 
-        :raises GraphDefinitionError: a setting is unknown or wrong; says the file, the key and the nearest right name.
+        :param create: see ``open_backend``.
+        :raises GraphDefinitionError: a setting is unknown or wrong; says the file, the key and the nearest valid name.
         :raises PluginError: the chosen store can't be used.
         """
         from spark.graphs.checkpoint.configuration.resolve import store_in_force  # pydantic is slow to import
 
-        return store_in_force()
+        return store_in_force(create=create)
 
     def __repr__(self) -> str:
         from spark.graphs.checkpoint.configuration.choosing import (

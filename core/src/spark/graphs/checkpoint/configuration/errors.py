@@ -1,4 +1,4 @@
-"""What is wrong with a setting: the file, the key and the nearest right name. Values are never shown, since some are secrets."""
+"""What is wrong with a setting: the file, the key and the nearest valid name. Values are never shown, since some are secrets."""
 
 from __future__ import annotations
 

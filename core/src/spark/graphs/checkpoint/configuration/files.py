@@ -15,6 +15,8 @@ from spark.wording import did_you_mean, shown_name
 
 CHECKPOINT: Final = "checkpoint"
 PLUGINS: Final = "plugins"
+EXECUTORS: Final = "executors"
+_TABLES: Final = (CHECKPOINT, PLUGINS, EXECUTORS)
 _LARGEST: Final = 2**20
 """Bytes of a file of settings."""
 
@@ -41,6 +43,8 @@ class SettingsFile:
     """The table ``checkpoint``."""
     plugins: dict[str, Table]
     """The tables ``plugins.NAME``, by the names of plugins."""
+    executors: Table
+    """The table ``executors``: what names mean that nodes and graphs give as ``executor=``."""
 
 
 def settings_files(directory: Path) -> Iterator[SettingsFile]:
@@ -63,10 +67,10 @@ def settings_files(directory: Path) -> Iterator[SettingsFile]:
 def _own_file(file: Path, directory: Path) -> SettingsFile:
     document, name = _read(file, directory), _name(file, directory)
     for key in document:
-        if key not in (CHECKPOINT, PLUGINS):
+        if key not in _TABLES:
             raise GraphDefinitionError(
                 f"{name}: there is no table [{shown_name(key)}]; settings go into [{CHECKPOINT}], options of plugins into "
-                f"[{PLUGINS}.NAME]."
+                f"[{PLUGINS}.NAME], and what names of executors mean into [{EXECUTORS}]."
             )
     return _settings(document, f"{name}:[", f"{name} ")
 
@@ -78,9 +82,9 @@ def _ours(file: Path, directory: Path) -> SettingsFile | None:
     ours = _inner(tools, "spark", f"{name}:[tool.spark]")
     for key in ours:
         # Another tool may use this table as well, so only a likely misspelling is reported.
-        if key not in (CHECKPOINT, PLUGINS) and (nearest := did_you_mean(key, [CHECKPOINT, PLUGINS])):
+        if key not in _TABLES and (nearest := did_you_mean(key, _TABLES)):
             raise GraphDefinitionError(f"{name}:[tool.spark] {shown_name(key)}: there is no such table.{nearest}")
-    if not {CHECKPOINT, PLUGINS} & ours.keys():
+    if not {*_TABLES} & ours.keys():
         return None
     return _settings(ours, f"{name}:[tool.spark.", f"{name}:[tool.spark] ")
 
@@ -89,16 +93,17 @@ def _settings(tables: dict[str, Any], opening: str, above: str) -> SettingsFile:
     """The tables of a file; ``plugins``, an array of modules, means the same beside ``[checkpoint]`` as in it."""
     where = f"{opening}{CHECKPOINT}]"
     checkpoint = Table(where, _inner(tables, CHECKPOINT, where))
+    executors = Table(f"{opening}{EXECUTORS}]", _inner(tables, EXECUTORS, f"{opening}{EXECUTORS}]"))
     if isinstance(modules := tables.get(PLUGINS), list):
         if PLUGINS in checkpoint.values:
             raise GraphDefinitionError(
                 f"{above}{PLUGINS}: {checkpoint.place(PLUGINS)} is set, too. Set one of the two."
             )
-        return SettingsFile(Table(where, {**checkpoint.values, PLUGINS: modules}), {})
+        return SettingsFile(Table(where, {**checkpoint.values, PLUGINS: modules}), {}, executors)
     plugins = _inner(tables, PLUGINS, f"{opening}{PLUGINS}]")
     places = {name: f"{opening}{PLUGINS}.{shown_name(name)}]" for name in plugins}
     return SettingsFile(
-        checkpoint, {name: Table(places[name], _inner(plugins, name, places[name])) for name in plugins}
+        checkpoint, {name: Table(places[name], _inner(plugins, name, places[name])) for name in plugins}, executors
     )
 
 

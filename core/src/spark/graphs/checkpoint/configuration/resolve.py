@@ -66,11 +66,12 @@ def values_in_force(overrides: Mapping[str, Any], *, known: Iterable[str]) -> tu
     return values, sources
 
 
-def store_in_force() -> CheckpointBackend | None:
+def store_in_force(*, create: bool = True) -> CheckpointBackend | None:
     """The store, for those who look at what is in it; None where none is chosen.
 
     What says how checkpoints are written and is not installed, or can't be used, is left out, with a ``PluginWarning``.
 
+    :param create: see ``open_backend``.
     :raises GraphDefinitionError: something is unknown or wrong, or a file can't be read.
     :raises PluginError: the chosen store can't be used.
     """
@@ -94,6 +95,9 @@ def store_in_force() -> CheckpointBackend | None:
                 encoding[name] = CHOSEN[name](completed(said[name], tables), place=places.get(name, place))
     options = {name: value for name, value in settings.options.items() if name not in ENCODING}
     beside = {name: value for name, value in in_url.items() if name not in {*ENCODING, *options}} | encoding
+    if not create:
+        options.pop("create", None)
+        beside["create"] = False
     return opened_store(
         checked_backend(store, options, encoding=beside, place=place, tables=tables), beside, place=place
     )

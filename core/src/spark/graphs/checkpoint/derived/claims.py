@@ -10,7 +10,8 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import Random
@@ -30,6 +31,8 @@ _LOG = logging.getLogger("spark.checkpoint")
 _LONGEST_OWNER: Final = 100
 _BEATS: Final = 3
 """How often a claim is renewed while it would last."""
+_OFFER: Final = {"offered": True}
+"""What a record says, instead of an owner, that stands for an unfinished run which nobody has claimed."""
 _PROCESS: Final = random_hex(SYSTEM_RANDOM, size=8)
 """Tells this process from others in which an owner has the same name."""
 
@@ -42,12 +45,12 @@ class Claim:
     """
 
     owner: str | None = None
-    """Who others see. A process that is started again under the same name goes on at once, so give each worker a name that no
-    other one has. None: the host, the process id and a random part."""
+    """The name that others see. A process that is restarted under the same name continues at once, so give each worker a
+    unique name. None: the host, the process id and a random part."""
     ttl: float = 30.0
-    """Seconds. The claim is renewed three times in this time. An owner who could not renew it for so long stops; others may take
-    it over after twice this time, so their clocks may differ by this much; at once, where they see that the process has
-    ended, because it was of the same machine."""
+    """Seconds. The claim is renewed three times in this time. An owner that could not renew it for this long stops. Others
+    may take it over after twice this time, so their clocks may differ by this much; or at once, if they are on the same
+    machine and see that the process has ended."""
 
     def __post_init__(self) -> None:
         owner, ttl = self.owner, self.ttl
@@ -84,6 +87,8 @@ class Held:
     """Who holds a claim, as the latest record of its history says."""
 
     owner: str
+    id: str
+    """Tells it from all other claims, of the same owner as well."""
     process: str
     is_gone: bool
     """The process is known to have ended."""
@@ -102,7 +107,7 @@ class Held:
         except ValueError:
             return None
         gone = is_gone(facts.get("system"), facts.get("pid"))
-        return cls(owner, str(process), gone, begun, renewed + timedelta(seconds=2 * ttl))
+        return cls(owner, str(facts.get("claim")), str(process), gone, begun, renewed + timedelta(seconds=2 * ttl))
 
     def lets(self, owner: str, *, now: datetime) -> bool:
         """Whether this owner may take it: nobody holds it any more, or the owner itself does, of an earlier process."""
@@ -123,10 +128,19 @@ class Held:
         )
 
 
+async def offer(backend: CheckpointBackend, graph_id: str, *, clock: Clock) -> None:
+    """Note that a graph has a run for whoever looks next; in the place of a claim, so that whoever claims it takes the note away.
+
+    :raises BackendError: the storage failed.
+    """
+    await DerivedHistory(backend, CLAIM, graph_id, clock=clock).append({}, _OFFER)
+
+
 class Lease:
     """A claim that this process holds, for as long as one run lasts.
 
     :param on_lost: called with what to raise when it was taken over, or could not be renewed in time.
+    :param on_renewed: called whenever the owner has said that it is still there.
     """
 
     def __init__(
@@ -138,12 +152,16 @@ class Lease:
         clock: Clock,
         random: Random,
         on_lost: Callable[[SparkError], object],
+        on_renewed: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         self._claim = claim.named()
         self._history = DerivedHistory(backend, CLAIM, graph_id, clock=clock, random=random)
         self._clock = clock
         self._on_lost = on_lost
-        self._facts: dict[str, Any] = {"claim": random_hex(random, size=8)}
+        self._on_renewed = on_renewed
+        self.id: str = random_hex(random, size=8)
+        """Tells it from all other claims."""
+        self._facts: dict[str, Any] = {"claim": self.id}
         self._held: list[int] = []
         """The sequences of our records that are still there; the last one is the claim."""
         self._renewing = asyncio.Lock()
@@ -194,16 +212,22 @@ class Lease:
                 return error if self._clock.monotonic() >= self.valid_until else None
         return None
 
-    async def release(self) -> None:
-        """Let others have it. If that fails, it expires by itself. Leaves no task behind."""
-        await wait_uncancellable(self._release())
+    async def release(self, *, offered: bool = False) -> None:
+        """Let others have it. If that fails, it expires by itself. Leaves no task behind.
 
-    async def _release(self) -> None:
+        :param offered: the run is unfinished: leave a note by which workers find it.
+        """
+        await wait_uncancellable(self._release(offered=offered))
+
+    async def _release(self, *, offered: bool) -> None:
         async with self._renewing:  # what is being stored is stored
             if self._beating is not None:
                 self._beating.cancel()
                 await wait_until_done(self._beating)
         try:
+            if offered and self._held:
+                with suppress(SequenceTakenError):  # somebody else has it already
+                    await self._history.append({}, _OFFER, at=self._held[-1] + 1)
             await self._history.delete(self._held)
         except SparkError as error:
             _LOG.warning(
@@ -217,6 +241,8 @@ class Lease:
             if lost is not None:
                 self._on_lost(lost)
                 return
+            if self._on_renewed is not None:
+                await self._on_renewed()
 
     async def _put(self, sequence: int) -> None:
         await wait_uncancellable(self._put_whole(sequence))

@@ -119,7 +119,7 @@ class DerivedHistory:
         return None if record is None else await self._decoded(record)
 
     async def sequences(self) -> list[int]:
-        """The sequences of all that is there, also of what is damaged, rising."""
+        """The sequences of all that is there, even of what is damaged, rising."""
         with wrapped(self.backend, f"listing {self._doing}"):
             return (await self.backend.list(self.id)).sequences()
 

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from spark.errors import GraphDefinitionError, SequenceTakenError
+from spark.errors import GraphDefinitionError, RunError, SequenceTakenError
 from spark.graphs.checkpoint.calls import ATTEMPTS, never_free, wrapped
 from spark.graphs.checkpoint.derived.history import Added, DerivedHistory
 from spark.graphs.checkpoint.derived.notices import notify
 from spark.graphs.checkpoint.ids import INBOX, check_graph_id
+from spark.graphs.checkpoint.records.info import Scalar
 from spark.graphs.checkpoint.records.query import CheckpointQuery
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.clock import SYSTEM_CLOCK, Clock
+from spark.graphs.state.journal import answer_topic
 
 _LONGEST_KEY: Final = 200
 """What is longer can't be searched for."""
 KEPT: Final = 100
 """So many of the latest messages stay although they were received: a repeated send is recognised by them."""
+
+
+DRAIN: Final = "drain"
+"""What a request to drain a run is about. It is for the run itself, and no step can wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,37 @@ class Inbox:
             return False
         notify(history.graph_id)
         return True
+
+    async def answer(self, answers: Mapping[str, Any], *, asked: Collection[str]) -> None:
+        """Add answers to questions, by their ids, if all of these were asked.
+
+        :raises RunError: one was not; nothing was answered.
+        """
+        for id in answers:
+            if id not in asked:
+                open = (
+                    f"Open are {', '.join(map(repr, asked))}."
+                    if asked
+                    else "None is open; check the graph id and the store."
+                )
+                raise RunError(
+                    f"Graph {self._history.graph_id!r} has no open question {id!r}; it may have been answered. {open}"
+                )
+        for id, answer in answers.items():
+            await self.send(answer_topic(id), answer)
+
+    async def ask(self, topic: str, facts: Mapping[str, str]) -> None:
+        """Add a message to the run itself: short texts, which are found without reading any other message."""
+        await self._history.append({}, {**facts, "topic": topic})
+        notify(self._history.graph_id)
+
+    async def about(self, topic: str, *, after: int) -> list[Mapping[str, Scalar]]:
+        """What the messages about this say that have come after a sequence, in order."""
+        backend = self._history.backend
+        query = CheckpointQuery(graph_id=self._history.id, metadata={"topic": topic}, with_metadata=True)
+        with wrapped(backend, f"looking for messages about {topic!r}"):
+            found = await backend.query(query)
+        return [info.metadata for info in found.infos if info.sequence > after]
 
     async def next_sequence(self) -> int:
         """One more than the highest sequence that a message has or had."""

@@ -1,4 +1,4 @@
-"""Within one process, a run that waits for a message hears of it at once: it need not look again and again."""
+"""What runs of one process and others in it tell one another: that a message was sent, and who leads which history."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from threading import Lock
-from typing import Final
-from weakref import WeakSet
+from typing import Final, Protocol
+from weakref import WeakSet, ref
+
+from spark.graphs.checkpoint.records.record import RecordHeader
 
 
 class Listener:
@@ -37,7 +39,39 @@ class Listener:
                     del _LISTENERS[self._graph_id]
 
 
+class Leader(Protocol):
+    """What leads a history: the ``History`` of a run that is under way."""
+
+    @property
+    def graph_id(self) -> str: ...
+
+    def leads(self, header: RecordHeader) -> bool: ...
+
+
+def lead(leader: Leader) -> None:
+    """A run is under way that is to continue a history."""
+    with _LOCK:
+        _LEADERS.setdefault(leader.graph_id, []).append(ref(leader))
+
+
+def stop_leading(leader: Leader) -> None:
+    """It has ended."""
+    with _LOCK:
+        left = [each for each in _LEADERS.pop(leader.graph_id, ()) if each() not in (None, leader)]
+        if left:
+            _LEADERS[leader.graph_id] = left
+
+
+def is_led_here(latest: RecordHeader) -> bool:
+    """Whether a run of this process continues the record with this header, the latest of its graph."""
+    with _LOCK:
+        leaders = [each() for each in _LEADERS.get(latest.graph_id, ())]
+    return any(leader is not None and leader.leads(latest) for leader in leaders)
+
+
 _LOCK: Final = Lock()
+_LEADERS: Final[dict[str, list[ref[Leader]]]] = {}
+"""By graph id. A run that could not begin does not say that it has ended, so these keep nobody alive."""
 _LISTENERS: Final[dict[str, WeakSet[Listener]]] = {}
 """By graph id. Which store a message went to is not asked: whoever hears of one looks into their own."""
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from copy import deepcopy
 from functools import partial
 from typing import Any, Final, NoReturn
 
-from spark.errors import CheckpointDamagedError, DeserializationError, InvalidIdError, SparkError
+from spark.errors import CheckpointDamagedError, DeserializationError, InvalidIdError
 from spark.graphs.checkpoint.encoding.recorded import Recorded, name_of
 from spark.graphs.checkpoint.model import FACTS, SECTIONS, GraphCheckpoint
 from spark.graphs.checkpoint.records.blobs import BlobRef
 from spark.graphs.checkpoint.records.checksum import is_right
 from spark.graphs.checkpoint.records.chunks import content_of
 from spark.graphs.checkpoint.records.codecs import Codec, FindCodecs, undo
-from spark.graphs.checkpoint.records.formats import Format, is_signed
+from spark.graphs.checkpoint.records.formats import Format, is_signed, parsed
 from spark.graphs.checkpoint.records.layout import Layout
 from spark.graphs.checkpoint.records.limits import Budget, ReadLimits, most_members
 from spark.graphs.checkpoint.records.record import Record, RecordHeader
@@ -22,7 +23,6 @@ from spark.graphs.checkpoint.records.references import Reference, Spot, join_chu
 from spark.graphs.checkpoint.serialization.object_hook import ObjectHook
 from spark.graphs.checkpoint.serialization.reader import TreeReader
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
-from spark.graphs.checkpoint.serialization.unsaveable import describe
 
 
 class StoredLayout:
@@ -77,6 +77,13 @@ class OpenRecord:
         """The names of the large values that it needs."""
         return list(dict.fromkeys(reference.ref.name for reference in self.references))
 
+    def references_now(self) -> list[Reference]:
+        """Those that stand in its tree, which was edited.
+
+        :raises CheckpointDamagedError: one of them is not a reference.
+        """
+        return [] if self.format.takes_objects else references(sections_in(self.tree))
+
     def narrowed(self, section: str, members: Collection[str]) -> OpenRecord:
         """The same record with some members of one section, and nothing in the others: the types in these need not be known."""
         if type(self.tree) is not dict:
@@ -87,7 +94,7 @@ class OpenRecord:
         )  # then its members are known once it is filled
         part = kept if is_in_chunks else _members_of(kept, members)
         tree = {name: {} if name in SECTIONS else value for name, value in self.tree.items()} | {section: part}
-        found = self.references and references(_sections_in(tree))
+        found = self.references and references(sections_in(tree))
         return OpenRecord(
             self.header,
             self.format,
@@ -97,6 +104,19 @@ class OpenRecord:
             budget=self.budget,
             find_codecs=self.find_codecs,
             part=(section, members) if is_in_chunks else None,
+        )
+
+    def alone(self, section: str) -> OpenRecord:
+        """A copy of one section, to be filled without a change of this record."""
+        tree = {section: deepcopy(self.tree.get(section))}
+        return OpenRecord(
+            self.header,
+            self.format,
+            tree,
+            is_plain=self.is_plain,
+            references=self.references and references(sections_in(tree)),
+            budget=self.budget,
+            find_codecs=self.find_codecs,
         )
 
     def fill(self, blobs: Mapping[str, bytes], layout: StoredLayout | None = None) -> None:
@@ -118,14 +138,14 @@ class OpenRecord:
         for reference in self.references:
             known = reference.ref.name, reference.is_raw
             if known not in values:
-                values[known] = self._large_value(reference, blobs, members)
+                values[known] = self.large_value(reference, blobs, members)
             elif not reference.is_raw:  # our own writers refer to each once
                 self.budget.take(members=self.format.count(self._content(reference.ref, blobs)))
             reference.holder[reference.key] = values[known]
         try:
             if layout is not None:
                 layout.sections |= layouts(((self.tree, name) for name in SECTIONS), self.references)
-            join_chunks(_sections_in(self.tree))
+            join_chunks(sections_in(self.tree))
         except CheckpointDamagedError as error:
             raise_damaged(self.header, str(error), cause=error)
         if self._part is not None:
@@ -138,8 +158,21 @@ class OpenRecord:
             if reference.is_raw and not self.format.takes_bytes:
                 reference.holder[reference.key] = b64encode(reference.holder[reference.key]).decode("ascii")
 
-    def _large_value(self, reference: Reference, blobs: Mapping[str, bytes], members: dict[str, int]) -> Any:
-        """The value, or the bytes themselves of a chunk of buffers."""
+    def value_of(self, ref: BlobRef, stored: bytes | None) -> Any:
+        """The tree that a large value was made of.
+
+        :param stored: what is stored under its name; None where nothing is.
+        :raises CheckpointDamagedError: it is missing, or not what was written.
+        """
+        return _load(self.format, self.header, self._content(ref, {} if stored is None else {ref.name: stored}))
+
+    def large_value(self, reference: Reference, blobs: Mapping[str, bytes], members: dict[str, int]) -> Any:
+        """The value that is referred to, or the bytes themselves of a chunk of buffers.
+
+        :param blobs: name to content; :param members: gets how many values are made of it.
+        :raises CheckpointDamagedError: it is missing, or not what was written.
+        :raises DeserializationError: that is more than the limits allow.
+        """
         content = self._content(reference.ref, blobs)
         if reference.is_raw:
             return content
@@ -204,16 +237,15 @@ class Decoder:
         """
         header = opened.header
         opened.fill(blobs, layout)
-        serializer = self._recorded.serializer(header)
+        serializer = self.serializer_of(header)
         try:
             content = self._lift(opened, serializer)
         except DeserializationError as error:
             raise DeserializationError(f"{name_of(header)} is intact, but can't be loaded: {error}") from error
         except CheckpointDamagedError as error:
             raise_damaged(header, str(error), cause=error)
-        names = ("checkpoint_id", "graph_id", "timestamp", "sequence", "parent", "version")
         try:
-            return GraphCheckpoint(**{name: getattr(header, name) for name in names} | content)
+            return GraphCheckpoint(**{name: getattr(header, name) for name in HEADER_FACTS} | content)
         except InvalidIdError as error:
             raise_damaged(header, str(error), cause=error)
 
@@ -229,6 +261,30 @@ class Decoder:
             return []  # such formats write a checkpoint in one piece
         return [reference.ref for reference in self.parsed(record).references]
 
+    def open_to_look(self, record: Record) -> OpenRecord:
+        """As ``open``, for whoever makes no objects of it: neither the key of its signature nor its serializer is needed.
+
+        :raises CheckpointDamagedError: it is not what was written.
+        :raises DeserializationError: its format writes objects; or it can't be used here, or it is more than the limits allow.
+        :raises PluginNotFoundError: its format, or a codec, is not installed.
+        """
+        check_intact(record.header, record.payload)
+        if self._recorded.format_kind(record.header).takes_objects:
+            raise DeserializationError(
+                f"{name_of(record.header)} was written with the format {record.header.format!r}, which stores objects and not "
+                "plain data: it can't be shown without creating them, which can run code. If you trust this store, open it with "
+                f"format={record.header.format!r}, and load the checkpoint without raw=True."
+            )
+        return self.parsed(record)
+
+    def serializer_of(self, header: RecordHeader) -> CheckpointSerializer | None:
+        """What the values of a record passed.
+
+        :raises DeserializationError: it has to be asked for, or given with options.
+        :raises PluginNotFoundError: it is not installed.
+        """
+        return self._recorded.serializer(header)
+
     def parsed(self, record: Record) -> OpenRecord:
         """An intact record, opened without a look at its signature."""
         return self._parsed(record.header, record.payload, self._recorded.format(record.header))
@@ -243,7 +299,7 @@ class Decoder:
         tree = _load(format, header, raw)
         is_plain = format.takes_objects or format.is_plain(raw)
         try:
-            found = [] if is_plain or type(tree) is not dict else references(_sections_in(tree))
+            found = [] if is_plain or type(tree) is not dict else references(sections_in(tree))
         except CheckpointDamagedError as error:
             raise_damaged(header, str(error), cause=error)
         for ref in {reference.ref.name: reference.ref for reference in found}.values():
@@ -255,19 +311,30 @@ class Decoder:
 
     def _lift(self, opened: OpenRecord, serializer: CheckpointSerializer | None) -> dict[str, Any]:
         """What the payload holds by the names of ``GraphCheckpoint``'s fields."""
-        tree = opened.tree
-        if type(tree) is not dict or not tree.keys() >= _ALWAYS_THERE:
-            raise CheckpointDamagedError("its payload is not a checkpoint, or parts of it are missing")
+        tree = checked_tree(opened)
         reader = TreeReader(serializer, limits=self.limits)
         content: dict[str, Any] = {}
         read_section = _section_reader(reader, opened, serializer)
         for name, section in SECTIONS.items():
             values = tree.get(name)
             content[name] = None if values is None and section.takes(None) else read_section(values, name)
-        return content | _facts(reader.without_hook(), opened)
+        return content | facts_in(opened, reader.without_hook())
 
 
 _ALWAYS_THERE = {name for name, section in SECTIONS.items() if not section.may_be_absent}
+HEADER_FACTS: Final = ("checkpoint_id", "graph_id", "timestamp", "sequence", "parent", "version")
+"""What a checkpoint has of its record's header."""
+
+
+def checked_tree(opened: OpenRecord) -> dict[str, Any]:
+    """The payload's tree, which holds all sections that every checkpoint has.
+
+    :raises CheckpointDamagedError: it does not.
+    """
+    tree = opened.tree
+    if type(tree) is not dict or not tree.keys() >= _ALWAYS_THERE:
+        raise CheckpointDamagedError("its payload is not a checkpoint, or parts of it are missing")
+    return tree
 
 
 def check_intact(header: RecordHeader, payload: bytes) -> None:
@@ -293,9 +360,13 @@ def raise_damaged(header: RecordHeader, reason: str, *, cause: BaseException | N
     ) from cause
 
 
-def _sections_in(tree: dict[str, Any]) -> Iterator[Spot]:
-    """The mappings in a payload's tree in which there may be references and chunks; older releases had some in others."""
-    for name, section in SECTIONS.items():
+def sections_in(tree: dict[str, Any], names: Collection[str] = SECTIONS.keys()) -> Iterator[Spot]:
+    """The mappings in a payload's tree in which there may be references and chunks; older releases had some in others.
+
+    :param names: of sections; by default of all.
+    """
+    for name in names:
+        section = SECTIONS[name]
         yield tree, name
         if section.members and type(values := tree.get(name)) is dict:
             yield from ((values, member) for member in section.members if content_of(values.get(member)) is None)
@@ -321,15 +392,16 @@ def _unpack(header: RecordHeader, payload: bytes, codecs: Sequence[Codec]) -> by
 
 def _load(format: Format, header: RecordHeader, raw: bytes) -> Any:
     try:
-        return format.loads(raw)
-    except SparkError:
-        raise
-    except Exception as error:
-        raise_damaged(header, f"its payload is not the {format.name} it should be ({describe(error)})", cause=error)
+        return parsed(format, raw, name_of(header))
+    except CheckpointDamagedError as error:
+        raise_damaged(header, f"its payload is not {error}", cause=error.__cause__)
 
 
-def _facts(reader: TreeReader, opened: OpenRecord) -> dict[str, Any]:
-    """Those that were written."""
+def facts_in(opened: OpenRecord, reader: TreeReader) -> dict[str, Any]:
+    """Those facts that were written beside the sections.
+
+    :raises CheckpointDamagedError: one is not valid.
+    """
     facts = {}
     for name in FACTS.keys() & opened.tree.keys():
         value = opened.tree[name]

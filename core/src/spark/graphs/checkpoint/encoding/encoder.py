@@ -18,6 +18,7 @@ from spark.graphs.checkpoint.records.codecs import Codec, codec_names, pack
 from spark.graphs.checkpoint.records.composing import Composer, Encoded
 from spark.graphs.checkpoint.records.compression import COST_FACTOR
 from spark.graphs.checkpoint.records.formats import Format, is_signed
+from spark.graphs.checkpoint.records.info import Scalar
 from spark.graphs.checkpoint.records.limits import Inflation, ReadLimits, most_members
 from spark.graphs.checkpoint.records.query import searchable
 from spark.graphs.checkpoint.records.record import Record, RecordHeader
@@ -154,12 +155,12 @@ class Encoder:
             size=size,
             raw_size=raw_size,
             nonce=nonce,
-            metadata=searchable(sections["execution_metadata"]),
+            metadata=_searchable(sections["execution_metadata"], origin),
             references_in_payload=True,
             codecs=self._codec_names,
             serializer=self._serializer_name,
         )
-        self._seal(header, payload)
+        self.seal(header, payload)
         record = Record(header, payload)
         if blobs is not None and blobs.unstored:
             record.blobs = Contents(dict(blobs.unstored))
@@ -235,11 +236,22 @@ class Encoder:
         try:
             dumped = self.format.dumps(tree)
         except Exception as error:
-            raise self._unserializable(tree, path, error) from error
+            raise unserializable(self.format, tree, path, error) from error
         if type(dumped) is not bytes:
             made = f"The format {self.format.name!r} made a {type(dumped).__name__}, not bytes. Nothing was written."
             raise SerializationError(made)
         return dumped
+
+    def seal(self, header: RecordHeader, payload: bytes, *, format: Format | None = None) -> None:
+        """Give a new header its checksum and, where its format signs, its signature.
+
+        :param format: the one that wrote the payload, if it is not this encoder's own.
+        """
+        signing, signs = (self.format, self._signs) if format is None else (format, is_signed(format))
+        sealed = header.canonical()
+        header.checksum = checksum(self._checksum, sealed, payload)
+        if signs:
+            header.signature = signing.sign(sealed + payload)
 
     def _payload(
         self,
@@ -299,29 +311,6 @@ class Encoder:
             content[name] = fact if self.format.takes_objects else self._facts_writer.tree(fact, name)
         return content
 
-    def _seal(self, header: RecordHeader, payload: bytes) -> None:
-        sealed = header.canonical()
-        header.checksum = checksum(self._checksum, sealed, payload)
-        if self._signs:
-            header.signature = self.format.sign(sealed + payload)
-
-    def _unserializable(self, tree: Any, path: str, error: Exception) -> SerializationError:
-        steps, part = find_unserializable(tree, self._can_write)
-        whole = path + steps if path else _section_path(steps)
-        return SerializationError(
-            f"{whole or 'The checkpoint'} can't be saved: the format {self.format.name!r} can't write a "
-            f"{class_name(type(part))}: {describe(error)}. Convert it to plain values, or give the backend a "
-            "serializer. Nothing was written.",
-            path=whole,
-        )
-
-    def _can_write(self, value: Any) -> bool:
-        try:
-            self.format.dumps(value)
-        except Exception:
-            return False
-        return True
-
 
 def packed_payload(
     raw: bytes, compression: str, codecs: Sequence[Codec], *, format: Format, limits: ReadLimits
@@ -339,6 +328,12 @@ def packed_payload(
     return pack(raw, compression=compression, codecs=codecs, admits=admits)
 
 
+def _searchable(execution_metadata: Mapping[str, Any], origin: str | None) -> dict[str, Scalar]:
+    """What a header holds to be searched for: of a fork, where it comes from as well."""
+    found = searchable(execution_metadata)
+    return found if origin is None else searchable({"origin": origin, **found})
+
+
 def _instant(timestamp: datetime) -> datetime:
     if type(timestamp) is datetime and timestamp.tzinfo is UTC:
         return timestamp
@@ -354,3 +349,23 @@ def _section_path(steps: str) -> str:
     """``['graph_state'][…]`` of a whole checkpoint, as users know it: ``graph_state[…]``."""
     name = next((name for name in (*SECTIONS, *FACTS) if steps.startswith(f"['{name}']")), "")
     return name + steps[len(name) + 4 :] if name else steps
+
+
+def unserializable(format: Format, tree: Any, path: str, error: Exception) -> SerializationError:
+    """What to raise for a tree that a format can't write: it has the path to what it can't."""
+
+    def can_write(value: Any) -> bool:
+        try:
+            format.dumps(value)
+        except Exception:
+            return False
+        return True
+
+    steps, part = find_unserializable(tree, can_write)
+    whole = path + steps if path else _section_path(steps)
+    return SerializationError(
+        f"{whole or 'The checkpoint'} can't be saved: the format {format.name!r} can't write a "
+        f"{class_name(type(part))}: {describe(error)}. Convert it to plain values, or give the backend a "
+        "serializer. Nothing was written.",
+        path=whole,
+    )

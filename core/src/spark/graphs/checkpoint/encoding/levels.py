@@ -2,7 +2,7 @@
 
 What a mapping has in its *tail* is written again by each checkpoint. A chunk is written once, and costs a blob. So what did not
 change is kept in the tail until writing it again has cost as much as a blob does: the ski rental problem, where nobody knows how
-long they will go on skiing, and who buys once the rent has come to the price pays at most twice of what would have been best.
+long they will keep skiing, and who buys once the rent has come to the price pays at most twice of what would have been best.
 """
 
 from __future__ import annotations

@@ -7,17 +7,20 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-from spark.errors import DeserializationError
+from spark.errors import CheckpointDamagedError, DeserializationError
 from spark.graphs.checkpoint.encoding.choosing import ENCODING, Chosen, chosen_codecs, chosen_serializer, made_format
 from spark.graphs.checkpoint.encoding.decoder import Decoder, check_intact
 from spark.graphs.checkpoint.encoding.encoder import Checksum, Encoder, packed_payload
 from spark.graphs.checkpoint.encoding.recorded import name_of
+from spark.graphs.checkpoint.records.buffers import Buffers, StoredBuffers
 from spark.graphs.checkpoint.records.checksum import checksum as made_checksum
 from spark.graphs.checkpoint.records.codecs import Codec
 from spark.graphs.checkpoint.records.compression import compression_name
-from spark.graphs.checkpoint.records.formats import Format
+from spark.graphs.checkpoint.records.formats import Format, parsed
 from spark.graphs.checkpoint.records.limits import ReadLimits, for_writing
 from spark.graphs.checkpoint.records.record import Record
+from spark.graphs.checkpoint.serialization.object_hook import ObjectHook
+from spark.graphs.checkpoint.serialization.reader import TreeReader
 from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer, is_hook
 from spark.graphs.values.loaded import class_name
 
@@ -80,6 +83,33 @@ class RecordCodec(Encoder, Decoder):
             limits=self.limits,
         )
 
+    def encode_value(self, value: Any, path: str) -> tuple[bytes, list[memoryview]]:
+        """A value by itself in this format, and the large buffers that this refers to, in their order.
+
+        :raises SerializationError: something in it can't be encoded; the error has the path to it.
+        """
+        if self.format.takes_objects:
+            return self.dump(self._hook.value(value, path), path), []
+        buffers = Buffers()
+        payload = self.dump(self._writer.keeping(buffers.keep).tree(value, path), path)
+        return payload, buffers.take_views()
+
+    def decode_value(self, payload: bytes, buffers: Sequence[Any], path: str) -> Any:
+        """What ``encode_value`` was given. The buffers may be any objects with the buffer protocol.
+
+        :raises DeserializationError: a type is not known to this program, or can't be rebuilt by it.
+        :raises CheckpointDamagedError: these are not the bytes of a value.
+        """
+        try:
+            tree = parsed(self.format, payload, path)
+        except CheckpointDamagedError as error:
+            raise CheckpointDamagedError(f"{path} is not {error}") from error.__cause__
+        if self.format.takes_objects:
+            return ObjectHook(self.object_hook).lift({"value": tree}, path)["value"]
+        reader = TreeReader(self.object_hook, limits=self.limits)
+        reader.buffers = StoredBuffers([memoryview(each).cast("B") for each in buffers])
+        return reader.value(tree, path)
+
     @cached_property
     def chosen_as(self) -> dict[str, Any]:
         """What can be recorded of how it writes: by name and options what was chosen by name; the default is left out."""
@@ -125,7 +155,7 @@ class RecordCodec(Encoder, Decoder):
 
 def _needs_blobs(record: Record, why: str) -> DeserializationError:
     return DeserializationError(
-        f"{name_of(record.header)} {why}. Copy it to a store that keeps large values by themselves."
+        f"{name_of(record.header)} {why}. Copy it to a store that keeps large values separately."
     )
 
 

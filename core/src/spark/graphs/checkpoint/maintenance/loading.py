@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from spark.errors import BackendError, CheckpointDamagedError, CheckpointNotFoundError
+from spark.errors import BackendError, CheckpointDamagedError, CheckpointNotFoundError, GraphDefinitionError
 from spark.graphs.checkpoint.calls import ATTEMPTS, not_found, wrapped
 from spark.graphs.checkpoint.encoding.decoder import OpenRecord, StoredLayout
-from spark.graphs.checkpoint.ids import is_derived
+from spark.graphs.checkpoint.ids import automatic_id, is_derived
 from spark.graphs.checkpoint.links import link
+from spark.graphs.checkpoint.model import SECTIONS
 from spark.graphs.concurrency.blocking import run_blocking
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 Part: TypeAlias = "tuple[str, Collection[str]]"
 """A section, and which of its members."""
 _LIGHT: Final = 32_768
-"""A record of at most so many bytes is decoded on the event loop, in less than a millisecond; a thread costs as much."""
+"""A record of at most this many bytes is decoded on the event loop, in less than a millisecond; a thread costs as much."""
 
 
 async def find(backend: CheckpointBackend, checkpoint_id: str) -> CheckpointInfo | None:
@@ -33,17 +34,53 @@ async def find(backend: CheckpointBackend, checkpoint_id: str) -> CheckpointInfo
     return None if info is None or is_derived(info.graph_id) else info
 
 
-async def load(backend: CheckpointBackend, info: CheckpointInfo) -> GraphCheckpoint:
-    """The whole checkpoint behind a line of a listing.
+async def load(
+    backend: CheckpointBackend, info: CheckpointInfo, *, raw: bool = False, sections: Collection[str] | None = None
+) -> GraphCheckpoint:
+    """The whole checkpoint behind a line of a listing; as ``load_at``."""
+    id, sequence = info.checkpoint_id, info.sequence
+    return await load_at(backend, info.graph_id, sequence, checkpoint_id=id, raw=raw, sections=sections)
 
-    :raises CheckpointNotFoundError: it was deleted meanwhile.
+
+async def load_at(
+    backend: CheckpointBackend,
+    graph_id: str,
+    sequence: int,
+    *,
+    checkpoint_id: str = "",
+    raw: bool = False,
+    sections: Collection[str] | None = None,
+) -> GraphCheckpoint:
+    """The checkpoint at an address.
+
+    :param checkpoint_id: what messages call it; by default the id of an automatic one.
+    :param raw: without the classes of the program.
+    :param sections: raw, and only these; by default, all.
+    :raises CheckpointNotFoundError: there is none, or it was deleted meanwhile.
     :raises CheckpointDamagedError: what is stored is not what was written.
     """
-    with wrapped(backend, "loading checkpoint ", info.checkpoint_id):
-        record = await backend.get(info.graph_id, info.sequence)
+    checkpoint_id = checkpoint_id or automatic_id(graph_id, sequence)
+    with wrapped(backend, "loading checkpoint ", checkpoint_id):
+        record = None if is_derived(graph_id) else await backend.get(graph_id, sequence)
     if record is None:
-        raise not_found(info.checkpoint_id, backend)
+        raise not_found(checkpoint_id, backend)
+    if raw or sections is not None:
+        from spark.graphs.checkpoint.inspection.raw import load_raw  # not needed by those who load what they wrote
+
+        return await load_raw(backend, record, sections)
     return await _decoded(backend, record)
+
+
+def check_sections(names: Collection[str] | None) -> None:
+    """Refuse names that no section of a checkpoint has.
+
+    :raises GraphDefinitionError: with the names that there are.
+    """
+    for name in names or ():
+        if name not in SECTIONS:
+            raise GraphDefinitionError(
+                f"sections={names!r}: a checkpoint has no {name!r}. It has {', '.join(SECTIONS)}."
+            )
 
 
 class Latest(NamedTuple):

@@ -1,21 +1,26 @@
-"""Resuming what is unfinished: at start-up, or whenever something has become due. Each run is claimed before it is resumed."""
+"""Resuming what is unfinished, each run claimed before it is resumed. Once; ``working.py`` does so again and again."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from spark.errors import ClaimedError, GraphDefinitionError
 from spark.graphs.checkpoint.derived.claims import Claim
+from spark.graphs.checkpoint.maintenance.due import due_runs, is_as_it_was
 from spark.graphs.checkpoint.maintenance.runs import RunInfo
+from spark.graphs.checkpoint.storage.backend import CheckpointBackend
+from spark.graphs.clock import Clock
+from spark.graphs.concurrency.grace_period import checked_grace
 
-RECOVERED: Final = ("running", "drained", "waiting", "interrupted")
-"""The statuses of runs that are resumed unless somebody asks for others."""
 Outcome = TypeVar("Outcome", covariant=True)
+
+_FRESH: Final = 0.1
+"""Seconds for which what was read of a run is taken for true. After that, another worker may have taken it up, or finished it."""
 
 
 class Resumable(Protocol[Outcome]):
@@ -35,106 +40,120 @@ BuildGraph: TypeAlias = Callable[[str], Resumable[Outcome] | Awaitable[Resumable
 
 @dataclass(frozen=True, slots=True)
 class Recovery(Generic[Outcome]):
-    """What became of the runs that were to be resumed, by graph id."""
+    """The result of ``resume_all``, by graph id."""
 
     resumed: dict[str, Outcome] = field(default_factory=dict)
     """The ``Message`` that each run returned. It may be unfinished again: waiting for a later time, for instance."""
     failed: dict[str, Exception] = field(default_factory=dict)
-    """What was raised, by the run or where its graph was to be built."""
+    """The error, of the run or of building its graph."""
     skipped: dict[str, str] = field(default_factory=dict)
-    """Why a run was left alone."""
+    """Why a run was skipped."""
 
 
-def due_runs(
-    runs: Sequence[RunInfo], *, now: datetime, news: Collection[str], stale_after: timedelta | None
-) -> tuple[list[RunInfo], dict[str, str]]:
-    """Those of these runs that are to be resumed now, and why others, which would be due, are left alone.
-
-    :param news: ids of graphs to which messages were sent that their runs have not taken yet.
-    :param stale_after: how old the latest checkpoint has to be of a run that nobody claims and that may be under way.
-    """
-    due, skipped = list[RunInfo](), dict[str, str]()
-    for run in runs:
-        if run.status in ("waiting", "interrupted") and not (_has_come(run.due, now) or run.graph_id in news):
-            continue
-        if run.owner is not None:
-            skipped[run.graph_id] = f"it is being run by {run.owner!r}"
-        elif run.status == "running" and stale_after and run.since and now - run.since < stale_after:
-            skipped[run.graph_id] = (
-                f"its latest checkpoint is younger than {stale_after}, so somebody may be running it"
-            )
-        else:
-            due.append(run)
-    return due, skipped
+class LeftAlone(Exception):
+    """A run that was due is not resumed here; the text says why."""
 
 
-class Resuming(Generic[Outcome]):
-    """Resumes runs, some at a time.
+class Resumer(Generic[Outcome]):
+    """Resumes one run after the other, or several at a time, and drains them once it is to stop.
 
+    :param method: what it is called by, for messages.
+    :param claim: what runs are claimed with: a ``Claim``, or True.
     :param stop: once it is set, no more are begun, and those that are under way are drained.
     :param grace: seconds that their running nodes get to finish then.
+    :raises GraphDefinitionError: one of these can't be used.
     """
 
     def __init__(
         self,
+        method: str,
         build_graph: BuildGraph[Outcome],
-        claim: Claim,
-        recovery: Recovery[Outcome],
+        backend: CheckpointBackend,
         *,
-        stop: asyncio.Event,
+        claim: Claim | bool,
+        limit: int,
+        stop: asyncio.Event | None,
         grace: float,
+        clock: Clock,
     ) -> None:
+        if type(limit) is not int or limit < 1:
+            raise GraphDefinitionError(f"{method}(limit={limit!r}): give a whole number of at least 1.")
+        self.limit = limit
+        self.stop = stop or asyncio.Event()
+        self._method = method
         self._build = build_graph
-        self._claim = claim
-        self._recovery = recovery
-        self._stop = stop
-        self._grace = grace
+        self._backend = backend
+        self._claim = Claim.of(claim).named()
+        self._grace = checked_grace(method, grace)
+        self._clock = clock
         self._under_way: set[Resumable[Outcome]] = set()
 
-    async def resume(self, runs: Sequence[RunInfo], *, limit: int) -> None:
-        """Resume all of them, at most so many at a time. None of them stops the others."""
-        watching = asyncio.create_task(self._drain_when_stopped(), name="spark-graphs: resuming until stopped")
-        waiting = iter(runs)
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(limit, len(runs))):
-                    group.create_task(self._resume_next(waiting), name="spark-graphs: resuming runs")
-        finally:
-            watching.cancel()
+    async def resume(self, run: RunInfo, *, read_at: float) -> Outcome:
+        """What the run returns.
 
-    async def _resume_next(self, waiting: Iterator[RunInfo]) -> None:
-        for run in waiting:
-            recovery, id = self._recovery, run.graph_id
-            try:
-                graph = await self._built(id)
-                if self._stop.is_set():
-                    recovery.skipped[id] = "it was not its turn yet when this was stopped"
-                    continue
-                self._under_way.add(graph)
-                try:
-                    recovery.resumed[id] = await graph.run(resume=True, wait=False, claim=self._claim)
-                finally:
-                    self._under_way.discard(graph)
-            except ClaimedError as error:
-                recovery.skipped[id] = str(error)
-            except Exception as error:
-                recovery.failed[id] = error
+        :param read_at: when that was read of it, by the monotonic clock.
+        :raises LeftAlone: somebody else runs it, or has run it since.
+        :raises Exception: it failed, or its graph could not be built.
+        """
+        is_fresh = self._clock.monotonic() - read_at < _FRESH
+        if not is_fresh and not await is_as_it_was(self._backend, run, now=self._clock.utc_now()):
+            raise LeftAlone("another worker has taken it up, or has run it since")
+        graph = await self._built(run.graph_id)
+        if self.stop.is_set():
+            raise LeftAlone(f"{self._method} stopped before its turn")
+        self._under_way.add(graph)
+        try:
+            return await graph.run(resume=True, wait=False, claim=self._claim)
+        except ClaimedError as error:
+            raise LeftAlone(str(error)) from error
+        finally:
+            self._under_way.discard(graph)
+
+    async def drain_when_stopped(self) -> None:
+        """Wait until this is to stop, and ask all runs that are under way to stop at their next boundary."""
+        await self.stop.wait()
+        for graph in self._under_way:
+            graph.drain(f"{self._method} was stopped", grace=self._grace)
 
     async def _built(self, graph_id: str) -> Resumable[Outcome]:
         made: Any = self._build(graph_id)
         graph: Resumable[Outcome] = await made if inspect.isawaitable(made) else made
         if not callable(getattr(graph, "run", None)) or graph.graph_id != graph_id:
             raise GraphDefinitionError(
-                f"resume_all(build_graph): for {graph_id!r} it returned {graph!r}; return a Graph with this id: "
+                f"{self._method}(build_graph): for {graph_id!r} it returned {graph!r}; return a Graph with this id: "
                 "Graph(start, id=graph_id, checkpoint_config=…)."
             )
         return graph
 
-    async def _drain_when_stopped(self) -> None:
-        await self._stop.wait()
-        for graph in self._under_way:
-            graph.drain("resume_all was stopped", grace=self._grace)
 
+async def resume_due(
+    resumer: Resumer[Outcome],
+    runs: Sequence[RunInfo],
+    backend: CheckpointBackend,
+    *,
+    clock: Clock,
+    stale_after: timedelta | None,
+) -> Recovery[Outcome]:
+    """Resume those of these runs that can continue now; ``CheckpointManager.resume_all`` says which."""
+    read_at = clock.monotonic()
+    due, skipped = await due_runs(runs, backend, now=clock.utc_now(), stale_after=stale_after)
+    recovery: Recovery[Outcome] = Recovery(skipped=skipped)
 
-def _has_come(due: datetime | None, now: datetime) -> bool:
-    return due is not None and due <= now
+    async def resume_next(waiting: Iterator[RunInfo]) -> None:
+        for run in waiting:
+            try:
+                recovery.resumed[run.graph_id] = await resumer.resume(run, read_at=read_at)
+            except LeftAlone as why:
+                recovery.skipped[run.graph_id] = str(why)
+            except Exception as error:
+                recovery.failed[run.graph_id] = error
+
+    watching = asyncio.create_task(resumer.drain_when_stopped(), name="spark-graphs: resuming until stopped")
+    waiting = iter(due)
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(resumer.limit, len(due))):
+                group.create_task(resume_next(waiting), name="spark-graphs: resuming runs")
+    finally:
+        watching.cancel()
+    return recovery

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import attrgetter
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from spark.errors import GraphDefinitionError
 from spark.graphs.checkpoint.calls import wrapped
 from spark.graphs.checkpoint.derived.claims import Held
+from spark.graphs.checkpoint.editing.edits import EDITED
 from spark.graphs.checkpoint.ids import CLAIM, DERIVED, INBOX, derived_id, is_derived
-from spark.graphs.checkpoint.records.info import Scalar
+from spark.graphs.checkpoint.inspection.entries import error_in, fact
+from spark.graphs.checkpoint.records.query import check_limit, checked_moment
 from spark.graphs.checkpoint.records.record import RecordHeader
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.listing import DamagedRecord, LatestHeaders
 from spark.wording import did_you_mean
 
-Kind = TypeVar("Kind")
-
-_ENDED: Final = frozenset({"completed", "interrupted", "waiting", "drained", "failed", "cancelled", "budget"})
-"""Reasons for which a run makes its last checkpoint. All others are those of a run that is under way, or was killed."""
+_ENDED: Final = frozenset({"queued", "completed", "interrupted", "waiting", "drained", "failed", "cancelled", "budget"})
+"""Reasons for which ``run`` and ``submit`` make their last checkpoint. All others are of a run under way, or killed."""
+_BY_REASON: Final = _ENDED | EDITED
 _SETTLED: Final = frozenset({"completed", "manual", "damaged"})
-STATUSES: Final = _ENDED | {"running", "manual", "damaged"}
+STATUSES: Final = _BY_REASON | {"running", "manual", "damaged"}
 _PAGE: Final = 100
 """Graphs that are looked at together, at least, where only some runs are wanted."""
 
@@ -34,16 +36,17 @@ class RunInfo:
 
     graph_id: str
     status: str
-    """``"completed"``, ``"interrupted"`` (questions are open), ``"waiting"`` (for a time or a signal), ``"drained"``,
-    ``"failed"``, ``"cancelled"``, ``"budget"`` (used up), or ``"running"``: it is under way, or was killed. ``"manual"`` where
-    all checkpoints were made by hand, and ``"damaged"`` where the latest one can't be read."""
+    """``"completed"``, ``"queued"`` (submitted, and not begun), ``"interrupted"`` (questions are open), ``"waiting"`` (for a
+    time or a signal), ``"drained"``, ``"failed"``, ``"cancelled"``, ``"budget"`` (used up), or ``"running"``: it is under way,
+    or was killed. ``"edited"`` or ``"forked"`` where ``manager.edit`` or ``fork`` left work that can continue, and nobody has
+    resumed it yet. ``"manual"`` where all checkpoints were made by hand, and ``"damaged"`` where the latest one can't be read."""
     run_id: str | None = None
     node: str | None = None
     """The key of the node that completed last; where the run failed, of the node that failed."""
     since: datetime | None = None
     """When the latest checkpoint was made, so how long the status holds."""
     due: datetime | None = None
-    """When a step that waits goes on by itself, if there is one."""
+    """When a waiting step continues by itself, if there is one."""
     error: str | None = None
     """Why the run failed, or what is damaged, in short: ``"ValueError: too long"``."""
     iteration: int = 0
@@ -57,7 +60,7 @@ class RunInfo:
     messages: int | None = None
     """Where steps wait for messages, answers for instance: the sequence of the last one in the inbox that the run has seen."""
     owner: str | None = None
-    """Who has claimed an unfinished run, if that claim has not expired."""
+    """Who has claimed an unfinished run, if the claim has not expired."""
 
 
 def wanted_statuses(status: str | Collection[str] | None) -> frozenset[str]:
@@ -76,25 +79,60 @@ def wanted_statuses(status: str | Collection[str] | None) -> frozenset[str]:
     return wanted
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The latest runs of some graphs, in the order of their ids."""
+
+    runs: list[RunInfo]
+    after: str | None
+    """The next page begins after this id; None where this is the last one."""
+
+
+async def find_runs(
+    backend: CheckpointBackend,
+    status: str | Collection[str] | None,
+    *,
+    prefix: str,
+    after: str | None,
+    limit: int | None,
+    due_before: datetime | None,
+    now: datetime,
+) -> list[RunInfo]:
+    """The latest run of each graph id; ``CheckpointManager.runs`` has the parameters."""
+    check_limit(limit)
+    wanted, moment = wanted_statuses(status), checked_moment("due_before", due_before)
+    found: list[RunInfo] = []
+    async with aclosing(pages_of_runs(backend, prefix, after=after, limit=limit, wanted=wanted)) as pages:
+        async for page in pages:
+            found += [
+                run
+                for run in page.runs
+                if run.status in wanted and (moment is None or (run.due is not None and run.due <= moment))
+            ]
+            if limit is not None and len(found) >= limit:
+                break
+    return await with_owners(backend, found[:limit], now=now)
+
+
 async def pages_of_runs(
     backend: CheckpointBackend, prefix: str, *, after: str | None, limit: int | None, wanted: frozenset[str]
-) -> AsyncGenerator[list[RunInfo], None]:
+) -> AsyncGenerator[Page, None]:
     """The latest runs of graphs, in the order of their ids, at least those whose status is wanted.
 
     :param limit: how many are wanted; a page may have more.
     """
-    reasons = None if wanted - _ENDED else wanted
+    reasons = None if wanted - _BY_REASON else wanted | EDITED
     size = None if limit is None else max(limit, _PAGE)
     while True:
         with wrapped(backend, "looking for the latest runs of graphs"):
             page = await backend.latest_runs(prefix, after=after, limit=size, reasons=reasons)
-        found = [_run(header) for header in page.headers.values() if not is_derived(header.graph_id)]
+        found = [run_of(header) for header in page.headers.values() if not is_derived(header.graph_id)]
         found += [_damaged(each) for each in page.damaged if not is_derived(each.graph_id or DERIVED)]
-        yield sorted(found, key=attrgetter("graph_id"))
         ids = [*page.headers, *(each.graph_id or "" for each in page.damaged)]
-        if size is None or len(ids) < size:
+        after = max(ids) if size is not None and len(ids) >= size else None
+        yield Page(sorted(found, key=attrgetter("graph_id")), after)
+        if after is None:
             return
-        after = max(ids)
 
 
 async def with_owners(backend: CheckpointBackend, runs: Sequence[RunInfo], *, now: datetime) -> list[RunInfo]:
@@ -117,22 +155,25 @@ async def with_news(backend: CheckpointBackend, runs: Sequence[RunInfo]) -> set[
     return new | damaged  # whoever resumes these is told
 
 
-def _run(header: RecordHeader) -> RunInfo:
+def run_of(header: RecordHeader) -> RunInfo:
+    """The run whose latest checkpoint has this header."""
     facts = header.metadata
-    reason = _fact(facts, "reason", str)
-    status = "manual" if header.manual else reason if reason in _ENDED else "running"
-    error = _error(facts)
+    reason = fact(facts, "reason", str)
+    if reason in EDITED:  # it says itself how the run stands
+        reason = fact(facts, "status", str)
+    status = "manual" if header.manual else reason if reason in STATUSES else "running"
+    error = error_in(facts)
     return RunInfo(
         graph_id=header.graph_id,
         status=status,
-        run_id=_fact(facts, "run_id", str),
-        node=(_fact(facts, "error_node", str) if error else None) or _fact(facts, "last_node", str),
+        run_id=fact(facts, "run_id", str),
+        node=(fact(facts, "error_node", str) if error else None) or fact(facts, "last_node", str),
         since=header.timestamp,
-        due=_moment(_fact(facts, "due", str)),
+        due=_moment(fact(facts, "due", str)),
         error=error,
-        iteration=_fact(facts, "iteration", int) or 0,
-        questions=_fact(facts, "questions", int) or 0,
-        messages=_fact(facts, "messages", int),
+        iteration=fact(facts, "iteration", int) or 0,
+        questions=fact(facts, "questions", int) or 0,
+        messages=fact(facts, "messages", int),
         checkpoint_id=header.checkpoint_id,
         sequence=header.sequence,
     )
@@ -140,17 +181,6 @@ def _run(header: RecordHeader) -> RunInfo:
 
 def _damaged(record: DamagedRecord) -> RunInfo:
     return RunInfo(graph_id=record.graph_id or "", status="damaged", error=record.reason, sequence=record.sequence)
-
-
-def _error(facts: Mapping[str, Scalar]) -> str | None:
-    kind, message = _fact(facts, "error_type", str), _fact(facts, "error_message", str)
-    return f"{kind}: {message}" if kind and message else kind
-
-
-def _fact(facts: Mapping[str, Scalar], name: str, kind: type[Kind]) -> Kind | None:
-    """What a header says; None when it does not, or when what it says can't be that. Anybody may have written it."""
-    value: Any = facts.get(name)
-    return value if type(value) is kind else None
 
 
 def _moment(text: str | None) -> datetime | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from spark.errors import BackendError, CheckpointDamagedError, CheckpointNotFoundError, SparkError
 from spark.graphs.checkpoint.calls import wrapped
+from spark.graphs.checkpoint.encoding.decoder import raise_damaged
 from spark.graphs.checkpoint.ids import DERIVED_KINDS, derived_id, is_derived
 from spark.graphs.checkpoint.maintenance.garbage import find_orphans
 from spark.graphs.checkpoint.maintenance.loading import completed, read_batch
@@ -16,6 +17,7 @@ from spark.graphs.checkpoint.storage.listing import in_batches
 from spark.graphs.concurrency.blocking import run_blocking
 
 if TYPE_CHECKING:
+    from spark.graphs.checkpoint.encoding.decoder import OpenRecord
     from spark.graphs.checkpoint.records.info import CheckpointInfo
     from spark.graphs.checkpoint.records.record import Record
     from spark.graphs.checkpoint.storage.backend import CheckpointBackend
@@ -44,7 +46,7 @@ class Verification:
 
 
 async def verify(
-    backend: CheckpointBackend, graph_id: str | None, report: Callable[[int, int], None] | None
+    backend: CheckpointBackend, graph_id: str | None, report: Callable[[int, int], None] | None, *, raw: bool
 ) -> Verification:
     """Load every checkpoint of a graph, or of all graphs, and find the large values that none of them needs."""
     with wrapped(backend, "listing checkpoints"):
@@ -56,7 +58,7 @@ async def verify(
     for batch in in_batches(infos):
         records = await read_batch(backend, batch)
         for info in batch:
-            names = await _load(backend, info, records.get(info.sequence), found)
+            names = await _load(backend, info, records.get(info.sequence), found, raw=raw)
             if names is not None:
                 needed[info.graph_id][info.sequence] = names
             done += 1
@@ -78,6 +80,8 @@ async def _load(
     info: CheckpointInfo,
     record: Record | CheckpointDamagedError | None,
     found: Verification,
+    *,
+    raw: bool,
 ) -> list[str] | None:
     """Try whether it loads. Returns the names of the large values that it needs, or None if that is unknown."""
     try:
@@ -85,8 +89,7 @@ async def _load(
             return None  # deleted since it was listed
         if isinstance(record, CheckpointDamagedError):
             raise record
-        opened = await run_blocking(backend.record_codec.open, record)
-        await completed(backend, opened)
+        opened = await (_opened_raw if raw else _opened)(backend, record)
     except CheckpointNotFoundError:
         return None  # deleted before its large values were read
     except CheckpointDamagedError as error:
@@ -99,3 +102,18 @@ async def _load(
         found.intact += not is_derived(info.graph_id)
         return opened.blob_names() if opened.header.references_in_payload else None
     return None
+
+
+async def _opened(backend: CheckpointBackend, record: Record) -> OpenRecord:
+    opened = await run_blocking(backend.record_codec.open, record)
+    await completed(backend, opened)
+    return opened
+
+
+async def _opened_raw(backend: CheckpointBackend, record: Record) -> OpenRecord:
+    from spark.graphs.checkpoint.inspection.raw import open_whole  # not needed by those who load what they wrote
+
+    stored, checkpoint = await open_whole(backend, record)
+    for path, reason in checkpoint.damaged.items():
+        raise_damaged(record.header, f"{path}: {reason}")
+    return stored.opened

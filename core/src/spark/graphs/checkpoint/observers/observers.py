@@ -60,6 +60,11 @@ class Observers:
 
         return cls(chosen_handlers(handler, place=place), errors=errors)
 
+    @property
+    def are_given(self) -> bool:
+        """Whether a user has given some."""
+        return bool(self._given)
+
     async def discover(self) -> None:
         """Find the plugins that listen: off the event loop, because the first time loads them."""
         if _plugins().is_ready(self._given):
@@ -72,6 +77,16 @@ class Observers:
         if self._found is None or self._found is not _plugins().found():
             self._look()
         return self._heard
+
+    def watch(self, graph_id: str) -> bool:
+        """Whether anybody watches a run of this graph that is about to begin."""
+        heard = self.heard()
+        return any(event in heard and self.listening(event, graph_id) for event in ("spark_run_event", "around"))
+
+    def listening(self, event: str, graph_id: str) -> list[Listener]:
+        """All who watch a run of this graph that is about to begin: methods of handlers and observers, and hooks of plugins."""
+        methods = [told.listener for told in self._methods_for(event) if told.watches(graph_id)]
+        return [*methods, *(_plugins().listeners(event) if event.startswith("spark_") else ())]
 
     async def created(self, checkpoint: GraphCheckpoint, info: CheckpointInfo, *, store: object) -> None:
         """A checkpoint is durable in this store. Whoever restores a graph from what they get here continues there."""

@@ -13,9 +13,9 @@ from spark.graphs.checkpoint.policies.triggers import Trigger
 
 
 class WhenImproved(Trigger):
-    """Due when a metric is better than in every checkpoint of the run before; first when there is one at all.
+    """Due when a metric is better than in every earlier checkpoint of the run; first as soon as there is one.
 
-    What counts is what was saved, by whichever trigger, also before the run was resumed. Where the metric is no finite number,
+    What counts is what was saved, by whichever trigger, even before the run was resumed. If the metric is not a finite number,
     it is not due.
 
     :param metric: a key of the graph's state, ``"loss"``, or the path into a mapping there, ``"eval.loss"``.

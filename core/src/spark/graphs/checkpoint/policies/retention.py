@@ -14,7 +14,7 @@ from spark.wording import raised
 
 
 class Retention(Rule):
-    """A rule that says which checkpoints are kept: by ``keeps``, or by ``select`` where it takes the others to judge one."""
+    """A rule that decides which checkpoints are kept: by ``keeps``, or by ``select`` if judging one takes the others."""
 
     keeps_younger: bool = False
     """If it keeps one checkpoint, it keeps all later ones with no earlier timestamp, so those need not be checked."""
@@ -42,7 +42,7 @@ class Retention(Rule):
 
         Called each time that a checkpoint is made, on the event loop. The latest is kept in any case.
 
-        :param checkpoints: the automatic ones of one graph, by sequence. Not to be changed.
+        :param checkpoints: the automatic ones of one graph, by sequence. Don't change them.
         :param now: the present, aware.
         """
         last = len(checkpoints) - 1
@@ -74,7 +74,7 @@ class KeepLast(Retention):
 
 
 class KeepFor(Retention):
-    """Keeps what is younger than a span of time, given as for ``timedelta``: ``KeepFor(days=7)``."""
+    """Keeps checkpoints that are younger than this, a time to live (TTL): ``KeepFor(days=7)``, as for ``timedelta``."""
 
     name = "keep_for"
     keeps_younger = True

@@ -106,7 +106,7 @@ class RunTrigger:
         except BaseException as error:
             self._stop()
             if isinstance(error, Exception):
-                raise _not_begun(rule, error, "take up what it remembered in the checkpoint") from error
+                raise _not_begun(rule, error, "restore what it remembered in the checkpoint") from error
             raise
 
     def _remember(self, rule: Trigger) -> None:

@@ -30,7 +30,7 @@ class KeepEvery(Retention):
 class KeepDaily(Retention):
     """Keeps the last checkpoint of each day.
 
-    :param days: only of so many days, the latest that have a checkpoint; None: of all.
+    :param days: only of this many days, the latest that have a checkpoint; None: of all.
     :param timezone: whose days, as ``"Europe/Berlin"``.
     """
 
@@ -55,7 +55,7 @@ class KeepDaily(Retention):
 class KeepBest(Retention):
     """Keeps the ``count`` best checkpoints of a graph by a metric; of equally good ones the earlier.
 
-    While a run goes on, its state may still hold a value that was measured long before: what was measured is the earlier one.
+    During a run, the state may still hold a value that was measured long before: what was measured is the earlier one.
 
     :param metric: a key of the graph's state, ``"loss"``, or the path into a mapping there, ``"eval.loss"``. The run records it
         with each checkpoint, so that nothing has to be loaded to compare them.

@@ -15,7 +15,7 @@ from spark.graphs.values.loaded import class_name
 
 
 class Trigger(Rule, ABC):
-    """A rule that says whether a checkpoint is due.
+    """A rule that decides whether a checkpoint is due.
 
     A plain one holds no state: its answer depends on the boundary alone, so one object serves any number of runs. One that has
     to remember something returns another object from ``start``, which belongs to one run and may keep what it likes.
@@ -30,7 +30,7 @@ class Trigger(Rule, ABC):
         return self
 
     def recall(self, memory: Any) -> None:
-        """Take up what ``memory`` returned at the checkpoint from which the run is resumed; called before the first boundary.
+        """Restore what ``memory`` returned at the checkpoint from which the run is resumed; called before the first boundary.
 
         It comes from the store: check what you rely on.
         """
@@ -197,7 +197,7 @@ class CombinedTrigger(CombinedRule, Trigger):
         return memories_of(self.rules) or None
 
     def stop(self) -> None:
-        """Stops each of its rules, also when stopping one of them fails."""
+        """Stops each of its rules, even if stopping one of them fails."""
         failure: Exception | None = None
         for rule in self.rules:
             try:

@@ -1,6 +1,6 @@
 """Which large values of this run become unreferenced when checkpoints are deleted, and when to look for those of earlier runs.
 
-Those of earlier runs to which this one goes on referring are its own from then on.
+Those of earlier runs to which this one keeps referring are its own from then on.
 """
 
 from __future__ import annotations

@@ -12,13 +12,15 @@ from spark.graphs.checkpoint.model import GraphCheckpoint
 class Capture(ABC):
     """A graph at a boundary, by reference to committed values, which never change."""
 
-    __slots__ = ("is_repeat", "timestamp")
+    __slots__ = ("is_repeat", "mark", "timestamp")
 
     def __init__(self) -> None:
         self.timestamp: datetime | None = None
         """When it was taken, if it is saved later."""
         self.is_repeat: bool = False
         """The run ends where it began: the checkpoint that it left here the last time is superseded."""
+        self.mark: int = 0
+        """What those who watch the run may be told of once this is durable."""
 
     @property
     @abstractmethod

@@ -28,7 +28,7 @@ class Continuation(Protocol):
         """The line of that record."""
 
     def known(self, codec: RecordCodec, unknown: Known) -> Known | None:
-        """What a run has to know of it; None where the run writes in another way, so that it can't go on from there.
+        """What a run has to know of it; None where the run writes in another way, so that it can't continue from there.
 
         :param codec: what the run encodes with.
         :param unknown: as of a first record, to be filled in.

@@ -67,7 +67,7 @@ class RunEncoder:
         return known.cache.names
 
     def left(self, info: CheckpointInfo) -> LeftByRun | None:
-        """What the next run can go on from; None where the last record is not sure to be stored as it is known here.
+        """What the next run can continue from; None where the last record is not sure to be stored as it is known here.
 
         :param info: the line of the last record. Nothing is encoded after this.
         """

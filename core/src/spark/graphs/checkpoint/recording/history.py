@@ -10,10 +10,11 @@ from typing import Final
 
 from spark.errors import CheckpointConflictError, CheckpointDamagedError, SequenceTakenError
 from spark.graphs.checkpoint.calls import wrapped
+from spark.graphs.checkpoint.policies.branches import Aside, aside_in
 from spark.graphs.checkpoint.policies.retention import KeepAll, Retention, are_rising
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.records.query import CheckpointQuery
-from spark.graphs.checkpoint.records.record import Record
+from spark.graphs.checkpoint.records.record import Record, RecordHeader
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.checkpoint.storage.listing import Listing
 
@@ -41,7 +42,7 @@ class History:
         """Whether there is a line for each checkpoint."""
         self._with_metadata = retention.reads_metadata
         self.checkpoints: list[CheckpointInfo] = []
-        """Those that are stored and not about to be deleted, by sequence."""
+        """Those of its own branch that are stored and not about to be deleted, by sequence."""
         self.is_rising = True
         """Whether their timestamps rise with their sequences."""
         self.next_sequence = 1
@@ -51,6 +52,10 @@ class History:
         """The last checkpoint that this run has made."""
         self.parent: int | None = None
         """The sequence of the checkpoint that the next one continues."""
+        self.aside: Aside = Aside()
+        """Which checkpoints are those of other branches. Retention leaves these alone."""
+        self.others: list[CheckpointInfo] = []
+        """Those of them that are stored, by sequence."""
         self._anchor: int | None = None
         """The sequence of the automatic record that this run continues. While the run leads the history, it stays in place."""
         self._known_to = 0
@@ -61,21 +66,41 @@ class History:
         self._seen_at = _LONG_AGO
         """When it was last known to be in the store."""
 
-    async def open(self, *, parent: int | None, next_sequence: int | None, now: datetime) -> None:
+    async def open(self, *, parent: int | None, aside: str, next_sequence: int | None, now: datetime) -> None:
         """Look at the history before the run adds to it; ``Recorder.open`` has the parameters."""
         with wrapped(self.backend, "opening the history of graph ", self.graph_id):
             # Asked before looking: what is written after this is in the way of the run's first checkpoint.
             self.next_sequence = next_sequence or await self.backend.next_sequence(self.graph_id)
             listing = await self._list()
-        known = [info for info in listing.infos if info.sequence < self.next_sequence and not info.manual]
+            known = [info for info in listing.infos if info.sequence < self.next_sequence and not info.manual]
+            if parent is None and known:  # a run that begins anew leaves branches as they are
+                aside = await self._aside_at(known[-1])
         if next_sequence is not None and any(info.sequence == parent for info in known):
             self._anchor = parent
         self.parent = parent
         self.latest_sequence = known[-1].sequence if known else 0
         self.found = known[-1] if known and not listing.damaged else None
         self._opened_at, self._known_to, self._seen_at = self.next_sequence, self.next_sequence - 1, now
+        self.aside = Aside.of(aside)
+        if parent is not None and parent < self.latest_sequence:
+            self.aside = self.aside.with_range(parent + 1, self.latest_sequence)
+        if self.aside and not listing.damaged:
+            self.aside = self.aside.only_with(info.sequence for info in known)
         if self.remembers:
+            if self.aside:
+                self.others = [info for info in known if info.sequence in self.aside]
+                known = [info for info in known if info.sequence not in self.aside]
             self.checkpoints, self.is_rising = known, are_rising(known)
+
+    async def _aside_at(self, latest: CheckpointInfo) -> str:
+        """What the latest automatic checkpoint says of other branches."""
+        if latest.metadata:  # the listing said it
+            return aside_in(latest.metadata)
+        header = (await self.backend.latest_headers([self.graph_id])).headers.get(self.graph_id)
+        if header is None or header.sequence != latest.sequence:  # one that was made by hand comes after it
+            record = await self.backend.get(self.graph_id, latest.sequence)
+            header = record.header if record is not None else None
+        return aside_in(header.metadata) if header is not None else ""
 
     def continues(self, info: CheckpointInfo) -> bool:
         """Whether the run's first checkpoint follows this record directly: then that stays in place while the run leads, and
@@ -87,6 +112,11 @@ class History:
             return False
         self._anchor = info.sequence
         return True
+
+    def leads(self, header: RecordHeader) -> bool:
+        """Whether this is the latest record that the run knows, in its own store or in one that has the very same."""
+        own = self.latest if self.latest is not None else self.found
+        return own is not None and (own.sequence, own.timestamp) == (header.sequence, header.timestamp)
 
     @property
     def has_grown(self) -> bool:
@@ -102,13 +132,19 @@ class History:
 
     def remove(self, checkpoints: Iterable[CheckpointInfo]) -> None:
         """These are about to be deleted."""
-        known = self.checkpoints
+        known, others = self.checkpoints, self.others
         for info in checkpoints:  # mostly the oldest
+            if others and info.sequence in self.aside:
+                others.remove(info)
+                continue
             del known[0 if known[0] is info else bisect_left(known, info.sequence, key=SEQUENCE)]
 
     def restore(self, checkpoints: Iterable[CheckpointInfo]) -> None:
         """These could not be deleted."""
-        self.checkpoints = sorted([*self.checkpoints, *checkpoints], key=SEQUENCE)
+        left = [*checkpoints]
+        self.others = sorted([*self.others, *(info for info in left if info.sequence in self.aside)], key=SEQUENCE)
+        own = (info for info in left if info.sequence not in self.aside)
+        self.checkpoints = sorted([*self.checkpoints, *own], key=SEQUENCE)
 
     def was_paused(self, now: datetime) -> bool:
         """Whether this run has not seen its history for so long that anything may have happened to it."""
@@ -124,7 +160,8 @@ class History:
         if free <= self._known_to:
             raise CheckpointConflictError(
                 f"This run of graph {self.graph_id!r} stopped: the store no longer knows checkpoint {self._known_to}. The graph "
-                "was forgotten meanwhile, or the store was restored from an older copy. Nothing was written. Start a new run."
+                "was forgotten in the meantime, or the store was restored from an older copy. Nothing was written. "
+                "Start a new run."
             )
 
     async def holds(self, record: Record) -> bool:

@@ -155,7 +155,11 @@ class Pruner:
         self, checkpoints: Sequence[CheckpointInfo], newest: CheckpointInfo, retired: Sequence[str]
     ) -> list[str]:
         to_delete = {info.sequence for info in checkpoints}
-        kept = [info.sequence for info in self._history.checkpoints if info.sequence not in to_delete]
+        history = self._history
+        stored = (
+            sorted([*history.checkpoints, *history.others], key=SEQUENCE) if history.others else history.checkpoints
+        )
+        kept = [info.sequence for info in stored if info.sequence not in to_delete]
         return self._blob_tracker.unreferenced(kept, retired=retired, until=newest.sequence)
 
     async def _tell_deleted(self, surplus: Surplus) -> list[CheckpointInfo]:

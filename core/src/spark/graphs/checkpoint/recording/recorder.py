@@ -7,11 +7,14 @@ and how a run encodes its checkpoints of ``encoder``.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from datetime import datetime
 from random import Random
+from typing import Any, Protocol
 
 from spark.errors import SequenceTakenError, SparkError
 from spark.graphs.checkpoint.calls import ATTEMPTS, failure, never_free
+from spark.graphs.checkpoint.derived.notices import lead, stop_leading
 from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.observers.observers import Observers
 from spark.graphs.checkpoint.policies.retention import Retention
@@ -24,6 +27,18 @@ from spark.graphs.checkpoint.recording.superseding import superseded_by
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
 from spark.graphs.clock import SYSTEM_CLOCK, SYSTEM_RANDOM, Clock, random_hex
+
+
+class SavingWatch(Protocol):
+    """Who watches a run, as its recorder knows them."""
+
+    def save(
+        self, capture: Capture, save: Callable[[Capture], Coroutine[Any, Any, CheckpointInfo]]
+    ) -> Coroutine[Any, Any, CheckpointInfo]:
+        """Save a checkpoint by this function, and do what is to be done around it."""
+
+    def stored(self, capture: Capture, info: CheckpointInfo) -> None:
+        """A checkpoint is durable."""
 
 
 class Recorder:
@@ -50,17 +65,21 @@ class Recorder:
         self._pruner = Pruner(self.history, backend, retention=retention, observers=observers, writer=writer)
         self.now = clock.utc_now
         """The present, in UTC."""
+        self.watch: SavingWatch | None = None
+        """Who watches the run; None while nobody does."""
 
-    async def open(self, *, parent: int | None, next_sequence: int | None = None) -> None:
+    async def open(self, *, parent: int | None, aside: str = "", next_sequence: int | None = None) -> None:
         """Look at the history before the run adds to it.
 
         :param parent: the sequence of the checkpoint that the run continues from, if any.
+        :param aside: what that one says of other branches.
         :param next_sequence: what the store was to give out next when it was asked what to continue from; None when it was not.
             So whatever is found there now was written by somebody else.
         """
         await self._observers.discover()
-        await self.history.open(parent=parent, next_sequence=next_sequence, now=self.now())
+        await self.history.open(parent=parent, aside=aside, next_sequence=next_sequence, now=self.now())
         self._pruner.begin()
+        lead(self.history)
 
     def continue_from(self, continuation: Continuation | None) -> None:
         """Refer to what the graph's latest record refers to, and write only what is new, if that is the record to continue.
@@ -71,17 +90,21 @@ class Recorder:
             self._pruner.take_over(self._encoder.continue_from(continuation))
 
     def left(self) -> Continuation | None:
-        """What the next run can go on from, once this one has ended."""
+        """What the next run can continue from, once this one has ended."""
+        stop_leading(self.history)
         latest = self.history.latest
         return self._encoder.left(latest) if latest is not None else None
 
-    async def record(self, capture: Capture) -> CheckpointInfo:
+    def record(self, capture: Capture) -> Coroutine[Any, Any, CheckpointInfo]:
         """Make one checkpoint: when this returns, it is durable, and observers have been notified.
 
         :raises SerializationError: a value can't be saved; nothing was written.
         :raises CheckpointConflictError: somebody else continued this graph.
         :raises BackendError: the storage failed; earlier checkpoints are intact.
         """
+        return self._record(capture) if self.watch is None else self.watch.save(capture, self._record)
+
+    async def _record(self, capture: Capture) -> CheckpointInfo:
         try:
             info, parent, surplus = await self._store(capture, self.now())
         except Exception as error:
@@ -136,6 +159,8 @@ class Recorder:
             if encoder.retired:
                 pruner.stored(info, retired=encoder.retired)
             encoder.stored()
+            if self.watch is not None:
+                self.watch.stored(capture, info)
             return info, parent, surplus
         raise never_free(backend, self._graph_id)
 

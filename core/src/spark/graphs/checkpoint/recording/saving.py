@@ -10,7 +10,7 @@ from typing import Final
 
 from spark.graphs.checkpoint.configuration.config import Durability
 from spark.graphs.checkpoint.recording.capture import Capture
-from spark.graphs.checkpoint.recording.recorder import Recorder
+from spark.graphs.checkpoint.recording.recorder import Recorder, SavingWatch
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.concurrency.uncancellable import wait_uncancellable
 
@@ -28,6 +28,10 @@ class Saver(ABC):
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
+
+    def watch_with(self, watch: SavingWatch) -> None:
+        """Let those who watch the run know of its checkpoints."""
+        self._recorder.watch = watch
 
     @property
     def latest_sequence(self) -> int | None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from spark.graphs.checkpoint.maintenance.loading import load
 from spark.graphs.checkpoint.recording.capture import Capture
-from spark.graphs.checkpoint.recording.history import History
+from spark.graphs.checkpoint.recording.history import SEQUENCE, History
 from spark.graphs.checkpoint.records.info import CheckpointInfo
 from spark.graphs.checkpoint.serialization.classes.sameness import is_same
 from spark.graphs.checkpoint.storage.backend import CheckpointBackend
@@ -22,9 +22,9 @@ async def superseded_by(capture: Capture, history: History, backend: CheckpointB
 
     :param capture: of a run that has not committed anything since it began at ``history.parent``.
     """
-    if not history.checkpoints:
+    latest = max([*history.checkpoints[-1:], *history.others[-1:]], key=SEQUENCE, default=None)
+    if latest is None:
         return None
-    latest = history.checkpoints[-1]
     with suppress(Exception):  # one that can't be read stays where it is
         record = await backend.get(latest.graph_id, latest.sequence)
         if record is not None and _left_by_same_run(record.header.metadata, capture.sections["execution_metadata"]):

@@ -153,8 +153,7 @@ class NewBlobs:
         :param count: at most how many values are read from an encoded value.
         :raises SerializationError: a codec fails.
         """
-        self._count += 1
-        name = f"{sequence:0{_DIGITS}d}-{self.writer}-{self._count}"
+        name = self.new_name(sequence)
 
         def admits(size: int) -> bool:
             members = 0 if isinstance(content, Pieces) else most_members(content, count, stored=size)
@@ -178,6 +177,11 @@ class NewBlobs:
         self.unstored[ref.name] = stored
         self.held += _held(stored)
         return ref
+
+    def new_name(self, sequence: int) -> str:
+        """A name that no blob has, for one that is made for the record with this sequence."""
+        self._count += 1
+        return f"{sequence:0{_DIGITS}d}-{self.writer}-{self._count}"
 
     def ahead(self) -> dict[str, bytes]:
         """What can be stored ahead of the record: what takes memory."""

@@ -72,6 +72,12 @@ class Buffers:
         self.clear()
         return chunks
 
+    def take_views(self) -> list[memoryview]:
+        """Everything that was kept, one after the other; from now on nothing is kept."""
+        views = [*self._views]
+        self.clear()
+        return views
+
     def clear(self) -> None:
         """Keep nothing."""
         self.size = 0
@@ -81,7 +87,7 @@ class Buffers:
 class StoredBuffers:
     """The large buffers of the value that is just being read."""
 
-    def __init__(self, chunks: Sequence[bytes]) -> None:
+    def __init__(self, chunks: Sequence[bytes | memoryview]) -> None:
         self._chunks = chunks
         self._ends = list(accumulate(map(len, chunks)))
         self._left = self._ends[-1] if chunks else 0

@@ -14,7 +14,7 @@ Older releases stored ``{"$parts": {"0": reference or {"values": {…}}, …}}``
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any, Final
 
@@ -71,6 +71,20 @@ def parts_of(content: dict[str, Any]) -> Iterator[tuple[dict[Any, int | float], 
             dict(zip(places if is_list else values, places, strict=True)),
             [*map(_number, removed)] if is_list else removed,
         )
+
+
+def values_of(parts: Iterable[Any], removed: Any) -> dict[str, Any]:
+    """The values in these parts of a mapping by their keys: of several of one key, the last one counts.
+
+    :param removed: what stands for a key that was removed.
+    :raises CheckpointDamagedError: the parts are not valid.
+    """
+    found: dict[str, Any] = {}
+    for part in parts:
+        values = _values(part)
+        found |= dict.fromkeys(_removed(part), removed)
+        found |= values
+    return found
 
 
 def joined(tree: Any) -> Any:

@@ -36,7 +36,7 @@ class Codec(ABC):
     def encode(self, data: bytes) -> bytes:
         """What is stored instead of these bytes. Equal bytes need not become equal ones.
 
-        :raises Exception: whatever its library raises; nothing is stored then.
+        :raises Exception: whatever its library raises; then nothing is stored.
         """
 
     @abstractmethod
@@ -87,7 +87,8 @@ def pack(
             return packed, name
     names = ", ".join(map(repr, codec_names(codecs)))
     raise SerializationError(
-        f"What the codecs {names} make of {len(raw):,} bytes is so short that a reader would take it for a bomb. To save space, "
+        f"What the codecs {names} make of {len(raw):,} bytes is so short that a reader would take it for a decompression "
+        "bomb. To save space, "
         "use compression=, which is left out in such a case. Nothing was written."
     )
 

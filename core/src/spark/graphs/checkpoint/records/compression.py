@@ -83,7 +83,9 @@ def unpack(stored: bytes, name: str, *, raw_size: int, what: str) -> bytes:
     except ImportError as error:
         raise DeserializationError(f"{what} is intact, but can't be unpacked: {error}.") from error
     except MemoryError as error:
-        raise CheckpointDamagedError(f"there is not enough memory for its {raw_size} bytes") from error
+        raise DeserializationError(
+            f"{what} can't be unpacked: there is not enough memory for its {raw_size} bytes."
+        ) from error
 
 
 def _decompress(packed: bytes, name: str, raw_size: int) -> bytes:

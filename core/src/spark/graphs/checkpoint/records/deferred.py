@@ -121,7 +121,7 @@ class DeferredRecord(Record):
         return self.encoded().payload
 
     def info(self) -> CheckpointInfo:
-        return CheckpointInfo.deferred(self.graph_id, self.sequence, self._timestamp, find=self._find)
+        return CheckpointInfo.deferred(self.graph_id, self.sequence, self._timestamp, self._parent, find=self._find)
 
     def _find(self, name: str) -> Any:
         """A field of its line."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
+from spark.errors import CheckpointDamagedError, DeserializationError, SparkError
+from spark.graphs.checkpoint.records.limits import SHORTAGES, shortage
+
 
 class Format(ABC):
     """How the payload of a record is written.
@@ -62,11 +65,11 @@ class Format(ABC):
 
     def opening(self, count: int) -> bytes:
         """What stands before the members of a mapping with so many. Only for formats that compose."""
-        raise NotImplementedError(f"The format {self.name!r} says that it composes, and has no opening().")
+        raise NotImplementedError(f"The format {self.name!r} declares composes = True, but has no opening().")
 
     def key(self, name: str) -> bytes:
         """What stands before the value of a mapping's member. Only for formats that compose."""
-        raise NotImplementedError(f"The format {self.name!r} says that it composes, and has no key().")
+        raise NotImplementedError(f"The format {self.name!r} declares composes = True, but has no key().")
 
     def sign(self, message: bytes) -> str:
         """A signature in hex over header and payload, or ``""`` when the format has no key."""
@@ -75,6 +78,23 @@ class Format(ABC):
     def verify(self, message: bytes, signature: str) -> bool:
         """Whether ``signature`` is right for ``message``; True when the format has no key. Asked before ``loads``."""
         return True
+
+
+def parsed(format: Format, raw: bytes, what: str) -> Any:
+    """The tree that a format makes of these bytes.
+
+    :param what: whose bytes these are, for messages.
+    :raises DeserializationError: this process has too little memory or stack for it.
+    :raises CheckpointDamagedError: they are not of this format; the text says what they should be.
+    """
+    try:
+        return format.loads(raw)
+    except SparkError:
+        raise
+    except SHORTAGES as error:
+        raise DeserializationError(f"{what} can't be read: {shortage(error)}") from error
+    except Exception as error:
+        raise CheckpointDamagedError(f"the {format.name} it should be ({type(error).__name__}: {error})") from error
 
 
 def is_signed(format: Format) -> bool:

@@ -30,9 +30,13 @@ class CheckpointInfo:
     metadata: Mapping[str, Scalar] = field(default_factory=dict, compare=False)
     """The short scalars of its metadata: ``iteration``, metrics, what was given by hand. Listings may leave it empty, unless they
     are asked for it: ``with_metadata=True``."""
+    parent: int | None = field(default=None, compare=False)
+    """The sequence that it continues, if any. In listings it is where ``metadata`` is."""
 
     @classmethod
-    def deferred(cls, graph_id: str, sequence: int, timestamp: datetime, *, find: Callable[[str], Any]) -> Self:
+    def deferred(
+        cls, graph_id: str, sequence: int, timestamp: datetime, parent: int | None, *, find: Callable[[str], Any]
+    ) -> Self:
         """The line of an automatic checkpoint of which the other fields are found when they are read.
 
         :param find: given the name of one of these, returns its value, the same each time.
@@ -41,6 +45,7 @@ class CheckpointInfo:
         line.graph_id = graph_id
         line.sequence = sequence
         line.timestamp = timestamp
+        line.parent = parent
         line._find = find  # type: ignore[attr-defined]
         return line
 

@@ -15,6 +15,8 @@ from typing import Any, Final, NoReturn
 from spark.errors import DeserializationError, GraphDefinitionError
 from spark.graphs.checkpoint.records.compression import LARGEST_RATIO
 
+SHORTAGES: Final = (MemoryError, RecursionError)
+"""What this process has too little of for a load, whatever is stored."""
 MEMBERS_PER_BYTE: Final = 4
 """A stored byte may stand for so many members, without asking."""
 
@@ -139,6 +141,13 @@ class Inflation:
         if self._values:
             for name in names:
                 self._values.pop(name, None)
+
+
+def shortage(error: BaseException) -> str:
+    """What to do where loading ended in one of ``SHORTAGES``: that says nothing about what is stored."""
+    if isinstance(error, RecursionError):
+        return "Python's stack is nearly used up; load from a less deeply nested call."
+    return "there is not enough memory for it; load it where there is more. What is stored may well be intact."
 
 
 def _extra(size: int, raw_size: int, members: int) -> tuple[int, int]:

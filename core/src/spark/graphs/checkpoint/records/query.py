@@ -26,7 +26,7 @@ _quoted: Final = lru_cache(maxsize=1024)(quote)
 class CheckpointQuery:
     """A question about stored checkpoints. What is not given does not narrow the answer.
 
-    :raises GraphDefinitionError: an argument is not what it should be.
+    :raises GraphDefinitionError: an argument is not valid.
     """
 
     graph_id: str | None = None
@@ -83,7 +83,7 @@ def check_limit(limit: int | None) -> None:
 def checked_moment(name: str, moment: datetime | None) -> datetime | None:
     """The moment in UTC, if one was given; naive means local time.
 
-    :raises GraphDefinitionError: it is no datetime.
+    :raises GraphDefinitionError: it is not a datetime.
     """
     if moment is None:
         return None

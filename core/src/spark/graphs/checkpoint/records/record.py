@@ -190,6 +190,7 @@ class Record:
             size=header.size,
             manual=header.manual,
             metadata=header.metadata,
+            parent=header.parent,
         )
 
 

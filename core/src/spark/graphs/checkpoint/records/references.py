@@ -51,6 +51,14 @@ def references(spots: Iterable[Spot]) -> list[Reference]:
     return found
 
 
+def is_reference(tree: Any) -> bool:
+    """Whether this stands for a value that is stored elsewhere, or may refer to such values.
+
+    :raises CheckpointDamagedError: it is meant to be that, and is not.
+    """
+    return BlobRef.of(tree) is not None or content_of(tree) is not None or buffered_parts(tree) is not None
+
+
 def layouts(spots: Iterable[Spot], found: Iterable[Reference]) -> dict[str, Layout]:
     """How sections are stored, by their names, before what is in chunks is joined.
 

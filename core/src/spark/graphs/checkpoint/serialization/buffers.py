@@ -42,9 +42,7 @@ def write_buffer(value: Any, *, keep: KeepBuffer | None, takes_bytes: bool) -> A
 def _in_a_row(value: Any) -> memoryview:
     view = memoryview(value)
     if view.ndim != 1 or view.format != "B" or not view.c_contiguous:
-        raise Unsaveable(
-            "it is a memoryview of something else than bytes in a row. Use its cast('B'), or bytes(…) of it."
-        )
+        raise Unsaveable("it is a memoryview that is not contiguous bytes. Use its cast('B'), or bytes(…) of it.")
     return view
 
 

@@ -72,8 +72,13 @@ def _read_deque(reader: Reader, content: Any) -> deque[Any]:
 
 def _read_default_dict(reader: Reader, content: Any) -> defaultdict[Any, Any]:
     tree, name = content
-    factory = None if name is None else _FACTORIES.get(name) or reader.names.find(name, _FACTORY)
+    factory = None if name is None else builtin_factory(name) or reader.names.find(name, _FACTORY)
     return defaultdict(factory, reader.read_dict(tree))
+
+
+def builtin_factory(name: Any) -> type | None:
+    """The class with this name, if it is one of those that every program has."""
+    return _FACTORIES.get(name)
 
 
 def _read_counter(reader: Reader, content: Any) -> Counter[Any]:

@@ -86,7 +86,7 @@ class CostBudget:
 
 
 def encoding_cost(value: Any, *, limit: int) -> int:
-    """About how many small values a value amounts to. It stops counting past the limit, also where a value contains itself."""
+    """About how many small values a value amounts to. It stops counting past the limit, even where a value contains itself."""
     total, pending = 0, [value]
     while pending and total <= limit:
         item = pending.pop()

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from spark.errors import CheckpointDamagedError, DeserializationError, SparkError
 from spark.graphs.checkpoint.records.buffers import BUFFERED, StoredBuffers
-from spark.graphs.checkpoint.records.limits import DEFAULT_LIMITS, ReadLimits, collides
+from spark.graphs.checkpoint.records.limits import DEFAULT_LIMITS, SHORTAGES, ReadLimits, collides, shortage
 from spark.graphs.checkpoint.serialization.buffers import BUFFER_READERS, read_buffered
 from spark.graphs.checkpoint.serialization.classes.plain_classes import read_dataclass, read_enum, read_named_tuple
 from spark.graphs.checkpoint.serialization.classes.pydantic_models import read_generic, read_model
@@ -251,10 +251,8 @@ class _Unreadable(Exception):
         where = self.path or "The value"
         if isinstance(self.cause, DeserializationError):
             return DeserializationError(f"{where} can't be rebuilt: {self.cause}")
-        if isinstance(self.cause, RecursionError):
-            return DeserializationError(
-                f"{where} can't be rebuilt: Python's stack is nearly used up; load from a less deeply nested call."
-            )
+        if isinstance(self.cause, SHORTAGES):
+            return DeserializationError(f"{where} can't be rebuilt: {shortage(self.cause)}")
         return CheckpointDamagedError(f"{where} is not what a checkpoint should hold there: {describe(self.cause)}.")
 
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 
 class CheckpointSerializer:
-    """The object hook: turn your own types into something that can be saved, and back. Override both methods.
+    """The object hook: convert your own types to values that can be saved, and back. Override both methods.
 
     ``serialize`` sees every object on the way down, containers, keys and plain values too; what it returns instead is
     taken as it is, and its children are offered next. ``deserialize`` sees every value on the way up, children first.

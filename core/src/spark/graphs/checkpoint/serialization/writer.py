@@ -44,7 +44,7 @@ _FEW: Final = 16
 _SHORT: Final = 256
 """and texts of so many characters."""
 _ENDLESS: Final = (
-    "it refers to the same lists or dicts over and over, and each would be written as often as that. Store such a part once, "
+    "it refers to the same lists or dicts again and again, and each would be written that many times. Store such a part once, "
     "under a key of its own, and refer to it by that key."
 )
 _SMALLEST, _LARGEST = -(2**63) + 1, 2**63 - 1

@@ -1,5 +1,8 @@
 """What authors of backends and formats import: the promises that they keep, what is stored, and blocking work."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
 from spark.graphs.checkpoint.encoding.choosing import Chosen
 from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.ids import DERIVED_KINDS, automatic_id, derived_id, is_derived, parse_automatic_id
@@ -31,6 +34,10 @@ from spark.graphs.concurrency.blocking import Reply, run_blocking
 from spark.graphs.concurrency.forks import ForkGate, renew_after_fork
 from spark.graphs.concurrency.uncancellable import wait_uncancellable
 
+if TYPE_CHECKING:
+    from spark.graphs.checkpoint.storage.absent import path_not_found, store_not_found
+    from spark.graphs.checkpoint.storage.usage import Usage
+
 __all__ = [
     "DERIVED_KINDS",
     "LONGEST_HEAD",
@@ -58,6 +65,7 @@ __all__ = [
     "Reply",
     "Section",
     "SmallIO",
+    "Usage",
     "automatic_id",
     "check_size",
     "codec_class",
@@ -70,11 +78,26 @@ __all__ = [
     "is_derived",
     "page_of",
     "parse_automatic_id",
+    "path_not_found",
     "read_head",
     "renew_after_fork",
     "run_blocking",
     "split_options",
+    "store_not_found",
     "unframe",
     "wait_uncancellable",
     "written_members",
 ]
+
+
+_RARE: Final = {"Usage": "usage", "path_not_found": "absent", "store_not_found": "absent"}
+"""What no run needs, and the module it is imported from on first use."""
+
+
+if not TYPE_CHECKING:  # or a misspelt import would have a type: Any
+
+    def __getattr__(name: str) -> Any:
+        if name not in _RARE:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(f"{__name__}.{_RARE[name]}"), name)
+        return value

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias
 
 from spark.errors import BackendError, CheckpointDamagedError, DeletionError
 from spark.graphs.checkpoint.calls import ATTEMPTS
@@ -21,15 +21,16 @@ from spark.graphs.checkpoint.storage.io import InlineLimits, checked_inline_io
 from spark.graphs.checkpoint.storage.listing import DamagedRecord, LatestHeaders, Listing, Records, in_batches, page_of
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from spark.graphs.checkpoint.records.codecs import Codec
     from spark.graphs.checkpoint.records.formats import Format
     from spark.graphs.checkpoint.records.limits import ReadLimits
     from spark.graphs.checkpoint.records.query import CheckpointQuery
-    from spark.graphs.checkpoint.records.record import Record, RecordHeader
+    from spark.graphs.checkpoint.records.record import Record
     from spark.graphs.checkpoint.serialization.serializer import CheckpointSerializer
+    from spark.graphs.checkpoint.storage.usage import Usage
 
-_AT_ONCE: Final = 1000
-"""Graphs whose headers are asked for at once."""
 Sequences: TypeAlias = list[int]
 Names: TypeAlias = list[str]
 
@@ -37,24 +38,25 @@ Names: TypeAlias = list[str]
 class CheckpointBackend(ABC):
     """Where checkpoints are kept.
 
-    Six methods are abstract: ``put``, ``get``, ``latest``, ``list``, ``next_sequence`` and ``delete``. The others work by
-    these, and a store overrides them where it can do the same in one act: a transaction, a request, a look at a folder.
+    Six methods are abstract: ``put``, ``get``, ``latest``, ``list``, ``next_sequence`` and ``delete``. The others call these,
+    and a store overrides them where it can do the same in one operation: a transaction, a request, a look at a folder.
 
     **Addresses.** The address of a record is (graph id, sequence). A sequence is used once: never overwritten, and never used
     again after its record was deleted. Only ``forget`` frees the sequences of a graph.
 
     **Callers.** All methods may be called concurrently, from several processes, and from one event loop after another; none
     of them blocks the event loop. When a call is cancelled, its effect has either happened or never will: nothing continues
-    behind the caller's back.
+    after the call has ended.
 
-    **Damage.** What stands in the place of a record and can't be read as one is never passed over. A method that returns one
+    **Damage.** Anything in the place of a record that can't be read as one is never skipped. A method that returns one
     record raises ``CheckpointDamagedError``; one that returns many reports it among the ``damaged``, and it hides no other.
 
     **Large values.** A record may refer to values that are stored beside it, by name (``keeps_blobs``). Its header declares
     whether its payload tells which: ``references_in_payload``, stored and returned like every other field. As long as there is
     a record that does not tell, or that is damaged, the core removes no large value of its graph.
 
-    **Failures.** Any method may raise ``BackendError``: the storage failed. Earlier records are intact then.
+    **Failures.** Any method may raise ``BackendError``: the storage failed. Earlier records are intact then. A backend that takes
+    ``create`` makes no store with ``create=False``: if there is none, any method raises ``StoreNotFoundError``.
     """
 
     name: str = ""
@@ -83,7 +85,9 @@ class CheckpointBackend(ABC):
         serializer: Chosen[CheckpointSerializer] | None = None,
         limits: ReadLimits | Mapping[str, int] | None = None,
         inline_io: bool = True,
+        create: bool = True,
     ) -> None:
+        self.creates: bool = create
         self.inline_io: bool = checked_inline_io(inline_io)
         """Small and fast I/O may run in the event loop's thread (see ``SmallIO``); False: no I/O ever does."""
         self.record_codec: RecordCodec = RecordCodec(
@@ -110,7 +114,7 @@ class CheckpointBackend(ABC):
     async def put(self, record: Record) -> None:
         """Store a record under its (graph id, sequence), and return when it is durable.
 
-        The check that the sequence was never used and the write are one atomic act. A record whose header says
+        The check that the sequence was never used and the write are one atomic operation. A record whose header says
         ``manual`` can afterwards be found by its ``checkpoint_id``. Where blobs are kept, those of the record are durable
         before it can be seen.
 
@@ -152,7 +156,7 @@ class CheckpointBackend(ABC):
     async def get_latest(self, graph_id: str) -> Record | None:
         """The record with the highest sequence, or None when the graph has none.
 
-        A store that can answer in one act does so. Here it is ``latest``, and then ``get``.
+        A store that can answer in one operation does so. Here it is ``latest``, and then ``get``.
 
         :raises CheckpointDamagedError: the last record can't be read; an older one would be a guess.
         """
@@ -236,21 +240,12 @@ class CheckpointBackend(ABC):
         A store that answers in one query does so. Here it is ``graph_ids``, and then ``latest_headers`` of many at a time.
 
         :param prefix: only of ids that begin with this text; ``after`` as for ``graph_ids``.
-        :param limit: at most so many, the first ones in the order of ids.
+        :param limit: at most this many, the first ones in the order of ids.
         :param reasons: only those with one of these texts as ``reason`` in their metadata. Damaged ones may be left out then.
         """
-        ids = await self.graph_ids(prefix, after=after, limit=limit if reasons is None else None)
-        found = LatestHeaders({})
-        for start in range(0, len(ids), _AT_ONCE):
-            latest = await self.latest_headers(ids[start : start + _AT_ONCE])
-            found.damaged.extend(latest.damaged)
-            for graph_id, header in sorted(latest.headers.items()):
-                if limit is not None and len(found.headers) >= limit:
-                    return found
-                made_by_run = await _before_those_by_hand(self, header) if header.manual else header
-                if reasons is None or made_by_run.metadata.get("reason") in reasons:
-                    found.headers[graph_id] = made_by_run
-        return found
+        from spark.graphs.checkpoint.storage.latest_runs import latest_runs  # no run asks for it
+
+        return await latest_runs(self, prefix, after=after, limit=limit, reasons=reasons)
 
     # List.
 
@@ -263,10 +258,10 @@ class CheckpointBackend(ABC):
         """
 
     async def query(self, query: CheckpointQuery) -> Listing:
-        """The checkpoints that a query asks for, and the damaged records that the search came upon.
+        """The checkpoints that a query asks for, and the damaged records that the search found.
 
-        Where it asks for lines ``with_metadata``, they have that of the records' headers. A store that can search does so itself.
-        Here names are looked at first, and records only where metadata is asked for.
+        Where it asks for lines ``with_metadata``, they have that of the records' headers, and their parents. A store that can
+        search does so itself. Here names are looked at first, and records only where metadata is asked for.
         """
         listing = await self.list(query.graph_id)
         wanted = [info for info in query.ordered(listing.infos) if query.covers(info.timestamp)]
@@ -282,12 +277,21 @@ class CheckpointBackend(ABC):
 
         :param prefix: only ids that begin with this text.
         :param after: only ids that come after this text: the last id of a page asks for the next one.
-        :param limit: at most so many; None means all.
+        :param limit: at most this many; None means all.
         """
         listing = await self.list()
         readable = {info.graph_id for info in listing.infos}
         damaged = {each.graph_id for each in listing.damaged if each.graph_id is not None}
         return page_of(readable | damaged, prefix, after=after, limit=limit)
+
+    async def usage(self, graph_ids: Sequence[str] | None = None) -> dict[str, Usage]:
+        """What these graphs take up, by graph id, as far as they have anything; with None, all of them, in the order of ids.
+
+        A store that can add up by itself does so. Here it is ``list``, and then large values are read to see how long they are.
+        """
+        from spark.graphs.checkpoint.storage.usage import measured  # no run asks for it
+
+        return await measured(self, await self.graph_ids() if graph_ids is None else graph_ids)
 
     # Delete.
 
@@ -331,6 +335,16 @@ class CheckpointBackend(ABC):
         deleted = await self.delete_many(graph_id, (await self.list(graph_id)).sequences())
         await self.delete_blobs(graph_id, await self.blob_names(graph_id))
         return deleted
+
+    async def forget_empty(self, prefix: str, *, older_than: timedelta) -> int:
+        """Forget those graphs that have had no record for so long, and with them that their sequences were used; how many.
+
+        The core asks for it where nobody relies on old sequences any more: for the claims of runs that have ended. A store does
+        it in which such graphs make listings longer. Here none is forgotten.
+
+        :param prefix: only of ids that begin with this text.
+        """
+        return 0
 
     # Large values: for a store with ``keeps_blobs``, which has all but the first.
 
@@ -384,23 +398,13 @@ async def _with_metadata(backend: CheckpointBackend, listing: Listing, query: Ch
         damaged += read.damaged
         headers = {sequence: record.header for sequence, record in read.records.items()}
         found += [
-            replace(info, metadata=headers[info.sequence].metadata)
+            replace(info, metadata=headers[info.sequence].metadata, parent=headers[info.sequence].parent)
             for info in batch
             if info.sequence in headers and query.fits(headers[info.sequence].metadata)
         ]
         if query.limit is not None and len(found) >= query.limit:
             break
     return Listing(found[: query.limit], damaged)
-
-
-async def _before_those_by_hand(backend: CheckpointBackend, latest: RecordHeader) -> RecordHeader:
-    """The header of the latest record of a graph that was not made by hand; the given one when there is none."""
-    listing = await backend.list(latest.graph_id)
-    for info in reversed(listing.infos):
-        record = await backend.get(info.graph_id, info.sequence) if not info.manual else None
-        if record is not None:
-            return record.header
-    return latest
 
 
 def _place(graph_id: str, sequence: int | None = None) -> str:

@@ -51,7 +51,7 @@ class Listing:
         return listing
 
     def sequences(self) -> list[int]:
-        """The sequences of all records of one graph, also of those that are damaged, rising."""
+        """The sequences of all records of one graph, even of those that are damaged, rising."""
         damaged = (each.sequence for each in self.damaged if each.sequence is not None)
         return sorted({*damaged, *(info.sequence for info in self.infos)})
 

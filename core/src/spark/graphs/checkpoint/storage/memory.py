@@ -35,6 +35,10 @@ class InMemoryCheckpointBackend(CheckpointBackend):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        if not self.creates:
+            from spark.graphs.checkpoint.storage.absent import store_not_found  # after a mistake only
+
+            raise store_not_found("memory://", "what is in memory ends with the process that made it", cure=_LASTS)
         self._graphs: dict[str, dict[int, Record]] = {}
         """Records by graph id and sequence, in the order of sequences."""
         self._deleted_up_to: dict[str, int] = {}
@@ -146,6 +150,7 @@ class InMemoryCheckpointBackend(CheckpointBackend):
         return [*self._graphs.pop(graph_id, {})]
 
 
+_LASTS: Final = "Name a store that lasts, for instance sqlite:///runs.db."
 _OWN: Final[Mapping[str, Any]] = {
     name: getattr(InMemoryCheckpointBackend, name) for name in ("put", "delete", "delete_many", "delete_blobs")
 }

@@ -13,16 +13,21 @@ from spark.graphs.checkpoint.storage.url_options import split_options
 _SCHEME: Final = r"([A-Za-z][A-Za-z0-9+.-]*):"
 
 
-def open_backend(url_or_name: str, **options: Any) -> CheckpointBackend:
+def open_backend(url_or_name: str, *, create: bool = True, **options: Any) -> CheckpointBackend:
     """The backend that a URL describes, or a new one of the named class; the options go to its constructor.
 
-    A URL of any backend may have those in its query that all have, as in ``sqlite:///runs.db?format=msgpack``; the same option
-    as an argument wins.
+    The query of any backend's URL may have the options that all backends have, as in ``sqlite:///runs.db?format=msgpack``; the
+    same option as an argument wins.
 
+    :param create: False, for reading only: if there is no store, none is created, and the first call, or this one, raises
+        ``StoreNotFoundError``. Third-party backends without this option are opened as usual.
     :raises PluginError: as ``backend_class`` does.
+    :raises StoreNotFoundError: it can't have been made before, as in memory, and was not to be made now.
     :raises ValueError: the URL is not one of this backend's, or its name alone does not say where checkpoints go.
     """
     backend = backend_class(url_or_name)
+    if not create:
+        options |= without_creating(backend)
     try:
         if not _scheme_of(url_or_name):
             return _named(url_or_name, backend, options)
@@ -51,6 +56,13 @@ def backend_class(url_or_name: str) -> type[CheckpointBackend]:
         return class_of(*claims, base=CheckpointBackend, asked=url_or_name)  # type: ignore[type-abstract]
     _refuse_path(url_or_name)
     return class_of(("backend", url_or_name), ("URL scheme", url_or_name), base=CheckpointBackend, asked=url_or_name)  # type: ignore[type-abstract]
+
+
+def without_creating(backend: type[CheckpointBackend]) -> dict[str, bool]:
+    """The option that keeps a backend from making a store, if it takes it."""
+    from spark.hooks.options import parameters  # not needed by those who make stores
+
+    return {"create": False} if "create" in parameters(backend) else {}
 
 
 def _named(name: str, backend: type[CheckpointBackend], options: Mapping[str, Any]) -> CheckpointBackend:

@@ -45,7 +45,7 @@ def _refuse_slip(key: str) -> None:
         return
     for known in _OPTIONS:
         if abs(len(name) - len(known)) <= 2 and _slips(name.lower().replace("-", "_"), known) <= 1 + (len(known) > 6):
-            raise ValueError(f"No URL has an option {name}. Did you mean {known!r}?")
+            raise ValueError(f"There is no URL option {name}. Did you mean {known!r}?")
 
 
 def _slips(name: str, known: str) -> int:

@@ -28,14 +28,14 @@ class Kind(Generic[T]):
 
 
 def rename_type(old: str, new: type) -> None:
-    """Load what was stored as instances of a class that has moved or was renamed as instances of another one.
+    """Load stored instances of a class that was moved or renamed as instances of its new class.
 
-    It counts for models and the arguments of generic ones, dataclasses, enums, named tuples and registered types. Say it
-    before anything is loaded, each time that the program starts. The same again is fine.
+    It applies to models and the arguments of generic ones, dataclasses, enums, named tuples and registered types. Call it
+    before anything is loaded, each time that the program starts. You may repeat the same call.
 
-    :param old: what stored data calls the class: ``"module:qualname"``, or the ``name`` that it was registered with.
-    :param new: the class of today.
-    :raises GraphDefinitionError: ``old`` is no name, was given to another class, or names one that is still there.
+    :param old: the name of the class in stored data: ``"module:qualname"``, or the ``name`` that it was registered with.
+    :param new: the present class.
+    :raises GraphDefinitionError: ``old`` is not a name, was given to another class, or names one that still exists.
     """
     if not isinstance(old, str) or not all(part.strip() for part in old.split(":")) or old.count(":") > 1:
         raise GraphDefinitionError(

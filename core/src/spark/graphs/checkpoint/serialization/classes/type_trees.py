@@ -59,7 +59,9 @@ def write_class(model: type) -> Any:
     if model not in _written:
         tree = write_type(model)
         # Found by no name but this, so it must lead to this very class, not to one that looks like it.
-        if read_type(TypeNames(), tree) is not model:
+        # Older releases of pydantic make the same class anew in each context, and so in each thread.
+        made = read_type(TypeNames(), tree)
+        if made is not model and _metadata(made) != _metadata(model):
             raise Unsaveable(f"its class {class_name(model)} can't be made again from {tree}.")
         _written[model] = tree
     return _written[model]

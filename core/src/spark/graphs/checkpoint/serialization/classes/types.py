@@ -14,7 +14,7 @@ class SavedType:
 
     cls: type
     name: str
-    """What stored data calls the class, for ever: ``"module:name"``. In a bundle, the module is one that its ``TypesSpec`` names,
+    """What stored data calls the class, forever: ``"module:name"``. In a bundle, the module is one that its ``TypesSpec`` names,
     because a reader finds the bundle by it."""
     to_data: Callable[[Any], Any]
     """Returns anything that can be saved. A ``memoryview`` in it, or ``storage.Pieces`` for bytes in several buffers, stands for

@@ -1,4 +1,4 @@
-"""Where nodes are executed: what an executor is given and gives back, and that this is all it needs."""
+"""What executes nodes: what it is given and gives back, and that this is all it needs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from spark.graphs import Graph, JoinNode, Message, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig
 from spark.graphs.checkpoint.policies.run_trigger import RunTrigger
 from spark.graphs.clock import SYSTEM_CLOCK
-from spark.graphs.definition.step import Scope, StepInput
+from spark.graphs.definition.step import Scope, Step
 from spark.graphs.definition.topology import Topology
 from spark.graphs.engine.ending import Ending
-from spark.graphs.engine.executors import Executor, LocalExecutor
 from spark.graphs.engine.outcome import Cancelled, Failed, Finished, Outcome
 from spark.graphs.engine.position import RunPosition
 from spark.graphs.engine.run import GraphRun
 from spark.graphs.engine.spec import FailureRule, RunSpec, Services
+from spark.graphs.engine.step_runner import StepRunner
 from spark.graphs.state.frontier import Token
 from spark.graphs.state.transactions import StateStore, StateView, StateWrites
 from tests.support.running import Does, Failure
@@ -56,11 +56,11 @@ class PlainScope:
         return self.node_states[key]
 
 
-def plain_step(step: StepInput) -> StepInput:
+def plain_step(step: Step) -> Step:
     scope: Scope = step.scope
     own = PlainView.of(scope.node_state(step.node))
     state = PlainView.of(scope.state)
-    return StepInput(PlainScope(scope.graph_id, scope.run_id, scope.iteration, state, {step.node: own}), step.token)
+    return Step(PlainScope(scope.graph_id, scope.run_id, scope.iteration, state, {step.node: own}), step.token)
 
 
 def plain_writes(writes: StateWrites | None) -> StateWrites | None:
@@ -71,13 +71,13 @@ def plain_writes(writes: StateWrites | None) -> StateWrites | None:
     return plain
 
 
-class FarExecutor:
+class FarRunner:
     """Stands for another machine: only bytes go there and come back."""
 
     def __init__(self, topology: Topology) -> None:
-        self._far = LocalExecutor(topology.plans, threads=2)
+        self._far = StepRunner(topology.plans, threads=2)
 
-    async def execute(self, step: StepInput) -> Outcome:
+    async def execute(self, step: Step) -> Outcome:
         arrived = pickle.loads(pickle.dumps(plain_step(step)))
         outcome = await self._far.execute(arrived)
         if isinstance(outcome, Finished):
@@ -126,7 +126,7 @@ async def run(start: Node, *, far: bool) -> tuple[Message, RunPosition]:
     frontier.add(topology.start, {"limit": 1})
     state = StateStore("graph_state", {"kept": [1, 2], "given to a": 1})
     position = RunPosition(state=state, node_states={}, frontier=frontier)
-    executor: Executor = FarExecutor(topology) if far else LocalExecutor(topology.plans, threads=2)
+    runner: Any = FarRunner(topology) if far else StepRunner(topology.plans, threads=2)
     spec = RunSpec(
         graph_id="g",
         run_id="r",
@@ -138,11 +138,11 @@ async def run(start: Node, *, far: bool) -> tuple[Message, RunPosition]:
         checkpoint_config=CheckpointConfig(),
         is_resumed=False,
     )
-    services = Services(executor=executor, saver=None, trigger=RunTrigger(None), clock=SYSTEM_CLOCK)
+    services = Services(runner=runner, saver=None, trigger=RunTrigger(None), clock=SYSTEM_CLOCK)
     try:
         return await Ending(GraphRun(spec, position, services)).reach(), position
     finally:
-        executor.close()
+        runner.close()
 
 
 async def test_steps_that_travel_as_bytes_come_to_the_same() -> None:
@@ -192,27 +192,27 @@ async def hangs(context: NodeContext) -> Any:
     await asyncio.Event().wait()
 
 
-def stepping(work: Any) -> tuple[LocalExecutor, StepInput]:
+def stepping(work: Any) -> tuple[StepRunner, Step]:
     topology = Topology(Does(work, name="node"))
     scope = PlainScope("g", "r", 0, PlainView("graph_state", {}, 0))
-    return LocalExecutor(topology.plans, threads=1), StepInput(scope, Token("1", {}, "node", 1, None, "1"))
+    return StepRunner(topology.plans, threads=1), Step(scope, Token("1", {}, "node", 1, None, "1"))
 
 
 @pytest.mark.parametrize(
     ("work", "error"), [(fails, Failure), (leaves, SystemExit), (lets_helper_be_cancelled, NodeError)]
 )
 async def test_what_a_node_raises_is_an_outcome(work: Any, error: type[BaseException]) -> None:
-    executor, step = stepping(work)
+    runner, step = stepping(work)
 
-    outcome = await executor.execute(step)
+    outcome = await runner.execute(step)
 
     assert isinstance(outcome, Failed)
     assert isinstance(outcome.error, error)
 
 
 async def test_a_step_that_is_cancelled_has_not_failed() -> None:
-    executor, step = stepping(hangs)
-    task = asyncio.create_task(executor.execute(step))
+    runner, step = stepping(hangs)
+    task = asyncio.create_task(runner.execute(step))
     await asyncio.sleep(0)
     task.cancel()
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from spark.errors import SparkError
+from spark.graphs.checkpoint.derived.inbox import DRAIN
 from spark.graphs.engine.spec import RunSpec, Services
 from spark.graphs.state.frontier import Frontier
 from spark.graphs.state.journal import closed
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from spark.graphs.checkpoint.derived.inbox import Inbox, Letter
     from spark.graphs.checkpoint.derived.notices import Listener
 
-_LOG = logging.getLogger("spark.run")
+_LOG = logging.getLogger("spark.graphs")
 _MANY: Final = 200
 """When so many messages were received since some were last deleted, it is time to do so."""
 
@@ -46,9 +47,11 @@ class RunInbox:
         """How many were received since some were last deleted."""
         self.is_stale = True
         """A message may have come since the last look."""
+        self.has_request: bool = False
+        """The last look has found one for the run itself."""
 
     def is_waited_for(self) -> bool:
-        """Whether a message would let a step go on."""
+        """Whether a message would let a step continue."""
         open = self._frontier.suspended.counts
         return self._services.backend is not None and (open["signal"] > 0 or open["interrupt"] > 0)
 
@@ -63,7 +66,7 @@ class RunInbox:
         :raises BackendError: the storage failed.
         """
         inbox = self._open()
-        self.is_stale = False  # what comes from now on, this look may miss
+        self.is_stale = self.has_request = False  # what comes from now on, this look may miss
         found = await self._found(inbox)
         topics = {letter.topic for letter in found} | self._frontier.suspended.new_topics
         for letter in found:
@@ -83,9 +86,7 @@ class RunInbox:
             await self._inbox.prune(up_to=received.up_to, except_for={*received.left})
             self._received = 0
         except SparkError as error:
-            _LOG.warning(
-                "Messages that graph %r has received were not deleted this time: %s", self._spec.graph_id, error
-            )
+            _LOG.warning("Received signals of graph %r were not deleted this time: %s", self._spec.graph_id, error)
 
     def close(self) -> None:
         """The run has ended."""
@@ -115,8 +116,7 @@ class RunInbox:
         if end - 1 <= after:
             return []
         found = await inbox.read(after=after, until=end)
-        self._note_seen(found, end)
-        return found
+        return self._note_seen(found, end)
 
     async def _found_first(self, inbox: Inbox, end: int) -> list[Letter]:
         """Those that no run has received, at the first look."""
@@ -131,17 +131,21 @@ class RunInbox:
         missing = len(gone) + end - 1 - received.up_to - len(new)
         if missing and self._spec.is_resumed:
             _LOG.warning(
-                "%d messages that were sent to graph %r are not there any more: they were received after the checkpoint was made "
-                "that this run resumes. Send them again if its steps are to get them.",
+                "%d signals of graph %r no longer exist: they were received after the checkpoint that this run resumes. "
+                "Send them again if its steps need them.",
                 missing,
                 self._spec.graph_id,
             )
-        self._note_seen(new, end)
-        return [*kept, *new]
+        return [*kept, *self._note_seen(new, end)]
 
-    def _note_seen(self, letters: Iterable[Letter], end: int) -> None:
-        self._seen |= {letter.sequence: letter.topic for letter in letters}
+    def _note_seen(self, letters: Iterable[Letter], end: int) -> list[Letter]:
+        """Those of them that steps may wait for. The others are for the run itself, and count as received."""
+        found = [*letters]
+        for_steps = [letter for letter in found if letter.topic != DRAIN]
+        self.has_request = len(for_steps) < len(found)
+        self._seen |= {letter.sequence: letter.topic for letter in for_steps}
         self._looked_to = self._frontier.suspended.looked_to = end - 1
+        return for_steps
 
     def _deliver(self, topic: str) -> None:
         letters, suspended = self._letters[topic], self._frontier.suspended

@@ -11,7 +11,7 @@ from spark.errors import RuleError
 from spark.graphs.clock import SYSTEM_CLOCK, SYSTEM_RANDOM, Clock
 from spark.graphs.definition.plan import NodePlan
 from spark.graphs.definition.policies import NO_POLICY, UNSET, StepPolicy
-from spark.graphs.definition.step import StepInput
+from spark.graphs.definition.step import Step
 from spark.graphs.engine.outcome import Failed
 from spark.graphs.state.journal import Entry
 from spark.graphs.values.failures import add_note, brief, error_data
@@ -20,7 +20,7 @@ from spark.wording import raised
 if TYPE_CHECKING:
     from spark.graphs.definition.retry import RetryRule
 
-_LOG = logging.getLogger("spark.run")
+_LOG = logging.getLogger("spark.graphs")
 
 
 class Attempts:
@@ -43,7 +43,7 @@ class Attempts:
         self._default = default
         self._records_errors = records_errors
 
-    def next(self, step: StepInput, plan: NodePlan, failed: Failed, *, before: Entry | None) -> Entry | None:
+    def next(self, step: Step, plan: NodePlan, failed: Failed, *, before: Entry | None) -> Entry | None:
         """What the step waits for until its next attempt; None when there is none.
 
         :param before: the entry for the attempt before this one.
@@ -74,12 +74,12 @@ class Attempts:
             "idle": idle + delay,
         }
 
-    def entry_for(self, step: StepInput, error: BaseException) -> dict[str, Any]:
+    def entry_for(self, step: Step, error: BaseException) -> dict[str, Any]:
         """What the next attempt is told of one that failed."""
         data = self.describe(step, error)
         return {"failure": data if self._records_errors else {**data, "message": "", "stack": []}}
 
-    def describe(self, step: StepInput, error: BaseException) -> dict[str, Any]:
+    def describe(self, step: Step, error: BaseException) -> dict[str, Any]:
         """An error of a step as plain values."""
         return error_data(error, node=step.node, attempt=step.attempt, time=self._clock.utc_now())
 
@@ -89,7 +89,7 @@ class Attempts:
             rule = self._default.retry
         return None if rule is UNSET else rule
 
-    def _ask(self, rule: RetryRule, failed: Exception, step: StepInput, **times: float) -> float | None:
+    def _ask(self, rule: RetryRule, failed: Exception, step: Step, **times: float) -> float | None:
         try:
             return rule.delay_after(failed, step.attempt, self._random, **times)
         except Exception as error:

@@ -1,4 +1,4 @@
-"""While steps of a run wait for something outside: what lets them go on, and whether the run waits with them."""
+"""While steps of a run wait for something outside: what lets them continue, and whether the run waits with them."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from datetime import datetime
 from typing import Any, Final
 
 from spark.errors import BackendError
-from spark.graphs.engine.inbox import RunInbox
 from spark.graphs.engine.spec import RunSpec, Services
+from spark.graphs.engine.waiting.inbox import RunInbox
 from spark.graphs.state.frontier import Frontier
 
-_LOG = logging.getLogger("spark.run")
+_LOG = logging.getLogger("spark.graphs")
 
 
 class Waits:
     """What the suspended steps of one run wait for.
 
-    :param wake: called when some of them may go on.
+    :param wake: called when some of them may continue.
     """
 
     def __init__(self, spec: RunSpec, frontier: Frontier, services: Services, *, wake: Callable[[], None]) -> None:
@@ -44,7 +44,7 @@ class Waits:
         """What the clock raised."""
 
     def resume_due(self) -> None:
-        """Let those go on whose time has come, and set the timer for the next."""
+        """Let those continue whose time has come, and set the timer for the next."""
         if self._failure is not None:
             raise self._failure
         if self._failed_looks:
@@ -72,7 +72,7 @@ class Waits:
         return inbox.is_waited_for() and (inbox.is_stale or (is_idle and inbox.has_new_waiters()))
 
     async def look(self) -> None:
-        """Let those go on for which a message has come, and see to it that the run looks again.
+        """Let those continue for which a message has come, and see to it that the run looks again.
 
         A run that waits for days outlives a store that can't be reached for some seconds.
 
@@ -86,7 +86,7 @@ class Waits:
             self._failed_looks += 1
             if self._poll is None or not self._may_wait or self._failed_looks == _MOST_FAILED_LOOKS:
                 raise
-            _LOG.warning("The messages of a run that waits could not be read; it looks again: %s", error)
+            _LOG.warning("The signals for a waiting run could not be read; it will try again: %s", error)
         if self._tick is None and self._poll is not None and self.inbox.is_waited_for():
             self._tick = self._start(self._look_again(self._poll), name="spark-graphs: looking for messages")
 
