@@ -27,6 +27,10 @@ class TestFileBackend(CheckpointBackendConformance):
         return lambda: FileCheckpointBackend(tmp_path / "store")
 
     @pytest.fixture
+    def open_absent(self, tmp_path: Path) -> OpenAnother:
+        return lambda: FileCheckpointBackend(tmp_path / "nowhere", create=False)
+
+    @pytest.fixture
     def read_raw(self, backend: FileCheckpointBackend) -> ReadRaw:
         def read(graph_id: str, sequence: int) -> bytes | None:
             # Test ids that are looked up so are plain, and so are their folders' names.

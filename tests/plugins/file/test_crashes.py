@@ -21,6 +21,7 @@ from spark_backend_file.local_folder import LocalFolder
 from spark_backend_file.names import record_name
 from spark_testing.records import make_record
 from tests.plugins.support.file_faults import WatchedOs, complaints, is_killed, run_in_child, start_in_child, watching
+from tests.support.variants import first_of
 
 EARLIER = [make_record("g", 1), make_record("g", 2, checkpoint_id="kept"), make_record("g", 3)]
 SAVED = {
@@ -84,13 +85,14 @@ def kill_everywhere(tmp_path: Path, earlier: list[Record], record: Record) -> in
     raise AssertionError("unreachable")
 
 
-@pytest.mark.parametrize("kind", SAVED)
+@pytest.mark.parametrize("kind", first_of([*SAVED]))
 def test_a_save_killed_before_any_of_its_calls_is_whole_or_absent(tmp_path: Path, kind: str) -> None:
     kills = kill_everywhere(tmp_path, EARLIER, SAVED[kind])
 
     assert kills >= 10
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("checkpoint_id", [None, "first"])
 def test_the_first_save_of_all_can_be_killed_too(tmp_path: Path, checkpoint_id: str | None) -> None:
     """It makes the directory and its parents, which later ones find."""
@@ -149,6 +151,7 @@ def test_a_deletion_killed_before_any_of_its_calls_leaves_the_rest(tmp_path: Pat
     assert number > 5
 
 
+@pytest.mark.thorough
 def test_forgetting_killed_before_any_of_its_calls_is_done_by_calling_again(tmp_path: Path) -> None:
     """Until it is done, what is there is whole, and no sequence is used again."""
     large = [make_record("g", 4, blobs={"000000000004-ab-1": b"x"}), make_record("g", 5)]
@@ -179,7 +182,7 @@ def error_of(action: Callable[[], object], watched: WatchedOs) -> BackendError |
     return None
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+@pytest.mark.parametrize("code", first_of([errno.ENOSPC, errno.EIO]))
 @pytest.mark.parametrize("kind", ["plain", "manual", "manual again", "with large values"])
 def test_a_save_that_the_system_refuses_leaves_nothing(tmp_path: Path, kind: str, code: int) -> None:
     """Any one of its calls fails; either the save does too and is absent, or it did not need that call."""
@@ -428,6 +431,7 @@ def test_a_writer_that_slept_can_not_bring_a_deleted_sequence_back(tmp_path: Pat
     assert number > 8
 
 
+@pytest.mark.thorough
 def test_a_stale_writer_that_is_killed_leaves_nothing_behind(tmp_path: Path) -> None:
     """If deleted_up_to were read only after the link, one that dies between the two would not read it at all."""
     for number in count(1):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +83,21 @@ def test_records_are_durably_removed_before_their_large_values_and_the_folder_at
     synced = steps.index(("fsync", "/g"), removed)
     assert synced < steps.index(("unlink", f"/g/blobs/{BLOB}.blob"))
     assert steps[-1] == ("fsync", "")
+
+
+async def test_a_graph_without_records_is_forgotten_once_that_is_long_ago(backend: FileCheckpointBackend) -> None:
+    directory, hour = Path(backend.directory), timedelta(hours=1)
+    for graph_id in ("g", "h", "i", "long " + "x" * 190):
+        await backend.put(make_record(graph_id, 1))
+        if graph_id != "h":
+            await backend.delete(graph_id, 1)
+    assert await backend.forget_empty("", older_than=hour) == 0
+    for folder in directory.iterdir():
+        os.utime(folder, (0, 0))
+    (directory / "i" / "notes.txt").touch()
+    os.utime(directory / "i", (0, 0))
+
+    assert await backend.forget_empty("i", older_than=hour) == 0
+    assert await backend.forget_empty("", older_than=hour) == 2
+    assert {folder.name for folder in directory.iterdir()} == {"h", "i"}
+    await backend.put(make_record("g", 1))

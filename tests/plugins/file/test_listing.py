@@ -136,7 +136,7 @@ async def test_a_folder_of_a_graph_whose_id_no_record_tells_is_reported(backend:
 async def test_what_is_no_file_in_the_place_of_the_latest_is_not_passed_over(
     backend: FileCheckpointBackend, put_there: Callable[[Path], object]
 ) -> None:
-    """To go on from an older one would be a guess, and without one it would be an empty start."""
+    """Continuing from an older one would be a guess, and without one it would be an empty start."""
     await backend.put(make_record("g", 1))
     put_there(file_of(backend, 2))
 

@@ -61,6 +61,7 @@ def check_store(store: LocalDirectory) -> None:
     assert store.next_sequence("g") == (5 if 4 in there else 4)
 
 
+@pytest.mark.thorough
 def test_a_save_that_deletes_others_can_be_killed_before_any_of_its_calls(tmp_path: Path) -> None:
     seen = set()
     for number in count(1):

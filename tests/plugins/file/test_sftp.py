@@ -117,7 +117,7 @@ def test_a_fork_makes_a_connection_of_its_own(sftp_server: SftpServer, tmp_path:
     backend = sftp_backend(sftp_server, tmp_path)
     asyncio.run(backend.put(make_record("g", 1)))
 
-    told = run_in_child(lambda: asyncio.run(asyncio.wait_for(backend.put(make_record("g", 2)), 20)))
+    told = run_in_child(lambda: asyncio.run(asyncio.wait_for(backend.put(make_record("g", 2)), 60)))
 
     assert told == "None"
     assert len(asyncio.run(backend.list()).infos) == 2

@@ -153,7 +153,7 @@ def test_a_fork_can_go_on_using_it(tmp_path: Path) -> None:
     backend = FileCheckpointBackend(tmp_path)
     asyncio.run(backend.put(make_record("g", 1)))
 
-    told = run_in_child(lambda: asyncio.run(asyncio.wait_for(backend.put(make_record("g", 2)), 10)))
+    told = run_in_child(lambda: asyncio.run(asyncio.wait_for(backend.put(make_record("g", 2)), 60)))
 
     assert told == "None"
     assert len(asyncio.run(backend.list()).infos) == 2

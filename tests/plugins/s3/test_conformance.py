@@ -353,6 +353,23 @@ async def test_the_latest_headers_cost_one_listing_and_one_read_for_each_graph(
         assert gate.requests == ["list_objects_v2"] * 4, "headers are read once"
 
 
+async def test_a_worker_that_has_nothing_to_do_lists_no_graph_by_itself(
+    s3_server: S3Server, bucket: str, prefix: str
+) -> None:
+    """However many are complete: it looks at the claims and at a page of graphs, whose headers it reads once."""
+    count, build = 8, lambda graph_id: Graph(countdown(), id=graph_id)
+    async with open_store(s3_server, bucket, prefix) as writer, open_store(s3_server, bucket, prefix) as store:
+        ids = [f"order-{number}" for number in range(count)]
+        await in_parallel(lambda graph_id: writer.put(make_record(graph_id, 1, metadata={"reason": "completed"})), ids)
+        gate, manager = watch(store), CheckpointManager(store)
+
+        for is_first in (True, False):
+            gate.requests.clear()
+            await manager.work(build, idle_exit=0)
+            assert gate.requests.count("list_objects_v2") <= 6
+            assert gate.requests.count("get_object") == (count if is_first else 0)
+
+
 async def test_a_range_is_listed_from_its_end_to_its_beginning_only(backend: S3CheckpointBackend) -> None:
     for sequence in range(1, 15):
         await backend.put(make_record("g", sequence))

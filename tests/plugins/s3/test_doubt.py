@@ -17,7 +17,7 @@ from spark_backend_s3 import S3CheckpointBackend
 from spark_testing.records import make_record
 from tests.plugins.support.s3.faults import HANG, HANG_AFTERWARDS, INTERNAL_ERROR, LOST_ANSWER, PASS, Fault, FaultyProxy
 from tests.plugins.support.s3.servers import S3Server
-from tests.plugins.support.s3.stores import AT_ONCE, open_store, set_timeout, trusting, watch
+from tests.plugins.support.s3.stores import AT_ONCE, open_store, set_attempts, set_timeout, trusting, watch
 
 MINUTE = 60.0
 
@@ -30,7 +30,10 @@ class Pair:
 
     def fail_saves(self, fault: Fault) -> None:
         """From now on, none of the first writer's saves is answered; it gives up soon."""
-        set_timeout(self.first, 0.3)
+        if fault.ends == "hang":
+            set_timeout(self.first, 2.4)
+        else:
+            set_attempts(self.first, 2)
         self.proxy.schedule = lambda kind: fault if kind == "PUT" else PASS
 
 
@@ -137,7 +140,7 @@ async def test_a_save_whose_answer_is_lost_is_not_taken_back_for_a_deletion_besi
 # the store does not answer
 
 
-@pytest.mark.parametrize("fault", [INTERNAL_ERROR, HANG])
+@pytest.mark.parametrize("fault", [INTERNAL_ERROR, pytest.param(HANG, marks=pytest.mark.thorough)])
 async def test_a_save_that_is_not_answered_is_told_that_others_went_on(pair: Pair, fault: Fault) -> None:
     await pair.second.put(make_record("g", 3))
     pair.fail_saves(fault)
@@ -166,6 +169,7 @@ async def test_a_large_value_that_is_not_answered_is_told_so_too(pair: Pair) -> 
         await pair.first.put(make_record("g", 3, blobs={"000000000003-ab-1": b"x"}))
 
 
+@pytest.mark.thorough
 async def test_a_save_that_is_not_answered_and_has_happened_is_done(pair: Pair) -> None:
     record = make_record("g", 3)
     pair.fail_saves(HANG_AFTERWARDS)
@@ -187,6 +191,7 @@ async def test_a_save_that_is_not_answered_where_nobody_went_on_says_what_failed
     assert await pair.second.next_sequence("g") == 3
 
 
+@pytest.mark.thorough
 async def test_a_store_that_answers_nothing_is_not_asked_for_long(pair: Pair) -> None:
     pair.fail_saves(HANG)
     pair.proxy.schedule = lambda _: HANG
@@ -196,7 +201,7 @@ async def test_a_store_that_answers_nothing_is_not_asked_for_long(pair: Pair) ->
     with pytest.raises(BackendError, match=r"did not answer in time|ReadTimeout"):
         await pair.first.put(make_record("g", 3))
 
-    assert loop.time() - began < 5
+    assert loop.time() - began < 20
 
 
 async def test_a_run_that_was_overtaken_while_the_store_did_not_answer_stops_with_the_conflict(pair: Pair) -> None:

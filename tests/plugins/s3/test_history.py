@@ -76,6 +76,7 @@ async def sequences(backend: S3CheckpointBackend) -> list[int]:
 # a writer that is held up
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("stop_before", range(5))
 @pytest.mark.parametrize("checkpoint_id", [None, "by hand"])
 async def test_a_writer_that_slept_does_not_use_what_was_used_and_removed(
@@ -494,6 +495,7 @@ async def test_no_key_is_left_of_small_graphs_that_are_forgotten(store: Store) -
     assert set(store.server.keys(store.bucket, store.keys.root)) == kept
 
 
+@pytest.mark.thorough
 async def test_forgetting_stopped_before_any_request_is_done_by_calling_again(store: Store) -> None:
     """Until it is done, whatever is listed is whole, and no sequence is used again."""
     for stop_before in count():

@@ -38,10 +38,10 @@ IDS = [
 ]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgres", pytest.param("mariadb", marks=pytest.mark.thorough)])
 async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[DatabaseCheckpointBackend]:
     is_sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path}/checkpoints.db" if is_sqlite else request.getfixturevalue("postgres").url
+    url = f"sqlite:///{tmp_path}/checkpoints.db" if is_sqlite else request.getfixturevalue(request.param).url
     async with DatabaseCheckpointBackend(url, new_table()) as backend:
         yield backend
 

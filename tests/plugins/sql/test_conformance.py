@@ -11,9 +11,8 @@ import pytest
 
 from spark_backend_sql import DatabaseCheckpointBackend
 from spark_testing import CheckpointBackendConformance, OpenAnother, ReadRaw, Spoil
-from tests.plugins.support.sql_servers import PostgresServer, another_program, new_table
-
-CAPABILITIES = ("persistent", "processes", "concurrent_processes", "keeps_blobs", "deletes_along")
+from tests.plugins.support.sql_conformance import CAPABILITIES, ServerConformance, SqlServer
+from tests.plugins.support.sql_servers import PostgresServer, another_program
 
 
 class TestSqlite(CheckpointBackendConformance):
@@ -27,6 +26,10 @@ class TestSqlite(CheckpointBackendConformance):
     @pytest.fixture
     def open_another(self, backend: DatabaseCheckpointBackend, tmp_path: Path) -> OpenAnother:
         return lambda: another_program(f"sqlite:///{tmp_path}/checkpoints.db")
+
+    @pytest.fixture
+    def open_absent(self, tmp_path: Path) -> OpenAnother:
+        return lambda: DatabaseCheckpointBackend(f"sqlite:///{tmp_path}/nowhere.db", create=False)
 
     @pytest.fixture
     def read_raw(self, tmp_path: Path) -> ReadRaw:
@@ -53,36 +56,10 @@ class TestSqlite(CheckpointBackendConformance):
         return spoil
 
 
-class TestPostgresql(CheckpointBackendConformance):
-    capabilities = CAPABILITIES
+class TestPostgresql(ServerConformance):
     # Each test makes a table.
     hostile_ids = ("x'; DROP TABLE checkpoints; --", "A", "a", "é" * 200)
 
     @pytest.fixture
-    async def backend(self, postgres: PostgresServer) -> AsyncIterator[DatabaseCheckpointBackend]:
-        async with DatabaseCheckpointBackend(postgres.url, new_table()) as backend:
-            yield backend
-
-    @pytest.fixture
-    def open_another(self, backend: DatabaseCheckpointBackend, postgres: PostgresServer) -> OpenAnother:
-        return lambda: another_program(postgres.url, backend.table_name)
-
-    @pytest.fixture
-    def read_raw(self, backend: DatabaseCheckpointBackend, postgres: PostgresServer) -> ReadRaw:
-        def read(graph_id: str, sequence: int) -> bytes | None:
-            rows = postgres.run(
-                f"SELECT payload FROM {backend.table_name} WHERE graph_id = %s AND sequence = %s", (graph_id, sequence)
-            )
-            return rows[0][0] if rows else None
-
-        return read
-
-    @pytest.fixture
-    def spoil(self, backend: DatabaseCheckpointBackend, postgres: PostgresServer) -> Spoil:
-        def spoil(graph_id: str, sequence: int) -> None:
-            postgres.run(
-                f"UPDATE {backend.table_name} SET payload = '\\x00' WHERE graph_id = %s AND sequence = %s",
-                (graph_id, sequence),
-            )
-
-        return spoil
+    def server(self, postgres: PostgresServer) -> SqlServer:
+        return postgres

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import sqlite3
 import sys
 import traceback
@@ -15,7 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from spark.errors import BackendError
+from spark.errors import BackendError, StoreNotFoundError
 from spark.graphs.checkpoint import open_backend
 from spark_backend_sql import DatabaseCheckpointBackend, urls
 from spark_backend_sql.executor import TransactionExecutor
@@ -23,6 +22,7 @@ from spark_backend_sql.operations import Put
 from spark_testing.records import make_record
 from tests.plugins.support.sql_drivers import OnAFastDisk, OnASlowDisk, before_commits
 from tests.plugins.support.sql_servers import PostgresServer
+from tests.support.servers import silent_port
 
 SECRET = "s3cr3t/p@ss word%"
 ENCODED = "s3cr3t%2Fp%40ss%20word%25"
@@ -48,7 +48,7 @@ def check_that_it_helps(error: BackendError, advice: str) -> None:
 
 async def test_a_missing_folder_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     check_that_it_helps(
-        await failure(f"sqlite:///{tmp_path}/no/such/x.db"), "Make the folder of the database file first"
+        await failure(f"sqlite:///{tmp_path}/no/such/x.db"), "Create the folder of the database file first"
     )
 
 
@@ -199,7 +199,7 @@ def test_a_missing_driver_is_an_error_that_says_what_to_install(monkeypatch: pyt
 
     with pytest.raises(BackendError, match=r"pip install 'spark-graphs\[postgresql\]'$"):
         DatabaseCheckpointBackend("postgresql://user:pass@localhost/spark")
-    with pytest.raises(BackendError, match="pip install pymysql"):
+    with pytest.raises(BackendError, match=r"pip install 'spark-graphs\[mysql\]'"):
         DatabaseCheckpointBackend("mysql://user:pass@localhost/spark")
 
 
@@ -227,15 +227,9 @@ def test_the_backend_is_found_by_its_url(tmp_path: Path, url: str) -> None:
 # PostgreSQL
 
 
-@pytest.fixture
-def unused_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-async def test_a_server_that_is_not_there_is_an_error_at_once(unused_port: int) -> None:
-    error = await failure(f"postgresql://user:{ENCODED}@127.0.0.1:{unused_port}/spark")
+async def test_a_server_that_is_not_there_is_an_error_at_once() -> None:
+    with silent_port() as port:
+        error = await failure(f"postgresql://user:{ENCODED}@127.0.0.1:{port}/spark")
 
     check_that_it_helps(error, "Check that the server runs")
     check_that_nothing_leaks(error)
@@ -267,7 +261,11 @@ async def test_a_user_that_may_not_create_tables_is_an_error_that_says_what_to_d
 
 
 async def test_a_database_that_is_not_there_is_an_error_that_says_what_to_do(postgres: PostgresServer) -> None:
-    check_that_it_helps(await failure(postgres.url_of("nowhere")), "Create the database first")
+    error = await failure(postgres.url_of("nowhere"))
+
+    assert isinstance(error, StoreNotFoundError)
+    assert "the server has no database 'nowhere'. Check the URL. Or create the database" in str(error)
+    check_that_nothing_leaks(error)
 
 
 async def test_a_server_that_only_allows_reading_is_an_error_that_says_what_to_do(postgres: PostgresServer) -> None:
@@ -280,6 +278,50 @@ async def test_a_server_that_only_allows_reading_is_an_error_that_says_what_to_d
     check_that_it_helps(await failure(url), "The server only allows reading")
     async with DatabaseCheckpointBackend(url) as backend:
         assert len((await backend.list()).infos) == 1
+
+
+def lose_connections(server: PostgresServer, database: str) -> None:
+    server.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (database,))
+
+
+async def test_a_server_that_lets_nobody_in_for_a_moment_is_tried_again(postgres: PostgresServer) -> None:
+    """Whatever it says: one that recovers, a full one and a pooler have their own words."""
+    url = postgres.new_database()
+    name = url.split("/")[3].partition("?")[0]
+    async with DatabaseCheckpointBackend(url) as backend:
+        await backend.put(make_record("g", 1))
+        tries = []
+
+        def open_at_the_third(*_: object) -> None:
+            tries.append(1)
+            if len(tries) == 3:
+                postgres.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+        event.listen(backend.database.writing, "do_connect", open_at_the_third)
+        postgres.run(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        lose_connections(postgres, name)
+        await backend.put(make_record("g", 2))
+
+        assert len(tries) == 3
+        assert [info.sequence for info in (await backend.list()).infos] == [1, 2]
+
+
+async def test_a_server_that_no_longer_knows_the_user_is_an_error_at_once(postgres: PostgresServer) -> None:
+    url = postgres.new_database()
+    name = url.split("/")[3].partition("?")[0]
+    postgres.run("DROP ROLE IF EXISTS leaver")
+    postgres.run("CREATE ROLE leaver LOGIN SUPERUSER")
+    async with DatabaseCheckpointBackend(url.replace("postgres@", "leaver@")) as backend:
+        await backend.put(make_record("g", 1))
+        tries = []
+        event.listen(backend.database.writing, "do_connect", lambda *_: tries.append(1))
+        lose_connections(postgres, name)
+        postgres.run("REASSIGN OWNED BY leaver TO postgres", url=url)
+        postgres.run("DROP ROLE leaver")
+        with pytest.raises(BackendError, match="Check the user's name and password"):
+            await backend.put(make_record("g", 2))
+
+    assert len(tries) == 1
 
 
 async def test_a_deadlock_is_tried_again(postgres: PostgresServer) -> None:

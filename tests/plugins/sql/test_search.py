@@ -74,10 +74,10 @@ SCALARS: list[Any] = [
 ]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgres", pytest.param("mariadb", marks=pytest.mark.thorough)])
 async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[DatabaseCheckpointBackend]:
     is_sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path}/checkpoints.db" if is_sqlite else request.getfixturevalue("postgres").url
+    url = f"sqlite:///{tmp_path}/checkpoints.db" if is_sqlite else request.getfixturevalue(request.param).url
     async with DatabaseCheckpointBackend(url, new_table()) as backend:
         yield backend
 
@@ -161,6 +161,8 @@ async def test_a_real_run_is_searched_and_loads(backend: DatabaseCheckpointBacke
     ids=lambda asked: "+".join(asked),
 )
 async def test_a_search_reads_along_the_primary_key(backend: DatabaseCheckpointBackend, asked: dict[str, Any]) -> None:
+    if backend.database.url.get_backend_name() == "mariadb":
+        pytest.skip("its plans are not read here")
     for sequence in range(1, 4):
         await backend.put(make_record("g", sequence, metadata={"step": 1}))
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 
 from spark.errors import BackendError
 from spark.graphs import Graph
@@ -145,7 +146,7 @@ async def test_running_out_of_descriptors_is_said_in_these_words(url: str) -> No
     async with DatabaseCheckpointBackend(url) as backend:
         with (
             few_descriptors(),
-            pytest.raises(BackendError, match=r"as many files and connections open as it may.*ulimit"),
+            pytest.raises(BackendError, match=r"as many files and connections open as allowed.*ulimit"),
         ):
             await backend.list()
 
@@ -163,6 +164,29 @@ def fork_and_save(backend: DatabaseCheckpointBackend, number: int) -> list[str]:
         tell(str(len((await backend.list(f"child-{number}")).infos)))
 
     return Child.start(save).wait()
+
+
+def test_a_child_that_was_forked_while_a_thread_connects_for_the_first_time_connects_too(
+    postgres: PostgresServer,
+) -> None:
+    """SQLAlchemy holds a lock of the engine meanwhile."""
+    backend = DatabaseCheckpointBackend(postgres.new_database())
+    is_connecting, may_continue = threading.Event(), threading.Event()
+
+    def hold(*_: object) -> None:
+        is_connecting.set()
+        may_continue.wait(60)
+
+    event.listen(backend.database.reading, "first_connect", hold)
+    thread = threading.Thread(target=lambda: asyncio.run(backend.put(make_record("g", 1))))
+    thread.start()
+    try:
+        assert is_connecting.wait(60)
+        assert fork_and_save(backend, 1) == ["1"]
+    finally:
+        may_continue.set()
+        thread.join()
+        asyncio.run(backend.close())
 
 
 def test_a_fork_amid_other_threads_calls_goes_on(url: str) -> None:

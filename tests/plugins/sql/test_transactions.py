@@ -204,7 +204,7 @@ async def test_a_session_at_another_level_is_not_trusted(on_server: DatabaseChec
     assert [info.sequence for info in (await on_server.list("g")).infos] == [1, 2, 3]
 
 
-# MySQL and MariaDB, for which no server is at hand
+# MySQL, for which no server is at hand; for MariaDB see test_mariadb.py
 
 
 class RecordingDriver:
@@ -222,7 +222,7 @@ class RecordingDriver:
     def execute(self, text: str, values: object) -> None:
         self.texts.append(text)
         if self._is_in_conflict and text.startswith("INSERT INTO checkpoints "):
-            raise sqlite3.IntegrityError
+            raise sqlite3.IntegrityError(1062)
 
     executemany = execute
 

@@ -180,17 +180,18 @@ class Listening:
 
 async def test_a_thousand_cancelled_saves_leave_nothing_behind(backend: DatabaseCheckpointBackend) -> None:
     await backend.put(make_record("first", 1))
-    before = Held.now()
+    before, cancelled = Held.now(), 0
 
     for number in range(1_000):
         saving = asyncio.create_task(backend.put(make_record(f"g{number}", 1)))
         for _ in range(number % 4):
             await asyncio.sleep(0)
         saving.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await saving
+        await asyncio.wait([saving])
+        cancelled += saving.cancelled()
     await backend.put(make_record("last", 1))
 
+    assert cancelled >= 250, "all but those that were done by then, which none can be that had not begun"
     assert await leaked_since(before) == []
 
 
@@ -400,6 +401,7 @@ async def test_a_rival_that_took_the_sequence_meanwhile_wins(
     assert nonce_of(await lossy.get("g", 1)) == rival.header.nonce
 
 
+@pytest.mark.thorough
 async def test_an_outcome_that_stays_unknown_is_an_error_that_says_so(
     proxy: LossyProxy, lossy: DatabaseCheckpointBackend
 ) -> None:

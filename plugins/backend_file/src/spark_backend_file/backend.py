@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 from math import inf
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
         ReadLimits,
         Record,
         Records,
+        Usage,
     )
 
 Names: TypeAlias = list[str]
@@ -34,16 +36,17 @@ Sequences: TypeAlias = list[int]
 class FileCheckpointBackend(CheckpointBackend):
     """Keeps checkpoints as files, one for each, in a folder per graph.
 
-    :param directory: where; made when the first checkpoint is saved. A path, or a URL of fsspec such as
+    :param directory: the folder; created when the first checkpoint is saved. A path, or a URL of fsspec such as
         ``sftp://host/folder``, where less is promised: see docs/file-backend.md.
     :param format: how the payload is written.
     :param compression: True or ``"gzip"`` to compress it, or ``"zstd"``, which is faster and needs ``spark-graphs[zstd]``.
     :param pretty_print: indent it, where the format is readable.
-    :param codec: transforms what is stored, such as by encryption: a ``Codec``, a name, ``{name: options}``, or a list of these.
-    :param serializer: turns objects of your own into plain values and back.
+    :param codec: transforms stored bytes, such as by encryption: a ``Codec``, a name, ``{name: options}``, or a list of these.
+    :param serializer: converts your own objects to plain values and back.
     :param limits: what loading one checkpoint may cost beyond what its size accounts for.
     :param inline_io: whether the event loop's thread may make small saves itself while the disk is fast; docs/file-backend.md
-        says for how long that may hold up the loop. False: all I/O runs in other threads, as it does behind a URL of fsspec.
+        says for how long that may block the loop. False: all I/O runs in other threads, as it does behind a URL of fsspec.
+    :param create: whether a missing directory is created. If False, all calls raise ``StoreNotFoundError`` instead.
     :param storage_options: what fsspec hands to the filesystem behind a URL: credentials, timeouts.
     :param lock_timeout: seconds that a call waits for a lock of another process, which may have been stopped. Behind a URL of
         fsspec, where calls wait for each other's transfers, ten times as long.
@@ -64,6 +67,7 @@ class FileCheckpointBackend(CheckpointBackend):
         codec: Chosen[Codec] | Sequence[Chosen[Codec]] | None = None,
         limits: ReadLimits | Mapping[str, int] | None = None,
         inline_io: bool = True,
+        create: bool = True,
         storage_options: Mapping[str, Any] | None = None,
         lock_timeout: float = LOCK_TIMEOUT,
     ) -> None:
@@ -75,8 +79,10 @@ class FileCheckpointBackend(CheckpointBackend):
             serializer=serializer,
             limits=limits,
             inline_io=inline_io,
+            create=create,
         )
         self._graphs = directory_at(directory, storage_options)
+        self._graphs.creates = create
         is_local = self._graphs.is_local
         if not is_local:
             self.blob_cost = CheckpointBackend.blob_cost  # each takes a trip to a server
@@ -130,6 +136,9 @@ class FileCheckpointBackend(CheckpointBackend):
     async def list(self, graph_id: str | None = None) -> Listing:
         return await self._threads.run(self._graphs.listing, graph_id)
 
+    async def usage(self, graph_ids: Sequence[str] | None = None) -> dict[str, Usage]:
+        return await self._threads.run(self._graphs.usage, graph_ids)
+
     async def query(self, query: CheckpointQuery) -> Listing:
         if not (query.metadata or query.with_metadata):
             return await super().query(query)
@@ -143,6 +152,9 @@ class FileCheckpointBackend(CheckpointBackend):
 
     async def forget(self, graph_id: str) -> Sequences:
         return await self._threads.run(self._graphs.forget, graph_id)
+
+    async def forget_empty(self, prefix: str, *, older_than: timedelta) -> int:
+        return await self._threads.run(self._graphs.forget_empty, prefix, older_than)
 
     async def put_blobs(self, graph_id: str, blobs: Mapping[str, bytes]) -> bool:
         await self._threads.run(self._graphs.put_blobs, graph_id, blobs)

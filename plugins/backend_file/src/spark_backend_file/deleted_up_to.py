@@ -39,7 +39,7 @@ def read_deleted_up_to(folder: int) -> int:
 def raise_deleted_up_to(folder: int, sequence: int, *, durable: bool, wait: bool = True) -> None:
     """Make it at least ``sequence``; on return every process sees it.
 
-    :param durable: also after a power failure. Only needed when no higher record remains to be counted on from:
+    :param durable: even after a power failure. Only needed when no higher record remains to be counted on from:
         otherwise no process that holds a stale sequence outlives the failure.
     :param wait: for other deleters, one of which may have been stopped, as long as this call may.
     :raises TimeoutError: one of them held the lock for too long, or it was not to be waited for.

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from itertools import groupby, islice
 from operator import attrgetter
 from typing import Any, ClassVar, Final, Protocol
@@ -25,11 +26,12 @@ from spark.graphs.checkpoint.storage import (
     Record,
     RecordHeader,
     Records,
+    Usage,
     page_of,
     parse_automatic_id,
 )
 from spark_backend_file.folder import GraphFolder, misplaced
-from spark_backend_file.names import LAST_SEQUENCE, is_hashed, is_sequence, quote, unquote
+from spark_backend_file.names import LAST_SEQUENCE, beginning_of, is_hashed, is_sequence, quote, unquote
 from spark_backend_file.threads import CloseFile
 
 MOST_REMEMBERED: Final = 10_000
@@ -40,8 +42,8 @@ _ATTEMPTS: Final = 100
 class Session(Protocol):
     """What one call reaches."""
 
-    def folder_names(self) -> list[str]:
-        """The names of the folders of graphs."""
+    def folder_names(self, beginning: str = "") -> list[str]:
+        """The names of the folders of graphs, as far as they begin with a text."""
 
     def folder(self, name: str) -> AbstractContextManager[GraphFolder[Any] | None]:
         """The folder of a graph; None when there is none."""
@@ -62,6 +64,8 @@ class GraphDirectory(ABC):
     def __init__(self, path: str) -> None:
         self.path = path
         """As messages name it."""
+        self.creates = True
+        """It is made where there is none; otherwise that is an error."""
         self._prepared: set[str] = set()
         """The names of folders in which this object has saved: they are durable, and leftovers were removed."""
 
@@ -69,7 +73,7 @@ class GraphDirectory(ABC):
     def session(self, action: str, *, writes: str = "") -> AbstractContextManager[Session]:
         """Reach the graphs for one action.
 
-        :param action: what for, in words that go on after "could not".
+        :param action: what for, in words that follow "could not".
         :param writes: the name of a graph's folder. Where the filesystem can't tell which of two writers was first, other
             writers of this process are kept out meanwhile.
         :raises BackendError: within, the filesystem failed.
@@ -125,7 +129,7 @@ class GraphDirectory(ABC):
                 if info is None or record is not None:
                     return record
                 # Deleted between the two, so there is a newer one, or none.
-        raise BackendError(f"The file backend could not {action} in {self.path}: it is listed and can't be found.")
+        raise BackendError(f"The file backend could not {action} in {self.path}: it is listed but can't be found.")
 
     def find(self, checkpoint_id: str) -> CheckpointInfo | None:
         """See ``CheckpointBackend.find``. Of records of two graphs with one id, the higher sequence is meant."""
@@ -169,6 +173,18 @@ class GraphDirectory(ABC):
         """See ``CheckpointBackend.list``."""
         return Listing.of(self._everything() if graph_id is None else self._listed(graph_id, quote(graph_id)))
 
+    def usage(self, graph_ids: Sequence[str] | None) -> dict[str, Usage]:
+        """See ``CheckpointBackend.usage``."""
+        with self.session("measure graphs") as session:
+            damaged = [each.graph_id for each in session.damaged_folders()]
+        found: dict[str, Usage] = {}
+        for graph_id in self.graph_ids("", None, None) if graph_ids is None else dict.fromkeys(graph_ids):
+            with self._folder(f"measure graph {graph_id[:80]!r}", graph_id) as folder:
+                usage = folder.usage(graph_id) if folder else Usage(damaged=damaged.count(graph_id))
+            if usage.checkpoints or usage.damaged:
+                found[graph_id] = usage
+        return found
+
     def search(self, query: CheckpointQuery) -> Listing:
         """See ``CheckpointBackend.query``; for queries about metadata, which is in headers."""
         listing = self.listing(query.graph_id)
@@ -185,7 +201,8 @@ class GraphDirectory(ABC):
     def graph_ids(self, prefix: str, after: str | None, limit: int | None) -> list[str]:
         """See ``CheckpointBackend.graph_ids``. Records are looked for in as many folders as the page has ids."""
         with self.session("list its graphs") as session:
-            folders = {_graph_id_of(session, name): name for name in session.folder_names()}
+            names = session.folder_names(beginning_of(prefix))
+            folders = {_graph_id_of(session, name): name for name in names}
             damaged = {each.graph_id for each in session.damaged_folders()}
             known = [each for each in folders.keys() | damaged if each is not None]
             wanted = page_of(known, prefix, after=after, limit=None)
@@ -209,6 +226,10 @@ class GraphDirectory(ABC):
         except BackendError as error:
             raise DeletionError(str(error), deleted=deleted) from error.__cause__
         return deleted
+
+    def forget_empty(self, prefix: str, older_than: timedelta) -> int:
+        """See ``CheckpointBackend.forget_empty``."""
+        return 0
 
     def put_blobs(self, graph_id: str, blobs: Mapping[str, bytes]) -> None:
         """See ``CheckpointBackend.put_blobs``."""
@@ -298,7 +319,7 @@ def _search(
         if isinstance(header, CheckpointDamagedError):
             found.damaged.append(DamagedRecord(info.graph_id, sequence, folder.place(sequence), str(header)))
         elif header is not None and query.fits(header.metadata):
-            found.infos.append(replace(info, metadata=header.metadata))
+            found.infos.append(replace(info, metadata=header.metadata, parent=header.parent))
 
 
 def _has_records(session: Session, name: str) -> bool:

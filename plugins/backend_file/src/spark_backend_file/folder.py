@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
 from spark.errors import CheckpointDamagedError, SequenceTakenError
-from spark.graphs.checkpoint.storage import CheckpointInfo, DamagedRecord, Record, RecordHeader
+from spark.graphs.checkpoint.storage import CheckpointInfo, DamagedRecord, Record, RecordHeader, Usage
 from spark_backend_file.names import is_hashed, quote, record_name, unquote
 from spark_backend_file.threads import CloseFile
 
@@ -112,6 +112,16 @@ class GraphFolder(ABC, Generic[Names]):
     @abstractmethod
     def list_blobs(self) -> list[str]:
         """The names of all large values."""
+
+    @abstractmethod
+    def blob_bytes(self) -> int:
+        """How many bytes all large values take up."""
+
+    def usage(self, graph_id: str | None) -> Usage:
+        """What the graph takes up. Only what is damaged without a look into its file is counted so."""
+        found = [*self.listing(graph_id)]
+        infos = [each for each in found if isinstance(each, CheckpointInfo)]
+        return Usage(len(infos), sum(info.size for info in infos) + self.blob_bytes(), len(found) - len(infos))
 
     def next_sequence(self) -> int:
         """The lowest sequence above every one that was ever used here."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import timedelta
 from typing import ClassVar, Final, Self
 
 from spark.errors import BackendError
-from spark.graphs.checkpoint.storage import DamagedRecord
+from spark.graphs.checkpoint.storage import DamagedRecord, path_not_found
 from spark_backend_file.directory import GraphDirectory, is_of_graph
 from spark_backend_file.local_files import make_durable
 from spark_backend_file.local_folder import LocalFolder
-from spark_backend_file.names import unquote
+from spark_backend_file.names import beginning_of, begins_with, unquote
 
 
 class LocalDirectory(GraphDirectory):
@@ -23,6 +25,8 @@ class LocalDirectory(GraphDirectory):
 
     @contextmanager
     def session(self, action: str, *, writes: str = "") -> Iterator[Self]:
+        if not self.creates and not os.path.exists(self.path):
+            raise path_not_found(self.path)
         try:
             yield self
         except OSError as error:
@@ -31,12 +35,16 @@ class LocalDirectory(GraphDirectory):
                 "Checkpoints saved earlier are intact."
             ) from error
 
-    def folder_names(self) -> list[str]:
-        """The names of the folders of graphs."""
+    def folder_names(self, beginning: str = "") -> list[str]:
+        """The names of the folders of graphs, as far as they begin with a text."""
         try:
             with os.scandir(self.path) as entries:
                 return [
-                    entry.name for entry in entries if is_of_graph(entry.name) and entry.is_dir(follow_symlinks=False)
+                    entry.name
+                    for entry in entries
+                    if entry.name.startswith(beginning)
+                    and entry.is_dir(follow_symlinks=False)
+                    and is_of_graph(entry.name)
                 ]
         except FileNotFoundError:
             return []
@@ -68,9 +76,18 @@ class LocalDirectory(GraphDirectory):
         """Links in the places of graphs' folders, which are not followed."""
         try:
             with os.scandir(self.path) as entries:
-                return [_link(entry) for entry in entries if is_of_graph(entry.name) and entry.is_symlink()]
+                return [_link(entry) for entry in entries if entry.is_symlink() and is_of_graph(entry.name)]
         except FileNotFoundError:
             return []
+
+    def forget_empty(self, prefix: str, older_than: timedelta) -> int:
+        before, forgotten = time.time() - older_than.total_seconds(), 0
+        with self.session("forget graphs without checkpoints") as session:
+            for name in session.folder_names(beginning_of(prefix)):
+                with session.folder(name) as folder:
+                    if folder and begins_with(name, prefix):
+                        forgotten += folder.forget_if_empty(before=before)
+        return forgotten
 
     def _prepare(self, folder: LocalFolder) -> None:
         with ExitStack() as stack:

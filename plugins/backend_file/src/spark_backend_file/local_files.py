@@ -65,6 +65,17 @@ def list_blobs(folder: int) -> list[str]:
     ]
 
 
+def blob_bytes(folder: int) -> int:
+    """How many bytes all take up."""
+    size = 0
+    with suppress(FileNotFoundError), _subfolder(folder, BLOBS) as place, os.scandir(place) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):  # removed meanwhile
+                if entry.name.endswith(_BLOB_ENDING):
+                    size += entry.stat(follow_symlinks=False).st_size
+    return size
+
+
 def _write_blob(place: int, name: str, content: bytes) -> None:
     try:
         file = os.open(name, CREATE, 0o600, dir_fd=place)

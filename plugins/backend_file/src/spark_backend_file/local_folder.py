@@ -34,6 +34,7 @@ from spark_backend_file.local_files import (
     CREATE,
     FOLDER,
     READ,
+    blob_bytes,
     delete_aliases,
     delete_beside,
     delete_blobs,
@@ -241,6 +242,18 @@ class LocalFolder(GraphFolder[LocalNames]):
             os.rmdir(self.path)
         make_durable(os.path.dirname(self.path))
 
+    def forget_if_empty(self, *, before: float) -> bool:
+        """Remove the folder if for so long nothing has been in it but ``deleted_up_to``; whether that was so.
+
+        :param before: seconds since the epoch.
+        """
+        if os.fstat(self._folder).st_mtime >= before or set(names_in(self._folder)) - {DELETED_UP_TO}:
+            return False
+        remove_entry(DELETED_UP_TO, self._folder)
+        with suppress(OSError):  # somebody uses it again
+            os.rmdir(self.path)
+        return True
+
     def _delete_aliases(self, sequences: Sequence[int]) -> None:
         with suppress(OSError):  # without its record an alias means nothing
             delete_aliases(self._folder, sequences)
@@ -330,6 +343,9 @@ class LocalFolder(GraphFolder[LocalNames]):
 
     def list_blobs(self) -> list[str]:
         return list_blobs(self._folder)
+
+    def blob_bytes(self) -> int:
+        return blob_bytes(self._folder)
 
     def _header(self, sequence: int) -> RecordHeader | None:
         record = self._open(sequence)

@@ -88,10 +88,10 @@ def _is_remote(text: str) -> bool:
 def _checked(url: str) -> str:
     schemes = {part.partition("://")[0].lower() for part in url.split("::")}
     if "\0" in url:
-        raise ValueError(f"The directory of the file backend can't be {redact(url)!r}: it holds a NUL.")
+        raise ValueError(f"The directory of the file backend can't be {redact(url)!r}: it contains a NUL character.")
     if any(is_cut_short(link, ends="@/?#") for link in url.split("::")):
         raise ValueError(
-            f"Where the password of {redact(url)!r} ends is a guess; write %40 for @, %2F for /, %3F for ? and %23 for # in it."
+            f"Where the password of {redact(url)!r} ends is not clear; write %40 for @, %2F for /, %3F for ? and %23 for # in it."
         )
     if schemes & _OF_S3:
         raise ValueError(
@@ -99,7 +99,7 @@ def _checked(url: str) -> str:
             "win. pip install 'spark-graphs[s3]', and write backend='s3://bucket/prefix'."
         )
     if schemes & _READ_ONLY:
-        raise ValueError(f"The file backend can't write to {redact(url)!r}: HTTP is only read through fsspec.")
+        raise ValueError(f"The file backend can't write to {redact(url)!r}: fsspec can only read HTTP.")
     return url
 
 

@@ -29,6 +29,7 @@ STALE_SECONDS: Final = 24 * 3600
 
 _READABLE: Final = 80
 _UNKNOWN_START: Final = "0"
+_PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,149}\Z")
 _HASHED = re.compile(r"[A-Za-z0-9_.%-]{0,80}~[0-9a-f]{64}\Z")
 _RECORD = re.compile(r"([0-9]{12})\.ckpt\Z")
 _DELETED_UP_TO = re.compile(r"([0-9]{12})\.floor\Z")
@@ -38,17 +39,28 @@ _ALIAS = re.compile(r"([A-Za-z0-9_.%~-]+)@([0-9]{12})\Z")
 @lru_cache(maxsize=1024)
 def quote(text: str) -> str:
     """The file name that stands for an id, and for no other."""
-    # Lone surrogates have no UTF-8; "surrogatepass" still gives each its own bytes.
-    name = quote_from_bytes(text.encode("utf-8", "surrogatepass"), safe="").replace("~", "%7E")
-    if name.startswith("."):
-        name = "%2E" + name[1:]
+    name = _spelt(text)
     if len(name) > LONGEST_NAME:
         return _readable(name) + "~" + sha256(name.encode()).hexdigest()
     return name or "%"
 
 
+def beginning_of(prefix: str) -> str:
+    """What the names of all ids begin with that begin with a text; those of some others begin with it, too."""
+    return _spelt(prefix)[: _READABLE - 2]  # so much is left of a name that is cut, whatever the cut divides
+
+
+def begins_with(name: str, prefix: str) -> bool:
+    """Whether the id that a name stands for begins with a text, as far as the name tells."""
+    if is_hashed(name):
+        return len(_spelt(prefix)) <= _READABLE - 2 and name.startswith(_spelt(prefix))
+    return (unquote(name) or "").startswith(prefix)
+
+
 def unquote(name: str) -> str | None:
     """The id that a name stands for; None when the name holds a hash, or is no name that ``quote`` makes."""
+    if _PLAIN.match(name):
+        return name  # as most are
     if is_hashed(name) or not name.isascii():
         return None
     try:
@@ -128,6 +140,12 @@ def is_leftover(name: str, *, age: float) -> bool:
         return True
     # Alive, and perhaps another one with the same id. Where a start time is unknown, the doubt is the file's benefit.
     return _UNKNOWN_START not in (start, now := _start_of(int(pid))) and start != now
+
+
+def _spelt(text: str) -> str:
+    # Lone surrogates have no UTF-8; "surrogatepass" still gives each its own bytes.
+    name = quote_from_bytes(text.encode("utf-8", "surrogatepass"), safe="").replace("~", "%7E")
+    return "%2E" + name[1:] if name.startswith(".") else name
 
 
 def _readable(name: str) -> str:

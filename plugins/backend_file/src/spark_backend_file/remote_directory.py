@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any, ClassVar, Final
 
 from spark.errors import BackendError, SparkError
-from spark.graphs.checkpoint.storage import DamagedRecord, RecordHeader, renew_after_fork
+from spark.graphs.checkpoint.storage import DamagedRecord, RecordHeader, renew_after_fork, store_not_found
 from spark_backend_file.connection import Connection
 from spark_backend_file.directory import MOST_REMEMBERED, GraphDirectory, is_of_graph
 from spark_backend_file.publishing import strategy_for
@@ -37,6 +37,7 @@ class RemoteDirectory(GraphDirectory):
         self._connection = connection
         self._strategy = strategy_for(connection.protocol)
         self._headers: dict[str, tuple[Entry, RecordHeader]] = {}
+        self._was_found = False
 
     def close(self) -> None:
         self._connection.close()
@@ -46,12 +47,19 @@ class RemoteDirectory(GraphDirectory):
         try:
             # The lock before the connection: whoever waits for the one must not keep the other from others.
             with self._only_writer(writes), self._connection.filesystem() as (filesystem, root):
+                if not self.creates and not self._was_found:
+                    self._find(filesystem, root)
                 yield RemoteSession(self, filesystem, root)
         except SparkError:
             raise
         except Exception as error:
             cause = self._connection.cleaned(error)
             raise BackendError(_failed(action, self.path, error, cause)) from cause
+
+    def _find(self, filesystem: Any, root: str) -> None:
+        if root and not filesystem.exists(root):
+            raise store_not_found(self.path, "there is no such folder")
+        self._was_found = True
 
     def _only_writer(self, name: str) -> AbstractContextManager[None]:
         return locked(WRITER_LOCKS.of(f"{self.path}/{name}"), f"a folder in {self.path}") if name else nullcontext()
@@ -79,14 +87,14 @@ class RemoteSession:
     filesystem: Any
     root: str
 
-    def folder_names(self) -> list[str]:
-        """The names of the folders of graphs."""
+    def folder_names(self, beginning: str = "") -> list[str]:
+        """The names of the folders of graphs, as far as they begin with a text."""
         try:
             found = self.filesystem.ls(self.root, detail=True)
         except FileNotFoundError:
             return []
         names = (status["name"].rstrip("/").rpartition("/")[2] for status in found if status["type"] == "directory")
-        return [name for name in names if is_of_graph(name)]
+        return [name for name in names if name.startswith(beginning) and is_of_graph(name)]
 
     @contextmanager
     def folder(self, name: str) -> Iterator[RemoteFolder]:
@@ -135,7 +143,7 @@ def _text_of(error: Exception) -> str:
 
 def _advice(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
-        return "Make the bucket, container or folder that the URL names, or check its spelling."
+        return "Create the bucket, container or folder that the URL names, or check its spelling."
     if isinstance(error, PermissionError):
         return "Give this user the right to list, read, write and delete there."
     if isinstance(error, NotImplementedError):

@@ -49,6 +49,15 @@ def list_blobs(filesystem: Any, root: str) -> list[str]:
     return [name.removesuffix(BLOB_ENDING) for name in names if name.endswith(BLOB_ENDING)]
 
 
+def blob_bytes(filesystem: Any, root: str) -> int:
+    """How many bytes all take up."""
+    try:
+        found = filesystem.ls(f"{root}/{BLOBS}", detail=True)
+    except FileNotFoundError:
+        return 0
+    return sum(each["size"] or 0 for each in found if each["name"].endswith(BLOB_ENDING))
+
+
 def delete_blobs(filesystem: Any, root: str, names: Iterable[str]) -> None:
     """Remove those that are there."""
     for name in filter(is_blob_name, names):

@@ -40,7 +40,14 @@ from spark_backend_file.names import (
     split_alias,
 )
 from spark_backend_file.publishing import PublishStrategy
-from spark_backend_file.remote_files import delete_blobs, delete_folder_of_blobs, list_blobs, read_blobs, write_blobs
+from spark_backend_file.remote_files import (
+    blob_bytes,
+    delete_blobs,
+    delete_folder_of_blobs,
+    list_blobs,
+    read_blobs,
+    write_blobs,
+)
 from spark_backend_file.threads import CloseFile
 
 FIRST_READ: Final = 4_096
@@ -274,6 +281,9 @@ class RemoteFolder(GraphFolder[RemoteNames]):
 
     def list_blobs(self) -> list[str]:
         return list_blobs(self._filesystem, self._root)
+
+    def blob_bytes(self) -> int:
+        return blob_bytes(self._filesystem, self._root)
 
     def names(self) -> RemoteNames:
         return self._list() or RemoteNames()

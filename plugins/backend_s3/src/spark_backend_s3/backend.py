@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
 
 from spark.errors import BackendError
@@ -15,12 +16,15 @@ from spark.graphs.checkpoint.storage import (
     Listing,
     Record,
     Records,
+    Usage,
     parse_automatic_id,
     split_options,
     wait_uncancellable,
 )
 from spark_backend_s3.blobs import Blobs
+from spark_backend_s3.calls import in_parallel
 from spark_backend_s3.deleter import RecordDeleter
+from spark_backend_s3.listing.emptied import EmptiedGraphs
 from spark_backend_s3.location import Location, options_of
 from spark_backend_s3.names import LAST_SEQUENCE, Keys, is_sequence, quote
 from spark_backend_s3.objects import Objects
@@ -40,23 +44,25 @@ Sequences: TypeAlias = list[int]
 class S3CheckpointBackend(CheckpointBackend):
     """Keeps checkpoints as objects in a bucket, one for each, made by one conditional PUT.
 
-    :param bucket: which must exist.
-    :param prefix: what the keys of all objects begin with; stores with different prefixes don't see each other.
+    :param bucket: the bucket, which must exist.
+    :param prefix: the text that all keys begin with; stores with different prefixes don't see each other.
     :param endpoint_url: of a store other than AWS, or ``AWS_ENDPOINT_URL``.
     :param region: of the bucket, where the environment or the profile does not say it.
     :param profile: in ``~/.aws/config``.
     :param key: the access key, with ``secret``, and ``token`` if it is a temporary one; without them the environment, profile
         or role of the machine gives them.
     :param single_writer: accept a store without conditional writes. Nobody else may then write to the same graph ids.
-    :param timeout: seconds after which a request that does not succeed, tried over and over, fails.
+    :param timeout: seconds after which a request that does not succeed, retried again and again, fails.
     :param trust: how long what was seen of a graph counts, for a store whose clocks differ by more than usual, and for tests.
     :param format: how the payload is written.
     :param compression: True or ``"gzip"`` to compress it.
     :param pretty_print: indent it, where the format is readable.
-    :param codec: transforms what is stored, such as by encryption: a ``Codec``, a name, ``{name: options}``, or a list of these.
-    :param serializer: turns objects of your own into plain values and back.
+    :param codec: transforms stored bytes, such as by encryption: a ``Codec``, a name, ``{name: options}``, or a list of these.
+    :param serializer: converts your own objects to plain values and back.
     :param limits: what loading one checkpoint may cost beyond what its size accounts for.
     :param inline_io: makes no difference, since nothing here blocks the event loop; taken because every backend takes it.
+    :param create: makes no difference: a bucket that does not exist is never made, and raises ``StoreNotFoundError``. A prefix
+        without objects is an empty store.
     :raises ValueError: an argument can't be used.
     """
 
@@ -84,6 +90,7 @@ class S3CheckpointBackend(CheckpointBackend):
         serializer: Chosen[CheckpointSerializer] | None = None,
         limits: ReadLimits | Mapping[str, int] | None = None,
         inline_io: bool = True,
+        create: bool = True,
     ) -> None:
         super().__init__(
             format=format,
@@ -93,6 +100,7 @@ class S3CheckpointBackend(CheckpointBackend):
             serializer=serializer,
             limits=limits,
             inline_io=inline_io,
+            create=create,
         )
         if not timeout > 0:
             raise ValueError(f"timeout={timeout!r}: the s3 backend takes a positive number of seconds.")
@@ -111,6 +119,7 @@ class S3CheckpointBackend(CheckpointBackend):
         records = RecordObjects(self._objects, keys, bucket=bucket)
         self._views = ViewCache(self._objects, keys, trust=trust)
         self._blobs = Blobs(self._objects, keys)
+        self._emptied = EmptiedGraphs(self._objects, keys)
         self._writer = RecordWriter(
             self._objects,
             keys,
@@ -183,6 +192,17 @@ class S3CheckpointBackend(CheckpointBackend):
     async def latest_headers(self, graph_ids: Sequence[str]) -> LatestHeaders:
         return await self._reader.latest_headers(graph_ids, action="find the latest checkpoints of graphs")
 
+    async def latest_runs(
+        self,
+        prefix: str = "",
+        *,
+        after: str | None = None,
+        limit: int | None = None,
+        reasons: Collection[str] | None = None,
+    ) -> LatestHeaders:
+        action = "find the latest runs"
+        return await self._reader.latest_runs(prefix, after=after, limit=limit, reasons=reasons, action=action)
+
     # List.
 
     async def list(self, graph_id: str | None = None) -> Listing:
@@ -194,6 +214,16 @@ class S3CheckpointBackend(CheckpointBackend):
 
     async def graph_ids(self, prefix: str = "", *, after: str | None = None, limit: int | None = None) -> Names:
         return await self._reader.graph_ids(prefix, after=after, limit=limit, action="list the ids of graphs")
+
+    async def usage(self, graph_ids: Sequence[str] | None = None) -> dict[str, Usage]:
+        ids = await self.graph_ids() if graph_ids is None else [*dict.fromkeys(graph_ids)]
+        found = await in_parallel(self._usage_of, ids)
+        return {graph_id: usage for graph_id, usage in zip(ids, found, strict=True) if usage.checkpoints}
+
+    async def _usage_of(self, graph_id: str) -> Usage:
+        action = f"measure graph {graph_id[:80]!r}"
+        sizes = await self._reader.sizes(graph_id, action=action)
+        return Usage(len(sizes), sum(sizes) + await self._blobs.nbytes(graph_id, action=action) if sizes else 0)
 
     # Delete.
 
@@ -220,6 +250,10 @@ class S3CheckpointBackend(CheckpointBackend):
             return await wait_uncancellable(self._deleter.forget(graph_id, action=action))
         finally:
             self._reader.forget(graph_id)
+
+    async def forget_empty(self, prefix: str, *, older_than: timedelta) -> int:
+        age = max(older_than, timedelta(seconds=self._views.trust.grace))
+        return await self._emptied.forget(prefix, age=age, action="forget graphs without checkpoints")
 
     # Large values.
 

@@ -55,6 +55,15 @@ class Blobs:
         prefix = self._keys.blobs(quote(graph_id))
         return _possible([key.removeprefix(prefix) for key in await self._objects.all_keys(prefix, action=action)])
 
+    async def nbytes(self, graph_id: str, *, action: str) -> int:
+        """How many bytes all of a graph take up, as they are listed."""
+        prefix, size, more = self._keys.blobs(quote(graph_id)), 0, None
+        while True:
+            page = await self._objects.page(prefix, action=action, more=more)
+            size += sum(found.size for found in page.objects)
+            if (more := page.more) is None:
+                return size
+
     async def remove(self, graph_id: str, names: Sequence[str], *, action: str) -> None:
         """Remove those that are there."""
         keys = [self._key(graph_id, name) for name in _possible(names)]

@@ -121,7 +121,7 @@ class _Connection:
 
     async def _lived(self) -> AsyncGenerator[S3FileSystem, None]:
         # A generator, because an event loop that ends closes those that were begun in it (`shutdown_asyncgens`): so the
-        # session ends in its own loop also where nobody closes the backend.
+        # session ends in its own loop even if nobody closes the backend.
         session = await run_blocking(_new_session, self._location.profile)
         filesystem = _new_filesystem(self._location, session, read_timeout=self._read_timeout)
         client = await filesystem.set_session()

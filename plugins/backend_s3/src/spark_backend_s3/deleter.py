@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Final, TypeAlias
 from weakref import WeakValueDictionary
 
-from spark.errors import DeletionError, SparkError
+from spark.errors import DeletionError, SparkError, StoreNotFoundError
 from spark_backend_s3.calls import in_parallel
 from spark_backend_s3.names import Keys, quote
 from spark_backend_s3.objects import PAGE, Objects
@@ -54,6 +54,8 @@ class RecordDeleter:
                     await self._delete_listed(name, sequences, deleted, action=action)
                 else:
                     await self._delete_known(name, known, deleted, action=action)
+            except StoreNotFoundError:
+                raise
             except SparkError as error:
                 raise DeletionError(str(error), deleted=deleted) from error
         return sorted(deleted)

@@ -24,6 +24,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from spark.errors import BackendError, SparkError
+from spark.graphs.checkpoint.storage import store_not_found
 from spark.hooks import redact
 
 _PASSING_STATUS: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
@@ -98,6 +99,8 @@ def failure(action: str, place: str, error: Exception) -> SparkError:
     """
     if isinstance(error, SparkError):
         return error
+    if code_of(error) == "NoSuchBucket":
+        return store_not_found(place, "there is no such bucket", cure="Or create the bucket: the backend creates none.")
     return BackendError(
         f"The s3 backend could not {action} in {place}: {_said(error)}. {_advice(error)} "
         "Checkpoints saved earlier are intact."
@@ -154,10 +157,9 @@ _DENIED: Final = (
     "Grant what docs/s3-backend.md lists (s3:ListBucket, s3:GetObject, s3:PutObject, s3:DeleteObject) on it."
 )
 _REGION: Final = "The bucket is in another region; name it with region=."
-_NO_BUCKET: Final = "There is no such bucket; make it, or correct the name. The backend does not create buckets."
+_NO_BUCKET: Final = "There is no such bucket; create it, or correct the name. The backend creates none."
 _UNREACHABLE: Final = "Check endpoint_url, the name of the host and the network."
 _ADVICE: Final = {
-    "NoSuchBucket": _NO_BUCKET,
     "InvalidBucketName": _NO_BUCKET,
     "AccessDenied": _DENIED,
     "AllAccessDisabled": _DENIED,

@@ -12,14 +12,20 @@ from hashlib import sha256
 from typing import Final
 
 LONGEST_NAME: Final = 150
-"""The name that stands for an id has at most so many characters; S3 allows 1,024 bytes for a whole key."""
+"""The name that stands for an id has at most this many characters; S3 allows 1,024 bytes for a whole key."""
 LONGEST_PREFIX: Final = 500
 """What the prefix of a store may take of a key, in bytes of UTF-8."""
 LAST_SEQUENCE: Final = 10**12 - 1
 """Twelve digits: names sort like numbers."""
 
-_READABLE: Final = 80
-_PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
+LONGEST_CUT: Final = 80
+SHORTEST_CUT: Final = LONGEST_CUT - 2
+"""Of a longer name so much stays before the hash: two characters less where the cut would divide an escape."""
+HASH: Final = "!!"
+EMPTY: Final = "!"
+"""The name of the empty id."""
+PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
+_PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,149}\Z")
 _HASHED = re.compile(r"[A-Za-z0-9_.!-]{0,80}!![0-9a-f]{64}\Z")
 _RANKED = re.compile(r"([0-9]{12})-([0-9]{12})\Z")
 _RECORD_END: Final = ".ckpt"
@@ -28,19 +34,21 @@ _MARKER: Final = ".floor/"
 
 def quote(text: str) -> str:
     """The name that stands for an id, and for no other."""
-    name = _spelt(text)
+    name = spell(octets_of(text))
     if len(name) > LONGEST_NAME:
-        return re.sub(r"!.?\Z", "", name[:_READABLE]) + "!!" + sha256(name.encode()).hexdigest()
-    return name or "!"
+        return cut(name) + HASH + sha256(name.encode()).hexdigest()
+    return name or EMPTY
 
 
 def unquote(name: str) -> str | None:
     """The id that a name stands for; None when the name holds a hash, or is not one that ``quote`` makes."""
+    if _PLAIN.match(name):
+        return name  # as most are
     if is_hashed(name) or not name.isascii():
         return None
     try:
         octets = re.sub(rb"!([0-9A-F]{2})", lambda match: bytes.fromhex(match[1].decode()), name.encode())
-        text = "" if name == "!" else octets.decode("utf-8", "surrogatepass")
+        text = "" if name == EMPTY else octets.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:
         return None
     return text if quote(text) == name else None
@@ -49,6 +57,32 @@ def unquote(name: str) -> str | None:
 def is_hashed(name: str) -> bool:
     """Whether the name stands for an id too long to be spelt out; the id is then read from a record's header."""
     return _HASHED.match(name) is not None
+
+
+def beginning_of(prefix: str) -> str:
+    """What the names of all ids begin with that begin with a text; those of some others begin with it, too."""
+    return spell(octets_of(prefix))[:SHORTEST_CUT]
+
+
+def octets_of(text: str) -> bytes:
+    """An id in UTF-8, whose order is that of code points. Lone surrogates have none; each gets its own bytes."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def spell(octets: bytes) -> str:
+    """The name that stands for an id, if it were not too long."""
+    name = "".join(chr(octet) if octet in PLAIN else f"!{octet:02X}" for octet in octets)
+    return "!2E" + name[1:] if name.startswith(".") else name
+
+
+def first_octet(name: str) -> int:
+    """The octet that a name, or a part of one, begins with."""
+    return int(name[1:3], 16) if name[0] == "!" else ord(name[0])
+
+
+def cut(name: str) -> str:
+    """What of a name that is too long stands before the hash."""
+    return re.sub(r"!.?\Z", "", name[:LONGEST_CUT])
 
 
 def is_sequence(sequence: int) -> bool:
@@ -69,21 +103,12 @@ class Keys:
         """What the keys of all graphs begin with."""
         return f"{self.root}graphs/"
 
-    def graphs_like(self, prefix: str) -> str:
-        """What the keys of all graphs begin with whose ids begin with a text; those of some others begin with it, too."""
-        # Of a name that is cut, the first characters stand, but for the two of an escape that the cut divided.
-        return self.graphs + _spelt(prefix)[: _READABLE - 2]
-
     def graph(self, name: str) -> str:
         """What the keys of one graph begin with.
 
         :param name: its quoted id.
         """
         return f"{self.graphs}{name}/"
-
-    def after_graph(self, name: str) -> str:
-        """A key just after all of one graph, to begin a listing at the next one."""
-        return f"{self.graphs}{name}0"  # "0" comes after "/"
 
     def record(self, name: str, sequence: int) -> str:
         """The key of a record. It depends on the address and nothing else, so that there can be only one."""
@@ -130,6 +155,10 @@ class Keys:
         """A key to try things out on."""
         return f"{self.probes}{token}"
 
+    def name_in(self, key: str) -> str:
+        """The quoted graph id in the key of a record or a marker."""
+        return key.removeprefix(self.graphs).partition("/")[0]
+
     def split_record(self, key: str) -> tuple[str, int] | None:
         """The quoted graph id and the sequence in a record's key, or None for another key."""
         name, _, rest = key.removeprefix(self.graphs).partition("/")
@@ -146,13 +175,6 @@ class Keys:
         name, _, rest = key.removeprefix(self.ids(checkpoint_id)).partition("/")
         sequence = _sequence_of(rest)
         return None if sequence is None else (name, sequence)
-
-
-def _spelt(text: str) -> str:
-    # Lone surrogates have no UTF-8; "surrogatepass" still gives each its own bytes.
-    octets = text.encode("utf-8", "surrogatepass")
-    name = "".join(chr(octet) if octet in _PLAIN else f"!{octet:02X}" for octet in octets)
-    return "!2E" + name[1:] if name.startswith(".") else name
 
 
 def _ranked(sequence: int) -> str:

@@ -19,9 +19,9 @@ from spark_backend_s3.location import Location
 T = TypeVar("T")
 
 LARGEST: Final = 5 * 2**30
-"""S3 takes at most so many bytes in a single PUT. Several would not be one act."""
+"""S3 takes at most this many bytes in a single PUT. Several would not be one act."""
 PAGE: Final = 1000
-"""S3 lists, and removes, at most so many objects in one request."""
+"""S3 lists, and removes, at most this many objects in one request."""
 _CONDITIONS: Final = frozenset({"IfMatch", "IfNoneMatch"})
 _MARK: Final = "emptied-by"
 _RANDOM: Final = SystemRandom()
@@ -56,7 +56,7 @@ class Content:
     data: bytes
     etag: str
     size: int
-    """Of the whole object, also where only its beginning was read."""
+    """Of the whole object, even where only its beginning was read."""
     mark: str
     """Who emptied it; "" for an object that has a content."""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias, TypeVar
 
@@ -16,13 +18,15 @@ from spark.graphs.checkpoint.storage import (
     Record,
     RecordHeader,
     Records,
-    page_of,
 )
 from spark_backend_s3.calls import in_parallel
-from spark_backend_s3.names import LAST_SEQUENCE, Keys, is_hashed, is_sequence, quote, unquote
+from spark_backend_s3.listing.listed import ListedGraphs
+from spark_backend_s3.listing.walk import Batch, GraphWalk
+from spark_backend_s3.names import LAST_SEQUENCE, Keys, beginning_of, is_sequence, quote
 from spark_backend_s3.objects import PAGE, Objects
 from spark_backend_s3.records import RecordObjects
 from spark_backend_s3.scan import FEW, Entry, PrefixScan
+from spark_backend_s3.view_cache import keep
 
 Answer = TypeVar("Answer")
 
@@ -30,6 +34,9 @@ Names: TypeAlias = list[str]
 
 _READ_WHOLE: Final = 1024 * 1024
 """A record no longer than this is read whole where its header is asked for first and it itself most likely next."""
+_AT_ONCE: Final = 64
+"""So many headers are read at least where only some of them may be wanted."""
+_MOST_LONG_IDS: Final = 10_000
 _HANDED_FOR: Final = 1.0
 """So many seconds: longer, and what was deleted meanwhile by somebody else might still be handed out."""
 
@@ -43,6 +50,8 @@ class RecordReader:
         self._records = records
         self._clock = clock
         self._handed: _Handed | None = None
+        self._long_ids: OrderedDict[str, str] = OrderedDict()
+        """By the name of the graph, which stands for no other id."""
 
     async def get(self, graph_id: str, sequence: int, *, action: str) -> Record | None:
         """The record at an address, or None."""
@@ -112,21 +121,78 @@ class RecordReader:
                 break
         return Listing(query.ordered(map(_line, found))[: query.limit], damaged)
 
-    async def graph_ids(self, prefix: str, *, after: str | None, limit: int | None, action: str) -> Names:
-        """The ids of graphs that have records.
-
-        The order of keys is not that of ids, so all with this prefix are looked at, whatever the cursor and the limit are.
-        """
-        newest: dict[str, Entry] = {}
-        scan = PrefixScan(self._objects, self._keys, self._keys.graphs_like(prefix), action=action)
+    async def sizes(self, graph_id: str, *, action: str) -> list[int]:
+        """The bytes of each record of a graph, as they are listed: none is read."""
+        scan = PrefixScan(self._objects, self._keys, self._keys.graph(quote(graph_id)), action=action)
+        found: list[int] = []
         while (entries := await scan.next_entries()) is not None:
-            for entry in entries:
-                newest.setdefault(entry.name, entry)
-            if entries:
-                # What is left of a graph that is known to have records is passed over.
-                scan.skip_to(self._keys.after_graph(entries[-1].name))
-        graph_ids = await in_parallel(lambda entry: self._graph_id_of(entry, action=action), newest.values())
-        return page_of(filter(None, graph_ids), prefix, after=after, limit=limit)
+            found += [entry.size for entry in entries]
+        return found
+
+    async def graph_ids(self, prefix: str, *, after: str | None, limit: int | None, action: str) -> Names:
+        """The ids of graphs that have records. No more is listed than it takes to know the first ``limit`` after ``after``."""
+        found: Names = []
+        async with aclosing(self._walk(prefix, after=after, action=action)) as batches:
+            async for batch in batches:
+                found += [graph_id for graph_id, _ in batch]
+                if limit is not None and len(found) >= limit:
+                    break
+        return found[:limit]
+
+    async def latest_runs(
+        self, prefix: str, *, after: str | None, limit: int | None, reasons: Collection[str] | None, action: str
+    ) -> LatestHeaders:
+        """The headers of the latest records that were not made by hand, as ``CheckpointBackend.latest_runs`` gives them."""
+        found = LatestHeaders({})
+        async with aclosing(self._walk(prefix, after=after, action=action)) as batches:
+            async for batch in batches:
+                await self._add_runs(found, batch, limit=limit, reasons=reasons, action=action)
+                if limit is not None and _count(found) >= limit:
+                    break
+        return found
+
+    async def _add_runs(
+        self, found: LatestHeaders, graphs: Batch, *, limit: int | None, reasons: Collection[str] | None, action: str
+    ) -> None:
+        """Add what these graphs have, up to the limit. Where few may fit, some more are read than are asked for."""
+        least = 1 if reasons is None else _AT_ONCE
+        while graphs and (limit is None or _count(found) < limit):
+            size = PAGE if limit is None else max(limit - _count(found), least)
+            some, graphs = graphs[:size], graphs[size:]
+            headers = await in_parallel(lambda graph: self._latest_run(graph[1], action=action), some)
+            for (graph_id, _), header in zip(some, headers, strict=True):
+                if limit is not None and _count(found) >= limit:
+                    return
+                if isinstance(header, DamagedRecord):
+                    found.damaged.append(replace(header, graph_id=graph_id))
+                elif header is not None and (reasons is None or header.metadata.get("reason") in reasons):
+                    found.headers[graph_id] = header
+
+    async def _latest_run(self, entry: Entry, *, action: str) -> RecordHeader | DamagedRecord | None:
+        """The header of the latest record of a graph that was not made by hand, or else of the latest one.
+
+        :param entry: the latest one when the graph was listed.
+        """
+        by_hand: list[RecordHeader] = []
+
+        async def read(entry: Entry) -> RecordHeader | DamagedRecord | None:
+            header = await self._records.header_or_damage(entry, action=action)
+            if isinstance(header, RecordHeader) and header.manual:
+                by_hand.append(header)
+                return None
+            return header
+
+        made_by_run = await read(entry) or await self._newest(entry.name, read, action=action)
+        return made_by_run or next(iter(by_hand), None)
+
+    def _walk(self, prefix: str, *, after: str | None, action: str) -> AsyncGenerator[Batch, None]:
+        """The graphs that have records, in the order of their ids."""
+        listed = ListedGraphs(self._objects, self._keys, beginning_of(prefix), action=action)
+
+        async def read_long_ids(entries: Sequence[Entry]) -> list[str | None]:
+            return await in_parallel(lambda entry: self._long_id_of(entry, action=action), entries)
+
+        return GraphWalk(listed, prefix=prefix, after=after, long_ids=read_long_ids).batches()
 
     async def find_given(self, checkpoint_id: str, *, action: str) -> CheckpointInfo | None:
         """The last record that was given this id by hand. Of two graphs' records, the higher sequence is meant."""
@@ -182,16 +248,17 @@ class RecordReader:
                 break
         return found
 
-    async def _graph_id_of(self, entry: Entry, *, action: str) -> str | None:
-        """The id that the name of a graph stands for; None when nothing that is there tells it."""
-        if not is_hashed(entry.name):
-            return unquote(entry.name)
+    async def _long_id_of(self, entry: Entry, *, action: str) -> str | None:
+        """The id that is too long for the name of its graph to tell it; None when nothing that is there does."""
 
         async def read(entry: Entry) -> str | None:
             header = await self._records.header_or_damage(entry, action=action)
             return header.graph_id if isinstance(header, RecordHeader) else None
 
-        return await self._newest(entry.name, read, action=action)
+        graph_id = self._long_ids.get(entry.name) or await self._newest(entry.name, read, action=action)
+        if graph_id is not None:
+            keep(self._long_ids, entry.name, graph_id, most=_MOST_LONG_IDS)
+        return graph_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +270,10 @@ class _Handed:
 
     def is_of(self, graph_id: str, sequence: int) -> bool:
         return (self.record.graph_id, self.record.sequence) == (graph_id, sequence)
+
+
+def _count(found: LatestHeaders) -> int:
+    return len(found.headers) + len(found.damaged)
 
 
 def _line(header: RecordHeader) -> CheckpointInfo:

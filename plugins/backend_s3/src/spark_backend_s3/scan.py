@@ -63,10 +63,6 @@ class PrefixScan:
         self._more, self._is_at_end = page.more, page.more is None
         return [entry for found in page.objects if (entry := entry_of(found, self._keys))]
 
-    def skip_to(self, after: str) -> None:
-        """Leave out what comes before this key."""
-        self._after, self._more = after, None
-
 
 class GraphScan:
     """The objects of one graph, listed from the newest end as far as somebody needs to see them."""
@@ -162,7 +158,7 @@ def entry_of(found: Listed, keys: Keys) -> Entry | None:
 
 
 class BootClock:
-    """The clock of this machine, also of the time for which it was suspended: a writer that slept has not looked."""
+    """The clock of this machine, even of the time for which it was suspended: a writer that slept has not looked."""
 
     def monotonic(self) -> float:
         return time.monotonic() if _BOOT is None else time.clock_gettime(_BOOT)

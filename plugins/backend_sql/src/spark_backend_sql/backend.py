@@ -16,6 +16,7 @@ from spark.graphs.checkpoint.storage import (
     Record,
     RecordHeader,
     Records,
+    Usage,
     parse_automatic_id,
     run_blocking,
     split_options,
@@ -23,10 +24,11 @@ from spark.graphs.checkpoint.storage import (
 from spark_backend_sql.compiled import Query, Rows
 from spark_backend_sql.connection import WAIT, Database
 from spark_backend_sql.operations import Delete, Forget, Operation, Put, PutBlobs
-from spark_backend_sql.reads import MOST_ROWS
+from spark_backend_sql.options import split_own_options
+from spark_backend_sql.reads import MOST_READERS, MOST_ROWS, READERS
 from spark_backend_sql.schema import LONGEST_CHECKPOINT_ID, LONGEST_GRAPH_ID
 from spark_backend_sql.sharing import Key, connect
-from spark_backend_sql.statements import LAST_SEQUENCE, damaged_line, header_of, line_of, record_of
+from spark_backend_sql.statements import LAST_SEQUENCE, damaged_line, header_of, line_of, record_of, usage_in
 from spark_backend_sql.urls import parsed
 
 if TYPE_CHECKING:
@@ -48,20 +50,23 @@ _NAMES: Final = 512
 class DatabaseCheckpointBackend(CheckpointBackend):
     """Keeps checkpoints as rows of a table, one for each.
 
-    Backends that are made alike share their connections and threads, which are closed with the last of them.
+    Backends that are created alike share their connections and threads, which are closed with the last of them.
 
     :param connection_string: an SQLAlchemy URL, for instance ``sqlite:///checkpoints.db`` or
         ``postgresql://user:password@host/database``. The database is reached when it is first needed.
-    :param table_name: made on first use, with two small ones beside it.
+    :param table_name: the table, created on first use with two small ones beside it.
     :param format: how the payload is written.
     :param compression: True or ``"gzip"`` to compress it, or ``"zstd"``, which is faster and needs ``spark-graphs[zstd]``.
     :param pretty_print: indent it, where the format is readable.
-    :param codec: transforms what is stored, such as by encryption: a ``Codec``, a name, ``{name: options}``, or a list of these.
-    :param serializer: turns objects of your own into plain values and back.
+    :param codec: transforms stored bytes, such as by encryption: a ``Codec``, a name, ``{name: options}``, or a list of these.
+    :param serializer: converts your own objects to plain values and back.
     :param limits: what loading one checkpoint may cost beyond what its size accounts for.
-    :param wait: seconds that a call waits at most for another program's lock, and for a server that is away.
+    :param wait: the longest time in seconds that a call waits for another program's lock, or for an unavailable server.
+    :param readers: the number of reads that run at once at most, each over its own connection.
     :param inline_io: with SQLite, small calls may run in the event loop's thread while the disk is fast; False keeps all of
         them in threads.
+    :param create: whether missing tables, and SQLite's file, are created. If False, all calls raise ``StoreNotFoundError``
+        instead.
 
     :raises ValueError: the connection string or the table name can't be used.
     :raises BackendError: the driver of the database is not installed.
@@ -83,7 +88,9 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         codec: Chosen[Codec] | Sequence[Chosen[Codec]] | None = None,
         limits: ReadLimits | Mapping[str, int] | None = None,
         wait: float = WAIT,
+        readers: int = READERS,
         inline_io: bool = True,
+        create: bool = True,
     ) -> None:
         super().__init__(
             format=format,
@@ -93,10 +100,11 @@ class DatabaseCheckpointBackend(CheckpointBackend):
             serializer=serializer,
             limits=limits,
             inline_io=inline_io,
+            create=create,
         )
         self.table_name = table_name
         inline = self.inline_limits if inline_io else None
-        key = Key(parsed(connection_string), table_name, _checked_wait(wait), inline)
+        key = Key(parsed(connection_string), table_name, _checked_wait(wait), _checked_readers(readers), inline, create)
         self._connections, self._token = connect(key, user=self)
         self.database: Database = self._connections.database
         self._statements = self.database.statements
@@ -106,12 +114,15 @@ class DatabaseCheckpointBackend(CheckpointBackend):
 
     @classmethod
     def from_url(cls, url: str, **options: Any) -> Self:
-        """The backend of the database that the URL names; its query goes to the driver, but for the options of every backend.
+        """The backend of the database that the URL names.
 
-        :raises ValueError: it is no URL of a database.
+        Its query may have the options of every backend, and ``table_name``, ``wait`` and ``readers``; the rest is the driver's.
+
+        :raises ValueError: it is not a URL of a database, or has an option that nothing would use.
         """
         address, common = split_options(url)
-        return cls(address, **common | options)
+        address, own = split_own_options(address)
+        return cls(address, **common | own | options)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.database!r}, table_name={self.table_name!r})"
@@ -222,6 +233,13 @@ class DatabaseCheckpointBackend(CheckpointBackend):
         query, values = self._statements.graph_ids(prefix, after=after, limit=limit)
         return [name for (name,) in await self._rows(query, values, "list graphs") if isinstance(name, str)]
 
+    async def usage(self, graph_ids: Sequence[str] | None = None) -> dict[str, Usage]:
+        rows: list[Sequence[Any]] = []
+        wanted = None if graph_ids is None else [*{each: None for each in graph_ids if _is_text(each)}]
+        for batch in [None] if wanted is None else _batched(wanted):
+            rows += await self._rows(*self._statements.usage(batch), "measure what graphs take up")
+        return usage_in(rows)
+
     async def list(self, graph_id: str | None = None) -> Listing:
         doing = "list all checkpoints" if graph_id is None else f"list the checkpoints of graph {graph_id[:80]!r}"
         return await self._search(CheckpointQuery(graph_id=graph_id), doing)
@@ -300,6 +318,12 @@ def _checked_wait(wait: float) -> float:
     if isinstance(wait, int | float) and not isinstance(wait, bool) and 0 < wait <= LONGEST_WAIT:
         return float(wait)
     raise ValueError(f"The sql backend can't wait {wait!r} seconds: give more than 0 and at most {LONGEST_WAIT:,}.")
+
+
+def _checked_readers(readers: int) -> int:
+    if isinstance(readers, int) and not isinstance(readers, bool) and 0 < readers <= MOST_READERS:
+        return readers
+    raise ValueError(f"The sql backend can't have {readers!r} readers: give 1 to {MOST_READERS}.")
 
 
 def _batched(values: Sequence[Value], *, size: int = _BATCH) -> Iterator[Sequence[Value]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from operator import itemgetter
 from typing import Any, Final, TypeAlias
@@ -17,6 +18,7 @@ from sqlalchemy.sql.elements import ClauseElement
 
 Query: TypeAlias = Select[*tuple[Any, ...]]
 Rows: TypeAlias = Sequence[Sequence[Any]]
+Fetch: TypeAlias = Callable[[Any, Callable[[Any], Any]], Rows]
 
 
 class DriverStatement:
@@ -96,12 +98,16 @@ class DriverQuery:
             column.type.dialect_impl(dialect).result_processor(dialect, None) for column in query.selected_columns
         ]
 
-    def rows(self, driver: Any, values: Mapping[str, Any]) -> Rows:
-        """Every row."""
+    def rows(self, driver: Any, values: Mapping[str, Any], fetch: Fetch | None = None) -> Rows:
+        """Every row.
+
+        :param fetch: gets the driver's connection and what runs the statement on it, and returns the driver's rows.
+        """
         bound = self._statement.constants | {
             name: self._bind[name](value) if name in self._bind else value for name, value in values.items()
         }
-        return [self._understood(row) for row in self._statement.run(driver, bound).fetchall()]
+        run = partial(self._statement.run, values=bound)
+        return [self._understood(row) for row in (fetch(driver, run) if fetch else run(driver).fetchall())]
 
     def _understood(self, row: Sequence[Any]) -> list[Any]:
         return [value if process is None else process(value) for process, value in zip(self._results, row, strict=True)]

@@ -7,25 +7,28 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from functools import partial
+from itertools import chain, repeat
 from typing import Any, Final, NoReturn, TypeVar
 
 from sqlalchemy import URL, Engine, NullPool, create_engine
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from spark.graphs.checkpoint.storage import ForkGate
+from spark.graphs.checkpoint.storage import ForkGate, store_not_found
 from spark_backend_sql.compiled import Binder
 from spark_backend_sql.dialect import LOCK_TIMEOUT, Dialect
-from spark_backend_sql.faults import explained, is_locked, is_passing, shown
-from spark_backend_sql.schema import Tables, is_current, migrate
+from spark_backend_sql.faults import explained, is_locked, is_passing, is_read_only, is_unwelcome, shown
+from spark_backend_sql.options import check_query
+from spark_backend_sql.schema import Tables, is_current, is_there, migrate, names_of_tables
 from spark_backend_sql.statements import Statements
-from spark_backend_sql.urls import dialect_for, missing_driver, refuse_async
+from spark_backend_sql.urls import dialect_for, missing_driver, refuse_async, refuse_untried_driver
 
 Result = TypeVar("Result")
 
 WAIT: Final = 30.0
 """Seconds that a call waits at most by default."""
-PAUSES: Final = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 4, 4, 4)
-"""Seconds before each further try of what failed for a passing reason, locks aside: about sixteen in all."""
+PAUSES: Final = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2)
+"""Seconds before each further try of what failed for a passing reason, locks aside. The last one is repeated."""
 FIRST_PAUSE: Final = 0.02
 LONGEST_PAUSE: Final = 0.5
 """Seconds between two tries of what met a lock: at first, and in the end."""
@@ -42,18 +45,21 @@ class Database:
     """One database, reached when it is first needed. Every method blocks.
 
     :param wait: seconds that a call waits at most for locks and for a server that is away.
+    :param creates: whether tables, and a file, are made where there are none.
     :raises ValueError: the URL names an asynchronous driver, or the table can't have that name.
     :raises BackendError: no driver for it is installed.
     """
 
-    def __init__(self, url: URL, *, table_name: str, wait: float) -> None:
+    def __init__(self, url: URL, *, table_name: str, wait: float, creates: bool = True) -> None:
         kind = dialect_for(url)
         self.url = url
         self.wait = wait
+        self._creates = creates
         self.tables = Tables(table_name, dialect=url.get_backend_name())
         self.no_fork = no_fork if kind.runs_in_process else nullcontext()
         """Held while the database is used in a way that no other thread may fork meanwhile."""
-        self.writing, self.reading = _engines(url, kind, wait=wait)
+        self._engines = partial(_engines, url, kind, wait=wait, creates=creates)
+        self.writing, self.reading = self._engines()
         self.dialect: Dialect = kind(self.tables, self.writing.dialect)
         self.statements = Statements(self.tables, self.dialect, Binder(self.tables.checkpoints, self.writing.dialect))
         self.writer = DriverConnection(self.writing, self.dialect)
@@ -68,12 +74,17 @@ class Database:
         self._readers: deque[DriverConnection] = deque()
         """Open connections that read, as long as no thread uses them."""
         self._was_reached = False
+        self._was_written = False
         self._is_ready = False
         self._preparing = threading.Lock()
 
     def after_fork(self) -> None:
-        """In a child process: leave the parent's connections to the parent, unclosed, and make our own."""
+        """In a child process: leave the parent's connections to the parent, unclosed, and make our own.
+
+        With engines of our own, too: a thread of the parent may have held a lock of its engine, to connect for the first time.
+        """
         self._inherited += [self.writer, *self._readers]
+        self.writing, self.reading = self._engines()
         self.writer = DriverConnection(self.writing, self.dialect)
         self._begin()
 
@@ -84,7 +95,9 @@ class Database:
         :param is_wanted: whether to try again.
         :raises BackendError: the database failed.
         """
-        return self._until_done(work, work, RetryBudget(self.wait, is_wanted), outlasts_locks=False)
+        done = self._until_done(work, work, RetryBudget(self.wait, is_wanted), outlasts_locks=False)
+        self._was_written = True
+        return done
 
     def read(self, work: Callable[[Any], Result], doing: str, budget: RetryBudget) -> Result:
         """What the work returns, given the driver's connection, to run statements that read. Tried again while that may help.
@@ -139,13 +152,15 @@ class Database:
         return DriverConnection(self.reading, self.dialect)
 
     def _return(self, connection: DriverConnection) -> None:
-        if connection.is_open:
+        if connection.is_snapshot:
+            connection.close()
+        elif connection.is_open:
             self._readers.append(connection)
 
     def _until_done(
         self, work: Callable[[], Result], doing: object, budget: RetryBudget, *, outlasts_locks: bool
     ) -> Result:
-        pauses = iter(PAUSES)
+        pauses = chain(PAUSES, repeat(PAUSES[-1]))
         while True:
             try:
                 with self.no_fork:
@@ -160,12 +175,14 @@ class Database:
                 if not outlasts_locks or not budget.rest():
                     break
                 continue
-            # One that was never reached is more likely misspelt than restarting.
-            pause = next(pauses, None) if self._was_reached and is_passing(failure) else None
-            if pause is None or not budget.rest(pause):
+            if not self._may_pass(failure) or not budget.rest(next(pauses)):
                 break
         # Outside of the handler: what is raised must not carry along an error that may show a password.
         raise explained(failure, str(doing), self.url)
+
+    def _may_pass(self, failure: Exception) -> bool:
+        # One that was never reached is more likely misspelt than restarting, and one that was never written to a replica.
+        return (self._was_reached and is_passing(failure)) or (self._was_written and is_read_only(failure))
 
     def _ensure_tables(self) -> None:
         if self._is_ready:
@@ -179,6 +196,13 @@ class Database:
         with self.reading.connect() as connection:
             if is_current(connection, self.tables):
                 return
+            if not self._creates and not is_there(connection, self.tables):
+                raise store_not_found(
+                    shown(self.url),
+                    f"the database has no checkpoints in a table {self.tables.name!r}",
+                    name=self.tables.name,
+                    near=names_of_tables(connection, self.tables),
+                )
         with self.writing.connect() as connection, self.dialect.exclusively(connection, self.tables.name):
             migrate(connection, self.tables)
 
@@ -201,14 +225,19 @@ class DriverConnection:
         """Whether the next call finds it made."""
         return self._driver is not None
 
+    @property
+    def is_snapshot(self) -> bool:
+        """Whether it sees nothing of what others write from now on."""
+        return self._dialect.is_snapshot(self._driver)
+
     def open(self, *, no_wait: bool = False) -> Any:
         """The driver's connection, made if there is none. What fails here has changed nothing.
 
         :raises sqlalchemy.exc.DBAPIError: the driver's error.
         """
+        if self._driver is None:
+            self._driver, self._no_wait = self._new(), False
         try:
-            if self._driver is None:
-                self._driver, self._no_wait = self._new(), False
             if no_wait is not self._no_wait:
                 self._dialect.set_no_wait(self._driver, no_wait=no_wait)
                 self._no_wait = no_wait
@@ -261,7 +290,11 @@ class DriverConnection:
                 driver.close()
 
     def _new(self) -> Any:
-        pooled = self._engine.raw_connection()
+        try:
+            pooled = self._engine.raw_connection()
+        except self._engine.dialect.loaded_dbapi.Error as error:
+            # A server that can't be reached has many ways to say so, most of them without a code.
+            raise self._wrapped(error, is_lost=not (self._dialect.runs_in_process or is_unwelcome(error))) from error
         pooled.detach()
         return pooled.dbapi_connection
 
@@ -277,13 +310,23 @@ class DriverConnection:
         dialect = self._engine.dialect
         kind = dialect.loaded_dbapi.Error
         is_lost = isinstance(error, kind) and dialect.is_disconnect(error, self._driver, None)
-        if is_lost or not is_usable:
+        if is_lost or not is_usable or is_read_only(error):  # another connection may lead to the new primary
             self.close()
         if not isinstance(error, kind):
             raise error
-        raise DBAPIError.instance(
-            None, None, error, kind, hide_parameters=True, connection_invalidated=is_lost, dialect=dialect
-        ) from error
+        raise self._wrapped(error, is_lost=is_lost) from error
+
+    def _wrapped(self, error: Exception, *, is_lost: bool) -> BaseException:
+        dialect = self._engine.dialect
+        return DBAPIError.instance(
+            None,
+            None,
+            error,
+            dialect.loaded_dbapi.Error,
+            hide_parameters=True,
+            connection_invalidated=is_lost,
+            dialect=dialect,
+        )
 
 
 class RetryBudget:
@@ -327,15 +370,17 @@ def longer(pause: float) -> float:
     return min(2 * pause, LONGEST_PAUSE)
 
 
-def _engines(url: URL, kind: type[Dialect], *, wait: float) -> tuple[Engine, Engine]:
+def _engines(url: URL, kind: type[Dialect], *, wait: float, creates: bool) -> tuple[Engine, Engine]:
     options = {"poolclass": NullPool, "hide_parameters": True, **kind.engine_options(url, wait=wait)}
     try:
         refuse_async(url)
+        refuse_untried_driver(url)
+        check_query(url)
         writing = create_engine(url, **options)
         reading = create_engine(url, **{**options, "isolation_level": "AUTOCOMMIT"})
     except (ImportError, NoSuchModuleError) as error:
         raise missing_driver(url) from error
     except ArgumentError:  # not chained: it quotes the URL
         raise ValueError(f"{shown(url)!r} is not a URL that its driver accepts.") from None
-    kind.prepare_connections(writing, reading, wait=wait)
+    kind.prepare_connections(writing, reading, wait=wait, creates=creates)
     return writing, reading

@@ -9,7 +9,7 @@ committed, and seen.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from hashlib import sha256
 from math import ceil
@@ -33,7 +33,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.elements import ClauseElement
 
-from spark_backend_sql.compiled import DriverStatement
+from spark_backend_sql.compiled import DriverStatement, Rows
 from spark_backend_sql.operations import Forget, Operation, Outcomes, Put, PutBlobs, taken
 from spark_backend_sql.schema import Tables
 
@@ -79,8 +79,15 @@ class Dialect(ABC):
 
     @classmethod
     @abstractmethod
-    def prepare_connections(cls, writing: Engine, reading: Engine, *, wait: float) -> None:
-        """Make every new connection of these engines behave as durable storage needs it."""
+    def prepare_connections(cls, writing: Engine, reading: Engine, *, wait: float, creates: bool) -> None:
+        """Make every new connection of these engines behave as durable storage needs it.
+
+        :param creates: whether a database that is a file is made where there is none.
+        """
+
+    def is_snapshot(self, driver: Any) -> bool:
+        """Whether this connection does not see what others write after it was made."""
+        return False
 
     @abstractmethod
     def exclusively(self, connection: Connection, name: str) -> AbstractContextManager[None]:
@@ -121,6 +128,15 @@ class Dialect(ABC):
     def make_room(self, driver: Any) -> None:  # noqa: B027 - only for what runs in this process
         """Prepare what the next transactions will need, in a thread that may take its time."""
 
+    def fetch(self, driver: Any, run: Callable[[Any], Any]) -> Rows:
+        """The rows of a statement that reads. ``run`` runs it, given the driver's connection, and returns the cursor."""
+        rows: Rows = run(driver).fetchall()
+        return rows
+
+    def takes_pieces(self, driver: Any) -> bool:
+        """Whether ``send`` works with this connection."""
+        return True
+
     def send(self, driver: Any, operations: Sequence[Operation]) -> Outcomes:
         """Carry out operations, ``Forget`` aside, in a transaction of its own that takes one round trip. All or nothing.
 
@@ -144,7 +160,7 @@ class Dialect(ABC):
         outcomes: Outcomes = {}
         for operation in operations:
             if isinstance(operation, PutBlobs):
-                self._insert_blob.run_many(driver, operation.blobs)
+                self._insert_blobs(driver, operation)
             elif isinstance(operation, Put) and (reason := self._store(driver, operation)):
                 outcomes[operation] = taken(operation, reason)
         for operation in operations:
@@ -161,8 +177,11 @@ class Dialect(ABC):
         """Store the record; returns why that is refused, or ""."""
         reason = self._insert(driver, put)
         if not reason and put.record.blobs:
-            self._insert_blob.run_many(driver, put.blobs)
+            self._insert_blobs(driver, put)
         return reason
+
+    def _insert_blobs(self, driver: Any, operation: Put | PutBlobs) -> None:
+        self._insert_blob.run_many(driver, operation.blobs)
 
     def _insert(self, driver: Any, put: Put) -> str:
         """Insert the record; returns why that is refused, or ""."""

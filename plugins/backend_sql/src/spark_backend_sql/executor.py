@@ -145,9 +145,10 @@ class _Attempt:
         return not any(isinstance(operation, Forget) for operation in self.operations)
 
     def _send(self) -> Outcomes | None:
-        """The outcomes; None where a sequence was refused, and it has to be found out which."""
+        """The outcomes; None where it goes statement by statement: a sequence was refused, or there is a pooler."""
         connection = self._database.writer
-        connection.open()
+        if not self._database.dialect.takes_pieces(connection.open()):
+            return None
         try:
             return connection.run(self._database.dialect.send, self._ordered)
         except RefusedError:

@@ -12,6 +12,7 @@ from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 
 from spark.errors import BackendError, SparkError
+from spark.graphs.checkpoint.storage import store_not_found
 from spark.hooks import redact, secrets_of, without_secrets
 
 
@@ -26,6 +27,11 @@ def is_away(error: BaseException | None) -> bool:
         return False
     code = _code_of(error)
     return error.connection_invalidated or code[:2] == "08" or code in _AWAY or _is_unreachable(error)
+
+
+def is_unwelcome(error: BaseException) -> bool:
+    """Whether a server that answers does not let this user into this database, so that asking again is of no use."""
+    return _bears((*_NO_DATABASE, *_NO_ENTRY, *_NO_RIGHT), _code_of(error), str(error).lower())
 
 
 def is_locked(error: BaseException | None) -> bool:
@@ -47,6 +53,16 @@ def may_have_committed(error: BaseException) -> bool:
     return is_away(error) or _code_of(error) == "40003"  # statement completion unknown
 
 
+def is_read_only(error: BaseException) -> bool:
+    """Whether the server took no write. After a failover, the one that was written to before is a replica."""
+    return _code_of(error) in _READ_ONLY
+
+
+def is_in_use(error: BaseException) -> bool:
+    """Whether MySQL refused a row because its key exists."""
+    return _code_of(error) == "1062"
+
+
 def shown(url: URL) -> str:
     """The URL without its secrets."""
     return redact(url.render_as_string(hide_password=True))
@@ -59,6 +75,8 @@ def explained(error: Exception, doing: str, url: URL) -> Exception:
     """
     if isinstance(error, SparkError):
         return error
+    if _bears(_NO_DATABASE, _code_of(error), str(getattr(error, "orig", "")).lower()):
+        return store_not_found(shown(url), f"the server has no database {url.database!r}", cure=_MAKE_DATABASE)
     secrets = secrets_of("", {"password": url.password, **url.query})
     cause = without_secrets(error, secrets, said=_text_of(error))
     text = " ".join(_text_of(cause).split())
@@ -73,7 +91,7 @@ def _advice(error: Exception) -> str:
     driver = error.orig if isinstance(error, DBAPIError) else error
     if _is_out_of_files():
         return (
-            f"This program has as many files and connections open as it may, {_most_files()}: close what it no longer needs, "
+            f"This program has as many files and connections open as allowed, {_most_files()}: close what it no longer needs, "
             "backends among them, or raise the limit (ulimit -n)."
         )
     if isinstance(driver, sqlite3.Error):
@@ -108,10 +126,10 @@ def _bears(marks: tuple[str, ...], code: str, text: str) -> bool:
 def _code_of(error: BaseException) -> str:
     """The SQLSTATE, or MySQL's error number, as text; "" for none."""
     driver = getattr(error, "orig", error)
-    code = getattr(driver, "sqlstate", None) or getattr(driver, "pgcode", None)
-    if code is None and getattr(driver, "args", None) and isinstance(driver.args[0], int):
-        code = driver.args[0]
-    return str(code or "")
+    number = getattr(driver, "errno", None) or next(iter(getattr(driver, "args", ())), None)
+    if isinstance(number, int):
+        return str(number)
+    return str(getattr(driver, "sqlstate", None) or getattr(driver, "pgcode", None) or "")
 
 
 def _is_unreachable(error: DBAPIError) -> bool:
@@ -136,9 +154,18 @@ _AWAY: Final = frozenset(
         "57P02",  # another of its processes crashed
         "57P03",  # starting up
         "57P05",  # the connection was ended: it stood still
-        "2006",  # MySQL: server has gone away
+        "1053",  # MySQL: shutting down
+        "1927",  # MariaDB: the connection was ended, or
+        "4031",  # MySQL: because it stood still
+        "2006",  # server has gone away
         "2013",  # connection lost during a query
     )
+)
+_READ_ONLY: Final = (
+    "25006",
+    "1290",  # MySQL: started with read_only,
+    "1792",  # or the transaction was,
+    "1836",  # or the server is being upgraded
 )
 _CONTENDED: Final = frozenset(
     (
@@ -149,12 +176,13 @@ _CONTENDED: Final = frozenset(
 )
 _LOCKED: Final = frozenset(
     (
-        "55P03",  # a lock that was not to be had
+        "55P03",  # a lock that could not be taken
         "1205",  # MySQL: lock wait timeout
     )
 )
 _UNREACHABLE: Final = (
     "connection refused",
+    "session is read-only",  # the primary server is away, and a replica there
     "no such file or directory",
     "server closed the connection",
     "connection reset",
@@ -169,7 +197,7 @@ _SQLITE_ADVICE: Final = {
     "PRAGMA max_page_count.",
     sqlite3.SQLITE_READONLY: "The database can only be read: make the file and its folder writable for this user.",
     sqlite3.SQLITE_PERM: "Make the file and its folder writable for this user.",
-    sqlite3.SQLITE_CANTOPEN: "Make the folder of the database file first, readable and writable for this user.",
+    sqlite3.SQLITE_CANTOPEN: "Create the folder of the database file first, readable and writable for this user.",
     sqlite3.SQLITE_BUSY: "Another program keeps the database locked; find out which, and end its transaction.",
     sqlite3.SQLITE_LOCKED: "Another connection keeps the table locked; end its transaction.",
     sqlite3.SQLITE_CORRUPT: "The file is damaged: restore it from a backup, or save what can be read with: sqlite3 FILE .recover",
@@ -177,26 +205,28 @@ _SQLITE_ADVICE: Final = {
     sqlite3.SQLITE_IOERR: "The disk failed or is full; check it, then run again.",
     sqlite3.SQLITE_TOOBIG: "The checkpoint is larger than SQLite's limit of 1 GB; keep less in the state.",
 }
+_NO_DATABASE: Final = ("3D000", "1049", 'database ".*" does not exist')
+_MAKE_DATABASE: Final = "Or create the database; the backend then makes the tables."
+_NO_ENTRY: Final = (
+    "28P01",
+    "28000",
+    "1045",
+    "password authentication failed",
+    "no password supplied",
+    "access denied",
+    'role ".*" does not exist',
+    "no pg_hba.conf entry",
+)
+_NO_RIGHT: Final = ("42501", "1142", "permission denied")
 _SERVER_ADVICE: Final = (
-    (
-        (
-            "28P01",
-            "28000",
-            "1045",
-            "password authentication failed",
-            "no password supplied",
-            "access denied",
-            'role ".*" does not exist',
-        ),
-        "Check the user's name and password in the connection string.",
-    ),
-    (
-        ("3D000", "1049", 'database ".*" does not exist'),
-        "Create the database first; the tables are made by the backend.",
-    ),
+    (_NO_ENTRY, "Check the user's name and password in the connection string."),
     (("3F000",), "Create the schema that table_name names, or leave it out."),
-    (("25006", "read-only transaction"), "The server only allows reading; connect to the primary server."),
-    (("42501", "1142", "permission denied"), "Grant this user the right to create and use tables there."),
+    (
+        (*_READ_ONLY, "session is read-only", "hot standby"),
+        "The server only allows reading: connect to the primary server, or name all of them: "
+        "postgresql://user@/database?host=one:5432&host=two:5432",
+    ),
+    (_NO_RIGHT, "Grant this user the right to create and use tables there."),
     (
         ("53100", "no space left", "1114", "1021"),
         "Nothing of it was written. The server's disk is full: free some space, or delete old checkpoints.",

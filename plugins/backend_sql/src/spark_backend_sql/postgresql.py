@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import sqlalchemy
 from sqlalchemy import (
@@ -16,6 +18,7 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
+    event,
     exists,
     func,
     literal_column,
@@ -25,19 +28,23 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 
-from spark_backend_sql.dialect import LOCK_TIMEOUT, Dialect, RefusedError, connect_timeout, lock_number, set_up_sessions
+from spark_backend_sql.compiled import Rows
+from spark_backend_sql.dialect import LOCK_TIMEOUT, Dialect, RefusedError, connect_timeout, lock_number
 from spark_backend_sql.operations import Delete, Operation, Outcomes, Put
 from spark_backend_sql.schema import Tables
 
 _SHORTEST_IDLE: Final = 1.0
 """Seconds between two statements in a transaction that a busy machine may need."""
 _SETTINGS: Final = """
-SELECT set_config('TimeZone', 'UTC', false),
-       set_config('lock_timeout', '{lock}ms', false),
-       set_config('idle_in_transaction_session_timeout', '{idle}ms', false),
-       set_config('default_transaction_isolation', 'read committed', false),
+SELECT set_config('TimeZone', 'UTC', {local}),
+       set_config('lock_timeout', '{lock}ms', {local}),
+       set_config('idle_in_transaction_session_timeout', '{idle}ms', {local}),
        CASE WHEN current_setting('synchronous_commit') = 'off'
-            THEN set_config('synchronous_commit', 'on', false) END
+            THEN set_config('synchronous_commit', 'on', {local}) END
+"""
+_OF_SESSION: Final = """,
+       set_config('default_transaction_isolation', 'read committed', false)
+ WHERE pg_backend_pid() = {process}
 """
 # The check against deleted sequences must see what was committed before each statement.
 _BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
@@ -53,13 +60,20 @@ class PostgresqlDialect(Dialect):
     def engine_options(cls, url: URL, *, wait: float) -> dict[str, Any]:
         # With psycopg we begin transactions ourselves, and the driver begins none of its own accord.
         level = "AUTOCOMMIT" if url.get_driver_name() == "psycopg" else "READ COMMITTED"
-        return {"isolation_level": level, "connect_args": connect_timeout(url, wait)}
+        arguments: dict[str, Any] = connect_timeout(url, wait) | _threshold_of(url)
+        if _has_several_hosts(url) and "target_session_attrs" not in url.query:
+            arguments["target_session_attrs"] = "read-write"  # otherwise the first one that answers, be it a replica
+        return {"isolation_level": level, "connect_args": arguments}
 
     @classmethod
-    def prepare_connections(cls, writing: Engine, reading: Engine, *, wait: float) -> None:
+    def prepare_connections(cls, writing: Engine, reading: Engine, *, wait: float, creates: bool) -> None:
         # A writer that stands still in a transaction holds up its successor for half as long as that one waits.
         idle = max(wait / 2, _SHORTEST_IDLE)
-        set_up_sessions((writing, reading), _SETTINGS.format(lock=int(LOCK_TIMEOUT * 1000), idle=int(idle * 1000)))
+        settings = partial(_SETTINGS.format, lock=int(LOCK_TIMEOUT * 1000), idle=int(idle * 1000))
+        prepares = "prepare_threshold" in writing.url.query
+        set_up = partial(_set_up, of_session=settings(local="false"), local=settings(local="true"), prepares=prepares)
+        for engine in (writing, reading):
+            event.listen(engine, "connect", lambda driver, _: set_up(driver))
 
     def __init__(self, tables: Tables, sql: sqlalchemy.Dialect) -> None:
         super().__init__(tables, sql)
@@ -89,12 +103,31 @@ class PostgresqlDialect(Dialect):
         with connection.begin():
             if self._is_psycopg:
                 connection.exec_driver_sql(_BEGIN)
+            if local := _LOCAL.get(connection.connection.driver_connection):
+                connection.exec_driver_sql(local)
             connection.execute(select(func.pg_advisory_xact_lock(lock_number(name))))
             yield
 
     def begin(self, driver: Any) -> None:
-        if self._is_psycopg:
-            driver.execute(_BEGIN)
+        statements = [_BEGIN] if self._is_psycopg else []
+        statements += [local] if (local := _LOCAL.get(driver)) else []
+        if statements:
+            driver.cursor().execute(";".join(statements))
+
+    def takes_pieces(self, driver: Any) -> bool:
+        # PgBouncer 1.18, of several releases of Debian, hangs now and then where many clients send pieces.
+        return driver not in _LOCAL
+
+    def fetch(self, driver: Any, run: Callable[[Any], Any]) -> Rows:
+        local = _LOCAL.get(driver)
+        if local is None:
+            return super().fetch(driver, run)
+        control = driver.cursor()
+        control.execute(f"BEGIN READ ONLY; {local}")
+        try:
+            return super().fetch(driver, run)
+        finally:
+            control.execute("COMMIT")  # a ROLLBACK after an error
 
     def set_lock_timeout(self, driver: Any, seconds: float) -> None:
         milliseconds = max(1, int(seconds * 1000))
@@ -147,6 +180,43 @@ class PostgresqlDialect(Dialect):
 
     def position_of(self, part: ColumnElement[str], column: ColumnElement[Any]) -> ColumnElement[int]:
         return func.strpos(column, part)
+
+
+_LOCAL: Final[WeakKeyDictionary[Any, str]] = WeakKeyDictionary()
+"""Of each connection that leads to a pooler: the statement that makes the settings for one transaction."""
+
+
+def _set_up(driver: Any, *, of_session: str, local: str, prepares: bool) -> None:
+    """Make the settings of a new connection, once and for all, or note that each transaction has to make them.
+
+    A pooler, such as PgBouncer, has given its own number in place of the server process's, which is another one in each
+    transaction. What were set for the session would be lost there, and come to others; so would statements that are prepared.
+    """
+    cursor = driver.cursor()
+    cursor.execute(of_session + _OF_SESSION.format(process=driver.info.backend_pid))
+    is_direct = cursor.fetchone() is not None
+    cursor.close()
+    driver.commit()  # or the settings would be undone with their transaction
+    if is_direct:
+        return
+    _LOCAL[driver] = local
+    if not prepares:  # psycopg2 never does
+        driver.prepare_threshold = None
+
+
+def _threshold_of(url: URL) -> dict[str, int]:
+    """After how many times the driver has the server prepare a statement, where the URL says so."""
+    threshold = url.query.get("prepare_threshold")
+    if threshold is None:
+        return {}
+    if isinstance(threshold, str) and threshold.isdecimal():
+        return {"prepare_threshold": int(threshold)}
+    raise ValueError(f"The option prepare_threshold of the URL is {threshold!r}: give a number, from 0.")
+
+
+def _has_several_hosts(url: URL) -> bool:
+    hosts = url.query.get("host", url.host or "")
+    return "," in hosts if isinstance(hosts, str) else len(hosts) > 1
 
 
 def _deleted(operation: Operation, counts: Sequence[int]) -> list[int]:

@@ -15,25 +15,29 @@ from spark_backend_sql.compiled import DriverQuery, Query, Rows
 from spark_backend_sql.connection import Database, RetryBudget
 
 READERS: Final = 4
-"""At most this many reads run at once."""
+"""At most this many reads run at once by default,"""
+MOST_READERS: Final = 64
+"""and at most as many as anybody may ask for."""
 MOST_ROWS: Final = 100
-"""A listing of at most so many rows is a small read."""
+"""A listing of at most this many rows is a small read."""
 
 
 class Reader:
     """Answers queries on a database.
 
+    :param readers: how many run at once.
     :param io: decides which small ones run inline.
     """
 
-    def __init__(self, database: Database, *, io: SmallIO) -> None:
+    def __init__(self, database: Database, *, readers: int, io: SmallIO) -> None:
         self._database = database
+        self._readers = readers
         self._io = io
         self._compiled = lru_cache(maxsize=100)(lambda query: DriverQuery(query, database.reading.dialect))
         self._begin()
 
     def _begin(self) -> None:
-        self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="sql-backend-reader")
+        self._threads = ThreadPoolExecutor(self._readers, thread_name_prefix="sql-backend-reader")
 
     async def rows(self, query: Query, values: Mapping[str, Any], doing: str, *, is_small: bool = False) -> Rows:
         """Every row of the answer.
@@ -53,7 +57,8 @@ class Reader:
     ) -> Rows:
         """The same in a thread."""
         budget = RetryBudget(self._database.wait)
-        read = partial(self._database.read, partial(self._compiled(query).rows, values=values), doing, budget)
+        rows = partial(self._compiled(query).rows, values=values, fetch=self._database.dialect.fetch)
+        read = partial(self._database.read, rows, doing, budget)
         work = partial(self._io.in_thread, read) if is_small else read
         return await run_blocking(work, executor=self._threads, on_cancel=budget.give_up)
 

@@ -43,11 +43,19 @@ LONGEST_GRAPH_ID: Final = 200
 LONGEST_CHECKPOINT_ID: Final = 256
 LONGEST_BLOB_NAME: Final = 100
 
+_VERSION: Final = "_schema"
+"""How the name of the table ends that holds the version of the others."""
 _TEXT_LENGTH: Final = len("2024-02-29 12:00:00.123457")
 _NAME = r"[A-Za-z_][A-Za-z0-9_]{0,49}"
 _TABLE_NAME: Final = re.compile(rf"(?:({_NAME})\.)?({_NAME})")
 
 
+_OF_MYSQL: Final[dict[str, Any]] = {
+    f"{dialect}_{option}": value
+    for dialect in ("mysql", "mariadb")
+    for option, value in {"engine": "InnoDB", "charset": "utf8mb4", "collate": "utf8mb4_bin"}.items()
+}
+"""What tables are made with there, whatever the database's own settings."""
 _LONG_BINARY: Final = LargeBinary().with_variant(mysql.LONGBLOB(), "mysql", "mariadb")
 
 
@@ -206,6 +214,7 @@ class Tables:
             self.metadata,
             Column("graph_id", id_column(LONGEST_GRAPH_ID), primary_key=True),
             Column("deleted_up_to", BigInteger, nullable=False),
+            **_OF_MYSQL,
         )
         self.blobs = Table(
             f"{name}_blobs",
@@ -213,8 +222,13 @@ class Tables:
             Column("graph_id", id_column(LONGEST_GRAPH_ID), primary_key=True),
             Column("name", id_column(LONGEST_BLOB_NAME), primary_key=True),
             Column("content", _LONG_BINARY, nullable=False),
+            **_OF_MYSQL,
         )
-        self.version = Table(f"{name}_schema", self.metadata, Column("version", Integer, nullable=False))
+        # Some servers of MySQL refuse tables without a primary key.
+        version = Column(
+            "version", Integer, nullable=False, primary_key=dialect in ("mysql", "mariadb"), autoincrement=False
+        )
+        self.version = Table(f"{name}{_VERSION}", self.metadata, version, **_OF_MYSQL)
         _store_as_it_is(self.checkpoints.c.payload)
         _store_as_it_is(self.blobs.c.content)
 
@@ -246,6 +260,7 @@ class Tables:
             Column("payload", _LONG_BINARY, nullable=False),
             # Only ids given by hand are looked up; automatic ones, which are many, need not be kept in order.
             Index(f"ix_{name}_id", checkpoint_id, sqlite_where=manual == true(), postgresql_where=manual),
+            **_OF_MYSQL,
         )
 
 
@@ -302,6 +317,17 @@ def is_current(connection: Connection, tables: Tables) -> bool:
     found = version_of(connection, tables)
     _refuse_newer(found, tables)
     return found == len(MIGRATIONS)
+
+
+def is_there(connection: Connection, tables: Tables) -> bool:
+    """Whether the tables were made, in whatever version; changes nothing."""
+    return version_of(connection, tables) > 0
+
+
+def names_of_tables(connection: Connection, tables: Tables) -> list[str]:
+    """The names of the sets of tables that this backend has made in the database."""
+    names = inspect(connection).get_table_names(schema=tables.version.schema)
+    return [name.removesuffix(_VERSION) for name in names if name.endswith(_VERSION)]
 
 
 def migrate(connection: Connection, tables: Tables) -> None:

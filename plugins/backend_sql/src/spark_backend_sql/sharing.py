@@ -1,7 +1,7 @@
 """Backends that were opened alike share one set of connections and threads, which is closed with the last of them.
 
-Alike means: the same database, as the same user, with the same settings, table, ``wait`` and ``inline_io``. Each event loop
-may use them.
+Alike means: the same database, as the same user, with the same settings, table, ``wait``, ``readers``, ``inline_io`` and
+``create``. Each event loop may use them.
 """
 
 from __future__ import annotations
@@ -26,8 +26,11 @@ class Key(NamedTuple):
     url: URL
     table_name: str
     wait: float
+    readers: int
     inline: InlineLimits | None
     """For how long small calls may hold up the event loop; None: none of them runs there."""
+    creates: bool
+    """Tables are made where there are none."""
 
 
 class Connections:
@@ -35,11 +38,11 @@ class Connections:
 
     def __init__(self, key: Key) -> None:
         self._key = key
-        self.database: Final = Database(key.url, table_name=key.table_name, wait=key.wait)
+        self.database: Final = Database(key.url, table_name=key.table_name, wait=key.wait, creates=key.creates)
         is_inline = key.inline is not None and self.database.dialect.runs_in_process
         saves, reads = (SmallIO(is_inline, limits=key.inline) for _ in range(2))
         self.writer: Final = Writer(TransactionExecutor(self.database), wait=key.wait, io=saves)
-        self.reader: Final = Reader(self.database, io=reads)
+        self.reader: Final = Reader(self.database, readers=key.readers, io=reads)
         self._users: set[object] = set()
         renew_after_fork(self)
 

@@ -6,7 +6,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.elements import ClauseElement
 
+from spark.graphs.checkpoint.storage import path_not_found
 from spark_backend_sql.compiled import DriverRows
 from spark_backend_sql.dialect import DELETED, IN_USE, LOCK_TIMEOUT, Dialect, PartlyStoredError, RefusedError
 from spark_backend_sql.operations import Forget, Operation, Outcomes, Put, PutBlobs
@@ -34,7 +35,7 @@ from spark_backend_sql.schema import Tables
 
 _SHORT_LOG: Final = 800
 """Pages in SQLite's log at which a commit moves them into the database file. What no-wait commits leave to the next other
-one is more: to go on in a new part of the log, for which the file has to grow, costs a commit more than to use one again."""
+one is more: starting a new part of the log, for which the file has to grow, costs a commit more than reusing one."""
 _LONG_LOG: Final = 8_000
 _LONG_ENOUGH: Final = _SHORT_LOG * 4096
 """Bytes of a log that need not become longer: it is moved into the file then, and used again from its beginning."""
@@ -63,9 +64,9 @@ class SqliteDialect(Dialect):
         return {"isolation_level": "AUTOCOMMIT", "connect_args": {"timeout": LOCK_TIMEOUT}}
 
     @classmethod
-    def prepare_connections(cls, writing: Engine, reading: Engine, *, wait: float) -> None:
+    def prepare_connections(cls, writing: Engine, reading: Engine, *, wait: float, creates: bool) -> None:
         for engine in (writing, reading):
-            event.listen(engine, "do_connect", _create_first(engine.url))
+            event.listen(engine, "do_connect", _find_first(engine.url, creates=creates))
         event.listen(writing, "connect", _prepare_writer)
         event.listen(reading, "connect", _prepare_reader)
 
@@ -78,6 +79,9 @@ class SqliteDialect(Dialect):
         self._log_size = -1
         """and its length when it was lengthened last."""
         self._raise_ahead = self._compiled(self._insert_or_raise_ahead())
+
+    def is_snapshot(self, driver: Any) -> bool:
+        return isinstance(driver, _Snapshot) or (isinstance(driver, _Reading) and driver.is_of_another_file())
 
     @contextmanager
     def exclusively(self, connection: Connection, name: str) -> Iterator[None]:
@@ -345,6 +349,62 @@ def create_for_the_owner(url: URL) -> None:
             os.close(created)
 
 
-def _create_first(url: URL) -> Callable[..., None]:
+class _Snapshot(sqlite3.Connection):
+    """A database as it stands now. It is read without a log and without locks, which could not be made."""
+
+
+class _Reading(sqlite3.Connection):
+    """A connection of who makes no store: one that is removed, or replaced, is not shown as it was, for ever."""
+
+    def __init__(self, *arguments: Any, path: str, **options: Any) -> None:
+        self._path = path
+        self._file = _file_at(path)
+        super().__init__(*arguments, **options)
+
+    def is_of_another_file(self) -> bool:
+        """Whether the file that it reads is no longer at its path."""
+        return _file_at(self._path) != self._file
+
+
+def _file_at(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _is_unwritable(path: str) -> bool:
+    """Whether SQLite can't make the log without which it opens this file, and none is needed, since nobody has it open."""
+    if os.access(os.path.dirname(path), os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        return False
+    try:
+        has_log = os.path.getsize(f"{path}-wal") > 0
+    except OSError:
+        has_log = False
+    return not has_log and _is_kept_with_log(path)
+
+
+def _is_kept_with_log(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(20)[18:] == b"\2\2"
+    except OSError:
+        return False
+
+
+def _find_first(url: URL, *, creates: bool) -> Callable[..., Any]:
     # A function of its own: one that knew the engine would keep it from being collected at once.
-    return lambda *_: create_for_the_owner(url)
+    def find(dialect: Any, record: object, arguments: Sequence[Any], options: dict[str, Any]) -> Any:
+        path = os.path.realpath(file_of(url))
+        if creates:
+            create_for_the_owner(url)
+        elif not os.path.exists(path):
+            raise path_not_found(file_of(url))
+        if not _is_unwritable(path):
+            if not creates:
+                options["factory"] = partial(_Reading, path=path)
+            return None  # SQLAlchemy then connects
+        return dialect.connect(f"{_URI}{quote(path)}?immutable=1", **{**options, "uri": True, "factory": _Snapshot})
+
+    return find

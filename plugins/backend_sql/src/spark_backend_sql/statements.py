@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from operator import attrgetter
@@ -32,6 +32,7 @@ from spark.graphs.checkpoint.storage import (
     DamagedRecord,
     Record,
     RecordHeader,
+    Usage,
     automatic_id,
 )
 from spark_backend_sql.compiled import Binder, Query
@@ -113,6 +114,7 @@ class Statements:
         self._latest_of = lru_cache(self._latest_statement)
         self._graph_ids = lru_cache(self._graph_ids_statement)
         self._latest_runs = lru_cache(maxsize=64)(self._latest_runs_statement)
+        self._usage_of = lru_cache(self._usage_statement)
         self._search = lru_cache(maxsize=64)(self._search_statement)
 
     def values_of(self, record: Record) -> dict[str, Any]:
@@ -199,8 +201,9 @@ class Statements:
         last = select(func.max(history.c.sequence)).where(history.c.graph_id == ids.c.graph_id)
         of_run = last.where(history.c.manual == false()).scalar_subquery()
         of_any = func.coalesce(of_run, last.scalar_subquery()).label("last")
-        # As above, this limit excludes nothing.
-        ends = select(ids.c.graph_id, of_any).where(ids.c.graph_id.is_not(None)).limit(_LARGEST_LIMIT).subquery("ends")
+        # Where only some are wanted, this limit excludes nothing, as above; otherwise no graph beyond the page is looked at.
+        most: Any = bindparam("limit", type_=BigInteger) if "limit" in bound and not lines else _LARGEST_LIMIT
+        ends = select(ids.c.graph_id, of_any).where(ids.c.graph_id.is_not(None)).limit(most).subquery("ends")
         is_end = and_(columns.graph_id == ends.c.graph_id, columns.sequence == ends.c.last)
         found = select(*self._header).join_from(ends, self._records_table, is_end)
         if lines:
@@ -208,6 +211,25 @@ class Statements:
         if "limit" not in bound:
             return found
         return found.order_by(columns.graph_id).limit(bindparam("limit", type_=BigInteger))
+
+    def usage(self, graph_ids: Sequence[str] | None) -> Bound:
+        """What adds up the records of these graphs, or of all: id, how many, their bytes, how many are not as long as they
+        should be; and None in place of the last two for large values. Only lengths are looked at."""
+        padded = _padded(graph_ids) if graph_ids is not None else []
+        return self._usage_of(len(padded)), _numbered(padded)
+
+    def _usage_statement(self, count: int) -> Query:
+        columns, blobs = self._columns, self._blobs
+        length = func.length(columns.payload)
+        damaged = func.sum(case((columns.size != length, 1), else_=0))
+        records = select(
+            columns.graph_id, func.count().label("count"), func.sum(length).label("size"), damaged.label("damaged")
+        ).group_by(columns.graph_id)
+        beside = select(blobs.graph_id, null(), func.sum(func.length(blobs.content)), null()).group_by(blobs.graph_id)
+        if count:
+            records = records.where(_one_of(columns.graph_id, count))
+            beside = beside.where(_one_of(blobs.graph_id, count))
+        return select(union_all(records, beside).subquery("sizes"))
 
     def search(self, query: CheckpointQuery) -> Bound:
         """What lists the checkpoints that a query asks for. Its keys and values are bound, too.
@@ -228,7 +250,8 @@ class Statements:
         keys = (self._columns.graph_id, self._columns.sequence)
         order = [key.desc() for key in keys] if newest_first else keys
         conditions = [self._condition(name) for name in bound if name != "limit"]
-        listing = self.listing.add_columns(self._columns["metadata"]) if with_metadata else self.listing
+        more = [self._columns["metadata"], self._columns["parent"]] if with_metadata else []
+        listing = self.listing.add_columns(*more)
         statement = listing.where(*conditions).order_by(*order)
         return statement.limit(bindparam("limit", type_=BigInteger)) if "limit" in bound else statement
 
@@ -287,16 +310,17 @@ def header_of(fields: Sequence[Any]) -> RecordHeader:
 
 
 def line_of(row: Sequence[Any], table: str) -> CheckpointInfo | DamagedRecord:
-    """The line of a listing that a row of ``INFO_FIELDS``, and perhaps the metadata, holds; or the damage in its place."""
+    """The line of a listing that a row of ``INFO_FIELDS``, and perhaps metadata and parent, holds; or the damage in its place."""
     checkpoint_id, graph_id, sequence, timestamp, size, manual, *rest = row
-    metadata = rest[0] if rest else {}
-    types = (
+    metadata, parent = rest or ({}, None)
+    types: tuple[tuple[Any, Any], ...] = (
         (checkpoint_id, str),
         (graph_id, str),
         (sequence, int),
         (size, int),
         (timestamp, datetime),
         (metadata, dict),
+        (parent, int | None),
     )
     if not all(isinstance(value, kind) for value, kind in types):
         error = _damaged(f"checkpoint {sequence} of graph {graph_id!r}", "a field of its header is of the wrong type")
@@ -309,7 +333,23 @@ def line_of(row: Sequence[Any], table: str) -> CheckpointInfo | DamagedRecord:
         size=size,
         manual=bool(manual),
         metadata=metadata,
+        parent=parent,
     )
+
+
+def usage_in(rows: Iterable[Sequence[Any]]) -> dict[str, Usage]:
+    """What the rows of ``usage`` say, by graph id, in order. Large values without any record belong to no graph."""
+    records: dict[str, Sequence[Any]] = {}
+    blobs: dict[str, int] = {}
+    for graph_id, *numbers in rows:
+        if isinstance(graph_id, str) and numbers[0] is None:
+            blobs[graph_id] = int(numbers[1] or 0)
+        elif isinstance(graph_id, str):
+            records[graph_id] = numbers
+    return {
+        graph_id: Usage(int(count) - int(damaged), int(size or 0) + blobs.get(graph_id, 0), int(damaged))
+        for graph_id, (count, size, damaged) in sorted(records.items())
+    }
 
 
 def damaged_line(graph_id: Any, sequence: Any, table: str, error: CheckpointDamagedError) -> DamagedRecord:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Final
 
-from sqlalchemy import URL, make_url
+from sqlalchemy import URL
 from sqlalchemy.exc import ArgumentError
 
 from spark.errors import BackendError
@@ -13,6 +13,7 @@ from spark.hooks import is_cut_short, redact
 from spark_backend_sql.dialect import Dialect
 from spark_backend_sql.faults import shown
 from spark_backend_sql.mysql import MariadbDialect, MysqlDialect
+from spark_backend_sql.options import url_of
 from spark_backend_sql.postgresql import PostgresqlDialect
 from spark_backend_sql.sqlite import SqliteDialect, is_in_memory, with_absolute_path
 
@@ -33,7 +34,7 @@ def parsed(connection_string: str) -> URL:
     if not isinstance(connection_string, str | URL):
         raise TypeError(f"The connection string of the sql backend is a str, not {type(connection_string).__name__}.")
     try:
-        url = make_url(connection_string)
+        url = url_of(connection_string)
     except (ArgumentError, ValueError):
         url = None
     if url is None or (isinstance(connection_string, str) and is_cut_short(connection_string)):
@@ -80,6 +81,18 @@ def refuse_async(url: URL) -> None:
         raise ValueError(
             f"{shown(url)!r} names an asynchronous driver, which the sql backend does not use: it has threads of its own. "
             f"Write {url.get_backend_name()}:// alone."
+        )
+
+
+def refuse_untried_driver(url: URL) -> None:
+    """
+    :raises ValueError: the URL names a driver that this backend was not written for.
+    """
+    known = [driver for _, driver in dialect_for(url).drivers]
+    if known and url.get_driver_name() not in known:
+        raise ValueError(
+            f"{shown(url)!r} names the driver {url.get_driver_name()}, which the sql backend does not use: it uses "
+            f"{' or '.join(known)}. Write {url.get_backend_name()}:// alone."
         )
 
 
