@@ -17,6 +17,7 @@ _NARROWED = "test_latest_runs_are_narrowed_and_paged"
 _LATEST = "test_gives_the_latest_headers_of_many_graphs"
 _MANY = "test_reads_many_records_by_rising_sequence"
 _RANGE = "test_a_range_of_records_may_be_of_any_length"
+_MEASURED = "test_usage_adds_up_what_each_graph_takes_up"
 _BESIDE = "test_many_records_are_read_while_others_save_and_delete"
 
 
@@ -198,6 +199,37 @@ class ReadsBetweenEnds(InMemoryCheckpointBackend):
         return await super().get_many(graph_id, sequences)
 
 
+class MeasuresRecordsOnly(InMemoryCheckpointBackend):
+    """Adds up what it lists, and forgets what is kept beside that."""
+
+    found_by = _MEASURED
+
+    async def usage(self, graph_ids=None):
+        found = await super().usage(graph_ids)
+        sizes = {graph_id: sum(info.size for info in (await self.list(graph_id)).infos) for graph_id in found}
+        return {graph_id: replace(usage, bytes=sizes[graph_id]) for graph_id, usage in found.items()}
+
+
+class MeasuresAllWhereNoneIsAskedFor(InMemoryCheckpointBackend):
+    """Takes no ids for no answer to which."""
+
+    found_by = _MEASURED
+
+    async def usage(self, graph_ids=None):
+        return await super().usage(graph_ids or None)
+
+
+class MeasuresOnce(InMemoryCheckpointBackend):
+    """Remembers what it has measured."""
+
+    found_by = "test_usage_follows_what_is_deleted"
+
+    async def usage(self, graph_ids=None):
+        for graph_id, usage in (await super().usage(graph_ids)).items():
+            vars(self).setdefault("_measured", {}).setdefault(graph_id, usage)
+        return {graph_id: each for graph_id, each in self._measured.items() if not graph_ids or graph_id in graph_ids}
+
+
 class ListsWithoutMetadata(InMemoryCheckpointBackend):
     """Answers queries by itself, and knows nothing of ``with_metadata``."""
 
@@ -205,3 +237,12 @@ class ListsWithoutMetadata(InMemoryCheckpointBackend):
 
     async def query(self, query):
         return Listing([replace(info, metadata={}) for info in (await super().query(query)).infos])
+
+
+class ListsWithoutParents(InMemoryCheckpointBackend):
+    """As it was before lines had parents: a history would be one line, whatever it branched from."""
+
+    found_by = "test_lines_have_their_metadata_where_it_is_asked_for"
+
+    async def query(self, query):
+        return Listing([replace(info, parent=None) for info in (await super().query(query)).infos])

@@ -61,6 +61,18 @@ class ForgetsTooMuch(InMemoryCheckpointBackend):
         return await super().forget(graph_id)
 
 
+class ForgetsWhatIsYoung(InMemoryCheckpointBackend):
+    """Asks no graph for how long it has been empty."""
+
+    found_by = "test_forgets_those_that_are_empty_and_no_others"
+
+    async def forget_empty(self, prefix, *, older_than):
+        empty = [each for each in self._graphs if each.startswith(prefix) and not self._graphs[each]]
+        for graph_id in empty:
+            await self.forget(graph_id)
+        return len(empty)
+
+
 class ListsUnordered(InMemoryCheckpointBackend):
     """Lists in the order of arrival."""
 

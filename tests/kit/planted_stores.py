@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from spark.errors import CheckpointDamagedError
+from spark.errors import CheckpointDamagedError, StoreNotFoundError
 from spark.graphs.checkpoint import InMemoryCheckpointBackend, Listing
 from spark.graphs.checkpoint.storage import CheckpointBackend, LatestHeaders, Records
 
@@ -18,6 +18,38 @@ class Shared(InMemoryCheckpointBackend):
         super().__init__()
         if first is not None:
             self._graphs, self._blobs, self._deleted_up_to = first._graphs, first._blobs, first._deleted_up_to
+
+
+class Absent(CheckpointBackend):
+    """A store that is not there, opened by somebody who only looks."""
+
+    name = "absent"
+
+    async def put(self, record):
+        raise StoreNotFoundError("There is no store.")
+
+    async def get(self, graph_id, sequence):
+        raise StoreNotFoundError("There is no store.")
+
+    delete = get
+
+    async def list(self, graph_id=None):
+        raise StoreNotFoundError("There is no store.")
+
+    async def latest(self, graph_id):
+        raise StoreNotFoundError("There is no store.")
+
+    next_sequence = latest
+
+
+class MakesStores(Shared):
+    """Makes a store where there is none, though it was told not to."""
+
+    found_by = "test_reading_creates_no_store"
+
+    @staticmethod
+    def open_absent():
+        return Shared()
 
 
 class Remembers(Shared):

@@ -88,13 +88,14 @@ def run_pytest(folder: Path, code: str, *arguments: str) -> subprocess.Completed
     )
 
 
-def failures_of(folder: Path, planted: str) -> set[tuple[str, str]]:
+def failures_of(folder: Path, planted: str, *arguments: str) -> set[tuple[str, str]]:
     """Class, without its ``Test``, and test of all that fails in a file of planted suites that stands beside this one."""
     suites = Path(__file__).with_name(planted).read_text()
-    done = run_pytest(folder, suites, "-oasyncio_mode=auto", "--tb=no", "-rfE")
+    done = run_pytest(folder, suites, "-oasyncio_mode=auto", "--tb=no", "-rfE", *arguments)
     return {(kind, test) for kind, test in re.findall(r"^(?:FAILED|ERROR) \S+::Test(\w+)::(\w+)", done.stdout, re.M)}
 
 
+@pytest.mark.thorough
 def test_where_no_test_uses_the_kit_nothing_of_ours_is_imported(tmp_path: Path) -> None:
     done = run_pytest(tmp_path, UNUSED)
 
@@ -113,6 +114,7 @@ def test_suites_that_prove_less_than_they_seem_to_fail_the_run(tmp_path: Path) -
     assert "Given was collected" not in done.stdout
 
 
+@pytest.mark.thorough
 def test_modules_that_can_not_be_imported_are_shown_as_that_and_nothing_else(tmp_path: Path) -> None:
     """Beside one that can, whose tests are collected."""
     (tmp_path / "test_fine.py").write_text(BAD_SUITES)
@@ -132,6 +134,7 @@ def test_modules_that_can_not_be_imported_are_shown_as_that_and_nothing_else(tmp
     assert "test_fine.py::TestFine" in shown
 
 
+@pytest.mark.thorough
 def test_a_suite_whose_tests_were_all_asked_for_by_name_is_not_missed(tmp_path: Path) -> None:
     done = run_pytest(tmp_path, BAD_SUITES, "test_theirs.py::TestFine")
 
@@ -172,6 +175,7 @@ def test_each_check_of_the_kit_says_in_words_what_broke() -> None:
     assert bare == []
 
 
+@pytest.mark.thorough
 def test_a_failing_check_shows_the_promise_and_what_came_back(tmp_path: Path) -> None:
     code = """
 import pytest

@@ -30,7 +30,12 @@ def project(kind: str, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "kinds", [["backend"], [kind for kind in KINDS if kind != "backend"]], ids=["backend", "others"]
+    "kinds",
+    [
+        pytest.param(["retention", "trigger"], id="rules"),
+        pytest.param(["backend"], id="backend", marks=pytest.mark.thorough),
+        pytest.param([kind for kind in KINDS if kind != "backend"], id="others", marks=pytest.mark.thorough),
+    ],
 )
 def test_new_projects_pass_the_suites_of_their_kinds(kinds: list[str], tmp_path: Path) -> None:
     """From its sources, as its author runs it, or several at once; tests/install does so with the wheel of each."""

@@ -10,6 +10,8 @@ import pytest
 from tests.kit import planted_formats
 from tests.kit.test_guard import run_pytest
 
+pytestmark = pytest.mark.thorough
+
 SOUND = ("SoundFormat", "SoundCodec")
 BUGS = {kind.__name__: kind.found_by for kind in vars(planted_formats).values() if hasattr(kind, "found_by")}
 

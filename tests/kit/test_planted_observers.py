@@ -7,6 +7,8 @@ import pytest
 from tests.kit.planted_observers import BUGS, SOUND
 from tests.kit.test_guard import failures_of
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def failed(tmp_path_factory: pytest.TempPathFactory) -> set[tuple[str, str]]:

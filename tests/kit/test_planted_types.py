@@ -10,6 +10,8 @@ import pytest
 from tests.kit import planted_serializers, planted_types
 from tests.kit.test_guard import run_pytest
 
+pytestmark = pytest.mark.thorough
+
 MODULES = {"types": planted_types, "serializers": planted_serializers}
 BUGS = [(kind, *bug) for kind, module in MODULES.items() for bug in module.BUGS.items()]
 SOUND = [(kind, name) for kind, module in MODULES.items() for name in module.SOUND]

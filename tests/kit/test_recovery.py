@@ -131,5 +131,5 @@ async def test_a_graph_that_is_not_made_anew_is_refused() -> None:
 
 
 async def test_a_graph_that_does_not_take_the_configuration_is_refused() -> None:
-    with pytest.raises(ValueError, match="hand its argument on"):
+    with pytest.raises(ValueError, match="pass its argument on"):
         await check_recovery(lambda config: Graph(start=Mail(), id="deaf"))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from spark_testing.suites.backends import ReadRaw as ReadRaw
     from spark_testing.suites.backends import Spoil as Spoil
     from spark_testing.suites.codecs import CodecConformance as CodecConformance
+    from spark_testing.suites.executors import ExecutorConformance as ExecutorConformance
     from spark_testing.suites.formats import FormatConformance as FormatConformance
     from spark_testing.suites.observers import ObserverConformance as ObserverConformance
     from spark_testing.suites.retentions import RetentionConformance as RetentionConformance
@@ -35,6 +36,7 @@ _HOMES: Final = {
     "CAPABILITIES": "suites.backends",
     "CheckpointBackendConformance": "suites.backends",
     "CodecConformance": "suites.codecs",
+    "ExecutorConformance": "suites.executors",
     "FakeClock": "clock",
     "FaultyBackend": "faults",
     "HOSTILE_IDS": "records",
@@ -60,6 +62,7 @@ __all__ = [
     "HOSTILE_IDS",
     "CheckpointBackendConformance",
     "CodecConformance",
+    "ExecutorConformance",
     "FakeClock",
     "FaultyBackend",
     "FormatConformance",

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import signal
+import threading
+import time
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 Tell = Callable[[str], None]
 """Says one line to the parent."""
 Work = Callable[[Tell], Awaitable[Any]]
 
+LONGEST: Final = 60
+"""Seconds after which a child gives up, unless it says otherwise."""
+_STDERR: Final = 2
+_OF_LIBRARIES: Final[set[int]] = set()
+"""Threads of this process that are none of Python's, and stay."""
 _FAILED: Final = "failed: "
 
 
@@ -28,6 +37,8 @@ class Child:
     @classmethod
     def start(cls, work: Work) -> Child:
         """Fork; what the coroutine raises is the last line that the child says."""
+        of_python = {thread.native_id for thread in threading.enumerate() if thread.native_id is not None}
+        _OF_LIBRARIES.update(threads_left(of_python | _OF_LIBRARIES, seconds=1))
         readable, writable = os.pipe()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # the parent's threads do not matter to the child
@@ -64,10 +75,39 @@ class Child:
         return lines
 
 
+def threads_left(lasting: Set[int], *, seconds: float) -> set[int]:
+    """The threads of this process, besides these, that do not end within so many seconds. To be called before a fork.
+
+    A thread that Python has joined may still be cleaning up in a C library. If the process forks at that instant, the
+    library's lock stays locked in the child: with OpenSSL's, for instance, the child can open no connection any more.
+    """
+    ends = time.monotonic() + seconds
+    while (left := threads_now() - lasting) and time.monotonic() < ends:
+        time.sleep(0.001)
+    return left
+
+
+def threads_now() -> set[int]:
+    """The threads that the system knows; empty where it does not tell, and there a child may hang, until it gives up."""
+    tasks = Path("/proc/self/task")
+    return set(map(int, os.listdir(tasks))) if tasks.exists() else set()
+
+
+def give_up_after(seconds: float) -> None:
+    """Have this process end after so many seconds, counted from the latest call, and show what each of its threads waits for.
+
+    A timeout of asyncio is not enough: a thread that waits for a lock of a C library keeps the event loop from ending.
+    """
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # this is what ends it, after the stacks were shown
+    faulthandler.register(signal.SIGALRM, file=_STDERR, chain=True)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
 def _be_a_child(work: Work, writable: int) -> None:
     def tell(line: str) -> None:
         os.write(writable, f"{line}\n".encode())
 
+    give_up_after(LONGEST)
     try:
         asyncio.run(_bounded(work, tell))
     except BaseException as error:

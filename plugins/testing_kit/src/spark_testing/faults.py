@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Literal, TypeVar
 
 from spark.errors import BackendError
@@ -17,6 +18,7 @@ from spark.graphs.checkpoint.storage import (
     Record,
     RecordCodec,
     Records,
+    Usage,
 )
 
 Answer = TypeVar("Answer")
@@ -157,6 +159,9 @@ class FaultyBackend(CheckpointBackend):
     async def forget(self, graph_id: str) -> Any:
         return await self._call("forget", lambda: self.inner.forget(graph_id))
 
+    async def forget_empty(self, prefix: str, *, older_than: timedelta) -> int:
+        return await self._call("forget_empty", lambda: self.inner.forget_empty(prefix, older_than=older_than))
+
     async def put_blobs(self, graph_id: str, blobs: Mapping[str, bytes]) -> bool:
         return await self._call("put_blobs", lambda: self.inner.put_blobs(graph_id, blobs))
 
@@ -174,6 +179,9 @@ class FaultyBackend(CheckpointBackend):
 
     async def list(self, graph_id: str | None = None) -> Listing:
         return await self._call("list", lambda: self.inner.list(graph_id))
+
+    async def usage(self, graph_ids: Sequence[str] | None = None) -> dict[str, Usage]:
+        return await self._call("usage", lambda: self.inner.usage(graph_ids))
 
     async def leftovers(self, *, remove: bool = False) -> Any:
         return await self._call("leftovers", lambda: self.inner.leftovers(remove=remove))

@@ -58,7 +58,7 @@ class Guard:
             report.outcome = "failed"
             report.longrepr = (
                 f"{item.nodeid} was skipped. The tests of the testing kit can't be: give the fixture what it needs, or define "
-                f"the class only where that is to be had. ({call.excinfo.value if call.excinfo else ''})"
+                f"the class only where that is available. ({call.excinfo.value if call.excinfo else ''})"
             )
         return report
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-LONGEST_WAIT = 5
+LONGEST_WAIT = 20
 """Seconds that a thread, a task or a connection may take to end."""
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 pytest.register_assert_rewrite(
     "spark_testing.suites.backends",
+    "spark_testing.suites.executors",
     "spark_testing.suites.formats",
     "spark_testing.suites.triggers",
     "spark_testing.suites.retentions",

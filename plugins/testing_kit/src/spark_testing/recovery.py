@@ -34,7 +34,7 @@ async def check_recovery(
     open_store: Callable[[], CheckpointBackend] = InMemoryCheckpointBackend,
     most_steps: int = 1_000,
 ) -> RecoveryReport:
-    """Run a graph once, then once for each place where it can crash: there it is cut off, made anew, and resumed.
+    """Run a graph once, then once for each place where it can crash: there it is cut off, built again, and resumed.
 
     A crash ends the run at once: nothing more is saved. It is made after each checkpoint: that of a step, of a durable call, of a
     question, of a failed attempt; and with ``inside_steps`` also when the work of a step is done and nothing of it saved, and at
@@ -52,7 +52,7 @@ async def check_recovery(
     :param observe: called after each run; what it returns is compared. Plain or async.
     :param answer: answers a question of the graph, the same each time. Plain or async.
     :param messages: name and value of each signal that is sent to the graph, before it runs.
-    :param clock: that of the graph, which is moved to where the run goes on; without one, the time really passes.
+    :param clock: that of the graph, which is moved to where the run continues; without one, real time passes.
     :param drains: also ask the run to stop after each checkpoint, and resume it.
     :param open_store: makes a new, empty store for each run.
     :param most_steps: refuse a graph that takes more.
@@ -63,7 +63,7 @@ async def check_recovery(
     checking = _Checking(build_graph, outside, prepare, observe, open_store)
     places, steps, expected = await checking.undisturbed()
     if expected.error:
-        raise ValueError(f"The undisturbed run raised {expected.error}; check one that ends well.")
+        raise ValueError(f"The undisturbed run raised {expected.error}; check a run that succeeds.")
     if len(steps) > most_steps:
         raise ValueError(f"The graph took {len(steps)} steps; check a shorter run, or set most_steps.")
     report = RecoveryReport(expected)
@@ -230,7 +230,7 @@ class _Checking:
             try:
                 await self._outside.run(graph, resume=False, until_drained=True)
                 if not faulty.has_stopped:
-                    return Ending(None, {}, error="nothing new: it took another course this time, and never came there")
+                    return Ending(None, {}, error="nothing new: it took another path this time, and never got there")
             except Dead:
                 pass
             except Exception as error:
@@ -248,7 +248,7 @@ class _Checking:
         )
         graph = self._build_graph(config)
         if graph.checkpoint_backend is not store:
-            raise ValueError("build_graph has to hand its argument on: Graph(…, checkpoint_config=config).")
+            raise ValueError("build_graph has to pass its argument on: Graph(…, checkpoint_config=config).")
         if any(id(node) in self._nodes for node in graph.nodes.values()):
             raise ValueError(
                 "build_graph must make new nodes, as a new process would; it returned the same ones again."

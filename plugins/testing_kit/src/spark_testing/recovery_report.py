@@ -42,7 +42,7 @@ class Crash:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A run that was crashed and resumed, and ended otherwise than the undisturbed one."""
+    """A run that was crashed and resumed, and ended differently from the undisturbed one."""
 
     crash: Crash
     ending: Ending

@@ -67,7 +67,7 @@ class CodecConformance(Conformance):
         once = codec.encode(b"some bytes")
 
         assert codec.decode(codec.encode(once), limit=len(once)) == once, (
-            "What encode() made of what it had made itself does not come back as that."
+            "Encoding the output of encode() once more, and decoding it, does not return that output."
         )
 
     def test_makes_no_more_than_the_limit(self, codec: Codec) -> None:

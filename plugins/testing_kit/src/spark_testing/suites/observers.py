@@ -6,6 +6,8 @@ import asyncio
 import inspect
 import time
 from collections.abc import Sequence
+from contextvars import copy_context
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from spark.errors import BackendError, BudgetExceededError
 from spark.graphs import Budget, Graph, Node, NodeContext, Task
 from spark.graphs.checkpoint import CheckpointConfig, CheckpointHandler, GraphCheckpoint, InMemoryCheckpointBackend
+from spark.graphs.events import Activity, Event, StepStarted
 from spark_testing.faults import FaultyBackend
 from spark_testing.leaks import Held, leaked_since
 from spark_testing.records import HOSTILE_IDS
@@ -23,6 +26,8 @@ ARGUMENTS: Final = {
     "on_checkpoint_restored": ("checkpoint",),
     "on_checkpoint_deleted": ("checkpoint_id",),
     "on_checkpoint_failed": ("graph_id", "error"),
+    "on_event": ("event",),
+    "around": ("activity",),
 }
 """The methods of an observer, and what each is called with."""
 
@@ -36,11 +41,23 @@ class Count(Node):
         return {"limit": context.inputs["limit"], "more": count < context.inputs["limit"]}
 
 
+class Talks(Node):
+    """Emits, fails, asks, and ends: what happens to it is of almost every kind."""
+
+    async def process(self, context: NodeContext) -> Any:
+        await context.emit({"text": "\0\ud800 🙈"})
+        if context.attempt == 1:
+            raise ValueError("\0\ud800 🙈\n")
+        return {"answer": await context.interrupt("sure?")}
+
+
 class ObserverConformance(Conformance):
     """What every observer must do. Subclass it as ``Test…`` with the fixture ``observer``."""
 
     seconds: ClassVar[float] = 2.0
     """How long one call may take where all is well. A run waits ten seconds at most, and then leaves the observer behind."""
+    around_seconds: ClassVar[float] = 0.02
+    """How long entering and leaving ``around()`` may take together."""
     secrets: ClassVar[Sequence[str]] = ()
     """Texts that the observer was given and that nothing may show."""
     hostile_ids: ClassVar[Sequence[str]] = HOSTILE_IDS
@@ -93,6 +110,42 @@ class ObserverConformance(Conformance):
             await _call(observer, "on_checkpoint_failed", graph_id, BackendError(f"\0\ud800 {graph_id} 🙈\n"))
 
     @pytest.mark.asyncio
+    async def test_takes_every_event_whatever_graphs_are_called(self, observer: CheckpointHandler) -> None:
+        """What it raises here would only be logged, once for each run."""
+        for graph_id in self.hostile_ids:
+            for event in await _events(graph_id):
+                await _call(observer, "on_event", event)
+
+    def test_says_of_every_graph_whether_it_watches(self, observer: CheckpointHandler) -> None:
+        """What ``watches`` raises means no, and is logged for each run."""
+        for graph_id in self.hostile_ids:
+            said = observer.watches(graph_id)
+            assert isinstance(said, bool), f"watches() must return True or False; it returned {said!r}."
+
+    def test_around_leaves_context_variables_as_they_were(self, observer: CheckpointHandler) -> None:
+        """What it sets, it resets when it exits: the next step runs in the same task."""
+        before = dict(copy_context().items())
+        for activity in _activities():
+            with observer.around(activity):
+                activity.outcome, activity.error = "failed", ValueError("\0\ud800 🙈\n")
+            assert dict(copy_context().items()) == before, (
+                f"around() has left another value in a context variable behind, after a {activity.kind}. Reset it by its token."
+            )
+
+    def test_around_is_quick(self, observer: CheckpointHandler) -> None:
+        """It is plain code in the event loop, twice for each step."""
+        took = []
+        for activity in _activities() * 2:
+            began = time.perf_counter()
+            with observer.around(activity):
+                activity.outcome = "finished"
+            took.append(time.perf_counter() - began)
+        assert min(took) < self.around_seconds, (
+            f"around() took {min(took):.3f} s, and the suite's `around_seconds` says {self.around_seconds:g}. The event loop "
+            "waits meanwhile: hand work to a thread, or do it in on_event."
+        )
+
+    @pytest.mark.asyncio
     async def test_takes_no_longer_than_a_run_would_wait(self, observer: CheckpointHandler) -> None:
         for name in _written(observer):
             began = time.monotonic()
@@ -138,6 +191,9 @@ def _written(observer: CheckpointHandler) -> list[str]:
 async def _call(observer: CheckpointHandler, name: str, *arguments: Any) -> None:
     """Call a method as a run does: a plain one in a thread."""
     method = getattr(observer, name)
+    if name == "around":
+        with method(*arguments):
+            return
     is_async = inspect.iscoroutinefunction(method)
     returned = method(*arguments) if is_async else await asyncio.to_thread(method, *arguments)
     if inspect.isawaitable(returned):
@@ -150,8 +206,34 @@ def _examples(name: str) -> tuple[Any, ...]:
         "checkpoint_id": "ckpt_observed_000001",
         "graph_id": "observed",
         "error": BackendError("the disk is full"),
+        "event": StepStarted(
+            time=datetime.now(UTC), graph_id="observed", run_id="0a", iteration=0, node="count", step="1", attempt=1
+        ),
+        "activity": _activities()[0],
     }
     return tuple(known[argument] for argument in ARGUMENTS[name])
+
+
+async def _events(graph_id: str) -> list[Event]:
+    """What happens in a run that is interrupted and resumed."""
+    config = CheckpointConfig(backend=InMemoryCheckpointBackend())
+    graph = Graph(Talks(), id=graph_id, checkpoint_config=config, retry=lambda error, attempt: 0)
+    stream = graph.stream()
+    events = [event async for event in stream]
+    assert stream.message is not None, "a stream has the message of its run once it has ended"
+    answers = {interrupt.id: "yes" for interrupt in stream.message.interrupts}
+    return events + [event async for event in graph.stream(resume=answers)]
+
+
+def _activities() -> list[Activity]:
+    common: dict[str, Any] = {"graph_id": "observed", "run_id": "0a", "iteration": 0, "carrier": {}}
+    step: dict[str, Any] = {"node": "count", "attempt": 1, "idempotency_key": "observed/0a/1"}
+    return [
+        Activity(kind="run", name="observed", **common),
+        Activity(kind="step", name="count", **common, **step),
+        Activity(kind="call", name="charge", **common, **step),
+        Activity(kind="checkpoint", name="trigger", **common),
+    ]
 
 
 def _checkpoint(graph_id: str) -> GraphCheckpoint:

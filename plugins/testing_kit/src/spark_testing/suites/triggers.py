@@ -101,7 +101,7 @@ class TriggerConformance(Conformance):
             for boundary, expected in self.course:
                 answers = [run.rule.is_due(replace(boundary)) for _ in range(3)]
                 assert answers == [expected] * 3, (
-                    "is_due() must answer the same until saved() is called, or the run goes on."
+                    "is_due() must answer the same until saved() is called, or the run continues."
                 )
                 if expected:
                     run.rule.saved(replace(boundary))
@@ -127,7 +127,7 @@ class TriggerConformance(Conformance):
                 left = self.course[killed_after:]
                 assert resumed.answers(left) == [expected for _, expected in left], (
                     f"Killed after boundary {killed_after} of the `course` and resumed, the trigger answers otherwise: what "
-                    "memory() returns must be enough for recall() to go on with."
+                    "memory() returns must be enough for recall() to continue from."
                 )
 
     def test_looks_and_changes_nothing(self, trigger: Trigger) -> None:
@@ -232,7 +232,7 @@ class TriggerConformance(Conformance):
             "When a run is resumed, recall() must be given what memory() returned at the checkpoint, and nothing else."
         )
         assert (log.started, log.stopped) == (2, 2), (
-            "The trigger must be started and stopped once for each run, also for one that fails."
+            "The trigger must be started and stopped once for each run, even for one that fails."
         )
         assert told <= len(log.remembered), "The run must ask memory() at each checkpoint."
 

@@ -83,14 +83,14 @@ class TypesConformance(Conformance):
 
     @pytest.fixture(autouse=True)
     def _provided(self) -> Iterator[None]:
-        """The bundle is in use, also where its distribution is not installed."""
+        """The bundle is in use, even where its distribution is not installed."""
         with ExitStack() as registered:
             if provider_of(("types of module", self.spec.modules[0])) is None:
                 registered.enter_context(register(_plugin_of(self.spec), name=f"suite-{self.spec.name}"))
             yield
 
     def test_its_library_is_not_imported_before_it_is_needed(self) -> None:
-        """Installed plugins are looked at in every program, also where nobody uses the library."""
+        """Installed plugins are looked at in every program, even where nobody uses the library."""
         module = self.spec.target.partition(":")[0]
         code = f"import sys, {module}; print(*{set(self.spec.modules)!r} & set(sys.modules))"
         path = os.pathsep.join(filter(None, sys.path))

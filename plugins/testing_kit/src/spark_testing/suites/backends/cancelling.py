@@ -66,7 +66,7 @@ class Cancelling(GivenStore):
             )
             await _outwait(backend)
             assert await backend.get("g", number) == left, (
-                "A deletion went on after it was cancelled: the record that was left is not what is there now."
+                "A deletion continued after it was cancelled: the record that was left is not what is there now."
             )
             assert await backend.next_sequence("g") == number + 1, (
                 "The sequence of a record that was, or was about to be, deleted stays used: the next one is above it."
@@ -93,7 +93,7 @@ class Cancelling(GivenStore):
             )
             await _outwait(backend)
             now = [await backend.get("g", number), await backend.get("g", number + 1)]
-            assert now == seen, f"put_and_delete went on after it was cancelled at its {number}. await"
+            assert now == seen, f"put_and_delete continued after it was cancelled at its {number}. await"
             if not saving.is_reached:
                 return
             if seen[1] is None:
@@ -197,7 +197,7 @@ async def _all_or_nothing(backend: CheckpointBackend, record: Record, *, must_be
 async def _check_unchanged(backend: CheckpointBackend, seen: Seen) -> None:
     await _outwait(backend)
     for sequence, stored in seen.items():
-        assert await backend.get("g", sequence) == stored, "a save went on behind the back of its cancelled caller"
+        assert await backend.get("g", sequence) == stored, "a save continued behind the back of its cancelled caller"
 
 
 async def _outwait(backend: CheckpointBackend) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 from spark.graphs.checkpoint.storage import CheckpointBackend
 from spark_testing.records import BLOB, OTHER, make_record
@@ -76,6 +77,26 @@ class Forgetting(GivenStore):
         assert [info.sequence for info in (await backend.list("g")).infos] == [first + 2, first + 3], (
             "A graph was forgotten and started again with four records, two were deleted: the others must be listed."
         )
+
+    async def test_forgets_those_that_are_empty_and_no_others(self, backend: CheckpointBackend) -> None:
+        """Where a store does so at all, and keeps nothing of them for longer."""
+        for graph_id in ("g/left", "g/empty", "h"):
+            for sequence in (1, 2):
+                await backend.put(make_record(graph_id, sequence))
+        for graph_id, sequences in (("g/left", [2]), ("g/empty", [1, 2]), ("h", [1, 2])):
+            await backend.delete_many(graph_id, sequences)
+
+        assert await backend.forget_empty("g/", older_than=timedelta(days=1)) == 0, (
+            "A graph lost its last record just now: forget_empty() of what is older than a day must leave it alone."
+        )
+        assert await backend.next_sequence("g/empty") == 3, "forget_empty() forgot the sequences of a graph too early."
+        forgotten = await backend.forget_empty("g/", older_than=timedelta(0))
+
+        highest = {graph_id: await backend.next_sequence(graph_id) - 1 for graph_id in ("g/left", "g/empty", "h")}
+        assert highest == {"g/left": 2, "g/empty": 0 if forgotten else 2, "h": 2}, (
+            "forget_empty('g/') may forget 'g/empty' only, and must say so: 'g/left' has a record, and 'h' is not asked for."
+        )
+        assert await backend.get("g/left", 1) is not None, "forget_empty() removed a record."
 
     async def test_forgets_what_is_damaged(
         self, backend: CheckpointBackend, open_another: OpenAnother | None, spoil: Spoil | None, read_raw: ReadRaw

@@ -171,6 +171,9 @@ class Listing(GivenStore):
             assert [dict(line.metadata) for line in lines] == [
                 record and record.header.metadata for record in stored
             ], "With with_metadata=True, query() must give each line the metadata of its record's header."
+            assert [line.parent for line in lines] == [record and record.header.parent for record in stored], (
+                "With with_metadata=True, query() must give each line the parent that its record's header names."
+            )
 
     # find
 

@@ -80,7 +80,9 @@ class Running(GivenStore):
 
         with pytest.raises(CheckpointConflictError):
             await _counting(backend, at=5, act=take_over).run()
-        assert (await backend.list("counting")).infos == [], "an overtaken writer went on after its history was deleted"
+        assert (await backend.list("counting")).infos == [], (
+            "an overtaken writer continued after its history was deleted"
+        )
 
     async def test_a_damaged_checkpoint_is_an_error_and_never_a_guess(
         self, backend: CheckpointBackend, open_another: OpenAnother | None, spoil: Spoil | None

@@ -21,7 +21,7 @@ Spoil: TypeAlias = Callable[[str, int], None]
 
 CAPABILITIES: Final = {
     "persistent": "another backend object on the same store finds what one has written",
-    "processes": "so does another process, also when the writer was killed",
+    "processes": "so does another process, even if the writer was killed",
     "concurrent_processes": "of several processes that write at the same time, one wins each sequence",
     "keeps_blobs": "large values are stored beside the records that refer to them",
     "deletes_along": "put_and_delete removes records in the same act as it stores one",
@@ -75,6 +75,11 @@ class GivenStore(Conformance):
     def spoil(self) -> Spoil | None:
         """A function that damages the record at (graph id, sequence). Only a backend that is not persistent has none."""
         self._need("spoil", "that writes something else over the content that is stored at (graph id, sequence)")
+        return None
+
+    @pytest.fixture
+    def open_absent(self) -> OpenAnother | None:
+        """A function that makes a backend with ``create=False`` where no store is, if the backend takes that."""
         return None
 
     def _need(self, fixture: str, promise: str) -> None:

@@ -1,4 +1,4 @@
-"""Several writers of one graph: one wins each sequence, also after a pause, after pruning, and when one is killed."""
+"""Several writers of one graph: one wins each sequence, even after a pause, after pruning, and when one is killed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PRUNED = {"nothing": (), "one": (4,), "most": (1, 2, 3, 4, 5), "all": (1, 2, 3, 
 
 
 class Writers(GivenStore):
-    """Several writers of one graph: one wins each sequence, also after a pause, after pruning, and when one is killed."""
+    """Several writers of one graph: one wins each sequence, even after a pause, after pruning, and when one is killed."""
 
     async def test_of_two_backends_on_one_store_one_wins_each_sequence(
         self, backend: CheckpointBackend, open_another: OpenAnother | None

@@ -1,4 +1,4 @@
-"""A webhook: each checkpoint is announced to a URL."""
+"""A webhook: each checkpoint, and the end of each run, is announced to a URL."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from spark.graphs.checkpoint import CheckpointHandler, GraphCheckpoint
+from spark.graphs.events import Event, RunFinished
 
 
 class ExampleOptions(BaseModel):
@@ -46,6 +47,10 @@ class Example(CheckpointHandler):
 
     def on_checkpoint_failed(self, graph_id: str, error: BaseException) -> None:
         self._post("failed", graph_id=graph_id, error=type(error).__name__)
+
+    def on_event(self, event: Event) -> None:
+        if isinstance(event, RunFinished):
+            self._post(event.status, graph_id=event.graph_id, run_id=event.run_id)
 
     def _post(self, event: str, **facts: str) -> None:
         request = Request(self.url, data=json.dumps({"event": event, **facts}).encode(), method="POST")

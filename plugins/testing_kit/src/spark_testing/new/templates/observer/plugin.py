@@ -13,6 +13,6 @@ def spark_observers() -> list[ObserverSpec]:
             target="spark_observer_example.observer:Example",
             options="spark_observer_example.observer:ExampleOptions",
             api_version=1,
-            summary="Announces each checkpoint to a URL.",
+            summary="Announces each checkpoint, and the end of each run, to a URL.",
         )
     ]

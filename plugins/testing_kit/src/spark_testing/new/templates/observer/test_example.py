@@ -62,12 +62,13 @@ class TestExample(ObserverConformance):
         return Example(receiver.url, token=SecretStr("of the test"))
 
 
-async def test_a_checkpoint_is_announced(receiver: Receiver) -> None:
+async def test_a_checkpoint_and_the_end_of_the_run_are_announced(receiver: Receiver) -> None:
     config = CheckpointConfig(handler={"example": {"url": receiver.url, "token": "of the test"}})
-    await Graph(start=ExitNode(), id="orders-1", checkpoint_config=config).run()
+    message = await Graph(start=ExitNode(), id="orders-1", checkpoint_config=config).run()
 
-    [(body, authorization)] = receiver.received
+    [(body, authorization), (ended, _)] = receiver.received
     assert body == {"event": "created", "graph_id": "orders-1", "checkpoint_id": "ckpt_orders-1_000001"}
+    assert ended == {"event": "completed", "graph_id": "orders-1", "run_id": message.run_id}
     assert authorization == "Bearer of the test"
     assert "of the test" not in repr(config)
 

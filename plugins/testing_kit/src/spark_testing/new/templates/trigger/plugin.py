@@ -12,6 +12,6 @@ def spark_triggers() -> list[TriggerSpec]:
             name="example",
             target="spark_trigger_example.trigger:Example",
             api_version=1,
-            summary="A checkpoint whenever so many dollars were spent since the last one.",
+            summary="A checkpoint whenever a given amount of dollars was spent since the last one.",
         )
     ]

@@ -1,4 +1,4 @@
-"""A trigger that goes by money: a checkpoint is due whenever so many dollars were spent since the last one."""
+"""A trigger that goes by money: a checkpoint is due whenever a given amount of dollars was spent since the last one."""
 
 from __future__ import annotations
 
