@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from spark.graphs.checkpoint import GraphCheckpoint
+from spark.graphs.checkpoint import CheckpointManager, GraphCheckpoint, open_backend
 from spark.graphs.checkpoint.storage import CheckpointBackend, RecordCodec, automatic_id
 from tests.plugins.support.command_line import (
     damage,
@@ -47,22 +48,26 @@ def test_a_listing_has_a_line_for_each_checkpoint(url: str) -> None:
     listed = spark("checkpoints", "list", "counting", "--url", url, "--json")
 
     assert shown.code == 0
-    assert len(shown.out.splitlines()) == 1 + 6
-    assert "ckpt_counting_000002  counting  2         " in shown.out
+    titles, heading, *lines = shown.out.splitlines()
+    assert titles.split() == ["CHECKPOINT", "REASON", "STEP", "NODE", "AGE", "SIZE"]
+    assert heading == "counting  ✓ completed"
+    assert len(lines) == 6
+    assert lines[1].startswith("  ckpt_counting_000002    trigger       2  Count     ")
+    assert lines[4].startswith("  ckpt_counting_000005  ✓ completed     5  ExitNode  ")
+    assert lines[5].startswith("  by hand               · by hand  ")
     assert [each["sequence"] for each in listed.json] == [1, 2, 3, 4, 5, 6]
     assert listed.json[-1]["manual"] is True
 
 
 def test_a_listing_can_be_narrowed(url: str) -> None:
     newest = spark("checkpoints", "list", "--url", url, "--limit", "2", "--newest-first", "--json")
-    nothing = spark("checkpoints", "list", "another graph", "--url", url, "--json")
 
     assert [each["sequence"] for each in newest.json] == [6, 5]
-    assert (nothing.json, nothing.code) == ([], 0)
 
 
 def test_an_empty_listing_says_so(url: str) -> None:
-    nothing = spark("checkpoints", "list", "another graph", "--url", url)
+    spark("checkpoints", "delete", "--yes", "--graph", "counting", "--url", url)
+    nothing = spark("checkpoints", "list", "counting", "--url", url)
 
     assert (nothing.out, nothing.code) == ("", 0)
     assert "no checkpoints" in nothing.err
@@ -131,9 +136,8 @@ def test_what_a_terminal_takes_for_commands_is_spelt_out(tmp_path: Path) -> None
 def test_an_unknown_checkpoint_fails(url: str) -> None:
     done = spark("checkpoints", "show", "ckpt_counting_000099", "--url", url)
 
-    assert done.code == 1
-    assert "has no checkpoint 'ckpt_counting_000099'" in done.err
-    assert "`spark checkpoints list`" in done.err
+    assert done.code == 2
+    assert "there is no checkpoint 'ckpt_counting_000099' in this store." in done.err
 
 
 def test_a_difference_is_told_path_by_path(url: str) -> None:
@@ -154,7 +158,7 @@ def test_a_difference_names_what_came_and_went(url: str) -> None:
 
 
 def test_pending_work_is_shown_and_compared_token_by_token(tmp_path: Path) -> None:
-    """Older releases wrote lists of tokens and contents, which are shown as they are stored."""
+    """Older releases wrote lists of tokens and contents, which are shown as they are stored, and mean the same."""
     token = {"node": "Count", "lineage": 1, "source": None, "content": "1"}
     old = {**token, "id": 1, "joined": False, "content": 0}
     frontiers: dict[str, dict[str, Any]] = {
@@ -174,13 +178,10 @@ def test_pending_work_is_shown_and_compared_token_by_token(tmp_path: Path) -> No
         assert spark("checkpoints", "show", name, "--url", store, "--json").json["frontier"] == frontier
     older = spark("checkpoints", "diff", "old", "new", "--url", store, "--json")
     newer = spark("checkpoints", "diff", "new", "next", "--url", store, "--json")
-    assert [each["path"] for each in older.json] == ["frontier['tokens']", "frontier['contents']"]
+    assert older.json == []
     assert [(each["path"], each["change"]) for each in newer.json] == [
-        ("frontier['next_token']", "changed"),
         ("frontier['tokens']['1']", "removed"),
         ("frontier['tokens']['2']", "added"),
-        ("frontier['contents']['1']", "removed"),
-        ("frontier['contents']['2']", "added"),
     ]
 
 
@@ -205,18 +206,20 @@ def test_a_map_is_shown_with_how_far_it_is(tmp_path: Path) -> None:
 
 
 def test_checkpoints_are_deleted_by_id(url: str) -> None:
-    done = spark("checkpoints", "delete", "ckpt_counting_000002", "by hand", "ckpt_x_000001", "--url", url, "--json")
+    done = spark(
+        "checkpoints", "delete", "--yes", "ckpt_counting_000002", "by hand", "ckpt_x_000001", "--url", url, "--json"
+    )
 
-    assert (done.code, done.json) == (1, {"deleted": 2, "missing": ["ckpt_x_000001"]})
+    assert (done.code, done.json) == (2, {"deleted": 2, "missing": ["ckpt_x_000001"]})
     assert sequences(infos(url)) == [1, 3, 4, 5]
 
 
 def test_all_checkpoints_of_a_graph_are_deleted_when_it_is_named(url: str) -> None:
     fill(url, graph_id="other", to=1)
 
-    assert spark("checkpoints", "delete", "--graph", "counting", "--url", url).code == 0
+    assert spark("checkpoints", "delete", "--yes", "--graph", "counting", "--url", url).code == 0
     assert {info.graph_id for info in infos(url)} == {"other"}
-    assert spark("checkpoints", "delete", "--url", url).code == 2
+    assert spark("checkpoints", "delete", "--yes", "--url", url).code == 2
 
 
 def test_a_graph_is_forgotten_by_whoever_is_sure(url: str) -> None:
@@ -242,7 +245,7 @@ def test_at_a_terminal_forgetting_asks_first(
     done = spark("checkpoints", "forget", "counting", "--url", url)
 
     assert (done.code, len(infos(url))) == (code, left)
-    assert "Remove every trace of graph 'counting'?" in done.err
+    assert "Remove every trace of graph 'counting', including 6 checkpoints? [y/N]" in done.err
 
 
 class Terminal(io.StringIO):
@@ -253,18 +256,37 @@ class Terminal(io.StringIO):
 
 
 def test_pruning_shows_first_and_deletes_then(url: str) -> None:
-    tried = spark("checkpoints", "prune", "--keep", "2", "--dry-run", "--json", "--url", url)
+    tried = spark("checkpoints", "prune", "--yes", "--keep", "2", "--dry-run", "--json", "--url", url)
     assert len(infos(url)) == 6
-    done = spark("checkpoints", "prune", "--keep", "2", "--json", "--url", url)
+    done = spark("checkpoints", "prune", "--yes", "--keep", "2", "--json", "--url", url)
 
     assert [each["sequence"] for each in tried.json] == [each["sequence"] for each in done.json] == [1, 2, 3]
     assert sequences(infos(url)) == [4, 5, 6], "the one made by hand neither goes nor counts"
 
 
+def test_pruning_keeps_the_newest_of_each_branch_unless_it_is_told_otherwise(url: str) -> None:
+    async def branch() -> None:
+        backend = open_backend(url)
+        manager = CheckpointManager(backend)
+        second = next(info for info in await manager.list_checkpoints() if info.sequence == 2)
+        await manager.fork(second.checkpoint_id)
+        await backend.close()
+
+    asyncio.run(branch())
+    before = infos(url)
+    keep = ("checkpoints", "prune", "--yes", "--keep", "1", "--url", url)
+
+    assert spark(*keep).code == 0
+    by_branch = infos(url)
+    assert spark(*keep, "--current-branch").code == 0
+
+    assert len(before) > len(by_branch) > len(infos(url))
+
+
 def test_pruning_by_age_keeps_what_is_young_and_the_latest(url: str) -> None:
-    spark("checkpoints", "prune", "--days", "1", "--url", url)
+    spark("checkpoints", "prune", "--yes", "--days", "1", "--url", url)
     assert len(infos(url)) == 6
-    spark("checkpoints", "prune", "--days", "0.0000000001", "--url", url)
+    spark("checkpoints", "prune", "--yes", "--days", "0.0000000001", "--url", url)
     assert sequences(infos(url)) == [5, 6]
 
 
@@ -272,9 +294,9 @@ def test_pruning_takes_the_retention_that_was_configured_and_no_default(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    refused = spark("checkpoints", "prune", "--url", url)
+    refused = spark("checkpoints", "prune", "--yes", "--url", url)
     (tmp_path / "spark.toml").write_text("[checkpoint.retention.keep_last]\ncount = 1\n")
-    done = spark("checkpoints", "prune", "--url", url, "--json")
+    done = spark("checkpoints", "prune", "--yes", "--url", url, "--json")
 
     assert refused.code == 2
     assert [each["sequence"] for each in done.json] == [1, 2, 3, 4]
@@ -323,7 +345,7 @@ def test_the_doctor_mends_only_when_told_to(files: Path) -> None:
 
     looked = spark("doctor", "--url", file_url(files), "--json")
     assert sorted(path.name for path in files.rglob("*")) == before
-    repaired = spark("doctor", "--repair", "--url", file_url(files), "--json")
+    repaired = spark("doctor", "--repair", "--yes", "--url", file_url(files), "--json")
 
     assert (looked.code, repaired.code) == (1, 0)
     assert looked.json["leftovers"] == [f"counting/{ours.name}"], "the other one may belong to another machine"
@@ -356,13 +378,13 @@ ERROR = {
 }
 
 
-def save_failed(url: str, error: Any, *, sequence: int) -> None:
+def save_failed(url: str, error: Any, *, sequence: int, **facts: str) -> None:
     """A checkpoint of a run that failed, as a run makes it."""
     checkpoint = GraphCheckpoint(
         checkpoint_id=automatic_id("failing", sequence),
         graph_id="failing",
         timestamp=datetime(2024, 1, 1, tzinfo=UTC),
-        execution_metadata={"reason": "failed", "error": error},
+        execution_metadata={"reason": "failed", "error": error, **facts},
     )
     record = RecordCodec().encode(checkpoint, sequence=sequence, manual=False, nonce="n")
     with_store(url, lambda store: store.put(record))
@@ -372,16 +394,17 @@ def save_failed(url: str, error: Any, *, sequence: int) -> None:
 def test_why_a_run_failed_is_listed_and_shown(tmp_path: Path, url_of: Callable[[Path], str]) -> None:
     url = url_of(tmp_path / "store")
     fill(url, graph_id="fine", to=1)
-    save_failed(url, ERROR, sequence=1)
+    save_failed(url, ERROR, sequence=1, error_type="net.ServiceDown", error_message="no\nanswer", error_node="fetch")
 
     listed = spark("checkpoints", "list", "--url", url)
     as_json = spark("checkpoints", "list", "--json", "--url", url).json
     shown = spark("checkpoints", "show", automatic_id("failing", 1), "--url", url)
 
-    assert [line.split("  ")[-1] for line in listed.out.splitlines() if "failed" in line] == [
-        "failed: ServiceDown in fetch"
-    ]
-    assert [line["error"] for line in as_json if "error" in line] == [ERROR]
+    heading, line = [line for line in listed.out.splitlines() if "failed" in line]
+    assert heading == "failing  ✗ failed"
+    assert " ✗ failed           fetch " in line
+    assert line.endswith("  net.ServiceDown: no\\nanswer")
+    assert as_json[0]["metadata"]["error_type"] == "net.ServiceDown"
     assert (
         "    error: net.ServiceDown: no answer\\nfor a minute\n"
         "        in node 'fetch', attempt 2, at 2024-01-01T00:00:00+00:00\n"

@@ -2,79 +2,13 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from spark.graphs.checkpoint import GraphCheckpoint
-from spark_cli.differences import Difference, differences
 from tests.plugins.support.command_line import file_url, save_by_hand, spark
 
-NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
 MESSAGES = [{"role": "user", "text": f"message {number}"} for number in range(5_000)]
-
-
-def differences_of(before: Any, after: Any) -> list[Difference]:
-    """Those of a value in the state."""
-    earlier, later = (GraphCheckpoint("c", "g", NOON, graph_state={"value": each}) for each in (before, after))
-    found = differences(earlier, later)
-    assert all(each.path.startswith("graph_state['value']") for each in found)
-    return found
-
-
-def told(before: Any, after: Any) -> list[tuple[str, str, int | None]]:
-    return [
-        (each.path.removeprefix("graph_state['value']"), each.change, each.at) for each in differences_of(before, after)
-    ]
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "expected"),
-    [
-        (MESSAGES[:4_997], MESSAGES, [("", "added", 4_997)]),
-        (MESSAGES, MESSAGES[10:], [("", "removed", 0)]),
-        (MESSAGES[:4_000], MESSAGES[3:4_003], [("", "removed", 0), ("", "added", 3_997)]),
-        ([{"a": 1, "b": 2}, 0], [{"a": 1, "b": 3}, 0], [("[0]['b']", "changed", None)]),
-        ([1, 2, 3], [1, 9, 3], [("[1]", "changed", None)]),
-        ([1, 2, 3, 4], [1, 5, 6, 7, 4], [("", "removed", 1), ("", "added", 1)]),
-        ([[1, 2], "x"], [[1, 2, 3], "x"], [("[0]", "added", 2)]),
-        ((1, 2), (1, 2, 3), [("", "added", 2)]),
-        ([1, 2], (1, 2), [("", "changed", None)]),
-        ([True], [1], [("[0]", "changed", None)]),
-        (["1", "a"], [1, "a", "b"], [("[0]", "changed", None), ("", "added", 2)]),
-        ([], [], []),
-    ],
-)
-def test_lists_are_compared_item_by_item(before: Any, after: Any, expected: list[tuple[str, str, int | None]]) -> None:
-    assert told(before, after) == expected
-
-
-lists = st.lists(st.sampled_from([0, 1, True, "1", "a", (1,), [1], {"a": 1}, {"a": True}]), max_size=12)
-
-
-@given(lists, lists)
-def test_differences_make_the_first_list_the_second(before: list[Any], after: list[Any]) -> None:
-    """Removed from the end on, added from the beginning on, and then changed in place."""
-    found = differences_of(before, after)
-
-    made = deepcopy(before)
-    for each in reversed([each for each in found if each.change == "removed" and each.at is not None]):
-        assert each.at is not None
-        assert repr(made[each.at : each.at + len(each.before)]) == repr(each.before)
-        del made[each.at : each.at + len(each.before)]
-    for each in found:
-        if each.change == "added" and each.at is not None:
-            made[each.at : each.at] = each.after
-    for each in found:
-        if each.at is None:
-            place = each.path.removeprefix("graph_state['value']")
-            exec(f"made{place} = new", {"made": made, "new": each.after})
-    assert made == after
 
 
 def test_a_grown_list_is_shown_by_what_was_added(tmp_path: Path) -> None:

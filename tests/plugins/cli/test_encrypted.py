@@ -12,8 +12,8 @@ from spark.graphs.checkpoint import CheckpointConfig, CheckpointManager
 from spark.hooks import register
 from spark_backend_file import FileCheckpointBackend
 from spark_backend_sql import DatabaseCheckpointBackend
-from spark_cli.archive import Archive
-from spark_cli.transfer import transfer
+from spark_cli.copying.archive import Archive
+from spark_cli.copying.transfer import transfer
 from tests.plugins.support.command_line import file_url, spark
 from tests.support import aes_gcm
 from tests.support.aes_gcm import KEY_VARIABLE

@@ -16,10 +16,11 @@ import pytest
 import spark_cli
 from spark.graphs import ExitNode, Graph
 from spark.graphs.checkpoint import CheckpointManager, GraphCheckpoint, open_backend
-from spark.graphs.checkpoint.storage import Record, RecordCodec
+from spark.graphs.checkpoint.storage import Record, RecordCodec, automatic_id
 from spark.hooks import discovery
-from spark_cli.output import one_line, plain
+from spark_cli.terminal.output import one_line, plain
 from tests.plugins.support.command_line import Done, damage, file_url, spark, sqlite_url, with_store
+from tests.plugins.support.terminals import COLOUR, spark_on_terminal
 from tests.support.sites import Site
 
 EVIL = "\x1b[2J\x1b]0;owned\x07\nFAKE row\r\x9b31m\u202egnp\u2028\u200b\x00"
@@ -49,10 +50,10 @@ fine = Graph(start=Fine(name="a node"), id="fine")
 """
 
 
-def record(checkpoint_id: str, graph_id: str, sequence: int, **content: Any) -> Record:
+def record(checkpoint_id: str, graph_id: str, sequence: int, *, manual: bool = True, **content: Any) -> Record:
     """A record as somebody who asks no questions would write it."""
     checkpoint = GraphCheckpoint(checkpoint_id="c", graph_id="g", timestamp=datetime(2024, 1, 1, tzinfo=UTC), **content)
-    honest = RecordCodec().encode(checkpoint, sequence=sequence, manual=True, nonce="n")
+    honest = RecordCodec().encode(checkpoint, sequence=sequence, manual=manual, nonce="n")
     header = replace(honest.header, checkpoint_id=checkpoint_id, graph_id=graph_id, checksum="")
     header.checksum = f"sha256:{sha256(header.canonical() + honest.payload).hexdigest()}"
     return Record(header, honest.payload)
@@ -72,8 +73,25 @@ def hostile(sequence: int = 1) -> dict[str, Any]:
                 "stack": [[f"file{EVIL}.py", 3, f"function{EVIL}"]],
             },
             EVIL: EVIL,
+            **dict.fromkeys(("reason", "status", "last_node", "error_type", "error_message", "error_node"), EVIL),
+            **dict.fromkeys(("run_id", "edit_reason", "edited_by", "due"), EVIL),
         },
         "origin": EVIL,
+        "frontier": {
+            "tokens": {"1": {"node": EVIL, "content": "1", "lineage": 1}},
+            "contents": {"1": {EVIL: EVIL}},
+            "journal": {
+                f"1/interrupt:{EVIL}": {
+                    "id": EVIL,
+                    "key": EVIL,
+                    "payload": EVIL,
+                    "since": "2024-01-01T00:00:00+00:00",
+                    "refused": EVIL,
+                },
+                "1/signal:1": {"signal": EVIL, "since": "2024-01-01T00:00:00+00:00"},
+            },
+        },
+        "topology": {"start": EVIL, "nodes": [{"key": EVIL, "name": EVIL, "join": True}], "edges": []},
     }
 
 
@@ -88,6 +106,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         await backend.put(record("damaged", "plain", 3, graph_state={"count": EVIL}))
         await backend.put(record(f"by hand{NAME}", "other", 1, **hostile()))
         await backend.put(record(f"id{NAME}", f"graph{NAME}", 1, **hostile()))
+        await backend.put(record(automatic_id("run", 1), "run", 1, manual=False, **hostile()))
 
     with_store(url, fill)
     if url.startswith("file:"):
@@ -109,6 +128,17 @@ def test_no_subcommand_prints_what_a_terminal_would_obey(store: str, tmp_path: P
     other = file_url(tmp_path / "other")
     with_store(other, lambda backend: backend.put(record(f"rival{NAME}", "other", 1, graph_state={"a": EVIL})))
     commands = [
+        ["runs"],
+        ["show", "plain"],
+        ["show", "run", "--verbose", "--forks"],
+        ["show", f"graph{NAME}"],
+        ["show", f"nothing{NAME}"],
+        ["answer", "run"],
+        ["answer", "run", f"{EVIL}=1"],
+        ["edit", "run", "--delete", f"key{EVIL}"],
+        ["edit", f"nothing{NAME}", "--set", f"{EVIL}=1", "--yes"],
+        ["fork", f"nothing{NAME}", "--to", f"other{NAME}", "--yes"],
+        ["drain", "run", "--reason", EVIL, "--yes"],
         ["checkpoints", "list"],
         ["checkpoints", "list", "--newest-first", "--limit", "2"],
         ["checkpoints", "show", "evil"],
@@ -119,23 +149,34 @@ def test_no_subcommand_prints_what_a_terminal_would_obey(store: str, tmp_path: P
         ["checkpoints", "diff", "evil", "damaged"],
         ["checkpoints", "verify"],
         ["doctor"],
-        ["checkpoints", "copy", "--to", other],
+        ["checkpoints", "copy", "--yes", "--to", other],
         ["checkpoints", "export", str(tmp_path / "records")],
-        ["checkpoints", "prune", "--keep", "1", "--dry-run"],
-        ["doctor", "--repair"],
-        ["checkpoints", "prune", "--keep", "1"],
-        ["checkpoints", "delete", f"nothing{NAME}"],
-        ["checkpoints", "delete", f"by hand{NAME}"],
-        ["checkpoints", "delete", "--graph", f"graph{NAME}"],
+        ["checkpoints", "prune", "--yes", "--keep", "1", "--dry-run"],
+        ["doctor", "--repair", "--yes"],
+        ["checkpoints", "prune", "--yes", "--keep", "1"],
+        ["checkpoints", "delete", "--yes", f"nothing{NAME}"],
+        ["checkpoints", "delete", "--yes", f"by hand{NAME}"],
+        ["checkpoints", "delete", "--yes", "--graph", f"graph{NAME}"],
         ["checkpoints", "forget", f"graph{NAME}"],
         ["checkpoints", "forget", f"graph{NAME}", "--yes"],
     ]
     for command in commands:
-        for form in ([], ["--json"]) if not {"--repair", "delete", "forget"} & {*command} else ([],):
+        for form in ([], ["--json"]) if not {"--repair", "--yes", "delete", "forget"} & {*command} else ([],):
             done = spark(*command, *form, "--url", store)
             check(done)
-            assert done.code in (0, 1) or command[1] == "forget", (command, done)
-    check(spark("checkpoints", "import", str(tmp_path / "records"), "--url", file_url(tmp_path / "third")))
+            assert done.code in (0, 1) or "nothing" in str(command) or {*command} & {"edit", "delete", "forget"}, (
+                command,
+                done,
+            )
+    check(spark("checkpoints", "import", "--yes", str(tmp_path / "records"), "--url", file_url(tmp_path / "third")))
+
+
+def test_a_terminal_gets_colours_and_no_other_commands(store: str) -> None:
+    for command in (["runs"], ["show", "run"], ["show", "plain"], ["checkpoints", "list"], ["answer", "run"]):
+        for width in (30, 80):
+            done = spark_on_terminal(*command, "--url", store, width=width)
+            check(Done(done.code, COLOUR.sub("", done.out), ""))
+            assert "\\x1b" in done.out or width < 80, "it is spelt out"
 
 
 def test_no_graph_prints_what_a_terminal_would_obey(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from spark.graphs.checkpoint.records.checksum import checksum
 from spark.graphs.checkpoint.storage import Record
 from spark_backend_file import FileCheckpointBackend
 from spark_backend_sql import DatabaseCheckpointBackend
-from spark_cli.archive import Archive
-from spark_cli.transfer import transfer
+from spark_cli.copying.archive import Archive
+from spark_cli.copying.transfer import transfer
 from spark_testing.records import make_record
 from spark_testing.suites.blob_memory import PlainMemory
 from tests.plugins.support.command_line import (
@@ -90,8 +90,8 @@ def test_a_copy_holds_the_large_values(
     source, target = url_of(tmp_path / "source"), to_url_of(tmp_path / "target")
     fill_large(source, options=options)
 
-    done = spark("checkpoints", "copy", "--url", source, "--to", target, "--json")
-    again = spark("checkpoints", "copy", "--url", source, "--to", target, "--json")
+    done = spark("checkpoints", "copy", "--yes", "--url", source, "--to", target, "--json")
+    again = spark("checkpoints", "copy", "--yes", "--url", source, "--to", target, "--json")
 
     assert (done.code, done.json["copied"], again.json["copied"], again.json["present"]) == (0, 4, 0, 4)
     assert records(target) == records(source)
@@ -145,7 +145,7 @@ def test_what_a_killed_copy_left_of_a_value_is_written_anew(source: str, tmp_pat
     (target / "growing" / "blobs").mkdir(parents=True)
     (target / "growing" / "blobs" / whole.name).write_bytes(whole.read_bytes()[:5000])
 
-    assert spark("checkpoints", "copy", "--url", source, "--to", file_url(target)).code == 0
+    assert spark("checkpoints", "copy", "--yes", "--url", source, "--to", file_url(target)).code == 0
     assert states(file_url(target)) == EXPECTED
 
 
@@ -160,7 +160,7 @@ def test_a_value_that_the_target_has_lost_comes_with_the_next_checkpoint_that_ne
             file.unlink()
     assert [each["sequence"] for each in verified(file_url(target)).json["damaged"]] == [1, 2]
 
-    spark("checkpoints", "copy", "--url", source, "--to", file_url(target))
+    spark("checkpoints", "copy", "--yes", "--url", source, "--to", file_url(target))
 
     assert states(file_url(target)) == EXPECTED
 
@@ -175,7 +175,7 @@ def test_a_checkpoint_whose_value_is_missing_or_changed_is_named_and_not_carried
     file, target = blob_file(tmp_path / "source", of=2), sqlite_url(tmp_path / "target")
     spoil(file)
 
-    done = spark("checkpoints", "copy", "--url", source, "--to", target, "--json")
+    done = spark("checkpoints", "copy", "--yes", "--url", source, "--to", target, "--json")
 
     assert done.code == 1
     assert [(each["checkpoint_id"], each["reason"]) for each in done.json["damaged"]] == [
@@ -194,11 +194,11 @@ def flip(file: Path) -> None:
 def test_the_target_keeps_what_is_needed_and_lets_go_of_the_rest(source: str, tmp_path: Path) -> None:
     """Names hold the sequences that values were written for, and these are the same over there."""
     target = file_url(tmp_path / "target")
-    spark("checkpoints", "prune", "--keep", "3", "--url", source)
-    spark("checkpoints", "copy", "--url", source, "--to", target)
+    spark("checkpoints", "prune", "--yes", "--keep", "3", "--url", source)
+    spark("checkpoints", "copy", "--yes", "--url", source, "--to", target)
     assert {int(name[:12]) for name in blobs(target)} == {1, 2, 3}
 
-    spark("checkpoints", "prune", "--keep", "2", "--url", target)
+    spark("checkpoints", "prune", "--yes", "--keep", "2", "--url", target)
 
     assert {int(name[:12]) for name in blobs(target)} == {1, 3}
     assert states(target) == [EXPECTED[2]] * 2
@@ -254,7 +254,7 @@ def test_a_format_that_holds_everything_is_carried_without_being_loaded(tmp_path
     source, target = file_url(tmp_path / "source"), sqlite_url(tmp_path / "target")
     fill_large(source, options={"format": "pickle"})
 
-    assert spark("checkpoints", "copy", "--url", source, "--to", target).code == 0
+    assert spark("checkpoints", "copy", "--yes", "--url", source, "--to", target).code == 0
     assert records(target) == records(source)
 
 
@@ -269,7 +269,7 @@ def test_a_record_that_does_not_say_what_it_needs_is_carried_with_all_there_is(
     header = replace(record.header, checksum=checksum("sha256", record.header.canonical(), record.payload))
     with_store(source, lambda store: store.put(Record(header, record.payload, blobs=record.blobs)))
 
-    done = spark("checkpoints", "copy", "--url", source, "--to", target, "--json")
+    done = spark("checkpoints", "copy", "--yes", "--url", source, "--to", target, "--json")
 
     assert (done.code, done.json["copied"], len(done.json["unreadable"])) == ((0, 1, 0) if keeps_blobs else (1, 0, 1))
     if keeps_blobs:
@@ -285,7 +285,7 @@ def test_a_format_that_is_not_installed_can_not_tell_what_has_to_come_along(tmp_
     header.checksum = checksum("sha256", header.canonical(), record.payload)
     with_store(source, lambda store: store.put(Record(header, record.payload)))
 
-    done = spark("checkpoints", "copy", "--url", source, "--to", target, "--json")
+    done = spark("checkpoints", "copy", "--yes", "--url", source, "--to", target, "--json")
 
     assert (done.code, done.json["copied"], sequences(infos(target))) == (1, 2, [1, 2])
     assert [each["graph_id"] for each in done.json["unreadable"]] == ["g"]
@@ -306,7 +306,7 @@ def test_an_export_holds_each_large_value_once(
     fill_large(source, graph_id="another")
 
     exported = spark("checkpoints", "export", file, "--url", source)
-    imported = spark("checkpoints", "import", file, "--url", target)
+    imported = spark("checkpoints", "import", "--yes", file, "--url", target)
 
     assert (exported.code, imported.code, imported.err) == (0, 0, "")
     assert file.read_bytes().count(STEADY.encode()) == 2, "once for each graph"
@@ -361,7 +361,7 @@ def test_what_is_whole_in_a_file_that_is_cut_off_arrives_with_all_its_values(sou
     for length in lengths(whole, 6):
         target = file_url(tmp_path / f"target {length}")
         file.write_bytes(whole[:length])
-        done = spark("checkpoints", "import", file, "--url", target, "--json")
+        done = spark("checkpoints", "import", "--yes", file, "--url", target, "--json")
         assert (done.code, done.json["damaged"]) == (1, [])
         found = states(target)
         assert found == EXPECTED[: len(found)]
@@ -406,7 +406,7 @@ def test_a_missing_value_is_damage_of_the_checkpoints_that_need_it(source: str, 
     assert (done.code, done.json["intact"]) == (1, 2)
     assert [each["sequence"] for each in done.json["damaged"]] == [3, 4]
     assert f"its large value '{file.stem}' is missing" in done.json["damaged"][0]["reason"]
-    assert spark("doctor", "--repair", "--url", source).code == 0
+    assert spark("doctor", "--repair", "--yes", "--url", source).code == 0
     assert states(source) == EXPECTED[:2]
 
 
@@ -420,21 +420,21 @@ def test_the_doctor_shows_values_that_nobody_needs_and_removes_them_when_told_to
     assert verified(source).code == 0, "it harms nobody"
     looked = spark("doctor", "--url", source)
     assert (looked.code, orphan.exists()) == (1, True)
-    repaired = spark("doctor", "--repair", "--url", source)
+    repaired = spark("doctor", "--repair", "--yes", "--url", source)
 
     assert shown in looked.out
     assert (repaired.code, repaired.out) == (0, f"4 intact, 0 damaged\n{shown}large values removed: 1\n")
     assert (orphan.exists(), coming.exists()) == (False, True), "a run may be about to refer to the other one"
     assert spark("doctor", "--url", source).code == 0
-    assert spark("doctor", "--repair", "--at-rest", "growing", "--url", source, "--json").json["freed"] == 1
+    assert spark("doctor", "--repair", "--yes", "--at-rest", "growing", "--url", source, "--json").json["freed"] == 1
     assert not coming.exists()
     assert states(source) == EXPECTED
 
 
 def test_what_is_left_of_a_graph_without_checkpoints_goes_when_it_is_said_to_be_at_rest(source: str) -> None:
-    spark("checkpoints", "delete", "--graph", "growing", "--url", source)
+    spark("checkpoints", "delete", "--yes", "--graph", "growing", "--url", source)
     assert blobs(source) != {}
 
     assert spark("doctor", "--at-rest", "growing", "--url", source).code == 2
-    assert spark("doctor", "--repair", "--at-rest", "growing", "--url", source).code == 0
+    assert spark("doctor", "--repair", "--yes", "--at-rest", "growing", "--url", source).code == 0
     assert blobs(source) == {}

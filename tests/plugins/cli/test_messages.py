@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,22 +42,22 @@ async def asks(context: NodeContext) -> Any:
 
 
 def test_a_message_reaches_a_graph_that_has_not_begun(url: str) -> None:
-    sent = spark("send", "order", "approved", '{"by": "me"}', "--url", url)
+    sent = spark("send", "order", "approved", '{"by": "me"}', "--anyway", "--url", url)
     assert (sent.code, sent.out) == (0, "sent\n")
     assert result_of(url, waits).content == {"by": "me"}
 
 
 def test_a_message_without_a_value_and_from_standard_input(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert spark("send", "order", "approved", "--url", url).code == 0
+    assert spark("send", "order", "approved", "--anyway", "--url", url).code == 0
     assert result_of(url, waits).content is None
     monkeypatch.setattr("sys.stdin", io.StringIO("[1]"))
-    assert spark("send", "other", "approved", "-", "--url", url, "--json").json == {"sent": True}
+    assert spark("send", "order", "approved", "-", "--url", url, "--json").json == {"sent": True}
 
 
 def test_a_key_sends_a_message_once(url: str) -> None:
-    assert spark("send", "order", "approved", "1", "--key", "k", "--url", url).code == 0
+    assert spark("send", "order", "approved", "1", "--key", "k", "--anyway", "--url", url).code == 0
     again = spark("send", "order", "approved", "1", "--key", "k", "--url", url)
-    assert (again.code, again.out) == (0, "not sent: a message with the key 'k' was sent before\n")
+    assert (again.code, again.out) == (0, "not sent: a signal with the key 'k' was sent before\n")
 
 
 def test_questions_are_shown_and_answered(url: str) -> None:
@@ -65,6 +66,8 @@ def test_questions_are_shown_and_answered(url: str) -> None:
     assert shown.code == 0
     assert first.id in shown.out
     assert "sure?" in shown.out
+    told = shlex.split(shown.err.removeprefix("spark: to answer: spark "))
+    assert told == ["answer", "order", f"{first.id}=JSON", f"{second.id}=JSON", "--url", url]
     assert [each["id"] for each in spark("answer", "order", "--url", url, "--json").json] == [first.id, second.id]
 
     answered = spark("answer", "order", f"{first.id}=true", f'{second.id}="a=b"', "--url", url)
@@ -73,30 +76,48 @@ def test_questions_are_shown_and_answered(url: str) -> None:
     assert "no question is open" in spark("answer", "order", "--url", url).err
 
 
+def test_an_answer_may_come_from_standard_input(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = result_of(url, asks).interrupts
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"pay": "all"}'))
+
+    assert spark("answer", "order", f"{first.id}=-", f"{second.id}=1", "--url", url).code == 0
+    assert result_of(url, asks).content == [{"pay": "all"}, 1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["send", "order", "approved", "yes"], "is not JSON"),
+        (["send", "order", "approved", "[1e999]"], "1e999 is not a valid JSON number"),
+        (["send", "order", "approved", "NaN"], "NaN is not a valid JSON number"),
+        (["send", "order", "approved", "[" * 5_000], "nested too deeply"),
+        (["send", "order", ""], "NAME is given an empty text"),
         (["answer", "order", "nonsense"], "must be ID=JSON"),
         (["answer", "order", "id=yes"], "must be ID=JSON"),
+        (["answer", "order", "id=yes"], "A text needs quotes of its own"),
+        (["answer", "order", "=-"], "must be ID=JSON"),
+        (["answer", "order", "id=-"], "the value of id=- is not JSON"),
         (["send", "sqlite:///x", "approved"], "is a URL, not a graph id"),
     ],
 )
-def test_wrong_usage_is_said(arguments: list[str], says: str, url: str) -> None:
+def test_wrong_usage_is_said(arguments: list[str], says: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("yes"))
     done = spark(*arguments, "--url", url)
     assert done.code == 2
     assert says in done.err
 
 
 def test_a_store_that_keeps_nothing_is_refused() -> None:
-    done = spark("send", "order", "approved", "--url", "memory://")
-    assert done.code == 2
-    assert "keeps nothing after this command" in done.err
+    for more in ([], ["--anyway"]):
+        done = spark("send", "order", "approved", *more, "--url", "memory://")
+        assert done.code == 2
+        assert "sqlite:///runs.db" in done.err
 
 
 def test_what_can_not_be_sent_or_answered_is_said(url: str) -> None:
+    result_of(url, asks)
     refused = spark("answer", "order", "id=1", "--url", url)
     assert refused.code == 1
     assert "no open question 'id'" in refused.err
-    assert spark("send", "order", "", "--url", url).code != 0
-    assert spark("send", "__spark__.inbox.x", "approved", "--url", url).code == 1
+    assert spark("send", "order", "x" * 101, "--url", url).code == 1
+    assert spark("send", "__spark__.inbox.order", "approved", "--anyway", "--url", url).code == 1

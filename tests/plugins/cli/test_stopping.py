@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugins.support.command_line import Done, file_url, records, spark
+from tests.plugins.support.command_line import Done, file_url, records, spark, workplace_with
+from tests.support.variants import first_of
 
 MODULE = """
 import asyncio, os, time
@@ -69,6 +70,9 @@ async def ask(context):
 
 asking = Graph(ask, id="asking")
 
+def build_asking(graph_id):
+    return Graph(ask, id=graph_id)
+
 @node
 async def sleep(context):
     await context.sleep(86400)
@@ -97,29 +101,27 @@ URL = "sqlite:///runs.db"
 
 @pytest.fixture(autouse=True)
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A working directory with the module in it, of which nothing stays behind."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SPARK_CHECKPOINT_URL", raising=False)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    (tmp_path / "service.py").write_text(MODULE)
-    yield tmp_path
-    sys.modules.pop("service", None)
+    """A working directory with the module in it."""
+    with workplace_with("service", MODULE, tmp_path, monkeypatch) as folder:
+        yield folder
 
 
 class Command:
-    """``spark run`` in a process of its own, whose node has been reached."""
+    """``spark run``, or another command, in a process of its own, whose node has been reached."""
 
-    def __init__(self, target: str, *options: str) -> None:
+    def __init__(self, target: str, *options: str, command: str = "run") -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "spark_cli", "run", target, *options],
+            [sys.executable, "-m", "spark_cli", command, target, *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
         assert self.process.stderr is not None
-        while self.process.stderr.readline() != "reached\n":
-            assert self.process.poll() is None
+        self.before: list[str] = []
+        """What was told until then."""
+        while (line := self.process.stderr.readline()) != "reached\n":
+            self.before.append(line)
+            assert self.process.poll() is None, self.before
 
     def signalled(self, number: signal.Signals) -> str:
         """Send it a signal; what it says to that."""
@@ -132,7 +134,7 @@ class Command:
             assert self.process.stderr is not None
             assert self.process.stdout is not None
             told = self.process.stderr.read()  # communicate() would miss what was read ahead with a line
-            return Done(self.process.wait(30), self.process.stdout.read(), told)
+            return Done(self.process.wait(60), self.process.stdout.read(), told)
 
 
 def told_commands(text: str) -> dict[str, list[str]]:
@@ -141,7 +143,7 @@ def told_commands(text: str) -> dict[str, list[str]]:
     return {purpose: shlex.split(command) for purpose, command in found}
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", first_of([signal.SIGTERM, signal.SIGINT]))
 def test_the_first_signal_lets_the_running_step_finish_and_the_command_that_is_told_resumes(
     number: signal.Signals, workplace: Path
 ) -> None:
@@ -159,7 +161,7 @@ def test_the_first_signal_lets_the_running_step_finish_and_the_command_that_is_t
     assert (workplace / "done").read_text() == "first\nsecond\n"
 
 
-@pytest.mark.parametrize("graph", ["steps", "threads"])
+@pytest.mark.parametrize("graph", first_of(["steps", "threads"]))
 def test_what_does_not_finish_in_time_is_stopped_and_repeated(graph: str, workplace: Path) -> None:
     """A thread that is blocked does not keep the process from exiting."""
     command = Command(f"service:{graph}", "--url", URL, "--grace", "0.1")
@@ -187,6 +189,7 @@ def test_a_second_signal_cancels_and_the_process_dies_of_the_signal(workplace: P
     assert record.header.metadata["reason"] == "cancelled"
 
 
+@pytest.mark.thorough
 def test_a_third_signal_kills_even_a_process_whose_event_loop_is_blocked() -> None:
     command, sent = Command("service:loops", "--url", URL), 0
     process = command.process
@@ -202,6 +205,7 @@ def test_a_third_signal_kills_even_a_process_whose_event_loop_is_blocked() -> No
     assert (process.returncode, sent) == (-signal.SIGTERM, 3)
 
 
+@pytest.mark.thorough
 def test_a_run_that_is_stored_nowhere_says_that_it_is_lost() -> None:
     command = Command("service:steps", "--grace", "0")
     command.signalled(signal.SIGTERM)
@@ -211,17 +215,22 @@ def test_a_run_that_is_stored_nowhere_says_that_it_is_lost() -> None:
     assert "it can't be resumed, because nothing keeps its checkpoints: give --url" in drained.err
 
 
-def test_a_round_of_due_runs_drains_them(workplace: Path) -> None:
+@pytest.mark.parametrize("how", first_of([[], ["--once"]]))
+def test_a_worker_drains_its_runs(how: list[str]) -> None:
     drained = Command("service:steps", "--url", URL, "--grace", "0")
     drained.signalled(signal.SIGTERM)
     drained.end()
-    command = Command("service:build", "--url", URL, "--due", "--grace", "0.1")
+    command = Command("service:build", "--url", URL, *how, "--grace", "0.1", command="worker")
     assert "runs stop at their next boundary, within 0.1 s" in command.signalled(signal.SIGTERM)
     done = command.end()
 
     assert done.code == 0
-    assert [each["status"] for each in done.json["resumed"].values()] == ["drained"]
-    assert "1 run stopped" in done.err
+    if how:
+        assert [each["status"] for each in done.json["resumed"].values()] == ["drained"]
+        assert "1 run stopped" in done.err
+    else:
+        assert "spark: steps: drained" in done.err
+        assert "the worker has ended; 1 drained." in done.err
 
 
 def test_questions_are_shown_with_the_commands_that_answer_them() -> None:
@@ -229,11 +238,13 @@ def test_questions_are_shown_with_the_commands_that_answer_them() -> None:
 
     assert asked.code == 3
     (question,) = asked.json["interrupts"]
+    assert [*question["schema"]["properties"]] == ["approved"]
     assert f'    {question["id"]}  ask  {{"refund": 80}}' in asked.err
     commands = told_commands(asked.err)
     refused = spark(*filled_in(commands["to answer and continue"], '{"approved": "perhaps"}'))
     assert refused.code == 3
     assert "the last answer was refused: " in refused.err
+    assert refused.json["interrupts"][0]["error"].startswith("approved: Input should be a valid boolean")
     answered = spark(*filled_in(commands["to answer and continue"], '{"approved": true}'))
     assert (answered.code, answered.json["content"]) == (0, True)
 
@@ -268,10 +279,22 @@ def test_a_run_that_waits_for_a_signal_says_how_to_send_one() -> None:
     assert spark(*told_commands(waiting.err)["to resume it then"]).json["content"] == 5
 
 
+def test_a_function_makes_the_graph_for_an_id_which_is_told_again() -> None:
+    asked = spark("run", "service:build_asking", "--id", "refund 7", "--url", URL)
+    command = told_commands(asked.err)["to answer and continue"]
+    done = spark(*filled_in(command, '{"approved": true}'))
+    refused = spark("run", "service:asking", "--id", "refund 7", "--url", URL)
+
+    assert (asked.code, asked.json["graph_id"]) == (3, "refund 7")
+    assert (done.code, done.json["graph_id"], done.json["content"]) == (0, "refund 7", True)
+    assert (refused.code, "--id needs a function that makes the graph for a graph id" in refused.err) == (2, True)
+
+
 def test_a_run_that_failed_says_how_to_resume_it() -> None:
     failed = spark("run", "service:failing", "--url", "sqlite:///it's.db")
 
     assert failed.code == 1
+    assert re.search(r"^spark: failed: 0 steps, \d+\.\d s, latest checkpoint ckpt_failing_000001$", failed.err, re.M)
     assert told_commands(failed.err)["to resume it"] == [
         "run",
         "service:failing",
@@ -286,7 +309,6 @@ def test_a_run_that_failed_says_how_to_resume_it() -> None:
     [
         (["--answer", "id"], "'id' must be ID=JSON"),
         (["--answer", "id=1", "--resume-state"], "give one of --resume"),
-        (["--answer", "id=1", "--due"], "--due resumes runs with the inputs that they have"),
         (["--grace", "-1"], "--grace"),
     ],
 )

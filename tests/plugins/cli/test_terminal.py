@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from contextlib import redirect_stderr
 from pathlib import Path
 
 import pytest
 
-from spark_cli.progress import bar, watched
-from tests.plugins.support.command_line import counting_graph, file_url, fill, spark
+from spark_cli.terminal.progress import bar
+from tests.plugins.support.command_line import file_url, fill, spark
+from tests.support.variants import first_of
 
 
 class Terminal(io.StringIO):
@@ -32,7 +35,7 @@ def test_a_bar_shows_how_many_are_done(terminal: Terminal) -> None:
         report(8, 8)
 
     assert "copying" in terminal.getvalue()
-    assert "8/8" in terminal.getvalue()
+    assert "8 of 8" in terminal.getvalue()
 
 
 def test_elsewhere_there_is_no_bar(tmp_path: Path) -> None:
@@ -43,12 +46,27 @@ def test_elsewhere_there_is_no_bar(tmp_path: Path) -> None:
     assert (done.out, done.err) == ("2 copied, 0 already there\n", "")
 
 
-async def test_a_run_is_shown_while_it_goes_on_and_summed_up_at_its_end(terminal: Terminal) -> None:
-    graph = counting_graph()
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full: /dev/full")
+@pytest.mark.parametrize("command", first_of([["runs"], ["runs", "--json"], ["show", "counting"], ["plugins"]]))
+def test_a_result_that_cant_be_written_is_one_line_of_error(tmp_path: Path, command: list[str]) -> None:
+    url = file_url(tmp_path / "store")
+    fill(url)
+    more = [] if command == ["plugins"] else ["--url", url]
 
-    with redirect_stderr(terminal):
-        async with watched(graph):
-            await graph.run({"to": 3})
+    with open("/dev/full", "w") as full:
+        words = [sys.executable, "-m", "spark_cli", *command, *more]
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
 
-    assert "starting" in terminal.getvalue()
-    assert terminal.getvalue().endswith("4 steps · last ExitNode\n")
+    assert done.returncode == 1
+    assert done.stderr == "spark: the result can't be written: No space left on device.\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+@pytest.mark.parametrize("closed", first_of(["<&- >&- 2>&-", ">&-", "2>&-"]))
+def test_streams_may_be_closed(tmp_path: Path, closed: str) -> None:
+    url = file_url(tmp_path / "store")
+    fill(url)
+
+    words = ["sh", "-c", f'"{sys.executable}" -m spark_cli show counting --url "{url}" {closed}']
+
+    assert subprocess.run(words, capture_output=True, check=False).returncode == 0

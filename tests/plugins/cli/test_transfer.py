@@ -67,7 +67,7 @@ def killed(module: str, kind: str, *arguments: str) -> None:
 def test_a_copy_holds_every_record_unchanged(source: str, tmp_path: Path, url_of: Callable[[Path], str]) -> None:
     target = url_of(tmp_path / "target")
 
-    done = spark("checkpoints", "copy", "--url", source, "--to", target, "--json")
+    done = spark("checkpoints", "copy", "--yes", "--url", source, "--to", target, "--json")
 
     assert (done.code, done.err) == (0, "")
     nothing: dict[str, list[object]] = {"conflicts": [], "damaged": [], "unlisted": [], "unreadable": []}
@@ -79,7 +79,7 @@ def test_a_copy_holds_every_record_unchanged(source: str, tmp_path: Path, url_of
 def test_only_the_graphs_that_are_named_are_copied(source: str, tmp_path: Path) -> None:
     target = file_url(tmp_path / "target")
 
-    spark("checkpoints", "copy", "b/ü", "--url", source, "--to", target)
+    spark("checkpoints", "copy", "--yes", "b/ü", "--url", source, "--to", target)
 
     assert {info.graph_id for info in infos(target)} == {"b/ü"}
 
@@ -95,10 +95,10 @@ def test_a_copy_that_was_killed_goes_on_where_it_stopped(
     source: str, tmp_path: Path, url_of: Callable[[Path], str], module: str, kind: str
 ) -> None:
     target = url_of(tmp_path / "target")
-    killed(module, kind, "checkpoints", "copy", "--url", source, "--to", target)
+    killed(module, kind, "checkpoints", "copy", "--yes", "--url", source, "--to", target)
     assert sequences(infos(target)) == [1, 2, 3, 4], "a whole beginning"
 
-    done = spark("checkpoints", "copy", "--url", source, "--to", target, "--json")
+    done = spark("checkpoints", "copy", "--yes", "--url", source, "--to", target, "--json")
 
     assert (done.json["copied"], done.json["present"], done.code) == (4, 4, 0)
     assert records(target) == records(source)
@@ -109,7 +109,7 @@ def test_a_graph_whose_place_is_taken_is_left_alone_and_others_are_carried(sourc
     fill(target, graph_id="a", to=1)
     before = records(target)
 
-    done = spark("checkpoints", "copy", "--url", source, "--to", target, "--json")
+    done = spark("checkpoints", "copy", "--yes", "--url", source, "--to", target, "--json")
 
     assert done.code == 1
     assert [(each["graph_id"], each["sequence"]) for each in done.json["conflicts"]] == [("a", 1)]
@@ -121,9 +121,9 @@ def test_a_graph_whose_place_is_taken_is_left_alone_and_others_are_carried(sourc
 def test_a_place_that_was_used_and_freed_is_a_conflict(source: str, tmp_path: Path) -> None:
     target = sqlite_url(tmp_path / "target")
     fill(target, graph_id="a", to=1)
-    spark("checkpoints", "delete", "--graph", "a", "--url", target)
+    spark("checkpoints", "delete", "--yes", "--graph", "a", "--url", target)
 
-    done = spark("checkpoints", "copy", "a", "--url", source, "--to", target, "--json")
+    done = spark("checkpoints", "copy", "--yes", "a", "--url", source, "--to", target, "--json")
 
     assert done.code == 1
     assert done.json["conflicts"][0]["reason"] == "its sequence was used there before"
@@ -135,7 +135,7 @@ def test_what_is_damaged_is_named_and_not_carried(tmp_path: Path) -> None:
     fill(source)
     damage(tmp_path / "source", sequence=2)
 
-    done = spark("checkpoints", "copy", "--url", source, "--to", target, "--json")
+    done = spark("checkpoints", "copy", "--yes", "--url", source, "--to", target, "--json")
 
     assert done.code == 1
     assert [each["sequence"] for each in done.json["damaged"]] == [2]
@@ -143,15 +143,15 @@ def test_what_is_damaged_is_named_and_not_carried(tmp_path: Path) -> None:
 
 
 def test_a_store_that_keeps_nothing_is_no_target(source: str) -> None:
-    assert spark("checkpoints", "copy", "--url", source, "--to", "memory://").code == 2
+    assert spark("checkpoints", "copy", "--yes", "--url", source, "--to", "memory://").code == 2
 
 
 def test_an_export_is_imported_unchanged(source: str, tmp_path: Path) -> None:
     file, target = tmp_path / "all.records", file_url(tmp_path / "target")
 
     exported = spark("checkpoints", "export", file, "--url", source)
-    imported = spark("checkpoints", "import", file, "--url", target)
-    again = spark("checkpoints", "import", file, "--url", target, "--json")
+    imported = spark("checkpoints", "import", "--yes", file, "--url", target)
+    again = spark("checkpoints", "import", "--yes", file, "--url", target, "--json")
 
     assert (exported.code, exported.out) == (0, "8 copied, 0 already there\n")
     assert (imported.code, imported.err) == (0, "")
@@ -160,9 +160,10 @@ def test_an_export_is_imported_unchanged(source: str, tmp_path: Path) -> None:
     assert file.stat().st_mode & 0o077 == 0, "states are nobody else's"
 
 
+@pytest.mark.thorough
 def test_an_export_that_was_killed_goes_on_where_it_stopped(source: str, tmp_path: Path) -> None:
     file, target = tmp_path / "all.records", file_url(tmp_path / "target")
-    killed("spark_cli.archive", "Archive", "checkpoints", "export", str(file), "--url", source)
+    killed("spark_cli.copying.archive", "Archive", "checkpoints", "export", str(file), "--url", source)
     partial = file.with_name("all.records.partial")
     assert not file.exists()
     with partial.open("ab") as rest:
@@ -172,7 +173,7 @@ def test_an_export_that_was_killed_goes_on_where_it_stopped(source: str, tmp_pat
 
     assert (done.json["copied"], done.json["present"], done.code) == (4, 4, 0)
     assert not partial.exists()
-    assert spark("checkpoints", "import", file, "--url", target).code == 0
+    assert spark("checkpoints", "import", "--yes", file, "--url", target).code == 0
     assert records(target) == records(source)
 
 
@@ -192,7 +193,7 @@ def test_of_what_a_stopped_export_left_only_what_is_intact_is_kept(source: str, 
 def test_what_a_stopped_export_of_another_store_left_is_not_added_to(source: str, tmp_path: Path) -> None:
     file, other = tmp_path / "all.records", file_url(tmp_path / "other")
     fill(other, graph_id="a", to=4)
-    killed("spark_cli.archive", "Archive", "checkpoints", "export", str(file), "--url", other)
+    killed("spark_cli.copying.archive", "Archive", "checkpoints", "export", str(file), "--url", other)
     left = (tmp_path / "all.records.partial").read_bytes()
 
     done = spark("checkpoints", "export", file, "a", "--url", source)
@@ -233,7 +234,7 @@ def test_what_is_whole_in_a_file_that_is_cut_off_is_imported_and_the_rest_is_tol
     ends = {}
     for length in (len(whole) - 1, len(whole) - len(b"end 8\n"), len(whole) - len(b"end 8\n") - 1, len(whole) // 2):
         file.write_bytes(whole[:length])
-        done = spark("checkpoints", "import", file, "--url", target, "--json")
+        done = spark("checkpoints", "import", "--yes", file, "--url", target, "--json")
         ends[length] = (done.code, "is damaged" in done.err, done.json["copied"] + done.json["present"])
 
     assert [code for code, _, _ in ends.values()] == [1, 1, 1, 1]
@@ -243,6 +244,7 @@ def test_what_is_whole_in_a_file_that_is_cut_off_is_imported_and_the_rest_is_tol
     assert 0 < counts[3] < 7
 
 
+@pytest.mark.thorough
 def test_a_changed_byte_in_a_file_is_noticed_wherever_it_is(source: str, tmp_path: Path) -> None:
     file, target = tmp_path / "all.records", sqlite_url(tmp_path / "target")
     spark("checkpoints", "export", file, "b/ü", "--url", source)
@@ -253,7 +255,7 @@ def test_a_changed_byte_in_a_file_is_noticed_wherever_it_is(source: str, tmp_pat
         changed = bytearray(whole)
         changed[place] ^= 0x20
         file.write_bytes(changed)
-        codes.append(spark("checkpoints", "import", file, "--url", target).code)
+        codes.append(spark("checkpoints", "import", "--yes", file, "--url", target).code)
 
     assert len(codes) >= 12
     assert set(codes) == {1}
@@ -265,7 +267,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "notes.txt"
     file.write_text("milk\n")
 
-    done = spark("checkpoints", "import", file, "--url", sqlite_url(tmp_path / "target"))
+    done = spark("checkpoints", "import", "--yes", file, "--url", sqlite_url(tmp_path / "target"))
 
     assert done.code == 1
     assert "is not a file that" in done.err
@@ -274,7 +276,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
 def test_a_copy_can_be_continued_from(source: str, tmp_path: Path) -> None:
     """What counts in the end: the run goes on in the other store, with the next sequence."""
     target = file_url(tmp_path / "target")
-    spark("checkpoints", "copy", "--url", source, "--to", target)
+    spark("checkpoints", "copy", "--yes", "--url", source, "--to", target)
 
     async def next_sequence(store: CheckpointBackend) -> int:
         return await store.next_sequence("a")
@@ -285,7 +287,7 @@ def test_a_copy_can_be_continued_from(source: str, tmp_path: Path) -> None:
 def test_what_can_not_be_listed_is_named_and_not_carried(source: str, tmp_path: Path) -> None:
     (tmp_path / "source" / "a" / "000000000009.ckpt").mkdir()
 
-    done = spark("checkpoints", "copy", "--url", source, "--to", sqlite_url(tmp_path / "target"), "--json")
+    done = spark("checkpoints", "copy", "--yes", "--url", source, "--to", sqlite_url(tmp_path / "target"), "--json")
 
     assert (done.code, done.json["copied"]) == (1, 8)
     assert "000000000009.ckpt" in done.json["unlisted"][0]["place"]
@@ -299,7 +301,7 @@ def test_what_is_no_file_is_refused_and_not_waited_for(
     make(tmp_path / "odd")
     make(tmp_path / "all.records.partial")
 
-    taken = spark("checkpoints", "import", str(tmp_path / "odd"), "--url", source)
+    taken = spark("checkpoints", "import", "--yes", str(tmp_path / "odd"), "--url", source)
     given = spark("checkpoints", "export", str(tmp_path / "all.records"), "--url", source)
 
     assert (taken.code, given.code) == (1, 1)
@@ -314,7 +316,7 @@ def test_files_and_stores_in_the_users_home_may_be_named_with_a_tilde(
     monkeypatch.setenv("HOME", str(tmp_path))
 
     assert spark("checkpoints", "export", "~/all.records", "--url", "file://~/source").code == 0
-    assert spark("checkpoints", "import", "~/all.records", "--url", "file://~/other").code == 0
+    assert spark("checkpoints", "import", "--yes", "~/all.records", "--url", "file://~/other").code == 0
 
     assert records(file_url(tmp_path / "other")) == records(source)
 
@@ -329,9 +331,9 @@ def test_messages_that_were_sent_to_a_graph_go_with_it(graph_ids: list[str], tmp
             await DerivedHistory(store, "inbox", "counting").append({"number": number})
 
     with_store(source, send)
-    assert spark("checkpoints", "copy", *graph_ids, "--url", source, "--to", copied).code == 0
+    assert spark("checkpoints", "copy", "--yes", *graph_ids, "--url", source, "--to", copied).code == 0
     archive = str(tmp_path / "archive")
     assert spark("checkpoints", "export", archive, *graph_ids, "--url", source).code == 0
-    assert spark("checkpoints", "import", archive, *graph_ids, "--url", imported).code == 0
+    assert spark("checkpoints", "import", "--yes", archive, *graph_ids, "--url", imported).code == 0
     assert records(copied) == records(imported) == records(source)
     assert (derived_id("inbox", "counting"), 2) in {(record.graph_id, record.sequence) for record in records(imported)}

@@ -7,7 +7,7 @@ from typing import Final, NoReturn
 
 import typer
 
-from spark_cli.output import one_line, tell_lines
+from spark_cli.terminal.output import one_line, tell_lines
 
 FINE: Final = 0
 FAILED: Final = 1
@@ -27,14 +27,12 @@ def refuse(message: str) -> NoReturn:
     raise typer.Exit(WRONG_USAGE)
 
 
-def confirm(question: str, *, otherwise: str) -> None:
-    """Continue when a person at the terminal says yes; end with exit code 2 when there is no terminal, and with 1 for no.
-
-    :param otherwise: the option that answers in advance.
-    """
+def confirm(question: str) -> None:
+    """Continue when a person at the terminal says yes; with no, end with exit code 1, and without a terminal with 2."""
     if not sys.stdin.isatty():
-        refuse(f"there is no terminal to ask for confirmation; give {otherwise} if you are sure.")
+        refuse(f"this needs an answer, and there is no terminal: {question} If you are sure, pass --yes.")
     if not typer.confirm(one_line(question), err=True):
+        tell_lines("spark: nothing was changed.")
         end(fine=False)
 
 

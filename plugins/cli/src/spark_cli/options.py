@@ -6,11 +6,16 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-Json: TypeAlias = Annotated[bool, typer.Option("--json", help="For scripts.")]
+from spark_cli.completing import checkpoint_ids, graph_ids
+
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 PluginName: TypeAlias = Annotated[
-    str, typer.Argument(metavar="[NAME]", help="Only what has this name, with its options.", show_default=False)
+    str,
+    typer.Argument(metavar="NAME", help="Show only this plugin or distribution, with its options.", show_default=False),
 ]
-Id: TypeAlias = Annotated[str, typer.Argument(metavar="CHECKPOINT_ID")]
+Id: TypeAlias = Annotated[
+    str, typer.Argument(metavar="CHECKPOINT_ID", help="The checkpoint's id.", autocompletion=checkpoint_ids)
+]
 Url: TypeAlias = Annotated[
     str, typer.Option(help="The store. Without it: SPARK_CHECKPOINT_URL, spark.toml, pyproject.toml.", metavar="URL")
 ]
@@ -19,7 +24,21 @@ Target: TypeAlias = Annotated[
 ]
 Imports: TypeAlias = Annotated[
     list[str],
-    typer.Option("--import", metavar="MODULE", help="Import it first: it defines types that are in the state."),
+    typer.Option("--import", metavar="MODULE", help="Import this module first, to create objects of its types."),
+]
+
+Yes: TypeAlias = Annotated[
+    bool, typer.Option("--yes", "-y", help="Don't ask for confirmation; required without a terminal.")
+]
+
+Limit: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        show_default="as many as fit a terminal, elsewhere all",
+        help="The number of rows; 0 shows all.",
+        metavar="NUMBER",
+    ),
 ]
 
 
@@ -36,10 +55,26 @@ def _no_urls(graph_ids: list[str]) -> list[str]:
     return [not_a_url(graph_id) for graph_id in graph_ids]
 
 
+Graph: TypeAlias = Annotated[
+    str, typer.Argument(metavar="GRAPH_ID", help="The graph's id.", callback=not_a_url, autocompletion=graph_ids)
+]
 OneGraph: TypeAlias = Annotated[
-    str, typer.Argument(metavar="[GRAPH_ID]", help="Only of this graph.", show_default=False, callback=not_a_url)
+    str,
+    typer.Argument(
+        metavar="GRAPH_ID",
+        help="Restrict it to this graph.",
+        show_default=False,
+        callback=not_a_url,
+        autocompletion=graph_ids,
+    ),
 ]
 Graphs: TypeAlias = Annotated[
     list[str],
-    typer.Argument(metavar="[GRAPH_ID]...", help="Only of these graphs.", show_default=False, callback=_no_urls),
+    typer.Argument(
+        metavar="GRAPH_ID",
+        help="Restrict it to these graphs.",
+        show_default=False,
+        callback=_no_urls,
+        autocompletion=graph_ids,
+    ),
 ]

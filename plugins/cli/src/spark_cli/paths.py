@@ -7,6 +7,8 @@ from ast import literal_eval
 from collections.abc import Sequence
 from typing import Any, Final
 
+from spark_cli.terminal.output import is_raw
+
 _STEP: Final = re.compile(
     r"""\.?(?P<name>[^.\[\]]+)
     |\[(?P<first>-?\d*):(?P<last>-?\d*)\]
@@ -43,6 +45,8 @@ def _value_of(step: re.Match[str], value: Any) -> Any:
         return value[slice(*(int(each) if each else None for each in (step["first"], step["last"])))]
     if step["number"] is not None:
         return value[int(step["number"])]
+    if is_raw(value):
+        value = value.value
     key = step["name"] if step["quoted"] is None else literal_eval(step["quoted"])
     if not isinstance(value, dict):
         raise TypeError
@@ -50,6 +54,8 @@ def _value_of(step: re.Match[str], value: Any) -> Any:
 
 
 def _choices(value: Any) -> str:
+    if is_raw(value):
+        value = value.value
     if isinstance(value, dict):
         some = ", ".join(str(key) for key in list(value)[:10])
         return f"; its keys: {some}{', …' if len(value) > 10 else ''}" if value else ", which is empty"

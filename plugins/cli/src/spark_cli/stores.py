@@ -23,34 +23,39 @@ def wait_for(work: Coroutine[Any, Any, Result]) -> Result:
 
 
 @asynccontextmanager
-async def opened_store(url: str) -> AsyncIterator[CheckpointBackend]:
-    """The chosen store, closed at the end."""
+async def opened_store(url: str, *, create: bool = False) -> AsyncIterator[CheckpointBackend]:
+    """The chosen store, closed at the end.
+
+    :param create: it is made where there is none. Otherwise the first call raises ``StoreNotFoundError``.
+    """
     find_own_plugins()
-    store = opened(url) if url else _configured()
+    store = opened(url, create=create) if url else _configured(create)
     try:
+        if not store.persistent:
+            refuse(f"{store.name!r} keeps nothing after this command. Name a store that lasts: --url sqlite:///runs.db")
         yield store
     finally:
         await store.close()
 
 
-def opened(url: str) -> CheckpointBackend:
+def opened(url: str, *, create: bool) -> CheckpointBackend:
     """The store behind a URL or name; a URL that can't be one is wrong usage."""
     from spark.errors import SparkError
     from spark.graphs.checkpoint import open_backend
     from spark.hooks import redact
 
     try:
-        return open_backend(url)
+        return open_backend(url, create=create)
     except Exception as error:
         if isinstance(error, SparkError) and not isinstance(error, ValueError):
             raise
         refuse(f"{redact(url)!r} is not a store: {error}")
 
 
-def _configured() -> CheckpointBackend:
+def _configured(create: bool) -> CheckpointBackend:
     from spark.graphs.checkpoint import CheckpointConfig
 
-    store = CheckpointConfig.load_backend()
+    store = CheckpointConfig.load_backend(create=create)
     if store is None:
         refuse("no store was chosen. Give --url, set SPARK_CHECKPOINT_URL, or set url in spark.toml.")
     return store

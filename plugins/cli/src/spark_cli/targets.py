@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +17,47 @@ if TYPE_CHECKING:
     from spark.graphs import Graph
 
 
-def load_graph(target: str) -> Graph:
-    """The graph that ``module:name`` means, or that the function of this name makes."""
+def load_graph(target: str, *, graph_id: str = "") -> Graph:
+    """The graph that ``module:name`` means, or that the function of this name makes.
+
+    :param graph_id: what the function makes it for.
+    """
     from spark.graphs import Graph
 
-    found = find_target(target)
-    graph = found if isinstance(found, Graph) or not callable(found) else found()
+    if graph_id:
+        graph = load_builder(target, option="--id")(graph_id)
+    else:
+        found = find_target(target)
+        graph = found if isinstance(found, Graph) or not callable(found) else _made(found, target)
     if not isinstance(graph, Graph):
         refuse(f"{target!r} is {type(graph).__name__}, not a graph, and not a function that makes one.")
     return graph
+
+
+def _made(build: Callable[..., Any], target: str) -> Any:
+    try:
+        inspect.signature(build).bind()
+    except TypeError as error:
+        refuse(f"{target!r} can't be called without arguments: {error}. Name a graph, or a function that needs none.")
+    except ValueError:  # nobody knows what it takes
+        pass
+    return build()
+
+
+def load_builder(target: str, *, option: str) -> Callable[[str], Any]:
+    """The function that ``module:name`` means, which makes the graph for a graph id.
+
+    :param option: what needs one.
+    """
+    build = find_target(target)
+    try:
+        inspect.signature(build).bind("graph id")
+    except (TypeError, ValueError):
+        refuse(
+            f"{option} needs a function that makes the graph for a graph id, and {target!r} is not one. Write "
+            "'def build(graph_id): return Graph(start, id=graph_id)', and name that."
+        )
+    return build  # type: ignore[no-any-return]
 
 
 def find_target(target: str) -> Any:

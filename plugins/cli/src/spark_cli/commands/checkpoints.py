@@ -1,91 +1,96 @@
-"""``spark checkpoints list | show | diff | delete | forget | prune``."""
+"""``spark checkpoints list | show | diff``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from spark_cli.exit_codes import confirm, end, refuse
-from spark_cli.failures import failures_of, in_a_word, in_lines
-from spark_cli.options import Id, Imports, Json, OneGraph, Url, not_a_url
-from spark_cli.output import plain, say, say_json, say_table, tell
+from spark_cli.completing import checkpoint_ids
+from spark_cli.existing import check_checkpoint, load
+from spark_cli.exit_codes import end, refuse
+from spark_cli.options import Id, Imports, Json, Url
 from spark_cli.paths import value_at
-from spark_cli.showing import counted, in_full, maps_under_way, summary
 from spark_cli.stores import opened_store, wait_for
 from spark_cli.targets import import_all
+from spark_cli.terminal.output import is_raw, say, say_json, tell
+from spark_cli.terminal.showing import counted, in_full, map_line, summary
+from spark_cli.terminal.stored import how_to_make, tree
+from spark_cli.views.failures import in_lines
 
 if TYPE_CHECKING:
-    from spark.graphs.checkpoint import CheckpointInfo, GraphCheckpoint, Listing, Retention
-    from spark_cli.differences import Difference
+    from spark.graphs.checkpoint import Difference, GraphCheckpoint
 
-Failures: TypeAlias = Mapping[tuple[str, int], Mapping[str, Any]]
 _MOST_ITEMS: Final = 5
 """A difference shows so many of the items that were added to a list, or removed."""
-
-
-def list_checkpoints(
-    graph_id: OneGraph = "",
-    url: Url = "",
-    limit: Annotated[int, typer.Option(help="At most this many; 0 for all.", min=0)] = 0,
-    newest_first: Annotated[bool, typer.Option("--newest-first", help="The newest ones, newest first.")] = False,
-    as_json: Json = False,
-) -> None:
-    """List checkpoints, graph by graph, oldest first."""
-    listing, failures = wait_for(_list(url, graph_id, limit, newest_first))
-    _print_infos(listing.infos, as_json, failures)
-    for damaged in listing.damaged:
-        tell(f"damaged: {damaged.reason}")
-    if not listing.infos and not listing.damaged and not as_json:
-        tell("spark: there are no checkpoints here.")
-
-
-async def _list(url: str, graph_id: str, limit: int, newest_first: bool) -> tuple[Listing, Failures]:
-    from spark.graphs.checkpoint import CheckpointManager
-    from spark.graphs.checkpoint.storage import CheckpointQuery
-
-    query = CheckpointQuery(graph_id=graph_id or None, limit=limit or None, newest_first=newest_first)
-    async with opened_store(url) as store:
-        listing = await CheckpointManager(store).listing(query)
-        return listing, await failures_of(store, listing.infos, graph_id=graph_id or None)
+_LONG: Final = 80
+"""Of texts with more characters, a difference shows the part that differs."""
 
 
 def show(
     checkpoint_id: Id,
     url: Url = "",
-    path: Annotated[str, typer.Option(help="Only this value: graph_state.messages[-10:]", metavar="PATH")] = "",
+    path: Annotated[str, typer.Option(help="Show only this value: graph_state.messages[-10:]", metavar="PATH")] = "",
     imports: Imports = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
-    """Show one checkpoint with its state, or one value of it."""
+    """Show one checkpoint with its state, or one value of it. Exit code 1 if a part of it is damaged.
+
+    The program's types are not needed: objects are shown as stored, with the names of their types. With --import, they are
+    created, and thereby checked.
+    """
     import_all(imports)
-    (checkpoint,) = wait_for(_load(url, [checkpoint_id]))
+    checkpoint = wait_for(_load(url, checkpoint_id, raw=not imports))
     content = _content(checkpoint)
     if path:
-        _show_value(path, content, as_json)
-        return
-    if as_json:
+        content = {path: _value_at(path, content)}
+        _show_value(content[path], as_json)
+    elif as_json:
         say_json(content)
-        return
+    else:
+        _show_all(content)
+        for each in checkpoint.pending().maps:
+            say(f"map: {map_line(each)}")
+    for place, reason in checkpoint.damaged.items():
+        tell(f"damaged: {place}: {reason}")
+    if not as_json and (how := how_to_make(content)):
+        tell(f"spark: {how}")
+    end(fine=not checkpoint.damaged)
+
+
+async def _load(url: str, checkpoint_id: str, *, raw: bool) -> GraphCheckpoint:
+    async with opened_store(url) as store:
+        return await load(store, checkpoint_id, raw=raw)
+
+
+def _show_all(content: dict[str, Any]) -> None:
     for name, value in content.items():
-        say(f"{name}: {summary(value)}" if not isinstance(value, dict) or not value else f"{name}:")
-        for key, inner in value.items() if isinstance(value, dict) else ():
+        if not isinstance(value, dict) or not value:
+            say(f"{name}: {summary(value)}")
+            continue
+        say(f"{name}:")
+        for key, inner in value.items():
             if (name, key) == ("execution_metadata", "error") and isinstance(inner, dict):
                 _print_failure(inner)
             else:
-                say(f"    {key}: {summary(inner)}")
-    for map in maps_under_way(content.get("frontier")):
-        say(f"map: {map}")
+                for line in tree(key, inner):
+                    say(f"    {line}")
 
 
-def _show_value(path: str, content: dict[str, Any], as_json: bool) -> None:
+def _value_at(path: str, content: dict[str, Any]) -> Any:
     try:
-        value = value_at(path, content)
+        return value_at(path, content)
     except ValueError as error:
         refuse(f"{error}.")
+
+
+def _show_value(value: Any, as_json: bool) -> None:
     if as_json:
         say_json(value)
+    elif is_raw(value) and isinstance(value.value, dict):
+        for key, inner in value.value.items():
+            for line in tree(key, inner):
+                say(line)
     elif isinstance(value, dict):
         for key, inner in value.items():
             say(f"{key}: {in_full(inner)}")
@@ -110,155 +115,69 @@ def _content(checkpoint: GraphCheckpoint) -> dict[str, Any]:
 
 
 def diff(
-    before: Id,
-    after: Id,
+    before: Annotated[
+        str, typer.Argument(metavar="BEFORE", help="The earlier checkpoint's id.", autocompletion=checkpoint_ids)
+    ],
+    after: Annotated[
+        str, typer.Argument(metavar="AFTER", help="The later checkpoint's id.", autocompletion=checkpoint_ids)
+    ],
     url: Url = "",
     imports: Imports = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
-    """Show what differs between two checkpoints. Exit code 1 when something does."""
-    from spark_cli.differences import differences
+    """Show the differences between two checkpoints. Exit code 1 if there are any.
 
+    For long texts, it shows the lines that differ. The program's types are not needed; with --import, the objects are created,
+    and compared as the program would.
+    """
     import_all(imports)
-    found = differences(*wait_for(_load(url, [before, after])))
+    found = wait_for(_diff(url, before, after, raw=not imports))
     if as_json:
-        say_json(found)
-    for each in [] if as_json else found:
-        if each.change != "added":
-            _print_side("-", each, "removed", each.before)
-        if each.change != "removed":
-            _print_side("+", each, "added", each.after)
+        say_json([each.to_data() for each in found])
+    else:
+        for each in found:
+            _print_difference(each)
+        if how := how_to_make([(each.before, each.after) for each in found]):
+            tell(f"spark: {how}")
     end(fine=not found)
+
+
+async def _diff(url: str, before: str, after: str, *, raw: bool) -> list[Difference]:
+    from spark.errors import CheckpointNotFoundError
+    from spark.graphs.checkpoint import CheckpointManager
+
+    async with opened_store(url) as store:
+        manager = CheckpointManager(store)
+        if not raw:
+            return await manager.diff(await load(store, before), await load(store, after))
+        try:
+            return await manager.diff(before, after)
+        except CheckpointNotFoundError:
+            for each in (before, after):
+                await check_checkpoint(store, each)
+            raise
+
+
+def _print_difference(difference: Difference) -> None:
+    before, after = difference.before, difference.after
+    if isinstance(before, str) and isinstance(after, str) and max(len(before), len(after)) > _LONG:
+        say(f"~ {difference.path}: {len(before):,} characters, then {len(after):,}")
+        for mark, line in difference.lines():
+            say(f"    {mark} {line}".rstrip())
+        return
+    if difference.change != "added":
+        _print_side("-", difference, "removed", before)
+    if difference.change != "removed":
+        _print_side("+", difference, "added", after)
 
 
 def _print_side(sign: str, difference: Difference, verb: str, value: Any) -> None:
     if difference.at is None:
-        say(f"{sign} {difference.path}: {summary(value)}")
+        for number, line in enumerate(tree(difference.path, value)):
+            say(f"{sign if number == 0 else ' '} {line}")
         return
     say(f"{sign} {difference.path}: {counted(len(value), 'item')} {verb} at {difference.at:,}")
     for item in value[:_MOST_ITEMS]:
         say(f"    {summary(item)}")
     if len(value) > _MOST_ITEMS:
         say(f"    … {len(value) - _MOST_ITEMS:,} more")
-
-
-async def _load(url: str, checkpoint_ids: Sequence[str]) -> list[GraphCheckpoint]:
-    from spark.graphs.checkpoint import CheckpointManager
-
-    async with opened_store(url) as store:
-        return [await CheckpointManager(store).load_checkpoint(each) for each in checkpoint_ids]
-
-
-def delete(
-    checkpoint_ids: Annotated[list[str], typer.Argument(metavar="CHECKPOINT_ID...", show_default=False)] = [],  # noqa: B006
-    graph: Annotated[str, typer.Option(metavar="GRAPH_ID", help="All checkpoints of this graph.")] = "",
-    url: Url = "",
-    as_json: Json = False,
-) -> None:
-    """Delete checkpoints, by id or all of a graph. Exit code 1 when an id does not exist."""
-    if bool(checkpoint_ids) == bool(graph):
-        refuse("give ids of checkpoints, or --graph.")
-    deleted, missing = wait_for(_delete(url, checkpoint_ids, graph))
-    if as_json:
-        say_json({"deleted": deleted, "missing": missing})
-    else:
-        say(f"{deleted} deleted")
-        for each in missing:
-            tell(f"There is no checkpoint {each!r}.")
-    end(fine=not missing)
-
-
-async def _delete(url: str, checkpoint_ids: Sequence[str], graph_id: str) -> tuple[int, list[str]]:
-    from spark.graphs.checkpoint import CheckpointManager
-
-    async with opened_store(url) as store:
-        manager = CheckpointManager(store)
-        if graph_id:
-            return await manager.delete_all_checkpoints(graph_id), []
-        missing = [each for each in checkpoint_ids if not await manager.delete_checkpoint(each)]
-        return len(checkpoint_ids) - len(missing), missing
-
-
-def forget(
-    graph_id: Annotated[str, typer.Argument(metavar="GRAPH_ID", callback=not_a_url)],
-    url: Url = "",
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Remove every trace of a graph: all checkpoints, what they refer to, and the id itself.
-
-    No run of the graph may be under way. This can't be undone.
-    """
-    if not yes:
-        confirm(f"Remove every trace of graph {graph_id!r}?", otherwise="--yes")
-    forgotten = wait_for(_forget(url, graph_id))
-    if as_json:
-        say_json({"forgotten": forgotten})
-    else:
-        say(f"{forgotten} deleted; nothing is left of graph {graph_id!r}")
-
-
-async def _forget(url: str, graph_id: str) -> int:
-    from spark.graphs.checkpoint import CheckpointManager
-
-    async with opened_store(url) as store:
-        return await CheckpointManager(store).forget(graph_id)
-
-
-def prune(
-    graph_id: OneGraph = "",
-    url: Url = "",
-    keep: Annotated[int, typer.Option(help="Keep this many of each graph.", min=0)] = 0,
-    days: Annotated[float, typer.Option(help="Keep those younger than this many days.", min=0)] = 0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Delete old checkpoints, except the latest of each graph and those made by hand.
-
-    Without --keep and --days, the retention of the configuration in force decides.
-    """
-    to_delete = wait_for(_prune(url, graph_id, _retention(keep, days), dry_run))
-    _print_infos(to_delete, as_json)
-    if not as_json:
-        say(f"{len(to_delete)} {'would be deleted' if dry_run else 'deleted'}")
-
-
-async def _prune(url: str, graph_id: str, retention: Retention, dry_run: bool) -> list[CheckpointInfo]:
-    from spark.graphs.checkpoint import CheckpointManager
-
-    async with opened_store(url) as store:
-        return await CheckpointManager(store).prune(retention, graph_id=graph_id or None, dry_run=dry_run)
-
-
-def _retention(keep: int, days: float) -> Retention:
-    from spark.graphs.checkpoint import CheckpointConfig, KeepFor, KeepLast
-
-    rules = [*([KeepLast(keep)] if keep else []), *([KeepFor(days=days)] if days else [])]
-    if rules:
-        return rules[0] | rules[1] if len(rules) == 2 else rules[0]
-    config = CheckpointConfig.load(
-        **dict.fromkeys(("trigger", "handler", "format", "serializer", "codec"))
-    )  # not needed
-    if all(config.sources[name] == "default" for name in ("retention", "max_checkpoints", "auto_cleanup")):
-        refuse("say what to keep, with --keep or --days; no configuration sets a retention.")
-    return config.combined_retention()
-
-
-def _print_infos(infos: Sequence[CheckpointInfo], as_json: bool, failures: Failures | None = None) -> None:
-    errors = [(failures or {}).get((info.graph_id, info.sequence)) for info in infos]
-    if as_json:
-        say_json(
-            [
-                plain(info) | ({} if error is None else {"error": error})
-                for info, error in zip(infos, errors, strict=True)
-            ]
-        )
-        return
-    titles = ("CHECKPOINT", "GRAPH", "SEQUENCE", "MADE", "BYTES", "")
-    say_table(titles, [_row(info, error) for info, error in zip(infos, errors, strict=True)])
-
-
-def _row(info: CheckpointInfo, error: Mapping[str, Any] | None) -> tuple[str, ...]:
-    made = info.timestamp.isoformat(sep=" ", timespec="seconds")
-    remark = "by hand" if info.manual else in_a_word(error) if error is not None else ""
-    return info.checkpoint_id, info.graph_id, str(info.sequence), made, str(info.size), remark

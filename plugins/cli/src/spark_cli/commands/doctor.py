@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from spark_cli.exit_codes import end, refuse
-from spark_cli.options import Imports, Json, OneGraph, Url
-from spark_cli.output import say, say_json
-from spark_cli.progress import bar
+from spark_cli.existing import check_graphs
+from spark_cli.exit_codes import confirm, end, refuse
+from spark_cli.options import Imports, Json, OneGraph, Url, Yes
 from spark_cli.stores import opened_store, wait_for
 from spark_cli.targets import import_all
+from spark_cli.terminal.output import say, say_json, tell
+from spark_cli.terminal.progress import bar
+from spark_cli.terminal.showing import counted
 
 if TYPE_CHECKING:
     from spark.errors import SparkError
@@ -26,22 +28,24 @@ def verify(
     imports: Imports = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
-    """Load every checkpoint, and name those that are damaged. Exit code 1 when one is. Nothing is changed."""
+    """Load every checkpoint, and name damaged ones. Exit code 1 if there are any. Nothing is changed."""
     import_all(imports)
-    found = wait_for(_verify(url, graph_id))
+    found = wait_for(_verify(url, graph_id, raw=not imports))
     if as_json:
         say_json(_content(found))
     else:
         _print(found)
+        _tell_of_types(imports)
     end(fine=found.is_fine)
 
 
-async def _verify(url: str, graph_id: str) -> Verification:
+async def _verify(url: str, graph_id: str, *, raw: bool) -> Verification:
     from spark.graphs.checkpoint import CheckpointManager
 
     with bar("verifying") as report:
         async with opened_store(url) as store:
-            return await CheckpointManager(store).verify(graph_id or None, report=report)
+            await check_graphs(store, [graph_id])
+            return await CheckpointManager(store).verify(graph_id or None, raw=raw, report=report)
 
 
 def examine(
@@ -56,17 +60,21 @@ def examine(
         list[str],
         typer.Option(
             metavar="GRAPH_ID",
-            help="With --repair: no run of this graph is under way, so remove all its unreferenced values.",
+            help="With --repair: this graph has no run in progress, so remove all its unreferenced values.",
         ),
     ] = [],  # noqa: B006
+    yes: Yes = False,
     imports: Imports = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
-    """Find damaged checkpoints, and what crashed writers left behind. Exit code 1 when there is something left to repair."""
+    """Find damage and leftovers in a store, and repair it. Leftovers are files left behind by crashed writers.
+
+    Exit code 1 if there is something left to repair.
+    """
     if at_rest and not repair:
         refuse("--at-rest needs --repair.")
     import_all(imports)
-    seen = wait_for(_examine(url, repair, at_rest))
+    seen = wait_for(_examine(url, repair, at_rest, yes=yes, raw=not imports))
     if as_json:
         say_json(
             {
@@ -78,6 +86,7 @@ def examine(
         )
     else:
         _print_examination(seen)
+        _tell_of_types(imports)
     end(fine=seen.is_well)
 
 
@@ -99,16 +108,31 @@ class _Examination:
         return self.is_repaired or not (self.found.damaged or self.found.orphans or self.leftovers)
 
 
-async def _examine(url: str, repair: bool, at_rest: Sequence[str]) -> _Examination:
+async def _examine(url: str, repair: bool, at_rest: Sequence[str], *, yes: bool, raw: bool) -> _Examination:
     from spark.graphs.checkpoint import CheckpointManager
 
-    with bar("examining") as report:
-        async with opened_store(url) as store:
-            manager = CheckpointManager(store)
-            seen = _Examination(await manager.verify(report=report), await store.leftovers())
-            if repair:
-                await _repair(seen, store, manager, at_rest)
-            return seen
+    async with opened_store(url) as store:
+        await check_graphs(store, at_rest)
+        manager = CheckpointManager(store)
+        with bar("examining") as report:
+            seen = _Examination(await manager.verify(raw=raw, report=report), await store.leftovers())
+        if repair:
+            if not yes and (at_rest or not seen.is_well):
+                confirm(_question(seen, at_rest))
+            await _repair(seen, store, manager, at_rest)
+        return seen
+
+
+def _question(seen: _Examination, at_rest: Sequence[str]) -> str:
+    found = [
+        ("damaged checkpoint", len(seen.found.damaged)),
+        ("leftover", len(seen.leftovers)),
+        ("unreferenced large value", len(seen.found.orphans)),
+    ]
+    what = [counted(count, noun) for noun, count in found if count]
+    if at_rest:
+        what.append(f"whatever no checkpoint of {', '.join(map(repr, at_rest))} refers to")
+    return f"Delete {' and '.join(what)}?" if what else "None of this can be repaired. Look for leftovers anyway?"
 
 
 async def _repair(
@@ -152,6 +176,11 @@ def _print_examination(seen: _Examination) -> None:
         say(f"removed: {each}")
     if seen.freed:
         say(f"large values removed: {seen.freed}")
+
+
+def _tell_of_types(imports: Sequence[str]) -> None:
+    if not imports:
+        tell("spark: what is stored was checked without the program's types; --import my_app checks these, too.")
 
 
 def _print(found: Verification) -> None:

@@ -2,62 +2,79 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
 
 import typer
 
-from spark_cli.answers import answer_of
-from spark_cli.exit_codes import refuse
-from spark_cli.options import Json, Url, not_a_url
-from spark_cli.output import say, say_json, say_table, tell
-from spark_cli.showing import summary
+from spark_cli.answers import answer_of, json_of
+from spark_cli.existing import check_graphs
+from spark_cli.options import Graph, Json, Url
+from spark_cli.running.endings import answer_command, question_data
 from spark_cli.stores import opened_store, wait_for
+from spark_cli.terminal.output import say, say_json, tell
+from spark_cli.terminal.showing import summary
+from spark_cli.terminal.tables import Column, say_table
+from spark_cli.terminal.times import age
 
-if TYPE_CHECKING:
-    from spark.graphs.checkpoint import CheckpointBackend
-
-Graph = Annotated[str, typer.Argument(metavar="GRAPH_ID", callback=not_a_url)]
+_COLUMNS: Final = (
+    Column(title="ID"),
+    Column(title="NODE", gives_way=2, shortest=12, middle=True),
+    Column(title="AGE", gives_way=1, right=True),
+    Column(title="QUESTION", shortest=20),
+)
 
 
 def send(
     graph_id: Graph,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What the step waits for: context.wait_for(NAME).")],
-    value: Annotated[str, typer.Argument(metavar="[JSON]", help="The value; - reads standard input.")] = "null",
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The name that the step waits for: context.wait_for(NAME).")
+    ],
+    value: Annotated[str, typer.Argument(metavar="JSON", help="The value; - reads standard input.")] = "null",
     url: Url = "",
-    key: Annotated[str, typer.Option(help="Send it only if no message with this name and key was sent before.")] = "",
+    key: Annotated[str, typer.Option(help="Send it only if no signal with this name and key was sent before.")] = "",
+    anyway: Annotated[
+        bool,
+        typer.Option(
+            "--anyway", help="Send it even if the graph or the store does not exist yet: the first run gets it."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Send a message to a graph: a step that waits for it gets the value, now or when the graph runs."""
-    sent = wait_for(_send(url, graph_id, name, _value(value), key or None))
+    """Send a signal to a graph, whether or not it is running.
+
+    A step that waits for it gets the value, now or when the graph runs next.
+    """
+    given = json_of(value, what="the value")
+    sent = wait_for(_send(url, graph_id, name, given, key=key or None, anyway=anyway))
     if as_json:
         say_json({"sent": sent})
     else:
-        say("sent" if sent else f"not sent: a message with the key {key!r} was sent before")
+        say("sent" if sent else f"not sent: a signal with the key {key!r} was sent before")
 
 
-async def _send(url: str, graph_id: str, name: str, value: Any, key: str | None) -> bool:
+async def _send(url: str, graph_id: str, name: str, value: Any, *, key: str | None, anyway: bool) -> bool:
     from spark.graphs.checkpoint import CheckpointManager
 
-    async with opened_store(url) as store:
-        _check_persistent(store)
+    async with opened_store(url, create=anyway) as store:
+        if not anyway:
+            await check_graphs(store, [graph_id])
         return await CheckpointManager(store).send(graph_id, name, value, key=key)
 
 
 def answer(
     graph_id: Graph,
-    answers: Annotated[list[str], typer.Argument(metavar="ID=JSON...", show_default=False)] = [],  # noqa: B006
+    answers: Annotated[list[str], typer.Argument(metavar="ID=JSON", show_default=False)] = [],  # noqa: B006
     url: Url = "",
     as_json: Json = False,
 ) -> None:
-    """Answer questions that a graph has asked, by their ids; without any, show those that are open.
+    """Show a graph's open questions, or answer them. Answer a question by its id.
 
-    A run that is under way takes the answers. If there is none, spark run --resume continues with them.
+    A run in progress takes the answers at once; otherwise spark run --resume continues with them.
     """
     given = dict(map(answer_of, answers))
     if not given:
-        _show_questions(wait_for(_questions(url, graph_id)), as_json)
+        _show_questions(wait_for(_questions(url, graph_id)), graph_id, url, as_json)
         return
     wait_for(_give(url, graph_id, given))
     if as_json:
@@ -70,6 +87,7 @@ async def _give(url: str, graph_id: str, answers: dict[str, Any]) -> None:
     from spark.graphs.checkpoint import CheckpointManager
 
     async with opened_store(url) as store:
+        await check_graphs(store, [graph_id])
         await CheckpointManager(store).answer(graph_id, answers)
 
 
@@ -77,31 +95,19 @@ async def _questions(url: str, graph_id: str) -> list[dict[str, Any]]:
     from spark.graphs.checkpoint import CheckpointManager
 
     async with opened_store(url) as store:
+        await check_graphs(store, [graph_id])
         asked = await CheckpointManager(store).interrupts(graph_id)
-        return [{"id": each.id, "node": each.node, "since": each.since, "payload": each.payload} for each in asked]
+        return [question_data(each) for each in asked]
 
 
-def _show_questions(questions: list[dict[str, Any]], as_json: bool) -> None:
+def _show_questions(questions: list[dict[str, Any]], graph_id: str, url: str, as_json: bool) -> None:
     if as_json:
         say_json(questions)
         return
-    say_table(("ID", "NODE", "SINCE", "QUESTION"), [_row(each) for each in questions])
-    if not questions:
+    now = datetime.now(UTC)
+    rows = [(each["id"], each["node"], age(each["since"], now), summary(each["payload"])) for each in questions]
+    say_table(_COLUMNS, rows)
+    if questions:
+        tell(f"spark: to answer: {answer_command(graph_id, [each['id'] for each in questions], url)}")
+    else:
         tell("spark: no question is open.")
-
-
-def _row(question: dict[str, Any]) -> tuple[str, ...]:
-    since = question["since"].isoformat(sep=" ", timespec="seconds")
-    return question["id"], question["node"], since, summary(question["payload"])
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(sys.stdin.read() if text == "-" else text)
-    except ValueError as error:
-        refuse(f"the value is not JSON: {error}. A text needs quotes of its own: '\"yes\"'.")
-
-
-def _check_persistent(store: CheckpointBackend) -> None:
-    if not store.persistent:
-        refuse(f"{store.name!r} keeps nothing after this command.")

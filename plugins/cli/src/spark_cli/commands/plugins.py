@@ -6,13 +6,24 @@ import json
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from spark_cli.output import say, say_lines, say_table, tell, tell_lines
 from spark_cli.own_plugins import find_own_plugins
+from spark_cli.terminal.output import say, say_lines, tell, tell_lines
+from spark_cli.terminal.tables import Column, say_table
 
 if TYPE_CHECKING:
     from spark.hooks import PluginInfo, Provided
+
+_COLUMNS: Final = (
+    Column(title="KIND"),
+    Column(title="NAME", shortest=16),
+    Column(title="STATUS"),
+    Column(title="FROM", gives_way=1, shortest=16),
+    Column(title="SCHEMES", gives_way=3, shortest=12),
+    Column(title="SUMMARY", gives_way=2, shortest=20),
+)
+_OF_OPTIONS: Final = (Column(title="OPTION"), Column(title="TYPE", shortest=12), Column(title="DEFAULT", shortest=12))
 
 
 @dataclass(kw_only=True)
@@ -140,16 +151,15 @@ def _add_options(rows: Sequence[Row]) -> None:
 
 
 def _print(rows: Sequence[Row]) -> None:
-    titles = ("KIND", "NAME", "STATUS", "FROM", "SCHEMES", "SUMMARY")
     say_table(
-        titles, [(row.kind, row.name, row.status, row.source, ", ".join(row.schemes), row.summary) for row in rows]
+        _COLUMNS, [(row.kind, row.name, row.status, row.source, ", ".join(row.schemes), row.summary) for row in rows]
     )
     for row in rows:
         if row.options is not None:
             say("")
             say(f"{row.kind} {row.name} takes {'these' if row.options else 'no'} options{':' if row.options else '.'}")
             cells = [(each["name"], each["type"], each["default"] or "(required)") for each in row.options]
-            say_table(("OPTION", "TYPE", "DEFAULT"), cells)
+            say_table(_OF_OPTIONS, cells)
         if row.reason:
             say("")
             say(f"{row.kind} {row.name} ({row.source}) is {row.status}. {row.reason}")

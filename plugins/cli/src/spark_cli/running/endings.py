@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from spark_cli.exit_codes import DRAINED, FINE, INTERRUPTED, WAITING
-from spark_cli.output import shortened
-from spark_cli.showing import counted, summary
+from spark_cli.terminal.output import shortened
+from spark_cli.terminal.showing import counted, summary
 
 if TYPE_CHECKING:
-    from spark.graphs import Graph, Message
+    from spark.graphs import Graph, Interrupt, Message
 
 
 def code_of(message: Message) -> int:
@@ -38,10 +38,21 @@ def waits_of(message: Message) -> dict[str, Any]:
         return {}
     return {
         "due": message.due and message.due.isoformat(),
-        "interrupts": [
-            {"id": interrupt.id, "node": interrupt.node, "payload": interrupt.payload}
-            for interrupt in message.interrupts
-        ],
+        "interrupts": [question_data(each) for each in message.interrupts],
+    }
+
+
+def question_data(question: Interrupt) -> dict[str, Any]:
+    """All that is known of an open question, as each command prints it."""
+    return {
+        "id": question.id,
+        "node": question.node,
+        "key": question.key,
+        "path": [*question.path],
+        "since": question.since,
+        "payload": question.payload,
+        "schema": question.schema,
+        "error": question.error,
     }
 
 
@@ -49,12 +60,14 @@ class WayOn:
     """How an unfinished run of a graph is continued.
 
     :param target: how the command named the graph.
-    :param url: the store that the command named, or nothing.
+    :param graph_id: the id that it named, or nothing.
+    :param url: the store that it named, or nothing.
     """
 
-    def __init__(self, graph: Graph, target: str, url: str) -> None:
+    def __init__(self, graph: Graph, target: str, *, graph_id: str, url: str) -> None:
         self._graph = graph
         self._target = target
+        self._graph_id = graph_id
         self._url = url
 
     def lines(self, message: Message) -> Iterator[str]:
@@ -62,7 +75,7 @@ class WayOn:
         if message.status == "completed":
             return
         if message.status == "drained":
-            yield "the run stopped where it can be resumed, as it was asked to."
+            yield "the run was stopped, and can be resumed."
         if message.interrupts:
             yield f"{counted(len(message.interrupts), 'open question')}:"
             for each in message.interrupts:
@@ -91,27 +104,31 @@ class WayOn:
         if message.interrupts:
             answers = [f"{each.id}=JSON" for each in message.interrupts]
             yield f"to answer and continue: {self._run(*(word for each in answers for word in ('--answer', each)))}"
-            yield f"to answer from elsewhere: {_words('answer', self._graph.graph_id, *answers, *self._store())}"
+            ids = [each.id for each in message.interrupts]
+            yield f"to answer from elsewhere: {answer_command(self._graph.graph_id, ids, self._store())}"
         elif message.status == "waiting" and message.due is None:
-            yield f"to send one: {_words('send', self._graph.graph_id, 'NAME', 'JSON', *self._store())}"
+            yield f"to send one: {command('send', self._graph.graph_id, 'NAME', 'JSON', url=self._store())}"
         if message.status != "interrupted":
             yield f"to resume it{' then' if message.status == 'waiting' else ''}: {self.resume()}"
 
     def _run(self, *options: str) -> str:
-        return _words("run", self._target, *options, *self._option(self._url))
+        chosen = ["--id", self._graph_id] if self._graph_id else []
+        return command("run", self._target, *chosen, *options, url=self._url)
 
-    def _store(self) -> list[str]:
-        """What names the store to commands that don't know the graph."""
+    def _store(self) -> str:
+        """The URL of the store, for commands that don't know the graph."""
         config = self._graph.checkpoint_config
         own = config.backend if config is not None else None
-        return self._option(self._url or (own if isinstance(own, str) else ""))
-
-    @staticmethod
-    def _option(url: str) -> list[str]:
-        from spark.hooks import redact
-
-        return ["--url", redact(url)] if url else []
+        return self._url or (own if isinstance(own, str) else "")
 
 
-def _words(*words: str) -> str:
-    return shlex.join(["spark", *words])
+def answer_command(graph_id: str, ids: Iterable[str], url: str) -> str:
+    """The command that answers these questions from anywhere."""
+    return command("answer", graph_id, *(f"{id}=JSON" for id in ids), url=url)
+
+
+def command(*words: str, url: str) -> str:
+    """A command to copy, for this store, whose secrets it does not tell."""
+    from spark.hooks import redact
+
+    return shlex.join(["spark", *words, *(["--url", redact(url)] if url else [])])

@@ -1,4 +1,4 @@
-"""``spark run --due``: whatever is unfinished in a store and can go on is resumed, by cron or by a service."""
+"""``spark worker --once`` and ``spark run --due``: whatever is unfinished and can continue is resumed, by cron or a service."""
 
 from __future__ import annotations
 
@@ -83,11 +83,18 @@ def statuses(url: str) -> dict[str, str]:
     return asyncio.run(look())
 
 
-@pytest.mark.parametrize("target", ["due_module:build", "due_module:slow_build"])
-def test_what_is_due_is_resumed(target: str) -> None:
-    url = "sqlite:///runs.db"
+@pytest.mark.parametrize(
+    ("command", "target"),
+    [
+        ("worker --once --concurrency 2", "due_module:build"),
+        ("worker --once --concurrency 2", "due_module:slow_build"),
+        ("run --due --limit 2", "due_module:build"),
+    ],
+)
+def test_what_is_due_is_resumed(command: str, target: str) -> None:
+    url, (name, *options) = "sqlite:///runs.db", command.split()
     begin(url, "later-1", "soon-1", "soon-2", "asks-1", "fails-1")
-    done = spark("run", target, "--due", "--url", url, "--limit", "2")
+    done = spark(name, target, *options, "--url", url)
 
     assert done.code in (None, 0)
     finished = {"status": "completed"}
@@ -100,7 +107,7 @@ def test_what_is_due_is_resumed(target: str) -> None:
         "asks-1": "interrupted",
         "fails-1": "failed",
     }
-    again = spark("run", target, "--due", "--url", url)
+    again = spark(name, target, *options, "--url", url)
     assert (again.code in (None, 0), again.json["resumed"]) == (True, {})
 
 
@@ -112,7 +119,7 @@ def test_a_run_that_fails_shows_in_the_exit_code(tmp_path: Path) -> None:
         text.replace('print("done"', 'assert context.graph_id != "soon-1"; print("done"')
     )
     del sys.modules["due_module"]
-    done = spark("run", "due_module:build", "--due", "--url", url)
+    done = spark("worker", "due_module:build", "--once", "--url", url)
 
     assert done.code == 1
     assert done.json["failed"] == {"soon-1": "AssertionError: "}
@@ -127,31 +134,36 @@ def test_what_a_run_waits_for_is_printed() -> None:
     assert (asked["status"], asked["due"], question["node"], question["payload"]) == ("interrupted", None, "work", "?")
 
     assert spark("answer", "asks-9", f"{question['id']}=true", "--url", "sqlite:///runs.db").code in (None, 0)
-    resumed = spark("run", "due_module:build", "--due", "--url", "sqlite:///runs.db").json["resumed"]
+    resumed = spark("worker", "due_module:build", "--once", "--url", "sqlite:///runs.db").json["resumed"]
     assert resumed == {"asks-9": {"status": "completed"}}
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["due_module:graph", "--due"], "a function that makes the graph for a graph id"),
-        (["due_module:build", "--due", "--resume"], "--due resumes runs with the inputs that they have"),
-        (["due_module:build", "--due", "--input", "{}"], "--due resumes runs with the inputs that they have"),
-        (["due_module:nothing", "--due"], "is not a graph"),
-        (["due_module:build", "--due", "--limit", "0"], "--limit"),
+        (["due_module:graph", "--once"], "spark worker needs a function that makes the graph for a graph id"),
+        (["due_module:nothing", "--once"], "is not a graph"),
+        (["due_module:build", "--once", "--concurrency", "0"], "--concurrency"),
+        (["due_module:build", "--once", "--idle-exit", "1"], "leave out --idle-exit"),
     ],
 )
 def test_wrong_usage_is_refused(arguments: list[str], message: str) -> None:
-    done = spark("run", *arguments, "--url", "sqlite:///runs.db")
+    done = spark("worker", *arguments, "--url", "sqlite:///runs.db")
     assert done.code == 2
     assert message in done.err
 
 
+def test_due_takes_few_other_options() -> None:
+    done = spark("run", "due_module:build", "--due", "--input", "{}", "--url", "sqlite:///runs.db")
+    assert done.code == 2
+    assert "it takes --limit, --grace and --url" in done.err
+
+
 def test_it_takes_the_configured_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert spark("run", "due_module:build", "--due").code == 2
+    assert spark("worker", "due_module:build", "--once").code == 2
     monkeypatch.setenv("SPARK_CHECKPOINT_URL", "sqlite:///runs.db")
     begin("sqlite:///runs.db", "soon-1")
-    assert [*spark("run", "due_module:build", "--due").json["resumed"]] == ["soon-1"]
+    assert [*spark("worker", "due_module:build", "--once").json["resumed"]] == ["soon-1"]
 
 
 def test_a_run_that_somebody_claims_is_refused_by_name() -> None:
@@ -174,3 +186,42 @@ def test_a_run_that_somebody_claims_is_refused_by_name() -> None:
     assert "being run by 'somebody'" in done[0].err
     assert f"since {datetime.now(UTC):%Y-}" in done[0].err
     assert spark("run", "due_module:graph", "--url", "sqlite:///runs.db").json["content"] == "one"
+
+
+def test_submitted_runs_are_carried_out_by_a_worker() -> None:
+    """It resumes what is due besides, and ends when nothing is left."""
+    url = "sqlite:///runs.db"
+    begin(url, "later-1", "soon-1")
+    assert spark("submit", "due_module:build", "new-1", "--input", '{"item": 1}', "--url", url).out == "submitted\n"
+    again = spark("submit", "due_module:build", "new-1", "--input", '{"item": 1}', "--url", url)
+    assert again.out == "not submitted: graph 'new-1' has this run already\n"
+    assert statuses(url)["new-1"] == "queued"
+    done = spark("worker", "due_module:build", "--url", url, "--idle-exit", "0", "--owner", "worker-1")
+
+    assert done.code in (None, 0)
+    assert statuses(url) == {"later-1": "waiting", "new-1": "completed", "soon-1": "completed"}
+    assert "spark: worker 'worker-1' resumes what can continue in the sql store, 8 runs at a time." in done.err
+    assert "spark: new-1: taken up: it was queued, 0 steps done" in done.err
+    assert "spark: new-1: completed" in done.err
+    assert "the worker has ended; 2 completed." in done.err
+
+
+def test_a_worker_tells_of_runs_that_fail_and_goes_on() -> None:
+    url = "sqlite:///runs.db"
+    for graph_id in ("fails-1", "new-1"):
+        spark("submit", "due_module:build", graph_id, "--url", url)
+    done = spark("worker", "due_module:build", "--url", url, "--idle-exit", "0", "--quiet")
+
+    assert done.code in (None, 0)
+    assert "spark: the run of graph 'fails-1' failed:" in done.err
+    assert "ConnectionError: the service is down" in done.err
+    assert "taken up" not in done.err
+    assert statuses(url) == {"fails-1": "failed", "new-1": "completed"}
+
+
+def test_inputs_that_differ_from_those_of_a_submitted_run_are_refused() -> None:
+    spark("submit", "due_module:build", "new-1", "--input", '{"item": 1}', "--url", "sqlite:///runs.db")
+    done = spark("submit", "due_module:build", "new-1", "--input", '{"item": 2}', "--url", "sqlite:///runs.db")
+
+    assert done.code == 1
+    assert "they differ in 'item'" in done.err

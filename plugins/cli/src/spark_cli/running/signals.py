@@ -14,7 +14,7 @@ from typing import Any, Final, NoReturn, TypeVar
 
 import typer
 
-from spark_cli.output import tell, tell_lines
+from spark_cli.terminal.output import tell, tell_lines
 
 Result = TypeVar("Result")
 
