@@ -1,0 +1,1 @@
+"""What the pages read: one store, through its manager, and what is kept of it for a while."""

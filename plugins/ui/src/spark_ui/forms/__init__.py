@@ -1,0 +1,1 @@
+"""Forms made from the JSON schema of an answer, and answers made from what was filled in."""
