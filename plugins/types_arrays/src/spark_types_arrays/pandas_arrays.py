@@ -18,7 +18,7 @@ from spark.graphs.checkpoint import SavedType
 
 UNITS: Final = ("s", "ms", "us", "ns")
 _FEW: Final = 1_000
-"""So many texts are saved one by one, also where PyArrow holds them."""
+"""So many texts are saved one by one, even where PyArrow holds them."""
 _OBJECTS: Final = "objects"
 
 

@@ -177,7 +177,7 @@ def _interval_from_data(data: Any) -> Any:
 
 
 def _copy(value: Any) -> Any:
-    """A copy, also of what the cells of its objects refer to."""
+    """A copy, even of what the cells of its objects refer to."""
     copied = _copy_by_column(value) if _is_large_frame(value) else value.copy(deep=True)
     columns = [value] if value.ndim == 1 else [value.iloc[:, place] for place in range(len(value.columns))]
     for place, column in enumerate(columns):
