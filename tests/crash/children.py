@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 
+from spark_testing.children import LONGEST, give_up_after
+
 _LONGEST_ANSWER = 60_000
 """Bytes that a pipe takes without anybody reading."""
 
@@ -24,8 +26,14 @@ def answer_of_child(work: Callable[[], Awaitable[str]]) -> str:
     return answer or (f"the check ended with status {status}" if status else "")
 
 
-def be_a_child(work: Callable[[], Awaitable[object]], *, answer_to: int | None = None) -> None:
-    """Run a coroutine, tell what it returned or how it failed, and end this process."""
+def be_a_child(
+    work: Callable[[], Awaitable[object]], *, answer_to: int | None = None, longest: float = LONGEST
+) -> None:
+    """Run a coroutine, tell what it returned or how it failed, and end this process.
+
+    :param longest: after so many seconds it shows its stacks and ends, so that nobody waits for it for ever.
+    """
+    give_up_after(longest)
     status = 1
     try:
         answer = asyncio.run(_awaited(work))

@@ -1,10 +1,12 @@
 """SIGKILL a PostgreSQL server, postmaster and children, under graphs that checkpoint each step, over and over.
 
     python -m tests.crash.kill_postgres --kills 100 --seed 7
+    python -m tests.crash.kill_postgres --kills 100 --how fast --pgbouncer
 
-After each kill the server is started again. The writers must continue: a patient one as if nothing had happened, an impatient
-one by resuming, after its error. Nothing that was acknowledged may be lost, or be saved a second time, and every checkpoint
-must hold a consistent cut of the history. Exit status 0: all of that held, every time.
+It may also be stopped, and the writers may reach it through PgBouncer in transaction mode. After each kill the server is started
+again. The writers must continue: a patient one as if nothing had happened, an impatient one by resuming, after its error. Nothing
+that was acknowledged may be lost, or be saved a second time, and every checkpoint must hold a consistent cut of the history.
+Exit status 0: all of that held, every time.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import signal
 import struct
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from sqlalchemy import event
@@ -31,6 +34,7 @@ from tests.crash.children import answer_of_child, be_a_child, read_all
 from tests.crash.postgres_server import KillableServer, killable_server
 from tests.crash.stores import MakeBackend, complaint_about_store, maker
 from tests.crash.worker_graph import build
+from tests.plugins.support.pgbouncer import running_pgbouncer
 
 GRAPHS = 3
 PATIENCE = 40
@@ -97,10 +101,11 @@ class Acknowledged:
 
 
 def kill_over_and_over(
-    server: KillableServer, make: MakeBackend, *, kills: int, longest: float, chance: random.Random
+    server: KillableServer, make: MakeBackend, *, kills: int, longest: float, chance: random.Random, how: str = "kill"
 ) -> Acknowledged:
     """Returns what was acknowledged in all.
 
+    :param how: "kill", or how the server is stopped: "fast" or "immediate".
     :param longest: seconds that the server may live after the writers began to write.
     :raises AssertionError: something acknowledged was lost or saved twice, or something stored is not right.
     """
@@ -108,7 +113,8 @@ def kill_over_and_over(
     for number in range(1, kills + 1):
         is_patient = chance.random() < 0.5
         try:
-            _write_through_a_kill(server, make, acknowledged, after=chance.uniform(0, longest), is_patient=is_patient)
+            after = chance.uniform(0, longest)
+            _write_through_a_kill(server, make, acknowledged, after=after, is_patient=is_patient, how=how)
             complaint = _complaint(make, acknowledged)
         except AssertionError as error:
             complaint = str(error)
@@ -117,18 +123,18 @@ def kill_over_and_over(
 
 
 def _write_through_a_kill(
-    server: KillableServer, make: MakeBackend, acknowledged: Acknowledged, *, after: float, is_patient: bool
+    server: KillableServer, make: MakeBackend, acknowledged: Acknowledged, *, after: float, is_patient: bool, how: str
 ) -> None:
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reader)
-        be_a_child(lambda: _write(make, writer, is_patient=is_patient))
+        be_a_child(lambda: _write(make, writer, is_patient=is_patient), longest=3 * PATIENCE)
     os.close(writer)
     try:
         acknowledged.hear_progress(reader, steps=2)
         time.sleep(after)  # the instant of the kill is the point
-        server.kill()
+        server.kill() if how == "kill" else server.stop(how)
         while acknowledged.hear(reader, seconds=0):
             pass
         server.start()
@@ -185,17 +191,25 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     parser.add_argument("--longest", type=float, default=0.1, help="seconds that the server may live under the writers")
+    parser.add_argument(
+        "--how", choices=["kill", "fast", "immediate"], default="kill", help="what is done to the server"
+    )
+    parser.add_argument("--pgbouncer", action="store_true", help="between the writers and the server")
     parser.add_argument("--backend", default="", help="module:Class, instead of the one installed for the URL")
     options = parser.parse_args()
     events.listeners("spark_checkpoint_created")  # look for plugins once, not in every child
     began = time.monotonic()
-    with killable_server() as server:
+    with killable_server() as server, ExitStack() as stack:
+        url = server.url
+        if options.pgbouncer:
+            url = stack.enter_context(running_pgbouncer(server.socket, user=server.user))
         acknowledged = kill_over_and_over(
             server,
-            maker(server.url, named=options.backend),
+            maker(url, named=options.backend),
             kills=options.kills,
             longest=options.longest,
             chance=random.Random(options.seed),
+            how=options.how,
         )
     print(
         f"{options.kills} kills of PostgreSQL (seed {options.seed}), {sum(acknowledged.last)} checkpoints acknowledged, "

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from spark.errors import SequenceTakenError
+from spark_testing.children import LONGEST, give_up_after
 from spark_testing.records import make_record
 from tests.crash.children import answer_of_child, be_a_child
 from tests.crash.stores import MakeBackend, maker
@@ -75,6 +76,7 @@ async def _put_all(make: MakeBackend, number: int, sequences: int, *, go: int, t
         for sequence in range(1, sequences + 1):
             record = make_record(GRAPH_ID, sequence, payload=_content(number, sequence), blobs=_blobs(number, sequence))
             os.read(go, 1)
+            give_up_after(LONGEST)
             try:
                 await backend.put(record)
             except SequenceTakenError:

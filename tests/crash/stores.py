@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from spark.graphs.checkpoint import CheckpointBackend, CheckpointManager, backend_class
+from spark_testing.children import threads_left, threads_now
 from tests.crash.worker_graph import KEPT, complaint_about
 
 MOST_ORPHANS = 200
@@ -15,6 +16,7 @@ MOST_ORPHANS = 200
 
 MakeBackend = Callable[..., CheckpointBackend]
 """Options of the backend to a new one."""
+_PATIENCE = 30
 
 
 def maker(url: str, *, named: str = "") -> MakeBackend:
@@ -24,7 +26,9 @@ def maker(url: str, *, named: str = "") -> MakeBackend:
     """
     # Imported and looked at now, in the parent: what that reads from disk is not read again in every child.
     kind = _imported(named) if named else backend_class(url)
+    before = threads_now()
     asyncio.run(_look_at(kind.from_url(url)))
+    assert not threads_left(before, seconds=_PATIENCE), "threads that looked at the store do not end"
     return partial(kind.from_url, url)
 
 

@@ -63,4 +63,4 @@ def test_a_kill_takes_everything_that_was_to_be_saved_at_the_end(tmp_path: Path)
 def test_the_documentation_says_the_same() -> None:
     text = (ROOT / "docs" / "consistency.md").read_text()
 
-    assert f"only when {MOST_WAITING} checkpoints are waiting" in text
+    assert f"only if {MOST_WAITING} checkpoints are waiting" in text

@@ -27,6 +27,7 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed() -> None:
     assert "3 kills of PostgreSQL (seed 20261123)" in done.stdout
 
 
+@pytest.mark.thorough
 def test_harness_finds_a_planted_bug() -> None:
     """A harness that passes a wrong backend would prove nothing about a right one."""
     done = run_harness("--kills", "30", "--seed", "5", "--backend", "tests.crash.planted_sql_bugs:AcknowledgesEarly")

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from tests.plugins.support.s3.servers import S3Server
+from tests.support.variants import first_of
 
 
 def run_harness(*options: str, server: S3Server | None = None) -> subprocess.CompletedProcess[str]:
@@ -21,7 +22,7 @@ def run_harness(*options: str, server: S3Server | None = None) -> subprocess.Com
 SQLITE = ("--url", "sqlite:///{directory}/checkpoints.db")
 
 
-@pytest.mark.parametrize("store", [(), SQLITE], ids=["file", "sqlite"])
+@pytest.mark.parametrize("store", first_of([pytest.param(SQLITE, id="sqlite"), pytest.param((), id="file")]))
 def test_nothing_acknowledged_is_lost_when_writers_are_killed(store: tuple[str, ...]) -> None:
     """The short run of `make crash`."""
     done = run_harness("--kills", "15", "--seed", "20261123", *store)
@@ -30,6 +31,7 @@ def test_nothing_acknowledged_is_lost_when_writers_are_killed(store: tuple[str, 
     assert "15 kills (seed 20261123)" in done.stdout
 
 
+@pytest.mark.thorough
 def test_nothing_acknowledged_in_s3_is_lost_when_writers_are_killed(s3_server: S3Server) -> None:
     """The short run of `make crash STORE=s3`."""
     url = s3_server.url(s3_server.new_bucket())
@@ -42,6 +44,7 @@ def test_nothing_acknowledged_in_s3_is_lost_when_writers_are_killed(s3_server: S
     assert "3 kills (seed 20261124)" in done.stdout
 
 
+@pytest.mark.thorough
 def test_nothing_acknowledged_is_lost_where_checkpoints_are_saved_beside_the_run() -> None:
     done = run_harness("--kills", "8", "--seed", "20261124", *SQLITE, "--durability", "async")
 
@@ -49,7 +52,7 @@ def test_nothing_acknowledged_is_lost_where_checkpoints_are_saved_beside_the_run
 
 
 @pytest.mark.parametrize(
-    "bug", ["AcknowledgesEarly", "WritesInPlace", "DropsSome", "WritesValuesLast", "CollectsTooMuch"]
+    "bug", first_of(["AcknowledgesEarly", "WritesInPlace", "DropsSome", "WritesValuesLast", "CollectsTooMuch"])
 )
 def test_harness_finds_a_planted_bug(bug: str) -> None:
     """A harness that passes a wrong backend would prove nothing about a right one."""
@@ -61,16 +64,18 @@ def test_harness_finds_a_planted_bug(bug: str) -> None:
 
 @pytest.mark.parametrize(
     ("bug", "seed"),
-    [
-        ("RetiresTooEarly", 6),
-        ("KeepsReferences", 6),
-        # Neither needs a kill to do harm: histories that nobody interrupts find both by default.
-        pytest.param("ForgetsRemoved", 8, marks=pytest.mark.thorough),  # shows in a few only, in which it shows at once
-        pytest.param("LosesOneOfMany", 6, marks=pytest.mark.thorough),
-        ("CollectsWhatIsBeingWritten", 6),
-        ("DeletesChunksFirst", 6),
-        ("MixesWriters", 6),
-    ],
+    first_of(
+        [
+            ("RetiresTooEarly", 6),
+            ("KeepsReferences", 6),
+            ("CollectsWhatIsBeingWritten", 6),
+            ("DeletesChunksFirst", 6),
+            ("MixesWriters", 6),
+            # Neither needs a kill to do harm: histories that nobody interrupts find both by default.
+            ("ForgetsRemoved", 8),  # shows in a few only, in which it shows at once
+            ("LosesOneOfMany", 6),
+        ]
+    ),
 )
 def test_harness_finds_a_mistake_with_chunks(bug: str, seed: int) -> None:
     """Mistakes of the core: the store does what it is told."""
@@ -80,6 +85,7 @@ def test_harness_finds_a_mistake_with_chunks(bug: str, seed: int) -> None:
     assert "AssertionError: after kill" in done.stderr
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("bug", ["AcknowledgesEarly", "CommitsTwice", "PrunesFirst"])
 def test_harness_finds_a_planted_bug_in_a_database(bug: str) -> None:
     planted = f"tests.crash.planted_sql_bugs:{bug}"

