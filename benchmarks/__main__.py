@@ -16,6 +16,7 @@ ALL = [
     "databases",
     "s3",
     "memory",
+    "processes",
     "arrays",
     "formats",
     "compression",
@@ -24,10 +25,13 @@ ALL = [
     "discovery",
 ]
 
+ASKED_FOR = ["ray"]
+"""Those that start a cluster, and run only if they are named."""
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("which", nargs="*", choices=[*ALL, []], help="default: all")
+    parser.add_argument("which", nargs="*", choices=[*ALL, *ASKED_FOR, []], help="default: all")
     parser.add_argument("--rounds", type=int, default=7, help="how often ours and the floor take turns")
     parser.add_argument("--quick", action="store_true", help="little of everything, to see that it works")
     options = parser.parse_args()

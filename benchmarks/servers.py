@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from importlib.util import find_spec
@@ -22,20 +21,10 @@ def postgresql_databases() -> Iterator[Callable[[], str] | None]:
     if not has_postgresql():
         yield None
         return
-    import psycopg
-
     from tests.crash.postgres_server import killable_server
 
-    numbers = itertools.count(1)
     with killable_server() as server:
-
-        def new_database() -> str:
-            name = f"bench_{next(numbers)}"
-            with psycopg.connect(server.url, autocommit=True) as connection:
-                connection.execute(f"CREATE DATABASE {name}")
-            return server.url.replace("/postgres?", f"/{name}?")
-
-        yield new_database
+        yield server.new_database
 
 
 def has_s3() -> bool:
