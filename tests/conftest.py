@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 from collections.abc import Iterator
 from contextlib import closing
 from importlib.util import find_spec
@@ -11,10 +12,23 @@ from typing import TYPE_CHECKING
 import pytest
 
 from spark.graphs.checkpoint import migrations
+from tests.plugins.executor_ray import cluster
 
 if TYPE_CHECKING:
     from tests.plugins.support.s3.servers import S3Server
     from tests.plugins.support.sql_servers import PostgresServer
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As in what a script starts in the background. Commands that tests start would ignore the Ctrl-C that is to end them.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Only ``make test-ray`` runs tests that start Ray, one after the other."""
+    for item in items:
+        if item.get_closest_marker("ray") and not cluster.IS_WANTED:
+            item.add_marker(pytest.mark.skip(reason=cluster.WHY_NOT))
 
 
 @pytest.fixture(scope="module", autouse=True)

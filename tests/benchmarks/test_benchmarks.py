@@ -24,13 +24,14 @@ from benchmarks.curves.charts import CURVES, Curve, draw, table
 from benchmarks.curves.stores import LOCAL, Place, Servers
 from benchmarks.curves.svg import Chart, Line, Point
 from benchmarks.effort import Effort
+from tests.support.variants import first_of
 
 TINY = Effort(rounds=1, share=0.002)
 ENOUGH = {"memory": 2, "discovery": 1, "databases": 6, "compression": 18}
 """Of those that would take seconds, so many comparisons."""
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", first_of(ALL))
 def test_each_benchmark_yields_rows_with_figures(name: str) -> None:
     module = importlib.import_module(f"benchmarks.costs.{name}")
 
@@ -45,7 +46,7 @@ def test_each_benchmark_yields_rows_with_figures(name: str) -> None:
         assert comparison.row().count("|") == 6
 
 
-@pytest.mark.parametrize("curve", CURVES, ids=lambda curve: curve.name)
+@pytest.mark.parametrize("curve", first_of(CURVES), ids=lambda curve: curve.name)
 def test_each_curve_has_figures_for_its_two_smallest_sizes(curve: Curve, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, few in {"STEPS": 10, "CHECKPOINTS": 40, "READS": 2}.items():
         monkeypatch.setattr(growth, name, few)
@@ -112,6 +113,7 @@ def test_of_graphs_at_once_only_the_time_counts_in_which_all_take_steps() -> Non
     assert Laps.seconds_together([early, late]) == (7 - 4) / 5
 
 
+@pytest.mark.thorough
 def test_the_contest_puts_ours_beside_the_floor() -> None:
     rows = [row for row in ROWS if row.name in ("latest", "large_sqlite")]
 

@@ -110,7 +110,7 @@ WRONG = {
     "future version": (
         hook("spark_backends", "[BackendSpec(name='x', target='m:C', api_version=99, regions=3)]"),
         "backend 'x'",
-        ["written for version 99 of the plugin API, but this spark-graphs speaks version 1. Upgrade spark-graphs."],
+        ["written for version 99 of the plugin API, but this spark-graphs supports version 1. Upgrade spark-graphs."],
     ),
     "past versions": (
         hook("spark_triggers", "[TriggerSpec(name='x', target='m:C', api_version=(-1, 0))]"),
@@ -230,7 +230,7 @@ def test_a_spec_fits_if_its_versions_and_those_of_the_core_overlap(
 
     assert provides == (("backend:x",) if fits else ())
     assert [
-        f"but this spark-graphs speaks versions {speaks[0]} to {speaks[1]}." in str(each.message) for each in caught
+        f"but this spark-graphs supports versions {speaks[0]} to {speaks[1]}." in str(each.message) for each in caught
     ] == ([] if fits else [True])
 
 

@@ -46,3 +46,6 @@ GIVEN: dict[str, dict[str, Any]] = {
     "docs/serialization.md": {"Matrix": Matrix, "MyCustomType": MyCustomType},
 }
 """The names that a page uses and leaves to its reader, by page. Everything else it must import or define itself."""
+
+ON_RAY = {"docs/ray-runs.md", "plugins/executor_ray/README.md"}
+"""Pages whose code needs a Ray cluster: ``tests/plugins/executor_ray`` runs it on one."""

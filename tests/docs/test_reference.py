@@ -18,16 +18,24 @@ WHOLE_MODULES = {"spark.errors"}
 
 MODULES = [
     "spark.graphs",
+    "spark.graphs.events",
+    "spark.graphs.executors",
     "spark.graphs.checkpoint",
     "spark.graphs.checkpoint.storage",
     "spark.hooks",
     "spark_backend_file",
     "spark_backend_s3",
     "spark_backend_sql",
+    "spark_drawing",
+    "spark_executor_process",
+    "spark_executor_ray",
+    "spark_executor_ray.ray_runs",
     "spark_format_msgpack",
     "spark_format_pickle",
+    "spark_observer_otel",
     "spark_testing",
     "spark_types_arrays",
+    "spark_ui",
 ]
 
 

@@ -33,6 +33,7 @@ def on_the_site(markdown: str, *, page: str) -> str:
     [
         ("security.md", "[how](../SECURITY.md)", "[how](reporting.md)"),
         ("decisions/blobs.md", "[what](../../CHANGELOG.md#a)", "[what](../changelog.md#a)"),
+        ("tutorial.md", "[clone](../README.md#install)", "[clone](index.md#install)"),
         ("changelog.md", "[files](docs/file-backend.md#b)", "[files](file-backend.md#b)"),
         ("graphs.md", "[state](#state)", "[state](#state)"),
         ("graphs.md", "[there](https://example.org/docs/x.md)", "[there](https://example.org/docs/x.md)"),
@@ -55,3 +56,21 @@ def test_code_in_a_numbered_item_belongs_to_it() -> None:
     shown = hook("github_lists").on_page_markdown("1. a\n   ```\n   x\n   ```\n\n2. b\n\nText\n   c")
 
     assert shown == "1. a\n    ```\n    x\n    ```\n\n2. b\n\nText\n   c"
+
+
+def test_a_page_is_described_by_its_first_paragraph() -> None:
+    describe = hook("search").description_of
+
+    assert describe("# Title\n\nWait for\n[a `signal`](signals.md).\n\nMore.") == "Wait for a signal."
+    assert describe("# Title\n\n```\ncode\n```\n\nText.") == ""
+
+
+def test_pages_for_users_are_found_before_those_about_the_project() -> None:
+    def meta_of(page: str) -> dict[str, Any]:
+        there: Any = SimpleNamespace(file=SimpleNamespace(src_uri=page), meta={})
+        hook("search").on_page_markdown("# Title\n\nText.", page=there)
+        found: dict[str, Any] = there.meta
+        return found
+
+    assert meta_of("retries.md") == {"description": "Text."}
+    assert meta_of("decisions/engine.md")["search"]["boost"] < 1

@@ -16,7 +16,7 @@ from tests.spec.page import ROOT, Block, blocks
 
 TUTORIAL = ROOT / "docs" / "tutorial.md"
 
-UNSHOWN = re.compile(r"^(export|spark (answer|send)|spark checkpoints (list|show|copy))\b")
+UNSHOWN = re.compile(r"^(export|spark (answer|runs|send|show)|spark checkpoints (list|show|copy))\b")
 """Commands whose output the page leaves out, as it differs from run to run; the tests of the command try these."""
 
 
@@ -105,6 +105,6 @@ def typed(command: str, *, folder: Path, url: str) -> str:
     """What a shell prints, in which Python and the command are those of this test."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "SPARK_CHECKPOINT_URL": url}
-    done = subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(command, shell=True, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
     assert done.stderr in ("", "Killed\n")
     return done.stdout

@@ -8,6 +8,18 @@ from tests.install.once import shared_directory
 from tests.install.wheels import Environment, Wheel, Workshop, find_uv
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs the wheels of all distributions is left to `make test-rest`, as it takes so long to build them."""
+    for item in items:
+        needed = getattr(item, "fixturenames", ())
+        if "workshop" not in needed:
+            continue
+        item.add_marker(pytest.mark.timeout(600))  # the first one builds, and may download, what all others wait for
+        if "core_only" not in needed:
+            item.add_marker(pytest.mark.thorough)
+
+
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     uv = find_uv()
@@ -23,7 +35,7 @@ def wheels(workshop: Workshop) -> dict[str, Wheel]:
 
 @pytest.fixture(scope="session")
 def core_only(workshop: Workshop) -> Environment:
-    return workshop.install("spark-graphs")
+    return workshop.install_core()
 
 
 @pytest.fixture(scope="session")

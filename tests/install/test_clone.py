@@ -13,7 +13,7 @@ from tests.install.workspace import ROOT
 from tests.spec.page import blocks
 from tests.support.projects import make
 
-pytestmark = pytest.mark.thorough
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(600)]
 CLONE = "../spark-graphs"
 
 
@@ -49,4 +49,4 @@ def test_with_uv(workshop: Workshop, project: Path) -> None:
 
 
 def run(project: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=project, env=clean_environment(), capture_output=True, text=True, timeout=110)
+    return subprocess.run(command, cwd=project, env=clean_environment(), capture_output=True, text=True, timeout=500)

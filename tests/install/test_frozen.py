@@ -13,7 +13,7 @@ from tests.install.programs import APP
 from tests.install.wheels import Workshop, clean_environment
 from tests.support.projects import make
 
-pytestmark = [pytest.mark.thorough, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.thorough
 
 
 @pytest.fixture(scope="module")

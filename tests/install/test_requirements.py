@@ -79,7 +79,7 @@ def test_a_plugin_for_a_later_contract_is_skipped_and_named_and_the_others_go_on
 
     skipped = (
         "The backend 'shelf' of the plugin 'shelf' of spark-graphs-backend-shelf 0.1.0 is skipped. It is written for version 2 "
-        "of the plugin API, but this spark-graphs speaks version 1. Upgrade spark-graphs."
+        "of the plugin API, but this spark-graphs supports version 1. Upgrade spark-graphs."
     )
     assert done.stdout.splitlines() == [
         "FileCheckpointBackend",

@@ -84,6 +84,7 @@ def undisturbed(start: Start, tmp_path_factory: pytest.TempPathFactory) -> tuple
         return Job(start, tmp_path_factory.mktemp("undisturbed"), hook).start(), hook.events
 
 
+@pytest.mark.thorough
 def test_the_settings_are_what_the_run_does(job: Job, hook: Hook) -> None:
     told = job.start()
 
@@ -109,6 +110,7 @@ def test_a_killed_run_is_resumed_as_if_nothing_had_happened(
     assert SECRET not in "".join(job.said)
 
 
+@pytest.mark.thorough
 def test_a_graph_restored_from_a_checkpoint_behaves_as_the_settings_said(
     job: Job, hook: Hook, undisturbed: tuple[dict[str, Any], list[tuple[str, str]]]
 ) -> None:
@@ -124,6 +126,7 @@ def test_a_graph_restored_from_a_checkpoint_behaves_as_the_settings_said(
     assert SECRET.encode() not in (job.folder / "runs.db").read_bytes()
 
 
+@pytest.mark.thorough
 def test_where_the_settings_are_missing_all_but_the_secret_is_restored(
     job: Job, hook: Hook, undisturbed: tuple[dict[str, Any], list[tuple[str, str]]], tmp_path: Path
 ) -> None:

@@ -60,7 +60,7 @@ def test_an_sdist_holds_the_sources_and_nothing_that_lies_about(workshop: Worksh
     sources = [
         file for file in inside if file.parts[0] == "src" and file.parts[2] != "new"
     ]  # the skeleton of new projects
-    assert {file.suffix for file in sources} <= {".py", ".typed", ".json"}
+    assert {file.suffix for file in sources} <= {".py", ".typed", ".json", ".html", ".css", ".js", ".svg"}
 
 
 @each_member

@@ -88,6 +88,12 @@ class Workshop:
         )
         return Environment(folder / "bin" / "python")
 
+    def install_core(self) -> Environment:
+        """An environment with the core alone, for which no other wheel is built."""
+        core = self.build_one(ROOT / "core", name="core")
+        folder = made_once(self.directory / "environments" / "core", lambda folder: self._make_core(folder, core))
+        return Environment(folder / "bin" / "python")
+
     def install_afresh(self, folder: Path, *wanted: str | Wheel) -> Environment:
         """The same in that folder, for a test that goes on to change it."""
         self._make_environment(folder, *wanted)
@@ -114,15 +120,24 @@ class Workshop:
         ours = [f"{name} @ {wheel.path.as_uri()}\n" for name, wheel in self.build().items() if name not in given]
         constraints = environment.python.parents[1] / "constraints.txt"
         constraints.write_text("".join(ours))
-        options = ["--python", str(environment.python), "--constraint", str(constraints)]
-        command = ["pip", "install", *options, *(_requirement(each) for each in wanted)]
+        return self._pip(environment, "--constraint", str(constraints), *(_requirement(each) for each in wanted))
+
+    def _pip(self, environment: Environment, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = ["pip", "install", "--python", str(environment.python), *arguments]
         # What `make` has once installed is in the cache of uv, which answers at once; an index is asked for what is not.
         offline = self._run(*command, "--offline")
         return self._run(*command) if "network was disabled" in offline.stderr else offline
 
     def _make_environment(self, folder: Path, *wanted: str | Wheel) -> None:
+        self.add(self._empty(folder), *wanted)
+
+    def _make_core(self, folder: Path, core: Wheel) -> None:
+        done = self._pip(self._empty(folder), str(core.path))
+        assert done.returncode == 0, done.stderr
+
+    def _empty(self, folder: Path) -> Environment:
         self._do("venv", "--clear", "--python", sys.executable, str(folder))
-        self.add(Environment(folder / "bin" / "python"), *wanted)
+        return Environment(folder / "bin" / "python")
 
     def _make_app(self, folder: Path, program: Path, *wanted: str | Wheel) -> None:
         environment = self.install_afresh(folder / "environment", *wanted)

@@ -51,6 +51,13 @@ class Member:
         return sorted(self.project.get("scripts", {}))
 
     @property
+    def installed_with(self) -> set[str]:
+        """The distributions of the workspace that are installed along with it, itself among them."""
+        beside = {member.name: member for member in members()}
+        needed = [beside[name] for text in self.project["dependencies"] if (name := Requirement(text).name) in beside]
+        return {self.name}.union(*(member.installed_with for member in needed))
+
+    @property
     def core_requirement(self) -> Requirement:
         """Which cores it runs on."""
         found = [Requirement(text) for text in self.project["dependencies"]]

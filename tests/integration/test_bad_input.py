@@ -162,12 +162,12 @@ def truncate(file: Path, size: int) -> None:
 async def tell_how_it_loads(store: Path, tell: Tell) -> None:
     """The work of a process of its own."""
     await finished(counting(store.with_name("warm")))  # so that only loading is measured below
-    before, began, error = peak(), time.monotonic(), None
+    before, began, error = peak(), time.process_time(), None
     try:
         await finished(counting(store), resume=True)
     except SparkError as raised:
         error = [type(raised).__name__, str(raised)]
-    tell(json.dumps({"error": error, "megabytes": peak() - before, "seconds": time.monotonic() - began}))
+    tell(json.dumps({"error": error, "megabytes": peak() - before, "seconds": time.process_time() - began}))
 
 
 def peak() -> int:

@@ -38,6 +38,7 @@ def run(folder: Path, **variables: str) -> list[str]:
     return said
 
 
+@pytest.mark.thorough
 async def test_it_is_killed_and_continues_with_the_same_result(folder: Path, tmp_path: Path) -> None:
     *_, undisturbed = run(folder, SPARK_CHECKPOINT_URL=f"file://{tmp_path}/undisturbed", SPARK_CHECKPOINT_FORMAT="json")
 

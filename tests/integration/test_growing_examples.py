@@ -11,6 +11,8 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from spark.graphs.checkpoint import CheckpointManager, open_backend
 from tests.integration.test_demo import check_told
 from tests.spec.page import ROOT
@@ -37,6 +39,7 @@ def told(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return result
 
 
+@pytest.mark.thorough
 def test_a_conversation_that_is_killed_at_seeded_instants_ends_as_one_that_is_not(tmp_path: Path) -> None:
     options = ("--kills", "2", "--seed", "5", "--store", f"sqlite:///{tmp_path}/store.db")
 
@@ -61,6 +64,7 @@ async def test_a_conversation_that_kills_itself_in_a_step_has_every_message_once
     assert [said["number"] for said in checkpoint.graph_state["messages"]] == list(range(MESSAGES))
 
 
+@pytest.mark.thorough
 def test_a_map_over_files_that_is_killed_ends_as_one_that_is_not_and_reports_what_it_could_not_read(
     tmp_path: Path,
 ) -> None:

@@ -142,6 +142,7 @@ def test_killed_for_real_it_ends_as_if_nobody_had_disturbed_it(tmp_path: Path) -
     assert len(payments.read_text().splitlines()) == 2, "one of the run that was not killed, one of the other"
 
 
+@pytest.mark.thorough
 def test_from_a_terminal_it_is_killed_asks_is_stopped_and_ends(tmp_path: Path) -> None:
     url, payments = f"sqlite:///{tmp_path}/store.db", tmp_path / "payments.txt"
     command = [sys.executable, str(EXAMPLES / "refund_agent.py"), url, "--payments", str(payments)]

@@ -48,7 +48,7 @@ class Process:
     def says(self, pattern: str) -> re.Match[str]:
         """Wait until it says something like this."""
         with suppress(Empty):
-            while (line := self._heard.get(timeout=30)) is not None:
+            while (line := self._heard.get(timeout=60)) is not None:
                 if found := re.search(pattern, line):
                     return found
         self._process.kill()
@@ -61,7 +61,7 @@ class Process:
 
     def end(self) -> int:
         try:
-            return self._process.wait(30)
+            return self._process.wait(60)
         finally:
             self._process.kill()
             self._listener.join()
@@ -163,13 +163,14 @@ class Service:
 
     def until(self, path: str, condition: Callable[[Any], bool]) -> Any:
         """Ask again and again, until the answer is like this."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not condition(found := self.get(path)):
             assert time.monotonic() < deadline, found
             threading.Event().wait(0.05)
         return found
 
 
+@pytest.mark.thorough
 def test_a_service_resumes_what_the_one_before_it_left(url: str) -> None:
     pytest.importorskip("fastapi")
     service = Service(url)

@@ -36,6 +36,7 @@ class Site:
             "backend-sql",
             "format-msgpack",
             "format-pickle",
+            "observer-otel",
             "types-arrays",
         ):
             self.add_dist_info(f"spark-graphs-{distribution}", "0", "")

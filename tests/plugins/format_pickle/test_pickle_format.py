@@ -14,12 +14,14 @@ import pytest
 
 import spark_format_pickle.pickle_format as pickle_format
 from spark.errors import CheckpointDamagedError, SerializationError, SparkWarning
+from spark.graphs.checkpoint import CheckpointManager, Difference, InMemoryCheckpointBackend
 from spark.graphs.checkpoint.encoding.json_format import JsonFormat
 from spark.graphs.checkpoint.encoding.record_codec import RecordCodec
 from spark.graphs.checkpoint.model import GraphCheckpoint
 from spark.graphs.checkpoint.records.record import Record
 from spark_format_pickle import PickleFormat
 from spark_testing import FormatConformance
+from tests.plugins.support.disturbed_graph import disturbed_graph
 
 
 class Anything:
@@ -162,3 +164,14 @@ def test_a_value_that_looks_like_a_reference_or_a_part_is_a_value(state: dict[st
     record = encode(PickleFormat("a key"), make_checkpoint(**state))
 
     assert RecordCodec(PickleFormat("a key")).decode(record).graph_state == state
+
+
+async def test_what_a_checkpoint_changed_is_told_by_a_store_that_was_opened_with_the_format() -> None:
+    store = InMemoryCheckpointBackend(format=PickleFormat(signing_key="a key"))
+    await disturbed_graph(store).run()
+    manager = CheckpointManager(store)
+
+    first, second = await manager.changes("g", 1), await manager.changes("g", 2)
+
+    assert Difference("graph_state['count']", "added", None, 1) in first
+    assert Difference("graph_state['count']", "changed", 1, 2) in second

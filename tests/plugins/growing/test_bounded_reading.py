@@ -16,6 +16,7 @@ from spark_backend_s3 import S3CheckpointBackend
 from spark_backend_sql import DatabaseCheckpointBackend
 from spark_testing.records import make_record
 from tests.plugins.support.growing_graph import conversation, state_after
+from tests.support.variants import first_of
 
 SHORT, LONG = 100, 3_000
 
@@ -67,7 +68,7 @@ def count_statements(backend: DatabaseCheckpointBackend) -> list[Any]:
     return seen
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", first_of(["sqlite", "postgresql"]))
 async def test_a_database_is_asked_as_often_for_a_long_history_as_for_a_short_one(
     store: DatabaseCheckpointBackend,
 ) -> None:
@@ -81,7 +82,7 @@ async def test_a_database_is_asked_as_often_for_a_long_history_as_for_a_short_on
     assert reads == [2, 2], "one for the record, and one for all that it refers to"
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", first_of(["sqlite", "postgresql"]))
 async def test_a_database_is_asked_for_a_thousand_large_values_in_a_few_statements(
     store: DatabaseCheckpointBackend,
 ) -> None:

@@ -33,7 +33,14 @@ async def bytes_in(store: CheckpointBackend) -> int:
 
 @pytest.mark.parametrize(
     ("kind", "steps"),
-    [("memory", 2_000), ("sqlite", 600), ("file", 300), ("fsspec", 400), ("postgresql", 300), ("s3", 120)],
+    [
+        ("memory", 1_000),
+        ("sqlite", 300),
+        pytest.param("file", 300, marks=pytest.mark.thorough),
+        pytest.param("fsspec", 400, marks=pytest.mark.thorough),
+        pytest.param("postgresql", 300, marks=pytest.mark.thorough),
+        pytest.param("s3", 120, marks=pytest.mark.thorough),
+    ],
 )
 async def test_few_kept_checkpoints_take_little_space(store: CheckpointBackend, steps: int) -> None:
     """Of each item there may be two copies: one that is needed and one in a chunk of which less than half is dead."""

@@ -6,10 +6,15 @@ import asyncio
 import contextlib
 import io
 import json
-from collections.abc import Sequence
+import sqlite3
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from spark.graphs import ExitNode, Graph, Node, NodeContext
 from spark.graphs.checkpoint import (
@@ -17,9 +22,10 @@ from spark.graphs.checkpoint import (
     CheckpointConfig,
     CheckpointInfo,
     CheckpointManager,
+    GraphCheckpoint,
     open_backend,
 )
-from spark.graphs.checkpoint.storage import Record
+from spark.graphs.checkpoint.storage import Record, RecordCodec, automatic_id
 from spark_cli.main import main
 
 
@@ -45,6 +51,18 @@ def spark(*arguments: str) -> Done:
         except SystemExit as end:
             code = end.code
     return Done(code, out.getvalue(), err.getvalue())
+
+
+@contextlib.contextmanager
+def workplace_with(module: str, source: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working directory with a module in it, of which nothing stays behind."""
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("SPARK_CHECKPOINT_URL", raising=False)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    (folder / f"{module}.py").write_text(source)
+    yield folder
+    sys.modules.pop(module, None)
 
 
 class Count(Node):
@@ -165,3 +183,32 @@ def fill_large(url: str, *, graph_id: str = "growing", to: int = 3, options: dic
             await growing_graph(config, graph_id=graph_id).run({"to": to})
 
     asyncio.run(run())
+
+
+def put_run(url: str, graph_id: str, reason: str, *, age: timedelta = timedelta(minutes=3), **metadata: Any) -> None:
+    """Store the latest checkpoint of a run that stands like this, as the run would.
+
+    :param metadata: what else its header says.
+    """
+    made = datetime.now(UTC) - age
+    facts = {"iteration": 12, "last_node": "charge", "run_id": "r", "reason": reason, **metadata}
+    checkpoint = GraphCheckpoint(automatic_id(graph_id, 1), graph_id, made, execution_metadata=facts)
+    with_store(url, lambda store: store.put(RecordCodec().encode(checkpoint, sequence=1, manual=False, nonce="n")))
+
+
+def put_many_runs(file: Path, reasons: Sequence[str], *, count: int) -> None:
+    """Fill a SQLite store with runs of many graphs, whose statuses take turns: copies of the one that it holds, in no time."""
+    with contextlib.closing(sqlite3.connect(file)) as database, database:
+        database.row_factory = sqlite3.Row
+        row = dict(database.execute("SELECT * FROM checkpoints").fetchone())
+        database.executemany(
+            f"INSERT INTO checkpoints ({', '.join(row)}) VALUES ({', '.join(f':{name}' for name in row)})",
+            (
+                {
+                    **row,
+                    "graph_id": id,
+                    "metadata": row["metadata"].replace('"completed"', f'"{reasons[number % len(reasons)]}"'),
+                }
+                for number, id in enumerate(f"order-{number:05d}" for number in range(count))
+            ),
+        )

@@ -1,4 +1,4 @@
-"""Stores that keep bytes, by their kinds."""
+"""Stores by their kinds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spark.graphs.checkpoint import CheckpointBackend, FileCheckpointBackend
+from spark.graphs.checkpoint import CheckpointBackend, FileCheckpointBackend, InMemoryCheckpointBackend
 from spark_backend_sql import DatabaseCheckpointBackend
 from tests.plugins.support.s3.stores import open_store
 
@@ -15,7 +15,9 @@ SELDOM_S3 = pytest.param("s3", marks=pytest.mark.thorough)
 
 
 def store_of(kind: str, request: pytest.FixtureRequest, path: Path) -> CheckpointBackend:
-    """A new store in files, in SQLite or in S3, whose server is started when it is asked for."""
+    """A new store in memory, in files, in SQLite or in S3, whose server is started when it is asked for."""
+    if kind == "memory":
+        return InMemoryCheckpointBackend()
     if kind == "file":
         return FileCheckpointBackend(path / "store")
     if kind == "sqlite":

@@ -50,8 +50,28 @@ def trusting(*, grace: float = 60.0, window: float = 10.0, batch: int = 100, clo
 
 def set_timeout(backend: S3CheckpointBackend, seconds: float) -> None:
     """Give a backend that has reached its store another bound for each request."""
-    backend._objects._budget = RetryBudget(seconds, random=Random())
-    backend._objects._budget.note_answer()
+    _set_budget(backend, RetryBudget(seconds, random=Random()))
+
+
+def set_attempts(backend: S3CheckpointBackend, count: int) -> None:
+    """Have a backend that has reached its store try each request so often, however long that takes on a busy machine."""
+    _set_budget(backend, _Attempts(count))
+
+
+def _set_budget(backend: S3CheckpointBackend, budget: RetryBudget) -> None:
+    backend._objects._budget = budget
+    budget.note_answer()
+
+
+class _Attempts(RetryBudget):
+    """After so many failures, no time is left for the next pause."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(90, random=Random())
+        self._count = count
+
+    def pause(self, tried: int) -> float:
+        return 0 if tried < self._count else 90
 
 
 def list_at_most(backend: S3CheckpointBackend, count: int) -> None:
