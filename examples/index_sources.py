@@ -8,12 +8,18 @@ that of a run that nobody disturbed.
 
 The graph: walk hands four batches of files to four parsers, which work in parallel; merge waits for all of them, adds
 what they found to the index, and leads back to walk, until no file is left.
+
+One line says where the parsers run: ``PARSING`` below, or the environment, without a change of the program:
+
+    SPARK_EXECUTOR_PARSING=process python examples/index_sources.py file:///tmp/index
+    SPARK_EXECUTOR_PARSING=ray python examples/index_sources.py file:///tmp/index
 """
 
 import ast
 import asyncio
 import hashlib
 import json
+import os
 import sys
 import sysconfig
 import warnings
@@ -27,9 +33,11 @@ from typing import Any
 from spark.graphs import ExitNode, Graph, JoinNode, Node, NodeContext
 from spark.graphs.checkpoint import CheckpointConfig, CheckpointHandler, GraphCheckpoint
 
+PARSING = "threads"
+"""Where the parsers run: "loop", "threads", "process" or "ray"; the last two come with spark-graphs[process] and [ray]."""
 PARSERS = ["parse-1", "parse-2", "parse-3", "parse-4"]
 BATCH = 12
-PARSING = Lock()
+ONE_AT_A_TIME = Lock()
 """In Python 3.11, threads that parse at the same time can disturb each other: "AST constructor recursion depth mismatch"."""
 
 
@@ -50,7 +58,7 @@ class Walk(Node):
 
 
 class Parse(Node):
-    """Count the identifiers in one batch of files. It is a plain function, so it runs in a thread."""
+    """Count the identifiers in one batch of files. It is a plain function, so it can run anywhere."""
 
     def process(self, context: NodeContext) -> dict[str, Any]:
         counts: Counter[str] = Counter()
@@ -103,7 +111,7 @@ class Announce(CheckpointHandler):
 def build(store: str) -> Graph:
     """The wired graph. It makes a checkpoint after every step, and keeps the last five."""
     walk, merge = Walk(), Merge()
-    walk.on(done=False) >> [Parse(name=name) for name in PARSERS] >> merge >> walk
+    walk.on(done=False) >> [Parse(name=name, executor="parsing") for name in PARSERS] >> merge >> walk
     walk.on(done=True) >> Summary()
     config = CheckpointConfig(backend=store, trigger_on_iteration=1, max_checkpoints=5, handler=Announce())
     return Graph(start=walk, id="index-sources", checkpoint_config=config)
@@ -118,7 +126,7 @@ def add(new: Counter[str], old: dict[str, int]) -> dict[str, int]:
 
 
 def identifiers(path: Path) -> Iterator[str]:
-    with PARSING, warnings.catch_warnings():
+    with ONE_AT_A_TIME, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # some of the library's own tests are odd on purpose
         try:
             tree = ast.parse(path.read_bytes())
@@ -136,6 +144,7 @@ def identifiers(path: Path) -> Iterator[str]:
 
 
 async def main(store: str, folder: str) -> None:
+    os.environ.setdefault("SPARK_EXECUTOR_PARSING", PARSING)  # what "parsing" means; spark.toml may say it as well
     print(f"  indexing {folder}", flush=True)
     result = await build(store).run({"folder": folder}, resume=True)
     print(json.dumps(result.content), flush=True)

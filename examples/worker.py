@@ -1,9 +1,9 @@
-"""A worker: it resumes whatever is unfinished in the store, round after round, until it is told to stop.
+"""A worker as a program of its own: it resumes whatever orders are unfinished in the store, until it is told to stop.
 
     SPARK_CHECKPOINT_URL=sqlite:///orders.db python examples/worker.py --begin 3
     SPARK_CHECKPOINT_URL=sqlite:///orders.db python examples/worker.py
 
-The first line begins three orders and leaves them to workers; start as many of these as you like. At SIGTERM or Ctrl-C,
+The first line submits three orders and leaves them to workers; start as many of these as you like. At SIGTERM or Ctrl-C,
 nothing new is begun, running steps finish within ``--grace`` seconds, and the process exits with 0. Other workers, or the next
 one, do the rest. ``examples/kubernetes.yaml`` runs it in a cluster.
 """
@@ -12,77 +12,41 @@ import argparse
 import asyncio
 import os
 import signal
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from spark.graphs import Graph, NodeContext, node
-from spark.graphs.checkpoint import CheckpointBackend, CheckpointConfig, CheckpointManager, open_backend
+from orders import build
+
+from spark.graphs import Message
+from spark.graphs.checkpoint import CheckpointBackend, CheckpointManager, RunInfo, open_backend
 
 STORE = os.environ.get("SPARK_CHECKPOINT_URL", "sqlite:///orders.db")
 ALIVE_FILE = Path(os.environ.get("ALIVE_FILE", os.devnull))
-SECONDS_PER_CALL = float(os.environ.get("SECONDS_PER_CALL", "1"))
-
-
-@node
-async def charge(context: NodeContext) -> dict[str, Any]:
-    """Charge once, even if the step is repeated."""
-    receipt = await context.run("charge", call_service, "charge", context.inputs["order"])
-    return {**context.inputs, "receipt": receipt}
-
-
-@node
-async def ship(context: NodeContext) -> dict[str, Any]:
-    return {**context.inputs, "parcel": await call_service("ship", context.inputs["order"])}
-
-
-charge >> ship
-
-
-async def call_service(what: str, order: int) -> str:
-    """Stands for a call to another service."""
-    print(f"{what} {order}", flush=True)
-    await asyncio.sleep(SECONDS_PER_CALL)
-    return f"{what}-{order}"
-
-
-def build(graph_id: str, store: CheckpointBackend) -> Graph:
-    """The graph of one order."""
-    return Graph(charge, id=graph_id, checkpoint_config=CheckpointConfig(backend=store, trigger_on_iteration=1))
 
 
 async def begin(store: CheckpointBackend, orders: int) -> None:
-    """Store runs, and leave them to workers: drained before the first step, they hold nothing but their inputs."""
+    """Store runs, and leave them to workers."""
     for number in range(1, orders + 1):
-        graph = build(f"order-{number}", store)
-        run = asyncio.create_task(graph.run({"order": number}, claim=True))
-        await asyncio.sleep(0)
-        graph.drain("left to the workers")
-        await run
+        await build(f"order-{number}", store).submit({"order": number})
 
 
 async def work(store: CheckpointBackend, *, every: float, grace: float, limit: int) -> None:
-    """Resume what can go on, again and again, until a signal comes."""
+    """Resume what can continue, again and again, until a signal comes."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    manager, alive = CheckpointManager(store), asyncio.create_task(show_signs_of_life())
-
-    async def resume_due() -> None:
-        recovery = await manager.resume_all(
-            lambda graph_id: build(graph_id, store), limit=limit, stop=stop, grace=grace
-        )
-        for graph_id, message in recovery.resumed.items():
-            print(f"{graph_id} {message.status}", flush=True)
-        for graph_id, error in recovery.failed.items():
-            print(f"{graph_id} failed: {error!r}", flush=True)
-
-    async with asyncio.TaskGroup() as rounds:  # one that has long runs to resume holds up no other
-        while not stop.is_set():
-            rounds.create_task(resume_due())
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), every)
+    alive = asyncio.create_task(show_signs_of_life())
+    await CheckpointManager(store).work(
+        lambda graph_id: build(graph_id, store), limit=limit, every=every, stop=stop, grace=grace, tell=tell
+    )
     alive.cancel()
+
+
+def tell(run: RunInfo, outcome: Message | Exception | str | None) -> None:
+    """Say how a run has ended."""
+    if isinstance(outcome, Exception):
+        print(f"{run.graph_id} failed: {outcome!r}", flush=True)
+    elif isinstance(outcome, Message):
+        print(f"{run.graph_id} {outcome.status}", flush=True)
 
 
 async def show_signs_of_life() -> None:
@@ -94,10 +58,10 @@ async def show_signs_of_life() -> None:
 
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--begin", type=int, metavar="N", help="begin so many orders, and exit")
-    parser.add_argument("--every", type=float, default=5, help="seconds between two rounds")
+    parser.add_argument("--begin", type=int, metavar="N", help="submit so many orders, and exit")
+    parser.add_argument("--every", type=float, default=5, help="seconds from a look that found nothing to the next")
     parser.add_argument("--grace", type=float, default=20, help="seconds that running steps get after SIGTERM")
-    parser.add_argument("--limit", type=int, default=8, help="so many runs at a time, in each round")
+    parser.add_argument("--limit", type=int, default=8, help="so many runs at a time")
     options = parser.parse_args()
     async with open_backend(STORE) as store:
         if options.begin:

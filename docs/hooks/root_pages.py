@@ -24,6 +24,9 @@ ROOT_PAGES: Final = {
 }
 """The place of each on the site."""
 
+FRONT_PAGE: Final = {"README.md": "index.md"}
+"""README is no page of the site: its parts are on the front page, under the same headings."""
+
 ELSEWHERE: Final = {"graph-state.md", "execution-modes.md", "event-bus.md", "workspace-artifacts.md"}
 """What the specification links to at its end: pages of the project that it comes from. Here they are no links."""
 
@@ -46,7 +49,7 @@ def _on_the_site(link: re.Match[str], *, page: str) -> str:
     """A link as it stands in the repository, as it has to be on a page of the site."""
     here = next((source for source, place in ROOT_PAGES.items() if place == page), f"docs/{page}")
     target = posixpath.normpath(posixpath.join(posixpath.dirname(here), link["path"]))
-    place = ROOT_PAGES.get(target, target.removeprefix("docs/"))
+    place = {**ROOT_PAGES, **FRONT_PAGE}.get(target, target.removeprefix("docs/"))
     if link["path"] in ELSEWHERE or (place == target and (ROOT / target).exists()):
         return link["text"]
     return f"[{link['text']}]({posixpath.relpath(place, posixpath.dirname(page) or '.')}{link['anchor'] or ''})"
