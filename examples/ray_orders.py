@@ -36,8 +36,9 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=20)
     options = parser.parse_args()
     address = os.environ.get("RAY_ADDRESS", "local")
-    if address == "local":  # Ray listens on the network otherwise; it reads this when it is imported
-        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    if address == "local":  # Ray reads these when it is imported
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # it listens on the network otherwise
+        os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # its workers repeat `uv run` otherwise
     import ray
 
     ray.init(address=address, log_to_driver=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -46,11 +47,15 @@ def folder() -> Iterator[Path]:
 
 
 def test_without_an_address_ray_is_started_for_this_machine_alone(folder: Path) -> None:
+    """By a program of ``uv run``, whose command workers would repeat in a copy of the folder, where there is no such uv."""
     variables = {name: value for name, value in os.environ.items() if name not in {*QUIET, "RAY_ADDRESS"}}
     variables |= {"RAY_TMPDIR": str(folder), MARK: str(folder), "PYTHONPATH": str(ROOT)}
 
+    uv = os.path.relpath(shutil.which("uv", path=f"{ROOT}/.tools/bin{os.pathsep}{os.environ['PATH']}") or "uv", ROOT)
+    command = [uv, "run", "--no-project", "--python", sys.executable, "python", "-c", PROGRAM]
+
     for _ in range(STARTS):
-        done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, env=variables, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
         if "timed out during startup" not in done.stderr:
             break
 

@@ -8,7 +8,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any, Final, Protocol
 from weakref import WeakSet
@@ -25,8 +25,10 @@ _UNTIL_REACHED: Final = 5.0
 """Seconds."""
 _HERE: Final = "local"
 """The address with which Ray is started on this machine."""
-_LISTENS_OUTSIDE: Final = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-"""The variable by which Ray decides, on every system, whether it takes the network address of this machine."""
+_LISTENS_OUTSIDE: Final = ("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "ENABLE_RAY_CLUSTER")
+"""By which Ray decides, on every system, whether it takes the network address of this machine. A variable, and Ray's constant."""
+_REPEATS_UV: Final = ("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "RAY_ENABLE_UV_RUN_RUNTIME_ENV")
+"""By which Ray decides whether a program of ``uv run`` has workers that repeat the command, in a copy of its folder."""
 _ASKED_AT_ONCE: Final = 10_000
 """So many calls the mailbox answers at a time; those that ask take long."""
 
@@ -58,9 +60,9 @@ class Connection:
         """Take no more messages."""
         self._inboxes.close()
 
-    def _lose(self) -> None:
+    def _lose(self, error: BaseException) -> None:
         for user in [*self.users]:
-            user.lose("Ray was shut down.")
+            user.lose(f"Ray was shut down, or can't be reached any more ({type(error).__name__}: {error}).")
 
 
 _current: Connection | None = None
@@ -123,10 +125,13 @@ def _initialize(address: str | None, *, runtime_env: Mapping[str, Any], init: Ma
 
     where = _chosen(address)
     arguments = {**init, **({"runtime_env": dict(runtime_env)} if runtime_env else {})}
-    listens_here = where == _HERE and "_node_ip_address" not in init
     try:
         _check_reached(where)
-        with _loopback_only() if listens_here else nullcontext():
+        with ExitStack() as settings:
+            if where == _HERE:
+                settings.enter_context(_switched_off(*_REPEATS_UV))  # this machine has all that the program has
+                if "_node_ip_address" not in init:
+                    settings.enter_context(_switched_off(*_LISTENS_OUTSIDE))
             _started(partial(ray.init, where, **arguments))
     except ExecutorError:
         raise
@@ -142,26 +147,27 @@ def _chosen(address: str | None) -> str:
 
 
 @contextmanager
-def _loopback_only() -> Iterator[None]:
-    """What Ray starts meanwhile listens on the loopback interface, unless the user has set the variable so that it does not.
+def _switched_off(variable: str, constant: str) -> Iterator[None]:
+    """Ray does not do meanwhile what it does by default, unless the user has set the variable so that it does.
 
     Ray reads the variable when it is imported, which may have happened already.
     """
     from ray._private import ray_constants
 
-    variable, constant = os.environ.get(_LISTENS_OUTSIDE), ray_constants.ENABLE_RAY_CLUSTER
-    if (variable or "").lower() in ("1", "true"):
+    given, read = os.environ.get(variable), getattr(ray_constants, constant)
+    if (given or "").lower() in ("1", "true"):
         yield
         return
-    os.environ[_LISTENS_OUTSIDE], ray_constants.ENABLE_RAY_CLUSTER = "0", False
+    os.environ[variable] = "0"
+    setattr(ray_constants, constant, False)
     try:
         yield
     finally:
-        ray_constants.ENABLE_RAY_CLUSTER = constant
-        if variable is None:
-            del os.environ[_LISTENS_OUTSIDE]
+        setattr(ray_constants, constant, read)
+        if given is None:
+            del os.environ[variable]
         else:
-            os.environ[_LISTENS_OUTSIDE] = variable
+            os.environ[variable] = given
 
 
 def _started(initialize: Callable[[], object]) -> None:

@@ -86,10 +86,10 @@ class Inboxes:
     """Those of all steps of this process that are under way, and the thread that fills them.
 
     :param actor: the mailbox.
-    :param on_gone: called when Ray is shut down.
+    :param on_gone: called with what was raised, when Ray is shut down or can't be reached any more.
     """
 
-    def __init__(self, actor: Any, name: str, on_gone: Callable[[], object]) -> None:
+    def __init__(self, actor: Any, name: str, on_gone: Callable[[BaseException], object]) -> None:
         self._actor = actor
         self._name = name
         self._on_gone = on_gone
@@ -129,7 +129,7 @@ class Inboxes:
                 inbox.lose()
             is_of_actor = isinstance(error, ray.exceptions.RayActorError | ray.exceptions.OutOfMemoryError)
             if not is_of_actor:
-                self._on_gone()
+                self._on_gone(error)
 
     def _take(self, mail: Mail) -> None:
         inbox = self._open.get(mail.step)
