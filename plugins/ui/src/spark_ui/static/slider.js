@@ -215,6 +215,7 @@ function see() {
   const before = standing;
   standing = `${one("#where").dataset.count}, ${one("#run-head [data-say]")?.dataset.say}`;
   if (standing !== before) pages.clear(); // they say what was before
+  lookAtWork();
   catchUp();
 }
 
@@ -346,5 +347,5 @@ if (await read(true)) {
   for (const element of [range, strip, one("#play"), one("#follow")]) element.hidden = false;
   slider.dataset.ready = "";
   describe();
-  lookAtWork();
+  see(); // the page may have shown news meanwhile
 }
