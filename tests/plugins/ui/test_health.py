@@ -128,7 +128,9 @@ def test_a_checkup_can_be_stopped() -> None:
         async def leftovers(self, *arguments: object, **options: object) -> Any:
             await asyncio.Event().wait()
 
-    with serving(Endless()) as view:
+    backend = Endless()
+    asyncio.run(Graph(programs.link(1), id="g", checkpoint_config=CheckpointConfig(backend=backend)).run())
+    with serving(backend) as view:
         view.open()
         check(view)
         eventually(lambda: view.get("/health").text, 'value="stop"')
